@@ -1,0 +1,1 @@
+"""What the developer wrote, found, read, checked and edited: from a directory to a `Declaration`."""

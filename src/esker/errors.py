@@ -1,0 +1,211 @@
+"""Every error that Esker raises, drawn as one tree.
+
+EskerError                      exit status 1
+|- UsageError                   2    the command line itself is wrong
+|- InvalidFile                       a file a person wrote does not say what it must: all its problems at once
+|  |- InvalidManifest                manifest.toml
+|  |- InvalidLock                    manifest.lock, pylock.toml
+|- NotFound                          no environment, no file, no program where one was named
+|- NotTrusted                        somebody else's project, not allowed to run code yet
+|- StaleLock                         the lock no longer says what the manifest says
+|- ResolutionFailed                  no set of versions, or a package without a wheel for a declared system
+|- RealisationFailed                 a locked thing could not be put into the store
+|- StoreError                        the store itself: not writable, disk full, a damaged path
+|- ActivationFailed                  hook, shell or variables
+|  |- EnvironmentBusy                another thread has activated another environment
+|- HostError                         the machine refused: permission, disk, network, a program missing
+|  |- CommandFailed                  a program that Esker ran ended with an error
+|- ServiceError                      a service or its supervisor
+|- TimedOut                     124  a limit in seconds was reached
+
+A message says what failed, with the value in backticks and no full stop; `hint` says what to do next; `place` is
+`file:line` where there is a file. Messages never hold secrets: `redact` is applied where a foreign text enters.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class EskerError(Exception):
+    """The root of every error that Esker raises on purpose."""
+
+    code = "error"
+    exit_status = 1
+
+    def __init__(self, message: str, *, hint: str | None = None, place: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.place = place
+
+    def lines(self) -> list[str]:
+        """Return the message as a person reads it: place and message, then the hint."""
+        first = f"{self.place}: {self.message}" if self.place else self.message
+        return [first, f"hint: {self.hint}"] if self.hint else [first]
+
+    def record(self) -> dict[str, object]:
+        """Return the error as `--json` shows it."""
+        record: dict[str, object] = {"code": self.code, "message": self.message}
+        if self.place:
+            record["place"] = self.place
+        if self.hint:
+            record["hint"] = self.hint
+        return record
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+
+class UsageError(EskerError):
+    """The command line is wrong."""
+
+    code = "usage"
+    exit_status = 2
+
+
+class Problem:
+    """One thing that is wrong in a file: what, in which line (from 1, None when unknown), and what to do."""
+
+    __slots__ = ("hint", "line", "message")
+
+    def __init__(self, message: str, *, line: int | None = None, hint: str | None = None) -> None:
+        self.message = message
+        self.line = line
+        self.hint = hint
+
+    def __repr__(self) -> str:
+        return f"Problem({self.message!r}, line={self.line!r}, hint={self.hint!r})"
+
+
+class InvalidFile(EskerError):
+    """A file does not say what it must; `problems` are all that were found in it, in the order of their lines."""
+
+    code = "invalid-file"
+
+    def __init__(self, path: str, problems: "Iterable[Problem]") -> None:
+        self.path = path
+        self.problems = sorted(problems, key=lambda problem: problem.line or 0)
+        first = self.problems[0]
+        super().__init__(first.message, hint=first.hint, place=_place(path, first.line))
+
+    def lines(self) -> list[str]:
+        """Return every problem with its place and its hint."""
+        found = []
+        for problem in self.problems:
+            found.append(f"{_place(self.path, problem.line)}: {problem.message}")
+            if problem.hint:
+                found.append(f"hint: {problem.hint}")
+        return found
+
+    def record(self) -> dict[str, object]:
+        """Return the error as `--json` shows it, with one entry a problem."""
+        problems = [{"message": p.message, "line": p.line, "hint": p.hint} for p in self.problems]
+        return {**super().record(), "file": self.path, "problems": problems}
+
+
+class InvalidManifest(InvalidFile):
+    """A manifest.toml does not say what it must."""
+
+    code = "invalid-manifest"
+
+
+class InvalidLock(InvalidFile):
+    """A manifest.lock or pylock.toml is not what its format says."""
+
+    code = "invalid-lock"
+
+
+class NotFound(EskerError):
+    """There is no environment, file or program where one was named."""
+
+    code = "not-found"
+
+
+class NotTrusted(EskerError):
+    """The project belongs to somebody else and may not run code yet."""
+
+    code = "not-trusted"
+
+
+class StaleLock(EskerError):
+    """The lock no longer says what the manifest says; `reasons` name each entry and why."""
+
+    code = "stale-lock"
+
+    def __init__(self, message: str, reasons: "Iterable[str]", *, hint: str | None = None, place: str | None = None) -> None:
+        super().__init__(message, hint=hint, place=place)
+        self.reasons = tuple(reasons)
+
+    def lines(self) -> list[str]:
+        """Return the message with one line a reason."""
+        head, *rest = super().lines()
+        return [head, *(f"  {reason}" for reason in self.reasons), *rest]
+
+    def record(self) -> dict[str, object]:
+        """Return the error as `--json` shows it, with its reasons."""
+        return {**super().record(), "reasons": list(self.reasons)}
+
+
+class ResolutionFailed(EskerError):
+    """No set of versions satisfies the declaration on every declared system."""
+
+    code = "resolution-failed"
+
+
+class RealisationFailed(EskerError):
+    """A locked thing could not be put into the store."""
+
+    code = "realisation-failed"
+
+
+class StoreError(EskerError):
+    """The store is not writable, its disk is full, or a path in it is damaged."""
+
+    code = "store"
+
+
+class ActivationFailed(EskerError):
+    """The hook, the shell or the variables of an activation failed."""
+
+    code = "activation-failed"
+
+
+class EnvironmentBusy(ActivationFailed):
+    """Another thread of this process has activated another environment."""
+
+    code = "environment-busy"
+
+
+class HostError(EskerError):
+    """The machine refused: permission, disk, network, or a missing program."""
+
+    code = "host"
+
+
+class CommandFailed(HostError):
+    """A program that Esker ran ended with an error; `status` is its exit status, `output` what it said, redacted."""
+
+    code = "command-failed"
+
+    def __init__(self, message: str, *, status: int, output: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.output = output
+
+
+class ServiceError(EskerError):
+    """A service, or the supervisor that runs it, failed."""
+
+    code = "service"
+
+
+class TimedOut(EskerError):
+    """A limit in seconds was reached."""
+
+    code = "timed-out"
+    exit_status = 124
+
+
+def _place(path: str, line: int | None) -> str:
+    return path if line is None else f"{path}:{line}"
