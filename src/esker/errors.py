@@ -133,8 +133,8 @@ class StaleLock(EskerError):
 
     code = "stale-lock"
 
-    def __init__(self, message: str, reasons: "Iterable[str]", *, hint: str | None = None, place: str | None = None) -> None:
-        super().__init__(message, hint=hint, place=place)
+    def __init__(self, message: str, reasons: "Iterable[str]", *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
         self.reasons = tuple(reasons)
 
     def lines(self) -> list[str]:
