@@ -25,7 +25,7 @@ class _Value(msgspec.Struct, frozen=True, kw_only=True):
     """A frozen value with named fields."""
 
 
-class ProgramRule(_Value):
+class ProgramRule(_Value, frozen=True):
     """Programs that a wheel carries outside `bin`."""
 
     pattern: str
@@ -34,7 +34,7 @@ class ProgramRule(_Value):
     """The name it gets in the profile's bin; None keeps the file's own."""
 
 
-class PythonTable(_Value):
+class PythonTable(_Value, frozen=True):
     """`[plugins.esker.python]`."""
 
     version: str | None = None
@@ -52,7 +52,7 @@ class PythonTable(_Value):
     programs: Mapping[str, tuple[ProgramRule, ...]] = {}
 
 
-class HealthCheck(_Value):
+class HealthCheck(_Value, frozen=True):
     """When a service is healthy: exactly one of `test`, `tcp`, `unix`, `http`, `log`; times in seconds."""
 
     test: str | tuple[str, ...] | None = None
@@ -69,7 +69,7 @@ class HealthCheck(_Value):
     start_period: float = 30.0
 
 
-class ServiceTable(_Value):
+class ServiceTable(_Value, frozen=True):
     """`[plugins.esker.services.NAME]`; times in seconds."""
 
     type: Literal["simple", "oneshot"] = "simple"
@@ -87,7 +87,7 @@ class ServiceTable(_Value):
     user: str | None = None
 
 
-class Compose(_Value):
+class Compose(_Value, frozen=True):
     """`[plugins.esker.compose]`: services in containers."""
 
     file: str
@@ -95,7 +95,7 @@ class Compose(_Value):
     """Names of the file's services; empty means all of them."""
 
 
-class EskerTable(_Value):
+class EskerTable(_Value, frozen=True):
     """`[plugins.esker]`."""
 
     python: PythonTable | None = None
@@ -103,7 +103,7 @@ class EskerTable(_Value):
     compose: Compose | None = None
 
 
-class Declaration(_Value):
+class Declaration(_Value, frozen=True):
     """A project's environment as it was declared."""
 
     project: str

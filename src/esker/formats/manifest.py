@@ -1,6 +1,5 @@
 """The manifest: what a developer declares, as Flox lays it down in `.flox/env/manifest.toml`.
 
-TODO(format module docstring: ten lines of prose, specification, oddities)
 """
 
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", omit_def
     """A table with fixed keys: TOML and JSON spell them in kebab case."""
 
 
-class CatalogPackage(_Table):
+class CatalogPackage(_Table, frozen=True):
     """A package of a catalogue."""
 
     pkg_path: str
@@ -26,7 +25,7 @@ class CatalogPackage(_Table):
     outputs: Literal["all"] | tuple[str, ...] | None = None
 
 
-class FlakePackage(_Table):
+class FlakePackage(_Table, frozen=True):
     """A package of a Nix flake."""
 
     flake: str
@@ -35,7 +34,7 @@ class FlakePackage(_Table):
     outputs: Literal["all"] | tuple[str, ...] | None = None
 
 
-class StorePathPackage(_Table):
+class StorePathPackage(_Table, frozen=True):
     """A package that is a path of the store."""
 
     store_path: str
@@ -46,14 +45,14 @@ class StorePathPackage(_Table):
 Package = CatalogPackage | FlakePackage | StorePathPackage
 
 
-class Hook(_Table):
+class Hook(_Table, frozen=True):
     """Bash text that runs once a start, and once after the last user has left."""
 
     on_activate: str | None = None
     on_deactivate: str | None = None
 
 
-class ProfileScripts(_Table):
+class ProfileScripts(_Table, frozen=True):
     """Shell text by shell; `common` is read by every shell before its own."""
 
     common: str | None = None
@@ -63,19 +62,19 @@ class ProfileScripts(_Table):
     tcsh: str | None = None
 
 
-class Profile(ProfileScripts):
+class Profile(ProfileScripts, frozen=True):
     """Shell text that every attached shell reads, and what undoes it."""
 
     deactivate: ProfileScripts | None = None
 
 
-class Shutdown(_Table):
+class Shutdown(_Table, frozen=True):
     """How a daemon is told to stop."""
 
     command: str
 
 
-class Service(_Table):
+class Service(_Table, frozen=True):
     """One service, in Flox's words."""
 
     command: str
@@ -93,7 +92,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     services: Mapping[str, Service] = {}
 
 
-class Allow(_Table):
+class Allow(_Table, frozen=True):
     """Which packages may be locked."""
 
     unfree: bool | None = None
@@ -101,19 +100,19 @@ class Allow(_Table):
     licenses: tuple[str, ...] | None = None
 
 
-class Semver(_Table):
+class Semver(_Table, frozen=True):
     """How version ranges are read."""
 
     allow_pre_releases: bool | None = None
 
 
-class ActivateOptions(_Table):
+class ActivateOptions(_Table, frozen=True):
     """How the environment is activated when nothing else is said."""
 
     mode: Literal["dev", "run"] | None = None
 
 
-class Options(_Table):
+class Options(_Table, frozen=True):
     """Options of the whole environment."""
 
     systems: tuple[str, ...] | None = None
@@ -123,7 +122,7 @@ class Options(_Table):
     activate: ActivateOptions | None = None
 
 
-class MinimumVersion(_Table):
+class MinimumVersion(_Table, frozen=True):
     """The oldest command that may be used, and why."""
 
     version: str
