@@ -1,0 +1,39 @@
+"""Systems: the names that Flox and Nix give to a machine and its operating system, and Python's markers for them."""
+
+__all__ = ["DEFAULT_SYSTEMS", "SYSTEMS", "declared_systems", "marker", "system_name"]
+
+DEFAULT_SYSTEMS = ("aarch64-darwin", "aarch64-linux", "x86_64-linux")
+"""What an environment is locked for when it does not say; the machine's own is added."""
+SYSTEMS = ("aarch64-darwin", "aarch64-linux", "x86_64-darwin", "x86_64-linux")
+
+_MACHINES = {
+    ("aarch64", "darwin"): "arm64",
+    ("aarch64", "linux"): "aarch64",
+    ("x86_64", "darwin"): "x86_64",
+    ("x86_64", "linux"): "x86_64",
+}
+
+
+def system_name(sys_platform: str, machine: str) -> str:
+    """Return a system's name from Python's `sys.platform` and `os.uname().machine`.
+
+    >>> system_name("darwin", "arm64")
+    'aarch64-darwin'
+    """
+    machine = {"arm64": "aarch64", "amd64": "x86_64"}.get(machine.lower(), machine)
+    return f"{machine}-{sys_platform}"
+
+
+def declared_systems(declared: "tuple[str, ...] | None", own: str) -> "tuple[str, ...]":
+    """Return the systems an environment is locked for, sorted: the declared ones, or the default three and `own`."""
+    return tuple(sorted(set(declared))) if declared is not None else tuple(sorted({*DEFAULT_SYSTEMS, own}))
+
+
+def marker(system: str) -> str:
+    """Return the PEP 508 marker that is true on `system`.
+
+    >>> marker("aarch64-darwin")
+    "sys_platform == 'darwin' and platform_machine == 'arm64'"
+    """
+    machine, _, platform = system.partition("-")
+    return f"sys_platform == '{platform}' and platform_machine == '{_MACHINES[machine, platform]}'"

@@ -1,0 +1,110 @@
+"""The uv program: found beside Esker, run with nothing inherited but what names an index, a proxy or a certificate."""
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from esker.errors import CommandFailed, HostError, NotFound, TimedOut
+from esker.formats.urls import redact
+
+__all__ = ["additional_indexes", "run_uv", "uv_program"]
+
+_ADDITIONAL_INDEXES = ("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
+_PASSED = (
+    *_ADDITIONAL_INDEXES,
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX_URL",
+    "UV_INDEX_STRATEGY",
+    "UV_KEYRING_PROVIDER",
+    "UV_INSECURE_HOST",
+    "UV_SYSTEM_CERTS",
+    "UV_NATIVE_TLS",
+    "UV_HTTP_TIMEOUT",
+    "UV_CACHE_DIR",
+    "UV_NO_CACHE",
+    "UV_OFFLINE",
+    "UV_CONCURRENT_DOWNLOADS",
+)
+_CLEARED = ("UV_", "PIP_", "VIRTUAL_ENV", "PYTHON", "CONDA_")
+_UNREACHABLE = (
+    "error sending request",
+    "dns error",
+    "Could not connect",
+    "Connection refused",
+    "network was disabled",
+    "network is disabled",
+    "operation timed out",
+)
+
+
+def uv_program() -> str:
+    """Return the path of the uv that came with Esker's own dependencies."""
+    from uv import find_uv_bin
+
+    try:
+        return find_uv_bin()
+    except FileNotFoundError as error:
+        raise NotFound(
+            "the `uv` program that Esker depends on is not where its package should have put it",
+            hint="install it again: python -m pip install --force-reinstall uv",
+        ) from error
+
+
+def additional_indexes(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the indexes that this machine adds to the default one, without credentials, in the order uv asks them."""
+    return tuple(
+        redact(word) for name in _ADDITIONAL_INDEXES for word in environ.get(name, "").replace(",", " ").split()
+    )
+
+
+def run_uv(arguments: Sequence[str], environ: Mapping[str, str], *, cwd: str, timeout: float | None = None) -> str:
+    """Run uv and return what it wrote to stderr; its failure is a `CommandFailed` with that text, redacted."""
+    program = uv_program()
+    try:
+        done = subprocess.run(
+            [program, *arguments, "--no-progress", "--color", "never", "--no-python-downloads"],
+            cwd=cwd,
+            env=environment_for_uv(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=timeout,
+            check=False,
+        )
+    except OSError as error:
+        raise HostError(
+            f"`{program}` could not be started: {error.strerror}",
+            hint="install it again: python -m pip install --force-reinstall uv",
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise TimedOut(f"`uv {arguments[0]}` did not end within {timeout:g} s") from error
+    said = redact(done.stderr.decode(errors="replace"))
+    if done.returncode != 0:
+        raise CommandFailed(
+            f"`uv {' '.join(arguments[:2])}` ended with status {done.returncode}",
+            status=done.returncode,
+            output=said,
+            hint=_hint(said),
+        )
+    return said
+
+
+def environment_for_uv(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables uv sees: the caller's, of those that steer uv, pip or Python only the passed ones."""
+    kept = {name: value for name, value in environ.items() if not name.startswith(_CLEARED)}
+    return kept | {name: environ[name] for name in _PASSED if environ.get(name)}
+
+
+def is_unreachable(failure: CommandFailed) -> bool:
+    """Tell whether uv failed because it could not reach an index."""
+    return any(text in failure.output for text in _UNREACHABLE)
+
+
+def _hint(said: str) -> str | None:
+    if any(text in said for text in _UNREACHABLE):
+        return (
+            "the package index cannot be reached: check the network, or the proxy and index settings (UV_DEFAULT_INDEX)"
+        )
+    if "No space left" in said:
+        return f"the disk is full: free some space ({os.path.expanduser('~/.cache/uv')} can be emptied: uv cache clean)"
+    return None

@@ -1,0 +1,1 @@
+"""The lock: which versions and hashes the declaration means, made once, read ever after."""

@@ -1,0 +1,205 @@
+"""The Python part of a lock: requirements to pinned, hashed wheels for every declared system.
+
+A throw-away uv project does it: `uv lock` resolves once for all systems (`environments`, `required-environments`).
+`uv pip compile --universal` would not do: it locks a package without a wheel for a declared system and says nothing.
+"""
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+
+from packaging.pylock import Pylock
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from esker.declare.declaration import Declaration, PythonTable
+from esker.errors import CommandFailed, HostError, InvalidFile, NotFound, Problem, ResolutionFailed
+from esker.formats import pylock
+from esker.formats.systems import declared_systems, marker
+from esker.host.interpreters import Interpreter
+from esker.host.uv import additional_indexes, is_unreachable, run_uv
+
+__all__ = ["python_inputs", "resolve"]
+
+
+def python_inputs(declaration: Declaration, system: str, environ: Mapping[str, str]) -> pylock.Inputs | None:
+    """Return what the Python lock of `declaration` is made from, None when it declares no Python."""
+    python = declaration.esker.python
+    if python is None:
+        return None
+    return pylock.Inputs(
+        requirements=tuple(sorted(_requirements(python, declaration.project))),
+        python=python.version or "",
+        systems=declared_systems(declaration.manifest.options.systems, system),
+        build=tuple(sorted(python.build)),
+        indexes=additional_indexes(environ),
+    )
+
+
+def resolve(
+    inputs: pylock.Inputs,
+    interpreter: Interpreter,
+    environ: Mapping[str, str],
+    *,
+    previous: Pylock | None = None,
+    changed: frozenset[str] = frozenset(),
+) -> Pylock:
+    """Return the lock of `inputs`; what `previous` pins stays pinned unless its name is in `changed` or it cannot hold.
+
+    Raises `ResolutionFailed` naming package and system, `HostError` when no index can be reached.
+    """
+    pins = _pins(previous, changed)
+    if pins:
+        try:
+            return _locked(inputs, pins, interpreter, environ)
+        except ResolutionFailed:
+            pass  # an old pin stands in the way of a new requirement: all versions are free again
+    return _locked(inputs, [], interpreter, environ)
+
+
+def _requirements(python: PythonTable, project: str) -> list[str]:
+    texts = list(python.dependencies)
+    if python.project is not None:
+        texts += _project_requirements(os.path.join(project, python.project), python.groups)
+    return [_checked(text) for text in texts]
+
+
+def _project_requirements(path: str, groups: tuple[str, ...]) -> list[str]:
+    import tomllib
+
+    from packaging.dependency_groups import resolve_dependency_groups
+
+    try:
+        with open(path, "rb") as file:
+            content = tomllib.load(file)
+    except FileNotFoundError as error:
+        raise NotFound(
+            f"`{path}`, named by `project` in [plugins.esker.python], is not there",
+            hint="name a pyproject.toml relative to the project directory, or declare `dependencies`",
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidFile(path, [Problem(f"not TOML: {error}")]) from error
+    wanted = list(content.get("project", {}).get("dependencies", []))
+    declared = content.get("dependency-groups", {})
+    for group in groups:
+        try:
+            wanted += resolve_dependency_groups(declared, group)
+        except (LookupError, ValueError, TypeError, ExceptionGroup) as error:
+            known = ", ".join(f"`{name}`" for name in declared) or "none"
+            raise InvalidFile(
+                path, [Problem(f"no dependency group `{group}` can be read: {error}", hint=f"its groups: {known}")]
+            ) from error
+    return wanted
+
+
+def _checked(text: str) -> str:
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as error:
+        raise ResolutionFailed(
+            f"`{text}` is not a requirement: {error}", hint="write for example `pandas>=2`"
+        ) from error
+    if requirement.url is not None:
+        raise ResolutionFailed(
+            f"`{requirement.name}` is asked for by address, so that no index vouches for its hash",
+            hint='publish it to an index; the project\'s own code goes on the path with source = ["src"]',
+        )
+    return str(requirement)
+
+
+def _pins(previous: Pylock | None, changed: frozenset[str]) -> list[str]:
+    if previous is None:
+        return []
+    return [
+        f"{package.name}=={package.version}" + (f" ; {package.marker}" if package.marker else "")
+        for package in previous.packages
+        if package.version is not None and package.name not in changed
+    ]
+
+
+def _locked(inputs: pylock.Inputs, pins: list[str], interpreter: Interpreter, environ: Mapping[str, str]) -> Pylock:
+    with tempfile.TemporaryDirectory(prefix="esker-lock-") as scratch:
+        with open(os.path.join(scratch, "pyproject.toml"), "w", encoding="utf-8") as file:
+            file.write(_uv_project(inputs, pins, interpreter))
+        try:
+            run_uv(["lock", "--python", interpreter.executable], environ, cwd=scratch)
+        except CommandFailed as failure:
+            raise _explained(failure, inputs) from failure
+        exported = "pylock.toml"
+        arguments = ["--frozen", "--no-emit-project", "--format", "pylock.toml", "--no-header", "-o", exported]
+        run_uv(["export", "--python", interpreter.executable, *arguments], environ, cwd=scratch)
+        with open(os.path.join(scratch, exported), encoding="utf-8") as file:
+            lock = pylock.parse(file.read(), exported)
+    return lock
+
+
+def _uv_project(inputs: pylock.Inputs, pins: list[str], interpreter: Interpreter) -> str:
+    major, minor = interpreter.release
+    markers = [marker(system) for system in inputs.systems]
+    return "\n".join(
+        [
+            "[project]",
+            'name = "esker-environment"',
+            'version = "0"',
+            f"requires-python = {json.dumps(inputs.python or f'>={major}.{minor}')}",
+            f"dependencies = {json.dumps(inputs.requirements)}",
+            "[tool.uv]",
+            "package = false",
+            f"environments = {json.dumps(markers)}",
+            f"required-environments = {json.dumps(markers)}",
+            f"constraint-dependencies = {json.dumps(pins)}",
+            "no-build = true",
+            f"no-binary-package = {json.dumps(inputs.build)}",
+            "",
+        ]
+    )
+
+
+_HEAD = re.compile(r"^(error|\s*cause): ", re.MULTILINE)
+_SPLIT = re.compile(r" for split \(markers: (?P<marker>[^)]*)\)")
+_WITHOUT_WHEEL = re.compile(r"has no `[^`]*`-compatible wheels|no usable wheels|no wheels with a matching")
+_UNKNOWN = re.compile(r"(?P<name>\S+) was not found in the package registry")
+
+
+def _explained(failure: CommandFailed, inputs: pylock.Inputs) -> HostError | ResolutionFailed:
+    if is_unreachable(failure):
+        return HostError("the packages could not be locked: no package index answered", hint=failure.hint)
+    split = _SPLIT.search(failure.output)
+    systems = [system for system in inputs.systems if split and _same_marker(split["marker"], system)]
+    place = f" on `{systems[0]}`" if systems else ""
+    cause = _cause(failure.output, inputs)
+    unknown = _UNKNOWN.search(failure.output)
+    if unknown:
+        name = canonicalize_name(unknown["name"])
+        return ResolutionFailed(
+            f"the package index has no package `{name}`",
+            hint="check its spelling, or name the index that has it in UV_INDEX",
+        )
+    if _WITHOUT_WHEEL.search(failure.output):
+        return ResolutionFailed(
+            f"a package has no wheel{place}: {cause}",
+            hint="ask for a version that has one, declare fewer systems in `options.systems`, "
+            "or allow its source to be built: build = [NAME] in [plugins.esker.python]",
+        )
+    return ResolutionFailed(f"no versions satisfy the requirements{place}: {cause}", hint="loosen one of them")
+
+
+def _cause(output: str, inputs: pylock.Inputs) -> str:
+    """Return uv's last reason, the one that names what was declared, its markers replaced by the names of the systems."""
+    reasons = " ".join(_HEAD.sub("", output.partition("hint:")[0]).split())
+    reason = re.split(r"\b(?:And )?[Bb]ecause ", reasons)[-1].partition(", we can conclude")[0]
+    for system in inputs.systems:
+        for form in _marker_forms(system):
+            reason = reason.replace(form, system)
+    return reason
+
+
+def _marker_forms(system: str) -> tuple[str, str]:
+    platform, _, machine = marker(system).partition(" and ")
+    return f"{machine} and {platform}", f"{platform} and {machine}"
+
+
+def _same_marker(text: str, system: str) -> bool:
+    return any(form in text for form in _marker_forms(system))
