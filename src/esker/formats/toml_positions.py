@@ -1,0 +1,144 @@
+"""Where each key of a TOML document stands: readers of TOML give values and forget their lines.
+
+A path is the tuple of its keys, an element of an array is named by its index in digits: the second table under
+`[[include.environments]]` is `("include", "environments", "1")`. A path that several lines speak of (`[a.b]` and
+`[a.c]` both imply `a`) has the line of the first.
+
+The scan follows TOML 1.0 (https://toml.io/en/v1.0.0) and takes for granted that a reader has accepted the text: it
+knows where strings end, so that brackets and `#` inside them mean nothing, and does not judge. Lines are counted from
+1, by line feeds alone, as TOML does.
+"""
+
+import re
+from bisect import bisect_left
+
+__all__ = ["positions"]
+
+_GAP = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
+_KEY = re.compile(r"""[ \t]*(?:([A-Za-z0-9_-]+)|'([^'\n]*)'|"((?:[^"\\\n]|\\.)*)")[ \t]*""")
+_STRING = re.compile(
+    r'"""(?:[^"\\]+|\\.|"(?!""))*"""(?:"{0,2})'  # up to two quotes may stand before the closing three
+    r"|'''(?:[^']+|'(?!''))*'''(?:'{0,2})"
+    r'|"(?:[^"\\\n]|\\.)*"'
+    r"|'[^'\n]*'",
+    re.DOTALL,
+)
+_PLAIN = re.compile(r"[^,\]}#\n]*")  # a number, boolean or date; a date may hold a space
+
+Path = tuple[str, ...]
+
+
+def positions(text: str) -> dict[Path, int]:
+    """Return the line of every table, key and array element of a valid TOML document."""
+    return _Scan(text).document()
+
+
+class _Scan:
+    """One walk over a text; `at` is the offset of the next character."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self.line_ends = [found.start() for found in re.finditer("\n", text)]
+        self.lines: dict[Path, int] = {}
+        self.last_element: dict[Path, int] = {}
+
+    def document(self) -> dict[Path, int]:
+        table: Path = ()
+        self._gap()
+        while self.at < len(self.text):
+            if self.text.startswith("[[", self.at):
+                table = self._header("[[")
+            elif self.text[self.at] == "[":
+                table = self._header("[")
+            else:
+                self._pair(table)
+            self._gap()
+        return self.lines
+
+    def _header(self, opening: str) -> Path:
+        """Read `[a.b]` or `[[a.b]]` and return the path that the keys below it belong to."""
+        start = self.at
+        self.at += len(opening)
+        keys = self._keys()
+        self.at += len(opening)
+        path: Path = ()
+        for index, key in enumerate(keys, 1):
+            path = (*path, key)
+            self._record(path, start)
+            if opening == "[[" and index == len(keys):
+                self.last_element[path] = self.last_element.get(path, -1) + 1
+            if path in self.last_element:
+                path = (*path, str(self.last_element[path]))
+                self._record(path, start)
+        return path
+
+    def _pair(self, table: Path) -> None:
+        """Read `a.b = value` below `table`."""
+        start = self.at
+        for key in self._keys():
+            table = (*table, key)
+            self._record(table, start)
+        self.at += 1  # the equals sign
+        self._value(table)
+
+    def _value(self, path: Path) -> None:
+        self._gap()
+        opening = self.text[self.at]
+        if opening == "[":
+            self._sequence(path, "]")
+        elif opening == "{":
+            self._sequence(path, "}")
+        else:
+            token = _STRING.match(self.text, self.at) or _PLAIN.match(self.text, self.at)
+            assert token is not None
+            self.at = token.end()
+
+    def _sequence(self, path: Path, closing: str) -> None:
+        """Read the elements of an array or the pairs of an inline table."""
+        self.at += 1
+        index = 0
+        self._gap()
+        while self.text[self.at] != closing:
+            if closing == "}":
+                self._pair(path)
+            else:
+                self._record((*path, str(index)), self.at)
+                self._value((*path, str(index)))
+                index += 1
+            self._gap()
+            if self.text[self.at] == ",":
+                self.at += 1
+                self._gap()
+        self.at += 1
+
+    def _keys(self) -> Path:
+        """Read a dotted key."""
+        keys = []
+        while True:
+            found = _KEY.match(self.text, self.at)
+            assert found is not None
+            self.at = found.end()
+            keys.append(_unescape(found[3]) if found[3] is not None else found[1] or found[2] or "")
+            if self.text[self.at : self.at + 1] != ".":
+                return tuple(keys)
+            self.at += 1
+
+    def _gap(self) -> None:
+        found = _GAP.match(self.text, self.at)
+        assert found is not None
+        self.at = found.end()
+
+    def _record(self, path: Path, offset: int) -> None:
+        if path not in self.lines:
+            self.lines[path] = bisect_left(self.line_ends, offset) + 1
+
+
+def _unescape(raw: str) -> str:
+    if "\\" not in raw:
+        return raw
+    import tomllib
+
+    value = tomllib.loads(f'key = "{raw}"')["key"]
+    assert isinstance(value, str)
+    return value
