@@ -1,0 +1,1 @@
+"""The command line: parse, call, render; one module a stage, no logic."""
