@@ -1,0 +1,151 @@
+"""Programs that wheels carry outside bin: found by rules, named, and checked against this host."""
+
+import fnmatch
+import os
+import subprocess
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from esker.declare.declaration import ProgramRule
+from esker.errors import RealisationFailed
+from esker.formats import elf
+
+__all__ = ["Program", "check_program", "known_rules", "programs"]
+
+_HEAD = 4096
+
+
+class Program(NamedTuple):
+    """A program of the profile."""
+
+    name: str
+    path: str
+    """Absolute, below the environment's site-packages."""
+    wheel: str
+
+
+def known_rules(wheels: Collection[str]) -> dict[str, tuple[ProgramRule, ...]]:
+    """Return the rules of those wheels that Esker knows to carry programs."""
+    import tomllib
+
+    with open(os.path.join(os.path.dirname(__file__), "known_programs.toml"), "rb") as file:
+        known = tomllib.load(file)
+    return {name: tuple(_rules(rules)) for name, rules in known.items() if name in wheels}
+
+
+def programs(
+    libraries: str,
+    declared: Mapping[str, tuple[ProgramRule, ...]],
+    wheels: Collection[str],
+    taken: Collection[str],
+) -> tuple[Program, ...]:
+    """Return the programs below `libraries` (a site-packages), by name.
+
+    `declared` rules replace the known ones of the same wheel; a name in `taken` (the environment's own bin) is left to
+    it by a known rule and is an error for a declared one. Raises `RealisationFailed` naming wheel and file.
+    """
+    missing = sorted(set(declared) - set(wheels))
+    if missing:
+        raise RealisationFailed(
+            f"`programs` names `{missing[0]}`, which is not among the locked packages",
+            hint="add it to `dependencies`, or take the line out of `programs`",
+        )
+    found: dict[str, Program] = {}
+    for wheel, rules in sorted({**known_rules(wheels), **declared}.items()):
+        for program in _matches(libraries, wheel, rules):
+            if program.name in taken:
+                if wheel not in declared:
+                    continue
+                raise RealisationFailed(
+                    f"`{wheel}` would put `{program.name}` into bin, where another package already has one",
+                    hint=f'give it a name of its own: programs = {{ {wheel} = {{ NAME = "…" }} }}',
+                )
+            other = found.get(program.name)
+            if other is not None and other.path != program.path:
+                raise RealisationFailed(
+                    f"`{other.wheel}` and `{wheel}` both bring the program `{program.name}`",
+                    hint="keep one of the two packages, or name the programs of one of them in `programs`",
+                )
+            found[program.name] = program
+    return tuple(found[name] for name in sorted(found))
+
+
+def check_program(path: str, wheel: str) -> None:
+    """Raise `RealisationFailed` when the program at `path` cannot start on this host; nothing of it is run."""
+    with open(path, "rb") as file:
+        head = file.read(_HEAD)
+    why = _script_problem(head) if head.startswith(b"#!") else _binary_problem(path, elf.parse(head))
+    if why:
+        raise RealisationFailed(
+            f"`{os.path.basename(path)}` of `{wheel}` does not start on this host: {why}",
+            hint="ask for another version of the package, or use another package; the host is too old for this one",
+        )
+
+
+def _script_problem(head: bytes) -> str | None:
+    interpreter = head[2:].split(b"\n", 1)[0].split()[:1]
+    if interpreter and not os.path.exists(interpreter[0]):
+        return f"its interpreter `{interpreter[0].decode(errors='replace')}` is not here"
+    return None
+
+
+def _binary_problem(path: str, program: elf.Elf | None) -> str | None:
+    if program is None:
+        return None
+    machine = os.uname().machine
+    if program.machine != elf.MACHINES.get(machine, program.machine):
+        return f"it is not for `{machine}`"
+    if program.interpreter is None:
+        return None
+    if not os.path.exists(program.interpreter):
+        return f"its loader `{program.interpreter}` is not here"
+    # The loader lists what the program needs without running any of it.
+    listed = subprocess.run(
+        [program.interpreter, "--list", path], env={}, capture_output=True, check=False, stdin=subprocess.DEVNULL
+    )
+    lacking = [line for line in (listed.stderr + listed.stdout).splitlines() if b"not found" in line]
+    if lacking:
+        return lacking[0].decode(errors="replace").rpartition(": ")[2].strip()
+    return None
+
+
+def _rules(rules: Iterable[str | Mapping[str, str]]) -> Iterator[ProgramRule]:
+    for rule in rules:
+        if isinstance(rule, str):
+            yield ProgramRule(pattern=rule)
+        else:
+            yield from (ProgramRule(pattern=pattern, name=name) for name, pattern in rule.items())
+
+
+def _matches(libraries: str, wheel: str, rules: Iterable[ProgramRule]) -> Iterator[Program]:
+    for rule in rules:
+        paths = [path for path in _glob(libraries, rule.pattern) if os.access(path, os.X_OK)]
+        if not paths:
+            raise RealisationFailed(
+                f"`{rule.pattern}` matches no program of `{wheel}`",
+                hint="the pattern is relative to site-packages; look with: esker activate -- python -c "
+                "'import sysconfig; print(sysconfig.get_path(\"purelib\"))'",
+            )
+        if rule.name is not None and len(paths) > 1:
+            raise RealisationFailed(
+                f"`{rule.pattern}` of `{wheel}` matches {len(paths)} files, but they cannot all be `{rule.name}`",
+                hint="make the pattern match one file",
+            )
+        for path in paths:
+            yield Program(rule.name or os.path.basename(path), path, wheel)
+
+
+def _glob(directory: str, pattern: str) -> list[str]:
+    """Return the regular files below `directory` that match, sorted; a pattern never leaves it."""
+    places = [directory]
+    for part in pattern.split("/"):
+        if part in {"", ".", ".."}:
+            return []
+        places = [
+            os.path.join(place, name)
+            for place in places
+            if os.path.isdir(place)
+            for name in sorted(os.listdir(place))
+            if fnmatch.fnmatchcase(name, part)
+        ]
+    return [place for place in places if os.path.isfile(place)]

@@ -1,0 +1,193 @@
+"""A Python environment as one store path: a relocatable uv environment, keyed by what goes into it.
+
+Two builds of one key are equal byte for byte: what uv writes about itself is dropped, and byte code is compiled in
+sorted order with unchecked hashes, so that it needs no source times (all are 1) and nothing is ever written back.
+"""
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from packaging.pylock import PackageSdist, PackageWheel, Pylock, PylockSelectError
+from packaging.tags import Tag, compatible_tags, cpython_tags
+
+from esker.errors import CommandFailed, HostError, RealisationFailed
+from esker.host.interpreters import Interpreter
+from esker.host.uv import is_unreachable, run_uv
+from esker.progress import Progress
+from esker.realise.store import Store
+
+__all__ = ["Artifact", "PythonEnvironment", "python_environment", "selected"]
+
+RECIPE = 1
+"""Raised whenever the same inputs would give another tree."""
+
+_COMPILE = """\
+import os, py_compile, sys
+for directory, directories, files in os.walk(sys.argv[1]):
+    directories.sort()
+    for name in sorted(files):
+        if name.endswith(".py"):
+            path = os.path.join(directory, name)
+            shown = os.path.relpath(path, sys.argv[1])
+            try:
+                py_compile.compile(path, dfile=shown, doraise=True,
+                                   invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+            except (py_compile.PyCompileError, UnicodeError, ValueError, RecursionError):
+                pass
+"""
+_DROPPED = (".lock", ".gitignore", "CACHEDIR.TAG")
+
+Artifact = tuple[str, str, PackageWheel | PackageSdist]
+"""Normalised name, version, and the file that is installed for it on this platform."""
+
+
+class PythonEnvironment(NamedTuple):
+    """A realised environment."""
+
+    path: str
+    """Its store path, physical."""
+    libraries: str
+    """Its site-packages."""
+
+
+def selected(lock: Pylock, interpreter: Interpreter, build: Sequence[str] = ()) -> tuple[Artifact, ...]:
+    """Return what `lock` installs for `interpreter`, by name."""
+    try:
+        chosen = list(
+            lock.select(
+                environment=interpreter.markers,  # type: ignore[arg-type]  # a plain dict of the marker variables
+                tags=list(_tags(interpreter)),
+                prefer_sdist_predicate=lambda name: name in build,
+            )
+        )
+    except PylockSelectError as error:
+        raise RealisationFailed(
+            f"the lock cannot be installed for Python {interpreter.version} ({interpreter.platform}): {error}",
+            hint="declare this system in `options.systems`, then: esker lock",
+        ) from error
+    found: list[Artifact] = []
+    for package, artifact in chosen:
+        if not isinstance(artifact, PackageWheel | PackageSdist) or package.version is None:
+            raise RealisationFailed(
+                f"`{package.name}` is locked to an address, not to a version of an index", hint="make the lock again"
+            )
+        found.append((package.name, str(package.version), artifact))
+    return tuple(sorted(found, key=lambda item: item[0]))
+
+
+def python_environment(
+    store: Store,
+    artifacts: Sequence[Artifact],
+    interpreter: Interpreter,
+    environ: Mapping[str, str],
+    progress: Progress,
+    *,
+    build: Sequence[str] = (),
+) -> PythonEnvironment:
+    """Return the environment that holds `artifacts`, made if it is not there yet."""
+
+    def fill(directory: str) -> None:
+        progress.begin(f"Installing {len(artifacts)} Python packages")
+        _install(directory, artifacts, interpreter, environ, build)
+        progress.begin("Compiling byte code")
+        _compile(directory, interpreter, environ)
+        _drop_traces(directory)
+        progress.end()
+
+    path = store.realise(f"python-{interpreter.version}-environment", _fingerprint(artifacts, interpreter), fill)
+    return PythonEnvironment(path, f"{path}/{_libraries(interpreter)}")
+
+
+def _fingerprint(artifacts: Sequence[Artifact], interpreter: Interpreter) -> str:
+    entries = [[name, version, sorted(artifact.hashes.items())] for name, version, artifact in artifacts]
+    key = [RECIPE, interpreter.executable, interpreter.version, interpreter.abi, interpreter.platform, entries]
+    return "python-environment:" + json.dumps(key, separators=(",", ":"))
+
+
+def _install(
+    directory: str,
+    artifacts: Sequence[Artifact],
+    interpreter: Interpreter,
+    environ: Mapping[str, str],
+    build: Sequence[str],
+) -> None:
+    make = ["venv", "--relocatable", "--no-project", "--allow-existing", "--python", interpreter.executable, directory]
+    run_uv(make, environ, cwd=directory)
+    if not artifacts:
+        return
+    with tempfile.TemporaryDirectory(prefix="esker-sync-") as scratch:
+        requirements = os.path.join(scratch, "requirements.txt")
+        with open(requirements, "w", encoding="utf-8") as file:
+            file.writelines(_requirement(artifact) for artifact in artifacts)
+        sources = [word for name in build for word in ("--no-binary", name)]
+        arguments = ["pip", "sync", "--python", f"{directory}/bin/python", "--require-hashes", "--only-binary", ":all:"]
+        arguments += [*sources, "--link-mode", "copy", "--no-break-system-packages", requirements]
+        try:
+            # What is in uv's cache needs no index: asking one would cost 0.4 s and a network.
+            run_uv([*arguments, "--offline"], environ, cwd=scratch)
+        except CommandFailed:
+            try:
+                run_uv(arguments, environ, cwd=scratch)
+            except CommandFailed as failure:
+                raise _explained(failure) from failure
+
+
+def _requirement(artifact: Artifact) -> str:
+    name, version, file = artifact
+    hashes = " ".join(f"--hash={kind}:{value}" for kind, value in sorted(file.hashes.items()))
+    return f"{name}=={version} {hashes}\n"
+
+
+def _explained(failure: CommandFailed) -> HostError | RealisationFailed:
+    cause = " ".join(failure.output.partition("hint:")[0].replace("error: ", "").split())
+    if is_unreachable(failure):
+        return HostError("the locked packages could not be fetched: no package index answered", hint=failure.hint)
+    if "No space left" in failure.output:
+        return HostError(f"the disk is full: {cause}", hint="free some space: esker store gc, uv cache clean")
+    if "hash" in failure.output.lower():
+        return RealisationFailed(
+            f"an index gave a file that is not the locked one: {cause}",
+            hint="do not go on with it; if it was published again on purpose: esker lock --upgrade",
+        )
+    return RealisationFailed(f"the locked packages could not be installed: {cause}", hint=failure.hint)
+
+
+def _compile(directory: str, interpreter: Interpreter, environ: Mapping[str, str]) -> None:
+    environ = {name: value for name, value in environ.items() if not name.startswith("PYTHON")}
+    command = [interpreter.executable, "-I", "-S", "-B", "-W", "ignore", "-c", _COMPILE]
+    done = subprocess.run(
+        [*command, f"{directory}/{_libraries(interpreter)}"], env=environ, capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise RealisationFailed(f"byte code could not be compiled by `{interpreter.executable}`: {said}")
+
+
+def _libraries(interpreter: Interpreter) -> str:
+    major, minor = interpreter.release
+    return f"lib/python{major}.{minor}/site-packages"
+
+
+def _drop_traces(directory: str) -> None:
+    for name in _DROPPED:
+        path = os.path.join(directory, name)
+        if os.path.lexists(path):
+            os.unlink(path)
+    for name in os.listdir(f"{directory}/bin"):
+        if name.startswith("activate") or name.endswith(".bat"):
+            os.unlink(f"{directory}/bin/{name}")
+    configuration = f"{directory}/pyvenv.cfg"
+    with open(configuration, encoding="utf-8") as file:
+        lines = [line for line in file if not line.startswith("uv =")]
+    with open(configuration, "w", encoding="utf-8") as file:
+        file.writelines(lines)
+
+
+def _tags(interpreter: Interpreter) -> Iterator[Tag]:
+    version = interpreter.release
+    yield from cpython_tags(version)
+    yield from compatible_tags(version, f"cp{version[0]}{version[1]}")
