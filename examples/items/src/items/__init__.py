@@ -1,0 +1,1 @@
+"""Items: a small API on PostgreSQL, read through a Valkey cache."""

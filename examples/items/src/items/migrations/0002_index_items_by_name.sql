@@ -1,0 +1,2 @@
+-- The seed looks items up by name.
+CREATE INDEX items_by_name ON items (name);

@@ -1,0 +1,31 @@
+"""Fill an empty project with something to look at: `python -m items.seed`; a second run changes nothing."""
+
+import asyncio
+import os
+
+from items.item import NewItem
+from items.settings import Settings
+from items.store import Store, open_store
+
+__all__ = ["seed"]
+
+ITEMS = [
+    NewItem("Example Item", "Created by items.seed"),
+    NewItem("Second Item", "There is always one more"),
+]
+
+
+async def seed(store: Store) -> list[str]:
+    """Add the items whose names are not there yet, and return those names."""
+    return [item.name for item in ITEMS if await store.add_if_missing(item)]
+
+
+async def run() -> None:
+    """Seed, and say what was done."""
+    async with open_store(Settings.from_environment(os.environ)) as store:
+        for name in await seed(store):
+            print(f"added {name}")
+
+
+if __name__ == "__main__":
+    asyncio.run(run())

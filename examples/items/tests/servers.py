@@ -1,0 +1,148 @@
+"""PostgreSQL and Valkey for the tests: those that run already, or our own, started from the programs on PATH.
+
+Our own listen on Unix sockets only, in a directory with a short name: a socket's path may have 107 bytes, and a clone
+may lie deep. They stop when the tests end, or, by the kernel's hand, when the tests are killed.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import valkey
+
+__all__ = ["Servers", "running", "started"]
+
+PROJECT = Path(__file__).parents[1]
+NOBODY = 65534
+USER = "items"
+TIMEOUT = 30.0  # seconds to start or to stop
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the two servers listen."""
+
+    variables: Mapping[str, str]
+    """PGHOST, PGPORT, PGUSER and VALKEY_URL, as the project's programs read them."""
+
+    @property
+    def postgres(self) -> str:
+        """Return a libpq connection string that leaves the database open."""
+        return "host={PGHOST} port={PGPORT} user={PGUSER}".format(**self.variables)
+
+    @property
+    def cache(self) -> str:
+        """Return Valkey's URL."""
+        return self.variables["VALKEY_URL"]
+
+    def postgres_answers(self) -> bool:
+        """Return whether PostgreSQL lets us in."""
+        try:
+            psycopg.connect(self.postgres, dbname="postgres", connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def cache_answers(self) -> bool:
+        """Return whether Valkey answers."""
+        try:
+            with valkey.Valkey.from_url(self.cache, socket_timeout=2) as client:
+                return bool(client.ping())
+        except valkey.ValkeyError:
+            return False
+
+    def drop(self, database: str) -> None:
+        """Drop a database if it is there, whoever uses it."""
+        with psycopg.connect(self.postgres, dbname="postgres", autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
+
+    def forget(self, prefix: str) -> None:
+        """Delete the keys that begin with `prefix`."""
+        with valkey.Valkey.from_url(self.cache) as client:
+            for key in client.scan_iter(f"{prefix}*"):
+                client.delete(key)
+
+
+def running(environment: Mapping[str, str]) -> Servers | None:
+    """Return the servers that `environment` names if both answer; on a default port there might be a stranger's."""
+    names = ("PGHOST", "PGPORT", "PGUSER", "VALKEY_URL")
+    if not all(name in environment for name in names):
+        return None
+    servers = Servers({name: environment[name] for name in names})
+    return servers if servers.postgres_answers() and servers.cache_answers() else None
+
+
+@contextmanager
+def started() -> Iterator[Servers]:
+    """Start both servers and yield where they listen; they have stopped when the block ends."""
+    with ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="items-", dir="/tmp"))  # TMPDIR may be long
+        socket, data = f"{directory}/valkey.sock", f"{directory}/data"
+        servers = Servers({"PGHOST": directory, "PGPORT": "5432", "PGUSER": USER, "VALKEY_URL": f"unix://{socket}"})
+        words = _words_before(directory)
+
+        initdb = ["initdb", "-D", data, "-U", USER, "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]
+        subprocess.run([*words, *initdb], check=True, stdout=subprocess.DEVNULL)
+        postgres = ["postgres", "-D", data, "-k", directory, "-p", "5432", "-c", "listen_addresses=", "-F"]
+        stack.enter_context(_server([*words, *postgres], f"{directory}/postgres.log", servers.postgres_answers))
+        cache = ["valkey-server", "--port", "0", "--unixsocket", socket, "--dir", directory, "--save", ""]
+        stack.enter_context(_server([*words, *cache], f"{directory}/valkey.log", servers.cache_answers))
+        yield servers
+
+
+def _words_before(directory: str) -> list[str]:
+    """Return the words before a server's command: it ends with us, and it is not root, whom PostgreSQL refuses.
+
+    Root's servers run as the owner of the project, or as nobody if that is root; `directory` is given to that user.
+    Where it cannot enter the project or run the programs, as in a clone below /root, they run in a user namespace that
+    shows another user: good enough for PostgreSQL, but no protection, since it still has root's rights.
+    """
+    ends_with_us = ["setpriv", "--pdeathsig=INT"] if shutil.which("setpriv") else []
+    if os.geteuid() != 0:
+        return ends_with_us
+    owner = PROJECT.stat()
+    uid, gid = (owner.st_uid, owner.st_gid) if owner.st_uid != 0 else (NOBODY, NOBODY)
+    user = [*ends_with_us, f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--no-new-privs"]
+    enter = ["sh", "-c", 'cd "$0" && postgres --version && valkey-server --version', str(PROJECT)]
+    if subprocess.run([*user, *enter], capture_output=True, check=False).returncode == 0:
+        os.chown(directory, uid, gid)
+        return user
+    namespace = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
+    attempt = subprocess.run([*namespace, "true"], capture_output=True, text=True, check=False)
+    if attempt.returncode != 0:
+        message = (
+            f"uid {uid} cannot enter `{PROJECT}` or run `postgres`, and user namespaces are refused: {attempt.stderr}"
+            "hint: run the tests as an ordinary user, or in a clone that everybody may enter, such as below /srv"
+        )
+        raise RuntimeError(message)
+    return [*namespace, *ends_with_us]
+
+
+@contextmanager
+def _server(command: list[str], log: str, answers: Callable[[], bool]) -> Iterator[None]:
+    """Run a server; the block begins when it answers, and it has stopped when the block ends."""
+    with open(log, "wb") as output:  # its own session: Ctrl-C stops the tests, and they stop the server
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        deadline = time.monotonic() + TIMEOUT
+        while not answers():
+            if process.poll() is not None or time.monotonic() > deadline:
+                message = f"`{' '.join(command)}` does not answer:\n{Path(log).read_text(errors='replace')}"
+                raise RuntimeError(message)
+            time.sleep(0.01)
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)  # PostgreSQL: do not wait for clients
+        try:
+            process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
