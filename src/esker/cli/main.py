@@ -81,7 +81,10 @@ def _dispatch(arguments: list[str]) -> int:
 def _help() -> str:
     width = max(map(len, COMMANDS)) + 2
     lines = [f"  {name:<{width}}{summary}" for name, (_, summary) in COMMANDS.items()]
-    head = "usage: esker COMMAND [OPTIONS]\n       esker --version\n\nOne declaration of a project's environment, from a laptop through CI to production."
+    head = (
+        "usage: esker COMMAND [OPTIONS]\n       esker --version\n\n"
+        "One declaration of a project's environment, from a laptop through CI to production."
+    )
     return "\n".join([head, "", "commands:", *lines, "", _EPILOG]).rstrip()
 
 

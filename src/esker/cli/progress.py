@@ -1,0 +1,72 @@
+"""What a person sees of work that takes a while: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from typing import Any
+
+__all__ = ["Terminal", "progress"]
+
+_PATIENCE = 1.0
+"""Seconds of silence before work is mentioned where there is no terminal."""
+
+
+class Terminal:
+    """A bar that appears when a piece of work begins and is gone when it ends."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._task: Any = None
+
+    def begin(self, title: str, *, total: int | None = None, unit: str = "") -> None:
+        """Show `title`, with a bar when `total` is known."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self.end()
+        columns: list[Any] = [SpinnerColumn(), TextColumn("{task.description}")]
+        if total is not None:
+            columns += [BarColumn(), MofNCompleteColumn(), TextColumn(unit)]
+        self._bar = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+        self._bar.start()
+        self._task = self._bar.add_task(title, total=total)
+
+    def advance(self, count: int = 1) -> None:
+        """Move the bar."""
+        if self._bar is not None:
+            self._bar.advance(self._task, count)
+
+    def end(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+class Lines:
+    """A line for each piece of work, and how long it took when that was more than a second."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def begin(self, title: str, *, total: int | None = None, unit: str = "") -> None:
+        """Say what begins."""
+        self.end()
+        count = f" ({total} {unit})" if total is not None and unit else ""
+        print(f"{title}{count} …", file=sys.stderr, flush=True)
+        self._since = time.monotonic()
+
+    def advance(self, count: int = 1) -> None:
+        """Say nothing: a log wants no bar."""
+
+    def end(self) -> None:
+        """Say how long it took, if it took long."""
+        if self._since is not None:
+            seconds = time.monotonic() - self._since
+            if seconds > _PATIENCE:
+                print(f"  done in {seconds:.1f} s", file=sys.stderr, flush=True)
+            self._since = None
+
+
+def progress() -> Terminal | Lines:
+    """Return the listener that suits stderr."""
+    return Terminal() if sys.stderr.isatty() else Lines()

@@ -1,0 +1,125 @@
+"""What this machine offers: each thing that Esker needs or can drive, found or not, and how to mend what is missing."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import msgspec
+
+from esker.errors import EskerError
+from esker.formats.systems import SYSTEMS, system_name
+from esker.host.uv import run_uv, uv_program
+
+__all__ = ["Finding", "survey"]
+
+_ROOMY = 1 << 30
+_DESCRIPTORS = 1024
+_DRIVEN = {
+    "flox": "not needed; where it is there, `ESKER_ENGINE=flox` drives it",
+    "nix": "not needed; where it is there, Esker can build what only Nix has",
+    "guix": "not needed; where it is there, Esker can enter a manifest.scm",
+    "docker": "not needed; where it is there, services of a Compose file can be used",
+}
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at."""
+
+    name: str
+    state: Literal["ok", "absent", "missing"]
+    """`absent` is something that can be done without, `missing` something that is needed."""
+    detail: str
+    mend: str | None = None
+
+
+def survey(store: str, environ: Mapping[str, str]) -> list[Finding]:
+    """Look at the machine; `store` is the directory of the store. Nothing is changed and nothing of a project is run."""
+    return [*_needed(store, environ), *_useful(environ)]
+
+
+def _needed(store: str, environ: Mapping[str, str]) -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    base = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+    yield Finding(name="interpreter", state="ok", detail=f"Python {version}, {base}")
+    yield _system()
+    yield _uv(environ)
+    yield _store(store)
+
+
+def _useful(environ: Mapping[str, str]) -> Iterator[Finding]:
+    yield _bash(environ)
+    yield _namespaces(environ)
+    yield _descriptors()
+    path = environ.get("PATH")
+    for program, why in _DRIVEN.items():
+        found = shutil.which(program, path=path)
+        yield (
+            Finding(name=program, state="ok", detail=found)
+            if found
+            else Finding(name=program, state="absent", detail="not on PATH", mend=why)
+        )
+
+
+def _system() -> Finding:
+    system = system_name(sys.platform, os.uname().machine)
+    if system in SYSTEMS:
+        return Finding(name="system", state="ok", detail=system)
+    known = ", ".join(SYSTEMS)
+    return Finding(name="system", state="missing", detail=f"`{system}` is not supported", mend=f"supported: {known}")
+
+
+def _uv(environ: Mapping[str, str]) -> Finding:
+    try:
+        program = uv_program()
+        run_uv(["help"], environ, cwd="/", timeout=20)
+    except EskerError as error:
+        mend = error.hint or "install it again: python -m pip install --force-reinstall uv"
+        return Finding(name="uv", state="missing", detail=error.message, mend=mend)
+    return Finding(name="uv", state="ok", detail=program)
+
+
+def _store(store: str) -> Finding:
+    place = store
+    while not os.path.exists(place):
+        place = os.path.dirname(place)
+    free = shutil.disk_usage(place).free
+    room = f"{store}, {free / (1 << 30):.1f} GiB free"
+    if not os.access(place, os.W_OK):
+        mend = "make it writable, or name another directory in ESKER_STORE"
+        return Finding(name="store", state="missing", detail=f"`{place}` is not writable", mend=mend)
+    if free < _ROOMY:
+        return Finding(name="store", state="missing", detail=room, mend="free some space: esker store gc")
+    return Finding(name="store", state="ok", detail=room)
+
+
+def _bash(environ: Mapping[str, str]) -> Finding:
+    found = shutil.which("bash", path=environ.get("PATH"))
+    if found:
+        return Finding(name="bash", state="ok", detail=found)
+    mend = "install bash: hooks, profile scripts and interactive shells need it"
+    return Finding(name="bash", state="absent", detail="not on PATH", mend=mend)
+
+
+def _namespaces(environ: Mapping[str, str]) -> Finding:
+    mend = "programs of /nix need them where /nix is not there; allow unprivileged user namespaces (sysctl)"
+    unshare = shutil.which("unshare", path=environ.get("PATH"))
+    if unshare is None:
+        return Finding(name="namespaces", state="absent", detail="no `unshare` to try them with", mend=mend)
+    done = subprocess.run([unshare, "--user", "--mount", "true"], capture_output=True, check=False, timeout=20)
+    if done.returncode != 0:
+        return Finding(name="namespaces", state="absent", detail="user namespaces are refused", mend=mend)
+    return Finding(name="namespaces", state="ok", detail="user and mount namespaces are allowed")
+
+
+def _descriptors() -> Finding:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = "unlimited" if hard == resource.RLIM_INFINITY else str(hard)
+    detail = f"{soft} open files (up to {limit})"
+    if soft < _DESCRIPTORS:
+        return Finding(name="rlimits", state="absent", detail=detail, mend=f"raise it: ulimit -n {_DESCRIPTORS}")
+    return Finding(name="rlimits", state="ok", detail=detail)
