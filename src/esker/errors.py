@@ -5,6 +5,7 @@ EskerError                      exit status 1
 |- InvalidFile                       a file a person wrote does not say what it must: all its problems at once
 |  |- InvalidManifest                manifest.toml
 |  |- InvalidLock                    manifest.lock, pylock.toml
+|- Malformed                         bytes or text from elsewhere are not what their format says
 |- NotFound                          no environment, no file, no program where one was named
 |- NotTrusted                        somebody else's project, not allowed to run code yet
 |- StaleLock                         the lock no longer says what the manifest says
@@ -114,6 +115,12 @@ class InvalidLock(InvalidFile):
     """A manifest.lock or pylock.toml is not what its format says."""
 
     code = "invalid-lock"
+
+
+class Malformed(EskerError):
+    """Bytes or text from elsewhere (a store path, a hash, an archive) are not what their format says."""
+
+    code = "malformed"
 
 
 class NotFound(EskerError):

@@ -36,7 +36,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def survey(store: str, environ: Mapping[str, str]) -> list[Finding]:
-    """Look at the machine; `store` is the directory of the store. Nothing is changed and nothing of a project is run."""
+    """Look at the machine; `store` is the store's directory. Nothing is changed, nothing of a project is run."""
     return [*_needed(store, environ), *_useful(environ)]
 
 

@@ -1,0 +1,240 @@
+"""Nix archives (NAR): a tree as one stream of bytes that is the same wherever the tree lies.
+
+A string is its length (64 bits, little-endian), its bytes, and zeros up to a multiple of 8. A node is `( type regular
+[executable ""] contents X )`, `( type symlink target X )` or `( type directory { entry ( name N node NODE ) } )`, each
+word a string; the archive is the string `nix-archive-1` and the root node. Names ascend strictly by their bytes. Owner,
+times and every mode bit but the owner's x are left out. Specification: the Nix manual, "Nix Archive (NAR) format"
+(https://nix.dev/manual/nix/latest/protocols/nix-archive).
+
+Here an archive is a flat run of entries, parents before their children: `dump` takes what `parse` gives. Both refuse
+what would leave the tree or make two archives of one tree: names that are empty, `.`, `..` or hold `/` or NUL, names
+out of order, padding that is not zero, bytes after the end.
+"""
+
+from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from esker.errors import Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["Directory", "Entry", "Regular", "Symlink", "dump", "parse"]
+
+
+class Directory(NamedTuple):
+    """A directory; the entries below it follow."""
+
+    path: tuple[bytes, ...]
+    """Names from the root down; the root's own path is empty."""
+
+
+class Regular(NamedTuple):
+    """A regular file."""
+
+    path: tuple[bytes, ...]
+    executable: bool
+    size: int
+    """Bytes that `chunks` holds together."""
+    chunks: "Iterable[bytes]"
+    """The contents; what `parse` gives can be read once, before the next entry is taken."""
+
+
+class Symlink(NamedTuple):
+    """A symbolic link."""
+
+    path: tuple[bytes, ...]
+    target: bytes
+
+
+Entry = Directory | Regular | Symlink
+
+_LENGTH = Struct("<Q")
+_CHUNK = 1 << 18
+_NAME_LIMIT = 255
+_TARGET_LIMIT = 4095
+
+
+def _string(data: bytes) -> bytes:
+    return _LENGTH.pack(len(data)) + data + bytes(-len(data) % 8)
+
+
+def _strings(*words: bytes) -> bytes:
+    return b"".join(map(_string, words))
+
+
+_OPEN = _strings(b"(", b"type")
+_START = _string(b"nix-archive-1") + _OPEN
+_ENTRY = _strings(b"entry", b"(", b"name")
+_IN_ENTRY = _strings(b"(", b"name")
+_NODE = _string(b"node") + _OPEN
+_CLOSE = _string(b")")
+_CLOSE_ENTRY = _CLOSE + _CLOSE
+_DIRECTORY = _string(b"directory")
+_SYMLINK = _strings(b"symlink", b"target")
+_REGULAR = _strings(b"regular", b"contents")
+_EXECUTABLE = _strings(b"regular", b"executable", b"", b"contents")
+
+
+def dump(entries: "Iterable[Entry]") -> "Iterator[bytes]":
+    """Yield the archive of `entries`, in pieces of any size."""
+    pending = _START
+    last: list[bytes] | None = None  # the last name seen in each open directory, the root's first
+    for entry in entries:
+        if last is None:
+            if entry.path:
+                raise Malformed(f"the first entry of an archive is its root, not `{_shown(entry.path)}`")
+            last, close = [], _CLOSE
+        else:
+            pending += _descend(last, entry.path)
+            close = _CLOSE_ENTRY
+        if isinstance(entry, Directory):
+            last.append(b"")
+            pending += _DIRECTORY
+        elif isinstance(entry, Symlink):
+            pending += _SYMLINK + _string(_checked_target(entry.target)) + close
+        else:
+            yield pending + (_EXECUTABLE if entry.executable else _REGULAR) + _LENGTH.pack(entry.size)
+            given = 0
+            for chunk in entry.chunks:
+                given += len(chunk)
+                yield chunk
+            if given != entry.size:
+                raise Malformed(f"`{_shown(entry.path)}` has {given} bytes where {entry.size} were announced")
+            pending = bytes(-given % 8) + close
+    if last is None:
+        raise Malformed("an archive has at least its root")
+    yield pending + _CLOSE_ENTRY * (len(last) - 1) + (_CLOSE if last else b"")
+
+
+def parse(read: "Callable[[int], bytes]") -> "Iterator[Entry]":
+    """Yield the entries of the archive (untrusted) that `read(at most this many bytes)` gives up to its end."""
+    reader = _Reader(read)
+    reader.expect(_START)
+    path: tuple[bytes, ...] = ()
+    last: list[bytes] = []  # as in dump
+    while True:
+        kind = reader.string(9)
+        if kind == b"directory":
+            yield Directory(path)
+            last.append(b"")
+        else:
+            if kind == b"regular":
+                executable, size = reader.regular()
+                yield Regular(path, executable, size, reader.contents())
+                reader.finish_contents(size)
+            elif kind == b"symlink":
+                reader.expect(_string(b"target"))
+                yield Symlink(path, _checked_target(reader.string(_TARGET_LIMIT)))
+            else:
+                raise Malformed(f"an archive holds a node of the unknown type `{_shown((kind,))}`")
+            reader.expect(_CLOSE_ENTRY if path else _CLOSE)
+        while last and (word := reader.string(5)) != b"entry":
+            if word != b")":
+                raise Malformed(f"an archive's directory holds `{_shown((word,))}` where an entry stands")
+            last.pop()
+            if last:
+                reader.expect(_CLOSE)
+        if not last:
+            return reader.expect_end()
+        reader.expect(_IN_ENTRY)
+        path = (*last[:-1], reader.string(_NAME_LIMIT))
+        _descend(last, path)
+        reader.expect(_NODE)
+
+
+class _Reader:
+    """The words of an archive; `left` bytes of a file's contents come before the next word."""
+
+    def __init__(self, read: "Callable[[int], bytes]") -> None:
+        self._read = read
+        self._buffer = b""
+        self._position = 0
+        self._left = 0
+
+    def take(self, count: int) -> bytes:
+        end = self._position + count
+        if end > len(self._buffer):
+            pieces = [self._buffer[self._position :]]
+            missing = count - len(pieces[0])
+            while missing > 0:
+                pieces.append(piece := self._read(max(missing, _CHUNK)))
+                if not piece:
+                    raise Malformed("an archive ends in the middle")
+                missing -= len(piece)
+            self._buffer, self._position, end = b"".join(pieces), 0, count
+        taken = self._buffer[self._position : end]
+        self._position = end
+        return taken
+
+    def expect(self, words: bytes) -> None:
+        if (found := self.take(len(words))) != words:
+            raise Malformed(f"an archive holds `{_shown((found,))}` where `{_shown((words,))}` stands")
+
+    def expect_end(self) -> None:
+        if self._position < len(self._buffer) or self._read(1):
+            raise Malformed("bytes follow the end of an archive")
+
+    def number(self) -> int:
+        number: int = _LENGTH.unpack(self.take(8))[0]
+        return number
+
+    def string(self, limit: int) -> bytes:
+        length = self.number()
+        if length > limit:
+            raise Malformed(f"an archive holds a word of {length} bytes where at most {limit} can stand")
+        word = self.take(length)
+        self.padding(length)
+        return word
+
+    def padding(self, length: int) -> None:
+        if any(self.take(-length % 8)):
+            raise Malformed("an archive's padding is not zero")
+
+    def regular(self) -> tuple[bool, int]:
+        word = self.string(10)
+        executable = word == b"executable"
+        if executable:
+            self.expect(_string(b""))
+            word = self.string(8)
+        if word != b"contents":
+            raise Malformed(f"an archive's file holds `{_shown((word,))}` where its contents stand")
+        self._left = self.number()
+        return executable, self._left
+
+    def contents(self) -> "Iterator[bytes]":
+        while self._left:
+            chunk = self.take(min(self._left, _CHUNK))
+            self._left -= len(chunk)
+            yield chunk
+
+    def finish_contents(self, size: int) -> None:
+        for _ in self.contents():
+            pass
+        self.padding(size)
+
+
+def _descend(last: list[bytes], path: tuple[bytes, ...]) -> bytes:
+    """Move `last` to the entry at `path`, which must follow what was there, and return the words that lead to it."""
+    depth = len(path)
+    if not 0 < depth <= len(last) or path[:-1] != tuple(last[: depth - 1]):
+        raise Malformed(f"`{_shown(path)}` does not follow its directory in the archive")
+    name = path[-1]
+    if name in {b"", b".", b".."} or b"/" in name or b"\0" in name or len(name) > _NAME_LIMIT:
+        raise Malformed(f"`{_shown(path)}` is not a name that an archive may hold")
+    if name <= last[depth - 1]:
+        raise Malformed(f"`{_shown(path)}` is out of order in the archive")
+    closing = _CLOSE_ENTRY * (len(last) - depth)
+    del last[depth:]
+    last[-1] = name
+    return closing + _ENTRY + _string(name) + _NODE
+
+
+def _checked_target(target: bytes) -> bytes:
+    if not target or b"\0" in target or len(target) > _TARGET_LIMIT:
+        raise Malformed(f"`{_shown((target,))}` is not a link's target")
+    return target
+
+
+def _shown(path: tuple[bytes, ...]) -> str:
+    return b"/".join(path).decode("utf-8", "backslashreplace").replace("\0", "")[:200]

@@ -1,0 +1,35 @@
+"""The base 32 in which Nix writes hashes.
+
+The bytes are read as one little-endian number and written in digits of five bits, the most significant first, with an
+alphabet that leaves out e, o, u and t. 20 bytes make 32 digits, 32 bytes make 52. Specification: the Nix manual,
+"Nix32 encoding" (https://nix.dev/manual/nix/latest/protocols/nix32). Oddity: the first digit may have unused bits; a
+decoder that does not refuse them reads two texts as one hash.
+"""
+
+from esker.errors import Malformed
+
+__all__ = ["ALPHABET", "decode", "encode"]
+
+ALPHABET = "0123456789abcdfghijklmnpqrsvwxyz"
+_DIGITS = {digit: value for value, digit in enumerate(ALPHABET)}
+
+
+def encode(data: bytes) -> str:
+    """Return `data` in Nix's base 32."""
+    number = int.from_bytes(data, "little")
+    length = (len(data) * 8 + 4) // 5
+    return "".join(ALPHABET[number >> shift & 31] for shift in range((length - 1) * 5, -1, -5))
+
+
+def decode(text: str) -> bytes:
+    """Return the bytes that `text` (untrusted) encodes; the one inverse of `encode`."""
+    size = len(text) * 5 // 8
+    number = 0
+    for digit in text:
+        value = _DIGITS.get(digit)
+        if value is None:
+            raise Malformed(f"`{text}` is not Nix base 32: it holds `{digit}`")
+        number = number << 5 | value
+    if (size * 8 + 4) // 5 != len(text) or number >> size * 8:
+        raise Malformed(f"`{text}` is not Nix base 32: no bytes are written so")
+    return number.to_bytes(size, "little")

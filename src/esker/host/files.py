@@ -1,0 +1,299 @@
+"""Files as the machine keeps them: durable writes, locks, and whole trees.
+
+Functions that take `error` wrap what the machine refuses; the others raise OSError, for a caller that knows more to
+wrap in `refused`.
+"""
+
+import errno
+import fcntl
+import os
+import stat
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from esker.errors import EskerError, HostError
+from esker.formats import nar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = [
+    "canonicalise",
+    "digest",
+    "entries",
+    "free_space",
+    "locked",
+    "refused",
+    "remove_tree",
+    "replace_link",
+    "sync_file_system",
+    "write",
+    "write_changed",
+]
+
+_CHUNK = 1 << 20
+_CANONICAL_TIME = (10**9, 10**9)  # one second after the epoch, as in a Nix store
+
+
+@contextmanager
+def refused(
+    action: str, path: str, error: type[EskerError] = HostError, *, remedy: str | None = None
+) -> "Iterator[None]":
+    """Raise `error` when the machine refuses to `action` `path`, with what to do; `remedy` is added to that."""
+    try:
+        yield
+    except OSError as caught:
+        reason = (caught.strerror or str(caught)).lower()
+        if caught.errno in {errno.ENOSPC, errno.EDQUOT}:
+            reason += f", {free_space(path) / 1e6:.1f} MB are free"
+        place = caught.filename and os.fsdecode(caught.filename)
+        if place and place != path:
+            reason += f" (`{place}`)"
+        hint = _hint(caught.errno, place or path)
+        if hint and remedy:
+            hint = f"{hint}; {remedy}"
+        raise error(f"cannot {action} `{path}`: {reason}", hint=hint) from caught
+
+
+def _hint(number: int | None, path: str) -> str | None:
+    if number in {errno.ENOSPC, errno.EDQUOT}:
+        return "make room on that disk"
+    if number == errno.EFBIG:
+        return "raise the limit on the size of a file (`ulimit -f`)"
+    if number == errno.EROFS:
+        return "that file system is mounted read-only"
+    if number in {errno.EACCES, errno.EPERM}:
+        place = _existing(path)
+        return f"`{place}` belongs to uid {os.lstat(place).st_uid}, and this process runs as uid {os.geteuid()}"
+    return None
+
+
+def free_space(path: str) -> int:
+    """Return the bytes that this process may still write on the file system where `path` lies or would lie."""
+    found = os.statvfs(_existing(path))
+    return found.f_bavail * found.f_frsize
+
+
+def _existing(path: str) -> str:
+    path = os.path.abspath(path)
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def write(path: str, data: bytes, *, mode: int = 0o600, error: type[EskerError] = HostError) -> None:
+    """Replace the file at `path` by rename: a reader sees the old contents or the new, after a power cut too."""
+    with refused("write", path, error), _beside(path) as temporary:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with open(descriptor, "wb", buffering=0) as file:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(descriptor)
+        os.rename(temporary, path)
+
+
+def write_changed(path: str, data: bytes, *, mode: int = 0o600, error: type[EskerError] = HostError) -> bool:
+    """Write as `write` does unless the file holds `data` already; return whether it was written."""
+    with refused("read", path, error), suppress(FileNotFoundError), open(path, "rb") as file:
+        if file.read(len(data) + 1) == data:
+            return False
+    write(path, data, mode=mode, error=error)
+    return True
+
+
+def replace_link(path: str, target: str, *, error: type[EskerError] = HostError) -> None:
+    """Make `path` a symbolic link to `target` by rename: there is no moment without a link."""
+    with refused("link", path, error), _beside(path) as temporary:
+        os.symlink(target, temporary)
+        os.rename(temporary, path)
+
+
+@contextmanager
+def _beside(path: str) -> "Iterator[str]":
+    """A new name in the directory of `path`; what still has it at the end is removed."""
+    temporary = os.path.join(os.path.dirname(path), f".{os.urandom(6).hex()}.tmp")
+    try:
+        yield temporary
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+@contextmanager
+def locked(
+    path: str,
+    *,
+    shared: bool = False,
+    waiting: "Callable[[], object] | None" = None,
+    error: type[EskerError] = HostError,
+) -> "Iterator[None]":
+    """Hold a lock on the file `path`, which is made 0600; `waiting` is called first when somebody else holds it.
+
+    The lock is flock's: it ends with the process however that ends, and a program that the process starts does not
+    inherit it. Two locks in one process exclude each other too.
+    """
+    with refused("lock", path, error):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        with refused("lock", path, error):
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            try:
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting:
+                    waiting()
+                fcntl.flock(descriptor, kind)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def remove_tree(path: str) -> int:
+    """Remove `path` and all below it, read-only directories too, and return the bytes that this freed.
+
+    What disappears meanwhile is no error; no link is followed.
+    """
+    try:
+        found = os.lstat(path)
+        if not stat.S_ISDIR(found.st_mode):
+            os.unlink(path)
+            return found.st_blocks * 512 if found.st_nlink == 1 else 0
+        if ~found.st_mode & stat.S_IRWXU:
+            os.chmod(path, stat.S_IRWXU)
+        with os.scandir(path) as children:
+            freed = sum(remove_tree(child.path) for child in children)
+        os.rmdir(path)
+    except FileNotFoundError:
+        return 0
+    return freed + found.st_blocks * 512
+
+
+def canonicalise(path: str) -> None:
+    """Give the tree at `path` the modes (0444, 0555) and times (1 s) of a store, so that equal trees stay equal.
+
+    Raises OSError for what a store cannot hold: devices, sockets, pipes, and a second name of a file, whose mode
+    would change wherever its other names are.
+    """
+    pending = [os.fsencode(path)]
+    _canonicalise(pending[0], os.lstat(path))
+    while pending:
+        with os.scandir(pending.pop()) as children:
+            for child in children:
+                found = child.stat(follow_symlinks=False)
+                _canonicalise(child.path, found)
+                if stat.S_ISDIR(found.st_mode):
+                    pending.append(child.path)
+
+
+def _canonicalise(path: bytes, found: os.stat_result) -> None:
+    mode = found.st_mode
+    if stat.S_ISREG(mode):
+        if found.st_nlink > 1:
+            raise OSError(errno.EMLINK, "a file with several names cannot be stored", os.fsdecode(path))
+        wanted = 0o555 if mode & stat.S_IXUSR else 0o444
+    elif stat.S_ISDIR(mode):
+        wanted = 0o555
+    elif stat.S_ISLNK(mode):
+        wanted = stat.S_IMODE(mode)
+    else:
+        raise OSError(errno.EINVAL, "only files, directories and links can be stored", os.fsdecode(path))
+    if stat.S_IMODE(mode) != wanted:
+        os.chmod(path, wanted)
+    if found.st_mtime_ns != _CANONICAL_TIME[1]:
+        os.utime(path, ns=_CANONICAL_TIME, follow_symlinks=False)
+
+
+def entries(path: str) -> "Iterator[nar.Entry]":
+    """Yield what the archive of the tree at `path` holds; a large file is open until the next entry is taken."""
+    top = os.fsencode(path)
+    pending: list[tuple[tuple[bytes, ...], bytes, int]] = [((), top, stat.S_IFMT(os.lstat(top).st_mode))]
+    while pending:
+        names, place, kind = pending.pop()
+        if kind == stat.S_IFDIR:
+            yield nar.Directory(names)
+            with os.scandir(place) as found:
+                children = sorted(found, key=_name, reverse=True)
+            pending += [((*names, child.name), child.path, _kind(child)) for child in children]
+        elif kind == stat.S_IFLNK:
+            yield nar.Symlink(names, os.readlink(place))
+        elif kind == stat.S_IFREG:
+            descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                status = os.fstat(descriptor)
+                size = status.st_size
+                chunks = [os.read(descriptor, size)] if size <= _CHUNK else _chunks(descriptor)
+                yield nar.Regular(names, bool(status.st_mode & stat.S_IXUSR), size, chunks)
+            finally:
+                os.close(descriptor)
+        else:
+            raise OSError(errno.EINVAL, "only files, directories and links can be stored", os.fsdecode(place))
+
+
+def _name(child: "os.DirEntry[bytes]") -> bytes:
+    return child.name
+
+
+def _kind(child: "os.DirEntry[bytes]") -> int:
+    # The directory itself usually knows the type, so that nothing is asked of the file.
+    if child.is_symlink():
+        return stat.S_IFLNK
+    if child.is_dir(follow_symlinks=False):
+        return stat.S_IFDIR
+    return stat.S_IFREG if child.is_file(follow_symlinks=False) else 0
+
+
+def _chunks(descriptor: int) -> "Iterator[bytes]":
+    while chunk := os.read(descriptor, _CHUNK):
+        yield chunk
+
+
+def digest(pieces: "Iterable[bytes]") -> tuple[bytes, int]:
+    """Return the SHA-256 of `pieces` and their size; a second thread hashes while `pieces` are made."""
+    from hashlib import sha256
+    from queue import Queue
+    from threading import Thread
+
+    total = sha256()
+    queue: Queue[bytes] = Queue(maxsize=8)
+    size = 0
+    waiting: list[bytes] = []
+    held = 0
+
+    def update() -> None:
+        while data := queue.get():
+            total.update(data)
+
+    thread = Thread(target=update, daemon=True)
+    thread.start()
+    try:
+        for piece in pieces:
+            waiting.append(piece)
+            held += len(piece)
+            if held >= _CHUNK:  # hashlib lets the other thread run only during long pieces
+                queue.put(b"".join(waiting))
+                size += held
+                waiting, held = [], 0
+        if held:
+            queue.put(b"".join(waiting))
+    finally:
+        queue.put(b"")
+        thread.join()
+    return total.digest(), size + held
+
+
+def sync_file_system(path: str) -> None:
+    """Wait until all that was written to the file system of `path` would survive a power cut."""
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "syncfs"):
+        os.sync()
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if library.syncfs(descriptor):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), path)
+    finally:
+        os.close(descriptor)
