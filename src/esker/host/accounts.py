@@ -1,0 +1,83 @@
+"""The users of this machine: who they are, which paths they can enter, and directories that are given to them."""
+
+import os
+import pwd
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from esker.host.spawn import Identity, assume
+
+__all__ = ["NOBODY", "Account", "account", "find_account", "give", "namespaces_allowed", "unreachable"]
+
+NOBODY = 65534
+
+
+class Account(NamedTuple):
+    """One user."""
+
+    uid: int
+    gid: int
+    name: str
+    home: str
+
+
+def account(uid: int) -> Account:
+    """Return the user with `uid`; one that the machine has no name for is its own group and has no home."""
+    try:
+        found = pwd.getpwuid(uid)
+    except KeyError:
+        return Account(uid, uid, str(uid), "/")
+    return Account(uid, found.pw_gid, found.pw_name, found.pw_dir)
+
+
+def find_account(name: str) -> Account | None:
+    """Return the user called `name`, or with that uid, or None."""
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError:
+        return account(int(name)) if name.isdigit() else None
+    return Account(found.pw_uid, found.pw_gid, found.pw_name, found.pw_dir)
+
+
+def unreachable(identity: Identity, paths: Iterable[str]) -> str | None:
+    """Return the first of `paths` that `identity` cannot enter or run, or None; asked of the kernel, by a child."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            assume(identity)
+            refused = next((path for path in paths if not os.access(path, os.X_OK)), "")
+            os.write(writing, b"+" + os.fsencode(refused))
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as report:
+        said = report.read()
+    os.waitpid(pid, 0)
+    if not said:
+        raise PermissionError(f"cannot become uid {identity.uid}")
+    return os.fsdecode(said[1:]) or None
+
+
+def namespaces_allowed(identity: Identity) -> bool:
+    """Return whether a process here may enter a user namespace that shows `identity`."""
+    try:
+        return unreachable(identity._replace(namespace=True), ()) is None
+    except PermissionError:
+        return False
+
+
+def give(directory: str, identity: Identity) -> None:
+    """Let `identity` make files of its own in root's `directory` and touch nobody else's.
+
+    What belongs to another user stays as it is. The directory goes to the group of the first who asks; when one of
+    another group asks too it becomes what /tmp is.
+    """
+    found = os.stat(directory)
+    if found.st_uid or not identity.uid:
+        return
+    if found.st_gid == 0:
+        os.chown(directory, 0, identity.gid)
+        os.chmod(directory, 0o1771)  # noqa: S103  (sticky: nobody touches another's)
+    elif found.st_gid != identity.gid:
+        os.chmod(directory, 0o1777)  # noqa: S103  (as /tmp)

@@ -1,0 +1,128 @@
+"""The processes of this machine as /proc shows them (Linux); elsewhere the table is empty.
+
+A process is named by its pid and its start time together, since pids are used again; both are as of one boot.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+__all__ = ["Entry", "alive", "ancestors", "boot_id", "descendants", "entries", "entry", "environment", "table"]
+
+
+class Entry(NamedTuple):
+    """One process."""
+
+    pid: int
+    parent: int
+    group: int
+    session: int
+    start: int
+    """Clock ticks since the boot."""
+    state: str
+    """One letter; `Z` is a zombie."""
+    program: str
+    """The name of the program, cut at 15 bytes by the kernel; untrusted."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended, though nobody has asked for its status yet."""
+        return self.state in {"Z", "X"}
+
+
+def entry(pid: int) -> Entry | None:
+    """Return the process `pid`, or None when there is none."""
+    try:
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        text = os.read(descriptor, 4096)
+    except ProcessLookupError:  # it ended in between
+        return None
+    finally:
+        os.close(descriptor)
+    # The name stands in parentheses and may hold anything, spaces and parentheses too: fields begin after the last.
+    opening, closing = text.index(b"("), text.rindex(b")")
+    fields = text[closing + 2 :].split()
+    return Entry(
+        pid=pid,
+        parent=int(fields[1]),
+        group=int(fields[2]),
+        session=int(fields[3]),
+        start=int(fields[19]),
+        state=fields[0].decode(),
+        program=os.fsdecode(text[opening + 1 : closing]),
+    )
+
+
+def entries() -> Iterator[Entry]:
+    """Yield every process that can be seen."""
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return
+    for name in names:
+        if name.isdigit() and (found := entry(int(name))):
+            yield found
+
+
+def table() -> dict[int, Entry]:
+    """Return every process that can be seen, by pid."""
+    return {found.pid: found for found in entries()}
+
+
+def alive(pid: int, start: int) -> bool:
+    """Return whether the process that had `pid` and began at `start` still runs."""
+    if sys.platform != "linux":
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+    found = entry(pid)
+    return found is not None and found.start == start and not found.ended
+
+
+def descendants(roots: Iterable[int], processes: Mapping[int, Entry]) -> list[Entry]:
+    """Return those of `processes` whose parent, or parent's parent, is one of `roots`; the roots are left out."""
+    children: dict[int, list[Entry]] = {}
+    for found in processes.values():
+        children.setdefault(found.parent, []).append(found)
+    pending, family = list(roots), []
+    while pending:
+        for child in children.get(pending.pop(), ()):
+            family.append(child)
+            pending.append(child.pid)
+    return family
+
+
+def ancestors(pid: int, processes: Mapping[int, Entry]) -> list[int]:
+    """Return the parents of `pid`, the nearest first."""
+    line = []
+    while (found := processes.get(pid)) and found.parent:
+        pid = found.parent
+        line.append(pid)
+    return line
+
+
+def environment(pid: int) -> dict[bytes, bytes]:
+    """Return the variables that the process was given when its program began; empty where that cannot be seen."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            text = file.read()
+    except OSError:
+        return {}
+    return dict(item.split(b"=", 1) for item in text.split(b"\0") if b"=" in item)
+
+
+def boot_id() -> str:
+    """Return what names this run of the kernel; empty where there is no such name."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""

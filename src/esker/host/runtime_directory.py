@@ -1,0 +1,94 @@
+"""The runtime directory: where sockets live that end with their last user.
+
+One directory a user, below it one an environment, which `ESKER_RUNTIME_DIR` names and services put their sockets in.
+The path is short because a socket's may have 107 bytes, and it never depends on TMPDIR, which differs between shells.
+
+The directory of an environment belongs to its services: when the last one has ended, whatever they left there is
+removed. A stage that keeps files of its own gives them a name beside it, not in it.
+"""
+
+import os
+import stat
+from zlib import crc32
+
+from esker.errors import HostError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+__all__ = ["LONGEST_SOCKET_PATH", "check_socket_path", "environment_directory", "make", "user_directory"]
+
+LONGEST_SOCKET_PATH = 107
+"""Bytes; Linux's `sun_path` is 108 with its closing zero."""
+
+
+def user_directory(xdg_runtime_dir: str | None) -> str:
+    """Return the runtime directory of this user: `$XDG_RUNTIME_DIR/esker` if that is safe, else `/tmp/esker-UID`.
+
+    Root's is always below /tmp: its services run under another uid, and those cannot enter /run/user/0.
+    """
+    uid = os.geteuid()
+    if uid and xdg_runtime_dir and os.path.isabs(xdg_runtime_dir):
+        try:
+            found = os.lstat(xdg_runtime_dir)
+        except OSError:
+            found = None
+        if found and stat.S_ISDIR(found.st_mode) and found.st_uid == uid and not found.st_mode & 0o077:
+            return f"{xdg_runtime_dir.rstrip('/')}/esker"
+    return f"/tmp/esker-{uid}"  # noqa: S108  (`make` refuses a directory that another user made there)
+
+
+def environment_directory(dot_flox: str, xdg_runtime_dir: str | None) -> str:
+    """Return the runtime directory of the environment at `dot_flox`, a `.flox` by its real path.
+
+    It is named after that path and the inode, so that a checkout which was removed and made again is another one.
+    """
+    inode = os.stat(dot_flox).st_ino
+    return f"{user_directory(xdg_runtime_dir)}/{crc32(os.fsencode(dot_flox)):08x}{inode:x}"
+
+
+def make(directory: str) -> None:
+    """Make the runtime directory of an environment, and the user's above it, where they are missing.
+
+    Raises HostError when either is a link, no directory, another user's, or open to others.
+    """
+    user = os.path.dirname(directory)
+    uid = os.geteuid()
+    # Services of root run under another uid, which gets its environment's directory and may pass through the user's.
+    _make(user, 0o700 if uid else 0o711, owner=uid)
+    _make(directory, 0o700, owner=uid or None)
+
+
+def _make(path: str, mode: int, owner: int | None) -> None:
+    try:
+        os.mkdir(path, mode)
+        os.chmod(path, mode)  # whatever the umask
+    except FileExistsError:
+        pass
+    except OSError as error:
+        _refuse(path, (error.strerror or str(error)).lower())
+    found = os.lstat(path)
+    if stat.S_ISLNK(found.st_mode):
+        _refuse(path, "it is a link")
+    if not stat.S_ISDIR(found.st_mode):
+        _refuse(path, "it is no directory")
+    if owner is not None and found.st_uid != owner:
+        _refuse(path, f"it belongs to uid {found.st_uid}")
+    if found.st_mode & 0o022:
+        _refuse(path, f"its mode is {stat.S_IMODE(found.st_mode):04o}, so that others may write there")
+
+
+def _refuse(path: str, reason: str) -> "NoReturn":
+    hint = "remove it, or set XDG_RUNTIME_DIR to a directory of yours with mode 0700"
+    raise HostError(f"cannot use the runtime directory `{path}`: {reason}", hint=hint)
+
+
+def check_socket_path(path: str) -> None:
+    """Raise HostError when `path` is too long for a socket."""
+    size = len(os.fsencode(path))
+    if size > LONGEST_SOCKET_PATH:
+        raise HostError(
+            f"the socket path `{path}` has {size} bytes, and the system allows {LONGEST_SOCKET_PATH}",
+            hint="choose a shorter directory, such as by a shorter XDG_RUNTIME_DIR",
+        )

@@ -1,0 +1,109 @@
+import os
+import re
+import stat
+
+import pytest
+
+from esker.errors import HostError
+from esker.host import runtime_directory
+
+
+@pytest.fixture
+def uid(monkeypatch):
+    """The tests run as root too: the rules are those of an ordinary user with root's files."""
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() or 4242)
+    return os.geteuid()
+
+
+@pytest.fixture
+def own(uid, tmp_path):
+    """A directory of that user with mode 0700."""
+    path = tmp_path / "run"
+    path.mkdir(mode=0o700)
+    if os.getuid() == 0:
+        os.chown(path, uid, uid)
+    return path
+
+
+def test_xdg_runtime_dir_is_used_when_ours_and_closed(own):
+    """`$XDG_RUNTIME_DIR/esker` is the runtime directory when it is ours and 0700."""
+    assert runtime_directory.user_directory(str(own)) == f"{own}/esker"
+
+
+def test_xdg_runtime_dir_is_passed_over_when_unsafe(uid, own, tmp_path):
+    """A directory that is open to others, another user's, a link, relative or missing is not used."""
+    fallback = f"/tmp/esker-{uid}"
+    link = tmp_path / "link"
+    link.symlink_to(own)
+    missing = tmp_path / "missing"
+    for unsafe in (str(link), str(missing), "run", "", None):
+        assert runtime_directory.user_directory(unsafe) == fallback
+    own.chmod(0o750)
+    assert runtime_directory.user_directory(str(own)) == fallback
+    own.chmod(0o700)
+    if os.getuid() == 0:
+        os.chown(own, uid + 1, -1)
+        assert runtime_directory.user_directory(str(own)) == fallback
+
+
+def test_root_never_uses_xdg_runtime_dir(monkeypatch, tmp_path):
+    """Root's services run under another uid, which cannot enter /run/user/0."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    tmp_path.chmod(0o700)
+    assert runtime_directory.user_directory(str(tmp_path)) == "/tmp/esker-0"
+
+
+def test_environment_directory_differs_by_path_and_inode(own, tmp_path):
+    """A checkout that was removed and made again is another environment, and so is one beside it; names stay short."""
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.mkdir()
+    second.mkdir()
+    names = {runtime_directory.environment_directory(str(path), str(own)) for path in (first, second)}
+    first.rename(tmp_path / "old")
+    first.mkdir()
+    names.add(runtime_directory.environment_directory(str(first), str(own)))
+    assert len(names) == 3
+    assert all(re.fullmatch(rf"{own}/esker/[0-9a-f]{{9,20}}", name) for name in names)
+
+
+def test_make_is_closed_and_repeatable(tmp_path):
+    """The directories are made closed to others, whatever the umask, and a second time changes nothing."""
+    directory = tmp_path / "esker-1" / "abc"
+    before = os.umask(0)
+    try:
+        runtime_directory.make(str(directory))
+        runtime_directory.make(str(directory))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE(directory.parent.stat().st_mode) == (0o700 if os.getuid() else 0o711)
+
+
+def test_make_refuses_what_another_could_have_put_there(tmp_path, uid):
+    """A link, a file, a directory open to others or another user's is refused, with the reason and what to do."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    link, file, open_to_all = tmp_path / "link", tmp_path / "file", tmp_path / "open"
+    link.symlink_to(elsewhere)
+    file.touch()
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    cases = [(link, "it is a link"), (file, "it is no directory")]
+    if os.getuid() == 0:
+        cases.append((elsewhere, "it belongs to uid 0"))
+        os.chown(open_to_all, uid, uid)
+    cases.append((open_to_all, "its mode is 0777, so that others may write there"))
+    for path, reason in cases:
+        with pytest.raises(HostError) as caught:
+            runtime_directory.make(f"{path}/abc")
+        assert caught.value.message == f"cannot use the runtime directory `{path}`: {reason}"
+        assert "XDG_RUNTIME_DIR" in caught.value.hint
+    assert not any(elsewhere.iterdir())
+
+
+def test_socket_path_limit():
+    """107 bytes are allowed, counted as the system counts them, not as characters."""
+    runtime_directory.check_socket_path("/" + "a" * 106)
+    with pytest.raises(HostError) as caught:
+        runtime_directory.check_socket_path("/" + "é" * 54)
+    assert "has 109 bytes, and the system allows 107" in caught.value.message
