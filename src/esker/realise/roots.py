@@ -93,11 +93,8 @@ def rooted(store: "Store", keep: int, *, forget: bool) -> set[str]:
         names = sorted(name for name in os.listdir(directory) if not name.startswith("."))
     for name in names:
         link, known = _parse(store, f"{directory}/{name}")
-        kept = (
-            tuple(each for each in known if each.current or each in known[max(len(known) - keep, 0) :])
-            if os.path.islink(link)
-            else ()
-        )
+        newest = known[max(len(known) - keep, 0) :]
+        kept = tuple(each for each in known if each.current or each in newest) if os.path.islink(link) else ()
         if forget and kept != known:
             _write(store, link, kept)
         found.update(each.path for each in kept)
