@@ -131,7 +131,7 @@ REFUSED = {
     "bytes after the end": (directory(b"a") + b"\0", "bytes follow the end"),
     "device": (words(b"(", b"type", b"device", b")"), "unknown type `device`"),
     "no contents": (words(b"(", b"type", b"regular", b")"), "`)` where its contents stand"),
-    "executable with a value": (words(b"(", b"type", b"regular", b"executable", b"x"), "holds `x"),
+    "executable with a value": (words(b"(", b"type", b"regular", b"executable", b"x"), "where `` stands"),
     "padding": (
         words(b"(", b"type", b"regular", b"contents", (struct.pack("<Q", 3) + b"abc\0\0\0\0x",), b")"),
         "padding is not zero",
@@ -146,7 +146,10 @@ REFUSED = {
     "no entry": (words(b"(", b"type", b"directory", b"node"), "`node` where an entry stands"),
     "word without end": (words(b"(", b"type", (struct.pack("<Q", 1 << 62),)), "a word of 4611686018427387904 bytes"),
     "no archive": (b"nix-archive-1", "ends in the middle"),
-    "another version": (directory().replace(b"archive-1", b"archive-2"), "nix-archive-2"),
+    "another version": (
+        directory().replace(b"archive-1", b"archive-2"),
+        "holds `nix-archive-2(type` where `nix-archive-1(type` stands",
+    ),
     "nothing": (b"", "ends in the middle"),
 }
 

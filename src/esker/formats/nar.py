@@ -237,4 +237,5 @@ def _checked_target(target: bytes) -> bytes:
 
 
 def _shown(path: tuple[bytes, ...]) -> str:
-    return b"/".join(path).decode("utf-8", "backslashreplace").replace("\0", "")[:200]
+    text = b"/".join(path).decode("utf-8", "backslashreplace")
+    return "".join(letter for letter in text if letter.isprintable())[:200]
