@@ -1,0 +1,101 @@
+r"""The values of `[vars]`: shell text as it stands between double quotes, with a quote in it meaning itself.
+
+`$NAME`, `${NAME}` and `\` (before `$`, a backtick, a double quote, itself and the end of a line) are understood here;
+a value with more (`$(date)`, `${X:-d}`, `$?`) is for bash, as `quoted` spells it.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["expanded", "needs_bash", "quoted"]
+
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
+_NAME = _LETTERS | frozenset("0123456789")
+_PARAMETERS = frozenset("0123456789@*#?-$!([{")
+
+
+def needs_bash(value: str) -> bool:
+    r"""Return whether only bash can say what the value means.
+
+    >>> needs_bash("${HOME}/a"), needs_bash("${HOME:-/}"), needs_bash(r"5 $ or \$(x)")
+    (False, True, False)
+    """
+    return _expanded(value, {}) is None
+
+
+def expanded(value: str, variables: "Mapping[str, str]") -> str:
+    """Return what the value stands for; a variable that is not set is empty. It must not need bash."""
+    text = _expanded(value, variables)
+    assert text is not None, value
+    return text
+
+
+def _expanded(value: str, variables: "Mapping[str, str]") -> str | None:
+    if "$" not in value and "\\" not in value and "`" not in value:
+        return value
+    parts = []
+    index = 0
+    while index < len(value):
+        character, following = value[index], value[index + 1 : index + 2]
+        if character == "\\" and following and following in '$`"\\\n':
+            parts.append("" if following == "\n" else following)
+            index += 2
+        elif character == "`":
+            return None
+        elif character == "$" and following and (following in _LETTERS or following in _PARAMETERS):
+            start = index + (2 if following == "{" else 1)
+            end = _name_end(value, start)
+            if end == start or (following == "{" and value[end : end + 1] != "}"):
+                return None
+            parts.append(variables.get(value[start:end], ""))
+            index = end + (1 if following == "{" else 0)
+        else:
+            parts.append(character)
+            index += 1
+    return "".join(parts)
+
+
+def _name_end(value: str, start: int) -> int:
+    end = start
+    if value[start : start + 1] in _LETTERS:
+        while end < len(value) and value[end] in _NAME:
+            end += 1
+    return end
+
+
+def quoted(value: str) -> str:
+    r"""Return bash text of the value in double quotes: its own quotes kept, those inside a substitution left alone.
+
+    >>> print(quoted('say "$(echo "$USER")"'))
+    "say \"$(echo "$USER")\""
+    """
+    parts = []
+    index = 0
+    while index < len(value):
+        end = _unit_end(value, index, '"')
+        text = value[index:end]
+        parts.append('\\"' if text == '"' else text)
+        index = end
+    return f'"{"".join(parts)}"'
+
+
+def _unit_end(value: str, index: int, closing: str) -> int:
+    """Return where the character, escape, string or substitution at `index` ends, inside what `closing` ends."""
+    character, pair = value[index], value[index : index + 2]
+    code = closing in {")", "`"}
+    if character == "\\":
+        return index + 2
+    if pair in {"$(", "${"}:
+        return _end(value, index + 2, ")" if pair == "$(" else "}")
+    if character == "`" or (character == '"' and closing != '"') or (character == "'" and code):
+        return _end(value, index + 1, character)
+    if character == "(" and closing == ")":
+        return _end(value, index + 1, ")")
+    return index + 1
+
+
+def _end(value: str, index: int, closing: str) -> int:
+    while index < len(value) and value[index] != closing:
+        index = index + 1 if closing == "'" else _unit_end(value, index, closing)
+    return index + 1

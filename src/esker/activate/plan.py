@@ -1,0 +1,241 @@
+"""The plan: what the first activation works out once, and every later one reads instead of working.
+
+One JSON object a mode, `.flox/cache/esker/plan-<mode>.json`, 0600. A reader takes it when it is whole, of this version,
+owned by the user who reads, and was made for the directory in which it lies (a copied checkout carries the plan of the
+original); it is fresh while every file it was made from still has the modification time, size and inode it had then.
+
+This module is on the path of every activation: it imports nothing heavier than json.
+"""
+
+import json
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+__all__ = ["Fingerprint", "Plan", "fingerprints", "fresh", "make", "outdented", "plan_path", "read", "warm", "write"]
+
+Fingerprint = tuple[str, int | None, int | None, int | None]
+"""Path, modification time in nanoseconds, size, inode; three times None for a file that is not there."""
+
+_VERSION = 1
+_FIELDS: "dict[str, Any]" = {
+    "project": str,
+    "name": str,
+    "description": str,
+    "mode": str,
+    "default": bool,
+    "system": str,
+    "flox_env": str,
+    "store_path": str,
+    "key": str,
+    "identity": str,
+    "stats": list,
+    "vars": list,
+    "ports": dict,
+    "hook": (str, type(None)),
+    "profile": dict,
+    "deactivate": dict,
+    "certificates": (str, type(None)),
+    "auto_start": bool,
+    "has_services": bool,
+}
+
+
+class Plan:
+    """What an activation needs to know; never changed once made (use `make`)."""
+
+    __slots__ = tuple(_FIELDS)
+
+    project: str
+    """The project directory, absolute, with links resolved."""
+    name: str
+    description: str
+    mode: str
+    """`dev` or `run`."""
+    default: bool
+    """Whether `mode` is the one that the manifest means when nobody names one."""
+    system: str
+    flox_env: str
+    """The run link, `<project>/.flox/run/<system>.<name>-<mode>`."""
+    store_path: str
+    """What the run link points to."""
+    key: str
+    """A short name of this checkout, for paths that must stay short."""
+    identity: str
+    """A short name of everything that an activation sets: another one after any change of it."""
+    stats: "tuple[Fingerprint, ...]"
+    vars: "tuple[tuple[str, str], ...]"
+    """Names and raw texts of `[vars]`, each after those it refers to."""
+    ports: "Mapping[str, int]"
+    hook: "str | None"
+    profile: "Mapping[str, str]"
+    """Scripts by `common` and by shell."""
+    deactivate: "Mapping[str, str]"
+    certificates: "str | None"
+    """A file of certificate authorities."""
+    auto_start: bool
+    """Whether an activation starts the services unasked."""
+    has_services: bool
+
+    def __init__(self, record: "Mapping[str, Any]") -> None:
+        for field in _FIELDS:
+            setattr(self, field, record[field])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Plan) and self.record() == other.record()
+
+    def __hash__(self) -> int:
+        return hash((self.identity, self.stats))
+
+    def record(self) -> "dict[str, Any]":
+        """Return the plan as JSON holds it."""
+        return {field: getattr(self, field) for field in _FIELDS}
+
+    @property
+    def dot_flox(self) -> str:
+        """The `.flox` directory, absolute."""
+        return f"{self.project}/.flox"
+
+
+def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is put together
+    *,
+    project: str,
+    name: str,
+    mode: str,
+    system: str,
+    flox_env: str,
+    store_path: str,
+    stats: "Iterable[Fingerprint]",
+    description: str | None = None,
+    default: bool = True,
+    vars: "Iterable[tuple[str, str]]" = (),  # noqa: A002 - the manifest's word
+    ports: "Mapping[str, int] | None" = None,
+    hook: str | None = None,
+    profile: "Mapping[str, str | None] | None" = None,
+    deactivate: "Mapping[str, str | None] | None" = None,
+    certificates: str | None = None,
+    auto_start: bool = False,
+    has_services: bool = False,
+) -> Plan:
+    """Return the plan of a realised environment; scripts lose the indentation that all their lines share.
+
+    Take the `fingerprints` of the files before they are read: a change in between is then seen the next time.
+    """
+    import hashlib
+
+    def short(text: str) -> str:
+        return hashlib.blake2b(os.fsencode(text), digest_size=6).hexdigest()
+
+    record: dict[str, Any] = {
+        "project": project,
+        "name": name,
+        "description": name if description is None else description,
+        "mode": mode,
+        "system": system,
+        "flox_env": flox_env,
+        "store_path": store_path,
+        "vars": tuple((variable, text) for variable, text in vars),
+        "ports": dict(ports or {}),
+        "hook": outdented(hook) if hook and hook.strip() else None,
+        "profile": _scripts(profile),
+        "deactivate": _scripts(deactivate),
+        "certificates": certificates,
+        "auto_start": auto_start,
+        "has_services": has_services,
+    }
+    return Plan(
+        {
+            **record,
+            "default": default,
+            "key": short(f"{project}/.flox"),
+            "identity": short(json.dumps(record, sort_keys=True)),
+            "stats": tuple(stats),
+        }
+    )
+
+
+def _scripts(texts: "Mapping[str, str | None] | None") -> dict[str, str]:
+    return {shell: outdented(text) for shell, text in (texts or {}).items() if text and text.strip()}
+
+
+def outdented(script: str) -> str:
+    r"""Return the script without the leading spaces that all its lines have that are not empty.
+
+    >>> outdented("    if true; then\n        echo a\n    fi\n")
+    'if true; then\n    echo a\nfi\n'
+    """
+    lines = script.split("\n")
+    width = min((len(line) - len(line.lstrip(" ")) for line in lines if line.strip(" ")), default=0)
+    return "\n".join(line[width:] for line in lines)
+
+
+def plan_path(project: str, mode: str) -> str:
+    """Return where the plan of a project (absolute, links resolved) lies."""
+    return f"{project}/.flox/cache/esker/plan-{mode}.json"
+
+
+def fingerprints(paths: "Iterable[str]") -> "tuple[Fingerprint, ...]":
+    """Return what tells whether one of these files has changed, through links; a file that is absent is recorded so."""
+    return tuple(_fingerprint(path) for path in paths)
+
+
+def _fingerprint(path: str) -> "Fingerprint":
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (path, None, None, None)
+    return (path, found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def fresh(plan: Plan) -> bool:
+    """Return whether every file that the plan was made from is still as it was."""
+    return all(_fingerprint(known[0]) == known for known in plan.stats)
+
+
+def write(plan: Plan, path: str) -> None:
+    """Write the plan for its owner alone, by rename, with the directories above it."""
+    from esker.host import files
+
+    directory = os.path.dirname(path)
+    with files.refused("make", directory):
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+    text = json.dumps({"version": _VERSION, **plan.record()}, separators=(",", ":"))
+    files.write(path, text.encode("ascii"))
+
+
+def read(path: str) -> Plan | None:
+    """Return the plan in a file, or None: missing, another user's, of another version or place, damaged."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            if os.fstat(descriptor).st_uid != os.geteuid():
+                return None
+            record = json.loads(file.read())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(record, dict) or record.get("version") != _VERSION:
+        return None
+    if not all(isinstance(record.get(field), kind) for field, kind in _FIELDS.items()):
+        return None
+    try:
+        record["stats"] = tuple((path, time, size, inode) for path, time, size, inode in record["stats"])
+        record["vars"] = tuple((name, text) for name, text in record["vars"])
+    except (TypeError, ValueError):
+        return None
+    plan = Plan(record)
+    return plan if plan_path(plan.project, plan.mode) == path else None
+
+
+def warm(project: str, mode: str | None = None) -> Plan | None:
+    """Return the fresh plan of a project (absolute, links resolved), or None: then it has to be prepared.
+
+    Without a mode it is the plan of the mode that the manifest asks for.
+    """
+    for candidate in (mode,) if mode else ("dev", "run"):
+        plan = read(plan_path(project, candidate))
+        if plan is not None and (mode or plan.default) and fresh(plan):
+            return plan
+    return None

@@ -1,0 +1,163 @@
+import json
+import os
+
+import pytest
+
+from esker.activate import plan
+from esker.errors import HostError
+
+
+def a_plan(project, **changes):
+    fields = {
+        "project": project,
+        "name": "app",
+        "mode": "dev",
+        "system": "x86_64-linux",
+        "flox_env": f"{project}/.flox/run/x86_64-linux.app-dev",
+        "store_path": "/nix/store/00000000000000000000000000000000-profile",
+        "stats": plan.fingerprints([f"{project}/manifest.toml", f"{project}/pylock.toml"]),
+    }
+    return plan.make(**{**fields, **changes})
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "manifest.toml").write_text("version = 1\n")
+    return str(tmp_path.resolve())
+
+
+@pytest.fixture
+def written(project):
+    path = plan.plan_path(project, "dev")
+    plan.write(
+        a_plan(
+            project,
+            vars=[("A", "\udcff\n"), ("B", "$A")],
+            ports={"PGPORT": 12345},
+            hook="    echo a",
+            profile={"common": "b", "bash": None},
+        ),
+        path,
+    )
+    return path
+
+
+def test_a_plan_that_was_written_is_read_as_it_was(project, written):
+    """Every field comes back, text that is not UTF-8 too; absent scripts are absent and scripts are outdented."""
+    found = plan.read(written)
+    assert found == plan.warm(project)
+    assert found.vars == (("A", "\udcff\n"), ("B", "$A"))
+    assert found.hook == "echo a"
+    assert found.profile == {"common": "b"}
+    assert found.ports == {"PGPORT": 12345}
+
+
+def test_a_plan_is_for_its_owner_alone(written):
+    """The file is 0600 and the directory that was made for it 0700."""
+    assert os.stat(written).st_mode & 0o777 == 0o600
+    assert os.stat(os.path.dirname(written)).st_mode & 0o777 == 0o700
+
+
+def test_a_plan_that_cannot_be_written_says_why(project):
+    """Where the directory cannot be made, the error names it."""
+    with open(f"{project}/.flox", "w"):
+        pass
+    with pytest.raises(HostError, match="cannot make"):
+        plan.write(a_plan(project), plan.plan_path(project, "dev"))
+
+
+DAMAGES = {
+    "empty": lambda text: "",
+    "cut off": lambda text: text[:-1],
+    "no object": lambda text: "[]",
+    "no UTF-8": lambda text: "\xff",
+    "another version": lambda text: json.dumps({**json.loads(text), "version": 0}),
+    "another type": lambda text: json.dumps({**json.loads(text), "hook": 1}),
+    "a short variable": lambda text: json.dumps({**json.loads(text), "vars": [["A"]]}),
+    "a number for a file": lambda text: json.dumps({**json.loads(text), "stats": [1]}),
+    "a field missing": lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != "identity"}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_plan_is_no_plan(written, damage):
+    """Cut off, of another version, with a field missing or of another type: it is worked out again."""
+    with open(written, encoding="latin-1") as file:
+        text = file.read()
+    with open(written, "w", encoding="latin-1") as file:
+        file.write(damage(text))
+    assert plan.read(written) is None
+
+
+def test_a_missing_plan_and_a_link_to_one_are_no_plan(project, written):
+    """A plan is a plain file in its place."""
+    assert plan.read(plan.plan_path(project, "run")) is None
+    os.rename(written, f"{written}.moved")
+    os.symlink(f"{written}.moved", written)
+    assert plan.read(written) is None
+
+
+def test_the_plan_of_another_user_is_no_plan(written, monkeypatch):
+    """Who may write a plan decides what runs, so it counts only when the reader wrote it."""
+    uid = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
+    assert plan.read(written) is None
+
+
+def test_the_plan_in_a_copied_checkout_is_no_plan(project, written, tmp_path_factory):
+    """A copy carries a plan whose files are all still as they were: those of the original."""
+    copy = str(tmp_path_factory.mktemp("copy").resolve())
+    path = plan.plan_path(copy, "dev")
+    os.makedirs(os.path.dirname(path))
+    with open(written, "rb") as source, open(path, "wb") as target:
+        target.write(source.read())
+    assert plan.read(path) is None
+
+
+def test_a_plan_is_fresh_until_a_file_changes(project):
+    """A changed, replaced, removed or new file ends it, and nothing else does."""
+    made = a_plan(project)
+    assert plan.fresh(made)
+    with open(f"{project}/manifest.toml", "a") as file:
+        file.write("#")
+    assert not plan.fresh(made)
+
+    made = a_plan(project)
+    os.replace(f"{project}/manifest.toml", f"{project}/old")
+    assert not plan.fresh(made)
+    os.replace(f"{project}/old", f"{project}/manifest.toml")
+    assert plan.fresh(made)
+    with open(f"{project}/pylock.toml", "w"):
+        pass
+    assert not plan.fresh(made)
+
+
+def test_without_a_mode_the_manifest_decides(project):
+    """The plan of the mode that is not the default is found only when it is asked for."""
+    plan.write(a_plan(project, default=False), plan.plan_path(project, "dev"))
+    assert plan.warm(project) is None
+    assert plan.warm(project, "dev") is not None
+    plan.write(a_plan(project, mode="run"), plan.plan_path(project, "run"))
+    assert plan.warm(project).mode == "run"
+
+
+def test_the_identity_changes_with_what_is_set(project):
+    """Another variable is another start; another checkout has another key."""
+    assert a_plan(project).identity == a_plan(project, stats=()).identity
+    assert a_plan(project).identity != a_plan(project, vars=[("A", "1")]).identity
+    assert a_plan(project).key != a_plan(f"{project}2").key
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("a\n  b\n", "a\n  b\n"),
+        ("    a\n\n      b\n    c", "a\n\n  b\nc"),
+        ("  cat <<E\n  x\n  E\n", "cat <<E\nx\nE\n"),
+        ("\ta\n", "\ta\n"),
+        ("  a\n   \n", "a\n \n"),
+    ],
+)
+def test_scripts_lose_their_common_indentation(script, expected):
+    """Only spaces count, only lines with something on them are measured."""
+    assert plan.outdented(script) == expected

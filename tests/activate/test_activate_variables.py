@@ -1,0 +1,282 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esker.activate import plan
+from esker.activate.variables import LISTS, Activation, activation, difference, edited
+from esker.errors import ActivationFailed
+
+ENV = "/p/.flox/run/x86_64-linux.app-dev"
+
+
+def a_plan(**changes):
+    fields = {
+        "project": "/p",
+        "name": "app",
+        "mode": "dev",
+        "system": "x86_64-linux",
+        "flox_env": ENV,
+        "store_path": "/nix/store/00000000000000000000000000000000-profile",
+        "stats": (),
+    }
+    return plan.make(**{**fields, **changes})
+
+
+def activated(environ, made=None, **options):
+    made = made or a_plan()
+    return activation(made, environ, runtime_directory="/run/user/7/esker", **options).apply(environ)
+
+
+def other(name="second"):
+    return a_plan(project=f"/{name}", name=name, flox_env=f"/{name}/.flox/run/x86_64-linux.{name}-dev")
+
+
+def test_the_whole_difference_in_an_empty_environment():
+    """What decision records name is set, nothing else."""
+    made = a_plan(description="owner/app", ports={"PGPORT": 12345}, certificates="/etc/ca.pem")
+    found = activated({}, made, start_services=True)
+    assert found == {
+        "ACLOCAL_PATH": f"{ENV}/share/aclocal",
+        "CPATH": f"{ENV}/include",
+        "ESKER_RUNTIME_DIR": f"/run/user/7/esker/{made.key}",
+        "FLOX_ACTIVATE_START_SERVICES": "true",
+        "FLOX_ENV": ENV,
+        "FLOX_ENV_CACHE": "/p/.flox/cache",
+        "FLOX_ENV_DESCRIPTION": "owner/app",
+        "FLOX_ENV_DIRS": ENV,
+        "FLOX_ENV_PROJECT": "/p",
+        "FLOX_PROMPT_COLOR_1": "99",
+        "FLOX_PROMPT_COLOR_2": "141",
+        "FLOX_PROMPT_ENVIRONMENTS": "app",
+        "INFOPATH": f"{ENV}/share/info:",
+        "LIBRARY_PATH": f"{ENV}/lib",
+        "MANPATH": f"{ENV}/share/man:",
+        "PATH": f"{ENV}/bin",
+        "PGPORT": "12345",
+        "PKG_CONFIG_PATH": f"{ENV}/lib/pkgconfig:{ENV}/share/pkgconfig",
+        "SSL_CERT_FILE": "/etc/ca.pem",
+        "XDG_DATA_DIRS": f"{ENV}/share",
+        "_ESKER_STARTS": made.identity,
+        "_FLOX_ACTIVE_ENVIRONMENTS": '[{"environment":{"type":"dot-flox","path":"/p/.flox",'
+        '"pointer":{"name":"app","version":1}},"mode":"dev"}]',
+    }
+
+
+def test_values_of_the_caller_are_corrected_or_kept():
+    """What says which environment this is is overwritten; colours and certificates are the caller's choice."""
+    caller = {"FLOX_ENV": "WRONG", "FLOX_ENV_CACHE": "WRONG", "FLOX_ENV_PROJECT": "WRONG", "FLOX_ENV_DESCRIPTION": ""}
+    found = activated({**caller, "FLOX_PROMPT_COLOR_1": "1", "SSL_CERT_FILE": "mine"}, a_plan(certificates="/c"))
+    assert (found["FLOX_ENV"], found["FLOX_ENV_CACHE"]) == (ENV, "/p/.flox/cache")
+    assert (found["FLOX_ENV_PROJECT"], found["FLOX_ENV_DESCRIPTION"]) == ("/p", "app")
+    assert (found["FLOX_PROMPT_COLOR_1"], found["SSL_CERT_FILE"]) == ("1", "mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("PATH", "/a:/b", f"{ENV}/bin:/a:/b"),
+        ("PATH", "/a:/b:/a", f"{ENV}/bin:/a:/b"),
+        ("PATH", "/a::/b:", f"{ENV}/bin:/a::/b:"),
+        ("PATH", "", f"{ENV}/bin"),
+        ("PATH", f"/a:{ENV}/bin:/b", f"{ENV}/bin:/a:/b"),
+        ("MANPATH", "", f"{ENV}/share/man:"),
+        ("MANPATH", "foo", f"{ENV}/share/man:foo:"),
+        ("MANPATH", "foo:", f"{ENV}/share/man:foo:"),
+        ("MANPATH", "foo::bar", f"{ENV}/share/man:foo::bar"),
+        ("MANPATH", ":foo", f"{ENV}/share/man::foo"),
+        ("INFOPATH", "/i", f"{ENV}/share/info:/i"),
+        ("XDG_DATA_DIRS", "/d", f"{ENV}/share:/d"),
+        ("CPATH", "/c", f"{ENV}/include:/c"),
+        ("PKG_CONFIG_PATH", "/k", f"{ENV}/lib/pkgconfig:{ENV}/share/pkgconfig:/k"),
+    ],
+)
+def test_paths_are_composed_in_front(name, value, expected):
+    """The environment comes first; duplicates leave PATH and MANPATH; empty elements stay."""
+    assert activated({name: value})[name] == expected
+
+
+def test_sbin_only_when_asked_for():
+    """`--add-sbin` puts sbin behind bin."""
+    assert "/sbin" not in activated({"PATH": "/a"})["PATH"]
+    assert activated({"PATH": "/a"}, add_sbin=True)["PATH"] == f"{ENV}/bin:{ENV}/sbin:/a"
+
+
+def test_run_mode_leaves_the_compiler_alone():
+    """Headers and libraries are for building only."""
+    found = activated({"CPATH": "/c"}, a_plan(mode="run"))
+    assert found["CPATH"] == "/c"
+    assert not {"LIBRARY_PATH", "PKG_CONFIG_PATH", "ACLOCAL_PATH"} & found.keys()
+
+
+def test_the_newest_environment_comes_first():
+    """In nesting the stack, the prompt and the directories begin with the inner one."""
+    found = activated(activated({"PATH": "/a"}), other())
+    assert found["FLOX_PROMPT_ENVIRONMENTS"] == "second app"
+    assert found["FLOX_ENV_DIRS"] == f"{other().flox_env}:{ENV}"
+    assert found["FLOX_ENV"] == other().flox_env
+    assert found["PATH"] == f"{other().flox_env}/bin:{ENV}/bin:/a"
+    stack = json.loads(found["_FLOX_ACTIVE_ENVIRONMENTS"])
+    assert [element["environment"]["pointer"]["name"] for element in stack] == ["second", "app"]
+
+
+def test_activating_again_changes_nothing():
+    """An environment that is active is not pushed twice, and its variables are not evaluated twice."""
+    made = a_plan(vars=[("GROWS", "${GROWS}x"), ("PATH", "${PATH}:/x")])
+    once = activated({"PATH": "/a"}, made)
+    assert once["GROWS"] == "x"
+    assert activated(once, made) == once
+
+
+def test_an_environment_that_changed_since_is_evaluated_again():
+    """Another identity is another start, though the environment stays one entry of the stack."""
+    once = activated({}, a_plan(vars=[("A", "1")]))
+    twice = activated(once, a_plan(vars=[("A", "2")]))
+    assert twice["A"] == "2"
+    assert twice["FLOX_PROMPT_ENVIRONMENTS"] == "app"
+    assert len(json.loads(twice["_FLOX_ACTIVE_ENVIRONMENTS"])) == 1
+
+
+def test_another_mode_replaces_the_entry():
+    """One checkout is active in one mode."""
+    found = activated(activated({}), a_plan(mode="run", flox_env="/p/.flox/run/x86_64-linux.app-run"))
+    assert [element["mode"] for element in json.loads(found["_FLOX_ACTIVE_ENVIRONMENTS"])] == ["run"]
+
+
+def test_two_environments_of_one_name_are_both_in_the_prompt():
+    """Names may repeat; places do not."""
+    found = activated(activated({}), a_plan(project="/q", flox_env="/q/.flox/run/x86_64-linux.app-dev"))
+    assert found["FLOX_PROMPT_ENVIRONMENTS"] == "app app"
+
+
+@pytest.mark.parametrize("stack", ["{", "7", '"x"', '[1,{"a":1}]', ""])
+def test_a_stack_that_cannot_be_read_is_empty(stack):
+    """A foreign value does not stop an activation; entries of other forms stay."""
+    found = json.loads(activated({"_FLOX_ACTIVE_ENVIRONMENTS": stack})["_FLOX_ACTIVE_ENVIRONMENTS"])
+    assert found[0]["mode"] == "dev"
+    assert found[1:] == ([{"a": 1}] if stack.startswith("[") else [])
+
+
+def test_variables_in_order_see_ports_paths_and_each_other():
+    """A value may use everything that stands before it."""
+    made = a_plan(
+        ports={"PGPORT": 12345},
+        vars=[("URL", "db://localhost:$PGPORT"), ("B", "$URL/x"), ("PATH", "${PATH}:$FLOX_ENV_PROJECT/y")],
+    )
+    found = activated({"PATH": "/a"}, made)
+    assert found["B"] == "db://localhost:12345/x"
+    assert found["PATH"] == f"{ENV}/bin:/a:/p/y"
+
+
+def test_variables_are_set_even_when_the_caller_has_the_value():
+    """The difference can be replayed where the value is another one."""
+    made = a_plan(vars=[("X", "same")])
+    found = activation(made, {"X": "same"}, runtime_directory="/r")
+    assert found.apply({"X": "other"})["X"] == "same"
+
+
+def test_a_nul_character_is_refused():
+    """No environment can hold it, so it is said before anything has changed."""
+    with pytest.raises(ActivationFailed, match="`A` in `\\[vars\\]` holds a NUL"):
+        activated({}, a_plan(vars=[("A", "x\0")]))
+
+
+def test_json_runs_nothing():
+    """`activate --json` leaves out what needs bash, and does not claim that the hook has run."""
+    made = a_plan(hook="echo no", vars=[("A", "1"), ("B", "$(echo no)")])
+    found = activation(made, {}, runtime_directory="/r", run_code=False)
+    assert found.set["A"] == "1"
+    assert not {"B", "_ESKER_STARTS"} & found.names()
+
+
+def test_json_keeps_lists_as_lists():
+    """Published are the four keys; lists that have no colons are given whole."""
+    environ = {"PATH": "/a", "FLOX_PROMPT_ENVIRONMENTS": "outer"}
+    found = activation(a_plan(), environ, runtime_directory="/r").published(environ)
+    assert list(found) == ["set", "unset", "prepend", "append"]
+    assert found["prepend"]["PATH"] == [f"{ENV}/bin"]
+    assert found["append"]["MANPATH"] == [""]
+    assert found["set"]["FLOX_PROMPT_ENVIRONMENTS"] == "app outer"
+    assert json.loads(found["set"]["_FLOX_ACTIVE_ENVIRONMENTS"])[0]["mode"] == "dev"
+    assert list(found["set"]) == sorted(found["set"])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("/a", "/x:/a:/y", {"prepend": ["/x"], "append": ["/y"]}),
+        ("/a:/b:/c", "/a:/c", {"remove": ["/b"]}),
+        ("/a:/b", "/b:/a", {"prepend": ["/b"]}),
+        (None, "/x:/y", {"prepend": ["/x", "/y"]}),
+        ("", "/x:", {"prepend": ["/x"], "append": [""]}),
+        ("/a:/b", "/x:/b:/y", {"prepend": ["/x"], "append": ["/y"], "remove": ["/a"]}),
+    ],
+)
+def test_edits_of_lists_are_kept_as_edits(before, after, expected):
+    """What was added in front or behind and what was removed is recorded, not the whole value."""
+    environ = {} if before is None else {"CPATH": before}
+    found = difference(environ, {"CPATH": after}).record()
+    assert {kind: found[kind]["CPATH"] for kind in ("prepend", "append", "remove") if found.get(kind)} == expected
+    assert found["set"] == {}
+
+
+def test_a_list_that_was_replaced_is_set():
+    """Nothing in common: the value stands for itself."""
+    assert difference({"PATH": "/a:/b"}, {"PATH": "/x"}).set == {"PATH": "/x"}
+
+
+values = st.lists(st.sampled_from(["", "/a", "/b", "/c", "x y", "[", "\udcff", "\n"]), max_size=6).map(":".join)
+environments = st.dictionaries(st.sampled_from([*LISTS, "A", "B"]), values)
+
+
+@given(environments, environments)
+def test_a_difference_leads_exactly_from_one_environment_to_the_other(before, after):
+    """Whatever was edited, applying the difference gives the new environment byte for byte."""
+    assert difference(before, after).apply(before) == after
+
+
+@given(environments, environments)
+def test_a_difference_survives_json(before, after):
+    """It is a value that can be stored and replayed."""
+    found = difference(before, after)
+    assert Activation(**json.loads(json.dumps(found.record()))) == found
+
+
+def test_leaving_variables_out():
+    """`without` forgets a variable in every part of the difference."""
+    found = Activation(set={"A": "1"}, unset=["B"], prepend={"PATH": ["/x"]}, append={"PATH": ["/y"]})
+    assert found.without(["A", "B", "PATH"]) == Activation()
+    assert found.without(["B"]).names() == {"A", "PATH"}
+
+
+def test_edited_moves_an_element_to_the_front():
+    """What is put in front is not left behind as well; empty elements are never moved."""
+    assert edited("CPATH", "/a::/x", ["/x", ""]) == "/x::/a:"
+
+
+def test_a_warm_activation_imports_a_fixed_set_of_modules():
+    """Start-up time is what is imported: nothing heavier than json on the path of a warm activation."""
+    script = (
+        "import json, sys; known = set(sys.modules)\n"
+        "from esker.activate import plan, variables\n"
+        "print(*sorted(set(sys.modules) - known))"
+    )
+    source = os.path.dirname(os.path.dirname(os.path.dirname(plan.__file__)))
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {source!r})\n{script}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [
+        "esker",
+        "esker.activate",
+        "esker.activate.expansion",
+        "esker.activate.plan",
+        "esker.activate.variables",
+        "esker.errors",
+    ]
