@@ -1,0 +1,40 @@
+"""`python -m bench NAME [--json]`: take a figure and print it."""
+
+import argparse
+import importlib
+import sys
+
+from bench.measure import LEAST_ROUNDS
+from bench.report import as_json, as_text
+
+FIGURES = {
+    "activation": "a warm activation against Python itself and `uv run`",
+    "realise": "from an empty home to the first activation, against venv and uv by hand",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Take the figure that is named and print it; an invalid one is printed too, and says so."""
+    listing = "\n".join(f"  {name:12} {what}" for name, what in FIGURES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=f"Take a figure of the project on this machine:\n{listing}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", metavar="NAME", choices=FIGURES, help=", ".join(FIGURES))
+    parser.add_argument("--json", action="store_true", help="print every value, for programs")
+    parser.add_argument("--rounds", type=_count, default=11, help=f"rounds to count, {LEAST_ROUNDS} or more (11)")
+    options = parser.parse_args(arguments)
+    figure = importlib.import_module(f"bench.{options.name}").figure(options.rounds)
+    print(as_json(figure) if options.json else as_text(figure))
+    return 0
+
+
+def _count(text: str) -> int:
+    if (count := int(text)) < LEAST_ROUNDS:
+        raise argparse.ArgumentTypeError(f"{count} rounds are too few: a figure needs {LEAST_ROUNDS}")
+    return count
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

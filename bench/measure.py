@@ -1,0 +1,92 @@
+"""Measuring: commands run in turn with their peers, and what their samples say.
+
+What is compared is run in rounds, each subject once a round and in an order that changes from round to round, so that
+whatever else the machine does falls on all of them alike. A first round warms up and is not counted.
+"""
+
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+__all__ = ["HIGHEST_LOAD", "LEAST_ROUNDS", "Cost", "Sample", "rounds", "run"]
+
+LEAST_ROUNDS = 7
+HIGHEST_LOAD = 1.5  # the one-minute average above which a run is not valid
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run cost, in seconds."""
+
+    cpu: float
+    """User and system time of the process and of all it waited for."""
+    wall: float
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """Return the cost of one run after the other."""
+        return Cost(self.cpu + other.cpu, self.wall + other.wall)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The middle of many values, and how far they spread."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Return the middle value."""
+        return statistics.median(self.values)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """Return the bounds of the middle half."""
+        low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
+        return low, high
+
+
+def run(command: Sequence[str], *, environment: Mapping[str, str], directory: str | None = None) -> Cost:
+    """Run a command to its end; raises RuntimeError with what it said if it fails."""
+    with tempfile.TemporaryFile() as said:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            said.seek(0)
+            output = said.read().decode(errors="replace")
+            raise RuntimeError(f"`{' '.join(command)}` ended with status {process.returncode}:\n{output}")
+    return Cost(cpu=usage.ru_utime + usage.ru_stime, wall=wall)
+
+
+def rounds(
+    subjects: Mapping[str, Callable[[], Cost]], count: int, *, after: Callable[[], None]
+) -> dict[str, tuple[Cost, ...]]:
+    """Run every subject once a round, and return its costs in the order of the rounds.
+
+    `count` rounds are counted, one before them warms up; `after` is called after each.
+    """
+    if count < LEAST_ROUNDS:
+        raise ValueError(f"{count} rounds are too few: a figure needs {LEAST_ROUNDS}")
+    names = list(subjects)
+    costs: dict[str, list[Cost]] = {name: [] for name in names}
+    for number in range(count + 1):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            cost = subjects[name]()
+            if number > 0:
+                costs[name].append(cost)
+        after()
+    return {name: tuple(taken) for name, taken in costs.items()}

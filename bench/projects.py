@@ -1,0 +1,48 @@
+"""The projects that figures are taken on, all made from examples/items: Esker's and its peers' declare the same."""
+
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+__all__ = ["EXAMPLE", "copy_example", "python_table", "uv_project"]
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "items"
+MANIFEST = Path(".flox", "env", "manifest.toml")
+
+
+def python_table() -> dict[str, Any]:
+    """Return what the example declares under `[plugins.esker.python]`."""
+    manifest = tomllib.loads((EXAMPLE / MANIFEST).read_text(encoding="utf-8"))
+    table: dict[str, Any] = manifest["plugins"]["esker"]["python"]
+    return table
+
+
+def copy_example(directory: Path, *, scripts: bool) -> Path:
+    """Copy the example without what a run leaves behind; without `scripts` it has neither hook nor profile scripts."""
+    made = shutil.ignore_patterns("run", "cache", "lib", "log", "pylock.toml", "__pycache__", ".venv")
+    shutil.copytree(EXAMPLE, directory, ignore=made)
+    if not scripts:
+        path = directory / MANIFEST
+        manifest = tomlkit.parse(path.read_text(encoding="utf-8"))
+        for table in ("hook", "profile"):
+            manifest.pop(table, None)
+        path.write_text(tomlkit.dumps(manifest), encoding="utf-8")
+    return directory
+
+
+def uv_project(directory: Path) -> Path:
+    """Write a uv project that declares what the example does."""
+    declared = python_table()
+    project = {
+        "name": "items",
+        "version": "0",
+        "requires-python": declared["version"],
+        "dependencies": declared["dependencies"],
+    }
+    directory.mkdir()
+    document = tomlkit.dumps({"project": project, "tool": {"uv": {"package": False}}})
+    (directory / "pyproject.toml").write_text(document, encoding="utf-8")
+    return directory

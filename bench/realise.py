@@ -1,0 +1,81 @@
+"""The first activation: from an empty home, with every wheel in uv's cache, to a command inside the environment."""
+
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+
+from bench.machine import Load, machine
+from bench.measure import Cost, rounds
+from bench.projects import copy_example
+from bench.report import Figure, cpu, ratio, wall
+from bench.workspace import ESKER, Workspace, remove, workspace
+
+
+def figure(count: int) -> Figure:
+    """Measure `count` rounds."""
+    load = Load()
+    with workspace() as space:
+        project = copy_example(space.directory / "items", scripts=True)
+        space.run(ESKER, "lock", "-d", project)
+        costs = rounds(
+            {
+                "esker": partial(_esker, space, project),
+                "by hand": partial(_by_hand, space, project),
+                "uv": partial(_by_uv, space, project),
+            },
+            count,
+            after=load.look,
+        )
+        described = machine(space.uv)
+    subjects = {
+        "esker": "esker activate -- true",
+        "by hand": "python -m venv; uv pip sync",
+        "uv": "uv venv; uv pip sync --compile-bytecode",
+    }
+    waits = {key: wall(title, costs[key], "s") for key, title in subjects.items()}
+    works = {key: cpu(title, costs[key], "s") for key, title in subjects.items()}
+    return Figure(
+        name="realise",
+        title="examples/items, locked, from an empty home to its first activation; uv's cache is warm",
+        machine=described,
+        load=load.highest,
+        lines=(
+            *waits.values(),
+            *works.values(),
+            ratio(waits["esker"], waits["by hand"], aim=1.5),
+            ratio(works["esker"], works["by hand"], aim=1.5),
+            ratio(waits["esker"], waits["uv"]),
+        ),
+        notes=("Esker's environment holds compiled bytecode, and so does the one of `--compile-bytecode`.",),
+    )
+
+
+def _esker(space: Workspace, project: Path) -> Cost:
+    home = _empty(space)
+    shutil.copytree(project, home / "items")
+    return space.run(ESKER, "activate", "-d", home / "items", "--", "true", home=home)
+
+
+def _by_hand(space: Workspace, project: Path) -> Cost:
+    home = _empty(space)
+    made = space.run(sys.executable, "-m", "venv", home / "venv", home=home)
+    return made + _sync(space, project, home)
+
+
+def _by_uv(space: Workspace, project: Path) -> Cost:
+    home = _empty(space)
+    made = space.run(space.uv, "venv", "--python", sys.executable, home / "venv", home=home)
+    return made + _sync(space, project, home, "--compile-bytecode")
+
+
+def _sync(space: Workspace, project: Path, home: Path, *options: str) -> Cost:
+    python, lock = home / "venv" / "bin" / "python", project / ".flox" / "pylock.toml"
+    return space.run(space.uv, "pip", "sync", "--require-hashes", "--python", python, *options, lock, home=home)
+
+
+def _empty(space: Workspace) -> Path:
+    home = space.directory / "empty-home"
+    remove(home)
+    home.mkdir()
+    return home

@@ -1,0 +1,118 @@
+"""A figure: what was measured, what was aimed at, and how it is printed."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from bench.machine import Machine
+from bench.measure import HIGHEST_LOAD, Cost, Sample
+
+__all__ = ["Figure", "Line", "as_json", "as_text", "cpu", "difference", "ratio", "wall"]
+
+Unit = Literal["ms", "s", "x"]
+PER_SECOND = {"ms": 1000.0, "s": 1.0}
+DIGITS = {"ms": 1, "s": 2, "x": 2}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that was found out, with one value a round."""
+
+    title: str
+    unit: Unit
+    sample: Sample
+    """In `unit`s."""
+    aim: float | None = None
+    """The median is to be at most this."""
+
+    @property
+    def met(self) -> bool | None:
+        """Return whether the aim was met, None where there is none."""
+        return None if self.aim is None else self.sample.median <= self.aim
+
+
+@dataclass(frozen=True)
+class Figure:
+    """All that one run found out."""
+
+    name: str
+    title: str
+    machine: Machine
+    load: float
+    """The highest one-minute average that was seen."""
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        """Return whether the machine was idle enough."""
+        return self.load <= HIGHEST_LOAD
+
+
+def cpu(subject: str, costs: Iterable[Cost], unit: Literal["ms", "s"] = "ms", *, aim: float | None = None) -> Line:
+    """Return what a subject's work costs: user and system time."""
+    return Line(f"{subject}, CPU", unit, Sample(tuple(cost.cpu * PER_SECOND[unit] for cost in costs)), aim)
+
+
+def wall(subject: str, costs: Iterable[Cost], unit: Literal["ms", "s"] = "ms", *, aim: float | None = None) -> Line:
+    """Return how long one waits for a subject."""
+    return Line(f"{subject}, wall", unit, Sample(tuple(cost.wall * PER_SECOND[unit] for cost in costs)), aim)
+
+
+def difference(ours: Line, peer: Line, *, aim: float | None = None) -> Line:
+    """Return how much more ours takes, round by round."""
+    values = tuple(a - b for a, b in zip(ours.sample.values, peer.sample.values, strict=True))
+    return Line(f"({ours.title}) - ({peer.title})", ours.unit, Sample(values), aim)
+
+
+def ratio(ours: Line, peer: Line, *, aim: float | None = None) -> Line:
+    """Return how many times as much ours takes, round by round."""
+    values = tuple(a / b for a, b in zip(ours.sample.values, peer.sample.values, strict=True))
+    return Line(f"({ours.title}) / ({peer.title})", "x", Sample(values), aim)
+
+
+def as_json(figure: Figure) -> str:
+    """Render a figure for programs, every value included."""
+    lines = [
+        {
+            "title": line.title,
+            "unit": line.unit,
+            "median": line.sample.median,
+            "quartiles": line.sample.quartiles,
+            "values": line.sample.values,
+            "aim": line.aim,
+            "met": line.met,
+        }
+        for line in figure.lines
+    ]
+    return json.dumps({**asdict(figure), "lines": lines, "valid": figure.valid}, indent=2)
+
+
+def as_text(figure: Figure) -> str:
+    """Render a figure for people."""
+    machine = figure.machine
+    count = len(figure.lines[0].sample.values)
+    state = "valid" if figure.valid else f"INVALID, since above {HIGHEST_LOAD:g}"
+    width = max(len(line.title) for line in figure.lines)
+    return "\n".join(
+        [
+            f"{figure.name}: {figure.title}",
+            f"{machine.cpu}, {machine.cores} cores, {machine.kernel}, {machine.python}, uv {machine.uv}",
+            f"{count} rounds, highest load {figure.load:.2f}: {state}",
+            "",
+            f"{'':{width}}  {'median':>10}  {'middle half':<15}  aim",
+            *(_text_line(line, width) for line in figure.lines),
+            *(f"\n{note}" for note in figure.notes),
+        ]
+    )
+
+
+def _text_line(line: Line, width: int) -> str:
+    digits = DIGITS[line.unit]
+    low, high = line.sample.quartiles
+    cells = [f"{line.title:{width}}", f"{line.sample.median:>7.{digits}f} {line.unit:2}"]
+    cells.append(f"{f'{low:.{digits}f} - {high:.{digits}f}':<15}")
+    if line.aim is not None:
+        cells.append(f"{line.aim:g} {line.unit}: {'met' if line.met else 'MISSED'}")
+    return "  ".join(cells).rstrip()
