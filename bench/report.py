@@ -101,7 +101,7 @@ def as_text(figure: Figure) -> str:
             f"{machine.cpu}, {machine.cores} cores, {machine.kernel}, {machine.python}, uv {machine.uv}",
             f"{count} rounds, highest load {figure.load:.2f}: {state}",
             "",
-            f"{'':{width}}  {'median':>10}  {'middle half':<15}  aim",
+            f"{'':{width}}  {'median':>10}  {'middle half':<16}  aim",
             *(_text_line(line, width) for line in figure.lines),
             *(f"\n{note}" for note in figure.notes),
         ]
@@ -112,7 +112,7 @@ def _text_line(line: Line, width: int) -> str:
     digits = DIGITS[line.unit]
     low, high = line.sample.quartiles
     cells = [f"{line.title:{width}}", f"{line.sample.median:>7.{digits}f} {line.unit:2}"]
-    cells.append(f"{f'{low:.{digits}f} - {high:.{digits}f}':<15}")
+    cells.append(f"{f'{low:.{digits}f} to {high:.{digits}f}':<16}")
     if line.aim is not None:
         cells.append(f"{line.aim:g} {line.unit}: {'met' if line.met else 'MISSED'}")
     return "  ".join(cells).rstrip()
