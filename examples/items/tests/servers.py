@@ -83,6 +83,10 @@ def running(environment: Mapping[str, str]) -> Servers | None:
 @contextmanager
 def started() -> Iterator[Servers]:
     """Start both servers and yield where they listen; they have stopped when the block ends."""
+    for program in ("initdb", "postgres", "valkey-server"):
+        if shutil.which(program) is None:
+            message = f"`{program}` is not on PATH\nhint: run the tests in the environment: see README.md"
+            raise RuntimeError(message)
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="items-", dir="/tmp"))  # TMPDIR may be long
         socket, data = f"{directory}/valkey.sock", f"{directory}/data"
