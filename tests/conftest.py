@@ -28,7 +28,12 @@ def pytest_collection_modifyitems(config, items):
 def pytest_runtest_makereport(item, call):
     """Where skips are forbidden, a skipped live test is a failure that names the reason."""
     report = yield
-    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get(_NO_SKIPS) and item.get_closest_marker("live"):
+    if (
+        report.skipped
+        and not hasattr(report, "wasxfail")
+        and os.environ.get(_NO_SKIPS)
+        and item.get_closest_marker("live")
+    ):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid}: skipped where {_NO_SKIPS} forbids it: {report.longrepr}"
     return report
@@ -40,3 +45,70 @@ def _no_inherited_settings(monkeypatch):
     for name in list(os.environ):
         if name.startswith(("ESKER_", "FLOX_", "_FLOX_", "_flox_", "PYTHON", "VIRTUAL_ENV")) and name != _NO_SKIPS:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def index():
+    """Give a package index on loopback, empty."""
+    from esker.testing.package_index import PackageIndex
+
+    with PackageIndex() as served:
+        yield served
+
+
+@pytest.fixture
+def environ(tmp_path, index):
+    """Give variables under which uv knows that index alone, and nothing is shared with the caller's caches or store."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "ESKER_STORE": str(tmp_path / "store-root"),
+        "UV_CACHE_DIR": str(tmp_path / "uv-cache"),
+        "UV_DEFAULT_INDEX": index.url,
+        "UV_HTTP_RETRIES": "0",
+    }
+
+
+@pytest.fixture
+def store(environ):
+    """Give an empty store of its own."""
+    from esker.realise.store import Store
+
+    return Store(environ["ESKER_STORE"])
+
+
+@pytest.fixture
+def lock_of(index, environ):
+    """Give a function that locks requirements served by `index` and selects what this machine installs."""
+    import sys
+
+    from esker.formats import pylock
+    from esker.formats.systems import system_name
+    from esker.host.interpreters import find_interpreter
+    from esker.lock.python import resolve
+    from esker.realise.python import selected
+
+    interpreter = find_interpreter(None, environ)
+    systems = (system_name(sys.platform, os.uname().machine),)
+
+    def locked(*requirements, build=()):
+        made_from = pylock.Inputs(requirements=requirements, python="", systems=systems, build=build)
+        lock = pylock.parse(pylock.render(resolve(made_from, interpreter, environ), made_from, build=build))
+        return selected(lock, interpreter, build), interpreter
+
+    return locked
+
+
+@pytest.fixture
+def python_of(lock_of, environ, store):
+    """Give a function that locks and realises requirements."""
+    from esker.progress import Silent
+    from esker.realise.python import python_environment
+
+    def realised(*requirements, into=store, build=()):
+        artifacts, interpreter = lock_of(*requirements, build=build)
+        return python_environment(into, artifacts, interpreter, environ, Silent(), build=build)
+
+    return realised

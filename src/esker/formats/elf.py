@@ -15,7 +15,7 @@ __all__ = ["MACHINES", "Elf", "parse"]
 MACHINES = {"x86_64": 62, "aarch64": 183, "arm64": 183}
 """`e_machine` by `os.uname().machine`."""
 _PT_INTERP = 3
-_HEADER_SIZES = {1: 52, 2: 64}
+_HEADER_SIZES = {1: 52, 2: 64}  # by class: 32 and 64 bits
 
 
 class Elf(NamedTuple):
@@ -28,7 +28,7 @@ class Elf(NamedTuple):
 
 def parse(data: bytes) -> Elf | None:
     """Read the beginning of a file (4 KiB are enough); None when it is not ELF or is cut short."""
-    if data[:4] != b"\x7fELF" or len(data) < _HEADER_SIZES.get(data[4], 64) or data[4] not in _HEADER_SIZES:
+    if data[:4] != b"\x7fELF" or len(data) < max(_HEADER_SIZES.values()) or data[4] not in _HEADER_SIZES:
         return None
     order = "<" if data[5] == 1 else ">"
     (machine,) = struct.unpack_from(order + "H", data, 18)

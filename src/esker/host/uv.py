@@ -19,6 +19,7 @@ _PASSED = (
     "UV_INSECURE_HOST",
     "UV_SYSTEM_CERTS",
     "UV_NATIVE_TLS",
+    "UV_HTTP_RETRIES",
     "UV_HTTP_TIMEOUT",
     "UV_CACHE_DIR",
     "UV_NO_CACHE",
@@ -27,6 +28,7 @@ _PASSED = (
 )
 _CLEARED = ("UV_", "PIP_", "VIRTUAL_ENV", "PYTHON", "CONDA_")
 _UNREACHABLE = (
+    "Failed to fetch",
     "error sending request",
     "dns error",
     "Could not connect",

@@ -24,15 +24,24 @@ from esker.host.uv import additional_indexes, is_unreachable, run_uv
 __all__ = ["python_inputs", "resolve"]
 
 
-def python_inputs(declaration: Declaration, system: str, environ: Mapping[str, str]) -> pylock.Inputs | None:
-    """Return what the Python lock of `declaration` is made from, None when it declares no Python."""
+def python_inputs(
+    declaration: Declaration, system: str, environ: Mapping[str, str], locked: pylock.Inputs | None = None
+) -> pylock.Inputs | None:
+    """Return what the Python lock of `declaration` is made from, None when it declares no Python.
+
+    Where no systems are declared, those that somebody else's machine added to the default ones (`locked`) stay.
+    """
     python = declaration.esker.python
     if python is None:
         return None
+    declared = declaration.manifest.options.systems
+    systems = declared_systems(declared, system)
+    if declared is None and locked is not None:
+        systems = tuple(sorted({*systems, *locked.systems}))
     return pylock.Inputs(
         requirements=tuple(sorted(_requirements(python, declaration.project))),
         python=python.version or "",
-        systems=declared_systems(declaration.manifest.options.systems, system),
+        systems=systems,
         build=tuple(sorted(python.build)),
         indexes=additional_indexes(environ),
     )
@@ -187,7 +196,7 @@ def _explained(failure: CommandFailed, inputs: pylock.Inputs) -> HostError | Res
 
 
 def _cause(output: str, inputs: pylock.Inputs) -> str:
-    """Return uv's last reason, the one that names what was declared, its markers replaced by the names of the systems."""
+    """Return uv's last reason, which names what was declared, with the names of systems for its markers."""
     reasons = " ".join(_HEAD.sub("", output.partition("hint:")[0]).split())
     reason = re.split(r"\b(?:And )?[Bb]ecause ", reasons)[-1].partition(", we can conclude")[0]
     for system in inputs.systems:

@@ -1,0 +1,119 @@
+"""A lock as a whole: read from its two files, made from a declaration, written only where it differs."""
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from esker.declare.declaration import Declaration
+from esker.errors import ResolutionFailed
+from esker.formats import lockfile, pylock
+from esker.formats.lockfile import Lockfile
+from esker.formats.pylock import Pylock
+from esker.formats.systems import declared_systems
+from esker.host import files
+from esker.host.interpreters import find_interpreter
+from esker.lock.python import python_inputs, resolve
+from esker.progress import Progress
+
+__all__ = ["Lock", "lock_paths", "make_lock", "read_lock", "write_lock"]
+
+
+class Lock(NamedTuple):
+    """What a declaration means, version by version and hash by hash."""
+
+    lockfile: Lockfile
+    python: Pylock | None
+
+
+def lock_paths(declaration: Declaration) -> tuple[str, str]:
+    """Return the files of a lock: manifest.lock and pylock.toml."""
+    return f"{declaration.dot_flox}/env/manifest.lock", f"{declaration.dot_flox}/pylock.toml"
+
+
+def read_lock(declaration: Declaration) -> Lock | None:
+    """Return the lock on disk, None when there is no manifest.lock; a damaged file is an `InvalidLock`."""
+    flox, python = lock_paths(declaration)
+    content = _content(flox)
+    if content is None:
+        return None
+    text = _content(python)
+    return Lock(lockfile.parse(content, flox), None if text is None else pylock.parse(text.decode(), python))
+
+
+def make_lock(
+    declaration: Declaration,
+    previous: Lock | None,
+    system: str,
+    environ: Mapping[str, str],
+    *,
+    progress: Progress,
+) -> Lock:
+    """Return the lock of `declaration`; what `previous` pins and is still wanted stays as it is."""
+    kept = _kept_packages(declaration, previous, system)
+    before = previous.python if previous else None
+    made_from = pylock.inputs(before) if before else None
+    inputs = python_inputs(declaration, system, environ, made_from)
+    python = None
+    if inputs is not None:
+        if before is not None and made_from == inputs:
+            python = before
+        else:
+            progress.begin("Locking Python packages")
+            interpreter = find_interpreter(inputs.python or None, environ)
+            changed = _changed(made_from, inputs)
+            resolved = resolve(inputs, interpreter, environ, previous=before, changed=changed)
+            # Through the text, so that what is used now is exactly what is read from the file ever after.
+            python = pylock.parse(pylock.render(resolved, inputs, build=inputs.build))
+            progress.end()
+    return Lock(lockfile.Lockfile(manifest=declaration.manifest, packages=kept), python)
+
+
+def write_lock(declaration: Declaration, lock: Lock) -> tuple[str, ...]:
+    """Write the files of a lock that differ from what is there, and return their paths."""
+    flox, python = lock_paths(declaration)
+    contents = {flox: lockfile.render(lock.lockfile)}
+    if lock.python is not None:
+        made_from = pylock.inputs(lock.python)
+        assert made_from is not None, "a lock that was made here says from what"
+        contents[python] = pylock.render(lock.python, made_from, build=made_from.build).encode()
+    if lock.python is None and os.path.lexists(python):
+        with files.refused("remove", python):
+            os.unlink(python)
+    return tuple(path for path, content in contents.items() if files.write_changed(path, content, mode=0o644))
+
+
+def _kept_packages(declaration: Declaration, previous: Lock | None, system: str) -> tuple[lockfile.LockedPackage, ...]:
+    """Return the locked packages of `[install]`; one that is not locked yet is refused: no catalogue can be asked."""
+    wanted = declaration.manifest.install
+    if not wanted:
+        return ()
+    before = previous.lockfile if previous else None
+    systems = declared_systems(declaration.manifest.options.systems, system)
+    locked = before.packages if before else ()
+    for name, descriptor in wanted.items():
+        known = before is not None and before.manifest.install.get(name) == descriptor
+        here = {package.system for package in locked if package.install_id == name}
+        if not known or not here & set(descriptor.systems or systems):
+            raise ResolutionFailed(
+                f"`{name}` of [install] cannot be locked: no catalogue can be asked yet",
+                hint=f"take a wheel instead where there is one (esker install pypi/{name}), or lock it with Flox first",
+            )
+    return tuple(package for package in locked if package.install_id in wanted)
+
+
+def _changed(before: pylock.Inputs | None, after: pylock.Inputs) -> frozenset[str]:
+    """Return the names whose requirement is not what it was: their old pin says nothing any more."""
+    if before is None:
+        return frozenset()
+    different = set(before.requirements) ^ set(after.requirements)
+    return frozenset(canonicalize_name(Requirement(text).name) for text in different)
+
+
+def _content(path: str) -> bytes | None:
+    if not os.path.exists(path):
+        return None
+    with files.refused("read", path), open(path, "rb") as file:
+        return file.read()

