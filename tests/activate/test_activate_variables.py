@@ -29,7 +29,7 @@ def a_plan(**changes):
 
 def activated(environ, made=None, **options):
     made = made or a_plan()
-    return activation(made, environ, runtime_directory="/run/user/7/esker", **options).apply(environ)
+    return activation(made, environ, runtime_directory="/run/user/7/esker/1", **options).apply(environ)
 
 
 def other(name="second"):
@@ -43,7 +43,7 @@ def test_the_whole_difference_in_an_empty_environment():
     assert found == {
         "ACLOCAL_PATH": f"{ENV}/share/aclocal",
         "CPATH": f"{ENV}/include",
-        "ESKER_RUNTIME_DIR": f"/run/user/7/esker/{made.key}",
+        "ESKER_RUNTIME_DIR": "/run/user/7/esker/1",
         "FLOX_ACTIVATE_START_SERVICES": "true",
         "FLOX_ENV": ENV,
         "FLOX_ENV_CACHE": "/p/.flox/cache",

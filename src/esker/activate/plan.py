@@ -30,7 +30,6 @@ _FIELDS: "dict[str, Any]" = {
     "system": str,
     "flox_env": str,
     "store_path": str,
-    "key": str,
     "identity": str,
     "stats": list,
     "vars": list,
@@ -62,8 +61,6 @@ class Plan:
     """The run link, `<project>/.flox/run/<system>.<name>-<mode>`."""
     store_path: str
     """What the run link points to."""
-    key: str
-    """A short name of this checkout, for paths that must stay short."""
     identity: str
     """A short name of everything that an activation sets: another one after any change of it."""
     stats: "tuple[Fingerprint, ...]"
@@ -126,9 +123,6 @@ def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is
     """
     import hashlib
 
-    def short(text: str) -> str:
-        return hashlib.blake2b(os.fsencode(text), digest_size=6).hexdigest()
-
     record: dict[str, Any] = {
         "project": project,
         "name": name,
@@ -146,15 +140,9 @@ def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is
         "auto_start": auto_start,
         "has_services": has_services,
     }
-    return Plan(
-        {
-            **record,
-            "default": default,
-            "key": short(f"{project}/.flox"),
-            "identity": short(json.dumps(record, sort_keys=True)),
-            "stats": tuple(stats),
-        }
-    )
+    contents = json.dumps(record, sort_keys=True).encode("ascii")
+    identity = hashlib.blake2b(contents, digest_size=6).hexdigest()
+    return Plan({**record, "default": default, "identity": identity, "stats": tuple(stats)})
 
 
 def _scripts(texts: "Mapping[str, str | None] | None") -> dict[str, str]:

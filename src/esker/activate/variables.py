@@ -219,7 +219,7 @@ def activation(
 
     The hook runs here, and bash for the values that need it, unless this plan's own variables and hook are already in
     `environ`: then they are inherited. Without `run_code` neither runs, and the values that need bash are left out.
-    `runtime_directory` is the user's; the variable names this checkout's place below it.
+    `runtime_directory` is the environment's; it need not exist.
     """
     after = composed(plan, environ, runtime_directory, add_sbin=add_sbin, start_services=start_services)
     always = _fixed(plan)
@@ -270,7 +270,7 @@ def composed(
     after["FLOX_ENV_PROJECT"] = plan.project
     after["FLOX_ENV_DESCRIPTION"] = plan.description
     after["FLOX_ACTIVATE_START_SERVICES"] = "true" if start_services else "false"
-    after["ESKER_RUNTIME_DIR"] = f"{runtime_directory}/{plan.key}"
+    after["ESKER_RUNTIME_DIR"] = runtime_directory
     after.setdefault("FLOX_PROMPT_COLOR_1", "99")
     after.setdefault("FLOX_PROMPT_COLOR_2", "141")
     if plan.certificates:

@@ -1,0 +1,66 @@
+"""TCP ports of this machine: whether one is free, and who holds it."""
+
+import errno
+import os
+import socket
+
+from esker.host import process_table
+
+__all__ = ["holder", "is_free"]
+
+_ADDRESSES = (
+    (socket.AF_INET, "0.0.0.0"),  # noqa: S104 - bound for a moment, never listened on
+    (socket.AF_INET, "127.0.0.1"),
+    (socket.AF_INET6, "::"),
+    (socket.AF_INET6, "::1"),
+)
+_LISTENING = "0A"
+
+
+def is_free(port: int) -> bool:
+    """Return whether a server could listen on the port now, on every address and on the loopback alone."""
+    for family, address in _ADDRESSES:
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind((address, port))
+        except OSError as refusal:
+            if refusal.errno in {errno.EADDRINUSE, errno.EACCES}:
+                return False  # any other refusal: this machine has no such address, so nobody can be there
+    return True
+
+
+def holder(port: int) -> process_table.Entry | None:
+    """Return a process that listens on the port, or None when there is none or it is not ours to see (Linux)."""
+    sockets = {f"socket:[{inode}]" for inode in _listening(port)}
+    if not sockets:
+        return None
+    for found in process_table.entries():
+        directory = f"/proc/{found.pid}/fd"
+        try:
+            if any(_target(f"{directory}/{name}") in sockets for name in os.listdir(directory)):
+                return found
+        except OSError:  # another user's, or it has just ended
+            continue
+    return None
+
+
+def _listening(port: int) -> list[str]:
+    inodes = []
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(table, encoding="ascii") as file:
+                rows = [line.split() for line in file][1:]
+        except OSError:
+            continue
+        inodes += [row[9] for row in rows if row[3] == _LISTENING and int(row[1].rpartition(":")[2], 16) == port]
+    return inodes
+
+
+def _target(link: str) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""

@@ -1,0 +1,158 @@
+"""Programs: found on a path, executed in the place of this process, or run and waited for.
+
+Executing is on the path of every activation, so nothing heavy is imported at the top.
+"""
+
+import _signal  # type: ignore[import-not-found]  # `signal` makes enumerations, for 1 ms
+import errno
+import os
+
+from esker.errors import CommandFailed, HostError, TimedOut
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from subprocess import CompletedProcess, Popen
+    from typing import NoReturn
+
+__all__ = ["NOT_EXECUTABLE", "NOT_FOUND", "execute", "find_program", "run"]
+
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+_LAST_WORDS = 2000
+
+
+def find_program(name: str, path: str | None) -> str | None:
+    """Return the file that a shell with this PATH would execute; a name with a slash stands for itself."""
+    if "/" in name:
+        return name
+    for directory in (os.defpath if path is None else path).split(":"):
+        candidate = f"{directory or '.'}/{name}"
+        if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
+            return candidate
+    return None
+
+
+def execute(argv: "list[str]", environ: "Mapping[str, str]") -> "NoReturn":
+    """Become the program, found on the PATH of `environ`, as a shell would: a script without `#!` goes to sh.
+
+    Raises CommandFailed with a shell's exit status, 127 or 126: there is no such program, or it does not start.
+    """
+    program = find_program(argv[0], environ.get("PATH"))
+    if program is None:
+        raise _refused(argv[0], "command not found", NOT_FOUND)
+    # Python ignores these two; a program expects to be ended by them.
+    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
+        _signal.signal(number, _signal.SIG_DFL)
+    try:
+        try:
+            os.execve(program, argv, environ)  # noqa: S606 - no shell is the point
+        except OSError as refusal:
+            if refusal.errno != errno.ENOEXEC:
+                raise
+            os.execve("/bin/sh", ["/bin/sh", program, *argv[1:]], environ)  # noqa: S606 - as execvp does
+    except OSError as refusal:
+        raise _start_failure(argv[0], program, refusal) from refusal
+
+
+def _start_failure(name: str, program: str, refusal: OSError) -> CommandFailed:
+    if refusal.errno in {errno.ENOENT, errno.ENOTDIR}:
+        if os.path.lexists(program):
+            return _refused(name, "the program that runs it (its `#!` line or loader) was not found", NOT_FOUND)
+        return _refused(name, "no such file or directory", NOT_FOUND)
+    if os.path.isdir(program):
+        return _refused(name, "is a directory", NOT_EXECUTABLE)
+    return _refused(name, (refusal.strerror or str(refusal)).lower(), NOT_EXECUTABLE)
+
+
+def _refused(name: str, reason: str, status: int) -> CommandFailed:
+    error = CommandFailed(f"{name}: {reason}", status=status)
+    error.exit_status = status
+    return error
+
+
+def run(
+    argv: "Sequence[str]",
+    *,
+    environ: "Mapping[str, str]",
+    cwd: str | None = None,
+    check: bool = True,
+    capture: bool = True,
+    stdin: str | None = None,
+    timeout: float | None = None,
+) -> "CompletedProcess[str]":
+    """Run a program, found on the PATH of `environ`, to its end.
+
+    With a `timeout` in seconds it gets a process group of its own, all of which is killed when the time is up. Raises
+    CommandFailed when the program cannot be started, or, with `check`, when its status is not 0.
+    """
+    import subprocess
+
+    program = find_program(argv[0], environ.get("PATH"))
+    if program is None:
+        raise _refused(argv[0], "command not found", NOT_FOUND)
+    if cwd is not None and not os.path.isdir(cwd):
+        raise HostError(f"cannot run `{argv[0]}` in `{cwd}`: no such directory")
+    pipe = subprocess.PIPE if capture else None
+    try:
+        process = subprocess.Popen(
+            argv,
+            executable=program,
+            env=environ,
+            cwd=cwd,
+            stdin=None if stdin is None else subprocess.PIPE,
+            stdout=pipe,
+            stderr=pipe,
+            encoding="utf-8",
+            errors="surrogateescape",
+            process_group=None if timeout is None else 0,
+        )
+    except OSError as refusal:
+        raise _start_failure(argv[0], program, refusal) from refusal
+    with process:
+        try:
+            output, errors = process.communicate(stdin, timeout)
+        except subprocess.TimeoutExpired:
+            _kill_group(process)
+            raise TimedOut(f"`{argv[0]}` did not end within {timeout:g} s") from None
+        except BaseException:
+            if timeout is None:
+                process.kill()
+            else:
+                _kill_group(process)
+            raise
+    done = subprocess.CompletedProcess(list(argv), process.returncode, output or "", errors or "")
+    if check and done.returncode:
+        raise _failure(done)
+    return done
+
+
+def _kill_group(process: "Popen[str]") -> None:
+    """Kill a process group, and let go of pipes that something outside of it still holds."""
+    import signal
+    import subprocess
+    from contextlib import suppress
+
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with suppress(subprocess.TimeoutExpired):
+        process.communicate(timeout=1)
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+
+
+def _failure(done: "CompletedProcess[str]") -> CommandFailed:
+    import signal
+
+    from esker.formats.urls import redact
+
+    status = done.returncode
+    how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    said = redact((done.stderr.strip() or done.stdout.strip())[-_LAST_WORDS:])
+    last = said.rpartition("\n")[2]
+    return CommandFailed(
+        f"`{redact(done.args[0])}` {how}{': ' if last else ''}{last}",
+        status=128 - status if status < 0 else status,
+        output=said,
+    )
