@@ -17,7 +17,11 @@ EskerError                      exit status 1
 |- HostError                         the machine refused: permission, disk, network, a program missing
 |  |- CommandFailed                  a program that Esker ran ended with an error
 |- ServiceError                      a service or its supervisor
+|  |- UnknownService                 no service of that name is declared
+|  |- ServiceFailed                  a service did not become what it should: its exit status and the end of its log
+|  |  |- PortTaken                   somebody else listens on a port that it declares
 |- TimedOut                     124  a limit in seconds was reached
+|  |- ServicesNotReady               services had not become what they should by then
 
 A message says what failed, with the value in backticks and no full stop; `hint` says what to do next; `place` is
 `file:line` where there is a file. Messages never hold secrets: `redact` is applied where a foreign text enters.
@@ -109,6 +113,10 @@ class InvalidManifest(InvalidFile):
     """A manifest.toml does not say what it must."""
 
     code = "invalid-manifest"
+
+    def lines(self) -> list[str]:
+        """Return every problem below the words that Flox begins with."""
+        return ["Failed to parse manifest:", "", *super().lines()]
 
 
 class InvalidLock(InvalidFile):
@@ -207,11 +215,76 @@ class ServiceError(EskerError):
     code = "service"
 
 
+class UnknownService(ServiceError):
+    """No service called `service` is declared here."""
+
+    code = "unknown-service"
+
+    def __init__(self, message: str, *, service: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.service = service
+
+
+class ServiceFailed(ServiceError):
+    """The service `service` failed; `status` is its exit status if it had one, `log` the last lines of its log."""
+
+    code = "service-failed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        service: str,
+        status: int | None = None,
+        log: "Iterable[str]" = (),
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.service = service
+        self.status = status
+        self.log = tuple(log)
+
+    def lines(self) -> list[str]:
+        """Return the message with the end of the service's log below it."""
+        head, *rest = super().lines()
+        return [head, *(f"  {line}" for line in self.log), *rest]
+
+    def record(self) -> dict[str, object]:
+        """Return the error as `--json` shows it, with the service, its exit status and the end of its log."""
+        return {**super().record(), "service": self.service, "exit_status": self.status, "log": list(self.log)}
+
+
+class PortTaken(ServiceFailed):
+    """Somebody else listens on a port that the service declares."""
+
+    code = "port-taken"
+
+
 class TimedOut(EskerError):
     """A limit in seconds was reached."""
 
     code = "timed-out"
     exit_status = 124
+
+
+class ServicesNotReady(TimedOut):
+    """The services `services` had not become what they should in time; `log` is the end of the first one's log."""
+
+    def __init__(
+        self, message: str, *, services: "Iterable[str]", log: "Iterable[str]" = (), hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.services = tuple(services)
+        self.log = tuple(log)
+
+    def lines(self) -> list[str]:
+        """Return the message with the end of the first service's log below it."""
+        head, *rest = super().lines()
+        return [head, *(f"  {line}" for line in self.log), *rest]
+
+    def record(self) -> dict[str, object]:
+        """Return the error as `--json` shows it, with the services and the end of the first one's log."""
+        return {**super().record(), "services": list(self.services), "log": list(self.log)}
 
 
 def _place(path: str, line: int | None) -> str:

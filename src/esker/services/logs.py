@@ -1,0 +1,226 @@
+"""The logs of services: a pipe that the supervisor owns, files that are rotated, and how they are read.
+
+A log is `NAME.log`, with what came before the last rotation in `NAME.log.1`; lines are the service's own bytes.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["ROTATION", "LogFile", "Pump", "follow", "log_path", "tail"]
+
+ROTATION = 10_000_000
+"""Bytes after which a log begins anew."""
+_CHUNK = 1 << 16
+_RECENT = 1 << 13
+_MIB = 1 << 20
+
+
+def log_path(directory: str, service: str) -> str:
+    """Return where the log of `service` lies; a name that is no file name is spelled as in a URL."""
+    name = re.sub(r"[^\w.-]|^\.", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), service)
+    return f"{directory}/{name}.log"
+
+
+class LogFile:
+    """A log that is written: closed to others, rotated, and never in the way of the service.
+
+    What cannot be written is dropped, and `problem` says why.
+    """
+
+    def __init__(self, path: str, *, rotation: int = ROTATION) -> None:
+        self.path = path
+        self.problem: str | None = None
+        self._rotation = rotation
+        self._recent = b""
+        self._descriptor: int | None = None
+        self._size = 0
+
+    def begin(self) -> None:
+        """Forget what was said before: the service begins anew."""
+        self._recent = b""
+
+    def write(self, data: bytes) -> None:
+        """Append `data`."""
+        self._recent = (self._recent + data)[-_RECENT:]
+        try:
+            self._append(data)
+        except OSError as error:
+            self.problem = f"the log is not complete: {(error.strerror or str(error)).lower()}"
+            self.close()
+
+    def _append(self, data: bytes) -> None:
+        if self._descriptor is not None and self._size >= self._rotation:
+            self.close()
+            os.replace(self.path, f"{self.path}.1")
+        if self._descriptor is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._descriptor = os.open(self.path, flags, 0o600)
+            self._size = os.fstat(self._descriptor).st_size
+        rest = memoryview(data)
+        while rest:
+            count = os.write(self._descriptor, rest)
+            self._size += count
+            rest = rest[count:]
+
+    def recent(self, count: int) -> list[str]:
+        """Return the last `count` lines since it began, of 8 KB at most."""
+        return _lines(self._recent)[-count:]
+
+    def close(self) -> None:
+        """Close the file; a further write opens it again."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+class Pump:
+    """Carries what a service writes from its pipe to its log; `output` is the end for the service."""
+
+    def __init__(
+        self, loop: "asyncio.AbstractEventLoop", log: LogFile, matched: Callable[[], None], pattern: str | None
+    ) -> None:
+        self._loop = loop
+        self._log = log
+        self._matched = matched
+        self._pattern = re.compile(pattern.encode()) if pattern else None
+        self._line = b""
+        self._source, self.output = os.pipe()
+        os.set_blocking(self._source, False)
+        with suppress(OSError, AttributeError):  # fewer turns for a flood; a limit of the user's may forbid it
+            import fcntl
+
+            fcntl.fcntl(self._source, fcntl.F_SETPIPE_SZ, _MIB)
+        loop.add_reader(self._source, self._read)
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self._source, _CHUNK)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._loop.remove_reader(self._source)
+            return False
+        self._log.write(data)
+        if self._pattern:
+            self._match(data)
+        return True
+
+    def _match(self, data: bytes) -> None:
+        assert self._pattern is not None
+        *lines, self._line = (self._line + data).split(b"\n")
+        if any(self._pattern.search(line) for line in lines) or self._pattern.search(self._line):
+            self._pattern = None
+            self._matched()
+        self._line = self._line[-_CHUNK:]
+
+    def started(self) -> None:
+        """Close the end for the service, which has its own copy now."""
+        if self.output >= 0:
+            os.close(self.output)
+            self.output = -1
+
+    def close(self) -> None:
+        """Take what is left in the pipe and close it; who writes on is told so by the system."""
+        self.started()
+        while self._read():
+            pass
+        self._loop.remove_reader(self._source)
+        os.close(self._source)
+
+
+def _lines(data: bytes) -> list[str]:
+    return data.decode(errors="replace").splitlines()
+
+
+def tail(path: str, count: int | None = None) -> list[str]:
+    """Return the last `count` lines of the log at `path`, or all; a log that does not exist has none."""
+    data = b""
+    for place in (path, f"{path}.1"):
+        with suppress(FileNotFoundError), open(place, "rb") as file:
+            data = _last(file.fileno(), count, data)
+        if count is not None and data.count(b"\n") > count:
+            break
+    lines = _lines(data)
+    return lines if count is None else lines[len(lines) - min(count, len(lines)) :]
+
+
+def _last(descriptor: int, count: int | None, data: bytes) -> bytes:
+    """Return `data` with what stands before it in the file, back to `count` lines."""
+    position = os.fstat(descriptor).st_size
+    while position and (count is None or data.count(b"\n") <= count):
+        step = min(position, _CHUNK if count is not None else _MIB)
+        position -= step
+        data = os.pread(descriptor, step, position) + data
+    return data
+
+
+def follow(
+    paths: Mapping[str, str], pause: Callable[[], bool], *, count: int | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield (service, line) for the last `count` lines of each log and then for each line that is added.
+
+    `pause` is called when there is nothing new; it says whether to go on.
+    """
+    for name, path in paths.items():
+        yield from ((name, line) for line in tail(path, count))
+    readers = {name: _Reader(path) for name, path in paths.items()}
+    try:
+        while True:
+            added = [(name, line) for name, reader in readers.items() for line in reader.lines()]
+            yield from added
+            if not added and not pause():
+                return
+    finally:
+        for reader in readers.values():
+            reader.close()
+
+
+class _Reader:
+    """Reads what is added to a log, from one file to the next when it is rotated."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+        self._rest = b""
+        self._open()
+        if self._descriptor is not None:
+            os.lseek(self._descriptor, 0, os.SEEK_END)
+
+    def _open(self) -> None:
+        with suppress(FileNotFoundError):
+            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def lines(self) -> list[str]:
+        added = self._read()
+        if not added and self._rotated():
+            added = self._read()  # what was written between the last read and the rotation
+            self.close()
+            self._open()
+            added += self._read()
+        *lines, self._rest = (self._rest + added).split(b"\n")
+        return [line.decode(errors="replace") for line in lines]
+
+    def _read(self) -> bytes:
+        return b"" if self._descriptor is None else os.read(self._descriptor, _MIB)
+
+    def _rotated(self) -> bool:
+        try:
+            found = os.stat(self._path)
+        except FileNotFoundError:
+            return False
+        if self._descriptor is None:
+            return True
+        mine = os.fstat(self._descriptor)
+        return stat.S_ISREG(found.st_mode) and (found.st_ino, found.st_dev) != (mine.st_ino, mine.st_dev)
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

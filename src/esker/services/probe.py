@@ -1,0 +1,179 @@
+"""One attempt at a health check; when to make it and what its answers mean is `service`'s to know.
+
+An attempt returns None when the service is healthy, else what is wrong, in a few words.
+"""
+
+import asyncio
+import os
+import re
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+
+from esker.errors import ServiceError
+from esker.host.runtime_directory import check_socket_path
+from esker.services.specification import CheckSpec
+
+__all__ = ["Attempt", "expand", "local_port", "prepare"]
+
+Attempt = Callable[[], Awaitable[str | None]]
+Run = Callable[[tuple[str, ...]], Awaitable[tuple[int, str]]]
+"""Runs a command as the service would; returns its exit status and the last line of its output."""
+_LOOPBACK = ("127.0.0.1", "::1")
+_LINE = 1000
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\}|(\$))")
+
+
+def expand(text: str, variables: Mapping[str, str]) -> str:
+    """Return `text` with `$NAME` and `${NAME}` replaced, and `$$` by `$`; an unset variable is a ServiceError."""
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1] or found[2]
+        if name is None:
+            return "$"
+        if name not in variables:
+            raise ServiceError(
+                f"the health check names `${name}`, which is not set", hint="set it in `[vars]` or `ports`"
+            )
+        return variables[name]
+
+    return _VARIABLE.sub(value, text)
+
+
+def prepare(check: CheckSpec, variables: Mapping[str, str], directory: str, run: Run) -> Attempt | None:
+    """Return what makes one attempt at `check`, or None for a check of the log, which is not asked but told.
+
+    Raises ServiceError when the check cannot be made at all: an unset variable, no address.
+    """
+    if check.form == "shell":
+        return lambda: _command(("sh", "-c", check.target[0]), run)
+    words = tuple(expand(word, variables) for word in check.target)
+    target = words[0]
+    if check.form == "exec":
+        return lambda: _command(words, run)
+    if check.form == "tcp":
+        host, port = _address(target)
+        return lambda: _tcp(host, port)
+    if check.form == "unix":
+        path = os.path.join(directory, target)
+        check_socket_path(path)
+        return lambda: _unix(path)
+    if check.form == "http":
+        host, port, path = _url(target)
+        return lambda: _http(host, port, path)
+    return None
+
+
+def local_port(check: CheckSpec | None, variables: Mapping[str, str]) -> int | None:
+    """Return the port of this machine that `check` asks, if it asks one."""
+    if check is None or check.form not in {"tcp", "http"}:
+        return None
+    target = expand(check.target[0], variables)
+    host, port = _address(target) if check.form == "tcp" else _url(target)[:2]
+    return port if host in {"localhost", *_LOOPBACK} else None
+
+
+def _address(target: str) -> tuple[str, int]:
+    found = re.fullmatch(r"(\[[^\]]+\]|[^:/]+):(\d{1,5})", target)
+    if found is None or not 0 < int(found[2]) < 1 << 16:
+        raise ServiceError(f"the health check `{target}` is no address", hint="write it as `host:port`")
+    return found[1].strip("[]"), int(found[2])
+
+
+def _url(target: str) -> tuple[str, int, str]:
+    found = re.fullmatch(r"http://(\[[^\]]+\]|[^:/?#@]+)(?::(\d{1,5}))?([/?][^#]*)?(?:#.*)?", target)
+    if found is None:
+        hint = 'write it as `http://host:port/path`; for https use `test = "curl -fk https://…"`'
+        raise ServiceError(f"the health check `{target}` is no http URL", hint=hint)
+    path = found[3] or "/"
+    return found[1].strip("[]"), int(found[2] or 80), path if path.startswith("/") else f"/{path}"
+
+
+async def _command(words: tuple[str, ...], run: Run) -> str | None:
+    status, said = await run(words)
+    if status == 0:
+        return None
+    return f"`{words[-1] if words[:2] == ('sh', '-c') else ' '.join(words)}` gave {status}" + (
+        f": {said}" if said else ""
+    )
+
+
+async def _tcp(host: str, port: int) -> str | None:
+    connection = await _connect(host, port)
+    if isinstance(connection, str):
+        return connection
+    connection.close()
+    return None
+
+
+async def _unix(path: str) -> str | None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(connection, path)
+        except OSError as error:
+            return f"`{path}`: {_reason(error)}"
+    return None
+
+
+async def _http(host: str, port: int, path: str) -> str | None:
+    connection = await _connect(host, port)
+    if isinstance(connection, str):
+        return connection
+    loop = asyncio.get_running_loop()
+    with connection:
+        named = f"[{host}]" if ":" in host else host
+        lines = (
+            f"GET {path} HTTP/1.1",
+            f"Host: {named}:{port}",
+            "User-Agent: esker",
+            "Accept: */*",
+            "Connection: close",
+        )
+        answer = b""
+        try:
+            await loop.sock_sendall(connection, ("\r\n".join(lines) + "\r\n\r\n").encode())
+            while b"\n" not in answer and len(answer) < _LINE and (data := await loop.sock_recv(connection, _LINE)):
+                answer += data
+        except OSError as error:
+            return f"`{host}:{port}`: {_reason(error)}"
+    status = re.match(rb"HTTP/1\.[01] (\d{3})(?: ([ -~]*))?", answer)
+    if status is None:
+        return f"`{host}:{port}` does not speak HTTP"
+    if status[1].startswith((b"2", b"3")):
+        return None
+    return f"`http://{named}:{port}{path}` answered {status[1].decode()} {(status[2] or b'').decode()}".rstrip()
+
+
+async def _connect(host: str, port: int) -> socket.socket | str:
+    """Return a connection to the first address of `host` that takes one, or why none did."""
+    loop = asyncio.get_running_loop()
+    if host == "localhost":
+        hosts: tuple[str, ...] = _LOOPBACK  # without the name service, which would take a thread
+    elif re.fullmatch(r"[\d.]+|.*:.*", host):
+        hosts = (host,)
+    else:
+        try:
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            return f"`{host}`: {_reason(error)}"
+        hosts = tuple(str(address[4][0]) for address in found)
+    reason = "no address"
+    for address in hosts:
+        connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        connection.setblocking(False)
+        try:
+            await loop.sock_connect(connection, (address, port))
+        except OSError as error:
+            connection.close()
+            reason = _reason(error)
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+    return f"`{host}:{port}`: {reason}"
+
+
+def _reason(error: OSError) -> str:
+    # asyncio's own text names the address again; the name service's errors have numbers of their own.
+    return str(error).lower() if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0).lower()

@@ -1,0 +1,161 @@
+"""What is asked of one service, as plain values that travel to the supervisor.
+
+The declaration's own types need more modules than a supervisor of a few megabytes should hold.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from esker.errors import ServiceError
+
+if TYPE_CHECKING:
+    from esker.declare.declaration import Condition, Declaration, HealthCheck, ServiceTable
+    from esker.formats.manifest import Service
+
+__all__ = ["CheckSpec", "Form", "ServiceSpec", "parse", "passed_variables", "render", "specify"]
+
+Form = Literal["shell", "exec", "tcp", "unix", "http", "log"]
+_OTHER_FORMS: tuple[Form, ...] = ("tcp", "unix", "http", "log")
+_BASE = frozenset(("HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "TERM"))
+_BASE_PREFIXES = ("LC_", "XDG_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSpec:
+    """When a service is healthy; times in seconds."""
+
+    form: Form
+    target: tuple[str, ...]
+    """Words for `exec`, else one: shell text, `host:port`, a path, a URL, a regular expression."""
+    interval: float = 10.0
+    start_interval: float = 0.05
+    timeout: float = 2.0
+    retries: int = 3
+    start_period: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSpec:
+    """One service; times in seconds."""
+
+    name: str
+    command: str
+    """Shell text."""
+    vars: Mapping[str, str] = field(default_factory=dict)
+    is_daemon: bool = False
+    shutdown: str | None = None
+    """Shell text that tells a daemon to stop."""
+    has_table: bool = False
+    """Whether Esker's rules of success hold; without a table a service is Flox's: it has started when it runs."""
+    oneshot: bool = False
+    depends_on: "Mapping[str, Condition]" = field(default_factory=dict)
+    check: CheckSpec | None = None
+    restart: Literal["no", "on-failure", "always"] = "no"
+    max_restarts: int = 3
+    backoff: float = 0.1
+    stop_signal: str = "SIGTERM"
+    stop_grace_period: float = 10.0
+    ports: Mapping[str, int] = field(default_factory=dict)
+    """Variable name to port, never 0."""
+    pass_env: tuple[str, ...] = ()
+    user: str | None = None
+
+
+def render(spec: ServiceSpec) -> dict[str, Any]:
+    """Return `spec` as JSON has it."""
+    return asdict(spec)
+
+
+def parse(record: Mapping[str, Any]) -> ServiceSpec:
+    """Return the specification that `render` gave."""
+    check = record["check"]
+    return ServiceSpec(
+        **{
+            **record,
+            "check": check and CheckSpec(**{**check, "target": tuple(check["target"])}),
+            "pass_env": tuple(record["pass_env"]),
+        }
+    )
+
+
+def specify(declaration: "Declaration", system: str, ports: Mapping[str, int]) -> dict[str, ServiceSpec]:
+    """Return the services of `declaration` for `system`, by name.
+
+    `ports` are the automatic ports by the variable that names them; one that is missing there is an error.
+    """
+    services = declaration.services_for(system)
+    return {
+        name: _specify(name, service, declaration.esker.services.get(name), ports) for name, service in services.items()
+    }
+
+
+def _specify(name: str, service: "Service", table: "ServiceTable | None", ports: Mapping[str, int]) -> ServiceSpec:
+    plain = ServiceSpec(
+        name=name,
+        command=service.command,
+        vars=dict(service.vars or {}),
+        is_daemon=bool(service.is_daemon),
+        shutdown=service.shutdown.command if service.shutdown else None,
+    )
+    if table is None:
+        return plain
+    fields = {key: getattr(plain, key) for key in ("name", "command", "vars", "is_daemon", "shutdown")}
+    return ServiceSpec(
+        **fields,
+        has_table=True,
+        oneshot=table.type == "oneshot",
+        depends_on=dict(table.depends_on),
+        check=_check(table.healthcheck) if table.healthcheck else None,
+        restart=table.restart,
+        max_restarts=table.max_restarts,
+        backoff=table.backoff,
+        stop_signal=table.stop_signal,
+        stop_grace_period=table.stop_grace_period,
+        ports={variable: port or _automatic(name, variable, ports) for variable, port in table.ports.items()},
+        pass_env=table.pass_env,
+        user=table.user,
+    )
+
+
+def _automatic(name: str, variable: str, ports: Mapping[str, int]) -> int:
+    if variable not in ports:
+        raise ServiceError(
+            f"no port was chosen for `{variable}` of the service `{name}`", hint="activate the environment"
+        )
+    return ports[variable]
+
+
+def _check(check: "HealthCheck") -> CheckSpec:
+    form: Form
+    target: tuple[str, ...]
+    if check.test is not None:
+        form, target = ("shell", (check.test,)) if isinstance(check.test, str) else _compose_test(check.test)
+    else:
+        form = next(form for form in _OTHER_FORMS if getattr(check, form) is not None)
+        target = (getattr(check, form),)
+    return CheckSpec(
+        form=form,
+        target=target,
+        interval=check.interval,
+        start_interval=check.start_interval,
+        timeout=check.timeout,
+        retries=check.retries,
+        start_period=check.start_period,
+    )
+
+
+def _compose_test(words: tuple[str, ...]) -> tuple[Form, tuple[str, ...]]:
+    """Compose's own spelling of a list begins with `CMD` or `CMD-SHELL`."""
+    if words[0] == "CMD-SHELL":
+        return "shell", (" ".join(words[1:]),)
+    return "exec", words[1:] if words[0] == "CMD" else words
+
+
+def passed_variables(spec: ServiceSpec, caller: Mapping[str, str]) -> dict[str, str]:
+    """Return what a service gets of the variables of the process that asks for it, before the activation's own."""
+    return {
+        name: value
+        for name, value in caller.items()
+        if name in _BASE or name in spec.pass_env or name.startswith(_BASE_PREFIXES)
+    }

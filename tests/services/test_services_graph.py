@@ -1,0 +1,89 @@
+import pytest
+
+from esker.errors import ServiceError, UnknownService
+from esker.services import graph
+from esker.services.specification import CheckSpec, ServiceSpec
+
+CHECK = CheckSpec(form="tcp", target=("localhost:1",))
+
+
+def services(**dependencies):
+    """Services that wait until the named ones have started."""
+    return {
+        name: ServiceSpec(name=name, command="true", depends_on=dict.fromkeys(names, "service_started"))
+        for name, names in dependencies.items()
+    }
+
+
+def test_closure_puts_each_after_its_dependencies():
+    """Asking for one asks for all it depends on, each once, and for nothing else."""
+    specs = services(
+        files=[], postgres=["files"], cache=[], migrate=["postgres"], api=["migrate", "postgres", "cache"], other=[]
+    )
+    assert graph.closure(specs, ["api"]) == ["files", "postgres", "migrate", "cache", "api"]
+    assert graph.closure(specs, []) == []
+
+
+def test_dependents():
+    """Who names a service is known for each, so that it stops after them."""
+    assert graph.dependents(services(a=[], b=["a"], c=["a", "b"])) == {"a": {"b", "c"}, "b": {"c"}, "c": set()}
+
+
+@pytest.mark.parametrize(
+    ("specs", "cycle"),
+    [
+        (services(a=["b"], b=["c"], c=["a"]), "a -> b -> c -> a"),
+        (services(x=["a"], a=["b"], b=["a"]), "a -> b -> a"),
+        (services(a=["a"]), "a -> a"),
+    ],
+)
+def test_a_cycle_is_refused_by_name(specs, cycle):
+    """The message names the cycle alone, not what leads to it."""
+    with pytest.raises(ServiceError, match=f"`{cycle}`"):
+        graph.check(specs)
+
+
+def test_unknown_names_are_refused_with_the_known_ones():
+    """An unknown dependency and an unknown request are told apart from each other, and both list what there is."""
+    with pytest.raises(UnknownService) as caught:
+        graph.check(services(a=["b"], c=[]))
+    assert caught.value.message == "the service `a` depends on `b`, which is no service here"
+    assert caught.value.hint == "the services here are `a`, `c`"
+    with pytest.raises(UnknownService) as caught:
+        graph.closure(services(a=[]), ["b"])
+    assert (caught.value.service, caught.value.hint) == ("b", "the services here are `a`")
+    with pytest.raises(UnknownService, match="there are none"):
+        graph.closure({}, ["b"])
+
+
+@pytest.mark.parametrize(
+    ("target", "condition", "message"),
+    [
+        (ServiceSpec(name="a", command=""), "service_healthy", "has no health check"),
+        (
+            ServiceSpec(name="a", command="", has_table=True, check=CHECK),
+            "service_completed_successfully",
+            "is no oneshot",
+        ),
+    ],
+)
+def test_conditions_that_can_never_hold_are_refused(target, condition, message):
+    """Waiting for health without a check, or for the completion of a server, would wait for ever."""
+    specs = {"a": target, "b": ServiceSpec(name="b", command="", depends_on={"a": condition})}
+    with pytest.raises(ServiceError, match=message) as caught:
+        graph.check(specs)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("target", "condition"),
+    [
+        (ServiceSpec(name="a", command="", has_table=True, check=CHECK), "service_healthy"),
+        (ServiceSpec(name="a", command="", has_table=True, oneshot=True), "service_completed_successfully"),
+        (ServiceSpec(name="a", command=""), "service_completed_successfully"),
+        (ServiceSpec(name="a", command=""), "service_started"),
+    ],
+)
+def test_conditions_that_can_hold_are_taken(target, condition):
+    """A service without a table is Flox's, and may complete."""
+    graph.check({"a": target, "b": ServiceSpec(name="b", command="", depends_on={"a": condition})})

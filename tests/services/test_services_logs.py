@@ -1,0 +1,175 @@
+import asyncio
+import os
+import resource
+import stat
+
+import pytest
+
+from esker.services.logs import LogFile, Pump, follow, log_path, tail
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Where the log of a service lies."""
+    return log_path(str(tmp_path), "web")
+
+
+def test_log_path_is_one_file_whatever_the_name(tmp_path):
+    """No name leads out of the directory or hides, and two names never share a file."""
+    assert log_path("/logs", "web-1.b") == "/logs/web-1.b.log"
+    names = ["../x", "..", "a/b", "a%2Fb", ".a", "%2Ea", "é", ""]
+    paths = {log_path(str(tmp_path), name) for name in names}
+    assert len(paths) == len(names)
+    for place in paths:
+        assert os.path.dirname(os.path.abspath(place)) == str(tmp_path)
+
+
+def test_a_log_is_closed_to_others_and_not_followed_through_a_link(path, tmp_path):
+    """The file is 0600; a link in its place is not written through, and the problem is told."""
+    log = LogFile(path)
+    log.write(b"one\n")
+    log.close()
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    os.remove(path)
+    os.symlink(tmp_path / "elsewhere", path)
+    log.write(b"two\n")
+    assert not (tmp_path / "elsewhere").exists()
+    assert log.problem.startswith("the log is not complete: ")
+
+
+def test_rotation_keeps_the_last_two_files_and_loses_nothing_between(path):
+    """A log begins anew after its limit; together the two files hold an unbroken end of what was said."""
+    log = LogFile(path, rotation=100)
+    said = [f"line {number}" for number in range(100)]
+    for line in said:
+        log.write(f"{line}\n".encode())
+    log.close()
+    assert os.path.getsize(path) <= 110
+    assert os.path.getsize(f"{path}.1") <= 110
+    kept = tail(path)
+    assert kept == said[-len(kept) :]
+    assert len(kept) > 10
+    assert not os.path.exists(f"{path}.2")
+
+
+def test_tail(path):
+    """The last lines are taken over the rotation, a line without an end counts, and no log has no lines."""
+    assert tail(path, 3) == []
+    log = LogFile(path, rotation=10)
+    for line in (b"a\nb\nc\nd\ne\n", b"f\ng"):
+        log.write(line)
+    log.close()
+    assert os.path.exists(f"{path}.1")
+    assert tail(path, 3) == ["e", "f", "g"]
+    assert tail(path, 2) == ["f", "g"]
+    assert tail(path, 0) == []
+    assert tail(path, 99) == list("abcdefg")
+    assert tail(path) == list("abcdefg")
+
+
+def test_tail_of_a_large_log_reads_its_end_only(path):
+    """Ten lines of a log of megabytes are found however long the lines are."""
+    lines = [f"{number} " + "x" * 3000 for number in range(1000)]
+    with open(path, "w") as file:
+        file.write("\n".join(lines))
+    assert tail(path, 30) == lines[-30:]
+    assert tail(path) == lines
+
+
+def test_a_full_disk_drops_and_says_so(path):
+    """What cannot be written is dropped, the problem is told, and the end is still known for a message."""
+    log = LogFile(path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        log.write(b"0123456789abcdef\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert log.problem == "the log is not complete: file too large"
+    log.write(b"later\n")
+    log.close()
+    assert tail(path)[-1].endswith("later")
+    assert log.recent(5) == ["0123456789abcdef", "later"]
+
+
+def test_recent_lines_are_those_since_it_began(path):
+    """A failure shows what this run said, not what an earlier one did."""
+    log = LogFile(path)
+    log.write(b"old\n")
+    log.begin()
+    log.write(b"1\n2\n" * 10_000 + b"3\n")
+    log.close()
+    assert log.recent(3) == ["1", "2", "3"]
+    assert "old" not in log.recent(100_000)
+
+
+def pumped(path, *pieces, pattern=None):
+    """Write `pieces` to the pipe of a pump; return how often the pattern was found."""
+    found = []
+
+    async def run():
+        log = LogFile(path)
+        pump = Pump(asyncio.get_running_loop(), log, lambda: found.append(True), pattern)
+        for piece in pieces:
+            os.write(pump.output, piece)
+            await asyncio.sleep(0)
+        pump.close()
+        log.close()
+
+    asyncio.run(run())
+    return len(found)
+
+
+def test_a_pump_carries_every_byte(path):
+    """What a service wrote before it ended is in the log when the pump is closed, whatever bytes it is."""
+    data = bytes(range(256)) * 3000
+    pumped(path, data[:1000], data[1000:])
+    with open(path, "rb") as file:
+        assert file.read() == data
+
+
+@pytest.mark.parametrize(
+    ("pieces", "found"),
+    [
+        ([b"starting\nready to acc", b"ept connections\nready to accept connections\n"], 1),
+        ([b"ready to accept connections"], 1),
+        ([b"ready to accept\nconnections\n"], 0),
+        ([b"x" * 100_000, b"ready to accept connections\n"], 1),
+    ],
+)
+def test_a_pump_finds_a_line(path, pieces, found):
+    """The pattern is looked for in whole lines, across pieces, and told once."""
+    assert pumped(path, *pieces, pattern="ready to accept connections") == found
+
+
+def test_follow_goes_on_over_a_rotation(path):
+    """A follower sees the last lines, then each added one, over a rotation and in a log that appears later."""
+    other = path.replace("web", "api")
+    log, late = LogFile(path, rotation=20), LogFile(other)
+    log.write(b"before 1\nbefore 2\n")
+    steps = [
+        lambda: log.write(b"whole\npar"),
+        lambda: log.write(b"tial\n"),
+        *(lambda number=number: log.write(b"0123456789 %d\n" % number) for number in range(3)),
+        lambda: late.write(b"hello\n"),
+    ]
+
+    def pause():
+        if not steps:
+            return False
+        steps.pop(0)()
+        return True
+
+    seen = list(follow({"web": path, "api": other}, pause, count=1))
+    log.close()
+    late.close()
+    assert seen == [
+        ("web", "before 2"),
+        ("web", "whole"),
+        ("web", "partial"),
+        ("web", "0123456789 0"),
+        ("web", "0123456789 1"),
+        ("web", "0123456789 2"),
+        ("api", "hello"),
+    ]
+    assert os.path.exists(f"{path}.1")
