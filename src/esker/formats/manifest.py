@@ -1,148 +1,253 @@
 """The manifest: what a developer declares, as Flox lays it down in `.flox/env/manifest.toml`.
 
+A manifest names its schema: `version = 1` (legacy), or `schema-version` with one of the versions in `SCHEMAS`. Each
+schema has the keys of the ones before it and a few more; a key that its schema does not have is unknown. Unknown keys
+are errors everywhere but under `[plugins]`, whose tables belong to other programs. `[install]` holds packages of three
+shapes, told apart by the key that each must have; `[services]` holds one key of its own among the names of services.
+
+The lock holds a manifest as JSON with the same keys (`record` makes it, `from_table` reads either): keys in fixed
+order, maps by name, what is absent or an empty map left out, `options` always there, an explicit empty `[hook]` or
+`[profile]` kept. The format is described by Flox's manual (manifest.toml(5)).
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
 import msgspec
 
-Text = str
+from esker.errors import InvalidManifest, Problem
+from esker.formats.manifest_schema import (
+    LATEST,
+    PLUGINS_SINCE,
+    SCHEMAS,
+    ActivateOptions,
+    Allow,
+    Build,
+    BuildVersionCommand,
+    BuildVersionFile,
+    CatalogPackage,
+    ContainerConfig,
+    Containerize,
+    FlakePackage,
+    Hook,
+    Include,
+    Included,
+    IncludedDirectory,
+    IncludedReference,
+    IncludedRemote,
+    Manifest,
+    MinimumVersion,
+    Options,
+    Package,
+    Profile,
+    ProfileScripts,
+    Semver,
+    Service,
+    Services,
+    Shutdown,
+    StorePathPackage,
+    Systemd,
+)
+from esker.formats.references import vars_in_order
+from esker.formats.toml_positions import positions
+from esker.formats.typed_tables import Fault, Report, listed, read
+
+__all__ = [
+    "LATEST",
+    "PLUGINS_SINCE",
+    "SCHEMAS",
+    "ActivateOptions",
+    "Allow",
+    "Build",
+    "BuildVersionCommand",
+    "BuildVersionFile",
+    "CatalogPackage",
+    "ContainerConfig",
+    "Containerize",
+    "FlakePackage",
+    "Hook",
+    "Include",
+    "Included",
+    "IncludedDirectory",
+    "IncludedReference",
+    "IncludedRemote",
+    "Manifest",
+    "MinimumVersion",
+    "Options",
+    "Package",
+    "Profile",
+    "ProfileScripts",
+    "Semver",
+    "Service",
+    "Services",
+    "Shutdown",
+    "StorePathPackage",
+    "Systemd",
+    "document",
+    "from_table",
+    "migrate",
+    "parse",
+    "record",
+    "vars_in_order",
+]
 
 
-class _Table(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=True, forbid_unknown_fields=True):
-    """A table with fixed keys: TOML and JSON spell them in kebab case."""
+def parse(text: str, path: str = "manifest.toml") -> Manifest:
+    """Read a manifest.
+
+    Raises InvalidManifest with every problem of the text, each with line and hint; a syntax error stands alone.
+    """
+    table, report = document(text, path)
+    manifest = from_table(table, report)
+    if report.problems:
+        raise InvalidManifest(path, report.problems)
+    return manifest
 
 
-class CatalogPackage(_Table, frozen=True):
-    """A package of a catalogue."""
+def document(text: str, path: str = "manifest.toml") -> tuple[dict[str, Any], Report]:
+    """Read TOML; return its values, and a report that knows the line of each key."""
+    import tomllib
 
-    pkg_path: str
-    pkg_group: str | None = None
-    version: str | None = None
-    systems: tuple[str, ...] | None = None
-    priority: int | None = None
-    outputs: Literal["all"] | tuple[str, ...] | None = None
-
-
-class FlakePackage(_Table, frozen=True):
-    """A package of a Nix flake."""
-
-    flake: str
-    systems: tuple[str, ...] | None = None
-    priority: int | None = None
-    outputs: Literal["all"] | tuple[str, ...] | None = None
+    try:
+        return tomllib.loads(text), Report(positions(text))
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidManifest(path, [_syntax_problem(str(error), text)]) from None
 
 
-class StorePathPackage(_Table, frozen=True):
-    """A package that is a path of the store."""
-
-    store_path: str
-    systems: tuple[str, ...] | None = None
-    priority: int | None = None
-
-
-Package = CatalogPackage | FlakePackage | StorePathPackage
-
-
-class Hook(_Table, frozen=True):
-    """Bash text that runs once a start, and once after the last user has left."""
-
-    on_activate: str | None = None
-    on_deactivate: str | None = None
+def from_table(table: Mapping[str, Any], report: Report) -> Manifest:
+    """Read a manifest from the values of its TOML or JSON; what is wrong is in the report, the rest in the manifest."""
+    schema = _schema(table, report)
+    report.schema = "1.0.0" if schema == "1" else schema
+    if "version" in table and "schema-version" in table:
+        message, hint = "unknown field `schema-version`", "`version` decides the schema: remove one of the two"
+        report.refuse(("schema-version",), message, hint, where=())
+    others = {key: value for key, value in table.items() if key not in {"version", "schema-version"}}
+    manifest = read(Manifest, {"schema-version": schema, **others}, report)
+    assert manifest is not None  # the one required field is there
+    for fault in _disabled_systems(manifest):
+        report.refuse(fault.path, fault.message, fault.hint, where=())
+    return manifest
 
 
-class ProfileScripts(_Table, frozen=True):
-    """Shell text by shell; `common` is read by every shell before its own."""
-
-    common: str | None = None
-    bash: str | None = None
-    zsh: str | None = None
-    fish: str | None = None
-    tcsh: str | None = None
-
-
-class Profile(ProfileScripts, frozen=True):
-    """Shell text that every attached shell reads, and what undoes it."""
-
-    deactivate: ProfileScripts | None = None
-
-
-class Shutdown(_Table, frozen=True):
-    """How a daemon is told to stop."""
-
-    command: str
+def _schema(table: Mapping[str, Any], report: Report) -> str:
+    """Return the schema that a manifest names, or the latest where it names none that exists."""
+    key = "version" if "version" in table else "schema-version"
+    value = table.get(key)
+    if value is None:
+        message = "manifest 'schema-version' field is missing"
+        report.refuse((), message, f'begin the file with `schema-version = "{LATEST}"`')
+    elif key == "version" and type(value) is not int:
+        report.refuse((key,), "'version' field must be an integer", "write `version = 1`", where=())
+    elif key == "schema-version" and not isinstance(value, str):
+        message = "'schema-version' field must be a version string like \"X.Y.Z\""
+        report.refuse((key,), message, f'write `schema-version = "{LATEST}"`', where=())
+    elif value == 1 or value in SCHEMAS[1:]:
+        return str(value)
+    else:
+        known = f"`version = 1`, or `schema-version` with {listed(SCHEMAS[1:])}"
+        report.refuse((key,), f"manifest had invalid schema version '{value}'", f"write {known}", where=())
+    return LATEST
 
 
-class Service(_Table, frozen=True):
-    """One service, in Flox's words."""
-
-    command: str
-    vars: Mapping[str, str] | None = None
-    is_daemon: bool | None = None
-    shutdown: Shutdown | None = None
-    systems: tuple[str, ...] | None = None
-    systemd: Mapping[str, Any] | None = None
-
-
-class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """The `[services]` table: one key of its own, every other key a service."""
-
-    auto_start: bool | None = None
-    services: Mapping[str, Service] = {}
+def _disabled_systems(manifest: Manifest) -> Iterator[Fault]:
+    enabled = manifest.options.systems
+    if enabled is None:
+        return
+    for name, package in manifest.install.items():
+        for index, one in enumerate(package.systems or ()):
+            if one not in enabled:
+                message = (
+                    f"'{name}' specifies disabled or unknown system '{one}' (enabled systems: {', '.join(enabled)})."
+                )
+                message += f"\n\nAdd '{one}' to 'options.systems' in manifest.toml"
+                yield Fault(
+                    ("install", name, "systems", str(index)), message, "or remove it from the package's systems"
+                )
 
 
-class Allow(_Table, frozen=True):
-    """Which packages may be locked."""
-
-    unfree: bool | None = None
-    broken: bool | None = None
-    licenses: tuple[str, ...] | None = None
-
-
-class Semver(_Table, frozen=True):
-    """How version ranges are read."""
-
-    allow_pre_releases: bool | None = None
-
-
-class ActivateOptions(_Table, frozen=True):
-    """How the environment is activated when nothing else is said."""
-
-    mode: Literal["dev", "run"] | None = None
+def _syntax_problem(said: str, text: str) -> Problem:
+    """Return a syntax error with the line it stands in and a caret below the column."""
+    found = re.search(r"^(.*) \(at (?:line (\d+), column (\d+)|end of document)\)$", said, re.DOTALL)
+    lines = text.split("\n")
+    cause, line, column = (found[1], found[2], found[3]) if found else (said, None, None)
+    number, offset = (int(line), int(column)) if line and column else (len(lines), len(lines[-1]) + 1)
+    margin = " " * len(str(number))
+    message = (
+        f"TOML parse error at line {number}, column {offset}\n{margin} |\n{number} | {lines[number - 1].rstrip()}\n"
+        f"{margin} | {' ' * (offset - 1)}^\n{cause}"
+    )
+    return Problem(message, line=number, hint="correct the syntax; texts stand in quotes, tables in [brackets]")
 
 
-class Options(_Table, frozen=True):
-    """Options of the whole environment."""
-
-    systems: tuple[str, ...] | None = None
-    allow: Allow | None = None
-    semver: Semver | None = None
-    cuda_detection: bool | None = None
-    activate: ActivateOptions | None = None
+def record(manifest: Manifest) -> dict[str, Any]:
+    """Return the manifest as a lock holds it in JSON."""
+    fields = _record(manifest)
+    schema = fields.pop("schema-version")
+    return {"version": 1, **fields} if schema == "1" else {"schema-version": schema, **fields}
 
 
-class MinimumVersion(_Table, frozen=True):
-    """The oldest command that may be used, and why."""
+def _record(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return _table_record(value)
+    if isinstance(value, Mapping):
+        return {key: _record(value[key]) for key in sorted(value)}
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, (tuple, list)):
+        return [_record(item) for item in value]
+    return value
 
-    version: str
-    reason: str | None = None
+
+def _table_record(table: msgspec.Struct) -> dict[str, Any]:
+    if isinstance(table, Include) and not table.environments:
+        return {}
+    keys = zip(table.__struct_fields__, table.__struct_encode_fields__, strict=True)
+    values = {key: value for name, key in keys if (value := getattr(table, name)) is not None}
+    if isinstance(table, Services):
+        values.update(values.pop("services"))
+    plain = {key: _record(value) for key, value in values.items()}
+    return {key: plain[key] for key, value in values.items() if plain[key] != {} or _is_kept_empty(value)}
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole manifest; maps are sorted by name, absent tables are None."""
+def _is_kept_empty(value: object) -> bool:
+    return isinstance(value, msgspec.Struct) and not isinstance(value, (Services, Include))
 
-    schema: str
-    """`1` for the legacy `version = 1`, else the schema version, such as `1.14.0`."""
-    minimum_cli_version: str | MinimumVersion | None = None
-    install: Mapping[str, Package] = {}
-    vars: Mapping[str, str] = {}
-    hook: Hook | None = None
-    profile: Profile | None = None
-    services: Services | None = None
-    options: Options = Options()
-    include: Any = None
-    build: Any = None
-    containerize: Any = None
-    plugins: Mapping[str, Any] = {}
-    """Free tables of other programs, as plain TOML values; the only untyped part of a manifest."""
+
+class LockedOutputs(Protocol):
+    """What a lock says of a package on one system."""
+
+    @property
+    def install_id(self) -> str:
+        """The package's name in the manifest."""
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """Every output's store path."""
+
+    @property
+    def outputs_to_install(self) -> tuple[str, ...] | None:
+        """The outputs that are installed unless the manifest says more."""
+
+
+def migrate(manifest: Manifest, to: str = LATEST, locked: Iterable[LockedOutputs] | None = None) -> Manifest:
+    """Return a manifest in the schema `to`, or as it is where its schema is that or a later one.
+
+    Version 1 installs every output of a package, later schemas those that it names: `outputs = "all"` is written down
+    unless `locked` shows that on the locked systems both are the same.
+    """
+    if SCHEMAS.index(manifest.schema) >= SCHEMAS.index(to):
+        return manifest
+    install = manifest.install
+    if manifest.schema == "1":
+        install = {name: _with_all_outputs(name, package, locked) for name, package in install.items()}
+    return msgspec.structs.replace(manifest, schema=to, install=install)
+
+
+def _with_all_outputs(name: str, package: Package, locked: Iterable[LockedOutputs] | None) -> Package:
+    if isinstance(package, StorePathPackage):
+        return package
+    entries = [entry for entry in locked or () if entry.install_id == name]
+    every = {output for entry in entries for output in entry.outputs}
+    installed = {output for entry in entries for output in entry.outputs_to_install or ()}
+    return package if entries and every == installed else msgspec.structs.replace(package, outputs="all")

@@ -1,0 +1,371 @@
+"""The schema of a manifest: the tables and keys of every version, as types that `typed_tables` reads.
+
+The order of fields is the order of keys in a lock. What a key means stands in docs/reference/manifest.md; the texts of
+refusals are Flox's where it has one.
+"""
+
+import datetime as dt
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from esker.formats.references import variable_cycle
+from esker.formats.systems import SYSTEMS
+from esker.formats.typed_tables import Checked, Expected, Fault, Parsed, Refusal, Rest, Since
+
+SCHEMAS = ("1", "1.10.0", "1.11.0", "1.12.0", "1.13.0", "1.14.0", "1.15.0")
+LATEST = SCHEMAS[-1]
+PLUGINS_SINCE = "1.14.0"
+"""The first schema that has `[plugins]`."""
+
+
+def variable_name(name: str) -> str:
+    """Return the name of a variable that a shell can set and that is not the tracer's own."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise Refusal(f"`{name}` is not the name of a variable", "use letters, digits and underscores, no digit first")
+    if name.startswith("BASH_ENVTRACE_"):
+        raise Refusal(f"manifest [vars] may not set reserved variable '{name}'", "choose another name")
+    return name
+
+
+def service_name(name: str) -> str:
+    """Return the name of a service that can stand in a path and is not taken."""
+    if name == "flox_never_exit":
+        raise Refusal(f"the name `{name}` is reserved", "choose another name for the service")
+    if not name.isprintable() or "/" in name or name in {"", ".", ".."}:
+        raise Refusal(
+            f"`{name}` cannot be the name of a service", "its log is a file of that name: no `/`, no line ends"
+        )
+    return name
+
+
+def system(name: str) -> str:
+    """Return the name of a system that Flox knows."""
+    if name not in SYSTEMS:
+        supported = ", ".join(SYSTEMS)
+        message = f"Unrecognized system in manifest: {name}\n\nSupported systems are: {supported}"
+        raise Refusal(message, "correct the name, or remove it from the list")
+    return name
+
+
+_SEMANTIC_VERSION = re.compile(r"\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
+_VERSION_EXPECTED = 'Expected a version string or { version = "<version>", reason = "<reason>" }'
+_VERSION_HINT = 'write three numbers, such as `minimum-cli-version = "1.14.0"`'
+
+
+def _version(text: str) -> str:
+    if not _SEMANTIC_VERSION.fullmatch(text):
+        raise Refusal(_VERSION_EXPECTED, _VERSION_HINT)
+    return text
+
+
+def _environment_reference(text: str) -> str:
+    if not re.fullmatch(r"[^\s/]+/[^\s/]+", text):
+        raise Refusal(f"`{text}` is not the reference of an environment", "write `owner/name`")
+    return text
+
+
+def _natural(number: int) -> int:
+    if number < 0:
+        raise Refusal(f"`{number}` is below zero", "write zero or more")
+    return number
+
+
+def _auto_start(value: Any) -> bool:
+    if isinstance(value, dict):
+        raise Refusal("a service cannot be called `auto-start`", "rename it: the key is a switch of [services] itself")
+    if not isinstance(value, bool):
+        raise Refusal(f"invalid type: `{value}`, expected a boolean", "write `auto-start = true`")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """Return a plugin's value as JSON can hold it, tables by name."""
+    if isinstance(value, dict):
+        return {key: _plain(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, (dt.date, dt.time)):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Refusal(f"a lock cannot hold the number `{value}`", "write it as a string")
+    return value
+
+
+def _no_cycle(variables: Mapping[str, str], _: object) -> Iterator[Fault]:
+    loop = variable_cycle(variables)
+    if loop:
+        message = (
+            f"Found a reference cycle in the '[vars]' section: {' → '.join(loop)}.\n"
+            "Remove one of these references so the variables no longer form a loop."
+        )
+        yield Fault(loop[:1], message, f"`{loop[0]}` is the first of them")
+
+
+def _daemons_can_stop(_: object, table: Mapping[str, Any]) -> Iterator[Fault]:
+    for name, service in table.items():
+        if isinstance(service, dict) and service.get("is-daemon") is True and "shutdown" not in service:
+            message = (
+                "Services that spawn daemon processes must supply a shutdown command.\n\n"
+                f"The following services did not specify a shutdown command:\n- {name}"
+            )
+            yield Fault((name, "is-daemon"), message, 'add `shutdown.command = "…"`, which ends the daemon')
+
+
+Natural = Annotated[int, Parsed(_natural)]
+Systems = tuple[Annotated[str, Parsed(system)], ...]
+Variables = Mapping[Annotated[str, Parsed(variable_name)], str]
+Outputs = Annotated[Literal["all"] | tuple[str, ...], Since("1.10.0")]
+
+
+# The tables.
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=True, forbid_unknown_fields=True):
+    """A table with fixed keys: TOML and JSON spell them in kebab case."""
+
+
+class CatalogPackage(_Table, frozen=True):
+    """A package of a catalogue."""
+
+    pkg_path: str
+    pkg_group: str | None = None
+    version: str | None = None
+    systems: Systems | None = None
+    priority: Natural | None = None
+    outputs: Outputs | None = None
+
+
+class FlakePackage(_Table, frozen=True):
+    """A package of a Nix flake."""
+
+    flake: str
+    systems: Systems | None = None
+    priority: Natural | None = None
+    outputs: Outputs | None = None
+
+
+class StorePathPackage(_Table, frozen=True):
+    """A package that is a path of the store."""
+
+    store_path: str
+    systems: Systems | None = None
+    priority: Natural | None = None
+
+
+Package = CatalogPackage | FlakePackage | StorePathPackage
+
+
+class Hook(_Table, frozen=True):
+    """Bash text that runs once a start, and once after the last user has left."""
+
+    on_activate: str | None = None
+    on_deactivate: Annotated[str | None, Since("1.15.0")] = None
+
+
+class ProfileScripts(_Table, frozen=True):
+    """Shell text by shell; `common` is read by every shell before its own."""
+
+    common: str | None = None
+    bash: str | None = None
+    zsh: str | None = None
+    fish: str | None = None
+    tcsh: str | None = None
+
+
+class Profile(ProfileScripts, frozen=True):
+    """Shell text that every attached shell reads, and what undoes it."""
+
+    deactivate: Annotated[ProfileScripts | None, Since("1.13.0")] = None
+
+
+class Shutdown(_Table, frozen=True):
+    """How a daemon is told to stop."""
+
+    command: str
+
+
+Setting = str | int | float | bool | tuple[str, ...]
+
+
+class Systemd(_Table, frozen=True):
+    """Settings of the unit that `services persist` writes."""
+
+    unit: Mapping[str, Setting] | None = None
+    service: Mapping[str, Setting] | None = None
+
+
+class Service(_Table, frozen=True):
+    """One service, in Flox's words."""
+
+    command: str
+    vars: Variables | None = None
+    is_daemon: bool | None = None
+    shutdown: Shutdown | None = None
+    systems: Systems | None = None
+    systemd: Systemd | None = None
+
+
+class Services(_Table, frozen=True):
+    """The `[services]` table: one key of its own, every other key a service."""
+
+    auto_start: Annotated[bool | None, Parsed(_auto_start, Any), Since("1.12.0")] = None
+    services: Annotated[Mapping[Annotated[str, Parsed(service_name)], Service], Rest()] = {}
+
+
+class Allow(_Table, frozen=True):
+    """Which packages may be locked."""
+
+    unfree: bool | None = None
+    broken: bool | None = None
+    licenses: tuple[str, ...] | None = None
+
+
+class Semver(_Table, frozen=True):
+    """How version ranges are read."""
+
+    allow_pre_releases: bool | None = None
+
+
+class ActivateOptions(_Table, frozen=True):
+    """How the environment is activated when nothing else is said."""
+
+    mode: Literal["dev", "run"] | None = None
+
+
+class Options(_Table, frozen=True):
+    """Options of the whole environment."""
+
+    systems: Systems | None = None
+    allow: Allow | None = None
+    semver: Semver | None = None
+    cuda_detection: bool | None = None
+    activate: ActivateOptions | None = None
+
+
+class BuildVersionFile(_Table, frozen=True):
+    """A version that stands in a file."""
+
+    file: str
+
+
+class BuildVersionCommand(_Table, frozen=True):
+    """A version that a command prints."""
+
+    command: str
+
+
+class Build(_Table, frozen=True):
+    """How a package is built from the project."""
+
+    command: str
+    runtime_packages: tuple[str, ...] | None = None
+    """Install ids of the packages that the result needs; None is all of the group `toplevel`."""
+    sandbox: Literal["off", "pure"] | Annotated[Literal["warn", "enforce"], Since("1.13.0")] | None = None
+    sandbox_allow: Annotated[tuple[str, ...] | None, Since("1.13.0")] = None
+    version: str | BuildVersionFile | BuildVersionCommand | None = None
+    description: str | None = None
+    license: tuple[str, ...] | None = None
+
+
+class ContainerConfig(_Table, frozen=True):
+    """The OCI configuration of an image that is made of the environment."""
+
+    user: str | None = None
+    exposed_ports: frozenset[str] | None = None
+    cmd: tuple[str, ...] | None = None
+    volumes: frozenset[str] | None = None
+    working_dir: str | None = None
+    labels: Mapping[str, str] | None = None
+    stop_signal: str | None = None
+
+
+class Containerize(_Table, frozen=True):
+    """The `[containerize]` table."""
+
+    config: ContainerConfig | None = None
+
+
+class IncludedDirectory(_Table, frozen=True):
+    """An environment in a directory, relative to the project directory."""
+
+    dir: str
+    name: str | None = None
+
+
+class IncludedRemote(_Table, frozen=True):
+    """An environment that is fetched by its owner and name."""
+
+    remote: Annotated[str, Parsed(_environment_reference)]
+    name: str | None = None
+    generation: Natural | None = None
+
+
+class IncludedReference(_Table, frozen=True):
+    """The same under the key's second name."""
+
+    reference: Annotated[str, Parsed(_environment_reference)]
+    name: str | None = None
+    generation: Natural | None = None
+
+
+Included = IncludedDirectory | IncludedRemote | IncludedReference
+
+
+class Include(_Table, frozen=True):
+    """The environments that this one is composed of, the lowest first."""
+
+    environments: tuple[
+        Annotated[
+            Included,
+            Expected(
+                "expected { dir = <dir>, [name = <name>] } OR { remote = <owner/name>, [name = <name>] }",
+                'write `{ dir = "../other" }` or `{ remote = "owner/name" }`',
+            ),
+        ],
+        ...,
+    ] = ()
+
+
+class MinimumVersion(_Table, frozen=True):
+    """The oldest command that may be used, and why."""
+
+    version: Annotated[str, Parsed(_version)]
+    reason: str | None = None
+
+
+class Manifest(_Table, frozen=True):
+    """A whole manifest; maps are sorted by name, absent tables are None."""
+
+    schema: str = msgspec.field(name="schema-version")
+    """`1` for the legacy `version = 1`, else the schema version, such as `1.14.0`."""
+    minimum_cli_version: Annotated[
+        Annotated[str, Parsed(_version)] | MinimumVersion | None,
+        Since("1.11.0"),
+        Expected(_VERSION_EXPECTED, _VERSION_HINT),
+    ] = None
+    install: Mapping[
+        str,
+        Annotated[
+            Package,
+            Expected(
+                "Expected either a catalog package descriptor, a flake installable or a store path.\n"
+                "See https://flox.dev/docs/reference/command-reference/manifest.toml/#package-descriptors for more "
+                "information.",
+                'write `{ pkg-path = "…" }`, `{ flake = "…" }` or `{ store-path = "…" }`',
+            ),
+        ],
+    ] = {}
+    vars: Annotated[Variables, Checked(_no_cycle)] = {}
+    hook: Hook | None = None
+    profile: Profile | None = None
+    options: Options = Options()
+    services: Annotated[Services | None, Checked(_daemons_can_stop)] = None
+    build: Mapping[str, Build] = {}
+    containerize: Containerize | None = None
+    include: Include | None = None
+    plugins: Annotated[Mapping[str, Annotated[Any, Parsed(_plain)]], Since(PLUGINS_SINCE)] = {}
+    """Free tables of other programs, as plain values; the only untyped part of a manifest."""
