@@ -111,13 +111,15 @@ def replace_link(path: str, target: str, *, error: type[EskerError] = HostError)
 
 @contextmanager
 def _beside(path: str) -> "Iterator[str]":
-    """A new name in the directory of `path`; what still has it at the end is removed."""
-    temporary = os.path.join(os.path.dirname(path), f".{os.urandom(6).hex()}.tmp")
+    """A new name in the directory of `path`; what has it after an error is removed."""
+    directory, name = os.path.split(path)
+    temporary = os.path.join(directory, f".{name[:40]}.{os.urandom(6).hex()}.tmp")
     try:
         yield temporary
-    finally:
+    except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
+        raise
 
 
 @contextmanager

@@ -69,8 +69,8 @@ def rollback(store: "Store", link: str, to: int | None = None) -> str:
             chosen = next((each for each in known if each.number == to), None)
         kept = ", ".join(str(each.number) for each in known) or "none"
         if chosen is None:
-            wanted = "an earlier generation" if to is None else f"a generation {to}"
-            raise NotFound(f"`{link}` has not {wanted}", hint=f"kept are: {kept}")
+            wanted = "no earlier generation" if to is None else f"no generation {to}"
+            raise NotFound(f"`{link}` has {wanted}", hint=f"kept are: {kept}")
         if not store.is_valid(chosen.path):
             raise StoreError(f"generation {chosen.number} of `{link}` is not in the store any more: `{chosen.path}`")
         _point(link, chosen.path)
@@ -140,7 +140,7 @@ def _locked(store: "Store", link: str) -> "AbstractContextManager[None]":
 
 def _point(link: str, physical: str) -> None:
     if os.path.lexists(link) and not os.path.islink(link):
-        raise StoreError(f"`{link}` is no link", hint="Esker will not replace it; move it away")
+        raise StoreError(f"`{link}` is not a link", hint="Esker will not replace it; move it away")
     with files.refused("make", os.path.dirname(link), StoreError):
         os.makedirs(os.path.dirname(link), exist_ok=True)
     if _target(link) != physical:

@@ -212,9 +212,9 @@ class Store:
     ) -> str:
         """Return the path built from `fingerprint`; unless it is valid already, `build(directory)` fills it.
 
-        Whoever asks while another builds waits for that build. `references` are the store paths that the result needs;
-        a link into any other is refused, because nothing would keep its target. Outside of `using` the path may be
-        collected as soon as it is returned.
+        Whoever asks while another builds waits for that build. `references` are the store paths that the result needs,
+        as the fingerprint decides them; a link into any other is refused, because nothing would keep its target. Outside
+        of `using` the path may be collected as soon as it is returned.
         """
         path = store_path.make(fingerprint, name)
         physical = self.physical(path)
@@ -267,13 +267,14 @@ class Store:
                 raise StoreError(f"`{physical}` needs `{missing}`, which is not valid")
         with files.refused("realise", physical, StoreError, remedy=_REMEDY):
             self.remove(self.discard(path))
-            for left in os.listdir(self.directory):
-                if left.startswith(prefix):
-                    self.remove(f"{self.directory}/{left}")
+            for directory, begin in ((self.directory, prefix), (f"{self.state}/valid", f".{path.digest}-")):
+                for left in os.listdir(directory):
+                    if left.startswith(begin):  # of a build that was killed
+                        self.remove(f"{directory}/{left}")
             os.mkdir(temporary, 0o700)
             try:
                 build(temporary)
-                digest, size = self._seal(temporary, {path.file_name, *map(os.path.basename, needed)})
+                digest, size = self._seal(temporary, path.name, {path.file_name, *map(os.path.basename, needed)})
                 os.rename(temporary, physical)
                 self._register(path, fingerprint, f"sha256:{digest.hex()}", size, needed)
             except BaseException:
@@ -281,26 +282,37 @@ class Store:
                 self.remove(self.discard(path))
                 raise
 
-    def _seal(self, top: str, allowed: set[str]) -> tuple[bytes, int]:
+    def _seal(self, top: str, name: str, allowed: set[str]) -> tuple[bytes, int]:
         """Make the tree at `top` canonical, flush it to disk, and return its hash and size."""
         files.canonicalise(top)
         with self._flushing(top):
-            return files.digest(nar.dump(self._checked(top, allowed)))
+            return files.digest(nar.dump(self._checked(top, name, allowed)))
 
     @contextmanager
     def _flushing(self, path: str) -> "Iterator[None]":
         """Flush the file system of `path` meanwhile: disk and processor work at once."""
-        from concurrent.futures import ThreadPoolExecutor
+        from threading import Thread
 
-        if not self.durable:
-            yield
-            return
-        with ThreadPoolExecutor(1) as pool:
-            flushed = pool.submit(files.sync_file_system, path)
-            yield
-            flushed.result()
+        refusals: list[OSError] = []
 
-    def _checked(self, top: str, allowed: set[str]) -> "Iterator[nar.Entry]":
+        def flush() -> None:
+            try:
+                files.sync_file_system(path)
+            except OSError as error:
+                refusals.append(error)
+
+        thread = Thread(target=flush)
+        if self.durable:
+            thread.start()
+        try:
+            yield
+        finally:
+            if self.durable:
+                thread.join()
+        if refusals:
+            raise refusals[0]
+
+    def _checked(self, top: str, name: str, allowed: set[str]) -> "Iterator[nar.Entry]":
         """Yield the entries at `top`; refuse a link that leads to a store path which nothing would keep for it."""
         for entry in files.entries(top):
             if isinstance(entry, nar.Symlink):
@@ -311,7 +323,8 @@ class Store:
                     own = inside == os.path.basename(top) and not target.startswith("/")
                     if inside not in {".", "..", *allowed} and not own:
                         shown = os.fsdecode(b"/".join(entry.path))
-                        raise RealisationFailed(f"`{shown}` links to `{target}`, which is not among the references")
+                        why = f"which is not among the references of `{name}`"
+                        raise RealisationFailed(f"`{shown}` links to `{target}`, {why}")
             yield entry
 
     def _register(

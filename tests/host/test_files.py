@@ -1,0 +1,356 @@
+"""Durable writes, locks and trees, on the real file system and in processes that are killed."""
+
+import errno
+import os
+import pathlib
+import resource
+import signal
+import stat
+import tempfile
+import threading
+from hashlib import sha256
+
+import pytest
+
+from esker.errors import HostError, StoreError
+from esker.formats import nar
+from esker.host import files
+from esker.testing.children import Child, killed_at_each_step, steps
+
+GOLDEN = os.path.join(os.path.dirname(__file__), "..", "formats", "golden", "tree.nar")
+
+
+def as_nobody(function):
+    """Run `function` in a child that has no rights beyond its own: root there becomes an ordinary user."""
+
+    def run():
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+        return function()
+
+    return Child(run).result()
+
+
+@pytest.fixture
+def shared():
+    """Give a directory that every user may enter and write; pytest's own are closed to others."""
+    place = pathlib.Path(tempfile.mkdtemp(prefix="esker-shared-"))
+    place.chmod(0o777)
+    yield place
+    files.remove_tree(str(place))
+
+
+def content(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def tree(path):
+    """Make the tree of the golden archive."""
+    (path / "sub").mkdir(parents=True)
+    (path / "empty").touch(0o600)
+    (path / "greeting").write_bytes(b"hello\n")
+    (path / "run").write_bytes(b"#!/bin/sh\n")
+    (path / "run").chmod(0o700)
+    (path / "sub" / "link").symlink_to("../greeting")
+    return path
+
+
+# Writing
+
+
+def test_a_written_file_has_its_contents_and_mode(tmp_path):
+    """The file holds the data, is readable by its owner alone unless said otherwise, and nothing lies beside it."""
+    files.write(str(tmp_path / "state"), b"one")
+    files.write(str(tmp_path / "state"), b"two")
+    assert content(tmp_path / "state") == b"two"
+    assert stat.S_IMODE(os.stat(tmp_path / "state").st_mode) == 0o600
+    assert os.listdir(tmp_path) == ["state"]
+
+
+def test_a_writer_killed_at_any_step_leaves_the_old_contents_or_the_new(tmp_path):
+    """There is no moment in which a reader finds half a file."""
+    path = str(tmp_path / "state")
+    files.write(path, b"old")
+    seen = set()
+    for _ in killed_at_each_step(lambda: files.write(path, b"new")):
+        seen.add(content(path))
+    assert seen == {b"old"}
+    assert content(path) == b"new"
+
+
+def test_a_write_that_fails_leaves_the_old_contents_and_nothing_beside(tmp_path):
+    """Where a file may grow to 4 bytes only, the error says so and what to do, and nothing has changed."""
+    path = str(tmp_path / "state")
+    files.write(path, b"old")
+
+    def limited():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4, 4))
+        files.write(path, b"much too long")
+
+    status, text = Child(limited).wait()
+    assert status == 1
+    assert text == (
+        f"HostError: cannot write `{path}`: file too large\nhint: raise the limit on the size of a file (`ulimit -f`)"
+    )
+    assert content(path) == b"old"
+    assert os.listdir(tmp_path) == ["state"]
+
+
+def test_equal_contents_are_not_written(tmp_path):
+    """A file that holds the data already is only read; one that holds more or less is replaced."""
+    path = str(tmp_path / "lock")
+    assert files.write_changed(path, b"data")
+    assert all(step.startswith("open") for step in steps(lambda: files.write_changed(path, b"data")))
+    assert not files.write_changed(path, b"data")
+    assert files.write_changed(path, b"dat")
+    assert files.write_changed(path, b"data")
+    assert content(path) == b"data"
+
+
+def test_a_link_is_replaced_without_a_moment_without_one(tmp_path):
+    """Killed at any step, the link is the old one or the new one."""
+    link = str(tmp_path / "link")
+    files.replace_link(link, "old")
+    for _ in killed_at_each_step(lambda: files.replace_link(link, "new")):
+        assert os.readlink(link) == "old"
+    assert os.readlink(link) == "new"
+
+
+# Refusals
+
+
+def refusal(number, path, **more):
+    with pytest.raises(HostError) as caught, files.refused("write", path, **more):
+        raise OSError(number, os.strerror(number))
+    return caught.value
+
+
+def test_a_full_disk_is_said_with_its_free_space(tmp_path):
+    """The message tells how much is free where the path would lie, though it is not there yet."""
+    error = refusal(errno.ENOSPC, str(tmp_path / "not" / "there"), remedy="empty the bin")
+    free = files.free_space(str(tmp_path)) / 1e9
+    assert error.message.startswith(f"cannot write `{tmp_path}/not/there`: no space left on device, ")
+    assert float(error.message.split()[-4]) / 1e3 == pytest.approx(free, rel=0.2)
+    assert error.hint == "make room on that disk; empty the bin"
+
+
+def test_a_lack_of_rights_is_said_with_both_users(tmp_path):
+    """The hint names the nearest place that exists, its owner, and who asks."""
+    error = refusal(errno.EACCES, str(tmp_path / "not" / "there"))
+    me = os.geteuid()
+    assert error.message == f"cannot write `{tmp_path}/not/there`: permission denied"
+    assert error.hint == f"`{tmp_path}` belongs to uid {me}, and this process runs as uid {me}"
+
+
+def test_a_read_only_file_system_is_said():
+    """The hint is not about rights then."""
+    assert refusal(errno.EROFS, "/nowhere").hint == "that file system is mounted read-only"
+
+
+def test_other_refusals_have_no_invented_remedy():
+    """What Esker has no advice for is passed on in the machine's words, and names the file that it was."""
+    with pytest.raises(StoreError) as caught, files.refused("collect", "/s", StoreError, remedy="collect garbage"):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), "/s/a")
+    assert caught.value.lines() == ["cannot collect `/s`: too many levels of symbolic links (`/s/a`)"]
+
+
+# Locks
+
+
+def test_a_lock_excludes_other_processes_and_says_that_it_waits(tmp_path):
+    """Who comes second is told once, waits, and goes on when the first is gone, killed or not."""
+    path = str(tmp_path / "lock")
+    inside, entered = os.pipe()
+
+    def hold():
+        with files.locked(path):
+            os.write(entered, b"x")
+            signal.pause()
+
+    child = Child(hold)
+    os.read(inside, 1)
+    waited = []
+
+    def waiting():
+        waited.append(True)
+        child.kill()
+
+    with files.locked(path, waiting=waiting):
+        assert waited == [True]
+    assert child.wait()[0] == -signal.SIGKILL
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_shared_locks_exclude_only_the_other_kind(tmp_path):
+    """Any number may share; who wants it alone waits for them."""
+    path = str(tmp_path / "lock")
+    with files.locked(path, shared=True), files.locked(path, shared=True):
+        alone = Child(lambda: locked_alone(path))
+        assert alone.result() == "had to wait"
+    assert Child(lambda: locked_alone(path)).result() == "got it"
+
+
+def locked_alone(path):
+    def waiting():
+        raise InterruptedError
+
+    try:
+        with files.locked(path, waiting=waiting):
+            return "got it"
+    except HostError:
+        return "had to wait"
+
+
+def test_a_lock_ends_with_its_holder_though_a_program_it_started_runs_on(tmp_path):
+    """A program that a build started does not keep the build's lock."""
+    path = str(tmp_path / "lock")
+
+    def hold():
+        with files.locked(path):
+            return os.posix_spawnp("sleep", ["sleep", "60"], os.environ)
+
+    started = int(Child(hold).result())
+    try:
+        assert Child(lambda: locked_alone(path)).result() == "got it"
+    finally:
+        os.kill(started, signal.SIGKILL)
+
+
+def test_a_link_is_no_lock_file(tmp_path):
+    """Where somebody put a link, nothing is made at its other end."""
+    (tmp_path / "lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(HostError, match="cannot lock"), files.locked(str(tmp_path / "lock")):
+        pass
+    assert os.listdir(tmp_path) == ["lock"]
+
+
+# Trees
+
+
+def test_a_canonical_tree_has_the_modes_and_times_of_a_store(tmp_path):
+    """Files are 0444 or 0555 by their owner's x, directories 0555, and everything, links too, is of second 1."""
+    top = tree(tmp_path / "tree")
+    (top / "greeting").chmod(0o4674)
+    (top / "run").chmod(0o711)
+    before = os.lstat(tmp_path / "tree" / "greeting")
+    files.canonicalise(str(top))
+    modes = {}
+    for place in (top, *top.rglob("*")):
+        found = place.lstat()
+        assert found.st_mtime_ns == 10**9
+        if not stat.S_ISLNK(found.st_mode):
+            modes[str(place.relative_to(top))] = stat.S_IMODE(found.st_mode)
+    assert modes == {".": 0o555, "empty": 0o444, "greeting": 0o444, "run": 0o555, "sub": 0o555}
+    assert before.st_size == 6
+
+
+def test_an_ordinary_user_can_make_canonical_and_remove_what_is_hard_to_enter(shared):
+    """Directories without any right for their owner are opened first; a read-only tree is removed by its owner."""
+
+    def run():
+        top = tree(shared / "tree")
+        (top / "sub").chmod(0)
+        files.canonicalise(str(top))
+        files.remove_tree(str(top))
+        return os.listdir(shared)
+
+    assert as_nobody(run) == "[]"
+
+
+def test_a_file_with_a_second_name_is_refused_and_keeps_its_mode(tmp_path):
+    """A hard link into a cache would have the cache's file changed."""
+    (tmp_path / "cached").touch(0o640)
+    (tmp_path / "tree").mkdir()
+    os.link(tmp_path / "cached", tmp_path / "tree" / "file")
+    with pytest.raises(OSError, match="several names"):
+        files.canonicalise(str(tmp_path / "tree"))
+    assert stat.S_IMODE(os.stat(tmp_path / "cached").st_mode) == 0o640
+
+
+def test_what_no_archive_holds_is_refused(tmp_path):
+    """A pipe is refused by name, in canonicalising and in reading, where opening it would wait for ever."""
+    (tmp_path / "tree").mkdir()
+    os.mkfifo(tmp_path / "tree" / "pipe")
+    for function in (files.canonicalise, lambda path: list(files.entries(path))):
+        with pytest.raises(OSError, match="only files, directories and links") as caught:
+            function(str(tmp_path / "tree"))
+        assert caught.value.filename == str(tmp_path / "tree" / "pipe")
+
+
+def test_removing_follows_no_link_and_counts_what_it_freed(tmp_path):
+    """What a link leads to stays; the blocks of the tree are counted, not those of a file that has another name."""
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").write_bytes(bytes(1 << 20))
+    top = tmp_path / "tree"
+    top.mkdir()
+    (top / "link").symlink_to(kept)
+    os.link(kept / "file", top / "second-name")
+    (top / "own").write_bytes(bytes(1 << 16))
+    assert 1 << 16 <= files.remove_tree(str(top)) < 1 << 18
+    assert os.listdir(tmp_path) == ["kept"]
+    assert (kept / "file").stat().st_size == 1 << 20
+    assert files.remove_tree(str(top)) == 0
+
+
+def test_a_tree_is_the_archive_that_nix_makes_of_it(tmp_path):
+    """Reading a tree gives the golden archive, whatever its modes and times; a file or link alone is an archive too."""
+    top = str(tree(tmp_path / "tree"))
+    assert b"".join(nar.dump(files.entries(top))) == content(GOLDEN)
+    files.canonicalise(top)
+    assert b"".join(nar.dump(files.entries(top))) == content(GOLDEN)
+    assert list(files.entries(f"{top}/sub/link")) == [nar.Symlink((), b"../greeting")]
+    assert next(iter(files.entries(f"{top}/run")))[:3] == ((), True, 10)
+
+
+def test_entries_come_in_the_order_of_their_bytes(tmp_path):
+    """`a-b` stands between `a` and what is below `a`, and names that are no text are read as they are."""
+    top = os.fsencode(tmp_path / "tree")
+    for name in (b"a/b", b"\xff/x", b"\xc3\xa9/x"):
+        os.makedirs(os.path.join(top, name))
+    for name in (b"a-b", b"B", b"a.c"):
+        with open(os.path.join(top, name), "xb"):
+            pass
+    found = [b"/".join(entry.path) for entry in files.entries(os.fsdecode(top))]
+    assert found == [b"", b"B", b"a", b"a/b", b"a-b", b"a.c", b"\xc3\xa9", b"\xc3\xa9/x", b"\xff", b"\xff/x"]
+
+
+def test_large_files_are_read_in_pieces(tmp_path):
+    """A file of 3 MiB and a byte comes in pieces of at most 1 MiB, and its descriptor is closed afterwards."""
+    (tmp_path / "large").write_bytes(bytes(3 << 20) + b"x")
+    before = os.listdir("/proc/self/fd")
+    for entry in files.entries(str(tmp_path / "large")):
+        sizes = [len(chunk) for chunk in entry.chunks]
+    assert sizes == [1 << 20, 1 << 20, 1 << 20, 1]
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_digest_is_that_of_all_pieces_in_order():
+    """Small and large pieces mixed have the hash of what they are together."""
+    pieces = [b"a" * 10, b"b" * (1 << 20), b"", b"c", b"d" * (3 << 20), b"e"]
+    whole = b"".join(pieces)
+    assert files.digest(iter(pieces)) == (sha256(whole).digest(), len(whole))
+    assert files.digest([]) == (sha256().digest(), 0)
+
+
+def test_an_error_in_the_pieces_is_passed_on_and_no_thread_stays():
+    """Who hashes a tree that cannot be read hears why."""
+
+    def pieces():
+        yield b"x" * (2 << 20)
+        raise OSError(errno.EIO, "disk on fire")
+
+    with pytest.raises(OSError, match="disk on fire"):
+        files.digest(pieces())
+    assert threading.active_count() == 1
+
+
+def test_flushing_a_file_system_says_when_it_cannot(tmp_path):
+    """A directory's file system is flushed; where there is none, that is an error."""
+    files.sync_file_system(str(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        files.sync_file_system(str(tmp_path / "not-there"))

@@ -1,0 +1,244 @@
+"""Links with generations, rollback, and what running processes keep."""
+
+import itertools
+import os
+import shutil
+import stat
+import subprocess
+
+import pytest
+
+from esker.errors import NotFound, StoreError
+from esker.host import files
+from esker.realise import roots
+from esker.realise.store import Store
+from esker.testing.children import Child, killed_at_each_step, steps
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(str(tmp_path / "root"), durable=False, clock=itertools.count(1000).__next__)
+
+
+@pytest.fixture
+def link(tmp_path):
+    return str(tmp_path / "project" / ".flox" / "run" / "x86_64-linux.project-dev")
+
+
+def path(store, name):
+    return store.realise(name, "", lambda directory: None)
+
+
+def listed(store, link):
+    return [(each.number, each.path.rpartition("-")[2], each.current) for each in roots.generations(store, link)]
+
+
+def registration(store):
+    [name] = os.listdir(f"{store.state}/gcroots")
+    return f"{store.state}/gcroots/{name}"
+
+
+def test_a_switched_link_leads_to_the_path_and_is_registered(store, link):
+    """The link is physical, its directory is made, and each new target is a generation with its time."""
+    first, second = path(store, "first"), path(store, "second")
+    assert roots.generations(store, link) == ()
+    roots.switch(store, link, first)
+    roots.switch(store, link, second)
+    assert os.readlink(link) == second
+    assert roots.generations(store, link) == (
+        roots.Generation(1, first, 1002, current=False),
+        roots.Generation(2, second, 1003, current=True),
+    )
+    assert os.listdir(os.path.dirname(link)) == [os.path.basename(link)]
+    assert stat.S_IMODE(os.stat(registration(store)).st_mode) == 0o600
+
+
+def test_the_same_target_again_writes_nothing(store, link):
+    """What is switched already is looked at and left: nothing is made, renamed, locked or opened for writing."""
+    target = path(store, "target")
+    roots.switch(store, link, target)
+    assert steps(lambda: roots.switch(store, link, target)) == [f"open {registration(store)}"]
+    assert listed(store, link) == [(1, "target", True)]
+
+
+def test_a_link_that_was_lost_or_led_elsewhere_is_made_again(store, link):
+    """The generation stays the newest; only the link is mended."""
+    target = path(store, "target")
+    roots.switch(store, link, target)
+    os.unlink(link)
+    roots.switch(store, link, target)
+    files.replace_link(link, "/elsewhere")
+    assert listed(store, link) == [(1, "target", False)]
+    roots.switch(store, link, target)
+    assert listed(store, link) == [(1, "target", True)]
+
+
+def test_a_copied_link_is_registered_for_its_own_place(store, link, tmp_path):
+    """A project that was copied with its run link gets a root of its own at the next switch."""
+    target = path(store, "target")
+    roots.switch(store, link, target)
+    copy = str(tmp_path / "copy")
+    os.symlink(target, copy)
+    roots.switch(store, copy, target)
+    assert listed(store, copy) == [(1, "target", True)]
+    assert len(os.listdir(f"{store.state}/gcroots")) == 2
+
+
+def test_two_spellings_of_one_link_are_one_root(store, link, tmp_path):
+    """The link's directory is taken without links of its own."""
+    roots.switch(store, link, path(store, "first"))
+    os.symlink("project", tmp_path / "alias")
+    roots.switch(store, link.replace("/project/", "/alias/", 1), path(store, "second"))
+    assert [each[:2] for each in listed(store, link)] == [(1, "first"), (2, "second")]
+
+
+def test_rollback_goes_back_one_generation_at_a_time_or_to_a_number(store, link):
+    """The link moves, the generations stay; going forward by number or by switching makes no new one."""
+    for name in ("one", "two", "three"):
+        roots.switch(store, link, path(store, name))
+    assert roots.rollback(store, link) == path(store, "two") == os.readlink(link)
+    assert roots.rollback(store, link) == path(store, "one") == os.readlink(link)
+    assert listed(store, link) == [(1, "one", True), (2, "two", False), (3, "three", False)]
+    assert roots.rollback(store, link, 2) == path(store, "two") == os.readlink(link)
+    roots.switch(store, link, path(store, "three"))
+    assert listed(store, link) == [(1, "one", False), (2, "two", False), (3, "three", True)]
+
+
+def test_what_is_switched_to_after_a_rollback_is_the_newest_generation(store, link):
+    """History is never rewritten: an old target that is chosen anew gets a new number."""
+    for name in ("one", "two"):
+        roots.switch(store, link, path(store, name))
+    roots.rollback(store, link)
+    roots.switch(store, link, path(store, "three"))
+    roots.switch(store, link, path(store, "one"))
+    assert [each[:2] for each in listed(store, link)] == [(1, "one"), (2, "two"), (3, "three"), (4, "one")]
+
+
+def test_rollback_says_what_there_is(store, link):
+    """Without an earlier generation, or with a number that is none, the error lists what is kept."""
+    with pytest.raises(NotFound) as caught:
+        roots.rollback(store, link)
+    assert caught.value.lines() == [f"`{link}` has no earlier generation", "hint: kept are: none"]
+    for name in ("one", "two"):
+        roots.switch(store, link, path(store, name))
+    with pytest.raises(NotFound) as caught:
+        roots.rollback(store, link, 7)
+    assert caught.value.lines() == [f"`{link}` has no generation 7", "hint: kept are: 1, 2"]
+
+
+def test_rollback_to_what_is_no_longer_valid_changes_nothing(store, link):
+    """The link never leads to a path that is not there."""
+    for name in ("one", "two"):
+        roots.switch(store, link, path(store, name))
+    store.invalidate(path(store, "one"))
+    with pytest.raises(StoreError, match=r"generation 1 of .* is not in the store any more"):
+        roots.rollback(store, link)
+    assert os.readlink(link) == path(store, "two")
+
+
+def test_nothing_but_a_link_is_replaced(store, link):
+    """A file or directory where the link should be is somebody's own."""
+    os.makedirs(link)
+    with pytest.raises(StoreError) as caught:
+        roots.switch(store, link, path(store, "target"))
+    assert caught.value.message == f"`{link}` is not a link"
+    assert os.path.isdir(link)
+
+
+def test_a_link_leads_to_valid_paths_only(store, link):
+    """What has no record is not linked to."""
+    with pytest.raises(StoreError, match="is not valid"):
+        roots.switch(store, link, store.path("never-built", ""))
+    assert not os.path.lexists(link)
+
+
+def test_a_switch_killed_at_any_step_leaves_the_old_target_or_the_new(store, link):
+    """There is always a link, it leads to a rooted path, and the next switch completes the work."""
+    old, new = path(store, "old"), path(store, "new")
+    roots.switch(store, link, old)
+    roots.switch(store, link + "-warm", new)
+    killed = 0
+    for _ in killed_at_each_step(lambda: roots.switch(store, link, new)):
+        killed += 1
+        assert os.readlink(link) == old
+        assert old in roots.rooted(store, 1, forget=False)
+    assert killed > 10
+    assert os.readlink(link) == new
+    assert [each[:2] for each in listed(store, link)] == [(1, "old"), (2, "new")]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"link": 1}', '{"link": "/x", "generations": [{"number": 1}]}'])
+def test_a_damaged_registration_is_an_error_that_names_it(store, link, text):
+    """Roots that cannot be read are not taken for no roots: a collection would delete what they keep."""
+    roots.switch(store, link, path(store, "target"))
+    with open(registration(store), "w", encoding="ascii") as file:
+        file.write(text)
+    for function in (lambda: roots.generations(store, link), lambda: roots.rooted(store, 5, forget=True)):
+        with pytest.raises(StoreError) as caught:
+            function()
+        assert caught.value.message == f"the registration `{registration(store)}` is damaged"
+
+
+# Processes
+
+
+@pytest.fixture
+def cat(store):
+    """Give a store path that holds a program which waits for its input to end."""
+    return store.realise("cat", "", lambda directory: shutil.copy(shutil.which("cat"), f"{directory}/cat"))
+
+
+def used_by(store, argv, **more):
+    """Give the store paths that are in use while `argv` runs."""
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, **more):
+        return roots.live(store)
+
+
+def test_a_running_program_keeps_its_path(store, cat):
+    """The path whose program runs is in use, and afterwards it is not."""
+    assert cat in used_by(store, [f"{cat}/cat"])
+    assert cat not in roots.live(store)
+
+
+def test_a_working_directory_keeps_its_path(store, cat):
+    """A process that stands in a path uses it."""
+    assert cat in used_by(store, ["cat"], cwd=cat)
+
+
+@pytest.mark.parametrize("value", ["{path}", "/nix/store/{name}/bin:/bin", "/bin:{path}/bin"])
+def test_variables_keep_the_paths_they_name(store, cat, value):
+    """Any variable counts, and physical and logical names do."""
+    value = value.format(path=cat, name=os.path.basename(cat))
+    assert cat in used_by(store, ["cat"], env={"PATH": os.environ["PATH"], "ANYTHING": value})
+
+
+@pytest.mark.parametrize("variable", ["FLOX_ENV", "FLOX_ENV_DIRS", "PATH"])
+def test_variables_keep_what_their_links_lead_to(store, cat, link, variable):
+    """A shell in an environment names the run link; what that leads to through a profile's links is in use."""
+    profile = store.realise("profile", "", lambda path: os.symlink(cat, f"{path}/bin"), references=[cat])
+    roots.switch(store, link, profile)
+    environ = {"PATH": os.environ["PATH"]}
+    environ[variable] = f"{environ.get(variable, '/none')}:{link}/bin"
+    assert cat in used_by(store, ["cat"], env=environ)
+
+
+def test_mapped_files_keep_their_path_and_what_cannot_be_read_is_left_out(store, tmp_path):
+    """A library that a process has mapped is in use; another user's process, or one that ended, is no error."""
+    library = path(store, "library")
+    process = tmp_path / "proc" / "42"
+    process.mkdir(parents=True)
+    (process / "maps").write_text(f"7f00-7f01 r-xp 00000000 00:00 1    {library}/lib/a.so\n")
+    (tmp_path / "proc" / "43").mkdir()
+    (tmp_path / "proc" / "self").symlink_to("43")
+    assert roots.live(store, str(tmp_path / "proc")) == {library}
+
+
+def test_this_process_is_among_them(store):
+    """A child that stands in a path finds it in use itself."""
+    target = path(store, "target")
+
+    def look():
+        os.chdir(target)
+        return target in roots.live(store)
+
+    assert Child(look).result() == "True"

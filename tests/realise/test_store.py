@@ -1,0 +1,517 @@
+"""How a store path becomes valid, whoever else wants it, whatever is killed, whatever the machine refuses."""
+
+import ctypes
+import itertools
+import json
+import os
+import resource
+import shutil
+import signal
+import stat
+import subprocess
+
+import pytest
+
+from esker.errors import Malformed, RealisationFailed, StoreError
+from esker.host import files
+from esker.realise.store import Store, default_root
+from esker.testing.children import Child, killed_at_each_step
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(str(tmp_path / "root"), durable=False, clock=itertools.count(1000).__next__)
+
+
+def build(directory):
+    """Fill a directory with a file, a program, a directory and a link."""
+    os.mkdir(f"{directory}/bin")
+    for name, text in {"bin/run": "#!/bin/sh\n", "greeting": "hello\n"}.items():
+        with open(f"{directory}/{name}", "x", encoding="ascii") as file:
+            file.write(text)
+    os.chmod(f"{directory}/bin/run", 0o755)
+    os.symlink("../greeting", f"{directory}/bin/link")
+
+
+def never(directory):
+    raise AssertionError(f"built again in {directory}")
+
+
+def content(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def left_over(store):
+    """Give what lies in the store besides valid paths, and in its state besides records."""
+    valid = {os.path.basename(path) for path in store.paths()}
+    hidden = [name for name in os.listdir(f"{store.state}/valid") if name.startswith(".")]
+    return [name for name in os.listdir(store.directory) if name not in valid] + hidden
+
+
+# Becoming valid
+
+
+def test_a_path_is_built_once_sealed_and_recorded(store):
+    """The tree is read-only and of second 1, the record says what and when, and the second time nothing is built."""
+    path = store.realise("hello", "inputs", build)
+    assert path == store.path("hello", "inputs")
+    assert os.path.dirname(path) == store.directory
+    assert content(f"{path}/bin/link") == "hello\n"
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o555
+    assert os.lstat(f"{path}/bin/link").st_mtime == 1
+    assert store.is_valid(path)
+    assert store.realise("hello", b"inputs", never) == path
+    info = store.record(path)
+    assert info.path == path
+    assert info.references == ()
+    assert info.registered_at == 1000
+    assert info.built_from == "sha256:32381523e63197c929b67f793a8098bed0ae3a6fa902634fdbcc6fa4567f3346"
+    assert store.paths() == [path]
+    assert left_over(store) == []
+
+
+def test_paths_differ_by_name_and_fingerprint(store):
+    """What is built from other inputs lies elsewhere."""
+    paths = [store.realise(*each, build) for each in (("a", "1"), ("a", "2"), ("b", "1"))]
+    assert store.paths() == sorted(paths)
+
+
+def test_two_builds_of_one_tree_have_one_hash(store):
+    """The hash says what lies there and nothing of when, by which process or under which umask it was built."""
+
+    def masked(directory):
+        before = os.umask(0o077)
+        build(directory)
+        os.umask(before)
+
+    first, second = (store.record(store.realise(name, "", each)) for name, each in (("a", build), ("b", masked)))
+    assert (first.nar_hash, first.nar_size) == (second.nar_hash, second.nar_size)
+
+
+def test_state_is_private_and_the_tree_can_be_entered(store):
+    """Whatever the umask, other users may enter the store, not its records, locks and roots."""
+    before = os.umask(0o077)
+    try:
+        os.makedirs(os.path.dirname(store.root), exist_ok=True)
+        path = store.realise("hello", "", build)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(os.stat(store.directory).st_mode) == 0o755
+    for place in ("", "/valid", "/locks", "/gcroots"):
+        assert stat.S_IMODE(os.stat(store.state + place).st_mode) == 0o700
+    assert stat.S_IMODE(os.stat(f"{store.state}/valid/{os.path.basename(path)}").st_mode) == 0o600
+
+
+def test_reading_makes_nothing(store):
+    """Asking a store that is not there is no error and no directory."""
+    assert store.paths() == []
+    assert store.verify() == []
+    assert not store.is_valid(store.path("hello", ""))
+    assert not os.path.exists(store.root)
+
+
+def test_a_durable_path_is_flushed_before_its_record(tmp_path):
+    """The real thing, flush included, is valid and whole."""
+    store = Store(str(tmp_path / "root"))
+    path = store.realise("hello", "", build)
+    assert store.verify([path]) == []
+
+
+def test_a_failing_build_leaves_nothing_and_its_error_is_passed_on(store):
+    """The error is the build's own, the directory is gone, and the next build succeeds."""
+
+    def failing(directory):
+        build(directory)
+        os.chmod(f"{directory}/bin", 0)
+        raise KeyboardInterrupt("stop")
+
+    with pytest.raises(KeyboardInterrupt, match="stop"):
+        store.realise("hello", "", failing)
+    assert left_over(store) == []
+    assert store.paths() == []
+    store.realise("hello", "", build)
+
+
+@pytest.mark.slow
+def test_a_build_killed_at_any_step_leaves_nothing_that_is_taken_for_valid(store):
+    """After a kill at each step of a build a path is not valid or is whole; the next build cleans up and succeeds."""
+    Store(store.root + "-warm", durable=False).realise("hello", "", build)  # loads every module the steps need
+    killed = 0
+    for step in killed_at_each_step(lambda: store.realise("hello", "inputs", build)):
+        killed = step
+        path = store.path("hello", "inputs")
+        assert not store.is_valid(path)
+        assert store.realise("hello", "inputs", build) == path
+        assert store.verify() == []
+        assert left_over(store) == []
+        files.remove_tree(store.root)
+    assert killed > 40
+    assert store.realise("hello", "inputs", never)
+
+
+def test_who_waits_for_a_build_that_is_killed_builds_itself(store):
+    """The lock ends with its holder; the one that waited finds no valid path and takes over."""
+    inside, entered = os.pipe()
+
+    def stuck(directory):
+        build(directory)
+        os.write(entered, b"x")
+        signal.pause()
+
+    first = Child(lambda: store.realise("hello", "", stuck))
+    os.read(inside, 1)
+    second = Child(lambda: store.realise("hello", "", build))
+    first.kill()
+    assert first.wait()[0] == -signal.SIGKILL
+    assert second.result() == store.path("hello", "")
+    assert store.verify() == []
+    assert left_over(store) == []
+
+
+@pytest.mark.slow
+def test_fifty_processes_that_want_one_path_build_it_once(store, tmp_path):
+    """All of them get the path, whole, and one built it."""
+    starting, start = os.pipe()
+
+    def counted(directory):
+        with open(tmp_path / "built", "a", encoding="ascii") as file:
+            file.write(f"{os.getpid()}\n")
+        build(directory)
+
+    def want():
+        os.close(start)
+        os.read(starting, 1)  # ends for all of them at once, when the parent closes its end
+        path = store.realise("hello", "", counted)
+        return content(f"{path}/bin/link")
+
+    children = [Child(want) for _ in range(50)]
+    os.close(start)
+    assert [child.result() for child in children] == ["hello\n"] * 50
+    assert len(content(tmp_path / "built").splitlines()) == 1
+    assert left_over(store) == []
+
+
+def test_a_tree_that_somebody_deleted_is_built_again(store):
+    """A record without a tree is no valid path."""
+    path = store.realise("hello", "", build)
+    files.remove_tree(path)
+    assert not store.is_valid(path)
+    assert store.realise("hello", "", build) == path
+    assert store.verify() == []
+
+
+# References
+
+
+def test_references_are_recorded_and_followed(store):
+    """A path may link to what it declares; the closure has what it needs, directly or not."""
+    first = store.realise("first", "", build)
+    second = store.realise("second", "", lambda path: os.symlink(first, f"{path}/first"), references=[first])
+    name = os.path.basename(second)
+    third = store.realise("third", "", lambda path: os.symlink(f"../{name}", f"{path}/x"), references=[second, second])
+    assert store.record(third).references == (second,)
+    assert store.closure([third]) == {first, second, third}
+    assert store.closure([first, store.path("absent", "")]) == {first}
+
+
+@pytest.mark.parametrize("spelled", ["../{name}/greeting", "{path}/greeting", "/nix/store/{name}", "x/../../{name}"])
+def test_a_link_to_what_is_no_reference_is_refused(store, spelled):
+    """Nothing would keep the target from being collected, so the error names link and target."""
+    path = store.realise("hello", "", build)
+    target = spelled.format(path=path, name=os.path.basename(path))
+    with pytest.raises(RealisationFailed) as caught:
+        store.realise("other", "", lambda directory: os.symlink(target, f"{directory}/link"))
+    assert caught.value.message == f"`link` links to `{target}`, which is not among the references of `other`"
+    assert left_over(store) == []
+
+
+def test_a_link_to_where_the_tree_was_built_is_refused(store):
+    """That directory is gone when the path is valid."""
+    with pytest.raises(RealisationFailed, match="not among the references"):
+        store.realise("other", "", lambda directory: os.symlink(f"{directory}/x", f"{directory}/link"))
+
+
+@pytest.mark.parametrize("target", ["../x/..", "/usr/bin/env", "{own}/bin", "dangling"])
+def test_links_within_the_tree_to_itself_and_to_the_host_are_free(store, target):
+    """Only other store paths have to be declared."""
+    target = target.format(own=store.path("other", ""))
+    path = store.realise("other", "", lambda directory: (build(directory), os.symlink(target, f"{directory}/bin/a")))
+    assert os.readlink(f"{path}/bin/a") == target
+
+
+def test_a_reference_must_be_valid(store):
+    """What is not there cannot be needed."""
+    with pytest.raises(StoreError, match=r"needs .* which is not valid"):
+        store.realise("other", "", build, references=[store.path("hello", "")])
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "{store}/../passwd", "{store}/.tmp-x", "/nix/store/../../etc", "hello"]
+)
+def test_what_is_no_path_of_this_store_is_refused(store, path):
+    """Every question is about a path directly in the store, physical or logical, with a digest and a name."""
+    with pytest.raises(Malformed):
+        store.is_valid(path.format(store=store.directory))
+
+
+def test_a_path_may_be_named_logically(store):
+    """`/nix/store/…` and where the tree lies are the same path."""
+    path = store.realise("hello", "", build)
+    assert store.is_valid(f"/nix/store/{os.path.basename(path)}")
+    assert store.record(f"/nix/store/{os.path.basename(path)}") == store.record(path)
+
+
+# Verifying
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (lambda path: os.chmod(f"{path}/greeting", 0o644) or _write(f"{path}/greeting", "jello\n"), "have changed"),
+        (lambda path: os.chmod(f"{path}/greeting", 0o544), "have changed"),
+        (lambda path: os.chmod(path, 0o755) or _write(f"{path}/new", ""), "have changed"),
+        (lambda path: os.chmod(f"{path}/bin", 0o755) or os.unlink(f"{path}/bin/link"), "have changed"),
+        (lambda path: os.chmod(path, 0o755) or os.mkfifo(f"{path}/pipe"), "only files, directories and links"),
+        (files.remove_tree, "no such file"),
+    ],
+    ids=["contents", "mode", "added", "removed", "pipe", "gone"],
+)
+def test_verify_names_what_is_damaged_and_why(store, harm, reason):
+    """One damaged path among others is the one that is reported; forgotten, it is built again."""
+    path = store.realise("hello", "", build)
+    store.realise("other", "", build)
+    assert store.verify() == []
+    harm(path)
+    [damaged] = store.verify()
+    assert damaged.path == path
+    assert reason in damaged.reason
+    store.invalidate(path)
+    assert not store.is_valid(path)
+    assert store.realise("hello", "", build) == path
+    assert store.verify() == []
+    assert left_over(store) == []
+
+
+def _write(path, text):
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"narHash": 1}', '{"references": ["../x"]}'])
+def test_a_damaged_record_is_an_error_that_names_it(store, text):
+    """A record that is no record is not guessed at."""
+    path = store.realise("hello", "", build)
+    record = f"{store.state}/valid/{os.path.basename(path)}"
+    complete = {"narHash": "", "narSize": 1, "references": [], "registrationTime": 0, "builtFrom": ""}
+    _write(record, json.dumps(complete | json.loads(text)) if text.startswith('{"') and "ref" in text else text)
+    with pytest.raises(StoreError) as caught:
+        store.record(path)
+    assert caught.value.message == f"the record `{record}` is damaged"
+    assert record in caught.value.hint
+    assert [each.path for each in store.verify()] == [path]
+
+
+def test_a_path_without_record_is_an_error_that_names_it(store):
+    """Asked for what is not valid, the store says so and what to do."""
+    path = store.path("hello", "")
+    with pytest.raises(StoreError) as caught:
+        store.record(path)
+    assert caught.value.message == f"`{path}` is not valid: it has no record"
+    assert store.verify([path]) == [(path, f"`{path}` is not valid: it has no record")]
+
+
+def test_progress_is_told_of_every_path(store):
+    """Who listens can show how far the hashing is."""
+    heard = []
+
+    class Listener:
+        def begin(self, title, *, total=None, unit=""):
+            heard.append((title, total, unit))
+
+        def advance(self, count=1):
+            heard.append(count)
+
+        def end(self):
+            heard.append("end")
+
+    store.realise("a", "", build)
+    store.realise("b", "", build)
+    store.verify(progress=Listener())
+    assert heard == [("verifying the store", 2, "paths"), 1, 1, "end"]
+
+
+# What the machine refuses
+
+
+def refusal(function):
+    """Run in a child and give the lines of the error that it must end in."""
+    status, text = Child(function).wait()
+    assert status == 1, text
+    assert text.startswith("StoreError: "), text
+    return text.removeprefix("StoreError: ").splitlines()
+
+
+def test_a_file_that_may_not_grow_is_a_store_error_and_leaves_nothing(store):
+    """Under a limit on the size of a file the error names path and remedy."""
+
+    def limited():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4, 4))
+        store.realise("hello", "", build)
+
+    message, hint = refusal(limited)
+    assert message.startswith(f"cannot realise `{store.path('hello', '')}`: file too large")
+    assert "ulimit -f" in hint
+    assert left_over(store) == []
+    assert store.paths() == []
+
+
+def test_a_record_that_cannot_be_written_leaves_no_tree(store):
+    """Where the last step fails, what came before it is taken back."""
+
+    def limited():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4, 4))
+        store.realise("empty", "", lambda _: None)
+
+    message, _ = refusal(limited)
+    assert message.startswith(f"cannot write `{store.state}/valid/")
+    assert left_over(store) == []
+    assert store.paths() == []
+
+
+def test_a_place_that_is_not_ours_is_a_store_error_with_both_users(tmp_path):
+    """Where no store may be made the error names place, owner, and who asks, and ESKER_STORE."""
+    store = Store(str(tmp_path / "closed" / "root"))
+    (tmp_path / "closed").mkdir(mode=0o555)
+    owner = os.geteuid()
+    asks = 65534 if owner == 0 else owner
+
+    def ordinary():
+        if owner == 0:
+            os.setgroups([])
+            os.setuid(65534)
+        store.realise("hello", "", build)
+
+    message, hint = refusal(ordinary)
+    assert message.startswith(f"cannot make `{store.root}`: permission denied")
+    assert f"belongs to uid {owner}, and this process runs as uid {asks}" in hint
+    assert "ESKER_STORE" in hint
+
+
+def mounted(place, function, *, size="256k", read_only=False):
+    """Run `function` in a child that sees a small file system at `place`; needs root."""
+
+    def run():
+        library = ctypes.CDLL(None, use_errno=True)
+        assert library.unshare(0x20000) == 0
+        assert library.mount(b"none", b"/", None, 0x44000, None) == 0
+        flags = 1 if read_only else 0
+        assert library.mount(b"tmpfs", os.fsencode(place), b"tmpfs", flags, f"size={size}".encode()) == 0
+        return function()
+
+    return run
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+
+
+@needs_root
+def test_a_full_disk_is_a_store_error_with_the_room_that_is_left(tmp_path):
+    """A build that fills the disk ends in an error with path, room and remedy, and gives the room back."""
+
+    def large(directory):
+        with open(f"{directory}/large", "wb") as file:
+            file.write(bytes(1 << 20))
+
+    def full():
+        store = Store(str(tmp_path / "root"))
+        with pytest.raises(StoreError) as caught:
+            store.realise("large", "", large)
+        assert left_over(store) == []
+        assert store.realise("hello", "", build)
+        raise caught.value
+
+    message, hint = refusal(mounted(tmp_path, full))
+    assert message.startswith(f"cannot realise `{tmp_path}/root/store/")
+    assert "no space left on device, 0." in message
+    assert "MB are free" in message
+    assert hint == (
+        "hint: make room on that disk; `esker store gc` frees what nothing uses, "
+        "ESKER_STORE names another directory for the store"
+    )
+
+
+@needs_root
+def test_a_read_only_disk_is_a_store_error_with_a_remedy(tmp_path):
+    """Where nothing can be written the error says that the file system is read-only."""
+    message, hint = refusal(
+        mounted(tmp_path, lambda: Store(str(tmp_path / "root")).realise("hello", "", build), read_only=True)
+    )
+    assert message.startswith(f"cannot make `{tmp_path}/root`: read-only file system")
+    assert "ESKER_STORE" in hint
+
+
+def test_a_store_that_others_can_change_is_refused(store):
+    """Nobody else may put programs where we run them from."""
+    store.realise("hello", "", build)
+    os.chmod(store.directory, 0o777)
+    with pytest.raises(StoreError) as caught:
+        store.realise("other", "", build)
+    assert caught.value.message == f"`{store.directory}` can be changed by other users"
+    assert "chmod go-w" in caught.value.hint
+
+
+@needs_root
+def test_a_store_that_belongs_to_somebody_else_is_refused(store):
+    """Root runs no programs from a store that another user fills."""
+    store.realise("hello", "", build)
+    os.chown(store.root, 65534, 65534)
+    with pytest.raises(StoreError, match="can be changed by other users"):
+        store.realise("other", "", build)
+
+
+# Where it lies
+
+
+@pytest.mark.parametrize(
+    ("environ", "uid", "root"),
+    [
+        ({"HOME": "/root"}, 0, "/var/lib/esker/root"),
+        ({"HOME": "/root", "XDG_DATA_HOME": "/root/data"}, 0, "/var/lib/esker/root"),
+        ({"HOME": "/home/a"}, 1000, "/home/a/.local/share/esker/root"),
+        ({"HOME": "/home/a", "XDG_DATA_HOME": "/data"}, 1000, "/data/esker/root"),
+        ({"HOME": "/home/a", "XDG_DATA_HOME": "data"}, 1000, "/home/a/.local/share/esker/root"),
+        ({"HOME": "/home/a", "ESKER_STORE": "/s"}, 1000, "/s"),
+        ({"ESKER_STORE": "/s"}, 0, "/s"),
+    ],
+)
+def test_the_store_lies_where_its_user_can_use_it(environ, uid, root):
+    """Root's store is never below /root; an ordinary user's is data of theirs; ESKER_STORE decides for both."""
+    assert default_root(environ, uid) == root
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"ESKER_STORE": "s"}, "ESKER_STORE is `s`, which is not absolute"),
+        ({}, "there is no place for the store: HOME is not set"),
+        ({"HOME": "relative"}, "there is no place for the store: HOME is not set"),
+    ],
+)
+def test_no_place_for_the_store_is_an_error(environ, message):
+    """A relative directory would be another store in every directory."""
+    with pytest.raises(StoreError) as caught:
+        default_root(environ, 1000)
+    assert caught.value.message == message
+
+
+@pytest.mark.live("nix")
+def test_nix_sees_the_hash_that_is_recorded(store):
+    """The installed Nix hashes a realised path to what its record says."""
+    if not shutil.which("nix-hash"):
+        pytest.skip("nix-hash is not on PATH: install Debian's nix-bin")
+    path = store.realise("hello", "", build)
+    found = subprocess.run(["nix-hash", "--type", "sha256", path], stdout=-1, check=True, text=True).stdout.strip()
+    assert store.record(path).nar_hash == f"sha256:{found}"
