@@ -233,12 +233,14 @@ values = st.lists(st.sampled_from(["", "/a", "/b", "/c", "x y", "[", "\udcff", "
 environments = st.dictionaries(st.sampled_from([*LISTS, "A", "B"]), values)
 
 
+@pytest.mark.slow
 @given(environments, environments)
 def test_a_difference_leads_exactly_from_one_environment_to_the_other(before, after):
     """Whatever was edited, applying the difference gives the new environment byte for byte."""
     assert difference(before, after).apply(before) == after
 
 
+@pytest.mark.slow
 @given(environments, environments)
 def test_a_difference_survives_json(before, after):
     """It is a value that can be stored and replayed."""

@@ -1,10 +1,141 @@
-"""Stub."""
+"""The hook: project code that one bash runs, and whose environment afterwards is taken over exactly.
 
-TYPE_CHECKING = False
+The texts of the values and of the hook go in through files in memory, the result comes out through another; nothing is
+written to disk and nothing is scraped from output. `-p` keeps the caller's BASH_ENV and exported functions out. When
+the hook has ended, assigning POSIXLY_CORRECT lets special builtins win over whatever functions it has left, all of the
+driver was parsed before its aliases, and a second bash takes the place of the first: what *it* was given by the kernel
+is what the first one exports. No result means that the hook left by `exit` or `exec`.
+"""
+
+import os
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from esker.activate.expansion import quoted
+from esker.errors import ActivationFailed
+from esker.host.process import find_program, start_failure
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+__all__ = ["find_bash", "run"]
+
+_DRIVER = """\
+{
+    . %(files)s/%(values)d || exit
+    printf v >&%(result)d
+    . %(files)s/%(script)d
+    {
+        _esker_posix=${POSIXLY_CORRECT+x$POSIXLY_CORRECT}
+        POSIXLY_CORRECT=y
+        set +aefux
+        trap - EXIT DEBUG ERR RETURN
+        case $_esker_posix in
+            x*) POSIXLY_CORRECT=${_esker_posix#x} ;;
+            *) export -n POSIXLY_CORRECT ;;
+        esac
+        exec %(reader)s
+    } 2>/dev/null
+}
+"""
+_READERS = {
+    "linux": """%(bash)s --noprofile --norc -p -c 'mapfile -d "" -t all </proc/self/environ
+printf "%%s\\0" "${all[@]}" >&%(result)d'""",
+    "other": "/usr/bin/env -0 >&%(result)d",
+}
+_VALUES_DONE = b"v"
+_LOWEST_DESCRIPTOR = 100  # out of the way of a hook that opens 3 to 9
+
+_BASH_OWN = frozenset({"_", "SHLVL", "PWD", "OLDPWD", "SHELLOPTS", "BASHOPTS", "IFS", "PS4"})
+"""Variables that bash changes by merely running."""
+
+_USUAL_PATH = "/bin:/usr/bin:/usr/local/bin:/run/current-system/sw/bin"
+
 
 def run(environ: "Mapping[str, str]", *, values: "Sequence[tuple[str, str]]" = (), script: str = "") -> dict[str, str]:
-    """Return environ."""
-    raise NotImplementedError
+    """Return the environment after `values` were expanded, in their order, and the script was run, by bash.
+
+    The script's output goes to the standard error. Raises ActivationFailed when either did not come to its end.
+    """
+    lines = "".join(f"export {name}={quoted(text)}\n" for name, text in values)
+    with ExitStack() as stack:
+        result = _file(stack, "")
+        _run_bash(environ, _file(stack, f"{lines}:\n"), _file(stack, f"{script}\n"), result)
+        with open(os.dup(result), "rb") as file:
+            file.seek(0)
+            found = file.read()
+    if not found.startswith(_VALUES_DONE):
+        names = ", ".join(f"`{name}`" for name, _ in values)
+        raise ActivationFailed(f"bash could not expand a value of `[vars]`: {names}", hint="bash says why above")
+    if found == _VALUES_DONE:
+        raise ActivationFailed(
+            "The hook.on-activate script did not complete normally",
+            hint="Review your script for the use of:\n"
+            "- 'exit' commands, which should be replaced with 'return'\n"
+            "- 'exec' commands, which should be run in a subshell: '(exec command)'",
+        )
+    return _merged(environ, found.removeprefix(_VALUES_DONE))
+
+
+def find_bash(path: str | None) -> str:
+    """Return the bash on a PATH, or in one of the usual places."""
+    found = find_program("bash", path) or find_program("bash", _USUAL_PATH)
+    if found is None:
+        raise ActivationFailed("the environment's scripts need `bash`, which is not on PATH", hint="install bash")
+    return os.path.abspath(found)
+
+
+def _file(stack: ExitStack, text: str) -> int:
+    """Return a descriptor of a new file without a name that holds the text."""
+    import fcntl
+
+    with open(_nameless(), "wb") as file:
+        file.write(os.fsencode(text))
+        file.seek(0)
+        descriptor = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, _LOWEST_DESCRIPTOR)
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def _nameless() -> int:
+    """Return a new file in memory; where the system has none, on disk for an instant, and for its owner alone."""
+    if sys.platform == "linux":
+        return os.memfd_create("esker")
+    import tempfile
+
+    descriptor, path = tempfile.mkstemp()
+    os.unlink(path)
+    return descriptor
+
+
+def _run_bash(environ: "Mapping[str, str]", values: int, script: int, result: int) -> None:
+    import shlex
+    import subprocess
+
+    bash = find_bash(environ.get("PATH"))
+    files = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+    names = {"files": files, "values": values, "script": script, "result": result, "bash": shlex.quote(bash)}
+    reader = _READERS.get(sys.platform, _READERS["other"]) % names
+    argv = [bash, "--noprofile", "--norc", "-p", "-c", _DRIVER % {**names, "reader": reader}, "hook.on-activate"]
+    try:
+        with subprocess.Popen(argv, env=environ, stdout=2, pass_fds=(values, script, result)) as process:
+            try:
+                process.wait()
+            except BaseException:
+                process.kill()
+                raise
+    except OSError as refusal:
+        raise start_failure("bash", bash, refusal) from refusal
+
+
+def _merged(environ: "Mapping[str, str]", found: bytes) -> dict[str, str]:
+    """Return what bash exported, with bash's own business as it was before."""
+    exported = dict(entry.split("=", 1) for entry in os.fsdecode(found).split("\0") if "=" in entry)
+    kept = {name: value for name, value in environ.items() if _is_bash_own(name)}
+    new = {name: value for name, value in exported.items() if not _is_bash_own(name)}
+    return kept | {name: value for name, value in new.items() if not name.startswith("_esker_")}
+
+
+def _is_bash_own(name: str) -> bool:
+    return name in _BASH_OWN or name.startswith("BASH_FUNC_")

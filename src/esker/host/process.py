@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from subprocess import CompletedProcess, Popen
     from typing import NoReturn
 
-__all__ = ["NOT_EXECUTABLE", "NOT_FOUND", "execute", "find_program", "run"]
+__all__ = ["NOT_EXECUTABLE", "NOT_FOUND", "execute", "find_program", "run", "start_failure"]
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -52,10 +52,11 @@ def execute(argv: "list[str]", environ: "Mapping[str, str]") -> "NoReturn":
                 raise
             os.execve("/bin/sh", ["/bin/sh", program, *argv[1:]], environ)  # noqa: S606 - as execvp does
     except OSError as refusal:
-        raise _start_failure(argv[0], program, refusal) from refusal
+        raise start_failure(argv[0], program, refusal) from refusal
 
 
-def _start_failure(name: str, program: str, refusal: OSError) -> CommandFailed:
+def start_failure(name: str, program: str, refusal: OSError) -> CommandFailed:
+    """Return the error of a program that was found, or named, and did not start."""
     if refusal.errno in {errno.ENOENT, errno.ENOTDIR}:
         if os.path.lexists(program):
             return _refused(name, "the program that runs it (its `#!` line or loader) was not found", NOT_FOUND)
@@ -108,7 +109,7 @@ def run(
             process_group=None if timeout is None else 0,
         )
     except OSError as refusal:
-        raise _start_failure(argv[0], program, refusal) from refusal
+        raise start_failure(argv[0], program, refusal) from refusal
     with process:
         try:
             output, errors = process.communicate(stdin, timeout)
