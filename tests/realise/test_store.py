@@ -1,6 +1,7 @@
 """How a store path becomes valid, whoever else wants it, whatever is killed, whatever the machine refuses."""
 
 import ctypes
+import errno
 import itertools
 import json
 import os
@@ -451,6 +452,20 @@ def test_a_read_only_disk_is_a_store_error_with_a_remedy(tmp_path):
     )
     assert message.startswith(f"cannot make `{tmp_path}/root`: read-only file system")
     assert "ESKER_STORE" in hint
+
+
+def test_a_disk_that_fails_while_flushing_leaves_nothing(tmp_path, monkeypatch):
+    """What may not survive a power cut is not registered."""
+
+    def failing(path):
+        raise OSError(errno.EIO, "input/output error", path)
+
+    monkeypatch.setattr(files, "sync_file_system", failing)
+    store = Store(str(tmp_path / "root"))
+    with pytest.raises(StoreError, match="input/output error"):
+        store.realise("hello", "", build)
+    assert store.paths() == []
+    assert left_over(store) == []
 
 
 def test_a_store_that_others_can_change_is_refused(store):

@@ -213,8 +213,8 @@ class Store:
         """Return the path built from `fingerprint`; unless it is valid already, `build(directory)` fills it.
 
         Whoever asks while another builds waits for that build. `references` are the store paths that the result needs,
-        as the fingerprint decides them; a link into any other is refused, because nothing would keep its target. Outside
-        of `using` the path may be collected as soon as it is returned.
+        decided by the fingerprint as all the rest; a link into any other is refused, because nothing would keep its
+        target. Outside of `using` the path may be collected as soon as it is returned.
         """
         path = store_path.make(fingerprint, name)
         physical = self.physical(path)
