@@ -1,6 +1,9 @@
 """A Python environment is one store path that depends on its inputs alone, and a profile makes it usable."""
 
+import ensurepip
+import glob
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -71,7 +74,7 @@ def test_a_tampered_file_is_refused(index, lock_of, environ, store, tmp_path):
     """An index that serves other bytes than the locked ones is refused, and nothing is left that counts as valid."""
     index.add("app", "1.0")
     artifacts, interpreter = lock_of("app")
-    index.replace("app", next(iter(index.files("app"))), wheel("app", "1.0", {"app.py": "evil = 1\n"}))
+    index.put("app", next(iter(index.files("app"))), wheel("app", "1.0", {"app.py": "evil = 1\n"}))
     environ["UV_CACHE_DIR"] = str(tmp_path / "fresh-cache")
     with pytest.raises(RealisationFailed, match="not the locked one"):
         python_environment(store, artifacts, interpreter, environ, Silent())
@@ -149,6 +152,22 @@ def test_pip_refuses_and_says_what_to_do(index, python_of, store, command):
     done = subprocess.run([f"{made}/{command[0]}", *command[1:]], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "esker install pypi/NAME" in done.stderr
+
+
+def test_a_locked_pip_reads_but_does_not_install(index, python_of, store):
+    """Where pip is a locked package it lists, but `install` and `uninstall` fail, as root too, and leave no trace."""
+    wheels = glob.glob("/usr/share/python-wheels/pip-*.whl") + glob.glob(
+        f"{os.path.dirname(ensurepip.__file__)}/_bundled/pip-*"
+    )
+    index.put("pip", os.path.basename(wheels[0]), pathlib.Path(wheels[0]).read_bytes())
+    index.add("app", "1.0")
+    made = profile(store, "test", python_of("pip", "app"))
+    assert "app" in output(f"{made}/bin/python", "-m", "pip", "list", "--disable-pip-version-check")
+    for command in (["install", "x"], ["uninstall", "-y", "app"]):
+        done = subprocess.run([f"{made}/bin/pip", *command], capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert "esker-install-pypi/NAME" in done.stderr
+    assert store.verify() == []
 
 
 def test_a_module_that_looks_for_pip_does_not_find_ours(index, python_of, store):

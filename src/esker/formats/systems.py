@@ -1,6 +1,6 @@
 """Systems: the names that Flox and Nix give to a machine and its operating system, and Python's markers for them."""
 
-__all__ = ["DEFAULT_SYSTEMS", "SYSTEMS", "declared_systems", "marker", "system_name"]
+__all__ = ["DEFAULT_SYSTEMS", "SYSTEMS", "declared_systems", "marker", "markers", "system_name"]
 
 DEFAULT_SYSTEMS = ("aarch64-darwin", "aarch64-linux", "x86_64-linux")
 """What an environment is locked for when it does not say; the machine's own is added."""
@@ -37,3 +37,9 @@ def marker(system: str) -> str:
     """
     machine, _, platform = system.partition("-")
     return f"sys_platform == '{platform}' and platform_machine == '{_MACHINES[machine, platform]}'"
+
+
+def markers(system: str) -> "dict[str, str]":
+    """Return the PEP 508 marker variables that `system` decides."""
+    machine, _, platform = system.partition("-")
+    return {"sys_platform": platform, "platform_machine": _MACHINES[machine, platform], "os_name": "posix"}

@@ -18,7 +18,7 @@ from esker.host.interpreters import find_interpreter
 from esker.lock.python import python_inputs, resolve
 from esker.progress import Progress
 
-__all__ = ["Lock", "lock_paths", "make_lock", "read_lock", "write_lock"]
+__all__ = ["Lock", "lock_paths", "make_lock", "put", "read_lock", "rendered", "write_lock"]
 
 
 class Lock(NamedTuple):
@@ -71,18 +71,30 @@ def make_lock(
     return Lock(lockfile.Lockfile(manifest=declaration.manifest, packages=kept), python)
 
 
-def write_lock(declaration: Declaration, lock: Lock) -> tuple[str, ...]:
-    """Write the files of a lock that differ from what is there, and return their paths."""
-    flox, python = lock_paths(declaration)
-    contents = {flox: lockfile.render(lock.lockfile)}
+def rendered(lock: Lock) -> tuple[bytes, bytes | None]:
+    """Return the contents of manifest.lock and of pylock.toml, None where there is to be none."""
+    python = None
     if lock.python is not None:
         made_from = pylock.inputs(lock.python)
         assert made_from is not None, "a lock that was made here says from what"
-        contents[python] = pylock.render(lock.python, made_from, build=made_from.build).encode()
-    if lock.python is None and os.path.lexists(python):
-        with files.refused("remove", python):
-            os.unlink(python)
-    return tuple(path for path, content in contents.items() if files.write_changed(path, content, mode=0o644))
+        python = pylock.render(lock.python, made_from, build=made_from.build).encode()
+    return lockfile.render(lock.lockfile), python
+
+
+def write_lock(declaration: Declaration, lock: Lock) -> None:
+    """Write the files of a lock that differ from what is there, manifest.lock last."""
+    (flox, python), (flox_content, python_content) = lock_paths(declaration), rendered(lock)
+    put(python, python_content)
+    put(flox, flox_content)
+
+
+def put(path: str, content: bytes | None) -> None:
+    """Make `content` the file at `path`, untouched where it is that already; None removes it."""
+    if content is not None:
+        files.write_changed(path, content, mode=0o644)
+    elif os.path.lexists(path):
+        with files.refused("remove", path):
+            os.unlink(path)
 
 
 def _kept_packages(declaration: Declaration, previous: Lock | None, system: str) -> tuple[lockfile.LockedPackage, ...]:

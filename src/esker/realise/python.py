@@ -25,19 +25,20 @@ __all__ = ["Artifact", "PythonEnvironment", "python_environment", "selected"]
 RECIPE = 1
 """Raised whenever the same inputs would give another tree."""
 
+_COMPILERS = 2
+"""Always as many, on every machine: what a compiler has compiled before can show in the bytes of what comes after."""
 _COMPILE = """\
 import os, py_compile, sys
-for directory, directories, files in os.walk(sys.argv[1]):
-    directories.sort()
-    for name in sorted(files):
-        if name.endswith(".py"):
-            path = os.path.join(directory, name)
-            shown = os.path.relpath(path, sys.argv[1])
-            try:
-                py_compile.compile(path, dfile=shown, doraise=True,
-                                   invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
-            except (py_compile.PyCompileError, UnicodeError, ValueError, RecursionError):
-                pass
+libraries, share, shares = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+found = []
+for directory, directories, files in os.walk(libraries):
+    found += [os.path.join(directory, name) for name in files if name.endswith(".py")]
+for path in sorted(found)[share::shares]:
+    try:
+        py_compile.compile(path, dfile=os.path.relpath(path, libraries), doraise=True,
+                           invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    except (py_compile.PyCompileError, UnicodeError, ValueError, RecursionError):
+        pass
 """
 _DROPPED = (".lock", ".gitignore", "CACHEDIR.TAG")
 
@@ -157,14 +158,20 @@ def _explained(failure: CommandFailed) -> HostError | RealisationFailed:
 
 
 def _compile(directory: str, interpreter: Interpreter, environ: Mapping[str, str]) -> None:
-    environ = {name: value for name, value in environ.items() if not name.startswith("PYTHON")}
+    clean = {name: value for name, value in environ.items() if not name.startswith("PYTHON")}
     command = [interpreter.executable, "-I", "-S", "-B", "-W", "ignore", "-c", _COMPILE]
-    done = subprocess.run(
-        [*command, f"{directory}/{_libraries(interpreter)}"], env=environ, capture_output=True, check=False
-    )
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise RealisationFailed(f"byte code could not be compiled by `{interpreter.executable}`: {said}")
+    command.append(f"{directory}/{_libraries(interpreter)}")
+    shares = [
+        subprocess.Popen(
+            [*command, str(share), str(_COMPILERS)], env=clean, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        for share in range(_COMPILERS)
+    ]
+    said = [share.communicate()[1].decode(errors="replace").strip() for share in shares]
+    for share, text in zip(shares, said, strict=True):
+        if share.returncode != 0:
+            last = text.rpartition("\n")[2]
+            raise RealisationFailed(f"byte code could not be compiled by `{interpreter.executable}`: {last}")
 
 
 def _libraries(interpreter: Interpreter) -> str:

@@ -5,6 +5,7 @@ import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from esker.activate import plan as plans
 from esker.activate.allocation import allocate
@@ -22,7 +23,7 @@ from esker.realise import roots
 from esker.realise.closure import closure
 from esker.realise.store import Store, default_root
 
-__all__ = ["lock_project", "prepare_anew", "realise_project"]
+__all__ = ["MODES", "Links", "alone", "lock_project", "own_system", "prepare_anew", "realised", "run_links"]
 
 MODES = ("dev", "run")
 
@@ -42,16 +43,18 @@ def prepare_anew(
 ) -> Plan:
     """Lock, realise and link `project` as far as it is not done yet, and return the plan, which is written too."""
     listener = progress or Silent()
-    with _alone(project):
+    with alone(project):
         known = plans.warm(project, mode)
         if known is not None:  # whoever held the lock before us has done it
             return known
-        before = plans.fingerprints(_inputs(project))
+        before = plans.fingerprints([f"{project}/.flox/env/manifest.toml"])
         declaration = load(project)
+        before += plans.fingerprints(_named_files(declaration))
         lock = lock_project(declaration, environ, locked=locked, progress=listener)
-        links = realise_project(declaration, lock, environ, progress=listener)
+        with realised(declaration, lock, environ, progress=listener) as links:
+            links.switch()
         chosen = mode or _declared_mode(declaration)
-        plan = _plan(declaration, chosen, links[chosen], before)
+        plan = _plan(declaration, chosen, links.by_mode[chosen], before)
         plans.write(plan, plans.plan_path(project, chosen))
         return plan
 
@@ -77,25 +80,38 @@ def lock_project(
     return lock
 
 
-def realise_project(
+class Links(NamedTuple):
+    """The run links of a project, and the profile that they are to point at."""
+
+    store: Store
+    profile: str
+    by_mode: dict[str, str]
+
+    def switch(self) -> None:
+        """Point the links at the profile; where a person has gone back from it, they stay until the lock changes."""
+        for link in self.by_mode.values():
+            known = roots.generations(self.store, link)
+            gone_back = bool(known) and known[-1].path == self.profile and any(each.current for each in known[:-1])
+            if not gone_back:
+                roots.switch(self.store, link, self.profile)
+
+
+def run_links(declaration: Declaration) -> dict[str, str]:
+    """Return the run link of each mode: `.flox/run/<system>.<name>-<mode>`."""
+    stem = f"{declaration.dot_flox}/run/{own_system()}.{declaration.name}"
+    return {mode: f"{stem}-{mode}" for mode in MODES}
+
+
+@contextmanager
+def realised(
     declaration: Declaration, lock: Lock, environ: Mapping[str, str], *, progress: Progress
-) -> dict[str, str]:
-    """Realise a lock and point the project's run links at its profile; returns the link of each mode."""
+) -> Iterator[Links]:
+    """Realise a lock and give its links; within the context nothing of it can be collected."""
     store = Store(default_root(environ, os.geteuid()))
     system = own_system()
-    links = {mode: f"{declaration.dot_flox}/run/{system}.{declaration.name}-{mode}" for mode in MODES}
     with store.using():
-        found = closure(declaration, lock, store, system, environ, progress=progress)
-        for link in links.values():
-            if not _rolled_back(store, link, found):
-                roots.switch(store, link, found)
-    return links
-
-
-def _rolled_back(store: Store, link: str, profile: str) -> bool:
-    """Whether a person has gone back from exactly this profile: then the link stays until the lock changes."""
-    known = roots.generations(store, link)
-    return bool(known) and known[-1].path == profile and any(each.current for each in known[:-1])
+        profile = closure(declaration, lock, store, system, environ, progress=progress)
+        yield Links(store, profile, run_links(declaration))
 
 
 def _plan(declaration: Declaration, mode: str, link: str, before: tuple[plans.Fingerprint, ...]) -> Plan:
@@ -127,9 +143,10 @@ def _plan(declaration: Declaration, mode: str, link: str, before: tuple[plans.Fi
     )
 
 
-def _inputs(project: str) -> Iterator[str]:
-    """What the declaration is read from; a pyproject.toml that it names counts too."""
-    yield f"{project}/.flox/env/manifest.toml"
+def _named_files(declaration: Declaration) -> list[str]:
+    """Return the files besides the manifest that the declaration is read from."""
+    python = declaration.esker.python
+    return [os.path.join(declaration.project, python.project)] if python and python.project else []
 
 
 def _declared_mode(declaration: Declaration) -> str:
@@ -144,7 +161,7 @@ def _certificates() -> str | None:
 
 
 @contextmanager
-def _alone(project: str) -> Iterator[None]:
+def alone(project: str) -> Iterator[None]:
     """Let one process at a time prepare a project; the others wait and take what it made."""
     with files.locked(f"{project}/.flox/cache/esker/prepare.lock"):
         yield

@@ -97,9 +97,9 @@ class PackageIndex:
                 archive.addfile(entry, io.BytesIO(text.encode()))
         self._files.setdefault(name, {})[f"{top}.tar.gz"] = packed.getvalue()
 
-    def replace(self, name: str, file: str, content: bytes) -> None:
-        """Serve other bytes under a name that is already known, as a tampered index would."""
-        self._files[name][file] = content
+    def put(self, name: str, file: str, content: bytes) -> None:
+        """Serve a file as it is; under a name that is already known, as a tampered index would."""
+        self._files.setdefault(name, {})[file] = content
 
     def files(self, name: str) -> dict[str, bytes]:
         """Return the files of a package by name."""

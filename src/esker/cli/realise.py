@@ -1,0 +1,133 @@
+"""`esker store` and `esker rollback`."""
+
+import os
+import sys
+
+from esker.cli.arguments import Parser, add_directory
+from esker.errors import StoreError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from esker.realise.store import Store
+
+__all__ = ["run"]
+
+_STORE = {
+    "gc": "delete what nothing uses",
+    "verify": "hash every path again",
+    "path-info": "show what is known of paths",
+}
+_MEGABYTE = 1_000_000
+
+
+def run(name: str, arguments: list[str]) -> int:
+    """Run one of the commands."""
+    if name == "rollback":
+        return _rollback(arguments)
+    if not arguments or arguments[0] in {"-h", "--help"}:
+        width = max(map(len, _STORE)) + 2
+        print("usage: esker store COMMAND [OPTIONS]\n\ncommands:")
+        print("\n".join(f"  {command:<{width}}{summary}" for command, summary in _STORE.items()))
+        return 0
+    if arguments[0] not in _STORE:
+        raise UsageError(f"there is no command `store {arguments[0]}`", hint="see: esker store --help")
+    return {"gc": _gc, "verify": _verify, "path-info": _path_info}[arguments[0]](arguments[1:])
+
+
+def _gc(arguments: list[str]) -> int:
+    from esker.cli.progress import progress
+    from esker.realise.collect import collect
+
+    examples = "  esker store gc\n  esker store gc --keep 1      nothing to roll back to\n  esker store gc --dry-run"
+    parser = Parser("store gc", "Delete what no environment, no kept profile and no running process uses.", examples)
+    parser.add_argument("--keep", type=int, default=5, metavar="N", help="profiles kept for each environment (5)")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    options = parser.parse_args(arguments)
+    if options.keep < 1:
+        raise UsageError(f"--keep is {options.keep}, but the current profile is always kept", hint="give 1 or more")
+    found = collect(_store(), keep=options.keep, progress=progress(), dry_run=options.dry_run)
+    if options.json:
+        import json
+
+        print(json.dumps({"deleted": list(found.deleted), "freed": found.freed, "dry_run": options.dry_run}, indent=2))
+        return 0
+    for path in found.deleted:
+        print(path)
+    word = "would be freed" if options.dry_run else "freed"
+    print(f"✔ {len(found.deleted)} paths, {found.freed / _MEGABYTE:.1f} MB {word}", file=sys.stderr)
+    return 0
+
+
+def _verify(arguments: list[str]) -> int:
+    from esker.cli.progress import progress
+
+    parser = Parser(
+        "store verify", "Hash every path again; 1 when one is not what was registered.", "  esker store verify"
+    )
+    parser.add_argument("path", nargs="*", help="store paths (default: all)")
+    parser.add_argument("--json", action="store_true", help="print the damaged paths as JSON")
+    options = parser.parse_args(arguments)
+    store = _store()
+    damaged = store.verify(options.path or None, progress())
+    if options.json:
+        import json
+
+        print(json.dumps([{"path": each.path, "reason": each.reason} for each in damaged], indent=2))
+    elif not damaged:
+        print(f"✔ {len(options.path or store.paths())} paths are as they were registered", file=sys.stderr)
+    if damaged:
+        listed = "; ".join(f"`{each.path}`: {each.reason}" for each in damaged)
+        raise StoreError(
+            f"{len(damaged)} damaged: {listed}", hint="delete the paths and activate again, which makes them anew"
+        )
+    return 0
+
+
+def _path_info(arguments: list[str]) -> int:
+    parser = Parser("store path-info", "Show what is known of store paths.", "  esker store path-info --json")
+    parser.add_argument("path", nargs="*", help="store paths (default: all)")
+    parser.add_argument("--json", action="store_true", help="print the records as JSON")
+    options = parser.parse_args(arguments)
+    store = _store()
+    records = [store.record(path) for path in options.path or store.paths()]
+    if options.json:
+        import json
+
+        print(json.dumps([record._asdict() for record in records], indent=2))
+        return 0
+    for record in records:
+        print(f"{record.nar_size / _MEGABYTE:>10.1f} MB  {record.path}")
+    return 0
+
+
+def _rollback(arguments: list[str]) -> int:
+    from esker.declare.discover import find
+    from esker.declare.load import load
+    from esker.realise import roots
+    from esker.runtimes.preparation import run_links
+
+    examples = "  esker rollback\n  esker rollback --list\n  esker rollback --to 3"
+    parser = Parser(
+        "rollback", "Point the environment at the profile before; manifest and lock stay as they are.", examples
+    )
+    add_directory(parser)
+    parser.add_argument("--to", type=int, metavar="N", help="the number of a generation")
+    parser.add_argument("--list", action="store_true", help="show the generations that are kept")
+    options = parser.parse_args(arguments)
+    declaration = load(find(options.dir or os.getcwd(), explicit=options.dir is not None))
+    store = _store()
+    links = run_links(declaration)
+    if options.list:
+        for each in roots.generations(store, links["dev"]):
+            print(f"{'*' if each.current else ' '} {each.number:>4}  {each.path}")
+        return 0
+    paths = [roots.rollback(store, link, options.to) for link in links.values()]
+    print(f"✔ '{declaration.name}' is at `{paths[0]}`; the next change of the lock goes on from there", file=sys.stderr)
+    return 0
+
+
+def _store() -> "Store":
+    from esker.realise.store import Store, default_root
+
+    return Store(default_root(os.environ, os.geteuid()))
