@@ -1,0 +1,115 @@
+"""Automatic ports: one for each variable that asks, kept for a checkout, never another checkout's.
+
+A port lies below those that the system gives to outgoing connections, at a place that follows from the checkout's path
+and the variable's name, so that it is the same again wherever that is free. Two files remember it: the checkout's own
+(`.flox/cache/esker/ports.json`, which names the checkout, since a copy has the file too) and the user's, of all
+checkouts, in `$XDG_STATE_HOME/esker/ports.json`, under a lock.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from esker.errors import HostError
+from esker.host import files, ports
+
+if TYPE_CHECKING:
+    from esker.declare.declaration import Declaration
+
+__all__ = ["FIRST", "LAST", "allocate"]
+
+FIRST, LAST = 10_000, 32_767
+
+
+def allocate(declaration: "Declaration", environ: Mapping[str, str], *, renew: bool = False) -> dict[str, int]:
+    """Return the port of every variable that a service of the declaration gives one, automatic or fixed.
+
+    An automatic one is kept from the first time on, even when somebody else has taken it since; `renew` chooses others.
+    Raises HostError when it cannot be kept.
+    """
+    declared = {name: port for table in declaration.esker.services.values() for name, port in table.ports.items()}
+    automatic = [name for name in sorted(declared) if not declared[name]]
+    if not automatic:
+        return declared
+    fixed = {port for port in declared.values() if port}
+    return declared | _allocated(declaration.project, automatic, fixed, _state(environ), renew=renew)
+
+
+def _state(environ: Mapping[str, str]) -> str:
+    state, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")
+    if not os.path.isabs(state):
+        if not os.path.isabs(home):
+            raise HostError("there is no place to reserve ports in: HOME is not set", hint="set HOME or XDG_STATE_HOME")
+        state = f"{home}/.local/state"
+    return f"{state}/esker"
+
+
+def _allocated(project: str, names: list[str], fixed: set[int], state: str, *, renew: bool) -> dict[str, int]:
+    own = f"{project}/.flox/cache/esker/ports.json"
+    shared = f"{state}/ports.json"
+    for path in (own, shared):
+        with files.refused("make", os.path.dirname(path)):
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    with files.locked(f"{shared}.lock"):
+        kept = _kept(own, project)
+        reserved = {port: owner for port, owner in _reserved(shared).items() if owner != project}
+        taken = fixed | reserved.keys()
+        chosen: dict[str, int] = {}
+        for name in names:
+            port = kept.get(name)
+            if port is None or port in taken or renew:
+                unwanted = {port} if port else set()
+                port = _free_port(project, name, taken | unwanted)
+            chosen[name] = port
+            taken.add(port)
+        _write(shared, reserved | dict.fromkeys(chosen.values(), project))
+        _write(own, {"project": project, "ports": chosen})
+    return chosen
+
+
+def _free_port(project: str, name: str, taken: set[int]) -> int:
+    for port in _candidates(project, name):
+        if port not in taken and ports.is_free(port):
+            return port
+    raise HostError(f"no port from {FIRST} to {LAST} is free for `{name}`", hint="end something that listens on one")
+
+
+def _candidates(project: str, name: str) -> Iterator[int]:
+    """Yield every port of the range once, from a place of its own for each checkout and name."""
+    seed = hashlib.blake2b(os.fsencode(f"{project}\0{name}"), digest_size=8).digest()
+    start = int.from_bytes(seed) % (LAST - FIRST + 1)
+    yield from range(FIRST + start, LAST + 1)
+    yield from range(FIRST, FIRST + start)
+
+
+def _kept(path: str, project: str) -> dict[str, int]:
+    """Return the ports of a checkout; none when the file was made for another one, or is damaged."""
+    record = _read(path)
+    found = record.get("ports")
+    if record.get("project") != project or not isinstance(found, dict):
+        return {}
+    return {name: port for name, port in found.items() if isinstance(port, int) and FIRST <= port <= LAST}
+
+
+def _reserved(path: str) -> dict[int, str]:
+    """Return the checkouts that have a port and still exist, by port."""
+    return {int(port): owner for port, owner in _read(path).items() if port.isdigit() and _is_checkout(owner)}
+
+
+def _is_checkout(path: Any) -> bool:
+    return isinstance(path, str) and os.path.isdir(f"{path}/.flox")
+
+
+def _read(path: str) -> dict[str, Any]:
+    with files.refused("read", path), suppress(FileNotFoundError, ValueError):
+        with open(path, "rb") as file:
+            record = json.load(file)
+        return record if isinstance(record, dict) else {}
+    return {}
+
+
+def _write(path: str, record: Mapping[Any, Any]) -> None:
+    files.write_changed(path, json.dumps(record, sort_keys=True, indent=1).encode("ascii") + b"\n")
