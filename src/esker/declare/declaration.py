@@ -1,11 +1,18 @@
-"""The declaration: a project's manifest and what `[plugins.esker]` adds to it, checked and typed."""
+"""The declaration: a project's manifest and what `[plugins.esker]` adds to it, checked and typed.
+
+The types are the schema of `[plugins.esker]`: `Annotated` says how a value is written (`notations`) and which rules
+bind it to its neighbours (`rules`). `validate` reads them.
+"""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from esker.declare import notations, rules
 from esker.formats.manifest import Manifest, Service
+from esker.formats.manifest_schema import variable_name
+from esker.formats.typed_tables import Checked, Parsed
 
 __all__ = [
     "Compose",
@@ -21,7 +28,16 @@ __all__ = [
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 
 
-class _Value(msgspec.Struct, frozen=True, kw_only=True):
+Duration = Annotated[float, Parsed(notations.duration, str, '"10s"')]
+Pause = Annotated[float, Parsed(notations.pause, str, '"10s"')]
+Word = Annotated[str, Parsed(notations.word)]
+RelativePath = Annotated[str, Parsed(notations.relative_path)]
+PackageName = Annotated[str, Parsed(notations.package_name)]
+VariableName = Annotated[str, Parsed(variable_name)]
+Count = Annotated[int, Parsed(notations.count)]
+
+
+class _Value(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """A frozen value with named fields."""
 
 
@@ -34,22 +50,27 @@ class ProgramRule(_Value, frozen=True):
     """The name it gets in the profile's bin; None keeps the file's own."""
 
 
+def _program_rules(value: Any) -> tuple[ProgramRule, ...]:
+    return tuple(ProgramRule(pattern=pattern, name=name) for name, pattern in notations.program_rules(value))
+
+
 class PythonTable(_Value, frozen=True):
     """`[plugins.esker.python]`."""
 
-    version: str | None = None
+    version: Annotated[str | None, Parsed(notations.specifier)] = None
     """A PEP 440 specifier of the interpreter."""
-    dependencies: tuple[str, ...] = ()
+    dependencies: tuple[Annotated[str, Parsed(notations.requirement)], ...] = ()
     """PEP 508 requirements."""
-    project: str | None = None
+    project: RelativePath | None = None
     """A pyproject.toml, relative to the project directory, whose dependencies are taken."""
-    groups: tuple[str, ...] = ()
+    groups: tuple[Word, ...] = ()
     """Dependency groups (PEP 735) of `project`."""
-    source: tuple[str, ...] = ()
+    source: tuple[RelativePath, ...] = ()
     """Directories, relative to the project directory, that are put on the path."""
-    build: tuple[str, ...] = ()
+    build: tuple[PackageName, ...] = ()
     """Normalised names that may be built from a source distribution."""
-    programs: Mapping[str, tuple[ProgramRule, ...]] = {}
+    programs: Mapping[PackageName, Annotated[tuple[ProgramRule, ...], Parsed(_program_rules, Any, '"…/bin/*"')]] = {}
+    """By the wheel's normalised name: a glob, a table of names and files, or a list of both."""
 
 
 class HealthCheck(_Value, frozen=True):
@@ -57,16 +78,16 @@ class HealthCheck(_Value, frozen=True):
 
     test: str | tuple[str, ...] | None = None
     """Shell text, or an argument list that is run without a shell."""
-    tcp: str | None = None
-    unix: str | None = None
-    http: str | None = None
-    log: str | None = None
+    tcp: Annotated[str | None, Parsed(notations.address)] = None
+    unix: Word | None = None
+    http: Annotated[str | None, Parsed(notations.url)] = None
+    log: Annotated[str | None, Parsed(notations.regular_expression)] = None
     """A regular expression that a line of the service's log must match."""
-    interval: float = 10.0
-    start_interval: float = 0.05
-    timeout: float = 2.0
-    retries: int = 3
-    start_period: float = 30.0
+    interval: Pause = 10.0
+    start_interval: Pause = 0.05
+    timeout: Pause = 2.0
+    retries: Annotated[int, Parsed(notations.positive)] = 3
+    start_period: Duration = 30.0
 
 
 class ServiceTable(_Value, frozen=True):
@@ -74,32 +95,36 @@ class ServiceTable(_Value, frozen=True):
 
     type: Literal["simple", "oneshot"] = "simple"
     depends_on: Mapping[str, Condition] = {}
-    healthcheck: HealthCheck | None = None
+    healthcheck: Annotated[HealthCheck | None, Checked(rules.one_form)] = None
     restart: Literal["no", "on-failure", "always"] = "no"
-    max_restarts: int = 3
-    backoff: float = 0.1
+    max_restarts: Count = 3
+    backoff: Duration = 0.1
     """The pause before the first restart; it doubles with each, to 10 s at most."""
-    stop_signal: str = "SIGTERM"
-    stop_grace_period: float = 10.0
-    ports: Mapping[str, int] = {}
+    stop_signal: Annotated[str, Parsed(notations.signal_name)] = "SIGTERM"
+    stop_grace_period: Duration = 10.0
+    ports: Mapping[VariableName, Annotated[int, Parsed(notations.port)]] = {}
     """Variable name to port; 0 is a free port, kept for this checkout."""
-    pass_env: tuple[str, ...] = ()
-    user: str | None = None
+    pass_env: tuple[VariableName, ...] = ()
+    user: Word | None = None
 
 
 class Compose(_Value, frozen=True):
     """`[plugins.esker.compose]`: services in containers."""
 
-    file: str
-    services: tuple[str, ...] = ()
+    file: RelativePath
+    services: tuple[Word, ...] = ()
     """Names of the file's services; empty means all of them."""
 
 
 class EskerTable(_Value, frozen=True):
     """`[plugins.esker]`."""
 
-    python: PythonTable | None = None
-    services: Mapping[str, ServiceTable] = {}
+    python: Annotated[PythonTable | None, Checked(rules.one_source_of_dependencies)] = None
+    services: Annotated[
+        Mapping[str, Annotated[ServiceTable, Checked(rules.oneshot_ends)]],
+        Checked(rules.no_dependency_cycle),
+        Checked(rules.one_service_a_port_variable),
+    ] = {}
     compose: Compose | None = None
 
 

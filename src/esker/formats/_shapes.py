@@ -25,6 +25,8 @@ class Parsed(NamedTuple):
     parse: Callable[[Any], Any]
     written: Any = None
     """The type of the value as it is written, where that is another than the annotated one."""
+    example: str | None = None
+    """A value as it may be written."""
 
 
 class Fault(NamedTuple):
@@ -95,8 +97,9 @@ class Shape(NamedTuple):
         """Return how a value of this type may be written at a path."""
         if self.alternatives:
             return self.alternatives[0].example(path)
-        choices = self.choices()
-        value = f'"{choices[0]}"' if choices else _EXAMPLES.get(get_origin(self.written) or self.written, "{ … }")
+        kind, choices = get_origin(self.written) or self.written, self.choices()
+        value = f'"{choices[0]}"' if choices else _EXAMPLES.get(kind, "{ … }")
+        value = (self.parsed and self.parsed.example) or value
         return value if path[-1].isdigit() else f"{dotted(path[-1:])} = {value}"
 
 

@@ -1,0 +1,46 @@
+"""Which environment a directory belongs to.
+
+On the path of every activation: only `os` is imported, and a project directory itself costs two calls of the system.
+"""
+
+import os
+
+__all__ = ["find"]
+
+
+def find(start: str, *, explicit: bool) -> str:
+    """Return the project directory, absolute and with links resolved, whose `.flox` is meant from `start`.
+
+    A directory that was named (`explicit`) is meant itself. Otherwise, within a repository, the nearest directory
+    upwards to its top level that has a `.flox`; outside a repository only `start`. Raises NotFound.
+    """
+    start = os.path.realpath(start)
+    if os.path.isdir(f"{start}/.flox"):
+        return start
+    found = None if explicit else _above(start)
+    if found is None:
+        raise _not_found(start, explicit=explicit)
+    return found
+
+
+def _above(directory: str) -> str | None:
+    """Return the nearest directory with a `.flox`, if a repository's top level stands there or above it."""
+    found = None
+    while not os.path.lexists(f"{directory}/.git"):
+        parent = os.path.dirname(directory)
+        if parent == directory:
+            return None
+        directory = parent
+        if found is None and os.path.isdir(f"{directory}/.flox"):
+            found = directory
+    return found
+
+
+def _not_found(start: str, *, explicit: bool) -> Exception:
+    from esker.errors import NotFound
+
+    if not explicit:
+        return NotFound("Did not find an environment in the current directory.", hint="create one: esker init")
+    if not os.path.isdir(start):
+        return NotFound(f"there is no directory `{start}`", hint="correct the path")
+    return NotFound(f"Did not find an environment in `{start}`", hint=f"create one: esker init -d {start}")

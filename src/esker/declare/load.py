@@ -1,0 +1,72 @@
+"""From a project directory to its declaration: the files read, parsed and checked, all problems of each at once."""
+
+import os
+from typing import Annotated
+
+import msgspec
+
+from esker.declare import notations
+from esker.declare.declaration import Declaration
+from esker.declare.validate import esker_table
+from esker.errors import InvalidFile, InvalidManifest, NotFound, Problem
+from esker.formats.manifest import document, from_table
+from esker.formats.typed_tables import Parsed, Report, read
+from esker.host import files
+
+__all__ = ["load"]
+
+
+class _Pointer(msgspec.Struct, frozen=True, kw_only=True):
+    """env.json: what an environment is called and, where Flox's hub keeps it, by whom it is owned."""
+
+    name: Annotated[str, Parsed(notations.environment_name)]
+    version: Annotated[int, Parsed(notations.first_version)]
+    owner: str | None = None
+    floxhub_url: str | None = None
+    floxhub_git_url_override: str | None = None
+
+
+def load(project: str, manifest: str | None = None) -> Declaration:
+    """Return what is declared in `project`, or what would be if its manifest had the text `manifest`.
+
+    Raises NotFound when there is no environment or a part of it is missing, InvalidFile with every problem of env.json,
+    InvalidManifest with every problem of the manifest and of `[plugins.esker]` in it.
+    """
+    project = os.path.realpath(project)
+    if not os.path.isdir(f"{project}/.flox"):
+        raise NotFound(f"Did not find an environment in `{project}`", hint=f"create one: esker init -d {project}")
+    name = _name(f"{project}/.flox/env.json")
+    path = f"{project}/.flox/env/manifest.toml"
+    values, report = document(_text(path, InvalidManifest) if manifest is None else manifest, path)
+    plain = from_table(values, report)
+    esker = esker_table(plain, values, report)
+    if report.problems:
+        raise InvalidManifest(path, report.problems)
+    return Declaration(project=project, name=name, manifest=plain, esker=esker)
+
+
+def _name(path: str) -> str:
+    import json
+
+    try:
+        pointer = json.loads(_text(path, InvalidFile))
+    except json.JSONDecodeError as error:
+        problem = Problem(f"not JSON: {error.msg}", line=error.lineno, hint='write {"name": "NAME", "version": 1}')
+        raise InvalidFile(path, [problem]) from None
+    report = Report()
+    read_pointer = read(_Pointer, pointer, report)
+    if report.problems or read_pointer is None:
+        raise InvalidFile(path, report.problems)
+    return read_pointer.name
+
+
+def _text(path: str, error: type[InvalidFile]) -> str:
+    if not os.path.lexists(path):
+        raise NotFound(f"`{path}` is missing", hint="bring it back from version control, or begin anew: esker init")
+    try:
+        with files.refused("read", path), open(path, "rb") as file:
+            content = file.read()
+        return content.decode()
+    except UnicodeDecodeError as caught:
+        line = content[: caught.start].count(b"\n") + 1
+        raise error(path, [Problem("the file is not UTF-8", line=line, hint="save it as UTF-8")]) from None

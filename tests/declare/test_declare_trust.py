@@ -1,0 +1,127 @@
+import json
+import os
+import stat
+import threading
+
+import pytest
+
+from esker.declare.trust import check, trust
+from esker.errors import HostError, InvalidFile, NotFound, NotTrusted
+
+ME = os.geteuid()
+STRANGER = ME + 1
+"""Who asks: to that user what we own is somebody else's."""
+ALICE = 1234 if ME == 0 else ME
+"""Who owns the project: never root, whose projects are everybody's."""
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project that belongs to Alice."""
+    (tmp_path / "project" / ".flox").mkdir(parents=True)
+    os.chown(tmp_path / "project" / ".flox", ALICE, -1)
+    return str(tmp_path / "project")
+
+
+@pytest.fixture
+def environ(tmp_path):
+    return {"XDG_CONFIG_HOME": str(tmp_path / "config")}
+
+
+def test_own_projects_are_trusted(project):
+    """One's own project and that of the user who called sudo may run code; no list is looked for."""
+    check(project, {}, uid=ALICE)
+    check(project, {"SUDO_UID": str(ALICE)}, uid=STRANGER)
+
+
+@pytest.mark.skipif(ME != 0, reason="only root can give a directory to root")
+def test_root_s_projects_are_trusted(project):
+    """What belongs to root belongs to who could do anything here anyway."""
+    os.chown(f"{project}/.flox", 0, -1)
+    check(project, {}, uid=STRANGER)
+
+
+def test_a_stranger_s_project_is_refused(project, environ):
+    """Somebody else's project is refused, with the command that trusts it."""
+    with pytest.raises(NotTrusted) as caught:
+        check(project, environ, uid=STRANGER)
+    assert f"`{project}` belongs to " in caught.value.message
+    assert f"esker trust {project}" in caught.value.hint
+    with pytest.raises(NotTrusted):
+        check(project, {**environ, "SUDO_UID": str(STRANGER), "ESKER_TRUST": "0"}, uid=STRANGER)
+
+
+def test_machines_may_trust_everything(project):
+    """ESKER_TRUST=1 trusts without a list."""
+    check(project, {"ESKER_TRUST": "1"}, uid=STRANGER)
+
+
+def test_trusting(project, environ, tmp_path):
+    """`trust` lets a project run from then on; its list is ours alone, and holds each project once."""
+    assert trust(project, environ) == trust(project, environ) == project
+    path = tmp_path / "config" / "esker" / "trusted.json"
+    entry = {"path": project, "inode": os.stat(f"{project}/.flox").st_ino}
+    assert json.loads(path.read_text()) == {"version": 1, "projects": [entry]}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(ME != 0, reason="only root can make a project of somebody else's")
+def test_a_trusted_project_runs(project, environ):
+    """After `trust` somebody else's project runs, as long as it is the same directory and the list is our own."""
+    trust(project, environ)
+    check(project, environ, uid=ME)
+    os.chown(f"{environ['XDG_CONFIG_HOME']}/esker/trusted.json", ALICE, -1)
+    with pytest.raises(NotTrusted):
+        check(project, environ, uid=ME)
+    trust(project, environ)
+    os.rename(f"{project}/.flox", f"{project}/old")
+    os.mkdir(f"{project}/.flox")
+    os.chown(f"{project}/.flox", ALICE, -1)
+    with pytest.raises(NotTrusted):
+        check(project, environ, uid=ME)
+
+
+def test_the_list_lies_in_the_home_by_default(project, tmp_path):
+    """Without XDG_CONFIG_HOME, or with a relative one, the list is in ~/.config."""
+    trust(project, {"HOME": str(tmp_path), "XDG_CONFIG_HOME": "relative"})
+    assert (tmp_path / ".config" / "esker" / "trusted.json").is_file()
+
+
+@pytest.mark.skipif(ME != 0, reason="only root can make a list of somebody else's")
+@pytest.mark.parametrize("text", ["", "[]", '{"projects": [1]}', '{"projects": [{"path": "/"}]}', "{}"])
+def test_a_damaged_list(project, environ, tmp_path, text):
+    """A list that cannot be read is an error with what to do, never trust."""
+    (tmp_path / "config" / "esker").mkdir(parents=True)
+    path = tmp_path / "config" / "esker" / "trusted.json"
+    path.write_text(text)
+    os.chown(path, STRANGER, -1)
+    with pytest.raises(InvalidFile, match="not a list of trusted projects"):
+        check(project, environ, uid=STRANGER)
+
+
+def test_nothing_to_trust(tmp_path, environ):
+    """A directory without an environment is not trusted by mistake."""
+    with pytest.raises(NotFound):
+        trust(str(tmp_path), environ)
+
+
+def test_a_configuration_that_cannot_be_written(project, tmp_path):
+    """Where the list cannot be written the error names it."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HostError, match=r"trusted\.json"):
+        trust(project, {"XDG_CONFIG_HOME": str(tmp_path / "file")})
+
+
+def test_many_at_once(tmp_path, environ):
+    """Projects that are trusted at the same moment are all in the list."""
+    projects = [tmp_path / f"p{number}" for number in range(8)]
+    for one in projects:
+        (one / ".flox").mkdir(parents=True)
+    threads = [threading.Thread(target=trust, args=(str(one), environ)) for one in projects]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    record = json.loads((tmp_path / "config" / "esker" / "trusted.json").read_text())
+    assert {entry["path"] for entry in record["projects"]} == {str(one) for one in projects}

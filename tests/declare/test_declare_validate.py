@@ -1,0 +1,319 @@
+import tomllib
+
+import msgspec
+import pytest
+
+from esker.declare.declaration import Compose, EskerTable, HealthCheck, ProgramRule, PythonTable, ServiceTable
+from esker.declare.notations import duration
+from esker.declare.validate import esker_table
+from esker.formats.manifest import document, from_table
+from esker.formats.typed_tables import key_paths
+
+HEAD = 'schema-version = "1.14.0"\n[services]\ndb.command = "db"\nfiles.command = "files"\n[plugins.esker]\n'
+EVERYTHING = """
+[plugins.esker.python]
+version = ">=3.11,<4"
+dependencies = ["starlette", "psycopg[binary]>=3.2 ; sys_platform == 'linux'"]
+source = ["src", "../shared"]
+build = ["Some_Wheel"]
+
+[plugins.esker.python.programs]
+One_Wheel = "one_wheel/bin/*"
+two = ["two/bin/node", { npm = "two/npm-cli.js", npx = "two/npx-cli.js" }]
+three = { tool = "three/tool" }
+
+[plugins.esker.services.db]
+type = "simple"
+depends-on = { files = "service_completed_successfully", web = "service_started" }
+restart = "on-failure"
+max-restarts = 5
+backoff = "250ms"
+stop-signal = "SIGINT"
+stop-grace-period = "1m5s"
+ports = { PGPORT = 0, ADMIN_PORT = 8080 }
+pass-env = ["AWS_PROFILE"]
+user = "postgres"
+
+[plugins.esker.services.db.healthcheck]
+test = ["pg_isready", "-q"]
+start-interval = "50ms"
+interval = "10s"
+timeout = "1.5s"
+retries = 4
+start-period = "0s"
+
+[plugins.esker.services.files]
+type = "oneshot"
+
+[plugins.esker.compose]
+file = "docker-compose.yml"
+services = ["web"]
+"""
+
+
+def checked(text):
+    """The table of a manifest, and what is wrong with it."""
+    values, report = document(text)
+    manifest = from_table(values, report)
+    return esker_table(manifest, values, report), report.problems
+
+
+def test_everything():
+    """Every key is read into its type: durations in seconds, names normalised, programs as rules."""
+    esker, problems = checked(HEAD + EVERYTHING)
+    assert problems == []
+    assert esker == EskerTable(
+        python=PythonTable(
+            version=">=3.11,<4",
+            dependencies=("starlette", "psycopg[binary]>=3.2 ; sys_platform == 'linux'"),
+            source=("src", "../shared"),
+            build=("some-wheel",),
+            programs={
+                "one-wheel": (ProgramRule(pattern="one_wheel/bin/*"),),
+                "three": (ProgramRule(pattern="three/tool", name="tool"),),
+                "two": (
+                    ProgramRule(pattern="two/bin/node"),
+                    ProgramRule(pattern="two/npm-cli.js", name="npm"),
+                    ProgramRule(pattern="two/npx-cli.js", name="npx"),
+                ),
+            },
+        ),
+        services={
+            "db": ServiceTable(
+                depends_on={"files": "service_completed_successfully", "web": "service_started"},
+                restart="on-failure",
+                max_restarts=5,
+                backoff=0.25,
+                stop_signal="SIGINT",
+                stop_grace_period=65.0,
+                ports={"ADMIN_PORT": 8080, "PGPORT": 0},
+                pass_env=("AWS_PROFILE",),
+                user="postgres",
+                healthcheck=HealthCheck(
+                    test=("pg_isready", "-q"),
+                    start_interval=0.05,
+                    interval=10.0,
+                    timeout=1.5,
+                    retries=4,
+                    start_period=0.0,
+                ),
+            ),
+            "files": ServiceTable(type="oneshot"),
+        },
+        compose=Compose(file="docker-compose.yml", services=("web",)),
+    )
+
+
+def test_the_fixture_has_every_key():
+    """What is tested above is all there is, but for `project` with `groups` and the other forms of a check."""
+    table = tomllib.loads(HEAD + EVERYTHING)["plugins"]["esker"]
+    absent = {("python", "project"), ("python", "groups")}
+    absent |= {("services", "<name>", "healthcheck", form) for form in ("tcp", "unix", "http", "log")}
+    known = {path for path, _ in key_paths(EskerTable)}
+    assert known - set(_paths(table)) == absent
+    assert set(_paths(table)) <= known
+
+
+def _paths(table):
+    for section, value in table.items():
+        yield (section,)
+        entries = (
+            [((section, "<name>"), entry) for entry in value.values()]
+            if section == "services"
+            else [((section,), value)]
+        )
+        for path, entry in entries:
+            for key in entry:
+                yield (*path, key)
+                if key == "healthcheck":
+                    yield from ((*path, key, word) for word in entry[key])
+
+
+def test_a_project_with_groups():
+    """Dependencies may come from a pyproject.toml and its groups."""
+    esker, problems = checked(HEAD + "[plugins.esker.python]\nproject = 'pyproject.toml'\ngroups = ['dev']\n")
+    assert problems == []
+    assert esker.python == PythonTable(project="pyproject.toml", groups=("dev",))
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        {"test": "pg_isready -h $HOST"},
+        {"tcp": "127.0.0.1:5432"},
+        {"tcp": "$HOST:${PORT}"},
+        {"tcp": "[::1]:80"},
+        {"unix": "$ESKER_RUNTIME_DIR/db.sock"},
+        {"http": "https://example.org/health"},
+        {"http": "$URL"},
+        {"log": r"ready to accept \w+ on port $PGPORT"},
+    ],
+)
+def test_forms_of_a_check(check):
+    """Every form of a check may hold variables."""
+    ((form, value),) = check.items()
+    esker, problems = checked(HEAD + f"services.db.healthcheck.{form} = '''{value}'''")
+    assert problems == []
+    assert esker.services["db"].healthcheck == HealthCheck(**check)
+
+
+def test_no_table():
+    """Without a table, or with other plugins alone, everything has its default."""
+    assert checked('schema-version = "1.14.0"\n[plugins.other]\nx = 1') == (EskerTable(), [])
+    assert checked("version = 1") == (EskerTable(), [])
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("50ms", 0.05), ("10s", 10.0), ("1m30s", 90.0), ("1h", 3600.0), ("0s", 0.0), ("1.5s", 1.5), ("10us", 1e-5)],
+)
+def test_durations(text, seconds):
+    """Durations are written as in Compose."""
+    assert duration(text) == pytest.approx(seconds)
+
+
+# What is written below [plugins.esker] -> the path that is named or the message, and a word of the hint.
+MISTAKES = [
+    (
+        "pyton = {}",
+        "unknown field `pyton`, expected one of `python`, `services`, `compose`\nin `plugins.esker`",
+        "`python`",
+    ),
+    ("python = 3", "invalid type: integer `3`, expected a table\nin `plugins.esker.python`", "{ … }"),
+    ("python.dependency = []", "unknown field `dependency`", "did you mean `dependencies`?"),
+    ("python.version = '3.11'", "`3.11` is not a version specifier", '">=3.11" or "==3.11.*"'),
+    ("python.version = ''", "`` is not a version specifier", '">=3.11"'),
+    ("python.version = 3.11", "invalid type: number `3.11`, expected a string", 'version = "…"'),
+    (
+        "python.dependencies = 'starlette'",
+        "invalid type: string `starlette`, expected an array",
+        'dependencies = ["…"]',
+    ),
+    ("python.dependencies = ['a b']", "`a b` is not a requirement: ", "psycopg[binary]>=3.2"),
+    (
+        "python.dependencies = ['pypi/pandas']",
+        "`pypi/pandas` is not a requirement: ",
+        "leave `pypi/` out here: `pandas`",
+    ),
+    ("python.dependencies = ['-e .']", "`-e .` is not a requirement: ", "no hash"),
+    ("python.project = '/pyproject.toml'", "`/pyproject.toml` is not a path that starts at", '"src"'),
+    ("python = { project = 'p', dependencies = [] }", "`dependencies` stand beside `project`", "remove `project`"),
+    (
+        "python.groups = ['dev']",
+        "`groups` are those of a pyproject.toml, and no `project` is named",
+        'project = "pyproject.toml"',
+    ),
+    ("python.source = ['']", "`` is not a path that starts at the project directory", '"src"'),
+    ("python.build = ['a>1']", "`a>1` is not the name of a package", "leave version"),
+    ("python.programs = { a-b = 'x/y', A_B = 'x/z' }", "`a-b` stands here twice", "remove one"),
+    ("python.programs.a = '../bin/x'", "`../bin/x` does not stay below site-packages", "some_wheel"),
+    ("python.programs.a = '/bin/x'", "`/bin/x` does not stay below site-packages", "some_wheel"),
+    ("python.programs.a = { x = 'a/*' }", "`a/*` is a pattern, which cannot have one name", "name one file"),
+    ("python.programs.a = { 'x/y' = 'a/b' }", "`x/y` cannot be the name of a program", "without `/`"),
+    ("python.programs.a = [1]", "`1` does not name programs", "a glob"),
+    ("python.programs.a = []", "no program is named", "a glob"),
+    (
+        "services.db.type = 'one-shot'",
+        "unknown variant `one-shot`, expected `simple` or `oneshot`",
+        "did you mean `oneshot`?",
+    ),
+    ("services.dbb = {}", "[services] has no service `dbb`", "did you mean `db`?"),
+    ("services.zebra = {}", "[services] has no service `zebra`", "`[services.zebra]`"),
+    ("services.db.depends-on = ['files']", "invalid type: array, expected a table", "depends-on = { … }"),
+    (
+        "services.db.depends-on.files = 'healthy'",
+        "unknown variant `healthy`, expected one of `service_started`",
+        "service_healthy",
+    ),
+    (
+        "services.db.depends-on.fils = 'service_started'",
+        "`db` depends on `fils`, which is no service",
+        "did you mean `files`?",
+    ),
+    ("services.db.depends-on.db = 'service_started'", "Found a dependency cycle among services: db → db", "remove one"),
+    (
+        "services = { db.depends-on.files = 'service_started', files.depends-on.db = 'service_started' }",
+        "Found a dependency cycle among services: db → files → db",
+        "remove one",
+    ),
+    ("services.db.healthcheck = {}", "the health check does not say what to check", "test, tcp, unix, http, log"),
+    ("services.db.healthcheck = 'x'", "invalid type: string `x`, expected a table", "healthcheck"),
+    (
+        "services.db.healthcheck = { test = 'x', log = 'y' }",
+        "a health check has one form, and here `test` stands",
+        "keep one",
+    ),
+    ("services.db.healthcheck.test = []", "the test is empty", "shell text"),
+    (
+        "services.db.healthcheck.test = ['CMD', 'x']",
+        "`CMD` is Compose's marker, not a program",
+        "begin with the program",
+    ),
+    ("services.db.healthcheck.tcp = 'localhost'", "`localhost` is not an address", "host:port"),
+    ("services.db.healthcheck.tcp = 'a:99999'", "`a:99999` is not an address", "host:port"),
+    ("services.db.healthcheck.http = 'localhost/x'", "`localhost/x` is not a URL", "http://"),
+    ("services.db.healthcheck.unix = ''", "the text is empty", "remove the key"),
+    ("services.db.healthcheck.log = '['", "`[` is not a regular expression: ", "backslashes"),
+    ("services.db.healthcheck = { tcp = '$A:1', interval = 10 }", "invalid type: integer `10`", 'interval = "10s"'),
+    ("services.db.healthcheck = { tcp = '$A:1', interval = '10' }", "`10` is not a duration", '"1m30s"'),
+    ("services.db.healthcheck = { tcp = '$A:1', interval = '0s' }", "`0s` leaves no time", "above zero"),
+    ("services.db.healthcheck = { tcp = '$A:1', retries = 0 }", "`0` is not enough", "1 or more"),
+    ("services.db.restart = 'unless-stopped'", "unknown variant `unless-stopped`, expected one of `no`", "restart"),
+    ("services.db = { type = 'oneshot', restart = 'always' }", "a oneshot ends", "on-failure"),
+    ("services.db.max-restarts = -1", "`-1` is below zero", "zero or more"),
+    ("services.db.stop-signal = 'INT'", "`INT` is not a signal", "did you mean `SIGINT`?"),
+    ("services.db.stop-signal = 2", "invalid type: integer `2`, expected a string", "stop-signal"),
+    ("services.db.stop-grace-period = '5 s'", "`5 s` is not a duration", '"10s"'),
+    ("services.db.ports.PGPORT = 65536", "`65536` is not a port", "0 for a free port"),
+    ("services.db.ports.PGPORT = '0'", "invalid type: string `0`, expected an integer", "PGPORT = 5"),
+    ("services.db.ports.PG-PORT = 0", "`PG-PORT` is not the name of a variable", "underscores"),
+    ("services.db.pass-env = ['A=B']", "`A=B` is not the name of a variable", "underscores"),
+    ("services.db.user = ' '", "the text is empty", "remove the key"),
+    ("compose.services = []", "missing field `file`\nin `plugins.esker.compose`", 'file = "…"'),
+    ("compose = { file = 'c.yml', services = ['db'] }", "`db` is a service of [services] too", "rename"),
+]
+
+
+@pytest.mark.parametrize(("text", "message", "hint"), MISTAKES)
+def test_mistakes(text, message, hint):
+    """Each mistake is told once, with the line it stands in and what to do."""
+    _, problems = checked(HEAD + text)
+    (problem,) = problems
+    assert problem.message.startswith(message)
+    assert problem.line == HEAD.count("\n") + 1
+    assert hint in problem.hint
+
+
+def test_a_port_has_one_service_and_is_no_plain_variable():
+    """A port's variable belongs to one service, and not to [vars]."""
+    text = HEAD + "services.db.ports.PORT = 0\nservices.files.ports.PORT = 1\n[vars]\nPORT = '5'\n"
+    _, problems = checked(text)
+    assert [(problem.line, problem.message) for problem in problems] == [
+        (6, "`PORT` is a port of more than one service"),
+        (7, "`PORT` is a port of more than one service"),
+        (6, "`PORT` is a port of `db` and stands in [vars] too"),
+        (7, "`PORT` is a port of `files` and stands in [vars] too"),
+    ]
+
+
+def test_names_from_elsewhere_are_not_judged():
+    """A service of an included environment, or any of a Compose file, may be meant."""
+    depends = "services.db.depends-on.web = 'service_healthy'\n"
+    assert checked(HEAD + depends)[1]
+    assert not checked(HEAD + depends + "compose.file = 'c.yml'")[1]
+    included = "services.other.type = 'oneshot'\n[include]\nenvironments = [{ dir = '../low' }]"
+    assert not checked(HEAD + depends + included)[1]
+
+
+def test_an_older_schema():
+    """Before schema 1.14.0 there are no plugins: one problem says so, whatever stands in them."""
+    _, problems = checked(HEAD.replace("1.14.0", "1.13.0") + "nonsense = true")
+    (problem,) = problems
+    assert '`plugins` needs `schema-version = "1.14.0"`' in problem.hint
+
+
+def test_values_are_frozen():
+    """Nobody changes a declaration."""
+    with pytest.raises(AttributeError):
+        checked(HEAD)[0].python = None
+    assert msgspec.structs.replace(EskerTable(), python=PythonTable()).python == PythonTable()
