@@ -1,0 +1,145 @@
+"""Entering and leaving activations in any order, without losing what the caller changed in between.
+
+The state is an ordered list of differences over a base, which is what the variables they touch would be without them,
+and what each of these variables was last given. A variable that is no longer what it was given was changed by the
+caller, and that is the caller's own from then on: in a list the elements that were added and removed go into the base;
+any other change goes there whole, and the differences that are active give the variable up. Leaving gives each
+variable of the leaver its base and the remaining differences; where nobody changed anything the saved text comes back
+byte for byte. Nothing here touches a process: every function returns the new state and the changes to make.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from esker.activate.variables import LISTS, Activation, elements, joined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    Changes = dict[str, str | None]
+    """New values; None is a variable to unset."""
+
+__all__ = ["Edits", "enter", "leave"]
+
+
+class Edits:
+    """The activations that are entered, oldest first, each under a key of its own; frozen."""
+
+    __slots__ = ("base", "entries", "given")
+
+    def __init__(
+        self,
+        base: "Mapping[str, str | None] | None" = None,
+        given: "Mapping[str, str | None] | None" = None,
+        entries: "Iterable[tuple[str, Activation]]" = (),
+    ) -> None:
+        self.base = dict(base or {})
+        """The variables that any entry touches, as they would be without the entries."""
+        self.given = dict(given or {})
+        """The same variables as they were left the last time."""
+        self.entries = tuple(entries)
+
+    def record(self) -> dict[str, Any]:
+        """Return the state as JSON holds it."""
+        return {
+            "base": self.base,
+            "given": self.given,
+            "entries": [[key, activation.record()] for key, activation in self.entries],
+        }
+
+    @classmethod
+    def of(cls, record: "Mapping[str, Any]") -> "Edits":
+        """Return the state that a record holds."""
+        entries = ((key, Activation(**activation)) for key, activation in record["entries"])
+        return cls(record["base"], record["given"], entries)
+
+
+def enter(edits: Edits, key: str, activation: Activation, environ: "Mapping[str, str]") -> "tuple[Edits, Changes]":
+    """Put an activation on top of an environment."""
+    edits = _absorbed(edits, environ)
+    base, given = dict(edits.base), dict(edits.given)
+    for name in activation.names():
+        base.setdefault(name, environ.get(name))
+        given[name] = activation.value(name, environ.get(name))
+    changes = _changes(environ, {name: given[name] for name in activation.names()})
+    return Edits(base, given, (*edits.entries, (key, activation))), changes
+
+
+def leave(edits: Edits, key: str, environ: "Mapping[str, str]") -> "tuple[Edits, Changes]":
+    """Take the activation under a key out of an environment, wherever it stands."""
+    edits = _absorbed(edits, environ)
+    leaver = dict(edits.entries)[key]
+    remaining = [(other, activation) for other, activation in edits.entries if other != key]
+    wanted = {}
+    for name in leaver.names():
+        value = edits.base[name]
+        for _, activation in remaining:
+            value = activation.value(name, value)
+        wanted[name] = value
+    touched = {name for _, activation in remaining for name in activation.names()}
+    base = {name: value for name, value in edits.base.items() if name in touched}
+    given = {name: wanted.get(name, edits.given[name]) for name in base}
+    return Edits(base, given, remaining), _changes(environ, wanted)
+
+
+def _changes(environ: "Mapping[str, str]", wanted: "Mapping[str, str | None]") -> "Changes":
+    return {name: value for name, value in wanted.items() if environ.get(name) != value}
+
+
+def _absorbed(edits: Edits, environ: "Mapping[str, str]") -> Edits:
+    """Return the state with everything that the caller has changed since in the base."""
+    changed = {name: environ.get(name) for name, value in edits.given.items() if environ.get(name) != value}
+    base, taken = dict(edits.base), set()
+    for name, now in changed.items():
+        given = edits.given[name]
+        if given is None or now is None or not _is_list(name, now):
+            base[name] = now
+            taken.add(name)
+        else:
+            base[name] = _with_changes(name, base[name], given, now)
+    entries = ((key, activation.without(taken)) for key, activation in edits.entries) if taken else edits.entries
+    return Edits(base, edits.given | changed, entries)
+
+
+def _is_list(name: str, value: str) -> bool:
+    return name in LISTS and (not value or joined(name, elements(name, value)) == value)
+
+
+def _with_changes(name: str, base: str | None, given: str, now: str) -> str | None:
+    """Return the base with the elements that are in `now` and not in `given`, without those that are gone from it."""
+    from difflib import SequenceMatcher
+
+    kept, old, new = elements(name, base), elements(name, given), elements(name, now)
+    own = frozenset(kept)
+    inserted = []
+    for _, start, end, new_start, new_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        # An element that only an activation brought stays the activation's, wherever it was moved.
+        added = [part for part in new[new_start:new_end] if part in own or part not in old]
+        if new[new_start:new_end] != old[start:end]:
+            for index in range(start, end):
+                _remove(kept, old, index, new)
+            inserted.append((start, end, added))
+    for start, end, added in inserted:
+        place = len(kept) if end == len(old) else _place(kept, old[:start])
+        kept[place:place] = added
+    return joined(name, kept) if kept or not now else None
+
+
+def _remove(kept: list[str], old: list[str], index: int, new: list[str]) -> None:
+    """Remove an element of `old` from `kept`: every copy when `new` has none, else the one of the same rank."""
+    element = old[index]
+    if element not in new:
+        kept[:] = [part for part in kept if part != element]
+        return
+    copies = [place for place, part in enumerate(kept) if part == element]
+    rank = old[:index].count(element)
+    if rank < len(copies):
+        del kept[copies[rank]]
+
+
+def _place(kept: list[str], before: list[str]) -> int:
+    """Return the place in `kept` behind the nearest of the elements `before` that it has."""
+    for index in range(len(before) - 1, -1, -1):
+        copies = [place for place, part in enumerate(kept) if part == before[index]]
+        if copies:
+            return copies[min(before[:index].count(before[index]), len(copies) - 1)] + 1
+    return 0
