@@ -101,22 +101,44 @@ def test_a_list_keeps_the_elements_that_the_caller_added_and_removed(edit, left)
     assert process.environ.get("PATH") == left
 
 
-def test_an_element_that_an_activation_hid_comes_back():
+@pytest.mark.parametrize("hidden", ["/a", "/b"])
+def test_an_element_that_an_activation_hid_comes_back(hidden):
     """What was removed by the activation was not removed by the caller, who edited the rest."""
     process = Process(PATH="/a:/b")
-    process.enter("a", remove={"PATH": ["/a"]})
+    process.enter("a", remove={"PATH": [hidden]})
     process.environ["PATH"] += ":/x"
     process.leave("a")
     assert process.environ["PATH"] == "/a:/b:/x"
 
 
-def test_duplicates_lose_one_copy_at_a_time():
-    """A copy that the caller removed is removed once."""
-    process = Process(CPATH="/a:/b:/a")
-    process.enter("a", prepend={"CPATH": ["/e"]})
-    process.environ["CPATH"] = "/e:/a:/b"
+def test_an_edit_counts_once():
+    """Other environments may enter and leave after it."""
+    process = Process(PATH="/a")
+    process.enter("a", prepend={"PATH": ["/e"]})
+    process.environ["PATH"] += ":/x"
+    process.enter("b", set={"X": "1"})
+    process.leave("b")
     process.leave("a")
-    assert process.environ["CPATH"] == "/a:/b"
+    assert process.environ["PATH"] == "/a:/x"
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "edit", "left"),
+    [
+        ("CPATH", "/a:/b:/a", "/e:/a:/b", "/a:/b"),
+        ("CPATH", "/a:/b:/a", "/e:/b:/a", "/b:/a"),
+        ("CPATH", "/a:/b:/a", "/e:/b", "/b"),
+        ("PATH", "/a:/b:/a", "/e:/b", "/b"),
+        ("PATH", "/a:/b:/a", "/e:/a:/b:/x", "/a:/b:/a:/x"),
+    ],
+)
+def test_duplicates_go_as_the_caller_saw_them(name, before, edit, left):
+    """One copy of several is removed alone; a copy that stood for all, because PATH shows one, takes all with it."""
+    process = Process(**{name: before})
+    process.enter("a", prepend={name: ["/e"]})
+    process.environ[name] = edit
+    process.leave("a")
+    assert process.environ[name] == left
 
 
 def test_a_list_that_is_not_readable_is_the_callers_whole():
