@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from esker.activate.plan import Plan
     from esker.activate.variables import Activation
+    from esker.progress import Progress
 
 __all__ = ["run"]
 
@@ -69,24 +70,35 @@ def _plan(options: "argparse.Namespace") -> "Plan":
 
 
 class _Late:
-    """A listener that is only made when there is something to say."""
+    """A listener that is made when there is something to say: a warm activation never imports it."""
 
     def __init__(self) -> None:
-        self._listener: object = None
+        self._listener: Progress | None = None
 
-    def __getattr__(self, name: str) -> object:
-        from esker.cli.progress import progress
-
+    def begin(self, title: str, *, total: "int | None" = None, unit: str = "") -> None:
+        """Make the real listener, and pass on."""
         if self._listener is None:
+            from esker.cli.progress import progress
+
             self._listener = progress()
-        return getattr(self._listener, name)
+        self._listener.begin(title, total=total, unit=unit)
+
+    def advance(self, count: int = 1) -> None:
+        """Pass on."""
+        if self._listener is not None:
+            self._listener.advance(count)
+
+    def end(self) -> None:
+        """Pass on."""
+        if self._listener is not None:
+            self._listener.end()
 
 
 def _activation(plan: "Plan", options: "argparse.Namespace", *, run_code: bool = True) -> "Activation":
     from esker.activate.variables import activation
-    from esker.host.runtime_directory import runtime_directory
+    from esker.host.runtime_directory import user_directory
 
-    place = runtime_directory(os.environ)
+    place = user_directory(os.environ.get("XDG_RUNTIME_DIR"))
     return activation(plan, os.environ, runtime_directory=place, add_sbin=options.add_sbin, run_code=run_code)
 
 

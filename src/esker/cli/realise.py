@@ -50,12 +50,12 @@ def _gc(arguments: list[str]) -> int:
     if options.json:
         import json
 
-        print(json.dumps({"deleted": list(found.deleted), "freed": found.freed, "dry_run": options.dry_run}, indent=2))
+        print(json.dumps({"deleted": list(found.paths), "freed": found.freed, "dry_run": options.dry_run}, indent=2))
         return 0
-    for path in found.deleted:
+    for path in found.paths:
         print(path)
     word = "would be freed" if options.dry_run else "freed"
-    print(f"✔ {len(found.deleted)} paths, {found.freed / _MEGABYTE:.1f} MB {word}", file=sys.stderr)
+    print(f"✔ {len(found.paths)} paths, {found.freed / _MEGABYTE:.1f} MB {word}", file=sys.stderr)
     return 0
 
 

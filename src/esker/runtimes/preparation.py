@@ -54,7 +54,7 @@ def prepare_anew(
         with realised(declaration, lock, environ, progress=listener) as links:
             links.switch()
         chosen = mode or _declared_mode(declaration)
-        plan = _plan(declaration, chosen, links.by_mode[chosen], before)
+        plan = _plan(declaration, chosen, links.by_mode[chosen], before, environ)
         plans.write(plan, plans.plan_path(project, chosen))
         return plan
 
@@ -114,7 +114,13 @@ def realised(
         yield Links(store, profile, run_links(declaration))
 
 
-def _plan(declaration: Declaration, mode: str, link: str, before: tuple[plans.Fingerprint, ...]) -> Plan:
+def _plan(
+    declaration: Declaration,
+    mode: str,
+    link: str,
+    before: tuple[plans.Fingerprint, ...],
+    environ: Mapping[str, str],
+) -> Plan:
     manifest = declaration.manifest
     profile, hook, services = manifest.profile, manifest.hook, manifest.services
     names = ("common", "bash", "zsh", "fish", "tcsh")
@@ -133,7 +139,7 @@ def _plan(declaration: Declaration, mode: str, link: str, before: tuple[plans.Fi
         store_path=os.readlink(link),
         stats=(*before, *plans.fingerprints((*locks, anchor))),
         vars=vars_in_order(manifest.vars),
-        ports=allocate(declaration),
+        ports=allocate(declaration, environ),
         hook=hook.on_activate if hook else None,
         profile=scripts,
         deactivate={name: getattr(undo, name) for name in names} if undo else {},
@@ -163,5 +169,8 @@ def _certificates() -> str | None:
 @contextmanager
 def alone(project: str) -> Iterator[None]:
     """Let one process at a time prepare a project; the others wait and take what it made."""
-    with files.locked(f"{project}/.flox/cache/esker/prepare.lock"):
+    directory = f"{project}/.flox/cache/esker"
+    with files.refused("make", directory):
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+    with files.locked(f"{directory}/prepare.lock"):
         yield

@@ -1,0 +1,143 @@
+"""`esker activate` in its forms, on real processes, without a network."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+PYTHON = 'schema-version = "1.14.0"\n[plugins.esker.python]\ndependencies = ["app"]\n'
+pytestmark = pytest.mark.slow
+
+
+def test_the_command_takes_the_place_of_esker(esker, project):
+    """`activate -- CMD` hands over arguments, status and output untouched."""
+    project()
+    done = esker("activate", "--", "sh", "-c", 'printf "%s|" "$@"; echo warn >&2; exit 7', "sh", "a b", "", "--", "$x")
+    assert done == (7, "a b||--|$x|", "warn\n")
+
+
+def test_a_signal_ends_the_command_as_itself(esker, project):
+    """A command that dies of a signal looks so to the caller: exec leaves nothing in between."""
+    project()
+    assert esker("activate", "--", "sh", "-c", "kill -TERM $$").status == -signal.SIGTERM
+
+
+def test_a_missing_command_is_127_and_one_that_cannot_run_126(esker, project, tmp_path):
+    """What is not there and what may not be run are told as a shell tells them."""
+    project()
+    done = esker("activate", "--", "no-such-command")
+    assert (done.status, "no-such-command: command not found" in done.err) == (127, True)
+    (tmp_path / "plain").write_text("")
+    assert esker("activate", "--", tmp_path / "plain").status == 126
+
+
+def test_packages_are_there_inside_and_not_outside(esker, project, index):
+    """The first activation locks, realises and runs; outside nothing of it is on PATH."""
+    index.add("app", "1.0", {"app.py": "def main(): print('hello from app')\n"}, scripts={"app": "app:main"})
+    directory = project(PYTHON)
+    assert esker("activate", "--", "app").out == "hello from app\n"
+    assert esker("activate", "--", "python", "-c", "import app; print(app.__name__)").out == "app\n"
+    assert esker("activate", "-c", "app").out == "hello from app\n"
+    assert subprocess.run(["sh", "-c", "command -v app"], check=False, capture_output=True).returncode != 0
+    assert (directory / ".flox/env/manifest.lock").exists()
+    assert (directory / ".flox/pylock.toml").exists()
+
+
+def test_a_warm_activation_needs_neither_uv_nor_network_nor_locks(esker, project, index, tmp_path):
+    """With uv replaced by a program that fails and no index, the second activation works and changes no file."""
+    index.add("app", "1.0")
+    directory = project(PYTHON)
+    assert esker("activate", "--", "true").status == 0
+    before = {path: path.stat().st_mtime_ns for path in directory.rglob("*") if path.is_file()}
+    fails = tmp_path / "uv"
+    fails.write_text("#!/bin/sh\necho uv was started >&2\nexit 99\n")
+    fails.chmod(0o755)
+    code = "import uv, sys; uv.find_uv_bin = lambda: sys.argv[1]; sys.argv[1:2] = []; from esker.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(fails), "activate", "-d", str(directory), "--", "python", "-c", "import app"],
+        env=os.environ | {"ESKER_STORE": str(tmp_path / "store-root"), "UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path: path.stat().st_mtime_ns for path in directory.rglob("*") if path.is_file()} == before
+
+
+def test_a_changed_manifest_is_locked_again_unless_locked_is_asked(esker, project):
+    """`--locked` refuses, naming the entry; without it the lock is made again, as Flox does."""
+    directory = project()
+    assert esker("activate", "--", "true").status == 0
+    manifest = directory / ".flox/env/manifest.toml"
+    manifest.write_text('schema-version = "1.14.0"\n[vars]\nGREETING = "hello"\n')
+    refused = esker("activate", "--locked", "--", "true")
+    assert refused.status == 1
+    assert "vars.GREETING" in refused.err
+    assert "code: stale-lock" in refused.err
+    assert esker("activate", "--", "sh", "-c", "echo $GREETING").out == "hello\n"
+    assert esker("activate", "--locked", "--", "true").status == 0
+
+
+def test_the_two_modes_have_their_own_links(esker, project):
+    """FLOX_ENV is the run link of the mode; dev adds search paths for headers and libraries, run does not."""
+    directory = project()
+    code = 'echo "$FLOX_ENV ${CPATH-none}"'
+    dev = esker("activate", "--", "sh", "-c", code).out.split()
+    run = esker("activate", "-m", "run", "--", "sh", "-c", code).out.split()
+    assert dev[0].startswith(f"{directory}/.flox/run/")
+    assert dev[0].endswith(".project-dev")
+    assert dev[1] == f"{dev[0]}/include"
+    assert run[0].endswith(".project-run")
+    assert run[1] == "none"
+
+
+def test_json_runs_nothing_of_the_project(esker, project, tmp_path):
+    """`--json` prints the difference without the hook having run."""
+    project(f'schema-version = "1.14.0"\n[vars]\nA = "1"\n[hook]\non-activate = "touch {tmp_path}/ran"\n')
+    found = json.loads(esker("activate", "--json").out)
+    assert found["set"]["A"] == "1"
+    assert sorted(found) == ["append", "prepend", "set", "unset"]
+    assert found["prepend"]["PATH"][0].endswith("-dev/bin")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_directory_without_an_environment_says_what_to_do(esker, tmp_path):
+    """Neither here nor above: the message names `esker init`."""
+    done = esker("activate", "--", "true", cwd=tmp_path)
+    assert done.status == 1
+    assert done.err == (
+        "✘ ERROR: Did not find an environment in the current directory.\nhint: create one: esker init\ncode: not-found\n"
+    )
+
+
+def test_every_mistake_of_a_manifest_is_told_at_once(esker, project):
+    """Two wrong lines are two messages, each with its line and a hint; the status is 1."""
+    project('schema-version = "1.14.0"\n[vars]\nA = 1\n[hooks]\non-activate = ""\n')
+    done = esker("activate", "--", "true")
+    assert done.status == 1
+    assert "manifest.toml:3:" in done.err
+    assert "manifest.toml:4:" in done.err
+    assert "code: invalid-manifest" in done.err
+
+
+def test_a_command_without_dashes_is_a_usage_error(esker, project):
+    """Status 2, and the help that shows the form."""
+    project()
+    done = esker("activate", "true")
+    assert done.status == 2
+    assert "esker activate --help" in done.err
+
+
+def test_an_index_that_is_gone_leaves_nothing_half_written(esker, project):
+    """Without network and cache the first activation fails with the reason, and no lock, plan or link is there."""
+    directory = project(PYTHON)
+    done = esker("activate", "--", "true", UV_DEFAULT_INDEX="http://127.0.0.1:9/simple")
+    assert done.status == 1
+    assert "no package index answered" in done.err
+    assert not list(directory.rglob("*lock.toml"))
+    assert not list(directory.rglob("manifest.lock"))
+    assert not list(directory.rglob("plan-*"))
+    assert not (directory / ".flox/run").exists()
