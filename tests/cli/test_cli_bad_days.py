@@ -1,0 +1,147 @@
+"""What goes wrong on a machine ends in a message that says what to do, and nothing is left half-written."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+PYTHON = 'schema-version = "1.14.0"\n[plugins.esker.python]\ndependencies = ["app"]\n'
+pytestmark = pytest.mark.slow
+
+
+def in_namespace(script, *arguments, environ, cwd):
+    """Run a shell script as root of a user and mount namespace of its own, where it may mount what it likes."""
+    return subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", script, "sh", *map(str, arguments)],
+        env=environ,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_full_disk_names_the_place_and_leaves_no_store_path(index, environ, project, tmp_path):
+    """A store on a disk of 1 MB cannot take 4 MB: the error says how much is free, and nothing counts as valid."""
+    index.add("app", "1.0", {"app.py": "X = 1\n", "app.dat": os.urandom(4_000_000)})
+    directory = project(PYTHON)
+    store = tmp_path / "store-root"
+    store.mkdir()
+    done = in_namespace(
+        'mount -t tmpfs -o size=1m none "$1"; shift; "$@" && exit 9; status=$?; find "$ESKER_STORE" -name "*environment*" >&2; exit $status',
+        store,
+        *[sys.executable, "-m", "esker", "activate", "--", "true"],
+        environ=environ,
+        cwd=directory,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "disk" in done.stderr
+    assert "hint:" in done.stderr
+    assert "-environment" not in done.stderr.partition("code:")[2]
+    assert not list(directory.rglob("plan-*"))
+    assert not (directory / ".flox/run").exists()
+
+
+def test_a_read_only_home_is_named(index, environ, project, tmp_path):
+    """Where nothing can be written below HOME, the message names the directory and ESKER_STORE as a way out."""
+    index.add("app", "1.0")
+    directory = project(PYTHON)
+    home = tmp_path / "home"
+    del environ["ESKER_STORE"]
+    environ |= {"XDG_DATA_HOME": str(home / ".local/share")}
+    script = 'mount -t tmpfs none "$1"; mount -o remount,ro "$1"; shift; exec "$@"'
+    # Root of a namespace has uid 0, whose store lies elsewhere: the store is named, as an ordinary user's would be.
+    environ["ESKER_STORE"] = f"{home}/.local/share/esker/root"
+    done = in_namespace(
+        script, home, *[sys.executable, "-m", "esker", "activate", "--", "true"], environ=environ, cwd=directory
+    )
+    assert done.returncode == 1
+    assert str(home) in done.stderr
+    assert "read-only" in done.stderr
+    assert "code: store" in done.stderr
+
+
+def test_a_read_only_project_is_named(environ, project):
+    """A project that cannot be written to gets a message naming it, not a traceback."""
+    directory = project()
+    done = in_namespace(
+        'mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"; shift; cd "$1"; shift; exec "$@"',
+        directory,
+        directory,
+        *[sys.executable, "-m", "esker", "activate", "--", "true"],
+        environ=environ,
+        cwd=directory.parent,
+    )
+    assert done.returncode == 1
+    assert f"{directory}/.flox" in done.stderr
+    assert "read-only" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wheel_that_does_not_exist_is_named(esker, project):
+    """A requirement that no index has ends in its name and a hint."""
+    project('schema-version = "1.14.0"\n[plugins.esker.python]\ndependencies = ["nowhere"]\n')
+    done = esker("activate", "--", "true")
+    assert done.status == 1
+    assert "✘ ERROR: the package index has no package `nowhere`" in done.err
+    assert "code: resolution-failed" in done.err
+
+
+@pytest.mark.parametrize("missing", ["env.json", "env/manifest.toml"])
+def test_a_missing_file_is_named(esker, project, missing):
+    """Without env.json or manifest.toml the message names the file and how to get it back."""
+    directory = project()
+    (directory / ".flox" / missing).unlink()
+    done = esker("activate", "--", "true")
+    assert done.status == 1
+    assert missing in done.err
+    assert "hint:" in done.err
+
+
+def test_a_damaged_lock_is_refused_and_not_overwritten(esker, project):
+    """A manifest.lock that is no lock is an error naming it, and stays for the person to look at."""
+    directory = project()
+    (directory / ".flox/env/manifest.lock").write_text("{]")
+    done = esker("activate", "--", "true")
+    assert done.status == 1
+    assert "manifest.lock" in done.err
+    assert (directory / ".flox/env/manifest.lock").read_text() == "{]"
+
+
+def test_a_package_of_a_catalogue_is_refused_by_name(esker, project):
+    """[install] cannot be locked yet: the package is named, with the wheel as the way out."""
+    project('schema-version = "1.14.0"\n[install]\ncurl.pkg-path = "curl"\n')
+    done = esker("activate", "--", "true")
+    assert done.status == 1
+    assert "`curl`" in done.err
+    assert "esker install pypi/curl" in done.err
+
+
+def test_a_store_path_that_was_deleted_is_made_again(esker, index, project, environ):
+    """Somebody removed the store: the next activation notices, and makes what is missing again."""
+    index.add("app", "1.0")
+    project(PYTHON)
+    assert esker("activate", "--", "python", "-c", "import app").status == 0
+    subprocess.run(["chmod", "-R", "u+w", environ["ESKER_STORE"]], check=True)
+    shutil.rmtree(environ["ESKER_STORE"])
+    assert esker("activate", "--", "python", "-c", "import app").status == 0
+
+
+def test_somebody_elses_project_is_refused_until_it_is_trusted(esker, project, environ):
+    """A project of another uid runs nothing before `esker trust`; ESKER_TRUST=1 says the same for one command."""
+    directory = project('schema-version = "1.14.0"\n[hook]\non-activate = "touch $FLOX_ENV_PROJECT/ran"\n')
+    if os.geteuid() == 0:
+        os.chown(directory / ".flox", 12345, -1)
+    else:
+        pytest.skip("giving a directory away needs root")
+    refused = esker("activate", "--", "true")
+    assert refused.status == 1
+    assert f"esker trust {directory}" in refused.err
+    assert "code: not-trusted" in refused.err
+    assert not (directory / "ran").exists()
+    assert esker("list").status == 0
+    assert esker("trust", directory).status == 0
+    assert esker("activate", "--", "true").status == 0
+    assert (directory / "ran").exists()
