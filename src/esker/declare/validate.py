@@ -19,7 +19,7 @@ def esker_table(manifest: Manifest, document: Mapping[str, Any], report: Report)
         return EskerTable()
     esker = read(EskerTable, plugins[TABLE[1]], report, TABLE) or EskerTable()
     for fault in _faults(esker, manifest, document):
-        report.refuse((*TABLE, *fault.path), fault.message, fault.hint, where=())
+        report.note((*TABLE, *fault.path), fault.message, fault.hint)
     return esker
 
 

@@ -54,6 +54,16 @@ class Rest(NamedTuple):
     """Marks the field that takes every other key."""
 
 
+class Nullable(NamedTuple):
+    """Marks the field whose JSON may say null for what is absent."""
+
+
+class ReadBy(NamedTuple):
+    """A value that a function of its own reads; it is given the value and a report whose paths begin there."""
+
+    read: Callable[[Any, Any], Any]
+
+
 class Shape(NamedTuple):
     """A type without its notes, and what the notes say."""
 
@@ -65,7 +75,9 @@ class Shape(NamedTuple):
     parsed: Parsed | None
     checks: tuple[Checked, ...]
     expected: Expected | None
+    reader: Callable[[Any, Any], Any] | None
     rest: bool
+    nullable: bool
 
     def is_struct(self) -> bool:
         """Return whether values are tables with fixed keys."""
@@ -136,7 +148,9 @@ def shape(kind: Any) -> Shape:
         parsed=next((note for note in notes if isinstance(note, Parsed)), None),
         checks=tuple(note for note in notes if isinstance(note, Checked)),
         expected=next((note for note in notes if isinstance(note, Expected)), None),
+        reader=next((note.read for note in notes if isinstance(note, ReadBy)), None),
         rest=any(isinstance(note, Rest) for note in notes),
+        nullable=any(isinstance(note, Nullable) for note in notes),
     )
 
 

@@ -121,12 +121,12 @@ def from_table(table: Mapping[str, Any], report: Report) -> Manifest:
     report.schema = "1.0.0" if schema == "1" else schema
     if "version" in table and "schema-version" in table:
         message, hint = "unknown field `schema-version`", "`version` decides the schema: remove one of the two"
-        report.refuse(("schema-version",), message, hint, where=())
+        report.note(("schema-version",), message, hint)
     others = {key: value for key, value in table.items() if key not in {"version", "schema-version"}}
     manifest = read(Manifest, {"schema-version": schema, **others}, report)
     assert manifest is not None  # the one required field is there
     for fault in _disabled_systems(manifest):
-        report.refuse(fault.path, fault.message, fault.hint, where=())
+        report.note(fault.path, fault.message, fault.hint)
     return manifest
 
 
@@ -138,15 +138,15 @@ def _schema(table: Mapping[str, Any], report: Report) -> str:
         message = "manifest 'schema-version' field is missing"
         report.refuse((), message, f'begin the file with `schema-version = "{LATEST}"`')
     elif key == "version" and type(value) is not int:
-        report.refuse((key,), "'version' field must be an integer", "write `version = 1`", where=())
+        report.note((key,), "'version' field must be an integer", "write `version = 1`")
     elif key == "schema-version" and not isinstance(value, str):
         message = "'schema-version' field must be a version string like \"X.Y.Z\""
-        report.refuse((key,), message, f'write `schema-version = "{LATEST}"`', where=())
+        report.note((key,), message, f'write `schema-version = "{LATEST}"`')
     elif value == 1 or value in SCHEMAS[1:]:
         return str(value)
     else:
         known = f"`version = 1`, or `schema-version` with {listed(SCHEMAS[1:])}"
-        report.refuse((key,), f"manifest had invalid schema version '{value}'", f"write {known}", where=())
+        report.note((key,), f"manifest had invalid schema version '{value}'", f"write {known}")
     return LATEST
 
 

@@ -9,6 +9,8 @@ path, and the reading goes on with the rest. A type says more by `Annotated`:
     Checked(function) the value that was read and the table it came from are given to the function, which yields faults
     Expected(...)     what to say when no alternative of a union fits
     Rest()            a field that takes every key which is no other field's
+    Nullable()        a field whose JSON may say null for what is absent
+    ReadBy(function)  the value has a reader of its own, which is given the value and a report whose paths begin there
 
 Keys are the names that msgspec encodes the fields by. Texts hold no NUL character: they become variables and arguments.
 """
@@ -21,8 +23,11 @@ from esker.formats._shapes import (
     Checked,
     Expected,
     Fault,
+    Field,
+    Nullable,
     Parsed,
     Path,
+    ReadBy,
     Rest,
     Shape,
     Since,
@@ -39,8 +44,10 @@ __all__ = [
     "Checked",
     "Expected",
     "Fault",
+    "Nullable",
     "Parsed",
     "Path",
+    "ReadBy",
     "Refusal",
     "Report",
     "Rest",
@@ -72,12 +79,24 @@ class Report:
         self.schema: str | None = None
         """None knows every key."""
         self.problems: list[Problem] = []
+        self.root: Path = ()
+
+    def below(self, path: Path) -> "Report":
+        """Return a report of the same file whose paths begin at `path`, with a schema of its own."""
+        child = Report(self.lines)
+        child.problems, child.root = self.problems, (*self.root, *path)
+        return child
+
+    def note(self, path: Path, message: str, hint: str | None) -> None:
+        """Note a problem in the line of `path` or of the nearest known key above it."""
+        path = (*self.root, *path)
+        line = next((self.lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.lines), None)
+        self.problems.append(Problem(message, line=line, hint=hint))
 
     def refuse(self, path: Path, message: str, hint: str | None, *, where: Path | None = None) -> None:
-        """Note a problem at `path`, in the line of the nearest known key; the message says `where` (default `path`)."""
-        line = next((self.lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.lines), None)
-        where = path if where is None else where
-        self.problems.append(Problem(message + (f"\nin `{dotted(where)}`" if where else ""), line=line, hint=hint))
+        """Note a problem at `path`; the message says `where`, which is `path` or the table that it stands in."""
+        where = (*self.root, *(path if where is None else where))
+        self.note(path, message + (f"\nin `{dotted(where)}`" if where else ""), hint)
 
     def knows(self, since: str | None) -> bool:
         """Return whether the file's schema has what came with `since`."""
@@ -105,12 +124,14 @@ def _read(kind: Shape, value: Any, path: Path, report: Report) -> Any:
     if found is not _NOTHING:
         for checked in kind.checks:
             for fault in checked.check(found, value):
-                report.refuse((*path, *fault.path), fault.message, fault.hint, where=())
+                report.note((*path, *fault.path), fault.message, fault.hint)
     return found
 
 
 def _read_written(kind: Shape, value: Any, path: Path, report: Report) -> Any:
     """Read a value as it is written, before its notation is parsed."""
+    if kind.reader is not None:
+        return kind.reader(value, report.below(path))
     if kind.alternatives:
         return _read_alternative(kind, value, path, report)
     if not kind.fits(value):
@@ -129,6 +150,8 @@ def _read_struct(kind: Shape, table: dict[str, Any], path: Path, report: Report)
     others: dict[str, Any] = {}
     for key, value in table.items():
         if key in known:
+            if value is None and known[key].shape.nullable:
+                continue
             values[known[key].name] = _read(known[key].shape, value, (*path, key), report)
         elif rest is not None and key not in every:
             others[key] = value
@@ -193,30 +216,36 @@ _READERS: dict[Any, Callable[[Shape, Any, Path, Report], Any]] = {
 
 
 def _read_alternative(kind: Shape, value: Any, path: Path, report: Report) -> Any:
-    """Read the alternative that the value's type chooses, or for tables a key that must be there."""
-    alternatives = [one for one in kind.alternatives if report.knows(one.since)]
-    fitting = [one for one in alternatives if one.fits(value)]
+    """Read the alternative that the value's type chooses, or for tables a key that only this one has and must have."""
+    known = [one for one in kind.alternatives if report.knows(one.since)]
+    fitting = [one for one in known if one.fits(value)]
     choices = tuple(choice for one in fitting for choice in one.choices())
     if choices:
-        later = next((one for one in kind.alternatives if one not in alternatives and value in one.choices()), None)
-        if later is not None:
-            report.refuse(path, f"unknown variant `{value}`, expected {listed(choices)}", _needs(value, later, report))
-            return _NOTHING
-        return _read(shape(Literal[choices]), value, path, report)
+        later = next((one for one in kind.alternatives if one not in known and value in one.choices()), None)
+        if later is None:
+            return _read(shape(Literal[choices]), value, path, report)
+        report.refuse(path, f"unknown variant `{value}`, expected {listed(choices)}", _needs(value, later, report))
+        return _NOTHING
     tables = [fields(one.written) for one in fitting] if isinstance(value, dict) else []
-    keys = {key for table in tables for key in table}
     if tables:
-        required = [{key for key, field in table.items() if field.required} for table in tables]
-        fitting = [one for one, needed in zip(fitting, required, strict=True) if needed & value.keys()]
+        fitting = [one for one, keys in zip(fitting, _own_keys(tables), strict=True) if keys & value.keys()]
     if fitting:
         return _read(fitting[0], value, path, report)
-    phrases = " or ".join(dict.fromkeys(one.phrase() for one in alternatives))
+    phrases = " or ".join(dict.fromkeys(one.phrase() for one in known))
     expected = kind.expected or Expected(
-        f"invalid type: {described(value)}, expected {phrases}", f"write `{alternatives[0].example(path)}`"
+        f"invalid type: {described(value)}, expected {phrases}", f"write `{known[0].example(path)}`"
     )
-    guesses = (near(key, keys) for key in (value if keys else ()) if key not in keys)
+    keys = set().union(*tables)
+    guesses = (near(key, keys) for key in (value if tables else ()) if key not in keys)
     report.refuse(path, expected.message, next(filter(None, guesses), expected.hint))
     return _NOTHING
+
+
+def _own_keys(tables: list[dict[str, Field]]) -> Iterator[set[str]]:
+    """Yield for each table the keys that must be there and that no other table has."""
+    for table in tables:
+        others = set().union(*(other for other in tables if other is not table))
+        yield {key for key, field in table.items() if field.required} - others
 
 
 def _needs(word: str, kind: Shape, report: Report) -> str:

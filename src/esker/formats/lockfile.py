@@ -1,0 +1,267 @@
+"""manifest.lock: the manifest that was locked, and for each of its packages and systems what was chosen.
+
+JSON, two spaces of indentation, a line feed at the end. `lockfile-version` is 1. `manifest` is the manifest as `record`
+writes it; with included environments it is what they were merged to, and `compose` holds the project's own manifest,
+each included one with its name and descriptor, and the warnings of the merge. `packages` has an entry for each package
+and system, of three shapes, told apart by a key that each must have: from a catalogue (keys in snake case), from a
+flake (kebab case, but for `install_id`), a store path. Optional keys are left out where there is nothing to say; only a
+flake's priority may be null.
+
+Oddities of real locks: `outputs_to_install` holds duplicates, and they are kept; old locks lack the last line feed; old
+manifests hold empty tables under `options`, and they are kept too.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from esker.errors import InvalidLock, Problem
+from esker.formats.manifest import Included, Manifest, from_table, record
+from esker.formats.manifest_schema import Natural, system
+from esker.formats.typed_tables import Nullable, Parsed, Path, ReadBy, Refusal, Report, dotted, read
+
+__all__ = [
+    "CatalogLocked",
+    "Compose",
+    "FlakeLocked",
+    "IncludedManifest",
+    "LockedPackage",
+    "Lockfile",
+    "MergeWarning",
+    "Overriding",
+    "StorePathLocked",
+    "differences",
+    "parse",
+    "render",
+]
+
+_MEND = "make the lock again: esker lock, after removing the file"
+
+
+def _manifest(value: Any, report: Report) -> Manifest | None:
+    if not isinstance(value, dict):
+        report.refuse((), "invalid type: the manifest is not a table", _MEND)
+        return None
+    if "options" not in value:
+        report.refuse((), "missing field `options`", _MEND)
+    return from_table(value, report)
+
+
+def _first_version(number: int) -> int:
+    if number != 1:
+        raise Refusal(f"lockfile version `{number}` is not known", "use a newer Esker, or make the lock again")
+    return number
+
+
+System = Annotated[str, Parsed(system)]
+LockedManifest = Annotated[Manifest, ReadBy(_manifest)]
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """A table of a lock, with its keys in the order in which they are written."""
+
+
+class CatalogLocked(_Entry, frozen=True, kw_only=True):
+    """A package of a catalogue on one system."""
+
+    attr_path: str
+    broken: bool | None = None
+    derivation: str
+    description: str | None = None
+    install_id: str
+    license: str | None = None
+    locked_url: str
+    name: str
+    pname: str
+    rev: str
+    rev_count: Natural
+    rev_date: str
+    scrape_date: str
+    stabilities: tuple[str, ...] | None = None
+    unfree: bool | None = None
+    version: str
+    outputs_to_install: tuple[str, ...] | None = None
+    """May hold an output more than once."""
+    outputs: Mapping[str, str]
+    """Output to store path."""
+    system: System
+    group: str
+    priority: Natural
+
+    def store_paths(self) -> tuple[str, ...]:
+        """Return the paths that are installed unless the manifest names other outputs."""
+        return _installed(self.outputs, self.outputs_to_install)
+
+
+class FlakeLocked(_Entry, frozen=True, kw_only=True, rename="kebab"):
+    """A package of a flake on one system."""
+
+    install_id: str = msgspec.field(name="install_id")
+    locked_url: str
+    flake_description: str | None = None
+    locked_flake_attr_path: str
+    derivation: str
+    outputs: Mapping[str, str]
+    """Output to store path."""
+    output_names: tuple[str, ...]
+    outputs_to_install: tuple[str, ...] | None = None
+    requested_outputs_to_install: tuple[str, ...] | None = None
+    package_system: System
+    system: System
+    name: str
+    pname: str | None = None
+    version: str | None = None
+    description: str | None = None
+    licenses: tuple[str, ...] | None = None
+    broken: bool | None = None
+    unfree: bool | None = None
+    priority: Annotated[Natural | None, Nullable()] = None
+    """None is 5."""
+
+    def store_paths(self) -> tuple[str, ...]:
+        """Return the paths that are installed unless the manifest names other outputs."""
+        return _installed(self.outputs, self.requested_outputs_to_install or self.outputs_to_install)
+
+
+class StorePathLocked(_Entry, frozen=True, kw_only=True):
+    """A store path on one system."""
+
+    install_id: str
+    store_path: str
+    system: System
+    priority: Natural
+
+    def store_paths(self) -> tuple[str, ...]:
+        """Return the path."""
+        return (self.store_path,)
+
+
+LockedPackage = CatalogLocked | FlakeLocked | StorePathLocked
+
+
+class IncludedManifest(_Entry, frozen=True, kw_only=True):
+    """An environment that was included: its merged manifest, its name, and how the manifest names it."""
+
+    manifest: LockedManifest
+    name: str
+    descriptor: Included
+
+
+class Overriding(_Entry, frozen=True, kw_only=True):
+    """A key that more than one layer has."""
+
+    path: tuple[str, ...] = msgspec.field(name="Overriding")
+
+
+class MergeWarning(_Entry, frozen=True, kw_only=True):
+    """What a higher layer replaced."""
+
+    warning: Overriding
+    higher_priority_name: str
+
+
+class Compose(_Entry, frozen=True, kw_only=True):
+    """What a merged manifest was merged from, the lowest layer first."""
+
+    composer: LockedManifest
+    """The project's own manifest."""
+    include: tuple[IncludedManifest, ...]
+    warnings: tuple[MergeWarning, ...]
+
+
+class Lockfile(_Entry, frozen=True, kw_only=True):
+    """A whole manifest.lock."""
+
+    lockfile_version: Annotated[int, Parsed(_first_version)] = msgspec.field(default=1, name="lockfile-version")
+    manifest: LockedManifest
+    packages: tuple[LockedPackage, ...]
+    compose: Compose | None = None
+
+    def own_manifest(self) -> Manifest:
+        """Return the manifest of the project itself, before others were merged in."""
+        return self.compose.composer if self.compose else self.manifest
+
+
+def _installed(outputs: Mapping[str, str], names: tuple[str, ...] | None) -> tuple[str, ...]:
+    return tuple(outputs[name] for name in dict.fromkeys(outputs if names is None else names) if name in outputs)
+
+
+def parse(data: bytes, path: str = "manifest.lock") -> Lockfile:
+    """Read a lock; raises InvalidLock with every problem."""
+    try:
+        table = json.loads(data.decode(), parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise InvalidLock(path, [Problem(f"not JSON: {error.msg}", line=error.lineno, hint=_MEND)]) from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidLock(path, [Problem(f"not JSON: {error}", hint=_MEND)]) from None
+    report = Report()
+    lockfile = read(Lockfile, table, report)
+    if isinstance(table, dict) and "lockfile-version" not in table:
+        report.refuse((), "missing field `lockfile-version`", _MEND)
+    if report.problems or lockfile is None:
+        raise InvalidLock(path, report.problems)
+    return lockfile
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"`{name}` is not a number")
+
+
+def render(lockfile: Lockfile) -> bytes:
+    """Return a lock as Flox writes it, byte for byte."""
+    return json.dumps(_plain(lockfile), indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Manifest):
+        return record(value)
+    if isinstance(value, msgspec.Struct):
+        keys = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
+        return {key: _plain(held) for name, key in keys if (held := getattr(value, name)) is not None}
+    if isinstance(value, Mapping):
+        return {key: value[key] for key in sorted(value)}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def differences(locked: Manifest, declared: Manifest) -> tuple[str, ...]:
+    """Return one line for each entry in which a manifest differs from the one that was locked, and how.
+
+    An empty table says nothing, so that it is no difference; values are not shown, because they may be private.
+    """
+    return tuple(_differences(_significant(locked), _significant(declared), ()))
+
+
+def _significant(manifest: Manifest) -> dict[str, Any]:
+    """Return what a manifest's record says, its schema under one key."""
+    recorded = record(manifest)
+    allow = recorded["options"].get("allow", {})
+    if allow.get("licenses") == []:
+        del allow["licenses"]
+    version = recorded.pop("version", None)
+    found = {"schema-version": version, **recorded} if version else recorded
+    return _without_empty(found)
+
+
+def _without_empty(table: dict[str, Any]) -> dict[str, Any]:
+    inner = {key: _without_empty(value) if isinstance(value, dict) else value for key, value in table.items()}
+    return {key: value for key, value in inner.items() if value != {}}
+
+
+def _differences(locked: dict[str, Any], declared: dict[str, Any], path: Path) -> Iterator[str]:
+    for key in sorted(locked.keys() | declared.keys()):
+        before, after = locked.get(key), declared.get(key)
+        if before == after:
+            continue
+        here = (*path, key)
+        # A section that is new or gone is told entry by entry.
+        if not path and isinstance(before or after, dict):
+            before, after = before or {}, after or {}
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from _differences(before, after, here)
+        else:
+            word = "added" if before is None else "removed" if after is None else "changed"
+            yield f"`{dotted(here)}` was {word}"
