@@ -123,17 +123,8 @@ def required(path, lock):
     table = table_of(path, lock)
     if table is not None:
         return path[-1] not in OPTIONAL[table]
-    return path[-1] in {
-        "options",
-        "version",
-        "schema-version",
-        "pkg-path",
-        "flake",
-        "store-path",
-        "command",
-        "dir",
-        "remote",
-    }
+    always = {"options", "version", "schema-version", "pkg-path", "flake", "store-path", "command", "dir", "remote"}
+    return path[-1] in always or path[-2:] == ("db", "shutdown")  # db is a daemon
 
 
 def holder(lock, path):
@@ -196,9 +187,8 @@ def test_a_value_of_another_type_is_refused(path, key):
             continue
         if key[-1] == "priority" and other is None and table_of(key, lock) == "flake":
             continue  # null is how a flake says that it has none
-        if key[-1] == "outputs" and other in ([], "all"):
-            if table_of(key, lock) is None:
-                continue  # of a package in the manifest: `all`, or a list
+        if key[-1] == "outputs" and other == [] and table_of(key, lock) is None:
+            continue  # of a package in the manifest: `all`, or a list
         if key[-1] == "plugins" and isinstance(other, dict):
             continue  # free
         damaged, parent = holder(lock, key)
@@ -317,7 +307,7 @@ def test_made_from_a_manifest():
         ("vars.FOO = 'x'\nvars.A = ''", "vars.FOO = 'y'", ["`vars.A` was removed", "`vars.FOO` was changed"]),
         ("services.db.command = 'a'", "services.db.command = 'b'", ["`services.db.command` was changed"]),
         ("services.db.command = 'a'", "", ["`services.db` was removed"]),
-        ("install.a.pkg-path = 'a'", "install.'b.c'.pkg-path = 'a'", ['`install.a` was removed', '`install."b.c"` was added']),
+        ("install.a.pkg-path = 'a'", "install.'b.c'.pkg-path = 'a'", ["`install.a` was removed", '`install."b.c"` was added']),
         ("install.a.pkg-path = 'a'", "install.a = { pkg-path = 'a', version = '1' }", ["`install.a.version` was added"]),
         ("hook.on-activate = 'a'", "hook.on-activate = 'b'", ["`hook.on-activate` was changed"]),
         ("plugins.esker.python.dependencies = ['a']", "plugins.esker.python.dependencies = ['a', 'b']", ["`plugins.esker.python.dependencies` was changed"]),
