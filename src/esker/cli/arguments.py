@@ -1,6 +1,7 @@
 """What the commands' parsers have in common."""
 
 import argparse
+import os
 import sys
 
 from esker.errors import UsageError
@@ -12,6 +13,17 @@ if TYPE_CHECKING:
 __all__ = ["Parser", "add_directory", "split_command"]
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the terminal; argparse itself imports shutil to ask, at every argument: 2 ms of an activation."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            width = os.get_terminal_size(1).columns
+        except OSError:
+            width = 100
+        super().__init__(prog, width=min(width, 120) - 2)
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are Esker's, with the examples of the command at the end of its help."""
 
@@ -20,7 +32,7 @@ class Parser(argparse.ArgumentParser):
             prog=f"esker {command}",
             description=summary,
             epilog=f"examples:\n{examples}" if examples else None,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Formatter,
             allow_abbrev=False,
         )
 
