@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from esker.errors import CommandFailed, HostError, NotFound, TimedOut
 from esker.formats.urls import redact
+from esker.host.certificates import certificate_bundle
 
 __all__ = ["additional_indexes", "run_uv", "uv_program"]
 
@@ -94,6 +95,8 @@ def run_uv(arguments: Sequence[str], environ: Mapping[str, str], *, cwd: str, ti
 def environment_for_uv(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables uv sees: the caller's, of those that steer uv, pip or Python only the passed ones."""
     kept = {name: value for name, value in environ.items() if not name.startswith(_CLEARED)}
+    if certificate_bundle():  # uv brings authorities of its own, which know no company's proxy
+        kept["UV_SYSTEM_CERTS"] = "1"
     return kept | {name: environ[name] for name in _PASSED if environ.get(name)}
 
 

@@ -1,7 +1,6 @@
 """What the first activation after a change does: lock if stale, realise, link, and write the plan for the next ones."""
 
 import os
-import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from esker.errors import StaleLock
 from esker.formats.manifest import vars_in_order
 from esker.formats.systems import system_name
 from esker.host import files
+from esker.host.certificates import certificate_bundle
 from esker.lock.resolve import Lock, make_lock, read_lock, write_lock
 from esker.lock.staleness import stale_entries
 from esker.progress import Progress, Silent
@@ -143,7 +143,7 @@ def _plan(
         hook=hook.on_activate if hook else None,
         profile=scripts,
         deactivate={name: getattr(undo, name) for name in names} if undo else {},
-        certificates=_certificates(),
+        certificates=certificate_bundle(),
         auto_start=bool(services and services.auto_start),
         has_services=bool(services and services.services),
     )
@@ -158,12 +158,6 @@ def _named_files(declaration: Declaration) -> list[str]:
 def _declared_mode(declaration: Declaration) -> str:
     options = declaration.manifest.options.activate
     return (options.mode if options else None) or "dev"
-
-
-def _certificates() -> str | None:
-    found = ssl.get_default_verify_paths().cafile
-    known = (found, "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
-    return next((path for path in known if path and os.path.exists(path)), None)
 
 
 @contextmanager
