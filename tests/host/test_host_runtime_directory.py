@@ -1,5 +1,6 @@
 import os
 import re
+import socket
 import stat
 
 import pytest
@@ -107,3 +108,36 @@ def test_socket_path_limit():
     with pytest.raises(HostError) as caught:
         runtime_directory.check_socket_path("/" + "é" * 54)
     assert "has 109 bytes, and the system allows 107" in caught.value.message
+
+
+@pytest.fixture
+def sockets(tmp_path):
+    """A runtime directory with what a killed server leaves: its socket, the socket's lock, a file and a directory."""
+    directory = tmp_path / "esker" / "abc"
+    runtime_directory.make(str(directory))
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(f"{directory}/.s.PGSQL.1")
+        dead.listen()
+    (directory / ".s.PGSQL.1.lock").touch()
+    (directory / "some.pid").touch()
+    (directory / "sub").mkdir()
+    (directory / "sub" / "file").touch()
+    return directory
+
+
+def test_clear_leaves_nothing(sockets):
+    """What services have left is removed with the directory, and a second time is no error."""
+    runtime_directory.clear(str(sockets))
+    assert not sockets.exists()
+    assert sockets.parent.exists()
+    runtime_directory.clear(str(sockets))
+
+
+def test_clear_spares_who_still_listens(sockets):
+    """A server that somebody runs by hand in the directory keeps its socket and files; dead sockets go all the same."""
+    with socket.socket(socket.AF_UNIX) as live:
+        live.bind(f"{sockets}/by hand")
+        live.listen()
+        (sockets / "by hand.lock").touch()
+        runtime_directory.clear(str(sockets))
+        assert {path.name for path in sockets.iterdir()} == {"by hand", "by hand.lock", "some.pid", "sub"}

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import re
 import resource
 import stat
 
@@ -109,7 +110,7 @@ def pumped(path, *pieces, pattern=None):
 
     async def run():
         log = LogFile(path)
-        pump = Pump(asyncio.get_running_loop(), log, lambda: found.append(True), pattern)
+        pump = Pump(asyncio.get_running_loop(), log, lambda: found.append(True), pattern and re.compile(pattern))
         for piece in pieces:
             os.write(pump.output, piece)
             await asyncio.sleep(0)
@@ -139,7 +140,7 @@ def test_a_pump_carries_every_byte(path):
 )
 def test_a_pump_finds_a_line(path, pieces, found):
     """The pattern is looked for in whole lines, across pieces, and told once."""
-    assert pumped(path, *pieces, pattern="ready to accept connections") == found
+    assert pumped(path, *pieces, pattern=b"ready to accept connections") == found
 
 
 def test_follow_goes_on_over_a_rotation(path):

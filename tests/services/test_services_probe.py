@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from esker.errors import HostError, ServiceError
-from esker.services.probe import expand, local_port, prepare
+from esker.services.probe import expand, local_port, pattern, prepare
 from esker.services.specification import CheckSpec
 
 
@@ -154,8 +154,15 @@ def test_commands():
 
 
 def test_a_log_check_is_told_not_asked():
-    """There is no attempt at a check of the log."""
-    assert prepare(CheckSpec(form="log", target=("ready",)), {}, "/", None) is None
+    """There is no attempt at a check of the log, but a pattern, in which variables are expanded."""
+    check = CheckSpec(form="log", target=("listening on port $P$",))
+    assert prepare(check, {"P": "1"}, "/", None) is None
+    assert pattern(check, {"P": "1"}).search(b"now listening on port 1")
+    assert not pattern(check, {"P": "1"}).search(b"listening on port 12")
+    assert pattern(None, {}) is None
+    assert pattern(CheckSpec(form="tcp", target=("a:1",)), {}) is None
+    with pytest.raises(ServiceError, match=r"`\(` is no regular expression"):
+        pattern(CheckSpec(form="log", target=("(",)), {})
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ The directory of an environment belongs to its services: when the last one has e
 removed. A stage that keeps files of its own gives them a name beside it, not in it.
 """
 
+import errno
 import os
 import stat
 from zlib import crc32
@@ -17,7 +18,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["LONGEST_SOCKET_PATH", "check_socket_path", "environment_directory", "make", "user_directory"]
+__all__ = [
+    "LONGEST_SOCKET_PATH",
+    "check_socket_path",
+    "environment_directory",
+    "environment_name",
+    "make",
+    "user_directory",
+]
 
 LONGEST_SOCKET_PATH = 107
 """Bytes; Linux's `sun_path` is 108 with its closing zero."""
@@ -40,12 +48,16 @@ def user_directory(xdg_runtime_dir: str | None) -> str:
 
 
 def environment_directory(dot_flox: str, xdg_runtime_dir: str | None) -> str:
-    """Return the runtime directory of the environment at `dot_flox`, a `.flox` by its real path.
+    """Return the runtime directory of the environment at `dot_flox`, a `.flox` by its real path."""
+    return f"{user_directory(xdg_runtime_dir)}/{environment_name(dot_flox)}"
 
-    It is named after that path and the inode, so that a checkout which was removed and made again is another one.
+
+def environment_name(dot_flox: str) -> str:
+    """Return the short name that an environment has in paths which must stay short.
+
+    It is made from the path and the inode, so that a checkout which was removed and made again is another one.
     """
-    inode = os.stat(dot_flox).st_ino
-    return f"{user_directory(xdg_runtime_dir)}/{crc32(os.fsencode(dot_flox)):08x}{inode:x}"
+    return f"{crc32(os.fsencode(dot_flox)):08x}{os.stat(dot_flox).st_ino:x}"
 
 
 def make(directory: str) -> None:
@@ -82,6 +94,49 @@ def _make(path: str, mode: int, owner: int | None) -> None:
 def _refuse(path: str, reason: str) -> "NoReturn":
     hint = "remove it, or set XDG_RUNTIME_DIR to a directory of yours with mode 0700"
     raise HostError(f"cannot use the runtime directory `{path}`: {reason}", hint=hint)
+
+
+def clear(directory: str) -> None:
+    """Remove what services have left in `directory`, and then the directory.
+
+    While somebody listens on a socket in it, only the sockets that nobody listens on are removed, with their locks.
+    """
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return
+    listening = {path for path in _listening() if os.path.dirname(path) == directory}
+    for name in names:
+        path = f"{directory}/{name}"
+        try:
+            mode = os.lstat(path).st_mode
+            if path in listening or (listening and not stat.S_ISSOCK(mode)):
+                continue
+            if stat.S_ISDIR(mode):
+                from esker.host.files import remove_tree
+
+                remove_tree(path)
+                continue
+            os.unlink(path)
+            if listening and f"{name}.lock" in names:  # PostgreSQL's
+                os.unlink(f"{path}.lock")
+        except FileNotFoundError:
+            continue
+    try:
+        os.rmdir(directory)
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.ENOENT}:
+            raise
+
+
+def _listening() -> set[str]:
+    """The sockets that somebody listens on, by /proc/net/unix: flags are column 3, the path is column 7."""
+    try:
+        with open("/proc/net/unix", "rb") as file:
+            rows = [line.rstrip(b"\n").split(maxsplit=7) for line in file]
+    except OSError:
+        return set()
+    return {os.fsdecode(row[7]) for row in rows if row[3] == b"00010000" and row[7:]}
 
 
 def check_socket_path(path: str) -> None:

@@ -81,15 +81,19 @@ class LogFile:
 
 
 class Pump:
-    """Carries what a service writes from its pipe to its log; `output` is the end for the service."""
+    """Carries what a service writes from its pipe to its log; `output` is the end that its programs write to."""
 
     def __init__(
-        self, loop: "asyncio.AbstractEventLoop", log: LogFile, matched: Callable[[], None], pattern: str | None
+        self,
+        loop: "asyncio.AbstractEventLoop",
+        log: LogFile,
+        matched: Callable[[], None],
+        pattern: "re.Pattern[bytes] | None",
     ) -> None:
         self._loop = loop
         self._log = log
         self._matched = matched
-        self._pattern = re.compile(pattern.encode()) if pattern else None
+        self._pattern = pattern
         self._line = b""
         self._source, self.output = os.pipe()
         os.set_blocking(self._source, False)
@@ -104,9 +108,6 @@ class Pump:
             data = os.read(self._source, _CHUNK)
         except BlockingIOError:
             return False
-        if not data:
-            self._loop.remove_reader(self._source)
-            return False
         self._log.write(data)
         if self._pattern:
             self._match(data)
@@ -120,19 +121,13 @@ class Pump:
             self._matched()
         self._line = self._line[-_CHUNK:]
 
-    def started(self) -> None:
-        """Close the end for the service, which has its own copy now."""
-        if self.output >= 0:
-            os.close(self.output)
-            self.output = -1
-
     def close(self) -> None:
         """Take what is left in the pipe and close it; who writes on is told so by the system."""
-        self.started()
         while self._read():
             pass
         self._loop.remove_reader(self._source)
         os.close(self._source)
+        os.close(self.output)
 
 
 def _lines(data: bytes) -> list[str]:

@@ -13,7 +13,7 @@ from esker.errors import ServiceError
 from esker.host.runtime_directory import check_socket_path
 from esker.services.specification import CheckSpec
 
-__all__ = ["Attempt", "expand", "local_port", "prepare"]
+__all__ = ["Attempt", "expand", "local_port", "pattern", "prepare"]
 
 Attempt = Callable[[], Awaitable[str | None]]
 Run = Callable[[tuple[str, ...]], Awaitable[tuple[int, str]]]
@@ -61,6 +61,17 @@ def prepare(check: CheckSpec, variables: Mapping[str, str], directory: str, run:
         host, port, path = _url(target)
         return lambda: _http(host, port, path)
     return None
+
+
+def pattern(check: CheckSpec | None, variables: Mapping[str, str]) -> re.Pattern[bytes] | None:
+    """Return what a line of the log must match if `check` is of that form."""
+    if check is None or check.form != "log":
+        return None
+    text = expand(check.target[0], variables)
+    try:
+        return re.compile(text.encode())
+    except re.error as error:
+        raise ServiceError(f"the health check `{text}` is no regular expression: {error}") from error
 
 
 def local_port(check: CheckSpec | None, variables: Mapping[str, str]) -> int | None:

@@ -1,0 +1,119 @@
+"""The lock of an environment's services: one file below `.flox/cache`, so that all who use the environment meet there.
+
+Whoever looks for the supervisor, starts one or ends holds its flock meanwhile. It has two lines of JSON: the first
+names the supervisor and is written once; the second what it runs, and is written again in place with each change.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+
+__all__ = ["EnvironmentLock", "Process", "Record", "lock_path"]
+
+Process = tuple[int, int]
+"""A pid and a start time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Who supervises the services of an environment, and what runs."""
+
+    token: str
+    """Stands in the environment of every process of the services, as ESKER_SUPERVISOR."""
+    dot_flox: str
+    socket: str
+    host: str
+    boot: str
+    uid: int
+    guardian: Process
+    supervisor: Process
+    sessions: tuple[Process, ...] = ()
+    """The programs that were started; each leads a session."""
+    store_paths: tuple[str, ...] = ()
+    """What must not be collected while they run."""
+
+
+def lock_path(dot_flox: str) -> str:
+    """Return the path of the lock of the environment at `dot_flox`."""
+    return f"{dot_flox}/cache/esker/lock"
+
+
+class EnvironmentLock:
+    """The lock file, open; `close` gives the flock back. Raises OSError."""
+
+    def __init__(self, dot_flox: str) -> None:
+        self.path = path = lock_path(dot_flox)
+        owner = os.stat(dot_flox)
+        directory = dot_flox
+        for name in ("cache", "esker"):
+            directory = f"{directory}/{name}"
+            with suppress(FileExistsError):
+                os.mkdir(directory, 0o700)
+                _hand_over(directory, owner)
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            _hand_over(path, owner)
+        self._length = 0
+
+    def acquire(self) -> None:
+        """Wait for the flock."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def try_acquire(self) -> bool:
+        """Take the flock if nobody holds it, and return whether it was taken."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the file; with it goes the flock."""
+        os.close(self._descriptor)
+
+    def read(self) -> Record | None:
+        """Return what is written, or None when there is no supervisor, as far as the file says."""
+        data = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
+        first, _, rest = data.partition(b"\n")
+        try:
+            named = json.loads(first)
+            named |= {"guardian": tuple(named["guardian"]), "supervisor": tuple(named["supervisor"])}
+            record = Record(**named)
+        except (ValueError, TypeError, KeyError):
+            return None
+        # The second line may be cut when its writer was killed: then the first alone must do.
+        with suppress(ValueError, TypeError, KeyError):
+            runs = json.loads(rest.partition(b"\n")[0])
+            sessions = tuple((int(pid), int(start)) for pid, start in runs["sessions"])
+            return Record(**named, sessions=sessions, store_paths=tuple(runs["store_paths"]))
+        return record
+
+    def write(self, record: Record) -> None:
+        """Name the supervisor."""
+        named = asdict(record)
+        del named["sessions"], named["store_paths"]
+        os.ftruncate(self._descriptor, 0)
+        self._length = os.pwrite(self._descriptor, json.dumps(named).encode() + b"\n", 0)
+        self.update(record.sessions, record.store_paths)
+
+    def update(self, sessions: Iterable[Process], store_paths: Iterable[str]) -> None:
+        """Say what runs; only the supervisor that `write` named does, and it needs no flock for that."""
+        runs: Mapping[str, object] = {"sessions": list(sessions), "store_paths": list(store_paths)}
+        data = json.dumps(runs).encode() + b"\n"
+        os.pwrite(self._descriptor, data, self._length)
+        os.ftruncate(self._descriptor, self._length + len(data))
+
+    def clear(self) -> None:
+        """Say that there is no supervisor."""
+        os.ftruncate(self._descriptor, 0)
+
+
+def _hand_over(path: str, owner: os.stat_result) -> None:
+    """Root works in another user's project without taking it away."""
+    if os.geteuid() == 0 and owner.st_uid:
+        os.chown(path, owner.st_uid, owner.st_gid)

@@ -1,0 +1,331 @@
+"""The way from a command to the supervisor of an environment: found, or started once for all who ask at the same time.
+
+Everything here happens under the environment's lock. A supervisor that was killed is cleaned up after first: what it
+left running is ended, and its sockets are removed.
+"""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+from esker.errors import HostError, ServiceError, TimedOut
+from esker.host import files, pidfd, process_table, runtime_directory
+from esker.host.environment_lock import EnvironmentLock, Record, lock_path
+from esker.services import protocol, status
+from esker.services.status import ServiceStatus
+
+__all__ = ["Connection", "Site", "connect", "logs_directory"]
+
+_HELLO = 10.0
+"""Seconds until a supervisor must have greeted."""
+_GONE = 12.0
+"""Seconds until a guardian must have put everything in order: its grace and some."""
+_GRACE = 5.0
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from esker.services.guardian import main; main(sys.argv[2:])"
+
+Changed = Callable[[ServiceStatus], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where the services of an environment run."""
+
+    project: str
+    """The directory that their programs start in."""
+    dot_flox: str
+    """The `.flox`, absolute, with links resolved."""
+    runtime: str
+    """The environment's runtime directory, by `host.runtime_directory.environment_directory`."""
+    paths: tuple[str, ...] = ()
+    """What the services must be able to enter and run besides the project: the store, the interpreter."""
+    store_paths: tuple[str, ...] = ()
+    """What must not be collected while they run."""
+
+    @property
+    def socket(self) -> str:
+        """The supervisor's socket: beside the services' directory, which may be another user's."""
+        return f"{self.runtime}.sock"
+
+
+def logs_directory(dot_flox: str) -> str:
+    """Return where the logs of the services lie."""
+    return f"{dot_flox}/log/services"
+
+
+class Connection:
+    """A conversation with a supervisor: one request, and what comes back."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        """Take over `connection` and hear the supervisor's greeting; raises ConnectionError when there is none."""
+        self._socket = connection
+        self._lines = connection.makefile("rb")
+        self._guardian: int | None = None
+        try:
+            connection.settimeout(_HELLO)
+            self._greet(self._read() or {})
+        except BaseException:
+            self.close()
+            raise
+
+    def _greet(self, hello: Mapping[str, Any]) -> None:
+        if not hello:
+            raise ConnectionResetError
+        self.supervisor: int = hello.get("supervisor", 0)
+        self.guardian: int = hello.get("guardian", 0)
+        try:
+            protocol.versions(hello)
+        except ServiceError as error:
+            program = f"Esker {hello.get('esker', 'of another kind')}"
+            error.hint = f"the services are run by {program}; use that, or end them with `kill {self.supervisor}`"
+            raise
+        self._guardian = pidfd.open_process(self.guardian)
+
+    def _read(self) -> dict[str, Any] | None:
+        line = self._lines.readline()
+        if not line.endswith(b"\n"):
+            return None
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def ask(self, request: protocol.Request, seconds: float | None, changed: Changed | None = None) -> Any:
+        """Send `request` and return its result; `changed` hears of each service that changes meanwhile.
+
+        When nothing is left to run after that, return only once the supervisor is gone and all is in order.
+        Raises what the supervisor met, and TimedOut when it says nothing for `seconds`.
+        """
+        try:
+            with self:
+                self._socket.settimeout(seconds)
+                self._socket.sendall(protocol.request_line(request))
+                while (message := self._read()) is not None:
+                    if "state" in message:
+                        if changed:
+                            changed(status.parse(message["state"]))
+                        continue
+                    if message["ending"]:
+                        self._await_end()
+                    if "error" in message:
+                        raise protocol.error_of(message["error"])
+                    return message["result"]
+        except TimeoutError:
+            raise _silent(self.supervisor) from None
+        except ConnectionError:
+            pass
+        raise ServiceError("the supervisor of the services was killed", hint="the next command puts things in order")
+
+    def changes(self) -> Iterator[ServiceStatus]:
+        """Yield the state of each service, and then each change, until the supervisor ends."""
+        with self:
+            self._socket.settimeout(None)
+            self._socket.sendall(protocol.request_line(protocol.Watch()))
+            while (message := self._read()) is not None:
+                yield status.parse(message["state"])
+
+    def _await_end(self) -> None:
+        self._socket.settimeout(_GONE)
+        message = self._read()
+        if (message is None or message["ended"]) and self._guardian is not None:
+            pidfd.wait(self._guardian, _GONE)
+
+    def close(self) -> None:
+        """Close the connection; a request that is not answered yet is taken back."""
+        self._lines.close()
+        self._socket.close()
+        if self._guardian is not None:
+            os.close(self._guardian)
+            self._guardian = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _silent(supervisor: int) -> TimedOut:
+    return TimedOut(
+        f"the supervisor of the services (pid {supervisor}) does not answer",
+        hint=f"end it with `kill -9 {supervisor}`; the next command puts things in order",
+    )
+
+
+def connect(site: Site, *, start: bool) -> Connection | None:
+    """Return a connection to the supervisor of `site`; None when there is none and none is to be started."""
+    if not start and not os.path.lexists(lock_path(site.dot_flox)):
+        return None
+    with _locked(site) as lock:
+        record = lock.read()
+        if record and (found := _find(record)):
+            return found
+        if record:
+            _put_in_order(record)
+            lock.clear()
+        elif start:
+            _end_stranger(site)
+        return _start(site) if start else None
+
+
+@contextmanager
+def _locked(site: Site) -> Iterator[EnvironmentLock]:
+    path = lock_path(site.dot_flox)
+    remedy = "services need to write below `.flox/cache`, and belong to one user at a time"
+    with files.refused("lock", path, HostError, remedy=remedy):
+        lock = EnvironmentLock(site.dot_flox)
+    try:
+        lock.acquire()
+        yield lock
+    finally:
+        lock.close()
+
+
+def _find(record: Record) -> Connection | None:
+    """Return a connection to the supervisor that `record` names, or None when it has ended."""
+    host, uid = os.uname().nodename, os.geteuid()
+    if record.host != host:
+        raise ServiceError(
+            f"the services of this environment run on the machine `{record.host}` (pid {record.supervisor[0]})",
+            hint=f"stop them there; if that machine is gone, remove `{lock_path(record.dot_flox)}`",
+        )
+    if record.boot != process_table.boot_id():
+        return None
+    if not process_table.alive(*record.supervisor):
+        return None
+    if record.uid != uid:
+        raise ServiceError(
+            f"the services of this environment are run by uid {record.uid}, and this process runs as uid {uid}",
+            hint="ask as that user",
+        )
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(_HELLO)
+        connection.connect(record.socket)
+        return Connection(connection)
+    except TimeoutError:
+        raise _silent(record.supervisor[0]) from None
+    except OSError:  # it is about to end
+        connection.close()
+        return None
+
+
+def _put_in_order(record: Record) -> None:
+    """Wait for the guardian of a supervisor that has ended, or do what it would have done."""
+    for process in (record.supervisor, record.guardian):
+        with pidfd.opened(*process) as descriptor:
+            if descriptor is not None and not pidfd.wait(descriptor, _GONE):
+                raise _silent(process[0])
+    if record.boot == process_table.boot_id():
+        _end_leftovers(record)
+    with suppress(OSError):
+        os.unlink(record.socket)
+    runtime_directory.clear(record.socket.removesuffix(".sock"))
+
+
+def _end_leftovers(record: Record) -> None:
+    deadline = time.monotonic() + _GRACE
+    told: set[int] = set()
+    while left := _leftovers(record):
+        late = time.monotonic() - deadline
+        if late > _GRACE:
+            raise ServiceError(f"process {left[0].pid} (`{left[0].program}`) of a killed supervisor cannot be ended")
+        for found in left:
+            if late >= 0 or found.pid not in told:
+                told.add(found.pid)
+                with suppress(OSError):
+                    os.kill(found.pid, signal.SIGKILL if late >= 0 else signal.SIGTERM)
+        with pidfd.opened(left[0].pid, left[0].start) as descriptor:
+            if descriptor is not None:
+                pidfd.wait(descriptor, 0.1 if late >= 0 else -late)
+
+
+def _leftovers(record: Record) -> list[process_table.Entry]:
+    """The processes of the services that `record` names: known ones, their sessions, and who carries the token."""
+    processes = process_table.table()
+    sessions = dict(record.sessions)
+    ours = {os.getpid(), *process_table.ancestors(os.getpid(), processes)}
+
+    def belongs(found: process_table.Entry) -> bool:
+        if (found.pid, found.start) in record.sessions:
+            return True
+        # A number in use as a session is given to no new process; if its leader is another one, so is the session.
+        leader = processes.get(found.session)
+        if found.session in sessions and (leader is None or leader.start == sessions[found.session]):
+            return True
+        return process_table.environment(found.pid).get(b"ESKER_SUPERVISOR") == record.token.encode()
+
+    roots = [found for found in processes.values() if belongs(found)]
+    family = {found.pid: found for found in (*roots, *process_table.descendants([r.pid for r in roots], processes))}
+    return [found for pid, found in family.items() if pid not in ours and not found.ended]
+
+
+def _end_stranger(site: Site) -> None:
+    """End a supervisor that answers at our socket though the lock names none: its `.flox/cache` was removed."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.settimeout(_HELLO)
+            connection.connect(site.socket)
+            with Connection(connection) as found, pidfd.opened(found.guardian) as guardian:
+                os.kill(found.supervisor, signal.SIGTERM)
+                if guardian is not None:
+                    pidfd.wait(guardian, _GONE)
+        except (OSError, ServiceError):
+            return
+
+
+def _start(site: Site) -> Connection:
+    """Start guardian and supervisor, and return the connection that the supervisor begins with."""
+    import subprocess
+    import sys
+
+    import esker
+
+    runtime_directory.check_socket_path(site.socket)
+    runtime_directory.make(site.runtime)
+    logs = _make_logs(site.dot_flox)
+    messages = f"{logs}/supervisor.log"
+    ours, theirs = socket.socketpair()
+    source = os.path.dirname(os.path.dirname(os.path.abspath(esker.__file__)))
+    arguments = (source, site.socket, site.runtime, logs, site.dot_flox, str(theirs.fileno()))
+    descriptor = os.open(messages, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    try:
+        launcher = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _START, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+            cwd="/",
+            env={},
+        )
+    finally:
+        os.close(descriptor)
+        theirs.close()
+    launcher.wait()
+    try:
+        return Connection(ours)
+    except TimeoutError:
+        raise _silent(0) from None
+    except ConnectionError:
+        with open(messages, errors="replace") as file:
+            said = file.read().strip().splitlines()
+        raise ServiceError(
+            "the supervisor of the services did not start" + (f": {said[-1]}" if said else ""), hint=f"see `{messages}`"
+        ) from None
+
+
+def _make_logs(dot_flox: str) -> str:
+    logs = logs_directory(dot_flox)
+    with files.refused("make", logs):
+        owner = os.stat(dot_flox)
+        for directory in (os.path.dirname(logs), logs):
+            with suppress(FileExistsError):
+                os.mkdir(directory, 0o700)
+                if os.geteuid() == 0 and owner.st_uid:
+                    os.chown(directory, owner.st_uid, owner.st_gid)
+    return logs

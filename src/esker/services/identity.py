@@ -1,0 +1,74 @@
+"""Under which user a service runs.
+
+An ordinary user's services are that user's. Root's run as the user that is declared, else as the owner of the project,
+else as nobody, so that a server that refuses root starts and a service cannot read what is root's alone. Where that
+user cannot enter the project or the store, the service is shown another user in a user namespace but keeps root's
+rights: servers start, and nothing is protected.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from esker.errors import ServiceError
+from esker.host import accounts
+from esker.host.accounts import Account
+from esker.host.spawn import Identity
+
+__all__ = ["Choice", "choose"]
+
+_OF_THE_CALLER = ("MAIL", "TMPDIR")
+
+
+class Choice(NamedTuple):
+    """Whose rights a service gets."""
+
+    identity: Identity | None
+    """None leaves it the supervisor's own."""
+    account: Account
+    note: str | None = None
+    """What people should know about it."""
+
+    def variables(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Return `variables` as they are for this user: its own name and home, and nothing of the caller's."""
+        if self.identity is None or self.identity.namespace:
+            return dict(variables)
+        kept = {name: value for name, value in variables.items() if name not in _OF_THE_CALLER and name[:4] != "XDG_"}
+        return kept | {"HOME": self.account.home, "USER": self.account.name, "LOGNAME": self.account.name}
+
+
+def choose(service: str, user: str | None, project: str, paths: Iterable[str]) -> Choice:
+    """Return whose rights `service` gets; `paths` are what it must be able to enter or run besides `project`."""
+    uid = os.geteuid()
+    if uid:
+        return Choice(None, accounts.account(uid))
+    account = _wanted(service, user, project)
+    if account.uid == 0:
+        return Choice(None, account)
+    identity = Identity(account.uid, account.gid)
+    closed = accounts.unreachable(identity, (project, *paths))
+    if closed is None:
+        return Choice(identity, account)
+    shown = identity._replace(namespace=True)
+    if not accounts.namespaces_allowed(shown):
+        raise ServiceError(
+            f"service `{service}` cannot run: `{account.name}` (uid {account.uid}) cannot enter `{closed}`, "
+            "and this system refuses user namespaces",
+            hint=f'move it to where everybody may enter, or give `{service}` the `user = "root"`',
+        )
+    note = (
+        f"`{service}` runs with root's rights: it sees itself as uid {account.uid}, which cannot enter `{closed}`, "
+        "and nothing is protected from it"
+    )
+    return Choice(shown, account, note)
+
+
+def _wanted(service: str, user: str | None, project: str) -> Account:
+    if user is None:
+        return accounts.account(os.stat(project).st_uid or accounts.NOBODY)
+    account = accounts.find_account(user)
+    if account is None:
+        raise ServiceError(
+            f"service `{service}` is to run as `{user}`, and there is no such user", hint="see `getent passwd`"
+        )
+    return account

@@ -1,0 +1,167 @@
+"""How command and supervisor talk: lines of JSON over a Unix socket.
+
+The supervisor speaks first: `{"esker-services": 1, ...}` names the version it speaks and the processes it is. Then the
+client sends one request, of which `do` is the verb, and reads replies: any number of `state` and `notice`, then one
+`result` or `error`. When nothing is left to run after that, `result` and `error` come with `"ending": true`, and one
+more line says whether the supervisor has `ended` or somebody else needs it. A client that closes takes back what it
+asked for. A new version gets a new number; neither side guesses at one that it does not know.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Literal
+
+from esker.errors import EskerError, PortTaken, ServiceError, ServiceFailed, ServicesNotReady, UnknownService
+from esker.services import specification
+from esker.services.leases import Lease
+from esker.services.specification import ServiceSpec
+
+__all__ = [
+    "KEY",
+    "LIMIT",
+    "VERSION",
+    "Release",
+    "Request",
+    "Restart",
+    "Start",
+    "Status",
+    "Stop",
+    "Until",
+    "Wait",
+    "Watch",
+    "error_of",
+    "line",
+    "parse_request",
+    "request_line",
+    "versions",
+]
+
+VERSION = 1
+KEY = "esker-services"
+LIMIT = 1 << 26
+"""Bytes of a line; variables may be megabytes."""
+Until = Literal["healthy", "completed", "stopped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Start services with all they depend on, and wait until they are ready; kept, or for a lease."""
+
+    verb: ClassVar[str] = "start"
+    names: tuple[str, ...]
+    """Empty means all."""
+    specs: tuple[ServiceSpec, ...]
+    environments: Mapping[str, Mapping[str, str]]
+    """The variables of each service."""
+    directory: str
+    paths: tuple[str, ...] = ()
+    """What the services must be able to enter and run."""
+    store_paths: tuple[str, ...] = ()
+    caller: int
+    lease: Lease | None = None
+    seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart(Start):
+    """Stop services that run, and start them with new variables."""
+
+    verb: ClassVar[str] = "restart"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Stop services, whoever uses them."""
+
+    verb: ClassVar[str] = "stop"
+    names: tuple[str, ...]
+    caller: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Give a lease back; what nobody uses then is stopped."""
+
+    verb: ClassVar[str] = "release"
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Tell the state of every service."""
+
+    verb: ClassVar[str] = "status"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Tell every change from now on."""
+
+    verb: ClassVar[str] = "watch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Wait until services are in a state."""
+
+    verb: ClassVar[str] = "wait"
+    names: tuple[str, ...]
+    until: Until
+    seconds: float | None = None
+
+
+Request = Start | Stop | Release | Status | Watch | Wait
+_REQUESTS: dict[str, type[Request]] = {kind.verb: kind for kind in (Start, Restart, Stop, Release, Status, Watch, Wait)}
+
+
+def line(**message: object) -> bytes:
+    """Return a message as one line."""
+    return json.dumps(message).encode() + b"\n"
+
+
+def versions(message: Mapping[str, Any]) -> None:
+    """Raise ServiceError unless `message` names the version that we speak."""
+    spoken = message.get(KEY)
+    if spoken != VERSION:
+        raise ServiceError(
+            f"version {spoken} of the services' protocol was named, and this Esker speaks version {VERSION}",
+            hint="use the Esker that started the services, or end its supervisor and start them again",
+        )
+
+
+def request_line(request: Request) -> bytes:
+    """Return `request` as one line."""
+    return line(**{KEY: VERSION, "do": request.verb, **asdict(request)})
+
+
+def parse_request(text: bytes) -> Request:
+    """Return the request in a line; raises ServiceError for what is none."""
+    try:
+        message = json.loads(text)
+        versions(message)
+        kind = _REQUESTS[message["do"]]
+        known = {field.name: message[field.name] for field in fields(kind) if field.name in message}
+        for name in ("names", "paths", "store_paths"):
+            if name in known:
+                known[name] = tuple(known[name])
+        if "specs" in known:
+            known["specs"] = tuple(specification.parse(spec) for spec in known["specs"])
+        if known.get("lease"):
+            known["lease"] = Lease(*known["lease"])
+        return kind(**known)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ServiceError("the supervisor was sent what is no request") from error
+
+
+def error_of(record: Mapping[str, Any]) -> EskerError:
+    """Return the error that the other side met, from its `record()`."""
+    message, hint, code = record["message"], record.get("hint"), record["code"]
+    if code in {"service-failed", "port-taken"}:
+        kind = PortTaken if code == "port-taken" else ServiceFailed
+        return kind(message, service=record["service"], status=record["exit_status"], log=record["log"], hint=hint)
+    if code == "timed-out":
+        return ServicesNotReady(message, services=record["services"], log=record["log"], hint=hint)
+    if code == "unknown-service":
+        return UnknownService(message, service=record["service"], hint=hint)
+    return ServiceError(message, hint=hint)
