@@ -255,7 +255,6 @@ def test_collecting_and_realising_at_once_never_breaks_a_root(store, tmp_path):
             assert store.verify([target, needed]) == []
 
     def collect_for_ever():
-        signal.alarm(60)
         while True:
             collect(store, keep=1, live=())
 

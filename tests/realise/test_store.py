@@ -143,6 +143,7 @@ def test_a_build_killed_at_any_step_leaves_nothing_that_is_taken_for_valid(store
         killed = step
         path = store.path("hello", "inputs")
         assert not store.is_valid(path)
+        assert store.paths() == []
         assert store.realise("hello", "inputs", build) == path
         assert store.verify() == []
         assert left_over(store) == []

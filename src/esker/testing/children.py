@@ -18,6 +18,9 @@ __all__ = ["Child", "killed_at_each_step", "steps"]
 _STEPS = {"open", "fcntl.flock", "os.chmod", "os.chown", "os.link", "os.listdir", "os.mkdir", "os.remove", "os.rename"}
 _STEPS |= {"os.rmdir", "os.scandir", "os.symlink", "os.utime"}
 
+_PATIENCE = 60
+"""Seconds after which a child that hangs is ended, so that none outlives a test that has failed."""
+
 
 class Child:
     """A forked process that runs `function`; what that returns, or raises, is handed back as text."""
@@ -82,6 +85,7 @@ def _armed(function: "Callable[[], object]", at: int) -> None:
 
 def _run(function: "Callable[[], object]", output: int) -> None:
     status = 1
+    signal.alarm(_PATIENCE)
     try:
         text = str(function())
         status = 0
