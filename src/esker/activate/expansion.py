@@ -1,7 +1,7 @@
 r"""The values of `[vars]`: shell text as it stands between double quotes, with a quote in it meaning itself.
 
-`$NAME`, `${NAME}` and `\` (before `$`, a backtick, a double quote, itself and the end of a line) are understood here;
-a value with more (`$(date)`, `${X:-d}`, `$?`) is for bash, as `quoted` spells it.
+`$NAME`, `${NAME}` and `\` (before `$`, a backtick, a double quote and itself) are understood here; a value with more
+(`$(date)`, `${X:-d}`, `$?`, a `\` that joins two lines) is for bash, as `quoted` spells it.
 """
 
 TYPE_CHECKING = False
@@ -34,12 +34,14 @@ def expanded(value: str, variables: "Mapping[str, str]") -> str:
 def _expanded(value: str, variables: "Mapping[str, str]") -> str | None:
     if "$" not in value and "\\" not in value and "`" not in value:
         return value
+    if "\\\n" in value:
+        return None
     parts = []
     index = 0
     while index < len(value):
         character, following = value[index], value[index + 1 : index + 2]
-        if character == "\\" and following and following in '$`"\\\n':
-            parts.append("" if following == "\n" else following)
+        if character == "\\" and following and following in '$`"\\':
+            parts.append(following)
             index += 2
         elif character == "`":
             return None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from esker.activate.expansion import quoted
 from esker.errors import ActivationFailed
+from esker.host.memory_file import descriptor_path, memory_file
 from esker.host.process import find_program, start_failure
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ __all__ = ["find_bash", "run"]
 
 _DRIVER = """\
 {
-    . %(files)s/%(values)d || exit
+    . %(values)s || exit
     printf v >&%(result)d
-    . %(files)s/%(script)d
+    . %(script)s
     {
         _esker_posix=${POSIXLY_CORRECT+x$POSIXLY_CORRECT}
         POSIXLY_CORRECT=y
@@ -87,25 +88,8 @@ def find_bash(path: str | None) -> str:
 
 
 def _file(stack: ExitStack, text: str) -> int:
-    """Return a descriptor of a new file without a name that holds the text."""
-    import fcntl
-
-    with open(_nameless(), "wb") as file:
-        file.write(os.fsencode(text))
-        file.seek(0)
-        descriptor = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, _LOWEST_DESCRIPTOR)
+    descriptor = memory_file(text, lowest=_LOWEST_DESCRIPTOR)
     stack.callback(os.close, descriptor)
-    return descriptor
-
-
-def _nameless() -> int:
-    """Return a new file in memory; where the system has none, on disk for an instant, and for its owner alone."""
-    if sys.platform == "linux":
-        return os.memfd_create("esker")
-    import tempfile
-
-    descriptor, path = tempfile.mkstemp()
-    os.unlink(path)
     return descriptor
 
 
@@ -114,8 +98,12 @@ def _run_bash(environ: "Mapping[str, str]", values: int, script: int, result: in
     import subprocess
 
     bash = find_bash(environ.get("PATH"))
-    files = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
-    names = {"files": files, "values": values, "script": script, "result": result, "bash": shlex.quote(bash)}
+    names = {
+        "values": descriptor_path(values),
+        "script": descriptor_path(script),
+        "result": result,
+        "bash": shlex.quote(bash),
+    }
     reader = _READERS.get(sys.platform, _READERS["other"]) % names
     argv = [bash, "--noprofile", "--norc", "-p", "-c", _DRIVER % {**names, "reader": reader}, "hook.on-activate"]
     try:

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from esker.activate.plan import Plan
 
-__all__ = ["LISTS", "Activation", "activation", "active_environments", "difference"]
+__all__ = ["LISTS", "STARTS", "Activation", "activation", "active_environments", "difference", "dot_flox_of"]
 
 _ACTIVE = "_FLOX_ACTIVE_ENVIRONMENTS"
 _PROMPT = "FLOX_PROMPT_ENVIRONMENTS"
-_STARTS = "_ESKER_STARTS"
+STARTS = "_ESKER_STARTS"
 """Identities of the plans whose variables and hook this process has inherited, newest first."""
 
 _COLON_LISTS = """
@@ -30,7 +30,7 @@ TERMINFO_DIRS XDG_CONFIG_DIRS XDG_DATA_DIRS
 """
 LISTS = dict.fromkeys(_COLON_LISTS.split(), ":")
 """The variables that are lists, with what stands between their elements; `[` is a JSON array."""
-LISTS.update({_STARTS: ":", _PROMPT: " ", _ACTIVE: "["})
+LISTS.update({STARTS: ":", _PROMPT: " ", _ACTIVE: "["})
 
 _WITHOUT_DUPLICATES = frozenset({"PATH", "MANPATH"})
 _MOST_CANDIDATES = 64
@@ -223,11 +223,11 @@ def activation(
     """
     after = composed(plan, environ, runtime_directory, add_sbin=add_sbin, start_services=start_services)
     always = _fixed(plan)
-    if plan.identity not in elements(_STARTS, environ.get(_STARTS)):
+    if plan.identity not in elements(STARTS, environ.get(STARTS)):
         always += [name for name, _ in plan.vars]
         after, pending = _expanded(plan, after)
         if run_code or not (pending or plan.hook):
-            after[_STARTS] = edited(_STARTS, after.get(_STARTS), [plan.identity])
+            after[STARTS] = edited(STARTS, after.get(STARTS), [plan.identity])
         if run_code and (pending or plan.hook):
             from esker.activate import hook
 
@@ -299,16 +299,18 @@ def _push(plan: "Plan", after: dict[str, str]) -> None:
         "environment": {"type": "dot-flox", "path": plan.dot_flox, "pointer": {"name": plan.name, "version": 1}},
         "mode": plan.mode,
     }
-    others = [element for element in active if _place(element) != plan.dot_flox]
+    others = [element for element in active if dot_flox_of(element) != plan.dot_flox]
     after[_ACTIVE] = json.dumps([own, *others], separators=(",", ":"))
     if len(others) == len(active):
         after[_PROMPT] = edited(_PROMPT, after.get(_PROMPT), [plan.name])
     after["FLOX_ENV_DIRS"] = edited("FLOX_ENV_DIRS", after.get("FLOX_ENV_DIRS"), [plan.flox_env])
 
 
-def _place(element: "dict[str, Any]") -> str | None:
+def dot_flox_of(element: "Mapping[str, Any]") -> str | None:
+    """Return the `.flox` that an element of `_FLOX_ACTIVE_ENVIRONMENTS` names, in Flox's present or earlier form."""
     environment = element.get("environment", element)
-    return environment.get("path") if isinstance(environment, dict) else None
+    path = environment.get("path") if isinstance(environment, dict) else None
+    return path if isinstance(path, str) else None
 
 
 def _expanded(plan: "Plan", after: dict[str, str]) -> tuple[dict[str, str], list[tuple[str, str]]]:

@@ -1,0 +1,242 @@
+"""The texts that make a shell activate and deactivate, and the shells that Esker starts.
+
+A value is written so that each variable is one line: `export NAME='VALUE'` where the value allows it, else
+`NAME=…; export NAME`. Programs that read the lines instead of evaluating them then see no line of a value as a
+line of its own. Texts are ASCII or UTF-8 whatever the bytes of a value.
+
+In place, and in an interactive shell, a function with the name of the command lets plain `esker deactivate` change the
+shell it is typed in; `eval "$(esker deactivate)"` does so without it.
+"""
+
+import os
+
+from esker.activate import undo
+from esker.activate.hook import find_bash
+from esker.activate.plan import plan_path, read
+from esker.activate.variables import LISTS, active_environments, dot_flox_of
+from esker.host.memory_file import descriptor_path, memory_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Protocol
+
+    from esker.activate.plan import Plan
+    from esker.activate.variables import Activation
+
+    class Shell(Protocol):
+        """What is needed of a kind of shell."""
+
+        def in_place(
+            self,
+            plan: Plan,
+            environ: Mapping[str, str],
+            activate: Callable[[Mapping[str, str]], Activation],
+            *,
+            program: str = "esker",
+        ) -> str:
+            """Return the text that activates in the shell that evaluates it."""
+
+        def deactivation(self, environ: Mapping[str, str], *, program: str = "esker") -> str | None:
+            """Return the text that deactivates what was activated last; None when nothing was."""
+
+        def command(self, plan: Plan, environ: Mapping[str, str], activation: Activation, text: str) -> list[str]:
+            """Return the arguments of a shell that runs a command after the profile scripts."""
+
+        def interactive(
+            self, plan: Plan, environ: Mapping[str, str], activation: Activation, *, program: str = "esker"
+        ) -> tuple[list[str], dict[str, str]]:
+            """Return the arguments and variables of an interactive shell."""
+
+
+__all__ = ["Bash", "shell"]
+
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
+_CONTROLS |= {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(128, 256)}
+_CONTROLS |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
+_ESCAPES = {**_CONTROLS, ord("\\"): "\\\\", ord("'"): "\\047"}  # so that a shell without `$''` sees balanced quotes
+_SOURCED = "_FLOX_SOURCED_PROFILE_SCRIPTS"
+
+_PUT = r"""_esker_put() { local old="${!1-}" new='' part
+[ -z "$old" ] || old=$old:
+while [ -n "$old" ]; do part=${old%%:*}; old=${old#*:}
+case ":$2:" in *":$part:"*) [ -z "$part" ] || continue ;; esac; new=$new:$part; done
+new=$2$new; [ -n "$2" ] || new=${new#:}
+[ "$#" -lt 3 ] || case ":$new:" in *":$3:"*) ;; *) new=$new:$3 ;; esac
+export "$1=$new"; }
+"""
+_PROMPT = (
+    """if [ -z "${FLOX_SAVE_BASH_PS1+x}" ]; then FLOX_SAVE_BASH_PS1=${PS1-}; """
+    """_esker_prompt='${FLOX_PROMPT-esker} [${FLOX_PROMPT_ENVIRONMENTS-}] '; """
+    """[ -n "${NO_COLOR-}" ] || _esker_prompt='\\[\\e[1;38;5;${FLOX_PROMPT_COLOR_1-99}m\\]${FLOX_PROMPT-esker} """
+    """\\[\\e[1;38;5;${FLOX_PROMPT_COLOR_2-141}m\\][${FLOX_PROMPT_ENVIRONMENTS-}]\\[\\e[0m\\] '; """
+    """case $FLOX_SAVE_BASH_PS1 in *'\\n'*) PS1=${FLOX_SAVE_BASH_PS1%%'\\n'*}'\\n'$_esker_prompt"""
+    """${FLOX_SAVE_BASH_PS1#*'\\n'} ;; *) PS1=$_esker_prompt$FLOX_SAVE_BASH_PS1 ;; esac; unset _esker_prompt; fi"""
+)
+_NO_PROMPT = """if [ -n "${FLOX_SAVE_BASH_PS1+x}" ]; then PS1=$FLOX_SAVE_BASH_PS1; unset FLOX_SAVE_BASH_PS1; fi"""
+
+
+def shell(name: str | None = None) -> "Shell":
+    """Return the kind of shell with this name or path; bash for every one that has no kind of its own yet."""
+    return _SHELLS.get(os.path.basename(name or ""), _SHELLS["bash"])
+
+
+class Bash:
+    """GNU bash."""
+
+    def in_place(
+        self,
+        plan: "Plan",
+        environ: "Mapping[str, str]",
+        activate: "Callable[[Mapping[str, str]], Activation]",
+        *,
+        program: str = "esker",
+    ) -> str:
+        """Return the text for `eval`; `activate` works out the activation in an environment."""
+        lines = [
+            *_profile(plan.flox_env, plan.profile),
+            "set +h",
+            f"case $- in *i*) {_PROMPT} ;; esac",
+            _function(program),
+        ]
+        return _text((*_assignments(undo.enter(plan, environ, activate)), _for_bash(lines)))
+
+    def deactivation(self, environ: "Mapping[str, str]", *, program: str = "esker") -> str | None:
+        """Return the text for `eval`: the exit of an interactive shell, or what undoes the last `in_place`."""
+        departure = undo.leave(environ)
+        if departure is None:
+            return "exit\n" if environ.get(undo.VARIABLE) == undo.EXIT else None
+        lines = [
+            f"{_SOURCED}=${{{_SOURCED}-}}; {_SOURCED}=${{{_SOURCED}//:{_quoted(departure.link)}:}}",
+            *(_sourced(departure.scripts[name]) for name in ("bash", "common") if name in departure.scripts),
+        ]
+        if departure.last:
+            lines.append("set -h")
+        if departure.last and departure.changes[undo.VARIABLE] is None:
+            lines += [_NO_PROMPT, f"unset -v {_SOURCED} _esker_subshell", f"unset -f {_function_name(program)}"]
+        return _text((*_assignments(departure.changes), _for_bash(lines)))
+
+    def command(self, plan: "Plan", environ: "Mapping[str, str]", activation: "Activation", text: str) -> list[str]:
+        """Return the arguments of a bash that runs the profile scripts of all active environments, then a command.
+
+        The scripts are read from a file in memory whose descriptor the process keeps open for the program it becomes.
+        """
+        bash = find_bash(activation.value("PATH", environ.get("PATH")))
+        scripts = list(_profiles(plan, environ))
+        if not scripts:
+            return [bash, "--noprofile", "--norc", "-c", text]
+        return [bash, "--noprofile", "--norc", "-c", f". {_rc_file(scripts)}\n{text}"]
+
+    def interactive(
+        self, plan: "Plan", environ: "Mapping[str, str]", activation: "Activation", *, program: str = "esker"
+    ) -> tuple[list[str], dict[str, str]]:
+        """Return the arguments and the variables of an interactive bash.
+
+        It reads the user's ~/.bashrc first; then the activation is applied over what that has changed.
+        """
+        after = activation.apply(environ)
+        bash = find_bash(after.get("PATH"))
+        lines = [
+            "if [ -f ~/.bashrc ]; then . ~/.bashrc; fi",
+            *_assignments(dict(sorted(activation.set.items())) | dict.fromkeys(activation.unset)),
+            _PUT.rstrip(),
+            *_lists(activation, environ, after),
+            "unset -f _esker_put",
+            *_profiles(plan, environ),
+            "set +h",
+            _PROMPT,
+            _function(program),
+        ]
+        return [bash, "--noprofile", "--rcfile", _rc_file(lines), "-i"], {**after, undo.VARIABLE: undo.EXIT}
+
+
+_SHELLS: "dict[str, Shell]" = {"bash": Bash()}
+
+
+def _text(lines: "Iterable[str]") -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _quoted(text: str) -> str:
+    """Return the text as one word of bash in one line."""
+    if text.translate(_CONTROLS) == text:
+        return "'" + text.replace("'", "'\\''") + "'"
+    return f"$'{text.translate(_ESCAPES)}'"
+
+
+def _assignments(changes: "Mapping[str, str | None]") -> "Iterator[str]":
+    for name, value in changes.items():
+        if not name.isidentifier() or not name.isascii():
+            continue  # no shell can name it
+        if value is None:
+            yield f"unset {name}"
+        elif (word := _quoted(value)) == f"'{value}'":
+            yield f"export {name}={word}"
+        else:
+            yield f"{name}={word}; export {name}"
+
+
+def _sourced(script: str) -> str:
+    """Return a line that reads a script as a file, in which `return` has a meaning."""
+    return f". <(printf '%s\\n' {_quoted(script)})"
+
+
+def _profile(link: str, scripts: "Mapping[str, str]") -> "Iterator[str]":
+    """Yield the line that reads an environment's scripts unless this very shell has read them; it is not exported."""
+    found = [_sourced(scripts[name]) for name in ("common", "bash") if name in scripts]
+    if found:
+        word = _quoted(link)
+        record = f"{_SOURCED}=${{{_SOURCED}-}}:{word}:"
+        yield f"case ${{{_SOURCED}-}} in *:{word}:*) ;; *) {record}; {'; '.join(found)} ;; esac"
+
+
+def _profiles(plan: "Plan", environ: "Mapping[str, str]") -> "Iterator[str]":
+    """Yield the lines that read the scripts of every active environment, the oldest first."""
+    for element in reversed(active_environments(environ.get("_FLOX_ACTIVE_ENVIRONMENTS"))):
+        place = dot_flox_of(element)
+        older = read(plan_path(os.path.dirname(place), element.get("mode", "dev"))) if place else None
+        if older is not None and place != plan.dot_flox:
+            yield from _profile(older.flox_env, older.profile)
+    yield from _profile(plan.flox_env, plan.profile)
+
+
+def _lists(activation: "Activation", environ: "Mapping[str, str]", after: "Mapping[str, str]") -> "Iterator[str]":
+    """Yield the lines that put an activation's elements in front again where ~/.bashrc has put others."""
+    older = [f"{link}/bin" for link in environ.get("FLOX_ENV_DIRS", "").split(":") if link]
+    for name in sorted(activation.prepend.keys() | activation.append.keys()):
+        if LISTS[name] == ":":
+            front = [*activation.prepend.get(name, ()), *(older if name == "PATH" else ())]
+            last = activation.append.get(name, ())
+            words = [name, _quoted(":".join(front)), *map(_quoted, last)]
+            yield f'[ "${{{name}-}}" = {_quoted(after[name])} ] || _esker_put {" ".join(words)}'
+
+
+def _function(program: str) -> str:
+    """Return the definition of a function that lets `deactivate` change the shell, and passes on everything else.
+
+    In a subshell of that shell, such as `$(esker deactivate)`, it passes that on too.
+    """
+    command = _quoted(program) if "/" in program else f"command {program}"
+    here = '[ "$*" = deactivate ] && [ "$BASH_SUBSHELL" = "$_esker_subshell" ]'
+    body = f'if {here}; then eval "$({command} deactivate)"; else {command} "$@"; fi'
+    return f"_esker_subshell=$BASH_SUBSHELL; function {_function_name(program)} {{ {body}; }}"
+
+
+def _function_name(program: str) -> str:
+    name = os.path.basename(program)
+    return name if name.isidentifier() else "esker"
+
+
+def _rc_file(lines: "Iterable[str]") -> str:
+    """Return the path of a file in memory that this process keeps open for the shell it becomes, which closes it."""
+    descriptor = memory_file(lowest=10)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(_text((f"exec {descriptor}<&-", *lines)).encode())
+        file.seek(0)
+    os.set_inheritable(descriptor, True)
+    return descriptor_path(descriptor)
+
+
+def _for_bash(lines: "Iterable[str]") -> str:
+    """Return a line that other shells can read, though only bash does what the lines say."""
+    return f'[ -z "${{BASH_VERSION-}}" ] || eval {_quoted(_text(lines))}'

@@ -1,0 +1,411 @@
+import contextlib
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+
+import pytest
+
+from esker.activate import plan, undo
+from esker.activate.shells import shell
+from esker.activate.variables import Activation, activation
+
+PATH = os.environ["PATH"]
+LINK = "/p/it's/.flox/run/s.app-run"
+BASH = shell("/usr/bin/bash")
+
+
+def a_plan(**changes):
+    fields = {
+        "project": "/p/it's",
+        "name": "app",
+        "mode": "run",
+        "system": "s",
+        "flox_env": LINK,
+        "store_path": "/s",
+        "stats": (),
+    }
+    return plan.make(**{**fields, **changes})
+
+
+def activator(made):
+    return lambda environ: activation(made, environ, runtime_directory="/r")
+
+
+def in_place(made, environ, **options):
+    return BASH.in_place(made, environ, activator(made), **options)
+
+
+def bash(script, environ, **settings):
+    """What a bash that evaluates the script says, its exit status required to be 0."""
+    return subprocess.run(
+        ["bash", "--noprofile", "--norc", "-c", script],
+        env=environ,
+        stdout=subprocess.PIPE,
+        check=True,
+        **settings,
+    ).stdout
+
+
+def after(script, environ):
+    """The variables that a program started by bash after the script is given."""
+    found = bash(f"{script}\nexec env -0", environ)
+    pairs = (entry.split("=", 1) for entry in os.fsdecode(found).split("\0") if entry)
+    return {name: value for name, value in pairs if name not in {"_", "SHLVL", "PWD", "OLDPWD"}}
+
+
+def test_the_whole_text_in_place():
+    """One plain line a variable; one more line that only bash obeys."""
+    environ = {"PATH": "/a", "GONE": "x", "LINES": "1"}
+    found = Activation(
+        set={
+            "QUOTE": "it's",
+            "PLAIN": "a b$c\\",
+            "LINES": "a\nexport EVIL=1\t\x1b",
+            "BYTES": "é\udcff",
+            "not-a-name": "",
+        },
+        unset=["GONE"],
+        prepend={"PATH": ["/e"]},
+    )
+    made = a_plan(profile={"common": "echo 'one'\n", "bash": "two", "zsh": "no"})
+    text = BASH.in_place(made, environ, lambda _: found)
+    lines = text.splitlines()
+    assert lines[:6] == [
+        r"BYTES=$'é\xff'; export BYTES",
+        "unset GONE",
+        r"LINES=$'a\nexport EVIL=1\t\x1b'; export LINES",
+        "export PATH='/e:/a'",
+        r"export PLAIN='a b$c\'",
+        r"QUOTE='it'\''s'; export QUOTE",
+    ]
+    assert lines[6].startswith("export _ESKER_UNDO='")
+    assert lines[7].startswith('[ -z "${BASH_VERSION-}" ] || eval $\'case ')
+    assert len(lines) == 8
+
+
+HOSTILE = {
+    "A": 'it\'s "x" `y` $(z) \\ !',
+    "B": "line\nexport EVIL=1\n",
+    "C": "\udcff\udc80é",
+    "D": "",
+    "E": "\x01\x7f\t\r",
+    "F": "-n",
+    "G": "*",
+}
+
+
+def test_bash_understands_every_value():
+    """Evaluated, the text gives exactly the variables of the activation."""
+    environ = {"PATH": PATH, "GONE": "x", "A": "old"}
+    found = Activation(set=HOSTILE, unset=["GONE"], prepend={"PATH": ["/with space/it's"]})
+    text = BASH.in_place(a_plan(), environ, lambda _: found)
+    result = after(text, environ)
+    assert undo.VARIABLE in result
+    assert {name: result[name] for name in result if name != undo.VARIABLE} == found.apply(environ)
+
+
+def test_sh_understands_the_variables(tmp_path):
+    """A shell that is no bash gets the variables and is not stopped by the rest."""
+    made = a_plan(profile={"common": "echo no"})
+    script = f'set -eu\n{in_place(made, {"PATH": PATH})}\nprintf %s "$FLOX_ENV_DESCRIPTION"'
+    done = subprocess.run(["sh", "-c", script], env={"PATH": PATH}, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("app", "")
+
+
+def evaluated(tmp_path, environ, body, **plan_fields):
+    """Run a script in which `esker` is a program that activates and deactivates, as the command line does."""
+    fields = repr(plan_fields)
+    program = tmp_path / "esker"
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import os, sys\n"
+        "from esker.activate import plan\n"
+        "from esker.activate.shells import shell\n"
+        "from esker.activate.variables import activation\n"
+        f"fields = dict(project=\"/p/it's\", name='app', mode='run', system='s', flox_env={LINK!r}, store_path='/s', stats=())\n"
+        f"fields |= {fields}\n"
+        "if os.environ.get('OTHER'):\n"
+        "    fields |= dict(project='/q', name='other', flox_env='/q/run')\n"
+        "made = plan.make(**fields)\n"
+        "if sys.argv[1] == 'activate':\n"
+        "    activate = lambda environ: activation(made, environ, runtime_directory='/r')\n"
+        "    print(shell().in_place(made, os.environ, activate), end='')\n"
+        "elif sys.argv[1:] == ['deactivate']:\n"
+        "    print(shell().deactivation(os.environ) or '', end='')\n"
+        "else:\n"
+        "    print(sys.argv[1:])\n"
+    )
+    program.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{PATH}", **environ}
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-c", body], env=environ, capture_output=True, text=True, check=True
+    )
+    return done.stdout, done.stderr
+
+
+ACTIVATE = 'eval "$(esker activate)"\n'
+
+
+def test_deactivating_gives_back_what_was_there(tmp_path):
+    """Every variable is as it was, byte for byte, and so are functions, options and shell variables."""
+    state = "env -0 | grep -zv ^_= | sort -z; declare -F; echo $-; compgen -v | grep -iE 'esker|flox'; :"
+    body = f'({state}); echo =; {ACTIVATE}echo "$FLOX_ENV_DESCRIPTION"; echo =; eval "$(esker deactivate)"; ({state})'
+    out, err = evaluated(
+        tmp_path,
+        {"X": "a\nb\\'", "MANPATH": "::"},
+        body,
+        vars=[("X", "new"), ("PATH", "${PATH}:/x")],
+        profile={"common": ":"},
+    )
+    before, active, after = out.split("=\n")
+    assert (active, err) == ("app\n", "")
+    assert before == after
+    assert "X=a\nb\\'\0" in after
+
+
+@pytest.mark.slow
+def test_plain_deactivate_works_through_the_function(tmp_path):
+    """After an activation in place, the command typed without `eval` changes the shell; other words reach the program."""
+    body = f'{ACTIVATE}esker deactivate\necho "${{FLOX_ENV-none}}"; esker deactivate; {ACTIVATE}esker deactivate --help "a b"\n'
+    body += f'( {ACTIVATE}esker deactivate; echo "${{FLOX_ENV-none}}" )'
+    out, _ = evaluated(tmp_path, {}, body)
+    assert out == "none\n['deactivate', '--help', 'a b']\nnone\n"
+
+
+def test_a_program_with_a_path_is_called_by_it():
+    """The function is named after the command, and calls the one that was called."""
+    text = in_place(a_plan(), {}, program="/opt/my tools/flox")
+    assert "function flox {" in text
+    assert "/opt/my tools/flox" in text
+    assert "function esker {" in in_place(a_plan(), {}, program="/opt/python -m")
+
+
+def test_the_hook_runs_once(tmp_path):
+    """Evaluated twice, the second finds the environment active; its profile is not read again either."""
+    body = f'{ACTIVATE}{ACTIVATE}echo "$FLOX_PROMPT_ENVIRONMENTS $A"; esker deactivate; echo "${{A-none}}"'
+    out, err = evaluated(tmp_path, {}, body, hook="echo ran; export A=${A}x", profile={"common": "echo profile"})
+    assert err == "ran\n"
+    assert out == "profile\napp x\nnone\n"
+
+
+def test_profile_scripts_are_read_as_files(tmp_path):
+    """`return` ends a script, its variables and functions are the shell's, and bash's own comes after the common one."""
+    profile = {
+        "common": "echo common\nshell_variable=1\nf() { echo f; }\nreturn\necho never",
+        "bash": "declare -A map=([k]=v)\necho bash it\\'s",
+        "zsh": "echo zsh",
+    }
+    out, err = evaluated(tmp_path, {}, f'{ACTIVATE}f; echo "$shell_variable ${{map[k]}}"', profile=profile)
+    assert (out, err) == ("common\nbash it's\nf\n1 v\n", "")
+
+
+def test_deactivation_reads_the_scripts_for_it(tmp_path):
+    """Bash's own first, then the common one, after the variables are back."""
+    out, _ = evaluated(
+        tmp_path,
+        {},
+        f"{ACTIVATE}echo active; esker deactivate; {ACTIVATE}echo again",
+        profile={"common": "echo in"},
+        deactivate={"common": 'echo common "${FLOX_ENV-none}"', "bash": "echo bash", "zsh": "echo zsh"},
+    )
+    assert out == "in\nactive\nbash\ncommon none\nin\nagain\n"
+
+
+def test_environments_in_place_leave_in_turn_and_edits_stay(tmp_path):
+    """The last one first; what the user changed meanwhile is kept."""
+    body = (
+        f"{ACTIVATE}export MINE=1 Y=mine PATH=$PATH:/mine\nOTHER=1; export OTHER; {ACTIVATE}"
+        'echo "$FLOX_PROMPT_ENVIRONMENTS"; esker deactivate; echo "$FLOX_PROMPT_ENVIRONMENTS $Y"\n'
+        'esker deactivate; echo "${FLOX_PROMPT_ENVIRONMENTS-none} $MINE $Y ${X-none} ${PATH##*:}"'
+    )
+    out, err = evaluated(tmp_path, {}, body, vars=[("X", "1"), ("Y", "1")])
+    assert (out, err) == ("other app\napp mine\nnone 1 mine none /mine\n", "")
+
+
+def test_an_environment_that_changed_is_entered_anew(tmp_path):
+    """Variables that the new declaration has no more are gone, and leaving gives back the first value."""
+    environ = {"PATH": PATH, "A": "0"}
+    first = after(in_place(a_plan(vars=[("A", "1"), ("OLD", "1")]), environ), environ)
+    second = after(in_place(a_plan(vars=[("A", "2")]), first), first)
+    assert (second["A"], second.get("OLD"), second["FLOX_PROMPT_ENVIRONMENTS"]) == ("2", None, "app")
+    assert after(BASH.deactivation(second), second) == environ
+
+
+def test_an_environment_activated_again_is_left_once(tmp_path):
+    """Its values are asserted again, over another environment's too, and one deactivation undoes them."""
+    environ = {"PATH": PATH}
+    first = after(in_place(a_plan(), environ), environ)
+    wrong = {**first, "FLOX_ENV": "WRONG"}
+    second = after(in_place(a_plan(), wrong), wrong)
+    assert second["FLOX_ENV"] == LINK
+    assert f"export PATH='{LINK}" not in in_place(a_plan(), wrong)
+    assert after(BASH.deactivation(second), second) == environ
+
+
+@pytest.mark.parametrize("value", [None, "", "rubbish", "e30="])
+def test_there_is_nothing_to_leave(value):
+    """Without a state, or with one that is not ours, there is no text."""
+    assert BASH.deactivation({} if value is None else {undo.VARIABLE: value}) is None
+
+
+def test_an_interactive_shell_is_left_by_its_end():
+    """Where Esker started the shell, leaving is `exit`; what is in place on top of it goes first."""
+    environ = {"PATH": PATH, undo.VARIABLE: undo.EXIT}
+    assert BASH.deactivation(environ) == "exit\n"
+    on_top = after(in_place(a_plan(), environ), environ)
+    assert after(BASH.deactivation(on_top), on_top) == environ
+
+
+def inheritable():
+    """The descriptors that a program would inherit."""
+    found = set()
+    for name in os.listdir("/dev/fd"):
+        with contextlib.suppress(OSError):  # the directory's own
+            found |= {int(name)} if os.get_inheritable(int(name)) else set()
+    return found
+
+
+@contextlib.contextmanager
+def kept():
+    """The descriptors that were left open inside, which are closed in the end."""
+    before, new = inheritable(), set()
+    yield lambda: new.update(inheritable() - before) or new
+    for descriptor in new:
+        os.close(descriptor)
+
+
+def commanded(text, made, environ=None, **settings):
+    environ = environ or {"PATH": PATH}
+    found = activator(made)(environ)
+    with kept() as descriptors:
+        argv = BASH.command(made, environ, found, text)
+        return subprocess.run(
+            argv,
+            env=found.apply(environ),
+            pass_fds=descriptors(),
+            capture_output=True,
+            text=True,
+            check=False,
+            **settings,
+        )
+
+
+def test_a_command_runs_after_the_profile_scripts():
+    """Both scripts once, no other shell's, the status is the command's, and the input is the command's too."""
+    made = a_plan(profile={"common": "echo common; X=1; return 1", "bash": "f() { echo f; }", "zsh": "echo zsh"})
+    done = commanded('f; echo "$X $0"; cat; exit 7', made, input="typed")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        7,
+        f"common\nf\n1 {BASH.command(made, {'PATH': PATH}, Activation(), '')[0]}\ntyped",
+        "",
+    )
+
+
+def test_a_command_without_profile_needs_no_file():
+    """It is plain `bash -c`."""
+    argv = BASH.command(a_plan(), {"PATH": PATH}, Activation(), "echo 'a'")
+    assert argv[1:] == ["--noprofile", "--norc", "-c", "echo 'a'"]
+
+
+def test_no_descriptor_reaches_the_command():
+    """The file of the scripts is closed before the command runs."""
+    listing = "ls -l /dev/fd/ | grep -c memfd; :"
+    assert commanded(listing, a_plan(profile={"common": "ls -l /dev/fd/ | grep -c memfd"})).stdout == "0\n0\n"
+    assert commanded("echo $MADE", a_plan(profile={"common": "MADE=1"})).stdout == "1\n"
+
+
+def test_scripts_of_outer_environments_come_first(tmp_path):
+    """Aliases and functions are not inherited, so every active environment's scripts are read, the oldest first."""
+    outer = str((tmp_path / "outer").resolve())
+    older = a_plan(project=outer, name="outer", flox_env=f"{outer}/run", profile={"common": "echo outer"})
+    plan.write(older, plan.plan_path(outer, "run"))
+    gone = a_plan(project="/gone", name="gone", flox_env="/gone/run")
+    environ = {"PATH": PATH}
+    for each in (gone, older):
+        environ = activator(each)(environ).apply(environ)
+    assert (
+        commanded("echo command", a_plan(profile={"common": "echo inner"}), environ).stdout == "outer\ninner\ncommand\n"
+    )
+
+
+def interactive(made, environ, typed, bashrc=""):
+    """Type into an interactive shell on a terminal of its own; return all that the terminal shows."""
+    with open(f"{environ['HOME']}/.bashrc", "w") as file:
+        file.write(bashrc)
+    found = activator(made)(environ)
+    with kept() as descriptors:
+        argv, variables = BASH.interactive(made, environ, found)
+        descriptors()
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execve(argv[0], argv, variables)
+    os.write(terminal, typed.encode())
+    shown = b""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while select.select([terminal], [], [], 10)[0] and (chunk := os.read(terminal, 4096)):
+            shown += chunk
+    os.close(terminal)  # hangs up, if the shell still runs
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    return shown.decode().replace("\r", "")
+
+
+@pytest.fixture
+def home(tmp_path):
+    return {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "TERM": "dumb", "NO_COLOR": "1", "HISTFILE": "/dev/null"}
+
+
+def test_the_activation_wins_over_the_users_bashrc(home):
+    """What ~/.bashrc sets first is set again, and the environment is in front of the paths that it puts there."""
+    made = a_plan(
+        flox_env="/e", vars=[("X", "declared"), ("PATH", "${PATH}:/late")], profile={"common": "echo profile"}
+    )
+    bashrc = (
+        "alias greet='echo hello'; export X=rc FLOX_ENV=rc PATH=/rc:$PATH:/e/bin; unset MANPATH; echo read; PS1='\\w$ '"
+    )
+    shown = interactive(made, home, 'echo "<$X $FLOX_ENV $PATH $MANPATH>"; greet\nexit\n', bashrc)
+    assert "read\nprofile\n" in shown
+    assert "<declared /e /e/bin:/rc:/usr/bin:/bin:/late /e/share/man:>\n" in shown
+    assert "\nhello\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("bashrc", "prompt"),
+    [
+        ("PS1='$ '", "esker [app] $ "),
+        ("PS1='first\\nsecond$ '", "first\nesker [app] second$ "),
+        ("PS1='$ '; FLOX_PROMPT=mine", "mine [app] $ "),
+        ("PS1='$ '; unset NO_COLOR", "\x1b[1;38;5;99mesker \x1b[1;38;5;141m[app]\x1b[0m $ "),
+    ],
+)
+def test_the_prompt_names_the_environments(home, bashrc, prompt):
+    """In front of the user's own prompt, or of its second line."""
+    shown = interactive(a_plan(flox_env="/e"), home, "exit\n", bashrc)
+    assert prompt in shown
+
+
+def test_a_name_in_the_prompt_is_not_evaluated(home, tmp_path):
+    """A name may hold anything but a space and a slash."""
+    name = "$(>ran)`>ran`\\a"
+    shown = interactive(a_plan(name=name, flox_env="/e"), home, f"cd {tmp_path}; :\nexit\n", "PS1='$ '")
+    assert f"[{name}]" in shown
+    assert not (tmp_path / "ran").exists()
+
+
+def test_other_shells_are_bash_for_now():
+    """Whatever the name, there is a shell."""
+    assert shell("/bin/zsh") is shell() is BASH
+
+
+def test_the_state_is_json(tmp_path):
+    """What the shell remembers can be read by the next version, and says what there is to undo."""
+    import base64
+    import zlib
+
+    variables = undo.enter(a_plan(deactivate={"common": "x"}), {"PATH": "/a"}, activator(a_plan()))
+    state = json.loads(zlib.decompress(base64.urlsafe_b64decode(variables[undo.VARIABLE])))
+    assert state["edits"]["base"]["PATH"] == "/a"
+    assert state["ends"] == {"/p/it's/.flox": {"link": LINK, "scripts": {"common": "x"}}}
+    assert state["outer"] is None
