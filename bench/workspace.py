@@ -13,7 +13,7 @@ import uv
 
 from bench.measure import Cost, run
 
-__all__ = ["Workspace", "remove", "workspace"]
+__all__ = ["Workspace", "workspace"]
 
 ESKER = str(Path(sys.executable).with_name("esker"))
 STEERING = ("ESKER_", "FLOX_", "_FLOX_", "PYTHON", "UV_PROJECT", "VIRTUAL_ENV", "XDG_")
@@ -45,15 +45,14 @@ def workspace() -> Iterator[Workspace]:
     try:
         yield Workspace(directory, {**kept, **caches, **_home(home)}, uv.find_uv_bin())
     finally:
-        remove(directory)
+        _remove(directory)
 
 
-def remove(directory: Path) -> None:
+def _remove(directory: Path) -> None:
     """Remove a directory that may hold a store, whose directories are read-only."""
     for parent, _, _ in os.walk(directory):
         os.chmod(parent, 0o700)
-    if directory.exists():
-        shutil.rmtree(directory)
+    shutil.rmtree(directory)
 
 
 def _home(home: Path) -> dict[str, str]:

@@ -16,7 +16,7 @@ from bench.machine import Machine, cpu_model
 from bench.measure import Cost, Sample, rounds, run
 from bench.projects import EXAMPLE, copy_example, python_table, uv_project
 from bench.report import Figure, as_json, as_text, cpu, difference, ratio, wall
-from bench.workspace import remove, workspace
+from bench.workspace import workspace
 
 MACHINE = Machine(cpu="Some CPU", cores=2, kernel="Linux 6.1.0", python="CPython 3.11.7", uv="0.13.8")
 
@@ -179,10 +179,6 @@ class TestProjects:
             (space.directory / "home" / "store" / "deep").mkdir(parents=True)
             (space.directory / "home" / "store" / "deep").chmod(0o555)
         assert not space.directory.exists()
-
-    def test_remove(self, tmp_path):
-        """Removing what is not there is no error."""
-        remove(tmp_path / "absent")
 
 
 class TestCommand:
