@@ -7,9 +7,8 @@ import msgspec
 
 from esker.declare import notations
 from esker.declare.declaration import Declaration
-from esker.declare.validate import esker_table
+from esker.declare.validate import read_text
 from esker.errors import InvalidFile, InvalidManifest, NotFound, Problem
-from esker.formats.manifest import document, from_table
 from esker.formats.typed_tables import Parsed, Report, read
 from esker.host import files
 
@@ -37,11 +36,7 @@ def load(project: str, manifest: str | None = None) -> Declaration:
         raise NotFound(f"Did not find an environment in `{project}`", hint=f"create one: esker init -d {project}")
     name = _name(f"{project}/.flox/env.json")
     path = f"{project}/.flox/env/manifest.toml"
-    values, report = document(_text(path, InvalidManifest) if manifest is None else manifest, path)
-    plain = from_table(values, report)
-    esker = esker_table(plain, values, report)
-    if report.problems:
-        raise InvalidManifest(path, report.problems)
+    plain, esker = read_text(_text(path, InvalidManifest) if manifest is None else manifest, path)
     return Declaration(project=project, name=name, manifest=plain, esker=esker)
 
 

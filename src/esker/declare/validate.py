@@ -1,30 +1,41 @@
-"""`[plugins.esker]`: what Flox has no word for, read and checked together with the manifest that it stands in."""
+"""A manifest and its `[plugins.esker]`, what Flox has no word for, read and checked together."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from esker.declare.declaration import EskerTable
-from esker.formats.manifest import Manifest
+from esker.errors import InvalidManifest
+from esker.formats.manifest import PLUGINS_SINCE, Manifest, document, from_table
 from esker.formats.typed_tables import Fault, Path, Report, near, read
 
-__all__ = ["TABLE", "esker_table"]
+__all__ = ["esker_table", "read_text"]
 
-TABLE: Path = ("plugins", "esker")
+_TABLE: Path = ("plugins", "esker")
 
 
-def esker_table(manifest: Manifest, document: Mapping[str, Any], report: Report) -> EskerTable:
+def read_text(text: str, path: str = "manifest.toml") -> tuple[Manifest, EskerTable]:
+    """Read a manifest with Esker's table in it; raises InvalidManifest with every problem of both."""
+    values, report = document(text, path)
+    manifest = from_table(values, report)
+    esker = esker_table(manifest, values, report)
+    if report.problems:
+        raise InvalidManifest(path, report.problems)
+    return manifest, esker
+
+
+def esker_table(manifest: Manifest, values: Mapping[str, Any], report: Report) -> EskerTable:
     """Return `[plugins.esker]` of a manifest and its TOML values; what is wrong with it is in the report."""
-    plugins = document.get("plugins")
-    if not isinstance(plugins, Mapping) or TABLE[1] not in plugins or not report.knows("1.14.0"):
+    plugins = values.get("plugins")
+    if not isinstance(plugins, Mapping) or _TABLE[1] not in plugins or not report.knows(PLUGINS_SINCE):
         return EskerTable()
-    esker = read(EskerTable, plugins[TABLE[1]], report, TABLE) or EskerTable()
-    for fault in _faults(esker, manifest, document):
-        report.note((*TABLE, *fault.path), fault.message, fault.hint)
+    esker = read(EskerTable, plugins[_TABLE[1]], report, _TABLE) or EskerTable()
+    for fault in _faults(esker, manifest, values):
+        report.note((*_TABLE, *fault.path), fault.message, fault.hint)
     return esker
 
 
-def _faults(esker: EskerTable, manifest: Manifest, document: Mapping[str, Any]) -> Iterator[Fault]:
-    declared = document.get("services")
+def _faults(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) -> Iterator[Fault]:
+    declared = values.get("services")
     own = set(declared) - {"auto-start"} if isinstance(declared, Mapping) else set()
     containers = set(esker.compose.services) if esker.compose else set()
     if manifest.include is None:  # else a layer below may declare the service

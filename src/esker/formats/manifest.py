@@ -125,6 +125,10 @@ def from_table(table: Mapping[str, Any], report: Report) -> Manifest:
     others = {key: value for key, value in table.items() if key not in {"version", "schema-version"}}
     manifest = read(Manifest, {"schema-version": schema, **others}, report)
     assert manifest is not None  # the one required field is there
+    if manifest.services == Services():  # a header alone says nothing
+        manifest = msgspec.structs.replace(manifest, services=None)
+    if manifest.include == Include():
+        manifest = msgspec.structs.replace(manifest, include=None)
     for fault in _disabled_systems(manifest):
         report.note(fault.path, fault.message, fault.hint)
     return manifest

