@@ -416,11 +416,15 @@ def mounted(place, function, *, size="256k", read_only=False):
     return run
 
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+@pytest.fixture
+def disk(tmp_path):
+    """Give a place where `mounted` can put a small file system."""
+    if os.geteuid() != 0 or Child(lambda: ctypes.CDLL(None).unshare(0x20000)).result() != "0":
+        pytest.skip("mounting a small file system needs root, and a sandbox that lets it")
+    return tmp_path
 
 
-@needs_root
-def test_a_full_disk_is_a_store_error_with_the_room_that_is_left(tmp_path):
+def test_a_full_disk_is_a_store_error_with_the_room_that_is_left(disk):
     """A build that fills the disk ends in an error with path, room and remedy, and gives the room back."""
 
     def large(directory):
@@ -428,15 +432,15 @@ def test_a_full_disk_is_a_store_error_with_the_room_that_is_left(tmp_path):
             file.write(bytes(1 << 20))
 
     def full():
-        store = Store(str(tmp_path / "root"))
+        store = Store(str(disk / "root"))
         with pytest.raises(StoreError) as caught:
             store.realise("large", "", large)
         assert left_over(store) == []
         assert store.realise("hello", "", build)
         raise caught.value
 
-    message, hint = refusal(mounted(tmp_path, full))
-    assert message.startswith(f"cannot realise `{tmp_path}/root/store/")
+    message, hint = refusal(mounted(disk, full))
+    assert message.startswith(f"cannot realise `{disk}/root/store/")
     assert "no space left on device, 0." in message
     assert "MB are free" in message
     assert hint == (
@@ -445,13 +449,12 @@ def test_a_full_disk_is_a_store_error_with_the_room_that_is_left(tmp_path):
     )
 
 
-@needs_root
-def test_a_read_only_disk_is_a_store_error_with_a_remedy(tmp_path):
+def test_a_read_only_disk_is_a_store_error_with_a_remedy(disk):
     """Where nothing can be written the error says that the file system is read-only."""
     message, hint = refusal(
-        mounted(tmp_path, lambda: Store(str(tmp_path / "root")).realise("hello", "", build), read_only=True)
+        mounted(disk, lambda: Store(str(disk / "root")).realise("hello", "", build), read_only=True)
     )
-    assert message.startswith(f"cannot make `{tmp_path}/root`: read-only file system")
+    assert message.startswith(f"cannot make `{disk}/root`: read-only file system")
     assert "ESKER_STORE" in hint
 
 
@@ -479,7 +482,7 @@ def test_a_store_that_others_can_change_is_refused(store):
     assert "chmod go-w" in caught.value.hint
 
 
-@needs_root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
 def test_a_store_that_belongs_to_somebody_else_is_refused(store):
     """Root runs no programs from a store that another user fills."""
     store.realise("hello", "", build)
