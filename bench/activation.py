@@ -33,7 +33,7 @@ def figure(count: int) -> Figure:
         bare = copy_example(space.directory / "bare", scripts=False)
         whole = copy_example(space.directory / "whole", scripts=True)
         peer = uv_project(space.directory / "uv")
-        space.run(space.uv, "sync", "--python", sys.executable, directory=peer)
+        space.run(space.uv, "sync", "--system-certs", "--python", sys.executable, directory=peer)
 
         def in_process() -> Cost:
             answer = space.directory / "in-process.json"
