@@ -342,11 +342,12 @@ class Service:
 
     async def _end_processes(self, shutdown: str | None = None) -> None:
         """End every process of the service: by its command or signal until the deadline, then by force."""
-        members = self._children.of(self.spec.name)
+        asked = False
+        if shutdown and self._pump and self._children.of(self.spec.name):
+            asked = await self._shut_down(shutdown, self._pump.output)
         told: set[int] = set()
         number = signal.Signals[self.spec.stop_signal]
-        asked = bool(members and shutdown and self._pump) and await self._shut_down(shutdown or "")
-        while members:
+        while members := self._children.of(self.spec.name):
             late = self._loop.time() - self._deadline
             if late >= _STUBBORN:
                 raise self._failed(f"service `{self.spec.name}` cannot be ended: pid {members[0].pid} does not end")
@@ -358,13 +359,11 @@ class Service:
             elif not asked:
                 self._children.signal(members, number, told)
             await self._children.change(-late if late < 0 else 0.1)
-            members = self._children.of(self.spec.name)
 
-    async def _shut_down(self, command: str) -> bool:
+    async def _shut_down(self, command: str, output: int) -> bool:
         """Run the service's own command for its end; return whether it succeeded before the deadline."""
-        assert self._pump is not None
         try:
-            child = self._start(command, self._pump.output, self._helpers)
+            child = self._start(command, output, self._helpers)
         except ServiceFailed as failure:
             self.log.write(f"esker: {failure.message}\n".encode())
             return False

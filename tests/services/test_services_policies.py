@@ -1,0 +1,314 @@
+"""How services run on: restarts, oneshots, daemons, and what their checks say later."""
+
+import os
+import signal
+
+import pytest
+
+from esker.errors import ServiceError, ServiceFailed, ServicesNotReady
+from esker.host import pidfd, process_table
+from esker.services.specification import CheckSpec
+
+UP = CheckSpec(form="log", target=("up",))
+
+
+def until(project, reached, name="web"):
+    """Follow the changes of a service until `reached`, and return that status."""
+    return next(one for one in project.services.changes() if one.name == name and reached(one))
+
+
+def attempts(project):
+    """Count the lines that the service wrote: one each time it began."""
+    return project.services.logs("web").count("up")
+
+
+def test_on_failure_restarts_until_its_limit(project):
+    """A service that dies at once and again is started again so often, and then the failure is named."""
+    project.declare("web", "echo up; exit 4", restart="on-failure", max_restarts=2, backoff=0.001)
+    with pytest.raises(ServiceFailed, match="exited with status 4 before it was ready, after 2 restarts") as caught:
+        project.services.start()
+    assert (caught.value.status, caught.value.log) == (4, ("up",))
+    assert attempts(project) == 3
+
+
+def test_on_failure_that_recovers_becomes_ready(project):
+    """A start succeeds when a restart does."""
+    count = f"{project.directory}/count"
+    os.mkdir(count)
+    os.chmod(count, 0o777)
+    script = "mkdir $COUNT/1 2>/dev/null && exit 1; mkdir $COUNT/2 2>/dev/null && exit 1; echo up; exec sleep 1000"
+    project.declare("web", script, restart="on-failure", backoff=0.001, check=UP, vars={"COUNT": count})
+    (started,) = project.services.start()
+    assert (started.restarts, started.health) == (2, "healthy")
+    project.services.stop()
+
+
+@pytest.mark.parametrize("policy", ["on-failure", "always"])
+def test_a_killed_service_is_restarted(project, policy):
+    """After kill -9 of a service its policy acts, and the same supervisor goes on."""
+    project.declare("web", "echo up; exec sleep 1000", restart=policy, backoff=0.001, check=UP)
+    (started,) = project.services.start()
+    os.kill(started.pid, signal.SIGKILL)
+    again = until(project, lambda one: one.health == "healthy" and one.pid != started.pid)
+    assert (again.restarts, again.kept) == (1, True)
+    project.services.stop()
+
+
+def test_a_killed_service_without_a_policy_is_a_named_failure(project):
+    """Without a policy the state is Error, with how it ended; what depends on it runs on, and a start mends it."""
+    project.declare("web", "echo up; exec sleep 1000", check=UP)
+    project.declare("api", depends_on={"web": "service_healthy"})
+    _, started = project.services.start()
+    os.kill(started.pid, signal.SIGKILL)
+    failed = until(project, lambda one: one.status == "Error")
+    assert (failed.exit_code, failed.message) == (137, "service `web` was ended by SIGKILL")
+    assert project.services.status("api")[0].status == "Running"
+    with pytest.raises(ServiceFailed, match="service `web` was ended by SIGKILL"):
+        project.services.wait("web", until="healthy", seconds=5)
+    project.services.start("web")
+    assert project.services.status("web")[0].health == "healthy"
+    project.services.stop()
+
+
+def test_always_restarts_what_ended_well(project):
+    """`always` starts a service again when it exits 0 as well; others have completed then."""
+    project.declare("web", "echo up; read line < $PIPE; exit 0", check=UP, restart="always", backoff=0.001)
+    project.declare("once", "echo up; read line < $PIPE; exit 0", check=UP, restart="on-failure")
+    pipe = f"{project.directory}/pipe"
+    os.mkfifo(pipe)
+    os.chmod(pipe, 0o666)
+    project.variables["PIPE"] = pipe
+    project.services.start()
+    with open(pipe, "w") as file:
+        file.write("go\ngo\n")
+    assert until(project, lambda one: one.status == "Completed", "once").exit_code == 0
+    assert until(project, lambda one: one.restarts and one.health == "healthy").restarts >= 1
+    project.services.stop()
+
+
+def test_a_service_that_dies_all_the_time_does_not_hold_up_a_start_for_ever(project):
+    """`always` never gives up by itself; the start does, in time."""
+    project.declare("web", "exit 1", restart="always", backoff=0.001)
+    with pytest.raises(ServicesNotReady, match=r"`web` was not ready within 0\.3 s"):
+        project.services.start(seconds=0.3)
+
+
+def test_a_oneshot_completes_once(project):
+    """Its result is in use while anything holds it: a second start does not do its work again, a restart does."""
+    project.declare("web", "echo up", oneshot=True)
+    project.declare("api", depends_on={"web": "service_completed_successfully"})
+    project.services.start()
+    project.services.start("api")
+    assert attempts(project) == 1
+    assert project.services.restart("web") == {"web": "started"}
+    assert attempts(project) == 2
+    project.services.stop()
+    assert project.services.status("web")[0].status == "Stopped"
+
+
+def test_a_oneshot_that_fails_stops_what_waits_for_it(project):
+    """The error is the oneshot's own, not that of the service which was never started."""
+    project.declare("files", "echo no space; exit 1", oneshot=True)
+    project.declare("db", depends_on={"files": "service_completed_successfully"})
+    with pytest.raises(ServiceFailed) as caught:
+        project.services.start("db")
+    assert caught.value.message == "service `files` exited with status 1"
+    assert (caught.value.service, caught.value.log) == ("files", ("no space",))
+
+
+def test_what_a_program_leaves_ends_with_it(project):
+    """A child that a finished program leaves behind is ended, so that it is in nobody's way at the next start."""
+    project.declare("job", "sleep 1000 & echo $!", oneshot=True)
+    project.services.start()
+    assert process_table.entry(int(project.services.logs("job")[0])) is None
+    project.services.stop()
+
+
+DAEMON = (
+    "(setsid sh -c 'echo $$ > $PIDFILE; echo up; exec sleep 1000' &) ; while ! test -s $PIDFILE; do sleep 0.01; done"
+)
+
+
+@pytest.fixture
+def pidfile(project):
+    """Where a daemon writes its pid."""
+    directory = f"{project.directory}/data"
+    os.mkdir(directory)
+    os.chmod(directory, 0o777)
+    project.variables["PIDFILE"] = f"{directory}/pid"
+    return project.variables["PIDFILE"]
+
+
+def test_a_daemon_has_started_when_its_command_returned(project, pidfile):
+    """Its state shows the process that stays; its own command stops it."""
+    project.declare("web", DAEMON, is_daemon=True, shutdown="echo told; kill $(cat $PIDFILE)")
+    (started,) = project.services.start()
+    with open(pidfile) as file:
+        assert (started.status, started.pid) == ("Running", int(file.read()))
+    project.services.stop()
+    assert project.services.logs("web") == ["up", "told"]
+
+
+def test_a_daemon_that_dies_is_seen(project, pidfile):
+    """The end of a daemon's last process is the end of the service."""
+    project.declare("web", DAEMON, is_daemon=True, shutdown="true")
+    (started,) = project.services.start()
+    os.kill(started.pid, signal.SIGKILL)
+    assert until(project, lambda one: one.status == "Error").exit_code == 137
+    project.services.stop()
+
+
+def test_a_daemon_whose_shutdown_does_not_work_is_killed(project, pidfile):
+    """After the grace period the daemon is killed; a shutdown command that fails is said in the log."""
+    project.declare("web", DAEMON, is_daemon=True, shutdown="true", stop_grace_period=0.2)
+    project.services.start()
+    project.services.stop()
+    os.remove(pidfile)
+    project.declare("web", DAEMON, is_daemon=True, shutdown="exit 9")
+    project.services.start()
+    project.services.stop()
+    assert project.services.logs("web")[-1] == "esker: the shutdown command gave 9"
+
+
+def test_a_daemon_whose_command_fails_has_failed(project):
+    """The command's own status is the failure's."""
+    project.declare("web", "exit 5", is_daemon=True, shutdown="true")
+    with pytest.raises(ServiceFailed, match="exited with status 5") as caught:
+        project.services.start()
+    assert caught.value.status == 5
+
+
+def test_a_daemon_with_a_check_is_ready_when_healthy(project, pidfile):
+    """The check begins when the command has returned."""
+    check = CheckSpec(form="shell", target=("test -s $PIDFILE",), start_interval=0.01)
+    project.declare("web", DAEMON, is_daemon=True, shutdown="kill $(cat $PIDFILE)", check=check)
+    (started,) = project.services.start()
+    assert started.health == "healthy"
+    project.services.stop()
+
+
+def test_health_is_watched_after_the_start(project):
+    """A service that stops answering becomes unhealthy after its retries, and healthy again; it is not restarted."""
+    flag = f"{project.directory}/ok"
+    check = CheckSpec(form="shell", target=(f"test -e {flag}",), interval=0.01, start_interval=0.01, retries=2)
+    project.declare("web", check=check)
+    open(flag, "w").close()
+    (started,) = project.services.start()
+    os.remove(flag)
+    sick = until(project, lambda one: one.health == "unhealthy")
+    assert (sick.pid, sick.status, sick.message) == (started.pid, "Running", f"`test -e {flag}` gave 1")
+    open(flag, "w").close()
+    assert until(project, lambda one: one.health == "healthy").message is None
+    project.services.stop()
+
+
+def test_a_check_that_hangs_is_ended(project):
+    """A check has its own limit; its processes are ended with it."""
+    check = CheckSpec(form="shell", target=("sleep 1000 | sleep 1000",), timeout=0.05, start_period=0.0, retries=1)
+    project.declare("web", check=check)
+    with pytest.raises(ServiceFailed, match=r"service `web` does not become healthy: no answer within 0\.05 s"):
+        project.services.start()
+    assert project.processes() == []
+
+
+def test_a_check_that_can_never_be_made_is_a_failure(project):
+    """A variable that is not set is named before the service is started."""
+    project.declare("web", check=CheckSpec(form="tcp", target=("localhost:$NOWHERE",)))
+    with pytest.raises(ServiceFailed, match=r"the health check names `\$NOWHERE`, which is not set"):
+        project.services.start()
+
+
+def test_a_program_that_cannot_be_started_says_why(project):
+    """A missing shell is a failure of that service, at once."""
+    project.declare("web")
+    project.variables["PATH"] = "/nowhere"
+    with pytest.raises(ServiceFailed, match="cannot start the service `web`: run `sh`: no such file"):
+        project.services.start()
+
+
+def test_a_flood_of_output_is_rotated_and_stops(project):
+    """A service that writes without end is stopped like any other; its log keeps within its bounds."""
+    project.declare(
+        "web", "echo up; exec yes 'a line of a flood that never ends, and is not wanted by anybody'", check=UP
+    )
+    project.services.start()
+    path = project.services.status("web")[0].log
+    while not os.path.exists(f"{path}.1"):
+        project.services.status()
+    project.services.stop()
+    assert os.path.getsize(f"{path}.1") < 10_200_000
+    assert len(project.services.logs("web", 1000)) == 1000
+
+
+def test_restart_renews_variables_and_says_what_it_did(project):
+    """A restart of one gives it the caller's variables; the others keep theirs and go on."""
+    project.declare("web", "echo $VALUE; exec sleep 1000", check=CheckSpec(form="log", target=("$VALUE",)))
+    project.declare("other")
+    project.variables["VALUE"] = "old"
+    other, web = project.services.start()
+    project.variables["VALUE"] = "new"
+    assert project.services.restart("web") == {"web": "restarted"}
+    assert project.services.logs("web") == ["old", "new"]
+    found_other, found_web = project.services.status()
+    assert found_web.pid != web.pid
+    assert found_web.environment_set_at > web.environment_set_at
+    assert found_other.pid == other.pid
+    project.services.stop("web")
+    assert project.services.restart("web") == {"web": "started"}
+    assert project.services.restart() == {"other": "restarted", "web": "restarted"}
+    project.services.stop()
+
+
+def test_restart_of_all_takes_a_new_declaration_and_of_one_does_not(project):
+    """As Flox has it: while others run, a service named alone keeps the declaration that it was started with."""
+    project.declare("one", "echo old; exec sleep 1000", check=CheckSpec(form="log", target=("old|new",)))
+    project.declare("two")
+    project.services.start()
+    project.declare("one", "echo new; exec sleep 1000", check=CheckSpec(form="log", target=("old|new",)))
+    project.services.restart("one")
+    assert project.services.logs("one") == ["old", "old"]
+    project.services.restart()
+    assert project.services.logs("one") == ["old", "old", "new"]
+    project.services.stop("two")
+    project.services.stop()
+
+
+def test_wait(project):
+    """One can wait for health, completion and the end; what never comes is an error, and so is too late."""
+    project.declare("web", check=CheckSpec(form="shell", target=("true",)))
+    project.declare("job", "true", oneshot=True)
+    with pytest.raises(ServiceError, match="service `job` is not running"):
+        project.services.wait("job", until="completed", seconds=5)
+    assert project.services.wait(until="stopped")[0].status == "Stopped"
+    project.services.start()
+    assert project.services.wait("web", seconds=5)[0].health == "healthy"
+    assert project.services.wait("job", until="completed", seconds=5)[0].exit_code == 0
+    with pytest.raises(ServicesNotReady, match=r"`web` not stopped within 0\.05 s"):
+        project.services.wait("web", until="stopped", seconds=0.05)
+    project.services.stop()
+
+
+def test_wait_ends_when_a_service_stops(project, caller):
+    """Who waits for the end hears of it, from another process too."""
+    project.declare("web")
+    (started,) = project.services.start()
+    waiting = caller("print('waiting', flush=True); print(services.wait('web', until='stopped')[0].status)")
+    assert waiting.stdout.readline() == "waiting\n"
+    project.services.stop()
+    assert waiting.communicate(timeout=15)[0] == "Stopped\n"
+    assert pidfd.open_process(started.pid) is None
+
+
+def test_changes_are_told_while_a_start_is_under_way(project):
+    """A start tells each step of each service, for a display that is live."""
+    project.declare("job", "exit 0", oneshot=True)
+    project.declare("web", "echo up; exec sleep 1000", check=UP, depends_on={"job": "service_completed_successfully"})
+    seen = []
+    project.services.start(changed=lambda one: seen.append((one.name, one.status, one.health)))
+    steps = {name: [] for name in project.specs}
+    for name, *step in seen:
+        if steps[name][-1:] != [step]:
+            steps[name].append(step)
+    assert steps["job"] == [["Pending", None], ["Running", None], ["Completed", None]]
+    assert steps["web"] == [["Pending", None], ["Running", "starting"], ["Running", "healthy"]]
+    project.services.stop()
