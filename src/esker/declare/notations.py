@@ -46,6 +46,7 @@ def first_version(number: int) -> int:
 
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
+_URL = r"http://(?:\[[^\]]+\]|[^:/?#@\s]+)(?::\d{1,5})?(?:[/?#]\S*)?"
 _VARIABLE = re.compile(r"\$(?:\{\w+\}|\w+)")
 _LAST_PORT = 65535
 
@@ -161,16 +162,17 @@ def relative_path(text: str) -> str:
 
 def address(text: str) -> str:
     """Return `host:port`; either may be a variable."""
-    host, colon, number = _VARIABLE.sub("1", text).rpartition(":")
-    if not (host and colon and number.isdecimal() and int(number) <= _LAST_PORT):
+    found = re.fullmatch(r"(?:\[[^\]]+\]|[^:/]+):(\d+)", _VARIABLE.sub("1", text))
+    if found is None or not 0 < int(found[1]) <= _LAST_PORT:
         raise Refusal(f"`{text}` is not an address", 'write "host:port", such as "127.0.0.1:$PGPORT"')
     return text
 
 
 def url(text: str) -> str:
-    """Return an address of the web, which may hold variables."""
-    if not re.match(r"https?://[^/\s]|\$", text):
-        raise Refusal(f"`{text}` is not a URL", 'write it as in "http://127.0.0.1:$API_PORT/health"')
+    """Return a URL that is asked without encryption; any part of it may be a variable."""
+    if not text.startswith("$") and not re.fullmatch(_URL, _VARIABLE.sub("1", text)):
+        hint = 'write it as in "http://127.0.0.1:$API_PORT/health"; for https use `test = "curl -f https://…"`'
+        raise Refusal(f"`{text}` is not an http URL", hint)
     return text
 
 
