@@ -41,13 +41,19 @@ def environ():
 
 
 @pytest.fixture(autouse=True)
-def nothing_left(monkeypatch):
+def nothing_left():
     """Whatever a test does, the variables are as they were, key by key, and nothing is active."""
     before = environ()
     yield
-    monkeypatch.undo()
     assert environ() == before
     assert _process.holders == {}
+
+
+@pytest.fixture
+def patch():
+    """Changes of variables and directory that end before the check above."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
 
 
 @pytest.fixture
@@ -66,11 +72,11 @@ def environment(project, **fields):
     return Environment(project, runtime=Fake(**fields))
 
 
-def test_an_environment_is_found_from_the_current_directory(project, monkeypatch):
+def test_an_environment_is_found_from_the_current_directory(project, patch):
     """Without a path it is the nearest within the repository; with one it is that one."""
     (project / ".git").mkdir()
     (project / "src/deep").mkdir(parents=True)
-    monkeypatch.chdir(project / "src/deep")
+    patch.chdir(project / "src/deep")
     assert Environment().project == str(project.resolve())
     assert repr(Environment(project, mode="run")) == f"Environment({str(project.resolve())!r}, mode='run')"
     with pytest.raises(NotFound):
@@ -85,9 +91,9 @@ def test_making_one_runs_nothing(project):
     assert made._runtime.asked == [(str(project.resolve()), None)]
 
 
-def test_the_variables_of_this_process_are_set_and_come_back(project, monkeypatch):
+def test_the_variables_of_this_process_are_set_and_come_back(project, patch):
     """Programs and the hook's exports are there inside, in this process and its children."""
-    monkeypatch.setenv("GONE", "x")
+    patch.setenv("GONE", "x")
     made = environment(
         project, vars=[("A", "it's\nexport EVIL=1")], hook="export B=$A; unset GONE", ports={"PORT": 12345}
     )
@@ -142,11 +148,11 @@ def test_environments_leave_in_any_order(project, other):
     other.deactivate()
 
 
-def test_edits_of_the_caller_stay(project, monkeypatch):
+def test_edits_of_the_caller_stay(project, patch):
     """What the caller changed inside is there afterwards; what it deleted is not."""
-    monkeypatch.setenv("KEPT", "before")
-    monkeypatch.setenv("DELETED", "before")
-    monkeypatch.setenv("PATH", "/a")
+    patch.setenv("KEPT", "before")
+    patch.setenv("DELETED", "before")
+    patch.setenv("PATH", "/a")
     with environment(project, vars=[("KEPT", "1"), ("DELETED", "1")]):
         os.environ["KEPT"] = "mine"
         del os.environ["DELETED"]
