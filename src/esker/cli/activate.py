@@ -7,7 +7,7 @@ import os
 import sys
 
 from esker.cli.arguments import Parser, add_directory, split_command
-from esker.errors import UsageError
+from esker.errors import ActivationFailed, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,12 +41,52 @@ def _activate(arguments: list[str]) -> int:
         raise UsageError("after `--` stands one command, and none besides with -c", hint="see: esker activate --help")
     plan = _plan(options)
     if options.json:
-        return _print_json(_activation(plan, options, run_code=False), os.environ)
+        return _print_json(_activation(plan, options, os.environ, run_code=False), os.environ)
     if command is not None:
         from esker.host.process import execute
 
-        execute(command, _activation(plan, options).apply(os.environ))
-    raise NotImplementedError
+        execute(command, _activation(plan, options, os.environ).apply(os.environ))
+    if options.command is not None:
+        return _shell_command(plan, options)
+    if options.print_script or not sys.stdout.isatty():
+        return _in_place(plan, options)
+    return _interactive(plan, options)
+
+
+def _shell_command(plan: "Plan", options: "argparse.Namespace") -> int:
+    from esker.activate.shells import shell
+    from esker.host.process import execute
+
+    activation = _activation(plan, options, os.environ)
+    execute(shell().command(plan, os.environ, activation, options.command), activation.apply(os.environ))
+
+
+def _in_place(plan: "Plan", options: "argparse.Namespace") -> int:
+    from esker.activate.shells import shell
+
+    text = shell().in_place(plan, os.environ, lambda environ: _activation(plan, options, environ), program=_program())
+    sys.stdout.buffer.write(text.encode())
+    return 0
+
+
+def _interactive(plan: "Plan", options: "argparse.Namespace") -> int:
+    from esker.activate.shells import shell
+    from esker.activate.variables import active_environments, dot_flox_of
+    from esker.host.process import execute
+
+    active = active_environments(os.environ.get("_FLOX_ACTIVE_ENVIRONMENTS"))
+    if plan.dot_flox in map(dot_flox_of, active):
+        raise ActivationFailed(f"Environment '{plan.name}' is already active", hint="leave it first: esker deactivate")
+    activation = _activation(plan, options, os.environ)
+    argv, environ = shell().interactive(plan, os.environ, activation, program=_program())
+    print(f"✔ You are now using the environment '{plan.description}'", file=sys.stderr)
+    print("To stop using this environment, run 'esker deactivate'", file=sys.stderr, flush=True)
+    execute(argv, environ)
+
+
+def _program() -> str:
+    """Return how the shell is to call this command again: by its path, which PATH need not have then."""
+    return os.path.abspath(sys.argv[0]) if os.path.basename(sys.argv[0]) == "esker" else "esker"
 
 
 def _parser() -> "argparse.ArgumentParser":
@@ -94,12 +134,14 @@ class _Late:
             self._listener.end()
 
 
-def _activation(plan: "Plan", options: "argparse.Namespace", *, run_code: bool = True) -> "Activation":
+def _activation(
+    plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str, str]", *, run_code: bool = True
+) -> "Activation":
     from esker.activate.variables import activation
-    from esker.host.runtime_directory import user_directory
+    from esker.host.runtime_directory import environment_directory
 
-    place = user_directory(os.environ.get("XDG_RUNTIME_DIR"))
-    return activation(plan, os.environ, runtime_directory=place, add_sbin=options.add_sbin, run_code=run_code)
+    place = environment_directory(plan.dot_flox, environ.get("XDG_RUNTIME_DIR"))
+    return activation(plan, environ, runtime_directory=place, add_sbin=options.add_sbin, run_code=run_code)
 
 
 def _print_json(activation: "Activation", environ: "Mapping[str, str]") -> int:
@@ -111,4 +153,16 @@ def _print_json(activation: "Activation", environ: "Mapping[str, str]") -> int:
 
 
 def _deactivate(arguments: list[str]) -> int:
-    raise NotImplementedError(arguments)
+    from esker.activate.shells import shell
+
+    summary = "Leave the environment that this shell activated last, and undo exactly what activating it has done."
+    examples = '  esker deactivate\n  eval "$(esker deactivate)"    where the shell has no `esker` function'
+    Parser("deactivate", summary, examples).parse_args(arguments)
+    text = shell().deactivation(os.environ, program=_program())
+    if text is None:
+        print("ℹ No environment active!", file=sys.stderr)  # noqa: RUF001  # Flox's sign for information
+    elif sys.stdout.isatty():
+        raise UsageError("a command cannot change the shell it is typed in", hint='eval "$(esker deactivate)"')
+    else:
+        sys.stdout.buffer.write(text.encode())
+    return 0

@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from esker.formats.manifest import LockedOutputs
+
 __all__ = ["run"]
 
 _PREFIX = "pypi/"
@@ -68,7 +70,9 @@ def _install(arguments: list[str]) -> int:
     parser.add_argument("--no-lock", action="store_true", help="only write the manifest")
     options = parser.parse_args(arguments)
     project = _project(options)
-    edit = with_requirements(_manifest(project), [_requirement(package) for package in options.package])
+    edit = with_requirements(
+        _manifest(project), [_requirement(package) for package in options.package], locked=_locked(project)
+    )
     _change(project, edit.text, options)
     for message in edit.messages:
         _say(message)
@@ -121,6 +125,18 @@ def _change(project: str, text: str, options: "argparse.Namespace") -> bool:
     from esker.runtimes.change import change_manifest
 
     return change_manifest(project, text, os.environ, lock=not options.no_lock, progress=progress())
+
+
+def _locked(project: str) -> "tuple[LockedOutputs, ...] | None":
+    """Return what is locked of [install]: a migration wants to know which outputs there are."""
+    from esker.formats import lockfile
+    from esker.host import files
+
+    path = f"{project}/.flox/env/manifest.lock"
+    if not os.path.exists(path):
+        return None
+    with files.refused("read", path), open(path, "rb") as file:
+        return tuple(each for each in lockfile.parse(file.read(), path).packages if not hasattr(each, "store_path"))
 
 
 def _manifest(project: str) -> str:

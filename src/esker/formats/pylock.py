@@ -49,7 +49,7 @@ def parse(text: str, path: str = "pylock.toml") -> Pylock:
 
     hint = "make it again: esker lock"
     try:
-        return Pylock.from_dict(tomllib.loads(text))
+        return Pylock.from_dict({"packages": [], **tomllib.loads(text)})  # uv leaves an empty list out
     except tomllib.TOMLDecodeError as error:
         raise InvalidLock(path, [Problem(f"not TOML: {error}", hint=hint)]) from error
     except PylockValidationError as error:
@@ -81,6 +81,8 @@ def render(lock: Pylock, made_from: Inputs, *, build: Collection[str] = ()) -> s
     if lock.requires_python is not None:
         lines.append(f"requires-python = {_string(str(lock.requires_python))}")
     lines.append('created-by = "esker"')
+    if not lock.packages:
+        lines.append("packages = []")
     for package in sorted(lock.packages, key=lambda p: (p.name, str(p.version), str(p.marker))):
         lines += ["", "[[packages]]", *_package(package, keep_source=package.name in build)]
     lines += ["", "[tool.esker]", f"inputs = {_string(made_from.digest())}"]

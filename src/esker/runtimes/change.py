@@ -51,7 +51,7 @@ def change_manifest(
         with realised(declaration, made, environ, progress=progress) as links:
             put(lock_paths(declaration)[1], pylock)
             _swap(project, {"manifest.toml": text.encode(), "manifest.lock": manifest_lock})
-            links.switch()
+            links.switch(keep_rollback=False)
     return True
 
 

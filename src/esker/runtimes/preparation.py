@@ -50,9 +50,9 @@ def prepare_anew(
         before = plans.fingerprints([f"{project}/.flox/env/manifest.toml"])
         declaration = load(project)
         before += plans.fingerprints(_named_files(declaration))
-        lock = lock_project(declaration, environ, locked=locked, progress=listener)
+        lock, is_new = lock_project(declaration, environ, locked=locked, progress=listener)
         with realised(declaration, lock, environ, progress=listener) as links:
-            links.switch()
+            links.switch(keep_rollback=not is_new)
         chosen = mode or _declared_mode(declaration)
         plan = _plan(declaration, chosen, links.by_mode[chosen], before, environ)
         plans.write(plan, plans.plan_path(project, chosen))
@@ -66,18 +66,18 @@ def lock_project(
     locked: bool = False,
     upgrade: bool = False,
     progress: Progress,
-) -> Lock:
-    """Return the lock of a declaration: the one on disk where it is not stale, else a new one, which is written."""
+) -> tuple[Lock, bool]:
+    """Return the lock of a declaration, and whether it is new: one that is not stale is kept, a new one is written."""
     system = own_system()
     current = read_lock(declaration)
     stale = stale_entries(declaration, current, system, environ)
     if current is not None and not stale and not upgrade:
-        return current
+        return current, False
     if locked:
         raise StaleLock("the lock does not say what the manifest says", stale, hint="make it again: esker lock")
     lock = make_lock(declaration, None if upgrade else current, system, environ, progress=progress)
     write_lock(declaration, lock)
-    return lock
+    return lock, True
 
 
 class Links(NamedTuple):
@@ -87,12 +87,12 @@ class Links(NamedTuple):
     profile: str
     by_mode: dict[str, str]
 
-    def switch(self) -> None:
-        """Point the links at the profile; where a person has gone back from it, they stay until the lock changes."""
+    def switch(self, *, keep_rollback: bool) -> None:
+        """Point the links at the profile; with `keep_rollback`, not those that a person took back from exactly it."""
         for link in self.by_mode.values():
             known = roots.generations(self.store, link)
             gone_back = bool(known) and known[-1].path == self.profile and any(each.current for each in known[:-1])
-            if not gone_back:
+            if not (keep_rollback and gone_back):
                 roots.switch(self.store, link, self.profile)
 
 

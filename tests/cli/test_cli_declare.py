@@ -1,0 +1,214 @@
+"""`esker init`, `install`, `uninstall`, `edit`, `list`, `rollback` and `store`: one story, and what goes wrong in it."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def served(index):
+    """Give an index with two packages, each with a command."""
+    for name in ("app", "tool"):
+        files = {f"{name}.py": f"def main(): print('{name} runs')\n", f"{name}.dat": bytes(200_000)}
+        index.add(name, "1.0", files, scripts={name: f"{name}:main"})
+    return index
+
+
+@pytest.fixture
+def empty(tmp_path):
+    """Give an empty project directory."""
+    directory = tmp_path / "project"
+    directory.mkdir()
+    return directory
+
+
+def snapshot(directory):
+    """Return everything that a change may change: files by content, links by target."""
+    return {
+        path: os.readlink(path) if path.is_symlink() else path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if (path.is_symlink() or path.is_file()) and "/cache/" not in str(path)
+    }
+
+
+@pytest.mark.usefixtures("served")
+def test_a_story_from_init_to_gc(esker, empty, environ):
+    """Init, install, use, uninstall, collect: inside the commands are there, outside not, and the space comes back."""
+    assert esker("init").status == 0
+    assert esker("install", "pypi/app", "pypi/tool").status == 0
+    assert esker("activate", "--", "sh", "-c", "app && tool").out == "app runs\ntool runs\n"
+    assert esker("list").out == "app: pypi/app (1.0)\ntool: pypi/tool (1.0)\n"
+    assert json.loads(esker("list", "--json").out)[0] == {
+        "name": "app",
+        "version": "1.0",
+        "origin": "pypi",
+        "source": "pypi/app",
+    }
+    assert esker("lock", "--check").status == 0
+    before = size(environ["ESKER_STORE"])
+    assert esker("uninstall", "pypi/app", "pypi/tool").status == 0
+    assert esker("activate", "--", "app").status == 127
+    collected = esker("store", "gc", "--keep", "1")
+    assert collected.status == 0
+    assert "freed" in collected.err
+    assert size(environ["ESKER_STORE"]) < before / 2
+    assert esker("store", "verify").status == 0
+
+
+def size(directory):
+    """Return the bytes that a tree takes on disk."""
+    return int(subprocess.run(["du", "-sb", directory], capture_output=True, text=True, check=True).stdout.split()[0])
+
+
+@pytest.mark.usefixtures("served")
+def test_install_keeps_comments_and_order(esker, project):
+    """A manifest with comments keeps each of them, and gets one more dependency."""
+    text = '# top\nschema-version = "1.14.0"\n\n[vars]  # mine\nB = "1"\nA = "2"\n\n[plugins.esker.python]\ndependencies = [\n  "tool",  # why\n]\n'
+    directory = project(text)
+    assert esker("install", "pypi/app").status == 0
+    manifest = (directory / ".flox/env/manifest.toml").read_text()
+    assert [line for line in text.splitlines() if line not in manifest.splitlines()] == []
+    assert '"app"' in manifest
+    assert esker("uninstall", "pypi/app").status == 0
+    assert (directory / ".flox/env/manifest.toml").read_text() == text
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("install", "pypi/nowhere"), "no package `nowhere`"),
+        (("install", "pypi/app>>1"), "requirement"),
+        (("install", "curl"), "esker install pypi/curl"),
+        (("uninstall", "pypi/absent"), "absent"),
+        (("edit", "-f", "bad.toml"), "bad.toml"),
+        (("edit", "-f", "-"), "manifest.toml"),
+    ],
+)
+def test_a_failed_change_changes_nothing(esker, empty, command, words):
+    """Whatever stops a change, manifest, locks and links are what they were."""
+    esker("init")
+    esker("install", "pypi/app")
+    before = snapshot(empty)
+    done = esker(*command, stdin="foo = ;\n")
+    assert done.status in {1, 2}
+    assert words in done.err
+    assert "code:" in done.err
+    assert snapshot(empty) == before
+
+
+@pytest.mark.usefixtures("served")
+def test_a_change_that_cannot_be_realised_changes_nothing(esker, empty):
+    """A program pattern that matches nothing is found while realising: the manifest stays as it was."""
+    esker("init")
+    esker("install", "pypi/app")
+    before = snapshot(empty)
+    manifest = (empty / ".flox/env/manifest.toml").read_text()
+    wrong = manifest + '\n[plugins.esker.python.programs]\napp = "nothing/*"\n'
+    done = esker("edit", "-f", "-", stdin=wrong)
+    assert done.status == 1
+    assert "`nothing/*` matches no program of `app`" in done.err
+    assert snapshot(empty) == before
+
+
+def test_an_edit_that_changes_nothing_says_so(esker, project):
+    """The same text again is no change."""
+    directory = project()
+    text = (directory / ".flox/env/manifest.toml").read_text()
+    assert esker("edit", "-f", "-", stdin=text) == (0, "", "! No changes made to environment.\n")
+
+
+def test_no_lock_only_writes_the_manifest(esker, project):
+    """`--no-lock` needs no index and makes no lock."""
+    directory = project()
+    assert esker("install", "--no-lock", "pypi/nowhere").status == 0
+    assert "nowhere" in (directory / ".flox/env/manifest.toml").read_text()
+    assert not (directory / ".flox/env/manifest.lock").exists()
+
+
+@pytest.mark.usefixtures("served")
+def test_an_older_manifest_is_migrated_and_the_change_is_told(esker, project):
+    """Writing plugins into `version = 1` makes it schema 1.14.0, and says so."""
+    directory = project('version = 1\n[vars]\nA = "1"\n')
+    done = esker("install", "pypi/app")
+    assert done.status == 0
+    assert "1.14.0" in done.err
+    assert 'schema-version = "1.14.0"' in (directory / ".flox/env/manifest.toml").read_text()
+
+
+def test_a_change_that_was_cut_off_is_told_with_its_mend(esker, project):
+    """A leftover backup stops every change, and the message holds the command that puts it back."""
+    directory = project()
+    (directory / ".flox/env.tmp").mkdir()
+    done = esker("install", "pypi/app")
+    assert done.status == 1
+    assert f"mv {directory}/.flox/env.tmp {directory}/.flox/env" in done.err
+
+
+@pytest.mark.usefixtures("served")
+def test_a_rollback_holds_until_the_lock_changes(esker, empty):
+    """After a rollback the older profile is used, by later activations too; the next change goes on from there."""
+    esker("init")
+    esker("install", "pypi/app")
+    esker("install", "pypi/tool")
+    assert esker("activate", "--", "tool").status == 0
+    assert esker("rollback").status == 0
+    assert esker("activate", "--", "app").status == 0
+    assert esker("activate", "--", "tool").status == 127
+    assert "*" in esker("rollback", "--list").out
+    esker("uninstall", "pypi/tool")
+    esker("install", "pypi/tool")
+    assert esker("activate", "--", "tool").status == 0
+
+
+@pytest.mark.usefixtures("served")
+def test_the_store_is_shared_and_verified(esker, empty, environ):
+    """A tampered path is found by `store verify`, named, and `path-info` knows every path."""
+    esker("init")
+    esker("install", "pypi/app")
+    records = json.loads(esker("store", "path-info", "--json").out)
+    environment = next(record["path"] for record in records if record["path"].endswith("-environment"))
+    target = next(path for path in records if path["path"] == environment)["path"]
+    victim = subprocess.run(
+        ["find", target, "-name", "app.py"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    os.chmod(victim, 0o644)
+    with open(victim, "a") as file:
+        file.write("# tampered\n")
+    done = esker("store", "verify")
+    assert done.status == 1
+    assert environment in done.err
+    assert environ["ESKER_STORE"] in done.err
+
+
+def test_init_refuses_to_overwrite(esker, project):
+    """A directory that has an environment keeps it."""
+    directory = project()
+    before = snapshot(directory)
+    done = esker("init")
+    assert done.status == 1
+    assert snapshot(directory) == before
+
+
+def test_help_shows_every_command_with_examples(esker, empty):
+    """`--help` of the whole and of each command ends with status 0 and examples."""
+    from esker.cli.main import COMMANDS
+
+    assert all(name in esker("--help").out for name in COMMANDS)
+    for name in COMMANDS:
+        done = esker(name, "--help")
+        assert (name, done.status) == (name, 0)
+        assert f"esker {name}" in done.out
+
+
+def test_an_unknown_command_names_the_near_one(esker, empty):
+    """A slip of the pen is status 2 with the command that was meant."""
+    assert esker("actviate") == (
+        2,
+        "",
+        "✘ ERROR: there is no command `actviate`\nhint: did you mean `esker activate`?\ncode: usage\n",
+    )
