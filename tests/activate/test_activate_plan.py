@@ -4,7 +4,7 @@ import os
 import pytest
 
 from esker.activate import plan
-from esker.errors import HostError
+from esker.errors import ActivationFailed, HostError
 
 
 def a_plan(project, **changes):
@@ -102,6 +102,18 @@ def test_the_plan_of_another_user_is_no_plan(written, monkeypatch):
     uid = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
     assert plan.read(written) is None
+
+
+def test_a_plan_that_others_may_write_is_no_plan(written):
+    """It would be no more than a wish of theirs."""
+    os.chmod(written, 0o620)
+    assert plan.read(written) is None
+
+
+def test_a_directory_with_a_colon_is_refused(project):
+    """Rather than a PATH that points elsewhere."""
+    with pytest.raises(ActivationFailed, match="PATH cannot hold a directory with a colon"):
+        a_plan(f"{project}/a:b")
 
 
 def test_the_plan_in_a_copied_checkout_is_no_plan(project, written, tmp_path_factory):

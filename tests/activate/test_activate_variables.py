@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esker.activate import plan
-from esker.activate.variables import LISTS, Activation, activation, difference, edited
+from esker.activate.variables import LISTS, Activation, activation, difference, edited, is_active
 from esker.errors import ActivationFailed
 
 ENV = "/p/.flox/run/x86_64-linux.app-dev"
@@ -130,6 +130,12 @@ def test_activating_again_changes_nothing():
     once = activated({"PATH": "/a"}, made)
     assert once["GROWS"] == "x"
     assert activated(once, made) == once
+
+
+def test_an_environment_is_active_below_its_activation():
+    """Whoever inherits the variables is inside."""
+    assert not is_active(a_plan(), {})
+    assert is_active(a_plan(), activated(activated({}), other()))
 
 
 def test_an_environment_that_changed_since_is_evaluated_again():
@@ -265,6 +271,7 @@ def test_a_warm_activation_imports_a_fixed_set_of_modules():
     script = (
         "import json, sys; known = set(sys.modules)\n"
         "from esker.activate import plan, variables\n"
+        "from esker.host import process, runtime_directory\n"
         "print(*sorted(set(sys.modules) - known))"
     )
     source = os.path.dirname(os.path.dirname(os.path.dirname(plan.__file__)))
@@ -275,10 +282,15 @@ def test_a_warm_activation_imports_a_fixed_set_of_modules():
         check=True,
     )
     assert done.stdout.split() == [
+        "errno",
         "esker",
         "esker.activate",
         "esker.activate.expansion",
         "esker.activate.plan",
         "esker.activate.variables",
         "esker.errors",
+        "esker.host",
+        "esker.host.process",
+        "esker.host.runtime_directory",
+        "zlib",
     ]

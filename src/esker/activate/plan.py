@@ -21,6 +21,7 @@ Fingerprint = tuple[str, int | None, int | None, int | None]
 """Path, modification time in nanoseconds, size, inode; three times None for a file that is not there."""
 
 _VERSION = 1
+_WRITABLE_BY_OTHERS = 0o022
 _FIELDS: "dict[str, Any]" = {
     "project": str,
     "name": str,
@@ -119,9 +120,18 @@ def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is
 ) -> Plan:
     """Return the plan of a realised environment; scripts lose the indentation that all their lines share.
 
-    Take the `fingerprints` of the files before they are read: a change in between is then seen the next time.
+    Take the `fingerprints` of the files before they are read: a change in between is then seen the next time. Raises
+    ActivationFailed for a project that lies where PATH cannot reach.
     """
     import hashlib
+
+    from esker.errors import ActivationFailed
+
+    if ":" in flox_env:
+        raise ActivationFailed(
+            f"`{project}` cannot be activated: PATH cannot hold a directory with a colon",
+            hint="move the project to another directory",
+        )
 
     record: dict[str, Any] = {
         "project": project,
@@ -199,7 +209,8 @@ def read(path: str) -> Plan | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
-            if os.fstat(descriptor).st_uid != os.geteuid():
+            found = os.fstat(descriptor)
+            if found.st_uid != os.geteuid() or found.st_mode & _WRITABLE_BY_OTHERS:
                 return None
             record = json.loads(file.read())
     except (OSError, ValueError):

@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 
     from esker.activate.plan import Plan
 
-__all__ = ["LISTS", "STARTS", "Activation", "activation", "active_environments", "difference", "dot_flox_of"]
+__all__ = [
+    "LISTS",
+    "STARTS",
+    "Activation",
+    "activation",
+    "active_environments",
+    "difference",
+    "dot_flox_of",
+    "is_active",
+]
 
 _ACTIVE = "_FLOX_ACTIVE_ENVIRONMENTS"
 _PROMPT = "FLOX_PROMPT_ENVIRONMENTS"
@@ -311,6 +320,11 @@ def dot_flox_of(element: "Mapping[str, Any]") -> str | None:
     environment = element.get("environment", element)
     path = environment.get("path") if isinstance(environment, dict) else None
     return path if isinstance(path, str) else None
+
+
+def is_active(plan: "Plan", environ: "Mapping[str, str]") -> bool:
+    """Return whether an environment was activated in the process that has these variables, or in one above it."""
+    return any(dot_flox_of(element) == plan.dot_flox for element in active_environments(environ.get(_ACTIVE)))
 
 
 def _expanded(plan: "Plan", after: dict[str, str]) -> tuple[dict[str, str], list[tuple[str, str]]]:
