@@ -235,6 +235,19 @@ def test_malformed(text):
     assert one_problem(text).message.startswith(("TOML parse error at line ", "manifest 'schema-version'"))
 
 
+def test_messages_move_no_cursor():
+    """What a file holds does not reach the terminal as it is, where that would do more than show it."""
+    assert one_problem(V15 + 'plugins."\\u001b[2J" = inf').message.endswith('in `plugins."\\x1b[2J"`')
+    assert "\\x1b" in one_problem("version = 1\nx = 1 # \t\x1b[2J").message
+    assert one_problem("a = 1\n\tb =\t;").message.splitlines()[2:4] == ["2 |  b = ;", "  |      ^"]
+
+
+def test_deep_nesting_is_refused():
+    """What no lock could hold, or no reader read, is a problem and no crash."""
+    for depth in (70, 400, 5000):
+        assert "nested too deeply" in one_problem(V15 + "plugins.x.y = " + "[" * depth + "]" * depth).message
+
+
 def test_a_key_belongs_to_its_schema_and_later_ones():
     """Each key with a first schema is accepted from that schema on and unknown before, with a hint that says so."""
     examples = {

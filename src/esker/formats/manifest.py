@@ -51,7 +51,7 @@ from esker.formats.manifest_schema import (
 )
 from esker.formats.references import vars_in_order
 from esker.formats.toml_positions import positions
-from esker.formats.typed_tables import Fault, Report, listed, read
+from esker.formats.typed_tables import Fault, Report, listed, printable, read
 
 __all__ = [
     "LATEST",
@@ -113,6 +113,9 @@ def document(text: str, path: str = "manifest.toml") -> tuple[dict[str, Any], Re
         return tomllib.loads(text), Report(positions(text))
     except tomllib.TOMLDecodeError as error:
         raise InvalidManifest(path, [_syntax_problem(str(error), text)]) from None
+    except RecursionError:
+        problem = Problem("values are nested too deeply", hint="a manifest has no use for hundreds of levels")
+        raise InvalidManifest(path, [problem]) from None
 
 
 def from_table(table: Mapping[str, Any], report: Report) -> Manifest:
@@ -176,9 +179,10 @@ def _syntax_problem(said: str, text: str) -> Problem:
     lines = text.split("\n")
     cause, line, column = (found[1], found[2], found[3]) if found else (said, None, None)
     number, offset = (int(line), int(column)) if line and column else (len(lines), len(lines[-1]) + 1)
+    shown = lines[number - 1].rstrip().replace("\t", " ")  # so that the caret stands below its column
     margin = " " * len(str(number))
     message = (
-        f"TOML parse error at line {number}, column {offset}\n{margin} |\n{number} | {lines[number - 1].rstrip()}\n"
+        f"TOML parse error at line {number}, column {offset}\n{margin} |\n{number} | {printable(shown)}\n"
         f"{margin} | {' ' * (offset - 1)}^\n{cause}"
     )
     return Problem(message, line=number, hint="correct the syntax; texts stand in quotes, tables in [brackets]")

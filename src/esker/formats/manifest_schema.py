@@ -82,12 +82,17 @@ def _auto_start(value: Any) -> bool:
     return value
 
 
-def _plain(value: Any) -> Any:
+_DEEPEST = 64
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
     """Return a plugin's value as JSON can hold it, tables by name."""
+    if depth > _DEEPEST:
+        raise Refusal("values are nested too deeply", f"a lock holds {_DEEPEST} levels")
     if isinstance(value, dict):
-        return {key: _plain(value[key]) for key in sorted(value)}
+        return {key: _plain(value[key], depth + 1) for key in sorted(value)}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_plain(item, depth + 1) for item in value]
     if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):

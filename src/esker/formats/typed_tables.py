@@ -37,6 +37,7 @@ from esker.formats._shapes import (
     listed,
     near,
     order,
+    printable,
     shape,
 )
 
@@ -56,6 +57,7 @@ __all__ = [
     "key_paths",
     "listed",
     "near",
+    "printable",
     "read",
 ]
 
@@ -91,7 +93,7 @@ class Report:
         """Note a problem in the line of `path` or of the nearest known key above it."""
         path = (*self.root, *path)
         line = next((self.lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.lines), None)
-        self.problems.append(Problem(message, line=line, hint=hint))
+        self.problems.append(Problem(printable(message), line=line, hint=hint and printable(hint)))
 
     def refuse(self, path: Path, message: str, hint: str | None, *, where: Path | None = None) -> None:
         """Note a problem at `path`; the message says `where`, which is `path` or the table that it stands in."""
