@@ -1,8 +1,18 @@
 """What every test shares: which tests run, a clean environment, and a rule against silent skips."""
 
+import contextlib
 import os
+import shutil
+import signal
+import subprocess
+import tempfile
 
 import pytest
+from hypothesis import settings
+
+# No file of examples: a clone may belong to another user, and what was found once is kept as a test of its own.
+settings.register_profile("esker", database=None)
+settings.load_profile("esker")
 
 _NO_SKIPS = "ESKER_FORBID_SKIPS"
 
@@ -112,3 +122,56 @@ def python_of(lock_of, environ, store):
         return python_environment(into, artifacts, interpreter, environ, Silent(), build=build)
 
     return realised
+
+
+class StandIn:
+    """The stand-in `flox` on PATH, and projects for it."""
+
+    def __init__(self, tmp_path):
+        self.tmp_path = tmp_path
+        self.projects = []
+
+    def project(self, manifest="", name="project"):
+        """Make a project whose manifest has `manifest` after its first line."""
+        path = self.tmp_path / name
+        path.mkdir()
+        subprocess.run(["flox", "init", "-d", path], check=True, capture_output=True)
+        with open(path / ".flox/env/manifest.toml", "a") as file:
+            file.write(manifest)
+        self.projects.append(path)
+        return path
+
+    def executives(self, project):
+        """Return the pids that were the executive of `project`, running or not."""
+        return [int(log.name.split(".")[1]) for log in sorted((project / ".flox/log").glob("executive.*.log"))]
+
+    def ended(self, project, seconds=10):
+        """Wait until no executive of `project` runs, and return whether that came true."""
+        from esker.host import pidfd
+
+        for pid in self.executives(project):
+            with pidfd.opened(pid) as descriptor:
+                if descriptor is not None and not pidfd.wait(descriptor, seconds):
+                    return False
+        return True
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Put the stand-in `flox` on PATH, with state of its own; no executive of its projects may outlive the test."""
+    from esker.testing.flox_stand_in import put_on_path
+
+    (tmp_path / "bin").mkdir()
+    put_on_path(tmp_path / "bin")
+    runtime = tempfile.mkdtemp(dir="/tmp")  # sockets need short paths
+    monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    standing = StandIn(tmp_path)
+    yield standing
+    left = [project for project in standing.projects if not standing.ended(project)]
+    for project in left:
+        for pid in standing.executives(project):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(runtime)
+    assert not left
