@@ -312,6 +312,5 @@ def test_importing_costs_little():
         "esker.errors",
         "esker.host",
         "esker.host.process",
-        "esker.host.runtime_directory",
         "esker.host.variables",
     ]

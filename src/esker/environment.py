@@ -15,7 +15,6 @@ from esker.activate.variables import activation
 from esker.declare.discover import find
 from esker.errors import ActivationFailed, EnvironmentBusy
 from esker.host import process, variables
-from esker.host.runtime_directory import environment_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -132,7 +131,7 @@ class Environment:
 
     def _activation(self, environ: "Mapping[str, str]") -> "Activation":
         plan = self._plan(environ)
-        place = environment_directory(plan.dot_flox, environ.get("XDG_RUNTIME_DIR"))
+        place = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
         return activation(plan, environ, runtime_directory=place)
 
     def _plan(self, environ: "Mapping[str, str]") -> "Plan":

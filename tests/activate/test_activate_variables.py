@@ -292,5 +292,4 @@ def test_a_warm_activation_imports_a_fixed_set_of_modules():
         "esker.host",
         "esker.host.process",
         "esker.host.runtime_directory",
-        "zlib",
     ]

@@ -20,7 +20,7 @@ __all__ = ["Fingerprint", "Plan", "fingerprints", "fresh", "make", "outdented", 
 Fingerprint = tuple[str, int | None, int | None, int | None]
 """Path, modification time in nanoseconds, size, inode; three times None for a file that is not there."""
 
-_VERSION = 1
+_VERSION = 2
 _WRITABLE_BY_OTHERS = 0o022
 _FIELDS: "dict[str, Any]" = {
     "project": str,
@@ -31,6 +31,7 @@ _FIELDS: "dict[str, Any]" = {
     "system": str,
     "flox_env": str,
     "store_path": str,
+    "runtime_name": str,
     "identity": str,
     "stats": list,
     "vars": list,
@@ -62,6 +63,8 @@ class Plan:
     """The run link, `<project>/.flox/run/<system>.<name>-<mode>`."""
     store_path: str
     """What the run link points to."""
+    runtime_name: str
+    """The name of the environment's directory below the user's runtime directory."""
     identity: str
     """A short name of everything that an activation sets: another one after any change of it."""
     stats: "tuple[Fingerprint, ...]"
@@ -92,6 +95,12 @@ class Plan:
         """Return the plan as JSON holds it."""
         return {field: getattr(self, field) for field in _FIELDS}
 
+    def runtime_directory(self, xdg_runtime_dir: str | None) -> str:
+        """Return where the environment's sockets live for this user; it need not exist."""
+        from esker.host.runtime_directory import user_directory
+
+        return f"{user_directory(xdg_runtime_dir)}/{self.runtime_name}"
+
     @property
     def dot_flox(self) -> str:
         """The `.flox` directory, absolute."""
@@ -107,6 +116,7 @@ def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is
     flox_env: str,
     store_path: str,
     stats: "Iterable[Fingerprint]",
+    runtime_name: str = "environment",
     description: str | None = None,
     default: bool = True,
     vars: "Iterable[tuple[str, str]]" = (),  # noqa: A002 - the manifest's word
@@ -141,6 +151,7 @@ def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is
         "system": system,
         "flox_env": flox_env,
         "store_path": store_path,
+        "runtime_name": runtime_name,
         "vars": tuple((variable, text) for variable, text in vars),
         "ports": dict(ports or {}),
         "hook": outdented(hook) if hook and hook.strip() else None,

@@ -8,6 +8,7 @@ import sys
 
 from esker.cli.arguments import Parser, add_directory, split_command
 from esker.errors import ActivationFailed, UsageError
+from esker.host.variables import inherited
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,49 +40,49 @@ def _activate(arguments: list[str]) -> int:
     options = _parser().parse_args(own)
     if command is not None and (options.command is not None or not command):
         raise UsageError("after `--` stands one command, and none besides with -c", hint="see: esker activate --help")
-    plan = _plan(options)
+    environ = inherited()
+    plan = _plan(options, environ)
     if options.json:
-        return _print_json(_activation(plan, options, os.environ, run_code=False), os.environ)
+        return _print_json(_activation(plan, options, environ, run_code=False), environ)
     if command is not None:
         from esker.host.process import execute
 
-        execute(command, _activation(plan, options, os.environ).apply(os.environ))
+        execute(command, _activation(plan, options, environ).apply(environ))
     if options.command is not None:
-        return _shell_command(plan, options)
+        return _shell_command(plan, options, environ)
     if options.print_script or not sys.stdout.isatty():
-        return _in_place(plan, options)
-    return _interactive(plan, options)
+        return _in_place(plan, options, environ)
+    return _interactive(plan, options, environ)
 
 
-def _shell_command(plan: "Plan", options: "argparse.Namespace") -> int:
+def _shell_command(plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str, str]") -> int:
     from esker.activate.shells import shell
     from esker.host.process import execute
 
-    activation = _activation(plan, options, os.environ)
-    execute(shell().command(plan, os.environ, activation, options.command), activation.apply(os.environ))
+    activation = _activation(plan, options, environ)
+    execute(shell().command(plan, environ, activation, options.command), activation.apply(environ))
 
 
-def _in_place(plan: "Plan", options: "argparse.Namespace") -> int:
+def _in_place(plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str, str]") -> int:
     from esker.activate.shells import shell
 
-    text = shell().in_place(plan, os.environ, lambda environ: _activation(plan, options, environ), program=_program())
+    text = shell().in_place(plan, environ, lambda given: _activation(plan, options, given), program=_program())
     sys.stdout.buffer.write(text.encode())
     return 0
 
 
-def _interactive(plan: "Plan", options: "argparse.Namespace") -> int:
+def _interactive(plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str, str]") -> int:
     from esker.activate.shells import shell
-    from esker.activate.variables import active_environments, dot_flox_of
+    from esker.activate.variables import is_active
     from esker.host.process import execute
 
-    active = active_environments(os.environ.get("_FLOX_ACTIVE_ENVIRONMENTS"))
-    if plan.dot_flox in map(dot_flox_of, active):
+    if is_active(plan, environ):
         raise ActivationFailed(f"Environment '{plan.name}' is already active", hint="leave it first: esker deactivate")
-    activation = _activation(plan, options, os.environ)
-    argv, environ = shell().interactive(plan, os.environ, activation, program=_program())
+    activation = _activation(plan, options, environ)
+    argv, inside = shell().interactive(plan, environ, activation, program=_program())
     print(f"✔ You are now using the environment '{plan.description}'", file=sys.stderr)
     print("To stop using this environment, run 'esker deactivate'", file=sys.stderr, flush=True)
-    execute(argv, environ)
+    execute(argv, inside)
 
 
 def _program() -> str:
@@ -101,12 +102,12 @@ def _parser() -> "argparse.ArgumentParser":
     return parser
 
 
-def _plan(options: "argparse.Namespace") -> "Plan":
+def _plan(options: "argparse.Namespace", environ: "Mapping[str, str]") -> "Plan":
     from esker.declare.discover import find
     from esker.runtimes.native import prepare
 
     project = find(options.dir or os.getcwd(), explicit=options.dir is not None)
-    return prepare(project, os.environ, mode=options.mode, locked=options.locked, progress=_Late())
+    return prepare(project, environ, mode=options.mode, locked=options.locked, progress=_Late())
 
 
 class _Late:
@@ -138,9 +139,8 @@ def _activation(
     plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str, str]", *, run_code: bool = True
 ) -> "Activation":
     from esker.activate.variables import activation
-    from esker.host.runtime_directory import environment_directory
 
-    place = environment_directory(plan.dot_flox, environ.get("XDG_RUNTIME_DIR"))
+    place = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
     return activation(plan, environ, runtime_directory=place, add_sbin=options.add_sbin, run_code=run_code)
 
 
@@ -158,7 +158,7 @@ def _deactivate(arguments: list[str]) -> int:
     summary = "Leave the environment that this shell activated last, and undo exactly what activating it has done."
     examples = '  esker deactivate\n  eval "$(esker deactivate)"    where the shell has no `esker` function'
     Parser("deactivate", summary, examples).parse_args(arguments)
-    text = shell().deactivation(os.environ, program=_program())
+    text = shell().deactivation(inherited(), program=_program())
     if text is None:
         print("ℹ No environment active!", file=sys.stderr)  # noqa: RUF001  # Flox's sign for information
     elif sys.stdout.isatty():

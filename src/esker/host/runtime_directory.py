@@ -10,7 +10,6 @@ removed. A stage that keeps files of its own gives them a name beside it, not in
 import errno
 import os
 import stat
-from zlib import crc32
 
 from esker.errors import HostError
 
@@ -57,6 +56,8 @@ def environment_name(dot_flox: str) -> str:
 
     It is made from the path and the inode, so that a checkout which was removed and made again is another one.
     """
+    from zlib import crc32
+
     return f"{crc32(os.fsencode(dot_flox)):08x}{os.stat(dot_flox).st_ino:x}"
 
 

@@ -106,7 +106,7 @@ def _kept_packages(declaration: Declaration, previous: Lock | None, system: str)
     systems = declared_systems(declaration.manifest.options.systems, system)
     locked = before.packages if before else ()
     for name, descriptor in wanted.items():
-        known = before is not None and before.manifest.install.get(name) == descriptor
+        known = before is not None and before.own_manifest().install.get(name) == descriptor
         here = {package.system for package in locked if package.install_id == name}
         if not known or not here & set(descriptor.systems or systems):
             raise ResolutionFailed(

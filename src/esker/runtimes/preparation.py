@@ -16,6 +16,7 @@ from esker.formats.manifest import vars_in_order
 from esker.formats.systems import system_name
 from esker.host import files
 from esker.host.certificates import certificate_bundle
+from esker.host.runtime_directory import environment_name
 from esker.lock.resolve import Lock, make_lock, read_lock, write_lock
 from esker.lock.staleness import stale_entries
 from esker.progress import Progress, Silent
@@ -137,6 +138,7 @@ def _plan(
         system=own_system(),
         flox_env=link,
         store_path=os.readlink(link),
+        runtime_name=environment_name(declaration.dot_flox),
         stats=(*before, *plans.fingerprints((*locks, anchor))),
         vars=vars_in_order(manifest.vars),
         ports=allocate(declaration, environ),

@@ -1,0 +1,116 @@
+"""What a warm activation loads, reads and starts: a fixed set, so that it stays as fast as it is."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+# argparse and json bring the standard library's; everything else is Esker's own and on the path on purpose.
+MODULES = {
+    "errno",
+    "esker",
+    "esker.__main__",
+    "esker.activate",
+    "esker.activate.expansion",
+    "esker.activate.plan",
+    "esker.activate.variables",
+    "esker.cli",
+    "esker.cli.activate",
+    "esker.cli.arguments",
+    "esker.cli.main",
+    "esker.declare",
+    "esker.declare.discover",
+    "esker.declare.trust",
+    "esker.errors",
+    "esker.host",
+    "esker.host.process",
+    "esker.host.runtime_directory",
+    "esker.host.variables",
+    "esker.runtimes",
+    "esker.runtimes.native",
+}
+STANDARD = {"locale", "_locale"}
+"""Loaded by argparse the first time it says something."""
+WATCHED = "open,openat,stat,newfstatat,lstat,fork,vfork,clone,clone3,execve"
+LISTED = """\
+import os, sys
+before = set(sys.modules)
+import argparse, json
+standard = set(sys.modules) - before
+def listed(*arguments):
+    print(*sorted(set(sys.modules) - before - standard))
+    raise SystemExit(0)
+os.execv = os.execve = os.execvp = os.execvpe = listed
+sys.argv = ["esker", "activate", "--", "true"]
+from esker.__main__ import main
+main()
+"""
+
+
+def test_a_warm_activation_loads_these_modules_and_no_other(esker, project, environ):
+    """Besides argparse, json and what they load, only the modules named here."""
+    directory = project('schema-version = "1.14.0"\n[vars]\nA = "1"\n')
+    assert esker("activate", "--", "true").status == 0
+    done = subprocess.run(
+        [sys.executable, "-c", LISTED], cwd=directory, env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) - STANDARD == MODULES
+
+
+def test_a_warm_activation_starts_nothing_and_reads_one_file(esker, project, environ, index):
+    """Of the project one small file is opened; what it was made from is only looked at; no process is started."""
+    if not os.path.exists("/usr/bin/strace"):
+        pytest.skip("strace is not here")
+    index.add("app", "1.0")
+    directory = project('schema-version = "1.14.0"\n[plugins.esker.python]\ndependencies = ["app"]\n')
+    assert esker("activate", "--", "true").status == 0
+    trace = directory.parent / "trace"
+    subprocess.run(
+        [
+            "strace",
+            "-f",
+            "-o",
+            str(trace),
+            "-e",
+            f"trace={WATCHED}",
+            sys.executable,
+            "-m",
+            "esker",
+            "activate",
+            "--",
+            "true",
+        ],
+        cwd=directory,
+        env=environ,
+        check=True,
+    )
+    calls = trace.read_text().splitlines()
+    esker_part = calls[: next(i for i, line in enumerate(calls) if "execve(" in line and '["true"]' in line)]
+    opened = [line for line in esker_part if re.search(rf'open(at)?\(.*"{directory}/\.flox', line)]
+    looked_at = [line for line in esker_part if re.search(rf'stat.*"{directory}/\.flox/', line)]
+    started = [line for line in calls if re.search(r"\b(v?fork|clone3?)\(", line)]
+    assert len(opened) == 1, opened
+    assert len(looked_at) == 4, looked_at
+    assert started == []
+
+
+def test_importing_esker_loads_nothing_else():
+    """`import esker` loads one module; the public names come with their first use."""
+    code = "import sys; before = set(sys.modules); import esker; print(sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['esker']"
+
+
+def test_the_public_names_are_there():
+    """Each name in `__all__` can be taken from the package."""
+    import esker
+
+    assert all(hasattr(esker, name) for name in esker.__all__)
+    assert esker.Environment.__name__ == "Environment"
+    with pytest.raises(AttributeError, match="nonsense"):
+        esker.nonsense  # noqa: B018

@@ -1,0 +1,95 @@
+"""Every command that the documents show is run as it stands there, in a bash of its own, against an index on loopback."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+GUIDE = "docs/guides/first-environment.md"
+
+
+def blocks(path, language):
+    """Return the fenced blocks of one language in a document."""
+    return fenced((ROOT / path).read_text(), language)
+
+
+def fenced(text, language="sh"):
+    """Return the fenced blocks of one language in a text."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def run_blocks(index, environ, tmp_path):
+    """Give a function that runs shell blocks one after the other in one bash, in an empty directory."""
+    index.add("ninja", "1.13", {"ninja_tool.py": "def main(): print('1.13')\n"}, scripts={"ninja": "ninja_tool:main"})
+
+    def run(texts):
+        script = "set -eu -o pipefail\n" + "\n".join(texts)
+        path = f"{os.path.dirname(sys.executable)}:/usr/bin:/bin"
+        hidden = tmp_path / "no-ninja"  # the host may have a ninja of its own
+        hidden.mkdir()
+        for name in os.listdir("/usr/bin"):
+            if name != "ninja":
+                (hidden / name).symlink_to(f"/usr/bin/{name}")
+        path = f"{os.path.dirname(sys.executable)}:{hidden}"
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-c", script],
+            cwd=tmp_path,
+            env=environ | {"PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done
+
+    return run
+
+
+def test_the_tour_of_the_readme(run_blocks):
+    """The README's tour runs from its first line to its last, and is about twenty lines long."""
+    (tour,) = blocks("README.md", "sh")
+    assert sum(bool(line.strip()) for line in tour.splitlines()) <= 22
+    done = run_blocks([tour])
+    assert done.stdout.count("Hello from hello") == 2
+
+
+def test_the_python_of_the_readme(run_blocks, tmp_path):
+    """The README's Python runs in the project that its tour made."""
+    (tour,) = blocks("README.md", "sh")
+    (code,) = blocks("README.md", "python")
+    (tmp_path / "tour.py").write_text(code)
+    up_to_use = tour.partition('eval "$(esker activate)"')[0]
+    done = run_blocks([up_to_use, "cd ..", f"{sys.executable} tour.py"])
+    assert done.stdout.endswith("1.13\n")
+
+
+def test_the_first_guide(run_blocks, tmp_path):
+    """Every shell block of the first guide runs, in order, the manifest having been filled in where the guide says so."""
+    text = (ROOT / GUIDE).read_text()
+    before, _, after = text.partition("## Variables and a hook")
+    variables = blocks(GUIDE, "toml")[0]
+    fill_in = (
+        "python3 - <<'END'\nimport pathlib\npath = pathlib.Path('.flox/env/manifest.toml')\n"
+        "text = path.read_text().replace('[vars]\\n', '').replace('[hook]\\n', '')\n"
+        f"path.write_text(text + {variables!r})\nEND"
+    )
+    run_blocks([*fenced(before), fill_in, *fenced(after)])
+    assert (tmp_path / "weather/data").is_dir()
+
+
+def test_the_tables_of_the_first_guide_are_valid(tmp_path):
+    """Every TOML block of the first guide is a manifest that Esker accepts."""
+    from esker.declare.load import load
+
+    (tmp_path / ".flox/env").mkdir(parents=True)
+    (tmp_path / ".flox/env.json").write_text('{"name": "x", "version": 1}')
+    for block in blocks(GUIDE, "toml"):
+        load(str(tmp_path), 'schema-version = "1.14.0"\n' + block)
