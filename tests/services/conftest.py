@@ -174,4 +174,5 @@ def caller(project):
     yield call
     for process in running:
         process.kill()
-        process.communicate()
+        with process:  # closes its pipes and waits
+            pass

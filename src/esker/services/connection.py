@@ -18,6 +18,7 @@ from esker.errors import HostError, ServiceError, TimedOut
 from esker.host import files, pidfd, process_table, runtime_directory
 from esker.host.environment_lock import EnvironmentLock, Record, lock_path
 from esker.services import protocol, status
+from esker.services.guardian import SOURCE
 from esker.services.status import ServiceStatus
 
 __all__ = ["Connection", "Site", "connect", "logs_directory"]
@@ -81,8 +82,8 @@ class Connection:
         try:
             protocol.versions(hello)
         except ServiceError as error:
-            program = f"Esker {hello.get('esker', 'of another kind')}"
-            error.hint = f"the services are run by {program}; use that, or end them with `kill {self.supervisor}`"
+            where = hello.get("source", "another place")
+            error.hint = f"the services are run by the Esker in `{where}`: use that, or `kill {self.supervisor}`"
             raise
         self._guardian = pidfd.open_process(self.guardian)
 
@@ -215,11 +216,11 @@ def _find(record: Record) -> Connection | None:
 
 def _put_in_order(record: Record) -> None:
     """Wait for the guardian of a supervisor that has ended, or do what it would have done."""
-    for process in (record.supervisor, record.guardian):
-        with pidfd.opened(*process) as descriptor:
-            if descriptor is not None and not pidfd.wait(descriptor, _GONE):
-                raise _silent(process[0])
     if record.boot == process_table.boot_id():
+        for process in (record.supervisor, record.guardian):
+            with pidfd.opened(*process) as descriptor:
+                if descriptor is not None and not pidfd.wait(descriptor, _GONE):
+                    raise _silent(process[0])
         _end_leftovers(record)
     with suppress(OSError):
         os.unlink(record.socket)
@@ -258,9 +259,9 @@ def _leftovers(record: Record) -> list[process_table.Entry]:
             return True
         return process_table.environment(found.pid).get(b"ESKER_SUPERVISOR") == record.token.encode()
 
-    roots = [found for found in processes.values() if belongs(found)]
-    family = {found.pid: found for found in (*roots, *process_table.descendants([r.pid for r in roots], processes))}
-    return [found for pid, found in family.items() if pid not in ours and not found.ended]
+    roots = {found.pid: found for found in processes.values() if found.pid not in ours and belongs(found)}
+    family = roots | {found.pid: found for found in process_table.descendants(roots, processes)}
+    return [found for found in family.values() if not found.ended]
 
 
 def _end_stranger(site: Site) -> None:
@@ -282,15 +283,12 @@ def _start(site: Site) -> Connection:
     import subprocess
     import sys
 
-    import esker
-
     runtime_directory.check_socket_path(site.socket)
     runtime_directory.make(site.runtime)
     logs = _make_logs(site.dot_flox)
     messages = f"{logs}/supervisor.log"
     ours, theirs = socket.socketpair()
-    source = os.path.dirname(os.path.dirname(os.path.abspath(esker.__file__)))
-    arguments = (source, site.socket, site.runtime, logs, site.dot_flox, str(theirs.fileno()))
+    arguments = (SOURCE, site.socket, site.runtime, logs, site.dot_flox, str(theirs.fileno()))
     descriptor = os.open(messages, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
         launcher = subprocess.Popen(

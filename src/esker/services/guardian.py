@@ -3,7 +3,7 @@
 It is the parent of the supervisor and a subreaper, so that every process of the services is its descendant for as long
 as it lives. It imports next to nothing (ctypes for one call), because it may wait for weeks.
 
-Arguments: the control socket, the runtime directory, and what else the supervisor takes.
+Arguments: those of the supervisor.
 """
 
 import os
@@ -16,7 +16,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["main"]
+__all__ = ["SOURCE", "main"]
+
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+"""Where this Esker lies: what a new interpreter needs to find it, and what tells two of them apart."""
 
 _GRACE = 5.0
 _FORWARDED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
@@ -45,7 +48,8 @@ def main(arguments: list[str]) -> "NoReturn":
     status = _watch(supervisor, signals)
     _end_descendants()
     if status:
-        _remove(*arguments[:2])
+        socket, directory, _, dot_flox, _ = arguments
+        _put_in_order(socket, directory, f"{dot_flox}/cache/esker/lock")
     os._exit(0)
 
 
@@ -108,8 +112,12 @@ def _children() -> list[int]:
     return found
 
 
-def _remove(socket: str, directory: str) -> None:
+def _put_in_order(socket: str, directory: str, lock: str) -> None:
+    """Do what the supervisor would have done at its end; who looks for one meanwhile waits for us."""
     from esker.host.runtime_directory import clear
+
+    with suppress(OSError):
+        os.truncate(lock, 0)
 
     with suppress(OSError):
         os.unlink(socket)

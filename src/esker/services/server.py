@@ -12,11 +12,11 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from esker import __version__
 from esker.errors import EskerError, ServiceError
 from esker.host import prctl, process_table, runtime_directory
 from esker.host.environment_lock import EnvironmentLock, Record
 from esker.services import protocol
+from esker.services.guardian import SOURCE
 from esker.services.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class _Server:
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Begin a conversation."""
         supervisor, guardian = self._record.supervisor[0], self._record.guardian[0]
-        hello = {protocol.KEY: protocol.VERSION, "esker": __version__, "supervisor": supervisor, "guardian": guardian}
+        hello = {protocol.KEY: protocol.VERSION, "source": SOURCE, "supervisor": supervisor, "guardian": guardian}
         writer.write(protocol.line(**hello))
         task = asyncio.create_task(self._converse(reader, writer))
         self._busy.add(task)

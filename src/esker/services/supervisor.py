@@ -38,7 +38,7 @@ class Supervisor:
         self.listeners: set[Callable[[ServiceStatus], None]] = set()
         """Called with each change of a service."""
         self.released: Callable[[], None] = lambda: None
-        """Called when all that nothing held has stopped."""
+        """Called when services have stopped."""
         self._loop = asyncio.get_running_loop()
         self._lock = lock
         self._token = token
@@ -50,13 +50,13 @@ class Supervisor:
         """When, and by which pid, each service was given its variables."""
         self._store_paths: set[str] = set()
         self._changed = asyncio.Event()
-        self._releases: set[asyncio.Task[None]] = set()
+        self._stops: set[asyncio.Task[None]] = set()
 
     @property
     def idle(self) -> bool:
         """Whether nothing runs and nobody wants anything to run."""
         stopped = all(service.state == "Stopped" for service in self.services.values())
-        return stopped and not self._releases and not self._holds.held()
+        return stopped and not self._stops and not self._holds.held()
 
     async def start(self, request: protocol.Start) -> list[str]:
         """Start what `request` names with all it depends on, and return it when all is ready; else undo it."""
@@ -86,7 +86,7 @@ class Supervisor:
         call = object()
         self._holds.begin(call, names)
         try:
-            await self._stop([name for name in named if name in self.services])
+            await asyncio.shield(self._stop([name for name in named if name in self.services]))
             await self._bring_up(names, specs, request)
             self._hold(set(names) - running, None)
         finally:
@@ -207,26 +207,29 @@ class Supervisor:
             if pid not in relatives and pid in processes
         ]
         self._holds.forget(known)
-        await self._stop(known)
+        await asyncio.shield(self._stop(known))
         return {"stopped": stopped, "not_running": [name for name in names if name not in stopped], "users": users}
 
     def release(self) -> "asyncio.Task[None]":
         """Stop what nothing holds any more."""
         held = self._holds.held()
-        names = [name for name in self.services if name not in held and self._state(name) != "Stopped"]
-        task = asyncio.create_task(self._stop(names, _LAST_GRACE))
-        self._releases.add(task)
-        task.add_done_callback(self._released)
-        return task
-
-    def _released(self, task: "asyncio.Task[None]") -> None:
-        self._releases.discard(task)
-        self.released()
+        return self._stop([n for n in self.services if n not in held and self._state(n) != "Stopped"], _LAST_GRACE)
 
     async def give_back(self, lease: Lease) -> None:
         """End a lease and what only it held."""
         self._holds.release(lease)
-        await self.release()
+        await asyncio.shield(self.release())
+
+    def _stop(self, names: list[str], limit: float | None = None) -> "asyncio.Task[None]":
+        """Begin to stop `names`, which goes on whatever becomes of who asked for it."""
+        task = asyncio.create_task(self._stop_in_order(names, limit))
+        self._stops.add(task)
+        task.add_done_callback(self._has_stopped)
+        return task
+
+    def _has_stopped(self, task: "asyncio.Task[None]") -> None:
+        self._stops.discard(task)
+        self.released()
 
     async def stop_all(self) -> None:
         """Stop everything, because the supervisor is to end."""
@@ -236,7 +239,7 @@ class Supervisor:
             self._children.kill([member for member, _ in left])
             await self._children.change(0.1)
 
-    async def _stop(self, names: list[str], limit: float | None = None) -> None:
+    async def _stop_in_order(self, names: list[str], limit: float | None) -> None:
         """Stop `names`, each after those that depend on it; with a `limit` in seconds only what nothing holds."""
         end = None if limit is None else self._loop.time() + limit
         dependents = graph.dependents({name: service.spec for name, service in self.services.items()})

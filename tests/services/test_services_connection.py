@@ -1,0 +1,296 @@
+"""The way to the supervisor: one for all, versions that do not fit, and environments that cannot have services."""
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from esker.errors import HostError, ServiceError, TimedOut
+from esker.host.environment_lock import EnvironmentLock, lock_path
+from esker.services import connection, protocol
+from esker.services.connection import connect
+from esker.services.server import _Server
+from esker.services.supervisor import Supervisor
+
+
+def say(project, line):
+    """Send one line to the supervisor, and return its greeting and its answer."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(project.site.socket)
+        lines = client.makefile("rb")
+        hello = json.loads(lines.readline())
+        client.sendall(line)
+        answer = lines.readline()
+        return hello, json.loads(answer) if answer else None
+
+
+def test_the_socket_is_ours_alone(project):
+    """The control socket is 0600, and the greeting names the version and the processes."""
+    project.declare("web")
+    with project.services.lease():
+        assert os.stat(project.site.socket).st_mode & 0o777 == 0o600
+        hello, _ = say(project, protocol.request_line(protocol.Status()))
+        record = project.record
+        assert hello[protocol.KEY] == protocol.VERSION
+        assert (hello["supervisor"], hello["guardian"]) == (record.supervisor[0], record.guardian[0])
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b'{"esker-services": 2, "do": "status"}\n', "version 2 of the services' protocol was named"),
+        (b'{"do": "status"}\n', "version None"),
+        (b'{"esker-services": 1, "do": "dance"}\n', "was sent what is no request"),
+        (b'{"esker-services": 1, "do": "start"}\n', "was sent what is no request"),
+        (b"GET / HTTP/1.1\r\n", "was sent what is no request"),
+        (b"[]\n", "was sent what is no request"),
+        (b"\xff\xfe\n", "was sent what is no request"),
+    ],
+)
+def test_what_is_no_request_is_answered_by_a_message(project, line, said):
+    """An unknown version, verb or text is answered, and the supervisor goes on."""
+    project.declare("web")
+    with project.services.lease():
+        _, answer = say(project, line)
+        assert said in answer["error"]["message"]
+        assert project.services.status()[0].status == "Running"
+
+
+def test_clients_that_say_nothing_or_too_little_are_forgotten(project):
+    """A client that goes away before, in or after its request does not keep the supervisor, nor end it."""
+    project.declare("web")
+    with project.services.lease():
+        for text in (
+            b"",
+            b'{"esker-serv',
+            protocol.request_line(protocol.Status()),
+            protocol.request_line(protocol.Watch()),
+        ):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(project.site.socket)
+                client.sendall(text)
+        assert project.services.status()[0].status == "Running"
+    assert project.processes() == []
+
+
+@contextmanager
+def supervisor(project, *lines):
+    """Somebody who answers at the socket with `lines`, and is named as the supervisor by the environment's lock."""
+    os.makedirs(os.path.dirname(project.site.socket), exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(project.site.socket)
+        listener.listen()
+
+        def serve():
+            client, _ = listener.accept()
+            with client:
+                for line in lines:
+                    client.sendall(line)
+                while client.recv(1 << 20):
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        lock = EnvironmentLock(project.dot_flox)
+        lock.write(record_of(project))
+        try:
+            yield
+        finally:
+            thread.join()
+            lock.clear()
+            lock.close()
+            os.unlink(project.site.socket)
+
+
+def record_of(project, **fields):
+    """The record of a supervisor that is this process."""
+    from esker.host import process_table
+    from esker.host.environment_lock import Record
+
+    me = (os.getpid(), process_table.entry(os.getpid()).start)
+    record = Record(
+        token="x",
+        dot_flox=project.dot_flox,
+        socket=project.site.socket,
+        host=os.uname().nodename,
+        boot=process_table.boot_id(),
+        uid=os.geteuid(),
+        guardian=me,
+        supervisor=me,
+    )
+    return replace(record, **fields)
+
+
+def test_a_supervisor_of_another_version_is_an_error_with_what_to_do(project):
+    """The message names both versions and how to go on; nothing is started beside it."""
+    project.declare("web")
+    hello = {protocol.KEY: 7, "source": "/other/esker", "supervisor": 1234, "guardian": 1233}
+    with supervisor(project, json.dumps(hello).encode() + b"\n"), pytest.raises(ServiceError) as caught:
+        project.services.start()
+    assert "version 7 of the services' protocol was named, and this Esker speaks version 1" in caught.value.message
+    assert caught.value.hint == "the services are run by the Esker in `/other/esker`: use that, or `kill 1234`"
+
+
+def test_a_supervisor_that_does_not_answer_is_an_error_in_time(project, monkeypatch):
+    """One that was stopped or hangs is named with its pid, before its greeting and after it."""
+    monkeypatch.setattr(connection, "_HELLO", 0.05)
+    project.declare("web")
+    with supervisor(project), pytest.raises(TimedOut, match=f"the supervisor of the services \\(pid {os.getpid()}\\)"):
+        project.services.start()
+    hello = {protocol.KEY: protocol.VERSION, "supervisor": 1234, "guardian": 1}
+    with supervisor(project, json.dumps(hello).encode() + b"\n"):
+        found = connect(project.site, start=False)
+        with pytest.raises(TimedOut, match=r"\(pid 1234\) does not answer") as caught:
+            found.ask(protocol.Status(), 0.05)
+    assert caught.value.hint.startswith("end it with `kill -9 1234`")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said", "hint"),
+    [
+        ({"host": "elsewhere"}, "run on the machine `elsewhere`", "remove `"),
+        ({"uid": 4242}, "are run by uid 4242, and this process runs as uid", "ask as that user"),
+    ],
+)
+def test_services_of_another_machine_or_user_are_told(project, fields, said, hint):
+    """Neither is touched, and the message says where to go."""
+    project.declare("web")
+    lock = EnvironmentLock(project.dot_flox)
+    lock.write(record_of(project, **fields))
+    for call in (project.services.start, project.services.stop, project.services.status):
+        with pytest.raises(ServiceError, match=said) as caught:
+            call()
+        assert hint in caught.value.hint
+    lock.clear()
+    lock.close()
+
+
+def test_a_record_from_before_a_reboot_is_no_supervisor(project):
+    """What a crash of the whole machine left in the lock is in nobody's way."""
+    project.declare("web")
+    lock = EnvironmentLock(project.dot_flox)
+    lock.write(record_of(project, boot="another", socket=f"{project.directory}/gone.sock"))
+    lock.close()
+    with project.services.lease() as held:
+        assert held.statuses[0].ready
+
+
+def test_a_damaged_lock_is_no_supervisor(project):
+    """A lock file that says nothing readable is written anew."""
+    project.declare("web")
+    with project.services.lease():
+        pass
+    for text in ("{", "[]\n", '{"token": 1}\n', "\0" * 100):
+        with open(lock_path(project.dot_flox), "w") as file:
+            file.write(text)
+        with project.services.lease() as held:
+            assert held.statuses[0].ready
+
+
+def test_a_lock_that_was_removed_does_not_hide_the_supervisor(project):
+    """After `rm -rf .flox/cache` the next start ends the supervisor that nobody could find, and starts its own."""
+    project.declare("web")
+    (before,) = project.services.start()
+    shutil.rmtree(f"{project.dot_flox}/cache")
+    with project.services.lease() as held:
+        assert held.statuses[0].pid != before.pid
+        assert len([found for found in project.processes() if found.program == "esker-services"]) == 1
+
+
+def test_a_supervisor_ends_with_its_environment(project):
+    """When the checkout is removed or replaced nobody could find the supervisor any more, so it ends."""
+
+    async def look(change):
+        lock = EnvironmentLock(project.dot_flox)
+        supervisor = Supervisor(lock, "x", project.runtime, project.directory)
+        server = _Server(lock, supervisor, record_of(project))
+        change()
+        server._watch()
+        lock.close()
+        return server._end.is_set()
+
+    assert not asyncio.run(look(lambda: None))
+    old = f"{project.directory}/old"
+    assert asyncio.run(look(lambda: (os.rename(project.dot_flox, old), os.mkdir(project.dot_flox))))
+    assert asyncio.run(look(lambda: shutil.rmtree(project.dot_flox)))
+
+
+def test_a_path_that_is_too_long_for_a_socket(project):
+    """The limit is told before anything is started."""
+    project.declare("web")
+    project.runtime = f"{project.directory}/run/{'e' * 100}"
+    with pytest.raises(HostError, match="the system allows 107"):
+        project.services.start()
+    assert project.processes() == []
+
+
+def test_a_project_that_cannot_be_written(project):
+    """A project where no lock can be made has a message of its own; asking for the state is no reason to write."""
+    project.declare("web")
+    with open(f"{project.dot_flox}/cache", "w"):
+        pass
+    with pytest.raises(HostError) as caught:
+        project.services.start()
+    assert caught.value.message.startswith("cannot lock `")
+    assert [one.status for one in project.services.status()] == ["Stopped"]
+    os.remove(f"{project.dot_flox}/cache")
+    assert [one.status for one in project.services.status()] == ["Stopped"]
+    assert project.services.stop().stopped == ()
+    assert not os.path.exists(f"{project.dot_flox}/cache")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_project_of_another_user(project):
+    """A user who may not write there is told so; root's visit leaves the owner able to work."""
+    project.declare("web", user="root")
+    os.chmod(project.dot_flox, 0o755)
+    code = (
+        "import os, sys; os.setgid(4242); os.setuid(4242)\n"
+        "from esker.host.environment_lock import EnvironmentLock\n"
+        "EnvironmentLock(sys.argv[1]).close()"
+    )
+
+    def visit():
+        script = f"import sys; sys.path.insert(0, {connection.SOURCE!r}); import esker.host.environment_lock; {code}"
+        return subprocess.run(
+            [sys.executable, "-c", script, project.dot_flox], capture_output=True, text=True, check=False
+        )
+
+    assert "PermissionError" in visit().stderr
+    os.chown(project.dot_flox, 4242, 4242)
+    project.services.start()
+    project.services.stop()
+    assert visit().stderr == ""
+
+
+def test_logs_can_be_read_without_a_supervisor(project):
+    """A log is a file: its last lines are there when nothing runs, and a service that never ran has none."""
+    project.declare("web", "echo one; echo two; exec sleep 1000")
+    project.declare("api")
+    with project.services.lease("web"):
+        pass
+    assert project.services.logs("web", 1) == ["two"]
+    assert project.services.logs("api") == []
+    assert list(project.services.follow(count=1, pause=lambda: False)) == [("web", "two")]
+
+
+def test_nothing_of_the_variables_reaches_a_file(project):
+    """What a service was given in its environment is in no file that the services leave or use."""
+    project.declare("web", vars={"SECRET": "s3cr3t-value"})
+    with project.services.lease():
+        for directory, _, names in os.walk(project.directory):
+            for name in names:
+                path = os.path.join(directory, name)
+                if not stat.S_ISSOCK(os.stat(path).st_mode):
+                    with open(path, "rb") as file:
+                        assert b"s3cr3t-value" not in file.read()

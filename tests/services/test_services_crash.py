@@ -1,0 +1,189 @@
+"""Kill -9 of anybody, at every phase: nothing is left, and the next start works."""
+
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+
+from esker.errors import ServiceError
+from esker.host import pidfd, process_table
+from esker.host.environment_lock import EnvironmentLock
+from esker.services.connection import connect
+from esker.services.specification import CheckSpec
+
+HOLD = """
+def show(one): print(one.name, one.status, one.health, flush=True)
+with services.lease(changed=show):
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+STUBBORN = "trap '' TERM; (setsid sh -c \"trap '' TERM; sleep 1000\" &); while :; do sleep 1000; done"
+
+
+class Phases:
+    """Services whose start can be held at each step, and a process that starts them and holds a lease."""
+
+    names = ("completing", "checking", "ready", "stopping")
+
+    def __init__(self, project, caller):
+        self.gate = f"{project.directory}/gate"
+        os.mkfifo(self.gate)
+        os.chmod(self.gate, 0o666)
+        self.flag = f"{project.directory}/flag"
+        check = CheckSpec(form="shell", target=(f"test -e {self.flag}",), start_interval=0.01)
+        project.declare("job", f"read line < {self.gate}", oneshot=True)
+        project.declare(
+            "web", STUBBORN, check=check, stop_grace_period=1.0, depends_on={"job": "service_completed_successfully"}
+        )
+        self.project = project
+        self.process = caller(HOLD)
+
+    def reach(self, phase):
+        """Let the start go on until it is in `phase`, and stay there."""
+        self._read("job Running None")
+        if phase == "completing":
+            return
+        with open(self.gate, "w") as gate:
+            gate.write("go\n")
+        self._read("web Running starting")
+        if phase == "checking":
+            return
+        open(self.flag, "w").close()
+        self._read("ready")
+        if phase == "ready":
+            return
+        self.process.stdin.close()
+        next(one for one in self.project.services.changes() if (one.name, one.status) == ("web", "Terminating"))
+
+    def _read(self, wanted):
+        for line in self.process.stdout:
+            if line.strip() == wanted:
+                return
+        raise AssertionError(self.process.stderr.read())
+
+
+@pytest.fixture
+def phases(project, caller):
+    """The phases of one start."""
+    return Phases(project, caller)
+
+
+def works(project):
+    """The next start works, as if nothing had been."""
+    project.specs.clear()
+    project.declare("next", "echo up; exec sleep 1000")
+    with project.services.lease() as held:
+        assert held.statuses[0].ready
+    assert project.processes() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", Phases.names)
+@pytest.mark.parametrize("victim", ["caller", "supervisor", "guardian"])
+def test_one_is_killed(project, phases, victim, phase):
+    """Kill -9 of the caller, the supervisor or the guardian: within ten seconds no process, socket or file is left."""
+    phases.reach(phase)
+    record = project.record
+    pid = {"caller": phases.process.pid, "supervisor": record.supervisor[0], "guardian": record.guardian[0]}[victim]
+    os.kill(pid, signal.SIGKILL)
+    project.await_nothing(10)
+    assert [path for path in project.leftovers() if path.endswith(".sock")] == []
+    works(project)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", Phases.names)
+def test_supervisor_and_guardian_are_killed_at_once(project, phases, phase):
+    """The next command ends what they left first, double forks included, and then does its work."""
+    phases.reach(phase)
+    record = project.record
+    processes = [pidfd.open_process(*process) for process in (record.guardian, record.supervisor)]
+    for process in processes:
+        pidfd.send(process, signal.SIGSTOP)
+    for process in processes:
+        pidfd.send(process, signal.SIGKILL)
+    for process in processes:
+        assert pidfd.wait(process, 10)
+        os.close(process)
+    before = {found.pid for found in project.processes()}
+    works(project)
+    assert not before & {found.pid for found in project.processes()}
+
+
+def test_the_caller_hears_that_the_supervisor_was_killed(project, caller):
+    """A start whose supervisor is killed is an error that says so, not a wait for ever."""
+    project.declare("web", check=CheckSpec(form="log", target=("never",)))
+    process = caller("services.start(changed=lambda one: print(one.status, flush=True))")
+    process.stdout.readline()
+    os.kill(project.record.supervisor[0], signal.SIGKILL)
+    _, said = process.communicate(timeout=15)
+    assert "ServiceError: the supervisor of the services was killed" in said
+    project.await_nothing()
+
+
+def test_an_order_to_end_the_supervisor_ends_everything_in_order(project):
+    """SIGTERM of supervisor or guardian stops the services as they are to be stopped, kept ones too."""
+    for who in ("supervisor", "guardian"):
+        project.declare(
+            "web",
+            "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done",
+            check=CheckSpec(form="log", target=("up",)),
+        )
+        project.services.start()
+        os.kill(getattr(project.record, who)[0], signal.SIGTERM)
+        project.await_nothing()
+        assert project.services.logs("web")[-1] == "bye"
+        assert project.leftovers() == []
+
+
+def test_a_process_with_a_pid_used_again_is_never_ended(project):
+    """What a stale record names by pid but not by start time, or from before a reboot, is left alone."""
+    project.declare("web")
+    project.services.start()
+    record = project.record
+    for pid, start in (record.guardian, record.supervisor):
+        with pidfd.opened(pid, start) as process:
+            pidfd.send(process, signal.SIGKILL)
+            assert pidfd.wait(process, 10)
+    sleeper = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {}, setsid=True)
+    try:
+        start = process_table.entry(sleeper).start
+        for session, boot in ((sleeper, start + 1), record.boot), ((sleeper, start), "another boot"):
+            lock = EnvironmentLock(project.dot_flox)
+            lock.write(replace(record, sessions=(session,), boot=boot, token="gone"))
+            lock.close()
+            assert connect(project.site, start=False) is None
+            assert not process_table.entry(sleeper).ended
+    finally:
+        os.kill(sleeper, signal.SIGKILL)
+        os.waitpid(sleeper, 0)
+
+
+@pytest.mark.slow
+def test_a_start_is_killed_at_any_moment(project, caller):
+    """Whenever the caller of a start is killed, nothing is left, and the next start works."""
+    project.declare("web", "echo up; exec sleep 1000", check=CheckSpec(form="log", target=("up",)))
+    events = ("", "web Pending None", "web Running starting", "web Running healthy", "ready")
+    for event in events:
+        process = caller("print(flush=True)\n" + HOLD)
+        for line in process.stdout:
+            if line.strip() == event:
+                break
+        process.kill()
+        process.wait()
+        project.await_nothing()
+        assert project.leftovers() == [] or project.services.status()[0].status == "Stopped"
+
+
+def test_a_supervisor_that_cannot_start_says_why(project, monkeypatch):
+    """When the supervisor ends before it has greeted, its own words are in the error."""
+    project.declare("web")
+    os.makedirs(f"{project.directory}/run/e.sock/x")
+    with pytest.raises(ServiceError, match="the supervisor of the services did not start: ") as caught:
+        project.services.start()
+    assert "supervisor.log" in caught.value.hint
+    project.await_nothing()
+    os.rmdir(f"{project.directory}/run/e.sock/x")
+    os.rmdir(f"{project.directory}/run/e.sock")
+    works(project)
