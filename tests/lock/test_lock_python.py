@@ -11,6 +11,7 @@ from esker.formats.manifest import Manifest
 from esker.host.interpreters import find_interpreter
 from esker.lock.python import python_inputs, resolve
 
+NOTHING_LOCKED = 'lock-version = "1.0"\ncreated-by = "x"\npackages = []\n'
 SYSTEMS = ("aarch64-darwin", "aarch64-linux", "x86_64-linux")
 pytestmark = pytest.mark.slow
 
@@ -179,8 +180,7 @@ def test_systems_default_to_three_and_our_own():
         ('lock-version = "1.0"\n', "PEP 751"),
         ('lock-version = "1.0"\ncreated-by = "x"\npackages = []\n[tool.esker]\ninputs = "sha256:0"\n', "tool.esker"),
         (
-            'lock-version = "1.0"\ncreated-by = "x"\npackages = []\n'
-            + '[tool.esker]\ninputs = "sha256:0"\nrequirements = []\npython = ""\nsystems = []\n',
+            f"{NOTHING_LOCKED}[tool.esker]\ninputs = 'sha256:0'\nrequirements = []\npython = ''\nsystems = []\n",
             "digest",
         ),
     ],

@@ -17,7 +17,8 @@ def stale_entries(
     """Return one line for each entry that is out of date, with the reason; none when the lock is current."""
     if lock is None:
         return ("manifest.lock: not made yet",)
-    return (*differences(lock.lockfile.own_manifest(), declaration.manifest), *_python(declaration, lock, system, environ))
+    changed = differences(lock.lockfile.own_manifest(), declaration.manifest)
+    return (*changed, *_python(declaration, lock, system, environ))
 
 
 def _python(declaration: Declaration, lock: Lock, system: str, environ: Mapping[str, str]) -> Iterator[str]:
