@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esker.activate import plan
-from esker.environment import Environment, _process
+from esker.activate.active import PROCESS
+from esker.environment import Environment
 from esker.errors import ActivationFailed, CommandFailed, EnvironmentBusy, NotFound, TimedOut
 
 
@@ -46,7 +47,7 @@ def nothing_left():
     before = environ()
     yield
     assert environ() == before
-    assert _process.holders == {}
+    assert PROCESS.holders == {}
 
 
 @pytest.fixture
@@ -303,6 +304,7 @@ def test_importing_costs_little():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [
         "esker.activate",
+        "esker.activate.active",
         "esker.activate.edits",
         "esker.activate.expansion",
         "esker.activate.variables",

@@ -7,17 +7,16 @@
 """
 
 import os
-import threading
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
-from esker.activate import edits
+from esker.activate.active import PROCESS
 from esker.activate.variables import activation
 from esker.declare.discover import find
-from esker.errors import ActivationFailed, EnvironmentBusy
+from esker.errors import ActivationFailed
 from esker.host import process, variables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from subprocess import CompletedProcess
     from types import TracebackType
 
@@ -70,23 +69,23 @@ class Environment:
     @property
     def is_active(self) -> bool:
         """Whether this process has the environment active, through this instance or another."""
-        return self._key in _process.holders
+        return self._key in PROCESS.holders
 
     def activate(self) -> None:
         """Set this process's variables to those of the environment; runs its hook.
 
         Nests: each call needs its `deactivate`. Raises EnvironmentBusy when another thread has another one active.
         """
-        with _process.lock:
-            _process.enter(self._key, self._activation)
+        with PROCESS.lock:
+            PROCESS.enter(self._key, self._activation)
             self._depth += 1
 
     def deactivate(self) -> None:
         """Undo one `activate`: the variables become what they would be without it, and the caller's own edits stay."""
-        with _process.lock:
+        with PROCESS.lock:
             if not self._depth:
                 raise ActivationFailed(f"`{self.project}` was not activated by this object")
-            _process.leave(self._key)
+            PROCESS.leave(self._key)
             self._depth -= 1
 
     def __enter__(self) -> Self:
@@ -140,43 +139,3 @@ class Environment:
         from esker.runtimes import native
 
         return native.prepare(self.project, environ, mode=self.mode)
-
-
-class _Process:
-    """What is active in this process; everything but `lock` is read and changed under it."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.edits = edits.Edits()
-        self.holders: dict[str, list[threading.Thread]] = {}
-        """For each active environment's key, who has activated it, once for each time."""
-
-    def enter(self, key: str, activate: "Callable[[Mapping[str, str]], Activation]") -> None:
-        thread = threading.current_thread()
-        for other, holders in self.holders.items():
-            for holder in holders:
-                if other != key and holder is not thread:
-                    project = other.partition("\0")[0]
-                    raise EnvironmentBusy(
-                        f"thread `{holder.name}` has `{project}` active",
-                        hint="a process has one set of variables: use `run` or `variables`, which set none",
-                    )
-        if key not in self.holders:
-            environ = variables.current()
-            entered, changes = edits.enter(self.edits, key, activate(environ), environ)
-            variables.assign(changes)
-            self.edits, self.holders[key] = entered, []
-        self.holders[key].append(thread)
-
-    def leave(self, key: str) -> None:
-        thread, holders = threading.current_thread(), self.holders[key]
-        if len(holders) == 1:
-            left, changes = edits.leave(self.edits, key, variables.current())
-            variables.assign(changes)
-            self.edits = left
-            del self.holders[key]
-        else:
-            holders.remove(thread if thread in holders else holders[-1])
-
-
-_process = _Process()
