@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from esker.errors import ServiceError
+from esker.errors import ServiceFailed
 from esker.host import accounts
 from esker.host.accounts import Account
 from esker.host.spawn import Identity
@@ -51,7 +51,7 @@ def choose(service: str, user: str | None, project: str, paths: Iterable[str]) -
         return Choice(identity, account)
     shown = identity._replace(namespace=True)
     if not accounts.namespaces_allowed(shown):
-        raise ServiceError(
+        raise ServiceFailed(
             f"service `{service}` cannot run: `{account.name}` (uid {account.uid}) cannot enter `{closed}`, "
             "and this system refuses user namespaces",
             hint=f'move it to where everybody may enter, or give `{service}` the `user = "root"`',

@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 import socket
+import traceback
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -190,6 +191,9 @@ class _Server:
         except ConnectionError:
             writer.close()
             return
+        except Exception as error:  # noqa: BLE001  (a fault of ours: its place goes to supervisor.log, and nobody waits)
+            traceback.print_exc()
+            reply = {"error": ServiceError(f"the supervisor met a fault: {error!r}").record()}
         ending = self._told_to_end or (self._supervisor.idle and len(self._busy) == 1)
         writer.write(protocol.line(**reply, ending=ending))
         if ending:

@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Literal, NamedTuple
@@ -113,6 +114,9 @@ class Service:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             self.failure = self._failed(f"cannot start the service `{self.spec.name}`: {reason}")
+        except Exception as error:  # noqa: BLE001  (a fault of ours: its place goes to supervisor.log, and nobody waits)
+            traceback.print_exc()
+            self.failure = self._failed(f"cannot run the service `{self.spec.name}`: {error!r}")
         self._close()
         self._become(state)
 

@@ -139,9 +139,10 @@ class Supervisor:
         service.begin(spec, setting, self._dependencies)
 
     def _setting(self, spec: ServiceSpec, request: protocol.Start) -> Setting:
-        choice = identity.choose(spec.name, spec.user, request.directory, request.paths)
+        cache = os.path.dirname(os.path.dirname(self._lock.path))  # FLOX_ENV_CACHE, where services keep their data
+        choice = identity.choose(spec.name, spec.user, request.directory, (os.path.dirname(cache), *request.paths))
         if choice.identity:
-            for directory in (self._runtime, os.path.dirname(os.path.dirname(self._lock.path))):
+            for directory in (cache, self._runtime):
                 accounts.give(directory, choice.identity)
         variables = choice.variables(request.environments.get(spec.name, {}))
         variables |= {SERVICE_VARIABLE: spec.name, SUPERVISOR_VARIABLE: self._token}
