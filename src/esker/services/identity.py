@@ -54,6 +54,7 @@ def choose(service: str, user: str | None, project: str, paths: Iterable[str]) -
         raise ServiceFailed(
             f"service `{service}` cannot run: `{account.name}` (uid {account.uid}) cannot enter `{closed}`, "
             "and this system refuses user namespaces",
+            service=service,
             hint=f'move it to where everybody may enter, or give `{service}` the `user = "root"`',
         )
     note = (
@@ -68,7 +69,6 @@ def _wanted(service: str, user: str | None, project: str) -> Account:
         return accounts.account(os.stat(project).st_uid or accounts.NOBODY)
     account = accounts.find_account(user)
     if account is None:
-        raise ServiceError(
-            f"service `{service}` is to run as `{user}`, and there is no such user", hint="see `getent passwd`"
-        )
+        message = f"service `{service}` is to run as `{user}`, and there is no such user"
+        raise ServiceFailed(message, service=service, hint="see `getent passwd`")
     return account
