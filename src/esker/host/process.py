@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from subprocess import CompletedProcess, Popen
     from typing import NoReturn
 
+    from esker.host.clock import Deadline
+
 __all__ = ["NOT_EXECUTABLE", "NOT_FOUND", "execute", "find_program", "run", "start_failure"]
 
 NOT_EXECUTABLE = 126
@@ -80,12 +82,12 @@ def run(
     check: bool = True,
     capture: bool = True,
     stdin: str | None = None,
-    timeout: float | None = None,
+    timeout: "float | Deadline | None" = None,
 ) -> "CompletedProcess[str]":
     """Run a program, found on the PATH of `environ`, to its end.
 
-    With a `timeout` in seconds it gets a process group of its own, all of which is killed when the time is up. Raises
-    CommandFailed when the program cannot be started, or, with `check`, when its status is not 0.
+    With a `timeout` (seconds, or when to end) it gets a process group of its own, all of which is killed when the time
+    is up. Raises CommandFailed when the program cannot be started, or, with `check`, when its status is not 0.
     """
     import subprocess
 
@@ -112,10 +114,10 @@ def run(
         raise start_failure(argv[0], program, refusal) from refusal
     with process:
         try:
-            output, errors = process.communicate(stdin, timeout)
-        except subprocess.TimeoutExpired:
+            output, errors = process.communicate(stdin) if timeout is None else _communicate(process, stdin, timeout)
+        except subprocess.TimeoutExpired as expired:
             _kill_group(process)
-            raise TimedOut(f"`{argv[0]}` did not end within {timeout:g} s") from None
+            raise TimedOut(f"`{argv[0]}` did not end within {expired.timeout:g} s") from None
         except BaseException:
             if timeout is None:
                 process.kill()
@@ -126,6 +128,22 @@ def run(
     if check and done.returncode:
         raise _failure(done)
     return done
+
+
+def _communicate(process: "Popen[str]", stdin: str | None, timeout: "float | Deadline") -> tuple[str, str]:
+    import subprocess
+
+    from esker.host.clock import Deadline
+
+    deadline = timeout if isinstance(timeout, Deadline) else Deadline(timeout)
+    while True:
+        try:
+            return process.communicate(stdin, deadline.step())
+        except subprocess.TimeoutExpired as expired:
+            if deadline.passed:
+                expired.timeout = deadline.seconds or 0
+                raise
+        stdin = None  # it is on its way
 
 
 def _kill_group(process: "Popen[str]") -> None:

@@ -1,0 +1,52 @@
+"""What time it is, and how much of it is left."""
+
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from threading import Event
+
+__all__ = ["Abandoned", "Deadline", "timestamp"]
+
+_STEP = 0.05
+"""Seconds after which a wait that may be given up looks whether it was."""
+
+
+class Abandoned(Exception):
+    """Whoever waited does not want the result any more."""
+
+
+class Deadline:
+    """When a wait ends: after some seconds (None: never), or because `abandoned` was set."""
+
+    def __init__(self, seconds: float | None = None, abandoned: "Event | None" = None) -> None:
+        self.seconds = seconds
+        self._abandoned = abandoned
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def left(self) -> float | None:
+        """Return the seconds that are left, or None when there is no limit."""
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    def step(self, longest: float | None = None) -> float | None:
+        """Return for how many seconds to wait before looking again; raises Abandoned."""
+        if self._abandoned is not None:
+            if self._abandoned.is_set():
+                raise Abandoned
+            longest = min(_STEP, longest or _STEP)
+        left = self.left()
+        return left if longest is None else longest if left is None else min(left, longest)
+
+    @property
+    def passed(self) -> bool:
+        """Whether no time is left."""
+        return self.left() == 0
+
+    def pause(self, seconds: float) -> None:
+        """Sleep for as long, or until the end; raises Abandoned."""
+        time.sleep(self.step(seconds) or 0)
+
+
+def timestamp() -> str:
+    """Return the time as ISO 8601 has it, in UTC and whole seconds."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,0 +1,67 @@
+import os
+import re
+import threading
+
+import pytest
+
+from esker.errors import TimedOut
+from esker.host.clock import Abandoned, Deadline, timestamp
+from esker.host.process import run
+from esker.host.process_table import entry
+
+
+def test_without_a_limit():
+    """A wait without a limit waits as long as it likes between two looks."""
+    deadline = Deadline()
+    assert (deadline.left(), deadline.step(), deadline.step(2.0), deadline.passed) == (None, None, 2.0, False)
+
+
+def test_with_a_limit():
+    """A step is never longer than what is left, and at the end nothing is."""
+    deadline = Deadline(100)
+    assert 99 < deadline.step() <= 100
+    assert deadline.step(2.0) == 2.0
+    over = Deadline(0)
+    assert (over.left(), over.step(2.0), over.passed) == (0, 0, True)
+
+
+def test_given_up():
+    """Whoever waits looks often whether that is still wanted, and learns it when it is not."""
+    abandoned = threading.Event()
+    deadline = Deadline(None, abandoned)
+    assert 0 < deadline.step() < 0.1
+    assert 0 < deadline.step(10) < 0.1
+    abandoned.set()
+    for wait in (deadline.step, lambda: deadline.pause(10)):
+        with pytest.raises(Abandoned):
+            wait()
+
+
+def test_the_time_is_utc():
+    """The form is the one that Angreal writes."""
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", timestamp())
+
+
+def test_a_program_that_nobody_waits_for_any_more_is_killed(tmp_path):
+    """With its children, and what it was given on its input arrives before."""
+    started, abandoned = tmp_path / "started", threading.Event()
+    os.mkfifo(started)
+
+    def give_up():
+        started.read_text()
+        abandoned.set()
+
+    thread = threading.Thread(target=give_up)
+    thread.start()
+    script = f"read line; (sleep 600; echo $line) & echo $! > {tmp_path}/pid; echo $line > {started}; wait"
+    with pytest.raises(Abandoned):
+        run(["sh", "-c", script], environ=os.environ, stdin="given\n", timeout=Deadline(600, abandoned))
+    thread.join()
+    found = entry(int((tmp_path / "pid").read_text()))
+    assert found is None or found.ended
+
+
+def test_a_program_that_takes_longer_than_its_deadline():
+    """The message names the whole limit."""
+    with pytest.raises(TimedOut, match=r"`sleep` did not end within 0\.01 s"):
+        run(["sleep", "600"], environ=os.environ, timeout=Deadline(0.01, threading.Event()))
