@@ -51,7 +51,7 @@ def test_a_read_only_home_is_named(index, environ, project, tmp_path):
     home = tmp_path / "home"
     del environ["ESKER_STORE"]
     environ |= {"XDG_DATA_HOME": str(home / ".local/share")}
-    script = 'mount -t tmpfs none "$1"; mount -o remount,ro "$1"; shift; exec "$@"'
+    script = 'mount -t tmpfs -o ro none "$1"; shift; exec "$@"'
     # Root of a namespace has uid 0, whose store lies elsewhere: the store is named, as an ordinary user's would be.
     environ["ESKER_STORE"] = f"{home}/.local/share/esker/root"
     done = in_namespace(
