@@ -20,18 +20,18 @@ def shell_check(test, **fields):
 
 def test_a_service_starts_is_seen_and_stops(project):
     """Started means that it runs; its state says so; after the stop nothing is left, and its log can still be read."""
-    project.declare("web", "echo hello $NAME; exec sleep 1000", vars={"NAME": "you"}, ports={"PORT": 1})
+    project.declare("web", "echo hello $NAME; exec sleep 1000", vars={"NAME": "you"}, ports={"PORT": 24_001})
     (started,) = project.services.start()
     (found,) = project.services.status()
     assert (found.name, found.status, found.health, found.ready, found.kept) == ("web", "Running", None, True, True)
     assert found.pid == started.pid
     assert process_table.entry(found.pid).program == "sleep"
-    assert found.ports == {"PORT": 1}
+    assert found.ports == {"PORT": 24_001}
     assert 0 <= found.uptime < 15
     assert found.environment_set_by == os.getpid()
     assert project.services.stop() == Stopped(stopped=("web",), not_running=(), users=())
     assert project.processes() == []
-    assert project.services.status() == (ServiceStatus(name="web", ports={"PORT": 1}),)
+    assert project.services.status() == (ServiceStatus(name="web", ports={"PORT": 24_001}),)
     assert project.services.logs("web") == ["hello you"]
     assert stat.S_IMODE(os.stat(started.log).st_mode) == 0o600
     assert stat.S_IMODE(os.stat(os.path.dirname(started.log)).st_mode) == 0o700
