@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from esker.host.clock import Deadline
 
-__all__ = ["NOT_EXECUTABLE", "NOT_FOUND", "execute", "find_program", "run", "start_failure"]
+__all__ = ["NOT_EXECUTABLE", "NOT_FOUND", "execute", "find_program", "not_found", "run", "start_failure"]
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -42,7 +42,7 @@ def execute(argv: "list[str]", environ: "Mapping[str, str]") -> "NoReturn":
     """
     program = find_program(argv[0], environ.get("PATH"))
     if program is None:
-        raise _refused(argv[0], "command not found", NOT_FOUND)
+        raise not_found(argv[0])
     # Python ignores these two; a program expects to be ended by them.
     for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
         _signal.signal(number, _signal.SIG_DFL)
@@ -55,6 +55,11 @@ def execute(argv: "list[str]", environ: "Mapping[str, str]") -> "NoReturn":
             os.execve("/bin/sh", ["/bin/sh", program, *argv[1:]], environ)  # noqa: S606 - as execvp does
     except OSError as refusal:
         raise start_failure(argv[0], program, refusal) from refusal
+
+
+def not_found(name: str) -> CommandFailed:
+    """Return the error of a program that is not on PATH."""
+    return _refused(name, "command not found", NOT_FOUND)
 
 
 def start_failure(name: str, program: str, refusal: OSError) -> CommandFailed:
@@ -93,7 +98,7 @@ def run(
 
     program = find_program(argv[0], environ.get("PATH"))
     if program is None:
-        raise _refused(argv[0], "command not found", NOT_FOUND)
+        raise not_found(argv[0])
     if cwd is not None and not os.path.isdir(cwd):
         raise HostError(f"cannot run `{argv[0]}` in `{cwd}`: no such directory")
     pipe = subprocess.PIPE if capture else None

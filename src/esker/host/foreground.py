@@ -1,0 +1,77 @@
+"""A command in the foreground of a process that stays: it keeps the terminal, and its end is waited for.
+
+It is in the process group of the caller, so that the terminal stops, continues and interrupts both as one. What others
+send to the caller is passed on; if the caller is killed, so is the command.
+"""
+
+import os
+import signal
+import sys
+from contextlib import suppress
+
+from esker.errors import CommandFailed
+from esker.host import prctl
+from esker.host.process import execute, find_program, not_found
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import NoReturn
+
+__all__ = ["run_in_foreground"]
+
+_PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_OF_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
+"""The terminal sends these to the command as well: the caller only has to outlive them."""
+
+
+def run_in_foreground(argv: "list[str]", environ: "Mapping[str, str]") -> int:
+    """Run a program to its end and return its exit status; 128 and the signal's number where a signal ended it.
+
+    Raises CommandFailed with status 127 when there is no such program.
+    """
+    if find_program(argv[0], environ.get("PATH")) is None:
+        raise not_found(argv[0])
+    prctl.load()
+    parent = os.getpid()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        child = os.fork()
+        if child == 0:
+            _become(argv, environ, parent, mask)
+        before = {number: signal.signal(number, lambda got, _: _send(child, got)) for number in _PASSED_ON}
+        before |= {number: signal.signal(number, signal.SIG_IGN) for number in _OF_THE_TERMINAL}
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    try:
+        return _status(child)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _status(child: int) -> int:
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return 128 - code if code < 0 else code
+
+
+def _send(child: int, number: int) -> None:
+    with suppress(ProcessLookupError):  # it has just ended
+        os.kill(child, number)
+
+
+def _become(argv: "list[str]", environ: "Mapping[str, str]", parent: int, mask: "set[signal.Signals]") -> "NoReturn":
+    status = 1
+    try:
+        for number in (*_PASSED_ON, *_OF_THE_TERMINAL):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+        prctl.end_with_parent(signal.SIGKILL, parent)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        execute(argv, environ)
+    except CommandFailed as error:
+        status = error.exit_status
+        sys.stderr.write(f"✘ ERROR: {error.message}\n")
+        sys.stderr.flush()
+    finally:
+        os._exit(status)

@@ -1,0 +1,74 @@
+"""The chamber beside the runtime: what it offers whoever asks, and how an environment gets the supervised one."""
+
+import os
+from collections.abc import Mapping
+from typing import Protocol
+
+from esker.activate.plan import Plan
+from esker.activate.variables import Activation
+from esker.declare.declaration import Declaration
+from esker.services.connection import Changed, Site
+from esker.services.control import Leased, Services, Stopped
+from esker.services.protocol import Until
+from esker.services.specification import ServiceSpec, passed_variables, specify
+from esker.services.status import ServiceStatus
+
+__all__ = ["Chamber", "supervised"]
+
+
+class Chamber(Protocol):
+    """Who can play the services: supervised processes, another tool's services, containers."""
+
+    def start(self, *names: str, seconds: float = ..., changed: Changed | None = None) -> tuple[ServiceStatus, ...]:
+        """Start services, all without names, and return when they are ready; they run until `stop`."""
+
+    def restart(self, *names: str, seconds: float = ..., changed: Changed | None = None) -> dict[str, str]:
+        """Stop services that run and start them; return `restarted` or `started` for each."""
+
+    def lease(
+        self, *names: str, seconds: float = ..., changed: Changed | None = None, pid: int | None = None
+    ) -> Leased:
+        """Start services for as long as a process lives, or until they are released."""
+
+    def stop(self, *names: str) -> Stopped:
+        """Stop services, whoever uses them."""
+
+    def status(self, *names: str) -> tuple[ServiceStatus, ...]:
+        """Return the state of services."""
+
+    def wait(self, *names: str, until: Until = "healthy", seconds: float | None = None) -> tuple[ServiceStatus, ...]:
+        """Wait until services are healthy, completed or stopped."""
+
+    def logs(self, name: str, count: int | None = None) -> list[str]:
+        """Return the last lines of a service's log."""
+
+
+def supervised(plan: Plan, declaration: Declaration, activation: Activation, caller: Mapping[str, str]) -> Services:
+    """Return the supervised services of an environment.
+
+    What they see is a short list of the caller's variables, the activation's difference, and their own `vars`: the same
+    whoever starts them, from wherever.
+    """
+    specs = specify(declaration, plan.system, plan.ports)
+    site = Site(
+        project=plan.project,
+        dot_flox=plan.dot_flox,
+        runtime=plan.runtime_directory(caller.get("XDG_RUNTIME_DIR")),
+        paths=tuple(dict.fromkeys((os.path.dirname(plan.store_path), *_interpreter(plan)))),
+        store_paths=(plan.store_path,),
+    )
+
+    def environments() -> dict[str, dict[str, str]]:
+        return {name: _variables(spec, activation, caller) for name, spec in specs.items()}
+
+    return Services(site, specs, environments)
+
+
+def _variables(spec: ServiceSpec, activation: Activation, caller: Mapping[str, str]) -> dict[str, str]:
+    base = passed_variables(spec, caller) | {"PATH": caller.get("PATH", os.defpath)}
+    return activation.apply(base) | dict(spec.vars)
+
+
+def _interpreter(plan: Plan) -> list[str]:
+    python = f"{plan.flox_env}/bin/python"
+    return [os.path.realpath(python)] if os.path.exists(python) else []
