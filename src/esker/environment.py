@@ -9,7 +9,7 @@
 import os
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
-from esker.activate.active import PROCESS
+from esker.activate.active import PROCESS, nothing
 from esker.activate.variables import activation
 from esker.declare.discover import find
 from esker.errors import ActivationFailed
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from esker.activate.plan import Plan
     from esker.activate.variables import Activation
     from esker.progress import Progress
+    from esker.services.control import Leased, Services
 
 __all__ = ["Environment", "Runtime"]
 
@@ -45,22 +46,30 @@ class Runtime(Protocol):
 class Environment:
     """The environment of the project at `path`; without a path, of the current directory or the nearest above it.
 
-    Nothing of the project runs before `activate`, `variables` or `run`. One process has one set of variables: while a
-    thread has an environment active, other threads may activate the same one, but no other.
+    `services` are started with it and run while it is active or somebody else uses them: one that others use, or that
+    was started to stay, is neither started again nor stopped.
+
+    Nothing of the project runs before `activate`, `variables`, `run` or the start of a service. One process has one set
+    of variables: while a thread has an environment active, other threads may activate the same one, but no other.
     """
 
     def __init__(
         self,
         path: "str | os.PathLike[str] | None" = None,
+        services: "Sequence[str] | None" = None,
         *,
         mode: Literal["dev", "run"] | None = None,
         runtime: Runtime | None = None,
     ) -> None:
+        if isinstance(services, str):
+            raise TypeError("`services` is a list of names, not one text")
         self.project = find(os.getcwd() if path is None else os.fspath(path), explicit=path is not None)
         """The project directory, absolute, with links resolved."""
         self.mode = mode
         self._runtime = runtime
         self._depth = 0
+        self._wanted = tuple(services or ())
+        self._leased: Leased | None = None
 
     def __repr__(self) -> str:
         mode = f", mode={self.mode!r}" if self.mode else ""
@@ -77,8 +86,14 @@ class Environment:
         Nests: each call needs its `deactivate`. Raises EnvironmentBusy when another thread has another one active.
         """
         with PROCESS.lock:
-            PROCESS.enter(self._key, self._activation)
+            PROCESS.enter(self._key, lambda environ: (self._activation(environ), nothing))
             self._depth += 1
+            if self._depth == 1 and self._wanted:
+                try:
+                    self._leased = self.services.lease(*self._wanted)
+                except BaseException:
+                    self.deactivate()
+                    raise
 
     def deactivate(self) -> None:
         """Undo one `activate`: the variables become what they would be without it, and the caller's own edits stay."""
@@ -87,6 +102,11 @@ class Environment:
                 raise ActivationFailed(f"`{self.project}` was not activated by this object")
             PROCESS.leave(self._key)
             self._depth -= 1
+            if self._depth:
+                return
+            leased, self._leased = self._leased, None
+        if leased is not None:
+            leased.release()
 
     def __enter__(self) -> Self:
         self.activate()
@@ -96,6 +116,15 @@ class Environment:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
     ) -> None:
         self.deactivate()
+
+    @property
+    def services(self) -> "Services":
+        """The services of the environment: start, stop, restart, status, logs, wait."""
+        from esker.declare.load import load
+        from esker.services.chamber import supervised
+
+        environ = variables.current()
+        return supervised(self._plan(environ), load(self.project), lambda: self._shared(environ), environ)
 
     def variables(self) -> dict[str, str]:
         """Return all variables for a program in the environment, as `env` of subprocess takes them; sets none.
@@ -127,6 +156,10 @@ class Environment:
     @property
     def _key(self) -> str:
         return f"{self.project}\0{self.mode or ''}"
+
+    def _shared(self, environ: "Mapping[str, str]") -> "Activation":
+        """Return the difference by which this process is activated, else that of an activation; services get it."""
+        return dict(PROCESS.edits.entries).get(self._key) or self._activation(environ)
 
     def _activation(self, environ: "Mapping[str, str]") -> "Activation":
         plan = self._plan(environ)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from esker.activate.variables import Activation
 
-__all__ = ["PROCESS", "Active"]
+    Begun = tuple[Activation, Callable[[], object]]
+    """What an activation changes, and what ends it."""
+
+__all__ = ["PROCESS", "Active", "nothing"]
 
 
 class Active:
@@ -30,6 +33,7 @@ class Active:
         self.edits = edits.Edits()
         self.holders: dict[str, list[threading.Thread]] = {}
         """For each active environment's key, who has activated it, once for each time."""
+        self._ends: dict[str, Callable[[], object]] = {}
 
     def check(self, key: str) -> None:
         """Raise EnvironmentBusy when another thread has another environment active."""
@@ -43,27 +47,41 @@ class Active:
                         hint="a process has one set of variables: use `run` or `variables`, which set none",
                     )
 
-    def enter(self, key: str, activate: "Callable[[Mapping[str, str]], Activation]") -> None:
-        """Activate an environment; `activate` is called for the first holder, with the variables as they are."""
-        self.check(key)
-        if key not in self.holders:
-            environ = variables.current()
-            entered, changes = edits.enter(self.edits, key, activate(environ), environ)
-            variables.assign(changes)
-            self.edits, self.holders[key] = entered, []
-        self.holders[key].append(threading.current_thread())
+    def enter(self, key: str, begin: "Callable[[Mapping[str, str]], Begun]") -> bool:
+        """Activate an environment, and return whether it was not active before: only then `begin` is called.
 
-    def leave(self, key: str) -> bool:
-        """Undo one `enter`, and return whether that was the last one's."""
+        It is given the variables as they are, and returns the activation and what ends it.
+        """
+        self.check(key)
+        fresh = key not in self.holders
+        if fresh:
+            environ = variables.current()
+            activation, end = begin(environ)
+            try:
+                entered, changes = edits.enter(self.edits, key, activation, environ)
+                variables.assign(changes)
+            except BaseException:
+                end()
+                raise
+            self.edits, self.holders[key], self._ends[key] = entered, [], end
+        self.holders[key].append(threading.current_thread())
+        return fresh
+
+    def leave(self, key: str) -> "Callable[[], object]":
+        """Undo one `enter`, and return what is left to do outside the lock: it ends the activation after the last."""
         thread, holders = threading.current_thread(), self.holders[key]
         if len(holders) > 1:
             holders.remove(thread if thread in holders else holders[-1])
-            return False
+            return nothing
         left, changes = edits.leave(self.edits, key, variables.current())
         variables.assign(changes)
         self.edits = left
         del self.holders[key]
-        return True
+        return self._ends.pop(key)
+
+
+def nothing() -> None:
+    """Do nothing: the end of an activation that needs none."""
 
 
 PROCESS = Active()

@@ -1,7 +1,7 @@
 """The chamber beside the runtime: what it offers whoever asks, and how an environment gets the supervised one."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from esker.activate.plan import Plan
@@ -43,11 +43,13 @@ class Chamber(Protocol):
         """Return the last lines of a service's log."""
 
 
-def supervised(plan: Plan, declaration: Declaration, activation: Activation, caller: Mapping[str, str]) -> Services:
+def supervised(
+    plan: Plan, declaration: Declaration, activation: Callable[[], Activation], caller: Mapping[str, str]
+) -> Services:
     """Return the supervised services of an environment.
 
     What they see is a short list of the caller's variables, the activation's difference, and their own `vars`: the same
-    whoever starts them, from wherever.
+    whoever starts them, from wherever. `activation` is asked for it when something is started.
     """
     specs = specify(declaration, plan.system, plan.ports)
     site = Site(
@@ -59,14 +61,15 @@ def supervised(plan: Plan, declaration: Declaration, activation: Activation, cal
     )
 
     def environments() -> dict[str, dict[str, str]]:
-        return {name: _variables(spec, activation, caller) for name, spec in specs.items()}
+        difference = activation()
+        return {name: _variables(spec, difference, caller) for name, spec in specs.items()}
 
     return Services(site, specs, environments)
 
 
 def _variables(spec: ServiceSpec, activation: Activation, caller: Mapping[str, str]) -> dict[str, str]:
     base = passed_variables(spec, caller) | {"PATH": caller.get("PATH", os.defpath)}
-    return activation.apply(base) | dict(spec.vars)
+    return {**activation.apply(base), **spec.vars}
 
 
 def _interpreter(plan: Plan) -> list[str]:
