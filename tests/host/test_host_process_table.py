@@ -55,9 +55,30 @@ def test_family():
     assert process_table.descendants([5], processes) == []
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_family_of_this_process(listed, monkeypatch):
+    """The processes below one are found by what the kernel lists for each, and without that by looking at all."""
+    if not listed:
+        monkeypatch.setattr(os.path, "exists", lambda path: False)
+    script = "echo $$; sh -c 'echo $$; cat; true'; true"
+    with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as shell:
+        outer, inner = int(shell.stdout.readline()), int(shell.stdout.readline())
+        found = list(process_table.family(os.getpid()))
+        assert found.index(outer) < found.index(inner)
+        assert outer not in process_table.family(outer)
+        assert inner in process_table.family(outer)
+        shell.stdin.close()
+    assert not process_table.family(outer)
+
+
 def test_environment_of_a_process():
     """The variables are those its program began with; of a process that is gone there are none."""
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, env={"A": "1=2", "B": ""}) as process:
+    with subprocess.Popen(
+        ["/bin/cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"A": "1=2", "B": ""}
+    ) as process:
+        process.stdin.write(b"ready")
+        process.stdin.flush()
+        process.stdout.read1()
         assert process_table.environment(process.pid) == {b"A": b"1=2", b"B": b""}
         process.stdin.close()
     assert process_table.environment(process.pid) == {}

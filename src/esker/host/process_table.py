@@ -8,7 +8,18 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-__all__ = ["Entry", "alive", "ancestors", "boot_id", "descendants", "entries", "entry", "environment", "table"]
+__all__ = [
+    "Entry",
+    "alive",
+    "ancestors",
+    "boot_id",
+    "descendants",
+    "entries",
+    "entry",
+    "environment",
+    "family",
+    "table",
+]
 
 
 class Entry(NamedTuple):
@@ -98,6 +109,34 @@ def descendants(roots: Iterable[int], processes: Mapping[int, Entry]) -> list[En
             family.append(child)
             pending.append(child.pid)
     return family
+
+
+def family(pid: int) -> dict[int, Entry]:
+    """Return every process below `pid`, parents before their children, without looking at all of this machine's.
+
+    One that is given another parent at that very moment may be missed: who must not miss any looks again.
+    """
+    if not os.path.exists(f"/proc/{pid}/task/{pid}/children"):
+        return {found.pid: found for found in descendants([pid], table())}
+    pending, members = [pid], {}
+    while pending:
+        for child in _children(pending.pop()):
+            if child not in members and (found := entry(child)):
+                members[child] = found
+                pending.append(child)
+    return members
+
+
+def _children(pid: int) -> list[int]:
+    """The children of every thread of `pid`."""
+    children = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
+                children += [int(child) for child in file.readall().split()]
+    except OSError:  # it has ended: what it had is given to another
+        pass
+    return children
 
 
 def ancestors(pid: int, processes: Mapping[int, Entry]) -> list[int]:

@@ -11,7 +11,7 @@ import signal
 from contextlib import suppress
 from typing import NamedTuple
 
-from esker.host.process_table import Entry, descendants, entry, environment, table
+from esker.host.process_table import Entry, entry, environment, family
 from esker.host.spawn import Program, spawn
 
 __all__ = ["SERVICE_VARIABLE", "Child", "Children"]
@@ -80,10 +80,10 @@ class Children:
 
     def all(self) -> list[tuple[Entry, str | None]]:
         """Return every living process below this one with its owner, None where that is not known."""
-        processes = table()
+        processes = family(os.getpid())
         owners: dict[tuple[int, int], str] = {}
         found: list[tuple[Entry, str | None]] = []
-        for member in descendants([os.getpid()], processes):
+        for member in processes.values():
             key = (member.pid, member.start)
             parent = processes.get(member.parent)
             owner = self._sessions.get(member.session) or self._owners.get(key)
@@ -117,7 +117,11 @@ class Children:
 
     def of(self, owner: str) -> list[Entry]:
         """Return the living processes of `owner`, parents before their children."""
-        return [member for member, whose in self.all() if whose == owner]
+        # A process that was given another parent at that moment may have been missed, so nothing is looked for twice.
+        for _ in range(2):
+            if members := [member for member, whose in self.all() if whose == owner]:
+                return members
+        return []
 
     @staticmethod
     def signal(members: list[Entry], number: int, told: set[int]) -> None:

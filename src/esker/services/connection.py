@@ -28,6 +28,7 @@ _HELLO = 10.0
 _GONE = 12.0
 """Seconds until a guardian must have put everything in order: its grace and some."""
 _GRACE = 5.0
+_POLL = 0.01
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from esker.services.guardian import main; main(sys.argv[2:])"
 
 Changed = Callable[[ServiceStatus], object]
@@ -233,6 +234,8 @@ def _end_leftovers(record: Record) -> None:
     while left := _leftovers(record):
         late = time.monotonic() - deadline
         if late > _GRACE:
+            if all(found.ended for found in left):
+                return
             raise ServiceError(f"process {left[0].pid} (`{left[0].program}`) of a killed supervisor cannot be ended")
         for found in left:
             if late >= 0 or found.pid not in told:
@@ -242,10 +245,15 @@ def _end_leftovers(record: Record) -> None:
         with pidfd.opened(left[0].pid, left[0].start) as descriptor:
             if descriptor is not None:
                 pidfd.wait(descriptor, 0.1 if late >= 0 else -late)
+            else:  # a zombie is init's to take away; until then PostgreSQL believes that its server runs
+                time.sleep(_POLL)
 
 
 def _leftovers(record: Record) -> list[process_table.Entry]:
-    """The processes of the services that `record` names: known ones, their sessions, and who carries the token."""
+    """The processes of the services that `record` names: known ones, their sessions, and who carries the token.
+
+    Zombies are among them.
+    """
     processes = process_table.table()
     sessions = dict(record.sessions)
     ours = {os.getpid(), *process_table.ancestors(os.getpid(), processes)}
@@ -261,7 +269,7 @@ def _leftovers(record: Record) -> list[process_table.Entry]:
 
     roots = {found.pid: found for found in processes.values() if found.pid not in ours and belongs(found)}
     family = roots | {found.pid: found for found in process_table.descendants(roots, processes)}
-    return [found for found in family.values() if not found.ended]
+    return sorted(family.values(), key=lambda found: found.ended)
 
 
 def _end_stranger(site: Site) -> None:

@@ -36,6 +36,7 @@ _SETTLED = 0.1
 _STEADY = 10.0
 """Seconds after which a run that was ready wipes out the failures before it."""
 _LONGEST_BACKOFF = 10.0
+_DOUBLINGS = 30
 _STUBBORN = 10.0
 """Seconds to wait for killed processes to be gone."""
 _LOG_LINES = 20
@@ -136,7 +137,7 @@ class Service:
                 failure.message += f", after {failures} restarts" if failures else ""
                 raise failure
             self._become("Restarting")
-            await asyncio.sleep(min(spec.backoff * 2**failures, _LONGEST_BACKOFF))
+            await asyncio.sleep(min(spec.backoff * 2 ** min(failures, _DOUBLINGS), _LONGEST_BACKOFF))
             failures += 1
             self.restarts += 1
 
