@@ -11,6 +11,7 @@ import pytest
 
 from esker.errors import HostError, RealisationFailed
 from esker.progress import Silent
+from esker.realise.overlap import overlapping
 from esker.realise.profile import profile, source_directories
 from esker.realise.python import python_environment
 from esker.realise.store import Store
@@ -47,6 +48,21 @@ def test_two_builds_are_equal_byte_for_byte(index, python_of, store, tmp_path):
     assert output("diff", "-r", first.path, second.path) == ""
     assert store.record(first.path).nar_hash == Store(str(tmp_path / "other")).record(second.path).nar_hash
     assert os.path.exists(f"{first.libraries}/app/__pycache__/b.cpython-{sys.version_info[0]}{sys.version_info[1]}.pyc")
+
+
+def test_of_wheels_with_files_of_one_name_the_last_by_name_wins(index, python_of, tmp_path):
+    """Builds are equal where wheels overwrite each other's files: what uv installs side by side is put in order."""
+    names = ("alpha", "beta", "gamma", "zeta")
+    for name in names[:3]:
+        shared = {"shared/value.py": f"NAME = {name!r}\n", f"{name}.py": f"def main(): print({name!r})\n"}
+        index.add(name, "1.0", {**shared, "shared/same.py": ""}, scripts={"tool": f"{name}:main"})
+    index.add("zeta", "1.0", {"shared/same.py": "", "zeta.py": ""})  # brings the same as the others: no overlap
+    for attempt in range(3):
+        python = python_of(*names, into=Store(str(tmp_path / f"store-{attempt}")))
+        assert overlapping(python.libraries) == ("alpha", "beta", "gamma")
+        program = "import shared.value as v, shared.same, alpha, beta, gamma, zeta; print(v.NAME)"
+        assert output(f"{python.path}/bin/python", "-c", program) == "gamma"
+        assert output(f"{python.path}/bin/tool") == "gamma"
 
 
 def test_importing_everything_changes_nothing(index, python_of, store):

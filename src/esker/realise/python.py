@@ -18,11 +18,12 @@ from esker.errors import CommandFailed, HostError, RealisationFailed
 from esker.host.interpreters import Interpreter
 from esker.host.uv import is_unreachable, run_uv
 from esker.progress import Progress
+from esker.realise.overlap import overlapping
 from esker.realise.store import Store
 
 __all__ = ["Artifact", "PythonEnvironment", "python_environment", "selected"]
 
-RECIPE = 1
+RECIPE = 2
 """Raised whenever the same inputs would give another tree."""
 
 _COMPILERS = 2
@@ -120,13 +121,29 @@ def _install(
     run_uv(make, environ, cwd=directory)
     if not artifacts:
         return
+    _put(["sync"], directory, artifacts, environ, build)
+    # Side by side, whoever comes last would win; one after the other, it is the last by name.
+    overlaps = overlapping(f"{directory}/{_libraries(interpreter)}")
+    for artifact in artifacts:
+        if artifact[0] in overlaps:
+            _put(["install", "--no-deps", "--reinstall"], directory, [artifact], environ, build)
+
+
+def _put(
+    how: Sequence[str],
+    directory: str,
+    artifacts: Sequence[Artifact],
+    environ: Mapping[str, str],
+    build: Sequence[str],
+) -> None:
     with tempfile.TemporaryDirectory(prefix="esker-sync-") as scratch:
         requirements = os.path.join(scratch, "requirements.txt")
         with open(requirements, "w", encoding="utf-8") as file:
             file.writelines(_requirement(artifact) for artifact in artifacts)
         sources = [word for name in build for word in ("--no-binary", name)]
-        arguments = ["pip", "sync", "--python", f"{directory}/bin/python", "--require-hashes", "--only-binary", ":all:"]
-        arguments += [*sources, "--link-mode", "copy", "--no-break-system-packages", requirements]
+        arguments = ["pip", *how, "--python", f"{directory}/bin/python", "--require-hashes", "--only-binary", ":all:"]
+        arguments += [*sources, "--link-mode", "copy", "--no-break-system-packages"]
+        arguments += [requirements] if how[0] == "sync" else ["--requirements", requirements]
         try:
             # What is in uv's cache needs no index: asking one would cost 0.4 s and a network.
             run_uv([*arguments, "--offline"], environ, cwd=scratch)
