@@ -38,16 +38,23 @@ class EskerError(Exception):
     code = "error"
     exit_status = 1
 
-    def __init__(self, message: str, *, hint: str | None = None, place: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str | None = None, place: str | None = None, flox: str | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.place = place
+        self._flox = flox
 
     def lines(self) -> list[str]:
         """Return the message as a person reads it: place and message, then the hint."""
         first = f"{self.place}: {self.message}" if self.place else self.message
         return [first, f"hint: {self.hint}"] if self.hint else [first]
+
+    def flox(self) -> str:
+        """Return what Flox says of it: the message, unless a text of Flox's own was given."""
+        return self._flox or self.message
 
     def record(self) -> dict[str, object]:
         """Return the error as `--json` shows it."""
@@ -117,6 +124,10 @@ class InvalidManifest(InvalidFile):
     def lines(self) -> list[str]:
         """Return every problem below the words that Flox begins with."""
         return ["Failed to parse manifest:", "", *super().lines()]
+
+    def flox(self) -> str:
+        """Return every problem, as Flox tells of one."""
+        return "\n\n".join(["Failed to parse manifest:", *(problem.message for problem in self.problems)])
 
 
 class InvalidLock(InvalidFile):

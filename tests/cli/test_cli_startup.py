@@ -22,6 +22,7 @@ MODULES = {
     "esker.cli.activate",
     "esker.cli.arguments",
     "esker.cli.main",
+    "esker.cli.voice",
     "esker.declare",
     "esker.declare.discover",
     "esker.declare.trust",

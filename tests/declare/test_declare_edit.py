@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esker.declare.edit import Edit, with_requirements, without_requirements
+from esker.declare.edit import Edit, touches_activation, with_requirements, without_packages, without_requirements
 from esker.declare.template import manifest
 from esker.declare.validate import read_text
 from esker.errors import EskerError, InvalidManifest, NotFound, UsageError
@@ -23,7 +23,7 @@ def test_a_new_table():
     assert edit == Edit(
         V14 + "[vars]\nA = 'b' # kept\n\n"
         '[plugins.esker.python]\nversion = ">=3.11"\ndependencies = [\n    "pandas",\n    "psycopg[binary]>=3.2",\n]\n',
-        ("✔ `pandas` installed", "✔ `psycopg[binary]>=3.2` installed"),
+        installed=("pandas", "psycopg[binary]>=3.2"),
     )
 
 
@@ -75,25 +75,20 @@ def test_any_layout(text, ends):
 
 
 @pytest.mark.parametrize(
-    ("present", "asked", "message"),
-    [
-        ("pandas", "pandas", "! `pandas` is already installed"),
-        ("pandas>=2", "Pandas", "! `pandas>=2` is already installed"),
-        ("pandas >=2", "pandas>=2", "! `pandas>=2` is already installed"),
-    ],
+    ("present", "asked", "told"),
+    [("pandas", "pandas", "pandas"), ("pandas>=2", "Pandas", "pandas>=2"), ("pandas >=2", "pandas>=2", "pandas>=2")],
 )
-def test_already_installed(present, asked, message):
+def test_already_installed(present, asked, told):
     """What is there already, or is asked for by its bare name, stays as it is written."""
     text = PYTHON + f"dependencies = ['{present}']\n"
-    assert with_requirements(text, [asked]) == Edit(text, (message,))
+    assert with_requirements(text, [asked]) == Edit(text, present=(told,))
 
 
 def test_replacing_is_told():
     """What replaces another says so."""
     text = PYTHON + "dependencies = ['Pandas>=2']\n"
-    assert with_requirements(text, ["pandas[excel]"]).messages == (
-        "✔ `pandas[excel]` installed in place of `Pandas>=2`",
-    )
+    edit = with_requirements(text, ["pandas[excel]"])
+    assert edit == Edit(edit.text, replaced=(("pandas[excel]", "Pandas>=2"),))
 
 
 def test_one_name_on_several_lines():
@@ -168,13 +163,13 @@ def test_migration_of_version_1():
     ).replace('"jq" }', '"jq", outputs = "all"}').replace("[install.curl]\n", '[install.curl]\noutputs = "all"\n') + (
         '\n[plugins.esker.python]\ndependencies = [\n    "x",\n]\n'
     )
-    assert edit.messages == (
-        "! the manifest now follows schema 1.14.0 in place of `version = 1`",
-        '! `curl` now has `outputs = "all"`, which every package of `version = 1` had',
-        '! `hello` now has `outputs = "all"`, which every package of `version = 1` had',
-        '! `jq` now has `outputs = "all"`, which every package of `version = 1` had',
-        "✔ `x` installed",
+    assert edit.notes == (
+        "the manifest now follows schema 1.14.0 in place of `version = 1`",
+        '`curl` now has `outputs = "all"`, which every package of `version = 1` had',
+        '`hello` now has `outputs = "all"`, which every package of `version = 1` had',
+        '`jq` now has `outputs = "all"`, which every package of `version = 1` had',
     )
+    assert edit.installed == ("x",)
 
 
 class Locked:
@@ -188,9 +183,9 @@ class Locked:
 def test_migration_with_a_lock():
     """A package whose outputs are all installed anyway, as the lock shows, needs no word."""
     edit = with_requirements(VERSION_1, ["x"], locked=[Locked()])
-    assert [message for message in edit.messages if "outputs" in message] == [
-        '! `curl` now has `outputs = "all"`, which every package of `version = 1` had',
-        '! `jq` now has `outputs = "all"`, which every package of `version = 1` had',
+    assert [note for note in edit.notes if "outputs" in note] == [
+        '`curl` now has `outputs = "all"`, which every package of `version = 1` had',
+        '`jq` now has `outputs = "all"`, which every package of `version = 1` had',
     ]
 
 
@@ -208,7 +203,7 @@ def test_a_newer_schema_stays():
     """A schema that has plugins already is left alone."""
     edit = with_requirements('schema-version = "1.15.0"\n', ["x"])
     assert edit.text.startswith('schema-version = "1.15.0"\n')
-    assert edit.messages == ("✔ `x` installed",)
+    assert edit == Edit(edit.text, installed=("x",))
 
 
 @pytest.mark.parametrize(
@@ -221,7 +216,7 @@ def test_a_newer_schema_stays():
 )  # fmt: skip
 def test_uninstalling(before, after):
     """A package goes with its line; the others keep theirs."""
-    assert without_requirements(PYTHON + before, ["B"]) == Edit(PYTHON + after, ("━ `b` uninstalled",))
+    assert without_requirements(PYTHON + before, ["B"]) == Edit(PYTHON + after, removed=("b",))
 
 
 def test_uninstalling_what_is_not_there():
@@ -272,3 +267,57 @@ def test_any_sequence(steps, start):
             del model[name]
     python = read_text(text)[1].python
     assert python.dependencies == tuple(model.values())
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('[install]\na.pkg-path = "x"\nb.pkg-path = "y" # two\nb.version = "1"\n', '[install]\na.pkg-path = "x"\n'),
+        ('[install]\nb = { pkg-path = "y" }\n\n[vars] # v\n', "[install]\n\n[vars] # v\n"),
+        ('[install.b]\npkg-path = "y"\nversion = "1"\n[install.a]\npkg-path = "x"\n', '[install.a]\npkg-path = "x"\n'),
+        ('[install.b]\npkg-path = "y"\n', ""),
+        ('install = { a = { pkg-path = "x" }, b = { pkg-path = "y" } }\n', 'install = { a = { pkg-path = "x" }  }\n'),
+        ('install.b.pkg-path = "y"\ninstall.b.systems = [\n  "x86_64-linux", # one\n]\n', ""),
+    ],
+)
+@pytest.mark.parametrize("asked", ["b", "y", "b^out"])
+def test_uninstalling_from_install(before, after, asked):
+    """A package goes by its name here or its name in the catalogue, with every line that speaks of it."""
+    assert without_packages(V14 + before, [asked]) == Edit(V14 + after, removed=("b",))
+
+
+def test_uninstalling_of_both_kinds():
+    """A name that [install] has is that package; `pypi/` and any other name are Python's."""
+    text = V14 + '[install]\nx.pkg-path = "x"\n[plugins.esker.python]\ndependencies = ["x", "y", "z"]\n'
+    edit = without_packages(text, ["y", "x", "pypi/z"])
+    assert edit.removed == ("x", "y", "z")
+    assert dependencies(edit.text) == ("x",)
+    assert read_text(edit.text)[0].install == {}
+    assert dependencies(without_packages(text, ["pypi/x"]).text) == ("y", "z")
+    with pytest.raises(NotFound, match="no package named 'w' in the manifest"):
+        without_packages(text, ["x", "w"])
+
+
+def test_uninstalling_what_means_several():
+    """A name of the catalogue that two packages have is refused with their own names."""
+    text = V14 + '[install]\na.pkg-path = "x"\nb.pkg-path = "x"\n'
+    with pytest.raises(EskerError) as caught:
+        without_packages(text, ["x"])
+    wanted = "multiple packages match 'x', please specify an install id from possible matches: [a, b]"
+    assert caught.value.message == wanted
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "touches"),
+    [
+        ("[vars]\nA = '1'\n", "[vars]\nA = '1' # same\n", False),
+        ("", "[options]\nsystems = ['x86_64-linux']\n", False),
+        ("[vars]\nA = '1'\n", "[vars]\nA = '2'\n", True),
+        ("", "[hook]\non-activate = 'true'\n", True),
+        ("", "[profile]\nbash = 'true'\n", True),
+        ("[vars\n", "", True),
+    ],
+)
+def test_what_a_running_activation_has_taken_over(before, after, touches):
+    """Variables, hook and profile, and nothing else, are what only the next activation sees."""
+    assert touches_activation(V14 + before, V14 + after) is touches

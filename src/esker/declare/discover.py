@@ -40,7 +40,10 @@ def _not_found(start: str, *, explicit: bool) -> Exception:
     from esker.errors import NotFound
 
     if not explicit:
-        return NotFound("Did not find an environment in the current directory.", hint="create one: esker init")
+        message = "Did not find an environment in the current directory."
+        flox = f"{message}\n\nCreate an environment with 'flox init'"
+        return NotFound(message, hint="create one: esker init", flox=flox)
+    flox = f"Did not find an environment in '{start}'\n\nCreate an environment with 'flox init --dir {start}'"
     if not os.path.isdir(start):
-        return NotFound(f"there is no directory `{start}`", hint="correct the path")
-    return NotFound(f"Did not find an environment in `{start}`", hint=f"create one: esker init -d {start}")
+        return NotFound(f"there is no directory `{start}`", hint="correct the path", flox=flox)
+    return NotFound(f"Did not find an environment in `{start}`", hint=f"create one: esker init -d {start}", flox=flox)

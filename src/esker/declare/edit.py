@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.declare import notations
 from esker.declare.validate import read_text
-from esker.errors import EskerError, NotFound, UsageError
+from esker.errors import EskerError, InvalidManifest, NotFound, UsageError
 from esker.formats.manifest import PLUGINS_SINCE, SCHEMAS, LockedOutputs, Manifest, migrate
 from esker.formats.toml_positions import positions
 from esker.formats.typed_tables import Path, Refusal, dotted, near
@@ -22,16 +22,25 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
     from tomlkit import TOMLDocument
 
-__all__ = ["Edit", "with_requirements", "without_requirements"]
+__all__ = ["ORIGIN", "Edit", "touches_activation", "with_requirements", "without_packages", "without_requirements"]
 
+ORIGIN = "pypi/"
+"""What a Python package's name follows where there are others too."""
 _PYTHON: Path = ("plugins", "esker", "python")
 
 
 class Edit(NamedTuple):
-    """A new text of a manifest, and what to tell about it, one line each."""
+    """A new text of a manifest, and what became of what was asked for."""
 
     text: str
-    messages: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What else was changed for it, one sentence each."""
+    installed: tuple[str, ...] = ()
+    replaced: tuple[tuple[str, str], ...] = ()
+    """What is written now, and what it took the place of."""
+    present: tuple[str, ...] = ()
+    """What was there already, as it is written."""
+    removed: tuple[str, ...] = ()
 
 
 def with_requirements(
@@ -54,16 +63,56 @@ def with_requirements(
             f"the Python packages of this environment are those of `{esker.python.project}`",
             hint=f"add them there, or replace `project` in [{dotted(_PYTHON)}] by `dependencies`",
         )
-    text, messages = _migrated(text, manifest, locked)
-    present = list(esker.python.dependencies) if esker.python else []
-    dependencies = list(present)
+    text, notes = _migrated(text, manifest, locked)
+    before = list(esker.python.dependencies) if esker.python else []
+    dependencies, put = list(before), Edit(text, notes)
     for requirement in wanted:
-        messages.append(_put(dependencies, requirement))
-    if dependencies != present:
+        put = _put(dependencies, requirement, put)
+    if dependencies != before:
         text = _with_dependencies(text, dependencies)
     if python_version is not None and not (esker.python and esker.python.version):
         text = _with_keys(text, _PYTHON, {"version": _written(notations.specifier, python_version)})
-    return Edit(text, tuple(messages))
+    return put._replace(text=text)
+
+
+def without_packages(text: str, names: Sequence[str]) -> Edit:
+    """Take packages out: of [install], by their names there or in the catalogue, or Python packages.
+
+    `pypi/NAME` is a Python package; any other name too, if [install] has none that is meant by it. Raises NotFound for
+    one that is not there, and EskerError where a name of the catalogue means several.
+    """
+    install = read_text(text)[0].install
+    ids, python = [], []
+    for name in names:
+        word = name.partition("^")[0]
+        matches = [known for known, package in install.items() if getattr(package, "pkg_path", None) == word]
+        if word in install or len(matches) == 1:
+            ids.append(word if word in install else matches[0])
+        elif matches:
+            listed = ", ".join(matches)
+            message = (
+                f"multiple packages match '{word}', please specify an install id from possible matches: [{listed}]"
+            )
+            raise EskerError(message, hint="name one of them")
+        else:
+            python.append(word.removeprefix(ORIGIN))
+    removed = without_requirements(text, python).removed
+    for known in dict.fromkeys(ids):
+        text = _without_key(text, ("install", known))
+    return Edit(without_requirements(text, python).text, removed=(*dict.fromkeys(ids), *removed))
+
+
+def touches_activation(before: str, after: str) -> bool:
+    """Return whether two texts of a manifest differ in what a running activation has taken over already.
+
+    The first may be damaged, which no activation can have read; the second may not.
+    """
+    new = read_text(after)[0]
+    try:
+        old = read_text(before)[0]
+    except InvalidManifest:
+        return True
+    return (old.vars, old.hook, old.profile) != (new.vars, new.hook, new.profile)
 
 
 def without_requirements(text: str, requirements: Sequence[str]) -> Edit:
@@ -78,8 +127,8 @@ def without_requirements(text: str, requirements: Sequence[str]) -> Edit:
             raise NotFound(f"no package named '{requirement.name}' in the manifest", hint=hint)
     leaving = {_name(requirement) for requirement in wanted}
     kept = [present for present in dependencies if _name(present) not in leaving]
-    messages = (f"━ `{name}` uninstalled" for name in dict.fromkeys(_name(requirement) for requirement in wanted))
-    return Edit(_with_dependencies(text, kept) if kept != dependencies else text, tuple(messages))
+    removed = tuple(dict.fromkeys(_name(requirement) for requirement in wanted))
+    return Edit(_with_dependencies(text, kept) if kept != dependencies else text, removed=removed)
 
 
 def _written(notation: Callable[[str], str], text: str) -> str:
@@ -103,27 +152,27 @@ def _name(requirement: "Requirement | str") -> str:
     return canonicalize_name((_parsed(requirement) if isinstance(requirement, str) else requirement).name)
 
 
-def _put(dependencies: list[str], requirement: str) -> str:
-    """Put a requirement into a list, at the place of the one it replaces, and return what to tell."""
+def _put(dependencies: list[str], requirement: str, edit: Edit) -> Edit:
+    """Put a requirement into a list, at the place of the one it replaces, and say so in the edit."""
     new = _parsed(requirement)
     same = [index for index, present in enumerate(dependencies) if _name(present) == _name(new)]
     if not same:
         dependencies.append(requirement)
-        return f"✔ `{requirement}` installed"
+        return edit._replace(installed=(*edit.installed, requirement))
     old = dependencies[same[0]]
     bare = new.name == str(new)
     if bare or any(_parsed(dependencies[index]) == new for index in same):
-        return f"! `{old if bare else requirement}` is already installed"
+        return edit._replace(present=(*edit.present, old if bare else requirement))
     if len(same) > 1:
         raise EskerError(f"`{new.name}` stands in the manifest more than once", hint="edit its lines: esker edit")
     dependencies[same[0]] = requirement
-    return f"✔ `{requirement}` installed in place of `{old}`"
+    return edit._replace(replaced=(*edit.replaced, (requirement, old)))
 
 
-def _migrated(text: str, manifest: Manifest, locked: Iterable[LockedOutputs] | None) -> tuple[str, list[str]]:
+def _migrated(text: str, manifest: Manifest, locked: Iterable[LockedOutputs] | None) -> tuple[str, tuple[str, ...]]:
     """Return a text whose schema has plugins, and what was changed for it."""
     if SCHEMAS.index(manifest.schema) >= SCHEMAS.index(PLUGINS_SINCE):
-        return text, []
+        return text, ()
     migrated = migrate(manifest, PLUGINS_SINCE, locked)
     key = "version" if manifest.schema == "1" else "schema-version"
     lines = text.split("\n")
@@ -132,13 +181,13 @@ def _migrated(text: str, manifest: Manifest, locked: Iterable[LockedOutputs] | N
     lines[number] = re.sub(pattern, rf'\g<1>schema-version\g<2>"{PLUGINS_SINCE}"', lines[number])
     text = "\n".join(lines)
     was = "`version = 1`" if manifest.schema == "1" else f"schema {manifest.schema}"
-    messages = [f"! the manifest now follows schema {PLUGINS_SINCE} in place of {was}"]
+    notes = [f"the manifest now follows schema {PLUGINS_SINCE} in place of {was}"]
     for name, package in migrated.install.items():
         if package != manifest.install[name]:
             text = _with_keys(text, ("install", name), {"outputs": "all"})
-            messages.append(f'! `{name}` now has `outputs = "all"`, which every package of `version = 1` had')
+            notes.append(f'`{name}` now has `outputs = "all"`, which every package of `version = 1` had')
     assert read_text(text)[0] == migrated
-    return text, messages
+    return text, tuple(notes)
 
 
 def _with_dependencies(text: str, dependencies: list[str]) -> str:
@@ -160,6 +209,27 @@ def _with_dependencies(text: str, dependencies: list[str]) -> str:
         elif array[index] != dependency:
             array[index] = dependency
     return _expected([_written_out(document, text)], _changed(text, _PYTHON, {"dependencies": dependencies}))
+
+
+def _without_key(text: str, path: Path) -> str:
+    """Return the text without a key and all below it."""
+    values = tomllib.loads(text)
+    table = _at(values, path[:-1])
+    del table[path[-1]]
+    return _expected(
+        _cut(text, path), values if table else {key: values[key] for key in values if key != path[0]}, values
+    )
+
+
+def _cut(text: str, path: Path) -> Iterator[str]:
+    """Yield the texts that may be meant: without the lines that speak of the key, or as tomlkit takes it out."""
+    import tomlkit
+
+    lines, gone = text.split("\n"), {line for known, line in positions(text).items() if known[: len(path)] == path}
+    yield "\n".join(line for number, line in enumerate(lines, 1) if number not in gone)
+    document: Any = tomlkit.parse(text)
+    del _at(document, path[:-1])[path[-1]]
+    yield _written_out(document, text)
 
 
 def _with_keys(text: str, path: Path, keys: Mapping[str, Any]) -> str:
@@ -209,11 +279,11 @@ def _changed(text: str, path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _expected(candidates: Iterable[str], values: Mapping[str, Any]) -> str:
-    """Return the first text that says exactly `values`."""
+def _expected(candidates: Iterable[str], *values: Mapping[str, Any]) -> str:
+    """Return the first text that says exactly one of the `values`."""
     for candidate in candidates:
         try:
-            if tomllib.loads(candidate) == values:
+            if tomllib.loads(candidate) in values:
                 return candidate
         except tomllib.TOMLDecodeError:
             continue

@@ -12,7 +12,7 @@ from esker.errors import InvalidFile, InvalidManifest, NotFound, Problem
 from esker.formats.typed_tables import Parsed, Report, read
 from esker.host import files
 
-__all__ = ["load"]
+__all__ = ["environment_name", "load"]
 
 
 class _Pointer(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,15 +34,17 @@ def load(project: str, manifest: str | None = None) -> Declaration:
     project = os.path.realpath(project)
     if not os.path.isdir(f"{project}/.flox"):
         raise NotFound(f"Did not find an environment in `{project}`", hint=f"create one: esker init -d {project}")
-    name = _name(f"{project}/.flox/env.json")
+    name = environment_name(project)
     path = f"{project}/.flox/env/manifest.toml"
     plain, esker = read_text(_text(path, InvalidManifest) if manifest is None else manifest, path)
     return Declaration(project=project, name=name, manifest=plain, esker=esker)
 
 
-def _name(path: str) -> str:
+def environment_name(project: str) -> str:
+    """Return what the environment in `project` is called; raises NotFound and InvalidFile as `load` does."""
     import json
 
+    path = f"{project}/.flox/env.json"
     try:
         pointer = json.loads(_text(path, InvalidFile))
     except json.JSONDecodeError as error:

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
-__all__ = ["EnvironmentLock", "Process", "Record", "lock_path"]
+from esker.host import process_table
+
+__all__ = ["EnvironmentLock", "Process", "Record", "lock_path", "supervised"]
 
 Process = tuple[int, int]
 """A pid and a start time."""
@@ -39,6 +41,23 @@ class Record:
 def lock_path(dot_flox: str) -> str:
     """Return the path of the lock of the environment at `dot_flox`."""
     return f"{dot_flox}/cache/esker/lock"
+
+
+def supervised(dot_flox: str) -> bool:
+    """Return whether services of the environment at `dot_flox` run, here or on another machine."""
+    if not os.path.exists(lock_path(dot_flox)):
+        return False
+    try:
+        lock = EnvironmentLock(dot_flox)
+    except OSError:  # it is not ours to open, so nothing of ours runs by it
+        return False
+    try:
+        record = lock.read()
+    finally:
+        lock.close()
+    if record is None or record.host != os.uname().nodename:
+        return record is not None
+    return record.boot == process_table.boot_id() and process_table.alive(*record.supervisor)
 
 
 class EnvironmentLock:

@@ -1,15 +1,19 @@
 """What a lock installs on one system, as a person asks for it: names, versions, origins."""
 
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 import msgspec
 from packaging.markers import Marker
 
-from esker.formats.lockfile import CatalogLocked, FlakeLocked
+from esker.formats.lockfile import CatalogLocked, FlakeLocked, LockedPackage, StorePathLocked
 from esker.formats.systems import markers
 from esker.lock.resolve import Lock
 
 __all__ = ["Installed", "listing"]
+
+_PRIORITY = 5
+"""A package's that says nothing of it."""
 
 
 class Installed(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +24,14 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
     origin: Literal["pypi", "catalog", "flake", "store-path"]
     source: str
     """The index's, catalogue's or flake's own name of it, or the store path."""
+    priority: int | None = None
+    """The lowest wins where two packages have one file."""
+    details: tuple[tuple[str, str], ...] = ()
+    """What else is known of it, by Flox's words for that."""
+
+    def record(self) -> dict[str, Any]:
+        """Return it as `list --json` shows it."""
+        return {"name": self.name, "version": self.version, "origin": self.origin, "source": self.source}
 
     def line(self) -> str:
         """Return the line of `esker list`, as Flox writes it."""
@@ -41,16 +53,57 @@ def _packages(lock: Lock, system: str) -> list[Installed]:
         if package.system != system:
             continue
         descriptor = lock.lockfile.manifest.install.get(package.install_id)
-        if isinstance(package, CatalogLocked):
-            source = getattr(descriptor, "pkg_path", package.attr_path)
-            found.append(Installed(name=package.install_id, version=package.version, origin="catalog", source=source))
-        elif isinstance(package, FlakeLocked):
-            source = package.locked_url
-            found.append(Installed(name=package.install_id, version=package.version, origin="flake", source=source))
-        else:
-            source = package.store_path
-            found.append(Installed(name=package.install_id, version=None, origin="store-path", source=source))
+        version, origin, source = _origin(package, getattr(descriptor, "pkg_path", None))
+        found.append(
+            Installed(
+                name=package.install_id,
+                version=version,
+                origin=origin,
+                source=source,
+                priority=_PRIORITY if package.priority is None else package.priority,
+                details=tuple(_details(package, source, version)),
+            )
+        )
     return sorted(found, key=lambda each: each.name)
+
+
+def _origin(
+    package: LockedPackage, pkg_path: str | None
+) -> tuple[str | None, Literal["catalog", "flake", "store-path"], str]:
+    if isinstance(package, CatalogLocked):  # a package whose version nobody knows goes by its full name
+        return package.version or package.name, "catalog", pkg_path or package.attr_path
+    if isinstance(package, FlakeLocked):
+        return package.version, "flake", package.locked_url
+    return None, "store-path", package.store_path
+
+
+def _details(package: LockedPackage, source: str, version: str | None) -> Iterator[tuple[str, str]]:
+    """Yield what `flox list -a` tells of a package; what the lock does not say is left out."""
+    if isinstance(package, StorePathLocked):
+        yield from (("Store Path", source), ("Priority", str(package.priority)))
+        return
+    licenses = package.license if isinstance(package, CatalogLocked) else ", ".join(package.licenses or ())
+    told = {
+        "Description": package.description,
+        "Package Path": source,
+        "Package Name": package.pname or package.name,
+        "Priority": str(_PRIORITY if package.priority is None else package.priority),
+        "Version": version,
+        "License": licenses,
+        "Unfree": _word(value=package.unfree),
+        "Broken": _word(value=package.broken),
+        "Available Outputs": _outputs(package.outputs),
+        "Installed Outputs": _outputs(package.outputs, package.store_paths()),
+    }
+    yield from ((label, text) for label, text in told.items() if text)
+
+
+def _word(*, value: bool | None) -> str | None:
+    return None if value is None else str(value).lower()
+
+
+def _outputs(outputs: Mapping[str, str], paths: tuple[str, ...] | None = None) -> str:
+    return ", ".join(sorted(name for name, path in outputs.items() if paths is None or path in paths))
 
 
 def _python(lock: Lock, system: str) -> list[Installed]:
@@ -58,7 +111,13 @@ def _python(lock: Lock, system: str) -> list[Installed]:
         return []
     environment = markers(system)
     return [
-        Installed(name=package.name, version=str(package.version), origin="pypi", source=f"pypi/{package.name}")
+        Installed(
+            name=package.name,
+            version=str(package.version),
+            origin="pypi",
+            source=f"pypi/{package.name}",
+            details=(("Package Path", f"pypi/{package.name}"), ("Version", str(package.version))),
+        )
         for package in sorted(lock.python.packages, key=lambda each: each.name)
         if package.marker is None or Marker(str(package.marker)).evaluate(environment)
     ]

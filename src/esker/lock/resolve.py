@@ -11,6 +11,7 @@ from esker.declare.declaration import Declaration
 from esker.errors import ResolutionFailed
 from esker.formats import lockfile, pylock
 from esker.formats.lockfile import Lockfile
+from esker.formats.manifest import Manifest
 from esker.formats.pylock import Pylock
 from esker.formats.systems import declared_systems
 from esker.host import files
@@ -18,7 +19,7 @@ from esker.host.interpreters import find_interpreter
 from esker.lock.python import python_inputs, resolve
 from esker.progress import Progress
 
-__all__ = ["Lock", "lock_paths", "make_lock", "put", "read_lock", "rendered", "write_lock"]
+__all__ = ["Lock", "lock_packages", "lock_paths", "make_lock", "put", "read_lock", "rendered", "write_lock"]
 
 
 class Lock(NamedTuple):
@@ -52,7 +53,7 @@ def make_lock(
     progress: Progress,
 ) -> Lock:
     """Return the lock of `declaration`; what `previous` pins and is still wanted stays as it is."""
-    kept = _kept_packages(declaration, previous, system)
+    kept = lock_packages(declaration.manifest, previous.lockfile if previous else None, system)
     before = previous.python if previous else None
     made_from = pylock.inputs(before) if before else None
     inputs = python_inputs(declaration, system, environ, made_from)
@@ -97,13 +98,12 @@ def put(path: str, content: bytes | None) -> None:
             os.unlink(path)
 
 
-def _kept_packages(declaration: Declaration, previous: Lock | None, system: str) -> tuple[lockfile.LockedPackage, ...]:
+def lock_packages(manifest: Manifest, before: Lockfile | None, system: str) -> tuple[lockfile.LockedPackage, ...]:
     """Return the locked packages of `[install]`; one that is not locked yet is refused: no catalogue can be asked."""
-    wanted = declaration.manifest.install
+    wanted = manifest.install
     if not wanted:
         return ()
-    before = previous.lockfile if previous else None
-    systems = declared_systems(declaration.manifest.options.systems, system)
+    systems = declared_systems(manifest.options.systems, system)
     locked = before.packages if before else ()
     for name, descriptor in wanted.items():
         known = before is not None and before.own_manifest().install.get(name) == descriptor

@@ -1,17 +1,26 @@
-"""A change of the manifest: checked, locked and realised beside the old one, then swapped in, or nothing is changed."""
+"""Changes of an environment: of its manifest, of its name, and its end.
 
+A change of the manifest is checked, locked and realised beside the old one, then swapped in, or nothing is changed.
+"""
+
+import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 
-from esker.declare.load import load
-from esker.errors import HostError
+from esker.activate.plan import plan_path
+from esker.declare import notations
+from esker.declare.load import environment_name, load
+from esker.errors import HostError, ServiceError, UsageError
+from esker.formats.typed_tables import Refusal
 from esker.host import files
+from esker.host.environment_lock import supervised
 from esker.lock.resolve import lock_paths, make_lock, put, read_lock, rendered
 from esker.progress import Progress
-from esker.runtimes.preparation import alone, own_system, realised
+from esker.runtimes.preparation import MODES, alone, own_system, realised
 
-__all__ = ["change_manifest", "check_no_backup", "manifest_path"]
+__all__ = ["change_manifest", "check_no_backup", "delete", "manifest_path", "rename"]
 
 
 def manifest_path(project: str) -> str:
@@ -53,6 +62,42 @@ def change_manifest(
             _swap(project, {"manifest.toml": text.encode(), "manifest.lock": manifest_lock})
             links.switch(keep_rollback=False)
     return True
+
+
+def rename(project: str, name: str) -> str:
+    """Give the environment of `project` another name, and return the one it had; its next activation makes its links.
+
+    The old links stay, since what has them on its PATH goes on running.
+    """
+    path = f"{project}/.flox/env.json"
+    old = environment_name(project)
+    try:
+        new = notations.environment_name(name)
+    except Refusal as refusal:
+        raise UsageError(refusal.message, hint=refusal.hint) from None
+    with alone(project), files.refused("change", path):
+        with open(path, encoding="utf-8") as file:
+            pointer = json.load(file)
+        files.write_changed(path, json.dumps({**pointer, "name": new}, indent=2).encode() + b"\n", mode=0o644)
+        for mode in MODES:
+            with suppress(FileNotFoundError):
+                os.unlink(plan_path(project, mode))
+    return old
+
+
+def delete(project: str) -> None:
+    """Remove the environment of `project` and all that is kept for it; what it needed in the store can be collected.
+
+    Raises ServiceError while services of it run.
+    """
+    dot_flox = f"{project}/.flox"
+    if supervised(dot_flox):
+        hint = f"stop them first: esker services stop -d {project}"
+        raise ServiceError(f"services of `{project}` are running", hint=hint)
+    gone = f"{dot_flox}.{os.urandom(6).hex()}.deleted"
+    with files.refused("delete", dot_flox):
+        os.rename(dot_flox, gone)
+        files.remove_tree(gone)
 
 
 def _swap(project: str, contents: Mapping[str, bytes]) -> None:

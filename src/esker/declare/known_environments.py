@@ -1,0 +1,79 @@
+"""The environments that this user has used: a list of their places, so that they can be found again.
+
+One file, `$XDG_DATA_HOME/esker/env-registry.json`, of the shape of Flox's: for each place what its env.json said when
+it was met first, and since when it had said so. What an environment is called today is asked at its place; an entry
+whose place has no environment any more is left out.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from esker.declare.load import environment_name
+from esker.errors import HostError, InvalidFile, NotFound
+from esker.host import files
+
+__all__ = ["KnownEnvironment", "known_environments", "remember"]
+
+
+class KnownEnvironment(NamedTuple):
+    """An environment that is there."""
+
+    dot_flox: str
+    """Absolute, with links resolved."""
+    name: str
+
+    @property
+    def project(self) -> str:
+        """The project directory."""
+        return os.path.dirname(self.dot_flox)
+
+    def record(self) -> dict[str, Any]:
+        """Return what `_FLOX_ACTIVE_ENVIRONMENTS` and `envs --json` hold of an environment."""
+        return {"type": "dot-flox", "path": self.dot_flox, "pointer": {"name": self.name, "version": 1}}
+
+
+def known_environments(environ: Mapping[str, str]) -> list[KnownEnvironment]:
+    """Return the environments that have been met and are still there, by their places."""
+    found = []
+    for path in sorted(_entries(_path(environ))):
+        with suppress(NotFound, InvalidFile, HostError):
+            found.append(KnownEnvironment(path, environment_name(os.path.dirname(path))))
+    return found
+
+
+def remember(project: str, environ: Mapping[str, str]) -> None:
+    """Put `project` (absolute, links resolved) on the list unless it stands there, and take the vanished ones off.
+
+    Where the list cannot be written nothing is remembered: it is for finding things again, no more.
+    """
+    path, place = _path(environ), f"{project}/.flox"
+    if place in _entries(path):
+        return
+    with suppress(HostError, OSError, NotFound, InvalidFile):
+        pointer = {"name": environment_name(project), "version": 1}
+        since = int(os.stat(f"{place}/env.json").st_mtime)
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        with files.locked(f"{path}.lock"):
+            kept = {known: entry for known, entry in _entries(path).items() if os.path.isdir(known)}
+            kept[place] = {"path": place, "envs": [{"created_at": since, "pointer": pointer}]}
+            text = json.dumps({"version": 1, "entries": list(kept.values())}, indent=2)
+            files.write(path, text.encode() + b"\n")
+
+
+def _path(environ: Mapping[str, str]) -> str:
+    data = environ.get("XDG_DATA_HOME", "")
+    if not os.path.isabs(data):
+        data = f"{environ.get('HOME') or os.path.expanduser('~')}/.local/share"
+    return f"{data}/esker/env-registry.json"
+
+
+def _entries(path: str) -> dict[str, Any]:
+    """Return the entries of the list by their places; a list that cannot be read is an empty one."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return {str(entry["path"]): entry for entry in json.load(file)["entries"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

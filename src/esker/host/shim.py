@@ -1,0 +1,63 @@
+"""The shim: a program called `flox` that is Esker, written into a directory of the user's choice.
+
+It starts the interpreter that it was made with, by its absolute path and whatever PYTHON* variables its caller has:
+it is called from everywhere, also from inside other environments.
+"""
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["NAME", "is_own_shim", "write_shim"]
+
+NAME = "flox"
+_MARK = b"# This `flox` is Esker's: `esker shim flox` wrote it, and will replace it without asking."
+_READ = 8192
+_LONGEST_LINE = 127
+"""Bytes of a `#!` line that every kernel reads."""
+
+
+def is_own_shim(path: str) -> bool:
+    """Return whether the file at `path`, through links, is a `flox` that Esker wrote."""
+    try:
+        with open(path, "rb") as file:
+            return _MARK in file.read(_READ).split(b"\n")
+    except OSError:
+        return False
+
+
+def write_shim(directory: str, *, interpreter: str, source: str) -> str:
+    """Write `flox` into a directory, which is made if it is not there, and return its path.
+
+    `interpreter` is absolute; `source` is the directory that the package `esker` lies in. A `flox` that somebody else
+    put there is refused with an EskerError and stays as it is.
+    """
+    from esker.errors import EskerError
+    from esker.host import files
+
+    path = os.path.join(directory, NAME)
+    if os.path.lexists(path) and not is_own_shim(path):
+        raise EskerError(f"`{path}` is not Esker's, and stays as it is", hint="name another directory, or remove it")
+    with files.refused("make", directory):
+        os.makedirs(directory, exist_ok=True)
+    files.write(path, b"\n".join(_lines(interpreter, source)), mode=0o755)
+    return path
+
+
+def _lines(interpreter: str, source: str) -> "Iterator[bytes]":
+    program = os.fsencode(interpreter)
+    first = b"#!%s -EP" % program
+    if len(first) <= _LONGEST_LINE and not set(program) & set(b" \t\n"):
+        yield first
+    else:  # to the shell a command, to Python the beginning of a text
+        yield b"#!/bin/sh"
+        yield b"'''exec' '%s' -EP \"$0\" \"$@\"" % program.replace(b"'", b"'\\''")
+        yield b"' '''"
+    yield _MARK
+    yield b"import sys"
+    yield b"sys.path.append(%s)" % ascii(source).encode("ascii")
+    yield b"from esker.cli.main import flox"
+    yield b"sys.exit(flox(sys.argv[1:]))"
+    yield b""

@@ -1,0 +1,72 @@
+"""The `flox` that is Esker: what is written, what is left alone, and how it is told from another `flox`."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from esker.errors import EskerError
+from esker.host.shim import is_own_shim, write_shim
+
+_SOURCE = os.path.dirname(os.path.dirname(sys.modules["esker"].__file__))
+
+
+def _written(directory, interpreter=sys.executable):
+    return write_shim(str(directory), interpreter=str(interpreter), source=_SOURCE)
+
+
+def _version(path, **variables):
+    done = subprocess.run([path, "--version"], env=variables, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_it_is_known_by_its_contents_through_links(tmp_path):
+    """Where it lies does not matter: a link to it and a copy of it are it, and another program is not."""
+    path = _written(tmp_path / "bin")
+    (tmp_path / "link").symlink_to(path)
+    assert is_own_shim(path)
+    assert is_own_shim(str(tmp_path / "link"))
+    assert not is_own_shim(sys.executable)
+    assert not is_own_shim(str(tmp_path / "bin"))
+    assert not is_own_shim(str(tmp_path / "absent"))
+
+
+def test_one_of_its_own_is_written_again_and_another_is_left_alone(tmp_path):
+    """A `flox` that is not Esker's is an error that names it, and keeps its contents."""
+    path = _written(tmp_path)
+    assert _written(tmp_path) == path
+    other = tmp_path / "other" / "flox"
+    other.parent.mkdir()
+    other.write_text("#!/bin/sh\necho the real one\n")
+    with pytest.raises(EskerError, match=rf"`{other}` is not Esker's"):
+        _written(other.parent)
+    assert other.read_text() == "#!/bin/sh\necho the real one\n"
+    other.unlink()
+    other.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(EskerError):
+        _written(other.parent)
+    assert other.is_symlink()
+
+
+def test_it_starts_its_own_interpreter_whatever_the_caller_has_set(tmp_path):
+    """Neither PYTHON* variables nor a module beside it nor an empty PATH change what runs."""
+    path = _written(tmp_path)
+    (tmp_path / "esker.py").write_text("raise SystemExit(9)\n")
+    assert _version(path, PYTHONHOME="/nowhere", PYTHONPATH=str(tmp_path), PATH="") == (0, "1.14.1\n", "")
+
+
+def test_an_interpreter_whose_path_no_first_line_can_hold(tmp_path):
+    """A path with a space, or longer than a `#!` line may be, is started by way of the shell."""
+    place = tmp_path / "with a space's" / ("long" * 30)
+    place.mkdir(parents=True)
+    (place / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (place / "python").chmod(0o755)
+    assert _version(_written(tmp_path, place / "python"), PATH="/bin:/usr/bin") == (0, "1.14.1\n", "")
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path):
+    """The message names the directory."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EskerError, match=f"{tmp_path}/file/bin"):
+        _written(tmp_path / "file" / "bin")
