@@ -7,6 +7,7 @@ import os
 import sys
 
 from esker.cli.arguments import Parser, add_directory, split_command
+from esker.cli.voice import ESKER
 from esker.errors import ActivationFailed, UsageError
 from esker.host.variables import inherited
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from esker.activate.plan import Plan
     from esker.activate.variables import Activation
+    from esker.cli.voice import Voice
     from esker.progress import Progress
 
 __all__ = ["run"]
@@ -26,16 +28,17 @@ _EXAMPLES = """\
   esker activate -c 'echo "$PATH"'      run a command of the shell
   esker activate                        an interactive shell
   eval "$(esker activate)"              this shell itself; leave with: esker deactivate
+  esker activate -s -- pytest -q        with the services, which end with it unless others use them
   esker activate --json                 the difference of variables, running nothing of the project
 """
 
 
-def run(name: str, arguments: list[str]) -> int:
+def run(name: str, arguments: list[str], voice: "Voice" = ESKER) -> int:
     """Run `activate` or `deactivate`."""
-    return _deactivate(arguments) if name == "deactivate" else _activate(arguments)
+    return _deactivate(arguments) if name == "deactivate" else _activate(arguments, voice)
 
 
-def _activate(arguments: list[str]) -> int:
+def _activate(arguments: list[str], voice: "Voice") -> int:
     own, command = split_command(arguments)
     options = _parser().parse_args(own)
     if command is not None and (options.command is not None or not command):
@@ -44,23 +47,40 @@ def _activate(arguments: list[str]) -> int:
     plan = _plan(options, environ)
     if options.json:
         return _print_json(_activation(plan, options, environ, run_code=False), environ)
-    if command is not None:
-        from esker.host.process import execute
+    if command is None and options.command is None:
+        if options.print_script or not sys.stdout.isatty():
+            return _in_place(plan, options, environ)
+        return _interactive(plan, options, environ, voice)
+    activation = _activation(plan, options, environ)
+    if command is None:
+        from esker.activate.shells import shell
 
-        execute(command, _activation(plan, options, environ).apply(environ))
-    if options.command is not None:
-        return _shell_command(plan, options, environ)
-    if options.print_script or not sys.stdout.isatty():
-        return _in_place(plan, options, environ)
-    return _interactive(plan, options, environ)
+        command = shell().command(plan, environ, activation, options.command)
+    return _become(plan, options, environ, activation, (command, activation.apply(environ)), voice)
 
 
-def _shell_command(plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str, str]") -> int:
-    from esker.activate.shells import shell
+def _become(
+    plan: "Plan",
+    options: "argparse.Namespace",
+    environ: "Mapping[str, str]",
+    activation: "Activation",
+    command: "tuple[list[str], Mapping[str, str]]",
+    voice: "Voice",
+) -> int:
+    """Become the command (arguments and variables), or stay its parent for as long as services run for it."""
+    if _starts_services(plan, options):
+        from esker.cli.session import run_with_services
+
+        return run_with_services(plan, activation, environ, command, voice)
     from esker.host.process import execute
 
-    activation = _activation(plan, options, environ)
-    execute(shell().command(plan, environ, activation, options.command), activation.apply(environ))
+    return execute(*command)
+
+
+def _starts_services(plan: "Plan", options: "argparse.Namespace") -> bool:
+    if options.start_services and options.no_start_services:
+        raise UsageError("--start-services and --no-start-services are mutually exclusive")
+    return options.start_services or (plan.auto_start and not options.no_start_services)
 
 
 def _in_place(plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str, str]") -> int:
@@ -71,10 +91,9 @@ def _in_place(plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str
     return 0
 
 
-def _interactive(plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str, str]") -> int:
+def _interactive(plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str, str]", voice: "Voice") -> int:
     from esker.activate.shells import shell
     from esker.activate.variables import is_active
-    from esker.host.process import execute
 
     if is_active(plan, environ):
         raise ActivationFailed(f"Environment '{plan.name}' is already active", hint="leave it first: esker deactivate")
@@ -82,7 +101,7 @@ def _interactive(plan: "Plan", options: "argparse.Namespace", environ: "Mapping[
     argv, inside = shell().interactive(plan, environ, activation, program=_program())
     print(f"✔ You are now using the environment '{plan.description}'", file=sys.stderr)
     print("To stop using this environment, run 'esker deactivate'", file=sys.stderr, flush=True)
-    execute(argv, inside)
+    return _become(plan, options, environ, activation, (argv, inside), voice)
 
 
 def _program() -> str:
@@ -96,6 +115,10 @@ def _parser() -> "argparse.ArgumentParser":
     parser.add_argument("-c", "--command", metavar="CMD", help="run CMD by the shell, after the profile scripts")
     parser.add_argument("-m", "--mode", choices=("dev", "run"), help="dev adds headers and libraries (default)")
     parser.add_argument("-p", "--print-script", action="store_true", help="print what `eval` needs, terminal or not")
+    parser.add_argument(
+        "-s", "--start-services", action="store_true", help="with the services, until the last user leaves"
+    )
+    parser.add_argument("--no-start-services", action="store_true", help="without them, whatever the manifest says")
     parser.add_argument("--add-sbin", action="store_true", help="put the environment's sbin on PATH too")
     parser.add_argument("--locked", action="store_true", help="refuse a stale lock instead of making it again")
     parser.add_argument("--json", action="store_true", help="print the difference as JSON; no hook runs")
@@ -141,7 +164,14 @@ def _activation(
     from esker.activate.variables import activation
 
     place = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
-    return activation(plan, environ, runtime_directory=place, add_sbin=options.add_sbin, run_code=run_code)
+    return activation(
+        plan,
+        environ,
+        runtime_directory=place,
+        add_sbin=options.add_sbin,
+        start_services=_starts_services(plan, options),
+        run_code=run_code,
+    )
 
 
 def _print_json(activation: "Activation", environ: "Mapping[str, str]") -> int:

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from esker.activate import plan as plans
@@ -24,7 +24,17 @@ from esker.realise import roots
 from esker.realise.closure import closure
 from esker.realise.store import Store, default_root
 
-__all__ = ["MODES", "Links", "alone", "lock_project", "own_system", "prepare_anew", "realised", "run_links"]
+__all__ = [
+    "MODES",
+    "Links",
+    "alone",
+    "forget_plans",
+    "lock_project",
+    "own_system",
+    "prepare_anew",
+    "realised",
+    "run_links",
+]
 
 MODES = ("dev", "run")
 
@@ -97,6 +107,13 @@ class Links(NamedTuple):
                 roots.switch(self.store, link, self.profile)
 
 
+def forget_plans(declaration: Declaration) -> None:
+    """Let the next activation make its plan anew, because something has changed that no file says."""
+    for mode in MODES:
+        with suppress(FileNotFoundError):
+            os.unlink(plans.plan_path(declaration.project, mode))
+
+
 def run_links(declaration: Declaration) -> dict[str, str]:
     """Return the run link of each mode: `.flox/run/<system>.<name>-<mode>`."""
     stem = f"{declaration.dot_flox}/run/{own_system()}.{declaration.name}"
@@ -143,6 +160,7 @@ def _plan(
         vars=vars_in_order(manifest.vars),
         ports=allocate(declaration, environ),
         hook=hook.on_activate if hook else None,
+        on_deactivate=hook.on_deactivate if hook else None,
         profile=scripts,
         deactivate={name: getattr(undo, name) for name in names} if undo else {},
         certificates=certificate_bundle(),

@@ -7,13 +7,14 @@ from typing import Protocol
 from esker.activate.plan import Plan
 from esker.activate.variables import Activation
 from esker.declare.declaration import Declaration
+from esker.host.runtime_directory import environment_directory
 from esker.services.connection import Changed, Site
 from esker.services.control import Leased, Services, Stopped
 from esker.services.protocol import Until
 from esker.services.specification import ServiceSpec, passed_variables, specify
 from esker.services.status import ServiceStatus
 
-__all__ = ["Chamber", "supervised"]
+__all__ = ["Chamber", "observed", "supervised"]
 
 
 class Chamber(Protocol):
@@ -75,3 +76,16 @@ def _variables(spec: ServiceSpec, activation: Activation, caller: Mapping[str, s
 def _interpreter(plan: Plan) -> list[str]:
     python = f"{plan.flox_env}/bin/python"
     return [os.path.realpath(python)] if os.path.exists(python) else []
+
+
+def observed(declaration: Declaration, system: str, ports: Mapping[str, int], caller: Mapping[str, str]) -> Services:
+    """Return the supervised services of a project for looking at them, and for stopping them: nothing can be started.
+
+    It needs no activation, so that nothing of the project is locked, realised or run.
+    """
+    site = Site(
+        project=declaration.project,
+        dot_flox=declaration.dot_flox,
+        runtime=environment_directory(declaration.dot_flox, caller.get("XDG_RUNTIME_DIR")),
+    )
+    return Services(site, specify(declaration, system, ports), dict)

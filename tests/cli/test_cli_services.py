@@ -1,0 +1,268 @@
+"""`esker services` and `esker activate -s`: started means ready, shared, and nothing is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from esker.host import pidfd
+
+pytestmark = pytest.mark.slow
+
+SERVER = """\
+import http.server, os
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["WEB_PORT"])), http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
+MANIFEST = """\
+schema-version = "1.14.0"
+[vars]
+GREETING = "hello"
+[hook]
+on-activate = 'export FROM_HOOK="$GREETING from the hook"'
+[services.prepare]
+command = 'echo "$FROM_HOOK" > "$FLOX_ENV_CACHE/prepared"'
+[services.web]
+command = 'cat "$FLOX_ENV_CACHE/prepared"; exec "$PYTHON_OF_THE_TEST" server.py'
+vars.SECRET = "own"
+[plugins.esker.services.prepare]
+type = "oneshot"
+[plugins.esker.services.web]
+depends-on = { prepare = "service_completed_successfully" }
+healthcheck = { http = "http://127.0.0.1:$WEB_PORT/" }
+ports = { WEB_PORT = 0 }
+pass-env = ["PYTHON_OF_THE_TEST"]
+"""
+
+
+@pytest.fixture
+def web(project, environ, esker):
+    """Give a project with a web server behind a oneshot; whatever a test leaves running is stopped."""
+    environ["PYTHON_OF_THE_TEST"] = os.path.realpath(sys.executable)
+    directory = project(MANIFEST)
+    (directory / "server.py").write_text(SERVER)
+    yield directory
+    esker("services", "stop")
+    assert leftovers(directory, environ) == []
+
+
+def leftovers(directory, environ):
+    """Return the processes and sockets that belong to a project's services."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "esker",
+            "activate",
+            "--no-start-services",
+            "--",
+            "sh",
+            "-c",
+            'ls -d "$ESKER_RUNTIME_DIR" "$ESKER_RUNTIME_DIR.sock"',
+        ],
+        cwd=directory,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = done.stdout.split()
+    for process in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{process}/cwd") == str(directory) and int(process) != os.getpid():
+                found.append(process)
+        except OSError:
+            continue
+    return found
+
+
+def status(esker):
+    """Return the states by name, as `--json` shows them."""
+    return {one["name"]: one for one in json.loads(esker("services", "status", "--json").out)}
+
+
+def test_started_means_ready(esker, web):
+    """`start` returns when the server answers; it ran after its oneshot, with the hook's variables and its own port."""
+    done = esker("services", "start")
+    assert (done.status, done.out) == (0, "")
+    assert "✔ Service 'web' started." in done.err
+    code = 'import os, urllib.request as u; print(u.urlopen("http://127.0.0.1:" + os.environ["WEB_PORT"]).status)'
+    assert esker("activate", "--", sys.executable, "-c", code).out == "200\n"
+    assert esker("services", "logs", "web").out.startswith("hello from the hook\n")
+    states = status(esker)
+    assert (states["web"]["status"], states["web"]["health"], states["web"]["engine"]) == (
+        "Running",
+        "healthy",
+        "native",
+    )
+    assert (states["prepare"]["status"], states["prepare"]["exit_code"]) == ("Completed", 0)
+    assert list(states["web"])[:4] == ["name", "status", "pid", "exit_code"]
+    assert "! Service 'web' is already running." in esker("services", "start", "web").err
+
+
+def test_the_table_begins_with_the_columns_of_flox(esker, web):
+    """NAME STATUS PID, then health, ports and uptime; an absent pid is a dash."""
+    port = esker("services", "ports").out.strip()
+    assert esker("services", "status").out == (
+        "NAME       STATUS       PID HEALTH    PORTS                UPTIME\n"
+        "prepare    Stopped        - -         -                    -\n"
+        f"web        Stopped        - -         {port:<20} -\n"
+    )
+
+
+def test_stop_says_what_it_stopped_and_what_did_not_run(esker, web):
+    """A second stop is a warning, not an error; an unknown name is an error before anything is stopped."""
+    esker("services", "start")
+    assert esker("services", "stop", "web", "absent").status == 1
+    assert status(esker)["web"]["status"] == "Running"
+    assert "✔ Service 'web' stopped\n" in esker("services", "stop", "web").err
+    assert esker("services", "stop", "web") == (0, "", "! Service 'web' is not running\n")
+
+
+def test_services_run_for_a_command_and_end_with_it(esker, web):
+    """`activate -s -- CMD` returns CMD's status, and when it returns nothing runs any more."""
+    script = 'printf "%s\\n" "$FLOX_ACTIVATE_START_SERVICES"; exit 7'
+    done = esker("activate", "-s", "--", "sh", "-c", script)
+    assert (done.status, done.out) == (7, "true\n")
+    assert status(esker)["web"]["status"] == "Stopped"
+
+
+def test_what_was_started_to_stay_outlives_the_command(esker, web):
+    """`-s` never stops what `services start` has started, and says that it started nothing."""
+    esker("services", "start")
+    done = esker("activate", "-s", "--", "true")
+    assert "! Skipped starting services, services are already running\n" in done.err
+    assert status(esker)["web"]["status"] == "Running"
+
+
+def test_the_hook_runs_once_for_command_and_services(esker, web):
+    """The services get the very activation that the command has."""
+    manifest = web / ".flox/env/manifest.toml"
+    manifest.write_text(MANIFEST.replace("on-activate = '", "on-activate = 'echo ran >> hook.log; "))
+    assert esker("activate", "-s", "--", "true").status == 0
+    assert (web / "hook.log").read_text() == "ran\n"
+
+
+def test_auto_start_counts_as_s(esker, web):
+    """With `services.auto-start` a plain activation starts services, unless it is told not to."""
+    text = MANIFEST.replace("[services.prepare]", "[services]\nauto-start = true\n[services.prepare]", 1)
+    (web / ".flox/env/manifest.toml").write_text(text)
+    show = ("sh", "-c", "echo $FLOX_ACTIVATE_START_SERVICES")
+    assert esker("activate", "--", *show).out == "true\n"
+    assert esker("activate", "--no-start-services", "--", *show).out == "false\n"
+    done = esker("activate", "-s", "--no-start-services", "--", "true")
+    assert "--start-services and --no-start-services are mutually exclusive" in done.err
+
+
+def test_an_environment_without_services_only_warns(esker, project):
+    """`-s` where nothing is declared runs the command; `services` itself is an error."""
+    project()
+    done = esker("activate", "-s", "--", "echo", "ran")
+    assert done == (0, "ran\n", "! Environment does not have any services defined.\n")
+    for command in ("start", "stop", "restart", "status", "wait"):
+        done = esker("services", command)
+        assert (done.status, "Environment does not have any services defined." in done.err) == (1, True)
+
+
+def test_a_service_that_fails_is_named_with_its_log(esker, project):
+    """The error holds the name, the exit status and the last lines; the command is not run; nothing is left."""
+    directory = project(
+        'schema-version = "1.14.0"\n[services.bad]\ncommand = "echo the reason; exit 3"\n'
+        '[plugins.esker.services.bad]\nhealthcheck = { test = "false" }\n'
+    )
+    done = esker("activate", "-s", "--", "touch", "ran")
+    assert done.status == 1
+    assert "`bad`" in done.err
+    assert "3" in done.err
+    assert "the reason" in done.err
+    assert not (directory / "ran").exists()
+    assert status(esker)["bad"]["status"] in {"Stopped", "Error"}
+
+
+def test_a_start_that_takes_too_long_is_124(esker, project):
+    """A service that never becomes healthy ends the start at its timeout, named."""
+    project(
+        'schema-version = "1.14.0"\n[services.slow]\ncommand = "exec sleep 1000"\n'
+        '[plugins.esker.services.slow]\nhealthcheck = { test = "false" }\n'
+    )
+    done = esker("services", "start", "--timeout", "0.3")
+    assert done.status == 124
+    assert "`slow`" in done.err
+    assert "0.3 s" in done.err
+
+
+def test_a_killed_esker_takes_command_and_services_with_it(esker, web, environ):
+    """After kill -9 of `activate -s` the command is gone, and the next command finds nothing running."""
+    parent = subprocess.Popen(
+        [sys.executable, "-m", "esker", "activate", "-s", "--", "sh", "-c", "echo $$; exec sleep 1000"],
+        cwd=web,
+        env=environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with parent, pidfd.opened(int(parent.stdout.readline())) as command:
+        server = status(esker)["web"]["pid"]
+        with pidfd.opened(server) as descriptor:
+            parent.send_signal(signal.SIGKILL)
+            assert pidfd.wait(command, 20)
+            assert pidfd.wait(descriptor, 20)
+    assert status(esker)["web"]["status"] == "Stopped"
+
+
+def test_two_shells_share_one_server(esker, web, environ):
+    """The second `-s` joins what the first has started; the last to leave stops it."""
+    first = subprocess.Popen(
+        [sys.executable, "-m", "esker", "activate", "-s", "--", "sh", "-c", "echo ready; read line"],
+        cwd=web,
+        env=environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with first:
+        assert first.stdout.readline() == "ready\n"
+        server = status(esker)["web"]["pid"]
+        assert esker("activate", "-s", "--", "true").status == 0
+        assert status(esker)["web"]["pid"] == server
+        first.communicate("go\n")
+    assert status(esker)["web"]["status"] == "Stopped"
+
+
+def test_ports_stay_until_they_are_renewed(esker, web):
+    """A checkout keeps its port; `--renew` chooses another, which the next activation sees."""
+    before = esker("services", "ports").out
+    show = ("activate", "--", "sh", "-c", "echo WEB_PORT=$WEB_PORT")
+    assert esker(*show).out == before == esker("services", "ports").out
+    assert esker("services", "ports", "--renew").out != before
+    assert esker(*show).out == esker("services", "ports").out != before
+
+
+def test_logs_follow_and_wait(esker, web, environ):
+    """`logs --follow` shows a line as it is written; `wait --for stopped` returns when it is over."""
+    esker("services", "start")
+    follower = subprocess.Popen(
+        [sys.executable, "-m", "esker", "services", "logs", "--follow", "web"],
+        cwd=web,
+        env=environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with follower:
+        assert follower.stdout.readline() == "web: hello from the hook\n"
+        follower.send_signal(signal.SIGINT)
+    assert follower.returncode == 130
+    assert esker("services", "wait", "web").status == 0
+    esker("services", "stop")
+    assert esker("services", "wait", "--for", "stopped", "web").status == 0
+
+
+def test_looking_runs_nothing_of_the_project(esker, web):
+    """Status, ports and logs of a fresh project neither lock nor run its hook."""
+    manifest = web / ".flox/env/manifest.toml"
+    manifest.write_text(MANIFEST.replace("on-activate = '", "on-activate = 'echo ran >> hook.log; "))
+    for command in (("status",), ("ports",), ("logs", "web"), ("stop",)):
+        assert esker("services", *command).status == 0
+    assert not (web / "hook.log").exists()
+    assert not (web / ".flox/env/manifest.lock").exists()
