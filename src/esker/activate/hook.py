@@ -46,6 +46,11 @@ printf "%%s\\0" "${all[@]}" >&%(result)d'""",
     "other": "/usr/bin/env -0 >&%(result)d",
 }
 _VALUES_DONE = b"v"
+_CUT_OFF = "The hook.on-activate script did not complete normally"
+_REVIEW = """\
+Review your script for the use of:
+- 'exit' commands, which should be replaced with 'return'
+- 'exec' commands, which should be run in a subshell: '(exec command)'"""
 _LOWEST_DESCRIPTOR = 100  # out of the way of a hook that opens 3 to 9
 
 _BASH_OWN = frozenset({"_", "SHLVL", "PWD", "OLDPWD", "SHELLOPTS", "BASHOPTS", "IFS", "PS4"})
@@ -70,12 +75,7 @@ def run(environ: "Mapping[str, str]", *, values: "Sequence[tuple[str, str]]" = (
         names = ", ".join(f"`{name}`" for name, _ in values)
         raise ActivationFailed(f"bash could not expand a value of `[vars]`: {names}", hint="bash says why above")
     if found == _VALUES_DONE:
-        raise ActivationFailed(
-            "The hook.on-activate script did not complete normally",
-            hint="Review your script for the use of:\n"
-            "- 'exit' commands, which should be replaced with 'return'\n"
-            "- 'exec' commands, which should be run in a subshell: '(exec command)'",
-        )
+        raise ActivationFailed(_CUT_OFF, hint=_REVIEW, flox=f"{_CUT_OFF}.\n\n{_REVIEW}")
     return _merged(environ, found.removeprefix(_VALUES_DONE))
 
 

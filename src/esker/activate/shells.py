@@ -67,8 +67,8 @@ export "$1=$new"; }
 """
 _PROMPT = (
     """if [ -z "${FLOX_SAVE_BASH_PS1+x}" ]; then FLOX_SAVE_BASH_PS1=${PS1-}; """
-    """_esker_prompt='${FLOX_PROMPT-esker} [${FLOX_PROMPT_ENVIRONMENTS-}] '; """
-    """[ -n "${NO_COLOR-}" ] || _esker_prompt='\\[\\e[1;38;5;${FLOX_PROMPT_COLOR_1-99}m\\]${FLOX_PROMPT-esker} """
+    """_esker_prompt='${FLOX_PROMPT-@} [${FLOX_PROMPT_ENVIRONMENTS-}] '; """
+    """[ -n "${NO_COLOR-}" ] || _esker_prompt='\\[\\e[1;38;5;${FLOX_PROMPT_COLOR_1-99}m\\]${FLOX_PROMPT-@} """
     """\\[\\e[1;38;5;${FLOX_PROMPT_COLOR_2-141}m\\][${FLOX_PROMPT_ENVIRONMENTS-}]\\[\\e[0m\\] '; """
     """case $FLOX_SAVE_BASH_PS1 in *'\\n'*) PS1=${FLOX_SAVE_BASH_PS1%%'\\n'*}'\\n'$_esker_prompt"""
     """${FLOX_SAVE_BASH_PS1#*'\\n'} ;; *) PS1=$_esker_prompt$FLOX_SAVE_BASH_PS1 ;; esac; unset _esker_prompt; fi"""
@@ -96,7 +96,7 @@ class Bash:
         lines = [
             *_profile(plan.flox_env, plan.profile),
             "set +h",
-            f"case $- in *i*) {_PROMPT} ;; esac",
+            f"case $- in *i*) {_prompt(program)} ;; esac",
             _function(program),
         ]
         return _text((*_assignments(undo.enter(plan, environ, activate)), _for_bash(lines)))
@@ -144,7 +144,7 @@ class Bash:
             "unset -f _esker_put",
             *_profiles(plan, environ),
             "set +h",
-            _PROMPT,
+            _prompt(program),
             _function(program),
         ]
         return [bash, "--noprofile", "--rcfile", _rc_file(lines), "-i"], {**after, undo.VARIABLE: undo.EXIT}
@@ -209,6 +209,11 @@ def _lists(activation: "Activation", environ: "Mapping[str, str]", after: "Mappi
             last = activation.append.get(name, ())
             words = [name, _quoted(":".join(front)), *map(_quoted, last)]
             yield f'[ "${{{name}-}}" = {_quoted(after[name])} ] || _esker_put {" ".join(words)}'
+
+
+def _prompt(program: str) -> str:
+    """Return the statement that puts the names of the active environments in front of the prompt."""
+    return _PROMPT.replace("@", _function_name(program))
 
 
 def _function(program: str) -> str:

@@ -3,10 +3,9 @@
 A warm `activate -- CMD` ends in exec without having imported more than argparse, json and the modules it needs.
 """
 
-import os
 import sys
 
-from esker.cli.arguments import Parser, add_directory, split_command
+from esker.cli.arguments import Parser, add_directory, place, split_command
 from esker.cli.voice import ESKER
 from esker.errors import ActivationFailed, UsageError
 from esker.host.variables import inherited
@@ -35,23 +34,24 @@ _EXAMPLES = """\
 
 def run(name: str, arguments: list[str], voice: "Voice" = ESKER) -> int:
     """Run `activate` or `deactivate`."""
-    return _deactivate(arguments) if name == "deactivate" else _activate(arguments, voice)
+    return _deactivate(arguments, voice) if name == "deactivate" else _activate(arguments, voice)
 
 
 def _activate(arguments: list[str], voice: "Voice") -> int:
     own, command = split_command(arguments)
-    options = _parser().parse_args(own)
+    options = _options(own, voice)
     if command is not None and (options.command is not None or not command):
         raise UsageError("after `--` stands one command, and none besides with -c", hint="see: esker activate --help")
     environ = inherited()
-    plan = _plan(options, environ)
+    plan = _plan(options, environ, voice)
     if options.json:
         return _print_json(_activation(plan, options, environ, run_code=False), environ)
     if command is None and options.command is None:
         if options.print_script or not sys.stdout.isatty():
-            return _in_place(plan, options, environ)
+            return _in_place(plan, options, environ, voice)
         return _interactive(plan, options, environ, voice)
     activation = _activation(plan, options, environ)
+    _announce(plan, environ, voice)
     if command is None:
         from esker.activate.shells import shell
 
@@ -83,11 +83,12 @@ def _starts_services(plan: "Plan", options: "argparse.Namespace") -> bool:
     return options.start_services or (plan.auto_start and not options.no_start_services)
 
 
-def _in_place(plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str, str]") -> int:
+def _in_place(plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str, str]", voice: "Voice") -> int:
     from esker.activate.shells import shell
 
-    text = shell().in_place(plan, environ, lambda given: _activation(plan, options, given), program=_program())
+    text = shell().in_place(plan, environ, lambda given: _activation(plan, options, given), program=voice.path())
     sys.stdout.buffer.write(text.encode())
+    _announce(plan, environ, voice)
     return 0
 
 
@@ -98,53 +99,71 @@ def _interactive(plan: "Plan", options: "argparse.Namespace", environ: "Mapping[
     if is_active(plan, environ):
         raise ActivationFailed(f"Environment '{plan.name}' is already active", hint="leave it first: esker deactivate")
     activation = _activation(plan, options, environ)
-    argv, inside = shell().interactive(plan, environ, activation, program=_program())
-    print(f"✔ You are now using the environment '{plan.description}'", file=sys.stderr)
-    print("To stop using this environment, run 'esker deactivate'", file=sys.stderr, flush=True)
+    argv, inside = shell().interactive(plan, environ, activation, program=voice.path())
+    voice.say(f"✔ You are now using the environment '{plan.description}'")
+    voice.say(f"To stop using this environment, run '{voice.program} deactivate'")
     return _become(plan, options, environ, activation, (argv, inside), voice)
 
 
-def _program() -> str:
-    """Return how the shell is to call this command again: by its path, which PATH need not have then."""
-    return os.path.abspath(sys.argv[0]) if os.path.basename(sys.argv[0]) == "esker" else "esker"
+def _announce(plan: "Plan", environ: "Mapping[str, str]", voice: "Voice") -> None:
+    """Tell a person at a terminal which environment begins, unless it is one that is everywhere or here already."""
+    if sys.stderr.isatty() and plan.name != "default":
+        from esker.activate.variables import is_active
+
+        if not is_active(plan, environ):
+            voice.say(f"✔ You are now using the environment '{plan.description}'")
 
 
-def _parser() -> "argparse.ArgumentParser":
-    parser = Parser("activate", "Run a command or a shell in the environment.", _EXAMPLES)
+def _mode(word: str) -> str:
+    if word not in {"dev", "run"}:
+        raise UsageError(f"couldn't parse `{word}`: not a valid activation mode", hint="write dev or run")
+    return word
+
+
+def _options(arguments: list[str], voice: "Voice") -> "argparse.Namespace":
+    if arguments[:1] in (["allow"], ["deny"]):
+        raise UsageError(f"`activate {arguments[0]}` is not there yet: no environment is activated unasked")
+    parser = Parser("activate", "Run a command or a shell in the environment.", _EXAMPLES, voice=voice)
     add_directory(parser)
     parser.add_argument("-c", "--command", metavar="CMD", help="run CMD by the shell, after the profile scripts")
-    parser.add_argument("-m", "--mode", choices=("dev", "run"), help="dev adds headers and libraries (default)")
+    parser.add_argument("-m", "--mode", type=_mode, metavar="dev|run", help="dev adds headers and libraries (default)")
     parser.add_argument("-p", "--print-script", action="store_true", help="print what `eval` needs, terminal or not")
     parser.add_argument(
         "-s", "--start-services", action="store_true", help="with the services, until the last user leaves"
     )
     parser.add_argument("--no-start-services", action="store_true", help="without them, whatever the manifest says")
     parser.add_argument("--add-sbin", action="store_true", help="put the environment's sbin on PATH too")
+    parser.add_argument("-t", "--trust", action="store_true", help="trust the project, for this activation")
+    parser.add_argument("-g", "--generation", metavar="N", help="for environments on FloxHub, not there yet")
     parser.add_argument("--locked", action="store_true", help="refuse a stale lock instead of making it again")
     parser.add_argument("--json", action="store_true", help="print the difference as JSON; no hook runs")
-    return parser
+    options = parser.parse_args(arguments)
+    if options.generation is not None:
+        raise UsageError("Generations are only available for environments pushed to floxhub")
+    return options
 
 
-def _plan(options: "argparse.Namespace", environ: "Mapping[str, str]") -> "Plan":
+def _plan(options: "argparse.Namespace", environ: "Mapping[str, str]", voice: "Voice") -> "Plan":
     from esker.declare.discover import find
     from esker.runtimes.native import prepare
 
-    project = find(options.dir or os.getcwd(), explicit=options.dir is not None)
-    return prepare(project, environ, mode=options.mode, locked=options.locked, progress=_Late())
+    start, explicit = place(options)
+    given = {**environ, "ESKER_TRUST": "1"} if options.trust else environ
+    project = find(start, explicit=explicit)
+    return prepare(project, given, mode=options.mode, locked=options.locked, progress=_Late(voice))
 
 
 class _Late:
     """A listener that is made when there is something to say: a warm activation never imports it."""
 
-    def __init__(self) -> None:
+    def __init__(self, voice: "Voice") -> None:
+        self._voice = voice
         self._listener: Progress | None = None
 
     def begin(self, title: str, *, total: "int | None" = None, unit: str = "") -> None:
         """Make the real listener, and pass on."""
         if self._listener is None:
-            from esker.cli.progress import progress
-
-            self._listener = progress()
+            self._listener = self._voice.progress()
         self._listener.begin(title, total=total, unit=unit)
 
     def advance(self, count: int = 1) -> None:
@@ -182,16 +201,18 @@ def _print_json(activation: "Activation", environ: "Mapping[str, str]") -> int:
     return 0
 
 
-def _deactivate(arguments: list[str]) -> int:
+def _deactivate(arguments: list[str], voice: "Voice") -> int:
     from esker.activate.shells import shell
 
     summary = "Leave the environment that this shell activated last, and undo exactly what activating it has done."
     examples = '  esker deactivate\n  eval "$(esker deactivate)"    where the shell has no `esker` function'
-    Parser("deactivate", summary, examples).parse_args(arguments)
-    text = shell().deactivation(inherited(), program=_program())
+    parser = Parser("deactivate", summary, examples, voice=voice)
+    parser.add_argument("-p", "--print-script", action="store_true", help="print what `eval` needs, terminal or not")
+    options = parser.parse_args(arguments)
+    text = shell().deactivation(inherited(), program=voice.path())
     if text is None:
-        print("ℹ No environment active!", file=sys.stderr)  # noqa: RUF001  # Flox's sign for information
-    elif sys.stdout.isatty():
+        voice.say("ℹ No environment active!")  # noqa: RUF001  # Flox's sign for information
+    elif sys.stdout.isatty() and not options.print_script:
         raise UsageError("a command cannot change the shell it is typed in", hint='eval "$(esker deactivate)"')
     else:
         sys.stdout.buffer.write(text.encode())
