@@ -93,3 +93,22 @@ def test_the_tables_of_the_first_guide_are_valid(tmp_path):
     (tmp_path / ".flox/env.json").write_text('{"name": "x", "version": 1}')
     for block in blocks(GUIDE, "toml"):
         load(str(tmp_path), 'schema-version = "1.14.0"\n' + block)
+
+
+SERVICES = "docs/guides/services.md"
+
+
+def test_the_services_guide(run_blocks, tmp_path):
+    """Every shell block of the guide runs in a project that declares what the guide declares, then its Python."""
+    (declared,) = blocks(SERVICES, "toml")
+    make = (
+        "mkdir greeter && cd greeter && esker init --bare\n"
+        "cat >> .flox/env/manifest.toml <<'END'\n[plugins.esker.python]\n" + declared + "END"
+    )
+    (code,) = blocks(SERVICES, "python")
+    (tmp_path / "guide.py").write_text(code)
+    done = run_blocks([make, *blocks(SERVICES, "sh"), f"{sys.executable} ../guide.py"])
+    assert "healthy" in done.stdout
+    assert "\n200\n" in done.stdout
+    assert re.search(r"^the greeter is on \d{5}$", done.stdout, re.MULTILINE)
+    assert done.stdout.endswith("['Running', 'Completed']\n")
