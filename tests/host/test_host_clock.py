@@ -5,9 +5,10 @@ import threading
 import pytest
 
 from esker.errors import TimedOut
+from esker.host import pidfd
 from esker.host.clock import Abandoned, Deadline, timestamp
 from esker.host.process import run
-from esker.host.process_table import entry
+from esker.host.worker import Abandonment
 
 
 def test_without_a_limit():
@@ -27,7 +28,7 @@ def test_with_a_limit():
 
 def test_given_up():
     """Whoever waits looks often whether that is still wanted, and learns it when it is not."""
-    abandoned = threading.Event()
+    abandoned = Abandonment()
     deadline = Deadline(None, abandoned)
     assert 0 < deadline.step() < 0.1
     assert 0 < deadline.step(10) < 0.1
@@ -44,7 +45,7 @@ def test_the_time_is_utc():
 
 def test_a_program_that_nobody_waits_for_any_more_is_killed(tmp_path):
     """With its children, and what it was given on its input arrives before."""
-    started, abandoned = tmp_path / "started", threading.Event()
+    started, abandoned = tmp_path / "started", Abandonment()
     os.mkfifo(started)
 
     def give_up():
@@ -57,11 +58,11 @@ def test_a_program_that_nobody_waits_for_any_more_is_killed(tmp_path):
     with pytest.raises(Abandoned):
         run(["sh", "-c", script], environ=os.environ, stdin="given\n", timeout=Deadline(600, abandoned))
     thread.join()
-    found = entry(int((tmp_path / "pid").read_text()))
-    assert found is None or found.ended
+    with pidfd.opened(int((tmp_path / "pid").read_text())) as descriptor:
+        assert descriptor is None or pidfd.wait(descriptor, 10)
 
 
 def test_a_program_that_takes_longer_than_its_deadline():
     """The message names the whole limit."""
     with pytest.raises(TimedOut, match=r"`sleep` did not end within 0\.01 s"):
-        run(["sleep", "600"], environ=os.environ, timeout=Deadline(0.01, threading.Event()))
+        run(["sleep", "600"], environ=os.environ, timeout=Deadline(0.01, Abandonment()))

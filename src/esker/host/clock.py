@@ -1,10 +1,14 @@
 """What time it is, and how much of it is left."""
 
 import time
+from contextlib import nullcontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from threading import Event
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from esker.host.worker import Abandonment
 
 __all__ = ["Abandoned", "Deadline", "timestamp"]
 
@@ -17,9 +21,9 @@ class Abandoned(Exception):
 
 
 class Deadline:
-    """When a wait ends: after some seconds (None: never), or because `abandoned` was set."""
+    """When a wait ends: after some seconds (None: never), or because it was given up."""
 
-    def __init__(self, seconds: float | None = None, abandoned: "Event | None" = None) -> None:
+    def __init__(self, seconds: float | None = None, abandoned: "Abandonment | None" = None) -> None:
         self.seconds = seconds
         self._abandoned = abandoned
         self._end = None if seconds is None else time.monotonic() + seconds
@@ -31,11 +35,20 @@ class Deadline:
     def step(self, longest: float | None = None) -> float | None:
         """Return for how many seconds to wait before looking again; raises Abandoned."""
         if self._abandoned is not None:
-            if self._abandoned.is_set():
+            if self.is_abandoned:
                 raise Abandoned
             longest = min(_STEP, longest or _STEP)
         left = self.left()
         return left if longest is None else longest if left is None else min(left, longest)
+
+    def telling(self, call: "Callable[[], object]") -> "AbstractContextManager[None]":
+        """Within the returned context, `call` is called when the wait is given up."""
+        return nullcontext() if self._abandoned is None else self._abandoned.telling(call)
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the wait was given up."""
+        return self._abandoned is not None and self._abandoned.is_set()
 
     @property
     def passed(self) -> bool:

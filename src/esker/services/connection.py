@@ -135,6 +135,11 @@ class Connection:
         if (message is None or message["ended"]) and self._guardian is not None:
             pidfd.wait(self._guardian, _GONE)
 
+    def abort(self) -> None:
+        """End the conversation from another thread: the one that waits for an answer gets none."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Close the connection; a request that is not answered yet is taken back."""
         self._lines.close()

@@ -3,13 +3,14 @@
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Self
 
 from esker.errors import ServiceError, UnknownService
 from esker.host import process_table
 from esker.services import graph, logs, protocol, status
-from esker.services.connection import Changed, Site, connect, logs_directory
+from esker.services.connection import Changed, Connection, Site, connect, logs_directory
 from esker.services.leases import Lease
 from esker.services.specification import ServiceSpec
 from esker.services.status import ServiceStatus
@@ -52,6 +53,8 @@ class Services:
         self.site = site
         self.specs = dict(specs)
         self._environments = environments
+        self.asking: Callable[[Connection], AbstractContextManager[object]] = nullcontext
+        """Entered while an answer is awaited that may take long: who is not alone can `abort` the connection in it."""
 
     def start(
         self, *names: str, seconds: float = _START_SECONDS, changed: Changed | None = None
@@ -109,7 +112,8 @@ class Services:
         connection = connect(self.site, start=True)
         assert connection is not None
         wanted = set(graph.closure(self.specs, names or self.specs))
-        result = connection.ask(request, seconds + self._grace(wanted) + _ANSWER, changed)
+        with self.asking(connection):
+            result = connection.ask(request, seconds + self._grace(wanted) + _ANSWER, changed)
         found = (status.parse(record) for record in result["services"])
         return result["names"], tuple(sorted((one for one in found if one.name in wanted), key=lambda one: one.name))
 
@@ -155,9 +159,9 @@ class Services:
             if until != "stopped":
                 raise ServiceError(f"service `{waited[0]}` is not running", hint="start it first")
             return known
-        connection.ask(
-            protocol.Wait(names=waited, until=until, seconds=seconds), None if seconds is None else seconds + _ANSWER
-        )
+        limit = None if seconds is None else seconds + _ANSWER
+        with self.asking(connection):
+            connection.ask(protocol.Wait(names=waited, until=until, seconds=seconds), limit)
         return self.status(*names)
 
     def changes(self) -> Iterator[ServiceStatus]:
