@@ -41,7 +41,7 @@ def put_on_path(directory: str) -> str:
     """Write the command `flox` into a directory, and return its path."""
     path = os.path.join(directory, "flox")
     with open(path, "w", encoding="utf-8") as file:
-        file.write(f'#!/bin/sh\nexec {_PROGRAM} "$@"\n')
+        file.write(f"#!{sys.executable} -IS\n{_CODE}\n")
     os.chmod(path, 0o755)  # noqa: S103 - a program
     return path
 

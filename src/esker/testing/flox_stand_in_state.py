@@ -130,7 +130,8 @@ def start(env: Environment, before: dict[str, str]) -> Answer:
         raise Failure(_INCOMPLETE)
     exported = dict(each.split("=", 1) for each in os.fsdecode(found).split("\0") if "=" in each)
     after = {name: value for name, value in exported.items() if name not in _BASH_OWN}
-    change: Answer = {"unset": sorted(before.keys() - after.keys() - _BASH_OWN), "set": {}, "prepend": {}}
+    gone = sorted(name for name in before.keys() - after.keys() - _BASH_OWN if name.isidentifier())
+    change: Answer = {"unset": gone, "set": {}, "prepend": {}}
     for name, value in after.items():
         old = before.get(name)
         if old and value != old and value.endswith(f":{old}"):

@@ -1,0 +1,95 @@
+"""Who uses services that Flox runs, so that they are stopped by whoever is the last to need them, and by no one else.
+
+Flox counts the processes of an activation, not the users of a service. So the programs that start services for a while
+write down, in one file of the checkout, what they started and who uses it: a service that was running before, or that
+was started to stay, is in nobody's list and is never stopped for want of users. The file also names the process that
+keeps the activation for services that stay. Users are known by pid and start time, so that one that was killed does not
+count, and what was written before the last boot is nothing.
+"""
+
+import json
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from esker.formats.service_handle import Holder
+from esker.host import files, process_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["Uses", "changing"]
+
+
+class _Use(NamedTuple):
+    token: str
+    pid: int
+    start: int
+    names: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Uses:
+    """The file's contents, while its lock is held."""
+
+    uses: list[_Use] = field(default_factory=list)
+    started: set[str] = field(default_factory=set)
+    """The services that were started for their users alone."""
+    holder: Holder | None = None
+
+    def take(self, token: str, names: "Iterable[str]") -> None:
+        """Note that this process uses services."""
+        pid = os.getpid()
+        found = process_table.entry(pid)
+        self.uses.append(_Use(token, pid, found.start if found else 0, tuple(names)))
+
+    def release(self, token: str) -> list[str]:
+        """Forget a use, and return the services that nobody needs any more."""
+        self.uses = [use for use in self.uses if use.token != token]
+        unused = self.started.difference(*(use.names for use in self.uses))
+        self.started -= unused
+        return sorted(unused)
+
+    def forget(self, names: "Iterable[str]") -> None:
+        """Note that services were stopped, whoever used them."""
+        gone = set(names)
+        self.started -= gone
+        self.uses = [use._replace(names=tuple(set(use.names) - gone)) for use in self.uses]
+
+    def record(self) -> dict[str, Any]:
+        """Return the contents as JSON holds them."""
+        return {"uses": self.uses, "started": sorted(self.started), "holder": self.holder}
+
+
+@contextmanager
+def changing(dot_flox: str) -> "Iterator[Uses]":
+    """Hold the lock of an environment's file and give its contents, which are written where they were changed."""
+    directory = f"{dot_flox}/cache/esker"
+    with files.refused("make", directory):
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+    path = f"{directory}/flox-services.json"
+    with files.locked(f"{directory}/flox-services.lock"):
+        uses = _read(path)
+        before = json.dumps(uses.record())
+        try:
+            yield uses
+        finally:
+            after = json.dumps(uses.record())
+            if after != before:
+                files.write(path, f'{{"boot": {json.dumps(process_table.boot_id())}, "contents": {after}}}\n'.encode())
+
+
+def _read(path: str) -> Uses:
+    """Return what a file says that still holds; a file that cannot be read says nothing."""
+    try:
+        with open(path, "rb") as file:
+            record = json.load(file)
+        if record["boot"] != process_table.boot_id():
+            return Uses()
+        contents = record["contents"]
+        uses = [_Use(token, pid, start, tuple(names)) for token, pid, start, names in contents["uses"]]
+        holder = Holder(*contents["holder"]) if contents["holder"] else None
+        return Uses([use for use in uses if process_table.alive(use.pid, use.start)], set(contents["started"]), holder)
+    except (OSError, ValueError, KeyError, TypeError):
+        return Uses()

@@ -1,0 +1,486 @@
+"""The engine that drives `flox`, against the stand-in: no Flox is available to the tests."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from esker.errors import (
+    ActivationFailed,
+    CommandFailed,
+    HostError,
+    ServiceError,
+    ServiceFailed,
+    ServicesNotReady,
+    TimedOut,
+    UnknownService,
+)
+from esker.formats.service_handle import Holder
+from esker.host import pidfd, process_table
+from esker.host.clock import Abandoned, Deadline
+from esker.host.shim import write_shim
+from esker.host.worker import Abandonment
+from esker.runtimes import flox_command, flox_holder
+from esker.runtimes.flox_command import FloxCommand, find_flox
+from esker.runtimes.flox_uses import changing
+
+pytestmark = pytest.mark.slow
+
+SERVICES = """
+[services.web]
+command = "echo started; exec sleep 1000"
+[services.other]
+command = "exec sleep 1000"
+[services.task]
+command = "exit 0"
+[services.broken]
+command = "echo why; exit 3"
+[services.killed]
+command = "kill -9 $$"
+"""
+
+
+@pytest.fixture
+def flox(stand_in):
+    """Give a function that makes the engine of a new project."""
+    return lambda manifest="", **kwargs: FloxCommand(str(stand_in.project(manifest, **kwargs)))
+
+
+def entered(engine, **variables):
+    """Activate, and return the variables inside and what ends it."""
+    environ = {**os.environ, **variables}
+    activation, end = engine.begin(environ, Deadline(10))
+    return activation.apply(environ), end
+
+
+def states(engine):
+    return {found.name: found.status for found in engine.services.status()}
+
+
+def gone(pid):
+    """Return whether a process ends soon."""
+    with pidfd.opened(pid) as descriptor:
+        return descriptor is None or pidfd.wait(descriptor, 10)
+
+
+def program(path, text):
+    """Write a program in place of the stand-in."""
+    path.write_text(text)
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_variables_arrive_exactly(flox, tmp_path):
+    """Quotes, lines, signs of shells and bytes that are no text; what a shell would drop, and what it unset."""
+    nasty = """a'b"c$d`e`;f=g\\h\nexport INJECTED=evil\n\té\u2028 """
+    (tmp_path / "value").write_text(nasty)
+    engine = flox(f"""
+[hook]
+on-activate = '''
+export NASTY="$(cat {tmp_path}/value; printf x)"; NASTY=${{NASTY%x}}
+export BYTES=$'\\xff' ONE='"' PATH=/hook/bin:$PATH
+unset GONE
+'''
+""")
+    inside, end = entered(engine, GONE="x", **{"not.a-name": "kept", "EMPTY": ""})
+    end()
+    assert inside["NASTY"] == nasty
+    assert (inside["BYTES"], inside["ONE"], inside["not.a-name"], inside["EMPTY"]) == ("\udcff", '"', "kept", "")
+    assert "GONE" not in inside
+    assert "INJECTED" not in inside
+    link = f"{engine.project}/.flox/run/x86_64-linux.project-dev"
+    assert inside["PATH"] == f"/hook/bin:{link}/bin:{os.environ['PATH']}"
+    assert inside["FLOX_ENV"] == link
+
+
+def test_what_the_activation_says_is_for_people(flox, capfd):
+    """A hook's output reaches our standard error, all of it, and nothing our standard output."""
+    engine = flox("[hook]\non-activate = 'echo out; echo err >&2; seq 3'\n")
+    entered(engine)[1]()
+    assert capfd.readouterr() == ("", "out\nerr\n1\n2\n3\n")
+
+
+def test_a_hook_that_fails(flox, stand_in):
+    """Flox's own words are the message, and nothing stays behind."""
+    engine = flox("[hook]\non-activate = 'exit 0'\n")
+    with pytest.raises(ActivationFailed, match=r"The hook\.on-activate script did not complete normally\."):
+        entered(engine)
+    assert not stand_in.executives(stand_in.projects[0])
+
+
+def test_a_hook_that_takes_too_long(flox, tmp_path):
+    """It is ended with all it started, and the message says how long it had."""
+    engine = flox(f"[hook]\non-activate = 'echo $$ > {tmp_path}/pid; sleep 1000'\n")
+    with pytest.raises(TimedOut, match=r"`flox activate` did not end within 0\.3 s"):
+        engine.begin(dict(os.environ), Deadline(0.3))
+    assert gone(int((tmp_path / "pid").read_text()))
+
+
+def test_a_hook_that_is_given_up(flox, tmp_path):
+    """As when the coroutine that waited was cancelled."""
+    os.mkfifo(tmp_path / "begun")
+    engine = flox(f"[hook]\non-activate = 'echo $$ > {tmp_path}/begun; sleep 1000'\n")
+    abandoned, pids = Abandonment(), []
+
+    def give_up():
+        pids.append(int((tmp_path / "begun").read_text()))
+        abandoned.set()
+
+    thread = threading.Thread(target=give_up)
+    thread.start()
+    with pytest.raises(Abandoned):
+        engine.begin(dict(os.environ), Deadline(None, abandoned))
+    thread.join()
+    assert gone(pids[0])
+
+
+def test_a_program_that_ends_before_it_says_its_variables(stand_in, monkeypatch, tmp_path):
+    """A connection that brings nothing is an error, and so is none."""
+    project = stand_in.project()
+    monkeypatch.setattr(flox_command, "version_of", lambda _: "1.14.1")
+    connect = "import socket,sys; socket.socket(socket.AF_UNIX).connect(sys.argv[-1])"
+    program(tmp_path / "bin/flox", f'#!/bin/sh\nexec {sys.executable} -c "{connect}" "$@"\n')
+    with pytest.raises(ActivationFailed, match="ended before it had sent its variables"):
+        entered(FloxCommand(str(project)))
+    program(tmp_path / "bin/flox", "#!/bin/sh\nexit 0\n")
+    with pytest.raises(ActivationFailed, match="it said nothing"):
+        entered(FloxCommand(str(project)))
+    program(tmp_path / "bin/flox", "#!/nowhere\n")
+    with pytest.raises(CommandFailed, match="flox: the program that runs it"):
+        entered(FloxCommand(str(project)))
+
+
+def test_the_activation_lasts_until_it_is_ended(flox, stand_in):
+    """A second end does nothing, and one in a forked child ends nothing of its parent's."""
+    engine = flox()
+    _, end = entered(engine)
+    (executive,) = stand_in.executives(stand_in.projects[0])
+    if os.fork() == 0:
+        end()
+        os._exit(0)
+    os.wait()
+    with pidfd.opened(executive) as descriptor:
+        assert descriptor is not None
+        entered(engine)[1]()
+        assert not pidfd.wait(descriptor, 0)
+        end()
+        end()
+        assert pidfd.wait(descriptor, 10)
+
+
+def test_the_activation_ends_with_a_process_that_is_killed(flox, stand_in):
+    """Nothing can be undone by a process that is killed, and nothing stays."""
+    engine = flox("[hook]\non-deactivate = 'echo > $FLOX_ENV_CACHE/ended'\n")
+    script = (
+        "import os, signal\nfrom esker.host.clock import Deadline\nfrom esker.runtimes.flox_command import FloxCommand\n"
+        f"begun = FloxCommand({engine.project!r}).begin(dict(os.environ), Deadline())\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
+    assert stand_in.executives(stand_in.projects[0])
+    assert stand_in.ended(stand_in.projects[0])
+    assert os.path.exists(f"{engine.project}/.flox/cache/ended")
+
+
+def test_running_a_program(flox, tmp_path):
+    """Status, output, input and directory; one that is not there has a shell's status."""
+    engine = flox("[vars]\nA = 'x y'\n")
+    (tmp_path / "here").mkdir()
+    script = 'cat; printf "%s" "$A"; pwd >&2; exit 7'
+    done = engine.run(["sh", "-c", script], cwd=str(tmp_path / "here"), stdin="in ", deadline=Deadline(10))
+    assert (done.returncode, done.stdout, done.stderr) == (7, "in x y", f"{tmp_path}/here\n")
+    assert engine.run(["no-such-program"], deadline=Deadline(10)).returncode == 127
+    assert engine.run(["echo", "--help", "--", "-d"], deadline=Deadline(10)).stdout == "--help -- -d\n"
+    with pytest.raises(TimedOut):
+        engine.run(["sleep", "1000"], deadline=Deadline(0.2))
+
+
+def test_without_flox(monkeypatch, tmp_path):
+    """The message says that it is missing, and what can be done instead."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HostError, match="`flox` is not on PATH") as caught:
+        FloxCommand("/").begin({}, Deadline(1))
+    assert caught.value.hint == "install Flox, or let Esker do it alone: ESKER_ENGINE=native"
+
+
+@pytest.mark.parametrize("version", ["1.13.9", "0.0.1", "one"])
+def test_with_a_flox_that_is_too_old(version, monkeypatch, tmp_path):
+    """The message names the version and the least that is needed."""
+    path = program(tmp_path / "flox", f"#!/bin/sh\necho {version}\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HostError) as caught:
+        FloxCommand("/").version()
+    assert caught.value.message == f"`{path}` is Flox {version}, and 1.14.0 or later is needed"
+    assert "ESKER_ENGINE=native" in caught.value.hint
+
+
+def test_a_newer_flox_is_taken(monkeypatch, tmp_path):
+    """Versions are compared by number, and what stands behind them does not matter."""
+    program(tmp_path / "flox", "#!/bin/sh\necho 1.20.0-rc1\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert FloxCommand("/").version() == "1.20.0-rc1"
+
+
+def test_our_own_shim_is_no_flox(tmp_path):
+    """Else Esker would drive itself."""
+    write_shim(str(tmp_path), interpreter=sys.executable, source="/")
+    assert find_flox(str(tmp_path)) is None
+    program(tmp_path / "flox", "#!/bin/sh\n")
+    assert find_flox(str(tmp_path)) == f"{tmp_path}/flox"
+
+
+def test_services_for_a_while(flox, stand_in):
+    """They run until they are given back, and the activation is left alone."""
+    engine = flox(SERVICES)
+    _, end = entered(engine)
+    release = engine.services.use(["web"], Deadline(10))
+    assert states(engine)["web"] == "Running"
+    release()
+    assert set(states(engine).values()) == {"Stopped", "Completed"}
+    end()
+
+
+def test_the_last_user_of_a_service_stops_it(flox):
+    """Whoever was the first; a service that ran before, or was started to stay, is nobody's."""
+    engine = flox(SERVICES)
+    _, end = entered(engine)
+    first = engine.services.use(["web"], Deadline(10))
+    second = engine.services.use(["web", "other"], Deadline(10))
+    first()
+    assert (states(engine)["web"], states(engine)["other"]) == ("Running", "Running")
+    second()
+    assert (states(engine)["web"], states(engine)["other"]) == ("Completed", "Completed")
+    engine.services.start(["web"], Deadline(10))
+    engine.services.use(["web"], Deadline(10))()
+    assert states(engine)["web"] == "Running"
+    third = engine.services.use(["other"], Deadline(10))
+    engine.services.start(["other"], Deadline(10))
+    third()
+    assert states(engine)["other"] == "Running"
+    engine.services.stop()
+    end()
+
+
+def test_a_user_that_was_killed_does_not_count(flox):
+    """Its services are stopped by the next one that has no use for them."""
+    engine = flox(SERVICES)
+    _, end = entered(engine)
+    script = (
+        "import os, signal\nfrom esker.host.clock import Deadline\nfrom esker.runtimes.flox_command import FloxCommand\n"
+        f"FloxCommand({engine.project!r}).services.use(['web'], Deadline(10))\nos.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
+    assert states(engine)["web"] == "Running"
+    engine.services.use(["other"], Deadline(10))()
+    assert "Running" not in states(engine).values()
+    end()
+
+
+def test_services_that_stay(flox, stand_in):
+    """Without an activation of ours they are kept by one process, the same for all of them, which goes with the last."""
+    engine = flox(SERVICES)
+    holder = engine.services.start(["web"], Deadline(10))
+    assert engine.services.start(["other"], Deadline(10)) == holder
+    assert flox_holder.is_alive(holder)
+    engine.services.stop(["web"])
+    assert flox_holder.is_alive(holder)
+    assert states(engine)["other"] == "Running"
+    engine.services.stop(["other"])
+    assert not flox_holder.is_alive(holder)
+    assert stand_in.ended(stand_in.projects[0])
+
+
+def test_a_keeper_that_was_killed_is_replaced(flox):
+    """The next start makes a new one."""
+    engine = flox(SERVICES)
+    first = engine.services.start(["web"], Deadline(10))
+    with pidfd.opened(first.pid) as descriptor:
+        os.kill(first.pid, 9)
+        pidfd.wait(descriptor, 10)
+    second = engine.services.start(["web"], Deadline(10))
+    assert second != first
+    assert states(engine)["web"] == "Running"
+    engine.services.stop()
+    assert not flox_holder.is_alive(second)
+
+
+@pytest.mark.parametrize("change", [{"start": 1}, {"boot": "another"}])
+def test_another_process_is_never_taken_for_the_keeper(change):
+    """One that has the pid now but began at another time, or a file from before the boot: no signal is sent."""
+    with subprocess.Popen(["sleep", "1000"]) as stranger:
+        found = process_table.entry(stranger.pid)
+        holder = Holder(stranger.pid, found.start, process_table.boot_id())
+        assert flox_holder.is_alive(holder)
+        flox_holder.end(holder._replace(**change))
+        with pidfd.opened(stranger.pid) as descriptor:
+            assert not pidfd.wait(descriptor, 0)
+            flox_holder.end(holder)
+            assert pidfd.wait(descriptor, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "status"),
+    [
+        ("broken", "service `broken` exited with status 3", 3),
+        ("killed", "service `killed` was ended by a signal", None),
+    ],
+)
+@pytest.mark.parametrize("verb", ["start", "use"])
+def test_a_service_that_fails(flox, name, message, status, verb):
+    """It is named with its status and log; what the call started has stopped, and what ran before runs on."""
+    engine = flox(SERVICES)
+    _, end = entered(engine)
+    release = engine.services.use(["other"], Deadline(10))
+    with pytest.raises(ServiceFailed) as caught:
+        getattr(engine.services, verb)(["web", name], Deadline(10))
+    assert (caught.value.message, caught.value.service, caught.value.status) == (message, name, status)
+    assert caught.value.log == (("why",) if name == "broken" else ())
+    assert (states(engine)["web"], states(engine)["other"]) == ("Completed", "Running")
+    release()
+    end()
+    with changing(f"{engine.project}/.flox") as uses:
+        assert uses.record() == {"uses": [], "started": [], "holder": None}
+
+
+def test_restarting(flox):
+    """Services that run get another process, and those that did not run are started to stay."""
+    engine = flox(SERVICES)
+    engine.services.start(["web"], Deadline(10))
+    before = {found.name: found.pid for found in engine.services.status()}
+    engine.services.restart(["web", "other"], Deadline(10))
+    after = {found.name: found.pid for found in engine.services.status()}
+    assert after["web"] not in {None, before["web"]}
+    assert after["other"] is not None
+    engine.services.stop()
+
+
+def test_waiting(flox):
+    """For what is so already, for what becomes so, and not longer than was said."""
+    engine = flox(SERVICES)
+    engine.services.start(["web", "task"], Deadline(10))
+    engine.services.wait(["web"], "healthy", Deadline(10))
+    engine.services.wait(["task"], "completed", Deadline(10))
+    engine.services.wait(["other"], "stopped", Deadline(10))
+    with pytest.raises(ServicesNotReady, match=r"not ready within 0\.01 s: `web` \(Running\)") as caught:
+        engine.services.wait(["web"], "stopped", Deadline(0.01))
+    assert (caught.value.services, caught.value.log) == (("web",), ("started",))
+    with pytest.raises(ServiceFailed, match="service `other` is Stopped"):
+        engine.services.wait(["other"], "healthy", Deadline(10))
+    engine.services.stop()
+
+
+def test_what_is_known_of_services(flox):
+    """Exit codes of those that ended, pids of those that run, and no pid that is nobody's any more."""
+    engine = flox(SERVICES)
+    _, end = entered(engine)
+    engine.services.start(["task"], Deadline(10))
+    with pytest.raises(ServiceFailed):
+        engine.services.start(["broken"], Deadline(10))
+    found = {each.name: each for each in engine.services.status()}
+    assert (found["task"].status, found["task"].exit_code, found["task"].pid) == ("Completed", 0, None)
+    assert (found["broken"].exit_code, found["web"].status) == (3, "Stopped")
+    engine.services.stop()
+    end()
+
+
+def test_an_unknown_name(flox):
+    """It is refused before anything happens, whatever it looks like, and the known ones are named."""
+    engine = flox(SERVICES)
+    services = engine.services
+    for act in (
+        lambda: services.start(["web", "--help"], Deadline(10)),
+        lambda: services.use(["--help"], Deadline(10)),
+        lambda: services.restart(["--help"], Deadline(10)),
+        lambda: services.stop(["--help"]),
+        lambda: services.logs("--help"),
+        lambda: next(services.follow("--help")),
+        lambda: services.wait(["--help"], "healthy", Deadline(10)),
+    ):
+        with pytest.raises(UnknownService, match="service `--help` does not exist") as caught:
+            act()
+        assert caught.value.hint == "the services here are `broken`, `killed`, `other`, `task`, `web`"
+    assert set(states(engine).values()) == {"Stopped"}
+
+
+def test_an_environment_without_services(flox):
+    """It has none, and starting is an error; a manifest that Flox cannot read is another one."""
+    engine = flox()
+    assert engine.services.status() == ()
+    with pytest.raises(ServiceError, match="this environment has no services"):
+        engine.services.start([], Deadline(10))
+    with open(f"{engine.project}/.flox/env/manifest.toml", "a") as file:
+        file.write("broken\n")
+    with pytest.raises(CommandFailed, match="`flox list -c` failed: Failed to parse manifest"):
+        engine.services.status()
+
+
+def test_names_are_no_options(flox):
+    """A service may be called like an option."""
+    engine = flox('[services."--json"]\ncommand = "echo hello; exec sleep 1000"\n')
+    engine.services.start(["--json"], Deadline(10))
+    assert states(engine) == {"--json": "Running"}
+    assert engine.services.logs("--json", 5) == "hello\n"
+    engine.services.stop(["--json"])
+    assert states(engine) == {"--json": "Stopped"}
+
+
+def test_following_a_log(flox, tmp_path):
+    """Lines come as they are written, without the name before them, until the caller has enough."""
+    engine = flox(
+        f"[services.web]\ncommand = 'echo one; read line < {tmp_path}/more; echo \"$line\"; exec sleep 1000'\n"
+    )
+    os.mkfifo(tmp_path / "more")
+    engine.services.start(["web"], Deadline(10))
+    lines = engine.services.follow("web", 1)
+    assert next(lines) == "one"
+    (tmp_path / "more").write_text("web: two\n")
+    assert next(lines) == "web: two"
+    lines.close()
+    assert engine.services.logs("web", 1) == "web: two\n"
+    engine.services.stop()
+
+
+def test_packages(flox):
+    """They are added and taken out by Flox, whose message is that of the error."""
+    engine = flox()
+    engine.install(["hello", "curl"], Deadline(10))
+    engine.uninstall(["curl"], Deadline(10))
+    with open(f"{engine.project}/.flox/env/manifest.toml") as file:
+        assert 'hello.pkg-path = "hello"' in file.read()
+    with pytest.raises(CommandFailed) as caught:
+        engine.install(["no-such-package"], Deadline(10))
+    assert caught.value.message == (
+        "`flox install` failed: resolution failed: \nCould not find package 'no-such-package'."
+    )
+    assert caught.value.status == 1
+
+
+def test_locking(flox):
+    """The lock says what the manifest says; one that says so already is not touched."""
+    engine = flox()
+    path = f"{engine.project}/.flox/env/manifest.lock"
+    with open(f"{engine.project}/.flox/env/manifest.toml", "a") as file:
+        file.write("[vars]\nA = 'x'\n")
+    engine.lock(Deadline(10))
+    with open(path) as file:
+        assert json.load(file)["manifest"]["vars"] == {"A": "x"}
+    before = os.stat(path)
+    engine.lock(Deadline(10))
+    assert (os.stat(path).st_ino, os.stat(path).st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    os.unlink(path)
+    engine.lock(Deadline(10))
+    assert os.path.exists(path)
+
+
+def test_an_environment_is_made(stand_in, tmp_path):
+    """With the name that was given, and not where there is one."""
+    (tmp_path / "new").mkdir()
+    engine = FloxCommand(str(tmp_path / "new"))
+    engine.init("chosen")
+    with open(tmp_path / "new/.flox/env.json") as file:
+        assert json.load(file)["name"] == "chosen"
+    with pytest.raises(CommandFailed, match="Found an existing environment"):
+        engine.init(None)
