@@ -15,12 +15,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-__all__ = ["Fingerprint", "Plan", "fingerprints", "fresh", "make", "outdented", "plan_path", "read", "warm", "write"]
+__all__ = [
+    "RUNNING",
+    "Fingerprint",
+    "Plan",
+    "fingerprints",
+    "fresh",
+    "make",
+    "outdented",
+    "plan_path",
+    "read",
+    "warm",
+    "write",
+]
 
 Fingerprint = tuple[str, int | None, int | None, int | None]
 """Path, modification time in nanoseconds, size, inode; three times None for a file that is not there."""
 
-_VERSION = 2
+_VERSION = 3
+RUNNING = ".activations"
+"""What is added to the environment's runtime directory to name the file that says who uses the environment."""
 _WRITABLE_BY_OTHERS = 0o022
 _FIELDS: "dict[str, Any]" = {
     "project": str,
@@ -37,6 +51,8 @@ _FIELDS: "dict[str, Any]" = {
     "vars": list,
     "ports": dict,
     "hook": (str, type(None)),
+    "on_deactivate": (str, type(None)),
+    "runs_code": bool,
     "profile": dict,
     "deactivate": dict,
     "certificates": (str, type(None)),
@@ -72,6 +88,10 @@ class Plan:
     """Names and raw texts of `[vars]`, each after those it refers to."""
     ports: "Mapping[str, int]"
     hook: "str | None"
+    on_deactivate: "str | None"
+    """What bash runs when the last process of a start has left."""
+    runs_code: bool
+    """Whether activating runs code of the project, now or at the end: then its processes share one start."""
     profile: "Mapping[str, str]"
     """Scripts by `common` and by shell."""
     deactivate: "Mapping[str, str]"
@@ -101,6 +121,13 @@ class Plan:
 
         return f"{user_directory(xdg_runtime_dir)}/{self.runtime_name}"
 
+    def is_shared(self, runtime_directory: str, *, lasting: bool = False) -> bool:
+        """Return whether an activation must know of the others: where nothing of the project runs, only a lasting one.
+
+        Where there are such others, every one must.
+        """
+        return self.runs_code or lasting or os.path.lexists(runtime_directory + RUNNING)
+
     @property
     def dot_flox(self) -> str:
         """The `.flox` directory, absolute."""
@@ -122,6 +149,7 @@ def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is
     vars: "Iterable[tuple[str, str]]" = (),  # noqa: A002 - the manifest's word
     ports: "Mapping[str, int] | None" = None,
     hook: str | None = None,
+    on_deactivate: str | None = None,
     profile: "Mapping[str, str | None] | None" = None,
     deactivate: "Mapping[str, str | None] | None" = None,
     certificates: str | None = None,
@@ -135,6 +163,7 @@ def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is
     """
     import hashlib
 
+    from esker.activate.expansion import needs_bash
     from esker.errors import ActivationFailed
 
     if ":" in flox_env:
@@ -143,6 +172,7 @@ def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is
             hint="move the project to another directory",
         )
 
+    variables = tuple((variable, text) for variable, text in vars)
     record: dict[str, Any] = {
         "project": project,
         "name": name,
@@ -152,9 +182,11 @@ def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is
         "flox_env": flox_env,
         "store_path": store_path,
         "runtime_name": runtime_name,
-        "vars": tuple((variable, text) for variable, text in vars),
+        "vars": variables,
         "ports": dict(ports or {}),
-        "hook": outdented(hook) if hook and hook.strip() else None,
+        "hook": _script(hook),
+        "on_deactivate": _script(on_deactivate),
+        "runs_code": any(map(_script, (hook, on_deactivate))) or any(needs_bash(text) for _, text in variables),
         "profile": _scripts(profile),
         "deactivate": _scripts(deactivate),
         "certificates": certificates,
@@ -167,7 +199,11 @@ def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is
 
 
 def _scripts(texts: "Mapping[str, str | None] | None") -> dict[str, str]:
-    return {shell: outdented(text) for shell, text in (texts or {}).items() if text and text.strip()}
+    return {shell: script for shell, text in (texts or {}).items() if (script := _script(text))}
+
+
+def _script(text: str | None) -> str | None:
+    return outdented(text) if text and text.strip() else None
 
 
 def outdented(script: str) -> str:
