@@ -1,6 +1,7 @@
 """What the command line's tests share: the command as a process, and projects to run it in."""
 
 import json
+import os
 import subprocess
 import sys
 from typing import NamedTuple
@@ -48,3 +49,54 @@ def project(tmp_path):
         return directory
 
     return make
+
+
+class Shim:
+    """The `flox` that is Esker, on PATH: called by itself, from a bash, and at a terminal."""
+
+    def __init__(self, environ, directory, cwd):
+        self.environ = environ
+        self.directory = directory
+        self.cwd = cwd
+
+    def __call__(self, *arguments, **how):
+        """Run `flox` with arguments."""
+        return self.run([f"{self.directory}/flox", *map(str, arguments)], **how)
+
+    def bash(self, script, *options, **how):
+        """Run a script by a bash that reads no start-up files."""
+        return self.run(["bash", "--noprofile", "--norc", *options, "-c", script], **how)
+
+    def terminal(self, script, **how):
+        """Run a script as `bash` does, at a terminal; its two streams are one."""
+        code = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+        done = self.run([sys.executable, "-c", code, "bash", "--noprofile", "--norc", "-c", script], **how)
+        return Result(done.status, done.out.replace("\r\n", "\n"), done.err)
+
+    def run(self, argv, cwd=None, stdin="", **variables):
+        """Run a program; a variable that is None is unset."""
+        environ = {name: value for name, value in (self.environ | variables).items() if value is not None}
+        done = subprocess.run(
+            argv,
+            cwd=cwd or self.cwd,
+            env=environ,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def flox(environ, tmp_path):
+    """Give the `flox` that is Esker; it runs in the project's directory unless told otherwise."""
+    import esker
+    from esker.host.shim import write_shim
+
+    directory = tmp_path / "shim"
+    source = os.path.dirname(os.path.dirname(esker.__file__))
+    write_shim(str(directory), interpreter=sys.executable, source=source)
+    environ["PATH"] = f"{directory}:{environ['PATH']}"
+    return Shim(environ, directory, tmp_path / "project")

@@ -12,7 +12,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
 Fingerprint = tuple[str, int | None, int | None, int | None]
 """Path, modification time in nanoseconds, size, inode; three times None for a file that is not there."""
 
-_VERSION = 3
+_VERSION = 4
 RUNNING = ".activations"
 """What is added to the environment's runtime directory to name the file that says who uses the environment."""
 _WRITABLE_BY_OTHERS = 0o022
@@ -58,6 +58,7 @@ _FIELDS: "dict[str, Any]" = {
     "certificates": (str, type(None)),
     "auto_start": bool,
     "has_services": bool,
+    "minimum_version": (list, type(None)),
 }
 
 
@@ -100,6 +101,8 @@ class Plan:
     auto_start: bool
     """Whether an activation starts the services unasked."""
     has_services: bool
+    minimum_version: "Sequence[str | None] | None"
+    """The oldest command that the manifest wishes for, and why."""
 
     def __init__(self, record: "Mapping[str, Any]") -> None:
         for field in _FIELDS:
@@ -155,6 +158,7 @@ def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is
     certificates: str | None = None,
     auto_start: bool = False,
     has_services: bool = False,
+    minimum_version: "Sequence[str | None] | None" = None,
 ) -> Plan:
     """Return the plan of a realised environment; scripts lose the indentation that all their lines share.
 
@@ -195,7 +199,8 @@ def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is
     }
     contents = json.dumps(record, sort_keys=True).encode("ascii")
     identity = hashlib.blake2b(contents, digest_size=6).hexdigest()
-    return Plan({**record, "default": default, "identity": identity, "stats": tuple(stats)})
+    of_all = {"default": default, "minimum_version": minimum_version, "stats": tuple(stats)}
+    return Plan({**record, **of_all, "identity": identity})
 
 
 def _scripts(texts: "Mapping[str, str | None] | None") -> dict[str, str]:

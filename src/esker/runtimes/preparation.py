@@ -10,9 +10,10 @@ from esker.activate import plan as plans
 from esker.activate.allocation import allocate
 from esker.activate.plan import Plan
 from esker.declare.declaration import Declaration
+from esker.declare.known_environments import remember
 from esker.declare.load import load
 from esker.errors import StaleLock
-from esker.formats.manifest import vars_in_order
+from esker.formats.manifest import Manifest, MinimumVersion, vars_in_order
 from esker.formats.systems import system_name
 from esker.host import files
 from esker.host.certificates import certificate_bundle
@@ -64,6 +65,7 @@ def prepare_anew(
         lock, is_new = lock_project(declaration, environ, locked=locked, progress=listener)
         with realised(declaration, lock, environ, progress=listener) as links:
             links.switch(keep_rollback=not is_new)
+        remember(project, environ)
         chosen = mode or _declared_mode(declaration)
         plan = _plan(declaration, chosen, links.by_mode[chosen], before, environ)
         plans.write(plan, plans.plan_path(project, chosen))
@@ -166,7 +168,15 @@ def _plan(
         certificates=certificate_bundle(),
         auto_start=bool(services and services.auto_start),
         has_services=bool(services and services.services),
+        minimum_version=_minimum_version(manifest),
     )
+
+
+def _minimum_version(manifest: Manifest) -> list[str | None] | None:
+    wished = manifest.minimum_cli_version
+    if wished is None:
+        return None
+    return [wished.version, wished.reason] if isinstance(wished, MinimumVersion) else [wished, None]
 
 
 def _named_files(declaration: Declaration) -> list[str]:
