@@ -30,17 +30,37 @@ def test_a_full_disk_names_the_place_and_leaves_no_store_path(index, environ, pr
     store = tmp_path / "store-root"
     store.mkdir()
     done = in_namespace(
-        'mount -t tmpfs -o size=1m none "$1"; shift; "$@" && exit 9; status=$?; find "$ESKER_STORE" -name "*environment*" >&2; exit $status',
+        'mount -t tmpfs -o size=1m,mode=755 none "$1"; shift; "$@" && exit 9; status=$?; find "$ESKER_STORE/store" "$ESKER_STORE/var/esker/valid" -name "*environment*" >&2; exit $status',
         store,
         *[sys.executable, "-m", "esker", "activate", "--", "true"],
         environ=environ,
         cwd=directory,
     )
     assert done.returncode == 1, done.stderr
-    assert "disk" in done.stderr
-    assert "hint:" in done.stderr
+    assert "ERROR: the disk is full" in done.stderr
+    assert "hint: free some space" in done.stderr
     assert "-environment" not in done.stderr.partition("code:")[2]
     assert not list(directory.rglob("plan-*"))
+    assert not (directory / ".flox/run").exists()
+
+
+@pytest.mark.parametrize("room", ["2m", "6m"])  # too little for the files; enough for them, but not for byte code
+def test_a_full_disk_never_gives_half_an_environment(index, environ, project, tmp_path, room):
+    """Where uv has the package in its cache, a disk that fills up after some of its files is still an error."""
+    modules = {f"app/m{number}.py": "x = 1\n" for number in range(500)}
+    index.add("app", "1.0", {**modules, "app/data": os.urandom(3_000_000)})
+    directory = project(PYTHON)
+    activate = [sys.executable, "-m", "esker", "activate", "--", "true"]
+    fill_cache = {**environ, "ESKER_STORE": str(tmp_path / "roomy")}
+    subprocess.run(activate, env=fill_cache, cwd=directory, check=True, capture_output=True)
+    shutil.rmtree(directory / ".flox/run")
+    store = tmp_path / "store-root"
+    store.mkdir()
+    script = f'mount -t tmpfs -o size={room},mode=755 none "$1"; shift; exec "$@"'
+    done = in_namespace(script, store, *activate, environ=environ, cwd=directory)
+    assert done.returncode == 1, done.stderr
+    assert "ERROR: the disk is full" in done.stderr
+    assert "hint: free some space" in done.stderr
     assert not (directory / ".flox/run").exists()
 
 

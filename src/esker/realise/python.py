@@ -15,6 +15,7 @@ from packaging.pylock import PackageSdist, PackageWheel, Pylock, PylockSelectErr
 from packaging.tags import Tag, compatible_tags, cpython_tags
 
 from esker.errors import CommandFailed, HostError, RealisationFailed
+from esker.host import files
 from esker.host.interpreters import Interpreter
 from esker.host.uv import is_unreachable, run_uv
 from esker.progress import Progress
@@ -41,6 +42,8 @@ for path in sorted(found)[share::shares]:
     except (py_compile.PyCompileError, UnicodeError, ValueError, RecursionError):
         pass
 """
+_NO_SPACE = "No space left"
+_MAKE_ROOM = "free some space: esker store gc, uv cache clean"
 _DROPPED = (".lock", ".gitignore", "CACHEDIR.TAG")
 
 Artifact = tuple[str, str, PackageWheel | PackageSdist]
@@ -117,41 +120,50 @@ def _install(
     environ: Mapping[str, str],
     build: Sequence[str],
 ) -> None:
+    """Fill `directory` from uv's cache, and only where that does not do from the index: asking it costs 0.4 s."""
+    try:
+        try:
+            _fill(directory, artifacts, interpreter, environ, build, ["--offline"])
+        except CommandFailed as failure:
+            if _is_full(failure):
+                raise
+            # Anew: whatever uv has begun to install, it would take for installed.
+            for name in os.listdir(directory):
+                files.remove_tree(f"{directory}/{name}")
+            _fill(directory, artifacts, interpreter, environ, build, [])
+    except CommandFailed as failure:
+        raise _explained(failure) from failure
+
+
+def _fill(
+    directory: str,
+    artifacts: Sequence[Artifact],
+    interpreter: Interpreter,
+    environ: Mapping[str, str],
+    build: Sequence[str],
+    options: Sequence[str],
+) -> None:
     make = ["venv", "--relocatable", "--no-project", "--allow-existing", "--python", interpreter.executable, directory]
     run_uv(make, environ, cwd=directory)
     if not artifacts:
         return
-    _put(["sync"], directory, artifacts, environ, build)
-    # Side by side, whoever comes last would win; one after the other, it is the last by name.
-    overlaps = overlapping(f"{directory}/{_libraries(interpreter)}")
-    for artifact in artifacts:
-        if artifact[0] in overlaps:
-            _put(["install", "--no-deps", "--reinstall"], directory, [artifact], environ, build)
-
-
-def _put(
-    how: Sequence[str],
-    directory: str,
-    artifacts: Sequence[Artifact],
-    environ: Mapping[str, str],
-    build: Sequence[str],
-) -> None:
+    sources = [word for name in build for word in ("--no-binary", name)]
+    options = [*options, "--python", f"{directory}/bin/python", "--require-hashes", "--only-binary", ":all:", *sources]
+    options += ["--link-mode", "copy", "--no-break-system-packages"]
     with tempfile.TemporaryDirectory(prefix="esker-sync-") as scratch:
-        requirements = os.path.join(scratch, "requirements.txt")
-        with open(requirements, "w", encoding="utf-8") as file:
-            file.writelines(_requirement(artifact) for artifact in artifacts)
-        sources = [word for name in build for word in ("--no-binary", name)]
-        arguments = ["pip", *how, "--python", f"{directory}/bin/python", "--require-hashes", "--only-binary", ":all:"]
-        arguments += [*sources, "--link-mode", "copy", "--no-break-system-packages"]
-        arguments += [requirements] if how[0] == "sync" else ["--requirements", requirements]
-        try:
-            # What is in uv's cache needs no index: asking one would cost 0.4 s and a network.
-            run_uv([*arguments, "--offline"], environ, cwd=scratch)
-        except CommandFailed:
-            try:
-                run_uv(arguments, environ, cwd=scratch)
-            except CommandFailed as failure:
-                raise _explained(failure) from failure
+
+        def put(how: Sequence[str], chosen: Sequence[Artifact]) -> None:
+            requirements = os.path.join(scratch, "requirements.txt")
+            with open(requirements, "w", encoding="utf-8") as file:
+                file.writelines(_requirement(artifact) for artifact in chosen)
+            run_uv(["pip", *how, requirements, *options], environ, cwd=scratch)
+
+        put(["sync"], artifacts)
+        # Side by side, whoever comes last would win; one after the other, it is the last by name.
+        overlaps = overlapping(f"{directory}/{_libraries(interpreter)}")
+        for artifact in artifacts:
+            if artifact[0] in overlaps:
+                put(["install", "--no-deps", "--reinstall", "--requirements"], [artifact])
 
 
 def _requirement(artifact: Artifact) -> str:
@@ -164,14 +176,18 @@ def _explained(failure: CommandFailed) -> HostError | RealisationFailed:
     cause = " ".join(failure.output.partition("hint:")[0].replace("error: ", "").split())
     if is_unreachable(failure):
         return HostError("the locked packages could not be fetched: no package index answered", hint=failure.hint)
-    if "No space left" in failure.output:
-        return HostError(f"the disk is full: {cause}", hint="free some space: esker store gc, uv cache clean")
+    if _is_full(failure):
+        return HostError(f"the disk is full: {cause}", hint=_MAKE_ROOM)
     if "hash" in failure.output.lower():
         return RealisationFailed(
             f"an index gave a file that is not the locked one: {cause}",
             hint="do not go on with it; if it was published again on purpose: esker lock --upgrade",
         )
     return RealisationFailed(f"the locked packages could not be installed: {cause}", hint=failure.hint)
+
+
+def _is_full(failure: CommandFailed) -> bool:
+    return _NO_SPACE in failure.output
 
 
 def _compile(directory: str, interpreter: Interpreter, environ: Mapping[str, str]) -> None:
@@ -188,6 +204,8 @@ def _compile(directory: str, interpreter: Interpreter, environ: Mapping[str, str
     for share, text in zip(shares, said, strict=True):
         if share.returncode != 0:
             last = text.rpartition("\n")[2]
+            if _NO_SPACE in last:
+                raise HostError(f"the disk is full: {last}", hint=_MAKE_ROOM)
             raise RealisationFailed(f"byte code could not be compiled by `{interpreter.executable}`: {last}")
 
 
