@@ -7,6 +7,7 @@
 """
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from esker.activate.active import PROCESS, nothing
@@ -16,10 +17,11 @@ from esker.errors import ActivationFailed
 from esker.host import process, variables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from subprocess import CompletedProcess
     from types import TracebackType
 
+    from esker.activate.active import Begun
     from esker.activate.plan import Plan
     from esker.activate.variables import Activation
     from esker.progress import Progress
@@ -81,12 +83,16 @@ class Environment:
         return self._key in PROCESS.holders
 
     def activate(self) -> None:
-        """Set this process's variables to those of the environment; runs its hook.
+        """Set this process's variables to those of the environment; runs its hook, unless a start of it is running.
 
-        Nests: each call needs its `deactivate`. Raises EnvironmentBusy when another thread has another one active.
+        A start lasts from the first process that activates the environment until the last has left; what its hook has
+        changed is taken over by the others.
+
+        Nests: each call needs its `deactivate`. Raises EnvironmentBusy when another thread has another one active, and
+        ModeClash when other processes have this one active in another mode.
         """
         with PROCESS.lock:
-            PROCESS.enter(self._key, lambda environ: (self._activation(environ), nothing))
+            PROCESS.enter(self._key, self._begin)
             self._depth += 1
             if self._depth == 1 and self._wanted:
                 try:
@@ -100,13 +106,16 @@ class Environment:
         with PROCESS.lock:
             if not self._depth:
                 raise ActivationFailed(f"`{self.project}` was not activated by this object")
-            PROCESS.leave(self._key)
+            end = PROCESS.leave(self._key)
             self._depth -= 1
-            if self._depth:
-                return
-            leased, self._leased = self._leased, None
-        if leased is not None:
-            leased.release()
+            leased = None
+            if not self._depth:
+                leased, self._leased = self._leased, None
+        try:
+            if leased is not None:
+                leased.release()
+        finally:
+            end()
 
     def __enter__(self) -> Self:
         self.activate()
@@ -129,10 +138,10 @@ class Environment:
     def variables(self) -> dict[str, str]:
         """Return all variables for a program in the environment, as `env` of subprocess takes them; sets none.
 
-        Where the environment is not active its hook runs for this call.
+        Where the environment is not active anywhere its hook runs for this call.
         """
-        current = variables.current()
-        return current if self.is_active else self._activation(current).apply(current)
+        with self._inside() as found:
+            return found
 
     def run(
         self,
@@ -149,22 +158,43 @@ class Environment:
         With `check`, raises CommandFailed when its status is not 0; with a `timeout` in seconds, raises TimedOut after
         it and all its children were killed. `capture` keeps its output as text; `stdin` is what it reads.
         """
-        return process.run(
-            argv, environ=self.variables(), check=check, timeout=timeout, cwd=cwd, capture=capture, stdin=stdin
-        )
+        with self._inside() as found:
+            return process.run(argv, environ=found, check=check, timeout=timeout, cwd=cwd, capture=capture, stdin=stdin)
 
     @property
     def _key(self) -> str:
         return f"{self.project}\0{self.mode or ''}"
 
+    @contextmanager
+    def _inside(self) -> "Iterator[dict[str, str]]":
+        """Give the variables inside, and use the environment for as long as the block runs."""
+        current = variables.current()
+        if self.is_active:
+            yield current
+            return
+        found, end = self._begin(current)
+        try:
+            yield found.apply(current)
+        finally:
+            end()
+
     def _shared(self, environ: "Mapping[str, str]") -> "Activation":
         """Return the difference by which this process is activated, else that of an activation; services get it."""
-        return dict(PROCESS.edits.entries).get(self._key) or self._activation(environ)
+        known = dict(PROCESS.edits.entries).get(self._key)
+        if known is None:
+            known, end = self._begin(environ)
+            end()
+        return known
 
-    def _activation(self, environ: "Mapping[str, str]") -> "Activation":
+    def _begin(self, environ: "Mapping[str, str]") -> "Begun":
         plan = self._plan(environ)
-        place = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
-        return activation(plan, environ, runtime_directory=place)
+        runtime = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
+        if not plan.is_shared(runtime):
+            return activation(plan, environ, runtime_directory=runtime), nothing
+        from esker.activate.attachment import User, attach
+
+        attachment = attach(plan, environ, User(stays=True))
+        return attachment.activation, attachment.leave
 
     def _plan(self, environ: "Mapping[str, str]") -> "Plan":
         if self._runtime is not None:

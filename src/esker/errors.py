@@ -197,6 +197,18 @@ class ActivationFailed(EskerError):
     code = "activation-failed"
 
 
+class ModeClash(ActivationFailed):
+    """The environment is active in another mode, in the processes `pids`."""
+
+    code = "mode-clash"
+
+    def __init__(
+        self, message: str, *, pids: "Iterable[int]", hint: str | None = None, flox: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, flox=flox)
+        self.pids = tuple(pids)
+
+
 class EnvironmentBusy(ActivationFailed):
     """Another thread of this process has activated another environment."""
 

@@ -8,6 +8,7 @@ is what the first one exports. No result means that the hook left by `exit` or `
 """
 
 import os
+import re
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from esker.host.process import find_program, start_failure
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["find_bash", "run"]
+__all__ = ["exported_names", "find_bash", "run", "run_end"]
 
 _DRIVER = """\
 {
@@ -56,6 +57,10 @@ _LOWEST_DESCRIPTOR = 100  # out of the way of a hook that opens 3 to 9
 _BASH_OWN = frozenset({"_", "SHLVL", "PWD", "OLDPWD", "SHELLOPTS", "BASHOPTS", "IFS", "PS4"})
 """Variables that bash changes by merely running."""
 
+_EXPORT = re.compile(r"(?:^|[\s;&|({])(?:export|declare|typeset)\s([^;&|\n]*)")
+_NAME = re.compile(r"([A-Za-z_]\w*)(?:\+?=.*)?")
+_COMMENT = re.compile(r"(?:^|\s)#.*")
+
 _USUAL_PATH = "/bin:/usr/bin:/usr/local/bin:/run/current-system/sw/bin"
 
 
@@ -85,6 +90,45 @@ def find_bash(path: str | None) -> str:
     if found is None:
         raise ActivationFailed("the environment's scripts need `bash`, which is not on PATH", hint="install bash")
     return os.path.abspath(found)
+
+
+def run_end(environ: "Mapping[str, str]", script: str, output: int) -> None:
+    """Run what a project wants done at the end; all that is said goes to a descriptor, also how it ended."""
+    import subprocess
+
+    with ExitStack() as stack:
+        text = _file(stack, f"{script}\n")
+        argv = ["--noprofile", "--norc", "-p", "-c", f". {descriptor_path(text)}", "hook.on-deactivate"]
+        try:
+            bash = find_bash(environ.get("PATH"))
+            done = subprocess.run(
+                [bash, *argv],
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(text,),
+                check=False,
+            )
+            said = f"hook.on-deactivate ended with status {done.returncode}\n"
+        except (OSError, ActivationFailed) as error:
+            said = f"hook.on-deactivate did not run: {error}\n"
+        os.write(output, said.encode(errors="surrogateescape"))
+
+
+def exported_names(script: str) -> list[str]:
+    r"""Return the names that a script says it exports, as far as its text shows them.
+
+    >>> exported_names('export A=1 B="${C:-2}"; D=3 true\n  declare -x E  # export F=4')
+    ['A', 'B', 'E']
+    """
+    words = (
+        word
+        for line in script.split("\n")
+        for match in _EXPORT.finditer(_COMMENT.sub("", line))
+        for word in match[1].split()
+    )
+    return [match[1] for word in words if (match := _NAME.fullmatch(word))]
 
 
 def _file(stack: ExitStack, text: str) -> int:

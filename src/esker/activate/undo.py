@@ -28,11 +28,14 @@ EXIT = "exit"
 
 
 class Departure:
-    """One environment leaving a shell: the variables to change, its link and scripts, and whether it was the last."""
+    """One environment leaving a shell: its variables to change, link and scripts, and whether it was the last."""
 
-    __slots__ = ("changes", "last", "link", "scripts")
+    __slots__ = ("changes", "dot_flox", "last", "link", "scripts")
 
-    def __init__(self, changes: "Changes", link: str, scripts: "Mapping[str, str]", *, last: bool) -> None:
+    def __init__(
+        self, dot_flox: str, changes: "Changes", link: str, scripts: "Mapping[str, str]", *, last: bool
+    ) -> None:
+        self.dot_flox = dot_flox
         self.changes = changes
         self.link = link
         self.scripts = scripts
@@ -82,7 +85,7 @@ def leave(environ: "Mapping[str, str]") -> Departure | None:
     end = ends.pop(key)
     changes = dict(sorted(changes.items()))
     changes[VARIABLE] = _text(edits, ends, outer) if edits.entries else outer
-    return Departure(changes, end["link"], end["scripts"], last=not edits.entries)
+    return Departure(key, changes, end["link"], end["scripts"], last=not edits.entries)
 
 
 def _changed(environ: "Mapping[str, str]", changes: "Changes") -> dict[str, str]:

@@ -21,9 +21,13 @@ __all__ = [
     "Activation",
     "activation",
     "active_environments",
+    "change",
+    "composed",
     "difference",
     "dot_flox_of",
+    "evaluated",
     "is_active",
+    "is_started",
 ]
 
 _ACTIVE = "_FLOX_ACTIVE_ENVIRONMENTS"
@@ -230,24 +234,41 @@ def activation(
     `environ`: then they are inherited. Without `run_code` neither runs, and the values that need bash are left out.
     `runtime_directory` is the environment's; it need not exist.
     """
-    after = composed(plan, environ, runtime_directory, add_sbin=add_sbin, start_services=start_services)
-    always = _fixed(plan)
-    if plan.identity not in elements(STARTS, environ.get(STARTS)):
-        always += [name for name, _ in plan.vars]
-        after, pending = _expanded(plan, after)
-        if run_code or not (pending or plan.hook):
-            after[STARTS] = edited(STARTS, after.get(STARTS), [plan.identity])
-        if run_code and (pending or plan.hook):
-            from esker.activate import hook
-
-            after = hook.run(after, values=pending, script=plan.hook or "")
-    for name in _WITHOUT_DUPLICATES & after.keys():
-        after[name] = edited(name, after[name])
-    return difference(environ, after, always)
+    base = composed(plan, environ, runtime_directory, add_sbin=add_sbin, start_services=start_services)
+    if is_started(plan, environ):
+        return change(plan, environ, base)
+    return change(plan, environ, evaluated(plan, base, run_code=run_code), always=[name for name, _ in plan.vars])
 
 
-def _fixed(plan: "Plan") -> list[str]:
-    return [
+def is_started(plan: "Plan", environ: "Mapping[str, str]") -> bool:
+    """Return whether the plan's own variables and hook are in an environment already, inherited."""
+    return plan.identity in elements(STARTS, environ.get(STARTS))
+
+
+def evaluated(plan: "Plan", base: "Mapping[str, str]", *, run_code: bool = True) -> dict[str, str]:
+    """Return a composed environment with the project's own variables, after its hook."""
+    after, pending = _expanded(plan, dict(base))
+    if run_code or not (pending or plan.hook):
+        after[STARTS] = edited(STARTS, after.get(STARTS), [plan.identity])
+    if run_code and (pending or plan.hook):
+        from esker.activate import hook
+
+        after = hook.run(after, values=pending, script=plan.hook or "")
+    return after
+
+
+def change(
+    plan: "Plan", environ: "Mapping[str, str]", after: "Mapping[str, str]", always: "Iterable[str]" = ()
+) -> Activation:
+    """Return what leads to an environment that was composed and evaluated; `always` are set even where they were so."""
+    cleaned = dict(after)
+    for name in _WITHOUT_DUPLICATES & cleaned.keys():
+        cleaned[name] = edited(name, cleaned[name])
+    return difference(environ, cleaned, (*_fixed(plan), *always))
+
+
+def _fixed(plan: "Plan") -> tuple[str, ...]:
+    return (
         "FLOX_ENV",
         "FLOX_ENV_CACHE",
         "FLOX_ENV_DESCRIPTION",
@@ -255,7 +276,7 @@ def _fixed(plan: "Plan") -> list[str]:
         "FLOX_ACTIVATE_START_SERVICES",
         "ESKER_RUNTIME_DIR",
         *plan.ports,
-    ]
+    )
 
 
 def composed(

@@ -3,6 +3,7 @@
 A warm `activate -- CMD` ends in exec without having imported more than argparse, json and the modules it needs.
 """
 
+import os
 import sys
 
 from esker.cli.arguments import Parser, add_directory, place, split_command
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from esker.activate.attachment import Attachment
     from esker.activate.plan import Plan
     from esker.activate.variables import Activation
+
+    Begun = tuple[Activation, Attachment | None]
+    """What an activation changes, and how it is registered, where it has to be."""
     from esker.cli.voice import Voice
     from esker.progress import Progress
 
@@ -45,25 +50,25 @@ def _activate(arguments: list[str], voice: "Voice") -> int:
     environ = inherited()
     plan = _plan(options, environ, voice)
     if options.json:
-        return _print_json(_activation(plan, options, environ, run_code=False), environ)
+        return _print_json(_activation(plan, options, environ), environ)
     if command is None and options.command is None:
         if options.print_script or not sys.stdout.isatty():
             return _in_place(plan, options, environ, voice)
         return _interactive(plan, options, environ, voice)
-    activation = _activation(plan, options, environ)
-    _announce(plan, environ, voice)
+    begun = _begin(plan, options, environ, voice)
+    _announce(plan, environ, begun[1], voice)
     if command is None:
         from esker.activate.shells import shell
 
-        command = shell().command(plan, environ, activation, options.command)
-    return _become(plan, options, environ, activation, (command, activation.apply(environ)), voice)
+        command = shell().command(plan, environ, begun[0], options.command)
+    return _become(plan, options, environ, begun, (command, begun[0].apply(environ)), voice)
 
 
 def _become(
     plan: "Plan",
     options: "argparse.Namespace",
     environ: "Mapping[str, str]",
-    activation: "Activation",
+    begun: "Begun",
     command: "tuple[list[str], Mapping[str, str]]",
     voice: "Voice",
 ) -> int:
@@ -71,7 +76,11 @@ def _become(
     if _starts_services(plan, options):
         from esker.cli.session import run_with_services
 
-        return run_with_services(plan, activation, environ, command, voice)
+        try:
+            return run_with_services(plan, begun[0], environ, command, voice)
+        finally:
+            if begun[1] is not None:
+                begun[1].leave()
     from esker.host.process import execute
 
     return execute(*command)
@@ -85,10 +94,18 @@ def _starts_services(plan: "Plan", options: "argparse.Namespace") -> bool:
 
 def _in_place(plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str, str]", voice: "Voice") -> int:
     from esker.activate.shells import shell
+    from esker.host.calling_shell import calling_shell
 
-    text = shell().in_place(plan, environ, lambda given: _activation(plan, options, given), program=voice.path())
+    begun: list[Attachment | None] = []
+
+    def activate(given: "Mapping[str, str]") -> "Activation":
+        activation, attachment = _begin(plan, options, given, voice, shell_pid=calling_shell())
+        begun.append(attachment)
+        return activation
+
+    text = shell().in_place(plan, environ, activate, program=voice.path())
     sys.stdout.buffer.write(text.encode())
-    _announce(plan, environ, voice)
+    _announce(plan, environ, begun[0], voice)
     return 0
 
 
@@ -98,20 +115,26 @@ def _interactive(plan: "Plan", options: "argparse.Namespace", environ: "Mapping[
 
     if is_active(plan, environ):
         raise ActivationFailed(f"Environment '{plan.name}' is already active", hint="leave it first: esker deactivate")
-    activation = _activation(plan, options, environ)
-    argv, inside = shell().interactive(plan, environ, activation, program=voice.path())
-    voice.say(f"✔ You are now using the environment '{plan.description}'")
+    begun = _begin(plan, options, environ, voice, shell_pid=os.getpid())
+    argv, inside = shell().interactive(plan, environ, begun[0], program=voice.path())
+    voice.say(_greeting(plan, begun[1]))
     voice.say(f"To stop using this environment, run '{voice.program} deactivate'")
-    return _become(plan, options, environ, activation, (argv, inside), voice)
+    return _become(plan, options, environ, begun, (argv, inside), voice)
 
 
-def _announce(plan: "Plan", environ: "Mapping[str, str]", voice: "Voice") -> None:
+def _greeting(plan: "Plan", attachment: "Attachment | None") -> str:
+    if attachment is not None and attachment.found:
+        return f"✔ Attached to existing activation of environment '{plan.description}'"
+    return f"✔ You are now using the environment '{plan.description}'"
+
+
+def _announce(plan: "Plan", environ: "Mapping[str, str]", attachment: "Attachment | None", voice: "Voice") -> None:
     """Tell a person at a terminal which environment begins, unless it is one that is everywhere or here already."""
     if sys.stderr.isatty() and plan.name != "default":
         from esker.activate.variables import is_active
 
         if not is_active(plan, environ):
-            voice.say(f"✔ You are now using the environment '{plan.description}'")
+            voice.say(_greeting(plan, attachment))
 
 
 def _mode(word: str) -> str:
@@ -150,7 +173,10 @@ def _plan(options: "argparse.Namespace", environ: "Mapping[str, str]", voice: "V
     start, explicit = place(options)
     given = {**environ, "ESKER_TRUST": "1"} if options.trust else environ
     project = find(start, explicit=explicit)
-    return prepare(project, given, mode=options.mode, locked=options.locked, progress=_Late(voice))
+    plan = prepare(project, given, mode=options.mode, locked=options.locked, progress=_Late(voice))
+    if plan.minimum_version:
+        voice.check_version(*plan.minimum_version)
+    return plan
 
 
 class _Late:
@@ -177,16 +203,41 @@ class _Late:
             self._listener.end()
 
 
+def _begin(
+    plan: "Plan",
+    options: "argparse.Namespace",
+    environ: "Mapping[str, str]",
+    voice: "Voice",
+    *,
+    shell_pid: int | None = None,
+) -> "Begun":
+    """Work out the activation; where it has to do with others of the environment, register who uses it."""
+    runtime = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
+    services = _starts_services(plan, options)
+    if not plan.is_shared(runtime, lasting=shell_pid is not None or services):
+        return _activation(plan, options, environ, run_code=True), None
+    from esker.activate.attachment import User, attach
+
+    found = attach(
+        plan,
+        environ,
+        User(shell_pid, lasting=shell_pid is not None or services),
+        add_sbin=options.add_sbin,
+        start_services=services,
+        waiting=lambda pid: voice.say(f"⚠️  Waiting for another activation to complete (blocked by PID {pid})..."),
+    )
+    return found.activation, found
+
+
 def _activation(
-    plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str, str]", *, run_code: bool = True
+    plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str, str]", *, run_code: bool = False
 ) -> "Activation":
     from esker.activate.variables import activation
 
-    place = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
     return activation(
         plan,
         environ,
-        runtime_directory=place,
+        runtime_directory=plan.runtime_directory(environ.get("XDG_RUNTIME_DIR")),
         add_sbin=options.add_sbin,
         start_services=_starts_services(plan, options),
         run_code=run_code,
@@ -209,11 +260,25 @@ def _deactivate(arguments: list[str], voice: "Voice") -> int:
     parser = Parser("deactivate", summary, examples, voice=voice)
     parser.add_argument("-p", "--print-script", action="store_true", help="print what `eval` needs, terminal or not")
     options = parser.parse_args(arguments)
-    text = shell().deactivation(inherited(), program=voice.path())
+    environ = inherited()
+    text = shell().deactivation(environ, program=voice.path())
     if text is None:
         voice.say("ℹ No environment active!")  # noqa: RUF001  # Flox's sign for information
     elif sys.stdout.isatty() and not options.print_script:
         raise UsageError("a command cannot change the shell it is typed in", hint='eval "$(esker deactivate)"')
     else:
         sys.stdout.buffer.write(text.encode())
+        _detach(environ)
     return 0
+
+
+def _detach(environ: "Mapping[str, str]") -> None:
+    """Take the shell off the processes that use the environment which it is about to leave."""
+    from esker.activate import registry, undo
+    from esker.host.calling_shell import calling_shell
+    from esker.host.runtime_directory import environment_directory
+
+    departure = undo.leave(environ)
+    if departure is not None and os.path.isdir(departure.dot_flox):
+        path = registry.place(environment_directory(departure.dot_flox, environ.get("XDG_RUNTIME_DIR")))
+        registry.leave(path, registry.member(calling_shell()))

@@ -23,6 +23,7 @@ __all__ = [
     "environment_directory",
     "environment_name",
     "make",
+    "make_user",
     "user_directory",
 ]
 
@@ -66,11 +67,15 @@ def make(directory: str) -> None:
 
     Raises HostError when either is a link, no directory, another user's, or open to others.
     """
-    user = os.path.dirname(directory)
+    make_user(os.path.dirname(directory))
+    _make(directory, 0o700, owner=os.geteuid() or None)
+
+
+def make_user(directory: str) -> None:
+    """Make the runtime directory of this user where it is missing; raises HostError as `make` does."""
     uid = os.geteuid()
     # Services of root run under another uid, which gets its environment's directory and may pass through the user's.
-    _make(user, 0o700 if uid else 0o711, owner=uid)
-    _make(directory, 0o700, owner=uid or None)
+    _make(directory, 0o700 if uid else 0o711, owner=uid)
 
 
 def _make(path: str, mode: int, owner: int | None) -> None:

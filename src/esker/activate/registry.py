@@ -1,0 +1,318 @@
+"""Who uses an environment: its starts that are running, and the processes that are attached to each.
+
+A start is one run of the project's variables and hook; it lasts while a process is attached to it. What is known of
+them is one file a user and environment beside its runtime directory, `NAME.activations`: one line of JSON, 0600,
+changed under its own flock. A process is known by pid and start time, and counts until it ends or leaves. What a start
+has recorded of variables may be secret: it is in `NAME.activations.TOKEN`, 0600, which is removed with the start.
+"""
+
+import fcntl
+import json
+import os
+import signal
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from esker.activate.plan import RUNNING
+from esker.errors import ModeClash
+from esker.host import process_table, runtime_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
+
+    from esker.activate.plan import Plan
+
+__all__ = [
+    "WAKE",
+    "Joined",
+    "Member",
+    "Start",
+    "abandon",
+    "changing",
+    "check_mode",
+    "difference",
+    "join",
+    "leave",
+    "member",
+    "place",
+    "settle",
+    "sweep",
+]
+
+WAKE = signal.SIGURG
+"""Tells a keeper to look again; who does not listen for it never notices."""
+_VERSION = 1
+
+
+class Member(NamedTuple):
+    """A process that uses an environment; the token tells several uses by one process apart."""
+
+    pid: int
+    start: int
+    """Clock ticks since the boot; 0 where that is not known."""
+    token: str = ""
+
+    @property
+    def lives(self) -> bool:
+        """Whether the process has not ended."""
+        return process_table.alive(self.pid, self.start)
+
+
+def member(pid: int, token: str = "") -> Member:
+    """Return the use of an environment by a process."""
+    found = process_table.entry(pid)
+    return Member(pid, found.start if found else 0, token)
+
+
+class Start:
+    """A start that is running."""
+
+    __slots__ = ("ends", "identity", "keeper", "members", "mode", "ready", "store_path", "token")
+
+    def __init__(  # noqa: PLR0913 - one argument a field
+        self,
+        *,
+        token: str,
+        identity: str,
+        mode: str,
+        store_path: str,
+        ready: bool,
+        ends: bool,
+        keeper: Member | None,
+        members: "Iterable[Member]",
+    ) -> None:
+        self.token = token
+        self.identity = identity
+        """The plan's: only who would evaluate the same may attach."""
+        self.mode = mode
+        self.store_path = store_path
+        self.ready = ready
+        """Whether the hook has run."""
+        self.ends = ends
+        """Whether there is something to run when the last process has left."""
+        self.keeper = keeper
+        """Who runs the hook, as long as that is not done; then who waits for the last process, if somebody does."""
+        self.members = list(members)
+
+    def record(self) -> "dict[str, Any]":
+        """Return the start as JSON holds it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def of(cls, record: "dict[str, Any]") -> "Start":
+        """Return the start that a record holds."""
+        keeper = record["keeper"] and Member(*record["keeper"])
+        return cls(**record | {"keeper": keeper, "members": [Member(*found) for found in record["members"]]})
+
+    def lives(self) -> bool:
+        """Forget the processes that have ended, and return whether anything is left of the start."""
+        self.members = [found for found in self.members if found.lives]
+        if self.ready and self.members:
+            return True
+        return self.keeper is not None and self.keeper.lives and (self.ends or not self.ready)
+
+
+class Joined(NamedTuple):
+    """How a process stands to the start it asked for."""
+
+    start: Start | None
+    """The start that it is attached to now."""
+    fresh: bool = False
+    """Whether that is a new one, whose hook this process has to run."""
+    blocker: int | None = None
+    """Whom to wait for, and then ask again."""
+
+
+def place(runtime: str) -> str:
+    """Return the path of the file for an environment, given its runtime directory.
+
+    A file that is in another runtime directory of the same user is that one: not every session has XDG_RUNTIME_DIR.
+    """
+    name, uid = os.path.basename(runtime) + RUNNING, os.geteuid()
+    usual = (runtime_directory.user_directory(f"/run/user/{uid}"), runtime_directory.user_directory(None))
+    for directory in (os.path.dirname(runtime), *usual):
+        with suppress(OSError):
+            if os.lstat(f"{directory}/{name}").st_uid == uid:
+                return f"{directory}/{name}"
+    return f"{os.path.dirname(runtime)}/{name}"
+
+
+@contextmanager
+def changing(path: str, *, make: bool = False, wait: bool = True) -> "Iterator[list[Start]]":
+    """Give the starts that are running, and write what the block has made of them; for all others they are locked.
+
+    Without `make`, a file that is not there stays so. When there are no starts any more it is removed. Without `wait`,
+    raises BlockingIOError when somebody else has it.
+    """
+    descriptor = _locked(path, make=make, wait=wait)
+    if descriptor is None:
+        yield []
+        return
+    try:
+        found = _parse(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
+        starts = [start for start in found if start.lives()]
+        yield starts
+        starts = [start for start in starts if start.lives()]
+        kept = {start.token for start in starts}
+        for start in found:
+            if start.token not in kept:
+                with suppress(FileNotFoundError):
+                    os.unlink(f"{path}.{start.token}")
+        if starts:
+            _write(descriptor, starts)
+        else:
+            os.unlink(path)
+    finally:
+        os.close(descriptor)
+
+
+def join(path: str, plan: "Plan", joining: Member, *, inherited: bool) -> Joined:
+    """Attach a process to the start of a plan that is running, or to a new one, which is ready when no code runs.
+
+    A process that has inherited the variables of such a start makes no new one, and waits for nobody. Raises
+    ModeClash when the environment is active in another mode.
+    """
+    with changing(path, make=not inherited) as starts:
+        _check_mode(plan, starts, joining)
+        start = next((start for start in starts if start.identity == plan.identity), None)
+        if inherited and not (start and start.members):
+            return Joined(None)
+        if not inherited:
+            # What runs at the end of an earlier start comes before anything that a new one does.
+            busy = next((one for one in starts if not one.members or (one is start and not one.ready)), None)
+            if busy is not None and busy.keeper is not None:
+                return Joined(None, blocker=busy.keeper.pid)
+        fresh = start is None
+        if start is None:
+            start = Start(
+                token=os.urandom(8).hex(),
+                identity=plan.identity,
+                mode=plan.mode,
+                store_path=plan.store_path,
+                ready=not plan.runs_code,
+                ends=plan.on_deactivate is not None,
+                keeper=member(os.getpid()) if plan.runs_code else None,
+                members=(),
+            )
+            starts.append(start)
+        if joining not in start.members:
+            start.members.append(joining)
+        return Joined(start, fresh)
+
+
+def check_mode(path: str, plan: "Plan", joining: Member) -> None:
+    """Raise ModeClash when the environment is active in another mode than the plan's."""
+    with changing(path) as starts:
+        _check_mode(plan, starts, joining)
+
+
+def _check_mode(plan: "Plan", starts: "Iterable[Start]", joining: Member) -> None:
+    pids = {one.pid for start in starts if start.mode != plan.mode for one in start.members}
+    others = sorted(pids - {joining.pid})  # whoever is attached already moves, if nobody else is
+    if others:
+        other = "run" if plan.mode == "dev" else "dev"
+        existing = f"whilst there are existing activations in '{other}' mode"
+        message = f"Environment can't be activated in '{plan.mode}' mode {existing}"
+        running = f"PIDs of the running activations: {', '.join(map(str, others))}"
+        hint = f"Exit all activations of the environment and try again.\n{running}"
+        raise ModeClash(message, pids=others, hint=hint, flox=f"{message}\n\n{hint}")
+
+
+def settle(path: str, start: Start, difference: "dict[str, Any]", keep: "Callable[[], int] | None" = None) -> None:
+    """Say that the hook of a start has run, and what newcomers are to take over.
+
+    `keep` begins a process that waits for the last one to leave, and returns its pid.
+    """
+    with changing(path) as starts:
+        own = next((one for one in starts if one.token == start.token), None)
+        if own is None:  # somebody has removed the file: nobody will attach
+            return
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(f"{path}.{start.token}", flags, 0o600), "w", encoding="ascii") as file:
+            json.dump(difference, file)
+        own.keeper = member(keep()) if keep else None
+        own.ready = True
+
+
+def difference(path: str, start: Start) -> "dict[str, Any] | None":
+    """Return what a start has recorded; None where it cannot be read any more."""
+    try:
+        descriptor = os.open(f"{path}.{start.token}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            if os.fstat(descriptor).st_uid != os.geteuid():
+                return None
+            found: dict[str, Any] = json.load(file)
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def leave(path: str, leaving: Member, *, unless: str | None = None) -> Member | None:
+    """Detach a process before its end; return who finishes the start that it was the last of, if somebody does.
+
+    `unless` is the identity of a plan whose start it does not leave.
+    """
+    with changing(path) as starts:
+        start = next((one for one in starts if leaving in one.members and one.identity != unless), None)
+        if start is not None:
+            start.members.remove(leaving)
+    if start is None or start.keeper is None or not start.ready:
+        return None
+    with suppress(ProcessLookupError):
+        os.kill(start.keeper.pid, WAKE)
+    return None if start.members else start.keeper
+
+
+def abandon(path: str, start: Start) -> None:
+    """Remove a start whose hook has failed."""
+    with changing(path) as starts:
+        starts[:] = [one for one in starts if one.token != start.token]
+
+
+def sweep(directory: str) -> None:
+    """Remove what processes have left in a user's runtime directory, of whatever environment."""
+    for name in os.listdir(directory):
+        if name.endswith(RUNNING):
+            with suppress(OSError), changing(f"{directory}/{name}", wait=False):
+                pass
+
+
+def _locked(path: str, *, make: bool, wait: bool) -> int | None:
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if make else 0)
+    if make:
+        runtime_directory.make_user(os.path.dirname(path))
+    while True:
+        try:
+            descriptor = os.open(path, flags, 0o600)
+        except FileNotFoundError:
+            if make:
+                raise
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(FileNotFoundError):  # removed, or made anew, while we waited
+                if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
+                    return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _parse(text: bytes) -> list[Start]:
+    """Return the starts that a file holds: none when it is damaged, of another version, or of an earlier boot."""
+    try:
+        found = json.loads(text.partition(b"\n")[0])
+        if found["version"] != _VERSION or found["boot"] != process_table.boot_id():
+            return []
+        return [Start.of(record) for record in found["starts"]]
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def _write(descriptor: int, starts: list[Start]) -> None:
+    """Write in place, since the lock is on the file: a line is read up to its end, whatever is left behind it."""
+    found = {"version": _VERSION, "boot": process_table.boot_id(), "starts": [start.record() for start in starts]}
+    size = os.pwrite(descriptor, json.dumps(found).encode("ascii") + b"\n", 0)
+    os.ftruncate(descriptor, size)

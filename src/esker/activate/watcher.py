@@ -1,0 +1,75 @@
+"""The watcher: waits until the last process of a start has left, runs `hook.on-deactivate`, and removes the start.
+
+A command that has taken Esker's place ends without telling anybody, and so does a shell: this process notices. It
+waits for one of the attached processes at a time, and looks at the registry when that has ended or when it is told to.
+"""
+
+import os
+import select
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from esker.activate import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["watch"]
+
+_LOOK = 500
+"""Milliseconds after which to look again where the end of a process cannot be waited for."""
+
+
+def watch(path: str, token: str, script: str | None, environ: "Mapping[str, str]", log: str) -> None:
+    """Stay until nobody uses the start `token` of the registry at `path`; then run `script` in `environ`, if any."""
+    os.umask(0o077)
+    with suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as file:
+        file.write("esker-watcher")
+    told, telling = os.pipe()
+    os.set_blocking(telling, False)
+    signal.set_wakeup_fd(telling, warn_on_full_buffer=False)
+    signal.signal(registry.WAKE, lambda *_: None)
+    while (attached := _attached(path, token)) is not None:
+        _wait(attached, told)
+    if script is None:
+        return
+    _run(script, environ, log)
+    with registry.changing(path) as starts:
+        starts[:] = [start for start in starts if start.token != token]
+
+
+def _attached(path: str, token: str) -> registry.Member | None:
+    """Return a process that is attached to the start, if there is one; the registry forgets what has ended."""
+    with registry.changing(path) as starts:
+        return next((start.members[0] for start in starts if start.token == token and start.members), None)
+
+
+def _wait(attached: registry.Member, told: int) -> None:
+    poll = select.poll()
+    poll.register(told, select.POLLIN)
+    descriptor = None
+    if hasattr(os, "pidfd_open"):
+        from esker.host import pidfd
+
+        descriptor = pidfd.open_process(attached.pid, attached.start)
+        if descriptor is None:
+            return
+        poll.register(descriptor, select.POLLIN)
+    if any(ready == told for ready, _ in poll.poll(_LOOK if descriptor is None else None)):
+        os.read(told, 4096)
+    if descriptor is not None:
+        os.close(descriptor)
+
+
+def _run(script: str, environ: "Mapping[str, str]", log: str) -> None:
+    from esker.activate import hook
+
+    with suppress(OSError):
+        os.makedirs(os.path.dirname(log), mode=0o700, exist_ok=True)
+    try:
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError:
+        output = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    hook.run_end(environ, script, output)
+    os.close(output)
