@@ -71,10 +71,12 @@ def leftovers(directory, environ):
     found = done.stdout.split()
     for process in filter(str.isdecimal, os.listdir("/proc")):
         try:
-            if os.readlink(f"/proc/{process}/cwd") == str(directory) and int(process) != os.getpid():
-                found.append(process)
+            inside = os.readlink(f"/proc/{process}/cwd") == str(directory) and int(process) != os.getpid()
         except OSError:
             continue
+        with pidfd.opened(int(process)) as descriptor:  # what watches over a command ends just after it
+            if inside and descriptor is not None and not pidfd.wait(descriptor, 10):
+                found.append(process)
     return found
 
 
@@ -266,3 +268,23 @@ def test_looking_runs_nothing_of_the_project(esker, web):
         assert esker("services", *command).status == 0
     assert not (web / "hook.log").exists()
     assert not (web / ".flox/env/manifest.lock").exists()
+
+
+def test_a_shell_that_starts_services_in_place_ends_them_when_it_leaves(esker, web, environ):
+    """`eval "$(esker activate -s)"` holds the services for the shell itself; `deactivate` or its end gives them back."""
+    esker_path = os.path.join(os.path.dirname(sys.executable), "esker")
+    show = f"{esker_path} services status --json"
+    script = f"""set -eu
+    eval "$({esker_path} activate -s)"
+    {show}; echo ===
+    test "$FROM_HOOK" = "hello from the hook"
+    esker deactivate
+    {show}; echo ===
+    eval "$({esker_path} activate -s)"
+    """
+    done = subprocess.run(["bash", "-c", script], cwd=web, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    inside, outside, _ = (json.loads(part) if part.strip() else None for part in done.stdout.split("==="))
+    assert [one["status"] for one in inside] == ["Completed", "Running"]
+    assert [one["status"] for one in outside] == ["Stopped", "Stopped"]
+    assert esker("services", "wait", "--for", "stopped", "web", "--timeout", "20").status == 0

@@ -96,16 +96,24 @@ def _in_place(plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str
     from esker.activate.shells import shell
     from esker.host.calling_shell import calling_shell
 
-    begun: list[Attachment | None] = []
+    begun: list[Begun] = []
 
     def activate(given: "Mapping[str, str]") -> "Activation":
-        activation, attachment = _begin(plan, options, given, voice, shell_pid=calling_shell())
-        begun.append(attachment)
-        return activation
+        begun.append(_begin(plan, options, given, voice, shell_pid=calling_shell()))
+        return begun[0][0]
 
     text = shell().in_place(plan, environ, activate, program=voice.path())
+    if _starts_services(plan, options):
+        from esker.cli.session import start_for_shell
+
+        try:
+            start_for_shell(plan, begun[0][0], environ, calling_shell(), voice)
+        except BaseException:
+            if begun[0][1] is not None:
+                begun[0][1].leave()
+            raise
     sys.stdout.buffer.write(text.encode())
-    _announce(plan, environ, begun[0], voice)
+    _announce(plan, environ, begun[0][1], voice)
     return 0
 
 
@@ -280,5 +288,9 @@ def _detach(environ: "Mapping[str, str]") -> None:
 
     departure = undo.leave(environ)
     if departure is not None and os.path.isdir(departure.dot_flox):
+        if environ.get("FLOX_ACTIVATE_START_SERVICES") == "true":
+            from esker.cli.session import release_for_shell
+
+            release_for_shell(os.path.dirname(departure.dot_flox), environ, calling_shell())
         path = registry.place(environment_directory(departure.dot_flox, environ.get("XDG_RUNTIME_DIR")))
         registry.leave(path, registry.member(calling_shell()))

@@ -6,7 +6,7 @@ from esker.declare.load import load
 from esker.errors import ServiceError
 from esker.host.foreground import run_in_foreground
 from esker.host.process import execute
-from esker.services.chamber import supervised
+from esker.services.chamber import observed, supervised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from esker.activate.plan import Plan
     from esker.activate.variables import Activation
     from esker.cli.voice import Voice
-    from esker.services.control import Services
+    from esker.services.control import Leased
 
-__all__ = ["run_with_services"]
+__all__ = ["release_for_shell", "run_with_services", "start_for_shell"]
+
+_SHELL = "shell"
+"""The token of the one lease that a shell holds by `activate -s` in place."""
 
 
 def run_with_services(
@@ -31,17 +34,9 @@ def run_with_services(
     What others use, or what was started to stay, goes on running.
     """
     argv, inside = command
-    services = supervised(plan, load(plan.project), lambda: activation, environ)
-    if not services.specs:
-        voice.say(_nothing(plan))
+    leased = _leased(plan, activation, environ, voice)
+    if leased is None:
         execute(argv, inside)
-    from esker.cli.services import Live
-
-    running = already_running(services)
-    with Live(voice) as live:
-        leased = services.lease(changed=live.show)
-    if running:
-        voice.say("! Skipped starting services, services are already running")
     status = 1
     try:
         status = run_in_foreground(argv, inside)
@@ -53,9 +48,37 @@ def run_with_services(
     return status
 
 
-def already_running(services: "Services") -> bool:
-    """Whether every service runs, or has completed."""
-    return all(one.ready for one in services.status())
+def start_for_shell(
+    plan: "Plan", activation: "Activation", environ: "Mapping[str, str]", pid: int, voice: "Voice"
+) -> None:
+    """Start what is declared for as long as a shell lives, or until it leaves the environment."""
+    _leased(plan, activation, environ, voice, pid=pid)
+
+
+def release_for_shell(project: str, environ: "Mapping[str, str]", pid: int) -> None:
+    """Give back what a shell has started in place; what nobody else uses has stopped on return."""
+    from esker.activate.allocation import allocate
+    from esker.runtimes.preparation import own_system
+
+    declaration = load(project)
+    observed(declaration, own_system(), allocate(declaration, environ), environ).release(pid, _SHELL)
+
+
+def _leased(
+    plan: "Plan", activation: "Activation", environ: "Mapping[str, str]", voice: "Voice", *, pid: int | None = None
+) -> "Leased | None":
+    from esker.cli.services import Live
+
+    services = supervised(plan, load(plan.project), lambda: activation, environ)
+    if not services.specs:
+        voice.say(_nothing(plan))
+        return None
+    running = all(one.ready for one in services.status())
+    with Live(voice) as live:
+        leased = services.lease(changed=live.show, pid=pid, token=None if pid is None else _SHELL)
+    if running:
+        voice.say("! Skipped starting services, services are already running")
+    return leased
 
 
 def _nothing(plan: "Plan") -> str:

@@ -77,14 +77,20 @@ class Services:
         seconds: float = _START_SECONDS,
         changed: Changed | None = None,
         pid: int | None = None,
+        token: str | None = None,
     ) -> "Leased":
-        """Start services as `start` does, for as long as the process `pid` (ours) lives or until they are released."""
-        holder = os.getpid() if pid is None else pid
-        found = process_table.entry(holder)
-        if found is None:
-            raise ServiceError(f"there is no process {holder} for which services could run")
-        lease = Lease(secrets.token_hex(8), holder, found.start)
+        """Start services as `start` does, for as long as the process `pid` (ours) lives or until they are released.
+
+        With a `token` of the caller's own, another process can give the lease back by `release`.
+        """
+        lease = _lease(os.getpid() if pid is None else pid, token or secrets.token_hex(8))
         return Leased(self, lease, self._start(protocol.Start, names, seconds, changed, lease)[1])
+
+    def release(self, pid: int, token: str) -> None:
+        """Give back the lease of a process under a token; what nobody else uses has stopped on return."""
+        connection = connect(self.site, start=False)
+        if connection:
+            connection.ask(protocol.Release(lease=_lease(pid, token)), _ANSWER)
 
     def _start(
         self,
@@ -137,7 +143,7 @@ class Services:
     def status(self, *names: str) -> tuple[ServiceStatus, ...]:
         """Return the state of services, of all without names, in the order of their names."""
         found = {name: ServiceStatus(name=name, ports=spec.ports) for name, spec in self.specs.items()}
-        found |= {one.name: one for one in self._running()}
+        found |= {one.name: one for one in self._running() if one.name in self.specs or one.pid is not None}
         if unknown := [name for name in names if name not in found]:
             self._refuse(unknown)
         return tuple(found[name] for name in sorted(names or found))
@@ -194,6 +200,13 @@ class Services:
             service=unknown[0],
             hint=f"the services here are {listed}" if listed else None,
         )
+
+
+def _lease(pid: int, token: str) -> Lease:
+    found = process_table.entry(pid)
+    if found is None:
+        raise ServiceError(f"there is no process {pid} for which services could run")
+    return Lease(token, pid, found.start)
 
 
 class Leased:
