@@ -207,3 +207,11 @@ def test_a_profile_without_python_is_an_empty_bin(store):
     """An environment that declares no Python has a profile all the same."""
     made = profile(store, "test", None)
     assert sorted(os.listdir(made)) == ["bin", "lib"]
+
+
+@pytest.mark.parametrize("name", ["tëst", 'x:"y"', "..", "n" * 250, "日本"])
+def test_every_name_of_an_environment_gives_a_profile(store, name):
+    """An environment may have names that no store path may have."""
+    path = profile(store, name, None)
+    assert store.is_valid(path)
+    assert path.endswith("-profile")

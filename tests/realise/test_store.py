@@ -482,6 +482,19 @@ def test_a_store_that_others_can_change_is_refused(store):
     assert "chmod go-w" in caught.value.hint
 
 
+@pytest.mark.parametrize("mask", [0o000, 0o002, 0o077])
+def test_a_new_store_has_its_modes_whatever_the_umask(tmp_path, mask):
+    """Nobody else can change it, and services under another uid can enter it, from the directory that holds it on."""
+    before = os.umask(mask)
+    try:
+        store = Store(str(tmp_path / "esker" / "root"))
+        store.realise("hello", "", build)
+    finally:
+        os.umask(before)
+    for directory in (os.path.dirname(store.root), store.root, store.directory):
+        assert stat.S_IMODE(os.stat(directory).st_mode) == 0o755
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
 def test_a_store_that_belongs_to_somebody_else_is_refused(store):
     """Root runs no programs from a store that another user fills."""

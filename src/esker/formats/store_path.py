@@ -23,13 +23,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Self
 
-__all__ = ["DIRECTORY", "StorePath", "fixed", "make", "parse", "parse_name", "source", "text"]
+__all__ = ["DIRECTORY", "StorePath", "fitting", "fixed", "make", "parse", "parse_name", "source", "text"]
 
 DIRECTORY = "/nix/store"
 """The logical directory of every store path, wherever the tree lies."""
 
 _DIGEST = re.compile(rf"[{nixbase32.ALPHABET}]{{32}}")
 _NAME = re.compile(r"(?!\.\.?(?:-|$))[0-9A-Za-z+\-._?=]{1,211}")
+_FITTING = 180  # and room for what the caller adds
+
+
+def fitting(text: str) -> str:
+    """Return the beginning of a store path's name for what a person has named: what no name may hold becomes `-`.
+
+    >>> fitting("..tëst: 1")
+    't-st--1'
+    """
+    return re.sub(r"[^0-9A-Za-z+\-._?=]", "-", text)[:_FITTING].lstrip(".")
 
 
 class _Fields(NamedTuple):

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 
 from esker.errors import RealisationFailed
+from esker.formats import store_path
 from esker.realise.programs import Program, check_program
 from esker.realise.python import PythonEnvironment
 from esker.realise.store import Store
@@ -81,7 +82,12 @@ def profile(
             _link(program.path, f"{directory}/bin/{program.name}")
 
     references = [python.path] if python is not None else []
-    return store.realise(f"{name}-profile", "profile:" + json.dumps(key), fill, references=references)
+    return store.realise(
+        f"{store_path.fitting(name) or 'environment'}-profile",
+        "profile:" + json.dumps(key),
+        fill,
+        references=references,
+    )
 
 
 def _fill_python(directory: str, python: PythonEnvironment, source: Sequence[str]) -> None:

@@ -348,8 +348,9 @@ class Store:
     def _prepare(self) -> None:
         """Make the store's directories, and refuse those that somebody else could change."""
         with files.refused("make", self.root, StoreError, remedy=_REMEDY):
-            os.makedirs(self.root, exist_ok=True)
-            for directory in (self.directory, f"{self.root}/var"):
+            parent = os.path.dirname(self.root)
+            os.makedirs(os.path.dirname(parent), exist_ok=True)
+            for directory in (parent, self.root, self.directory, f"{self.root}/var"):
                 _make_directory(directory, 0o755)
             for directory in ("", "/valid", "/locks", "/gcroots"):
                 _make_directory(self.state + directory, 0o700)
@@ -362,5 +363,5 @@ class Store:
 
 def _make_directory(path: str, mode: int) -> None:
     with suppress(FileExistsError):
-        os.mkdir(path)
+        os.mkdir(path, mode)  # never wider, not for a moment
         os.chmod(path, mode)  # whatever the umask: services under another uid enter the store
