@@ -247,6 +247,10 @@ class UnknownService(ServiceError):
         super().__init__(message, hint=hint)
         self.service = service
 
+    def flox(self) -> str:
+        """Return what Flox says of it."""
+        return f"Service '{self.service}' does not exist."
+
 
 class ServiceFailed(ServiceError):
     """The service `service` failed; `status` is its exit status if it had one, `log` the last lines of its log."""

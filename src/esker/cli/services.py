@@ -117,6 +117,8 @@ def _restart(arguments: list[str], voice: "Voice") -> int:
     options = parser.parse_args(arguments)
     services = _services(options, voice)
     with Live(voice, as_json=options.json) as live:
+        if not options.name and (gone := [one.name for one in services.status() if one.name not in services.specs]):
+            services.stop(*gone)  # what is not declared any more
         words = services.restart(*options.name, seconds=options.timeout, changed=live.show)
     for name, word in sorted(words.items()):
         voice.say(f"✔ Service '{name}' {word}.")
@@ -132,13 +134,18 @@ def _stop(arguments: list[str], voice: "Voice") -> int:
     done = services.stop(*options.name)
     for name in done.stopped:
         voice.say(f"✔ Service '{name}' stopped")
-    for name in done.not_running:
+    idle = () if options.name or done.stopped else sorted(services.specs)
+    for name in (*done.not_running, *idle):
         voice.say(f"! Service '{name}' is not running")
     for user in () if voice.plain else done.users:
         voice.say(f"! '{user.service}' was in use by `{user.program}` (pid {user.pid})")
     if options.json:
         _print_json(
-            {"stopped": done.stopped, "not_running": done.not_running, "users": [_record(u) for u in done.users]}
+            {
+                "stopped": done.stopped,
+                "not_running": [*done.not_running, *idle],
+                "users": [_record(u) for u in done.users],
+            }
         )
     return 0
 
@@ -166,9 +173,9 @@ def _status(arguments: list[str], voice: "Voice") -> int:
 
 
 def _say_notes(found: "Iterable[ServiceStatus]", voice: "Voice") -> None:
-    """Tell in one line what people should know about services, which mostly holds for all of them."""
+    """Tell in one line what people should know about services, which mostly holds for all; Flox has no such line."""
     notes = [one.note for one in found if one.note]
-    if notes:
+    if notes and not voice.plain:
         voice.say(f"! {notes[0]}" + (f" (so for {len(notes) - 1} more)" if notes[1:] else ""))
 
 

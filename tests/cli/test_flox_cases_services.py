@@ -1,0 +1,215 @@
+"""Flox's cases of services, asked of the `flox` that is Esker, by their numbers."""
+
+import json
+import os
+import stat
+import subprocess
+import time
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+_SYSTEM = f"{os.uname().machine.replace('arm64', 'aarch64')}-{os.uname().sysname.lower()}"
+_OTHER = next(name for name in ("aarch64-darwin", "x86_64-linux") if name != _SYSTEM)
+NONE = "✘ ERROR: Environment does not have any services defined.\n"
+ONE_AND_TWO = """\
+version = 1
+[services]
+one.command = "exec sleep 1000"
+two.command = "exec sleep 1000"
+"""
+
+
+@pytest.fixture
+def services(flox, project):
+    """Give a function that makes a project with a manifest; whatever runs at the end is stopped, and then gone."""
+    made = []
+
+    def make(manifest):
+        made.append(project(manifest))
+        return made[0]
+
+    yield make
+    for directory in made:
+        flox("services", "stop")
+        until(lambda directory=directory: at_work(directory) == [])
+
+
+def at_work(directory):
+    """Return the processes that work in a directory, but for ours."""
+    found = []
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{pid}/cwd") == str(directory):
+                found.append(int(pid))
+        except OSError:
+            continue
+    return found
+
+
+def until(condition, seconds=20):
+    """Wait until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.02)
+
+
+def statuses(flox, **how):
+    """Return the words by service, and the pids."""
+    done = flox("services", "status", "--json", **how)
+    assert (done.status, done.err) == (0, "")
+    found = json.loads(done.out)
+    return {one["name"]: one["status"] for one in found}, {one["name"]: one["pid"] for one in found}
+
+
+def test_case_37_stopping_what_runs_and_what_does_not(flox, services):
+    """Each service has its line; one that does not run is a warning."""
+    services('version = 1\n[services]\none.command = "exec sleep 1000"\n')
+    assert flox("services", "start") == (0, "", "✔ Service 'one' started.\n")
+    assert flox("services", "stop") == (0, "", "✔ Service 'one' stopped\n")
+    assert flox("services", "stop") == (0, "", "! Service 'one' is not running\n")
+    assert flox("services", "stop", "one") == (0, "", "! Service 'one' is not running\n")
+
+
+def test_case_37_an_unknown_name_stops_nothing(flox, services):
+    """All names are checked before anything is done."""
+    services(ONE_AND_TWO)
+    assert flox("services", "start").status == 0
+    before = statuses(flox)
+    assert flox("services", "stop", "one", "two", "invalid") == (1, "", "✘ ERROR: Service 'invalid' does not exist.\n")
+    assert statuses(flox) == before
+    assert before[0] == {"one": "Running", "two": "Running"}
+
+
+@pytest.mark.parametrize("command", ["logs", "restart", "start", "status", "stop"])
+def test_case_38_no_services(flox, project, command):
+    """Every command of services says that there are none, here or for this system."""
+    directory = project("version = 1\n")
+    assert flox("activate", "--", "flox", "services", command) == (1, "", NONE)
+    manifest = f'version = 1\n[services.one]\ncommand = "true"\nsystems = ["{_OTHER}"]\n'
+    (directory / ".flox/env/manifest.toml").write_text(manifest)
+    told = NONE.replace("defined.", f"defined for '{_SYSTEM}'.")
+    assert flox("activate", "--", "flox", "services", command) == (1, "", told)
+
+
+def test_case_40_the_variables_of_a_service(flox, services):
+    """They are its own, and no file called `.env` changes them."""
+    directory = services(
+        "version = 1\n[services.one]\ncommand = '''echo \"hello $myvar\"'''\nvars.myvar = \"some_value\"\n"
+    )
+    (directory / ".env").write_text("myvar=from_the_file\n")
+    assert flox("services", "start", "one") == (0, "", "✔ Service 'one' started.\n")
+    until(lambda: flox("services", "logs", "-n", "10", "one").out)
+    assert flox("services", "logs", "-n", "10", "one") == (0, "hello some_value\n", "")
+
+
+def test_case_41_services_that_start_unasked(flox, services):
+    """`auto-start` counts as `-s`; the flag against it wins, and the two flags exclude each other."""
+    services('schema-version = "1.12.0"\n[services]\nauto-start = true\none.command = "exec sleep 1000"\n')
+    show = ("--", "sh", "-c", "echo $FLOX_ACTIVATE_START_SERVICES; flox services status")
+    done = flox("activate", *show)
+    head, table = done.out.split("\n", 1)
+    assert (done.status, done.err, head) == (0, "", "true")
+    (pid,) = (word for word in table.split() if word.isdecimal())
+    assert table == f"NAME       STATUS       PID\none        Running {pid:>8}\n\n"
+    stopped = "NAME       STATUS       PID\none        Stopped         \n\n"
+    assert flox("activate", "--no-start-services", *show) == (0, f"false\n{stopped}", "")
+    told = "✘ ERROR: --start-services and --no-start-services are mutually exclusive\n"
+    assert flox("activate", "-s", "--no-start-services", "--", "true") == (1, "", told)
+
+
+def test_case_43_services_end_with_the_last_activation(flox, services):
+    """Two activations share them: the first to leave leaves them running, the last takes everything with it."""
+    directory = services('version = 1\n[services]\none.command = "exec sleep 1000"\n')
+    runtime = flox("activate", "--", "printenv", "ESKER_RUNTIME_DIR").out.strip()
+    hold = ["activate", "-s", "--", "sh", "-c", "echo ready; exec cat"]
+    with started(flox, hold, directory) as first:
+        pids = statuses(flox)[1]
+        with started(flox, hold, directory) as second:
+            assert statuses(flox)[1] == pids
+            assert ended(first) == (0, "")
+            assert statuses(flox)[1] == pids
+            assert ended(second) == (0, "! Skipped starting services, services are already running\n")
+    until(
+        lambda: (
+            not [name for name in os.listdir(os.path.dirname(runtime)) if name.startswith(os.path.basename(runtime))]
+        )
+    )
+    assert at_work(directory) == []
+
+
+def started(flox, arguments, directory):
+    """Start `flox`, and return the process when it says that it is ready."""
+    process = subprocess.Popen(
+        [f"{flox.directory}/flox", *arguments],
+        cwd=directory,
+        env=flox.environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def ended(process):
+    """Let a command that reads come to its end, and return status and messages."""
+    _, messages = process.communicate(timeout=30)
+    return process.returncode, messages
+
+
+def test_case_44_a_restart_of_what_has_ended_is_a_start(flox, services):
+    """The word says what became of each: started where it had ended, restarted where it ran."""
+    services('version = 1\n[services]\none.command = "true"\ntwo.command = "true"\nthree.command = "exec sleep 1000"\n')
+    assert flox("services", "start").status == 0
+    until(lambda: statuses(flox)[0] == {"one": "Completed", "two": "Completed", "three": "Running"})
+    done = flox("services", "restart", "one", "two")
+    assert done == (0, "", "✔ Service 'one' started.\n✔ Service 'two' started.\n")
+    assert flox("services", "restart", "three") == (0, "", "✔ Service 'three' restarted.\n")
+
+
+def test_case_44_a_restart_of_all_takes_the_new_manifest(flox, services):
+    """One that is gone from it does not exist any more; a restart of one keeps the others as they were."""
+    text = "version = 1\n[services]\none.command = 'echo {0}; exec sleep 1000'\ntwo.command = 'exec sleep 1000'\n"
+    directory = services(text.format("old"))
+    assert flox("services", "start").status == 0
+    pids = statuses(flox)[1]
+    (directory / ".flox/env/manifest.toml").write_text(text.format("new"))
+    assert flox("services", "restart", "one") == (0, "", "✔ Service 'one' restarted.\n")
+    until(lambda: flox("services", "logs", "-n", "1", "one").out)
+    assert flox("services", "logs", "-n", "1", "one").out == "old\n"
+    assert statuses(flox)[1]["two"] == pids["two"]
+    assert flox("services", "restart").err == "✔ Service 'one' restarted.\n✔ Service 'two' restarted.\n"
+    until(lambda: flox("services", "logs", "-n", "1", "one").out == "new\n")
+    (directory / ".flox/env/manifest.toml").write_text('version = 1\n[services]\ntwo.command = "exec sleep 1000"\n')
+    assert flox("services", "restart").status == 0
+    assert flox("services", "restart", "one") == (1, "", "✘ ERROR: Service 'one' does not exist.\n")
+    assert statuses(flox)[0] == {"two": "Running"}
+
+
+def test_case_46_what_is_kept_is_private(flox, services):
+    """Directories of state are 0700 and files 0600, while services run and afterwards."""
+    directory = services(
+        'version = 1\n[hook]\non-activate = "export A=1"\n[services]\none.command = "exec sleep 1000"\n'
+    )
+    runtime = flox("activate", "--", "printenv", "ESKER_RUNTIME_DIR").out.strip()
+    with started(flox, ["activate", "-s", "--", "sh", "-c", "echo ready; exec cat"], directory) as held:
+        state = [directory / ".flox/cache/esker", directory / ".flox/log"]
+        modes = {path: mode(path) for root in state for path in (root, *root.rglob("*"))}
+        parent, name = os.path.split(runtime)
+        modes |= {f"{parent}/{one}": mode(f"{parent}/{one}") for one in os.listdir(parent) if one.startswith(name)}
+        ended(held)
+    assert len(modes) > 5
+    if os.geteuid() == 0:  # services run under another uid then, and put their sockets there
+        assert modes.pop(runtime) & 0o007 == 0o001
+    assert {path: oct(found) for path, found in modes.items() if found not in {0o700, 0o600}} == {}
+    registry = os.path.join(flox.environ["HOME"], ".local/share/esker")
+    assert (mode(registry), mode(f"{registry}/env-registry.json")) == (0o700, 0o600)
+
+
+def mode(path):
+    """Return the permissions of a file."""
+    return stat.S_IMODE(os.stat(path).st_mode)
