@@ -147,6 +147,20 @@ def test_what_another_user_can_enter_is_asked_of_the_kernel(open_path):
     assert accounts.unreachable(nobody._replace(namespace=True), [str(inside)]) is None
 
 
+def test_a_namespace_that_was_allowed_is_not_tried_again(monkeypatch):
+    """A refusal is asked for each time, since the system may be changed; what was allowed is asked for once."""
+    answers = [PermissionError("refused"), PermissionError("refused"), None]
+
+    def unreachable(identity, paths):
+        if answer := answers.pop(0):
+            raise answer
+
+    monkeypatch.setattr(accounts, "unreachable", unreachable)
+    accounts._enter_namespace.cache_clear()
+    assert [accounts.namespaces_allowed(Identity(1, 1)) for _ in range(5)] == [False, False, True, True, True]
+    accounts._enter_namespace.cache_clear()
+
+
 @root
 def test_a_given_directory_lets_its_user_add_files_but_not_touch_others(open_path):
     """The user may make files of its own in root's directory, and cannot remove or rename root's."""

@@ -3,6 +3,7 @@
 import os
 import pwd
 from collections.abc import Iterable
+from functools import cache
 from typing import NamedTuple
 
 from esker.host.spawn import Identity, assume
@@ -62,9 +63,16 @@ def unreachable(identity: Identity, paths: Iterable[str]) -> str | None:
 def namespaces_allowed(identity: Identity) -> bool:
     """Return whether a process here may enter a user namespace that shows `identity`."""
     try:
-        return unreachable(identity._replace(namespace=True), ()) is None
+        _enter_namespace(identity._replace(namespace=True))
     except PermissionError:
         return False
+    return True
+
+
+@cache
+def _enter_namespace(identity: Identity) -> None:
+    """Raise PermissionError where it is refused; what was allowed once costs no further child of 4 ms."""
+    unreachable(identity, ())
 
 
 def give(directory: str, identity: Identity) -> None:
