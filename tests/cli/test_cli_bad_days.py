@@ -165,3 +165,14 @@ def test_somebody_elses_project_is_refused_until_it_is_trusted(esker, project, e
     assert esker("trust", directory).status == 0
     assert esker("activate", "--", "true").status == 0
     assert (directory / "ran").exists()
+
+
+def test_root_in_somebodys_project_leaves_it_usable_for_its_owner(esker, project):
+    """What root makes in a project of another user belongs to that user, so that both can go on working in it."""
+    if os.geteuid() != 0:
+        pytest.skip("being root needs root")
+    directory = project()
+    subprocess.run(["chown", "-R", "12345:12345", str(directory)], check=True)
+    assert esker("activate", "-t", "--", "true").status == 0
+    made = (".flox/cache/esker", ".flox/cache/esker/prepare.lock", ".flox/run", ".flox/env/manifest.lock")
+    assert {(directory / name).stat().st_uid for name in made} == {12345}

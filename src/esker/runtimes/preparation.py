@@ -69,7 +69,21 @@ def prepare_anew(
         chosen = mode or _declared_mode(declaration)
         plan = _plan(declaration, chosen, links.by_mode[chosen], before, environ)
         plans.write(plan, plans.plan_path(project, chosen))
+        _hand_over(declaration)
         return plan
+
+
+def _hand_over(declaration: Declaration) -> None:
+    """Give what root has made in somebody's project to its owner, who could not work in it any more otherwise."""
+    if os.geteuid():
+        return
+    top = declaration.dot_flox
+    owner = os.stat(top)
+    made = ("cache", "cache/esker", "cache/esker/prepare.lock", "cache/esker/ports.json", "run", "env/manifest.lock")
+    for path in (f"{top}/{name}" for name in (*made, "pylock.toml")):
+        with suppress(FileNotFoundError):
+            if owner.st_uid and os.lstat(path).st_uid == 0:
+                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def lock_project(
