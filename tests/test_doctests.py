@@ -1,0 +1,23 @@
+"""The examples in docstrings say what the code does."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import esker
+
+MODULES = [module.name for module in pkgutil.walk_packages(esker.__path__, "esker.") if not module.ispkg]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_a_module_hold(name):
+    """Every module can be imported on its own, and each of its examples gives what it shows."""
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_there_are_examples():
+    """The search above finds them: some module has at least one."""
+    found = (doctest.DocTestFinder().find(importlib.import_module(name)) for name in MODULES)
+    assert sum(len(test.examples) for tests in found for test in tests) > 5
