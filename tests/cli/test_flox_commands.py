@@ -1,0 +1,277 @@
+"""The rest of Flox's command line, on the `flox` that is Esker, and where `esker` says more."""
+
+import json
+import os
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+_SYSTEM = f"{os.uname().machine.replace('arm64', 'aarch64')}-{os.uname().sysname.lower()}"
+EMPTY = 'schema-version = "1.14.0"\n'
+
+
+@pytest.fixture
+def nowhere(tmp_path):
+    """Give an empty directory."""
+    directory = tmp_path / "nowhere"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def served(index):
+    """Give an index with two packages."""
+    for name in ("app", "tool"):
+        index.add(name, "1.0", {f"{name}.py": f"def main(): print('{name} runs')\n"}, scripts={name: f"{name}:main"})
+    return index
+
+
+def test_the_version_is_the_one_whose_behaviour_it_has(flox, nowhere):
+    """Plain, one line."""
+    assert flox("--version", cwd=nowhere) == (0, "1.14.1\n", "")
+    assert flox("-V", cwd=nowhere) == (0, "1.14.1\n", "")
+
+
+def test_a_bare_flox_says_what_to_do_next(flox, project, nowhere):
+    """Version, usage, and a last word: begin, look at the list, or what is active."""
+    first = flox(cwd=nowhere)
+    assert (first.status, first.err) == (0, "")
+    assert first.out.startswith("flox version 1.14.1\n\nusage: flox COMMAND [OPTIONS]\n")
+    assert first.out.endswith("\nFirst time? Create an environment with 'flox init'\n")
+    directory = project()
+    assert flox("list").status == 0
+    idle = "\nNo active environments. Use 'flox envs' to list all environments.\n"
+    assert flox(cwd=nowhere).out.endswith(idle)
+    assert flox("activate", "--", "flox").out.endswith(f"\nActive environments:\n  project  {directory}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("fly",), "there is no command `fly`"),
+        (("lock",), "there is no command `lock`"),
+        (("search", "hello"), "`flox search` is not there yet"),
+        (("activate", "allow"), "`activate allow` is not there yet: no environment is activated unasked"),
+        (("activate", "-g", "3"), "Generations are only available for environments pushed to floxhub"),
+        (("list", "-u"), "`--upstream` is for environments on FloxHub, and those are not there yet"),
+        (("edit", "--sync"), "`--sync` is for environments on FloxHub, and those are not there yet"),
+        (("list", "-r", "a/b"), "`a/b` is an environment on FloxHub, and those are not there yet"),
+        (("list", "-D"), "the default environment is an environment on FloxHub, and those are not there yet"),
+        (("install",), "Must specify at least one package"),
+        (("install", "hello"), "`hello` has no origin that Esker can install from yet"),
+        (("uninstall", "hello"), "no package named 'hello' in the manifest"),
+        (("init",), "Found an existing environment at `{project}/.flox`"),
+        (("init", "--auto-setup"), "`--auto-setup` is not there yet"),
+        (("edit",), "Can't edit interactively in non-interactive context"),
+        (("edit", "-n", "a/b"), "`a/b` cannot be the name of an environment"),
+        (("delete",), "the environment 'project' was not deleted"),
+        (("activate", "--", "no-such-command"), "no-such-command: command not found"),
+    ],
+)
+def test_every_error_is_one_text_and_status_1(flox, project, arguments, told):
+    """No hint, no place, no code: whatever reads Flox's messages reads these."""
+    directory = project()
+    assert flox(*arguments) == (1, "", f"✘ ERROR: {told.format(project=directory)}\n")
+
+
+def test_esker_adds_hint_and_code_and_has_its_own_statuses(esker, flox, project):
+    """The same errors in Esker's voice; and in Flox's too, when more is asked for."""
+    project()
+    told = "✘ ERROR: couldn't parse `x`: not a valid activation mode\nhint: write dev or run\ncode: usage\n"
+    assert esker("activate", "-m", "x", "--", "true") == (2, "", told)
+    assert flox("-v", "activate", "-m", "x", "--", "true") == (1, "", told)
+
+
+def test_general_options_stand_before_the_command(flox, project):
+    """`-q` leaves errors alone; the options of Flox that mean nothing here are taken."""
+    project()
+    assert flox("-q", "edit", "-f", "-", stdin="version = 1\n") == (0, "", "")
+    assert flox("-q", "uninstall", "x") == (1, "", "✘ ERROR: no package named 'x' in the manifest\n")
+    assert flox("--floxhub-url", "https://hub.example.org", "-vv", "list", "-c") == (0, "version = 1\n", "")
+    assert flox("--floxhub-url=https://hub.example.org", "--debug", "list", "-c").status == 0
+
+
+@pytest.mark.parametrize("alias", ["develop", "activate"])
+def test_aliases_of_activate(flox, project, alias):
+    """Flox's other name of a command does the same."""
+    project()
+    assert flox(alias, "--", "echo", "ran") == (0, "ran\n", "")
+
+
+def test_init_lays_an_environment_out(flox, tmp_path):
+    """By the directory's name or a given one; Flox's other flag is taken."""
+    directory = tmp_path / "My Project"
+    directory.mkdir()
+    done = flox("init", "--no-auto-setup", cwd=directory)
+    assert (done.status, done.out) == (0, "")
+    assert done.err.startswith(f"⚡︎ Created environment 'my-project' ({_SYSTEM})\n\nNext:\n  $ flox install")
+    assert json.loads((directory / ".flox/env.json").read_text()) == {"name": "my-project", "version": 1}
+    assert flox("init", "-b", "-n", "bare", "-d", tmp_path / "other", cwd=directory).status == 0
+    assert (tmp_path / "other/.flox/env/manifest.toml").read_text() == 'schema-version = "1.15.0"\n'
+
+
+@pytest.mark.usefixtures("served")
+def test_packages_come_and_go(flox, project):
+    """Installing, installing again, another requirement, uninstalling with and without `pypi/`."""
+    project()
+    assert flox("install", "pypi/app", "pypi/tool") == (0, "", "✔ 'app', 'tool' installed to environment 'project'\n")
+    assert flox("i", "pypi/app").err == "! Package with id 'app' already installed to environment 'project'\n"
+    replaced = "✔ 'app>=1' installed to environment 'project' in place of 'app'\n"
+    assert flox("install", "pypi/app>=1") == (0, "", replaced)
+    assert flox("list") == (0, "app: pypi/app (1.0)\ntool: pypi/tool (1.0)\n", "")
+    removed = "━ 'app' uninstalled from environment 'project'\n━ 'tool' uninstalled from environment 'project'\n"
+    assert flox("rm", "app", "pypi/tool") == (0, "", removed)
+    assert flox("list", "-n").out == ""
+
+
+def test_an_environment_gets_another_name(flox, project):
+    """Its next activation has the name and its own links; what else env.json says stays."""
+    directory = project()
+    assert flox("activate", "--", "true").status == 0
+    assert flox("edit", "-n", "other") == (0, "", "✔ renamed environment 'project' to 'other'\n")
+    done = flox("activate", "--", "sh", "-c", 'echo "$FLOX_ENV_DESCRIPTION $FLOX_ENV"')
+    assert done == (0, f"other {directory}/.flox/run/{_SYSTEM}.other-dev\n", "")
+
+
+def test_envs_shows_what_is_active_and_what_is_known(flox, project, nowhere):
+    """Names and places on stdout, headings on stderr; as JSON in Flox's shapes."""
+    assert flox("envs", cwd=nowhere) == (0, "", "No environments known to Flox\n")
+    assert flox("envs", "--active", cwd=nowhere) == (0, "", "No active environments\n")
+    first, second = project(name="first"), project(name="second-one")
+    assert flox("list", "-d", first, cwd=nowhere).status == 0
+    assert flox("activate", "-d", second, "--", "true", cwd=nowhere).status == 0
+    listed = f"  first       {first}\n  second-one  {second}\n"
+    assert flox("envs", cwd=nowhere) == (0, listed, "Inactive environments:\n")
+    inside = flox("activate", "-d", second, "--", "flox", "envs", cwd=nowhere)
+    shown = f"  second-one  {second}\n  first  {first}\n"
+    assert inside == (0, shown, "⚡︎ Active environments:\nInactive environments:\n")
+    pointers = [
+        {"type": "dot-flox", "path": f"{one}/.flox", "pointer": {"name": one.name, "version": 1}}
+        for one in (first, second)
+    ]
+    active = [{"environment": pointers[1], "mode": "dev"}]
+    told = flox("activate", "-d", second, "--", "flox", "envs", "--json", cwd=nowhere)
+    assert json.loads(told.out) == {"active": active, "inactive": pointers[:1]}
+    told = flox("activate", "-d", second, "--", "flox", "envs", "--active", "--json", cwd=nowhere)
+    assert json.loads(told.out) == active
+
+
+def test_an_environment_is_deleted(flox, project, nowhere):
+    """With `--force`, or when the answer at a terminal is yes; afterwards it is not known any more."""
+    directory = project()
+    assert flox("activate", "--", "true").status == 0
+    (directory / "kept").write_text("")
+    asked = flox.terminal("flox delete", stdin="n\n")
+    assert "Delete the environment 'project'" in asked.out
+    assert (directory / ".flox").exists()
+    assert flox("delete", "-f") == (0, "", "━ environment 'project' deleted\n")
+    assert os.listdir(directory) == ["kept"]
+    assert flox("envs", cwd=nowhere) == (0, "", "No environments known to Flox\n")
+    assert flox("init").status == 0
+    assert flox.terminal("flox destroy", stdin="yes\n").out.endswith("━ environment 'project' deleted\n")
+    assert os.listdir(directory) == ["kept"]
+
+
+def test_an_environment_whose_services_run_is_not_deleted(flox, project):
+    """They would lose the ground under their feet: first stop, then delete."""
+    directory = project('version = 1\n[services]\none.command = "exec sleep 1000"\n')
+    try:
+        assert flox("services", "start").status == 0
+        assert flox("delete", "-f") == (1, "", f"✘ ERROR: services of `{directory}` are running\n")
+        after = "! Your manifest has changes that may require running 'flox services restart'.\n"
+        text = 'version = 1\n[services]\none.command = "exec sleep 2000"\n'
+        assert flox("edit", "-f", "-", stdin=text) == (0, "", f"{after}✔ Environment successfully updated.\n")
+    finally:
+        assert flox("services", "stop").status == 0
+    assert flox("delete", "-f").status == 0
+
+
+def test_which_environment_is_meant(flox, project, nowhere):
+    """What is active where nothing is here, what is here where both are; `default` gives way to the other."""
+    for name in ("active", "here", "default"):
+        directory = project(EMPTY, name=name)
+        (directory / ".flox/env/manifest.toml").write_text(f'{EMPTY}[vars]\nWHICH = "{name}"\n')
+    meant = "flox list -c | sed -n 's/WHICH = //p'"
+
+    def asked(inside, at):
+        return flox("activate", "-d", nowhere.parent / inside, "--", "sh", "-c", meant, cwd=nowhere.parent / at).out
+
+    assert asked("active", "nowhere") == '"active"\n'
+    assert asked("active", "active") == '"active"\n'
+    assert asked("active", "here") == '"here"\n'
+    assert asked("default", "here") == '"here"\n'
+    assert asked("active", "default") == '"active"\n'
+
+
+def test_which_environment_is_meant_is_asked_at_a_terminal(flox, project):
+    """Where two could be meant and somebody is there to say."""
+    active, here = project(name="active"), project(name="here")
+    script = f'eval "$(flox activate -d {active} 2>/dev/null)"; flox edit -n chosen'
+    done = flox.terminal(script, cwd=here, stdin="1\n")
+    assert "Which environment is meant?" in done.out
+    assert done.out.endswith("✔ renamed environment 'active' to 'chosen'\n")
+
+
+def test_flox_deactivate_undoes_what_the_shim_activated(flox, project):
+    """In the shell itself, by the function that the activation leaves; with nothing active it says so."""
+    project('version = 1\n[vars]\nA = "inside"\n')
+    script = 'eval "$(flox activate)"; echo "$A"; flox deactivate; echo "${A-gone} ${FLOX_ENV-gone}"; declare -F'
+    assert flox.bash(script) == (0, "inside\ngone gone\n", "")
+    assert flox("exit") == (0, "", "ℹ No environment active!\n")  # noqa: RUF001  # Flox's sign for information
+
+
+def test_an_interactive_shell_carries_floxs_name(flox, project):
+    """The greeting and the prompt say `flox`, and `flox deactivate` ends the shell."""
+    project()
+    with open(f"{flox.environ['HOME']}/.bashrc", "w") as file:
+        file.write("PS1='$ '\n")
+    done = flox.terminal("flox activate", stdin="echo still $((40 + 2))\nflox deactivate\n", NO_COLOR="1")
+    assert done.status == 0
+    assert "✔ You are now using the environment 'project'\n" in done.out
+    assert "To stop using this environment, run 'flox deactivate'\n" in done.out
+    assert "flox [project] " in done.out
+    assert "still 42\n" in done.out
+
+
+def test_direnv_gets_the_variables(flox, project):
+    """`use flox` runs `flox activate -- direnv dump`: whatever the program prints passes through untouched."""
+    project('version = 1\n[vars]\nA = "1"\n[hook]\non-activate = "echo from the hook"\n[profile]\nbash = "echo no"\n')
+    dump = "import json, os; print(json.dumps(dict(os.environ)))"
+    done = flox("activate", "--", "python3", "-c", dump)
+    assert json.loads(done.out)["A"] == "1"
+    assert done.err == "from the hook\n"
+
+
+def test_esker_shim_writes_it(esker, nowhere):
+    """It says where, and whether programs will find it there; a `flox` of somebody else's is left alone."""
+    done = esker("shim", "flox", "tools", cwd=nowhere)
+    assert done.status == 0
+    assert f"✔ Wrote `{nowhere}/tools/flox`" in done.err
+    assert f"! `{nowhere}/tools` is not on PATH" in done.err
+    assert "not on PATH" not in esker("shim", "flox", "tools", cwd=nowhere, PATH=f"{nowhere}/tools:/bin").err
+    (nowhere / "flox").write_text("the real one")
+    told = f"✘ ERROR: `{nowhere}/flox` is not Esker's, and stays as it is\n"
+    hint = "hint: name another directory, or remove it\ncode: error\n"
+    assert esker("shim", "flox", ".", cwd=nowhere) == (1, "", told + hint)
+    assert esker("shim", "nix", ".", cwd=nowhere).status == 2
+
+
+def test_a_project_that_is_somebody_elses_is_trusted_for_once(flox, project):
+    """`-t` is the consent for one activation."""
+    if os.geteuid() != 0:
+        pytest.skip("giving a directory away needs root")
+    directory = project()
+    os.chown(directory / ".flox", 12345, -1)
+    refused = flox("activate", "--", "true")
+    assert (refused.status, refused.out) == (1, "")
+    assert "and its code has not been trusted\n" in refused.err
+    assert flox("activate", "-t", "--", "sh", "-c", 'echo "${ESKER_TRUST-unset}"') == (0, "unset\n", "")
+
+
+def test_no_current_directory(flox, project):
+    """A directory that was removed under a shell is said so."""
+    directory = project()
+    script = f"mkdir {directory}/gone; cd {directory}/gone; rmdir {directory}/gone; flox list"
+    done = flox.bash(script)
+    assert (done.status, done.err) == (1, "✘ ERROR: the current directory does not exist any more\n")
