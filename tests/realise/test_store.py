@@ -288,6 +288,7 @@ def test_verify_names_what_is_damaged_and_why(store, harm, reason):
     [damaged] = store.verify()
     assert damaged.path == path
     assert reason in damaged.reason
+    assert "b'" not in damaged.reason
     store.invalidate(path)
     assert not store.is_valid(path)
     assert store.realise("hello", "", build) == path

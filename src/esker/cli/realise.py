@@ -82,7 +82,8 @@ def _verify(arguments: list[str], voice: "Voice") -> int:
     if damaged:
         listed = "; ".join(f"`{each.path}`: {each.reason}" for each in damaged)
         raise StoreError(
-            f"{len(damaged)} damaged: {listed}", hint="delete the paths and activate again, which makes them anew"
+            f"{len(damaged)} damaged: {listed}",
+            hint="delete each (chmod -R u+w PATH && rm -r PATH) and activate again, which makes it anew",
         )
     return 0
 

@@ -47,7 +47,7 @@ def parse(text: str, path: str = "pylock.toml") -> Pylock:
     """Read a lock; what PEP 751 refuses is an `InvalidLock` naming the entry."""
     import tomllib
 
-    hint = "make it again: esker lock"
+    hint = "make it again: esker lock, after removing the file"
     try:
         return Pylock.from_dict({"packages": [], **tomllib.loads(text)})  # uv leaves an empty list out
     except tomllib.TOMLDecodeError as error:
@@ -61,7 +61,7 @@ def inputs(lock: Pylock, path: str = "pylock.toml") -> Inputs | None:
     recorded = (lock.tool or {}).get("esker")
     if recorded is None:
         return None
-    hint = "make it again: esker lock"
+    hint = "make it again: esker lock, after removing the file"
     if not isinstance(recorded, Mapping):
         raise InvalidLock(path, [Problem("`tool.esker` is not a table", hint=hint)])
     try:

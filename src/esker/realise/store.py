@@ -176,7 +176,7 @@ class Store:
         except StoreError as error:
             return error.message
         except OSError as error:
-            return f"`{error.filename}`: {(error.strerror or str(error)).lower()}"
+            return f"`{os.fsdecode(error.filename or path)}`: {(error.strerror or str(error)).lower()}"
         except Malformed as error:
             return error.message
         if (f"sha256:{found.hex()}", size) != (info.nar_hash, info.nar_size):
