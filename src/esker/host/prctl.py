@@ -5,6 +5,11 @@ Python has no name for them, so they go through ctypes, which costs 0.5 MB: it i
 
 import os
 import sys
+from functools import cache
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ctypes
 
 __all__ = ["become_subreaper", "end_with_parent", "enter_user_namespace", "forbid_new_privileges", "load"]
 
@@ -17,9 +22,14 @@ _NEW_USER = 0x10000000
 def load() -> None:
     """Load what the calls need, so that a child between fork and exec need not."""
     if sys.platform == "linux":
-        import ctypes
+        _library()
 
-        ctypes.CDLL(None, use_errno=True)
+
+@cache
+def _library() -> "ctypes.CDLL":
+    import ctypes
+
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def become_subreaper() -> None:
@@ -48,11 +58,8 @@ def enter_user_namespace(uid: int, gid: int) -> None:
     Raises OSError where the system refuses user namespaces.
     """
     outside_uid, outside_gid = os.geteuid(), os.getegid()
-    import ctypes
-
-    library = ctypes.CDLL(None, use_errno=True)
-    if library.unshare(_NEW_USER):
-        raise _failure(ctypes.get_errno(), "unshare")
+    if _library().unshare(_NEW_USER):
+        raise _failure("unshare")
     for name, text in (
         ("setgroups", "deny"),  # the kernel asks for this before it takes a gid_map
         ("gid_map", f"{gid} {outside_gid} 1"),
@@ -67,11 +74,13 @@ def _prctl(option: int, argument: int) -> None:
         return
     import ctypes
 
-    library = ctypes.CDLL(None, use_errno=True)
     zero = ctypes.c_ulong(0)  # the rest of a variadic call is read as unsigned long, and must be zero
-    if library.prctl(option, ctypes.c_ulong(argument), zero, zero, zero):
-        raise _failure(ctypes.get_errno(), "prctl")
+    if _library().prctl(option, ctypes.c_ulong(argument), zero, zero, zero):
+        raise _failure("prctl")
 
 
-def _failure(number: int, call: str) -> OSError:
+def _failure(call: str) -> OSError:
+    import ctypes
+
+    number = ctypes.get_errno()
     return OSError(number, f"{call}: {os.strerror(number)}")

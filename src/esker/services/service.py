@@ -263,7 +263,9 @@ class Service:
                 failures += 1
                 if failures == check.retries:
                     self._become_unhealthy()
-            await asyncio.sleep(check.interval if self.ready else check.start_interval)
+            await asyncio.sleep(
+                check.interval if self.ready else _pause(check.start_interval, self._loop.time() - begun)
+            )
 
     async def _wait_for_line(self, period: float) -> None:
         try:
@@ -403,6 +405,14 @@ async def _answer(attempt: probe.Attempt, seconds: float) -> str | None:
         return f"no answer within {seconds:g} s"
     except EskerError as error:
         return error.message
+
+
+def _pause(interval: float, elapsed: float) -> float:
+    """The pause before the next check of a service that is starting: a quarter of the time it has taken so far.
+
+    `interval` is the longest and its tenth the shortest, so that a server which is up in 50 ms is not found 50 ms late.
+    """
+    return min(max(elapsed / 4, interval / 10), interval)
 
 
 def _signal_name(number: int) -> str:
