@@ -147,6 +147,19 @@ def test_the_hook_runs_once_for_command_and_services(esker, web):
     assert (web / "hook.log").read_text() == "ran\n"
 
 
+@pytest.mark.parametrize("how", [("services", "start"), ("activate", "-s", "--", "true")])
+def test_services_started_inside_an_activation_have_all_of_it(esker, web, how):
+    """Whoever is activated already lacks nothing of it himself; what he starts gets it whole, and no hook runs again."""
+    text = MANIFEST.replace("on-activate = '", "on-activate = 'echo ran >> hook.log; ").replace(
+        'echo "$FROM_HOOK" >', 'echo "$FROM_HOOK, $GREETING" >'
+    )
+    (web / ".flox/env/manifest.toml").write_text(text)
+    done = esker("activate", "--", sys.executable, "-m", "esker", *how)
+    assert done.status == 0, done.err
+    assert esker("services", "logs", "web").out.startswith("hello from the hook, hello\n")
+    assert (web / "hook.log").read_text() == "ran\n"
+
+
 def test_auto_start_counts_as_s(esker, web):
     """With `services.auto-start` a plain activation starts services, unless it is told not to."""
     text = MANIFEST.replace("[services.prepare]", "[services]\nauto-start = true\n[services.prepare]", 1)

@@ -107,7 +107,7 @@ def test_only_the_base_and_what_is_named_passes():
         "AWS_SECRET": "s",
         "PATH": "/bin",
     }
-    assert specification.passed_variables(spec, caller) == {
+    assert specification.passed_variables(caller, spec.pass_env) == {
         "HOME": "/h",
         "LC_ALL": "C",
         "XDG_RUNTIME_DIR": "/r",

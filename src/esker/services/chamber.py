@@ -1,11 +1,11 @@
 """The chamber beside the runtime: what it offers whoever asks, and how an environment gets the supervised one."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from esker.activate.plan import Plan
-from esker.activate.variables import Activation
+from esker.activate.variables import Activation, is_started
 from esker.declare.declaration import Declaration
 from esker.host.runtime_directory import environment_directory
 from esker.services.connection import Changed, Site
@@ -27,7 +27,12 @@ class Chamber(Protocol):
         """Stop services that run and start them; return `restarted` or `started` for each."""
 
     def lease(
-        self, *names: str, seconds: float = ..., changed: Changed | None = None, pid: int | None = None
+        self,
+        *names: str,
+        seconds: float = ...,
+        changed: Changed | None = None,
+        pid: int | None = None,
+        token: str | None = None,
     ) -> Leased:
         """Start services for as long as a process lives, or until they are released."""
 
@@ -62,15 +67,27 @@ def supervised(
     )
 
     def environments() -> dict[str, dict[str, str]]:
-        difference = activation()
+        difference = _inherited(plan, caller) if is_started(plan, caller) else activation()
         return {name: _variables(spec, difference, caller) for name, spec in specs.items()}
 
     return Services(site, specs, environments)
 
 
 def _variables(spec: ServiceSpec, activation: Activation, caller: Mapping[str, str]) -> dict[str, str]:
-    base = passed_variables(spec, caller) | {"PATH": caller.get("PATH", os.defpath)}
-    return {**activation.apply(base), **spec.vars}
+    return {**activation.apply(_base(caller, spec.pass_env)), **spec.vars}
+
+
+def _base(caller: Mapping[str, str], also: Collection[str] = ()) -> dict[str, str]:
+    return passed_variables(caller, also) | {"PATH": caller.get("PATH", os.defpath)}
+
+
+def _inherited(plan: Plan, caller: Mapping[str, str]) -> Activation:
+    """Return what an activation changes that the caller has inherited, whole: one of its own is what it lacks yet."""
+    from esker.activate.attachment import User, attach
+
+    attachment = attach(plan, _base(caller), User(stays=True))
+    attachment.leave()
+    return attachment.activation
 
 
 def _interpreter(plan: Plan) -> list[str]:

@@ -3,7 +3,7 @@
 The declaration's own types need more modules than a supervisor of a few megabytes should hold.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -152,10 +152,13 @@ def _compose_test(words: tuple[str, ...]) -> tuple[Form, tuple[str, ...]]:
     return "exec", words[1:] if words[0] == "CMD" else words
 
 
-def passed_variables(spec: ServiceSpec, caller: Mapping[str, str]) -> dict[str, str]:
-    """Return what a service gets of the variables of the process that asks for it, before the activation's own."""
+def passed_variables(caller: Mapping[str, str], also: Collection[str] = ()) -> dict[str, str]:
+    """Return what a service gets of the variables of the process that asks for it, before the activation's own.
+
+    `also` names what it gets besides what every service gets.
+    """
     return {
         name: value
         for name, value in caller.items()
-        if name in _BASE or name in spec.pass_env or name.startswith(_BASE_PREFIXES)
+        if name in _BASE or name in also or name.startswith(_BASE_PREFIXES)
     }
