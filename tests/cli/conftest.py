@@ -73,6 +73,12 @@ class Shim:
         done = self.run([sys.executable, "-c", code, "bash", "--noprofile", "--norc", "-c", script], **how)
         return Result(done.status, done.out.replace("\r\n", "\n"), done.err)
 
+    def start(self, arguments):
+        """Start `flox` with arguments, and return the process with its three streams."""
+        pipe = subprocess.PIPE
+        argv = [f"{self.directory}/flox", *arguments]
+        return subprocess.Popen(argv, cwd=self.cwd, env=self.environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
     def run(self, argv, cwd=None, stdin="", **variables):
         """Run a program; a variable that is None is unset."""
         environ = {name: value for name, value in (self.environ | variables).items() if value is not None}

@@ -158,3 +158,19 @@ def test_case_23_modes(flox, project):
     assert flox("activate", "--mode", "dev", *show, CPATH="/mine") == (0, dev, "")
     refused = (1, "", "✘ ERROR: couldn't parse `invalid`: not a valid activation mode\n")
     assert flox("activate", "-m", "invalid", *show) == refused
+
+
+def test_case_11_a_second_terminal_attaches(flox, project):
+    """While one activation lives another gets what its hook exported; the hook ran once, the profile runs in both."""
+    manifest = (
+        "version = 1\n[hook]\non-activate = 'echo hook >&2; export A=\"from $$\"'\n[profile]\ncommon = 'echo profile'\n"
+    )
+    project(manifest)
+    hold = ["activate", "-c", 'echo "$A"; read -r line; echo "$line"']
+    first = flox.start(hold)
+    assert first.stdout.readline() == "profile\n"
+    exported = first.stdout.readline()
+    assert exported.startswith("from ")
+    assert flox("activate", "-c", 'echo "$A"') == (0, f"profile\n{exported}", "")
+    assert first.communicate("end\n", timeout=30) == ("end\n", "hook\n")
+    assert first.returncode == 0
