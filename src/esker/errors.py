@@ -116,6 +116,14 @@ class InvalidFile(EskerError):
         return {**super().record(), "file": self.path, "problems": problems}
 
 
+_ABOUT_THE_SCHEMA = (
+    "manifest 'schema-version'",
+    "manifest had invalid schema",
+    "'version' field",
+    "'schema-version' f",
+)
+
+
 class InvalidManifest(InvalidFile):
     """A manifest.toml does not say what it must."""
 
@@ -126,8 +134,11 @@ class InvalidManifest(InvalidFile):
         return ["Failed to parse manifest:", "", *super().lines()]
 
     def flox(self) -> str:
-        """Return every problem, as Flox tells of one."""
-        return "\n\n".join(["Failed to parse manifest:", *(problem.message for problem in self.problems)])
+        """Return every problem, as Flox tells of one: below its words, or beside them when no schema can be read."""
+        first, *rest = (problem.message for problem in self.problems)
+        if not rest and first.startswith(_ABOUT_THE_SCHEMA):
+            return f"Failed to parse manifest: {first}"
+        return "\n\n".join(["Failed to parse manifest:", first, *rest])
 
 
 class InvalidLock(InvalidFile):

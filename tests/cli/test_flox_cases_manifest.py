@@ -83,6 +83,21 @@ def test_case_47_an_unknown_key_changes_nothing(flox, project):
     assert files(directory) == before
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "manifest 'schema-version' field is missing"),
+        ('version = "1"\n', "'version' field must be an integer"),
+        ("schema-version = 1\n", "'schema-version' field must be a version string like \"X.Y.Z\""),
+        ('schema-version = "9.9.9"\n', "manifest had invalid schema version '9.9.9'"),
+    ],
+)
+def test_case_47_a_manifest_whose_schema_is_not_known(flox, project, text, told):
+    """Nothing can be said about its keys then: one line."""
+    project()
+    assert flox("edit", "-f", "-", stdin=text) == (1, "", f"✘ ERROR: Failed to parse manifest: {told}\n")
+
+
 def test_case_47_the_same_text_is_no_change(flox, project):
     """It says so, and succeeds."""
     directory = project()
