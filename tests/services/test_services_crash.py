@@ -122,6 +122,17 @@ def test_the_caller_hears_that_the_supervisor_was_killed(project, caller):
     project.await_nothing()
 
 
+def test_the_caller_hears_that_the_supervisor_was_told_to_end(project, caller):
+    """A start that is under way when the supervisor gets SIGTERM is an error, once all has stopped."""
+    project.declare("web", check=CheckSpec(form="log", target=("never",)))
+    process = caller("services.start(changed=lambda one: print(one.status, flush=True))")
+    process.stdout.readline()
+    os.kill(project.record.supervisor[0], signal.SIGTERM)
+    _, said = process.communicate(timeout=15)
+    assert "ServiceError: the supervisor of the services was ended" in said
+    assert project.processes() == []
+
+
 def test_an_order_to_end_the_supervisor_ends_everything_in_order(project):
     """SIGTERM of supervisor or guardian stops the services as they are to be stopped, kept ones too."""
     for who in ("supervisor", "guardian"):

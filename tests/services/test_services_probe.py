@@ -172,6 +172,7 @@ def test_a_log_check_is_told_not_asked():
         ("tcp", "[::1]:1234", 1234),
         ("http", "http://localhost:$P/health", 1234),
         ("http", "http://localhost/", 80),
+        ("tcp", "0.0.0.0:1234", 1234),
         ("tcp", "db.example.org:1234", None),
         ("unix", "/x:1234", None),
         ("shell", "nc localhost 1234", None),

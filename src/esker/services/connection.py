@@ -131,7 +131,8 @@ class Connection:
 
     def _await_end(self) -> None:
         self._socket.settimeout(_GONE)
-        message = self._read()
+        while (message := self._read()) is not None and "ended" not in message:
+            pass  # services that still stop
         if (message is None or message["ended"]) and self._guardian is not None:
             pidfd.wait(self._guardian, _GONE)
 
@@ -213,11 +214,11 @@ def _find(record: Record) -> Connection | None:
         connection.settimeout(_HELLO)
         connection.connect(record.socket)
         return Connection(connection)
-    except TimeoutError:
-        raise _silent(record.supervisor[0]) from None
-    except OSError:  # it is about to end
+    except OSError as error:
         connection.close()
-        return None
+        if isinstance(error, TimeoutError):
+            raise _silent(record.supervisor[0]) from None
+        return None  # it is about to end
 
 
 def _put_in_order(record: Record) -> None:
@@ -302,7 +303,8 @@ def _start(site: Site) -> Connection:
     messages = f"{logs}/supervisor.log"
     ours, theirs = socket.socketpair()
     arguments = (SOURCE, site.socket, site.runtime, logs, site.dot_flox, str(theirs.fileno()))
-    descriptor = os.open(messages, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with files.refused("write", messages):
+        descriptor = os.open(messages, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
         launcher = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _START, *arguments],

@@ -19,6 +19,7 @@ Attempt = Callable[[], Awaitable[str | None]]
 Run = Callable[[tuple[str, ...]], Awaitable[tuple[int, str]]]
 """Runs a command as the service would; returns its exit status and the last line of its output."""
 _LOOPBACK = ("127.0.0.1", "::1")
+_LOCAL = frozenset(("localhost", "0.0.0.0", "::", *_LOOPBACK))  # noqa: S104  (a check may well name them)
 _LINE = 1000
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\}|(\$))")
 
@@ -80,7 +81,7 @@ def local_port(check: CheckSpec | None, variables: Mapping[str, str]) -> int | N
         return None
     target = expand(check.target[0], variables)
     host, port = _address(target) if check.form == "tcp" else _url(target)[:2]
-    return port if host in {"localhost", *_LOOPBACK} else None
+    return port if host in _LOCAL else None
 
 
 def _address(target: str) -> tuple[str, int]:

@@ -29,6 +29,8 @@ __all__ = ["main"]
 
 _RETRY = 0.02
 _RETRIES = 50
+_BACKLOG = 1 << 20
+"""Bytes that a listener may be behind before it is given up."""
 _WATCH = 30.0
 """Seconds between looks whether the environment still exists."""
 
@@ -224,8 +226,9 @@ class _Server:
         listeners = self._supervisor.listeners
 
         def tell(status: "ServiceStatus") -> None:
-            if writer.is_closing():
+            if writer.is_closing() or writer.transport.get_write_buffer_size() > _BACKLOG:
                 listeners.discard(tell)
+                writer.close()
             else:
                 writer.write(protocol.line(state=asdict(status)))
 

@@ -40,6 +40,7 @@ _DOUBLINGS = 30
 _STUBBORN = 10.0
 """Seconds to wait for killed processes to be gone."""
 _LOG_LINES = 20
+_UNPRIVILEGED = 1024
 
 
 class Setting(NamedTuple):
@@ -197,6 +198,8 @@ class Service:
             if ports.is_free(port):
                 continue
             holder = ports.holder(port)
+            if holder is None and port < _UNPRIVILEGED and os.geteuid():
+                continue  # not taken, but not ours to try: the service itself will say so
             ours = {member.pid for member, _ in self._children.all()}
             if port not in spec.ports.values() and holder and holder.pid in ours:
                 continue  # its check asks another service of this environment
