@@ -72,7 +72,7 @@ print(json.dumps(dict(os.environ) == before))
 @pytest.fixture
 def client(flox, index, project):
     """Give a function that runs a program of the client's on a project of its own, and returns the JSON it prints."""
-    code = "import sys; def_ = 0\ndef main(): print('app', sys.argv[1:])\n".replace("def_ = 0", "")
+    code = "import sys\ndef main(): print('app', sys.argv[1:])\n"
     index.add("app", "1.0", {"app.py": code}, scripts={"app": "app:main"})
 
     def run(program, manifest=MANIFEST, cwd="/"):
