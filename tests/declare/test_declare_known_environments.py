@@ -93,6 +93,16 @@ def test_where_nothing_can_be_written_nothing_is_remembered(home, made):
     assert known_environments(home) == []
 
 
+def test_nothing_is_put_into_somebody_elses_home(home, made):
+    """Root that works with another's HOME leaves nothing there that they cannot use."""
+    if os.geteuid() != 0:
+        pytest.skip("giving a directory away needs root")
+    os.mkdir(home["HOME"])
+    os.chown(home["HOME"], 12345, -1)
+    remember(made("a"), home)
+    assert os.listdir(home["HOME"]) == []
+
+
 def test_many_at_once(home, made):
     """Nobody's entry is lost."""
     projects = [made(f"p{number}") for number in range(8)]

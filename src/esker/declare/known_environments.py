@@ -47,10 +47,11 @@ def known_environments(environ: Mapping[str, str]) -> list[KnownEnvironment]:
 def remember(project: str, environ: Mapping[str, str]) -> None:
     """Put `project` (absolute, links resolved) on the list unless it stands there, and take the vanished ones off.
 
-    Where the list cannot be written nothing is remembered: it is for finding things again, no more.
+    Where the list cannot be written, or lies in somebody else's home, nothing is remembered: it is for finding things
+    again, no more.
     """
     path, place = _path(environ), f"{project}/.flox"
-    if place in _entries(path):
+    if place in _entries(path) or not _is_ours(os.path.dirname(path)):
         return
     with suppress(HostError, OSError, NotFound, InvalidFile):
         pointer = {"name": environment_name(project), "version": 1}
@@ -68,6 +69,16 @@ def _path(environ: Mapping[str, str]) -> str:
     if not os.path.isabs(data):
         data = f"{environ.get('HOME') or os.path.expanduser('~')}/.local/share"
     return f"{data}/esker/env-registry.json"
+
+
+def _is_ours(directory: str) -> bool:
+    """Return whether a directory, or the nearest one above it that is there, belongs to this user.
+
+    With sudo, HOME may be another user's: what root made there, they could not use any more.
+    """
+    while not os.path.lexists(directory):
+        directory = os.path.dirname(directory)
+    return os.stat(directory).st_uid == os.geteuid()
 
 
 def _entries(path: str) -> dict[str, Any]:
