@@ -19,7 +19,17 @@ from esker.host.interpreters import find_interpreter
 from esker.lock.python import python_inputs, resolve
 from esker.progress import Progress
 
-__all__ = ["Lock", "lock_packages", "lock_paths", "make_lock", "put", "read_lock", "rendered", "write_lock"]
+__all__ = [
+    "Lock",
+    "check_composed",
+    "lock_packages",
+    "lock_paths",
+    "make_lock",
+    "put",
+    "read_lock",
+    "rendered",
+    "write_lock",
+]
 
 
 class Lock(NamedTuple):
@@ -44,6 +54,16 @@ def read_lock(declaration: Declaration) -> Lock | None:
     return Lock(lockfile.parse(content, flox), None if text is None else pylock.parse(text.decode(), python))
 
 
+def check_composed(declaration: Declaration) -> None:
+    """Raise for environments that are included: without what they declare, it would be another environment."""
+    include = declaration.manifest.include
+    if include and include.environments:
+        raise ResolutionFailed(
+            "the environments of [include] cannot be composed yet",
+            hint="write what they declare into this manifest, and take [include] out",
+        )
+
+
 def make_lock(
     declaration: Declaration,
     previous: Lock | None,
@@ -53,6 +73,7 @@ def make_lock(
     progress: Progress,
 ) -> Lock:
     """Return the lock of `declaration`; what `previous` pins and is still wanted stays as it is."""
+    check_composed(declaration)
     kept = lock_packages(declaration.manifest, previous.lockfile if previous else None, system)
     before = previous.python if previous else None
     made_from = pylock.inputs(before) if before else None

@@ -18,7 +18,7 @@ from esker.formats.systems import system_name
 from esker.host import files
 from esker.host.certificates import certificate_bundle
 from esker.host.runtime_directory import environment_name
-from esker.lock.resolve import Lock, make_lock, read_lock, write_lock
+from esker.lock.resolve import Lock, check_composed, make_lock, read_lock, write_lock
 from esker.lock.staleness import stale_entries
 from esker.progress import Progress, Silent
 from esker.realise import roots
@@ -95,6 +95,7 @@ def lock_project(
     progress: Progress,
 ) -> tuple[Lock, bool]:
     """Return the lock of a declaration, and whether it is new: one that is not stale is kept, a new one is written."""
+    check_composed(declaration)
     system = own_system()
     current = read_lock(declaration)
     stale = stale_entries(declaration, current, system, environ)
