@@ -91,6 +91,10 @@ def test_where_nothing_can_be_written_nothing_is_remembered(home, made):
         file.write("a file, so that no directory can be made")
     remember(made("a"), home)
     assert known_environments(home) == []
+    os.unlink(home["HOME"])
+    os.symlink("nowhere", home["HOME"])
+    remember(made("b"), home)
+    assert known_environments(home) == []
 
 
 def test_nothing_is_put_into_somebody_elses_home(home, made):

@@ -51,9 +51,11 @@ def remember(project: str, environ: Mapping[str, str]) -> None:
     again, no more.
     """
     path, place = _path(environ), f"{project}/.flox"
-    if place in _entries(path) or not _is_ours(os.path.dirname(path)):
+    if place in _entries(path):
         return
     with suppress(HostError, OSError, NotFound, InvalidFile):
+        if not _is_ours(os.path.dirname(path)):
+            return
         pointer = {"name": environment_name(project), "version": 1}
         since = int(os.stat(f"{place}/env.json").st_mtime)
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
