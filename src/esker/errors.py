@@ -258,6 +258,10 @@ class UnknownService(ServiceError):
         super().__init__(message, hint=hint)
         self.service = service
 
+    def record(self) -> dict[str, object]:
+        """Return the error as `--json` shows it, with the name."""
+        return {**super().record(), "service": self.service}
+
     def flox(self) -> str:
         """Return what Flox says of it."""
         return f"Service '{self.service}' does not exist."

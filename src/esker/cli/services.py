@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from esker.cli.arguments import Parser, add_directory
 from esker.cli.selection import declared
 from esker.cli.voice import ESKER
-from esker.errors import ServiceError, UsageError
+from esker.errors import ServiceError, ServicesNotReady, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -30,6 +30,7 @@ _COMMANDS = {
     "wait": "wait until services are healthy, completed or stopped",
     "ports": "show the ports of this checkout, or choose others",
 }
+_FOR_PROGRAMS = {"hold": "start services for a process", "release": "give back what a process holds"}
 _START_SECONDS = 60.0
 _LINES = 15
 _PAUSE = 0.1
@@ -43,7 +44,7 @@ def run(name: str, arguments: list[str], voice: "Voice" = ESKER) -> int:
         print("\n".join(f"  {command:<{width}}{summary}" for command, summary in _COMMANDS.items()))
         return 0
     command, rest = arguments[0], arguments[1:]
-    if command not in _COMMANDS:
+    if command not in _COMMANDS | _FOR_PROGRAMS:
         raise UsageError(f"there is no command `{name} {command}`", hint=f"see: {voice.program} {name} --help")
     do = {
         "start": _start,
@@ -53,6 +54,8 @@ def run(name: str, arguments: list[str], voice: "Voice" = ESKER) -> int:
         "logs": _logs,
         "wait": _wait,
         "ports": _ports,
+        "hold": _hold,
+        "release": _release,
     }[command]
     return do(rest, voice)
 
@@ -225,6 +228,34 @@ def _wait(arguments: list[str], voice: "Voice") -> int:
     return _as_json(found, options)
 
 
+def _hold(arguments: list[str], voice: "Voice") -> int:
+    parser = _parser("hold", "Start services for as long as a process lives, or until `release`.", "", voice)
+    _add_holder(parser)
+    _add_timeout(parser, _START_SECONDS)
+    options = parser.parse_args(arguments)
+    how = {"seconds": options.timeout, "pid": options.pid, "token": options.token}
+    try:
+        return _as_json(_services(options, voice).lease(*options.name, **how).statuses, options)
+    except (ServiceError, ServicesNotReady) as error:
+        if not options.json:
+            raise
+        _print_json(error.record())
+        return error.exit_status
+
+
+def _release(arguments: list[str], voice: "Voice") -> int:
+    parser = _parser("release", "Give back what `hold` has started for a process.", "", voice)
+    _add_holder(parser)
+    options = parser.parse_args(arguments)
+    _services(options, voice, observe=True).release(options.pid, options.token)
+    return 0
+
+
+def _add_holder(parser: Parser) -> None:
+    parser.add_argument("--pid", type=int, required=True, help="the process")
+    parser.add_argument("--token", required=True, help="any text: all that a process holds with it is released at once")
+
+
 def _ports(arguments: list[str], voice: "Voice") -> int:
     from esker.activate.allocation import allocate
     from esker.runtimes.preparation import forget_plans
@@ -268,7 +299,7 @@ def _services(options: "argparse.Namespace", voice: "Voice", *, observe: bool = 
     from esker.runtimes.preparation import own_system
 
     declaration = declared(options, os.environ, voice)
-    _require_services(declaration, own_system())
+    _require_services(declaration, own_system(), options.name)
     if not observe:
         from esker.environment import Environment
 
@@ -279,7 +310,7 @@ def _services(options: "argparse.Namespace", voice: "Voice", *, observe: bool = 
     return observed(declaration, own_system(), allocate(declaration, os.environ), os.environ)
 
 
-def _require_services(declaration: "Declaration", system: str) -> None:
+def _require_services(declaration: "Declaration", system: str, names: "Iterable[str]") -> None:
     services = declaration.manifest.services
     if services is None or not services.services:
         hint = "declare one in [services]"
@@ -287,6 +318,10 @@ def _require_services(declaration: "Declaration", system: str) -> None:
     if not declaration.services_for(system):
         hint = f"add `{system}` to the `systems` of one"
         raise ServiceError(f"Environment does not have any services defined for '{system}'.", hint=hint)
+    for name in names:
+        if name in services.services and name not in declaration.services_for(system):
+            hint = f"add `{system}` to its `systems`"
+            raise ServiceError(f"Service '{name}' is not available on '{system}'.", hint=hint)
 
 
 class Live:
