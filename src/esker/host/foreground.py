@@ -15,7 +15,7 @@ from esker.host.process import execute, find_program, not_found
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import NoReturn
 
 __all__ = ["run_in_foreground"]
@@ -60,7 +60,7 @@ def _send(child: int, number: int) -> None:
         os.kill(child, number)
 
 
-def _become(argv: "list[str]", environ: "Mapping[str, str]", parent: int, mask: "set[signal.Signals]") -> "NoReturn":
+def _become(argv: "list[str]", environ: "Mapping[str, str]", parent: int, mask: "Iterable[int]") -> "NoReturn":
     status = 1
     try:
         for number in (*_PASSED_ON, *_OF_THE_TERMINAL):
