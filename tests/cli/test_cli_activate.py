@@ -141,3 +141,15 @@ def test_an_index_that_is_gone_leaves_nothing_half_written(esker, project):
     assert not list(directory.rglob("manifest.lock"))
     assert not list(directory.rglob("plan-*"))
     assert not (directory / ".flox/run").exists()
+
+
+@pytest.mark.parametrize("manifest", ["[vars\n", 'schema-version = "1.14.0"\n[hook]\non-activate = "exit"\n'])
+def test_an_activation_in_place_that_fails_ends_a_script(esker, project, environ, manifest):
+    """`eval` of what a failed activation prints has a status, so that under `set -e` nothing goes on without it."""
+    directory = project(manifest)
+    script = f'set -e; eval "$("{sys.executable}" -m esker activate)"; echo went on'
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=directory, env=environ, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "ERROR" in done.stderr

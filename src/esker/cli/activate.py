@@ -8,7 +8,7 @@ import sys
 
 from esker.cli.arguments import Parser, add_directory, place, split_command
 from esker.cli.voice import ESKER
-from esker.errors import ActivationFailed, UsageError
+from esker.errors import ActivationFailed, EskerError, UsageError
 from esker.host.variables import inherited
 
 TYPE_CHECKING = False
@@ -47,12 +47,23 @@ def _activate(arguments: list[str], voice: "Voice") -> int:
     options = _options(own, voice)
     if command is not None and (options.command is not None or not command):
         raise UsageError("after `--` stands one command, and none besides with -c", hint="see: esker activate --help")
+    for_eval = not options.json and command is None and options.command is None
+    for_eval &= options.print_script or not sys.stdout.isatty()
+    try:
+        return _activated(options, command, voice, for_eval=for_eval)
+    except EskerError:
+        if for_eval:
+            print("false")  # `eval` of nothing is a success, after which a script would go on without the environment
+        raise
+
+
+def _activated(options: "argparse.Namespace", command: "list[str] | None", voice: "Voice", *, for_eval: bool) -> int:
     environ = inherited()
     plan = _plan(options, environ, voice)
     if options.json:
         return _print_json(_activation(plan, options, environ), environ)
     if command is None and options.command is None:
-        if options.print_script or not sys.stdout.isatty():
+        if for_eval:
             return _in_place(plan, options, environ, voice)
         return _interactive(plan, options, environ, voice)
     begun = _begin(plan, options, environ, voice)
