@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -295,8 +296,9 @@ def _end_stranger(site: Site) -> None:
 def _start(site: Site) -> Connection:
     """Start guardian and supervisor, and return the connection that the supervisor begins with."""
     import subprocess
-    import sys
 
+    if sys.platform != "linux":
+        raise ServiceError("services run on Linux only, so far", hint="run them in a container or a virtual machine")
     runtime_directory.check_socket_path(site.socket)
     runtime_directory.make(site.runtime)
     logs = _make_logs(site.dot_flox)

@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> "NoReturn":
 
         os._exit(supervise(guardian, arguments))
     _name("esker-guardian")
-    os.closerange(3, 256)  # the caller's socket is the supervisor's alone
+    os.close(int(arguments[-1]))  # the caller's connection is the supervisor's alone
     status = _watch(supervisor, signals)
     _end_descendants()
     if status:

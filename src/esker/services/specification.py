@@ -4,7 +4,7 @@ The declaration's own types need more modules than a supervisor of a few megabyt
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from esker.errors import ServiceError
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Condition, Declaration, HealthCheck, ServiceTable
     from esker.formats.manifest import Service
 
-__all__ = ["CheckSpec", "Form", "ServiceSpec", "parse", "passed_variables", "render", "specify"]
+__all__ = ["CheckSpec", "Form", "ServiceSpec", "parse", "passed_variables", "specify"]
 
 Form = Literal["shell", "exec", "tcp", "unix", "http", "log"]
 _OTHER_FORMS: tuple[Form, ...] = ("tcp", "unix", "http", "log")
@@ -62,13 +62,8 @@ class ServiceSpec:
     user: str | None = None
 
 
-def render(spec: ServiceSpec) -> dict[str, Any]:
-    """Return `spec` as JSON has it."""
-    return asdict(spec)
-
-
 def parse(record: Mapping[str, Any]) -> ServiceSpec:
-    """Return the specification that `render` gave."""
+    """Return the specification whose fields `record` holds, as JSON has them."""
     check = record["check"]
     return ServiceSpec(
         **{

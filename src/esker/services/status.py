@@ -1,10 +1,10 @@
 """What is known of one service, as command and API show it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["ServiceStatus", "parse", "render"]
+__all__ = ["ServiceStatus", "parse"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +42,6 @@ class ServiceStatus:
     log: str | None = None
 
 
-def render(status: ServiceStatus) -> dict[str, Any]:
-    """Return `status` as JSON has it."""
-    return asdict(status)
-
-
 def parse(record: Mapping[str, Any]) -> ServiceStatus:
-    """Return the status that `render` gave."""
+    """Return the status whose fields `record` holds, as JSON has them."""
     return ServiceStatus(**{**record, "users": tuple(record["users"])})
