@@ -3,7 +3,6 @@
 import json
 import os
 import stat
-import subprocess
 import time
 
 import pytest
@@ -94,6 +93,34 @@ def test_case_38_no_services(flox, project, command):
     assert flox("activate", "--", "flox", "services", command) == (1, "", told)
 
 
+def test_every_name_is_checked_before_anything_is_done(flox, project):
+    """One that is not declared, and one that is declared for other systems, each have their text."""
+    project(
+        f'version = 1\n[services]\none.command = "true"\n[services.two]\ncommand = "true"\nsystems = ["{_OTHER}"]\n'
+    )
+    for command in ("start", "restart", "stop", "status"):
+        unknown = (1, "", "✘ ERROR: Service 'three' does not exist.\n")
+        assert flox("services", command, "one", "three") == unknown
+        elsewhere = (1, "", f"✘ ERROR: Service 'two' is not available on '{_SYSTEM}'.\n")
+        assert flox("services", command, "one", "two") == elsewhere
+    told = "✘ ERROR: A single service name is required when the --follow flag is not specified\n"
+    assert flox("services", "logs") == (1, "", told)
+    assert statuses(flox)[0] == {"one": "Stopped"}
+
+
+def test_the_states_as_json_begin_with_floxs_keys(flox, services):
+    """One pretty array; what only Esker knows comes after."""
+    services('version = 1\n[services]\none.command = "exit 3"\n')
+    assert flox("services", "start").status == 0
+    until(lambda: statuses(flox)[1] == {"one": None})
+    done = flox("services", "status", "--json")
+    assert done.out.startswith(
+        '[\n  {\n    "name": "one",\n    "status": "Completed",\n    "pid": null,\n    "exit_code": 3,\n'
+    )
+    table = "NAME       STATUS             PID\none        Completed (3)         \n\n"
+    assert flox("services", "status") == (0, table, "")
+
+
 def test_case_40_the_variables_of_a_service(flox, services):
     """They are its own, and no file called `.env` changes them."""
     directory = services(
@@ -125,9 +152,9 @@ def test_case_43_services_end_with_the_last_activation(flox, services):
     directory = services('version = 1\n[services]\none.command = "exec sleep 1000"\n')
     runtime = flox("activate", "--", "printenv", "ESKER_RUNTIME_DIR").out.strip()
     hold = ["activate", "-s", "--", "sh", "-c", "echo ready; exec cat"]
-    with started(flox, hold, directory) as first:
+    with started(flox, hold) as first:
         pids = statuses(flox)[1]
-        with started(flox, hold, directory) as second:
+        with started(flox, hold) as second:
             assert statuses(flox)[1] == pids
             assert ended(first) == (0, "")
             assert statuses(flox)[1] == pids
@@ -140,17 +167,9 @@ def test_case_43_services_end_with_the_last_activation(flox, services):
     assert at_work(directory) == []
 
 
-def started(flox, arguments, directory):
+def started(flox, arguments):
     """Start `flox`, and return the process when it says that it is ready."""
-    process = subprocess.Popen(
-        [f"{flox.directory}/flox", *arguments],
-        cwd=directory,
-        env=flox.environ,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = flox.start(arguments)
     assert process.stdout.readline() == "ready\n"
     return process
 
@@ -196,7 +215,7 @@ def test_case_46_what_is_kept_is_private(flox, services):
         'version = 1\n[hook]\non-activate = "export A=1"\n[services]\none.command = "exec sleep 1000"\n'
     )
     runtime = flox("activate", "--", "printenv", "ESKER_RUNTIME_DIR").out.strip()
-    with started(flox, ["activate", "-s", "--", "sh", "-c", "echo ready; exec cat"], directory) as held:
+    with started(flox, ["activate", "-s", "--", "sh", "-c", "echo ready; exec cat"]) as held:
         state = [directory / ".flox/cache/esker", directory / ".flox/log"]
         modes = {path: mode(path) for root in state for path in (root, *root.rglob("*"))}
         parent, name = os.path.split(runtime)
