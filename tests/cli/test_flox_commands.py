@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 
 import pytest
 
@@ -155,6 +156,16 @@ def test_envs_shows_what_is_active_and_what_is_known(flox, project, nowhere):
     assert json.loads(told.out) == {"active": active, "inactive": pointers[:1]}
     told = flox("activate", "-d", second, "--", "flox", "envs", "--active", "--json", cwd=nowhere)
     assert json.loads(told.out) == active
+
+
+def test_envs_shows_any_place(flox, tmp_path):
+    """A directory whose name is no text of the locale, or of any, is listed by its bytes."""
+    place = os.fsencode(tmp_path) + b"/caf\xe9"
+    os.mkdir(place)
+    assert flox.run([f"{flox.directory}/flox", "init", "-n", "any", "-d", place], cwd="/").status == 0
+    argv = [f"{flox.directory}/flox", "envs"]
+    done = subprocess.run(argv, env=flox.environ | {"LC_ALL": "C"}, cwd="/", capture_output=True, check=True)
+    assert done.stdout == b"  any  " + place + b"\n"
 
 
 def test_an_environment_is_deleted(flox, project, nowhere):

@@ -83,8 +83,9 @@ def _shown(active: "list[dict[str, Any]]") -> list[KnownEnvironment]:
 def _print(environments: "Iterable[KnownEnvironment]") -> None:
     listed = list(environments)
     width = max(len(each.name) for each in listed)
-    for each in listed:
-        print(f"  {each.name:<{width}}  {each.project}")
+    sys.stdout.flush()
+    for each in listed:  # a path may hold any bytes
+        sys.stdout.buffer.write(os.fsencode(f"  {each.name:<{width}}  {each.project}\n"))
     sys.stdout.flush()
 
 

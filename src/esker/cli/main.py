@@ -1,9 +1,10 @@
 """`esker`, and the `flox` that is Esker: which command, which module, and how errors end."""
 
+import os
 import sys
 
 from esker.cli.voice import ESKER, FLOX, FLOX_VERSION
-from esker.errors import EskerError, UsageError
+from esker.errors import EskerError, HostError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,23 +88,51 @@ def flox(arguments: "Sequence[str]") -> int:
 
 def main(arguments: "Sequence[str]", voice: "Voice" = ESKER) -> int:
     """Run a command line and return its exit status; an `EskerError` is told on stderr and ends in its status."""
+    _open_streams()
     try:
         voice, rest = _general(list(arguments), voice)
-        return _dispatch(rest, voice)
+        try:
+            status = _dispatch(rest, voice)
+        except SystemExit as end:  # after --help
+            status = int(end.code or 0)
+        _flush()
     except EskerError as error:
         return voice.report(error)
     except KeyboardInterrupt:
         return voice.interrupted()
-    except BrokenPipeError:
-        # Whoever read our output has gone: there is nobody left to tell.
-        sys.stderr.close()
+    except BrokenPipeError:  # whoever read our output has gone
+        _discard_output()
         return 141
+    return status
+
+
+def _open_streams() -> None:
+    """Let what is said go nowhere where the caller has closed standard output or error: Python has no stream then."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # to the end of the process
+
+
+def _flush() -> None:
+    """Write what is still to be written while an error can be told; Python itself would do it after that."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as refusal:
+        _discard_output()
+        why = (refusal.strerror or str(refusal)).lower()
+        raise HostError(f"what was asked for cannot be written to standard output: {why}") from refusal
+
+
+def _discard_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def commands(voice: "Voice") -> dict[str, str]:
     """Return the commands that a voice has, with one line of help each."""
-    own = frozenset() if not voice.plain else _ESKERS_OWN
-    return {name: summary for name, (_, summary) in COMMANDS.items() if summary and name not in own}
+    hidden = _ESKERS_OWN if voice.plain else ()
+    return {name: summary for name, (_, summary) in COMMANDS.items() if summary and name not in hidden}
 
 
 def _general(arguments: list[str], voice: "Voice") -> "tuple[Voice, list[str]]":
@@ -126,9 +155,9 @@ def _general(arguments: list[str], voice: "Voice") -> "tuple[Voice, list[str]]":
 
 def _dispatch(arguments: list[str], voice: "Voice") -> int:
     if arguments and arguments[0] in {"-V", "--version"}:
-        if not voice.plain:
-            from esker import __version__ as version
-        print(FLOX_VERSION if voice.plain else version)
+        from esker import __version__
+
+        print(FLOX_VERSION if voice.plain else __version__)
         return 0
     if not arguments and voice.plain:
         from esker.cli.environments import welcome
