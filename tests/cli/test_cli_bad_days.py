@@ -176,3 +176,28 @@ def test_root_in_somebodys_project_leaves_it_usable_for_its_owner(esker, project
     assert esker("activate", "-t", "--", "true").status == 0
     made = (".flox/cache/esker", ".flox/cache/esker/prepare.lock", ".flox/run", ".flox/env/manifest.lock")
     assert {(directory / name).stat().st_uid for name in made} == {12345}
+
+
+@pytest.mark.parametrize("command", ["list", "activate --json", "activate", "--help", "activate --help"])
+def test_output_that_cannot_be_written_is_told_once(environ, project, command):
+    """A reader that is gone, a full disk, a closed descriptor: a status and at most one message, no traceback."""
+    directory = project()
+    esker = f'"{sys.executable}" -m esker'
+    subprocess.run(f"{esker} activate -- true", shell=True, cwd=directory, env=environ, check=True, capture_output=True)
+
+    def told(script):
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=directory, env=environ, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stderr
+
+    gone = f"{esker} {command} | true; exit ${{PIPESTATUS[0]}}"
+    assert told(gone)[0] in {0, 141}  # 0 where all was written before the reader had gone
+    assert "Error" not in told(gone)[1]
+    status, said = told(f"{esker} {command} > /dev/full")
+    if command != "list":  # which has nothing to list
+        assert (status, said.count("ERROR")) == (1, 1)
+        assert "no space left on device" in said
+    assert "Exception" not in said
+    status, said = told(f"{esker} {command} >&-")
+    assert (status, "Traceback" in said) == (0, False)

@@ -1,5 +1,6 @@
 """`esker`, and the `flox` that is Esker: which command, which module, and how errors end."""
 
+import errno
 import os
 import sys
 
@@ -69,6 +70,8 @@ _LATER = frozenset(
 )
 """Flox's commands that are not there yet."""
 
+_UNWRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
 _EPILOG = """\
 examples:
   {program} init                                 make an environment here
@@ -91,11 +94,7 @@ def main(arguments: "Sequence[str]", voice: "Voice" = ESKER) -> int:
     _open_streams()
     try:
         voice, rest = _general(list(arguments), voice)
-        try:
-            status = _dispatch(rest, voice)
-        except SystemExit as end:  # after --help
-            status = int(end.code or 0)
-        _flush()
+        return _written(rest, voice)
     except EskerError as error:
         return voice.report(error)
     except KeyboardInterrupt:
@@ -103,6 +102,26 @@ def main(arguments: "Sequence[str]", voice: "Voice" = ESKER) -> int:
     except BrokenPipeError:  # whoever read our output has gone
         _discard_output()
         return 141
+
+
+def _written(arguments: list[str], voice: "Voice") -> int:
+    """Run a command; raises HostError where what it says cannot be written."""
+    try:
+        status = _dispatch(arguments, voice)
+    except SystemExit as end:  # after --help
+        status = int(end.code or 0)
+    except BrokenPipeError:
+        raise
+    except OSError as refusal:
+        if refusal.filename is None and refusal.errno in _UNWRITTEN:  # of a file, it would name it
+            raise _unwritten(refusal) from refusal
+        raise
+    try:
+        sys.stdout.flush()  # while an error can be told: Python itself would do it later
+    except BrokenPipeError:
+        raise
+    except OSError as refusal:
+        raise _unwritten(refusal) from refusal
     return status
 
 
@@ -113,16 +132,10 @@ def _open_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # to the end of the process
 
 
-def _flush() -> None:
-    """Write what is still to be written while an error can be told; Python itself would do it after that."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as refusal:
-        _discard_output()
-        why = (refusal.strerror or str(refusal)).lower()
-        raise HostError(f"what was asked for cannot be written to standard output: {why}") from refusal
+def _unwritten(refusal: OSError) -> HostError:
+    _discard_output()
+    why = (refusal.strerror or str(refusal)).lower()
+    return HostError(f"what was asked for cannot be written to standard output: {why}")
 
 
 def _discard_output() -> None:
