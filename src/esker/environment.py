@@ -10,8 +10,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
-from esker.activate.active import PROCESS, nothing
-from esker.activate.variables import activation
+from esker.activate.active import PROCESS, begin, shared
 from esker.declare.discover import find
 from esker.errors import ActivationFailed
 from esker.host import process, variables
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
     from esker.activate.active import Begun
     from esker.activate.plan import Plan
-    from esker.activate.variables import Activation
     from esker.progress import Progress
     from esker.services.control import Leased, Services
 
@@ -133,7 +131,9 @@ class Environment:
         from esker.services.chamber import supervised
 
         environ = variables.current()
-        return supervised(self._plan(environ), load(self.project), lambda: self._shared(environ), environ)
+        return supervised(
+            self._plan(environ), load(self.project), lambda: shared(self._key, environ, self._begin), environ
+        )
 
     def variables(self) -> dict[str, str]:
         """Return all variables for a program in the environment, as `env` of subprocess takes them; sets none.
@@ -178,23 +178,8 @@ class Environment:
         finally:
             end()
 
-    def _shared(self, environ: "Mapping[str, str]") -> "Activation":
-        """Return the difference by which this process is activated, else that of an activation; services get it."""
-        known = dict(PROCESS.edits.entries).get(self._key)
-        if known is None:
-            known, end = self._begin(environ)
-            end()
-        return known
-
     def _begin(self, environ: "Mapping[str, str]") -> "Begun":
-        plan = self._plan(environ)
-        runtime = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
-        if not plan.is_shared(runtime):
-            return activation(plan, environ, runtime_directory=runtime), nothing
-        from esker.activate.attachment import User, attach
-
-        attachment = attach(plan, environ, User(stays=True))
-        return attachment.activation, attachment.leave
+        return begin(self._plan(environ), environ)
 
     def _plan(self, environ: "Mapping[str, str]") -> "Plan":
         if self._runtime is not None:

@@ -8,18 +8,21 @@ import threading
 from typing import TYPE_CHECKING
 
 from esker.activate import edits
+from esker.activate.variables import activation
 from esker.errors import EnvironmentBusy
 from esker.host import variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from esker.activate.plan import Plan
     from esker.activate.variables import Activation
+    from esker.host.clock import Deadline
 
     Begun = tuple[Activation, Callable[[], object]]
     """What an activation changes, and what ends it."""
 
-__all__ = ["PROCESS", "Active", "nothing"]
+__all__ = ["PROCESS", "Active", "begin", "nothing", "shared"]
 
 
 class Active:
@@ -78,6 +81,29 @@ class Active:
         self.edits = left
         del self.holders[key]
         return self._ends.pop(key)
+
+
+def begin(plan: "Plan", environ: "Mapping[str, str]", deadline: "Deadline | None" = None) -> "Begun":
+    """Return what activating a plan changes in `environ`, and what ends this process's use of the environment.
+
+    The hook runs unless a start of the plan is running anywhere; `deadline` limits how long to wait for another's.
+    """
+    runtime = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
+    if not plan.is_shared(runtime):
+        return activation(plan, environ, runtime_directory=runtime), nothing
+    from esker.activate.attachment import User, attach
+
+    attachment = attach(plan, environ, User(stays=True), deadline=deadline)
+    return attachment.activation, attachment.leave
+
+
+def shared(key: str, environ: "Mapping[str, str]", begin: "Callable[[Mapping[str, str]], Begun]") -> "Activation":
+    """Return by what this process is activated under a key, else an activation's that lasts no longer than this."""
+    known = dict(PROCESS.edits.entries).get(key)
+    if known is None:
+        known, end = begin(environ)
+        end()
+    return known
 
 
 def nothing() -> None:

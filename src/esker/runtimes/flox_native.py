@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from esker.activate.active import PROCESS, nothing
-from esker.activate.variables import activation
+from esker.activate.active import PROCESS, begin
 from esker.errors import CommandFailed, UsageError
 from esker.host import files, process, variables
 from esker.runtimes import native
@@ -48,11 +47,9 @@ class Native:
         """Return the version of Flox that this behaves like."""
         return FLOX_VERSION
 
-    def begin(self, environ: "Mapping[str, str]", deadline: "Deadline") -> "Begun":  # noqa: ARG002 - hooks have no limit
-        """Return what an activation changes in `environ`; nothing is needed to end it."""
-        plan = native.prepare(self.project, environ)
-        place = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
-        return activation(plan, environ, runtime_directory=place), nothing
+    def begin(self, environ: "Mapping[str, str]", deadline: "Deadline") -> "Begun":
+        """Return what an activation changes in `environ`, and what ends it; its own hook has no limit."""
+        return begin(native.prepare(self.project, environ), environ, deadline)
 
     def run(
         self,
@@ -67,14 +64,19 @@ class Native:
         from subprocess import CompletedProcess
 
         environ = variables.current()
-        active = self.key in PROCESS.holders
-        inside = environ if active else self.begin(environ, deadline)[0].apply(environ)
+        inside, end = environ, None
+        if self.key not in PROCESS.holders:
+            activation, end = self.begin(environ, deadline)
+            inside = activation.apply(environ)
         try:
             return process.run(
                 argv, environ=inside, cwd=cwd, capture=capture, stdin=stdin, check=False, timeout=deadline
             )
         except CommandFailed as error:  # it did not start: Flox, too, says so and has a shell's status
             return CompletedProcess(list(argv), error.status, "", f"{error.message}\n")
+        finally:
+            if end is not None:
+                end()
 
     def init(self, name: str | None) -> None:
         """Make an environment in the project."""

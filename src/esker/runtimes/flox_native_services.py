@@ -4,7 +4,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from esker.activate.active import PROCESS
+from esker.activate.active import shared
 from esker.activate.allocation import allocate
 from esker.declare.load import load
 from esker.errors import ServiceError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from esker.activate.variables import Activation
     from esker.formats.service_handle import Holder
     from esker.host.clock import Deadline
     from esker.runtimes.flox_native import Native
@@ -82,8 +83,10 @@ class NativeServices:
         """Give the services with what they need to start; those of an active environment see what this process does."""
         engine, environ = self._engine, variables.current()
         plan = native.prepare(engine.project, environ)
-        entered = dict(PROCESS.edits.entries).get(engine.key)
-        activation = lambda: entered or engine.begin(environ, deadline)[0]  # noqa: E731
+
+        def activation() -> "Activation":
+            return shared(engine.key, environ, lambda given: engine.begin(given, deadline))
+
         return _abandonable(supervised(plan, load(engine.project), activation, environ), deadline)
 
     def _observed(self) -> "Services":
