@@ -1,1 +1,5 @@
-"""What tests of Esker, and tests of projects that use it, take from it: fakes of the services it talks to."""
+"""What tests take from Esker: the pytest plugin, and fakes of the services that Esker talks to."""
+
+__all__ = ["pytest_plugins"]
+
+pytest_plugins = ("esker.testing.plugin",)  # pytest -p esker.testing, or its entry point

@@ -1,0 +1,84 @@
+"""The pytest plugin: the project's environment, and the services that each test asks for.
+
+Every run of pytest loads it: it imports nothing that pytest has not imported, and nothing of a project runs before one
+of its fixtures is used.
+"""
+
+import pytest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from esker.errors import EskerError
+    from esker.testing.active_environment import ActiveEnvironment
+
+__all__ = ["esker_environment", "pytest_addoption", "pytest_collection_modifyitems", "pytest_configure"]
+
+_MARKER = "esker"
+_FIXTURE = "_esker_services"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the setting that names the project."""
+    text = "the project directory of the tests' environment, from pytest's root (default: the nearest with a .flox)"
+    parser.addini("esker_project", text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    text = f"{_MARKER}(services=[...]): run the test in the project's environment, with these services ready"
+    config.addinivalue_line("markers", text)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every marked test its services before all other fixtures, of whatever scope: those may need them."""
+    for item in items:
+        if _services(item) is not None and hasattr(item, "fixturenames"):
+            item.fixturenames = [_FIXTURE, *item.fixturenames]
+
+
+@pytest.fixture
+def _esker_services(request: pytest.FixtureRequest) -> None:
+    names = _services(request.node)
+    assert names is not None
+    environment: ActiveEnvironment = request.getfixturevalue("esker_environment")
+    from esker.errors import EskerError
+
+    try:
+        environment.start(*names)
+    except EskerError as error:
+        raise _failed(error) from None
+
+
+@pytest.fixture(scope="session")
+def esker_environment(pytestconfig: pytest.Config) -> "Iterator[ActiveEnvironment]":
+    """The project's environment, active until the last test has ended; `start("name")` starts services for as long."""
+    from contextlib import ExitStack
+
+    from esker.errors import EskerError
+    from esker.testing.active_environment import active, find_project
+
+    with ExitStack() as stack:
+        try:
+            project = find_project(str(pytestconfig.rootpath), pytestconfig.getini("esker_project"))
+            environment = stack.enter_context(active(project))
+        except EskerError as error:
+            raise _failed(error) from None
+        yield environment
+
+
+def _failed(error: "EskerError") -> BaseException:
+    """Return what fails a test with what a person needs to know, and no trace of our calls."""
+    return pytest.fail.Exception(str(error), pytrace=False)
+
+
+def _services(item: pytest.Item) -> list[str] | None:
+    """Return the services that a test is marked with, by itself, its class or its module; None without a mark."""
+    marks = list(item.iter_markers(_MARKER))
+    for mark in marks:
+        services = mark.kwargs.get("services", ())
+        if mark.args or mark.kwargs.keys() - {"services"} or isinstance(services, str):
+            raise pytest.UsageError(f'{item.nodeid}: write the mark as `@pytest.mark.{_MARKER}(services=["NAME"])`')
+    return [name for mark in marks for name in mark.kwargs.get("services", ())] if marks else None
