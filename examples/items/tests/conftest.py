@@ -14,8 +14,10 @@ from starlette.testclient import TestClient
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Servers]:
-    """PostgreSQL and Valkey, ours or, where the environment runs them as services, the project's."""
+def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
+    """PostgreSQL and Valkey: the project's services, which Esker's plugin starts or joins; without both, our own."""
+    if request.config.pluginmanager.hasplugin("esker.testing"):
+        request.getfixturevalue("esker_environment").start("postgres", "cache")
     if found := running(os.environ):
         yield found
     else:
