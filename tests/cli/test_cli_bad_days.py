@@ -83,6 +83,20 @@ def test_a_read_only_home_is_named(index, environ, project, tmp_path):
     assert "code: store" in done.stderr
 
 
+def test_a_store_that_is_mounted_read_only_is_named_with_a_way_out(index, environ, project, tmp_path):
+    """What is in it can be used; what is not needs another store, and the message says how to name one."""
+    index.add("app", "1.0")
+    index.add("other", "1.0")
+    directory = project(PYTHON)
+    activate = [sys.executable, "-m", "esker", "activate", "--", "true"]
+    subprocess.run(activate, env=environ, cwd=directory, check=True, capture_output=True)
+    script = 'mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"; shift; "$@" && echo warm; sed -i s/app/other/ .flox/env/manifest.toml; exec "$@"'
+    done = in_namespace(script, environ["ESKER_STORE"], *activate, environ=environ, cwd=directory)
+    assert (done.returncode, done.stdout) == (1, "warm\n")
+    assert "read-only file system" in done.stderr
+    assert "ESKER_STORE names another directory" in done.stderr
+
+
 def test_a_read_only_project_is_named(environ, project):
     """A project that cannot be written to gets a message naming it, not a traceback."""
     directory = project()

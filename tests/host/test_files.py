@@ -148,7 +148,10 @@ def test_a_lack_of_rights_is_said_with_both_users(tmp_path):
 
 def test_a_read_only_file_system_is_said():
     """The hint is not about rights then."""
-    assert refusal(errno.EROFS, "/nowhere").hint == "that file system is mounted read-only"
+    assert (
+        refusal(errno.EROFS, "/nowhere").hint
+        == "that file system is mounted read-only: mount it writable, or work elsewhere"
+    )
 
 
 def test_other_refusals_have_no_invented_remedy():

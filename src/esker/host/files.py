@@ -61,7 +61,7 @@ def _hint(number: int | None, path: str) -> str | None:
     if number == errno.EFBIG:
         return "raise the limit on the size of a file (`ulimit -f`)"
     if number == errno.EROFS:
-        return "that file system is mounted read-only"
+        return "that file system is mounted read-only: mount it writable, or work elsewhere"
     if number in {errno.EACCES, errno.EPERM}:
         place = _existing(path)
         return f"`{place}` belongs to uid {os.lstat(place).st_uid}, and this process runs as uid {os.geteuid()}"
@@ -129,16 +129,17 @@ def locked(
     shared: bool = False,
     waiting: "Callable[[], object] | None" = None,
     error: type[EskerError] = HostError,
+    remedy: str | None = None,
 ) -> "Iterator[None]":
     """Hold a lock on the file `path`, which is made 0600; `waiting` is called first when somebody else holds it.
 
     The lock is flock's: it ends with the process however that ends, and a program that the process starts does not
     inherit it. Two locks in one process exclude each other too.
     """
-    with refused("lock", path, error):
+    with refused("lock", path, error, remedy=remedy):
         descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        with refused("lock", path, error):
+        with refused("lock", path, error, remedy=remedy):
             kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
             try:
                 fcntl.flock(descriptor, kind | fcntl.LOCK_NB)

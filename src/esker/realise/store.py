@@ -220,7 +220,7 @@ class Store:
         physical = self.physical(path)
         with self.using():
             if not self.is_valid(physical):
-                with files.locked(f"{self.state}/locks/{path.file_name}", error=StoreError):
+                with files.locked(f"{self.state}/locks/{path.file_name}", error=StoreError, remedy=_REMEDY):
                     if not self.is_valid(physical):
                         needed = tuple(sorted({self.physical(self.parse(each)) for each in references} - {physical}))
                         self._build(path, fingerprint, build, needed)
