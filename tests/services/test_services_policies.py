@@ -218,6 +218,13 @@ def test_a_check_that_can_never_be_made_is_a_failure(project):
         project.services.start()
 
 
+def test_a_check_of_an_impossible_host_is_no_fault_of_ours(project):
+    """A host name that no name service would take is what the check found, not the end of checking."""
+    project.declare("web", check=CheckSpec(form="tcp", target=("a..b:1",), start_period=0.0, retries=1))
+    with pytest.raises(ServiceFailed, match=r"service `web` does not become healthy: .*label"):
+        project.services.start()
+
+
 def test_a_program_that_cannot_be_started_says_why(project):
     """A missing shell is a failure of that service, at once."""
     project.declare("web")

@@ -164,7 +164,7 @@ class Services:
         if connection is None:
             if until != "stopped":
                 raise ServiceError(f"service `{waited[0]}` is not running", hint="start it first")
-            return known
+            return self.status(*names)
         limit = None if seconds is None else seconds + _ANSWER
         with self.asking(connection):
             connection.ask(protocol.Wait(names=waited, until=until, seconds=seconds), limit)

@@ -9,20 +9,21 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from esker.errors import EskerError, PortTaken, ServiceFailed
 from esker.host import ports
-from esker.host.process import find_program
-from esker.host.spawn import Identity, Program, SpawnRefused
 from esker.services import probe
 from esker.services.children import Child, Children
 from esker.services.logs import LogFile, Pump
+from esker.services.programs import Programs, Setting
 from esker.services.specification import ServiceSpec
 
-__all__ = ["ACTIVE", "Health", "Service", "Setting", "State"]
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["ACTIVE", "Health", "Service", "State"]
 
 State = Literal[
     "Stopped", "Pending", "Launching", "Running", "Completed", "Error", "Skipped", "Restarting", "Terminating"
@@ -37,22 +38,8 @@ _STEADY = 10.0
 """Seconds after which a run that was ready wipes out the failures before it."""
 _LONGEST_BACKOFF = 10.0
 _DOUBLINGS = 30
-_STUBBORN = 10.0
-"""Seconds to wait for killed processes to be gone."""
 _LOG_LINES = 20
 _UNPRIVILEGED = 1024
-
-
-class Setting(NamedTuple):
-    """Where and as whom the programs of a service run."""
-
-    variables: Mapping[str, str]
-    directory: str
-    identity: Identity | None = None
-    user: str = ""
-    """The name of that user, for people."""
-    note: str | None = None
-    """What people should know about the identity."""
 
 
 class Service:
@@ -78,9 +65,8 @@ class Service:
         self._loop = asyncio.get_running_loop()
         self._life: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
-        self._deadline = 0.0
+        self._programs = Programs(children, spec, self.setting, log)
         self._pump: Pump | None = None
-        self._main: Child | None = None
         self._matched = asyncio.Event()
         self._launched = asyncio.Event()
 
@@ -97,6 +83,7 @@ class Service:
     def begin(self, spec: ServiceSpec, setting: Setting, dependencies: "Callable[[Service], Awaitable[None]]") -> None:
         """Begin a life as soon as `dependencies` returns; what it raises is the failure. It must not be active."""
         self.spec, self.setting = spec, setting
+        self._programs = Programs(self._children, spec, setting, self.log)
         self.failure, self.restarts = None, 0
         self.exit_code = self.started_at = None
         self._become("Pending")
@@ -112,7 +99,7 @@ class Service:
         except ServiceFailed as failure:
             self.failure = failure
         except EskerError as error:
-            self.failure = ServiceFailed(error.message, service=self.spec.name, hint=error.hint)
+            self.failure = self._failed(error.message, error.hint)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             self.failure = self._failed(f"cannot start the service `{self.spec.name}`: {reason}")
@@ -148,12 +135,12 @@ class Service:
         self._test_ports()
         attempt = None
         if spec.check:
-            attempt = probe.prepare(spec.check, setting.variables, setting.directory, self._run_check)
+            attempt = probe.prepare(spec.check, setting.variables, setting.directory, self._programs.run)
         self._matched.clear()
         self._launched.clear()
         self.log.begin()
         self._pump = Pump(self._loop, self.log, self._matched.set, probe.pattern(spec.check, setting.variables))
-        self._main = child = self._start(spec.command, self._pump.output, spec.name)
+        child = self._programs.start(self._pump.output)
         self.pid, self.exit_code, self.started_at = child.pid, None, time.time()
         self.health, self.problem = "starting" if spec.check else None, None
         self._become("Launching" if spec.is_daemon else "Running")
@@ -165,9 +152,8 @@ class Service:
             with suppress(asyncio.CancelledError):
                 await monitor
         was_ready = self.ready
-        self.exit_code = status if status >= 0 else 128 - status
-        self._deadline = self._loop.time() + spec.stop_grace_period
-        await self._end_processes()
+        self.pid, self.exit_code = None, status if status >= 0 else 128 - status
+        await self._programs.end(spec.stop_grace_period)
         self._close()
         return self._verdict(status, was_ready=was_ready), was_ready
 
@@ -210,20 +196,6 @@ class Service:
                 hint="end that program, or choose other ports with `esker services ports --renew`",
             )
 
-    def _start(self, command: str, output: int, owner: str) -> Child:
-        shell = "bash" if find_program("bash", self.setting.variables.get("PATH")) else "sh"
-        return self._spawn((shell, "-c", command), output, owner)
-
-    def _spawn(self, words: tuple[str, ...], output: int, owner: str) -> Child:
-        setting = self.setting
-        if setting.identity:
-            os.fchown(output, setting.identity.uid, -1)  # so that it may open /dev/stdout
-        program = Program(words, setting.variables, setting.directory, setting.identity)
-        try:
-            return self._children.start(program, output, owner)
-        except SpawnRefused as refused:
-            raise self._failed(f"cannot start the service `{self.spec.name}`: {refused}") from refused
-
     async def _end_of(self, child: Child) -> int:
         """Wait for the end of the service: of its program, or of a daemon's last process."""
         status = await asyncio.shield(child.exit)
@@ -232,7 +204,7 @@ class Service:
         self._launched.set()
         self.started = True
         self.ready = self.spec.check is None
-        while roots := [member for member in self._children.of(self.spec.name) if member.parent == os.getpid()]:
+        while roots := [member for member in self._programs.members() if member.parent == os.getpid()]:
             self.pid = roots[0].pid
             self._become("Running")
             status = await asyncio.shield(self._children.exit_of(self.pid))
@@ -257,7 +229,7 @@ class Service:
         while True:
             self.problem = await _answer(attempt, check.timeout)
             self._children.reap()
-            if not spec.is_daemon and self._main and self._main.exit.done():
+            if not spec.is_daemon and self._programs.main_has_ended:
                 return  # whoever answered, it was not this service
             if self.problem is None:
                 failures = 0
@@ -290,101 +262,32 @@ class Service:
         self.health = "unhealthy"
         self._told(self)
 
-    async def _run_check(self, words: tuple[str, ...]) -> tuple[int, str]:
-        """Run a check's command as the service would; the last line it says explains a failure."""
-        reading, writing = os.pipe()
-        os.set_blocking(reading, False)
-        said = b""
-
-        def read() -> None:
-            nonlocal said
-            with suppress(BlockingIOError):
-                said = (said + os.read(reading, 1 << 16))[-500:]
-
-        self._loop.add_reader(reading, read)
-        child = None
-        try:
-            child = self._spawn(words, writing, self._helpers)
-            status = await asyncio.shield(child.exit)
-            read()
-        finally:
-            if child and not child.exit.done():
-                self._children.kill(self._children.of(self._helpers))
-            self._loop.remove_reader(reading)
-            os.close(reading)
-            os.close(writing)
-        lines = said.decode(errors="replace").strip().splitlines()
-        return status, lines[-1] if lines else ""
-
-    @property
-    def _helpers(self) -> str:
-        """The owner of checks and shutdown commands: not the service, which they are no part of."""
-        return f"\0{self.spec.name}"
-
     async def stop(self, grace: float) -> None:
         """Stop within `grace` seconds, then by force; a stop that is under way is only made faster."""
-        deadline = self._loop.time() + grace
         if self._stopping and not self._stopping.done():
-            self._deadline = min(self._deadline, deadline)
-            self._children.wake()
+            self._programs.hurry(grace)
+        elif self.state == "Stopped":
+            return
         else:
-            self._deadline = deadline
-            self._stopping = asyncio.create_task(self._stop())
+            self._become("Terminating")  # at once, so that nobody takes it for what it was
+            self._stopping = asyncio.create_task(self._stop(grace))
         await asyncio.shield(self._stopping)
 
-    async def _stop(self) -> None:
+    async def _stop(self, grace: float) -> None:
         if self._life and not self._life.done():
-            self.health = None
-            self._become("Terminating")
             self._life.cancel()
             with suppress(asyncio.CancelledError):
                 await self._life
         try:
-            await self._end_processes(self.spec.shutdown)
-        except ServiceFailed as failure:
-            self.failure = failure
+            await self._programs.end(grace, self.spec.shutdown)
+        except EskerError as error:
+            self.failure = self._failed(error.message)
             self._become("Error")
         else:
             self.exit_code = self.started_at = self.failure = None
             self._become("Stopped")
         finally:
             self._close()
-
-    async def _end_processes(self, shutdown: str | None = None) -> None:
-        """End every process of the service: by its command or signal until the deadline, then by force."""
-        asked = False
-        if shutdown and self._pump and self._children.of(self.spec.name):
-            asked = await self._shut_down(shutdown, self._pump.output)
-        told: set[int] = set()
-        number = signal.Signals[self.spec.stop_signal]
-        while members := self._children.of(self.spec.name):
-            late = self._loop.time() - self._deadline
-            if late >= _STUBBORN:
-                raise self._failed(f"service `{self.spec.name}` cannot be ended: pid {members[0].pid} does not end")
-            if number != signal.SIGTERM and not self.spec.is_daemon and self._main and self._main.exit.done():
-                number, asked = signal.SIGTERM, False  # what the program leaves may know no other signal
-                told.clear()
-            if late >= 0:
-                self._children.kill(members)
-            elif not asked:
-                self._children.signal(members, number, told)
-            await self._children.change(-late if late < 0 else 0.1)
-
-    async def _shut_down(self, command: str, output: int) -> bool:
-        """Run the service's own command for its end; return whether it succeeded before the deadline."""
-        try:
-            child = self._start(command, output, self._helpers)
-        except ServiceFailed as failure:
-            self.log.write(f"esker: {failure.message}\n".encode())
-            return False
-        while not child.exit.done() and (left := self._deadline - self._loop.time()) > 0:
-            await self._children.change(left)
-        if not child.exit.done():
-            self._children.kill(self._children.of(self._helpers))
-            return False
-        if status := child.exit.result():
-            self.log.write(f"esker: the shutdown command gave {status}\n".encode())
-        return status == 0
 
     def _close(self) -> None:
         if self._pump:
@@ -395,7 +298,8 @@ class Service:
     def _become(self, state: State) -> None:
         self.state = state
         if state not in {"Launching", "Running"}:
-            self.pid, self.health = None, None
+            self.pid = self.pid if state == "Terminating" else None
+            self.health = None
             self.started = self.ready = False
         self._told(self)
 
@@ -408,6 +312,8 @@ async def _answer(attempt: probe.Attempt, seconds: float) -> str | None:
         return f"no answer within {seconds:g} s"
     except EskerError as error:
         return error.message
+    except (OSError, ValueError) as error:  # such as a host whose name no name service would take
+        return str(error)
 
 
 def _pause(interval: float, elapsed: float) -> float:

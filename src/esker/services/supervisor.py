@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import cache
 
 from esker.errors import ServiceFailed, ServicesNotReady
 from esker.host import accounts, process_table
@@ -18,7 +19,8 @@ from esker.services import graph, identity, protocol
 from esker.services.children import SERVICE_VARIABLE, Children
 from esker.services.leases import Holds, Lease
 from esker.services.logs import LogFile, log_path
-from esker.services.service import Service, Setting
+from esker.services.programs import Setting
+from esker.services.service import Service
 from esker.services.specification import ServiceSpec
 from esker.services.status import ServiceStatus
 
@@ -112,9 +114,10 @@ class Supervisor:
         try:
             async with asyncio.timeout(request.seconds):
                 await self._until(lambda: not any(self._state(name) == "Terminating" for name in names))
+                unreachable = cache(accounts.unreachable)
                 for name in names:
                     if self._needs_start(name):
-                        self._begin(specs[name], request)
+                        self._begin(specs[name], request, unreachable)
                 await self._until(lambda: self._all_ready(names))
         except TimeoutError:
             raise self._too_late(
@@ -129,8 +132,8 @@ class Supervisor:
         service = self.services.get(name)
         return service is None or not (service.active or (service.spec.oneshot and service.state == "Completed"))
 
-    def _begin(self, spec: ServiceSpec, request: protocol.Start) -> None:
-        setting = self._setting(spec, request)
+    def _begin(self, spec: ServiceSpec, request: protocol.Start, unreachable: identity.Unreachable) -> None:
+        setting = self._setting(spec, request, unreachable)
         service = self.services.get(spec.name)
         if service is None:
             log = LogFile(log_path(self._logs, spec.name))
@@ -138,11 +141,12 @@ class Supervisor:
         self._set[spec.name] = (time.time(), request.caller)
         service.begin(spec, setting, self._dependencies)
 
-    def _setting(self, spec: ServiceSpec, request: protocol.Start) -> Setting:
-        cache = os.path.dirname(os.path.dirname(self._lock.path))  # FLOX_ENV_CACHE, where services keep their data
-        choice = identity.choose(spec.name, spec.user, request.directory, (os.path.dirname(cache), *request.paths))
+    def _setting(self, spec: ServiceSpec, request: protocol.Start, unreachable: identity.Unreachable) -> Setting:
+        state = os.path.dirname(os.path.dirname(self._lock.path))  # FLOX_ENV_CACHE, where services keep their data
+        paths = (os.path.dirname(state), *request.paths)
+        choice = identity.choose(spec.name, spec.user, request.directory, paths, unreachable)
         if choice.identity:
-            for directory in (cache, self._runtime):
+            for directory in (state, self._runtime):
                 accounts.give(directory, choice.identity)
         variables = choice.variables(request.environments.get(spec.name, {}))
         variables |= {SERVICE_VARIABLE: spec.name, SUPERVISOR_VARIABLE: self._token}
