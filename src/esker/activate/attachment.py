@@ -104,10 +104,10 @@ def attach(
     else:
         after = _after(plan, base, path, joined, user)
         found = change(plan, environ, after, always=[name for name, _ in plan.vars])
-    attachment = Attachment(
-        found, path, member if joined.start else None, found=joined.start is not None and not joined.fresh
-    )
-    if user.stays and joined.start:
+    attached = joined.start is not None
+    mine = member if attached and not joined.known else None
+    attachment = Attachment(found, path, mine, found=attached and not joined.fresh)
+    if user.stays and attached:
         atexit.register(attachment.leave)
     return attachment
 

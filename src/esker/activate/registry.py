@@ -120,6 +120,8 @@ class Joined(NamedTuple):
     """The start that it is attached to now."""
     fresh: bool = False
     """Whether that is a new one, whose hook this process has to run."""
+    known: bool = False
+    """Whether it was attached before."""
     blocker: int | None = None
     """Whom to wait for, and then ask again."""
 
@@ -196,8 +198,9 @@ def join(path: str, plan: "Plan", joining: Member, *, inherited: bool) -> Joined
                 members=(),
             )
             starts.append(start)
-        if joining not in start.members:
-            start.members.append(joining)
+        if joining in start.members:
+            return Joined(start, known=True)
+        start.members.append(joining)
         return Joined(start, fresh)
 
 

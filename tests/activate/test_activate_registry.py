@@ -1,0 +1,336 @@
+import fcntl
+import json
+import os
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from esker.activate import plan as plans
+from esker.activate import registry
+from esker.errors import HostError, ModeClash
+from esker.host import process_table, runtime_directory
+
+
+def a_plan(**changes):
+    fields = {
+        "project": "/p",
+        "name": "app",
+        "mode": "dev",
+        "system": "s",
+        "flox_env": "/p/.flox/run/s.app-dev",
+        "store_path": "/s",
+        "stats": (),
+        "hook": "true",
+    }
+    return plans.make(**{**fields, **changes})
+
+
+PLAN = a_plan()
+SELF = registry.member(os.getpid())
+
+
+@pytest.fixture
+def path(tmp_path):
+    tmp_path.chmod(0o700)
+    return str(tmp_path / "x.activations")
+
+
+@pytest.fixture
+def process():
+    """Give a function that starts a process and returns its use of the environment, and one that ends it."""
+    started = {}
+
+    def begin(token=""):
+        child = subprocess.Popen(["sleep", "600"])
+        started[child.pid] = child
+        return registry.member(child.pid, token)
+
+    def end(member):
+        child = started[member.pid]
+        child.kill()
+        child.wait()
+
+    begin.end = end
+    yield begin
+    for child in started.values():
+        child.kill()
+        child.wait()
+
+
+def joined(path, member, made=PLAN, *, inherited=False):
+    return registry.join(path, made, member, inherited=inherited)
+
+
+def running(path, member, made=PLAN, keep=None):
+    """Let a process start a plan, its hook done."""
+    found = joined(path, member, made)
+    assert found.fresh
+    registry.settle(path, found.start, {"A": "secret"}, keep)
+    return found.start
+
+
+def test_the_first_starts_and_the_others_attach(path, process):
+    """The first has to run the hook; who comes when it has run reads what was recorded."""
+    first, second = process(), process()
+    start = running(path, first)
+    found = joined(path, second)
+    assert (found.start.token, found.fresh, found.blocker) == (start.token, False, None)
+    assert found.start.members == [first, second]
+    assert registry.difference(path, found.start) == {"A": "secret"}
+    assert joined(path, second).known
+
+
+def test_nobody_attaches_before_the_hook_has_run(path, process):
+    """Who comes meanwhile is told for whom to wait, and is not registered."""
+    joined(path, process())
+    assert joined(path, process()) == registry.Joined(None, blocker=os.getpid())
+    with registry.changing(path) as starts:
+        assert len(starts[0].members) == 1
+
+
+def test_one_of_many_at_once_starts(path):
+    """However many ask, the file is written by one after the other."""
+    with ThreadPoolExecutor(8) as pool:
+        found = list(
+            pool.map(
+                lambda number: joined(path, registry.member(os.getpid(), str(number)), a_plan(hook=None)), range(64)
+            )
+        )
+    assert [each.fresh for each in found].count(True) == 1
+    with registry.changing(path) as starts:
+        assert len(starts[0].members) == 64
+
+
+def test_a_start_whose_hook_died_is_none(path, process):
+    """The next one starts again, and nothing of the first is left."""
+    keeper = process()
+    found = joined(path, keeper)
+    with registry.changing(path) as starts:
+        starts[0].keeper = keeper
+    process.end(keeper)
+    again = joined(path, process())
+    assert again.fresh
+    assert again.start.token != found.start.token
+
+
+def test_a_start_ends_with_its_last_process(path, process, tmp_path):
+    """However they ended; what it had recorded is gone with it, and a later one does not get it."""
+    first, second = process(), process()
+    start = running(path, first)
+    joined(path, second)
+    process.end(first)
+    assert joined(path, second).known
+    process.end(second)
+    again = joined(path, process())
+    assert again.fresh
+    assert registry.difference(path, start) is None
+    assert os.listdir(tmp_path) == ["x.activations"]
+
+
+def test_a_process_with_the_same_pid_is_another(path, process):
+    """Pids are used again: the start time tells."""
+    other = process()
+    running(path, other._replace(start=other.start - 1))
+    assert joined(path, SELF).fresh
+
+
+def test_when_the_last_has_left_nothing_is_there(path, process, tmp_path):
+    """Leaving is not for the process that was never there, and the last one takes the files away."""
+    first = process()
+    running(path, first)
+    registry.leave(path, SELF)
+    assert len(os.listdir(tmp_path)) == 2
+    assert registry.leave(path, first) is None
+    assert os.listdir(tmp_path) == []
+    assert registry.leave(path, first) is None
+
+
+def test_a_process_may_use_an_environment_twice(path):
+    """Each use has its token and ends for itself."""
+    one, two = SELF._replace(token="1"), SELF._replace(token="2")
+    running(path, one)
+    joined(path, two)
+    registry.leave(path, one)
+    assert joined(path, one).start.members == [two, one]
+
+
+def test_what_runs_at_the_end_comes_before_the_next_start(path, process):
+    """Until it has ended the next one waits; if whoever runs it is killed, nobody waits."""
+    ending = a_plan(on_deactivate="true")
+    first, keeper = process(), process()
+    running(path, first, ending, keep=lambda: keeper.pid)
+    process.end(first)
+    for made in (ending, PLAN):
+        assert joined(path, process(), made) == registry.Joined(None, blocker=keeper.pid)
+    process.end(keeper)
+    assert joined(path, process()).fresh
+
+
+def test_who_waits_is_told_when_somebody_leaves(path, process):
+    """It looks whether it was the last one then; the last one is told whom to wait for."""
+    ending = a_plan(on_deactivate="true")
+    first, second = process(), process()
+    keeper = subprocess.Popen(
+        [
+            "python3",
+            "-c",
+            "import signal; signal.pthread_sigmask(0, [signal.SIGURG]); print(flush=True); signal.sigwait([signal.SIGURG])",
+        ],
+        stdout=subprocess.PIPE,
+    )
+    with keeper:
+        keeper.stdout.readline()
+        running(path, first, ending, keep=lambda: keeper.pid)
+        joined(path, second, ending)
+        assert registry.leave(path, first) is None
+        assert keeper.wait() == 0
+    running(path, first)
+    keeper = process()
+    with registry.changing(path) as starts:
+        starts[-1].keeper = keeper
+        starts[-1].ends = True
+    assert registry.leave(path, first) == keeper
+
+
+def test_a_changed_environment_starts_beside_the_old_one(path, process):
+    """Another plan is another start, whose hook runs; both last as long as somebody uses them."""
+    running(path, process())
+    found = joined(path, process(), a_plan(vars=[("A", "1")]))
+    assert found.fresh
+    with registry.changing(path) as starts:
+        assert len(starts) == 2
+
+
+def test_another_mode_is_refused_with_the_pids(path, process):
+    """Everybody is told, also who would not register; the text is Flox's."""
+    first, second = process(), process()
+    running(path, first)
+    joined(path, second)
+    other = a_plan(mode="run", hook=None)
+    pids = ", ".join(map(str, sorted((first.pid, second.pid))))
+    for refused in (lambda: joined(path, SELF, other), lambda: registry.check_mode(path, other, SELF)):
+        with pytest.raises(ModeClash) as caught:
+            refused()
+        assert caught.value.flox() == (
+            "Environment can't be activated in 'run' mode whilst there are existing activations in 'dev' mode\n\n"
+            f"Exit all activations of the environment and try again.\nPIDs of the running activations: {pids}"
+        )
+        assert caught.value.pids == tuple(sorted((first.pid, second.pid)))
+
+
+def test_the_only_process_may_change_the_mode(path):
+    """A shell that activates again disturbs nobody else."""
+    running(path, SELF)
+    assert joined(path, SELF, a_plan(mode="run")).fresh
+
+
+def test_who_has_inherited_the_variables_waits_for_nobody(path, process):
+    """A command that the hook runs is attached at once; without a running start nothing is made."""
+    assert joined(path, SELF, inherited=True) == registry.Joined(None)
+    assert not os.path.exists(path)
+    joined(path, process())
+    assert joined(path, SELF, inherited=True).start.members[1] == SELF
+
+
+def test_without_code_there_is_nothing_to_wait_for(path, process):
+    """A shell in an environment without a hook is registered, and no hook is awaited."""
+    plain = a_plan(hook=None)
+    assert joined(path, process(), plain).start.ready
+    assert joined(path, process(), plain).start is not None
+
+
+def test_a_failed_hook_leaves_nothing(path, process, tmp_path):
+    """The next one starts."""
+    found = joined(path, process())
+    registry.abandon(path, found.start)
+    assert os.listdir(tmp_path) == []
+    assert joined(path, process()).fresh
+
+
+def test_the_files_are_for_their_owner_alone(path, process, tmp_path):
+    """0600, and what the hook exported is not in the file that says who is attached."""
+    running(path, process())
+    found = [tmp_path / name for name in os.listdir(tmp_path)]
+    assert [file.stat().st_mode & 0o777 for file in found] == [0o600, 0o600]
+    assert "secret" not in (tmp_path / "x.activations").read_text()
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"version": 0}', "{", "null"])
+def test_a_damaged_file_says_nothing(path, damage, process):
+    """Whoever is attached to what nobody can read is not known."""
+    running(path, process())
+    with open(path, "w") as file:
+        file.write(damage)
+    assert joined(path, process()).fresh
+
+
+def test_what_was_written_before_the_last_boot_does_not_count(path, process):
+    """Pids and start times begin anew."""
+    running(path, process())
+    with open(path) as file:
+        found = json.load(file)
+    with open(path, "w") as file:
+        json.dump(found | {"boot": "another"}, file)
+    assert joined(path, process()).fresh
+
+
+def test_a_line_counts_up_to_its_end(path, process):
+    """What a writer that was killed has left behind the line is not read."""
+    running(path, process())
+    with open(path, "a") as file:
+        file.write('"starts": []}')
+    assert not joined(path, process()).fresh
+
+
+def test_a_link_is_not_followed(path, tmp_path):
+    """Neither for the state nor for what was recorded."""
+    (tmp_path / "elsewhere").write_text("{}")
+    os.symlink(tmp_path / "elsewhere", path)
+    with pytest.raises(OSError, match="symbolic links"):
+        joined(path, SELF)
+    start = registry.Start(
+        token="t", identity="", mode="dev", store_path="", ready=True, ends=False, keeper=None, members=()
+    )
+    os.symlink(tmp_path / "elsewhere", f"{path}.t")
+    assert registry.difference(path, start) is None
+
+
+def test_a_directory_that_others_may_write_is_refused(path, tmp_path):
+    """As for sockets."""
+    tmp_path.chmod(0o770)
+    with pytest.raises(HostError, match="others may write there"):
+        joined(path, SELF)
+
+
+def test_leftovers_of_other_environments_are_swept(path, process, tmp_path):
+    """What lives stays, what nobody uses any more goes, and a file that somebody has locked is left alone."""
+    dead = process()
+    running(path, process())
+    for name in ("dead", "locked"):
+        running(str(tmp_path / f"{name}.activations"), dead)
+    process.end(dead)
+    with open(tmp_path / "locked.activations") as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        registry.sweep(str(tmp_path))
+    assert {name.partition(".")[0] for name in os.listdir(tmp_path)} == {"x", "locked"}
+
+
+def test_one_file_for_sessions_with_and_without_a_runtime_directory(tmp_path, monkeypatch):
+    """A file that is in another runtime directory of the user is found there; another user's is not."""
+    own, fallback = tmp_path / "own", tmp_path / "fallback"
+    for directory in (own, fallback):
+        directory.mkdir(0o700)
+    monkeypatch.setattr(runtime_directory, "user_directory", lambda xdg: str(fallback))
+    assert registry.place(f"{own}/n") == f"{own}/n.activations"
+    (fallback / "n.activations").write_text("")
+    assert registry.place(f"{own}/n") == f"{fallback}/n.activations"
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert registry.place(f"{own}/n") == f"{own}/n.activations"
+
+
+def test_a_member_is_known_by_its_start_time():
+    """It lives as long as the process that it was made of."""
+    assert SELF.start == process_table.entry(os.getpid()).start
+    assert SELF.lives
+    assert not SELF._replace(start=SELF.start + 1).lives

@@ -1,0 +1,53 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from esker.host.calling_shell import calling_shell
+
+ASK = f"{sys.executable} -c 'from esker.host.calling_shell import calling_shell; print(calling_shell())'"
+SCRIPT = f"""
+f() {{ command {ASK}; }}
+echo "$$ $({ASK}) $(f) $(cd / && f) $(x=$(f); echo "$x") $(f | cat)"
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+def test_every_substitution_belongs_to_its_shell(shell):
+    """By a command, a function, a list, within another one, and in a pipe: always the shell whose `$$` it is."""
+    done = subprocess.run([shell, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    found = done.stdout.split()
+    assert found == found[:1] * 6
+
+
+@pytest.mark.slow
+def test_a_shell_in_a_shell_is_another(tmp_path):
+    """Although both run the same program with the same arguments."""
+    script = tmp_path / "script"
+    script.write_text(f'echo "$$ $({ASK})"\n[ -n "$1" ] || exec env A=1 bash {script} again\n')
+    done = subprocess.run(["bash", script], capture_output=True, text=True, check=True)
+    inner = subprocess.run(["bash", "-c", f'bash "{script}"; :'], capture_output=True, text=True, check=True)
+    for line in (done.stdout + inner.stdout).splitlines():
+        shell, found = line.split()
+        assert found == shell
+
+
+def test_without_a_shell_it_is_the_parent():
+    """A program that starts Esker gets what Esker prints."""
+    assert calling_shell() == os.getppid()
+    ask = "from esker.host.calling_shell import calling_shell; print(calling_shell())"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == os.getpid()
+
+
+def test_a_process_that_may_not_be_seen_is_the_parent(monkeypatch):
+    """Where the system says nothing, the parent it is."""
+    import builtins
+
+    def refuse(*_, **__):
+        raise PermissionError
+
+    monkeypatch.setattr(builtins, "open", refuse)
+    assert calling_shell() == os.getppid()
