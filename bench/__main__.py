@@ -10,6 +10,8 @@ from bench.report import as_json, as_text
 FIGURES = {
     "activation": "a warm activation against Python itself and `uv run`",
     "realise": "from an empty home to the first activation, against venv and uv by hand",
+    "services": "PostgreSQL and Valkey from stopped to healthy and back, against the two binaries by hand",
+    "supervisor": "what guardian and supervisor cost: memory, CPU, many services, logs",
 }
 
 
@@ -24,8 +26,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("name", metavar="NAME", choices=FIGURES, help=", ".join(FIGURES))
     parser.add_argument("--json", action="store_true", help="print every value, for programs")
     parser.add_argument("--rounds", type=_count, default=11, help=f"rounds to count, {LEAST_ROUNDS} or more (11)")
+    parser.add_argument("--seconds", type=float, help="how long `supervisor` watches idle services (60)")
     options = parser.parse_args(arguments)
-    figure = importlib.import_module(f"bench.{options.name}").figure(options.rounds)
+    if options.seconds is not None and options.name != "supervisor":
+        parser.error("`--seconds` is for `supervisor` alone")
+    extent = {} if options.seconds is None else {"seconds": options.seconds}
+    figure = importlib.import_module(f"bench.{options.name}").figure(options.rounds, **extent)
     print(as_json(figure) if options.json else as_text(figure))
     return 0
 

@@ -44,7 +44,9 @@ class Sample:
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """Return the bounds of the middle half."""
+        """Return the bounds of the middle half; of one value, itself."""
+        if len(self.values) == 1:
+            return self.values[0], self.values[0]
         low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
         return low, high
 

@@ -10,9 +10,9 @@ from bench.measure import HIGHEST_LOAD, Cost, Sample
 
 __all__ = ["Figure", "Line", "as_json", "as_text", "cpu", "difference", "ratio", "wall"]
 
-Unit = Literal["ms", "s", "x"]
+Unit = Literal["ms", "s", "x", "MB", "MB/s", "%"]
 PER_SECOND = {"ms": 1000.0, "s": 1.0}
-DIGITS = {"ms": 1, "s": 2, "x": 2}
+DIGITS = {"ms": 1, "s": 2, "x": 2, "MB": 1, "MB/s": 0, "%": 3}
 
 
 @dataclass(frozen=True)
@@ -95,24 +95,26 @@ def as_text(figure: Figure) -> str:
     count = len(figure.lines[0].sample.values)
     state = "valid" if figure.valid else f"INVALID, since above {HIGHEST_LOAD:g}"
     width = max(len(line.title) for line in figure.lines)
+    unit = max(2, *(len(line.unit) for line in figure.lines))
     return "\n".join(
         [
             f"{figure.name}: {figure.title}",
             f"{machine.cpu}, {machine.cores} cores, {machine.kernel}, {machine.python}, uv {machine.uv}",
             f"{count} rounds, highest load {figure.load:.2f}: {state}",
             "",
-            f"{'':{width}}  {'median':>10}  {'middle half':<16}  aim",
-            *(_text_line(line, width) for line in figure.lines),
-            *(f"\n{note}" for note in figure.notes),
+            f"{'':{width}}  {'median':>{8 + unit}}  {'middle half':<16}  aim",
+            *(_text_line(line, width, unit) for line in figure.lines),
+            *([""] if figure.notes else []),
+            *figure.notes,
         ]
     )
 
 
-def _text_line(line: Line, width: int) -> str:
+def _text_line(line: Line, width: int, unit: int) -> str:
     digits = DIGITS[line.unit]
     low, high = line.sample.quartiles
-    cells = [f"{line.title:{width}}", f"{line.sample.median:>7.{digits}f} {line.unit:2}"]
-    cells.append(f"{f'{low:.{digits}f} to {high:.{digits}f}':<16}")
+    spread = f"{low:.{digits}f} to {high:.{digits}f}" if len(line.sample.values) > 1 else "one value"
+    cells = [f"{line.title:{width}}", f"{line.sample.median:>7.{digits}f} {line.unit:{unit}}", f"{spread:<16}"]
     if line.aim is not None:
         cells.append(f"{line.aim:g} {line.unit}: {'met' if line.met else 'MISSED'}")
     return "  ".join(cells).rstrip()
