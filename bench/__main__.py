@@ -9,6 +9,7 @@ from bench.report import as_json, as_text
 
 FIGURES = {
     "activation": "a warm activation against Python itself and `uv run`",
+    "plugin": "what every run of pytest pays for the plugin",
     "realise": "from an empty home to the first activation, against venv and uv by hand",
     "services": "PostgreSQL and Valkey from stopped to healthy and back, against the two binaries by hand",
     "supervisor": "what guardian and supervisor cost: memory, CPU, many services, logs",
