@@ -1,6 +1,6 @@
 """`esker activate` and `esker deactivate`.
 
-A warm `activate -- CMD` ends in exec without having imported more than argparse, json and the modules it needs.
+A warm `activate -- CMD` ends in exec without having imported more than json and the modules it needs.
 """
 
 import os
@@ -13,7 +13,6 @@ from esker.host.variables import inherited
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Mapping
 
     from esker.activate.attachment import Attachment
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     Begun = tuple[Activation, Attachment | None]
     """What an activation changes, and how it is registered, where it has to be."""
+    from esker.cli.arguments import Options
     from esker.cli.voice import Voice
     from esker.progress import Progress
 
@@ -57,7 +57,7 @@ def _activate(arguments: list[str], voice: "Voice") -> int:
         raise
 
 
-def _activated(options: "argparse.Namespace", command: "list[str] | None", voice: "Voice", *, for_eval: bool) -> int:
+def _activated(options: "Options", command: "list[str] | None", voice: "Voice", *, for_eval: bool) -> int:
     environ = inherited()
     plan = _plan(options, environ, voice)
     if options.json:
@@ -77,7 +77,7 @@ def _activated(options: "argparse.Namespace", command: "list[str] | None", voice
 
 def _become(
     plan: "Plan",
-    options: "argparse.Namespace",
+    options: "Options",
     environ: "Mapping[str, str]",
     begun: "Begun",
     command: "tuple[list[str], Mapping[str, str]]",
@@ -97,13 +97,13 @@ def _become(
     return execute(*command)
 
 
-def _starts_services(plan: "Plan", options: "argparse.Namespace") -> bool:
+def _starts_services(plan: "Plan", options: "Options") -> bool:
     if options.start_services and options.no_start_services:
         raise UsageError("--start-services and --no-start-services are mutually exclusive")
     return options.start_services or (plan.auto_start and not options.no_start_services)
 
 
-def _in_place(plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str, str]", voice: "Voice") -> int:
+def _in_place(plan: "Plan", options: "Options", environ: "Mapping[str, str]", voice: "Voice") -> int:
     from esker.activate.shells import shell
     from esker.host.calling_shell import calling_shell
 
@@ -128,7 +128,7 @@ def _in_place(plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str
     return 0
 
 
-def _interactive(plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str, str]", voice: "Voice") -> int:
+def _interactive(plan: "Plan", options: "Options", environ: "Mapping[str, str]", voice: "Voice") -> int:
     from esker.activate.shells import shell
     from esker.activate.variables import is_active
 
@@ -162,7 +162,7 @@ def _mode(word: str) -> str:
     return word
 
 
-def _options(arguments: list[str], voice: "Voice") -> "argparse.Namespace":
+def _options(arguments: list[str], voice: "Voice") -> "Options":
     if arguments[:1] in (["allow"], ["deny"]):
         raise UsageError(f"`activate {arguments[0]}` is not there yet: no environment is activated unasked")
     parser = Parser("activate", "Run a command or a shell in the environment.", _EXAMPLES, voice=voice)
@@ -185,7 +185,7 @@ def _options(arguments: list[str], voice: "Voice") -> "argparse.Namespace":
     return options
 
 
-def _plan(options: "argparse.Namespace", environ: "Mapping[str, str]", voice: "Voice") -> "Plan":
+def _plan(options: "Options", environ: "Mapping[str, str]", voice: "Voice") -> "Plan":
     from esker.declare.discover import find
     from esker.runtimes.native import prepare
 
@@ -224,7 +224,7 @@ class _Late:
 
 def _begin(
     plan: "Plan",
-    options: "argparse.Namespace",
+    options: "Options",
     environ: "Mapping[str, str]",
     voice: "Voice",
     *,
@@ -249,7 +249,7 @@ def _begin(
 
 
 def _activation(
-    plan: "Plan", options: "argparse.Namespace", environ: "Mapping[str, str]", *, run_code: bool = False
+    plan: "Plan", options: "Options", environ: "Mapping[str, str]", *, run_code: bool = False
 ) -> "Activation":
     from esker.activate.variables import activation
 

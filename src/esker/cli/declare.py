@@ -9,8 +9,7 @@ from esker.cli.selection import active_project, check_version, selected
 from esker.errors import UsageError
 
 if TYPE_CHECKING:
-    import argparse
-
+    from esker.cli.arguments import Options
     from esker.cli.voice import Voice
     from esker.formats.manifest import LockedOutputs
 
@@ -174,7 +173,7 @@ def _requirement(package: str) -> str:
     return package.removeprefix(ORIGIN)
 
 
-def _change(project: str, text: str, options: "argparse.Namespace", voice: "Voice") -> bool:
+def _change(project: str, text: str, options: "Options", voice: "Voice") -> bool:
     """Make `text` the manifest, with warnings of what it asks for, and return whether it was another."""
     from esker.declare.validate import read_text
     from esker.host.environment_lock import supervised

@@ -13,9 +13,9 @@ from esker.errors import EskerError, NotFound
 from esker.formats.manifest import MinimumVersion
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Mapping
 
+    from esker.cli.arguments import Options
     from esker.cli.voice import Voice
     from esker.declare.declaration import Declaration
     from esker.formats.manifest import Manifest
@@ -26,7 +26,7 @@ _ANYWHERE = "default"
 """What the environment of a home directory is called: it is active everywhere, so that one in a project is meant."""
 
 
-def selected(options: "argparse.Namespace", environ: "Mapping[str, str]") -> str:
+def selected(options: "Options", environ: "Mapping[str, str]") -> str:
     """Return the project directory that is meant, absolute and with links resolved; it is remembered.
 
     What the options name; else of the environment that was activated last and the one around the current directory the
@@ -38,7 +38,7 @@ def selected(options: "argparse.Namespace", environ: "Mapping[str, str]") -> str
     return project
 
 
-def declared(options: "argparse.Namespace", environ: "Mapping[str, str]", voice: "Voice") -> "Declaration":
+def declared(options: "Options", environ: "Mapping[str, str]", voice: "Voice") -> "Declaration":
     """Return the declaration of the environment that is meant."""
     declaration = load(selected(options, environ))
     check_version(declaration.manifest, voice)

@@ -11,9 +11,9 @@ from esker.cli.voice import ESKER
 from esker.errors import ServiceError, ServicesNotReady, UsageError
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterable
 
+    from esker.cli.arguments import Options
     from esker.cli.voice import Voice
     from esker.declare.declaration import Declaration
     from esker.services.control import Services
@@ -182,7 +182,7 @@ def _say_notes(found: "Iterable[ServiceStatus]", voice: "Voice") -> None:
         voice.say(f"! {notes[0]}" + (f" (so for {len(notes) - 1} more)" if notes[1:] else ""))
 
 
-def _watch(services: "Services", options: "argparse.Namespace", voice: "Voice") -> int:
+def _watch(services: "Services", options: "Options", voice: "Voice") -> int:
     with Live(voice, as_json=options.json, always=True) as live:
         for one in services.status():
             live.show(one)
@@ -294,7 +294,7 @@ def _add_timeout(parser: Parser, default: float | None) -> None:
     parser.add_argument("--timeout", type=float, default=default, metavar="SECONDS", help=f"at most so long ({shown})")
 
 
-def _services(options: "argparse.Namespace", voice: "Voice", *, observe: bool = False) -> "Services":
+def _services(options: "Options", voice: "Voice", *, observe: bool = False) -> "Services":
     """Return the services of the environment that is meant; to `observe` them nothing of the project is run."""
     from esker.runtimes.preparation import own_system
 
@@ -367,7 +367,7 @@ def _pause() -> bool:
     return True
 
 
-def _as_json(found: "Iterable[ServiceStatus]", options: "argparse.Namespace") -> int:
+def _as_json(found: "Iterable[ServiceStatus]", options: "Options") -> int:
     if options.json:
         _print_json([_state(one) for one in found])
     return 0
