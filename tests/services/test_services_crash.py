@@ -18,6 +18,7 @@ with services.lease(changed=show):
     print("ready", flush=True)
     sys.stdin.read()
 """
+GENTLE = "(setsid sleep 1000 &); exec sleep 1000"
 STUBBORN = "trap '' TERM; (setsid sh -c \"trap '' TERM; sleep 1000\" &); while :; do sleep 1000; done"
 
 
@@ -26,7 +27,7 @@ class Phases:
 
     names = ("completing", "checking", "ready", "stopping")
 
-    def __init__(self, project, caller):
+    def __init__(self, project, caller, phase):
         self.gate = f"{project.directory}/gate"
         os.mkfifo(self.gate)
         os.chmod(self.gate, 0o666)
@@ -34,7 +35,11 @@ class Phases:
         check = CheckSpec(form="shell", target=(f"test -e {self.flag}",), start_interval=0.01)
         project.declare("job", f"read line < {self.gate}", oneshot=True)
         project.declare(
-            "web", STUBBORN, check=check, stop_grace_period=1.0, depends_on={"job": "service_completed_successfully"}
+            "web",
+            GENTLE if phase == "checking" else STUBBORN,
+            check=check,
+            stop_grace_period=1.0,
+            depends_on={"job": "service_completed_successfully"},
         )
         self.project = project
         self.process = caller(HOLD)
@@ -64,9 +69,9 @@ class Phases:
 
 
 @pytest.fixture
-def phases(project, caller):
+def phases(project, caller, phase):
     """The phases of one start."""
-    return Phases(project, caller)
+    return Phases(project, caller, phase)
 
 
 def works(project):
