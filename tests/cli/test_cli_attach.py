@@ -1,0 +1,395 @@
+"""Several processes in one environment: who runs the hook, who attaches, who is refused, and what runs at the end."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from esker.activate import registry
+from esker.host import pidfd
+from esker.host.runtime_directory import environment_directory
+
+pytestmark = pytest.mark.slow
+
+ESKER = f"{sys.executable} -m esker"
+HEAD = 'schema-version = "1.15.0"\n'
+HOOK = HEAD + "[hook]\non-activate = 'echo ran >&2; export A=${A-}x PATH=/hook:$PATH'\n"
+
+
+@pytest.fixture
+def environ(environ, tmp_path):
+    """Give the variables with a runtime directory of the test's own, where the user is not root."""
+    (tmp_path / "run").mkdir(0o700)
+    return environ | {"XDG_RUNTIME_DIR": str(tmp_path / "run")}
+
+
+def place(directory, environ):
+    """Where the activations of a project are noted."""
+    return registry.place(environment_directory(f"{directory}/.flox", environ["XDG_RUNTIME_DIR"]))
+
+
+def starts(directory, environ):
+    """The starts that are running."""
+    with registry.changing(place(directory, environ)) as found:
+        return list(found)
+
+
+class Holder:
+    """A command in an environment that says `ready`, then stays until it is let go."""
+
+    def __init__(self, directory, environ, *arguments):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "esker", "activate", *arguments],
+            cwd=directory,
+            env=environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.ready = False
+
+    def wait(self):
+        """Wait until it is ready."""
+        assert self.process.stdout.readline() == "ready\n", self.process.stderr.read()
+        return self
+
+    def end(self):
+        """Let it go, and return what it has said on stderr."""
+        return self.process.communicate("\n", timeout=30)[1]
+
+
+STAY = ("-c", "echo ready; read line")
+
+
+@pytest.fixture
+def holding(environ):
+    """Give a function that starts a holder; those that are left are killed."""
+    started = []
+
+    def hold(directory, *arguments, **variables):
+        started.append(Holder(directory, environ | variables, *(arguments or STAY)))
+        return started[-1]
+
+    yield hold
+    for holder in started:
+        holder.process.kill()
+        holder.process.communicate()
+
+
+@pytest.fixture
+def vanished(environ):
+    """Give a function that waits until what watches a project has ended, and returns what is noted of it then."""
+
+    def wait(directory, let_go):
+        watchers = [start.keeper for start in starts(directory, environ)]
+        descriptors = [pidfd.open_process(watcher.pid, watcher.start) for watcher in watchers]
+        let_go()
+        for descriptor in descriptors:
+            assert pidfd.wait(descriptor, 20)
+            os.close(descriptor)
+        path = place(directory, environ)
+        return [name for name in os.listdir(os.path.dirname(path)) if name.startswith(os.path.basename(path))]
+
+    return wait
+
+
+def test_case_11_the_hook_runs_once_for_two_terminals(esker, project, holding):
+    """The second gets what the first one's hook exported, on its own values; profile scripts run in both."""
+    directory = project(HOOK + "[profile]\ncommon = 'echo profile'\n")
+    first = holding(directory, "-c", "echo ready; read line; echo $A")
+    assert first.process.stdout.readline() == "profile\n"
+    first.wait()
+    second = esker("activate", "-c", 'echo "$A"; echo "$PATH"', PATH=f"{os.environ['PATH']}:/second")
+    assert (second.status, second.err) == (0, "")
+    profile, exported, path = second.out.splitlines()
+    assert (profile, exported) == ("profile", "x")
+    assert path.startswith(f"/hook:{directory}/.flox/run/")
+    assert path.endswith(":/second")
+    assert first.end() == "ran\n"
+
+
+def test_a_later_start_runs_the_hook_again(esker, project, environ, vanished, holding):
+    """What was recorded is gone with the last process, and nothing of it is used again."""
+    directory = project(HOOK)
+    first = holding(directory).wait()
+    assert vanished(directory, first.end) == []
+    assert esker("activate", "--", "true").err == "ran\n"
+    assert esker("activate", "-c", ":").err == "ran\n"
+
+
+@pytest.mark.parametrize("arguments", [("-c", "echo $A"), ("--", "sh", "-c", "echo $A"), ()])
+def test_every_form_attaches(esker, project, environ, holding, arguments):
+    """A command, a program, and a shell in place."""
+    directory = project(HOOK)
+    holding(directory).wait()
+    if arguments:
+        assert esker("activate", *arguments) == (0, "x\n", "")
+    else:
+        script = f'eval "$({ESKER} activate)"; echo $A'
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=directory, env=environ, capture_output=True, text=True, check=False
+        )
+        assert (done.stdout, done.stderr) == ("x\n", "")
+
+
+def test_an_interactive_shell_says_that_it_attached(project, environ, holding):
+    """Flox's words, and no hook."""
+    directory = project(HOOK)
+    holding(directory).wait()
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "esker", "activate"],
+        cwd=directory,
+        env=environ,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as shell:
+        os.close(theirs)
+        os.write(ours, b"echo A=$A; exit\n")
+        said = b""
+        try:
+            while part := os.read(ours, 4096):
+                said += part
+        except OSError:  # the terminal is closed with its last program
+            pass
+        shell.wait()
+    os.close(ours)
+    assert "✔ Attached to existing activation of environment 'project'\r\n" in said.decode()
+    assert "A=x" in said.decode()
+    assert b"ran" not in said
+
+
+def test_case_13_a_hook_that_failed_starts_nothing(esker, project, environ, tmp_path):
+    """Who waited for it starts, and is told of its own failure."""
+    for name in ("begun", "go"):
+        os.mkfifo(tmp_path / name)
+    script = f"echo begun; echo > {tmp_path}/begun; read line < {tmp_path}/go; exit"
+    directory = project(HEAD + f"[hook]\non-activate = '{script}'\n")
+    esker("lock")
+    run = [sys.executable, "-m", "esker", "activate", "--", "true"]
+    with (
+        subprocess.Popen(run, cwd=directory, env=environ, stderr=subprocess.PIPE, text=True) as first,
+        subprocess.Popen(run, cwd=directory, env=environ, stderr=subprocess.PIPE, text=True) as second,
+    ):
+        for _ in range(2):
+            (tmp_path / "begun").read_text()
+            (tmp_path / "go").write_text("\n")
+        said = [first.communicate()[1], second.communicate()[1]]
+        assert [first.returncode, second.returncode] == [1, 1]
+    for text in said:
+        assert text.startswith("begun\n✘ ERROR: The hook.on-activate script did not complete normally\n")
+    assert starts(directory, environ) == []
+
+
+def test_whoever_waits_takes_over_when_the_first_is_killed(project, environ, tmp_path):
+    """During its hook: the second one starts."""
+    os.mkfifo(tmp_path / "begun")
+    directory = project(
+        HEAD + f"[hook]\non-activate = '[ -n \"$QUICK\" ] || {{ echo > {tmp_path}/begun; sleep 60; }}'\n"
+    )
+    run = [sys.executable, "-m", "esker", "activate", "--", "echo", "done"]
+    with subprocess.Popen(run, cwd=directory, env=environ, start_new_session=True) as first:
+        (tmp_path / "begun").read_text()
+        with subprocess.Popen(run, cwd=directory, env=environ | {"QUICK": "1"}, stdout=subprocess.PIPE) as second:
+            os.killpg(first.pid, signal.SIGKILL)
+            assert second.communicate(timeout=30)[0] == b"done\n"
+
+
+def test_a_mode_clash_names_the_pids(esker, project, environ, holding):
+    """Every form is refused with Flox's text, commands without a hook too; the holder is not disturbed."""
+    directory = project(HOOK)
+    holder = holding(directory).wait()
+    expected = (
+        "✘ ERROR: Environment can't be activated in 'run' mode whilst there are existing activations in 'dev' mode\n"
+        "hint: Exit all activations of the environment and try again.\n"
+        f"PIDs of the running activations: {holder.process.pid}\n"
+        "code: mode-clash\n"
+    )
+    for arguments in (("--", "true"), ("-c", ":"), ("--print-script",)):
+        done = esker("activate", "-m", "run", *arguments)
+        assert (done.status, done.err) == (1, expected)
+    assert esker("activate", "--", "true").status == 0
+
+
+def test_a_shell_in_an_environment_without_hook_is_known_too(esker, project, environ):
+    """What is active in a shell is not activated in another mode, and `deactivate` ends that."""
+    directory = project()
+    script = (
+        f'eval "$({ESKER} activate)"\n{ESKER} activate -m run -- true; echo $?\n'
+        f'eval "$({ESKER} deactivate)"\n{ESKER} activate -m run -- echo fine; echo $$'
+    )
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=directory, env=environ, capture_output=True, text=True, check=False
+    )
+    status, fine, pid = done.stdout.split()
+    assert (status, fine) == ("1", "fine")
+    assert f"PIDs of the running activations: {pid}\n" in done.stderr
+    assert not os.path.exists(place(directory, environ))
+
+
+def test_a_changed_environment_starts_beside(esker, project, holding):
+    """Who is there keeps what it has; who comes gets the new one."""
+    directory = project(HOOK)
+    first = holding(directory, "-c", "echo ready; read line; echo $A")
+    first.wait()
+    (directory / ".flox/env/manifest.toml").write_text(HOOK.replace("}x", "}new"))
+    assert esker("activate", "-c", "echo $A") == (0, "new\n", "ran\n")
+    assert first.process.communicate("\n")[0] == "x\n"
+
+
+def test_case_46_states_are_for_their_owner_alone(project, environ, holding):
+    """Every file 0600 in a directory 0700 (root's lets its services pass), and no secret below the project or home."""
+    directory = project(HEAD + "[hook]\non-activate = 'export TOKEN=s3cr3t$((6 * 7))'\n")
+    holding(directory).wait()
+    path = place(directory, environ)
+    found = [name for name in os.listdir(os.path.dirname(path)) if name.startswith(os.path.basename(path))]
+    assert len(found) == 2
+    for name in found:
+        assert os.stat(f"{os.path.dirname(path)}/{name}").st_mode & 0o777 == 0o600
+    assert os.stat(os.path.dirname(path)).st_mode & 0o777 == (0o700 if os.geteuid() else 0o711)
+    for tree in (directory, environ["HOME"], environ["ESKER_STORE"]):
+        assert subprocess.run(["grep", "-rq", "s3cr3t42", tree], check=False).returncode == 1
+
+
+ENDS = 'on-deactivate = \'echo "$A $PWD" >> "$FLOX_ENV_CACHE/ends"\'\n'
+
+
+def test_the_end_runs_once_after_the_last_has_left(esker, project, environ, holding, vanished):
+    """However they go: one exits, the last one is killed; where the first one was, with what its hook exported."""
+    directory = project(HOOK + ENDS)
+    first, second = holding(directory).wait(), holding(directory).wait()
+    ends = directory / ".flox/cache/ends"
+    first.end()
+    assert esker("activate", "--", "test", "!", "-e", ends).status == 0
+
+    def let_go():
+        second.process.kill()
+        second.process.wait()
+
+    assert vanished(directory, let_go) == []
+    assert ends.read_text() == f"x {directory}\n"
+    assert (directory / ".flox/log/on-deactivate.log").read_text() == "hook.on-deactivate ended with status 0\n"
+
+
+def test_the_end_comes_before_the_next_start(esker, project, environ, tmp_path):
+    """Two commands in a row: hook, end, hook, end."""
+    directory = project(
+        HEAD + f"[hook]\non-activate = 'echo in >> {tmp_path}/log'\non-deactivate = 'echo out >> {tmp_path}/log'\n"
+    )
+    for _ in range(3):
+        assert esker("activate", "--", "true").status == 0
+    esker("activate", "--", "true")
+    assert (tmp_path / "log").read_text().startswith("in\nout\n" * 3 + "in\n")
+    assert esker("activate", "--", "true").status == 0
+    assert directory.exists()
+
+
+def test_an_environment_that_only_ends_has_a_start_too(esker, project, environ, holding, vanished):
+    """`hook.on-deactivate` needs no `hook.on-activate`."""
+    directory = project(HEAD + "[hook]\n" + ENDS)
+    holder = holding(directory).wait()
+    assert esker("activate", "--", "true").status == 0
+    assert vanished(directory, holder.end) == []
+    assert (directory / ".flox/cache/ends").read_text() == f" {directory}\n"
+
+
+def test_a_shell_in_place_keeps_the_start_until_it_leaves(esker, project, environ, vanished):
+    """It is the shell that counts, not what it was asked through; `deactivate` ends the start, and so does its end."""
+    directory = project(HOOK + ENDS)
+    ends = directory / ".flox/cache/ends"
+    enter, leave = (f'eval "$({ESKER} {word})"\n' for word in ("activate", "deactivate"))
+    script = f"{enter}echo ready; read line\n{leave}echo left; read line\n{enter}echo ready; read line\n"
+    with subprocess.Popen(
+        ["bash", "-c", script], cwd=directory, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as shell:
+
+        def on(*expected):
+            shell.stdin.write("\n")
+            shell.stdin.flush()
+            assert [shell.stdout.readline() for _ in expected] == list(expected)
+
+        assert shell.stdout.readline() == "ready\n"
+        assert [start.members[0].pid for start in starts(directory, environ)] == [shell.pid]
+        assert esker("activate", "-c", "echo $A") == (0, "x\n", "")
+        assert not ends.exists()
+        assert vanished(directory, lambda: on("left\n")) == []
+        assert len(ends.read_text().splitlines()) == 1
+        on("ready\n")
+
+        def end():
+            shell.stdin.write("\n")
+            shell.stdin.close()
+            shell.wait()
+
+        assert vanished(directory, end) == []
+    assert len(ends.read_text().splitlines()) == 2
+
+
+def test_python_and_shells_share_a_start(esker, project, environ, holding, vanished):
+    """A program attaches to a shell's start, and a shell to a program's; the end runs after both."""
+    directory = project(HOOK + ENDS)
+    code = (
+        "import os, sys; from esker import Environment\n"
+        "with Environment(sys.argv[1]):\n    print(os.environ['A'], flush=True); sys.stdin.readline()\n"
+    )
+
+    def program():
+        return subprocess.Popen(
+            [sys.executable, "-c", code, directory],
+            env=environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    ends = directory / ".flox/cache/ends"
+    with program() as first:
+        assert first.stdout.readline() == "x\n"
+        shell = holding(directory).wait()
+        first.communicate("\n")
+        assert not ends.exists()
+        with program() as second:
+            assert second.stdout.readline() == "x\n"
+            assert shell.end() == ""
+            assert vanished(directory, lambda: second.communicate("\n")) == []
+    assert len(ends.read_text().splitlines()) == 1
+
+
+def test_a_killed_program_leaves_nothing_for_long(esker, project, environ):
+    """What it recorded goes with the next activation, of whatever environment of this user."""
+    directory = project(HOOK)
+    other = project(HOOK, name="other")
+    code = "import os, sys; from esker import Environment; Environment(sys.argv[1]).activate(); os.kill(os.getpid(), 9)"
+    done = subprocess.run([sys.executable, "-c", code, directory], env=environ, stderr=subprocess.DEVNULL, check=False)
+    assert done.returncode == -signal.SIGKILL
+    path = place(directory, environ)
+    assert os.path.exists(path)
+    assert esker("activate", "--", "true", cwd=other).status == 0
+    assert not os.path.exists(path)
+
+
+def test_a_command_in_an_environment_without_hook_leaves_no_trace(esker, project, environ):
+    """Nothing is written, and no process stays."""
+    directory = project()
+    assert esker("activate", "--", "true").status == 0
+    assert not os.path.exists(place(directory, environ))
+
+
+def test_the_watcher_has_nothing_of_the_caller(project, environ, holding):
+    """Neither descriptors, which would keep pipes open, nor its session, which ends with the terminal."""
+    directory = project(HOOK)
+    holder = holding(directory).wait()
+    watcher = starts(directory, environ)[0].keeper.pid
+    assert os.getsid(watcher) == watcher
+    opened = {os.readlink(f"/proc/{watcher}/fd/{name}") for name in os.listdir(f"/proc/{watcher}/fd")}
+    assert {name.partition(":")[0] for name in opened} <= {"/dev/null", "pipe", "anon_inode"}
+    with open(f"/proc/{watcher}/comm") as file:
+        assert file.read() == "esker-watcher\n"
+    holder.end()
