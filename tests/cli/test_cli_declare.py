@@ -3,8 +3,13 @@
 import json
 import os
 import subprocess
+import sys
 
 import pytest
+
+from esker.errors import HostError
+from esker.progress import Silent
+from esker.runtimes.change import change_manifest
 
 pytestmark = pytest.mark.slow
 
@@ -147,6 +152,34 @@ def test_a_change_that_was_cut_off_is_told_with_its_mend(esker, project):
     done = esker("install", "pypi/app")
     assert done.status == 1
     assert f"mv {directory}/.flox/env.tmp {directory}/.flox/env" in done.err
+
+
+def test_of_changes_at_the_same_time_none_is_lost(project, environ, index):
+    """Each of two installations is in the manifest afterwards, or has said that it is not."""
+    directory = project()
+    for name in ("one", "two"):
+        index.add(name, "1.0")
+    commands = [[sys.executable, "-m", "esker", "install", f"pypi/{name}"] for name in ("one", "two")]
+    started = [
+        subprocess.Popen(command, cwd=directory, env=environ, stderr=subprocess.PIPE, text=True) for command in commands
+    ]
+    said = [process.communicate()[1] for process in started]
+    manifest = (directory / ".flox/env/manifest.toml").read_text()
+    for name, process, text in zip(("one", "two"), started, said, strict=True):
+        assert (f'"{name}"' in manifest) == (process.returncode == 0)
+        assert ("do it again" in text) == (process.returncode != 0)
+    assert 0 in {process.returncode for process in started}
+
+
+def test_what_an_editor_saved_meanwhile_is_kept(project, environ):
+    """A manifest that is not the one that was changed is not replaced."""
+    directory = project()
+    path = directory / ".flox/env/manifest.toml"
+    before = path.read_text()
+    path.write_text(f"{before}[vars]\nMINE = '1'\n")
+    with pytest.raises(HostError, match="at the same time"):
+        change_manifest(str(directory), f"{before}[vars]\nOURS = '1'\n", environ, before=before, progress=Silent())
+    assert "MINE" in path.read_text()
 
 
 @pytest.mark.usefixtures("served")

@@ -67,7 +67,7 @@ def _edit(arguments: list[str], voice: "Voice") -> int:
         return _rename(project, options.name, voice)
     before = _manifest(project)
     after = _given(options.file) if options.file is not None else _edited(before)
-    if not _change(project, after, options, voice):
+    if not _change(project, before, after, options, voice):
         voice.say("! No changes made to environment.")
     elif _is_active(project) and _touches(before, after):
         voice.say(
@@ -114,10 +114,9 @@ def _install(arguments: list[str], voice: "Voice") -> int:
         raise UsageError("Must specify at least one package", hint=f"{voice.program} install {ORIGIN}NAME")
     project = selected(options, os.environ)
     name = environment_name(project)
-    edit = with_requirements(
-        _manifest(project), [_requirement(package) for package in options.package], locked=_locked(project)
-    )
-    _change(project, edit.text, options, voice)
+    before = _manifest(project)
+    edit = with_requirements(before, [_requirement(package) for package in options.package], locked=_locked(project))
+    _change(project, before, edit.text, options, voice)
     for note in edit.notes:
         voice.say(f"! {note}")
     for requirement in edit.present:
@@ -140,8 +139,9 @@ def _uninstall(arguments: list[str], voice: "Voice") -> int:
     parser.add_argument("--no-lock", action="store_true", help="only write the manifest")
     options = parser.parse_args(arguments)
     project = selected(options, os.environ)
-    edit = without_packages(_manifest(project), options.package)
-    _change(project, edit.text, options, voice)
+    before = _manifest(project)
+    edit = without_packages(before, options.package)
+    _change(project, before, edit.text, options, voice)
     for package in edit.removed:
         voice.say(f"━ '{package}' uninstalled from environment '{environment_name(project)}'")
     return 0
@@ -173,14 +173,15 @@ def _requirement(package: str) -> str:
     return package.removeprefix(ORIGIN)
 
 
-def _change(project: str, text: str, options: "Options", voice: "Voice") -> bool:
-    """Make `text` the manifest, with warnings of what it asks for, and return whether it was another."""
+def _change(project: str, before: str, text: str, options: "Options", voice: "Voice") -> bool:
+    """Make `text` the manifest in place of `before`, tell what it asks for, and return whether it was another."""
     from esker.declare.validate import read_text
     from esker.host.environment_lock import supervised
     from esker.runtimes.change import change_manifest, manifest_path
 
     check_version(read_text(text, manifest_path(project))[0], voice)
-    changed = change_manifest(project, text, os.environ, lock=not options.no_lock, progress=voice.progress())
+    lock = not options.no_lock
+    changed = change_manifest(project, text, os.environ, before=before, lock=lock, progress=voice.progress())
     if changed and supervised(f"{project}/.flox"):
         voice.say(f"! Your manifest has changes that may require running '{voice.program} services restart'.")
     return changed

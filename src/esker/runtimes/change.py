@@ -39,25 +39,34 @@ def check_no_backup(project: str) -> None:
 
 
 def change_manifest(
-    project: str, text: str, environ: Mapping[str, str], *, lock: bool = True, progress: Progress
+    project: str,
+    text: str,
+    environ: Mapping[str, str],
+    *,
+    before: str | None = None,
+    lock: bool = True,
+    progress: Progress,
 ) -> bool:
     """Make `text` the manifest of `project` and return whether anything changed.
 
-    Without `lock` only the manifest is written. Whatever fails, manifest, lock and links stay as they were.
+    Without `lock` only the manifest is written. Whatever fails, manifest, lock and links stay as they were. `before` is
+    the manifest that `text` was made from (default: the present one): one that is not that any more is not replaced.
     """
     check_no_backup(project)
     path = manifest_path(project)
-    with open(path, encoding="utf-8") as file:
-        if file.read() == text:
-            return False
+    before = _text(path) if before is None else before
+    if text == before:
+        return False
     declaration = load(project, manifest=text)
-    if not lock:
-        files.write(path, text.encode(), mode=0o644)
-        return True
     with alone(project):
+        _check_unchanged(path, before)
+        if not lock:
+            files.write(path, text.encode(), mode=0o644)
+            return True
         made = make_lock(declaration, read_lock(declaration), own_system(), environ, progress=progress)
         manifest_lock, pylock = rendered(made)
         with realised(declaration, made, environ, progress=progress) as links:
+            _check_unchanged(path, before)
             put(lock_paths(declaration)[1], pylock)
             _swap(project, {"manifest.toml": text.encode(), "manifest.lock": manifest_lock})
             links.switch(keep_rollback=False)
@@ -98,6 +107,18 @@ def delete(project: str) -> None:
     with files.refused("delete", dot_flox):
         os.rename(dot_flox, gone)
         files.remove_tree(gone)
+
+
+def _text(path: str) -> str:
+    with files.refused("read", path), open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def _check_unchanged(path: str, before: str) -> None:
+    if _text(path) != before:
+        raise HostError(
+            f"`{path}` was changed by somebody else at the same time", hint="nothing was changed here: do it again"
+        )
 
 
 def _swap(project: str, contents: Mapping[str, bytes]) -> None:
