@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 
 import pytest
@@ -22,9 +23,12 @@ SOAK = float(os.environ.get("ESKER_SOAK_SECONDS", "60"))
 @pytest.fixture
 def postgres(project, free_port):
     """A project with PostgreSQL: a oneshot that makes its data, the server, and a service that needs both."""
-    programs = shutil.which("postgres") or next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin/postgres"))), None)
+    places = ("/usr/lib/postgresql/*/bin/postgres", f"{sysconfig.get_path('purelib')}/**/bin/postgres")
+    found = [path for place in places for path in sorted(glob.glob(place, recursive=True))]
+    programs = shutil.which("postgres") or next(iter(found), None)
     if programs is None:
-        pytest.skip("no `postgres` on PATH or in /usr/lib/postgresql")
+        pytest.skip("no `postgres` on PATH, in /usr/lib/postgresql or in a wheel")
+    project.paths = (os.path.dirname(os.path.realpath(programs)),)
     port = free_port()
     project.variables |= {
         "PATH": f"{os.path.dirname(programs)}:{os.environ['PATH']}",
