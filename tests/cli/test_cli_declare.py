@@ -171,6 +171,27 @@ def test_of_changes_at_the_same_time_none_is_lost(project, environ, index):
     assert 0 in {process.returncode for process in started}
 
 
+@pytest.mark.parametrize("command", [["install", "pypi/app"], ["uninstall", "app"], ["edit", "-f", "latin-1"]])
+def test_a_manifest_that_is_not_utf_8_is_told_with_its_line(esker, project, command):
+    """Nothing of it is guessed, and the line that has to be saved again is named."""
+    directory = project()
+    (directory / "latin-1").write_bytes(b"\n# caf\xe9\n")
+    if command[0] != "edit":
+        (directory / ".flox/env/manifest.toml").write_bytes(b"\n# caf\xe9\n")
+    done = esker(*command)
+    assert done.status == 1
+    assert ":2: the file is not UTF-8\nhint: save it as UTF-8" in done.err
+
+
+@pytest.mark.usefixtures("served")
+def test_line_ends_are_kept(esker, project):
+    """A manifest of a Windows editor keeps its line ends where nothing is changed."""
+    path = project() / ".flox/env/manifest.toml"
+    path.write_bytes(b'schema-version = "1.14.0"\r\n[vars]\r\nA = "1"\r\n')
+    assert esker("install", "pypi/app").status == 0
+    assert path.read_bytes().startswith(b'schema-version = "1.14.0"\r\n[vars]\r\nA = "1"\r\n')
+
+
 def test_what_an_editor_saved_meanwhile_is_kept(project, environ):
     """A manifest that is not the one that was changed is not replaced."""
     directory = project()

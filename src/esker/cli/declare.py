@@ -207,14 +207,24 @@ def _manifest(project: str) -> str:
 
 
 def _given(name: str) -> str:
-    return sys.stdin.read() if name == "-" else _read(name)
+    return _decoded(sys.stdin.buffer.read(), "standard input") if name == "-" else _read(name)
 
 
 def _read(path: str) -> str:
     from esker.host import files
 
-    with files.refused("read", path), open(path, encoding="utf-8") as file:
-        return file.read()
+    with files.refused("read", path), open(path, "rb") as file:
+        return _decoded(file.read(), path)
+
+
+def _decoded(content: bytes, path: str) -> str:
+    from esker.errors import InvalidManifest, Problem
+
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InvalidManifest(path, [Problem("the file is not UTF-8", line=line, hint="save it as UTF-8")]) from None
 
 
 def _edited(before: str) -> str:

@@ -110,7 +110,7 @@ def delete(project: str) -> None:
 
 
 def _text(path: str) -> str:
-    with files.refused("read", path), open(path, encoding="utf-8") as file:
+    with files.refused("read", path), open(path, encoding="utf-8", newline="") as file:
         return file.read()
 
 
