@@ -358,7 +358,14 @@ def test_an_installed_esker_brings_it(project, tmp_path):
         "[pytest11]\n" + "".join(f"{name} = {module}\n" for name, module in declared.items())
     )
     path = f"{tmp_path / 'installed'}:{ROOT / 'src'}"
-    for option, count in (("", 1), ("esker.testing", 1), ("esker.testing.plugin", 1), ("no:esker.testing", 0)):
+    for option, count in (("", 1), ("esker.testing", 1), ("no:esker.testing", 0)):
         argv = (*pytest_command[:5], *(("-p", option) if option else ()), "--markers")
         done = project.run(*argv, PYTHONPATH=path)
-        assert (done.returncode, done.stdout.count("\n@pytest.mark.esker(")) == (0, count), done.stderr
+        assert (done.returncode, done.stdout.count("@pytest.mark.esker(services=[...])")) == (0, count), done.stderr
+
+
+def test_its_source_is_enough(project):
+    """Where nothing is installed that has an entry point, as inside an activation, its name alone brings it."""
+    code = "import importlib.metadata as m, runpy; m.distributions = lambda: []; runpy.run_module('pytest', run_name='__main__')"
+    done = project.run(sys.executable, "-c", code, "-p", "esker.testing", "--markers")
+    assert (done.returncode, done.stdout.count("@pytest.mark.esker(services=[...])")) == (0, 1), done.stderr

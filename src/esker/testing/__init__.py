@@ -2,4 +2,4 @@
 
 __all__ = ["pytest_plugins"]
 
-pytest_plugins = ("esker.testing.plugin",)  # pytest -p esker.testing, or its entry point
+pytest_plugins = ("esker.testing.plugin",)  # for `pytest -p esker.testing` where no entry point says so
