@@ -294,3 +294,10 @@ def test_nothing_of_the_variables_reaches_a_file(project):
                 if not stat.S_ISSOCK(os.stat(path).st_mode):
                     with open(path, "rb") as file:
                         assert b"s3cr3t-value" not in file.read()
+
+
+def test_a_client_loads_no_event_loop():
+    """The event loop is the supervisor's alone: a command that only asks does not pay its 17 ms."""
+    code = "import sys; import esker.services.control; print('asyncio' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "False\n"

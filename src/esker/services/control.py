@@ -1,7 +1,6 @@
 """The services of one environment, as commands and programs ask for them."""
 
 import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from esker.errors import ServiceError, UnknownService
 from esker.host import process_table
 from esker.services import graph, logs, protocol, status
 from esker.services.connection import Changed, Connection, Site, connect, logs_directory
-from esker.services.leases import Lease
+from esker.services.protocol import Lease
 from esker.services.specification import ServiceSpec
 from esker.services.status import ServiceStatus
 
@@ -83,7 +82,7 @@ class Services:
 
         With a `token` of the caller's own, another process can give the lease back by `release`.
         """
-        lease = _lease(os.getpid() if pid is None else pid, token or secrets.token_hex(8))
+        lease = _lease(os.getpid() if pid is None else pid, token or os.urandom(8).hex())
         return Leased(self, lease, self._start(protocol.Start, names, seconds, changed, lease)[1])
 
     def release(self, pid: int, token: str) -> None:

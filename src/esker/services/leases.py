@@ -7,21 +7,12 @@ that is under way holds what it starts until it has come to its end.
 import asyncio
 import os
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from esker.errors import ServiceError
 from esker.host import pidfd
+from esker.services.protocol import Lease
 
-__all__ = ["Holds", "Lease"]
-
-
-class Lease(NamedTuple):
-    """The use of services by one process."""
-
-    token: str
-    """Tells two leases of one process apart."""
-    pid: int
-    start: int
+__all__ = ["Holds"]
 
 
 class Holds:

@@ -10,17 +10,17 @@ asked for. A new version gets a new number; neither side guesses at one that it 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from esker.errors import EskerError, PortTaken, ServiceError, ServiceFailed, ServicesNotReady, UnknownService
 from esker.services import specification
-from esker.services.leases import Lease
 from esker.services.specification import ServiceSpec
 
 __all__ = [
     "KEY",
     "LIMIT",
     "VERSION",
+    "Lease",
     "Release",
     "Request",
     "Restart",
@@ -42,6 +42,15 @@ KEY = "esker-services"
 LIMIT = 1 << 26
 """Bytes of a line; variables may be megabytes."""
 Until = Literal["healthy", "completed", "stopped"]
+
+
+class Lease(NamedTuple):
+    """The use of services by one process."""
+
+    token: str
+    """Tells two leases of one process apart."""
+    pid: int
+    start: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from esker.host import accounts, process_table
 from esker.host.environment_lock import EnvironmentLock
 from esker.services import graph, identity, protocol
 from esker.services.children import SERVICE_VARIABLE, Children
-from esker.services.leases import Holds, Lease
+from esker.services.leases import Holds
 from esker.services.logs import LogFile, log_path
 from esker.services.programs import Setting
 from esker.services.service import Service
@@ -104,7 +104,7 @@ class Supervisor:
         self._store_paths.update(request.store_paths)
         return specs
 
-    def _hold(self, names: Iterable[str], lease: Lease | None) -> None:
+    def _hold(self, names: Iterable[str], lease: protocol.Lease | None) -> None:
         if lease:
             self._holds.take(lease, names)
         else:
@@ -220,7 +220,7 @@ class Supervisor:
         held = self._holds.held()
         return self._stop([n for n in self.services if n not in held and self._state(n) != "Stopped"], _LAST_GRACE)
 
-    async def give_back(self, lease: Lease) -> None:
+    async def give_back(self, lease: protocol.Lease) -> None:
         """End a lease and what only it held."""
         self._holds.release(lease)
         await asyncio.shield(self.release())
