@@ -6,7 +6,9 @@ import pytest
 
 from esker.activate import hook, plan
 from esker.activate.variables import activation
-from esker.errors import ActivationFailed
+from esker.errors import ActivationFailed, TimedOut
+from esker.host import pidfd
+from esker.host.clock import Deadline
 
 BASE = {"PATH": os.environ["PATH"], "HOME": "/home/me", "LIST": "a b", "SHLVL": "3", "CPATH": "/a:/b"}
 
@@ -213,3 +215,17 @@ def test_a_second_activation_inside_the_first_runs_no_hook(capfd):
     once = activation(made, BASE, runtime_directory="/r").apply(BASE)
     assert activation(made, once, runtime_directory="/r").apply(once) == once
     assert capfd.readouterr().err == "ran\n"
+
+
+def test_a_hook_that_takes_too_long(tmp_path):
+    """It is killed with what it has started, and the message says how long it had."""
+    script = f"(sleep 1000) & echo $! > {tmp_path}/pid; wait"
+    with pytest.raises(TimedOut, match=r"the hook did not end within 0\.2 s"):
+        hook.run(dict(os.environ), script=script, deadline=Deadline(0.2))
+    with pidfd.opened(int((tmp_path / "pid").read_text())) as descriptor:
+        assert descriptor is None or pidfd.wait(descriptor, 10)
+
+
+def test_a_hook_with_a_limit_that_is_kept():
+    """It is like any other."""
+    assert hook.run(dict(os.environ), script="export A=1", deadline=Deadline(60))["A"] == "1"

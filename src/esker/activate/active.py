@@ -86,7 +86,7 @@ class Active:
 def begin(plan: "Plan", environ: "Mapping[str, str]", deadline: "Deadline | None" = None) -> "Begun":
     """Return what activating a plan changes in `environ`, and what ends this process's use of the environment.
 
-    The hook runs unless a start of the plan is running anywhere; `deadline` limits how long to wait for another's.
+    The hook runs unless a start of the plan is running anywhere; `deadline` limits how long to wait for either.
     """
     runtime = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
     if not plan.is_shared(runtime):

@@ -81,9 +81,9 @@ def attach(
 ) -> Attachment:
     """Return the activation of a plan in an environment, and register who uses it.
 
-    Where a start of the plan is running its difference is taken over, else this is a start and the hook runs here, for
-    as long as it takes. `waiting` is called with a pid every five seconds while that process runs the hook; `deadline`
-    ends the waiting with TimedOut. Raises ModeClash when the environment is active in another mode.
+    Where a start of the plan is running its difference is taken over, else this is a start and the hook runs here.
+    `waiting` is called with a pid every five seconds while that process runs the hook; `deadline` ends the waiting and
+    our own hook with TimedOut. Raises ModeClash when the environment is active in another mode.
     """
     user = user or User()
     runtime = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
@@ -102,7 +102,7 @@ def attach(
     if inherited:
         found = change(plan, environ, base)
     else:
-        after = _after(plan, base, path, joined, user)
+        after = _after(plan, base, path, joined, user, deadline)
         found = change(plan, environ, after, always=[name for name, _ in plan.vars])
     attached = joined.start is not None
     mine = member if attached and not joined.known else None
@@ -152,18 +152,23 @@ def _joined(
 
 
 def _after(
-    plan: "Plan", base: "Mapping[str, str]", path: str, joined: registry.Joined, user: User
+    plan: "Plan",
+    base: "Mapping[str, str]",
+    path: str,
+    joined: registry.Joined,
+    user: User,
+    deadline: Deadline | None,
 ) -> "Mapping[str, str]":
     """Return the environment with the project's own variables, after its hook or the start's."""
     start = joined.start
     if start is None or not plan.runs_code:
-        return evaluated(plan, base)
+        return evaluated(plan, base, deadline=deadline)
     if not joined.fresh:
         recorded = registry.difference(path, start)
-        return evaluated(plan, base) if recorded is None else _replayed(recorded, base)
+        return evaluated(plan, base, deadline=deadline) if recorded is None else _replayed(recorded, base)
     settled = False
     try:
-        after = evaluated(plan, base)
+        after = evaluated(plan, base, deadline=deadline)
         with _needed(plan):
             registry.settle(path, start, _recorded(plan, base, after), _keep(plan, path, start, after, user))
             settled = True

@@ -9,17 +9,21 @@ is what the first one exports. No result means that the hook left by `exit` or `
 
 import os
 import re
+import signal
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from esker.activate.expansion import quoted
-from esker.errors import ActivationFailed
+from esker.errors import ActivationFailed, TimedOut
 from esker.host.memory_file import descriptor_path, memory_file
 from esker.host.process import find_program, start_failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from subprocess import Popen
+
+    from esker.host.clock import Deadline
 
 __all__ = ["exported_names", "find_bash", "run", "run_end"]
 
@@ -64,15 +68,22 @@ _COMMENT = re.compile(r"(?:^|\s)#.*")
 _USUAL_PATH = "/bin:/usr/bin:/usr/local/bin:/run/current-system/sw/bin"
 
 
-def run(environ: "Mapping[str, str]", *, values: "Sequence[tuple[str, str]]" = (), script: str = "") -> dict[str, str]:
+def run(
+    environ: "Mapping[str, str]",
+    *,
+    values: "Sequence[tuple[str, str]]" = (),
+    script: str = "",
+    deadline: "Deadline | None" = None,
+) -> dict[str, str]:
     """Return the environment after `values` were expanded, in their order, and the script was run, by bash.
 
-    The script's output goes to the standard error. Raises ActivationFailed when either did not come to its end.
+    The script's output goes to the standard error. Raises ActivationFailed when either did not come to its end, and
+    TimedOut when the deadline has passed; then all that the script left in its process group is killed.
     """
     lines = "".join(f"export {name}={quoted(text)}\n" for name, text in values)
     with ExitStack() as stack:
         result = _file(stack, "")
-        _run_bash(environ, _file(stack, f"{lines}:\n"), _file(stack, f"{script}\n"), result)
+        _run_bash(environ, _file(stack, f"{lines}:\n"), _file(stack, f"{script}\n"), result, deadline)
         with open(os.dup(result), "rb") as file:
             file.seek(0)
             found = file.read()
@@ -137,7 +148,7 @@ def _file(stack: ExitStack, text: str) -> int:
     return descriptor
 
 
-def _run_bash(environ: "Mapping[str, str]", values: int, script: int, result: int) -> None:
+def _run_bash(environ: "Mapping[str, str]", values: int, script: int, result: int, deadline: "Deadline | None") -> None:
     import shlex
     import subprocess
 
@@ -150,15 +161,34 @@ def _run_bash(environ: "Mapping[str, str]", values: int, script: int, result: in
     }
     reader = _READERS.get(sys.platform, _READERS["other"]) % names
     argv = [bash, "--noprofile", "--norc", "-p", "-c", _DRIVER % {**names, "reader": reader}, "hook.on-activate"]
+    limited = deadline is not None and deadline.is_limit
+    group = 0 if limited else None  # a group of its own can be killed whole, but cannot read from the terminal
     try:
-        with subprocess.Popen(argv, env=environ, stdout=2, pass_fds=(values, script, result)) as process:
+        with subprocess.Popen(
+            argv, env=environ, stdout=2, pass_fds=(values, script, result), process_group=group
+        ) as process:
             try:
-                process.wait()
+                _wait(process, deadline)
             except BaseException:
+                if limited:
+                    os.killpg(process.pid, signal.SIGKILL)
                 process.kill()
                 raise
     except OSError as refusal:
         raise start_failure("bash", bash, refusal) from refusal
+
+
+def _wait(process: "Popen[bytes]", deadline: "Deadline | None") -> None:
+    import subprocess
+
+    while True:
+        try:
+            process.wait(None if deadline is None else deadline.step())
+        except subprocess.TimeoutExpired:
+            if deadline is not None and deadline.passed:
+                raise TimedOut(f"the hook did not end within {deadline.seconds:g} s") from None
+        else:
+            return
 
 
 def _merged(environ: "Mapping[str, str]", found: bytes) -> dict[str, str]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from esker.activate.plan import Plan
+    from esker.host.clock import Deadline
 
 __all__ = [
     "LISTS",
@@ -245,15 +246,17 @@ def is_started(plan: "Plan", environ: "Mapping[str, str]") -> bool:
     return plan.identity in elements(STARTS, environ.get(STARTS))
 
 
-def evaluated(plan: "Plan", base: "Mapping[str, str]", *, run_code: bool = True) -> dict[str, str]:
-    """Return a composed environment with the project's own variables, after its hook."""
+def evaluated(
+    plan: "Plan", base: "Mapping[str, str]", *, run_code: bool = True, deadline: "Deadline | None" = None
+) -> dict[str, str]:
+    """Return a composed environment with the project's own variables, after its hook, for which there is a deadline."""
     after, pending = _expanded(plan, dict(base))
     if run_code or not (pending or plan.hook):
         after[STARTS] = edited(STARTS, after.get(STARTS), [plan.identity])
     if run_code and (pending or plan.hook):
         from esker.activate import hook
 
-        after = hook.run(after, values=pending, script=plan.hook or "")
+        after = hook.run(after, values=pending, script=plan.hook or "", deadline=deadline)
     return after
 
 

@@ -46,6 +46,11 @@ class Deadline:
         return nullcontext() if self._abandoned is None else self._abandoned.telling(call)
 
     @property
+    def is_limit(self) -> bool:
+        """Whether the wait can end before what is waited for."""
+        return self._end is not None or self._abandoned is not None
+
+    @property
     def is_abandoned(self) -> bool:
         """Whether the wait was given up."""
         return self._abandoned is not None and self._abandoned.is_set()

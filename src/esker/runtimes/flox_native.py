@@ -48,7 +48,7 @@ class Native:
         return FLOX_VERSION
 
     def begin(self, environ: "Mapping[str, str]", deadline: "Deadline") -> "Begun":
-        """Return what an activation changes in `environ`, and what ends it; its own hook has no limit."""
+        """Return what an activation changes in `environ`, and what ends it; the deadline is the hook's."""
         return begin(native.prepare(self.project, environ), environ, deadline)
 
     def run(
