@@ -165,7 +165,8 @@ def stand_in(tmp_path, monkeypatch):
     put_on_path(tmp_path / "bin")
     runtime = tempfile.mkdtemp(dir="/tmp")  # sockets need short paths
     monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    path = dict.fromkeys([str(tmp_path / "bin"), *os.environ["PATH"].split(":")])
+    monkeypatch.setenv("PATH", ":".join(path))
     standing = StandIn(tmp_path)
     yield standing
     left = [project for project in standing.projects if not standing.ended(project)]

@@ -107,7 +107,7 @@ def composed(env: Environment, mode: str, *, starting: bool) -> dict[str, str]:
     for name, default in (("FLOX_PROMPT_COLOR_1", "99"), ("FLOX_PROMPT_COLOR_2", "141")):
         after.setdefault(name, default)
     for name, part, separator in (("FLOX_ENV_DIRS", "", ""), ("PATH", "/bin", ""), ("MANPATH", "/share/man", ":")):
-        rest = [each for each in after.get(name, "").split(":") if each and each != f"{link}{part}"]
+        rest = [each for each in dict.fromkeys(after.get(name, "").split(":")) if each and each != f"{link}{part}"]
         after[name] = ":".join([f"{link}{part}", *rest]) + separator
     return after
 

@@ -1,0 +1,575 @@
+"""The public API on both engines: the stand-in `flox`, and Esker itself."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from esker.activate.active import PROCESS
+from esker.errors import (
+    ActivationFailed,
+    EnvironmentBusy,
+    HostError,
+    NotFound,
+    NotTrusted,
+    ServiceError,
+    ServiceFailed,
+    ServicesNotReady,
+    TimedOut,
+    UnknownService,
+    UsageError,
+)
+from esker.flox import Flox, FloxServiceHandle, FloxServices, Result, ServiceInfo, flox_required
+
+pytestmark = pytest.mark.slow
+
+SERVICES = """
+[services.web]
+command = "echo started; exec sleep 1000"
+[services.other]
+command = "exec sleep 1000"
+[services.broken]
+command = "echo why; exit 3"
+[plugins.esker.services]
+web.user = "root"
+other.user = "root"
+broken.user = "root"
+"""
+
+
+@pytest.fixture(params=["flox", "native"])
+def engine(request, monkeypatch, stand_in, environ):
+    """Choose the engine by the variable that chooses it for every `auto`, with a home and a store of its own."""
+    for name in ("HOME", "ESKER_STORE", "UV_CACHE_DIR", "UV_DEFAULT_INDEX", "UV_HTTP_RETRIES"):
+        monkeypatch.setenv(name, environ[name])
+    monkeypatch.setenv("ESKER_ENGINE", request.param)
+    return request.param
+
+
+@pytest.fixture
+def project(engine, stand_in):
+    """Give a function that makes a project; whatever a test starts there has ended after it."""
+    made = []
+
+    def make(manifest=SERVICES, name="project"):
+        made.append(stand_in.project(manifest, name))
+        made[-1].chmod(0o755)
+        return made[-1]
+
+    yield make
+    active = list(PROCESS.holders)
+    for key in active:  # what a failed test has left must not spoil the next one
+        while key in PROCESS.holders:
+            PROCESS.leave(key)()
+    assert active == []
+    for each in made:
+        if (each / ".flox").is_dir():
+            assert not any(service.pid for service in FloxServices(each).status())
+
+
+def states(flox):
+    return {service.name: service.status for service in flox.services.status()}
+
+
+def running(flox):
+    return {service.name for service in flox.services.status() if service.pid}
+
+
+def test_what_is_known_without_running_anything(project):
+    """Path, existence and manifest; the text for people names the project."""
+    path = project()
+    flox = Flox(path)
+    assert (flox.path, flox.exists, flox.has_manifest, flox.is_activated) == (path, True, True, False)
+    assert repr(flox) == f"Flox({str(path)!r})"
+    (path / ".flox/env/manifest.toml").unlink()
+    assert (flox.exists, flox.has_manifest) == (True, False)
+    shutil.rmtree(path / ".flox")
+    (path / ".flox").write_text("")
+    assert not flox.exists
+
+
+def test_the_variables_are_set_and_come_back(project):
+    """Also values of many lines, and what the hook has unset."""
+    path = project("[vars]\nA = 'x y'\n[hook]\non-activate = '''\nexport B=\"one\ntwo\"\nunset GONE\n'''\n")
+    os.environ["GONE"] = "here"
+    before = dict(os.environ)
+    flox = Flox(path)
+    flox.activate()
+    assert flox.is_activated
+    assert (os.environ["A"], os.environ["B"], "GONE" in os.environ) == ("x y", "one\ntwo", False)
+    assert os.environ["FLOX_ENV_PROJECT"] == str(path)
+    assert os.environ["PATH"].startswith(f"{os.environ['FLOX_ENV']}/bin:")
+    flox.activate()
+    flox.deactivate()
+    assert not flox.is_activated
+    flox.deactivate()
+    assert dict(os.environ) == before
+    del os.environ["GONE"]
+
+
+def test_blocks_nest_and_the_caller_s_changes_stay(project):
+    """The same object twice, `activate` within a block, and edits of the body."""
+    flox = Flox(project("[vars]\nA = '1'\n"))
+    path = os.environ["PATH"]
+    with flox as same:
+        assert same is flox
+        with flox, Flox(flox.path):
+            flox.activate()
+            os.environ["PATH"] += ":/mine"
+        assert os.environ["A"] == "1"
+        flox.deactivate()
+        assert os.environ["A"] == "1"
+    assert "A" not in os.environ
+    assert os.environ["PATH"] == f"{path}:/mine"
+    os.environ["PATH"] = path
+
+
+def test_environments_leave_in_any_order(project):
+    """The first may leave before the second."""
+    first, second = Flox(project("[vars]\nA = '1'\n", "first")), Flox(project("[vars]\nA = '2'\n", "second"))
+    before = dict(os.environ)
+    first.activate()
+    second.activate()
+    assert os.environ["A"] == "2"
+    first.deactivate()
+    assert os.environ["A"] == "2"
+    assert str(first.path) not in os.environ["PATH"]
+    second.deactivate()
+    assert dict(os.environ) == before
+
+
+def test_a_hook_that_fails_changes_nothing(project):
+    """The error says what to look for."""
+    flox = Flox(project("[hook]\non-activate = 'export A=1; exit 0'\n"))
+    before = dict(os.environ)
+    with pytest.raises(ActivationFailed, match="did not complete normally"):
+        flox.activate()
+    assert (dict(os.environ), flox.is_activated) == (before, False)
+
+
+def test_no_environment(engine, tmp_path):
+    """Every way to use it says the same, and how to make one."""
+    flox = Flox(tmp_path)
+    for use in (flox.activate, flox.__enter__, flox.lock, flox.list, flox.services.status, flox.services.start):
+        with pytest.raises(NotFound, match=f"Flox environment at {tmp_path} does not exist") as caught:
+            use()
+        assert caught.value.hint == f"make one: esker init -d {tmp_path}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a project away")
+def test_the_project_of_another(project):
+    """Nothing of it runs; looking is allowed."""
+    path = project()
+    os.chown(path / ".flox", 12345, 12345)
+    flox = Flox(path)
+    for use in (flox.activate, flox.services.start, lambda: flox.run("true")):
+        with pytest.raises(NotTrusted):
+            use()
+    os.chown(path / ".flox", 0, 0)
+
+
+def test_running_a_program(project, tmp_path, capfd):
+    """Status, both outputs, input, directory; bytes that are no text survive, and a signal has a number below zero."""
+    flox = Flox(project("[vars]\nA = 'x y'\n"))
+    assert flox.run("sh", ["-c", 'echo "$A"; echo err >&2; exit 7']) == Result(7, "x y\n", "err\n")
+    assert flox.run("pwd").stdout == f"{os.getcwd()}\n"
+    assert flox.run("pwd", cwd=tmp_path).stdout == f"{tmp_path}\n"
+    assert flox.run("cat", stdin="given").stdout == "given"
+    assert flox.run("printf", ["\\377"]).stdout == "\udcff"
+    assert flox.run("sh", ["-c", "kill -9 $$"]).exit_code == -9
+    assert flox.run("no-such-program").exit_code == 127
+    assert "no-such-program: command not found" in flox.run("no-such-program").stderr
+    assert capfd.readouterr().out == ""
+    assert flox.run("sh", ["-c", "echo streamed"], capture=False) == Result(0, "", "")
+    assert capfd.readouterr().out == "streamed\n"
+    with pytest.raises(TimedOut):
+        flox.run("sleep", ["1000"], timeout=0.3)
+
+
+def test_services_of_a_block(project):
+    """They run inside of it, and what ran before runs on after it."""
+    path = project()
+    outer = Flox(path, services=["other"])
+    with outer:
+        with Flox(path, ["web", "other"]) as flox:
+            assert running(flox) == {"web", "other"}
+            assert flox.services.logs("web") == "started\n"
+        assert running(outer) == {"other"}
+    assert running(outer) == set()
+
+
+def test_services_that_stay(project):
+    """What `start` started stays after blocks that use it, and until it is stopped by name."""
+    flox = Flox(project())
+    handle = flox.services.start("web")
+    with Flox(flox.path, services=["web", "other"]):
+        assert running(flox) == {"web", "other"}
+    assert running(flox) == {"web"}
+    (info,) = handle.services
+    assert (info.name, info.status, info.pid is None) == ("web", "Running", False)
+    flox.services.stop("web")
+    assert running(flox) == set()
+
+
+def test_a_failed_start_undoes_the_activation(project):
+    """The error names the service, its status and its log; nothing of the block stays."""
+    before = dict(os.environ)
+    flox = Flox(project(), services=["web", "broken"])
+    with pytest.raises(ServiceFailed) as caught, flox:
+        pytest.fail("the block was entered")
+    assert (caught.value.service, caught.value.status) == ("broken", 3)
+    assert (dict(os.environ), flox.is_activated, running(flox)) == (before, False, set())
+
+
+def test_an_error_in_the_block(project):
+    """It comes out as it is, after everything was undone."""
+    before = dict(os.environ)
+    with pytest.raises(KeyboardInterrupt), Flox(project(), services=["web"]) as flox:
+        raise KeyboardInterrupt
+    assert (dict(os.environ), running(flox)) == (before, set())
+
+
+def test_unknown_services(project):
+    """Names are names, whatever they look like, and nothing is started."""
+    flox = Flox(project(), services=["web", "--help"])
+    with pytest.raises(UnknownService, match="`--help`"), flox:
+        pytest.fail("the block was entered")
+    assert running(flox) == set()
+    assert not flox.is_activated
+
+
+def test_waiting_restarting_and_following(project):
+    """By name and for all, within a limit."""
+    flox = Flox(project())
+    flox.services.start("web")
+    flox.services.wait("web")
+    flox.services.wait("other", until="stopped")
+    with pytest.raises((ServicesNotReady, TimedOut)):
+        flox.services.wait("web", until="stopped", timeout=0.05)
+    before = {each.name: each.pid for each in flox.services.status("web")}
+    flox.services.restart("web")
+    after = {each.name: each.pid for each in flox.services.status("web")}
+    assert before.keys() == after.keys() == {"web"}
+    assert before != after
+    lines = flox.services.logs("web", follow=True)
+    assert next(lines) == "started"
+    lines.close()
+    assert flox.services.logs("web", tail=1) == "started\n"
+    flox.services.stop()
+
+
+def test_an_environment_without_services(project):
+    """It has no status, and nothing to start, wait for or stop."""
+    services = FloxServices(project(""))
+    assert services.status() == []
+    for use in (services.start, services.wait):
+        with pytest.raises(ServiceError, match="no services"):
+            use()
+
+
+def test_a_handle_outlives_its_process(project, monkeypatch):
+    """Saved by one process, loaded by another, and what it names is stopped there, and only that."""
+    path = project()
+    script = "from esker.flox import Flox\nwith Flox('.') as flox:\n    flox.services.start('web').save()"
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=path, capture_output=True)
+    flox = Flox(path)
+    flox.services.start("other")
+    assert running(flox) == {"web", "other"}
+    (path / ".git").mkdir()
+    (path / "src").mkdir()
+    monkeypatch.chdir(path / "src")  # a relative path starts at the project
+    handle = FloxServiceHandle.load()
+    assert (path / ".flox-services.json").stat().st_mode & 0o777 == 0o600
+    assert (handle.flox_env_path, [service.name for service in handle.services]) == (path, ["web"])
+    assert repr(handle) == f"FloxServiceHandle(services=['web'], started_at={handle.started_at!r})"
+    handle.stop()
+    assert running(flox) == {"other"}
+    handle.stop()
+    assert running(flox) == {"other"}
+    flox.services.stop()
+
+
+def test_a_handle_without_services_stops_none(project, tmp_path):
+    """Neither an empty list nor names that are gone mean all."""
+    flox = Flox(project())
+    flox.services.start("web")
+    for services in ("[]", '[{"name": "gone", "status": "Running", "pid": 1}]'):
+        text = f'{{"flox_env_path": "{flox.path}", "started_at": "1Z", "services": {services}}}'
+        (tmp_path / "handle.json").write_text(text)
+        FloxServiceHandle.load(tmp_path / "handle.json").stop()
+        assert running(flox) == {"web"}
+    flox.services.stop()
+
+
+def test_handles_that_cannot_be_loaded(project, tmp_path):
+    """No file; and, for root, the file of another."""
+    with pytest.raises(NotFound, match="there is no saved handle at"):
+        FloxServiceHandle.load(tmp_path / "none.json")
+    if os.geteuid() == 0:
+        (tmp_path / "theirs.json").write_text("{}")
+        os.chown(tmp_path / "theirs.json", 12345, 12345)
+        with pytest.raises(NotTrusted, match="belongs to uid 12345"):
+            FloxServiceHandle.load(tmp_path / "theirs.json")
+
+
+def test_the_engine_of_a_handle_counts(project, monkeypatch):
+    """Whatever engine is chosen now, services are stopped by the one that started them."""
+    flox = Flox(project())
+    handle = flox.services.start("web")
+    monkeypatch.setenv("ESKER_ENGINE", {"flox": "native", "native": "flox"}[os.environ["ESKER_ENGINE"]])
+    handle.stop()
+    assert running(flox) == set()
+    monkeypatch.undo()
+
+
+def test_threads(project):
+    """Another thread may activate the same environment but no other."""
+    first, second = Flox(project("", "first")), Flox(project("", "second"))
+    with ThreadPoolExecutor(1) as pool, first:
+        pool.submit(lambda: Flox(first.path).__enter__().__exit__(None, None, None)).result()
+        with pytest.raises(EnvironmentBusy):
+            pool.submit(second.activate).result()
+        assert pool.submit(second.run, "true").result().exit_code == 0
+
+
+def test_asynchronous_blocks(project):
+    """As the others; the loop goes on meanwhile, and a block within may be one of either kind."""
+    path, other = project(), project("[vars]\nA = 'other'\n", "other")
+
+    async def use():
+        ticks = []
+
+        async def tick():
+            while True:
+                ticks.append(1)
+                await asyncio.sleep(0.001)
+
+        ticking = asyncio.create_task(tick())
+        async with Flox(path, services=["web"]) as flox:
+            assert running(flox) == {"web"}
+            with Flox(other):
+                assert os.environ["A"] == "other"
+            async with flox:
+                assert await flox.arun("sh", ["-c", "exit 3"]) == Result(3, "", "")
+            assert flox.is_activated
+        ticking.cancel()
+        assert len(ticks) > 10
+        handle = await flox.services.astart("other")
+        await flox.services.await_("other")
+        await flox.services.arestart("other")
+        assert running(flox) == {"other"}
+        await handle.astop()
+        await flox.services.astop()
+
+    before = dict(os.environ)
+    asyncio.run(use())
+    assert dict(os.environ) == before
+
+
+def test_a_failed_start_undoes_an_asynchronous_activation(project):
+    """As in a plain block."""
+
+    async def use():
+        async with Flox(path, services=["broken"]):
+            pytest.fail("the block was entered")
+
+    path, before = project(), dict(os.environ)
+    with pytest.raises(ServiceFailed):
+        asyncio.run(use())
+    assert dict(os.environ) == before
+
+
+async def cancel_once(begun, work):
+    """Cancel what has begun when something is written into a pipe."""
+    task = asyncio.create_task(work)
+    await asyncio.to_thread(begun.read_text)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize("engine", ["native"], indirect=True)  # Flox has no checks: what was started is ready
+def test_a_cancelled_start_is_undone(project, tmp_path):
+    """What it had started has stopped when the cancellation is seen."""
+    os.mkfifo(tmp_path / "begun")
+    tmp_path.chmod(0o755)
+    path = project(
+        f"[services.slow]\ncommand = 'echo > {tmp_path}/begun; exec sleep 1000'\n"
+        "[plugins.esker.services.slow]\nhealthcheck = { test = 'false' }\nuser = 'root'\n"
+    )
+    flox = Flox(path)
+    asyncio.run(cancel_once(tmp_path / "begun", flox.services.astart("slow")))
+    flox.services.wait("slow", until="stopped", timeout=10)
+
+
+def test_a_cancelled_activation_is_undone(project, tmp_path):
+    """The hook is ended with what it started."""
+    os.mkfifo(tmp_path / "begun")
+    path = project(f"[hook]\non-activate = 'echo > {tmp_path}/begun; sleep 1000'\n")
+
+    async def use():
+        async with Flox(path):
+            pytest.fail("the block was entered")
+
+    before = dict(os.environ)
+    asyncio.run(cancel_once(tmp_path / "begun", use()))
+    assert dict(os.environ) == before
+
+
+def test_a_cancelled_program_is_killed(project, tmp_path):
+    """Nobody waits for it any more."""
+    os.mkfifo(tmp_path / "begun")
+    flox = Flox(project(""))
+    asyncio.run(cancel_once(tmp_path / "begun", flox.arun("sh", ["-c", f"echo > {tmp_path}/begun; sleep 1000"])))
+
+
+def test_decorated_functions(project):
+    """Each call is activated with its services; the function's own result and error come out."""
+    path = project()
+
+    @flox_required(path, services=["web"])
+    def task(fail=False):
+        if fail:
+            raise SystemExit(3)
+        return os.environ["FLOX_ENV_PROJECT"], running(Flox(path))
+
+    assert task() == (str(path), {"web"})
+    with pytest.raises(SystemExit):
+        task(fail=True)
+    assert "FLOX_ENV_PROJECT" not in os.environ
+    assert running(Flox(path)) == set()
+
+
+def test_decorated_coroutines_and_generators(project):
+    """Their bodies run inside, to the end."""
+    path = project("[vars]\nA = '1'\n")
+
+    @flox_required(path)
+    async def wait():
+        await asyncio.sleep(0)
+        return os.environ["A"]
+
+    @flox_required(path)
+    def items():
+        yield os.environ["A"]
+
+    assert asyncio.run(wait()) == "1"
+    assert list(items()) == ["1"]
+    assert "A" not in os.environ
+
+
+def test_a_decorated_function_s_project_is_that_of_its_file(project, tmp_path, monkeypatch):
+    """Wherever it is called: a relative path starts at the file, and goes upwards within the repository."""
+    path = project("[vars]\nA = '1'\n")
+    (path / ".git").mkdir()
+    (path / "src").mkdir()
+    source = (
+        "import os\nfrom esker.flox import flox_required\n@flox_required()\ndef task():\n    return os.environ['A']\n"
+    )
+    (path / "src/somebody.py").write_text(source)
+    monkeypatch.syspath_prepend(path / "src")
+    monkeypatch.chdir("/")
+    from somebody import task  # type: ignore[import-not-found]
+
+    assert task() == "1"
+    del sys.modules["somebody"]
+
+
+def test_making_and_changing_an_environment(engine, tmp_path, index):
+    """By the engine's own packages: any of Flox's, and Python's in the native one."""
+    path = tmp_path / "made"
+    path.mkdir()
+    flox = Flox.init(path, "chosen")
+    assert (flox.exists, flox.has_manifest, flox.path) == (True, True, path)
+    index.add("six", "1.0")
+    name = "hello" if engine == "flox" else "pypi/six"
+    flox.install(name)
+    (package,) = flox.list()
+    assert (package.name, package.version) == (name.rpartition("/")[2], "1.0")
+    lock = (path / ".flox/env/manifest.lock").stat()
+    flox.lock()
+    assert (path / ".flox/env/manifest.lock").stat().st_mtime_ns == lock.st_mtime_ns
+    flox.uninstall(name)
+    assert flox.list() == []
+
+
+def test_only_python_packages_without_flox(project):
+    """The hint says who installs the others."""
+    flox = Flox(project(""), engine="native")
+    for change in (flox.install, flox.uninstall):
+        with pytest.raises(UsageError) as caught:
+            change("hello")
+        assert "`pypi/hello`" in caught.value.hint
+
+
+def test_which_engine(stand_in, monkeypatch, tmp_path):
+    """The argument, then `ESKER_ENGINE`, then Flox where it is on PATH, then Esker; anything else is refused."""
+    path = stand_in.project()
+    name = lambda *args: Flox(path, engine=args[0] if args else "auto")._engine.name  # noqa: E731
+    assert (name(), name("native"), name("flox")) == ("flox", "native", "flox")
+    assert (Flox.version(), Flox.is_available()) == ("1.14.1", True)
+    monkeypatch.setenv("ESKER_ENGINE", "native")
+    assert (name(), name("flox")) == ("native", "flox")
+    monkeypatch.setenv("ESKER_ENGINE", "nix")
+    with pytest.raises(UsageError, match="`ESKER_ENGINE` cannot be `nix`"):
+        name()
+    monkeypatch.delenv("ESKER_ENGINE")
+    with pytest.raises(UsageError, match="`engine` cannot be `nix`"):
+        name("nix")
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert (name(), Flox.version(), Flox.is_available()) == ("native", "1.14.1", True)
+    monkeypatch.setenv("ESKER_ENGINE", "flox")
+    assert not Flox.is_available()
+    with pytest.raises(HostError, match="`flox` is not on PATH"):
+        Flox.version()
+
+
+def test_which_project(stand_in, monkeypatch, tmp_path):
+    """A relative path goes upwards within the repository; an absolute one, and one that is not there, does not."""
+    path = stand_in.project()
+    (path / "src/.angreal").mkdir(parents=True)
+    monkeypatch.chdir(path / "src")
+    assert Flox().path == path / "src"
+    (path / ".git").mkdir()
+    assert [Flox(given).path for given in (None, ".", "..", "../src")] == [path] * 4
+    assert Flox(path / "src").path == path / "src"
+    assert Flox("nothing").path == path / "src/nothing"
+    monkeypatch.setenv("HOME", str(path))
+    assert Flox("~").path == path
+    assert Flox("~/src").path == path / "src"
+    (path / ".git").rmdir()
+    (path / "src/.flox").mkdir()
+    assert Flox(".angreal").path == path / "src"
+    assert FloxServices(".angreal").path == path / "src"
+    assert repr(FloxServices(path)) == f"FloxServices({str(path)!r})"
+
+
+def test_wrong_arguments():
+    """One text is no list of names, and a decorator needs its parentheses."""
+    for make in (Flox, flox_required):
+        with pytest.raises(TypeError, match="`services` is a list of names"):
+            make(".", services="web")
+    with pytest.raises(TypeError, match="with parentheses"):
+        flox_required(lambda: None)
+
+
+def test_service_information():
+    """Values are equal by what they say, cannot be changed, and give Angreal's tuple."""
+    info = ServiceInfo("web", "Running", 7)
+    assert info == ServiceInfo("web", "Running", 7)
+    assert info.as_tuple() == ("web", "Running", 7)
+    assert (info.exit_code, info.health) == (None, None)
+    with pytest.raises(AttributeError):
+        info.pid = 8
+
+
+def test_importing_it_costs_little():
+    """Nothing that reads a manifest, resolves, realises or serves is loaded before it is used."""
+    script = "import sys; before = set(sys.modules); import esker.flox; print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert not loaded & {"msgspec", "tomlkit", "packaging", "tomllib", "urllib3", "rich"}
