@@ -312,7 +312,7 @@ def test_leftovers_of_other_environments_are_swept(path, process, tmp_path):
     process.end(dead)
     with open(tmp_path / "locked.activations") as locked:
         fcntl.flock(locked, fcntl.LOCK_EX)
-        registry.sweep(str(tmp_path))
+        registry.sweep(path)
     assert {name.partition(".")[0] for name in os.listdir(tmp_path)} == {"x", "locked"}
 
 

@@ -141,7 +141,7 @@ def _joined(
         joined = registry.join(path, plan, member, inherited=inherited)
         if joined.blocker is None:
             if joined.fresh:
-                registry.sweep(os.path.dirname(path))
+                registry.sweep(path)
             return joined
         if deadline.passed:
             raise TimedOut(f"process {joined.blocker} was still activating `{plan.name}` after {deadline.seconds:g} s")

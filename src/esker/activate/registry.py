@@ -273,10 +273,11 @@ def abandon(path: str, start: Start) -> None:
         starts[:] = [one for one in starts if one.token != start.token]
 
 
-def sweep(directory: str) -> None:
-    """Remove what processes have left in a user's runtime directory, of whatever environment."""
+def sweep(path: str) -> None:
+    """Remove what processes of other environments have left beside the file at `path`."""
+    directory, own = os.path.split(path)
     for name in os.listdir(directory):
-        if name.endswith(RUNNING):
+        if name.endswith(RUNNING) and name != own:
             with suppress(OSError), changing(f"{directory}/{name}", wait=False):
                 pass
 

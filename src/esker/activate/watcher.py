@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["watch"]
 
+_OUTLIVED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+"""Who ends everything also ends the processes that are waited for, and only after them is there nothing to do."""
 _LOOK = 500
 """Milliseconds after which to look again where the end of a process cannot be waited for."""
 
@@ -29,7 +31,8 @@ def watch(path: str, token: str, script: str | None, environ: "Mapping[str, str]
     told, telling = os.pipe()
     os.set_blocking(telling, False)
     signal.set_wakeup_fd(telling, warn_on_full_buffer=False)
-    signal.signal(registry.WAKE, lambda *_: None)
+    for number in (registry.WAKE, *_OUTLIVED):
+        signal.signal(number, lambda *_: None)  # not ignored: what runs at the end would inherit that
     while (attached := _attached(path, token)) is not None:
         _wait(attached, told)
     if script is None:
