@@ -193,7 +193,7 @@ def _variables(connection: socket.socket, environ: "Mapping[str, str]", deadline
     if not size or len(os.fsencode(given)) != size:
         raise ActivationFailed("the process in the activation ended before it had sent its variables")
     connection.settimeout(None)
-    found = dict(entry.split("=", 1) for entry in given.split("\0") if "=" in entry)
+    found = dict(entry.split("=", 1) for entry in given.split("\0") if "=" in entry[1:])
     own = {name: value for name, value in environ.items() if name in _OF_THE_PROGRAM}
     return {name: value for name, value in found.items() if name not in _OF_THE_PROGRAM} | own
 

@@ -1,0 +1,367 @@
+"""What goes wrong in Angreal 2.9's Flox integration, one test a weakness, by its number in a study of that version.
+
+14, documents that drift, is met by guides whose code the tests run; 18, tests that never see a Flox, is said in the
+comparison of the guides: these tests see a stand-in.
+"""
+
+import asyncio
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+
+import angreal
+import pytest
+
+from esker.activate.active import PROCESS
+from esker.activate.variables import Activation
+from esker.errors import (
+    ActivationFailed,
+    CommandFailed,
+    EskerError,
+    HostError,
+    NotFound,
+    ServiceFailed,
+    TimedOut,
+    UnknownService,
+)
+from esker.flox import Flox, FloxServiceHandle, flox_required
+
+pytestmark = pytest.mark.slow
+
+SERVICES = """
+[services.web]
+command = "exec sleep 1000"
+[services.other]
+command = "exec sleep 1000"
+[services.broken]
+command = "echo why; exit 3"
+[plugins.esker.services]
+web.user = "root"
+other.user = "root"
+broken.user = "root"
+"""
+
+
+@pytest.fixture(params=["flox", "native"])
+def project(request, monkeypatch, stand_in, environ):
+    """Give a function that makes a project, on each engine."""
+    for name in ("HOME", "ESKER_STORE"):
+        monkeypatch.setenv(name, environ[name])
+    monkeypatch.setenv("ESKER_ENGINE", request.param)
+
+    def make(manifest=SERVICES, name="project"):
+        path = stand_in.project(manifest, name)
+        path.chmod(0o755)
+        return path
+
+    yield make
+    for path in stand_in.projects:
+        if running(path):
+            Flox(path).services.stop()
+            pytest.fail("services were left behind")
+
+
+def running(path):
+    return {service.name for service in Flox(path).services.status() if service.pid}
+
+
+def test_01_decorators_work_in_every_order(project):
+    """Above and below `@angreal.command`, with arguments, what Angreal holds runs inside."""
+    path = project("[vars]\nA = '1'\n")
+
+    @angreal.command(name="weakness-below", about="")
+    @angreal.argument(name="n", long="n")
+    @flox_required(path)
+    def below(n):
+        return os.environ["A"] + n
+
+    @flox_required(path)
+    @angreal.command(name="weakness-above", about="")
+    @angreal.argument(name="n", long="n")
+    def above(n):
+        return os.environ["A"] + n
+
+    for task in (below, above):
+        assert task.__dict__["__command"].func(n="2") == "12"
+        assert len(task.__dict__["__arguments"]) == 1
+    assert "A" not in os.environ
+
+
+def test_02_path_and_values_are_those_of_a_shell(project):
+    """Nothing is read line by line; a value cannot smuggle in a variable, and what the hook unset is unset."""
+    path = project(
+        "[vars]\nA = 'x'\nB = '$A/y'\n[hook]\non-activate = '''\n"
+        "export C=$'it\\'s \"1\";\\nexport INJECTED=evil' PATH=/hook/bin:$PATH\nunset GONE\n'''\n"
+    )
+    before = os.environ["PATH"]
+    os.environ["GONE"] = "1"
+    with Flox(path):
+        assert os.environ["PATH"] == f"/hook/bin:{os.environ['FLOX_ENV']}/bin:{before}"
+        assert (os.environ["B"], os.environ["C"]) == ("x/y", 'it\'s "1";\nexport INJECTED=evil')
+        assert not {"INJECTED", "GONE"} & os.environ.keys()
+    assert os.environ.pop("GONE") == "1"
+
+
+def test_02_the_real_client_shows_that_the_stand_in_prints_what_flox_does(stand_in):
+    """With what real Flox prints, as the stand-in does, Angreal leaves PATH as it was; our engine does not."""
+    path = stand_in.project("[vars]\nA = 'x y'\n")
+    script = (
+        "import os, sys\nfrom {} import Flox\nbefore = os.environ['PATH']\nflox = Flox(sys.argv[1])\nflox.activate()\n"
+        "print(repr(os.environ['A']), os.environ['PATH'] != before)\nflox.deactivate()"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", script.format(module), path], capture_output=True, text=True, check=True
+        ).stdout
+        for module in ("angreal.integrations.flox", "esker.flox")
+    ]
+    assert said == ["\"'x y';\" False\n", "'x y' True\n"]
+
+
+@pytest.mark.parametrize("name", ["qu'o\"te", b"not-\xfftext"], ids=["quotes", "bytes"])
+def test_03_no_value_and_no_path_ends_the_interpreter(project, name):
+    """Single quote characters as values, and a directory whose name is no text."""
+    path = project("[vars]\nA = '\\\"'\nB = \"'\"\n")
+    moved = pathlib.Path(os.fsdecode(os.fsencode(path.parent) + b"/" + os.fsencode(name)))
+    path.rename(moved)
+    with Flox(moved):
+        assert (os.environ["A"], os.environ["B"]) == ('"', "'")
+        assert os.environ["FLOX_ENV_PROJECT"] == str(moved)
+    moved.rename(path)
+
+
+def test_04_a_failed_start_undoes_the_activation(project):
+    """In the block and in the decorator."""
+    path, before = project(), dict(os.environ)
+
+    @flox_required(path, services=["broken"])
+    def task():
+        pytest.fail("it ran")
+
+    with pytest.raises(ServiceFailed):
+        task()
+    with pytest.raises(ServiceFailed), Flox(path, services=["broken"]):
+        pytest.fail("it ran")
+    assert dict(os.environ) == before
+
+
+def test_05_only_what_was_started_is_stopped(project):
+    """Neither what ran before, nor what was started to stay, nor what somebody else uses."""
+    path = project()
+    task = flox_required(path, services=["web"])(lambda: None)
+    Flox(path).services.start("other")
+    task()
+    assert running(path) == {"other"}
+    with Flox(path, services=["web"]):
+        task()
+        assert running(path) == {"web", "other"}
+    assert running(path) == {"other"}
+    Flox(path).services.stop("other")
+
+
+def test_06_a_handle_without_services_stops_none(project):
+    """No names are not all names."""
+    flox = Flox(project())
+    flox.services.start("web").save()
+    file = flox.path / ".flox-services.json"
+    file.write_text(file.read_text().replace('"name": "web"', '"name": "gone"'))
+    FloxServiceHandle.load(file).stop()
+    assert running(flox.path) == {"web"}
+    flox.services.stop()
+
+
+def test_07_status_is_read_from_what_is_made_for_programs(project):
+    """The first service is not taken for a headline, and the exit code of one that has ended is known."""
+    flox = Flox(project())
+    with pytest.raises(ServiceFailed):
+        flox.services.start("broken", "web")
+    with flox:
+        flox.services.start("web")
+        found = {service.name: service for service in flox.services.status()}
+    assert found.keys() == {"broken", "other", "web"}
+    assert (found["web"].status, found["other"].status, found["other"].pid) == ("Running", "Stopped", None)
+    flox.services.stop()
+
+
+def test_08_other_threads_go_on_and_waiting_has_an_end(project):
+    """While a program runs; and it is killed when its time is up."""
+    flox, ticks, ending = Flox(project("")), [], threading.Event()
+
+    def tick():
+        while not ending.wait(0.005):
+            ticks.append(1)
+
+    ticking = threading.Thread(target=tick)
+    ticking.start()
+    with pytest.raises(TimedOut):
+        flox.run("sleep", ["1000"], timeout=0.5)
+    ending.set()
+    ticking.join()
+    assert len(ticks) > 5
+
+
+@pytest.mark.parametrize("project", ["native"], indirect=True)
+def test_08_started_means_ready(project, tmp_path):
+    """With a health check `start` returns when it has succeeded, and fails when it does not in time."""
+    tmp_path.chmod(0o755)
+    flox = Flox(
+        project(
+            f"[services.slow]\ncommand = 'while [ ! -e {tmp_path}/go ]; do :; done; touch {tmp_path}/ready; exec sleep 9'\n"
+            f"[plugins.esker.services.slow]\nhealthcheck = {{ test = 'touch {tmp_path}/go; test -e {tmp_path}/ready' }}\n"
+            "user = 'root'\n"
+        )
+    )
+    (service,) = flox.services.start("slow").services
+    assert service.health == "healthy"
+    assert (tmp_path / "ready").exists()
+    flox.services.stop()
+
+
+def test_09_variables_of_one_process(project):
+    """Nested, left in another order, across steps of a generator and a coroutine: always as without, afterwards."""
+    first, second = (Flox(project(f"[vars]\nA = '{name}'\n", name)) for name in ("first", "second"))
+    before = dict(os.environ)
+
+    @flox_required(first.path)
+    def items():
+        yield os.environ["A"]
+        yield os.environ["A"]
+
+    @flox_required(second.path)
+    async def wait():
+        await asyncio.sleep(0)
+        return os.environ["A"]
+
+    steps = items()
+    assert next(steps) == "first"
+    with second:
+        assert list(steps) == ["second"]  # the generator has left, and the other stays
+        assert os.environ["A"] == "second"
+    assert asyncio.run(wait()) == "second"
+    with first, first:
+        os.environ["MINE"] = "1"
+    assert os.environ.pop("MINE") == "1"
+    assert dict(os.environ) == before
+
+
+def test_10_errors_have_types_and_say_what_to_do(project, monkeypatch, tmp_path):
+    """A missing command, no environment, an unknown service and a failing one are four things."""
+    path = project()
+    met = {}
+    for kind, use in {
+        NotFound: Flox(tmp_path).activate,
+        UnknownService: lambda: Flox(path).services.start("nothing"),
+        ServiceFailed: lambda: Flox(path).services.start("broken"),
+    }.items():
+        with pytest.raises(kind) as caught:
+            use()
+        met[kind] = caught.value
+    assert met[NotFound].hint
+    assert met[UnknownService].hint == "the services here are `broken`, `other`, `web`"
+    assert (met[ServiceFailed].status, met[ServiceFailed].log) == (3, ("why",))
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(HostError) as missing:
+        Flox(path, engine="flox").activate()
+    assert missing.value.hint == "install Flox, or let Esker do it alone: ESKER_ENGINE=native"
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("project", ["flox"], indirect=True)
+def test_10_flox_s_own_words_are_kept(project):
+    """With its exit status."""
+    with pytest.raises(CommandFailed) as caught:
+        Flox(project("")).install("no-such-package")
+    assert "Could not find package 'no-such-package'" in caught.value.message
+    assert caught.value.status == 1
+
+
+def test_11_the_handle_s_file(project, monkeypatch, tmp_path):
+    """At the project wherever we are, replaced whole, 0600, a path of any kind, with a version; and checked."""
+    path = project()
+    monkeypatch.chdir(tmp_path)
+    handle = Flox(path).services.start("web")
+    file = path / ".flox-services.json"
+    handle.save()
+    before = file.stat()
+    handle.save(pathlib.Path(".flox-services.json"))
+    assert file.stat().st_ino != before.st_ino
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert '"version": 1' in file.read_text()
+    monkeypatch.chdir(path)
+    assert FloxServiceHandle.load() == FloxServiceHandle.load(file) == handle
+    file.write_text(file.read_text().replace('"version": 1', '"version": 99'))
+    with pytest.raises(EskerError, match="version `99` of this file is not known"):
+        FloxServiceHandle.load()
+    handle.stop()
+
+
+@pytest.mark.parametrize("project", ["flox"], indirect=True)
+def test_11_a_pid_that_was_used_again_is_not_signalled(project):
+    """The process that keeps services is known by its start time and boot too."""
+    flox = Flox(project())
+    flox.services.start("web").save()
+    file = flox.path / ".flox-services.json"
+    flox.services.stop()
+    saved = FloxServiceHandle.load(file)._saved
+    with subprocess.Popen(["sleep", "1000"]) as stranger:
+        text = file.read_text().replace(f'"pid": {saved.holder.pid}', f'"pid": {stranger.pid}')
+        file.write_text(text)
+        FloxServiceHandle.load(file).stop()
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_12_relative_paths_start_at_the_file_of_the_function(project, monkeypatch, tmp_path):
+    """Not at whatever directory the caller happens to be in."""
+    path = project("[vars]\nA = '1'\n")
+    (path / ".git").mkdir()
+    (path / "tasks").mkdir()
+    (path / "tasks/weakness_12.py").write_text(
+        "import os\nfrom esker.flox import flox_required\n\n@flox_required('.')\ndef task():\n    return os.environ['A']\n"
+    )
+    monkeypatch.syspath_prepend(path / "tasks")
+    monkeypatch.chdir(tmp_path)
+    from weakness_12 import task
+
+    assert task() == "1"
+    del sys.modules["weakness_12"]
+
+
+def test_13_names_are_never_options(project):
+    """Not even those that look like one."""
+    flox = Flox(
+        project('[services."--help"]\ncommand = "exec sleep 1000"\n[plugins.esker.services]\n"--help".user="root"\n')
+    )
+    flox.services.start("--help")
+    assert running(flox.path) == {"--help"}
+    flox.services.stop("--help")
+    with pytest.raises(UnknownService, match="`--follow`"):
+        flox.services.logs("--follow")
+
+
+def test_15_the_package_is_typed():
+    """It says so; that the types are right is checked in tests/typing."""
+    import esker
+
+    assert (pathlib.Path(esker.__file__).parent / "py.typed").exists()
+
+
+def test_16_paths_are_the_system_s_business(project, monkeypatch):
+    """`~`, `..` and links mean what they mean elsewhere."""
+    path = project("")
+    (path.parent / "link").symlink_to(path)
+    monkeypatch.setenv("HOME", str(path.parent))
+    monkeypatch.chdir(path.parent)
+    for given in ("~/project", "link", "./project/../project", path, pathlib.Path("project")):
+        assert Flox(given).path == path
+
+
+def test_17_variables_are_set_all_or_none():
+    """One that cannot be set leaves the others as they were, and ends the activation that had begun."""
+    ended, before = [], dict(os.environ)
+    change = Activation(set={"A": "1", "B": "x\0y", "C": "3"})
+    with pytest.raises(ActivationFailed, match="`B` cannot be set"):
+        PROCESS.enter("/p\0", lambda _: (change, lambda: ended.append(True)))
+    assert (dict(os.environ), ended, PROCESS.holders) == (before, [True], {})
