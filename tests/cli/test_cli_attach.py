@@ -217,6 +217,39 @@ def test_a_mode_clash_names_the_pids(esker, project, environ, holding):
     assert esker("activate", "--", "true").status == 0
 
 
+def test_flox_refuses_another_mode_in_its_own_words(flox, project, holding):
+    """Nothing but Flox's text, and status 1."""
+    directory = project(HOOK)
+    holder = holding(directory).wait()
+    text = (
+        "✘ ERROR: Environment can't be activated in 'run' mode whilst there are existing activations in 'dev' mode\n\n"
+        "Exit all activations of the environment and try again.\n"
+        f"PIDs of the running activations: {holder.process.pid}\n"
+    )
+    assert flox("activate", "-m", "run", "--", "true") == (1, "", text)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "third"),
+    [
+        ('version = 1\n[vars]\nX = "same"\n[hook]\non-activate = ":"\n', "same"),
+        ("version = 1\n[hook]\non-activate = 'export X=same'\n", "other"),
+    ],
+)
+def test_case_25_what_was_the_same_already(flox, project, holding, manifest, third):
+    """The first has X already: the second, without it, gets it; the third has another, which only `[vars]` overwrite."""
+    holding(project(manifest), X="same").wait()
+    assert flox("activate", "-c", "echo $X", X=None) == (0, "same\n", "")
+    assert flox("activate", "-c", "echo $X", X="other") == (0, f"{third}\n", "")
+
+
+def test_case_26_only_what_is_exported_reaches_others(flox, project, holding):
+    """By whatever builtin; what is taken back from the export, or local to a function, stays in the hook."""
+    hook = "A=v; declare -x A\nexport B=l; declare +x B\nf() { local -x C=s; }\nf\n"
+    holding(project(f"version = 1\n[hook]\non-activate = '''\n{hook}'''\n")).wait()
+    assert flox("activate", "-c", "echo $A ${B-unset} ${C-unset}") == (0, "v unset unset\n", "")
+
+
 def test_a_shell_in_an_environment_without_hook_is_known_too(esker, project, environ):
     """What is active in a shell is not activated in another mode, and `deactivate` ends that."""
     directory = project()
