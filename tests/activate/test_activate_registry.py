@@ -289,9 +289,7 @@ def test_a_link_is_not_followed(path, tmp_path):
     os.symlink(tmp_path / "elsewhere", path)
     with pytest.raises(OSError, match="symbolic links"):
         joined(path, SELF)
-    start = registry.Start(
-        token="t", identity="", mode="dev", store_path="", ready=True, ends=False, keeper=None, members=()
-    )
+    start = registry.Start(token="t", identity="", mode="dev", ready=True, ends=False, keeper=None, members=())
     os.symlink(tmp_path / "elsewhere", f"{path}.t")
     assert registry.difference(path, start) is None
 

@@ -332,6 +332,15 @@ def test_an_environment_that_only_ends_has_a_start_too(esker, project, environ, 
     assert (directory / ".flox/cache/ends").read_text() == f" {directory}\n"
 
 
+def test_with_services_nothing_is_left_on_return(esker, project, environ):
+    """Esker stays, so it leaves last, and what runs at the end has run when it returns the command's status."""
+    services = '[services]\none.command = "exec sleep 1000"\n'
+    directory = project(HOOK + ENDS + services)
+    assert esker("activate", "-s", "--", "sh", "-c", "exit 7").status == 7
+    assert (directory / ".flox/cache/ends").read_text() == f"x {directory}\n"
+    assert not os.path.exists(place(directory, environ))
+
+
 def test_a_shell_in_place_keeps_the_start_until_it_leaves(esker, project, environ, vanished):
     """It is the shell that counts, not what it was asked through; `deactivate` ends the start, and so does its end."""
     directory = project(HOOK + ENDS)

@@ -68,15 +68,14 @@ def member(pid: int, token: str = "") -> Member:
 class Start:
     """A start that is running."""
 
-    __slots__ = ("ends", "identity", "keeper", "members", "mode", "ready", "store_path", "token")
+    __slots__ = ("ends", "identity", "keeper", "members", "mode", "ready", "token")
 
-    def __init__(  # noqa: PLR0913 - one argument a field
+    def __init__(
         self,
         *,
         token: str,
         identity: str,
         mode: str,
-        store_path: str,
         ready: bool,
         ends: bool,
         keeper: Member | None,
@@ -86,7 +85,6 @@ class Start:
         self.identity = identity
         """The plan's: only who would evaluate the same may attach."""
         self.mode = mode
-        self.store_path = store_path
         self.ready = ready
         """Whether the hook has run."""
         self.ends = ends
@@ -191,7 +189,6 @@ def join(path: str, plan: "Plan", joining: Member, *, inherited: bool) -> Joined
                 token=os.urandom(8).hex(),
                 identity=plan.identity,
                 mode=plan.mode,
-                store_path=plan.store_path,
                 ready=not plan.runs_code,
                 ends=plan.on_deactivate is not None,
                 keeper=member(os.getpid()) if plan.runs_code else None,
