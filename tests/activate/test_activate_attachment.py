@@ -294,6 +294,18 @@ def test_the_end_runs_once_even_after_a_kill(place, a_plan, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_watcher_without_a_registry_runs_nothing(place, a_plan, tmp_path):
+    """Somebody has removed the file: who else is attached is not known any more, but nothing recorded stays."""
+    with program(place, a_plan(on_deactivate=f"echo >> {tmp_path}/ends")) as one:
+        waiting = watcher(place)
+        with pidfd.opened(waiting.pid, waiting.start) as descriptor:
+            os.unlink(place / "environment.activations")
+            one.communicate("\n")
+            assert pidfd.wait(descriptor, 10)
+    assert not (tmp_path / "ends").exists()
+
+
+@pytest.mark.slow
 def test_who_leaves_last_waits_for_the_end(place, a_plan, tmp_path):
     """In one process: what runs at the end has run when `leave` returns."""
     plan = a_plan(on_deactivate=f"echo $A >> {tmp_path}/ends", vars=[("A", "é\udcff")])

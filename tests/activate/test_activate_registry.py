@@ -302,16 +302,17 @@ def test_a_directory_that_others_may_write_is_refused(path, tmp_path):
 
 
 def test_leftovers_of_other_environments_are_swept(path, process, tmp_path):
-    """What lives stays, what nobody uses any more goes, and a file that somebody has locked is left alone."""
+    """What lives stays, what nobody uses any more goes; what is locked, or another version's, is left alone."""
     dead = process()
     running(path, process())
+    (tmp_path / "foreign.activations").write_text('{"version": 0}')
     for name in ("dead", "locked"):
         running(str(tmp_path / f"{name}.activations"), dead)
     process.end(dead)
     with open(tmp_path / "locked.activations") as locked:
         fcntl.flock(locked, fcntl.LOCK_EX)
         registry.sweep(path)
-    assert {name.partition(".")[0] for name in os.listdir(tmp_path)} == {"x", "locked"}
+    assert {name.partition(".")[0] for name in os.listdir(tmp_path)} == {"x", "locked", "foreign"}
 
 
 def test_one_file_for_sessions_with_and_without_a_runtime_directory(tmp_path, monkeypatch):

@@ -139,18 +139,22 @@ def place(runtime: str) -> str:
 
 
 @contextmanager
-def changing(path: str, *, make: bool = False, wait: bool = True) -> "Iterator[list[Start]]":
+def changing(path: str, *, make: bool = False, own: bool = True) -> "Iterator[list[Start]]":
     """Give the starts that are running, and write what the block has made of them; for all others they are locked.
 
-    Without `make`, a file that is not there stays so. When there are no starts any more it is removed. Without `wait`,
-    raises BlockingIOError when somebody else has it.
+    Without `make`, a file that is not there stays so. When there are no starts any more it is removed. A file that is
+    not our `own` environment's stays as it is when it cannot be read; BlockingIOError when somebody else has it.
     """
-    descriptor = _locked(path, make=make, wait=wait)
+    descriptor = _locked(path, make=make, wait=own)
     if descriptor is None:
         yield []
         return
     try:
         found = _parse(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
+        if found is None and not own:
+            yield []
+            return
+        found = found or []
         starts = [start for start in found if start.lives()]
         yield starts
         starts = [start for start in starts if start.lives()]
@@ -265,7 +269,7 @@ def leave(path: str, leaving: Member, *, unless: str | None = None) -> Member | 
 
 
 def abandon(path: str, start: Start) -> None:
-    """Remove a start whose hook has failed."""
+    """Remove a start: its hook has failed, or all that was to run at its end has run."""
     with changing(path) as starts:
         starts[:] = [one for one in starts if one.token != start.token]
 
@@ -275,7 +279,7 @@ def sweep(path: str) -> None:
     directory, own = os.path.split(path)
     for name in os.listdir(directory):
         if name.endswith(RUNNING) and name != own:
-            with suppress(OSError), changing(f"{directory}/{name}", wait=False):
+            with suppress(OSError), changing(f"{directory}/{name}", own=False):
                 pass
 
 
@@ -301,15 +305,15 @@ def _locked(path: str, *, make: bool, wait: bool) -> int | None:
         os.close(descriptor)
 
 
-def _parse(text: bytes) -> list[Start]:
-    """Return the starts that a file holds: none when it is damaged, of another version, or of an earlier boot."""
+def _parse(text: bytes) -> list[Start] | None:
+    """Return the starts that a file holds, none of an earlier boot; None when it is damaged or of another version."""
     try:
         found = json.loads(text.partition(b"\n")[0])
-        if found["version"] != _VERSION or found["boot"] != process_table.boot_id():
-            return []
-        return [Start.of(record) for record in found["starts"]]
+        if found["version"] != _VERSION:
+            return None
+        return [Start.of(record) for record in found["starts"]] if found["boot"] == process_table.boot_id() else []
     except (ValueError, KeyError, TypeError):
-        return []
+        return None
 
 
 def _write(descriptor: int, starts: list[Start]) -> None:

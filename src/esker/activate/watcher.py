@@ -33,19 +33,19 @@ def watch(path: str, token: str, script: str | None, environ: "Mapping[str, str]
     signal.set_wakeup_fd(telling, warn_on_full_buffer=False)
     for number in (registry.WAKE, *_OUTLIVED):
         signal.signal(number, lambda *_: None)  # not ignored: what runs at the end would inherit that
-    while (attached := _attached(path, token)) is not None:
-        _wait(attached, told)
-    if script is None:
-        return
-    _run(script, environ, log)
-    with registry.changing(path) as starts:
-        starts[:] = [start for start in starts if start.token != token]
+    while (start := _start(path, token)) is not None and start.members:
+        _wait(start.members[0], told)
+    if start is not None and script is not None:
+        _run(script, environ, log)
+        registry.abandon(path, start)
+    with suppress(FileNotFoundError):  # it is there when somebody else has removed the registry
+        os.unlink(f"{path}.{token}")
 
 
-def _attached(path: str, token: str) -> registry.Member | None:
-    """Return a process that is attached to the start, if there is one; the registry forgets what has ended."""
+def _start(path: str, token: str) -> registry.Start | None:
+    """Return the start as it is now, if there is anything left of it; the registry forgets who has ended."""
     with registry.changing(path) as starts:
-        return next((start.members[0] for start in starts if start.token == token and start.members), None)
+        return next((start for start in starts if start.token == token), None)
 
 
 def _wait(attached: registry.Member, told: int) -> None:
