@@ -15,6 +15,8 @@ settings.register_profile("esker", database=None)
 settings.load_profile("esker")
 
 _NO_SKIPS = "ESKER_FORBID_SKIPS"
+_PATIENCE = 120
+"""Seconds."""
 
 
 def pytest_addoption(parser):
@@ -47,6 +49,21 @@ def pytest_runtest_makereport(item, call):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid}: skipped where {_NO_SKIPS} forbids it: {report.longrepr}"
     return report
+
+
+@pytest.fixture(autouse=True)
+def _no_test_hangs(request):
+    """A test that waits for something that never comes fails where it waits, instead of stopping the whole run."""
+    seconds = _PATIENCE * (10 if request.node.get_closest_marker("live") else 1)
+
+    def fail(*_):
+        pytest.fail(f"the test still waits after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(seconds)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(autouse=True)

@@ -237,7 +237,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(name=st.sampled_from(PATHS), where=st.integers(0, 9))
     def add_element(self, name, where):
         """Put an element somewhere into a list."""
-        own = self._own(name) if name in self.process.environ else set()
+        own = self._own(name) if name in self.process.environ else self._after_deletion(name)
         parts = elements(name, self.process.environ.get(name))
         parts.insert(where % (len(parts) + 1), next(self.tokens))
         self.process.environ[name] = joined(name, parts)
@@ -254,6 +254,12 @@ class AnyOrder(RuleBasedStateMachine):
 
     def _own(self, name):
         return self.recent.get(name, self.mine.get(name, set(elements(name, self.original.get(name)))))
+
+    def _after_deletion(self, name):
+        """A list that was deleted and made anew looks as if its elements had been taken out one by one."""
+        if name not in self.seen:
+            return set()
+        return self.mine.get(name, set(elements(name, self.original.get(name)))) - set(elements(name, self.seen[name]))
 
     def _observe(self):
         """Keep what the caller changed; what it changed and changed back, nobody has seen."""
