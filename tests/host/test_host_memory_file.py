@@ -1,4 +1,5 @@
 import os
+import resource
 import subprocess
 import sys
 
@@ -22,3 +23,15 @@ def test_a_child_that_inherits_it_reads_the_text(platform, tmp_path, monkeypatch
         assert not os.get_inheritable(descriptor)
     finally:
         os.close(descriptor)
+
+
+def test_a_low_limit_of_open_files_is_no_obstacle():
+    """Where no descriptor may have the number that is wanted, it is a lower one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    try:
+        descriptor = memory_file("a", lowest=100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert 10 <= descriptor < 64
+    os.close(descriptor)

@@ -5,9 +5,11 @@ import sys
 
 __all__ = ["descriptor_path", "memory_file"]
 
+_LOW = 10
+
 
 def memory_file(text: str = "", *, lowest: int = 3) -> int:
-    """Return the descriptor, from `lowest` on, of a new file that holds the text; a child inherits it when told to.
+    """Return the descriptor, from `lowest` on if the limit allows, of a new file that holds the text; a child inherits it when told to.
 
     Where the system has no files in memory it is one on disk that has no name any more and only its owner could read.
     """
@@ -16,7 +18,10 @@ def memory_file(text: str = "", *, lowest: int = 3) -> int:
     with open(_nameless(), "wb") as file:
         file.write(os.fsencode(text))
         file.seek(0)
-        return fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, lowest)
+        try:
+            return fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, lowest)
+        except OSError:  # no descriptor may have such a number here
+            return fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, min(lowest, _LOW))
 
 
 def descriptor_path(descriptor: int) -> str:
