@@ -1,5 +1,6 @@
 import os
 import re
+import sys
 import threading
 
 import pytest
@@ -66,3 +67,10 @@ def test_a_program_that_takes_longer_than_its_deadline():
     """The message names the whole limit."""
     with pytest.raises(TimedOut, match=r"`sleep` did not end within 0\.01 s"):
         run(["sleep", "600"], environ=os.environ, timeout=Deadline(0.01, Abandonment()))
+
+
+def test_a_deadline_without_a_limit_is_none():
+    """The program stays in our process group, where it may read from the terminal."""
+    for timeout, same in ((None, True), (Deadline(), True), (60, False)):
+        done = run([sys.executable, "-c", "import os; print(os.getpgrp())"], environ=os.environ, timeout=timeout)
+        assert (int(done.stdout) == os.getpgrp()) is same

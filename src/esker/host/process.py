@@ -101,6 +101,7 @@ def run(
         raise not_found(argv[0])
     if cwd is not None and not os.path.isdir(cwd):
         raise HostError(f"cannot run `{argv[0]}` in `{cwd}`: no such directory")
+    deadline = _deadline(timeout)
     pipe = subprocess.PIPE if capture else None
     try:
         process = subprocess.Popen(
@@ -113,18 +114,18 @@ def run(
             stderr=pipe,
             encoding="utf-8",
             errors="surrogateescape",
-            process_group=None if timeout is None else 0,
+            process_group=None if deadline is None else 0,
         )
     except OSError as refusal:
         raise start_failure(argv[0], program, refusal) from refusal
     with process:
         try:
-            output, errors = process.communicate(stdin) if timeout is None else _communicate(process, stdin, timeout)
+            output, errors = process.communicate(stdin) if deadline is None else _communicate(process, stdin, deadline)
         except subprocess.TimeoutExpired as expired:
             _kill_group(process)
             raise TimedOut(f"`{argv[0]}` did not end within {expired.timeout:g} s") from None
         except BaseException:
-            if timeout is None:
+            if deadline is None:
                 process.kill()
             else:
                 _kill_group(process)
@@ -135,12 +136,19 @@ def run(
     return done
 
 
-def _communicate(process: "Popen[str]", stdin: str | None, timeout: "float | Deadline") -> tuple[str, str]:
-    import subprocess
-
+def _deadline(timeout: "float | Deadline | None") -> "Deadline | None":
+    """Return the deadline that is meant, None where there is no limit."""
+    if timeout is None:
+        return None
     from esker.host.clock import Deadline
 
     deadline = timeout if isinstance(timeout, Deadline) else Deadline(timeout)
+    return deadline if deadline.is_limit else None
+
+
+def _communicate(process: "Popen[str]", stdin: str | None, deadline: "Deadline") -> tuple[str, str]:
+    import subprocess
+
     while True:
         try:
             return process.communicate(stdin, deadline.step())
