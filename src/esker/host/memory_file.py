@@ -9,7 +9,9 @@ _LOW = 10
 
 
 def memory_file(text: str = "", *, lowest: int = 3) -> int:
-    """Return the descriptor, from `lowest` on if the limit allows, of a new file that holds the text; a child inherits it when told to.
+    """Return the descriptor of a new file that holds the text; a child inherits it when told to.
+
+    It is `lowest` or above where the limit of open files allows that.
 
     Where the system has no files in memory it is one on disk that has no name any more and only its owner could read.
     """
