@@ -1,6 +1,5 @@
 """A call that blocks, made by a coroutine: in a thread, and given up when the coroutine is cancelled."""
 
-import asyncio
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from esker.host.clock import Abandoned
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterator
 
 __all__ = ["Abandonment", "in_thread"]
@@ -54,6 +54,8 @@ async def in_thread(call: "Callable[[Abandonment], T]", undo: "Callable[[T], obj
     `call` notices (by a `Deadline`), undoes what it began and raises Abandoned; what it had finished all the same is
     given to `undo`. An error in undoing is raised in place of the cancellation, because nothing else tells it.
     """
+    import asyncio
+
     abandoned = Abandonment()
     running = asyncio.ensure_future(asyncio.to_thread(call, abandoned))
     try:
@@ -73,6 +75,8 @@ async def in_thread(call: "Callable[[Abandonment], T]", undo: "Callable[[T], obj
 
 async def _end(running: "asyncio.Future[T]") -> None:
     """Wait for a thread, however often we are told not to."""
+    import asyncio
+
     while not running.done():
         try:
             await asyncio.wait([running])
