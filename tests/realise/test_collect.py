@@ -8,6 +8,7 @@ import pytest
 
 from esker.errors import StoreError
 from esker.host import files
+from esker.progress import Silent
 from esker.realise import roots
 from esker.realise.collect import Collected, collect
 from esker.realise.store import Store
@@ -49,6 +50,22 @@ def test_what_nothing_needs_is_deleted_and_counted(store, link):
     assert on_disk(store) == ["needed", "rooted"]
     assert store.paths() == sorted([kept, path(store, "rooted")])
     assert store.verify() == []
+
+
+def test_progress_counts_each_path_once(store):
+    """What is to be removed is announced by number: the dead paths, and what killed processes have left."""
+    for name in ("one", "two"):
+        path(store, name)
+    os.mkdir(f"{store.directory}/.tmp-x")
+    totals = []
+
+    class Listener(Silent):
+        def begin(self, title, *, total=None, unit=""):
+            totals.append(total)
+
+    assert len(collect(store, live=(), progress=Listener()).paths) == 2
+    assert totals == [3]
+    assert on_disk(store) == []
 
 
 def test_a_dry_run_says_the_same_and_takes_nothing(store, link):

@@ -50,8 +50,8 @@ def collect(
         dead = sorted(set(store.paths()) - kept)
         if dry_run:
             return Collected(tuple(dead), sum(store.record(path).nar_size for path in dead))
-        trash = [store.discard(store.parse(path)) for path in dead]
-        trash += _left_over(store)
+        trash = _left_over(store)  # first: what is discarded would be found again
+        trash += [store.discard(store.parse(path)) for path in dead]
     listener.begin("deleting what nothing needs", total=len(trash), unit="paths")
     freed = 0
     for path in trash:
