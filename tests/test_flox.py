@@ -293,6 +293,22 @@ def test_a_handle_outlives_its_process(project, monkeypatch):
     flox.services.stop()
 
 
+@pytest.mark.parametrize("engine", ["native"], indirect=True)  # Flox has no dependencies
+def test_a_handle_names_what_was_started_with_its_services(project):
+    """What they depend on too, unless it ran before."""
+    depends = "[plugins.esker.services.other]\nuser='root'\ndepends-on = { web = 'service_started' }\n"
+    flox = Flox(project(SERVICES.replace('other.user = "root"\n', "") + depends))
+    handle = flox.services.start("other")
+    assert [service.name for service in handle.services] == ["other", "web"]
+    handle.stop()
+    first = flox.services.start("web")
+    second = flox.services.start("other")
+    assert [service.name for service in second.services] == ["other"]
+    second.stop()
+    assert running(flox) == {"web"}
+    first.stop()
+
+
 def test_a_handle_without_services_stops_none(project, tmp_path):
     """Neither an empty list nor names that are gone mean all."""
     flox = Flox(project())
@@ -572,4 +588,14 @@ def test_importing_it_costs_little():
     script = "import sys; before = set(sys.modules); import esker.flox; print(*sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert not loaded & {"msgspec", "tomlkit", "packaging", "tomllib", "urllib3", "rich", "asyncio", "subprocess", "socket"}
+    assert not loaded & {
+        "msgspec",
+        "tomlkit",
+        "packaging",
+        "tomllib",
+        "urllib3",
+        "rich",
+        "asyncio",
+        "subprocess",
+        "socket",
+    }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -171,6 +172,16 @@ def test_the_activation_lasts_until_it_is_ended(flox, stand_in):
         assert pidfd.wait(descriptor, 10)
 
 
+def test_a_process_that_does_not_leave_is_killed(flox, monkeypatch):
+    """One that was stopped cannot see that it should go."""
+    engine = flox()
+    held = flox_holder.attach(engine.activate, os.environ, Deadline(10))
+    monkeypatch.setattr(flox_holder, "_GRACE", 0.02)
+    os.kill(held._child, signal.SIGSTOP)
+    held.leave()
+    assert gone(held._child)
+
+
 def test_the_activation_ends_with_a_process_that_is_killed(flox, stand_in):
     """Nothing can be undone by a process that is killed, and nothing stays."""
     engine = flox("[hook]\non-deactivate = 'echo > $FLOX_ENV_CACHE/ended'\n")
@@ -282,8 +293,8 @@ def test_a_user_that_was_killed_does_not_count(flox):
 def test_services_that_stay(flox, stand_in):
     """Without an activation of ours they are kept by one process, the same for all of them, which goes with the last."""
     engine = flox(SERVICES)
-    holder = engine.services.start(["web"], Deadline(10))
-    assert engine.services.start(["other"], Deadline(10)) == holder
+    holder = engine.services.start(["web"], Deadline(10)).holder
+    assert engine.services.start(["other"], Deadline(10)) == (("other",), holder)
     assert flox_holder.is_alive(holder)
     engine.services.stop(["web"])
     assert flox_holder.is_alive(holder)
@@ -296,11 +307,11 @@ def test_services_that_stay(flox, stand_in):
 def test_a_keeper_that_was_killed_is_replaced(flox):
     """The next start makes a new one."""
     engine = flox(SERVICES)
-    first = engine.services.start(["web"], Deadline(10))
+    first = engine.services.start(["web"], Deadline(10)).holder
     with pidfd.opened(first.pid) as descriptor:
         os.kill(first.pid, 9)
         pidfd.wait(descriptor, 10)
-    second = engine.services.start(["web"], Deadline(10))
+    second = engine.services.start(["web"], Deadline(10)).holder
     assert second != first
     assert states(engine)["web"] == "Running"
     engine.services.stop()

@@ -1,6 +1,6 @@
 """What the Flox integration needs of whoever plays the environment: Flox's own command, or Esker without it."""
 
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, get_args
 
 from esker.errors import UsageError
 from esker.host import variables
@@ -15,16 +15,25 @@ if TYPE_CHECKING:
     from esker.services.protocol import Until
     from esker.services.status import ServiceStatus
 
-__all__ = ["Engine", "EngineName", "EngineServices", "choose"]
+__all__ = ["Engine", "EngineName", "EngineServices", "Started", "choose"]
 
 EngineName = Literal["auto", "flox", "native"]
+
+
+class Started(NamedTuple):
+    """What a start came to."""
+
+    names: tuple[str, ...]
+    """The services that were meant, and those that were started because these depend on them."""
+    holder: "Holder | None" = None
+    """The process that keeps them, where one must."""
 
 
 class EngineServices(Protocol):
     """The services of one environment."""
 
-    def start(self, names: "Sequence[str]", deadline: "Deadline") -> "Holder | None":
-        """Start services, all without names, to stay; return the process that keeps them, where one must."""
+    def start(self, names: "Sequence[str]", deadline: "Deadline") -> "Started":
+        """Start services, all without names, to stay."""
 
     def use(self, names: "Sequence[str]", deadline: "Deadline") -> "Callable[[], None]":
         """Start services, all without names, for this process until the returned function is called."""

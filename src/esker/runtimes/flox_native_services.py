@@ -11,6 +11,7 @@ from esker.errors import ServiceError
 from esker.host import variables
 from esker.host.clock import Abandoned
 from esker.runtimes import native
+from esker.runtimes.flox_engine import Started
 from esker.runtimes.preparation import own_system
 from esker.services.chamber import observed, supervised
 
@@ -39,10 +40,12 @@ class NativeServices:
     def __init__(self, engine: "Native") -> None:
         self._engine = engine
 
-    def start(self, names: "Sequence[str]", deadline: "Deadline") -> None:
+    def start(self, names: "Sequence[str]", deadline: "Deadline") -> Started:
         """Start services, all without names, to stay; their supervisor keeps them."""
         with self._startable(deadline) as services:
-            services.start(*names, seconds=_seconds(deadline))
+            before = {found.name for found in services.status() if found.ready}
+            found = services.start(*names, seconds=_seconds(deadline))
+        return Started(tuple(each.name for each in found if not names or each.name in names or each.name not in before))
 
     def use(self, names: "Sequence[str]", deadline: "Deadline") -> "Callable[[], None]":
         """Start services, all without names, for this process until the returned function is called."""

@@ -63,13 +63,13 @@ class FloxServices:
         return await in_thread(lambda gone: self._start(services, Deadline(timeout, gone)), FloxServiceHandle.stop)
 
     def _start(self, services: "Sequence[str]", deadline: Deadline) -> "FloxServiceHandle":
-        holder = self._engine.services.start(checked(self._project, services, runs=True), deadline)
+        started = self._engine.services.start(checked(self._project, services, runs=True), deadline)
         saved = SavedServices(
             flox_env_path=self._project,
             started_at=timestamp(),
-            services=tuple(self.status(*services)),
+            services=tuple(self.status(*started.names)),
             engine=self._engine.name,
-            holder=holder,
+            holder=started.holder,
         )
         return FloxServiceHandle(saved)
 

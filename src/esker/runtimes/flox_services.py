@@ -14,6 +14,7 @@ from esker.errors import CommandFailed, ServiceError, ServiceFailed, ServicesNot
 from esker.host import variables
 from esker.host.clock import Deadline
 from esker.runtimes import flox_holder
+from esker.runtimes.flox_engine import Started
 from esker.runtimes.flox_uses import Uses, changing
 from esker.services.status import ServiceStatus
 
@@ -39,8 +40,8 @@ class FloxCommandServices:
     def __init__(self, flox: "FloxCommand") -> None:
         self._flox = flox
 
-    def start(self, names: "Sequence[str]", deadline: Deadline) -> "Holder | None":
-        """Start services, all without names, to stay until `stop`, and return the process that keeps them.
+    def start(self, names: "Sequence[str]", deadline: Deadline) -> Started:
+        """Start services, all without names, to stay until `stop`.
 
         When one does not come to run, what this call started is stopped again.
         """
@@ -52,7 +53,7 @@ class FloxCommandServices:
             uses.started -= set(wanted)
             holder = uses.holder
         self._await(wanted, missing, deadline)
-        return holder
+        return Started(tuple(wanted), holder)
 
     def use(self, names: "Sequence[str]", deadline: Deadline) -> "Callable[[], None]":
         """Start services, all without names, for this process until the returned function is called."""
