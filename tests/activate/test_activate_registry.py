@@ -306,6 +306,8 @@ def test_leftovers_of_other_environments_are_swept(path, process, tmp_path):
     dead = process()
     running(path, process())
     (tmp_path / "foreign.activations").write_text('{"version": 0}')
+    (tmp_path / "foreign.activations.token").write_text("{}")
+    (tmp_path / "gone.activations.token").write_text("{}")
     for name in ("dead", "locked"):
         running(str(tmp_path / f"{name}.activations"), dead)
     process.end(dead)

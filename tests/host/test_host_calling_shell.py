@@ -42,6 +42,23 @@ def test_without_a_shell_it_is_the_parent():
     assert int(done.stdout) == os.getpid()
 
 
+@pytest.mark.slow
+def test_a_shell_that_has_ended_is_nobody(tmp_path):
+    """Whoever adopts the process that it has left behind will evaluate nothing."""
+    go, told = tmp_path / "go", tmp_path / "told"
+    os.mkfifo(go)
+    os.mkfifo(told)
+    ask = (
+        "import os, sys; from esker.host.calling_shell import calling_shell; open(sys.argv[1]).read(); "
+        "open(sys.argv[2], 'w').write(f'{calling_shell()} {os.getpid()}')"
+    )
+    script = '"$0" -c "$1" "$2" "$3" & exit'
+    subprocess.run(["sh", "-c", script, sys.executable, ask, go, told], start_new_session=True, check=True)
+    go.write_text("")
+    found, own = told.read_text().split()
+    assert found == own
+
+
 def test_a_process_that_may_not_be_seen_is_the_parent(monkeypatch):
     """Where the system says nothing, the parent it is."""
     import builtins

@@ -278,9 +278,13 @@ def sweep(path: str) -> None:
     """Remove what processes of other environments have left beside the file at `path`."""
     directory, own = os.path.split(path)
     for name in os.listdir(directory):
-        if name.endswith(RUNNING) and name != own:
-            with suppress(OSError), changing(f"{directory}/{name}", own=False):
-                pass
+        environment, mark, token = name.partition(RUNNING)
+        with suppress(OSError):
+            if token and not os.path.lexists(f"{directory}/{environment}{mark}"):
+                os.unlink(f"{directory}/{name}")
+            elif mark and not token and name != own:
+                with changing(f"{directory}/{name}", own=False):
+                    pass
 
 
 def _locked(path: str, *, make: bool, wait: bool) -> int | None:
