@@ -14,6 +14,11 @@ from hypothesis import settings
 settings.register_profile("esker", database=None)
 settings.load_profile("esker")
 
+# What is started in the background ignores these, and so would every program that a test starts and interrupts.
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
+
 _NO_SKIPS = "ESKER_FORBID_SKIPS"
 _PATIENCE = 120
 """Seconds."""
