@@ -25,7 +25,6 @@ _LOOK = 500
 
 def watch(path: str, token: str, script: str | None, environ: "Mapping[str, str]", log: str) -> None:
     """Stay until nobody uses the start `token` of the registry at `path`; then run `script` in `environ`, if any."""
-    os.umask(0o077)
     with suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as file:
         file.write("esker-watcher")
     told, telling = os.pipe()
