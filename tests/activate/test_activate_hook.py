@@ -219,9 +219,14 @@ def test_a_second_activation_inside_the_first_runs_no_hook(capfd):
 
 def test_a_hook_that_takes_too_long(tmp_path):
     """It is killed with what it has started, and the message says how long it had."""
-    script = f"(sleep 1000) & echo $! > {tmp_path}/pid; wait"
+
+    class Until(Deadline):
+        def left(self):
+            return 0 if (tmp_path / "pid").exists() else 0.01
+
+    script = f"(sleep 1000) & echo $! > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; wait"
     with pytest.raises(TimedOut, match=r"the hook did not end within 0\.2 s"):
-        hook.run(dict(os.environ), script=script, deadline=Deadline(0.2))
+        hook.run(dict(os.environ), script=script, deadline=Until(0.2))
     with pidfd.opened(int((tmp_path / "pid").read_text())) as descriptor:
         assert descriptor is None or pidfd.wait(descriptor, 10)
 

@@ -112,11 +112,23 @@ def test_a_hook_that_fails(flox, stand_in):
     assert not stand_in.executives(stand_in.projects[0])
 
 
+class Until(Deadline):
+    """A deadline that passes when a file is there."""
+
+    def __init__(self, path):
+        super().__init__(0.3)
+        self.path = path
+
+    def left(self):
+        """Return that nothing is left when the file is there."""
+        return 0 if self.path.exists() else 0.01
+
+
 def test_a_hook_that_takes_too_long(flox, tmp_path):
     """It is ended with all it started, and the message says how long it had."""
-    engine = flox(f"[hook]\non-activate = 'echo $$ > {tmp_path}/pid; sleep 1000'\n")
+    engine = flox(f"[hook]\non-activate = 'echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; sleep 1000'\n")
     with pytest.raises(TimedOut, match=r"`flox activate` did not end within 0\.3 s"):
-        engine.begin(dict(os.environ), Deadline(0.3))
+        engine.begin(dict(os.environ), Until(tmp_path / "pid"))
     assert gone(int((tmp_path / "pid").read_text()))
 
 
@@ -146,6 +158,10 @@ def test_a_program_that_ends_before_it_says_its_variables(stand_in, monkeypatch,
     program(tmp_path / "bin/flox", f'#!/bin/sh\nexec {sys.executable} -c "{connect}" "$@"\n')
     with pytest.raises(ActivationFailed, match="ended before it had sent its variables"):
         entered(FloxCommand(str(project)))
+    stay = f"s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[-1]); open('{tmp_path}/there', 'w'); s.recv(1)"
+    program(tmp_path / "bin/flox", f'#!/bin/sh\nexec {sys.executable} -c "import socket,sys; {stay}" "$@"\n')
+    with pytest.raises(TimedOut):
+        FloxCommand(str(project)).begin(dict(os.environ), Until(tmp_path / "there"))
     program(tmp_path / "bin/flox", "#!/bin/sh\nexit 0\n")
     with pytest.raises(ActivationFailed, match="it said nothing"):
         entered(FloxCommand(str(project)))

@@ -158,7 +158,7 @@ def _connected(listener: socket.socket, child: int, output: int, deadline: Deadl
         listener.settimeout(deadline.step(_LOOK))
         try:
             connection = listener.accept()[0]
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):  # the latter when no time is left
             connection = None
         told = _tell(output, told)
         if connection is not None:
@@ -166,7 +166,7 @@ def _connected(listener: socket.socket, child: int, output: int, deadline: Deadl
         if _has_ended(child):
             raise ActivationFailed(f"Flox did not activate the environment: {_last_words(output)}")
         if deadline.passed:
-            raise TimedOut(f"`flox activate` did not end within {deadline.seconds:g} s")
+            raise _late(deadline)
 
 
 def _tell(output: int, told: int) -> int:
@@ -187,15 +187,22 @@ def _last_words(output: int) -> str:
 def _variables(connection: socket.socket, environ: "Mapping[str, str]", deadline: Deadline) -> dict[str, str]:
     """Read the program's environment; what every program changes by merely running is as it was."""
     connection.settimeout(deadline.left())
-    with connection.makefile("rb") as stream:
-        size = int(stream.readline() or 0)
-        given = os.fsdecode(stream.read(size))
+    try:
+        with connection.makefile("rb") as stream:
+            size = int(stream.readline() or 0)
+            given = os.fsdecode(stream.read(size))
+    except (TimeoutError, BlockingIOError):
+        raise _late(deadline) from None
     if not size or len(os.fsencode(given)) != size:
         raise ActivationFailed("the process in the activation ended before it had sent its variables")
     connection.settimeout(None)
     found = dict(entry.split("=", 1) for entry in given.split("\0") if "=" in entry[1:])
     own = {name: value for name, value in environ.items() if name in _OF_THE_PROGRAM}
     return {name: value for name, value in found.items() if name not in _OF_THE_PROGRAM} | own
+
+
+def _late(deadline: Deadline) -> TimedOut:
+    return TimedOut(f"`flox activate` did not end within {deadline.seconds:g} s")
 
 
 def _peer(connection: socket.socket) -> int:

@@ -31,6 +31,7 @@ _BEFORE = frozenset({"Pending", "Launching", "Restarting", "Scheduled"})
 """The words for a service that is on its way."""
 _ALIVE = _BEFORE | {"Running", "Terminating"}
 _POLL = 0.1
+_SETTLED = 0.1
 _LOG_LINES = 20
 
 
@@ -64,7 +65,7 @@ class FloxCommandServices:
             uses.started |= set(missing)
             uses.take(token, wanted)
         try:
-            self._await(wanted, (), deadline)
+            self._await(wanted, missing, deadline)
         except BaseException:
             self._release(token)
             raise
@@ -155,13 +156,16 @@ class FloxCommandServices:
             self._stop(missing, uses)
             raise
 
-    def _await(self, wanted: "Iterable[str]", started: "Sequence[str]", deadline: Deadline) -> None:
-        """Wait until services run; what was `started` is stopped when one does not."""
+    def _await(self, wanted: "Iterable[str]", missing: "Sequence[str]", deadline: Deadline) -> None:
+        """Wait until services run; those that were `missing`, and nobody else uses, are stopped when one does not."""
         try:
             self._poll(wanted, _is_ready, deadline)
+            if missing:  # many a server that cannot run ends at once
+                deadline.pause(_SETTLED)
+                self._poll(wanted, _is_ready, deadline)
         except BaseException:
             with changing(self._dot_flox) as uses:
-                self._stop(started, uses)
+                self._stop([name for name in missing if not uses.users(name)], uses)
             raise
 
     def _poll(self, names: "Iterable[str]", reached: "Callable[[ServiceStatus], bool]", deadline: Deadline) -> None:

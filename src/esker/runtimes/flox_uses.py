@@ -51,6 +51,10 @@ class Uses:
         self.started -= unused
         return sorted(unused)
 
+    def users(self, name: str) -> list[int]:
+        """Return the pids that use a service."""
+        return [use.pid for use in self.uses if name in use.names]
+
     def forget(self, names: "Iterable[str]") -> None:
         """Note that services were stopped, whoever used them."""
         gone = set(names)
