@@ -66,9 +66,10 @@ def project(engine, stand_in):
         while key in PROCESS.holders:
             PROCESS.leave(key)()
     assert active == []
-    for each in made:
-        if (each / ".flox").is_dir():
-            assert not any(service.pid for service in FloxServices(each).status())
+    left = [each for each in made if (each / ".flox").is_dir() and running(Flox(each))]
+    for each in left:
+        FloxServices(each).stop()
+    assert left == []
 
 
 def states(flox):
