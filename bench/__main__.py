@@ -9,6 +9,7 @@ from bench.report import as_json, as_text
 
 FIGURES = {
     "activation": "a warm activation against Python itself and `uv run`",
+    "flox-activate": "the real Angreal client through the shim against Flox.activate() in process",
     "plugin": "what every run of pytest pays for the plugin",
     "realise": "from an empty home to the first activation, against venv and uv by hand",
     "services": "PostgreSQL and Valkey from stopped to healthy and back, against the two binaries by hand",
@@ -18,7 +19,7 @@ FIGURES = {
 
 def main(arguments: list[str]) -> int:
     """Take the figure that is named and print it; an invalid one is printed too, and says so."""
-    listing = "\n".join(f"  {name:12} {what}" for name, what in FIGURES.items())
+    listing = "\n".join(f"  {name:14} {what}" for name, what in FIGURES.items())
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description=f"Take a figure of the project on this machine:\n{listing}",
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> int:
     if options.seconds is not None and options.name != "supervisor":
         parser.error("`--seconds` is for `supervisor` alone")
     extent = {} if options.seconds is None else {"seconds": options.seconds}
-    figure = importlib.import_module(f"bench.{options.name}").figure(options.rounds, **extent)
+    figure = importlib.import_module(f"bench.{options.name.replace('-', '_')}").figure(options.rounds, **extent)
     print(as_json(figure) if options.json else as_text(figure))
     return 0
 
