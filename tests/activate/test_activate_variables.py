@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esker.activate import plan
-from esker.activate.variables import LISTS, Activation, activation, difference, edited, is_active
+from esker.activate.variables import LISTS, Activation, activation, difference, edited, is_active, left_out
 from esker.errors import ActivationFailed
 
 ENV = "/p/.flox/run/x86_64-linux.app-dev"
@@ -197,6 +197,18 @@ def test_json_runs_nothing():
     found = activation(made, {}, runtime_directory="/r", run_code=False)
     assert found.set["A"] == "1"
     assert not {"B", "_ESKER_STARTS"} & found.names()
+
+
+def test_json_leaves_out_no_more_than_it_must_and_says_what():
+    """A value that does not speak of one which needs bash is told, whatever its place; the others are named."""
+    texts = {"A": "$(echo no)", "B": "b", "C": "$B and ${A}", "D": "$B", "E": "$C"}
+    made = a_plan(hook="echo no", vars=list(texts.items()))
+    found = activation(made, {}, runtime_directory="/r", run_code=False)
+    assert (found.set["B"], found.set["D"]) == ("b", "b")
+    assert not {"A", "C", "E"} & found.names()
+    assert left_out(made, {}) == ["A", "C", "E", "hook.on-activate"]
+    assert left_out(made, {"_ESKER_STARTS": made.identity}) == []
+    assert left_out(a_plan(vars=[("B", "b")]), {}) == []
 
 
 def test_json_keeps_lists_as_lists():

@@ -29,6 +29,7 @@ __all__ = [
     "evaluated",
     "is_active",
     "is_started",
+    "left_out",
 ]
 
 _ACTIVE = "_FLOX_ACTIVE_ENVIRONMENTS"
@@ -250,7 +251,7 @@ def evaluated(
     plan: "Plan", base: "Mapping[str, str]", *, run_code: bool = True, deadline: "Deadline | None" = None
 ) -> dict[str, str]:
     """Return a composed environment with the project's own variables, after its hook, for which there is a deadline."""
-    after, pending = _expanded(plan, dict(base))
+    after, pending = _expanded(plan, dict(base), run_code=run_code)
     if run_code or not (pending or plan.hook):
         after[STARTS] = edited(STARTS, after.get(STARTS), [plan.identity])
     if run_code and (pending or plan.hook):
@@ -351,14 +352,31 @@ def is_active(plan: "Plan", environ: "Mapping[str, str]") -> bool:
     return any(dot_flox_of(element) == plan.dot_flox for element in active_environments(environ.get(_ACTIVE)))
 
 
-def _expanded(plan: "Plan", after: dict[str, str]) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """Return the environment with `[vars]`, and those left over: all from the first that needs bash."""
+def left_out(plan: "Plan", environ: "Mapping[str, str]") -> list[str]:
+    """Return what an activation that runs no code cannot know: the variables that need bash, and the hook."""
+    if is_started(plan, environ):
+        return []
+    names = [name for name, _ in _expanded(plan, dict(environ), run_code=False)[1]]
+    return [*names, "hook.on-activate"] if plan.hook else names
+
+
+def _expanded(plan: "Plan", after: dict[str, str], *, run_code: bool) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Return the environment with `[vars]`, and those left over: all from the first that needs bash.
+
+    Without `run_code` those only that need it, or one that does.
+    """
     pending: list[tuple[str, str]] = []
     for name, text in plan.vars:
         if "\0" in text:
             raise ActivationFailed(f"the value of `{name}` in `[vars]` holds a NUL character", hint="remove it")
-        if pending or needs_bash(text):
+        if needs_bash(text) or (pending and (run_code or _refers(text, pending))):
             pending.append((name, text))
         else:
             after[name] = expanded(text, after)
     return after, pending
+
+
+def _refers(text: str, others: "Iterable[tuple[str, str]]") -> bool:
+    from esker.formats.references import references
+
+    return not references(text).isdisjoint(name for name, _ in others)

@@ -61,7 +61,7 @@ def _activated(options: "Options", command: "list[str] | None", voice: "Voice", 
     environ = inherited()
     plan = _plan(options, environ, voice)
     if options.json:
-        return _print_json(_activation(plan, options, environ), environ)
+        return _print_json(plan, _activation(plan, options, environ), environ, voice)
     if command is None and options.command is None:
         if for_eval:
             return _in_place(plan, options, environ, voice)
@@ -263,11 +263,15 @@ def _activation(
     )
 
 
-def _print_json(activation: "Activation", environ: "Mapping[str, str]") -> int:
+def _print_json(plan: "Plan", activation: "Activation", environ: "Mapping[str, str]", voice: "Voice") -> int:
     import json
+
+    from esker.activate.variables import left_out
 
     json.dump(activation.published(environ), sys.stdout, indent=2)
     print()
+    if names := left_out(plan, environ):
+        voice.say(f"! Left out, since only the project's own code could tell: {', '.join(names)}")
     return 0
 
 
