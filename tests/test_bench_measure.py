@@ -216,5 +216,5 @@ class TestCommand:
     def test_every_name_has_its_module(self):
         """Every figure that the command offers can be taken."""
         for name in command.FIGURES:
-            module = __import__(f"bench.{name}", fromlist=["figure"])
+            module = __import__(f"bench.{name.replace('-', '_')}", fromlist=["figure"])
             assert callable(module.figure)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["run_in_foreground"]
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_WATCHED = frozenset({*_PASSED_ON, signal.SIGCHLD})
 _OF_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 """The terminal sends these to the command as well: the caller only has to outlive them."""
 
@@ -35,23 +36,32 @@ def run_in_foreground(argv: "list[str]", environ: "Mapping[str, str]") -> int:
     prctl.load()
     parent = os.getpid()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    before = {number: signal.getsignal(number) for number in _OF_THE_TERMINAL}
     try:
         child = os.fork()
         if child == 0:
             _become(argv, environ, parent, mask)
-        before = {number: signal.signal(number, lambda got, _: _send(child, got)) for number in _PASSED_ON}
-        before |= {number: signal.signal(number, signal.SIG_IGN) for number in _OF_THE_TERMINAL}
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    try:
-        return _status(child)
+        for number in _OF_THE_TERMINAL:
+            signal.signal(number, signal.SIG_IGN)
+        # Waited for, not handled: a handler could miss one that comes just before the wait for the command begins.
+        signal.pthread_sigmask(signal.SIG_SETMASK, {*mask, *_WATCHED})
+        while (status := _status(child)) is None:
+            arrived = signal.sigwait(_WATCHED)
+            if arrived != signal.SIGCHLD:
+                _send(child, arrived)
+        return status
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _status(child: int) -> int:
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def _status(child: int) -> int | None:
+    """Return the exit status of the command, None while it runs."""
+    pid, status = os.waitpid(child, os.WNOHANG)
+    if pid == 0:
+        return None
+    code = os.waitstatus_to_exitcode(status)
     return 128 - code if code < 0 else code
 
 
