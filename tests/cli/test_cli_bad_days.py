@@ -215,3 +215,19 @@ def test_output_that_cannot_be_written_is_told_once(environ, project, command):
     assert "Exception" not in said
     status, said = told(f"{esker} {command} >&-")
     assert (status, "Traceback" in said) == (0, False)
+
+
+def test_root_gives_nothing_away_behind_a_link(esker, project, tmp_path):
+    """Where the owner of a project has put a link in the way, what it leads to stays root's."""
+    if os.geteuid() != 0:
+        pytest.skip("being root needs root")
+    directory = project()
+    elsewhere = tmp_path / "elsewhere"
+    (directory / ".flox/env").rename(elsewhere)
+    (directory / ".flox/env").symlink_to(elsewhere)
+    (elsewhere / "manifest.lock").write_text("")
+    os.chown(directory / ".flox", 12345, 12345)
+    esker("activate", "-t", "--", "true")
+    (elsewhere / "manifest.lock").unlink()
+    assert esker("activate", "-t", "--", "true").status == 0
+    assert (elsewhere / "manifest.lock").stat().st_uid == 0

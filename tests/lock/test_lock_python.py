@@ -8,7 +8,7 @@ from esker.declare.declaration import Declaration, EskerTable, PythonTable
 from esker.errors import HostError, InvalidLock, NotFound, ResolutionFailed
 from esker.formats import pylock
 from esker.formats.manifest import Manifest
-from esker.host.interpreters import find_interpreter
+from esker.host.interpreters import _candidates, find_interpreter
 from esker.lock.python import python_inputs, resolve
 
 NOTHING_LOCKED = 'lock-version = "1.0"\ncreated-by = "x"\npackages = []\n'
@@ -203,3 +203,16 @@ def test_no_suitable_interpreter_lists_those_found(environ):
     with pytest.raises(NotFound, match=r"found: .*3\.\d+\.\d+ \(/") as caught:
         find_interpreter(">=9", environ)
     assert "ESKER_PYTHON" in caught.value.hint
+
+
+def test_a_version_behind_a_shim_is_found(environ, tmp_path, interpreter):
+    """A shim that refuses to start, because its version is not the chosen one, is looked behind."""
+    shims, version = tmp_path / "pyenv/shims", tmp_path / "pyenv/versions/9.9/bin"
+    for directory in (shims, version):
+        directory.mkdir(parents=True)
+    name = "python{}.{}".format(*interpreter.release)
+    (shims / name).write_text("#!/bin/sh\nexit 127\n")
+    (shims / name).chmod(0o755)
+    (version / name).symlink_to(interpreter.executable)
+    found = list(_candidates({"PATH": str(shims)}))
+    assert str(version / name) in found

@@ -215,3 +215,12 @@ def test_every_name_of_an_environment_gives_a_profile(store, name):
     path = profile(store, name, None)
     assert store.is_valid(path)
     assert path.endswith("-profile")
+
+
+def test_who_may_write_to_the_store_writes_no_byte_code(index, python_of, store):
+    """Root's pytest would change the store by rewriting plugins: in a profile Python caches nothing where it could."""
+    index.add("app", "1.0")
+    made = profile(store, "test", python_of("app"))
+    shown = output(f"{made}/bin/python", "-c", "import sys; print(sys.dont_write_bytecode)")
+    assert shown == str(os.access(f"{made}/lib", os.W_OK))
+    assert os.geteuid() or shown == "True"

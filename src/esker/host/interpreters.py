@@ -114,6 +114,16 @@ def _candidates(environ: Mapping[str, str]) -> Iterator[str]:
     directories = [directory for directory in environ.get("PATH", "").split(os.pathsep) if os.path.isabs(directory)]
     for name in [*(f"python3.{minor}" for minor in _MINORS), "python3", "python"]:
         for directory in directories:
-            path = os.path.join(directory, name)
-            if os.access(path, os.X_OK):
-                yield path
+            for path in (os.path.join(directory, name), *_behind_shim(directory, name)):
+                if os.access(path, os.X_OK):
+                    yield path
+
+
+def _behind_shim(directory: str, name: str) -> list[str]:
+    """Return what a shim may stand for: of several versions that pyenv or asdf has, it starts the chosen one alone."""
+    if os.path.basename(directory) != "shims":
+        return []
+    versions = os.path.join(os.path.dirname(directory), "versions")
+    if not os.path.isdir(versions):
+        return []
+    return [os.path.join(versions, version, "bin", name) for version in sorted(os.listdir(versions), reverse=True)]

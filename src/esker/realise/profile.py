@@ -16,7 +16,7 @@ from esker.realise.store import Store
 
 __all__ = ["profile"]
 
-RECIPE = 1
+RECIPE = 2
 """Raised whenever the same inputs would give another tree."""
 
 # A script is started by the interpreter beside it: through the project's link, as `python` itself is, so that both
@@ -47,6 +47,8 @@ if __name__ == "__main__":
 
 raise ModuleNotFoundError("No module named 'pip'", name="pip")
 '''
+# Whoever may write here, as root may, must not: pytest would put its own byte code beside the modules it rewrites.
+_NO_BYTE_CODE = "import os, sys; sys.dont_write_bytecode |= os.access(sys._getframe(1).f_locals['sitedir'], os.W_OK)\n"
 # Where pip itself is locked, its reading commands stay; `install` and `uninstall` are sent to a file that says why not.
 _PIP_CONFIGURATION = f"""\
 [install]
@@ -104,6 +106,7 @@ def _fill_python(directory: str, python: PythonEnvironment, source: Sequence[str
         _link(f"{libraries}/{entry}", f"{target}/{entry}")
     if source:
         _write(f"{target}/esker-source.pth", "".join(f"{path}\n" for path in source), 0o644)
+    _write(f"{target}/esker-store.pth", _NO_BYTE_CODE, 0o644)
     _refuse_pip(directory, target)
 
 

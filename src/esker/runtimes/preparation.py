@@ -81,6 +81,8 @@ def _hand_over(declaration: Declaration) -> None:
     owner = os.stat(top)
     made = ("cache", "cache/esker", "cache/esker/prepare.lock", "cache/esker/ports.json", "run", "env/manifest.lock")
     for path in (f"{top}/{name}" for name in (*made, "pylock.toml")):
+        if os.path.realpath(os.path.dirname(path)) != os.path.dirname(path):
+            continue  # a link leads out of the project: what is there is nobody's to give
         with suppress(FileNotFoundError):
             if owner.st_uid and os.lstat(path).st_uid == 0:
                 os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
