@@ -186,7 +186,10 @@ def _last_words(output: int) -> str:
 
 def _variables(connection: socket.socket, environ: "Mapping[str, str]", deadline: Deadline) -> dict[str, str]:
     """Read the program's environment; what every program changes by merely running is as it was."""
-    connection.settimeout(deadline.left())
+    left = deadline.left()
+    if left is not None and left <= 0:  # a socket without any time reads as one that has ended
+        raise _late(deadline)
+    connection.settimeout(left)
     try:
         with connection.makefile("rb") as stream:
             size = int(stream.readline() or 0)
