@@ -8,6 +8,7 @@ import pytest
 
 from esker.errors import ServiceError, ServiceFailed
 from esker.host import accounts, process_table
+from esker.host.spawn import Identity
 from esker.services import identity
 from esker.services.specification import CheckSpec
 
@@ -148,14 +149,34 @@ def test_a_program_in_a_closed_place_makes_a_namespace_too(project, tmp_path):
 
 
 @root
-def test_without_namespaces_it_is_an_error_with_both_ways_out(project, monkeypatch):
+def test_without_namespaces_it_is_an_error_with_both_ways_out(project):
     """Where the system refuses them too, the message names the place, and moving and `user = "root"` as remedies."""
-    os.chmod(project.directory, 0o700)
-    monkeypatch.setattr(accounts, "namespaces_allowed", lambda shown: False)
+
+    def unreachable(wanted, paths):
+        if wanted.namespace:
+            raise PermissionError("refused")
+        return paths[0]
+
     with pytest.raises(ServiceError) as caught:
-        identity.choose("web", None, project.directory, ())
+        identity.choose("web", None, project.directory, (), unreachable)
     assert f"cannot enter `{project.directory}`, and this system refuses user namespaces" in caught.value.message
     assert caught.value.hint == 'move it to where everybody may enter, or give `web` the `user = "root"`'
+
+
+@root
+def test_below_another_users_closed_directory_it_is_an_error_before_anything_runs(project):
+    """Root shown as another user has no way past that directory's mode; whoever has one can be the service's user."""
+    closed = f"{project.directory}/closed"
+    inside = f"{closed}/inside"
+    os.makedirs(inside)
+    os.chown(closed, 4242, 4242)
+    os.chmod(closed, 0o700)
+    with pytest.raises(ServiceError) as caught:
+        identity.choose("web", None, inside, ())
+    assert f"cannot enter `{inside}`, and root shown as another user cannot either" in caught.value.message
+    assert caught.value.hint == "move it to where everybody may enter, or give `web` a `user` who may enter it"
+    choice = identity.choose("web", "4242", inside, ())
+    assert (choice.identity, choice.note) == (Identity(4242, 4242), None)
 
 
 def test_an_ordinary_users_services_are_that_users(project, monkeypatch):

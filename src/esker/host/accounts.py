@@ -3,12 +3,11 @@
 import os
 import pwd
 from collections.abc import Iterable
-from functools import cache
 from typing import NamedTuple
 
 from esker.host.spawn import Identity, assume
 
-__all__ = ["NOBODY", "Account", "account", "find_account", "give", "namespaces_allowed", "unreachable"]
+__all__ = ["NOBODY", "Account", "account", "find_account", "give", "unreachable"]
 
 NOBODY = 65534
 
@@ -58,21 +57,6 @@ def unreachable(identity: Identity, paths: Iterable[str]) -> str | None:
     if not said:
         raise PermissionError(f"cannot become uid {identity.uid}")
     return os.fsdecode(said[1:]) or None
-
-
-def namespaces_allowed(identity: Identity) -> bool:
-    """Return whether a process here may enter a user namespace that shows `identity`."""
-    try:
-        _enter_namespace(identity._replace(namespace=True))
-    except PermissionError:
-        return False
-    return True
-
-
-@cache
-def _enter_namespace(identity: Identity) -> None:
-    """Raise PermissionError where it is refused; what was allowed once costs no further child of 4 ms."""
-    unreachable(identity, ())
 
 
 def give(directory: str, identity: Identity) -> None:

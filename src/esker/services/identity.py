@@ -60,18 +60,27 @@ def choose(
     if closed is None:
         return Choice(identity, account)
     shown = identity._replace(namespace=True)
-    if not accounts.namespaces_allowed(shown):
-        raise ServiceFailed(
-            f"service `{service}` cannot run: `{account.name}` (uid {account.uid}) cannot enter `{closed}`, "
-            "and this system refuses user namespaces",
-            service=service,
-            hint=f'move it to where everybody may enter, or give `{service}` the `user = "root"`',
-        )
+    try:
+        remains = unreachable(shown, (project, *paths))
+    except PermissionError:
+        also = "this system refuses user namespaces"
+        raise _cannot_run(service, account, closed, also, 'the `user = "root"`') from None
+    if remains is not None:  # what root is shown in a namespace may enter what is root's, and not what is another's
+        also = "root shown as another user cannot either"
+        raise _cannot_run(service, account, closed, also, "a `user` who may enter it")
     note = (
         f"`{service}` runs with root's rights: it sees itself as uid {account.uid}, which cannot enter `{closed}`, "
         "and nothing is protected from it"
     )
     return Choice(shown, account, note)
+
+
+def _cannot_run(service: str, account: Account, closed: str, also: str, user: str) -> ServiceFailed:
+    return ServiceFailed(
+        f"service `{service}` cannot run: `{account.name}` (uid {account.uid}) cannot enter `{closed}`, and {also}",
+        service=service,
+        hint=f"move it to where everybody may enter, or give `{service}` {user}",
+    )
 
 
 def _wanted(service: str, user: str | None, project: str) -> Account:
