@@ -1,14 +1,17 @@
 """The pytest plugin: what every run of pytest pays for it, used or not."""
 
 import sys
+from collections.abc import Sequence
 from functools import partial
+from statistics import fmean
 
 from bench.machine import Load, machine
-from bench.measure import rounds
+from bench.measure import Cost, rounds
 from bench.report import Figure, cpu, difference
 from bench.workspace import workspace
 
 PYTEST = (sys.executable, "-m", "pytest", "--version", "--version")  # for one of them pytest loads no plugin at all
+RUNS = 30  # of each subject in turn make a round: one differs from the next by more than the plugin costs
 
 
 def figure(count: int) -> Figure:
@@ -19,13 +22,20 @@ def figure(count: int) -> Figure:
             "with": partial(space.run, *PYTEST),
             "without": partial(space.run, *PYTEST, "-p", "no:esker.testing"),
         }
-        costs = rounds(subjects, count, after=load.look)
+        costs = rounds(subjects, count * RUNS, after=load.look)
         described = machine(space.uv)
-    ours, bare = (cpu(f"pytest, {subject} the plugin", costs[subject]) for subject in ("with", "without"))
+    ours, bare = (cpu(f"pytest, {subject} the plugin", _means(costs[subject])) for subject in ("with", "without"))
     return Figure(
         name="plugin",
         title="pytest with Esker's plugin, told to print what it is",
         machine=described,
         load=load.highest,
         lines=(ours, bare, difference(ours, bare, aim=2)),
+        notes=(f"A round's value is the mean of {RUNS} runs.",),
     )
+
+
+def _means(costs: Sequence[Cost]) -> list[Cost]:
+    """Return the mean of each group of RUNS costs."""
+    groups = [costs[first : first + RUNS] for first in range(0, len(costs), RUNS)]
+    return [Cost(cpu=fmean(cost.cpu for cost in group), wall=fmean(cost.wall for cost in group)) for group in groups]
