@@ -27,7 +27,7 @@ IDLE = 10
 MANY = 50
 WRITERS = 10
 LOGGED = 2 * ROTATION - 1_000_000  # a log keeps what it has after its first rotation; both files are read
-MIB = 1 << 20
+KILOBYTES = 1 << 10  # of a MB
 TICK = os.sysconf("SC_CLK_TCK")
 LISTENER = "import socket,sys\nlistener=socket.create_server(('127.0.0.1',int(sys.argv[1])))\nwhile 1:listener.accept()"
 Services = dict[str, tuple[str, dict[str, Any]]]
@@ -223,15 +223,15 @@ class Memory:
 
 def memory(record: Record) -> Memory:
     """Return what the guardian and supervisor of a record hold together."""
-    pids = [record.guardian[0], record.supervisor[0]]
-    shares = [_kilobytes(f"/proc/{pid}/smaps_rollup") for pid in pids]
-    files = max(_kilobytes(f"/proc/{pid}/status")["RssFile"] for pid in pids)  # both have mapped the same ones
+    shares = [_shares(pid) for pid in (record.guardian[0], record.supervisor[0])]
     own = sum(share["Pss"] - share["Pss_File"] for share in shares)
-    return Memory(pss=sum(share["Pss"] for share in shares) * 1024 / MIB, bound=(own + files) * 1024 / MIB)
+    files = max(share["Rss"] - share["Anonymous"] for share in shares)  # both have mapped the same ones
+    return Memory(pss=sum(share["Pss"] for share in shares) / KILOBYTES, bound=(own + files) / KILOBYTES)
 
 
-def _kilobytes(path: str) -> Mapping[str, int]:
-    with open(path, encoding="ascii") as file:
+def _shares(pid: int) -> Mapping[str, int]:
+    """What the kernel adds up of the memory of a process, in KB."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
         rows = (line.split() for line in file)
         return {row[0].rstrip(":"): int(row[1]) for row in rows if row[-1] == "kB"}
 
