@@ -7,9 +7,8 @@ import pytest
 
 from esker.errors import TimedOut
 from esker.host import pidfd
-from esker.host.clock import Abandoned, Deadline, timestamp
+from esker.host.clock import Abandoned, Abandonment, Deadline, timestamp
 from esker.host.process import run
-from esker.host.worker import Abandonment
 
 
 def test_without_a_limit():

@@ -3,8 +3,8 @@ import threading
 
 import pytest
 
-from esker.host.clock import Abandoned, Deadline
-from esker.host.worker import Abandonment, in_thread
+from esker.host.clock import Abandoned, Abandonment, Deadline
+from esker.host.worker import in_thread
 
 
 def test_the_result_comes_back():

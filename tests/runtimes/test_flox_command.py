@@ -21,9 +21,8 @@ from esker.errors import (
 )
 from esker.formats.service_handle import Holder
 from esker.host import pidfd, process_table
-from esker.host.clock import Abandoned, Deadline
+from esker.host.clock import Abandoned, Abandonment, Deadline
 from esker.host.shim import write_shim
-from esker.host.worker import Abandonment
 from esker.runtimes import flox_command, flox_holder
 from esker.runtimes.flox_command import FloxCommand, find_flox
 from esker.runtimes.flox_uses import changing

@@ -1,16 +1,14 @@
-"""What time it is, and how much of it is left."""
+"""What time it is, how much of it is left, and whether the result is still wanted."""
 
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from esker.host.worker import Abandonment
-
-__all__ = ["Abandoned", "Deadline", "timestamp"]
+__all__ = ["Abandoned", "Abandonment", "Deadline", "timestamp"]
 
 _STEP = 0.05
 """Seconds after which a wait that may be given up looks whether it was."""
@@ -18,6 +16,41 @@ _STEP = 0.05
 
 class Abandoned(Exception):
     """Whoever waited does not want the result any more."""
+
+
+class Abandonment:
+    """Whether a result is still wanted, told to those that look now and then and to those that wait for something."""
+
+    def __init__(self) -> None:
+        from threading import Lock
+
+        self._lock = Lock()
+        self._is_set = False
+        self._calls: list[Callable[[], object]] = []
+
+    def set(self) -> None:
+        """Say that nobody wants the result any more."""
+        with self._lock:
+            self._is_set = True
+            for call in self._calls:
+                call()
+
+    def is_set(self) -> bool:
+        """Whether that was said."""
+        return self._is_set
+
+    @contextmanager
+    def telling(self, call: "Callable[[], object]") -> "Iterator[None]":
+        """Within the block, `call` is called when the result is given up, at once if it was before."""
+        with self._lock:
+            if self._is_set:
+                call()
+            self._calls.append(call)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._calls.remove(call)
 
 
 class Deadline:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 
 from esker.host import process_table
 
-__all__ = ["EnvironmentLock", "Process", "Record", "lock_path", "supervised"]
+__all__ = ["EnvironmentLock", "Process", "Record", "kept_paths", "lock_path", "supervised"]
 
 Process = tuple[int, int]
 """A pid and a start time."""
@@ -45,19 +45,35 @@ def lock_path(dot_flox: str) -> str:
 
 def supervised(dot_flox: str) -> bool:
     """Return whether services of the environment at `dot_flox` run, here or on another machine."""
-    if not os.path.exists(lock_path(dot_flox)):
-        return False
-    try:
-        lock = EnvironmentLock(dot_flox)
-    except OSError:  # it is not ours to open, so nothing of ours runs by it
-        return False
-    try:
-        record = lock.read()
-    finally:
-        lock.close()
+    record = _read(dot_flox)
     if record is None or record.host != os.uname().nodename:
         return record is not None
     return record.boot == process_table.boot_id() and process_table.alive(*record.supervisor)
+
+
+def kept_paths(dot_flox: str) -> tuple[str, ...]:
+    """Return the store paths (untrusted) that services of the environment at `dot_flox` need, as its lock says.
+
+    What a killed supervisor left counts until it is put in order: its services may run, as a user we cannot see.
+    """
+    record = _read(dot_flox)
+    if record is None or (record.host == os.uname().nodename and record.boot != process_table.boot_id()):
+        return ()
+    return record.store_paths
+
+
+def _read(dot_flox: str) -> Record | None:
+    """Return what the lock of the environment says, if there is one that we may read; nothing is made."""
+    if not os.path.exists(lock_path(dot_flox)):
+        return None
+    try:
+        lock = EnvironmentLock(dot_flox)
+    except OSError:  # it is not ours to open, so nothing of ours runs by it
+        return None
+    try:
+        return lock.read()
+    finally:
+        lock.close()
 
 
 class EnvironmentLock:
@@ -109,7 +125,7 @@ class EnvironmentLock:
         with suppress(ValueError, TypeError, KeyError):
             runs = json.loads(rest.partition(b"\n")[0])
             sessions = tuple((int(pid), int(start)) for pid, start in runs["sessions"])
-            return Record(**named, sessions=sessions, store_paths=tuple(runs["store_paths"]))
+            return Record(**named, sessions=sessions, store_paths=tuple(map(str, runs["store_paths"])))
         return record
 
     def write(self, record: Record) -> None:

@@ -1,51 +1,16 @@
 """A call that blocks, made by a coroutine: in a thread, and given up when the coroutine is cancelled."""
 
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from esker.host.clock import Abandoned
+from esker.host.clock import Abandoned, Abandonment
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-__all__ = ["Abandonment", "in_thread"]
+__all__ = ["in_thread"]
 
 T = TypeVar("T")
-
-
-class Abandonment:
-    """Whether a result is still wanted, told to those that look now and then and to those that wait for something."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._is_set = False
-        self._calls: list[Callable[[], object]] = []
-
-    def set(self) -> None:
-        """Say that nobody wants the result any more."""
-        with self._lock:
-            self._is_set = True
-            for call in self._calls:
-                call()
-
-    def is_set(self) -> bool:
-        """Whether that was said."""
-        return self._is_set
-
-    @contextmanager
-    def telling(self, call: "Callable[[], object]") -> "Iterator[None]":
-        """Within the block, `call` is called when the result is given up, at once if it was before."""
-        with self._lock:
-            if self._is_set:
-                call()
-            self._calls.append(call)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._calls.remove(call)
 
 
 async def in_thread(call: "Callable[[Abandonment], T]", undo: "Callable[[T], object] | None" = None) -> T:
