@@ -1,18 +1,21 @@
 """The declaration: a project's manifest and what `[plugins.esker]` adds to it, checked and typed.
 
 The types are the schema of `[plugins.esker]`: `Annotated` says how a value is written (`notations`) and which rules
-bind it to its neighbours (`rules`). `validate` reads them.
+bind it to its neighbours. `validate` reads them. A rule takes what could be read and the table as it was written, and
+yields the faults with the path below that table.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from esker.declare import notations, rules
+from esker.declare import notations
 from esker.formats.manifest import Manifest, Service
 from esker.formats.manifest_schema import variable_name
-from esker.formats.typed_tables import Checked, Parsed
+from esker.formats.references import cycle
+from esker.formats.typed_tables import Checked, Fault, Parsed
 
 __all__ = [
     "Compose",
@@ -26,7 +29,6 @@ __all__ = [
 ]
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
-
 
 Duration = Annotated[float, Parsed(notations.duration, str, '"10s"')]
 Pause = Annotated[float, Parsed(notations.pause, str, '"10s"')]
@@ -54,6 +56,16 @@ def _program_rules(value: Any) -> tuple[ProgramRule, ...]:
     return tuple(ProgramRule(pattern=pattern, name=name) for name, pattern in notations.program_rules(value))
 
 
+def _one_source_of_dependencies(_: "PythonTable", table: Mapping[str, Any]) -> Iterator[Fault]:
+    """Wheels are listed here or in a pyproject.toml, and only that has groups."""
+    if "project" in table and "dependencies" in table:
+        hint = "move the dependencies into that file, or remove `project`"
+        yield Fault(("dependencies",), "`dependencies` stand beside `project`, which has its own", hint)
+    if "groups" in table and "project" not in table:
+        hint = 'add `project = "pyproject.toml"`, or list the groups\' requirements in `dependencies`'
+        yield Fault(("groups",), "`groups` are those of a pyproject.toml, and no `project` is named", hint)
+
+
 class PythonTable(_Value, frozen=True):
     """`[plugins.esker.python]`."""
 
@@ -73,6 +85,26 @@ class PythonTable(_Value, frozen=True):
     """By the wheel's normalised name: a glob, a table of names and files, or a list of both."""
 
 
+_FORMS = ("test", "tcp", "unix", "http", "log")
+"""The forms of a health check."""
+
+
+def _one_form(_: "HealthCheck", table: Mapping[str, Any]) -> Iterator[Fault]:
+    """A health check has exactly one form, and a test that can be run."""
+    forms = [form for form in _FORMS if form in table]
+    if not forms:
+        yield Fault((), "the health check does not say what to check", "add one of test, tcp, unix, http, log")
+    for form in forms[1:]:
+        message = f"a health check has one form, and here `{forms[0]}` stands beside `{form}`"
+        yield Fault((form,), message, "keep one of them")
+    test = table.get("test")
+    if test in ("", []):
+        yield Fault(("test",), "the test is empty", 'write shell text, or a list of words, such as ["pg_isready"]')
+    elif isinstance(test, list) and test[0] in {"CMD", "CMD-SHELL", "NONE"}:
+        hint = "begin with the program; for shell text write a string" if test[0] != "NONE" else "remove the check"
+        yield Fault(("test",), f"`{test[0]}` is Compose's marker, not a program", hint)
+
+
 class HealthCheck(_Value, frozen=True):
     """When a service is healthy: exactly one of `test`, `tcp`, `unix`, `http`, `log`; times in seconds."""
 
@@ -90,12 +122,18 @@ class HealthCheck(_Value, frozen=True):
     start_period: Duration = 30.0
 
 
+def _oneshot_ends(_: "ServiceTable", table: Mapping[str, Any]) -> Iterator[Fault]:
+    """A service that is done when it has ended is not started again for it."""
+    if table.get("type") == "oneshot" and table.get("restart") == "always":
+        yield Fault(("restart",), 'a oneshot ends, so `restart = "always"` would never let it', 'write "on-failure"')
+
+
 class ServiceTable(_Value, frozen=True):
     """`[plugins.esker.services.NAME]`; times in seconds."""
 
     type: Literal["simple", "oneshot"] = "simple"
     depends_on: Mapping[str, Condition] = {}
-    healthcheck: Annotated[HealthCheck | None, Checked(rules.one_form)] = None
+    healthcheck: Annotated[HealthCheck | None, Checked(_one_form)] = None
     restart: Literal["no", "on-failure", "always"] = "no"
     max_restarts: Count = 3
     backoff: Duration = 0.1
@@ -116,14 +154,32 @@ class Compose(_Value, frozen=True):
     """Names of the file's services; empty means all of them."""
 
 
+def _no_dependency_cycle(services: Mapping[str, ServiceTable], _: object) -> Iterator[Fault]:
+    """No service waits for itself."""
+    loop = cycle({name: service.depends_on.keys() & services.keys() for name, service in services.items()})
+    if loop:
+        message = f"Found a dependency cycle among services: {' → '.join(loop)}"
+        yield Fault((loop[0], "depends-on"), message, "remove one of these dependencies")
+
+
+def _one_service_a_port_variable(services: Mapping[str, ServiceTable], _: object) -> Iterator[Fault]:
+    """A variable holds the port of one service."""
+    uses = Counter(variable for service in services.values() for variable in service.ports)
+    for name, service in services.items():
+        for variable in service.ports:
+            if uses[variable] > 1:
+                message = f"`{variable}` is a port of more than one service"
+                yield Fault((name, "ports", variable), message, "give each service its own variable")
+
+
 class EskerTable(_Value, frozen=True):
     """`[plugins.esker]`."""
 
-    python: Annotated[PythonTable | None, Checked(rules.one_source_of_dependencies)] = None
+    python: Annotated[PythonTable | None, Checked(_one_source_of_dependencies)] = None
     services: Annotated[
-        Mapping[str, Annotated[ServiceTable, Checked(rules.oneshot_ends)]],
-        Checked(rules.no_dependency_cycle),
-        Checked(rules.one_service_a_port_variable),
+        Mapping[str, Annotated[ServiceTable, Checked(_oneshot_ends)]],
+        Checked(_no_dependency_cycle),
+        Checked(_one_service_a_port_variable),
     ] = {}
     compose: Compose | None = None
 
