@@ -7,7 +7,8 @@ import signal
 import pytest
 
 from esker.errors import StoreError
-from esker.host import files
+from esker.host import files, process_table
+from esker.host.environment_lock import EnvironmentLock, Record
 from esker.progress import Silent
 from esker.realise import roots
 from esker.realise.collect import Collected, collect
@@ -159,6 +160,21 @@ def test_left_overs_go_and_what_is_somebody_elses_stays(store):
     collect(store, live=())
     assert on_disk(store) == ["lost+found"]
     assert [os.listdir(f"{store.state}/{name}") for name in ("valid", "gcroots", "locks")] == [[], [], []]
+
+
+def test_what_a_service_needs_is_left_though_a_newer_profile_has_taken_its_place(store, tmp_path):
+    """A service runs on from the profile that it was started from, whatever the link leads to since."""
+    link = str(tmp_path / ".flox/run/link")
+    old, new = path(store, "old"), path(store, "new")
+    roots.switch(store, link, old)
+    lock = EnvironmentLock(str(tmp_path / ".flox"))
+    here = {"host": os.uname().nodename, "boot": process_table.boot_id(), "uid": 1}
+    lock.write(Record(token="", dot_flox="", socket="", guardian=(1, 1), supervisor=(1, 1), store_paths=(old,), **here))
+    roots.switch(store, link, new)
+    assert collect(store, keep=1).paths == ()
+    lock.clear()
+    lock.close()
+    assert collect(store, keep=1).paths == (old,)
 
 
 def test_a_store_that_is_not_there_is_empty(store):

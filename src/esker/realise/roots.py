@@ -1,4 +1,4 @@
-"""What keeps store paths from being collected: links with their generations, and running processes.
+"""What keeps store paths from being collected: links with their generations, services, and running processes.
 
 A link, such as a project's run link, has a file `gcroots/<key>` in the store's state, the key made from the link's
 own path. It lists the link's generations, oldest first. The link itself says which of them is current.
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.errors import Malformed, NotFound, StoreError
 from esker.formats import nixbase32
 from esker.host import files
+from esker.host.environment_lock import kept_paths
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from esker.realise.store import Store
@@ -88,11 +90,7 @@ def rooted(store: "Store", keep: int, *, forget: bool) -> set[str]:
     What is not among them is taken off the registration if `forget`; for who holds the store alone.
     """
     found: set[str] = set()
-    directory = f"{store.state}/gcroots"
-    with files.refused("read", directory, StoreError):
-        names = sorted(name for name in os.listdir(directory) if not name.startswith("."))
-    for name in names:
-        link, known = _parse(store, f"{directory}/{name}")
+    for link, known in _registered(store):
         newest = known[max(len(known) - keep, 0) :]
         kept = tuple(each for each in known if each.current or each in newest) if os.path.islink(link) else ()
         if forget and kept != known:
@@ -102,11 +100,25 @@ def rooted(store: "Store", keep: int, *, forget: bool) -> set[str]:
 
 
 def live(store: "Store", proc: str = "/proc") -> set[str]:
-    """Return the store paths that a process which this one may look into uses; they need not be valid.
+    """Return the store paths that services, and processes which this one may look into, use; they need not be valid.
 
-    Read are its program, working directory, mapped files and variables, among these what FLOX_ENV, FLOX_ENV_DIRS and
-    PATH lead to through links.
+    What services need stands in the locks of the environments whose links are registered: they may run as another
+    user. Of a process are read its program, working directory, mapped files and variables, among these what FLOX_ENV,
+    FLOX_ENV_DIRS and PATH lead to through links.
     """
+    return _of_services(store) | _of_processes(store, proc)
+
+
+def _of_services(store: "Store") -> set[str]:
+    found = set()
+    for dot_flox in {os.path.dirname(os.path.dirname(link)) for link, _ in _registered(store)}:
+        for path in kept_paths(dot_flox):
+            with suppress(Malformed):  # another store's
+                found.add(store.physical(store.parse(path)))
+    return found
+
+
+def _of_processes(store: "Store", proc: str) -> set[str]:
     texts: set[bytes] = set()
     places: set[bytes] = set()
     for process in filter(str.isdecimal, os.listdir(proc)):
@@ -175,6 +187,15 @@ def _parse(store: "Store", file: str) -> tuple[str, tuple[Generation, ...]]:
         Generation(number, path, made_at, index == current)
         for index, ((number, _, made_at), path) in enumerate(zip(listed, paths, strict=True))
     )
+
+
+def _registered(store: "Store") -> "Iterator[tuple[str, tuple[Generation, ...]]]":
+    """Yield every registered link with its generations."""
+    directory = f"{store.state}/gcroots"
+    with files.refused("read", directory, StoreError):
+        names = sorted(name for name in os.listdir(directory) if not name.startswith("."))
+    for name in names:
+        yield _parse(store, f"{directory}/{name}")
 
 
 def _write(store: "Store", link: str, kept: tuple[Generation, ...]) -> None:
