@@ -45,7 +45,7 @@ def written(project):
 def test_a_plan_that_was_written_is_read_as_it_was(project, written):
     """Every field comes back, text that is not UTF-8 too; absent scripts are absent and scripts are outdented."""
     found = plan.read(written)
-    assert found == plan.warm(project)
+    assert found == plan.warm(project, {})
     assert found.vars == (("A", "\udcff\n"), ("B", "$A"))
     assert found.hook == "echo a"
     assert found.profile == {"common": "b"}
@@ -147,10 +147,21 @@ def test_a_plan_is_fresh_until_a_file_changes(project):
 def test_without_a_mode_the_manifest_decides(project):
     """The plan of the mode that is not the default is found only when it is asked for."""
     plan.write(a_plan(project, default=False), plan.plan_path(project, "dev"))
-    assert plan.warm(project) is None
-    assert plan.warm(project, "dev") is not None
+    assert plan.warm(project, {}) is None
+    assert plan.warm(project, {}, "dev") is not None
     plan.write(a_plan(project, mode="run"), plan.plan_path(project, "run"))
-    assert plan.warm(project).mode == "run"
+    assert plan.warm(project, {}).mode == "run"
+
+
+def test_another_store_or_interpreter_is_another_plan(project):
+    """What was made with one ESKER_STORE or ESKER_PYTHON is not for a caller with another, or with none any more."""
+    theirs = {"ESKER_STORE": "/a", "ESKER_PYTHON": "/b", "PATH": "/c"}
+    plan.write(a_plan(project, asked=plan.asked(theirs)), plan.plan_path(project, "dev"))
+    assert plan.warm(project, theirs) is not None
+    assert plan.warm(project, theirs | {"PATH": "/d", "ESKER_TRUST": "1"}) is not None
+    assert plan.warm(project, {}) is None
+    assert plan.warm(project, theirs | {"ESKER_STORE": "/x"}) is None
+    assert plan.warm(project, theirs | {"ESKER_PYTHON": ""}) is None
 
 
 def test_the_identity_changes_with_what_is_set(project):

@@ -81,6 +81,26 @@ def test_a_changed_manifest_is_locked_again_unless_locked_is_asked(esker, projec
     assert esker("activate", "--locked", "--", "true").status == 0
 
 
+def test_the_environments_new_name_is_seen_by_the_next_activation(esker, project):
+    """Its name stands in env.json, which a warm activation looks at too."""
+    directory = project()
+    assert esker("activate", "--", "sh", "-c", "echo $FLOX_PROMPT_ENVIRONMENTS").out == "project\n"
+    (directory / ".flox/env.json").write_text('{"name": "renamed", "version": 1}')
+    assert esker("activate", "--", "sh", "-c", "echo $FLOX_PROMPT_ENVIRONMENTS").out == "renamed\n"
+
+
+def test_another_store_or_interpreter_is_used_by_the_next_activation(esker, project, index, tmp_path):
+    """A warm activation uses what it was made with, unless the caller asks for something else."""
+    index.add("app", "1.0")
+    project(PYTHON)
+    where = ("activate", "--", "sh", "-c", "readlink $FLOX_ENV")
+    assert esker(*where).out.startswith(f"{tmp_path}/store-root/store/")
+    assert esker(*where, ESKER_STORE=str(tmp_path / "other")).out.startswith(f"{tmp_path}/other/store/")
+    assert esker(*where).out.startswith(f"{tmp_path}/store-root/store/")
+    refused = esker(*where, ESKER_PYTHON="/no/such/python")
+    assert (refused.status, "/no/such/python" in refused.err) == (2, True)
+
+
 def test_the_two_modes_have_their_own_links(esker, project):
     """FLOX_ENV is the run link of the mode; dev adds search paths for headers and libraries, run does not."""
     directory = project()

@@ -94,7 +94,7 @@ def test_a_warm_activation_starts_nothing_and_reads_one_file(esker, project, env
     looked_at = [line for line in esker_part if re.search(rf'stat.*"{directory}/\.flox/', line)]
     started = [line for line in calls if re.search(r"\b(v?fork|clone3?)\(", line)]
     assert len(opened) == 1, opened
-    assert len(looked_at) == 4, looked_at
+    assert len(looked_at) == 5, looked_at
     assert started == []
 
 

@@ -2,7 +2,8 @@
 
 One JSON object a mode, `.flox/cache/esker/plan-<mode>.json`, 0600. A reader takes it when it is whole, of this version,
 owned by the user who reads, and was made for the directory in which it lies (a copied checkout carries the plan of the
-original); it is fresh while every file it was made from still has the modification time, size and inode it had then.
+original); it is fresh while every file it was made from still has the modification time, size and inode it had then,
+and the caller asks for the same store and interpreter.
 
 This module is on the path of every activation: it imports nothing heavier than json.
 """
@@ -19,6 +20,7 @@ __all__ = [
     "RUNNING",
     "Fingerprint",
     "Plan",
+    "asked",
     "fingerprints",
     "fresh",
     "make",
@@ -32,10 +34,11 @@ __all__ = [
 Fingerprint = tuple[str, int | None, int | None, int | None]
 """Path, modification time in nanoseconds, size, inode; three times None for a file that is not there."""
 
-_VERSION = 4
+_VERSION = 5
 RUNNING = ".activations"
 """What is added to the environment's runtime directory to name the file that says who uses the environment."""
 _WRITABLE_BY_OTHERS = 0o022
+_ASKED = ("ESKER_STORE", "ESKER_PYTHON")
 _FIELDS: "dict[str, Any]" = {
     "project": str,
     "name": str,
@@ -48,6 +51,7 @@ _FIELDS: "dict[str, Any]" = {
     "runtime_name": str,
     "identity": str,
     "stats": list,
+    "asked": dict,
     "vars": list,
     "ports": dict,
     "hook": (str, type(None)),
@@ -85,6 +89,8 @@ class Plan:
     identity: str
     """A short name of everything that an activation sets: another one after any change of it."""
     stats: "tuple[Fingerprint, ...]"
+    asked: "Mapping[str, str]"
+    """What `asked` gave when the plan was made."""
     vars: "tuple[tuple[str, str], ...]"
     """Names and raw texts of `[vars]`, each after those it refers to."""
     ports: "Mapping[str, int]"
@@ -146,6 +152,7 @@ def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is
     flox_env: str,
     store_path: str,
     stats: "Iterable[Fingerprint]",
+    asked: "Mapping[str, str] | None" = None,
     runtime_name: str = "environment",
     description: str | None = None,
     default: bool = True,
@@ -199,7 +206,7 @@ def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is
     }
     contents = json.dumps(record, sort_keys=True).encode("ascii")
     identity = hashlib.blake2b(contents, digest_size=6).hexdigest()
-    of_all = {"default": default, "minimum_version": minimum_version, "stats": tuple(stats)}
+    of_all = {"default": default, "minimum_version": minimum_version, "stats": tuple(stats), "asked": asked or {}}
     return Plan({**record, **of_all, "identity": identity})
 
 
@@ -280,13 +287,18 @@ def read(path: str) -> Plan | None:
     return plan if plan_path(plan.project, plan.mode) == path else None
 
 
-def warm(project: str, mode: str | None = None) -> Plan | None:
+def asked(environ: "Mapping[str, str]") -> dict[str, str]:
+    """Return the variables that decide which store and interpreter a plan is made with, those that say something."""
+    return {name: environ[name] for name in _ASKED if environ.get(name)}
+
+
+def warm(project: str, environ: "Mapping[str, str]", mode: str | None = None) -> Plan | None:
     """Return the fresh plan of a project (absolute, links resolved), or None: then it has to be prepared.
 
     Without a mode it is the plan of the mode that the manifest asks for.
     """
     for candidate in (mode,) if mode else ("dev", "run"):
         plan = read(plan_path(project, candidate))
-        if plan is not None and (mode or plan.default) and fresh(plan):
+        if plan is not None and (mode or plan.default) and plan.asked == asked(environ) and fresh(plan):
             return plan
     return None

@@ -33,7 +33,7 @@ def prepare(
     manifest's own. Raises `NotTrusted` for somebody else's project, and what the stages raise.
     """
     trust.check(project, environ, uid=os.geteuid())
-    known = plans.warm(project, mode)
+    known = plans.warm(project, environ, mode)
     if known is not None:
         return known
     from esker.runtimes.preparation import prepare_anew

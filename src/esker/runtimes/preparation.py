@@ -56,10 +56,10 @@ def prepare_anew(
     """Lock, realise and link `project` as far as it is not done yet, and return the plan, which is written too."""
     listener = progress or Silent()
     with alone(project):
-        known = plans.warm(project, mode)
+        known = plans.warm(project, environ, mode)
         if known is not None:  # whoever held the lock before us has done it
             return known
-        before = plans.fingerprints([f"{project}/.flox/env/manifest.toml"])
+        before = plans.fingerprints(f"{project}/.flox/{name}" for name in ("env.json", "env/manifest.toml"))
         declaration = load(project)
         before += plans.fingerprints(_named_files(declaration))
         lock, is_new = lock_project(declaration, environ, locked=locked, progress=listener)
@@ -176,6 +176,7 @@ def _plan(
         store_path=os.readlink(link),
         runtime_name=environment_name(declaration.dot_flox),
         stats=(*before, *plans.fingerprints((*locks, anchor))),
+        asked=plans.asked(environ),
         vars=vars_in_order(manifest.vars),
         ports=allocate(declaration, environ),
         hook=hook.on_activate if hook else None,
