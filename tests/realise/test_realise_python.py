@@ -6,15 +6,20 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
 from esker.errors import HostError, RealisationFailed
+from esker.host import pidfd
+from esker.host.interpreters import Interpreter
 from esker.progress import Silent
 from esker.realise.overlap import overlapping
 from esker.realise.profile import profile, source_directories
+from esker.realise.python import _compile as compile_byte_code
 from esker.realise.python import python_environment
 from esker.realise.store import Store
+from esker.testing.children import Child, stopped_programs
 from esker.testing.package_index import PackageIndex, wheel
 
 pytestmark = pytest.mark.slow
@@ -224,3 +229,24 @@ def test_who_may_write_to_the_store_writes_no_byte_code(index, python_of, store)
     shown = output(f"{made}/bin/python", "-c", "import sys; print(sys.dont_write_bytecode)")
     assert shown == str(os.access(f"{made}/lib", os.W_OK))
     assert os.geteuid() or shown == "True"
+
+
+def test_compilers_are_killed_with_us(tmp_path, monkeypatch):
+    """After a kill that nothing can prevent, no compiler writes on."""
+    program, pids = stopped_programs(tmp_path)
+    interpreter = Interpreter(executable=program, version="3.11.0", abi="", platform="", markers={})
+    child = Child(lambda: compile_byte_code(str(tmp_path), interpreter, os.environ))
+    found = pids(2)
+    with pidfd.opened(found[0]) as first, pidfd.opened(found[1]) as second:
+        child.kill()
+        child.wait()
+        assert all(each is None or pidfd.wait(each, 10) for each in (first, second))
+
+
+def test_settings_above_the_temporary_directory_or_the_store_have_no_say(index, python_of, tmp_path, monkeypatch):
+    """What somebody put into a shared directory does not steer the uv that installs."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    index.add("app", "1.0")
+    (tmp_path / "uv.toml").write_text("nonsense = 1\n")
+    python = python_of("app")
+    assert not [name for name in os.listdir(python.path) if name.startswith(".")]

@@ -5,13 +5,21 @@ Python has no name for them, so they go through ctypes, which costs 0.5 MB: it i
 
 import os
 import sys
-from functools import cache
+from functools import cache, partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ctypes
+    from collections.abc import Callable
 
-__all__ = ["become_subreaper", "end_with_parent", "enter_user_namespace", "forbid_new_privileges", "load"]
+__all__ = [
+    "become_subreaper",
+    "end_with_parent",
+    "ending_with_us",
+    "enter_user_namespace",
+    "forbid_new_privileges",
+    "load",
+]
 
 _SET_DEATH_SIGNAL = 1
 _SET_CHILD_SUBREAPER = 36
@@ -45,6 +53,15 @@ def end_with_parent(signal: int, parent: int) -> None:
     _prctl(_SET_DEATH_SIGNAL, int(signal))
     if os.getppid() != parent:
         raise ProcessLookupError
+
+
+def ending_with_us(signal: int) -> "Callable[[], None]":
+    """Return what a child of this thread calls before its program begins, so as to get `signal` when the thread ends.
+
+    It is for `subprocess`, as its `preexec_fn`: all it needs is loaded, so that no lock of another thread stops it.
+    """
+    load()
+    return partial(end_with_parent, signal, os.getpid())
 
 
 def forbid_new_privileges() -> None:

@@ -1,11 +1,13 @@
 """The uv program: found beside Esker, run with nothing inherited but what names an index, a proxy or a certificate."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
 from esker.errors import CommandFailed, HostError, NotFound, TimedOut
 from esker.formats.urls import redact
+from esker.host import prctl
 from esker.host.certificates import certificate_bundle
 
 __all__ = ["additional_indexes", "run_uv", "uv_program"]
@@ -61,7 +63,10 @@ def additional_indexes(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def run_uv(arguments: Sequence[str], environ: Mapping[str, str], *, cwd: str, timeout: float | None = None) -> str:
-    """Run uv and return what it wrote to stderr; its failure is a `CommandFailed` with that text, redacted."""
+    """Run uv and return what it wrote to stderr; its failure is a `CommandFailed` with that text, redacted.
+
+    It is killed when this process is: nobody would clear up what it goes on to write.
+    """
     program = uv_program()
     try:
         done = subprocess.run(
@@ -73,6 +78,7 @@ def run_uv(arguments: Sequence[str], environ: Mapping[str, str], *, cwd: str, ti
             stderr=subprocess.PIPE,
             timeout=timeout,
             check=False,
+            preexec_fn=prctl.ending_with_us(signal.SIGKILL),
         )
     except OSError as error:
         raise HostError(

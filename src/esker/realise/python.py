@@ -6,6 +6,7 @@ sorted order with unchecked hashes, so that it needs no source times (all are 1)
 
 import json
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from packaging.pylock import PackageSdist, PackageWheel, Pylock, PylockSelectErr
 from packaging.tags import Tag, compatible_tags, cpython_tags
 
 from esker.errors import CommandFailed, HostError, RealisationFailed
-from esker.host import files
+from esker.host import files, prctl
 from esker.host.interpreters import Interpreter
 from esker.host.uv import is_unreachable, run_uv
 from esker.progress import Progress
@@ -143,21 +144,24 @@ def _fill(
     build: Sequence[str],
     options: Sequence[str],
 ) -> None:
-    make = ["venv", "--relocatable", "--no-project", "--allow-existing", "--python", interpreter.executable, directory]
-    run_uv(make, environ, cwd=directory)
-    if not artifacts:
-        return
     sources = [word for name in build for word in ("--no-binary", name)]
     options = [*options, "--python", f"{directory}/bin/python", "--require-hashes", "--only-binary", ":all:", *sources]
     options += ["--link-mode", "copy", "--no-break-system-packages"]
-    with tempfile.TemporaryDirectory(prefix="esker-sync-") as scratch:
+    # Within the directory, so that it goes with it when all are killed, and under a name that no wheel can know.
+    with tempfile.TemporaryDirectory(prefix=".esker-", dir=directory) as scratch:
+        requirements = f"{scratch}/requirements.txt"
+        with open(f"{scratch}/uv.toml", "x"):
+            pass  # uv reads the nearest settings: now not those that somebody has put into a directory above
 
         def put(how: Sequence[str], chosen: Sequence[Artifact]) -> None:
-            requirements = os.path.join(scratch, "requirements.txt")
             with open(requirements, "w", encoding="utf-8") as file:
                 file.writelines(_requirement(artifact) for artifact in chosen)
             run_uv(["pip", *how, requirements, *options], environ, cwd=scratch)
 
+        make = ["venv", "--relocatable", "--no-project", "--allow-existing", "--python", interpreter.executable]
+        run_uv([*make, directory], environ, cwd=scratch)
+        if not artifacts:
+            return
         put(["sync"], artifacts)
         # Side by side, whoever comes last would win; one after the other, it is the last by name.
         overlaps = overlapping(f"{directory}/{_libraries(interpreter)}")
@@ -196,7 +200,11 @@ def _compile(directory: str, interpreter: Interpreter, environ: Mapping[str, str
     command.append(f"{directory}/{_libraries(interpreter)}")
     shares = [
         subprocess.Popen(
-            [*command, str(share), str(_COMPILERS)], env=clean, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            [*command, str(share), str(_COMPILERS)],
+            env=clean,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            preexec_fn=prctl.ending_with_us(signal.SIGKILL),  # noqa: PLW1509  # safe in threads, as it says
         )
         for share in range(_COMPILERS)
     ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Child", "killed_at_each_step", "steps"]
+__all__ = ["Child", "killed_at_each_step", "steps", "stopped_programs"]
 
 _STEPS = {"open", "fcntl.flock", "os.chmod", "os.chown", "os.link", "os.listdir", "os.mkdir", "os.remove", "os.rename"}
 _STEPS |= {"os.rmdir", "os.scandir", "os.symlink", "os.utime"}
@@ -59,6 +59,26 @@ def steps(function: "Callable[[], object]") -> list[str]:
         return "\n".join(found)
 
     return Child(recorded).result().splitlines()
+
+
+def stopped_programs(directory: "os.PathLike[str]") -> "tuple[str, Callable[..., list[int]]]":
+    """Return a program that waits until it is killed, and a function that waits for some of it and gives their pids."""
+    program, told, never = (f"{os.fspath(directory)}/{name}" for name in ("program", "told", "never"))
+    os.mkfifo(told)
+    os.mkfifo(never)
+    with open(program, "x", encoding="ascii") as file:
+        file.write(f"#!/bin/sh\necho $$ >{told}\nexec cat {never}\n")
+    os.chmod(program, 0o700)
+
+    def pids(count: int = 1) -> list[int]:
+        reading = os.open(told, os.O_RDWR)  # for reading alone, it would end with the first writer
+        text = b""
+        while text.count(b"\n") < count:
+            text += os.read(reading, 64)
+        os.close(reading)
+        return [int(line) for line in text.split()]
+
+    return program, pids
 
 
 def killed_at_each_step(function: "Callable[[], object]") -> "Iterator[int]":

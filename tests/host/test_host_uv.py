@@ -1,0 +1,27 @@
+"""The uv program is ours to the end: it does not live on without us."""
+
+import os
+
+import pytest
+
+from esker.host import pidfd, uv
+from esker.testing.children import Child, stopped_programs
+
+
+def test_uv_is_killed_with_us(tmp_path, monkeypatch):
+    """After a kill that nothing can prevent, uv does not write on into what nobody will clear up."""
+    program, pids = stopped_programs(tmp_path)
+    monkeypatch.setattr(uv, "uv_program", lambda: program)
+    child = Child(lambda: uv.run_uv(["pip"], {"PATH": os.environ["PATH"]}, cwd="/"))
+    with pidfd.opened(pids()[0]) as running:
+        child.kill()
+        child.wait()
+        assert running is None or pidfd.wait(running, 10)
+
+
+def test_uv_that_is_not_there_is_an_error_with_a_mend(tmp_path, monkeypatch):
+    """A program that went away after it was found is named, with what brings it back."""
+    monkeypatch.setattr(uv, "uv_program", lambda: str(tmp_path / "uv"))
+    with pytest.raises(uv.HostError, match="could not be started: No such file") as caught:
+        uv.run_uv(["pip"], {}, cwd="/")
+    assert "--force-reinstall uv" in caught.value.hint
