@@ -1,6 +1,7 @@
 """Python requirements become pins with hashes for every declared system, or an error that names what stands in the way."""
 
 import sys
+import tempfile
 
 import pytest
 
@@ -10,6 +11,7 @@ from esker.formats import pylock
 from esker.formats.manifest import Manifest
 from esker.host.interpreters import _candidates, find_interpreter
 from esker.lock.python import python_inputs, resolve
+from esker.testing.package_index import PackageIndex
 
 NOTHING_LOCKED = 'lock-version = "1.0"\ncreated-by = "x"\npackages = []\n'
 SYSTEMS = ("aarch64-darwin", "aarch64-linux", "x86_64-linux")
@@ -77,6 +79,23 @@ def test_a_package_that_no_index_has_is_named(environ, interpreter):
     """An unknown name is an error of its own."""
     with pytest.raises(ResolutionFailed, match="no package `nowhere`"):
         resolve(inputs("nowhere"), interpreter, environ)
+
+
+def test_a_project_above_the_temporary_directory_has_no_say(index, environ, interpreter, tmp_path, monkeypatch):
+    """Whoever may write to the shared temporary directory cannot name the index that packages are locked from."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    index.add("app", "1.0")
+    with PackageIndex() as other:
+        other.add("app", "2.0")
+        (tmp_path / "pyproject.toml").write_text(
+            '[project]\nname = "theirs"\nversion = "0"\n[tool.uv.workspace]\nmembers = ["*"]\n'
+            f'[[tool.uv.index]]\nname = "theirs"\nurl = "{other.url}"\n'
+        )
+        (tmp_path / "uv.toml").write_text(f'[[index]]\nname = "theirs"\nurl = "{other.url}"\n')
+        lock = resolve(inputs("app"), interpreter, environ)
+        assert not other.requests
+    assert [str(package.version) for package in lock.packages] == ["1.0"]
+    assert not (tmp_path / "uv.lock").exists()
 
 
 def test_an_unreachable_index_is_not_a_resolution_failure(environ, interpreter):

@@ -161,6 +161,7 @@ def _uv_project(inputs: pylock.Inputs, pins: list[str], interpreter: Interpreter
             f"constraint-dependencies = {json.dumps(pins)}",
             "no-build = true",
             f"no-binary-package = {json.dumps(inputs.build)}",
+            "[tool.uv.workspace]",  # else it joins a project that somebody has put into the directory above
             "",
         ]
     )
