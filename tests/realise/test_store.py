@@ -13,8 +13,9 @@ import subprocess
 
 import pytest
 
-from esker.errors import Malformed, RealisationFailed, StoreError
+from esker.errors import Malformed, NotFound, RealisationFailed, StoreError
 from esker.host import files
+from esker.progress import Silent
 from esker.realise.store import Store, default_root
 from esker.testing.children import Child, killed_at_each_step
 
@@ -322,6 +323,37 @@ def test_a_path_without_record_is_an_error_that_names_it(store):
         store.record(path)
     assert caught.value.message == f"`{path}` is not valid: it has no record"
     assert store.verify([path]) == [(path, f"`{path}` is not valid: it has no record")]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("NOPE", "`NOPE` is not a path of the store: those lie directly in `{directory}`"),
+        ("{directory}", "`{directory}` is not a path of the store: those lie directly in `{directory}`"),
+        ("{other}", "`{other}` is not in the store: it has no record"),
+    ],
+)
+def test_a_name_that_is_no_path_of_the_store_is_not_damage(store, path, message):
+    """What a person has mistyped is told from what has changed, and the error says where to look."""
+    made = store.realise("hello", "", build)
+    names = {"directory": store.directory, "other": store.path("other", "")}
+    assert store.named([made, f"/nix/store/{os.path.basename(made)}"]) == [made, made]
+    with pytest.raises(NotFound) as caught:
+        store.named([made, path.format(**names)])
+    assert caught.value.message == message.format(**names)
+    assert caught.value.hint == "see what there is: esker store path-info"
+
+
+def test_what_is_collected_while_all_is_verified_is_not_damage(store):
+    """Who verifies holds nothing back from a collection; what that takes is no longer part of the store."""
+    store.realise("first", "", build)
+    second = store.realise("second", "", build)
+
+    class Listener(Silent):
+        def begin(self, *_, **__):
+            store.invalidate(second)
+
+    assert store.verify(progress=Listener()) == []
 
 
 def test_progress_is_told_of_every_path(store):

@@ -61,7 +61,6 @@ def _gc(arguments: list[str], voice: "Voice") -> int:
 
 
 def _verify(arguments: list[str], voice: "Voice") -> int:
-
     parser = Parser(
         "store verify",
         "Hash every path again; 1 when one is not what was registered.",
@@ -72,7 +71,7 @@ def _verify(arguments: list[str], voice: "Voice") -> int:
     parser.add_argument("--json", action="store_true", help="print the damaged paths as JSON")
     options = parser.parse_args(arguments)
     store = _store()
-    damaged = store.verify(options.path or None, voice.progress())
+    damaged = store.verify(store.named(options.path) or None, voice.progress())
     if options.json:
         import json
 
@@ -96,7 +95,7 @@ def _path_info(arguments: list[str], voice: "Voice") -> int:
     parser.add_argument("--json", action="store_true", help="print the records as JSON")
     options = parser.parse_args(arguments)
     store = _store()
-    records = [store.record(path) for path in options.path or store.paths()]
+    records = [store.record(path) for path in store.named(options.path) or store.paths()]
     if options.json:
         import json
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
-from esker.errors import Malformed, RealisationFailed, StoreError
+from esker.errors import Malformed, NotFound, RealisationFailed, StoreError
 from esker.formats import nar, store_path
 from esker.formats.store_path import StorePath
 from esker.host import files
@@ -32,6 +32,8 @@ __all__ = ["Damaged", "PathInfo", "Store", "default_root"]
 TEMPORARY = ".tmp-"
 TRASH = ".trash-"
 _REMEDY = "`esker store gc` frees what nothing uses, ESKER_STORE names another directory for the store"
+
+_LIST = "see what there is: esker store path-info"
 
 
 class PathInfo(NamedTuple):
@@ -104,6 +106,20 @@ class Store:
 
     # Reading
 
+    def named(self, paths: "Iterable[str]") -> list[str]:
+        """Return where the paths that a person has named lie; raise `NotFound` for one that has no record here."""
+        found = []
+        for path in paths:
+            try:
+                parsed = self.parse(path)
+            except Malformed as error:
+                message = f"`{path}` is not a path of the store: those lie directly in `{self.directory}`"
+                raise NotFound(message, hint=_LIST) from error
+            if not os.path.exists(self._record_file(parsed)):
+                raise NotFound(f"`{self.physical(parsed)}` is not in the store: it has no record", hint=_LIST)
+            found.append(self.physical(parsed))
+        return found
+
     def is_valid(self, path: str) -> bool:
         """Whether `path` has a record, and its tree is there."""
         found = self.parse(path)
@@ -163,7 +179,8 @@ class Store:
         damaged = []
         for path in chosen:
             reason = self._damage(path)
-            if reason:
+            # What lost its record since it was listed was collected, which takes the record first.
+            if reason and (paths is not None or os.path.exists(self._record_file(self.parse(path)))):
                 damaged.append(Damaged(path, reason))
             listener.advance()
         listener.end()
