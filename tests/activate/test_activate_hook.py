@@ -82,28 +82,73 @@ def test_the_environment_after_a_hook_is_exactly_what_bash_exports(script, expec
     assert changes(script) == expected
 
 
+REVIEW = [
+    "hint: Review your script for the use of:",
+    "- 'exit' commands, which should be replaced with 'return'",
+    "- 'exec' commands, which should be run in a subshell: '(exec command)'",
+]
+OPTIONS = [
+    *REVIEW,
+    "- 'set -e' and 'set -u', under which a failed command or a variable that is not set ends the script",
+]
+SENT = ["hint: find out what sent it: the script, a program it ran, a limit of memory or time, a person"]
 ENDS = {
-    "exit": "export A=1; exit 0",
-    "exit with a status": "exit 3",
-    "exec": "exec true",
-    "a failure under errexit": "set -e; false; export A=1",
-    "an unset variable under nounset": "set -u; echo $NOT_SET",
-    "a trap that exits": "trap 'exit 9' ERR; false",
-    "a signal": "kill -9 $$",
+    "exit": ("export A=1; exit 0", "", REVIEW),
+    "exec": ("exec true", "", REVIEW),
+    "exit with a status": ("exit 3", ": bash ended with status 3", OPTIONS),
+    "exec of what fails": ("exec false", ": bash ended with status 1", OPTIONS),
+    "a failure under errexit": ("set -e; false; export A=1", ": bash ended with status 1", OPTIONS),
+    "an unset variable under nounset": ("set -u; echo $NOT_SET", ": bash ended with status 127", OPTIONS),
+    "a trap that exits": ("trap 'exit 9' ERR; false", ": bash ended with status 9", OPTIONS),
+    "a signal": ("kill -9 $$", ": SIGKILL ended bash", SENT),
+    "a signal without a name": ("kill -40 $$", ": signal 40 ended bash", SENT),
+    "a limit": ("ulimit -f 0; export A=1", ": SIGXFSZ ended bash", SENT),
 }
 
 
-@pytest.mark.parametrize("script", ENDS.values(), ids=ENDS)
-def test_a_hook_that_leaves_has_not_completed(script):
-    """`exit` and `exec` would hide what follows, so they are an error that says what to write instead."""
+@pytest.mark.parametrize(("script", "seen", "hint"), ENDS.values(), ids=ENDS)
+def test_a_hook_that_leaves_has_not_completed(script, seen, hint):
+    """It would hide what follows, so it is an error that says how bash ended, and what ends it so."""
+    with pytest.raises(ActivationFailed) as caught:
+        hook.run(BASE, script=script)
+    assert str(caught.value).splitlines() == [f"The hook.on-activate script did not complete normally{seen}", *hint]
+
+
+def test_flox_has_other_words_for_a_status():
+    """What replaces its command begins as it does."""
+    with pytest.raises(ActivationFailed) as caught:
+        hook.run(BASE, script="exit 3")
+    assert caught.value.flox().startswith("Running hook.on-activate failed: bash ended with status 3\n\nReview your")
+
+
+BROKEN = {
+    "a word too many": ("echo a\nfi", "line 2: syntax error near unexpected token `fi'; line 2: `fi'"),
+    "an end missing": ("export A=1\nif true; then\n  :", "line 4: syntax error: unexpected end of file"),
+    "a quote missing": ("export A=1\n\necho 'x", "line 3: unexpected EOF while looking for matching `''"),
+    "after an option": ("set -e\n)", "line 2: syntax error near unexpected token `)'; line 2: `)'"),
+    "in posix mode": ("set -o posix\n)", "line 2: syntax error near unexpected token `)'; line 2: `)'"),
+}
+
+
+@pytest.mark.parametrize(("script", "said"), BROKEN.values(), ids=BROKEN)
+def test_a_hook_that_is_not_bash_has_failed(script, said):
+    """Bash's own words say where, counted from the first line of the script."""
     with pytest.raises(ActivationFailed) as caught:
         hook.run(BASE, script=script)
     assert str(caught.value).splitlines() == [
-        "The hook.on-activate script did not complete normally",
-        "hint: Review your script for the use of:",
-        "- 'exit' commands, which should be replaced with 'return'",
-        "- 'exec' commands, which should be run in a subshell: '(exec command)'",
+        f"The hook.on-activate script is not valid bash: {said}",
+        "hint: correct `on-activate` below `[hook]`; the lines are counted from the script's first",
     ]
+
+
+def test_a_hook_is_read_with_the_options_it_chooses():
+    """A pattern that is a mistake until `extglob` is set is none after it, whatever status the hook returns."""
+    assert changes("shopt -s extglob\ncase ab in +(a|b)) export A=1 ;; esac\nreturn 4") == {"A": "1"}
+
+
+def test_a_mistake_in_what_the_hook_evaluates_is_the_hooks_own():
+    """Only the script itself must be whole; a failed command in it is no failure of the hook."""
+    assert changes("eval ')' 2>/dev/null; export A=1; eval '(' 2>/dev/null") == {"A": "1"}
 
 
 def test_the_output_goes_to_the_standard_error(capfd):
@@ -160,11 +205,35 @@ def test_values_for_bash_come_before_the_hook_and_in_order():
     assert changes("export E=$C", values=values) == expected
 
 
-@pytest.mark.parametrize("value", ["$(", "${NOT_SET:?is needed}", "${A"])
+@pytest.mark.parametrize("value", ["$(", "${NOT_SET:?is needed}", "${A", "${A!}", "`"])
 def test_a_value_that_bash_refuses_is_an_error(value):
-    """A syntax error or a missing variable is named, and the hook does not run."""
-    with pytest.raises(ActivationFailed, match=r"could not expand a value of `\[vars\]`: `A`, `B`"):
-        hook.run(BASE, values=[("A", value), ("B", "1")], script="kill -9 $PPID")
+    """The variable is named, whatever stands around it, and neither the next value nor the hook is run."""
+    values = [("A", "$(echo a)"), ("B", value), ("C", '$(kill -9 $PPID)"')]
+    with pytest.raises(ActivationFailed) as caught:
+        hook.run(BASE, values=values, script="kill -9 $PPID")
+    assert str(caught.value).splitlines() == [
+        "bash could not expand `B` of `[vars]`",
+        "hint: bash says why above",
+    ]
+
+
+def test_a_variable_that_bash_keeps_for_itself_is_an_error():
+    """It would otherwise be lost without a word."""
+    with pytest.raises(ActivationFailed, match=r"could not expand `UID` of `\[vars\]`"):
+        hook.run(BASE, values=[("UID", "$(echo 5)")])
+
+
+def test_a_bash_that_does_not_read_what_it_is_given_is_named(tmp_path):
+    """Such as one that a program starts with the descriptors closed: no variable is blamed for it."""
+    wrapper = tmp_path / "bash"
+    wrapper.write_text("#!/bin/sh\nexit 5\n")
+    wrapper.chmod(0o755)
+    with pytest.raises(ActivationFailed) as caught:
+        hook.run({**BASE, "PATH": f"{tmp_path}:{BASE['PATH']}"}, values=[("A", "$(echo a)")], script=":")
+    assert str(caught.value).splitlines() == [
+        f"`{wrapper}` did not run the environment's scripts: bash ended with status 5",
+        "hint: it must be a bash that keeps the descriptors it inherits; put another one first on PATH",
+    ]
 
 
 def test_a_missing_bash_is_said(monkeypatch):

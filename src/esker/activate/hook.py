@@ -4,7 +4,7 @@ The texts of the values and of the hook go in through files in memory, the resul
 written to disk and nothing is scraped from output. `-p` keeps the caller's BASH_ENV and exported functions out. When
 the hook has ended, assigning POSIXLY_CORRECT lets special builtins win over whatever functions it has left, all of the
 driver was parsed before its aliases, and a second bash takes the place of the first: what *it* was given by the kernel
-is what the first one exports. No result means that the hook left by `exit` or `exec`.
+is what the first one exports. No result means that the hook ended bash: by `exit`, `exec`, an option or a signal.
 """
 
 import os
@@ -20,7 +20,7 @@ from esker.host.memory_file import descriptor_path, memory_file
 from esker.host.process import find_program, start_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from subprocess import Popen
 
     from esker.host.clock import Deadline
@@ -32,11 +32,13 @@ _DRIVER = """\
     . %(values)s || exit
     printf v >&%(result)d
     . %(script)s
+    _esker_status=$?
     {
         _esker_posix=${POSIXLY_CORRECT+x$POSIXLY_CORRECT}
         POSIXLY_CORRECT=y
         set +aefux
         trap - EXIT DEBUG ERR RETURN
+        export _esker_status
         case $_esker_posix in
             x*) POSIXLY_CORRECT=${_esker_posix#x} ;;
             *) export -n POSIXLY_CORRECT ;;
@@ -51,11 +53,18 @@ printf "%%s\\0" "${all[@]}" >&%(result)d'""",
     "other": "/usr/bin/env -0 >&%(result)d",
 }
 _VALUES_DONE = b"v"
+_NAME_OF_HOOK = "hook.on-activate"
 _CUT_OFF = "The hook.on-activate script did not complete normally"
 _REVIEW = """\
 Review your script for the use of:
 - 'exit' commands, which should be replaced with 'return'
 - 'exec' commands, which should be run in a subshell: '(exec command)'"""
+_OPTIONS = """
+- 'set -e' and 'set -u', under which a failed command or a variable that is not set ends the script"""
+_SENT = "find out what sent it: the script, a program it ran, a limit of memory or time, a person"
+_RUN_FAILED = "Running hook.on-activate failed"
+_CORRECT = "correct `on-activate` below `[hook]`; the lines are counted from the script's first"
+_STATUS = "_esker_status"
 _LOWEST_DESCRIPTOR = 100  # out of the way of a hook that opens 3 to 9
 
 _BASH_OWN = frozenset({"_", "SHLVL", "PWD", "OLDPWD", "SHELLOPTS", "BASHOPTS", "IFS", "PS4"})
@@ -80,19 +89,21 @@ def run(
     The script's output goes to the standard error. Raises ActivationFailed when either did not come to its end, and
     TimedOut when the deadline has passed; then all that the script left in its process group is killed.
     """
-    lines = "".join(f"export {name}={quoted(text)}\n" for name, text in values)
+    bash = find_bash(environ.get("PATH"))
     with ExitStack() as stack:
-        result = _file(stack, "")
-        _run_bash(environ, _file(stack, f"{lines}:\n"), _file(stack, f"{script}\n"), result, deadline)
+        result, text = _file(stack, ""), _file(stack, f"{script}\n")
+        status = _run_bash(bash, environ, _file(stack, _assignments(values, result)), text, result, deadline)
         with open(os.dup(result), "rb") as file:
             file.seek(0)
-            found = file.read()
-    if not found.startswith(_VALUES_DONE):
-        names = ", ".join(f"`{name}`" for name, _ in values)
-        raise ActivationFailed(f"bash could not expand a value of `[vars]`: {names}", hint="bash says why above")
-    if found == _VALUES_DONE:
-        raise ActivationFailed(_CUT_OFF, hint=_REVIEW, flox=f"{_CUT_OFF}.\n\n{_REVIEW}")
-    return _merged(environ, found.removeprefix(_VALUES_DONE))
+            begun, done, found = file.read().partition(_VALUES_DONE)
+        exported = dict(entry.split("=", 1) for entry in os.fsdecode(found).split("\0") if "=" in entry)
+        if done and exported.get(_STATUS, str(status)) != "0" and (said := _refusal(bash, environ, text)):
+            raise ActivationFailed(f"The hook.on-activate script is not valid bash: {said}", hint=_CORRECT)
+    if not done:
+        raise _not_begun(bash, status) if not begun else _not_expanded(values[len(begun) - 1][0])
+    if not exported:
+        raise _cut_off(status)
+    return _merged(environ, exported)
 
 
 def find_bash(path: str | None) -> str:
@@ -148,11 +159,27 @@ def _file(stack: ExitStack, text: str) -> int:
     return descriptor
 
 
-def _run_bash(environ: "Mapping[str, str]", values: int, script: int, result: int, deadline: "Deadline | None") -> None:
+def _assignments(values: "Iterable[tuple[str, str]]", result: int) -> str:
+    """Return bash text that exports values, each read for itself, and tells before each that it begins."""
+    import shlex
+
+    return "".join(
+        f"printf . >&{result}; eval {shlex.quote(f'export {name}={quoted(text)}')} || exit\n" for name, text in values
+    )
+
+
+def _run_bash(
+    bash: str,
+    environ: "Mapping[str, str]",
+    values: int,
+    script: int,
+    result: int,
+    deadline: "Deadline | None",
+) -> int:
+    """Return the status that bash ended with, negative where a signal did it."""
     import shlex
     import subprocess
 
-    bash = find_bash(environ.get("PATH"))
     names = {
         "values": descriptor_path(values),
         "script": descriptor_path(script),
@@ -160,7 +187,7 @@ def _run_bash(environ: "Mapping[str, str]", values: int, script: int, result: in
         "bash": shlex.quote(bash),
     }
     reader = _READERS.get(sys.platform, _READERS["other"]) % names
-    argv = [bash, "--noprofile", "--norc", "-p", "-c", _DRIVER % {**names, "reader": reader}, "hook.on-activate"]
+    argv = [bash, "--noprofile", "--norc", "-p", "-c", _DRIVER % {**names, "reader": reader}, _NAME_OF_HOOK]
     limited = deadline is not None and deadline.is_limit
     group = 0 if limited else None  # a group of its own can be killed whole, but cannot read from the terminal
     try:
@@ -174,6 +201,7 @@ def _run_bash(environ: "Mapping[str, str]", values: int, script: int, result: in
                     os.killpg(process.pid, signal.SIGKILL)
                 process.kill()
                 raise
+            return process.returncode
     except OSError as refusal:
         raise start_failure("bash", bash, refusal) from refusal
 
@@ -191,9 +219,58 @@ def _wait(process: "Popen[bytes]", deadline: "Deadline | None") -> None:
             return
 
 
-def _merged(environ: "Mapping[str, str]", found: bytes) -> dict[str, str]:
+def _refusal(bash: str, environ: "Mapping[str, str]", script: int) -> str | None:
+    """Return what bash says of a script that it cannot read, with its lines; None when it can."""
+    import subprocess
+
+    said = ""
+    for option in ("+O", "-O"):  # what the script itself may have chosen
+        os.lseek(script, 0, os.SEEK_SET)
+        done = subprocess.run(
+            [_NAME_OF_HOOK, "--noprofile", "--norc", "-p", option, "extglob", "-n"],
+            executable=bash,
+            env=environ,
+            stdin=script,
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode == 0:
+            return None
+        said = said or done.stderr.decode(errors="replace")
+    return "; ".join(line.removeprefix(f"{_NAME_OF_HOOK}: ") for line in said.splitlines())
+
+
+def _not_begun(bash: str, status: int) -> ActivationFailed:
+    return ActivationFailed(
+        f"`{bash}` did not run the environment's scripts: {_ended(status)}",
+        hint="it must be a bash that keeps the descriptors it inherits; put another one first on PATH",
+    )
+
+
+def _not_expanded(name: str) -> ActivationFailed:
+    return ActivationFailed(f"bash could not expand `{name}` of `[vars]`", hint="bash says why above")
+
+
+def _cut_off(status: int) -> ActivationFailed:
+    """Return the error for a hook after which its bash was gone."""
+    if status == 0:
+        return ActivationFailed(_CUT_OFF, hint=_REVIEW, flox=f"{_CUT_OFF}.\n\n{_REVIEW}")
+    hint = _SENT if status < 0 else _REVIEW + _OPTIONS
+    seen = _ended(status)
+    return ActivationFailed(f"{_CUT_OFF}: {seen}", hint=hint, flox=f"{_RUN_FAILED}: {seen}\n\n{hint}")
+
+
+def _ended(status: int) -> str:
+    if status >= 0:
+        return f"bash ended with status {status}"
+    try:
+        return f"{signal.Signals(-status).name} ended bash"
+    except ValueError:  # one without a name
+        return f"signal {-status} ended bash"
+
+
+def _merged(environ: "Mapping[str, str]", exported: "Mapping[str, str]") -> dict[str, str]:
     """Return what bash exported, with bash's own business as it was before."""
-    exported = dict(entry.split("=", 1) for entry in os.fsdecode(found).split("\0") if "=" in entry)
     kept = {name: value for name, value in environ.items() if _is_bash_own(name)}
     new = {name: value for name, value in exported.items() if not _is_bash_own(name)}
     return kept | {name: value for name, value in new.items() if not name.startswith("_esker_")}
