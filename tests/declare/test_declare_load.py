@@ -83,6 +83,8 @@ def test_what_is_missing(project, missing, message):
         ('{"name": "a"}', None, "missing field `version`"),
         ('{"name": "a", "version": 2}', None, "version `2` is not known\nin `version`"),
         ('{"name": "a", "version": true}', None, "invalid type: boolean `true`, expected an integer\nin `version`"),
+        ('{"name": "a", "version": ' + "1" * 5000 + "}", None, "not JSON: Exceeds the limit"),
+        ("[" * 100_000, None, "not JSON: maximum recursion depth exceeded"),
         ('{"name": "a/b", "version": 1}', None, "`a/b` cannot be the name of an environment\nin `name`"),
         ('{"nam": "a", "name": "b", "version": 1}', None, "unknown field `nam`, expected one of `name`, "),
     ],
@@ -114,3 +116,27 @@ def test_what_cannot_be_read(project):
     path.mkdir()
     with pytest.raises(HostError, match=r"manifest\.toml"):
         load(str(project))
+
+
+@pytest.mark.parametrize("name", ["env.json", "env/manifest.toml"])
+def test_what_is_no_file_or_too_large(project, name):
+    """A pipe is not waited for, a device not read to its end, and nobody wrote a manifest of a terabyte."""
+    path = project / ".flox" / name
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(HostError, match="it is not a regular file"):
+        load(str(project))
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(HostError, match="it is not a regular file"):
+        load(str(project))
+    path.unlink()
+    with open(path, "wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(HostError, match="has more than 4 MiB"):
+        load(str(project))
+    path.unlink()
+    path.symlink_to(path.name)
+    with pytest.raises(HostError) as caught:
+        load(str(project))
+    assert "put the file itself there" in caught.value.hint

@@ -248,6 +248,11 @@ def test_deep_nesting_is_refused():
         assert "nested too deeply" in one_problem(V15 + "plugins.x.y = " + "[" * depth + "]" * depth).message
 
 
+def test_a_number_of_thousands_of_digits_is_refused():
+    """Python reads none of more than 4300 digits, and says so with an error of its own."""
+    assert one_problem(V15 + "plugins.x.y = " + "9" * 5000).message == "a number has too many digits"
+
+
 def test_a_key_belongs_to_its_schema_and_later_ones():
     """Each key with a first schema is accepted from that schema on and unknown before, with a hint that says so."""
     examples = {

@@ -12,7 +12,7 @@ from hashlib import sha256
 
 import pytest
 
-from esker.errors import HostError, StoreError
+from esker.errors import HostError, InvalidLock, StoreError
 from esker.formats import nar
 from esker.host import files
 from esker.testing.children import Child, killed_at_each_step, steps
@@ -159,6 +159,66 @@ def test_other_refusals_have_no_invented_remedy():
     with pytest.raises(StoreError) as caught, files.refused("collect", "/s", StoreError, remedy="collect garbage"):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), "/s/a")
     assert caught.value.lines() == ["cannot collect `/s`: too many levels of symbolic links (`/s/a`)"]
+
+
+def test_a_mode_that_shuts_its_owner_out_is_said_with_the_way_out(tmp_path):
+    """Where the owner asks and the mode alone refuses, it is told, and how to change it."""
+    (tmp_path / "shut").mkdir(mode=0o500)
+    assert refusal(errno.EACCES, str(tmp_path / "shut/new")).hint.endswith(
+        f"; its mode is 0500: chmod u+rwX {tmp_path}/shut"
+    )
+    (tmp_path / "file").touch(mode=0o400)
+    assert refusal(errno.EACCES, str(tmp_path / "file")).hint.endswith(
+        f"; its mode is 0400: chmod u+rwX {tmp_path}/file"
+    )
+
+
+def test_a_link_that_leads_nowhere_is_said_with_its_target(tmp_path):
+    """A file that is there and cannot be opened is a link to nothing or to itself: what it says is told."""
+    for name, target in (("loop", "loop"), ("dangling", "nothing")):
+        (tmp_path / name).symlink_to(target)
+        with pytest.raises(HostError) as caught:
+            files.read(str(tmp_path / name))
+        assert caught.value.hint == f"`{tmp_path}/{name}` is a link to `{target}`: put the file itself there"
+
+
+# Reading
+
+
+def test_a_file_is_read_whole(tmp_path):
+    """Also through a link, and where the system knows no size."""
+    (tmp_path / "file").write_bytes(b"\xff\r\n")
+    (tmp_path / "link").symlink_to("file")
+    assert files.read(str(tmp_path / "link"), limit=3) == b"\xff\r\n"
+    assert files.read("/proc/self/status").startswith(b"Name:")
+
+
+def test_what_is_no_file_is_refused_instead_of_waited_for(tmp_path):
+    """A pipe has no writer, a device no end, a directory and a socket no contents."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name in ("pipe", "directory", "device"):
+        with pytest.raises(HostError) as caught:
+            files.read(str(tmp_path / name))
+        assert caught.value.message == f"cannot read `{tmp_path}/{name}`: it is not a regular file"
+        assert caught.value.hint == "put a plain file in its place"
+
+
+def test_a_file_beyond_the_limit_is_refused_unread(tmp_path):
+    """However large it is, no more than the limit is held in memory."""
+    with open(tmp_path / "large", "wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(HostError, match="has more than 2 MiB"):
+        files.read(str(tmp_path / "large"), limit=2 << 20)
+
+
+def test_a_text_that_is_not_utf8_is_told_with_its_line(tmp_path):
+    """As a problem of the file's own kind."""
+    (tmp_path / "text").write_bytes("né\n".encode() + b"caf\xe9\n")
+    with pytest.raises(InvalidLock) as caught:
+        files.read_text(str(tmp_path / "text"), InvalidLock)
+    assert caught.value.lines() == [f"{tmp_path}/text:2: the file is not UTF-8", "hint: save it as UTF-8"]
 
 
 # Locks

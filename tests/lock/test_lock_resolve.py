@@ -5,8 +5,8 @@ import os
 import pytest
 
 from esker.declare.load import load
-from esker.errors import ResolutionFailed
-from esker.lock.resolve import make_lock
+from esker.errors import HostError, InvalidLock, ResolutionFailed
+from esker.lock.resolve import make_lock, read_lock
 from esker.progress import Silent
 from esker.runtimes.preparation import prepare_anew
 
@@ -32,3 +32,27 @@ def test_included_environments_are_not_activated(composed):
     with pytest.raises(ResolutionFailed, match="include"):
         prepare_anew(composed, {})
     assert not os.path.exists(f"{composed}/.flox/env/manifest.lock")
+
+
+@pytest.mark.parametrize("content", [b"# caf\xe9\n", b"a = " + b"9" * 5000, b"a = " + b"[" * 5000])
+def test_a_python_lock_that_cannot_be_read_is_told(composed, content):
+    """Another encoding, and what no reader takes, are problems of the file."""
+    with open(f"{composed}/.flox/env/manifest.lock", "w") as file:
+        file.write("{}")
+    with open(f"{composed}/.flox/pylock.toml", "wb") as file:
+        file.write(content)
+    with pytest.raises(InvalidLock) as caught:
+        read_lock(load(composed))
+    assert caught.value.place.startswith(f"{composed}/.flox/pylock.toml")
+
+
+@pytest.mark.parametrize("name", ["env/manifest.lock", "pylock.toml"])
+def test_a_lock_that_is_no_file_is_refused(composed, name):
+    """A pipe in its place is not waited for."""
+    with open(f"{composed}/.flox/env/manifest.lock", "w") as file:
+        file.write("{}")
+    if os.path.exists(f"{composed}/.flox/{name}"):
+        os.unlink(f"{composed}/.flox/{name}")
+    os.mkfifo(f"{composed}/.flox/{name}")
+    with pytest.raises(HostError, match="it is not a regular file"):
+        read_lock(load(composed))

@@ -14,6 +14,9 @@ from esker.host import files
 
 __all__ = ["environment_name", "load"]
 
+_LARGEST = 4 << 20
+_EXAMPLE = 'write {"name": "NAME", "version": 1}'
+
 
 class _Pointer(msgspec.Struct, frozen=True, kw_only=True):
     """env.json: what an environment is called and, where Flox's hub keeps it, by whom it is owned."""
@@ -48,8 +51,9 @@ def environment_name(project: str) -> str:
     try:
         pointer = json.loads(_text(path, InvalidFile))
     except json.JSONDecodeError as error:
-        problem = Problem(f"not JSON: {error.msg}", line=error.lineno, hint='write {"name": "NAME", "version": 1}')
-        raise InvalidFile(path, [problem]) from None
+        raise InvalidFile(path, [Problem(f"not JSON: {error.msg}", line=error.lineno, hint=_EXAMPLE)]) from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidFile(path, [Problem(f"not JSON: {error}", hint=_EXAMPLE)]) from None
     report = Report()
     read_pointer = read(_Pointer, pointer, report)
     if report.problems or read_pointer is None:
@@ -60,10 +64,4 @@ def environment_name(project: str) -> str:
 def _text(path: str, error: type[InvalidFile]) -> str:
     if not os.path.lexists(path):
         raise NotFound(f"`{path}` is missing", hint="bring it back from version control, or begin anew: esker init")
-    try:
-        with files.refused("read", path), open(path, "rb") as file:
-            content = file.read()
-        return content.decode()
-    except UnicodeDecodeError as caught:
-        line = content[: caught.start].count(b"\n") + 1
-        raise error(path, [Problem("the file is not UTF-8", line=line, hint="save it as UTF-8")]) from None
+    return files.read_text(path, error, limit=_LARGEST)

@@ -113,6 +113,9 @@ def document(text: str, path: str = "manifest.toml") -> tuple[dict[str, Any], Re
         return tomllib.loads(text), Report(positions(text))
     except tomllib.TOMLDecodeError as error:
         raise InvalidManifest(path, [_syntax_problem(str(error), text)]) from None
+    except ValueError:
+        problem = Problem("a number has too many digits", hint="a manifest has no use for thousands of digits")
+        raise InvalidManifest(path, [problem]) from None
     except RecursionError:
         problem = Problem("values are nested too deeply", hint="a manifest has no use for hundreds of levels")
         raise InvalidManifest(path, [problem]) from None

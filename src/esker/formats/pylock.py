@@ -52,7 +52,7 @@ def parse(text: str, path: str = "pylock.toml") -> Pylock:
         return Pylock.from_dict({"packages": [], **tomllib.loads(text)})  # uv leaves an empty list out
     except tomllib.TOMLDecodeError as error:
         raise InvalidLock(path, [Problem(f"not TOML: {error}", hint=hint)]) from error
-    except PylockValidationError as error:
+    except (PylockValidationError, ValueError, RecursionError) as error:
         raise InvalidLock(path, [Problem(f"not a lock of PEP 751: {error}", hint=hint)]) from error
 
 

@@ -11,11 +11,13 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from esker.errors import EskerError, HostError
+from esker.errors import EskerError, HostError, Problem
 from esker.formats import nar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from esker.errors import InvalidFile
 
 __all__ = [
     "canonicalise",
@@ -23,6 +25,8 @@ __all__ = [
     "entries",
     "free_space",
     "locked",
+    "read",
+    "read_text",
     "refused",
     "remove_tree",
     "replace_link",
@@ -32,6 +36,7 @@ __all__ = [
 ]
 
 _CHUNK = 1 << 20
+_LARGEST = 64 << 20
 _CANONICAL_TIME = (10**9, 10**9)  # one second after the epoch, as in a Nix store
 
 
@@ -64,8 +69,18 @@ def _hint(number: int | None, path: str) -> str | None:
         return "that file system is mounted read-only: mount it writable, or work elsewhere"
     if number in {errno.EACCES, errno.EPERM}:
         place = _existing(path)
-        return f"`{place}` belongs to uid {os.lstat(place).st_uid}, and this process runs as uid {os.geteuid()}"
+        found = os.lstat(place)
+        said = f"`{place}` belongs to uid {found.st_uid}, and this process runs as uid {os.geteuid()}"
+        closed = found.st_uid == os.geteuid() and not _serves_its_owner(found.st_mode)
+        return f"{said}; its mode is {stat.S_IMODE(found.st_mode):04o}: chmod u+rwX {place}" if closed else said
+    if number in {errno.ENOENT, errno.ELOOP} and os.path.islink(path):
+        return f"`{path}` is a link to `{os.readlink(path)}`: put the file itself there"
     return None
+
+
+def _serves_its_owner(mode: int) -> bool:
+    needed = stat.S_IRWXU if stat.S_ISDIR(mode) else stat.S_IRUSR | stat.S_IWUSR
+    return mode & needed == needed
 
 
 def free_space(path: str) -> int:
@@ -79,6 +94,31 @@ def _existing(path: str) -> str:
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return path
+
+
+def read(path: str, *, limit: int = _LARGEST) -> bytes:
+    """Return what a file holds; raises HostError for what is none, a pipe or a device, and above `limit` bytes."""
+    with refused("read", path):
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise HostError(f"cannot read `{path}`: it is not a regular file", hint="put a plain file in its place")
+        # Not to wait for ever, should it have become a pipe by now.
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            content = file.read(limit + 1)
+    if len(content) > limit:
+        raise HostError(
+            f"cannot read `{path}`: it has more than {limit >> 20} MiB", hint="put back the file that belongs there"
+        )
+    return content
+
+
+def read_text(path: str, invalid: "type[InvalidFile]", *, limit: int = _LARGEST) -> str:
+    """Return the text in a file; raises `invalid` when it is not UTF-8, and HostError as `read` does."""
+    content = read(path, limit=limit)
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise invalid(path, [Problem("the file is not UTF-8", line=line, hint="save it as UTF-8")]) from None
 
 
 def write(path: str, data: bytes, *, mode: int = 0o600, error: type[EskerError] = HostError) -> None:

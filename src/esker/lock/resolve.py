@@ -8,7 +8,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from esker.declare.declaration import Declaration
-from esker.errors import ResolutionFailed
+from esker.errors import InvalidLock, ResolutionFailed
 from esker.formats import lockfile, pylock
 from esker.formats.lockfile import Lockfile
 from esker.formats.manifest import Manifest
@@ -47,11 +47,10 @@ def lock_paths(declaration: Declaration) -> tuple[str, str]:
 def read_lock(declaration: Declaration) -> Lock | None:
     """Return the lock on disk, None when there is no manifest.lock; a damaged file is an `InvalidLock`."""
     flox, python = lock_paths(declaration)
-    content = _content(flox)
-    if content is None:
+    if not os.path.exists(flox):
         return None
-    text = _content(python)
-    return Lock(lockfile.parse(content, flox), None if text is None else pylock.parse(text.decode(), python))
+    locked = pylock.parse(files.read_text(python, InvalidLock), python) if os.path.exists(python) else None
+    return Lock(lockfile.parse(files.read(flox), flox), locked)
 
 
 def check_composed(declaration: Declaration) -> None:
@@ -143,10 +142,3 @@ def _changed(before: pylock.Inputs | None, after: pylock.Inputs) -> frozenset[st
         return frozenset()
     different = set(before.requirements) ^ set(after.requirements)
     return frozenset(canonicalize_name(Requirement(text).name) for text in different)
-
-
-def _content(path: str) -> bytes | None:
-    if not os.path.exists(path):
-        return None
-    with files.refused("read", path), open(path, "rb") as file:
-        return file.read()

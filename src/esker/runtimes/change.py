@@ -7,18 +7,16 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 
-from esker.activate.plan import plan_path
 from esker.declare import notations
 from esker.declare.load import environment_name, load
-from esker.errors import HostError, ServiceError, UsageError
+from esker.errors import HostError, InvalidManifest, ServiceError, UsageError
 from esker.formats.typed_tables import Refusal
 from esker.host import files
 from esker.host.environment_lock import supervised
 from esker.lock.resolve import lock_paths, make_lock, put, read_lock, rendered
 from esker.progress import Progress
-from esker.runtimes.preparation import MODES, alone, own_system, realised
+from esker.runtimes.preparation import alone, own_system, realised
 
 __all__ = ["change_manifest", "check_no_backup", "delete", "manifest_path", "rename"]
 
@@ -88,9 +86,6 @@ def rename(project: str, name: str) -> str:
         with open(path, encoding="utf-8") as file:
             pointer = json.load(file)
         files.write_changed(path, json.dumps({**pointer, "name": new}, indent=2).encode() + b"\n", mode=0o644)
-        for mode in MODES:
-            with suppress(FileNotFoundError):
-                os.unlink(plan_path(project, mode))
     return old
 
 
@@ -110,8 +105,7 @@ def delete(project: str) -> None:
 
 
 def _text(path: str) -> str:
-    with files.refused("read", path), open(path, encoding="utf-8", newline="") as file:
-        return file.read()
+    return files.read_text(path, InvalidManifest)
 
 
 def _check_unchanged(path: str, before: str) -> None:
