@@ -195,15 +195,16 @@ def _locked(project: str) -> "tuple[LockedOutputs, ...] | None":
     path = f"{project}/.flox/env/manifest.lock"
     if not os.path.exists(path):
         return None
-    with files.refused("read", path), open(path, "rb") as file:
-        return tuple(each for each in lockfile.parse(file.read(), path).packages if not hasattr(each, "store_path"))
+    return tuple(each for each in lockfile.parse(files.read(path), path).packages if not hasattr(each, "store_path"))
 
 
 def _manifest(project: str) -> str:
+    from esker.errors import InvalidManifest
+    from esker.host import files
     from esker.runtimes.change import check_no_backup, manifest_path
 
     check_no_backup(project)
-    return _read(manifest_path(project))
+    return files.read_text(manifest_path(project), InvalidManifest)
 
 
 def _given(name: str) -> str:
