@@ -146,11 +146,12 @@ def test_every_mistake_of_a_manifest_is_told_at_once(esker, project):
 
 
 def test_a_command_without_dashes_is_a_usage_error(esker, project):
-    """Status 2, and the help that shows the form."""
+    """Status 2, and the command line as it was meant; of an option that is not there, the help."""
     project()
-    done = esker("activate", "true")
+    done = esker("activate", "true", "-x")
     assert done.status == 2
-    assert "esker activate --help" in done.err
+    assert "hint: a command stands behind `--`: esker activate -- true -x\n" in done.err
+    assert "hint: see: esker activate --help\n" in esker("activate", "--lockd").err
 
 
 def test_an_index_that_is_gone_leaves_nothing_half_written(esker, project):

@@ -249,7 +249,7 @@ def test_init_refuses_to_overwrite(esker, project):
 
 
 def test_help_shows_every_command_with_examples(esker, empty):
-    """`--help` of the whole and of each command ends with status 0 and examples."""
+    """`--help` of the whole and of each command ends with status 0 and examples, and shows no hidden option."""
     from esker.cli.main import COMMANDS, commands
     from esker.cli.voice import ESKER
 
@@ -259,6 +259,7 @@ def test_help_shows_every_command_with_examples(esker, empty):
         done = esker(name, "--help")
         assert (name, done.status) == (name, 0)
         assert f"esker {name}" in done.out
+        assert "SUPPRESS" not in done.out
 
 
 def test_an_unknown_command_names_the_near_one(esker, empty):
@@ -268,3 +269,7 @@ def test_an_unknown_command_names_the_near_one(esker, empty):
         "",
         "✘ ERROR: there is no command `actviate`\nhint: did you mean `esker activate`?\ncode: usage\n",
     )
+    assert esker("services", "strat").err == (
+        "✘ ERROR: there is no command `services strat`\nhint: did you mean `esker services start`?\ncode: usage\n"
+    )
+    assert "hint: see: esker store --help\n" in esker("store", "xyz").err

@@ -6,7 +6,7 @@ A warm `activate -- CMD` ends in exec without having imported more than json and
 import os
 import sys
 
-from esker.cli.arguments import Parser, add_directory, place, split_command
+from esker.cli.arguments import HIDDEN, Parser, add_directory, place, split_command
 from esker.cli.voice import ESKER
 from esker.errors import ActivationFailed, EskerError, UsageError
 from esker.host.variables import inherited
@@ -166,6 +166,7 @@ def _options(arguments: list[str], voice: "Voice") -> "Options":
     if arguments[:1] in (["allow"], ["deny"]):
         raise UsageError(f"`activate {arguments[0]}` is not there yet: no environment is activated unasked")
     parser = Parser("activate", "Run a command or a shell in the environment.", _EXAMPLES, voice=voice)
+    parser.stray = f"a command stands behind `--`: {parser.prog} --"
     add_directory(parser)
     parser.add_argument("-c", "--command", metavar="CMD", help="run CMD by the shell, after the profile scripts")
     parser.add_argument("-m", "--mode", type=_mode, metavar="dev|run", help="dev adds headers and libraries (default)")
@@ -176,7 +177,7 @@ def _options(arguments: list[str], voice: "Voice") -> "Options":
     parser.add_argument("--no-start-services", action="store_true", help="without them, whatever the manifest says")
     parser.add_argument("--add-sbin", action="store_true", help="put the environment's sbin on PATH too")
     parser.add_argument("-t", "--trust", action="store_true", help="trust the project, for this activation")
-    parser.add_argument("-g", "--generation", metavar="N", help="for environments on FloxHub, not there yet")
+    parser.add_argument("-g", "--generation", metavar="N", help=HIDDEN)
     parser.add_argument("--locked", action="store_true", help="refuse a stale lock instead of making it again")
     parser.add_argument("--json", action="store_true", help="print the difference as JSON; no hook runs")
     options = parser.parse_args(arguments)

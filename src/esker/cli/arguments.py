@@ -11,12 +11,12 @@ from esker.errors import NotFound, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
     from esker.cli.voice import Voice
 
-__all__ = ["HIDDEN", "Options", "Parser", "add_directory", "place", "split_command"]
+__all__ = ["HIDDEN", "Options", "Parser", "add_directory", "group_usage", "place", "split_command", "unknown_command"]
 
 HIDDEN = "==SUPPRESS=="
 """The help of an option that help does not show: argparse's own word for it."""
@@ -45,6 +45,8 @@ class Parser:
         self.arguments: list[tuple[tuple[str, ...], dict[str, Any]]] = []
         self.exclusive: list[tuple[tuple[str, ...], dict[str, Any]]] = []
         """Options of which one may be given."""
+        self.stray = ""
+        """The hint for words that nothing takes, which it ends with; without it, the command's help."""
 
     def add_argument(self, *names: str, **how: "Any") -> None:
         """Add an argument, as argparse does."""
@@ -131,6 +133,23 @@ def place(options: "Options") -> tuple[str, bool]:
         return os.getcwd(), False
     except FileNotFoundError:
         raise NotFound("the current directory does not exist any more", hint="go elsewhere: cd") from None
+
+
+def group_usage(group: str, commands: "Mapping[str, str]") -> str:
+    """Return the help of a command that has commands of its own, each with one line."""
+    width = max(map(len, commands)) + 2
+    lines = [f"  {name:<{width}}{summary}" for name, summary in commands.items()]
+    end = f"`{group} COMMAND --help` shows a command's options and examples."
+    return "\n".join([f"usage: {group} COMMAND [OPTIONS]", "", "commands:", *lines, "", end])
+
+
+def unknown_command(name: str, offered: "Iterable[str]", *, of: str) -> UsageError:
+    """Return the error for a command of `of` that is not there, with the one that was probably meant."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(offered), 1)
+    hint = f"did you mean `{of} {near[0]}`?" if near else f"see: {of} --help"
+    return UsageError(f"there is no command `{f'{of} {name}'.partition(' ')[2]}`", hint=hint)
 
 
 def split_command(arguments: "list[str]") -> "tuple[list[str], list[str] | None]":

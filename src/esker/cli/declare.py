@@ -4,7 +4,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from esker.cli.arguments import Parser, add_directory, place
+from esker.cli.arguments import HIDDEN, Parser, add_directory, place
 from esker.cli.selection import active_project, check_version, selected
 from esker.errors import UsageError
 
@@ -30,11 +30,12 @@ def _init(arguments: list[str], voice: "Voice") -> int:
 
     examples = "  esker init\n  esker init -d backend -n api"
     parser = Parser("init", "Make an environment: a commented manifest that you fill in.", examples, voice=voice)
+    parser.stray = f"name the directory: {parser.prog} -d"
     add_directory(parser)
     parser.add_argument("-n", "--name", help="the environment's name (default: the directory's)")
     parser.add_argument("-b", "--bare", action="store_true", help="a manifest without comments and examples")
-    parser.add_argument("--no-auto-setup", action="store_true", help="do not look at the project's files (as always)")
-    parser.add_argument("--auto-setup", action="store_true", help="not there yet")
+    parser.add_argument("--no-auto-setup", action="store_true", help=HIDDEN)
+    parser.add_argument("--auto-setup", action="store_true", help=HIDDEN)
     options = parser.parse_args(arguments)
     if options.auto_setup:
         raise UsageError("`--auto-setup` is not there yet", hint="init without it, then add what the project needs")
@@ -55,8 +56,8 @@ def _edit(arguments: list[str], voice: "Voice") -> int:
     add_directory(parser)
     parser.add_argument("-f", "--file", metavar="FILE", help="take the new manifest from FILE (`-` is stdin)")
     parser.add_argument("-n", "--name", help="give the environment another name")
-    parser.add_argument("-s", "--sync", action="store_true", help="for environments on FloxHub, not there yet")
-    parser.add_argument("--reset", action="store_true", help="for environments on FloxHub, not there yet")
+    parser.add_argument("-s", "--sync", action="store_true", help=HIDDEN)
+    parser.add_argument("--reset", action="store_true", help=HIDDEN)
     parser.add_argument("--no-lock", action="store_true", help="only write the manifest")
     options = parser.parse_args(arguments)
     if options.sync or options.reset:
@@ -105,7 +106,7 @@ def _install(arguments: list[str], voice: "Voice") -> int:
     parser = Parser("install", summary, examples, voice=voice)
     add_directory(parser)
     parser.add_argument("package", nargs="*", metavar="pypi/NAME", help="what to add")
-    parser.add_argument("-i", "--id", nargs=2, metavar=("ID", "PACKAGE"), help="not there yet: an id of your own")
+    parser.add_argument("-i", "--id", nargs=2, metavar=("ID", "PACKAGE"), help=HIDDEN)
     parser.add_argument("--no-lock", action="store_true", help="only write the manifest")
     options = parser.parse_args(arguments)
     if options.id:

@@ -5,6 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from esker.cli.arguments import HIDDEN
 from esker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,13 +23,19 @@ def read(parser: "Parser", arguments: list[str]) -> dict[str, Any]:
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
+    explained.stray = parser.stray
     for names, how in parser.arguments:
-        explained.add_argument(*names, **how)
+        explained.add_argument(*names, **_shown(how))
     if parser.exclusive:
         group = explained.add_mutually_exclusive_group()
         for names, how in parser.exclusive:
-            group.add_argument(*names, **how)
+            group.add_argument(*names, **_shown(how))
     return vars(explained.parse_args(arguments))
+
+
+def _shown(how: dict[str, Any]) -> dict[str, Any]:
+    """Return an argument's settings with argparse's very own word for one that is hidden: it asks for identity."""
+    return how | {"help": argparse.SUPPRESS} if how.get("help") == HIDDEN else how
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -45,8 +52,13 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 class _Explained(argparse.ArgumentParser):
     """An argument parser whose errors are Esker's."""
 
+    stray = ""
+
     def error(self, message: str) -> NoReturn:
         """Raise the error instead of leaving the process."""
+        words = message.partition("unrecognized arguments: ")[2]
+        if self.stray and words and not words.startswith("-"):
+            raise UsageError(message, hint=f"{self.stray} {words}")
         raise UsageError(message, hint=f"see: {self.prog} --help")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:

@@ -4,7 +4,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from esker.cli.arguments import Parser, add_directory
+from esker.cli.arguments import HIDDEN, Parser, add_directory
 from esker.cli.selection import check_version, declared
 from esker.errors import StaleLock, UsageError
 
@@ -73,7 +73,7 @@ def _list(arguments: list[str], voice: "Voice") -> int:
     parser.add_exclusive("-n", "--name", action="store_true", help="names alone")
     parser.add_exclusive("-a", "--all", action="store_true", help="everything that is known of each package")
     parser.add_exclusive("-c", "--config", action="store_true", help="the manifest as it is written")
-    parser.add_exclusive("-u", "--upstream", action="store_true", help="for environments on FloxHub, not there yet")
+    parser.add_exclusive("-u", "--upstream", action="store_true", help=HIDDEN)
     parser.add_exclusive("--json", action="store_true", help="print the packages as JSON")
     options = parser.parse_args(arguments)
     if options.upstream:

@@ -202,8 +202,6 @@ def usage(voice: "Voice") -> str:
 def _unknown(name: str, voice: "Voice") -> UsageError:
     if name in _LATER:
         return UsageError(f"`{voice.program} {name}` is not there yet", hint=f"see: {voice.program} --help")
-    from difflib import get_close_matches
+    from esker.cli.arguments import unknown_command
 
-    near = get_close_matches(name, commands(voice), 1)
-    hint = f"did you mean `{voice.program} {near[0]}`?" if near else f"see: {voice.program} --help"
-    return UsageError(f"there is no command `{name}`", hint=hint)
+    return unknown_command(name, commands(voice), of=voice.program)

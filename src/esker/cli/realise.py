@@ -2,7 +2,7 @@
 
 import os
 
-from esker.cli.arguments import Parser, add_directory
+from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
 from esker.errors import StoreError, UsageError
 
 TYPE_CHECKING = False
@@ -25,12 +25,10 @@ def run(name: str, arguments: list[str], voice: "Voice") -> int:
     if name == "rollback":
         return _rollback(arguments, voice)
     if not arguments or arguments[0] in {"-h", "--help"}:
-        width = max(map(len, _STORE)) + 2
-        print("usage: esker store COMMAND [OPTIONS]\n\ncommands:")
-        print("\n".join(f"  {command:<{width}}{summary}" for command, summary in _STORE.items()))
+        print(group_usage("esker store", _STORE))
         return 0
     if arguments[0] not in _STORE:
-        raise UsageError(f"there is no command `store {arguments[0]}`", hint="see: esker store --help")
+        raise unknown_command(arguments[0], _STORE, of="esker store")
     return {"gc": _gc, "verify": _verify, "path-info": _path_info}[arguments[0]](arguments[1:], voice)
 
 

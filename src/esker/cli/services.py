@@ -5,7 +5,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Self
 
-from esker.cli.arguments import Parser, add_directory
+from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
 from esker.cli.selection import declared
 from esker.cli.voice import ESKER
 from esker.errors import ServiceError, ServicesNotReady, UsageError
@@ -33,19 +33,18 @@ _COMMANDS = {
 _FOR_PROGRAMS = {"hold": "start services for a process", "release": "give back what a process holds"}
 _START_SECONDS = 60.0
 _LINES = 15
+_STATES = ("healthy", "completed", "stopped")
 _PAUSE = 0.1
 
 
 def run(name: str, arguments: list[str], voice: "Voice" = ESKER) -> int:
     """Run one of the commands."""
     if not arguments or arguments[0] in {"-h", "--help"}:
-        width = max(map(len, _COMMANDS)) + 2
-        print(f"usage: {voice.program} {name} COMMAND [OPTIONS]\n\ncommands:")
-        print("\n".join(f"  {command:<{width}}{summary}" for command, summary in _COMMANDS.items()))
+        print(group_usage(f"{voice.program} {name}", _COMMANDS))
         return 0
     command, rest = arguments[0], arguments[1:]
     if command not in _COMMANDS | _FOR_PROGRAMS:
-        raise UsageError(f"there is no command `{name} {command}`", hint=f"see: {voice.program} {name} --help")
+        raise unknown_command(command, _COMMANDS, of=f"{voice.program} {name}")
     do = {
         "start": _start,
         "stop": _stop,
@@ -201,7 +200,8 @@ def _logs(arguments: list[str], voice: "Voice") -> int:
     services = _services(options, voice, observe=True)
     if not options.follow:
         if len(options.name) != 1:
-            raise UsageError("A single service name is required when the --follow flag is not specified")
+            message = "A single service name is required when the --follow flag is not specified"
+            raise UsageError(message, hint=f"name one, or all as they write: {parser.prog} --follow")
         lines = services.logs(options.name[0], options.tail)
         if options.json:
             _print_json([{"service": options.name[0], "line": line} for line in lines])
@@ -221,7 +221,7 @@ def _logs(arguments: list[str], voice: "Voice") -> int:
 def _wait(arguments: list[str], voice: "Voice") -> int:
     examples = "  esker services wait postgres\n  esker services wait --for completed migrate --timeout 30"
     parser = _parser("wait", "Wait until services are healthy, completed or stopped.", examples, voice)
-    parser.add_argument("--for", dest="until", choices=("healthy", "completed", "stopped"), default="healthy")
+    parser.add_argument("--for", dest="until", choices=_STATES, default=_STATES[0], help=f"the state ({_STATES[0]})")
     _add_timeout(parser, None)
     options = parser.parse_args(arguments)
     found = _services(options, voice, observe=True).wait(*options.name, until=options.until, seconds=options.timeout)
