@@ -212,7 +212,17 @@ def _declared_mode(declaration: Declaration) -> str:
 def alone(project: str) -> Iterator[None]:
     """Let one process at a time prepare a project; the others wait and take what it made."""
     directory = f"{project}/.flox/cache/esker"
-    with files.refused("make", directory):
+    remedy = _remedy(project)
+    with files.refused("make", directory, remedy=remedy):
         os.makedirs(directory, mode=0o700, exist_ok=True)
-    with files.locked(f"{directory}/prepare.lock"):
+    with files.locked(f"{directory}/prepare.lock", remedy=remedy):
         yield
+
+
+def _remedy(project: str) -> str | None:
+    """Return what a user does who may not write where another has written, or None."""
+    uid, dot_flox = os.geteuid(), f"{project}/.flox"
+    places = (f"{dot_flox}{name}" for name in ("", "/cache", "/cache/esker", "/cache/esker/prepare.lock"))
+    if all(os.lstat(place).st_uid == uid for place in places if os.path.lexists(place)):
+        return None
+    return f"work in a clone of your own, or have root give this one to you: chown -R {uid} {project}"

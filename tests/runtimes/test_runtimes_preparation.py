@@ -1,0 +1,49 @@
+"""What the first activation meets when it prepares a project that is not its own."""
+
+import os
+import pathlib
+import tempfile
+
+import pytest
+
+from esker.errors import HostError
+from esker.host import files
+from esker.runtimes import native
+from esker.testing.children import Child
+
+
+@pytest.fixture
+def roots():
+    """Give a project of root's, where other users may look."""
+    if os.geteuid() != 0:
+        pytest.skip("a project of another user needs root")
+    project = pathlib.Path(tempfile.mkdtemp(prefix="esker-roots-", dir="/tmp"))
+    (project / ".flox/env").mkdir(parents=True)
+    (project / ".flox/env.json").write_text('{"name": "items", "version": 1}')
+    (project / ".flox/env/manifest.toml").write_text('schema-version = "1.14.0"\n')
+    for path in (project, project / ".flox", project / ".flox/env"):
+        path.chmod(0o755)
+    yield project
+    files.remove_tree(str(project))
+
+
+@pytest.mark.parametrize(
+    "made", [[], ["cache"], ["cache", "cache/esker"], ["cache", "cache/esker", "cache/esker/prepare.lock"]]
+)
+def test_an_ordinary_user_in_roots_project_is_told_what_to_do(roots, made):
+    """However far root has come there: a clone of one's own, or the project from root."""
+    for name in made:
+        path = roots / ".flox" / name
+        path.touch(0o600) if name.endswith("lock") else path.mkdir(0o755)
+
+    def refused():
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        with pytest.raises(HostError) as caught:
+            native.prepare(str(roots), {"ESKER_STORE": f"{roots}/store"})
+        return caught.value.hint
+
+    hint = Child(refused).result()
+    assert "belongs to uid 0, and this process runs as uid 65534; work in a clone of your own" in hint
+    assert hint.endswith(f": chown -R 65534 {roots}")
