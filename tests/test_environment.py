@@ -196,6 +196,16 @@ def test_variables_are_a_mapping_and_set_nothing(project):
     del os.environ["X"]
 
 
+def test_a_command_that_is_none_runs_nothing(project):
+    """An empty list, and a text where a list belongs, are refused before the hook runs."""
+    made = environment(project, hook="touch $FLOX_ENV_PROJECT/ran")
+    with pytest.raises(ValueError, match="`argv` is empty"):
+        made.run([])
+    with pytest.raises(TypeError, match="a list of words"):
+        made.run("true")
+    assert not (project / "ran").exists()
+
+
 def test_running_a_program(project, capfd):
     """The output passes or is captured, the input is given, the directory is the caller's or the named one."""
     made = environment(project, vars=[("X", "1")])

@@ -158,6 +158,10 @@ class Environment:
         With `check`, raises CommandFailed when its status is not 0; with a `timeout` in seconds, raises TimedOut after
         it and all its children were killed. `capture` keeps its output as text; `stdin` is what it reads.
         """
+        if isinstance(argv, str):
+            raise TypeError("`argv` is a list of words, not one text")
+        if not argv:
+            raise ValueError("`argv` is empty: it begins with the program")
         with self._inside() as found:
             return process.run(argv, environ=found, check=check, timeout=timeout, cwd=cwd, capture=capture, stdin=stdin)
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from esker.declare.discover import find
-from esker.errors import NotFound
+from esker.errors import NotFound, UsageError
 
 
 def test_here(tmp_path):
@@ -50,6 +50,14 @@ def test_a_named_directory_is_meant_itself(tmp_path):
     assert f"esker init -d {tmp_path}/deep" in caught.value.hint
     with pytest.raises(NotFound, match="there is no directory"):
         find(str(tmp_path / "nowhere"), explicit=True)
+
+
+def test_an_empty_name_is_not_this_directory(tmp_path, monkeypatch):
+    """Where a variable was empty, nobody meant the directory that happens to be the current one."""
+    (tmp_path / ".flox").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="the path of the project is empty"):
+        find("", explicit=True)
 
 
 def test_links_are_resolved(tmp_path):

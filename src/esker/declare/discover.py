@@ -12,8 +12,13 @@ def find(start: str, *, explicit: bool) -> str:
     """Return the project directory, absolute and with links resolved, whose `.flox` is meant from `start`.
 
     A directory that was named (`explicit`) is meant itself. Otherwise, within a repository, the nearest directory
-    upwards to its top level that has a `.flox`; outside a repository only `start`. Raises NotFound.
+    upwards to its top level that has a `.flox`; outside a repository only `start`. Raises NotFound, and UsageError for
+    an empty name.
     """
+    if not start:
+        from esker.errors import UsageError
+
+        raise UsageError("the path of the project is empty", hint="name a directory, as `.` for this one")
     start = os.path.realpath(start)
     if os.path.isdir(f"{start}/.flox"):
         return start
