@@ -239,6 +239,14 @@ def test_the_store_is_shared_and_verified(esker, empty, environ):
     assert environ["ESKER_STORE"] in done.err
 
 
+@pytest.mark.parametrize("command", ["init", "list", "rollback", "activate", "services status"])
+def test_an_empty_directory_name_is_refused(esker, empty, command):
+    """What an unset variable left in `-d "$DIR"` is not the current directory."""
+    done = esker(*command.split(), "-d", "", cwd=empty)
+    assert (done.status, "the path of the project is empty" in done.err) == (2, True)
+    assert not (empty / ".flox").exists()
+
+
 def test_init_refuses_to_overwrite(esker, project):
     """A directory that has an environment keeps it."""
     directory = project()

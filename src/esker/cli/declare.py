@@ -24,6 +24,7 @@ def run(name: str, arguments: list[str], voice: "Voice") -> int:
 
 
 def _init(arguments: list[str], voice: "Voice") -> int:
+    from esker.declare.discover import resolved
     from esker.declare.known_environments import remember
     from esker.declare.template import create
     from esker.runtimes.preparation import own_system
@@ -39,7 +40,7 @@ def _init(arguments: list[str], voice: "Voice") -> int:
     options = parser.parse_args(arguments)
     if options.auto_setup:
         raise UsageError("`--auto-setup` is not there yet", hint="init without it, then add what the project needs")
-    directory = os.path.realpath(place(options)[0])
+    directory = resolved(place(options)[0])
     name = create(directory, options.name, bare=options.bare, home=os.environ.get("HOME"))
     remember(directory, os.environ)
     voice.say(f"⚡︎ Created environment '{name}' ({own_system()})")

@@ -2,7 +2,7 @@
 
 import os
 
-from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
+from esker.cli.arguments import Parser, add_directory, group_usage, place, unknown_command
 from esker.errors import StoreError, UsageError
 
 TYPE_CHECKING = False
@@ -121,7 +121,8 @@ def _rollback(arguments: list[str], voice: "Voice") -> int:
     parser.add_argument("--to", type=int, metavar="N", help="the number of a generation")
     parser.add_argument("--list", action="store_true", help="show the generations that are kept")
     options = parser.parse_args(arguments)
-    declaration = load(find(options.dir or os.getcwd(), explicit=options.dir is not None))
+    start, explicit = place(options)
+    declaration = load(find(start, explicit=explicit))
     store = _store()
     links = run_links(declaration)
     if options.list:

@@ -5,27 +5,32 @@ On the path of every activation: only `os` is imported, and a project directory 
 
 import os
 
-__all__ = ["find"]
+__all__ = ["find", "resolved"]
 
 
 def find(start: str, *, explicit: bool) -> str:
     """Return the project directory, absolute and with links resolved, whose `.flox` is meant from `start`.
 
     A directory that was named (`explicit`) is meant itself. Otherwise, within a repository, the nearest directory
-    upwards to its top level that has a `.flox`; outside a repository only `start`. Raises NotFound, and UsageError for
-    an empty name.
+    upwards to its top level that has a `.flox`; outside a repository only `start`. Raises NotFound, and UsageError as
+    `resolved` does.
     """
-    if not start:
-        from esker.errors import UsageError
-
-        raise UsageError("the path of the project is empty", hint="name a directory, as `.` for this one")
-    start = os.path.realpath(start)
+    start = resolved(start)
     if os.path.isdir(f"{start}/.flox"):
         return start
     found = None if explicit else _above(start)
     if found is None:
         raise _not_found(start, explicit=explicit)
     return found
+
+
+def resolved(path: str) -> str:
+    """Return a path absolute and with links resolved; raises UsageError for an empty one, which nobody can mean."""
+    if not path:
+        from esker.errors import UsageError
+
+        raise UsageError("the path of the project is empty", hint="name a directory, as `.` for this one")
+    return os.path.realpath(path)
 
 
 def _above(directory: str) -> str | None:
