@@ -4,19 +4,23 @@ Whoever looks for the supervisor, starts one or ends holds its flock meanwhile. 
 names the supervisor and is written once; the second what it runs, and is written again in place with each change.
 """
 
+import errno
 import fcntl
 import json
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
-from esker.host import process_table
+from esker.host import process_table, project_directory
 
 __all__ = ["EnvironmentLock", "Process", "Record", "kept_paths", "lock_path", "supervised"]
 
 Process = tuple[int, int]
 """A pid and a start time."""
+_PIDS = 1 << 22
+"""Linux has no pid above it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,19 +84,21 @@ class EnvironmentLock:
     """The lock file, open; `close` gives the flock back. Raises OSError."""
 
     def __init__(self, dot_flox: str) -> None:
-        self.path = path = lock_path(dot_flox)
+        self.path = lock_path(dot_flox)
         owner = os.stat(dot_flox)
-        directory = dot_flox
-        for name in ("cache", "esker"):
-            directory = f"{directory}/{name}"
-            with suppress(FileExistsError):
-                os.mkdir(directory, 0o700)
-                _hand_over(directory, owner)
-        try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            _hand_over(path, owner)
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with project_directory.opened(dot_flox, "cache", "esker") as directory:
+            try:
+                self._descriptor = os.open("lock", flags, dir_fd=directory)
+            except FileNotFoundError:
+                self._descriptor = os.open("lock", flags | os.O_CREAT, 0o600, dir_fd=directory)
+                project_directory.give(self._descriptor, owner)
+        found = os.fstat(self._descriptor)
+        self.owner = found.st_uid
+        """The uid of who can write what it says, besides root."""
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or self.owner not in {os.geteuid(), owner.st_uid}:
+            self.close()
+            raise OSError(errno.EPERM, "it is no file of ours alone", self.path)
         self._length = 0
 
     def acquire(self) -> None:
@@ -121,6 +127,8 @@ class EnvironmentLock:
             record = Record(**named)
         except (ValueError, TypeError, KeyError):
             return None
+        if not _is_well_formed(record):
+            return None
         # The second line may be cut when its writer was killed: then the first alone must do.
         with suppress(ValueError, TypeError, KeyError):
             runs = json.loads(rest.partition(b"\n")[0])
@@ -148,7 +156,10 @@ class EnvironmentLock:
         os.ftruncate(self._descriptor, 0)
 
 
-def _hand_over(path: str, owner: os.stat_result) -> None:
-    """Root works in another user's project without taking it away."""
-    if os.geteuid() == 0 and owner.st_uid:
-        os.chown(path, owner.st_uid, owner.st_gid)
+def _is_well_formed(record: Record) -> bool:
+    """Return whether the fields that `write` writes are what they must be: the file may have come with the project."""
+    texts = (record.token, record.dot_flox, record.socket, record.host, record.boot)
+    numbers = (record.uid, *record.guardian, *record.supervisor)
+    pairs = len(record.guardian) == len(record.supervisor) == 2  # noqa: PLR2004  # a pid and a start time
+    of_their_types = all(isinstance(text, str) for text in texts) and all(type(number) is int for number in numbers)
+    return pairs and of_their_types and all(0 < pid <= _PIDS for pid, _ in (record.guardian, record.supervisor))

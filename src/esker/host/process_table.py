@@ -18,6 +18,7 @@ __all__ = [
     "entry",
     "environment",
     "family",
+    "owner",
     "table",
 ]
 
@@ -156,6 +157,14 @@ def environment(pid: int) -> dict[bytes, bytes]:
     except OSError:
         return {}
     return dict(item.split(b"=", 1) for item in text.split(b"\0") if b"=" in item)
+
+
+def owner(pid: int) -> int | None:
+    """Return the uid of who may look into the process: its own, or root's once it has changed it."""
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return None
 
 
 def boot_id() -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "check_socket_path",
     "environment_directory",
     "environment_name",
+    "is_ours",
     "make",
     "make_user",
     "user_directory",
@@ -52,14 +53,25 @@ def environment_directory(dot_flox: str, xdg_runtime_dir: str | None) -> str:
     return f"{user_directory(xdg_runtime_dir)}/{environment_name(dot_flox)}"
 
 
-def environment_name(dot_flox: str) -> str:
+def environment_name(dot_flox: str, inode: int | None = None) -> str:
     """Return the short name that an environment has in paths which must stay short.
 
-    It is made from the path and the inode, so that a checkout which was removed and made again is another one.
+    It is made from the path and the inode (default: that of what is at the path), so that a checkout which was removed
+    and made again is another one.
     """
     from zlib import crc32
 
-    return f"{crc32(os.fsencode(dot_flox)):08x}{os.stat(dot_flox).st_ino:x}"
+    return f"{crc32(os.fsencode(dot_flox)):08x}{os.stat(dot_flox).st_ino if inode is None else inode:x}"
+
+
+def is_ours(directory: str) -> bool:
+    """Return whether `directory` (untrusted) is one that only this user, or root, may have put anything into."""
+    try:
+        found = os.lstat(directory)
+    except (OSError, ValueError):
+        return False
+    private = found.st_uid == os.geteuid() and not found.st_mode & 0o022
+    return os.path.isabs(directory) and stat.S_ISDIR(found.st_mode) and private
 
 
 def make(directory: str) -> None:
@@ -108,6 +120,8 @@ def clear(directory: str) -> None:
     While somebody listens on a socket in it, only the sockets that nobody listens on are removed, with their locks.
     """
     try:
+        if os.path.islink(directory):
+            return  # not what services were given
         names = os.listdir(directory)
     except FileNotFoundError:
         return

@@ -170,10 +170,10 @@ def connect(site: Site, *, start: bool) -> Connection | None:
         return None
     with _locked(site) as lock:
         record = lock.read()
-        if record and (found := _find(record)):
+        if record and (found := _find(record, site)):
             return found
         if record:
-            _put_in_order(record)
+            _put_in_order(record, site, lock.owner)
             lock.clear()
         elif start:
             _end_stranger(site)
@@ -193,7 +193,19 @@ def _locked(site: Site) -> Iterator[EnvironmentLock]:
         lock.close()
 
 
-def _find(record: Record) -> Connection | None:
+def _is_ours(record: Record, site: Site) -> bool:
+    """Return whether `record` (untrusted: it may have come with the project) names a socket of ours for `site`.
+
+    That is one of this environment, where it is now or was before it was moved, in a runtime directory of this user;
+    which one, each session decides for itself.
+    """
+    directory, name = os.path.split(record.socket)
+    moved = runtime_directory.environment_name(record.dot_flox, os.stat(site.dot_flox).st_ino)
+    named = name in {os.path.basename(site.socket), f"{moved}.sock"}
+    return named and runtime_directory.is_ours(directory)
+
+
+def _find(record: Record, site: Site) -> Connection | None:
     """Return a connection to the supervisor that `record` names, or None when it has ended."""
     host, uid = os.uname().nodename, os.geteuid()
     if record.host != host:
@@ -210,6 +222,8 @@ def _find(record: Record) -> Connection | None:
             f"the services of this environment are run by uid {record.uid}, and this process runs as uid {uid}",
             hint="ask as that user",
         )
+    if not _is_ours(record, site):
+        return None
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.settimeout(_HELLO)
@@ -222,23 +236,27 @@ def _find(record: Record) -> Connection | None:
         return None  # it is about to end
 
 
-def _put_in_order(record: Record) -> None:
-    """Wait for the guardian of a supervisor that has ended, or do what it would have done."""
+def _put_in_order(record: Record, site: Site, owner: int) -> None:
+    """Wait for the guardian of a supervisor that has ended, or do what it would have done.
+
+    `owner` is the uid of who may have written the record.
+    """
     if record.boot == process_table.boot_id():
         for process in (record.supervisor, record.guardian):
             with pidfd.opened(*process) as descriptor:
                 if descriptor is not None and not pidfd.wait(descriptor, _GONE):
                     raise _silent(process[0])
-        _end_leftovers(record)
-    with suppress(OSError):
-        os.unlink(record.socket)
-    runtime_directory.clear(record.socket.removesuffix(".sock"))
+        _end_leftovers(record, owner)
+    if _is_ours(record, site):
+        with suppress(OSError):
+            os.unlink(record.socket)
+        runtime_directory.clear(record.socket.removesuffix(".sock"))
 
 
-def _end_leftovers(record: Record) -> None:
+def _end_leftovers(record: Record, owner: int) -> None:
     deadline = time.monotonic() + _GRACE
     told: set[int] = set()
-    while left := _leftovers(record):
+    while left := _leftovers(record, owner):
         late = time.monotonic() - deadline
         if late > _GRACE:
             if all(found.ended for found in left):
@@ -256,23 +274,25 @@ def _end_leftovers(record: Record) -> None:
                 time.sleep(_POLL)
 
 
-def _leftovers(record: Record) -> list[process_table.Entry]:
+def _leftovers(record: Record, owner: int) -> list[process_table.Entry]:
     """The processes of the services that `record` names: known ones, their sessions, and who carries the token.
 
-    Zombies are among them.
+    Zombies are among them. Where the record is not our own word, what it names is only the processes of its `owner`.
     """
     processes = process_table.table()
     sessions = dict(record.sessions)
     ours = {os.getpid(), *process_table.ancestors(os.getpid(), processes)}
 
     def belongs(found: process_table.Entry) -> bool:
+        if process_table.environment(found.pid).get(b"ESKER_SUPERVISOR") == record.token.encode():
+            return True
+        if owner != os.geteuid() and process_table.owner(found.pid) != owner:
+            return False
         if (found.pid, found.start) in record.sessions:
             return True
         # A number in use as a session is given to no new process; if its leader is another one, so is the session.
         leader = processes.get(found.session)
-        if found.session in sessions and (leader is None or leader.start == sessions[found.session]):
-            return True
-        return process_table.environment(found.pid).get(b"ESKER_SUPERVISOR") == record.token.encode()
+        return found.session in sessions and (leader is None or leader.start == sessions[found.session])
 
     roots = {found.pid: found for found in processes.values() if found.pid not in ours and belongs(found)}
     family = roots | {found.pid: found for found in process_table.descendants(roots, processes)}
