@@ -119,6 +119,92 @@ def test_a_script_without_its_interpreter_is_refused(tmp_path):
         check_program(str(program), "one")
 
 
+def shell():
+    return pathlib.Path(os.path.realpath("/bin/sh")).read_bytes()
+
+
+def changed(at, layout, value):
+    content = bytearray(shell())
+    struct.pack_into(layout, content, at, value)
+    return bytes(content)
+
+
+def interpreted(path):
+    """Give a shell whose loader is `path`, which is no longer than the real one's."""
+    content = shell()
+    loader = elf.parse(content).interpreter.encode()
+    assert len(path) <= len(loader)
+    return content.replace(loader, path.encode().ljust(len(loader), b"\0"))
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (lambda: b"\x7fELF", "neither a script nor a program"),
+        (lambda: b"\x7fELF" + b"\0" * 12, "neither a script nor a program"),
+        (lambda: b"\x7fELF\x02\x01\x01" + b"\xff\0" * 4000, "neither a script nor a program"),
+        (lambda: shell()[:63], "neither a script nor a program"),
+        (lambda: shell()[:4096], "cannot load it"),
+        (lambda: b"\xcf\xfa\xed\xfe\x0c\0\0\x01" + b"\0" * 64, "neither a script nor a program"),
+        (lambda: b"MZ\x90\0", "neither a script nor a program"),
+        (lambda: changed(4, "B", 3), "neither a script nor a program"),
+        (lambda: changed(5, "B", 0), "neither a script nor a program"),
+        (lambda: changed(16, "<H", 1), "neither a script nor a program"),
+        (lambda: changed(32, "<Q", 1 << 63), "neither a script nor a program"),
+        (lambda: changed(54, "<H", 1), "neither a script nor a program"),
+        (lambda: changed(18, "<H", 243), "it is not for"),
+        (lambda: interpreted("/none/ld-linux.so.2"), "`/none/ld-linux.so.2` is not here"),
+        (lambda: interpreted("/bin/sh"), "its loader `/bin/sh` is none of this system's"),
+        (lambda: interpreted("tool"), "its loader `tool` is none of this system's"),
+    ],
+    ids=[
+        "magic",
+        "empty",
+        "noise",
+        "cut-header",
+        "cut",
+        "mach-o",
+        "pe",
+        "class",
+        "order",
+        "object",
+        "no-headers",
+        "small-headers",
+        "machine",
+        "no-loader",
+        "any-program",
+        "relative",
+    ],
+)
+def test_what_is_no_program_of_this_host_is_refused(tmp_path, content, why):
+    """Damaged, foreign and misleading programs are named; what they name as their loader is not run unless it is one."""
+    program = tmp_path / "tool"
+    program.write_bytes(content())
+    with pytest.raises(RealisationFailed, match="`tool` of `one` does not start on this host") as caught:
+        check_program(str(program), "one")
+    assert why in caught.value.message
+    assert "too old" not in caught.value.message
+
+
+def test_program_headers_may_lie_at_the_end_of_a_file(tmp_path):
+    """A program that patchelf has changed is read as any other."""
+    content = bytearray(shell())
+    (offset,) = struct.unpack_from("<Q", content, 32)
+    size, count = struct.unpack_from("<HH", content, 54)
+    struct.pack_into("<Q", content, 32, len(content))
+    moved = bytes(content) + bytes(content[offset : offset + size * count])
+    assert elf.parse(moved) == elf.parse(shell())
+    assert elf.parse(moved[:-1]) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"echo hello\n"])
+def test_text_is_a_program_of_a_shell(tmp_path, content):
+    """What begins with no `#!` is run by sh, as every shell does."""
+    program = tmp_path / "tool"
+    program.write_bytes(content)
+    check_program(str(program), "one")
+
+
 @pytest.mark.parametrize("content", [b"", b"\x7fELF", b"\x7fELF\x02\x01", b"\x7fELF" + b"\xff" * 60, b"plain text"])
 def test_malformed_headers_are_no_programs(content):
     """What is cut short or no ELF is None, never an exception."""

@@ -1,56 +1,78 @@
 """ELF: what a program file asks of the machine it is to run on.
 
-A file begins with its identification (magic, class, byte order), the machine it is for and the place of its program
-headers; the header of type PT_INTERP names the loader that is started in its stead. Nothing else is read.
+A file begins with its identification (magic, class, byte order), its type, the machine it is for and the place of its
+program headers; the header of type PT_INTERP names the loader that is started in its stead. Nothing else is read.
 
-Oddities: a static program has no PT_INTERP; a shared library that can be run, such as libc, has one.
+Oddities: a static program has no PT_INTERP; a shared library that can be run, such as libc, has one; patchelf moves the
+program headers to the end of the file.
 Specification: the System V ABI, chapters 4 and 5.
 """
 
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = ["MACHINES", "Elf", "parse"]
+if TYPE_CHECKING:
+    from mmap import mmap
+
+__all__ = ["MACHINES", "MAGIC", "Elf", "parse"]
+
+MAGIC = b"\x7fELF"
 
 MACHINES = {"x86_64": 62, "aarch64": 183, "arm64": 183}
-"""`e_machine` by `os.uname().machine`."""
+"""`e_machine` by `os.uname().machine`; all are little-endian and of 64 bits."""
+_EXECUTABLES = {2, 3}  # ET_EXEC, ET_DYN
 _PT_INTERP = 3
-_HEADER_SIZES = {1: 52, 2: 64}  # by class: 32 and 64 bits
+
+
+class _Layout(NamedTuple):
+    """Where the fields of a class of files lie."""
+
+    header: int
+    """Bytes of the file's header."""
+    table: tuple[str, int]
+    """The format and the offset of the place of the program headers."""
+    sizes: int
+    """The offset of the size of a program header, which their number follows."""
+    entry: int
+    """Bytes of a program header."""
+    place: int
+    """In a program header, the offset of the segment's place."""
+    length: int
+    """In a program header, the offset of the segment's size."""
+
+
+_LAYOUTS = {1: _Layout(52, ("I", 28), 42, 32, 4, 16), 2: _Layout(64, ("Q", 32), 54, 56, 8, 32)}
 
 
 class Elf(NamedTuple):
     """What the headers of a program say."""
 
     machine: int
+    wide: bool
+    """Whether it is of 64 bits."""
+    little: bool
+    """Whether it is little-endian."""
     interpreter: str | None
-    """The loader's path, None for a static program."""
+    """The loader's path, untrusted; None for a static program."""
 
 
-def parse(data: bytes) -> Elf | None:
-    """Read the beginning of a file (4 KiB are enough); None when it is not ELF or is cut short."""
-    if data[:4] != b"\x7fELF" or len(data) < max(_HEADER_SIZES.values()) or data[4] not in _HEADER_SIZES:
+def parse(data: "bytes | mmap") -> Elf | None:
+    """Read a program file; None when it is not ELF, not executable or cut short."""
+    layout = _LAYOUTS.get(data[4]) if data[:4] == MAGIC and len(data) > 5 else None  # noqa: PLR2004  # EI_DATA
+    if layout is None or len(data) < layout.header or data[5] not in {1, 2}:
         return None
     order = "<" if data[5] == 1 else ">"
-    (machine,) = struct.unpack_from(order + "H", data, 18)
-    wide = data[4] == 2  # noqa: PLR2004  # ELFCLASS64
-    offset, size, count = (
-        (*struct.unpack_from(order + "Q", data, 32), *struct.unpack_from(order + "HH", data, 54))
-        if wide
-        else (*struct.unpack_from(order + "I", data, 28), *struct.unpack_from(order + "HH", data, 42))
-    )
-    for index in range(count):
-        at = offset + index * size
-        if at + size > len(data):
-            return None
-        (kind,) = struct.unpack_from(order + "I", data, at)
-        if kind == _PT_INTERP:
-            place, length = (
-                (struct.unpack_from(order + "Q", data, at + 8)[0], struct.unpack_from(order + "Q", data, at + 32)[0])
-                if wide
-                else (
-                    struct.unpack_from(order + "I", data, at + 4)[0],
-                    struct.unpack_from(order + "I", data, at + 16)[0],
-                )
-            )
-            return Elf(machine, data[place : place + length].rstrip(b"\0").decode(errors="replace"))
-    return Elf(machine, None)
+    kind, machine = struct.unpack_from(order + "HH", data, 16)
+    word, place = layout.table
+    (offset,) = struct.unpack_from(order + word, data, place)
+    size, count = struct.unpack_from(order + "HH", data, layout.sizes)
+    if kind not in _EXECUTABLES or size < layout.entry or offset + size * count > len(data):
+        return None
+    interpreter = None
+    for at in range(offset, offset + size * count, size):
+        if struct.unpack_from(order + "I", data, at)[0] == _PT_INTERP:
+            (start,) = struct.unpack_from(order + word, data, at + layout.place)
+            (length,) = struct.unpack_from(order + word, data, at + layout.length)
+            interpreter = data[start : start + length].rstrip(b"\0").decode(errors="replace")
+            break
+    return Elf(machine, layout is _LAYOUTS[2], order == "<", interpreter)
