@@ -51,6 +51,22 @@ def test_a_stranger_s_project_is_refused(project, environ):
         check(project, {**environ, "SUDO_UID": str(STRANGER), "ESKER_TRUST": "0"}, uid=STRANGER)
 
 
+@pytest.mark.skipif(ME != 0, reason="only root can make a link of somebody else's")
+def test_a_stranger_s_link_to_an_environment_of_ours_is_refused(project, tmp_path):
+    """Whoever made the link chose the project in which the environment's scripts would run."""
+    (tmp_path / "other").mkdir()
+    link = tmp_path / "other" / ".flox"
+    link.symlink_to(f"{project}/.flox")
+    os.chown(link, STRANGER, -1, follow_symlinks=False)
+    check(project, {}, uid=ALICE)
+    with pytest.raises(NotTrusted):
+        check(str(tmp_path / "other"), {}, uid=ALICE)
+    os.chown(link, ALICE, -1, follow_symlinks=False)
+    check(str(tmp_path / "other"), {}, uid=ALICE)
+    with pytest.raises(NotTrusted):
+        check(str(tmp_path / "other"), {}, uid=STRANGER)
+
+
 def test_machines_may_trust_everything(project):
     """ESKER_TRUST=1 trusts without a list."""
     check(project, {"ESKER_TRUST": "1"}, uid=STRANGER)

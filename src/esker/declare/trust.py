@@ -14,15 +14,18 @@ if TYPE_CHECKING:
 __all__ = ["check", "trust"]
 
 _ROOT = 0
+_KIND, _LINK = 0o170000, 0o120000
 
 
 def check(project: str, environ: "Mapping[str, str]", *, uid: int) -> None:
     """Raise NotTrusted unless `project` (links resolved) may run code for the user `uid`.
 
-    Its `.flox` must belong to `uid`, to the user who called sudo or to root, or have been trusted; `ESKER_TRUST=1`
-    trusts every project, for machines of continuous integration.
+    Its `.flox` must belong to `uid`, to the user who called sudo or to root, or have been trusted; where it is a link,
+    both the link and what it leads to. `ESKER_TRUST=1` trusts every project, for machines of continuous integration.
     """
-    found = os.stat(f"{project}/.flox")
+    found = os.lstat(f"{project}/.flox")
+    if found.st_mode & _KIND == _LINK and _is_friend(found.st_uid, uid, environ):
+        found = os.stat(f"{project}/.flox")  # a stranger's link would lend our own environment to their project
     if _is_friend(found.st_uid, uid, environ) or environ.get("ESKER_TRUST") == "1":
         return
     path = _list_path(environ)
