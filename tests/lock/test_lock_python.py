@@ -6,7 +6,7 @@ import tempfile
 import pytest
 
 from esker.declare.declaration import Declaration, EskerTable, PythonTable
-from esker.errors import HostError, InvalidLock, NotFound, ResolutionFailed
+from esker.errors import EskerError, HostError, InvalidLock, NotFound, ResolutionFailed
 from esker.formats import pylock
 from esker.formats.manifest import Manifest
 from esker.host.interpreters import _candidates, find_interpreter
@@ -173,6 +173,23 @@ def test_a_project_gives_its_dependencies_and_named_groups(tmp_path):
         esker=EskerTable(python=PythonTable(project="pyproject.toml", groups=("dev",))),
     )
     assert python_inputs(declared, "x86_64-linux", {}).requirements == ("app>=1", "check", "lint")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[dependency-groups]\ntest = []\n", "no dependency group `dev` can be read: Dependency group 'dev' not found"),
+        ('[dependency-groups]\ndev = ["a=1"]\n', "no dependency group `dev` can be read: Expected semicolon"),
+        ('[project]\ndependencies = ["b=1"]\n[dependency-groups]\ndev = []\n', r"`b=1` in .*pyproject\.toml is not a"),
+    ],
+)
+def test_a_project_file_that_cannot_be_read_is_named_with_the_reason(tmp_path, text, told):
+    """A group that is not there, and requirements that are none, are errors that name the file and the cause."""
+    (tmp_path / "pyproject.toml").write_text(text)
+    declared = declaration(project=str(tmp_path / "pyproject.toml"), groups=("dev",))
+    with pytest.raises(EskerError, match=told) as caught:
+        python_inputs(declared, "x86_64-linux", {})
+    assert str(tmp_path) in str(caught.value)
 
 
 def test_a_project_file_that_is_not_there_is_named(tmp_path):

@@ -69,10 +69,11 @@ def resolve(
 
 
 def _requirements(python: PythonTable, project: str) -> list[str]:
-    texts = list(python.dependencies)
+    found = [_checked(text, "the manifest") for text in python.dependencies]
     if python.project is not None:
-        texts += _project_requirements(os.path.join(project, python.project), python.groups)
-    return [_checked(text) for text in texts]
+        path = os.path.join(project, python.project)
+        found += [_checked(text, path) for text in _project_requirements(path, python.groups)]
+    return found
 
 
 def _project_requirements(path: str, groups: tuple[str, ...]) -> list[str]:
@@ -97,18 +98,19 @@ def _project_requirements(path: str, groups: tuple[str, ...]) -> list[str]:
             wanted += resolve_dependency_groups(declared, group)
         except (LookupError, ValueError, TypeError, ExceptionGroup) as error:
             known = ", ".join(f"`{name}`" for name in declared) or "none"
+            why = "; ".join(map(str, error.exceptions)) if isinstance(error, ExceptionGroup) else error
             raise InvalidFile(
-                path, [Problem(f"no dependency group `{group}` can be read: {error}", hint=f"its groups: {known}")]
+                path, [Problem(f"no dependency group `{group}` can be read: {why}", hint=f"its groups: {known}")]
             ) from error
     return wanted
 
 
-def _checked(text: str) -> str:
+def _checked(text: str, where: str) -> str:
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:
         raise ResolutionFailed(
-            f"`{text}` is not a requirement: {error}", hint="write for example `pandas>=2`"
+            f"`{text}` in {where} is not a requirement: {error}", hint="write for example `pandas>=2`"
         ) from error
     if requirement.url is not None:
         raise ResolutionFailed(
