@@ -97,7 +97,7 @@ def test_a_tampered_file_is_refused(index, lock_of, environ, store, tmp_path):
     artifacts, interpreter = lock_of("app")
     index.put("app", next(iter(index.files("app"))), wheel("app", "1.0", {"app.py": "evil = 1\n"}))
     environ["UV_CACHE_DIR"] = str(tmp_path / "fresh-cache")
-    with pytest.raises(RealisationFailed, match="not the locked one"):
+    with pytest.raises(RealisationFailed, match=r"not the locked one: Failed to download `app==1\.0` cause: Hash mis"):
         python_environment(store, artifacts, interpreter, environ, Silent())
     assert store.paths() == []
     assert os.listdir(store.directory) == []

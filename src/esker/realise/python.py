@@ -97,7 +97,8 @@ def python_environment(
     """Return the environment that holds `artifacts`, made if it is not there yet."""
 
     def fill(directory: str) -> None:
-        progress.begin(f"Installing {len(artifacts)} Python packages")
+        if artifacts:
+            progress.begin(f"Installing {len(artifacts)} Python package{'s' * (len(artifacts) > 1)}")
         _install(directory, artifacts, interpreter, environ, build)
         progress.begin("Compiling byte code")
         _compile(directory, interpreter, environ)
@@ -177,7 +178,8 @@ def _requirement(artifact: Artifact) -> str:
 
 
 def _explained(failure: CommandFailed) -> HostError | RealisationFailed:
-    cause = " ".join(failure.output.partition("hint:")[0].replace("error: ", "").split())
+    error = failure.output.partition("error: ")[2] or failure.output  # before it, uv says how far it came
+    cause = " ".join(error.partition("hint:")[0].replace("error: ", "").split())
     if is_unreachable(failure):
         return HostError("the locked packages could not be fetched: no package index answered", hint=failure.hint)
     if _is_full(failure):
@@ -185,7 +187,7 @@ def _explained(failure: CommandFailed) -> HostError | RealisationFailed:
     if "hash" in failure.output.lower():
         return RealisationFailed(
             f"an index gave a file that is not the locked one: {cause}",
-            hint="do not go on with it; if it was published again on purpose: esker lock --upgrade",
+            hint="do not go on with it; if it was published again on purpose, or the lock edited: esker lock --upgrade",
         )
     return RealisationFailed(f"the locked packages could not be installed: {cause}", hint=failure.hint)
 
