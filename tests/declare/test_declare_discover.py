@@ -32,8 +32,9 @@ def test_not_beyond_the_repository(tmp_path):
     repository = tmp_path / "repository" / "deep"
     repository.mkdir(parents=True)
     for directory in (repository, repository.parent):
-        with pytest.raises(NotFound, match=r"Did not find an environment in the current directory\."):
+        with pytest.raises(NotFound, match=r"Did not find an environment in the current directory\.") as caught:
             find(str(directory), explicit=False)
+        assert caught.value.hint.endswith(f"has to be named: -d {tmp_path}")
     (repository.parent / ".git").mkdir()
     with pytest.raises(NotFound):
         find(str(repository), explicit=False)

@@ -115,11 +115,12 @@ def test_the_version_of_python():
 
 
 def test_packages_of_a_project():
-    """An environment that takes its packages from a pyproject.toml says where to add one."""
-    with pytest.raises(EskerError) as caught:
-        with_requirements(PYTHON + "project = 'pyproject.toml'\n", ["x"])
-    assert "those of `pyproject.toml`" in caught.value.message
-    assert caught.value.hint.startswith("add them there")
+    """An environment that takes its packages from a pyproject.toml says where to add one, and take one out."""
+    for edit, told in ((with_requirements, "add them there"), (without_requirements, "take them out there")):
+        with pytest.raises(EskerError) as caught:
+            edit(PYTHON + "project = 'pyproject.toml'\n", ["x"])
+        assert "those of `pyproject.toml`" in caught.value.message
+        assert caught.value.hint.startswith(told)
 
 
 @pytest.mark.parametrize("requirement", ["", "a b", "./local", "pypi/x"])

@@ -67,11 +67,11 @@ def _meant(start: str, environ: "Mapping[str, str]") -> str:
     active = active_project(environ)
     try:
         found = find(start, explicit=False)
-    except NotFound:
+    except NotFound as error:
         if active is not None:
             return active
         message = "Did not find an active environment or an environment in the current directory."
-        raise NotFound(message, hint="create one: esker init") from None
+        raise NotFound(message, hint=error.hint) from None
     if active is None or active == found or environment_name(active) == _ANYWHERE:
         return found
     if environment_name(found) == _ANYWHERE:

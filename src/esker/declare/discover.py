@@ -52,7 +52,14 @@ def _not_found(start: str, *, explicit: bool) -> Exception:
     if not explicit:
         message = "Did not find an environment in the current directory."
         flox = f"{message}\n\nCreate an environment with 'flox init'"
-        return NotFound(message, hint="create one: esker init", flox=flox)
+        hint = "create one: esker init"
+        above = start
+        while (parent := os.path.dirname(above)) != above:
+            above = parent
+            if os.path.isdir(f"{above}/.flox"):
+                hint += f"; or take that of `{above}`, which outside its repository has to be named: -d {above}"
+                break
+        return NotFound(message, hint=hint, flox=flox)
     flox = f"Did not find an environment in '{start}'\n\nCreate an environment with 'flox init --dir {start}'"
     if not os.path.isdir(start):
         return NotFound(f"there is no directory `{start}`", hint="correct the path", flox=flox)

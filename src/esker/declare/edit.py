@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
     from tomlkit import TOMLDocument
 
+    from esker.declare.declaration import EskerTable
+
 __all__ = ["ORIGIN", "Edit", "touches_activation", "with_requirements", "without_packages", "without_requirements"]
 
 ORIGIN = "pypi/"
@@ -58,11 +60,7 @@ def with_requirements(
     """
     wanted = [_written(notations.requirement, requirement) for requirement in requirements]
     manifest, esker = read_text(text)
-    if esker.python and esker.python.project:
-        raise EskerError(
-            f"the Python packages of this environment are those of `{esker.python.project}`",
-            hint=f"add them there, or replace `project` in [{dotted(_PYTHON)}] by `dependencies`",
-        )
+    _refuse_project(esker, "add them there")
     text, notes = _migrated(text, manifest, locked)
     before = list(esker.python.dependencies) if esker.python else []
     dependencies, put = list(before), Edit(text, notes)
@@ -119,6 +117,8 @@ def without_requirements(text: str, requirements: Sequence[str]) -> Edit:
     """Take Python packages, given by name, out of `[plugins.esker.python]`; NotFound for one that is not there."""
     wanted = [_parsed(_written(notations.requirement, requirement)) for requirement in requirements]
     _, esker = read_text(text)
+    if wanted:
+        _refuse_project(esker, "take them out there")
     dependencies = list(esker.python.dependencies) if esker.python else []
     names = [_name(present) for present in dependencies]
     for requirement in wanted:
@@ -129,6 +129,15 @@ def without_requirements(text: str, requirements: Sequence[str]) -> Edit:
     kept = [present for present in dependencies if _name(present) not in leaving]
     removed = tuple(dict.fromkeys(_name(requirement) for requirement in wanted))
     return Edit(_with_dependencies(text, kept) if kept != dependencies else text, removed=removed)
+
+
+def _refuse_project(esker: "EskerTable", what: str) -> None:
+    """Raise where the packages are a project file's, which is not ours to write."""
+    if esker.python and esker.python.project:
+        raise EskerError(
+            f"the Python packages of this environment are those of `{esker.python.project}`",
+            hint=f"{what}, or replace `project` in [{dotted(_PYTHON)}] by `dependencies`",
+        )
 
 
 def _written(notation: Callable[[str], str], text: str) -> str:
