@@ -144,7 +144,7 @@ def interpreted(path):
         (lambda: b"\x7fELF" + b"\0" * 12, "neither a script nor a program"),
         (lambda: b"\x7fELF\x02\x01\x01" + b"\xff\0" * 4000, "neither a script nor a program"),
         (lambda: shell()[:63], "neither a script nor a program"),
-        (lambda: shell()[:4096], "cannot load it"),
+        (lambda: shell()[:4096], "neither a script nor a program"),
         (lambda: b"\xcf\xfa\xed\xfe\x0c\0\0\x01" + b"\0" * 64, "neither a script nor a program"),
         (lambda: b"MZ\x90\0", "neither a script nor a program"),
         (lambda: changed(4, "B", 3), "neither a script nor a program"),

