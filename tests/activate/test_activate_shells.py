@@ -57,7 +57,7 @@ def after(script, environ):
 
 
 def test_the_whole_text_in_place():
-    """One plain line a variable; one more line that only bash obeys."""
+    """One plain line a variable, between two lines that only bash obeys."""
     environ = {"PATH": "/a", "GONE": "x", "LINES": "1"}
     found = Activation(
         set={
@@ -73,7 +73,8 @@ def test_the_whole_text_in_place():
     made = a_plan(profile={"common": "echo 'one'\n", "bash": "two", "zsh": "no"})
     text = BASH.in_place(made, environ, lambda _: found)
     lines = text.splitlines()
-    assert lines[:6] == [
+    assert lines[0].startswith('[ -z "${BASH_VERSION-}" ] || \\builtin eval $\'')
+    assert lines[1:7] == [
         r"BYTES=$'é\xff'; export BYTES",
         "unset GONE",
         r"LINES=$'a\nexport EVIL=1\t\x1b'; export LINES",
@@ -81,9 +82,9 @@ def test_the_whole_text_in_place():
         r"export PLAIN='a b$c\'",
         r"QUOTE='it'\''s'; export QUOTE",
     ]
-    assert lines[6].startswith("export _ESKER_UNDO='")
-    assert lines[7].startswith('[ -z "${BASH_VERSION-}" ] || eval $\'case ')
-    assert len(lines) == 8
+    assert lines[7].startswith("export _ESKER_UNDO='")
+    assert lines[8].startswith(lines[0].partition("$")[0])
+    assert len(lines) == 9
 
 
 HOSTILE = {
@@ -164,6 +165,46 @@ def test_deactivating_gives_back_what_was_there(tmp_path):
     assert (active, err) == ("app\n", "")
     assert before == after
     assert "X=a\nb\\'\0" in after
+
+
+CHANGED_SHELLS = {
+    "aliases": "shopt -s expand_aliases\n"
+    'for name in export unset eval set . builtin command printf shopt exec; do alias $name="echo aliased"; done',
+    "functions": 'for name in export unset eval set . command printf shopt read hash; do builtin eval "$name() { echo called; }"; done',
+    "an exported function": "export() { echo called; }; builtin export -f export",
+    "keywords anywhere": "set -k",
+    "strict": "set -eu -o pipefail",
+    "no globs, no overwriting": "set -fC; shopt -s failglob nullglob nocasematch",
+    "other separators": "IFS=e; OPTIND=3",
+    "no separators": "IFS=",
+    "posix": "set -o posix",
+    "posix with functions": "unset() { echo called; }; set -o posix",
+    "posix from above": "export POSIXLY_CORRECT=mine",
+    "everything exported": "set -a",
+    "traps": "trap 'echo trapped >&2' ERR; set -E",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", CHANGED_SHELLS.values(), ids=CHANGED_SHELLS)
+def test_a_shell_that_means_other_things_by_its_words(tmp_path, setting):
+    """Whatever aliases, functions and options the user has, the text does its work and leaves them as they were."""
+    state = "env -0 | grep -zv ^_= | sort -z; builtin declare -fp; builtin alias; echo $-; shopt; builtin trap"
+    body = (
+        f'{setting}\n\\builtin eval "$(esker activate)"\n'
+        'echo "$FLOX_ENV_DESCRIPTION ${GONE-gone} $P; $LINES; ${X-}"\n'
+        "esker deactivate --help\nesker deactivate\n"
+        'echo "${FLOX_ENV_DESCRIPTION-none} $GONE"\n'
+    )
+    shown = f"{{ {state}; }} 2>/dev/null || :"
+    environ = {"GONE": "back", "LINES": "1"}
+    profile = {"common": "P='x y=z'\n[[ ${1-} ]] || return 0\n"}
+    fields = {"vars": [("LINES", "a\nb")], "hook": "unset GONE", "profile": profile}
+    out, err = evaluated(tmp_path, environ, body, **fields)
+    assert (out, err) == ("app gone x y=z; a\nb; \n['deactivate', '--help']\nnone back\n", "")
+    before, _ = evaluated(tmp_path, environ, f"{setting}\n{shown}", **fields)
+    body = f'{setting}\n\\builtin eval "$(esker activate)"\nesker deactivate\n\\builtin unset -v P\n{shown}'
+    assert evaluated(tmp_path, environ, body, **fields)[0] == before
 
 
 @pytest.mark.slow
@@ -369,6 +410,37 @@ def test_the_activation_wins_over_the_users_bashrc(home):
     assert "read\nprofile\n" in shown
     assert "<declared /e /e/bin:/rc:/usr/bin:/bin:/late /e/share/man:>\n" in shown
     assert "\nhello\n" in shown
+
+
+@pytest.mark.parametrize(
+    "bashrc",
+    [
+        'alias export="echo no" unset="echo no" local="echo no"',
+        "export() { echo no; }; unset() { echo no; }; . () { echo no; }; set() { echo no; }",
+        "set -k",
+        "set -u",
+    ],
+)
+def test_a_bashrc_that_gives_words_another_meaning(home, bashrc):
+    """The activation is applied over it all the same, and the user's words stay the user's."""
+    made = a_plan(flox_env="/e", vars=[("X", "declared")], profile={"common": "echo profile"})
+    shown = interactive(
+        made, home, 'echo "<$X $PATH>"; compgen -A function _esker; exit 0\n', f"X=rc PATH=/rc; {bashrc}"
+    )
+    assert "\nprofile\n" in shown
+    assert "<declared /e/bin:/rc>\n" in shown
+    assert "\n_esker" not in shown
+    assert "no X=" not in shown
+
+
+def test_an_interactive_shell_in_posix_mode(home):
+    """Such a bash would read no file of ours at its start: it enters the mode when it has."""
+    made = a_plan(flox_env="/e", profile={"common": "echo profile"})
+    typed = 'echo "<$POSIXLY_CORRECT $(shopt -o posix)>"; declare -F esker; esker deactivate\nexit\n'
+    shown = interactive(made, {**home, "POSIXLY_CORRECT": "mine"}, typed, "PS1='$ '")
+    assert "\nprofile\n" in shown
+    assert "<mine posix          \ton>\n" in shown
+    assert "\nesker\n" in shown
 
 
 @pytest.mark.parametrize(

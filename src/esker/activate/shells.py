@@ -2,7 +2,8 @@
 
 A value is written so that each variable is one line: `export NAME='VALUE'` where the value allows it, else
 `NAME=…; export NAME`. Programs that read the lines instead of evaluating them then see no line of a value as a
-line of its own. Texts are ASCII or UTF-8 whatever the bytes of a value.
+line of its own. Texts are ASCII or UTF-8 whatever the bytes of a value. Around these lines bash sets aside what would
+give their words another meaning: aliases, functions with their names, and `set -k`. Other lines say `builtin`.
 
 In place, and in an interactive shell, a function with the name of the command lets plain `esker deactivate` change the
 shell it is typed in; `eval "$(esker deactivate)"` does so without it.
@@ -57,6 +58,17 @@ _CONTROLS |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 _ESCAPES = {**_CONTROLS, ord("\\"): "\\\\", ord("'"): "\\047"}  # so that a shell without `$''` sees balanced quotes
 _SOURCED = "_FLOX_SOURCED_PROFILE_SCRIPTS"
 
+_PLAINLY = r"""_esker_options=$- _esker_functions=
+if \builtin shopt -q expand_aliases; then _esker_options+=A; \builtin shopt -u expand_aliases; fi
+builtin set +k
+[[ -o posix ]] || for _esker_name in export unset; do if builtin declare -F "$_esker_name" >/dev/null; then
+_esker_functions+=$(builtin declare -fp "$_esker_name")$'\n'; builtin unset -f "$_esker_name"; fi; done
+"""
+_AS_BEFORE = r"""builtin eval "$_esker_functions"
+case $_esker_options in *k*) builtin set -k ;; esac
+case $_esker_options in *A) builtin shopt -s expand_aliases ;; esac
+\builtin unset -v _esker_options _esker_functions _esker_name
+"""
 _PUT = r"""_esker_put() { local old="${!1-}" new='' part
 [ -z "$old" ] || old=$old:
 while [ -n "$old" ]; do part=${old%%:*}; old=${old#*:}
@@ -66,14 +78,17 @@ new=$2$new; [ -n "$2" ] || new=${new#:}
 export "$1=$new"; }
 """
 _PROMPT = (
-    """if [ -z "${FLOX_SAVE_BASH_PS1+x}" ]; then FLOX_SAVE_BASH_PS1=${PS1-}; """
+    """if [[ -z ${FLOX_SAVE_BASH_PS1+x} ]]; then FLOX_SAVE_BASH_PS1=${PS1-}; """
     """_esker_prompt='${FLOX_PROMPT-@} [${FLOX_PROMPT_ENVIRONMENTS-}] '; """
-    """[ -n "${NO_COLOR-}" ] || _esker_prompt='\\[\\e[1;38;5;${FLOX_PROMPT_COLOR_1-99}m\\]${FLOX_PROMPT-@} """
+    """[[ -n ${NO_COLOR-} ]] || _esker_prompt='\\[\\e[1;38;5;${FLOX_PROMPT_COLOR_1-99}m\\]${FLOX_PROMPT-@} """
     """\\[\\e[1;38;5;${FLOX_PROMPT_COLOR_2-141}m\\][${FLOX_PROMPT_ENVIRONMENTS-}]\\[\\e[0m\\] '; """
     """case $FLOX_SAVE_BASH_PS1 in *'\\n'*) PS1=${FLOX_SAVE_BASH_PS1%%'\\n'*}'\\n'$_esker_prompt"""
-    """${FLOX_SAVE_BASH_PS1#*'\\n'} ;; *) PS1=$_esker_prompt$FLOX_SAVE_BASH_PS1 ;; esac; unset _esker_prompt; fi"""
+    """${FLOX_SAVE_BASH_PS1#*'\\n'} ;; *) PS1=$_esker_prompt$FLOX_SAVE_BASH_PS1 ;; esac; """
+    """\\builtin unset -v _esker_prompt; fi"""
 )
-_NO_PROMPT = """if [ -n "${FLOX_SAVE_BASH_PS1+x}" ]; then PS1=$FLOX_SAVE_BASH_PS1; unset FLOX_SAVE_BASH_PS1; fi"""
+_NO_PROMPT = (
+    """if [[ -n ${FLOX_SAVE_BASH_PS1+x} ]]; then PS1=$FLOX_SAVE_BASH_PS1; \\builtin unset -v FLOX_SAVE_BASH_PS1; fi"""
+)
 
 
 def shell(name: str | None = None) -> "Shell":
@@ -95,11 +110,11 @@ class Bash:
         """Return the text for `eval`; `activate` works out the activation in an environment."""
         lines = [
             *_profile(plan.flox_env, plan.profile),
-            "set +h",
+            "\\builtin set +h",
             f"case $- in *i*) {_prompt(program)} ;; esac",
             _function(program),
         ]
-        return _text((*_assignments(undo.enter(plan, environ, activate)), _for_bash(lines)))
+        return _evaluated(undo.enter(plan, environ, activate), lines)
 
     def deactivation(self, environ: "Mapping[str, str]", *, program: str = "esker") -> str | None:
         """Return the text for `eval`: the exit of an interactive shell, or what undoes the last `in_place`."""
@@ -111,10 +126,11 @@ class Bash:
             *(_sourced(departure.scripts[name]) for name in ("bash", "common") if name in departure.scripts),
         ]
         if departure.last:
-            lines.append("set -h")
+            lines.append("\\builtin set -h")
         if departure.last and departure.changes[undo.VARIABLE] is None:
-            lines += [_NO_PROMPT, f"unset -v {_SOURCED} _esker_subshell", f"unset -f {_function_name(program)}"]
-        return _text((*_assignments(departure.changes), _for_bash(lines)))
+            forgotten = f"\\builtin unset -v {_SOURCED} _esker_subshell"
+            lines += [_NO_PROMPT, forgotten, f"\\builtin unset -f {_function_name(program)}"]
+        return _evaluated(departure.changes, lines)
 
     def command(self, plan: "Plan", environ: "Mapping[str, str]", activation: "Activation", text: str) -> list[str]:
         """Return the arguments of a bash that runs the profile scripts of all active environments, then a command.
@@ -136,16 +152,22 @@ class Bash:
         """
         after = activation.apply(environ)
         bash = find_bash(after.get("PATH"))
+        # A bash that is given it reads no file of ours.
+        posix = {name: after.pop(name) for name in ("POSIXLY_CORRECT",) if name in after}
+        changes = dict(sorted(activation.set.items())) | dict.fromkeys(activation.unset)
         lines = [
             "if [ -f ~/.bashrc ]; then . ~/.bashrc; fi",
-            *_assignments(dict(sorted(activation.set.items())) | dict.fromkeys(activation.unset)),
-            _PUT.rstrip(),
+            _PLAINLY,
+            *_assignments({name: value for name, value in changes.items() if name not in posix}),
+            _PUT,
             *_lists(activation, environ, after),
             "unset -f _esker_put",
+            _AS_BEFORE,
             *_profiles(plan, environ),
-            "set +h",
+            "\\builtin set +h",
             _prompt(program),
             _function(program),
+            *_assignments(posix),
         ]
         return [bash, "--noprofile", "--rcfile", _rc_file(lines), "-i"], {**after, undo.VARIABLE: undo.EXIT}
 
@@ -155,6 +177,11 @@ _SHELLS: "dict[str, Shell]" = {"bash": Bash()}
 
 def _text(lines: "Iterable[str]") -> str:
     return "".join(f"{line}\n" for line in lines)
+
+
+def _evaluated(changes: "Mapping[str, str | None]", lines: "Iterable[str]") -> str:
+    """Return what a shell evaluates to change its variables, and bash to do what the lines say as well."""
+    return _text((_for_bash(_PLAINLY), *_assignments(changes), _for_bash(_AS_BEFORE + _text(lines))))
 
 
 def _quoted(text: str) -> str:
@@ -178,7 +205,7 @@ def _assignments(changes: "Mapping[str, str | None]") -> "Iterator[str]":
 
 def _sourced(script: str) -> str:
     """Return a line that reads a script as a file, in which `return` has a meaning."""
-    return f". <(printf '%s\\n' {_quoted(script)})"
+    return f"\\builtin . <(\\builtin printf '%s\\n' {_quoted(script)})"
 
 
 def _profile(link: str, scripts: "Mapping[str, str]") -> "Iterator[str]":
@@ -221,9 +248,9 @@ def _function(program: str) -> str:
 
     In a subshell of that shell, such as `$(esker deactivate)`, it passes that on too.
     """
-    command = _quoted(program) if "/" in program else f"command {program}"
-    here = '[ "$*" = deactivate ] && [ "$BASH_SUBSHELL" = "$_esker_subshell" ]'
-    body = f'if {here}; then eval "$({command} deactivate)"; else {command} "$@"; fi'
+    command = _quoted(program) if "/" in program else f"\\builtin command {program}"
+    here = '[[ $#:${1-}:$BASH_SUBSHELL == "1:deactivate:$_esker_subshell" ]]'
+    body = f'if {here}; then \\builtin eval "$({command} deactivate)"; else {command} "$@"; fi'
     return f"_esker_subshell=$BASH_SUBSHELL; function {_function_name(program)} {{ {body}; }}"
 
 
@@ -242,6 +269,6 @@ def _rc_file(lines: "Iterable[str]") -> str:
     return descriptor_path(descriptor)
 
 
-def _for_bash(lines: "Iterable[str]") -> str:
-    """Return a line that other shells can read, though only bash does what the lines say."""
-    return f'[ -z "${{BASH_VERSION-}}" ] || eval {_quoted(_text(lines))}'
+def _for_bash(text: str) -> str:
+    """Return a line that other shells can read, though only bash does what the text says."""
+    return f'[ -z "${{BASH_VERSION-}}" ] || \\builtin eval {_quoted(text)}'
