@@ -2,18 +2,24 @@
 
 import json
 import os
-import subprocess
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from esker.errors import NotFound, UsageError
+from esker.errors import HostError, NotFound, TimedOut, UsageError
+from esker.host import process
 
 __all__ = ["Interpreter", "find_interpreter", "inspect"]
 
-_MINORS = range(20, 7, -1)
+_OLDEST = (3, 7)
+"""Before it, byte code could not be compiled to be the same everywhere."""
+_MINORS = range(20, _OLDEST[1] - 1, -1)
+_PATIENCE = 20
+"""Seconds."""
+_OLD_QUESTION = "import sys; sys.stdout.write('Python %d.%d.%d' % sys.version_info[:3])"
 _QUESTION = """\
 import json, os, platform, sys, sysconfig
 print(json.dumps({
@@ -58,16 +64,22 @@ class Interpreter(msgspec.Struct, frozen=True):
         return int(major), int(minor)
 
 
-def inspect(executable: str) -> Interpreter | None:
+def inspect(executable: str, environ: Mapping[str, str]) -> Interpreter | None:
     """Ask an executable what it is; None when it does not start or does not answer as a Python does."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     try:
-        done = subprocess.run(
-            [executable, "-I", "-S", "-c", _QUESTION], env=environ, capture_output=True, timeout=20, check=False
-        )
-        return msgspec.convert(json.loads(done.stdout), Interpreter)
-    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return _asked(executable, environ)
+    except (HostError, TimedOut, ValueError):
         return None
+
+
+def _asked(executable: str, environ: Mapping[str, str]) -> Interpreter:
+    said = _answer([executable, "-I", "-S", "-c", _QUESTION], environ)
+    return msgspec.convert(json.loads(said), Interpreter)
+
+
+def _answer(argv: Sequence[str], environ: Mapping[str, str]) -> str:
+    clean = {name: value for name, value in environ.items() if not name.startswith("PYTHON")}
+    return process.run(argv, environ=clean, stdin="", timeout=_PATIENCE).stdout
 
 
 def find_interpreter(specifier: str | None, environ: Mapping[str, str]) -> Interpreter:
@@ -76,20 +88,14 @@ def find_interpreter(specifier: str | None, environ: Mapping[str, str]) -> Inter
     Raises `NotFound` listing every interpreter that was looked at, `UsageError` for an ESKER_PYTHON that is none.
     """
     wanted = _specifier(specifier)
+    named = environ.get("ESKER_PYTHON")
     found: dict[str, Interpreter] = {}
     for candidate in _candidates(environ):
-        interpreter = inspect(candidate)
-        if interpreter is None:
-            if candidate == environ.get("ESKER_PYTHON"):
-                raise UsageError(
-                    f"ESKER_PYTHON is `{candidate}`, which does not run as a Python",
-                    hint="give the full path of an interpreter, or unset it",
-                )
-            continue
-        if interpreter.executable in found:
+        interpreter = _named(candidate, environ) if candidate == named else inspect(candidate, environ)
+        if interpreter is None or interpreter.executable in found:
             continue
         found[interpreter.executable] = interpreter
-        if interpreter.markers["implementation_name"] == "cpython" and wanted.contains(interpreter.version, True):
+        if _unfit(interpreter) is None and wanted.contains(interpreter.version, True):
             return interpreter
     listed = ", ".join(f"{each.version} ({each.executable})" for each in found.values()) or "none"
     raise NotFound(
@@ -97,6 +103,47 @@ def find_interpreter(specifier: str | None, environ: Mapping[str, str]) -> Inter
         hint="install one, put it on PATH as pythonX.Y or name it in ESKER_PYTHON; "
         "or change `version` in [plugins.esker.python]",
     )
+
+
+def _named(executable: str, environ: Mapping[str, str]) -> Interpreter:
+    """Return the interpreter that ESKER_PYTHON names; raises UsageError where it is none that can be used."""
+    try:
+        interpreter = _asked(executable, environ)
+        fault = _unfit(interpreter)
+    except TimedOut:
+        fault = f"which did not answer within {_PATIENCE} s"
+    except (HostError, ValueError):
+        fault = _not_started(executable, environ)
+    if fault is None:
+        return interpreter
+    oldest = ".".join(map(str, _OLDEST))
+    hint = f"name a CPython {oldest} or later by its full path, or unset it"
+    raise UsageError(f"ESKER_PYTHON is `{executable}`, {fault}", hint=hint)
+
+
+def _unfit(interpreter: Interpreter) -> str | None:
+    """Return why no environment can be made with an interpreter, or None."""
+    if interpreter.markers.get("implementation_name") != "cpython":
+        name = interpreter.markers.get("platform_python_implementation", "no CPython")
+        return f"which is {name} {interpreter.version}"
+    return f"which is Python {interpreter.version}" if interpreter.release < _OLDEST else None
+
+
+def _not_started(executable: str, environ: Mapping[str, str]) -> str:
+    program = process.find_program(executable, environ.get("PATH"))
+    if program is None:
+        return "which is not on PATH"
+    if not os.path.exists(program):
+        return "which is not there"
+    if os.path.isdir(program):
+        return "which is a directory"
+    if not os.access(program, os.X_OK):
+        return "which may not be executed"
+    try:  # one that is too old for the first question
+        said = _answer([program, "-E", "-S", "-c", _OLD_QUESTION], environ)
+    except (HostError, TimedOut):
+        said = ""
+    return f"which is {said}" if re.fullmatch(r"Python [0-9.]+", said) else "which does not run as a Python"
 
 
 def _specifier(specifier: str | None) -> SpecifierSet:
