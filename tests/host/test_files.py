@@ -1,5 +1,6 @@
 """Durable writes, locks and trees, on the real file system and in processes that are killed."""
 
+import contextlib
 import errno
 import os
 import pathlib
@@ -358,6 +359,49 @@ def test_removing_follows_no_link_and_counts_what_it_freed(tmp_path):
     assert os.listdir(tmp_path) == ["kept"]
     assert (kept / "file").stat().st_size == 1 << 20
     assert files.remove_tree(str(top)) == 0
+
+
+@pytest.mark.parametrize("call", ["stat", "lstat", "open", "chmod"])
+def test_removing_is_not_led_away_by_a_link_that_takes_a_directory_s_place(tmp_path, monkeypatch, call):
+    """Who owns a directory of the tree may exchange it at any step: what the link leads to stays, and its mode too."""
+    kept = tmp_path / "kept"
+    kept.mkdir(0o755)
+    (kept / "file").touch()
+    inner = tmp_path / "tree" / "inner"
+    inner.mkdir(parents=True)
+    inner.chmod(0o500)
+    original = getattr(os, call)
+    once = [inner]
+
+    def exchanged(path, *arguments, **options):
+        result = original(path, *arguments, **options)
+        if os.path.basename(os.fsdecode(path)) == "inner" and once:
+            once.pop()
+            inner.rename(tmp_path / "tree" / "aside")
+            inner.symlink_to(kept)
+        return result
+
+    monkeypatch.setattr(os, call, exchanged)
+    with contextlib.suppress(OSError):
+        files.remove_tree(str(tmp_path / "tree"))
+    monkeypatch.undo()
+    assert (kept / "file").exists()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o755
+
+
+def test_what_cannot_be_removed_is_named_by_its_path(tmp_path, monkeypatch):
+    """Each step is taken from the directory before it, and the error still says where it was."""
+    (tmp_path / "tree" / "inner").mkdir(parents=True)
+    (tmp_path / "tree" / "inner" / "file").touch()
+
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, "no", "file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refused)
+        with pytest.raises(PermissionError) as caught:
+            files.remove_tree(str(tmp_path / "tree"))
+    assert caught.value.filename == str(tmp_path / "tree" / "inner" / "file")
 
 
 def test_a_tree_is_the_archive_that_nix_makes_of_it(tmp_path):

@@ -195,21 +195,50 @@ def locked(
 def remove_tree(path: str) -> int:
     """Remove `path` and all below it, read-only directories too, and return the bytes that this freed.
 
-    What disappears meanwhile is no error; no link is followed.
+    What disappears meanwhile is no error; no link is followed, nor one that somebody puts in the place of a directory.
     """
     try:
-        found = os.lstat(path)
-        if not stat.S_ISDIR(found.st_mode):
-            os.unlink(path)
-            return found.st_blocks * 512 if found.st_nlink == 1 else 0
-        if ~found.st_mode & stat.S_IRWXU:
-            os.chmod(path, stat.S_IRWXU)
-        with os.scandir(path) as children:
-            freed = sum(remove_tree(child.path) for child in children)
-        os.rmdir(path)
+        above = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return 0
+    try:
+        return _removed(path, above)
+    finally:
+        os.close(above)
+
+
+def _removed(path: str, above: int) -> int:
+    name = os.path.basename(path)
+    try:
+        found = os.stat(name, dir_fd=above, follow_symlinks=False)
+        if not stat.S_ISDIR(found.st_mode):
+            os.unlink(name, dir_fd=above)
+            return found.st_blocks * 512 if found.st_nlink == 1 else 0
+        directory = _opened_to_empty(name, above)
+        try:
+            freed = sum(_removed(f"{path}/{child}", directory) for child in os.listdir(directory))
+        finally:
+            os.close(directory)
+        os.rmdir(name, dir_fd=above)
+    except FileNotFoundError:
+        return 0
+    except OSError as refusal:
+        if refusal.filename == name:
+            refusal.filename = path
+        raise
     return freed + found.st_blocks * 512
+
+
+def _opened_to_empty(name: str, above: int) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        directory = os.open(name, flags, dir_fd=above)
+    except PermissionError:  # our own, and closed to ourselves: root, whom a link could lead away, is never refused
+        os.chmod(name, stat.S_IRWXU, dir_fd=above)
+        directory = os.open(name, flags, dir_fd=above)
+    if ~os.fstat(directory).st_mode & stat.S_IRWXU:
+        os.fchmod(directory, stat.S_IRWXU)
+    return directory
 
 
 def canonicalise(path: str) -> None:
