@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import sys
 import time
 
 import pytest
@@ -178,6 +179,23 @@ def ended(process):
     """Let a command that reads come to its end, and return status and messages."""
     _, messages = process.communicate(timeout=30)
     return process.returncode, messages
+
+
+@pytest.mark.parametrize("command", ["services start one", "services restart", "activate -s -- true"])
+def test_services_are_not_started_from_the_hook(flox, services, command):
+    """It would wait for what waits for it; looking at them is fine, and the activation goes on."""
+    hook = f"flox services status; flox {command}; {sys.executable} -m esker {command}"
+    services(f"version = 1\n[hook]\non-activate = '{hook}'\n[services]\none.command = 'exec sleep 1000'\n")
+    table = "NAME       STATUS       PID\none        Stopped         \n\n"
+    told = (
+        "✘ ERROR: Cannot start services from 'hook.on-activate'.\n\n"
+        "Starting services from the activation hook would cause a deadlock.\n"
+        "Activate the environment with 'flox activate --start-services' instead.\n"
+        "✘ ERROR: services cannot be started from `hook.on-activate`, which their variables come from\n"
+        "hint: activate with them: esker activate -s, or `services.auto-start` in the manifest\ncode: service\n"
+    )
+    assert flox("activate", "--", "echo", "on") == (0, "on\n", table + told)
+    assert statuses(flox)[0] == {"one": "Stopped"}
 
 
 def test_case_44_a_restart_of_what_has_ended_is_a_start(flox, services):

@@ -29,6 +29,7 @@ __all__ = [
     "Member",
     "Start",
     "abandon",
+    "beginner",
     "changing",
     "check_mode",
     "difference",
@@ -203,6 +204,13 @@ def join(path: str, plan: "Plan", joining: Member, *, inherited: bool) -> Joined
             return Joined(start, known=True)
         start.members.append(joining)
         return Joined(start, fresh)
+
+
+def beginner(path: str, plan: "Plan") -> int | None:
+    """Return the process that runs the variables and the hook of a plan now, if one does."""
+    with changing(path) as starts:
+        keepers = (start.keeper for start in starts if start.identity == plan.identity and not start.ready)
+        return next((keeper.pid for keeper in keepers if keeper is not None), None)
 
 
 def check_mode(path: str, plan: "Plan", joining: Member) -> None:

@@ -7,6 +7,7 @@ from typing import Protocol
 from esker.activate.plan import Plan
 from esker.activate.variables import Activation, is_started
 from esker.declare.declaration import Declaration
+from esker.errors import ServiceError
 from esker.host.runtime_directory import environment_directory
 from esker.services.connection import Changed, Site
 from esker.services.control import Leased, Services, Stopped
@@ -15,6 +16,12 @@ from esker.services.specification import ServiceSpec, passed_variables, specify
 from esker.services.status import ServiceStatus
 
 __all__ = ["Chamber", "observed", "supervised"]
+
+_FROM_THE_HOOK = """\
+Cannot start services from 'hook.on-activate'.
+
+Starting services from the activation hook would cause a deadlock.
+Activate the environment with 'flox activate --start-services' instead."""
 
 
 class Chamber(Protocol):
@@ -82,9 +89,21 @@ def _base(caller: Mapping[str, str], also: Collection[str] = ()) -> dict[str, st
 
 
 def _inherited(plan: Plan, caller: Mapping[str, str]) -> Activation:
-    """Return what an activation changes that the caller has inherited, whole: one of its own is what it lacks yet."""
-    from esker.activate.attachment import User, attach
+    """Return what an activation changes that the caller has inherited, whole: one of its own is what it lacks yet.
 
+    Raises ServiceError in the hook itself, which has not come to its end and would wait for it.
+    """
+    from esker.activate import registry
+    from esker.activate.attachment import User, attach
+    from esker.host import process_table
+
+    beginner = registry.beginner(registry.place(plan.runtime_directory(caller.get("XDG_RUNTIME_DIR"))), plan)
+    if beginner is not None and beginner in process_table.ancestors(os.getpid(), process_table.table()):
+        raise ServiceError(
+            "services cannot be started from `hook.on-activate`, which their variables come from",
+            hint="activate with them: esker activate -s, or `services.auto-start` in the manifest",
+            flox=_FROM_THE_HOOK,
+        )
     attachment = attach(plan, _base(caller), User(stays=True))
     attachment.leave()
     return attachment.activation
