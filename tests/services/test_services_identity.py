@@ -54,8 +54,9 @@ def test_services_of_a_users_project_run_as_that_user(project):
     project.declare("web", f"mkdir .flox/cache/data; {WHO}", check=UP)
     with project.services.lease() as held:
         assert outside(held.statuses[0].pid) == 4242
-    for path in ("cache", "cache/esker", "cache/esker/lock", "cache/data", "log", "log/services"):
-        assert os.stat(f"{project.dot_flox}/{path}").st_uid == 4242
+    logs = ("log", "log/services", "log/services/web.log", "log/services/supervisor.log")
+    for path in ("cache", "cache/esker", "cache/esker/lock", "cache/data", *logs):
+        assert os.stat(f"{project.dot_flox}/{path}").st_uid == 4242, path
 
 
 @root

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from esker.errors import HostError, ServiceError, TimedOut
-from esker.host import files, pidfd, process_table, runtime_directory
+from esker.host import files, pidfd, process_table, project_directory, runtime_directory
 from esker.host.environment_lock import EnvironmentLock, Record, lock_path
 from esker.services import protocol, status
 from esker.services.guardian import SOURCE
@@ -321,12 +321,17 @@ def _start(site: Site) -> Connection:
         raise ServiceError("services run on Linux only, so far", hint="run them in a container or a virtual machine")
     runtime_directory.check_socket_path(site.socket)
     runtime_directory.make(site.runtime)
-    logs = _make_logs(site.dot_flox)
+    logs = logs_directory(site.dot_flox)
+    with files.refused("make", logs):
+        project_directory.made(site.dot_flox, "log", "services")
     messages = f"{logs}/supervisor.log"
     ours, theirs = socket.socketpair()
     arguments = (SOURCE, site.socket, site.runtime, logs, site.dot_flox, str(theirs.fileno()))
     with files.refused("write", messages):
-        descriptor = os.open(messages, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with suppress(FileNotFoundError):
+            os.unlink(messages)
+        descriptor = os.open(messages, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        project_directory.give(descriptor, os.stat(site.dot_flox))
     try:
         launcher = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _START, *arguments],
@@ -352,15 +357,3 @@ def _start(site: Site) -> Connection:
         raise ServiceError(
             "the supervisor of the services did not start" + (f": {said[-1]}" if said else ""), hint=f"see `{messages}`"
         ) from None
-
-
-def _make_logs(dot_flox: str) -> str:
-    logs = logs_directory(dot_flox)
-    with files.refused("make", logs):
-        owner = os.stat(dot_flox)
-        for directory in (os.path.dirname(logs), logs):
-            with suppress(FileExistsError):
-                os.mkdir(directory, 0o700)
-                if os.geteuid() == 0 and owner.st_uid:
-                    os.chown(directory, owner.st_uid, owner.st_gid)
-    return logs

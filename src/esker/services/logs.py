@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from esker.host import project_directory
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -62,6 +64,7 @@ class LogFile:
         if self._descriptor is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
             self._descriptor = os.open(self.path, flags, 0o600)
+            project_directory.give(self._descriptor, os.stat(os.path.dirname(self.path)))
             self._size = os.fstat(self._descriptor).st_size
         rest = memoryview(data)
         while rest:
