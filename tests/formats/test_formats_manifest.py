@@ -44,6 +44,12 @@ TEXTS = {
         "TOML parse error at line 2, column 7\n  |\n2 | foo = ;\n  |       ^\nInvalid value",
         "correct the syntax",
     ),
+    "twice": (
+        "[vars]\nA = 'a'\n[vars]\n",
+        3,
+        "TOML parse error at line 3, column 6\n  |\n3 | [vars]\n  |      ^\nCannot declare ('vars',) twice",
+        "this stands above already",
+    ),
     "no schema": ("", None, "manifest 'schema-version' field is missing", LATEST),
     "unknown schema": ('schema-version = "2.0.0"', 1, "manifest had invalid schema version '2.0.0'", "1.10.0"),
     "unknown version": ("version = 2", 1, "manifest had invalid schema version '2'", "version = 1"),

@@ -188,7 +188,10 @@ def _syntax_problem(said: str, text: str) -> Problem:
         f"TOML parse error at line {number}, column {offset}\n{margin} |\n{number} | {printable(shown)}\n"
         f"{margin} | {' ' * (offset - 1)}^\n{cause}"
     )
-    return Problem(message, line=number, hint="correct the syntax; texts stand in quotes, tables in [brackets]")
+    hint = "correct the syntax; texts stand in quotes, tables in [brackets]"
+    if cause.startswith("Cannot "):  # declare, overwrite, redefine
+        hint = "this stands above already: put the two together"
+    return Problem(message, line=number, hint=hint)
 
 
 def record(manifest: Manifest) -> dict[str, Any]:
