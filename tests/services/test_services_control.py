@@ -225,6 +225,7 @@ def test_a_port_of_a_stranger_is_named_with_its_holder(project, free_port):
         f"service `mine` cannot start: port {port} of `PORT` is taken by `{program}` (pid {os.getpid()})"
     )
     assert "--renew" in caught.value.hint
+    assert "in the manifest for others" in caught.value.hint
     assert project.processes() == []
 
 

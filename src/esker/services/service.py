@@ -193,7 +193,8 @@ class Service:
             raise PortTaken(
                 f"service `{spec.name}` cannot start: port {port} of {name} is taken by {who}",
                 service=spec.name,
-                hint="end that program, or choose other ports with `esker services ports --renew`",
+                hint="end that program, or take another port: `esker services ports --renew` for automatic ones, "
+                "`ports` in the manifest for others",
             )
 
     async def _end_of(self, child: Child) -> int:
