@@ -69,6 +69,7 @@ _LATER = frozenset(
     }
 )
 """Flox's commands that are not there yet."""
+_INSTEAD = {"upgrade": "lock --upgrade", "update": "lock --upgrade", "gc": "store gc"}
 
 _UNWRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
@@ -201,7 +202,8 @@ def usage(voice: "Voice") -> str:
 
 def _unknown(name: str, voice: "Voice") -> UsageError:
     if name in _LATER:
-        return UsageError(f"`{voice.program} {name}` is not there yet", hint=f"see: {voice.program} --help")
+        instead = _INSTEAD.get(name, "--help")
+        return UsageError(f"`{voice.program} {name}` is not there yet", hint=f"see: {voice.program} {instead}")
     from esker.cli.arguments import unknown_command
 
     return unknown_command(name, commands(voice), of=voice.program)

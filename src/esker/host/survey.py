@@ -18,10 +18,7 @@ __all__ = ["Finding", "survey"]
 _ROOMY = 1 << 30
 _DESCRIPTORS = 1024
 _DRIVEN = {
-    "flox": "not needed; where it is there, `ESKER_ENGINE=flox` drives it",
-    "nix": "not needed; where it is there, Esker can build what only Nix has",
-    "guix": "not needed; where it is there, Esker can enter a manifest.scm",
-    "docker": "not needed; where it is there, services of a Compose file can be used",
+    "flox": "not needed; where it is there, `esker.flox` drives it, unless ESKER_ENGINE=native",
 }
 
 
@@ -104,7 +101,7 @@ def _bash(environ: Mapping[str, str]) -> Finding:
 
 
 def _namespaces(environ: Mapping[str, str]) -> Finding:
-    mend = "programs of /nix need them where /nix is not there; allow unprivileged user namespaces (sysctl)"
+    mend = "only root's services need them, where their user cannot enter the project: allow them (sysctl)"
     unshare = shutil.which("unshare", path=environ.get("PATH"))
     if unshare is None:
         return Finding(name="namespaces", state="absent", detail="no `unshare` to try them with", mend=mend)
