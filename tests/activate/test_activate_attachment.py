@@ -172,6 +172,20 @@ def test_an_activation_inside_the_first_runs_no_hook_and_is_attached(place, a_pl
     assert capfd.readouterr().err == "ran\n"
 
 
+def test_an_activation_inside_the_first_leaves_alone_what_the_hook_has_decided(place, a_plan):
+    """Its output is compared with the variables there: what the hook put in front stays there, what it took stays away."""
+    plan = a_plan(
+        vars=[("B", "$(echo b)")],
+        hook="export PATH=/first:$PATH:/last FLOX_ENV_CACHE=/cache INFOPATH=/only B=c; unset CPATH",
+    )
+    inside, start = running(plan, {"PATH": "/a", "CPATH": "/c"})
+    assert inside["PATH"] == f"/first:{plan.flox_env}/bin:/a:/last"
+    assert attached(plan, inside) == inside
+    moved = inside | {"PATH": f"/a:{plan.flox_env}/bin:/first:/mine"}
+    assert attached(plan, moved) == inside | {"PATH": f"/first:{plan.flox_env}/bin:/a:/mine"}
+    start.leave()
+
+
 def test_the_variables_of_a_start_that_is_over_are_still_inherited(place, a_plan, capfd):
     """No hook runs for who has them, and there is nothing to attach to."""
     plan = a_plan(hook="echo ran; export A=1")

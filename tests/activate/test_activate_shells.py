@@ -427,7 +427,7 @@ def test_a_bashrc_that_gives_words_another_meaning(home, bashrc):
     shown = interactive(
         made, home, 'echo "<$X $PATH>"; compgen -A function _esker; exit 0\n', f"X=rc PATH=/rc; {bashrc}"
     )
-    assert "\nprofile\n" in shown
+    assert "profile\n" in shown
     assert "<declared /e/bin:/rc>\n" in shown
     assert "\n_esker" not in shown
     assert "no X=" not in shown
@@ -438,7 +438,7 @@ def test_an_interactive_shell_in_posix_mode(home):
     made = a_plan(flox_env="/e", profile={"common": "echo profile"})
     typed = 'echo "<$POSIXLY_CORRECT $(shopt -o posix)>"; declare -F esker; esker deactivate\nexit\n'
     shown = interactive(made, {**home, "POSIXLY_CORRECT": "mine"}, typed, "PS1='$ '")
-    assert "\nprofile\n" in shown
+    assert "profile\n" in shown
     assert "<mine posix          \ton>\n" in shown
     assert "\nesker\n" in shown
 

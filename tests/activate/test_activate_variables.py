@@ -132,6 +132,19 @@ def test_activating_again_changes_nothing():
     assert activated(once, made) == once
 
 
+def test_what_variables_put_in_front_stays_in_front():
+    """An activation inside the first repeats it, and puts back what something in between has moved or taken away."""
+    made = a_plan(
+        vars=[("CPATH", "/x:${CPATH}"), ("LD_LIBRARY_PATH", "${LD_LIBRARY_PATH}:/l"), ("PATH", "/x:${PATH}:/y")]
+    )
+    once = activated({"PATH": "/a:/b", "CPATH": "/c"}, made)
+    assert once["PATH"] == f"/x:{ENV}/bin:/a:/b:/y"
+    assert activated(once, made) == once
+    moved = once | {"PATH": f"/a:/b:{ENV}/bin:/x:/y:/new", "FLOX_ENV": "WRONG"}
+    assert activated(moved, made) == once | {"PATH": f"/x:{ENV}/bin:/a:/b:/y:/new"}
+    assert activated(once | {"PATH": "/a"}, made)["PATH"] == f"{ENV}/bin:/a"
+
+
 def test_an_environment_is_active_below_its_activation():
     """Whoever inherits the variables is inside."""
     assert not is_active(a_plan(), {})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.activate import registry
 from esker.activate.hook import exported_names
-from esker.activate.variables import Activation, change, composed, difference, evaluated, is_started
+from esker.activate.variables import Activation, change, composed, difference, evaluated, inherited, is_started
 from esker.activate.watcher import watch
 from esker.errors import HostError, TimedOut
 from esker.host import background
@@ -90,17 +90,19 @@ def attach(
     base = composed(plan, environ, runtime, add_sbin=add_sbin, start_services=start_services)
     path = registry.place(runtime)
     member = registry.member(user.pid or os.getpid(), os.urandom(4).hex() if user.stays else "")
-    inherited = is_started(plan, environ)
+    known = is_started(plan, environ)
     joined = registry.Joined(None)
     with _needed(plan):
         if plan.runs_code or user.lasting:
-            if not inherited:
+            if not known:
                 registry.leave(path, member, unless=plan.identity)  # this very process may have used an earlier plan
-            joined = _joined(path, plan, member, waiting, deadline or Deadline(), inherited=inherited)
+            joined = _joined(path, plan, member, waiting, deadline or Deadline(), inherited=known)
         else:
             registry.check_mode(path, plan, member)
-    if inherited:
-        found = change(plan, environ, base)
+    if known:
+        recorded = registry.difference(path, joined.start) if joined.start and plan.runs_code else None
+        made = Activation(**recorded["difference"]) if recorded else None
+        found = change(plan, environ, inherited(plan, environ, base, made))
     else:
         after = _after(plan, base, path, joined, user, deadline)
         found = change(plan, environ, after, always=[name for name, _ in plan.vars])

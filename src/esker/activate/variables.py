@@ -27,6 +27,7 @@ __all__ = [
     "difference",
     "dot_flox_of",
     "evaluated",
+    "inherited",
     "is_active",
     "is_started",
     "left_out",
@@ -238,13 +239,36 @@ def activation(
     """
     base = composed(plan, environ, runtime_directory, add_sbin=add_sbin, start_services=start_services)
     if is_started(plan, environ):
-        return change(plan, environ, base)
+        return change(plan, environ, inherited(plan, environ, base))
     return change(plan, environ, evaluated(plan, base, run_code=run_code), always=[name for name, _ in plan.vars])
 
 
 def is_started(plan: "Plan", environ: "Mapping[str, str]") -> bool:
     """Return whether the plan's own variables and hook are in an environment already, inherited."""
     return plan.identity in elements(STARTS, environ.get(STARTS))
+
+
+def inherited(
+    plan: "Plan", environ: "Mapping[str, str]", base: "Mapping[str, str]", made: Activation | None = None
+) -> dict[str, str]:
+    """Return a composed environment that leaves alone what the project's own variables and hook have decided before.
+
+    `made` is what they changed; without it that is what those variables say that need no bash. What they put in front
+    of the environment's own directories, and is still there, stays in front of them.
+    """
+    if made is None:
+        made = difference(base, _cleaned(evaluated(plan, base, run_code=False)))
+    after = dict(base)
+    for name in made.names():
+        if name not in made.prepend and name not in made.append and name not in made.remove:
+            after.pop(name, None)
+            after.update({name: environ[name]} if name in environ else {})
+            continue
+        here = elements(name, environ.get(name))
+        front = [part for part in dict.fromkeys(made.prepend.get(name, ())) if part in here]
+        gone = [part for part in made.remove.get(name, ()) if part not in here]
+        after[name] = edited(name, after.get(name), front, remove=gone)
+    return after
 
 
 def evaluated(
@@ -265,10 +289,11 @@ def change(
     plan: "Plan", environ: "Mapping[str, str]", after: "Mapping[str, str]", always: "Iterable[str]" = ()
 ) -> Activation:
     """Return what leads to an environment that was composed and evaluated; `always` are set even where they were so."""
-    cleaned = dict(after)
-    for name in _WITHOUT_DUPLICATES & cleaned.keys():
-        cleaned[name] = edited(name, cleaned[name])
-    return difference(environ, cleaned, (*_fixed(plan), *always))
+    return difference(environ, _cleaned(after), (*_fixed(plan), *always))
+
+
+def _cleaned(after: "Mapping[str, str]") -> dict[str, str]:
+    return {name: edited(name, value) if name in _WITHOUT_DUPLICATES else value for name, value in after.items()}
 
 
 def _fixed(plan: "Plan") -> tuple[str, ...]:
