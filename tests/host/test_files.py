@@ -155,6 +155,13 @@ def test_a_read_only_file_system_is_said():
     )
 
 
+def test_a_path_that_is_too_long_is_said(tmp_path):
+    """How long it may be is told, since no place is at fault."""
+    with pytest.raises(HostError) as caught:
+        files.read(f"{tmp_path}/{'x' * 5000}")
+    assert caught.value.hint.startswith("choose a shorter path")
+
+
 def test_other_refusals_have_no_invented_remedy():
     """What Esker has no advice for is passed on in the machine's words, and names the file that it was."""
     with pytest.raises(StoreError) as caught, files.refused("collect", "/s", StoreError, remedy="collect garbage"):

@@ -163,6 +163,15 @@ def test_the_projects_source_is_on_the_path(index, python_of, store, tmp_path):
         source_directories(str(tmp_path), ("nowhere",))
 
 
+@pytest.mark.parametrize("name", [b"a\nb", b"a\xe2\x80\xa8b", b"a\xff", b"a "])
+def test_a_source_that_no_line_can_say_is_refused(tmp_path, name):
+    """A `.pth` file holds lines of UTF-8, and Python takes the spaces at their end off."""
+    name = os.fsdecode(name)
+    (tmp_path / name).mkdir()
+    with pytest.raises(RealisationFailed, match="cannot be on Python's path"):
+        source_directories(str(tmp_path), (name,))
+
+
 @pytest.mark.parametrize(
     "command", [("bin/pip", "install", "x"), ("bin/pip3",), ("bin/python", "-m", "pip", "install", "x")]
 )

@@ -73,6 +73,8 @@ def _hint(number: int | None, path: str) -> str | None:
         said = f"`{place}` belongs to uid {found.st_uid}, and this process runs as uid {os.geteuid()}"
         closed = found.st_uid == os.geteuid() and not _serves_its_owner(found.st_mode)
         return f"{said}; its mode is {stat.S_IMODE(found.st_mode):04o}: chmod u+rwX {place}" if closed else said
+    if number == errno.ENAMETOOLONG:
+        return "choose a shorter path: a system call takes 4095 bytes, and 255 for each name in it"
     if number in {errno.ENOENT, errno.ELOOP} and os.path.islink(path):
         return f"`{path}` is a link to `{os.readlink(path)}`: put the file itself there"
     return None

@@ -158,5 +158,19 @@ def source_directories(project: str, source: Sequence[str]) -> list[str]:
                 f"`{entry}`, named by `source` in [plugins.esker.python], is no directory of the project",
                 hint="name a directory relative to the one that holds .flox",
             )
+        if not _fits_a_line(path):
+            raise RealisationFailed(
+                f"`{entry}`, named by `source` in [plugins.esker.python], cannot be on Python's path: {path!a}",
+                hint="give it, and what it lies in, names of UTF-8 without line breaks",
+            )
         found.append(path)
     return found
+
+
+def _fits_a_line(path: str) -> bool:
+    """Return whether a line of a `.pth` file can say a path."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return path.splitlines() == [path.rstrip()]
