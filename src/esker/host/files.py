@@ -60,24 +60,26 @@ def refused(
         raise error(f"cannot {action} `{path}`: {reason}", hint=hint) from caught
 
 
+_ROOM = "make room on that disk"
+_HINTS = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: "raise the limit on the size of a file (`ulimit -f`)",
+    errno.EROFS: "that file system is mounted read-only: mount it writable, or work elsewhere",
+    errno.ENAMETOOLONG: "choose a shorter path: the system takes 4095 bytes, and 255 for each name in it",
+}
+
+
 def _hint(number: int | None, path: str) -> str | None:
-    if number in {errno.ENOSPC, errno.EDQUOT}:
-        return "make room on that disk"
-    if number == errno.EFBIG:
-        return "raise the limit on the size of a file (`ulimit -f`)"
-    if number == errno.EROFS:
-        return "that file system is mounted read-only: mount it writable, or work elsewhere"
     if number in {errno.EACCES, errno.EPERM}:
         place = _existing(path)
         found = os.lstat(place)
         said = f"`{place}` belongs to uid {found.st_uid}, and this process runs as uid {os.geteuid()}"
         closed = found.st_uid == os.geteuid() and not _serves_its_owner(found.st_mode)
         return f"{said}; its mode is {stat.S_IMODE(found.st_mode):04o}: chmod u+rwX {place}" if closed else said
-    if number == errno.ENAMETOOLONG:
-        return "choose a shorter path: a system call takes 4095 bytes, and 255 for each name in it"
     if number in {errno.ENOENT, errno.ELOOP} and os.path.islink(path):
         return f"`{path}` is a link to `{os.readlink(path)}`: put the file itself there"
-    return None
+    return None if number is None else _HINTS.get(number)
 
 
 def _serves_its_owner(mode: int) -> bool:
