@@ -46,7 +46,7 @@ def test_a_story_from_init_to_gc(esker, empty, environ):
     assert esker("init").status == 0
     assert esker("install", "pypi/app", "pypi/tool").status == 0
     assert esker("activate", "--", "sh", "-c", "app && tool").out == "app runs\ntool runs\n"
-    assert esker("list").out == "app: pypi/app (1.0)\ntool: pypi/tool (1.0)\n"
+    assert esker("list") == (0, "app: pypi/app (1.0)\ntool: pypi/tool (1.0)\n", "")
     assert json.loads(esker("list", "--json").out)[0] == {
         "name": "app",
         "version": "1.0",
@@ -131,6 +131,7 @@ def test_no_lock_only_writes_the_manifest(esker, project):
     """`--no-lock` needs no index and makes no lock."""
     directory = project()
     assert esker("install", "--no-lock", "pypi/nowhere").status == 0
+    assert "! Not all that the manifest says is locked yet: esker lock\n" in esker("list").err
     assert "nowhere" in (directory / ".flox/env/manifest.toml").read_text()
     assert not (directory / ".flox/env/manifest.lock").exists()
 

@@ -64,6 +64,7 @@ def _stamp(path: str) -> tuple[int, int] | None:
 def _list(arguments: list[str], voice: "Voice") -> int:
     from esker.lock.listing import listing
     from esker.lock.resolve import read_lock
+    from esker.lock.staleness import stale_entries
     from esker.runtimes.preparation import own_system
 
     examples = "  esker list\n  esker list -a\n  esker list --json"
@@ -81,7 +82,10 @@ def _list(arguments: list[str], voice: "Voice") -> int:
     declaration = declared(options, os.environ, voice)
     if options.config:
         return _config(declaration)
-    found = listing(read_lock(declaration), own_system())
+    lock = read_lock(declaration)
+    if not voice.plain and stale_entries(declaration, lock, own_system(), os.environ):
+        voice.say(f"! Not all that the manifest says is locked yet: {voice.program} lock")
+    found = listing(lock, own_system())
     if options.json:
         import msgspec
 
