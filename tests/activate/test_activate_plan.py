@@ -5,6 +5,7 @@ import pytest
 
 from esker.activate import plan
 from esker.errors import ActivationFailed, HostError
+from esker.runtimes import native
 
 
 def a_plan(project, **changes):
@@ -114,6 +115,10 @@ def test_a_directory_with_a_colon_is_refused(project):
     """Rather than a PATH that points elsewhere."""
     with pytest.raises(ActivationFailed, match="PATH cannot hold a directory with a colon"):
         a_plan(f"{project}/a:b")
+    os.makedirs(f"{project}/a:b/.flox")
+    with pytest.raises(ActivationFailed, match="PATH cannot hold a directory with a colon"):
+        native.prepare(f"{project}/a:b", {})
+    assert os.listdir(f"{project}/a:b/.flox") == []
 
 
 def test_the_plan_in_a_copied_checkout_is_no_plan(project, written, tmp_path_factory):

@@ -21,6 +21,7 @@ __all__ = [
     "Fingerprint",
     "Plan",
     "asked",
+    "check_path",
     "fingerprints",
     "fresh",
     "make",
@@ -170,19 +171,13 @@ def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is
     """Return the plan of a realised environment; scripts lose the indentation that all their lines share.
 
     Take the `fingerprints` of the files before they are read: a change in between is then seen the next time. Raises
-    ActivationFailed for a project that lies where PATH cannot reach.
+    ActivationFailed as `check_path` does.
     """
     import hashlib
 
     from esker.activate.expansion import needs_bash
-    from esker.errors import ActivationFailed
 
-    if ":" in flox_env:
-        raise ActivationFailed(
-            f"`{project}` cannot be activated: PATH cannot hold a directory with a colon",
-            hint="move the project to another directory",
-        )
-
+    check_path(flox_env)
     variables = tuple((variable, text) for variable, text in vars)
     record: dict[str, Any] = {
         "project": project,
@@ -208,6 +203,17 @@ def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is
     identity = hashlib.blake2b(contents, digest_size=6).hexdigest()
     of_all = {"default": default, "minimum_version": minimum_version, "stats": tuple(stats), "asked": asked or {}}
     return Plan({**record, **of_all, "identity": identity})
+
+
+def check_path(path: str) -> None:
+    """Raise ActivationFailed for a project, or a run link in it, where PATH cannot reach."""
+    from esker.errors import ActivationFailed
+
+    if ":" in path:
+        raise ActivationFailed(
+            f"`{path}` cannot be activated: PATH cannot hold a directory with a colon",
+            hint="move the project to another directory, or rename its environment: esker edit -n NAME",
+        )
 
 
 def _scripts(texts: "Mapping[str, str | None] | None") -> dict[str, str]:

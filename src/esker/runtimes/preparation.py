@@ -55,6 +55,7 @@ def prepare_anew(
 ) -> Plan:
     """Lock, realise and link `project` as far as it is not done yet, and return the plan, which is written too."""
     listener = progress or Silent()
+    plans.check_path(project)  # before the work, which may be long
     with alone(project):
         known = plans.warm(project, environ, mode)
         if known is not None:  # whoever held the lock before us has done it
