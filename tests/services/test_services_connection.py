@@ -1,6 +1,7 @@
 """The way to the supervisor: one for all, versions that do not fit, and environments that cannot have services."""
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -301,3 +302,72 @@ def test_a_client_loads_no_event_loop():
     code = "import sys; import esker.services.control; print('asyncio' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "False\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_a_full_disk_is_told_by_the_supervisor_itself(project, caller):
+    """A supervisor that cannot write its lock says so to who started it, since it cannot to a file either."""
+    project.declare("web")
+    for directory in ("cache/esker", "log/services"):
+        os.makedirs(f"{project.dot_flox}/{directory}", mode=0o700)
+    code = (
+        "import ctypes, os\n"
+        "assert not ctypes.CDLL(None, use_errno=True).unshare(0x00020000)\n"
+        "mount = ctypes.CDLL(None, use_errno=True).mount\n"
+        "assert not mount(b'none', b'/', None, 0x44000, None)\n"
+        "place = services.site.dot_flox + '/cache/esker'\n"
+        "assert not mount(b'none', place.encode(), b'tmpfs', 0, b'size=4k,mode=700')\n"
+        "open(place + '/all', 'w').write('x' * 4096)\n"
+        "services.start()\n"
+    )
+    said = caller(code).communicate()[1]
+    assert f"cannot write `{lock_path(project.dot_flox)}`: no space left on device" in said
+    assert "hint: make room on that disk" in said
+
+
+def test_a_project_that_is_only_read_has_states_that_can_be_asked_for(project, monkeypatch):
+    """Where the lock cannot be written and names nobody nothing runs: state and stop need not write either."""
+    project.declare("web")
+    with project.services.lease():
+        pass
+
+    def refuse(_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "access", lambda _, mode: mode != os.W_OK)
+    monkeypatch.setattr(connection, "EnvironmentLock", refuse)
+    assert [one.status for one in project.services.status()] == ["Stopped"]
+    assert project.services.stop("web").not_running == ("web",)
+    with pytest.raises(HostError, match="read-only file system"):
+        project.services.start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_services_that_another_user_may_not_see_are_not_taken_for_stopped(project):
+    """Who may not look into the directory of the lock is told whose it is."""
+    project.declare("web", user="root")
+    with project.services.lease():
+        os.setegid(4242)
+        os.seteuid(4242)
+        try:
+            for ask in (project.services.status, project.services.stop):
+                with pytest.raises(HostError, match=r"cannot look at `.*/lock`: permission denied") as caught:
+                    ask()
+                assert "belongs to uid 0, and this process runs as uid 4242" in caught.value.hint
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+
+
+def test_a_lock_that_nobody_lets_go_is_an_error_in_time(project, monkeypatch):
+    """A command that was suspended while it held the lock is named, and nobody waits for it for ever."""
+    monkeypatch.setattr(connection, "_LOCKED", 0.05)
+    project.declare("web")
+    held = EnvironmentLock(project.dot_flox)
+    assert held.try_acquire()
+    with pytest.raises(TimedOut) as caught:
+        project.services.start()
+    held.close()
+    assert caught.value.message.endswith(f"(pid {os.getpid()}) has held `{lock_path(project.dot_flox)}` for 0.05 s")
+    assert "`fg`" in caught.value.hint
+    assert f"`kill -9 {os.getpid()}`" in caught.value.hint

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import stat
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ __all__ = ["EnvironmentLock", "Process", "Record", "kept_paths", "lock_path", "s
 
 Process = tuple[int, int]
 """A pid and a start time."""
+_POLL = 0.01
 _PIDS = 1 << 22
 """Linux has no pid above it."""
 
@@ -101,9 +103,14 @@ class EnvironmentLock:
             raise OSError(errno.EPERM, "it is no file of ours alone", self.path)
         self._length = 0
 
-    def acquire(self) -> None:
-        """Wait for the flock."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+    def acquire(self, seconds: float) -> bool:
+        """Wait for the flock for `seconds` at most, and return whether it was taken."""
+        end = time.monotonic() + seconds
+        while not self.try_acquire():
+            if time.monotonic() >= end:
+                return False
+            time.sleep(_POLL)
+        return True
 
     def try_acquire(self) -> bool:
         """Take the flock if nobody holds it, and return whether it was taken."""
@@ -112,6 +119,16 @@ class EnvironmentLock:
         except BlockingIOError:
             return False
         return True
+
+    def holder(self) -> process_table.Entry | None:
+        """Return the process that has taken the flock, or None when that cannot be seen."""
+        found = os.fstat(self._descriptor)
+        file = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+        with suppress(OSError), open("/proc/locks", encoding="ascii") as locks:
+            for _, kind, _, _, pid, place, *_ in map(str.split, locks):
+                if (kind, place) == ("FLOCK", file):
+                    return process_table.entry(int(pid))
+        return None
 
     def close(self) -> None:
         """Close the file; with it goes the flock."""

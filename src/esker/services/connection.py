@@ -28,6 +28,9 @@ _HELLO = 10.0
 """Seconds until a supervisor must have greeted."""
 _GONE = 12.0
 """Seconds until a guardian must have put everything in order: its grace and some."""
+_LOCKED = 60.0
+"""Seconds until whoever looks for a supervisor, or starts one, must have done so."""
+_ALONE = "services belong to one user at a time"
 _GRACE = 5.0
 _POLL = 0.01
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from esker.services.guardian import main; main(sys.argv[2:])"
@@ -81,6 +84,11 @@ class Connection:
             raise ConnectionResetError
         self.supervisor: int = hello.get("supervisor", 0)
         self.guardian: int = hello.get("guardian", 0)
+        if "error" in hello:
+            with pidfd.opened(self.guardian) as guardian:
+                if guardian is not None:
+                    pidfd.wait(guardian, _GONE)
+            raise _not_started(hello["error"]["message"], hello["error"].get("hint"))
         try:
             protocol.versions(hello)
         except ServiceError as error:
@@ -164,9 +172,13 @@ def _silent(supervisor: int) -> TimedOut:
     )
 
 
+def _not_started(reason: str, hint: str | None) -> ServiceError:
+    return ServiceError(f"the supervisor of the services did not start: {reason}", hint=hint)
+
+
 def connect(site: Site, *, start: bool) -> Connection | None:
     """Return a connection to the supervisor of `site`; None when there is none and none is to be started."""
-    if not start and not os.path.lexists(lock_path(site.dot_flox)):
+    if not start and _is_idle(lock_path(site.dot_flox)):
         return None
     with _locked(site) as lock:
         record = lock.read()
@@ -180,17 +192,38 @@ def connect(site: Site, *, start: bool) -> Connection | None:
         return _start(site) if start else None
 
 
+def _is_idle(path: str) -> bool:
+    """Return whether there is no lock, or one that is not ours to write and names nobody, as in a read-only project."""
+    with files.refused("look at", path, HostError, remedy=_ALONE):
+        try:
+            found = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+    return not found.st_size and not os.access(path, os.W_OK)
+
+
 @contextmanager
 def _locked(site: Site) -> Iterator[EnvironmentLock]:
     path = lock_path(site.dot_flox)
-    remedy = "services need to write below `.flox/cache`, and belong to one user at a time"
+    remedy = f"services need to write below `.flox/cache`, and {_ALONE.removeprefix('services ')}"
     with files.refused("lock", path, HostError, remedy=remedy):
         lock = EnvironmentLock(site.dot_flox)
     try:
-        lock.acquire()
+        if not lock.acquire(_LOCKED):
+            raise _held(lock)
         yield lock
     finally:
         lock.close()
+
+
+def _held(lock: EnvironmentLock) -> TimedOut:
+    holder = lock.holder()
+    who = f"`{holder.program}` (pid {holder.pid})" if holder else "another process"
+    end = f"`kill -9 {holder.pid}`" if holder else "end it"
+    return TimedOut(
+        f"{who} has held `{lock.path}` for {_LOCKED:g} s",
+        hint=f"if it was suspended, let it go on, by `fg` in its shell; else {end}",
+    )
 
 
 def _is_ours(record: Record, site: Site) -> bool:
@@ -322,15 +355,13 @@ def _start(site: Site) -> Connection:
     runtime_directory.check_socket_path(site.socket)
     runtime_directory.make(site.runtime)
     logs = logs_directory(site.dot_flox)
-    with files.refused("make", logs):
-        project_directory.made(site.dot_flox, "log", "services")
     messages = f"{logs}/supervisor.log"
     ours, theirs = socket.socketpair()
     arguments = (SOURCE, site.socket, site.runtime, logs, site.dot_flox, str(theirs.fileno()))
-    with files.refused("write", messages):
+    with files.refused("write", messages), project_directory.opened(site.dot_flox, "log", "services") as directory:
         with suppress(FileNotFoundError):
-            os.unlink(messages)
-        descriptor = os.open(messages, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            os.unlink("supervisor.log", dir_fd=directory)
+        descriptor = os.open("supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=directory)
         project_directory.give(descriptor, os.stat(site.dot_flox))
     try:
         launcher = subprocess.Popen(
@@ -351,9 +382,10 @@ def _start(site: Site) -> Connection:
         return Connection(ours)
     except TimeoutError:
         raise _silent(0) from None
+    except ServiceError as error:
+        error.hint = error.hint or f"see `{messages}`"
+        raise
     except ConnectionError:
         with open(messages, errors="replace") as file:
             said = file.read().strip().splitlines()
-        raise ServiceError(
-            "the supervisor of the services did not start" + (f": {said[-1]}" if said else ""), hint=f"see `{messages}`"
-        ) from None
+        raise _not_started(said[-1] if said else "it was ended", f"see `{messages}`") from None

@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from esker.errors import EskerError, ServiceError
-from esker.host import prctl, process_table, runtime_directory
-from esker.host.environment_lock import EnvironmentLock, Record
+from esker.errors import EskerError, HostError, ServiceError
+from esker.host import files, prctl, process_table, runtime_directory
+from esker.host.environment_lock import EnvironmentLock, Record, lock_path
 from esker.services import protocol
 from esker.services.guardian import SOURCE
 from esker.services.supervisor import Supervisor
@@ -52,20 +52,29 @@ def main(guardian: int, arguments: list[str]) -> int:
         prctl.end_with_parent(signal.SIGTERM, guardian)
     except ProcessLookupError:
         return 1  # it was killed before we could hear of it
-    asyncio.run(_serve(first, guardian, path=path, runtime=runtime, logs=logs, dot_flox=dot_flox))
+    try:
+        asyncio.run(_serve(first, guardian, path=path, runtime=runtime, logs=logs, dot_flox=dot_flox))
+    except (EskerError, OSError) as error:  # a full disk keeps no log: who started us is told, if it still listens
+        refusal = error if isinstance(error, EskerError) else HostError((error.strerror or str(error)).lower())
+        with suppress(OSError):
+            first.sendall(protocol.line(error=refusal.record(), guardian=guardian))
+        raise
     return 0
 
 
 async def _serve(first: socket.socket, guardian: int, *, path: str, runtime: str, logs: str, dot_flox: str) -> None:
-    lock = EnvironmentLock(dot_flox)
+    with files.refused("lock", lock_path(dot_flox)):
+        lock = EnvironmentLock(dot_flox)
     record = _record(guardian, path, dot_flox)
     server = _Server(lock, Supervisor(lock, record.token, runtime, logs), record)
-    with suppress(FileNotFoundError):
-        os.unlink(path)
     os.umask(0o177)
-    listening = await asyncio.start_unix_server(server.connected, path, limit=protocol.LIMIT)
+    with files.refused("listen on", path):
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        listening = await asyncio.start_unix_server(server.connected, path, limit=protocol.LIMIT)
     os.umask(0o077)
-    lock.write(record)
+    with files.refused("write", lock.path):
+        lock.write(record)
     await server.run(*await asyncio.open_connection(sock=first, limit=protocol.LIMIT))
     listening.close()
     with suppress(OSError):
