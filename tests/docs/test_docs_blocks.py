@@ -95,6 +95,16 @@ def test_the_tables_of_the_first_guide_are_valid(tmp_path):
         load(str(tmp_path), 'schema-version = "1.14.0"\n' + block)
 
 
+CI = "docs/guides/ci.md"
+
+
+def test_the_guide_for_ci(run_blocks, tmp_path):
+    """Every shell block of the guide runs, in order, in a repository; at its end nothing is left of the environment."""
+    run_blocks(["mkdir team && cd team && git init -q && esker init && esker install pypi/ninja", *blocks(CI, "sh")])
+    assert [path.name for path in (tmp_path / "team").iterdir()] == [".git"]
+    assert set(re.findall(r"^```(\w+)", (ROOT / CI).read_text(), re.MULTILINE)) == {"sh"}
+
+
 SERVICES = "docs/guides/services.md"
 
 
@@ -103,7 +113,7 @@ def test_the_services_guide(run_blocks, tmp_path):
     (declared,) = blocks(SERVICES, "toml")
     make = (
         "mkdir greeter && cd greeter && esker init --bare\n"
-        "cat >> .flox/env/manifest.toml <<'END'\n[plugins.esker.python]\n" + declared + "END"
+        "cat >> .flox/env/manifest.toml <<'END'\n" + declared + "END"
     )
     (code,) = blocks(SERVICES, "python")
     (tmp_path / "guide.py").write_text(code)
