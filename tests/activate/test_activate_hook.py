@@ -72,6 +72,7 @@ NASTY = {
     "a false name of bash": ("BASH=/nowhere; export A=1", {"A": "1"}),
     "a here document": ("export A=$(cat <<'E'\n  in $HOME\nE\n)", {"A": "  in $HOME"}),
     "lists": ("export CPATH=/x:$CPATH:/y", {"CPATH": "/x:/a:/b:/y"}),
+    "an environment of its own, in place": ("export A=1 _ESKER_UNDO=x", {"A": "1"}),
     "its own shell": ("export A=$SHLVL SHLVL=9 _=x", {"A": "4"}),
 }
 

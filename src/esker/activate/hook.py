@@ -67,8 +67,8 @@ _CORRECT = "correct `on-activate` below `[hook]`; the lines are counted from the
 _STATUS = "_esker_status"
 _LOWEST_DESCRIPTOR = 100  # out of the way of a hook that opens 3 to 9
 
-_BASH_OWN = frozenset({"_", "SHLVL", "PWD", "OLDPWD", "SHELLOPTS", "BASHOPTS", "IFS", "PS4"})
-"""Variables that bash changes by merely running."""
+_BASH_OWN = frozenset({"_", "SHLVL", "PWD", "OLDPWD", "SHELLOPTS", "BASHOPTS", "IFS", "PS4", "_ESKER_UNDO"})
+"""Variables that bash changes by merely running, and what only the shell in which it was activated can undo."""
 
 _EXPORT = re.compile(r"(?:^|[\s;&|({])(?:export|declare|typeset)\s([^;&|\n]*)")
 _NAME = re.compile(r"([A-Za-z_]\w*)(?:\+?=.*)?")
