@@ -176,3 +176,13 @@ def test_an_activation_in_place_that_fails_ends_a_script(esker, project, environ
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert "ERROR" in done.stderr
+
+
+def test_an_activation_in_place_that_is_interrupted_ends_a_script(esker, project, environ):
+    """The shell survives the key that interrupts, since Esker does not die of it: nothing goes on all the same."""
+    directory = project("schema-version = \"1.14.0\"\n[hook]\non-activate = 'kill -INT $PPID; while :; do :; done'\n")
+    script = f'set -e; eval "$("{sys.executable}" -m esker activate)"; echo went on'
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=directory, env=environ, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "interrupted\n")

@@ -8,7 +8,7 @@ import sys
 
 from esker.cli.arguments import HIDDEN, Parser, add_directory, place, split_command
 from esker.cli.voice import ESKER
-from esker.errors import ActivationFailed, EskerError, UsageError
+from esker.errors import ActivationFailed, UsageError
 from esker.host.variables import inherited
 
 TYPE_CHECKING = False
@@ -51,7 +51,7 @@ def _activate(arguments: list[str], voice: "Voice") -> int:
     for_eval &= options.print_script or not sys.stdout.isatty()
     try:
         return _activated(options, command, voice, for_eval=for_eval)
-    except EskerError:
+    except BaseException:  # an interruption too: the shell survives it
         if for_eval:
             print("false")  # `eval` of nothing is a success, after which a script would go on without the environment
         raise
