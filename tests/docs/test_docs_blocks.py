@@ -112,8 +112,7 @@ def test_the_services_guide(run_blocks, tmp_path):
     """Every shell block of the guide runs in a project that declares what the guide declares, then its Python."""
     (declared,) = blocks(SERVICES, "toml")
     make = (
-        "mkdir greeter && cd greeter && esker init --bare\n"
-        "cat >> .flox/env/manifest.toml <<'END'\n" + declared + "END"
+        "mkdir greeter && cd greeter && esker init --bare\ncat >> .flox/env/manifest.toml <<'END'\n" + declared + "END"
     )
     (code,) = blocks(SERVICES, "python")
     (tmp_path / "guide.py").write_text(code)
