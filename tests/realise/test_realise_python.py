@@ -10,10 +10,15 @@ import tempfile
 
 import pytest
 
+from esker.declare.declaration import Declaration, EskerTable, ProgramRule, PythonTable
 from esker.errors import HostError, RealisationFailed
+from esker.formats.manifest import Manifest
+from esker.formats.systems import system_name
 from esker.host import pidfd
 from esker.host.interpreters import Interpreter
+from esker.lock.resolve import make_lock
 from esker.progress import Silent
+from esker.realise.closure import closure
 from esker.realise.overlap import overlapping
 from esker.realise.profile import profile, source_directories
 from esker.realise.python import _compile as compile_byte_code
@@ -259,3 +264,80 @@ def test_settings_above_the_temporary_directory_or_the_store_have_no_say(index, 
     (tmp_path / "uv.toml").write_text("nonsense = 1\n")
     python = python_of("app")
     assert not [name for name in os.listdir(python.path) if name.startswith(".")]
+
+
+@pytest.mark.parametrize("files", [{}, {"xxhash-1.0.data/scripts/python": "#!/bin/sh\n"}])
+def test_a_command_named_as_the_interpreter_is_refused(index, python_of, store, files):
+    """The error names package and command, and says nothing of hashes, whatever the package is called."""
+    index.add("xxhash", "1.0", {"xxhash.py": "", **files}, scripts={} if files else {"python": "xxhash:main"})
+    with pytest.raises(RealisationFailed) as caught:
+        python_of("xxhash")
+    assert caught.value.lines() == [
+        "the locked packages could not be installed: `xxhash` brings a command `python`, and that is the interpreter's name",
+        "hint: ask for another version of the package, or use another package",
+    ]
+    assert store.paths() == []
+
+
+def test_commands_named_as_ours_are_commands_as_any_other(index, python_of, store):
+    """What uv puts into bin goes before packages come; what they bring stays, whatever it is called."""
+    names = ["activate", "activate-global", "deactivate", "esker", "tool.bat"]
+    index.add("app", "1.0", {"app.py": "def main(): print('app')\n"}, scripts=dict.fromkeys(names, "app:main"))
+    made = profile(store, "test", python_of("app"))
+    found = set(os.listdir(f"{made}/bin"))
+    assert {name for name in found if not name.startswith(("python", "pip"))} == set(names)
+    assert output(f"{made}/bin/activate") == "app"
+
+
+def test_what_is_the_profiles_own_is_never_written_through_a_link(index, python_of, store):
+    """A package's `pip` in bin and .pth files of our names give way, and the sealed environment stays as it was."""
+    files = {"esker-store.pth": "", "esker-source.pth": "", "app.py": ""}
+    scripts = {f"app-1.0.data/scripts/{name}": "#!/bin/sh\necho theirs\n" for name in ("pip", "pip3", "app")}
+    index.add("app", "1.0", {**files, **scripts, "app-1.0.data/data/bin/sub/tool": "#!/bin/sh\necho tool\n"})
+    made = profile(store, "test", python_of("app"), source=["/"])
+    for command in (["pip"], ["pip3"], ["python", "-m", "pip"]):
+        done = subprocess.run([f"{made}/bin/{command[0]}", *command[1:]], capture_output=True, text=True, check=False)
+        assert "esker install pypi/NAME" in done.stderr
+    assert output(f"{made}/bin/app") == "theirs"
+    assert output(f"{made}/bin/sub/tool") == "tool"
+    assert output(f"{made}/bin/python", "-c", "import sys; print('/' in sys.path)") == "True"
+    assert store.verify() == []
+
+
+def test_a_module_that_is_called_pip_is_left_as_it_is(index, python_of, store):
+    """Where a package brings a module `pip`, that is the environment's pip; nothing is written over it."""
+    index.add("app", "1.0", {"pip.py": "print('theirs')\n"})
+    made = profile(store, "test", python_of("app"))
+    assert output(f"{made}/bin/python", "-m", "pip") == "theirs"
+    assert store.verify() == []
+
+
+def test_a_file_named_as_installation_records_is_data(index, python_of):
+    """What ends in `.dist-info` and is no directory is looked at by nobody."""
+    index.add("app", "1.0", {"app.py": "", "other-1.0.dist-info": "x"})
+    assert os.path.isfile(f"{python_of('app').libraries}/other-1.0.dist-info")
+
+
+def test_what_the_index_no_longer_has_is_not_an_unreachable_index(index, lock_of, environ, store, tmp_path):
+    """A locked file or package that was taken from the index is told from a network that does not work."""
+    for name in ("file", "package"):
+        index.add(name, "1.0")
+        artifacts, interpreter = lock_of(name)
+        environ["UV_CACHE_DIR"] = str(tmp_path / f"cache-{name}")
+        index.remove(name, entirely=name == "package")
+        with pytest.raises(RealisationFailed, match="the package index does not have what is locked: ") as caught:
+            python_environment(store, artifacts, interpreter, environ, Silent())
+        assert "esker lock --upgrade" in caught.value.hint
+
+
+def test_a_declared_program_never_takes_the_place_of_ours(index, environ, store, tmp_path):
+    """`programs` that would put a `pip` into bin is refused by name, not met as a file that is there already."""
+    index.add("app", "1.0", {"app/tool": "#!/bin/sh\n"})
+    table = PythonTable(dependencies=("app",), programs={"app": (ProgramRule(pattern="app/tool", name="pip"),)})
+    declaration = Declaration(
+        project=str(tmp_path), name="test", manifest=Manifest(schema="1.14.0"), esker=EskerTable(python=table)
+    )
+    system = system_name(sys.platform, os.uname().machine)
+    lock = make_lock(declaration, None, system, environ, progress=Silent())
+    with pytest.raises(RealisationFailed, match="`app` would put `pip` into bin"):
+        closure(declaration, lock, store, system, environ, progress=Silent())

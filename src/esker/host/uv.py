@@ -40,6 +40,7 @@ _UNREACHABLE = (
     "network is disabled",
     "operation timed out",
 )
+_REFUSAL = "HTTP status client error"
 
 
 def uv_program() -> str:
@@ -108,11 +109,16 @@ def environment_for_uv(environ: Mapping[str, str]) -> dict[str, str]:
 
 def is_unreachable(failure: CommandFailed) -> bool:
     """Tell whether uv failed because it could not reach an index."""
-    return any(text in failure.output for text in _UNREACHABLE)
+    return _unreachable(failure.output)
+
+
+def _unreachable(said: str) -> bool:
+    """Whether no index answered; a refusal, such as 404, is an answer."""
+    return _REFUSAL not in said and any(text in said for text in _UNREACHABLE)
 
 
 def _hint(said: str) -> str | None:
-    if any(text in said for text in _UNREACHABLE):
+    if _unreachable(said):
         return (
             "the package index cannot be reached: check the network, or the proxy and index settings (UV_DEFAULT_INDEX)"
         )

@@ -8,7 +8,7 @@ from esker.errors import RealisationFailed
 from esker.host.interpreters import find_interpreter
 from esker.lock.resolve import Lock
 from esker.progress import Progress
-from esker.realise.profile import profile, source_directories
+from esker.realise.profile import OWN_COMMANDS, profile, source_directories
 from esker.realise.programs import programs
 from esker.realise.python import python_environment, selected
 from esker.realise.store import Store
@@ -34,7 +34,7 @@ def closure(
     artifacts = selected(lock.python, interpreter, table.build)
     python = python_environment(store, artifacts, interpreter, environ, progress, build=table.build)
     wheels = {name for name, _, _ in artifacts}
-    found = programs(python.libraries, table.programs, wheels, os.listdir(f"{python.path}/bin"))
+    found = programs(python.libraries, table.programs, wheels, {*os.listdir(f"{python.path}/bin"), *OWN_COMMANDS})
     source = source_directories(declaration.project, table.source)
     return profile(store, declaration.name, python, programs=found, source=source)
 

@@ -18,7 +18,7 @@ def overlapping(libraries: str) -> tuple[str, ...]:
     """Return the names of the wheels below `libraries` (a site-packages) that others overwrote, or the reverse."""
     claims: dict[str, dict[str, str]] = {}
     for entry in os.listdir(libraries):
-        if entry.endswith(_INFO):
+        if entry.endswith(_INFO) and os.path.isfile(f"{libraries}/{entry}/RECORD"):
             name = canonicalize_name(entry.removesuffix(_INFO).rpartition("-")[0])
             for path, digest in _recorded(f"{libraries}/{entry}/RECORD"):
                 claims.setdefault(os.path.normpath(path), {})[name] = digest

@@ -7,6 +7,7 @@ find the packages; site-packages is a real directory of links, so that the proje
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 from esker.errors import RealisationFailed
 from esker.formats import store_path
@@ -14,9 +15,12 @@ from esker.realise.programs import Program, check_program
 from esker.realise.python import PythonEnvironment
 from esker.realise.store import Store
 
-__all__ = ["profile"]
+__all__ = ["OWN_COMMANDS", "profile", "source_directories"]
 
-RECIPE = 2
+OWN_COMMANDS = ("pip", "pip3")
+"""What is the profile's own in bin, unless pip is locked."""
+
+RECIPE = 3
 """Raised whenever the same inputs would give another tree."""
 
 # A script is started by the interpreter beside it: through the project's link, as `python` itself is, so that both
@@ -111,7 +115,7 @@ def _fill_python(directory: str, python: PythonEnvironment, source: Sequence[str
 
 
 def _add_command(path: str, target: str) -> None:
-    if os.path.islink(path):
+    if os.path.islink(path) or os.path.isdir(path):
         _link(path, target)
         return
     with open(path, "rb") as file:
@@ -127,13 +131,13 @@ def _add_command(path: str, target: str) -> None:
 
 
 def _refuse_pip(directory: str, libraries: str) -> None:
-    if os.path.lexists(f"{libraries}/pip"):
+    if os.path.lexists(f"{libraries}/pip") or os.path.lexists(f"{libraries}/pip.py"):
         if os.path.lexists(f"{directory}/pip.conf"):
             raise RealisationFailed("a locked package brings a `pip.conf` of its own", hint="take that package out")
         _write(f"{directory}/pip.conf", _PIP_CONFIGURATION, 0o644)
         return
     _write(f"{libraries}/pip.py", _PIP_MODULE, 0o644)
-    for name in ("pip", "pip3"):
+    for name in OWN_COMMANDS:
         _write(f"{directory}/bin/{name}", _PIP_COMMAND, 0o755)
 
 
@@ -143,7 +147,10 @@ def _link(path: str, target: str) -> None:
 
 
 def _write(path: str, content: str, mode: int) -> None:
-    with open(path, "w", encoding="utf-8") as file:
+    """Write a file of the profile's own; a package's of that name, which may be a link to it, gives way."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    with open(path, "x", encoding="utf-8") as file:
         file.write(content)
     os.chmod(path, mode)
 

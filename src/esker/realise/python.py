@@ -6,6 +6,7 @@ sorted order with unchecked hashes, so that it needs no source times (all are 1)
 
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -25,7 +26,7 @@ from esker.realise.store import Store
 
 __all__ = ["Artifact", "PythonEnvironment", "python_environment", "selected"]
 
-RECIPE = 2
+RECIPE = 3
 """Raised whenever the same inputs would give another tree."""
 
 _COMPILERS = 2
@@ -45,6 +46,12 @@ for path in sorted(found)[share::shares]:
 """
 _NO_SPACE = "No space left"
 _MAKE_ROOM = "free some space: esker store gc, uv cache clean"
+_OTHER_FILE = re.compile(r"[Hh]ash mismatch|--require-hashes")
+_GONE = re.compile(r"was not found in the package registry|there (is|are) no versions? of|404 Not Found")
+_RESERVED = re.compile(
+    r"Failed to install: \S+ \((?P<name>[^=]+)==[^)]*\)\s+cause: "
+    r"Scripts must not use the reserved name `(?P<command>[^`]+)`"
+)
 _DROPPED = (".lock", ".gitignore", "CACHEDIR.TAG")
 
 Artifact = tuple[str, str, PackageWheel | PackageSdist]
@@ -73,7 +80,8 @@ def selected(lock: Pylock, interpreter: Interpreter, build: Sequence[str] = ()) 
     except PylockSelectError as error:
         raise RealisationFailed(
             f"the lock cannot be installed for Python {interpreter.version} ({interpreter.platform}): {error}",
-            hint="declare this system in `options.systems`, then: esker lock",
+            hint="its wheels may need another Python or a newer system: ask for another version; "
+            "or declare this system in `options.systems`, then: esker lock",
         ) from error
     found: list[Artifact] = []
     for package, artifact in chosen:
@@ -161,6 +169,9 @@ def _fill(
 
         make = ["venv", "--relocatable", "--no-project", "--allow-existing", "--python", interpreter.executable]
         run_uv([*make, directory], environ, cwd=scratch)
+        for name in os.listdir(f"{directory}/bin"):
+            if name.startswith("activate") or name.endswith(".bat"):  # before packages bring such names of their own
+                os.unlink(f"{directory}/bin/{name}")
         if not artifacts:
             return
         put(["sync"], artifacts)
@@ -184,12 +195,21 @@ def _explained(failure: CommandFailed) -> HostError | RealisationFailed:
         return HostError("the locked packages could not be fetched: no package index answered", hint=failure.hint)
     if _is_full(failure):
         return HostError(f"the disk is full: {cause}", hint=_MAKE_ROOM)
-    if "hash" in failure.output.lower():
+    if _OTHER_FILE.search(failure.output):
         return RealisationFailed(
             f"an index gave a file that is not the locked one: {cause}",
             hint="do not go on with it; if it was published again on purpose, or the lock edited: esker lock --upgrade",
         )
-    return RealisationFailed(f"the locked packages could not be installed: {cause}", hint=failure.hint)
+    if _GONE.search(failure.output):
+        return RealisationFailed(
+            f"the package index does not have what is locked: {cause}",
+            hint="name one that has it in UV_DEFAULT_INDEX or UV_INDEX, or lock what there is: esker lock --upgrade",
+        )
+    reserved = _RESERVED.search(failure.output)
+    if reserved:
+        cause = f"`{reserved['name']}` brings a command `{reserved['command']}`, and that is the interpreter's name"
+    hint = failure.hint or "ask for another version of the package, or use another package"
+    return RealisationFailed(f"the locked packages could not be installed: {cause}", hint=hint)
 
 
 def _is_full(failure: CommandFailed) -> bool:
@@ -229,9 +249,6 @@ def _drop_traces(directory: str) -> None:
         path = os.path.join(directory, name)
         if os.path.lexists(path):
             os.unlink(path)
-    for name in os.listdir(f"{directory}/bin"):
-        if name.startswith("activate") or name.endswith(".bat"):
-            os.unlink(f"{directory}/bin/{name}")
     configuration = f"{directory}/pyvenv.cfg"
     with open(configuration, encoding="utf-8") as file:
         lines = [line for line in file if not line.startswith("uv =")]

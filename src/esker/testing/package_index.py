@@ -59,6 +59,7 @@ class PackageIndex:
         self.requests: Counter[str] = Counter()
         """How often each path was asked for."""
         self._files: dict[str, dict[str, bytes]] = {}
+        self._removed: set[str] = set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._thread = Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
@@ -101,6 +102,13 @@ class PackageIndex:
         """Serve a file as it is; under a name that is already known, as a tampered index would."""
         self._files.setdefault(name, {})[file] = content
 
+    def remove(self, name: str, *, entirely: bool) -> None:
+        """Serve no file of a package any more; unless `entirely`, they are still listed."""
+        if entirely:
+            del self._files[name]
+        else:
+            self._removed.update(self._files[name])
+
     def files(self, name: str) -> dict[str, bytes]:
         """Return the files of a package by name."""
         return self._files[name]
@@ -118,7 +126,7 @@ class PackageIndex:
                 for name, data in known.items()
             )
             return "text/html", f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>".encode()
-        return ("application/octet-stream", known[parts[2]]) if parts[2] in known else None
+        return ("application/octet-stream", known[parts[2]]) if parts[2] in known.keys() - self._removed else None
 
     def __enter__(self) -> Self:
         self._thread.start()
