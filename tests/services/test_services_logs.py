@@ -6,6 +6,7 @@ import stat
 
 import pytest
 
+from esker.errors import HostError
 from esker.services.logs import LogFile, Pump, follow, log_path, tail
 
 
@@ -36,6 +37,27 @@ def test_a_log_is_closed_to_others_and_not_followed_through_a_link(path, tmp_pat
     log.write(b"two\n")
     assert not (tmp_path / "elsewhere").exists()
     assert log.problem.startswith("the log is not complete: ")
+
+
+def test_what_is_no_log_is_neither_written_nor_read(path, tmp_path):
+    """A second name of another file is not written to; a pipe is not waited for, and a link is not shown."""
+    (tmp_path / "other").write_text("ours\n")
+    os.link(tmp_path / "other", path)
+    log = LogFile(path)
+    log.write(b"one\n")
+    assert (tmp_path / "other").read_text() == "ours\n"
+    assert log.problem == "the log is not complete: the log is no file of its own"
+    os.remove(path)
+    os.mkfifo(path)
+    log.write(b"two\n")
+    assert log.problem.startswith("the log is not complete: ")
+    for read in (tail, lambda place: list(follow({"web": place}, lambda: False))):
+        with pytest.raises(HostError, match="no regular file"):
+            read(path)
+    os.remove(path)
+    os.symlink(tmp_path / "other", path)
+    with pytest.raises(HostError, match="cannot read"):
+        tail(path)
 
 
 def test_rotation_keeps_the_last_two_files_and_loses_nothing_between(path):

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from esker.errors import HostError
-from esker.host import files, ports
+from esker.host import files, ports, project_directory
 
 if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
@@ -50,9 +50,10 @@ def _state(environ: Mapping[str, str]) -> str:
 def _allocated(project: str, names: list[str], fixed: set[int], state: str, *, renew: bool) -> dict[str, int]:
     own = f"{project}/.flox/cache/esker/ports.json"
     shared = f"{state}/ports.json"
-    for path in (own, shared):
-        with files.refused("make", os.path.dirname(path)):
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    with files.refused("make", os.path.dirname(own)):
+        project_directory.made(f"{project}/.flox", "cache", "esker")
+    with files.refused("make", state):
+        os.makedirs(state, mode=0o700, exist_ok=True)
     with files.locked(f"{shared}.lock"):
         kept = _kept(own, project)
         reserved = {port: owner for port, owner in _reserved(shared).items() if owner != project}

@@ -66,11 +66,14 @@ def _wait(attached: registry.Member, told: int) -> None:
 
 def _run(script: str, environ: "Mapping[str, str]", log: str) -> None:
     from esker.activate import hook
+    from esker.host import project_directory
 
-    with suppress(OSError):
-        os.makedirs(os.path.dirname(log), mode=0o700, exist_ok=True)
     try:
-        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        directory, name = os.path.split(log)
+        os.makedirs(os.path.dirname(directory), mode=0o700, exist_ok=True)
+        with project_directory.opened(*os.path.split(directory)) as opened:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            output = os.open(name, flags, 0o600, dir_fd=opened)
     except OSError:
         output = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     hook.run_end(environ, script, output)

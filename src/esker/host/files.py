@@ -181,7 +181,7 @@ def locked(
     inherit it. Two locks in one process exclude each other too.
     """
     with refused("lock", path, error, remedy=remedy):
-        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     try:
         with refused("lock", path, error, remedy=remedy):
             kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX

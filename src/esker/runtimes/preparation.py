@@ -15,7 +15,7 @@ from esker.declare.load import load
 from esker.errors import StaleLock
 from esker.formats.manifest import Manifest, MinimumVersion, vars_in_order
 from esker.formats.systems import system_name
-from esker.host import files
+from esker.host import files, project_directory
 from esker.host.certificates import certificate_bundle
 from esker.host.runtime_directory import environment_name
 from esker.lock.resolve import Lock, check_composed, make_lock, read_lock, write_lock
@@ -75,18 +75,22 @@ def prepare_anew(
 
 
 def _hand_over(declaration: Declaration) -> None:
-    """Give what root has made in somebody's project to its owner, who could not work in it any more otherwise."""
-    if os.geteuid():
-        return
+    """Give the files that root has made in somebody's project to its owner, who could not work in it any more.
+
+    Where a link leads out of the project, what is there is nobody's to give.
+    """
     top = declaration.dot_flox
     owner = os.stat(top)
-    made = ("cache", "cache/esker", "cache/esker/prepare.lock", "cache/esker/ports.json", "run", "env/manifest.lock")
-    for path in (f"{top}/{name}" for name in (*made, "pylock.toml")):
-        if os.path.realpath(os.path.dirname(path)) != os.path.dirname(path):
-            continue  # a link leads out of the project: what is there is nobody's to give
-        with suppress(FileNotFoundError):
-            if owner.st_uid and os.lstat(path).st_uid == 0:
-                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    if os.geteuid() or not owner.st_uid:
+        return
+    for path in ("cache/esker/prepare.lock", "cache/esker/ports.json", "env/manifest.lock", "pylock.toml"):
+        *above, name = path.split("/")
+        with suppress(OSError), project_directory.opened(top, *above) as directory:
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+            try:
+                project_directory.give(descriptor, owner)
+            finally:
+                os.close(descriptor)
 
 
 def lock_project(
@@ -149,6 +153,8 @@ def realised(
     system = own_system()
     with store.using():
         profile = closure(declaration, lock, store, system, environ, progress=progress)
+        with files.refused("make", f"{declaration.dot_flox}/run"):
+            project_directory.made(declaration.dot_flox, "run", mode=0o755)
         yield Links(store, profile, run_links(declaration))
 
 
@@ -215,7 +221,7 @@ def alone(project: str) -> Iterator[None]:
     directory = f"{project}/.flox/cache/esker"
     remedy = _remedy(project)
     with files.refused("make", directory, remedy=remedy):
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+        project_directory.made(f"{project}/.flox", "cache", "esker")
     with files.locked(f"{directory}/prepare.lock", remedy=remedy):
         yield
 

@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> "NoReturn":
     _end_descendants()
     if status:
         socket, directory, _, dot_flox, _ = arguments
-        _put_in_order(socket, directory, f"{dot_flox}/cache/esker/lock")
+        _put_in_order(socket, directory, dot_flox)
     os._exit(0)
 
 
@@ -112,13 +112,16 @@ def _children() -> list[int]:
     return found
 
 
-def _put_in_order(socket: str, directory: str, lock: str) -> None:
+def _put_in_order(socket: str, directory: str, dot_flox: str) -> None:
     """Do what the supervisor would have done at its end; who looks for one meanwhile waits for us."""
+    from esker.host.environment_lock import EnvironmentLock, lock_path
     from esker.host.runtime_directory import clear
 
     with suppress(OSError):
-        os.truncate(lock, 0)
-
+        if os.path.lexists(lock_path(dot_flox)):
+            lock = EnvironmentLock(dot_flox)
+            lock.clear()
+            lock.close()
     with suppress(OSError):
         os.unlink(socket)
     with suppress(OSError):

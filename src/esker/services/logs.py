@@ -3,6 +3,7 @@
 A log is `NAME.log`, with what came before the last rotation in `NAME.log.1`; lines are the service's own bytes.
 """
 
+import errno
 import os
 import re
 import stat
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from esker.host import project_directory
+from esker.host import files, project_directory
 
 if TYPE_CHECKING:
     import asyncio
@@ -62,10 +63,13 @@ class LogFile:
             self.close()
             os.replace(self.path, f"{self.path}.1")
         if self._descriptor is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             self._descriptor = os.open(self.path, flags, 0o600)
+            found = os.fstat(self._descriptor)
+            if found.st_nlink > 1 or not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.EPERM, "the log is no file of its own")
             project_directory.give(self._descriptor, os.stat(os.path.dirname(self.path)))
-            self._size = os.fstat(self._descriptor).st_size
+            self._size = found.st_size
         rest = memoryview(data)
         while rest:
             count = os.write(self._descriptor, rest)
@@ -141,12 +145,21 @@ def tail(path: str, count: int | None = None) -> list[str]:
     """Return the last `count` lines of the log at `path`, or all; a log that does not exist has none."""
     data = b""
     for place in (path, f"{path}.1"):
-        with suppress(FileNotFoundError), open(place, "rb") as file:
+        with files.refused("read", place), suppress(FileNotFoundError), open(_opened(place), "rb") as file:
             data = _last(file.fileno(), count, data)
         if count is not None and data.count(b"\n") > count:
             break
     lines = _lines(data)
     return lines if count is None else lines[len(lines) - min(count, len(lines)) :]
+
+
+def _opened(path: str) -> int:
+    """Open a log: a link leads to what is none, and a pipe would be waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is no regular file", path)
 
 
 def _last(descriptor: int, count: int | None, data: bytes) -> bytes:
@@ -192,8 +205,8 @@ class _Reader:
             os.lseek(self._descriptor, 0, os.SEEK_END)
 
     def _open(self) -> None:
-        with suppress(FileNotFoundError):
-            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        with files.refused("read", self._path), suppress(FileNotFoundError):
+            self._descriptor = _opened(self._path)
 
     def lines(self) -> list[str]:
         added = self._read()

@@ -1,0 +1,81 @@
+import os
+import stat
+
+import pytest
+
+from esker.host import project_directory
+
+STRANGER = 12345
+
+
+@pytest.fixture
+def dot_flox(tmp_path):
+    (tmp_path / "project" / ".flox").mkdir(parents=True)
+    return str(tmp_path / "project" / ".flox")
+
+
+def test_directories_are_made_closed_and_kept(dot_flox):
+    """What is missing is made 0700, or with the mode that is asked for; what is there stays as it is."""
+    path = project_directory.made(dot_flox, "cache", "esker")
+    assert path == f"{dot_flox}/cache/esker"
+    os.chmod(path, 0o750)
+    assert project_directory.made(dot_flox, "cache", "esker") == path
+    found = [stat.S_IMODE(os.stat(each).st_mode) for each in (f"{dot_flox}/cache", path)]
+    assert found == [0o700, 0o750]
+    project_directory.made(dot_flox, "run", mode=0o755)
+    assert os.stat(f"{dot_flox}/run").st_mode & 0o700 == 0o700
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_no_step_goes_through_a_link(dot_flox, tmp_path, depth):
+    """A link, or a file, in the place of a directory is refused by its path, and nothing is made behind it."""
+    (tmp_path / "elsewhere").mkdir()
+    names = ["cache", "esker", "more"]
+    above = project_directory.made(dot_flox, *names[: depth - 1])
+    place = f"{above}/{names[depth - 1]}"
+    os.symlink(tmp_path / "elsewhere", place)
+    for _ in range(2):
+        with pytest.raises(OSError, match="a link, or no directory, is in its place") as caught:
+            project_directory.made(dot_flox, *names)
+        assert caught.value.filename == place
+        os.unlink(place)
+        with open(place, "w", encoding="ascii"):
+            pass
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_makes_is_the_owner_s(dot_flox, tmp_path):
+    """Directories and files go to the owner of the project: only those that root has made, and none with two names."""
+    os.chown(dot_flox, STRANGER, STRANGER)
+    os.mkdir(f"{dot_flox}/log")
+    with project_directory.opened(dot_flox, "log", "services") as directory:
+        (tmp_path / "roots").touch()
+        os.link(tmp_path / "roots", "linked", dst_dir_fd=directory)
+        for name in ("made", "linked"):
+            file = os.open(name, os.O_RDWR | os.O_CREAT, 0o600, dir_fd=directory)
+            project_directory.give(file, os.stat(dot_flox))
+            os.close(file)
+    assert os.stat(f"{dot_flox}/log").st_uid == 0
+    assert os.stat(f"{dot_flox}/log/services").st_uid == STRANGER
+    assert os.stat(f"{dot_flox}/log/services/made").st_uid == STRANGER
+    assert os.stat(tmp_path / "roots").st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_root_is_not_led_away_between_making_and_giving(dot_flox, tmp_path, monkeypatch):
+    """Who owns the project may put a link in the place of what root has just made: what it leads to stays root's."""
+    os.chown(dot_flox, STRANGER, STRANGER)
+    (tmp_path / "roots").mkdir()
+    make = os.mkdir
+
+    def exchanged(path, mode=0o777, *, dir_fd=None):
+        make(path, mode, dir_fd=dir_fd)
+        os.rmdir(f"{dot_flox}/cache")
+        os.symlink(tmp_path / "roots", f"{dot_flox}/cache")
+
+    monkeypatch.setattr(os, "mkdir", exchanged)
+    with pytest.raises(OSError, match="a link"):
+        project_directory.made(dot_flox, "cache")
+    monkeypatch.undo()
+    assert os.stat(tmp_path / "roots").st_uid == 0
