@@ -1,12 +1,13 @@
 """What a start, a stop and a status promise, with a real supervisor and shell programs as services."""
 
 import os
+import re
 import socket
 import stat
 
 import pytest
 
-from esker.errors import PortTaken, ServiceError, ServiceFailed, ServicesNotReady, UnknownService
+from esker.errors import PortTaken, ServiceError, ServiceFailed, ServicesNotReady, UnknownService, UsageError
 from esker.host import pidfd, process_table
 from esker.services.control import Stopped
 from esker.services.specification import CheckSpec
@@ -310,3 +311,19 @@ def test_the_whole_tree_ends(project, command):
     os.close(reading)
     assert project.services.status("other")[0].status == "Running"
     project.services.stop()
+
+
+@pytest.mark.parametrize("number", [-1, -0.5, float("nan"), float("inf"), 1e30])
+def test_a_limit_that_cannot_be_kept_is_refused_before_anything_starts(project, number):
+    """Seconds below zero or beyond the system's clock, and such numbers of lines, are an error and not a guess."""
+    project.declare("web")
+    services = project.services
+    for ask in (services.start, services.restart, services.lease, services.wait):
+        with pytest.raises(UsageError, match=re.escape(f"`{number:g}` seconds cannot be meant")) as caught:
+            ask(seconds=number)
+        assert caught.value.hint == "give a number from 0 to 1000000000"
+    with pytest.raises(UsageError, match="lines cannot be meant"):
+        services.logs("web", number)
+    with pytest.raises(UsageError, match="lines cannot be meant"):
+        services.follow(count=number, pause=lambda: False)
+    assert not os.path.exists(f"{project.dot_flox}/cache")

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Self
 
-from esker.errors import ServiceError, UnknownService
+from esker.errors import ServiceError, UnknownService, UsageError
 from esker.host import process_table
 from esker.services import graph, logs, protocol, status
 from esker.services.connection import Changed, Connection, Site, connect, logs_directory
@@ -20,6 +20,8 @@ Environments = Callable[[], Mapping[str, Mapping[str, str]]]
 _ANSWER = 20.0
 """Seconds for an answer that needs no waiting, and those added to a limit of the request's own."""
 _START_SECONDS = 60.0
+_MOST = 1_000_000_000
+"""Seconds that a limit may have, and lines that may be asked for: the system's own limits lie above."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,7 @@ class Services:
         changed: Changed | None,
         lease: Lease | None = None,
     ) -> tuple[Any, tuple[ServiceStatus, ...]]:
+        _check(seconds, "seconds")
         if not self.specs:
             raise ServiceError("this environment has no services", hint="declare one in `[services]`")
         graph.check(self.specs)
@@ -157,6 +160,7 @@ class Services:
         self, *names: str, until: protocol.Until = "healthy", seconds: float | None = None
     ) -> tuple[ServiceStatus, ...]:
         """Wait until services are `healthy` (ready, without a check), `completed` or `stopped`."""
+        _check(seconds, "seconds")
         known = self.status(*names)
         waited = tuple(one.name for one in known)
         connection = connect(self.site, start=False)
@@ -177,10 +181,12 @@ class Services:
 
     def logs(self, name: str, count: int | None = None) -> list[str]:
         """Return the last `count` lines of a service's log, or all that is kept, running or not."""
+        _check(count, "lines")
         return logs.tail(self._log_paths((name,))[name], count)
 
     def follow(self, *names: str, count: int | None = 0, pause: Callable[[], bool]) -> Iterator[tuple[str, str]]:
         """Yield (service, line): the last `count` of each, then what is added, for as long as `pause` returns true."""
+        _check(count, "lines")
         return logs.follow(self._log_paths(names), pause, count=count)
 
     def _log_paths(self, names: Iterable[str]) -> dict[str, str]:
@@ -199,6 +205,11 @@ class Services:
             service=unknown[0],
             hint=f"the services here are {listed}" if listed else None,
         )
+
+
+def _check(number: float | None, unit: str) -> None:
+    if number is not None and not 0 <= number <= _MOST:
+        raise UsageError(f"`{number:g}` {unit} cannot be meant", hint=f"give a number from 0 to {_MOST}")
 
 
 def _lease(pid: int, token: str) -> Lease:
