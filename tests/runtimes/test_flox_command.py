@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import pytest
 
@@ -13,6 +14,7 @@ from esker.errors import (
     ActivationFailed,
     CommandFailed,
     HostError,
+    Malformed,
     ServiceError,
     ServiceFailed,
     ServicesNotReady,
@@ -23,7 +25,7 @@ from esker.formats.service_handle import Holder
 from esker.host import pidfd, process_table
 from esker.host.clock import Abandoned, Abandonment, Deadline
 from esker.host.shim import write_shim
-from esker.runtimes import flox_command, flox_holder
+from esker.runtimes import flox_command, flox_holder, flox_services
 from esker.runtimes.flox_command import FloxCommand, find_flox
 from esker.runtimes.flox_uses import changing
 
@@ -64,6 +66,12 @@ def gone(pid):
     """Return whether a process ends soon."""
     with pidfd.opened(pid) as descriptor:
         return descriptor is None or pidfd.wait(descriptor, 10)
+
+
+def give_up(path, abandoned, said):
+    """Wait until something is written to a named pipe, keep it, and give up what is under way."""
+    said.append(path.read_text())
+    abandoned.set()
 
 
 def program(path, text):
@@ -136,17 +144,12 @@ def test_a_hook_that_is_given_up(flox, tmp_path):
     os.mkfifo(tmp_path / "begun")
     engine = flox(f"[hook]\non-activate = 'echo $$ > {tmp_path}/begun; sleep 1000'\n")
     abandoned, pids = Abandonment(), []
-
-    def give_up():
-        pids.append(int((tmp_path / "begun").read_text()))
-        abandoned.set()
-
-    thread = threading.Thread(target=give_up)
+    thread = threading.Thread(target=give_up, args=(tmp_path / "begun", abandoned, pids))
     thread.start()
     with pytest.raises(Abandoned):
         engine.begin(dict(os.environ), Deadline(None, abandoned))
     thread.join()
-    assert gone(pids[0])
+    assert gone(int(pids[0]))
 
 
 def test_a_program_that_ends_before_it_says_its_variables(stand_in, monkeypatch, tmp_path):
@@ -232,7 +235,7 @@ def test_without_flox(monkeypatch, tmp_path):
     assert caught.value.hint == "install Flox, or let Esker do it alone: ESKER_ENGINE=native"
 
 
-@pytest.mark.parametrize("version", ["1.13.9", "0.0.1", "one"])
+@pytest.mark.parametrize("version", ["1.13.9", "0.0.1"])
 def test_with_a_flox_that_is_too_old(version, monkeypatch, tmp_path):
     """The message names the version and the least that is needed."""
     path = program(tmp_path / "flox", f"#!/bin/sh\necho {version}\n")
@@ -241,6 +244,56 @@ def test_with_a_flox_that_is_too_old(version, monkeypatch, tmp_path):
         FloxCommand("/").version()
     assert caught.value.message == f"`{path}` is Flox {version}, and 1.14.0 or later is needed"
     assert "ESKER_ENGINE=native" in caught.value.hint
+
+
+@pytest.mark.parametrize("said", ["", "one"])
+def test_with_a_flox_that_does_not_tell_its_version(said, monkeypatch, tmp_path):
+    """The message repeats what it said instead."""
+    path = program(tmp_path / "flox", f"#!/bin/sh\necho {said}\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HostError) as caught:
+        FloxCommand("/").version()
+    assert caught.value.message == f"`{path}` does not tell its version: it said `{said}`"
+    assert "ESKER_ENGINE=native" in caught.value.hint
+
+
+@pytest.mark.parametrize("said", ["", "{not json", "[1, 2]", '[{"name": "web"}]', '{"web": {}}', "null", "\\0377"])
+def test_with_a_flox_whose_answers_cannot_be_read(said, flox, monkeypatch, tmp_path):
+    """The message names the command, and the lock stays as it was."""
+    engine = flox(SERVICES)
+    monkeypatch.setattr(flox_command, "version_of", lambda _: "1.14.1")
+    program(tmp_path / "bin/flox", f"#!/bin/sh\nprintf '%b' '{said}'\n")
+    with pytest.raises(Malformed, match="what `flox services status --json` printed cannot be read: ") as caught:
+        engine.services.status()
+    assert "ESKER_ENGINE=native" in caught.value.hint
+    with open(f"{engine.project}/.flox/env/manifest.lock") as file:
+        lock = file.read()
+    with pytest.raises(Malformed, match="what `flox lock-manifest` printed cannot be read: "):
+        engine.lock(Deadline(10))
+    with open(f"{engine.project}/.flox/env/manifest.lock") as file:
+        assert file.read() == lock
+    program(tmp_path / "bin/flox", "#!/bin/sh\necho broken\ntest $1 = list\n")
+    with pytest.raises(Malformed, match="what `flox list -c` printed cannot be read: "):
+        engine.services.status()
+
+
+def test_with_a_flox_that_hangs(flox, monkeypatch, tmp_path):
+    """The caller's limit counts for what is asked on the way, too; who gives up does not wait for the answer."""
+    engine = flox(SERVICES)
+    monkeypatch.setattr(flox_command, "version_of", lambda _: "1.14.1")
+    monkeypatch.setattr(flox_services, "_ANSWER", 0)
+    os.mkfifo(tmp_path / "asked")
+    program(tmp_path / "bin/flox", f"#!/bin/sh\necho > {tmp_path}/asked\nexec sleep 1000\n")
+    services = engine.services
+    for act in (services.start, services.use, services.restart, partial(services.wait, until="healthy")):
+        with pytest.raises(TimedOut, match=r"/flox` did not end within \S+ s"):
+            act(["web"], deadline=Deadline(0.05))
+        abandoned = Abandonment()
+        thread = threading.Thread(target=give_up, args=(tmp_path / "asked", abandoned, []))
+        thread.start()
+        with pytest.raises(Abandoned):
+            act(["web"], deadline=Deadline(1000, abandoned))
+        thread.join()
 
 
 def test_a_newer_flox_is_taken(monkeypatch, tmp_path):
@@ -331,6 +384,47 @@ def test_a_keeper_that_was_killed_is_replaced(flox):
     assert states(engine)["web"] == "Running"
     engine.services.stop()
     assert not flox_holder.is_alive(second)
+
+
+KILLED_ON_THE_WAY = """\
+import os, signal
+from esker.host.clock import Deadline
+from esker.runtimes.flox_command import FloxCommand
+engine = FloxCommand({project!r})
+call_inside = engine.call_inside
+def begin(*words, **how):
+    call_inside(*words, **how)
+    os.kill(os.getpid(), signal.SIGKILL)
+engine.call_inside = begin
+engine.services.{verb}(["web"], Deadline(10))
+"""
+
+
+def killed_on_the_way(engine, verb):
+    """Do something with services in a process that is killed when they have just begun."""
+    script = KILLED_ON_THE_WAY.format(project=engine.project, verb=verb)
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
+    assert states(engine)["web"] == "Running"
+
+
+def test_who_keeps_services_is_known_though_who_asked_for_it_was_killed(flox, stand_in):
+    """Between the start and its end: the next stop ends the keeper, and with it the activation."""
+    engine = flox(SERVICES)
+    killed_on_the_way(engine, "start")
+    with changing(f"{engine.project}/.flox") as uses:
+        assert flox_holder.is_alive(uses.holder)
+    engine.services.stop()
+    assert stand_in.ended(stand_in.projects[0])
+
+
+def test_what_was_started_for_one_that_was_killed_on_the_way(flox):
+    """It is nobody's, and goes when the next user of any service does."""
+    engine = flox(SERVICES)
+    _, end = entered(engine)
+    killed_on_the_way(engine, "use")
+    engine.services.use(["other"], Deadline(10))()
+    assert "Running" not in states(engine).values()
+    end()
 
 
 @pytest.mark.parametrize("change", [{"start": 1}, {"boot": "another"}])

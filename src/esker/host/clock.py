@@ -74,6 +74,10 @@ class Deadline:
         left = self.left()
         return left if longest is None else longest if left is None else min(left, longest)
 
+    def lasting(self, seconds: float) -> "Deadline":
+        """Return a deadline of some seconds from now that is given up with this one."""
+        return Deadline(seconds, self._abandoned)
+
     def telling(self, call: "Callable[[], object]") -> "AbstractContextManager[None]":
         """Within the returned context, `call` is called when the wait is given up."""
         return nullcontext() if self._abandoned is None else self._abandoned.telling(call)

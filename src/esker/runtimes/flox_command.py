@@ -5,13 +5,14 @@ Everything that is read was made for programs: the environment comes from a proc
 people, and nothing is worked out from it. What it says on failing is the message of the error.
 """
 
+import json
 import os
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from esker.activate.variables import difference
-from esker.errors import CommandFailed, HostError
+from esker.errors import CommandFailed, HostError, Malformed
 from esker.formats.urls import redact
 from esker.host import files, process, variables
 from esker.host.clock import Deadline
@@ -20,18 +21,22 @@ from esker.runtimes import flox_holder
 from esker.runtimes.flox_services import FloxCommandServices
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from subprocess import CompletedProcess
 
     from esker.activate.active import Begun
 
 __all__ = ["MINIMUM", "FloxCommand", "find_flox", "version_of"]
 
+T = TypeVar("T")
+
 MINIMUM = (1, 14, 0)
 """The first version whose behaviour was studied; earlier ones answer some of these commands otherwise."""
 _SECONDS = 60.0
 """For answers that Flox gives without building anything."""
 _HINT = "install Flox, or let Esker do it alone: ESKER_ENGINE=native"
+_WORDS = 80
+"""How much is repeated of what was said in place of an answer."""
 
 
 def find_flox(path: str | None) -> str | None:
@@ -47,7 +52,9 @@ def version_of(program: str | None) -> str:
     found = os.stat(program)
     version = _version(program, found.st_mtime_ns, found.st_size)
     numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
-    if numbers is None or tuple(map(int, numbers.groups())) < MINIMUM:
+    if numbers is None:
+        raise HostError(f"`{program}` does not tell its version: it said `{version[:_WORDS]}`", hint=_HINT)
+    if tuple(map(int, numbers.groups())) < MINIMUM:
         least = ".".join(map(str, MINIMUM))
         raise HostError(f"`{program}` is Flox {version}, and {least} or later is needed", hint=_HINT)
     return version
@@ -119,6 +126,10 @@ class FloxCommand:
         """Run `flox WORDS -d PROJECT -- NAMES` and return what it printed for programs."""
         return self.succeed([self.program, *words, "-d", self.project, *_names(names)], " ".join(words), deadline)
 
+    def ask(self, *words: str, parse: "Callable[[str], T]", deadline: Deadline | None = None) -> T:
+        """As `call`, with what was printed made into a value; raises Malformed where that cannot be done."""
+        return _parsed(" ".join(words), self.call(*words, deadline=deadline), parse)
+
     def call_inside(self, *words: str, deadline: Deadline | None = None, names: "Sequence[str]" = ()) -> str:
         """As `call`, from within an activation, where some verbs work only."""
         argv = [*self.activate, self.program, *words, "-d", self.project, *_names(names)]
@@ -126,7 +137,8 @@ class FloxCommand:
 
     def succeed(self, argv: "Sequence[str]", shown: str, deadline: Deadline | None = None) -> str:
         """Run a command of Flox's; raises CommandFailed with its message, or TimedOut."""
-        done = process.run(argv, environ=variables.current(), check=False, timeout=deadline or Deadline(_SECONDS))
+        limit = deadline or Deadline(_SECONDS)
+        done = process.run(argv, environ=variables.current(), check=False, stdin="", timeout=limit)
         if done.returncode == 0:
             return done.stdout
         said = redact(done.stderr.strip())
@@ -152,7 +164,15 @@ class FloxCommand:
         known = ["-l", f"{directory}/manifest.lock"] if os.path.exists(f"{directory}/manifest.lock") else []
         argv = [self.program, "lock-manifest", *known, f"{directory}/manifest.toml"]
         text = self.succeed(argv, "lock-manifest", deadline)
+        _parsed("lock-manifest", text, lambda lock: json.loads(lock)["lockfile-version"])
         files.write_changed(f"{directory}/manifest.lock", f"{text.rstrip()}\n".encode(), mode=0o644)
+
+
+def _parsed(shown: str, text: str, parse: "Callable[[str], T]") -> T:
+    try:
+        return parse(text)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise Malformed(f"what `flox {shown}` printed cannot be read: {error}", hint=_HINT) from error
 
 
 def _names(names: "Sequence[str]") -> "Sequence[str]":

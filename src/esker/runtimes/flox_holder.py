@@ -24,7 +24,7 @@ from esker.host.memory_file import memory_file
 from esker.host.process import start_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["Attached", "attach", "end", "is_alive", "stay"]
 
@@ -80,14 +80,19 @@ def attach(activate: "Sequence[str]", environ: "Mapping[str, str]", deadline: De
     return Attached(variables, connection, child)
 
 
-def stay(activate: "Sequence[str]", environ: "Mapping[str, str]", deadline: Deadline) -> Holder:
-    """As `attach`, but the process stays when we end, until `end` is called by whoever knows it."""
+def stay(
+    activate: "Sequence[str]", environ: "Mapping[str, str]", deadline: Deadline, note: "Callable[[Holder], object]"
+) -> None:
+    """As `attach`, but the process stays when we end, until `end` is called by whoever knows it.
+
+    `note` is told of it before it stays: should we be killed here, either it is known or it ends with us.
+    """
     _, connection, _ = _started(activate, environ, deadline)
     with connection:
         pid = _peer(connection)
         found = process_table.entry(pid)
+        note(Holder(pid, found.start if found else 0, process_table.boot_id()))
         connection.sendall(b"s")
-    return Holder(pid, found.start if found else 0, process_table.boot_id())
 
 
 def is_alive(holder: Holder) -> bool:

@@ -32,6 +32,7 @@ _BEFORE = frozenset({"Pending", "Launching", "Restarting", "Scheduled"})
 _ALIVE = _BEFORE | {"Running", "Terminating"}
 _POLL = 0.1
 _SETTLED = 0.1
+_ANSWER = 5.0
 _LOG_LINES = 20
 
 
@@ -47,9 +48,8 @@ class FloxCommandServices:
         When one does not come to run, what this call started is stopped again.
         """
         with changing(self._dot_flox) as uses:
-            wanted, missing = self._wanted(names)
-            if uses.holder is None or not flox_holder.is_alive(uses.holder):
-                uses.holder = flox_holder.stay(self._flox.activate, variables.current(), deadline)
+            wanted, missing = self._wanted(names, deadline)
+            self._keep(uses, deadline)
             self._bring_up(missing, uses, deadline)
             uses.started -= set(wanted)
             holder = uses.holder
@@ -59,12 +59,11 @@ class FloxCommandServices:
     def use(self, names: "Sequence[str]", deadline: Deadline) -> "Callable[[], None]":
         """Start services, all without names, for this process until the returned function is called."""
         token = secrets.token_hex(8)
-        with changing(self._dot_flox) as uses:
-            wanted, missing = self._wanted(names)
-            self._bring_up(missing, uses, deadline)
-            uses.started |= set(missing)
-            uses.take(token, wanted)
         try:
+            with changing(self._dot_flox) as uses:
+                wanted, missing = self._wanted(names, deadline)
+                uses.take(token, wanted, missing)
+                self._bring_up(missing, uses, deadline)
             self._await(wanted, missing, deadline)
         except BaseException:
             self._release(token)
@@ -74,9 +73,9 @@ class FloxCommandServices:
     def restart(self, names: "Sequence[str]", deadline: Deadline) -> None:
         """Stop services that run, and start them; those that did not run are there to stay."""
         with changing(self._dot_flox) as uses:
-            wanted, missing = self._wanted(names)
-            if missing and (uses.holder is None or not flox_holder.is_alive(uses.holder)):
-                uses.holder = flox_holder.stay(self._flox.activate, variables.current(), deadline)
+            wanted, missing = self._wanted(names, deadline)
+            if missing:
+                self._keep(uses, deadline)
             self._flox.call_inside("services", "restart", names=wanted, deadline=deadline)
         self._await(wanted, missing, deadline)
 
@@ -85,19 +84,23 @@ class FloxCommandServices:
         with changing(self._dot_flox) as uses:
             self._stop(() if names is not None and not names else self._wanted(names or ())[0], uses, holder)
 
-    def status(self) -> tuple[ServiceStatus, ...]:
-        """Return the state of every service, by name."""
+    def status(self, deadline: Deadline | None = None) -> tuple[ServiceStatus, ...]:
+        """Return the state of every service, by name.
+
+        Flox has until the deadline to tell, and always as long as an answer takes.
+        """
+        left = None if deadline is None else deadline.left()
+        limit = None if deadline is None or left is None else deadline.lasting(max(left, _ANSWER))
         try:
-            said = self._flox.call("services", "status", "--json")
+            return self._flox.ask("services", "status", "--json", parse=_statuses, deadline=limit)
         except CommandFailed:
             if self._declared():
                 raise
             return ()
-        return tuple(sorted(map(_status, json.loads(said)), key=lambda found: found.name))
 
     def wait(self, names: "Sequence[str]", until: "Until", deadline: Deadline) -> None:
         """Wait until services, all without names, are `healthy` (Flox: they run), `completed` or `stopped`."""
-        wanted, _ = self._wanted(names)
+        wanted, _ = self._wanted(names, deadline)
         self._poll(wanted, {"healthy": _is_ready, "completed": _is_completed, "stopped": _is_stopped}[until], deadline)
 
     def logs(self, name: str, tail: int | None = None) -> str:
@@ -130,12 +133,12 @@ class FloxCommandServices:
 
     def _declared(self) -> bool:
         """Whether the manifest, included ones and all, has services."""
-        services: dict[str, Any] = tomllib.loads(self._flox.call("list", "-c")).get("services", {})
+        services: dict[str, Any] = self._flox.ask("list", "-c", parse=tomllib.loads).get("services", {})
         return bool(services.keys() - {"auto-start"})
 
-    def _wanted(self, names: "Sequence[str]") -> tuple[list[str], list[str]]:
+    def _wanted(self, names: "Sequence[str]", deadline: Deadline | None = None) -> tuple[list[str], list[str]]:
         """Return the named services, or all, and those of them that do not run."""
-        known = {found.name: found for found in self.status()}
+        known = {found.name: found for found in self.status(deadline)}
         if not known:
             raise ServiceError("this environment has no services", hint="declare one in `[services]`")
         for name in names:
@@ -146,6 +149,11 @@ class FloxCommandServices:
                 )
         wanted = list(dict.fromkeys(names)) or list(known)
         return wanted, [name for name in wanted if known[name].status not in _ALIVE]
+
+    def _keep(self, uses: Uses, deadline: Deadline) -> None:
+        """See to it that there is a process which keeps services, and that it is known before it stays."""
+        if uses.holder is None or not flox_holder.is_alive(uses.holder):
+            flox_holder.stay(self._flox.activate, variables.current(), deadline, uses.keep)
 
     def _bring_up(self, missing: "Sequence[str]", uses: Uses, deadline: Deadline) -> None:
         if not missing:
@@ -171,7 +179,7 @@ class FloxCommandServices:
     def _poll(self, names: "Iterable[str]", reached: "Callable[[ServiceStatus], bool]", deadline: Deadline) -> None:
         names = set(names)
         while True:
-            left = [found for found in self.status() if found.name in names and not reached(found)]
+            left = [found for found in self.status(deadline) if found.name in names and not reached(found)]
             if not left:
                 return
             for found in left:
@@ -220,6 +228,10 @@ class FloxCommandServices:
             if each is not None:
                 flox_holder.end(each)
         uses.holder = None
+
+
+def _statuses(text: str) -> tuple[ServiceStatus, ...]:
+    return tuple(sorted(map(_status, json.loads(text)), key=lambda found: found.name))
 
 
 def _status(record: dict[str, Any]) -> ServiceStatus:

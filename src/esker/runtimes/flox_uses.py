@@ -33,16 +33,28 @@ class _Use(NamedTuple):
 class Uses:
     """The file's contents, while its lock is held."""
 
+    path: str
     uses: list[_Use] = field(default_factory=list)
     started: set[str] = field(default_factory=set)
     """The services that were started for their users alone."""
     holder: Holder | None = None
+    _written: str = field(default="", init=False)
 
-    def take(self, token: str, names: "Iterable[str]") -> None:
-        """Note that this process uses services."""
+    def __post_init__(self) -> None:
+        self._written = json.dumps(self.record())
+
+    def keep(self, holder: Holder) -> None:
+        """Note who keeps services, in the file at once."""
+        self.holder = holder
+        self.write()
+
+    def take(self, token: str, names: "Iterable[str]", started: "Iterable[str]") -> None:
+        """Note that this process uses services, and which of them it is about to start, in the file at once."""
         pid = os.getpid()
         found = process_table.entry(pid)
         self.uses.append(_Use(token, pid, found.start if found else 0, tuple(names)))
+        self.started |= set(started)
+        self.write()
 
     def release(self, token: str) -> list[str]:
         """Forget a use, and return the services that nobody needs any more."""
@@ -65,6 +77,14 @@ class Uses:
         """Return the contents as JSON holds them."""
         return {"uses": self.uses, "started": sorted(self.started), "holder": self.holder}
 
+    def write(self) -> None:
+        """Write the file, unless it says the same."""
+        contents = json.dumps(self.record())
+        if contents != self._written:
+            boot = json.dumps(process_table.boot_id())
+            files.write(self.path, f'{{"boot": {boot}, "contents": {contents}}}\n'.encode())
+            self._written = contents
+
 
 @contextmanager
 def changing(dot_flox: str) -> "Iterator[Uses]":
@@ -72,28 +92,26 @@ def changing(dot_flox: str) -> "Iterator[Uses]":
     directory = f"{dot_flox}/cache/esker"
     with files.refused("make", directory):
         os.makedirs(directory, mode=0o700, exist_ok=True)
-    path = f"{directory}/flox-services.json"
     with files.locked(f"{directory}/flox-services.lock"):
-        uses = _read(path)
-        before = json.dumps(uses.record())
+        uses = _read(f"{directory}/flox-services.json")
         try:
             yield uses
         finally:
-            after = json.dumps(uses.record())
-            if after != before:
-                files.write(path, f'{{"boot": {json.dumps(process_table.boot_id())}, "contents": {after}}}\n'.encode())
+            uses.write()
 
 
 def _read(path: str) -> Uses:
     """Return what a file says that still holds; a file that cannot be read says nothing."""
+    nothing = Uses(path)
     try:
         with open(path, "rb") as file:
             record = json.load(file)
         if record["boot"] != process_table.boot_id():
-            return Uses()
+            return nothing
         contents = record["contents"]
         uses = [_Use(token, pid, start, tuple(names)) for token, pid, start, names in contents["uses"]]
         holder = Holder(*contents["holder"]) if contents["holder"] else None
-        return Uses([use for use in uses if process_table.alive(use.pid, use.start)], set(contents["started"]), holder)
+        living = [use for use in uses if process_table.alive(use.pid, use.start)]
+        return Uses(path, living, set(contents["started"]), holder)
     except (OSError, ValueError, KeyError, TypeError):
-        return Uses()
+        return nothing
