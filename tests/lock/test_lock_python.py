@@ -11,7 +11,7 @@ from esker.formats import pylock
 from esker.formats.manifest import Manifest
 from esker.host.interpreters import _candidates, find_interpreter
 from esker.lock.python import python_inputs, resolve
-from esker.testing.package_index import PackageIndex
+from esker.testing.package_index import PackageIndex, wheel
 
 NOTHING_LOCKED = 'lock-version = "1.0"\ncreated-by = "x"\npackages = []\n'
 SYSTEMS = ("aarch64-darwin", "aarch64-linux", "x86_64-linux")
@@ -96,6 +96,51 @@ def test_a_project_above_the_temporary_directory_has_no_say(index, environ, inte
         assert not other.requests
     assert [str(package.version) for package in lock.packages] == ["1.0"]
     assert not (tmp_path / "uv.lock").exists()
+
+
+def test_what_a_dependency_lacks_is_named(index, environ, interpreter):
+    """The package at fault and who asks for it are both in the message, not only what was declared."""
+    index.add_source("fromsource", "1.0", "raise SystemExit")
+    index.add("app", "1.0", requires=["fromsource"])
+    index.add("other", "1.0", requires=["nowhere"])
+    with pytest.raises(ResolutionFailed, match="a package has no wheel") as caught:
+        resolve(inputs("app"), interpreter, environ)
+    assert "fromsource==1.0 has no usable wheels" in caught.value.message
+    assert "app depend on fromsource" in caught.value.message
+    with pytest.raises(ResolutionFailed, match=r"no package `nowhere`: .*other depend on nowhere"):
+        resolve(inputs("other"), interpreter, environ)
+
+
+def test_every_reason_of_a_conflict_is_told(index, environ, interpreter):
+    """Who wants which version is said, in long chains of reasons too, and nothing of how far uv came."""
+    for version in range(1, 5):
+        index.add("base", f"{version}.0")
+        index.add("one", f"{version}.0", requires=[f"base=={version}.0"])
+        index.add("two", f"{version}.0", requires=[f"base=={version + 5}.0"])
+    with pytest.raises(ResolutionFailed) as caught:
+        resolve(inputs("one", "two", systems=("x86_64-linux",)), interpreter, environ)
+    assert caught.value.message.startswith("no versions satisfy the requirements on `x86_64-linux`: two")
+    assert "there is no version of base==" in caught.value.message
+    assert caught.value.message.endswith("; your project depends on two")
+    for chatter in ("conclude", "ecause", "(1)", "Using CPython"):
+        assert chatter not in caught.value.message
+    with pytest.raises(ResolutionFailed) as caught:
+        resolve(inputs("base", python=">=3.99"), interpreter, environ)
+    assert "Using CPython" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"no archive", "Failed to read from zip file"), (wheel("app", "1.0", {}, requires=["(("]), "found `(`")],
+    ids=["archive", "metadata"],
+)
+def test_a_damaged_package_is_not_a_conflict(index, environ, interpreter, content, reason):
+    """A file that is no wheel, or whose metadata cannot be read, is called so, with what is wrong in it."""
+    index.put("app", "app-1.0-py3-none-any.whl", content)
+    with pytest.raises(ResolutionFailed, match=r"an index gave a damaged package: app==1\.0") as caught:
+        resolve(inputs("app"), interpreter, environ)
+    assert reason in caught.value.message
+    assert caught.value.hint == "ask for another version of it"
 
 
 def test_an_unreachable_index_is_not_a_resolution_failure(environ, interpreter):

@@ -173,6 +173,8 @@ _HEAD = re.compile(r"^(error|\s*cause): ", re.MULTILINE)
 _SPLIT = re.compile(r" for split \(markers: (?P<marker>[^)]*)\)")
 _WITHOUT_WHEEL = re.compile(r"has no `[^`]*`-compatible wheels|no usable wheels|no wheels with a matching")
 _UNKNOWN = re.compile(r"(?P<name>\S+) was not found in the package registry")
+_DAMAGED = re.compile(r"(?:was invalid|could not be parsed):\n\s*(?P<reason>.+)")
+_REASON = re.compile(r"\b[Bb]ecause (?:we know from \(\d+\) that )?(.*?),? we can conclude")
 
 
 def _explained(failure: CommandFailed, inputs: pylock.Inputs) -> HostError | ResolutionFailed:
@@ -185,8 +187,9 @@ def _explained(failure: CommandFailed, inputs: pylock.Inputs) -> HostError | Res
     unknown = _UNKNOWN.search(failure.output)
     if unknown:
         name = canonicalize_name(unknown["name"])
+        direct = name in {canonicalize_name(Requirement(text).name) for text in inputs.requirements}
         return ResolutionFailed(
-            f"the package index has no package `{name}`",
+            f"the package index has no package `{name}`" + ("" if direct else f": {cause}"),
             hint="check its spelling, or name the index that has it in UV_INDEX",
         )
     if _WITHOUT_WHEEL.search(failure.output):
@@ -195,13 +198,19 @@ def _explained(failure: CommandFailed, inputs: pylock.Inputs) -> HostError | Res
             hint="ask for a version that has one, declare fewer systems in `options.systems`, "
             "or allow its source to be built: build = [NAME] in [plugins.esker.python]",
         )
+    damaged = _DAMAGED.search(failure.output)
+    if damaged:
+        return ResolutionFailed(
+            f"an index gave a damaged package: {cause}: {damaged['reason']}", hint="ask for another version of it"
+        )
     return ResolutionFailed(f"no versions satisfy the requirements{place}: {cause}", hint="loosen one of them")
 
 
 def _cause(output: str, inputs: pylock.Inputs) -> str:
-    """Return uv's last reason, which names what was declared, with the names of systems for its markers."""
-    reasons = " ".join(_HEAD.sub("", output.partition("hint:")[0]).split())
-    reason = re.split(r"\b(?:And )?[Bb]ecause ", reasons)[-1].partition(", we can conclude")[0]
+    """Return uv's reasons, without what it concludes from them, with the names of systems for its markers."""
+    error = output.partition("error: ")[2] or output  # before it, uv says how far it came
+    text = " ".join(_HEAD.sub("", error.partition("hint:")[0]).split())
+    reason = "; ".join(_REASON.findall(text)) or text
     for system in inputs.systems:
         for form in _marker_forms(system):
             reason = reason.replace(form, system)
