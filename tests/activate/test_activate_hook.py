@@ -138,7 +138,7 @@ def test_a_hook_that_is_not_bash_has_failed(script, said):
         hook.run(BASE, script=script)
     assert str(caught.value).splitlines() == [
         f"The hook.on-activate script is not valid bash: {said}",
-        "hint: correct `on-activate` below `[hook]`; the lines are counted from the script's first",
+        "hint: correct it in manifest.toml; lines are counted from the script's first",
     ]
 
 

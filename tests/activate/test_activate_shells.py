@@ -345,6 +345,24 @@ def test_a_command_runs_after_the_profile_scripts():
     )
 
 
+@pytest.mark.parametrize("name", ["common", "bash"])
+def test_a_command_does_not_run_after_a_script_that_bash_cannot_read(name):
+    """Half a script has been read, which a status of its own would not say."""
+    done = commanded("echo command", a_plan(profile={name: "echo read\nif true; then\n"}))
+    assert (done.returncode, done.stdout) == (1, "read\n")
+    assert done.stderr.splitlines()[-2:] == [
+        f"✘ ERROR: bash cannot read the script `profile.{name}`, for the reason above",
+        "hint: correct it in manifest.toml; lines are counted from the script's first",
+    ]
+    assert "line 4: syntax error: unexpected end of file" in done.stderr
+
+
+def test_a_command_runs_after_a_script_with_any_status():
+    """What a script returns is its own affair, and so is what it allows itself to write."""
+    script = "shopt -s extglob\ncase ab in +(a|b)) A=1 ;; esac\neval ')' 2>/dev/null\nreturn 4"
+    assert commanded("echo $A", a_plan(profile={"common": script})).stdout == "1\n"
+
+
 def test_a_command_without_profile_needs_no_file():
     """It is plain `bash -c`."""
     argv = BASH.command(a_plan(), {"PATH": PATH}, Activation(), "echo 'a'")

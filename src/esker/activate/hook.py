@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from esker.host.clock import Deadline
 
-__all__ = ["exported_names", "find_bash", "run", "run_end"]
+__all__ = ["CORRECT", "exported_names", "find_bash", "run", "run_end"]
 
 _DRIVER = """\
 {
@@ -63,7 +63,7 @@ _OPTIONS = """
 - 'set -e' and 'set -u', under which a failed command or a variable that is not set ends the script"""
 _SENT = "find out what sent it: the script, a program it ran, a limit of memory or time, a person"
 _RUN_FAILED = "Running hook.on-activate failed"
-_CORRECT = "correct `on-activate` below `[hook]`; the lines are counted from the script's first"
+CORRECT = "correct it in manifest.toml; lines are counted from the script's first"
 _STATUS = "_esker_status"
 _LOWEST_DESCRIPTOR = 100  # out of the way of a hook that opens 3 to 9
 
@@ -98,7 +98,7 @@ def run(
             begun, done, found = file.read().partition(_VALUES_DONE)
         exported = dict(entry.split("=", 1) for entry in os.fsdecode(found).split("\0") if "=" in entry)
         if done and exported.get(_STATUS, str(status)) != "0" and (said := _refusal(bash, environ, text)):
-            raise ActivationFailed(f"The hook.on-activate script is not valid bash: {said}", hint=_CORRECT)
+            raise ActivationFailed(f"The hook.on-activate script is not valid bash: {said}", hint=CORRECT)
     if not done:
         raise _not_begun(bash, status) if not begun else _not_expanded(values[len(begun) - 1][0])
     if not exported:

@@ -12,7 +12,7 @@ shell it is typed in; `eval "$(esker deactivate)"` does so without it.
 import os
 
 from esker.activate import undo
-from esker.activate.hook import find_bash
+from esker.activate.hook import CORRECT, find_bash
 from esker.activate.plan import plan_path, read
 from esker.activate.variables import LISTS, active_environments, dot_flox_of
 from esker.host.memory_file import descriptor_path, memory_file
@@ -136,9 +136,10 @@ class Bash:
         """Return the arguments of a bash that runs the profile scripts of all active environments, then a command.
 
         The scripts are read from a file in memory whose descriptor the process keeps open for the program it becomes.
+        One that bash cannot read is the end: nobody is there to see it and to decide.
         """
         bash = find_bash(activation.value("PATH", environ.get("PATH")))
-        scripts = list(_profiles(plan, environ))
+        scripts = list(_profiles(plan, environ, bash))
         if not scripts:
             return [bash, "--noprofile", "--norc", "-c", text]
         return [bash, "--noprofile", "--norc", "-c", f". {_rc_file(scripts)}\n{text}"]
@@ -205,26 +206,44 @@ def _assignments(changes: "Mapping[str, str | None]") -> "Iterator[str]":
 
 def _sourced(script: str) -> str:
     """Return a line that reads a script as a file, in which `return` has a meaning."""
-    return f"\\builtin . <(\\builtin printf '%s\\n' {_quoted(script)})"
+    return f"\\builtin . <({_printed(script)})"
 
 
-def _profile(link: str, scripts: "Mapping[str, str]") -> "Iterator[str]":
-    """Yield the line that reads an environment's scripts unless this very shell has read them; it is not exported."""
-    found = [_sourced(scripts[name]) for name in ("common", "bash") if name in scripts]
+def _printed(text: str) -> str:
+    return f"\\builtin printf '%s\\n' {_quoted(text)}"
+
+
+def _or_exit(name: str, script: str, bash: str) -> str:
+    """Return what comes after `_sourced`: the exit of a shell that could not read the script to its end."""
+    reads = [f"{_quoted(bash)} {options}-pn <({_printed(script)}) 2>/dev/null" for options in ("", "-O extglob ")]
+    told = _printed(f"✘ ERROR: bash cannot read the script `profile.{name}`, for the reason above\nhint: {CORRECT}")
+    return " || ".join(["; [[ $? == 0 ]]", *reads, f"{{ {told} >&2; \\builtin exit 1; }}"])
+
+
+def _profile(link: str, scripts: "Mapping[str, str]", bash: str | None = None) -> "Iterator[str]":
+    """Yield the line that reads an environment's scripts unless this very shell has read them; it is not exported.
+
+    With a bash to ask, a script that it cannot read ends the shell.
+    """
+    found = [
+        _sourced(scripts[name]) + (_or_exit(name, scripts[name], bash) if bash else "")
+        for name in ("common", "bash")
+        if name in scripts
+    ]
     if found:
         word = _quoted(link)
         record = f"{_SOURCED}=${{{_SOURCED}-}}:{word}:"
         yield f"case ${{{_SOURCED}-}} in *:{word}:*) ;; *) {record}; {'; '.join(found)} ;; esac"
 
 
-def _profiles(plan: "Plan", environ: "Mapping[str, str]") -> "Iterator[str]":
+def _profiles(plan: "Plan", environ: "Mapping[str, str]", bash: str | None = None) -> "Iterator[str]":
     """Yield the lines that read the scripts of every active environment, the oldest first."""
     for element in reversed(active_environments(environ.get("_FLOX_ACTIVE_ENVIRONMENTS"))):
         place = dot_flox_of(element)
         older = read(plan_path(os.path.dirname(place), element.get("mode", "dev"))) if place else None
         if older is not None and place != plan.dot_flox:
-            yield from _profile(older.flox_env, older.profile)
-    yield from _profile(plan.flox_env, plan.profile)
+            yield from _profile(older.flox_env, older.profile, bash)
+    yield from _profile(plan.flox_env, plan.profile, bash)
 
 
 def _lists(activation: "Activation", environ: "Mapping[str, str]", after: "Mapping[str, str]") -> "Iterator[str]":
