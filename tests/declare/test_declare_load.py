@@ -85,6 +85,7 @@ def test_what_is_missing(project, missing, message):
         ('{"name": "a", "version": true}', None, "invalid type: boolean `true`, expected an integer\nin `version`"),
         ('{"name": "a", "version": ' + "1" * 5000 + "}", None, "not JSON: Exceeds the limit"),
         ("[" * 100_000, None, "not JSON: maximum recursion depth exceeded"),
+        (r'{"name": "a\u001b]0;t", "version": 1}', None, r"`a\x1b]0;t` cannot be the name of an environment"),
         ('{"name": "a/b", "version": 1}', None, "`a/b` cannot be the name of an environment\nin `name`"),
         ('{"nam": "a", "name": "b", "version": 1}', None, "unknown field `nam`, expected one of `name`, "),
     ],

@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING
 
 from esker.activate.variables import active_environments, dot_flox_of
 from esker.cli.arguments import Parser, add_directory, place
-from esker.cli.voice import FLOX_VERSION
+from esker.cli.voice import FLOX_VERSION, Voice
 from esker.declare.discover import find
 from esker.declare.known_environments import KnownEnvironment, known_environments
 from esker.errors import UsageError
+from esker.formats.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
-
-    from esker.cli.voice import Voice
 
 __all__ = ["run", "welcome"]
 
@@ -85,7 +84,7 @@ def _print(environments: "Iterable[KnownEnvironment]") -> None:
     width = max(len(each.name) for each in listed)
     sys.stdout.flush()
     for each in listed:  # a path may hold any bytes
-        sys.stdout.buffer.write(os.fsencode(f"  {each.name:<{width}}  {each.project}\n"))
+        sys.stdout.buffer.write(os.fsencode(Voice.shown(f"  {each.name:<{width}}  {each.project}") + "\n"))
     sys.stdout.flush()
 
 
@@ -111,5 +110,5 @@ def _delete(arguments: list[str], voice: "Voice") -> int:
 def _confirmed(question: str) -> bool:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    print(question, end="", file=sys.stderr, flush=True)
+    print(printable(question), end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -81,7 +81,7 @@ def _list(arguments: list[str], voice: "Voice") -> int:
         raise UsageError("`--upstream` is for environments on FloxHub, and those are not there yet")
     declaration = declared(options, os.environ, voice)
     if options.config:
-        return _config(declaration)
+        return _config(declaration, voice)
     lock = read_lock(declaration)
     if not voice.plain and stale_entries(declaration, lock, own_system(), os.environ):
         voice.say(f"! Not all that the manifest says is locked yet: {voice.program} lock")
@@ -97,25 +97,25 @@ def _list(arguments: list[str], voice: "Voice") -> int:
             f"You can see the whole manifest with '{voice.program} list --config'."
         )
     if options.all:
-        _blocks(found)
+        _blocks(found, voice)
         return 0
     for each in found:
-        print(each.name if options.name else each.line())
+        print(voice.shown(each.name if options.name else each.line()))
     return 0
 
 
-def _config(declaration: "Declaration") -> int:
+def _config(declaration: "Declaration", voice: "Voice") -> int:
     with open(f"{declaration.dot_flox}/env/manifest.toml", encoding="utf-8") as file:
-        sys.stdout.write(file.read())
+        sys.stdout.write(voice.shown(file.read()))
     return 0
 
 
-def _blocks(found: "Iterable[Installed]") -> None:
+def _blocks(found: "Iterable[Installed]", voice: "Voice") -> None:
     """Print a block for each package, the one that wins over others first."""
     for index, each in enumerate(sorted(found, key=lambda one: (one.priority or 0, one.name))):
-        print("\n" * bool(index) + f"{each.name}:")
+        print(voice.shown("\n" * bool(index) + f"{each.name}:"))
         for label, value in each.details:
-            print(f"  {label + ':':<19}{value}")
+            print(voice.shown(f"  {label + ':':<19}{value}"))
 
 
 def _lock_manifest(arguments: list[str], voice: "Voice") -> int:

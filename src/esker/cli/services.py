@@ -206,13 +206,13 @@ def _logs(arguments: list[str], voice: "Voice") -> int:
         if options.json:
             _print_json([{"service": options.name[0], "line": line} for line in lines])
         else:
-            sys.stdout.write("".join(f"{line}\n" for line in lines))
+            sys.stdout.write(voice.shown("".join(f"{line}\n" for line in lines), colours=True))
         return 0
     names = options.name or sorted(services.specs)
     width = max(map(len, names))
     try:
         for name, line in services.follow(*names, count=options.tail, pause=_pause):
-            print(f"{name:<{width}}: {line}", flush=True)
+            print(voice.shown(f"{name:<{width}}: {line}", colours=True), flush=True)
     except KeyboardInterrupt:
         return 130
     return 0

@@ -41,16 +41,24 @@ class Voice:
     def say(self, text: str) -> None:
         """Tell a person something that is no error."""
         if self.level >= 0:
-            print(text, file=sys.stderr, flush=True)
+            from esker.formats.printable import printable
+
+            print(printable(text), file=sys.stderr, flush=True)
 
     def report(self, error: "EskerError") -> int:
         """Tell a person of an error, and return the exit status: Flox's text, or with hint and the error's class."""
-        if self.plain and self.level <= 0:
-            print(f"✘ ERROR: {error.flox()}", file=sys.stderr)
-        else:
-            first, *rest = error.lines()
-            print(f"✘ ERROR: {first}", *rest, f"code: {error.code}", sep="\n", file=sys.stderr)
+        from esker.formats.printable import printable
+
+        lines = [error.flox()] if self.plain and self.level <= 0 else [*error.lines(), f"code: {error.code}"]
+        print(printable("\n".join([f"✘ ERROR: {lines[0]}", *lines[1:]])), file=sys.stderr)
         return 1 if self.plain else error.exit_status
+
+    @staticmethod
+    def shown(text: str, *, colours: bool = False) -> str:
+        """Return a text of others as standard output takes it: as it is, unless that is a terminal."""
+        from esker.formats.printable import printable
+
+        return printable(text, colours=colours) if sys.stdout.isatty() else text
 
     def interrupted(self) -> int:
         """Tell that the person has interrupted the command, and return the exit status."""

@@ -32,7 +32,7 @@ __all__ = [
 
 def environment_name(text: str) -> str:
     """Return the name of an environment."""
-    if not text or "/" in text or any(letter.isspace() for letter in text):
+    if not text or "/" in text or not text.isprintable() or " " in text:
         raise Refusal(f"`{text}` cannot be the name of an environment", "write a name without `/` and spaces")
     return text
 

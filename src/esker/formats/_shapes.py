@@ -190,17 +190,6 @@ def dotted(path: Path) -> str:
     )
 
 
-def printable(text: str) -> str:
-    r"""Return a text in which nothing but line ends can move a terminal's cursor.
-
-    >>> printable("a\x1b[2Jb\n")
-    'a\\x1b[2Jb\n'
-    """
-    return "".join(
-        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text
-    )
-
-
 def near(name: str, names: Iterable[str]) -> str | None:
     """Return the hint that names what was probably meant, if anything is close."""
     import difflib

@@ -37,9 +37,9 @@ from esker.formats._shapes import (
     listed,
     near,
     order,
-    printable,
     shape,
 )
+from esker.formats.printable import printable
 
 __all__ = [
     "Checked",

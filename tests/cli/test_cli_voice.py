@@ -1,0 +1,48 @@
+"""How a command speaks: nothing that others have written moves the terminal of who reads it."""
+
+import sys
+
+import pytest
+
+from esker.cli.main import main
+from esker.cli.voice import ESKER, FLOX
+from esker.errors import EskerError, ServiceFailed
+
+TITLE = "\x1b]0;title\x07"
+
+
+@pytest.mark.parametrize("voice", [ESKER, FLOX])
+def test_what_is_told_cannot_move_the_cursor(capsys, voice):
+    """Control characters in a message, a hint or the log of a service are shown, not sent; lines and tabs stay."""
+    voice.say(f"a{TITLE}\tb\nc")
+    voice.report(EskerError(f"failed{TITLE}", hint=f"do{TITLE}", place=f"{TITLE}:1"))
+    voice.report(ServiceFailed(f"failed{TITLE}", service=TITLE, log=[f"said{TITLE}"]))
+    told = capsys.readouterr().err
+    assert "\x1b" not in told
+    assert "\x07" not in told
+    assert r"a\x1b]0;title\x07" in told
+    assert "\tb\nc\n" in told
+
+
+def test_standard_output_is_data_unless_it_is_a_terminal(capsys, monkeypatch):
+    """A file or a pipe gets what there is; a terminal gets colours where they are wanted, and nothing else."""
+    text = f"\x1b[31mred\x1b[0m{TITLE}"
+    assert ESKER.shown(text) == text
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert ESKER.shown(text) == r"\x1b[31mred\x1b[0m\x1b]0;title\x07"
+    assert ESKER.shown(text, colours=True) == "\x1b[31mred\x1b[0m" + r"\x1b]0;title\x07"
+
+
+def test_a_log_is_shown_without_what_moves_the_cursor(project, environ, capsys, monkeypatch):
+    """A service writes what it likes, and so does who sends a project with a log in it."""
+    directory = project('schema-version = "1.14.0"\n[services.web]\ncommand = "true"\n')
+    (directory / ".flox/log/services").mkdir(parents=True)
+    (directory / ".flox/log/services/web.log").write_text(f"\x1b[32mup\x1b[0m{TITLE}\n")
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    command = ["services", "logs", "web", "-d", str(directory)]
+    assert main(command) == 0
+    assert capsys.readouterr().out == f"\x1b[32mup\x1b[0m{TITLE}\n"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(command) == 0
+    assert capsys.readouterr().out == "\x1b[32mup\x1b[0m\\x1b]0;title\\x07\n"
