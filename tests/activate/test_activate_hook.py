@@ -101,6 +101,11 @@ ENDS = {
     "a failure under errexit": ("set -e; false; export A=1", ": bash ended with status 1", OPTIONS),
     "an unset variable under nounset": ("set -u; echo $NOT_SET", ": bash ended with status 127", OPTIONS),
     "a trap that exits": ("trap 'exit 9' ERR; false", ": bash ended with status 9", OPTIONS),
+    "too large a value": (
+        "printf -v A '%200000s' x; export A",
+        ": bash ended with status 126",
+        [*OPTIONS, "- exported values that are too large to start a program with, on Linux 128 kB each"],
+    ),
     "a signal": ("kill -9 $$", ": SIGKILL ended bash", SENT),
     "a signal without a name": ("kill -40 $$", ": signal 40 ended bash", SENT),
     "a limit": ("ulimit -f 0; export A=1", ": SIGXFSZ ended bash", SENT),
@@ -170,6 +175,17 @@ def test_the_hook_runs_where_the_caller_is_and_reads_its_input(tmp_path):
         [sys.executable, "-c", script], cwd=tmp_path, input="typed\n", text=True, capture_output=True, check=True
     )
     assert done.stdout == f"{tmp_path.resolve()} typed\n"
+
+
+@pytest.mark.parametrize("closed", ["<&- 2>&-", "2>&-", "<&- >&- 2>&-"])
+def test_the_hook_runs_where_there_is_no_standard_error(tmp_path, closed):
+    """Its output goes nowhere then, and into no file that has the number by chance."""
+    script = (
+        "import os\nfrom esker.activate import hook\n"
+        f"open({str(tmp_path / 'found')!r}, 'w').write(hook.run(dict(os.environ), script='echo a; echo b >&2; export A=1')['A'])"
+    )
+    subprocess.run(["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, script], check=True)
+    assert (tmp_path / "found").read_text() == "1"
 
 
 def test_a_process_that_stays_does_not_keep_the_caller_waiting(tmp_path):

@@ -61,6 +61,9 @@ Review your script for the use of:
 - 'exec' commands, which should be run in a subshell: '(exec command)'"""
 _OPTIONS = """
 - 'set -e' and 'set -u', under which a failed command or a variable that is not set ends the script"""
+_TOO_LARGE = """
+- exported values that are too large to start a program with, on Linux 128 kB each"""
+_NOT_STARTED = 126  # a shell's status for it
 _SENT = "find out what sent it: the script, a program it ran, a limit of memory or time, a person"
 _RUN_FAILED = "Running hook.on-activate failed"
 CORRECT = "correct it in manifest.toml; lines are counted from the script's first"
@@ -188,11 +191,12 @@ def _run_bash(
     }
     reader = _READERS.get(sys.platform, _READERS["other"]) % names
     argv = [bash, "--noprofile", "--norc", "-p", "-c", _DRIVER % {**names, "reader": reader}, _NAME_OF_HOOK]
+    output = subprocess.DEVNULL if sys.stderr is None else 2  # None: there was no such descriptor, or is another's now
     limited = deadline is not None and deadline.is_limit
     group = 0 if limited else None  # a group of its own can be killed whole, but cannot read from the terminal
     try:
         with subprocess.Popen(
-            argv, env=environ, stdout=2, pass_fds=(values, script, result), process_group=group
+            argv, env=environ, stdout=output, stderr=output, pass_fds=(values, script, result), process_group=group
         ) as process:
             try:
                 _wait(process, deadline)
@@ -255,7 +259,7 @@ def _cut_off(status: int) -> ActivationFailed:
     """Return the error for a hook after which its bash was gone."""
     if status == 0:
         return ActivationFailed(_CUT_OFF, hint=_REVIEW, flox=f"{_CUT_OFF}.\n\n{_REVIEW}")
-    hint = _SENT if status < 0 else _REVIEW + _OPTIONS
+    hint = _SENT if status < 0 else _REVIEW + _OPTIONS + (_TOO_LARGE if status == _NOT_STARTED else "")
     seen = _ended(status)
     return ActivationFailed(f"{_CUT_OFF}: {seen}", hint=hint, flox=f"{_RUN_FAILED}: {seen}\n\n{hint}")
 
