@@ -101,7 +101,8 @@ def test_started_means_ready(esker, web):
     )
     assert (states["prepare"]["status"], states["prepare"]["exit_code"]) == ("Completed", 0)
     assert list(states["web"])[:4] == ["name", "status", "pid", "exit_code"]
-    assert "! Service 'web' is already running." in esker("services", "start", "web").err
+    assert esker("services", "start", "web").err == "! Service 'web' is already running.\n"
+    assert esker("services", "start", "prepare").err == "! Service 'prepare' has completed already.\n"
 
 
 def test_the_table_begins_with_the_columns_of_flox(esker, web):

@@ -99,14 +99,17 @@ def _start(arguments: list[str], voice: "Voice") -> int:
     _add_timeout(parser, _START_SECONDS)
     options = parser.parse_args(arguments)
     services = _services(options, voice)
-    before = {one.name for one in services.status() if one.pid is not None}
+    before = {one.name: one.started_at for one in services.status() if one.pid is not None or one.ready}
     with Live(voice, as_json=options.json) as live:
         found = services.start(*options.name, seconds=options.timeout, changed=live.show)
     named = options.name or [one.name for one in found]
     for one in found:
         if one.name in named or one.name not in before:
-            running = one.name in before
-            voice.say(f"! Service '{one.name}' is already running." if running else f"✔ Service '{one.name}' started.")
+            if one.name not in before or one.started_at != before[one.name]:
+                voice.say(f"✔ Service '{one.name}' started.")
+            else:
+                state = "is already running" if one.pid is not None else "has completed already"
+                voice.say(f"! Service '{one.name}' {state}.")
     _say_notes([one for one in found if one.name not in before], voice)
     return _as_json(found, options)
 
