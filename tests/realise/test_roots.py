@@ -180,6 +180,19 @@ def test_a_damaged_registration_is_an_error_that_names_it(store, link, text):
         assert caught.value.message == f"the registration `{registration(store)}` is damaged"
 
 
+def test_a_link_that_cannot_be_looked_at_keeps_its_targets(store, link):
+    """Only what is known to be gone is forgotten: a directory that refuses to be read says nothing of what is in it."""
+    target = path(store, "target")
+    roots.switch(store, link, target)
+    run = os.path.dirname(link)
+    os.rename(run, f"{run}-away")
+    os.symlink("run", run)  # a loop
+    assert roots.rooted(store, 5, forget=True) == {target}
+    os.unlink(run)
+    os.symlink("/dev/null", run)
+    assert roots.rooted(store, 5, forget=True) == set()
+
+
 # Services
 
 

@@ -7,6 +7,7 @@ own path. It lists the link's generations, oldest first. The link itself says wh
 import json
 import os
 import re
+import stat
 from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
@@ -92,11 +93,21 @@ def rooted(store: "Store", keep: int, *, forget: bool) -> set[str]:
     found: set[str] = set()
     for link, known in _registered(store):
         newest = known[max(len(known) - keep, 0) :]
-        kept = tuple(each for each in known if each.current or each in newest) if os.path.islink(link) else ()
+        kept = () if _is_gone(link) else tuple(each for each in known if each.current or each in newest)
         if forget and kept != known:
             _write(store, link, kept)
         found.update(each.path for each in kept)
     return found
+
+
+def _is_gone(link: str) -> bool:
+    """Whether there is no such link; one that cannot be looked at, as on a disk that does not answer, is not gone."""
+    try:
+        return not stat.S_ISLNK(os.lstat(link).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
 
 
 def live(store: "Store", proc: str = "/proc") -> set[str]:
