@@ -95,6 +95,27 @@ def test_the_tables_of_the_first_guide_are_valid(tmp_path):
         load(str(tmp_path), 'schema-version = "1.14.0"\n' + block)
 
 
+@pytest.mark.parametrize(
+    "page", sorted(str(path.relative_to(ROOT)) for path in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+)
+def test_links_lead_somewhere(page):
+    """Each link of a document to another, or to a heading of one, leads there."""
+    for target in re.findall(r"\]\((?!https?:)([^)]*)\)", (ROOT / page).read_text()):
+        name, _, heading = target.partition("#")
+        found = ((ROOT / page).parent / name).resolve() if name else ROOT / page
+        assert found.exists(), target
+        assert not heading or heading in _headings(found.read_text()), target
+
+
+def _headings(text):
+    """Return the headings of a text as links name them."""
+    return {
+        re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-")
+        for line in text.splitlines()
+        if line[:1] == "#"
+    }
+
+
 CI = "docs/guides/ci.md"
 
 

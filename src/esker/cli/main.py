@@ -81,7 +81,7 @@ examples:
   {program} activate                             a shell in the environment
   eval "$({program} activate)"                   the environment in this shell
 
-`{program} COMMAND --help` shows a command's options and examples.
+`{program} COMMAND --help` shows a command's options and examples; `{program} -q COMMAND` tells only errors.
 """
 
 

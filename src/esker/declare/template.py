@@ -23,8 +23,8 @@ schema-version = "{LATEST}"
 """
 
 _SECTIONS = """
-# Packages of a catalogue, by a name of your own. Python packages, and every tool that ships as a wheel, stand in
-# [plugins.esker.python] at the end: `esker install pypi/NAME` writes them there.
+# Packages of a catalogue, by a name of your own: only Flox locks them so far. Python packages, and every tool
+# that ships as a wheel, stand in [plugins.esker.python] at the end: `esker install pypi/NAME` writes them there.
 [install]
 # jq.pkg-path = "jq"
 # nodejs = { pkg-path = "nodejs", version = "^24" }
@@ -51,25 +51,25 @@ _SECTIONS = """
 #   echo "You are in $FLOX_ENV_DESCRIPTION"
 # '''
 # bash = '''
-#   alias serve='python -m http.server'
+#   alias serve='python3 -m http.server'
 # '''
 
 
 # Programs that run beside the project: `esker services start`, or with the environment: `esker activate -s`.
 [services]
 # auto-start = true
-# web.command = "python -m http.server 8080"
+# web.command = "python3 -m http.server 8080"
 # cache = { command = "valkey-server", shutdown.command = "valkey-cli shutdown" }
 
 
-# Other environments that this one builds upon, the lowest first; what stands here wins.
+# Other environments that this one builds upon, the lowest first; what stands here wins. Only Flox composes them so far.
 [include]
 # environments = [
 #   { dir = "../common" },
 # ]
 
 
-# Packages that are made of this project.
+# Packages that are made of this project. Only Flox makes them so far.
 [build]
 # [build.app]
 # command = '''
