@@ -19,6 +19,9 @@ _ROOMY = 1 << 30
 _DESCRIPTORS = 1024
 _DRIVEN = {
     "flox": "not needed; where it is there, `esker.flox` drives it, unless ESKER_ENGINE=native",
+    "nix": "not needed; this version does not drive it yet",
+    "guix": "not needed; this version does not drive it yet",
+    "docker": "not needed; this version does not drive it yet",
 }
 
 
