@@ -275,10 +275,21 @@ def test_a_path_may_be_named_logically(store):
         (lambda path: os.chmod(f"{path}/greeting", 0o544), "have changed"),
         (lambda path: os.chmod(path, 0o755) or _write(f"{path}/new", ""), "have changed"),
         (lambda path: os.chmod(f"{path}/bin", 0o755) or os.unlink(f"{path}/bin/link"), "have changed"),
+        (lambda path: os.chmod(f"{path}/greeting", 0o646), "`{path}/greeting` has another mode"),
+        (lambda path: os.chmod(f"{path}/bin/run", 0o4555), "`{path}/bin/run` has another mode"),
+        (lambda path: os.chmod(f"{path}/bin", 0o777), "`{path}/bin` has another mode"),
+        (
+            lambda path: (
+                os.chmod(f"{path}/bin", 0o755)
+                or os.unlink(f"{path}/bin/link")
+                or os.symlink("/etc/passwd", f"{path}/bin/link")
+            ),
+            "have changed",
+        ),
         (lambda path: os.chmod(path, 0o755) or os.mkfifo(f"{path}/pipe"), "only files, directories and links"),
         (files.remove_tree, "no such file"),
     ],
-    ids=["contents", "mode", "added", "removed", "pipe", "gone"],
+    ids=["contents", "mode", "added", "removed", "writable", "setuid", "open", "link", "pipe", "gone"],
 )
 def test_verify_names_what_is_damaged_and_why(store, harm, reason):
     """One damaged path among others is the one that is reported; forgotten, it is built again."""
@@ -288,7 +299,7 @@ def test_verify_names_what_is_damaged_and_why(store, harm, reason):
     harm(path)
     [damaged] = store.verify()
     assert damaged.path == path
-    assert reason in damaged.reason
+    assert reason.format(path=path) in damaged.reason
     assert "b'" not in damaged.reason
     store.invalidate(path)
     assert not store.is_valid(path)

@@ -31,6 +31,7 @@ __all__ = [
     "remove_tree",
     "replace_link",
     "sync_file_system",
+    "with_another_mode",
     "write",
     "write_changed",
 ]
@@ -263,21 +264,37 @@ def canonicalise(path: str) -> None:
 
 
 def _canonicalise(path: bytes, found: os.stat_result) -> None:
-    mode = found.st_mode
-    if stat.S_ISREG(mode):
-        if found.st_nlink > 1:
-            raise OSError(errno.EMLINK, "a file with several names cannot be stored", os.fsdecode(path))
-        wanted = 0o555 if mode & stat.S_IXUSR else 0o444
-    elif stat.S_ISDIR(mode):
-        wanted = 0o555
-    elif stat.S_ISLNK(mode):
-        wanted = stat.S_IMODE(mode)
-    else:
-        raise OSError(errno.EINVAL, "only files, directories and links can be stored", os.fsdecode(path))
-    if stat.S_IMODE(mode) != wanted:
+    if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+        raise OSError(errno.EMLINK, "a file with several names cannot be stored", os.fsdecode(path))
+    wanted = _canonical_mode(path, found.st_mode)
+    if stat.S_IMODE(found.st_mode) != wanted:
         os.chmod(path, wanted)
     if found.st_mtime_ns != _CANONICAL_TIME[1]:
         os.utime(path, ns=_CANONICAL_TIME, follow_symlinks=False)
+
+
+def _canonical_mode(path: bytes, mode: int) -> int:
+    if stat.S_ISREG(mode):
+        return 0o555 if mode & stat.S_IXUSR else 0o444
+    if stat.S_ISDIR(mode):
+        return 0o555
+    if stat.S_ISLNK(mode):
+        return stat.S_IMODE(mode)
+    raise OSError(errno.EINVAL, "only files, directories and links can be stored", os.fsdecode(path))
+
+
+def with_another_mode(path: str) -> "Iterator[str]":
+    """Yield what in the tree at `path` has not the mode that `canonicalise` gives: others might change or abuse it."""
+    top = os.fsencode(path)
+    pending = [top]
+    while pending:
+        place = pending.pop()
+        mode = os.lstat(place).st_mode
+        if stat.S_IMODE(mode) != _canonical_mode(place, mode):
+            yield os.fsdecode(place)
+        if stat.S_ISDIR(mode):
+            with os.scandir(place) as children:
+                pending += sorted((child.path for child in children), reverse=True)
 
 
 def entries(path: str) -> "Iterator[nar.Entry]":

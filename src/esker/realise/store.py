@@ -190,6 +190,7 @@ class Store:
         try:
             info = self.record(path)
             found, size = files.digest(nar.dump(files.entries(info.path)))
+            changed = next(files.with_another_mode(info.path), None)
         except StoreError as error:
             return error.message
         except OSError as error:
@@ -198,7 +199,7 @@ class Store:
             return error.message
         if (f"sha256:{found.hex()}", size) != (info.nar_hash, info.nar_size):
             return f"its contents have changed: sha256:{found.hex()} where {info.nar_hash} was registered"
-        return None
+        return f"`{changed}` has another mode than was registered" if changed else None
 
     # Writing
 
