@@ -241,6 +241,10 @@ def test_unknown_services(project):
         pytest.fail("the block was entered")
     assert running(flox) == set()
     assert not flox.is_activated
+    for ask in (flox.services.status, flox.services.stop, flox.services.wait, flox.services.logs):
+        with pytest.raises(UnknownService, match="`--json`") as caught:
+            ask("--json")
+        assert caught.value.hint == "the services here are `broken`, `other`, `web`"
 
 
 def test_waiting_restarting_and_following(project):

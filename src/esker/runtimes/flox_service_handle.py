@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, overload
 
-from esker.errors import NotFound, NotTrusted
+from esker.errors import NotFound, NotTrusted, UnknownService
 from esker.formats import service_handle
 from esker.formats.service_handle import SavedServices, ServiceInfo
 from esker.host import files
@@ -95,8 +95,14 @@ class FloxServices:
     def status(self, *services: str) -> list[ServiceInfo]:
         """Return the state of services, by name; an environment without services has none."""
         checked(self._project)
-        found = self._engine.services.status()
-        return [_info(each) for each in found if not services or each.name in services]
+        found = {each.name: _info(each) for each in self._engine.services.status()}
+        for name in services:
+            if name not in found:
+                listed = ", ".join(f"`{each}`" for each in found) or "none"
+                raise UnknownService(
+                    f"service `{name}` does not exist", service=name, hint=f"the services here are {listed}"
+                )
+        return [found[name] for name in found if not services or name in services]
 
     def wait(self, *services: str, until: "Until" = "healthy", timeout: float | None = READY) -> None:
         """Wait until services are `healthy` (ready, where there is no check), `completed` or `stopped`."""
