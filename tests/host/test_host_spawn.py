@@ -177,6 +177,20 @@ def test_a_directory_of_another_user_is_left_alone(tmp_path):
     assert tmp_path.stat() == before
 
 
+@root
+@pytest.mark.parametrize("above", [False, True])
+def test_what_a_link_leads_to_is_not_given(tmp_path, above):
+    """Whoever owns the directory above may put a link there: what is root's elsewhere stays closed."""
+    roots = tmp_path / "roots"
+    (roots / "cache").mkdir(parents=True)
+    (roots / "cache").chmod(0o755)
+    link = tmp_path / "link"
+    link.symlink_to(roots if above else roots / "cache")
+    accounts.give(str(link / "cache") if above else str(link), Identity(65534, 65534))
+    found = (roots / "cache").stat()
+    assert (found.st_gid, stat.S_IMODE(found.st_mode)) == (0, 0o755)
+
+
 def test_accounts_without_a_name():
     """A uid without an entry is its own group; an unknown name is nobody."""
     assert accounts.account(4242424) == accounts.Account(4242424, 4242424, "4242424", "/")

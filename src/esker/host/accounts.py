@@ -62,14 +62,26 @@ def unreachable(identity: Identity, paths: Iterable[str]) -> str | None:
 def give(directory: str, identity: Identity) -> None:
     """Let `identity` make files of its own in root's `directory` and touch nobody else's.
 
-    What belongs to another user stays as it is. The directory goes to the group of the first who asks; when one of
-    another group asks too it becomes what /tmp is.
+    What belongs to another user stays as it is, and so does what a link leads to: who owns a directory above could
+    put one there at any moment. The directory goes to the group of the first who asks; when one of another group asks
+    too it becomes what /tmp is.
     """
-    found = os.stat(directory)
-    if found.st_uid or not identity.uid:
-        return
-    if found.st_gid == 0:
-        os.chown(directory, 0, identity.gid)
-        os.chmod(directory, 0o1771)  # noqa: S103  (sticky: nobody touches another's)
-    elif found.st_gid != identity.gid:
-        os.chmod(directory, 0o1777)  # noqa: S103  (as /tmp)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if found.st_uid or not identity.uid or not _is_at(descriptor, directory):
+            return
+        if found.st_gid == 0:
+            os.fchown(descriptor, 0, identity.gid)
+            os.fchmod(descriptor, 0o1771)  # sticky: nobody touches another's
+        elif found.st_gid != identity.gid:
+            os.fchmod(descriptor, 0o1777)  # as /tmp
+    finally:
+        os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    """Return whether an open directory is at `path` without a link on the way; /tmp, which is root's, may be one."""
+    parent, _, rest = path.partition("/tmp/")  # noqa: S108
+    place = path if parent else f"{os.path.realpath('/tmp')}/{rest}"  # noqa: S108
+    return os.readlink(f"/proc/self/fd/{descriptor}") == place

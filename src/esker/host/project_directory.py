@@ -31,9 +31,9 @@ def opened(dot_flox: str, *names: str, mode: int = 0o700) -> "Iterator[int]":
 
     Raises OSError, with the path at fault, where a part of it is a link or no directory.
     """
-    owner = os.stat(dot_flox)
     path, descriptor = dot_flox, os.open(dot_flox, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        owner = os.fstat(descriptor)
         for name in names:
             path = f"{path}/{name}"
             is_new = _mkdir(path, mode, descriptor)
