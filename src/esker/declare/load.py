@@ -63,5 +63,6 @@ def environment_name(project: str) -> str:
 
 def _text(path: str, error: type[InvalidFile]) -> str:
     if not os.path.lexists(path):
-        raise NotFound(f"`{path}` is missing", hint="bring it back from version control, or begin anew: esker init")
+        hint = "bring it back from version control, or begin anew: remove .flox, then esker init"
+        raise NotFound(f"`{path}` is missing", hint=hint)
     return files.read_text(path, error, limit=_LARGEST)
