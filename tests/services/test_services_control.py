@@ -181,7 +181,10 @@ def test_a_start_ends_in_time(project):
     with pytest.raises(ServicesNotReady) as caught:
         project.services.start(seconds=0.3)
     assert caught.value.message == "services `db`, `api` were not ready within 0.3 s"
-    assert caught.value.hint == "the health check of `db` found: `false` gave 1"
+    assert caught.value.hint == (
+        "the health check of `db` found: `false` gave 1; allow a longer `--timeout`; "
+        "else mend what its log tells, of which `esker services logs db` shows more"
+    )
     assert (caught.value.services, caught.value.log, caught.value.exit_status) == (("db", "api"), ("starting",), 124)
     assert project.processes() == []
 

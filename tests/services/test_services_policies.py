@@ -72,15 +72,16 @@ def test_a_killed_service_without_a_policy_is_a_named_failure(project):
 
 def test_always_restarts_what_ended_well(project):
     """`always` starts a service again when it exits 0 as well; others have completed then."""
-    project.declare("web", "echo up; read line < $PIPE; exit 0", check=UP, restart="always", backoff=0.001)
-    project.declare("once", "echo up; read line < $PIPE; exit 0", check=UP, restart="on-failure")
-    pipe = f"{project.directory}/pipe"
-    os.mkfifo(pipe)
-    os.chmod(pipe, 0o666)
-    project.variables["PIPE"] = pipe
+    pipes = {name: f"{project.directory}/{name}" for name in ("web", "once")}  # one each: who reads first is no matter
+    for name, policy in (("web", "always"), ("once", "on-failure")):
+        os.mkfifo(pipes[name])
+        os.chmod(pipes[name], 0o666)
+        command = f"echo up; read line < {pipes[name]}; exit 0"
+        project.declare(name, command, check=UP, restart=policy, backoff=0.001)
     project.services.start()
-    with open(pipe, "w") as file:
-        file.write("go\ngo\n")
+    for pipe in pipes.values():
+        with open(pipe, "w") as file:
+            file.write("go\n")
     assert until(project, lambda one: one.status == "Completed", "once").exit_code == 0
     assert until(project, lambda one: one.restarts and one.health == "healthy").restarts >= 1
     project.services.stop()
@@ -214,7 +215,7 @@ def test_a_check_that_hangs_is_ended(project):
 def test_a_check_that_can_never_be_made_is_a_failure(project):
     """A variable that is not set is named before the service is started."""
     project.declare("web", check=CheckSpec(form="tcp", target=("localhost:$NOWHERE",)))
-    with pytest.raises(ServiceFailed, match=r"the health check names `\$NOWHERE`, which is not set"):
+    with pytest.raises(ServiceFailed, match=r"the service `web`: the health check names `\$NOWHERE`, which is not set"):
         project.services.start()
 
 
@@ -319,3 +320,43 @@ def test_changes_are_told_while_a_start_is_under_way(project):
     assert steps["job"] == [["Pending", None], ["Running", None], ["Completed", None]]
     assert steps["web"] == [["Pending", None], ["Running", "starting"], ["Running", "healthy"]]
     project.services.stop()
+
+
+LOG = "mend what its log tells, of which `esker services logs web` shows more"
+SILENT = "it wrote nothing: try the command of `web` by hand, in `esker activate`"
+
+
+@pytest.mark.parametrize(
+    ("command", "fields", "hint"),
+    [
+        ("echo boom; exit 3", {}, LOG),
+        ("exit 3", {}, SILENT),
+        ("echo boom; exit 3", {"restart": "always", "backoff": 0.001}, "`web` has ended and was restarted, "),
+        (
+            "echo up; exec sleep 1000",
+            {"check": CheckSpec(form="log", target=("ready",))},
+            "log of `web` matches `ready`",
+        ),
+        (
+            "echo up; exec sleep 1000",
+            {"check": CheckSpec(form="shell", target=("false",), start_period=0.0, retries=1)},
+            f"a check that asks too early takes a longer `start-period`; else {LOG}",
+        ),
+    ],
+)
+def test_each_failed_start_says_what_to_do(project, command, fields, hint):
+    """Whatever kept a service from being ready, the error names the service and what to do, or what was found."""
+    project.declare("web", command, **fields)
+    with pytest.raises((ServiceFailed, ServicesNotReady), match="service `web` ") as caught:
+        project.services.start(seconds=1.5)
+    assert hint in caught.value.hint
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start services as another user")
+def test_what_another_users_directory_refuses_is_told_with_the_user_it_ran_as(project):
+    """Root's service that may not touch its data is told who it was, and that `user` says who it is."""
+    os.mkdir(f"{project.directory}/data", 0o700)
+    project.declare("web", "echo x > data/file", user="4242")
+    with pytest.raises(ServiceFailed) as caught:
+        project.services.start()
+    assert caught.value.hint.endswith("it ran as `4242`: give it a `user` who may, or that user what it needs")

@@ -47,7 +47,7 @@ class LogFile:
 
     def begin(self) -> None:
         """Forget what was said before: the service begins anew."""
-        self._recent = b""
+        self._recent, self.problem = b"", None
 
     def write(self, data: bytes) -> None:
         """Append `data`."""

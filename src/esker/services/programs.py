@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from esker.errors import ServiceError
+from esker.errors import ServiceError, ServiceFailed
 from esker.host.process import find_program
 from esker.host.process_table import Entry
 from esker.host.spawn import Identity, Program, SpawnRefused
@@ -81,7 +81,7 @@ class Programs:
         try:
             return self._children.start(Program(words, self._setting.variables, directory, identity), output, owner)
         except SpawnRefused as refused:
-            raise ServiceError(f"cannot start the service `{self._spec.name}`: {refused}") from refused
+            raise ServiceError(str(refused)) from refused
 
     async def run(self, words: tuple[str, ...]) -> tuple[int, str]:
         """Run a command beside the service; return its exit status and the last line of its output."""
@@ -118,7 +118,7 @@ class Programs:
     async def end(self, grace: float, shutdown: str | None = None) -> None:
         """End every process of the service: by a command or signal for `grace` seconds, then by force.
 
-        Raises ServiceError when a process cannot be killed.
+        Raises ServiceFailed when a process cannot be killed.
         """
         loop = asyncio.get_running_loop()
         self._deadline = loop.time() + grace
@@ -128,7 +128,12 @@ class Programs:
         while members := self.members():
             late = loop.time() - self._deadline
             if late >= _STUBBORN:
-                raise ServiceError(f"service `{self._spec.name}` cannot be ended: pid {members[0].pid} does not end")
+                message = f"service `{self._spec.name}` cannot be ended: pid {members[0].pid} does not end"
+                raise ServiceFailed(
+                    message,
+                    service=self._spec.name,
+                    hint=f"see what it waits for: ps -o user,stat,wchan {members[0].pid}",
+                )
             if number != signal.SIGTERM and self.main_has_ended and not self._spec.is_daemon:
                 number, asked = signal.SIGTERM, False  # what the program leaves may know no other signal
                 told.clear()
@@ -145,7 +150,7 @@ class Programs:
         try:
             child = self._shell(command, self._output, self._helpers)
         except ServiceError as error:
-            self._log.write(f"esker: {error.message}\n".encode())
+            self._log.write(f"esker: the shutdown command was not started: {error.message}\n".encode())
             return False
         loop = asyncio.get_running_loop()
         while not child.exit.done() and (left := self._deadline - loop.time()) > 0:

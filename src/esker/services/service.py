@@ -5,7 +5,9 @@ whatever it is doing, and then ends every process of the service.
 """
 
 import asyncio
+import errno
 import os
+import re
 import signal
 import time
 import traceback
@@ -40,6 +42,8 @@ _LONGEST_BACKOFF = 10.0
 _DOUBLINGS = 30
 _LOG_LINES = 20
 _UNPRIVILEGED = 1024
+_MORE_FILES = "raise the limit on open files (`ulimit -n`)"
+_REFUSED = re.compile("permission denied|not permitted|ownership", re.IGNORECASE)
 
 
 class Service:
@@ -99,10 +103,11 @@ class Service:
         except ServiceFailed as failure:
             self.failure = failure
         except EskerError as error:
-            self.failure = self._failed(error.message, error.hint)
+            self.failure = self._failed(f"cannot start the service `{self.spec.name}`: {error.message}", error.hint)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            self.failure = self._failed(f"cannot start the service `{self.spec.name}`: {reason}")
+            hint = _MORE_FILES if error.errno in {errno.EMFILE, errno.ENFILE} else None
+            self.failure = self._failed(f"cannot start the service `{self.spec.name}`: {reason}", hint)
         except Exception as error:  # noqa: BLE001  (a fault of ours: its place goes to supervisor.log, and nobody waits)
             traceback.print_exc()
             self.failure = self._failed(f"cannot run the service `{self.spec.name}`: {error!r}")
@@ -163,12 +168,35 @@ class Service:
             return None
         how = f"exited with status {status}" if status >= 0 else f"was ended by {_signal_name(-status)}"
         when = "" if was_ready or spec.oneshot else f" before it was {'healthy' if spec.check else 'ready'}"
-        hint = None
+        hint = self.advice
         if status == 0:
             hint = f'if it has done its work by then, give `{spec.name}` the `type = "oneshot"`'
         elif self.problem and not was_ready:
-            hint = f"its health check had found: {self.problem}"
+            hint = f"its health check had found: {self.problem}; {hint}"
         return self._failed(f"service `{spec.name}` {how}{when}", hint)
+
+    @property
+    def advice(self) -> str:
+        """What to do about a failure that only the service itself can explain."""
+        lines = self.log.recent(_LOG_LINES)
+        if not lines:
+            return f"it wrote nothing: try the command of `{self.spec.name}` by hand, in `esker activate`"
+        told = f"mend what its log tells, of which `esker services logs {self.spec.name}` shows more"
+        if self.setting.identity and any(_REFUSED.search(line) for line in lines):
+            told += f"; it ran as `{self.setting.user}`: give it a `user` who may, or that user what it needs"
+        return told
+
+    @property
+    def obstacle(self) -> str | None:
+        """What has kept it from being ready so far, as far as that is known."""
+        name, check = self.spec.name, self.spec.check
+        if self.restarts:
+            return f"`{name}` has ended and was restarted, {self.restarts} times so far"
+        if self.problem:
+            return f"the health check of `{name}` found: {self.problem}"
+        if check and check.form == "log" and self.pid:
+            return f"no line of the log of `{name}` matches `{check.target[0]}`"
+        return None
 
     def _failed(self, message: str, hint: str | None = None) -> ServiceFailed:
         lines = self.log.recent(_LOG_LINES)
@@ -282,7 +310,7 @@ class Service:
         try:
             await self._programs.end(grace, self.spec.shutdown)
         except EskerError as error:
-            self.failure = self._failed(error.message)
+            self.failure = self._failed(error.message, error.hint)
             self._become("Error")
         else:
             self.exit_code = self.started_at = self.failure = None

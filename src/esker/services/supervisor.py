@@ -185,18 +185,21 @@ class Supervisor:
                     f"service `{name}` does not become healthy: {service.problem}",
                     service=name,
                     log=service.log.recent(_LOG_LINES),
+                    hint=f"a check that asks too early takes a longer `start-period`; else {service.advice}",
                 )
         return all(service.satisfied for service in services)
 
     def _too_late(self, names: list[str], seconds: float) -> ServicesNotReady:
         listed = ", ".join(f"`{name}`" for name in names)
         first = next((self.services[name] for name in names if self._state(name) != "Pending"), None)
+        found = first.obstacle if first else None
+        told = "allow a longer `--timeout`" + (f"; else {first.advice}" if first else "")
         verb = "service {} was" if len(names) == 1 else "services {} were"
         return ServicesNotReady(
             f"{verb.format(listed)} not ready within {seconds:g} s",
             services=names,
             log=first.log.recent(_LOG_LINES) if first else (),
-            hint=f"the health check of `{first.spec.name}` found: {first.problem}" if first and first.problem else None,
+            hint=f"{found}; {told}" if found else told,
         )
 
     async def stop(self, names: Iterable[str], caller: int) -> dict[str, object]:
@@ -273,6 +276,7 @@ class Supervisor:
             raise ServicesNotReady(
                 f"{', '.join(f'`{name}`' for name in late)} not {request.until} within {request.seconds:g} s",
                 services=late,
+                hint="allow a longer `--timeout`, or see how it is: `esker services status`",
             ) from None
 
     def _reached(self, name: str, until: protocol.Until) -> bool:
@@ -307,7 +311,8 @@ class Supervisor:
         service = self.services[name]
         spec, failure = service.spec, service.failure
         set_at, set_by = self._set.get(name, (None, None))
-        notes = [note for note in (service.setting.note, service.log.problem) if note]
+        incomplete = service.log.problem and f"`{name}`: {service.log.problem}"
+        notes = [note for note in (service.setting.note, incomplete) if note]
         return ServiceStatus(
             name=name,
             status=service.state,
