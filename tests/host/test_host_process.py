@@ -126,6 +126,15 @@ def test_a_failure_says_what_the_program_said_last():
     assert run(["sh", "-c", script], environ={"PATH": PATH}, check=False).returncode == 3
 
 
+def test_what_is_cut_off_holds_no_credentials():
+    """Of a long complaint the end is kept, which may begin within an address."""
+    script = "printf 'https://u:secret@packages.example.org/%02000d' 0 >&2; exit 3"
+    for end in range(1990, 1960, -1):
+        with pytest.raises(CommandFailed) as caught:
+            run(["sh", "-c", script.replace("02000", f"0{end}")], environ={"PATH": PATH})
+        assert "cret" not in caught.value.output
+
+
 def test_a_death_by_signal_is_named():
     """The status is a shell's: 128 and the number."""
     with pytest.raises(CommandFailed, match="was ended by SIGKILL") as caught:

@@ -4,7 +4,7 @@ import re
 
 __all__ = ["redact"]
 
-_CREDENTIALS = re.compile(r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*://)[^/\s\"']*@")
+_CREDENTIALS = re.compile(r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*://)[^/\s]*@")
 
 
 def redact(text: str) -> str:
@@ -12,5 +12,7 @@ def redact(text: str) -> str:
 
     >>> redact("index https://user:secret@packages.example.org/simple failed")
     'index https://packages.example.org/simple failed'
+    >>> redact("https://user:it's@packages.example.org/simple")
+    'https://packages.example.org/simple'
     """
     return _CREDENTIALS.sub(r"\g<scheme>", text)

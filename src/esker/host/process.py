@@ -181,7 +181,7 @@ def _failure(done: "CompletedProcess[str]") -> CommandFailed:
 
     status = done.returncode
     how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-    said = redact((done.stderr.strip() or done.stdout.strip())[-_LAST_WORDS:])
+    said = redact(done.stderr.strip() or done.stdout.strip())[-_LAST_WORDS:]  # a cut URL would show its password
     last = said.rpartition("\n")[2]
     return CommandFailed(
         f"`{redact(done.args[0])}` {how}{': ' if last else ''}{last}",
