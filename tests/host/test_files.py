@@ -396,6 +396,23 @@ def test_removing_is_not_led_away_by_a_link_that_takes_a_directory_s_place(tmp_p
     assert stat.S_IMODE(kept.stat().st_mode) == 0o755
 
 
+def test_directories_are_closed_to_the_writing_of_others_whatever_the_umask(tmp_path):
+    """What is missing above a directory is made too, never as wide as an umask of 0 would let it be."""
+    umask = os.umask(0)
+    try:
+        files.make_directory(str(tmp_path / "a" / "b" / "c"))
+        files.make_directory(str(tmp_path / "a" / "b" / "c"))
+    finally:
+        os.umask(umask)
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b", "a/b/c")]
+    assert modes == [0o755, 0o755, 0o700]
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError):
+        files.make_directory(str(tmp_path / "file"))
+    with pytest.raises(NotADirectoryError):
+        files.make_directory(str(tmp_path / "file" / "below"))
+
+
 def test_what_cannot_be_removed_is_named_by_its_path(tmp_path, monkeypatch):
     """Each step is taken from the directory before it, and the error still says where it was."""
     (tmp_path / "tree" / "inner").mkdir(parents=True)

@@ -53,7 +53,7 @@ def _allocated(project: str, names: list[str], fixed: set[int], state: str, *, r
     with files.refused("make", os.path.dirname(own)):
         project_directory.made(f"{project}/.flox", "cache", "esker")
     with files.refused("make", state):
-        os.makedirs(state, mode=0o700, exist_ok=True)
+        files.make_directory(state)
     with files.locked(f"{shared}.lock"):
         kept = _kept(own, project)
         reserved = {port: owner for port, owner in _reserved(shared).items() if owner != project}

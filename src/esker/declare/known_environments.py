@@ -58,7 +58,7 @@ def remember(project: str, environ: Mapping[str, str]) -> None:
             return
         pointer = {"name": environment_name(project), "version": 1}
         since = int(os.stat(f"{place}/env.json").st_mtime)
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        files.make_directory(os.path.dirname(path))
         with files.locked(f"{path}.lock"):
             kept = {known: entry for known, entry in _entries(path).items() if os.path.isdir(known)}
             kept[place] = {"path": place, "envs": [{"created_at": since, "pointer": pointer}]}

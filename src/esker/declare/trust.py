@@ -50,8 +50,7 @@ def trust(directory: str, environ: "Mapping[str, str]") -> str:
     path = _list_path(environ)
     private = os.path.dirname(path)
     with files.refused("write", path):
-        os.makedirs(private, 0o700, exist_ok=True)
-        os.chmod(private, 0o700)
+        files.make_directory(private)
     with files.locked(f"{private}/trusted.lock"):
         others = [entry for entry in (_entries(path) if os.path.exists(path) else []) if entry["path"] != project]
         record = {"version": 1, "projects": [*others, _entry(project)]}

@@ -25,6 +25,8 @@ __all__ = [
     "entries",
     "free_space",
     "locked",
+    "make_directory",
+    "move_tree_over",
     "read",
     "read_text",
     "refused",
@@ -147,6 +149,21 @@ def write_changed(path: str, data: bytes, *, mode: int = 0o600, error: type[Eske
     return True
 
 
+def make_directory(path: str, *, mode: int = 0o700) -> None:
+    """Make `path` with `mode`, and what is missing above it closed to the writing of others, whatever the umask.
+
+    Raises OSError where something else is in the place of one.
+    """
+    above = os.path.dirname(path)
+    if above != path and not os.path.exists(above):
+        make_directory(above, mode=0o755)
+    try:
+        os.mkdir(path, mode)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+
+
 def replace_link(path: str, target: str, *, error: type[EskerError] = HostError) -> None:
     """Make `path` a symbolic link to `target` by rename: there is no moment without a link."""
     with refused("link", path, error), _beside(path) as temporary:
@@ -244,6 +261,18 @@ def _opened_to_empty(name: str, above: int) -> int:
     if ~os.fstat(directory).st_mode & stat.S_IRWXU:
         os.fchmod(directory, stat.S_IRWXU)
     return directory
+
+
+def move_tree_over(path: str, target: str) -> None:
+    """Move every file and link below `path` to the same place below `target`, over what is there."""
+    with os.scandir(path) as children:
+        for child in children:
+            place = os.path.join(target, child.name)
+            if child.is_dir(follow_symlinks=False):
+                os.makedirs(place, exist_ok=True)
+                move_tree_over(child.path, place)
+            else:
+                os.replace(child.path, place)
 
 
 def canonicalise(path: str) -> None:

@@ -367,7 +367,7 @@ class Store:
         """Make the store's directories, and refuse those that somebody else could change."""
         with files.refused("make", self.root, StoreError, remedy=_REMEDY):
             parent = os.path.dirname(self.root)
-            os.makedirs(os.path.dirname(parent), exist_ok=True)
+            files.make_directory(os.path.dirname(parent), mode=0o755)
             for directory in (parent, self.root, self.directory, f"{self.root}/var"):
                 _make_directory(directory, 0o755)
             for directory in ("", "/valid", "/locks", "/gcroots"):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.formats.service_handle import Holder
-from esker.host import files, process_table
+from esker.host import files, process_table, project_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -91,7 +91,7 @@ def changing(dot_flox: str) -> "Iterator[Uses]":
     """Hold the lock of an environment's file and give its contents, which are written where they were changed."""
     directory = f"{dot_flox}/cache/esker"
     with files.refused("make", directory):
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+        project_directory.made(dot_flox, "cache", "esker")
     with files.locked(f"{directory}/flox-services.lock"):
         uses = _read(f"{directory}/flox-services.json")
         try:
