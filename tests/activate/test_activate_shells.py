@@ -3,6 +3,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import subprocess
 import sys
 
@@ -63,7 +64,7 @@ def test_the_whole_text_in_place():
         set={
             "QUOTE": "it's",
             "PLAIN": "a b$c\\",
-            "LINES": "a\nexport EVIL=1\t\x1b",
+            "LINES": "a\nexport E=1\t\x1b",
             "BYTES": "é\udcff",
             "not-a-name": "",
         },
@@ -75,9 +76,9 @@ def test_the_whole_text_in_place():
     lines = text.splitlines()
     assert lines[0].startswith('[ -z "${BASH_VERSION-}" ] || \\builtin eval $\'')
     assert lines[1:7] == [
-        r"BYTES=$'é\xff'; export BYTES",
+        rf"{SH} BYTES=$(printf %b. '\0303\0251\0377') && BYTES=${{BYTES%.}} || BYTES=$'é\xff'; export BYTES",
         "unset GONE",
-        r"LINES=$'a\nexport EVIL=1\t\x1b'; export LINES",
+        rf"{SH} LINES=$(printf %b. 'a\0012export E=1\0011\0033') && LINES=${{LINES%.}} || LINES=$'a\nexport E=1\t\x1b'; export LINES",
         "export PATH='/e:/a'",
         r"export PLAIN='a b$c\'",
         r"QUOTE='it'\''s'; export QUOTE",
@@ -87,6 +88,7 @@ def test_the_whole_text_in_place():
     assert len(lines) == 9
 
 
+SH = '[ -z "${BASH_VERSION-}" ] &&'
 HOSTILE = {
     "A": 'it\'s "x" `y` $(z) \\ !',
     "B": "line\nexport EVIL=1\n",
@@ -106,6 +108,20 @@ def test_bash_understands_every_value():
     result = after(text, environ)
     assert undo.VARIABLE in result
     assert {name: result[name] for name in result if name != undo.VARIABLE} == found.apply(environ)
+
+
+@pytest.mark.parametrize("name", ["sh", "dash"])
+def test_any_shell_understands_every_value(name):
+    """One without `$''` is given exactly the same, also what ends in newlines."""
+    if shutil.which(name) is None:
+        pytest.skip(f"there is no {name}")
+    found = Activation(set=HOSTILE)
+    text = BASH.in_place(a_plan(), {"PATH": PATH}, lambda _: found)
+    done = subprocess.run(
+        [name, "-eu", "-c", f"{text}\nexec env -0"], env={"PATH": PATH}, capture_output=True, check=True
+    )
+    pairs = dict(entry.split("=", 1) for entry in os.fsdecode(done.stdout).split("\0") if entry)
+    assert {key: pairs[key] for key in HOSTILE} == HOSTILE
 
 
 def test_sh_understands_the_variables(tmp_path):

@@ -1,9 +1,10 @@
 """The texts that make a shell activate and deactivate, and the shells that Esker starts.
 
-A value is written so that each variable is one line: `export NAME='VALUE'` where the value allows it, else
-`NAME=…; export NAME`. Programs that read the lines instead of evaluating them then see no line of a value as a
-line of its own. Texts are ASCII or UTF-8 whatever the bytes of a value. Around these lines bash sets aside what would
-give their words another meaning: aliases, functions with their names, and `set -k`. Other lines say `builtin`.
+A value is written so that each variable is one line: `export NAME='VALUE'` where the value allows it, else one that
+assigns it first, as bash or as any other shell spells it. Programs that read the lines instead of evaluating them then
+see no line of a value as a line of its own. Texts are ASCII or UTF-8 whatever the bytes of a value. Around these lines
+bash sets aside what would give their words another meaning: aliases, functions with their names, and `set -k`. Other
+lines say `builtin`.
 
 In place, and in an interactive shell, a function with the name of the command lets plain `esker deactivate` change the
 shell it is typed in; `eval "$(esker deactivate)"` does so without it.
@@ -200,8 +201,17 @@ def _assignments(changes: "Mapping[str, str | None]") -> "Iterator[str]":
             yield f"unset {name}"
         elif (word := _quoted(value)) == f"'{value}'":
             yield f"export {name}={word}"
-        else:
+        elif word.startswith("'"):
             yield f"{name}={word}; export {name}"
+        else:
+            other = f"{name}=$(printf %b. '{_octal(value)}') && {name}=${{{name}%.}}"
+            yield f'[ -z "${{BASH_VERSION-}}" ] && {other} || {name}={word}; export {name}'
+
+
+def _octal(text: str) -> str:
+    """Return the text for a `printf %b` between single quotes, which every shell has."""
+    plain = {*range(32, 127)} - {ord("'"), ord("\\")}
+    return "".join(chr(byte) if byte in plain else f"\\0{byte:03o}" for byte in os.fsencode(text))
 
 
 def _sourced(script: str) -> str:
