@@ -174,14 +174,15 @@ def test_06_a_handle_without_services_stops_none(project):
 
 def test_07_status_is_read_from_what_is_made_for_programs(project):
     """The first service is not taken for a headline, and the exit code of one that has ended is known."""
-    flox = Flox(project())
+    flox = Flox(project(f"{SERVICES}[services.a-task]\ncommand = 'exit 0'\n"))
     with pytest.raises(ServiceFailed):
         flox.services.start("broken", "web")
     with flox:
-        flox.services.start("web")
+        flox.services.start("web", "a-task")
         found = {service.name: service for service in flox.services.status()}
-    assert found.keys() == {"broken", "other", "web"}
+    assert found.keys() == {"a-task", "broken", "other", "web"}
     assert (found["web"].status, found["other"].status, found["other"].pid) == ("Running", "Stopped", None)
+    assert (found["a-task"].status, found["a-task"].pid, found["a-task"].exit_code) == ("Completed", None, 0)
     flox.services.stop()
 
 
