@@ -302,6 +302,25 @@ def test_a_link_is_no_lock_file(tmp_path):
 # Trees
 
 
+def test_a_tree_is_moved_over_another(tmp_path):
+    """What both have is taken from the moved one, links as links; what only one has is there afterwards."""
+    for name, text in {"from/both": "new", "from/bin/new": "", "to/both": "old", "to/old": ""}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for name in ("from", "to"):
+        (tmp_path / name / "link").symlink_to(name)
+    files.move_tree_over(str(tmp_path / "from"), str(tmp_path / "to"))
+    assert sorted(str(path.relative_to(tmp_path / "to")) for path in (tmp_path / "to").rglob("*")) == [
+        "bin",
+        "bin/new",
+        "both",
+        "link",
+        "old",
+    ]
+    assert (tmp_path / "to/both").read_text() == "new"
+    assert os.readlink(tmp_path / "to/link") == "from"
+
+
 def test_a_canonical_tree_has_the_modes_and_times_of_a_store(tmp_path):
     """Files are 0444 or 0555 by their owner's x, directories 0555, and everything, links too, is of second 1."""
     top = tree(tmp_path / "tree")

@@ -75,6 +75,27 @@ def test_of_wheels_with_files_of_one_name_the_last_by_name_wins(index, python_of
         assert output(f"{python.path}/bin/tool") == "gamma"
 
 
+def test_nothing_of_a_package_runs_while_it_is_installed(index, python_of, tmp_path):
+    """A .pth file and a sitecustomize are installed, in order with those of others, and not run."""
+    for name in ("alpha", "beta"):
+        told = f"open({str(tmp_path / 'ran')!r}, 'a').close()\n"
+        index.add(name, "1.0", {f"{name}.pth": f"import os; {told}", "sitecustomize.py": f"NAME = {name!r}; {told}"})
+    python = python_of("alpha", "beta")
+    assert overlapping(python.libraries) == ("alpha", "beta")
+    assert not (tmp_path / "ran").exists()
+    assert pathlib.Path(f"{python.libraries}/sitecustomize.py").read_text().startswith("NAME = 'beta'")
+    output(f"{python.path}/bin/python", "-c", "")
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_package_cannot_choose_the_interpreter(index, python_of, store):
+    """A `pyvenv.cfg` among a package's data would make the environment one of another Python."""
+    index.add("app", "1.0", {"app.py": "", "app-1.0.data/data/pyvenv.cfg": "home = /nonexistent\n"})
+    with pytest.raises(RealisationFailed, match=r"brings a `pyvenv\.cfg` of its own"):
+        python_of("app")
+    assert store.paths() == []
+
+
 def test_importing_everything_changes_nothing(index, python_of, store):
     """After every module was imported, as root too, the store path is what was registered."""
     index.add("app", "1.0", {"app/__init__.py": "", "app/b.py": "X = 1\n"})

@@ -154,7 +154,7 @@ def _fill(
     options: Sequence[str],
 ) -> None:
     sources = [word for name in build for word in ("--no-binary", name)]
-    options = [*options, "--python", f"{directory}/bin/python", "--require-hashes", "--only-binary", ":all:", *sources]
+    options = [*options, "--require-hashes", "--only-binary", ":all:", *sources]
     options += ["--link-mode", "copy", "--no-break-system-packages"]
     # Within the directory, so that it goes with it when all are killed, and under a name that no wheel can know.
     with tempfile.TemporaryDirectory(prefix=".esker-", dir=directory) as scratch:
@@ -162,24 +162,36 @@ def _fill(
         with open(f"{scratch}/uv.toml", "x"):
             pass  # uv reads the nearest settings: now not those that somebody has put into a directory above
 
-        def put(how: Sequence[str], chosen: Sequence[Artifact]) -> None:
+        def install(place: str, chosen: Sequence[Artifact]) -> None:
+            make = ["venv", "--relocatable", "--no-project", "--allow-existing", "--python", interpreter.executable]
+            run_uv([*make, place], environ, cwd=scratch)
+            for name in os.listdir(f"{place}/bin"):
+                if name.startswith("activate") or name.endswith(".bat"):  # before packages bring such names
+                    os.unlink(f"{place}/bin/{name}")
+            if not chosen:
+                return
+            configuration = _content(f"{place}/pyvenv.cfg")
             with open(requirements, "w", encoding="utf-8") as file:
                 file.writelines(_requirement(artifact) for artifact in chosen)
-            run_uv(["pip", *how, requirements, *options], environ, cwd=scratch)
+            sync = ["pip", "sync", requirements, "--python", f"{place}/bin/python"]
+            run_uv([*sync, *options], environ, cwd=scratch)
+            if _content(f"{place}/pyvenv.cfg") != configuration:  # it would be the environment of another interpreter
+                message = "a locked package brings a `pyvenv.cfg` of its own"
+                raise RealisationFailed(message, hint="take that package out")
 
-        make = ["venv", "--relocatable", "--no-project", "--allow-existing", "--python", interpreter.executable]
-        run_uv([*make, directory], environ, cwd=scratch)
-        for name in os.listdir(f"{directory}/bin"):
-            if name.startswith("activate") or name.endswith(".bat"):  # before packages bring such names of their own
-                os.unlink(f"{directory}/bin/{name}")
-        if not artifacts:
-            return
-        put(["sync"], artifacts)
-        # Side by side, whoever comes last would win; one after the other, it is the last by name.
+        install(directory, artifacts)
+        # Side by side, whoever comes last would win; one after the other, it is the last by name. Each is installed
+        # alone first, because the Python that uv asks about a place runs the .pth files of all that is there.
         overlaps = overlapping(f"{directory}/{_libraries(interpreter)}")
         for artifact in artifacts:
             if artifact[0] in overlaps:
-                put(["install", "--no-deps", "--reinstall", "--requirements"], [artifact])
+                install(f"{scratch}/{artifact[0]}", [artifact])
+                files.move_tree_over(f"{scratch}/{artifact[0]}", directory)
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _requirement(artifact: Artifact) -> str:
