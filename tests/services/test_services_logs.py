@@ -196,3 +196,24 @@ def test_follow_goes_on_over_a_rotation(path):
         ("api", "hello"),
     ]
     assert os.path.exists(f"{path}.1")
+
+
+def test_a_line_ends_at_a_line_feed_alone(path):
+    """What Unicode calls the end of a line, and a carriage return, are part of a service's line."""
+    text = "10%\r20%\r\n\x0b\x0c\x1c\x85\u2028\u2029\n"
+    log = LogFile(path)
+    log.write(text.encode())
+    log.close()
+    assert tail(path) == log.recent(5) == text.split("\n")[:-1]
+    assert tail(path, 1) == [text.split("\n")[1]]
+
+
+def test_follow_misses_nothing_and_cuts_no_line(path):
+    """What is written while the last lines are shown comes after them, and a line that is not complete comes once."""
+    log = LogFile(path)
+    log.write(b"first\nbegun ")
+    lines = follow({"web": path}, lambda: False, count=5)
+    assert next(lines) == ("web", "first")
+    log.write(b"and done\nlast\n")
+    log.close()
+    assert list(lines) == [("web", "begun and done"), ("web", "last")]

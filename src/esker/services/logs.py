@@ -138,18 +138,19 @@ class Pump:
 
 
 def _lines(data: bytes) -> list[str]:
-    return data.decode(errors="replace").splitlines()
+    """The lines in `data`, which end at a line feed and at no other character that Unicode may call an end."""
+    lines = data.decode(errors="replace").split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def tail(path: str, count: int | None = None) -> list[str]:
     """Return the last `count` lines of the log at `path`, or all; a log that does not exist has none."""
-    data = b""
-    for place in (path, f"{path}.1"):
-        with files.refused("read", place), suppress(FileNotFoundError), open(_opened(place), "rb") as file:
-            data = _last(file.fileno(), count, data)
-        if count is not None and data.count(b"\n") > count:
-            break
-    lines = _lines(data)
+    reader = _Reader(path, count)
+    reader.close()
+    return _ending(_lines(reader.before + reader.rest), count)
+
+
+def _ending(lines: list[str], count: int | None) -> list[str]:
     return lines if count is None else lines[len(lines) - min(count, len(lines)) :]
 
 
@@ -163,8 +164,8 @@ def _opened(path: str) -> int:
 
 
 def _last(descriptor: int, count: int | None, data: bytes) -> bytes:
-    """Return `data` with what stands before it in the file, back to `count` lines."""
-    position = os.fstat(descriptor).st_size
+    """Return `data` with what stands before it in the file, back to `count` lines; go to the end of the file."""
+    position = os.lseek(descriptor, 0, os.SEEK_END)
     while position and (count is None or data.count(b"\n") <= count):
         step = min(position, _CHUNK if count is not None else _MIB)
         position -= step
@@ -179,10 +180,10 @@ def follow(
 
     `pause` is called when there is nothing new; it says whether to go on.
     """
-    for name, path in paths.items():
-        yield from ((name, line) for line in tail(path, count))
-    readers = {name: _Reader(path) for name, path in paths.items()}
+    readers = {name: _Reader(path, count) for name, path in paths.items()}
     try:
+        for name, reader in readers.items():
+            yield from ((name, line) for line in _ending(_lines(reader.before), count))
         while True:
             added = [(name, line) for name, reader in readers.items() for line in reader.lines()]
             yield from added
@@ -194,15 +195,20 @@ def follow(
 
 
 class _Reader:
-    """Reads what is added to a log, from one file to the next when it is rotated."""
+    """Reads the end of a log and what is added to it, from one file to the next when it is rotated."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, count: int | None) -> None:
         self._path = path
         self._descriptor: int | None = None
-        self._rest = b""
         self._open()
-        if self._descriptor is not None:
-            os.lseek(self._descriptor, 0, os.SEEK_END)
+        data = b"" if self._descriptor is None else _last(self._descriptor, count, b"")
+        earlier = f"{path}.1"
+        if count is None or data.count(b"\n") <= count:
+            with files.refused("read", earlier), suppress(FileNotFoundError), open(_opened(earlier), "rb") as file:
+                data = _last(file.fileno(), count, data)
+        whole, feed, self.rest = data.rpartition(b"\n")
+        self.before = whole + feed
+        """Whole lines, `count` or more; what is added to `rest` comes after them."""
 
     def _open(self) -> None:
         with files.refused("read", self._path), suppress(FileNotFoundError):
@@ -215,7 +221,7 @@ class _Reader:
             self.close()
             self._open()
             added += self._read()
-        *lines, self._rest = (self._rest + added).split(b"\n")
+        *lines, self.rest = (self.rest + added).split(b"\n")
         return [line.decode(errors="replace") for line in lines]
 
     def _read(self) -> bytes:
