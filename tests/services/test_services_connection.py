@@ -16,8 +16,9 @@ from dataclasses import replace
 import pytest
 
 from esker.errors import HostError, ServiceError, TimedOut
+from esker.host import runtime_directory
 from esker.host.environment_lock import EnvironmentLock, lock_path
-from esker.services import connection, protocol
+from esker.services import connection, guardian, protocol
 from esker.services.connection import connect
 from esker.services.server import _Server
 from esker.services.supervisor import Supervisor
@@ -371,3 +372,15 @@ def test_a_lock_that_nobody_lets_go_is_an_error_in_time(project, monkeypatch):
     assert caught.value.message.endswith(f"(pid {os.getpid()}) has held `{lock_path(project.dot_flox)}` for 0.05 s")
     assert "`fg`" in caught.value.hint
     assert f"`kill -9 {os.getpid()}`" in caught.value.hint
+
+
+def test_the_guardian_clears_the_lock_last(project, monkeypatch):
+    """Whoever finds the lock clear may start a supervisor, whose socket and directory the guardian must not touch."""
+    lock = EnvironmentLock(project.dot_flox)
+    record = record_of(project)
+    lock.write(record)
+    seen = []
+    monkeypatch.setattr(runtime_directory, "clear", lambda _: seen.append(project.record))
+    guardian._put_in_order(project.site.socket, project.runtime, project.dot_flox)
+    lock.close()
+    assert (seen, project.record) == ([record], None)

@@ -95,6 +95,8 @@ class EnvironmentLock:
             except FileNotFoundError:
                 self._descriptor = os.open("lock", flags | os.O_CREAT, 0o600, dir_fd=directory)
                 project_directory.give(self._descriptor, owner)
+            except OSError as refusal:
+                raise OSError(refusal.errno, refusal.strerror, self.path) from None
         found = os.fstat(self._descriptor)
         self.owner = found.st_uid
         """The uid of who can write what it says, besides root."""

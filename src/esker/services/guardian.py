@@ -113,19 +113,23 @@ def _children() -> list[int]:
 
 
 def _put_in_order(socket: str, directory: str, dot_flox: str) -> None:
-    """Do what the supervisor would have done at its end; who looks for one meanwhile waits for us."""
+    """Do what the supervisor would have done at its end.
+
+    The lock is cleared last: as long as it names the supervisor, who wants another one waits for us, and the socket and
+    the directory are not those of the next.
+    """
     from esker.host.environment_lock import EnvironmentLock, lock_path
     from esker.host.runtime_directory import clear
 
+    with suppress(OSError):
+        os.unlink(socket)
+    with suppress(OSError):
+        clear(directory)
     with suppress(OSError):
         if os.path.lexists(lock_path(dot_flox)):
             lock = EnvironmentLock(dot_flox)
             lock.clear()
             lock.close()
-    with suppress(OSError):
-        os.unlink(socket)
-    with suppress(OSError):
-        clear(directory)
 
 
 def _name(name: str) -> None:
