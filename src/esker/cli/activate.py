@@ -33,6 +33,7 @@ _EXAMPLES = """\
   esker activate                        an interactive shell
   eval "$(esker activate)"              this shell itself; leave with: esker deactivate
   esker activate -s -- pytest -q        with the services, which end with it unless others use them
+  esker activate --locked -- pytest -q  in CI: a stale lock is an error
   esker activate --json                 the difference of variables, running nothing of the project
 """
 
@@ -169,7 +170,9 @@ def _options(arguments: list[str], voice: "Voice") -> "Options":
     parser.stray = f"a command stands behind `--`: {parser.prog} --"
     add_directory(parser)
     parser.add_argument("-c", "--command", metavar="CMD", help="run CMD by the shell, after the profile scripts")
-    parser.add_argument("-m", "--mode", type=_mode, metavar="dev|run", help="dev adds headers and libraries (default)")
+    parser.add_argument(
+        "-m", "--mode", type=_mode, metavar="dev|run", help="dev sets variables for compilers too (default)"
+    )
     parser.add_argument("-p", "--print-script", action="store_true", help="print what `eval` needs, terminal or not")
     parser.add_argument(
         "-s", "--start-services", action="store_true", help="with the services, until the last user leaves"

@@ -52,7 +52,7 @@ def _init(arguments: list[str], voice: "Voice") -> int:
 
 def _edit(arguments: list[str], voice: "Voice") -> int:
     examples = "  esker edit\n  esker edit -f manifest.toml\n  generate-manifest | esker edit -f -\n  esker edit -n api"
-    summary = "Replace or edit the manifest, checked, locked and realised before it counts."
+    summary = "Replace or edit the manifest, checked, locked and installed before it counts."
     parser = Parser("edit", summary, examples, voice=voice)
     add_directory(parser)
     parser.add_argument("-f", "--file", metavar="FILE", help="take the new manifest from FILE (`-` is stdin)")

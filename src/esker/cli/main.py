@@ -17,7 +17,7 @@ __all__ = ["COMMANDS", "commands", "flox", "main"]
 
 COMMANDS = {
     "init": ("declare", "Make an environment in this directory"),
-    "edit": ("declare", "Replace or edit the manifest, checked, locked and realised before it counts"),
+    "edit": ("declare", "Replace or edit the manifest, checked, locked and installed before it counts"),
     "install": ("declare", "Add packages to the manifest: install pypi/NAME"),
     "uninstall": ("declare", "Take packages out of the manifest"),
     "list": ("lock", "Show what the environment consists of, with versions and origins"),
@@ -27,7 +27,7 @@ COMMANDS = {
     "envs": ("environments", "Show the environments that are active, and the others that are known"),
     "delete": ("environments", "Delete an environment: its manifest, lock, caches and links"),
     "services": ("services", "Start, stop and watch the services beside the runtime"),
-    "rollback": ("realise", "Point the environment at the one before"),
+    "rollback": ("realise", "Go back to what was installed before the last change"),
     "store": ("realise", "Look after the store: gc, verify, path-info"),
     "trust": ("declare", "Allow a project that somebody else owns to run its code"),
     "doctor": ("doctor", "Say what this machine offers, and how to mend what is missing"),

@@ -37,9 +37,12 @@ def _gc(arguments: list[str], voice: "Voice") -> int:
 
     examples = "  esker store gc\n  esker store gc --keep 1      nothing to roll back to\n  esker store gc --dry-run"
     parser = Parser(
-        "store gc", "Delete what no environment, no kept profile and no running process uses.", examples, voice=voice
+        "store gc",
+        "Delete what no environment, no generation to go back to and no running process uses.",
+        examples,
+        voice=voice,
     )
-    parser.add_argument("--keep", type=int, default=5, metavar="N", help="profiles kept for each environment (5)")
+    parser.add_argument("--keep", type=int, default=5, metavar="N", help="generations kept for each environment (5)")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args(arguments)
@@ -113,13 +116,13 @@ def _rollback(arguments: list[str], voice: "Voice") -> int:
     examples = "  esker rollback\n  esker rollback --list\n  esker rollback --to 3"
     parser = Parser(
         "rollback",
-        "Point the environment at the profile before; manifest and lock stay as they are.",
+        "Go back to what was installed before the last change; manifest and lock stay as they are.",
         examples,
         voice=voice,
     )
     add_directory(parser)
-    parser.add_argument("--to", type=int, metavar="N", help="the number of a generation")
-    parser.add_argument("--list", action="store_true", help="show the generations that are kept")
+    parser.add_argument("--to", type=int, metavar="N", help="go to this generation: its number in --list")
+    parser.add_argument("--list", action="store_true", help="show what was installed, as far as it is kept")
     options = parser.parse_args(arguments)
     start, explicit = place(options)
     declaration = load(find(start, explicit=explicit))
