@@ -441,6 +441,33 @@ def test_a_cancelled_activation_is_undone(project, tmp_path):
     assert dict(os.environ) == before
 
 
+def test_an_activation_that_comes_too_late_is_undone(project, stand_in, tmp_path):
+    """While the hook ran another thread has activated another environment: nothing of this one stays."""
+    for pipe in ("begun", "go"):
+        os.mkfifo(tmp_path / pipe)
+    hook = f"echo > {tmp_path}/begun; read -r line < {tmp_path}/go"
+    path = project(f"[hook]\non-activate = '{hook}'\non-deactivate = 'echo > $FLOX_ENV_CACHE/ended'\n")
+    other = Flox(project("", "other"))
+
+    def hurry():
+        (tmp_path / "begun").read_text()
+        other.activate()
+        (tmp_path / "go").write_text("go\n")
+
+    async def use():
+        async with Flox(path):
+            pytest.fail("the block was entered")
+
+    with ThreadPoolExecutor(1) as pool:
+        hurrying = pool.submit(hurry)
+        with pytest.raises(EnvironmentBusy):
+            asyncio.run(use())
+        hurrying.result()
+        pool.submit(other.deactivate).result()
+    assert stand_in.ended(path)
+    assert (path / ".flox/cache/ended").exists()
+
+
 def test_a_cancelled_program_is_killed(project, tmp_path):
     """Nobody waits for it any more."""
     os.mkfifo(tmp_path / "begun")

@@ -246,10 +246,13 @@ class Flox:
         return self._engine.begin(environ, deadline)
 
     def _enter(self, deadline: Deadline, begun: "Begun | None" = None) -> None:
-        with PROCESS.lock:
-            fresh = PROCESS.enter(self._engine.key, lambda environ: begun or self._begin(environ, deadline))
-        if begun and not fresh:
-            begun[1]()
+        fresh = False
+        try:
+            with PROCESS.lock:
+                fresh = PROCESS.enter(self._engine.key, lambda environ: begun or self._begin(environ, deadline))
+        finally:
+            if begun and not fresh:
+                begun[1]()
 
     def _leave(self) -> "Callable[[], object]":
         with PROCESS.lock:
