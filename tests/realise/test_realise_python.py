@@ -9,6 +9,8 @@ import sys
 import tempfile
 
 import pytest
+from packaging.pylock import Package, PackageWheel, Pylock
+from packaging.version import Version
 
 from esker.declare.declaration import Declaration, EskerTable, ProgramRule, PythonTable
 from esker.errors import HostError, RealisationFailed
@@ -22,7 +24,7 @@ from esker.realise.closure import closure
 from esker.realise.overlap import overlapping
 from esker.realise.profile import profile, source_directories
 from esker.realise.python import _compile as compile_byte_code
-from esker.realise.python import python_environment
+from esker.realise.python import python_environment, selected
 from esker.realise.store import Store
 from esker.testing.children import Child, stopped_programs
 from esker.testing.package_index import PackageIndex, wheel
@@ -127,6 +129,30 @@ def test_a_tampered_file_is_refused(index, lock_of, environ, store, tmp_path):
         python_environment(store, artifacts, interpreter, environ, Silent())
     assert store.paths() == []
     assert os.listdir(store.directory) == []
+
+
+@pytest.mark.parametrize(
+    "hashes",
+    [
+        {"sha256": "0" * 64 + "\n--index-url http://packages.example.org/"},
+        {"sha256": "0" * 63},
+        {"md5": "0" * 32},
+        {"sha256:0 -r /etc/passwd": "0" * 64},
+    ],
+    ids=["injected", "short", "weak", "kind"],
+)
+def test_a_lock_cannot_say_more_to_uv_than_hashes(index, lock_of, hashes):
+    """What the lock calls a hash reaches uv only if it is one, and one that nobody can forge."""
+    index.add("app", "1.0")
+    [(name, version, file)], interpreter = lock_of("app")
+    other = PackageWheel(name=file.filename, url=file.url, hashes=hashes)
+    lock = Pylock(
+        lock_version=Version("1.0"),
+        created_by="x",
+        packages=[Package(name=name, version=Version(version), wheels=[other])],
+    )
+    with pytest.raises(RealisationFailed, match="`app` is locked without a SHA-2 hash"):
+        selected(lock, interpreter)
 
 
 def test_an_unreachable_index_leaves_nothing(index, lock_of, environ, store, tmp_path):

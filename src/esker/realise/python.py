@@ -46,6 +46,7 @@ for path in sorted(found)[share::shares]:
 """
 _NO_SPACE = "No space left"
 _MAKE_ROOM = "free some space: esker store gc, uv cache clean"
+_HASHES = {f"sha{bits}": re.compile(rf"[0-9a-fA-F]{{{bits // 4}}}") for bits in (256, 384, 512)}
 _OTHER_FILE = re.compile(r"[Hh]ash mismatch|--require-hashes")
 _GONE = re.compile(r"was not found in the package registry|there (is|are) no versions? of|404 Not Found")
 _RESERVED = re.compile(
@@ -88,6 +89,10 @@ def selected(lock: Pylock, interpreter: Interpreter, build: Sequence[str] = ()) 
         if not isinstance(artifact, PackageWheel | PackageSdist) or package.version is None:
             raise RealisationFailed(
                 f"`{package.name}` is locked to an address, not to a version of an index", hint="make the lock again"
+            )
+        if not _hashes(artifact):
+            raise RealisationFailed(
+                f"`{package.name}` is locked without a SHA-2 hash", hint="remove `.flox/pylock.toml`, then: esker lock"
             )
         found.append((package.name, str(package.version), artifact))
     return tuple(sorted(found, key=lambda item: item[0]))
@@ -196,8 +201,16 @@ def _content(path: str) -> bytes:
 
 def _requirement(artifact: Artifact) -> str:
     name, version, file = artifact
-    hashes = " ".join(f"--hash={kind}:{value}" for kind, value in sorted(file.hashes.items()))
-    return f"{name}=={version} {hashes}\n"
+    return f"{name}=={version} {' '.join(f'--hash={kind}:{value}' for kind, value in _hashes(file))}\n"
+
+
+def _hashes(file: PackageWheel | PackageSdist) -> list[tuple[str, str]]:
+    """Return the hashes that are worth something and are what they should be: what uv reads has no quoting."""
+    return [
+        (kind, value)
+        for kind, value in sorted(file.hashes.items())
+        if kind in _HASHES and _HASHES[kind].fullmatch(value)
+    ]
 
 
 def _explained(failure: CommandFailed) -> HostError | RealisationFailed:
