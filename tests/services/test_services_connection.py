@@ -18,7 +18,7 @@ import pytest
 from esker.errors import HostError, ServiceError, TimedOut
 from esker.host import runtime_directory
 from esker.host.environment_lock import EnvironmentLock, lock_path
-from esker.services import connection, guardian, protocol
+from esker.services import connection, guardian, protocol, server
 from esker.services.connection import connect
 from esker.services.server import _Server
 from esker.services.supervisor import Supervisor
@@ -384,3 +384,16 @@ def test_the_guardian_clears_the_lock_last(project, monkeypatch):
     guardian._put_in_order(project.site.socket, project.runtime, project.dot_flox)
     lock.close()
     assert (seen, project.record) == ([record], None)
+
+
+@pytest.mark.parametrize(("fed", "found"), [(b"", b""), (b"half", b""), (b"x" * 100, b"\n"), (b"whole\n", b"whole\n")])
+def test_a_silent_client_does_not_keep_the_supervisor(monkeypatch, fed, found):
+    """Who has not said a whole line in time is taken for gone, and a line beyond all bounds for no request."""
+    monkeypatch.setattr(server, "_PATIENCE", 0.01)
+
+    async def ask():
+        reader = asyncio.StreamReader(limit=50)
+        reader.feed_data(fed)
+        return await server._request(reader)
+
+    assert asyncio.run(ask()) == found

@@ -1,13 +1,19 @@
 """How services run on: restarts, oneshots, daemons, and what their checks say later."""
 
+import asyncio
 import os
 import signal
+import time
 
 import pytest
 
 from esker.errors import ServiceError, ServiceFailed, ServicesNotReady
 from esker.host import pidfd, process_table
-from esker.services.specification import CheckSpec
+from esker.services.children import Children
+from esker.services.logs import LogFile
+from esker.services.programs import Setting
+from esker.services.service import Service
+from esker.services.specification import CheckSpec, ServiceSpec
 
 UP = CheckSpec(form="log", target=("up",))
 
@@ -360,3 +366,30 @@ def test_what_another_users_directory_refuses_is_told_with_the_user_it_ran_as(pr
     with pytest.raises(ServiceFailed) as caught:
         project.services.start()
     assert caught.value.hint.endswith("it ran as `4242`: give it a `user` who may, or that user what it needs")
+
+
+def test_uptime_is_not_the_wall_clocks(project, monkeypatch):
+    """A clock that is set back or forward while a service runs does not change for how long it has run."""
+
+    async def nothing(_):
+        pass
+
+    async def run():
+        log, running = LogFile(f"{project.directory}/log"), asyncio.Event()
+
+        def told(service):
+            if service.pid:
+                running.set()
+
+        spec = ServiceSpec(name="web", command="exec sleep 1000")
+        service = Service(spec, Children(asyncio.get_running_loop()), log, told)
+        service.begin(spec, Setting(project.variables, "/"), nothing)
+        await running.wait()
+        monkeypatch.setattr(time, "time", lambda: 0.0)
+        uptime = service.uptime
+        await service.stop(0)
+        return uptime, service.uptime
+
+    uptime, after = asyncio.run(run())
+    assert 0 <= uptime < 60
+    assert after is None

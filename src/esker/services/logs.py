@@ -199,8 +199,7 @@ class _Reader:
 
     def __init__(self, path: str, count: int | None) -> None:
         self._path = path
-        self._descriptor: int | None = None
-        self._open()
+        self._descriptor = self._open()
         data = b"" if self._descriptor is None else _last(self._descriptor, count, b"")
         earlier = f"{path}.1"
         if count is None or data.count(b"\n") <= count:
@@ -210,16 +209,17 @@ class _Reader:
         self.before = whole + feed
         """Whole lines, `count` or more; what is added to `rest` comes after them."""
 
-    def _open(self) -> None:
+    def _open(self) -> int | None:
         with files.refused("read", self._path), suppress(FileNotFoundError):
-            self._descriptor = _opened(self._path)
+            return _opened(self._path)
+        return None
 
     def lines(self) -> list[str]:
         added = self._read()
         if not added and self._rotated():
             added = self._read()  # what was written between the last read and the rotation
             self.close()
-            self._open()
+            self._descriptor = self._open()
             added += self._read()
         *lines, self.rest = (self.rest + added).split(b"\n")
         return [line.decode(errors="replace") for line in lines]

@@ -31,6 +31,8 @@ _RETRY = 0.02
 _RETRIES = 50
 _BACKLOG = 1 << 20
 """Bytes that a listener may be behind before it is given up."""
+_PATIENCE = 60.0
+"""Seconds until a client must have said what it wants."""
 _WATCH = 30.0
 """Seconds between looks whether the environment still exists."""
 
@@ -96,6 +98,17 @@ def _record(guardian: int, path: str, dot_flox: str) -> Record:
         guardian=(guardian, starts[0]),
         supervisor=(os.getpid(), starts[1]),
     )
+
+
+async def _request(reader: asyncio.StreamReader) -> bytes:
+    """Return the line that a client sends, nothing when it says nothing: nobody keeps us by being silent."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await reader.readline()
+    except TimeoutError:
+        return b""
+    except ValueError:  # longer than any request
+        return b"\n"
 
 
 class _Server:
@@ -185,7 +198,7 @@ class _Server:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         reply: dict[str, object]
         try:
-            if not (text := await reader.readline()):
+            if not (text := await _request(reader)):
                 writer.close()
                 return
             request = protocol.parse_request(text)
@@ -198,7 +211,8 @@ class _Server:
         except EskerError as error:
             reply = {"error": error.record()}
         except asyncio.CancelledError:
-            reply = {"error": ServiceError("the supervisor of the services was ended").record()}
+            hint = "somebody ended it or its guardian: start them again"
+            reply = {"error": ServiceError("the supervisor of the services was ended", hint=hint).record()}
         except ConnectionError:
             writer.close()
             return

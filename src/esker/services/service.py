@@ -64,6 +64,7 @@ class Service:
         self.ready = False
         self.restarts = 0
         self.started_at: float | None = None
+        self._begun = 0.0
         self._children = children
         self._told = told
         self._loop = asyncio.get_running_loop()
@@ -147,6 +148,7 @@ class Service:
         self._pump = Pump(self._loop, self.log, self._matched.set, probe.pattern(spec.check, setting.variables))
         child = self._programs.start(self._pump.output)
         self.pid, self.exit_code, self.started_at = child.pid, None, time.time()
+        self._begun = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.health, self.problem = "starting" if spec.check else None, None
         self._become("Launching" if spec.is_daemon else "Running")
         monitor = asyncio.create_task(self._monitor(attempt))
@@ -174,6 +176,11 @@ class Service:
         elif self.problem and not was_ready:
             hint = f"its health check had found: {self.problem}; {hint}"
         return self._failed(f"service `{spec.name}` {how}{when}", hint)
+
+    @property
+    def uptime(self) -> float | None:
+        """Seconds for which it has run, whatever was done to the clock meanwhile."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - self._begun if self.pid else None
 
     @property
     def advice(self) -> str:

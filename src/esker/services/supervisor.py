@@ -322,7 +322,7 @@ class Supervisor:
             ready=service.satisfied,
             ports=spec.ports,
             started_at=service.started_at,
-            uptime=time.time() - service.started_at if service.started_at and service.pid else None,
+            uptime=service.uptime,
             restarts=service.restarts,
             kept=name in self._holds.kept,
             users=tuple(self._holds.users(name)),
