@@ -35,6 +35,7 @@ _START_SECONDS = 60.0
 _LINES = 15
 _STATES = ("healthy", "completed", "stopped")
 _PAUSE = 0.1
+_FEWEST_ROWS = 3
 
 
 def run(name: str, arguments: list[str], voice: "Voice" = ESKER) -> int:
@@ -332,7 +333,7 @@ class Live:
 
     def __init__(self, voice: "Voice", *, as_json: bool = False, always: bool = False) -> None:
         self._states: dict[str, ServiceStatus] = {}
-        self._drawn = 0
+        self._drawn: list[str] = []
         self._plain = voice.plain
         self._terminal = sys.stderr.isatty() and not as_json and voice.level >= 0
         self._always = always
@@ -344,9 +345,9 @@ class Live:
         if self._terminal:
             self._erase()
             text = table((self._states[name] for name in sorted(self._states)), plain=self._plain)
-            sys.stderr.write(f"{text}\n")
+            self._drawn = _fitting(text.split("\n"), *_terminal_size())
+            sys.stderr.write("".join(f"{line}\n" for line in self._drawn))
             sys.stderr.flush()
-            self._drawn = text.count("\n") + 1
         elif self._always:
             _print_json_line(one) if self._json else print(
                 table([one], plain=self._plain).partition("\n")[2], flush=True
@@ -361,8 +362,24 @@ class Live:
 
     def _erase(self) -> None:
         if self._drawn:
-            sys.stderr.write(f"\x1b[{self._drawn}A\x1b[J")
-            self._drawn = 0
+            columns, rows = _terminal_size()  # it may have become smaller: what was one row may be two by now
+            height = sum(1 + max(0, len(line) - 1) // columns for line in self._drawn)
+            sys.stderr.write(f"\x1b[{min(height, rows - 1)}A\x1b[J")
+            self._drawn = []
+
+
+def _terminal_size() -> tuple[int, int]:
+    """The columns and rows of the terminal; one that does not know them is taken for the usual one."""
+    columns, rows = os.get_terminal_size(sys.stderr.fileno())
+    return columns or 80, rows if rows > _FEWEST_ROWS else 24
+
+
+def _fitting(lines: list[str], columns: int, rows: int) -> list[str]:
+    """Return `lines` as they fit above the cursor, which can go back no further than the terminal is high."""
+    room = rows - 1
+    if len(lines) > room:
+        lines = [*lines[: room - 1], f"… and {len(lines) - room + 1} more: see esker services status"]
+    return [line[:columns] for line in lines]
 
 
 def _pause() -> bool:
