@@ -63,7 +63,7 @@ class Environment:
     ) -> None:
         if isinstance(services, str):
             raise TypeError("`services` is a list of names, not one text")
-        self.project = find(os.getcwd() if path is None else os.fspath(path), explicit=path is not None)
+        self.project = find(os.curdir if path is None else os.fspath(path), explicit=path is not None)
         """The project directory, absolute, with links resolved."""
         self.mode = mode
         self._runtime = runtime

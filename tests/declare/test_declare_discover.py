@@ -61,6 +61,16 @@ def test_an_empty_name_is_not_this_directory(tmp_path, monkeypatch):
         find("", explicit=True)
 
 
+def test_a_directory_that_is_gone_is_told(tmp_path, monkeypatch):
+    """What begins at the current directory, when somebody has removed it."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for path in (".", "sub", ".."):
+        with pytest.raises(NotFound, match="the current directory does not exist any more"):
+            find(path, explicit=True)
+
+
 def test_links_are_resolved(tmp_path):
     """Through a link the project is where it really lies; a file named .flox is no environment."""
     (tmp_path / "real" / ".flox").mkdir(parents=True)

@@ -7,7 +7,8 @@ activation; what is not, and --help, goes to the argparse parser of the same tab
 import os
 
 from esker.cli.voice import ESKER
-from esker.errors import NotFound, UsageError
+from esker.declare.discover import resolved
+from esker.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,10 +130,7 @@ def place(options: "Options") -> tuple[str, bool]:
         raise UsageError(f"{named} is an environment on FloxHub, and those are not there yet", hint=hint)
     if options.dir is not None:
         return options.dir, True
-    try:
-        return os.getcwd(), False
-    except FileNotFoundError:
-        raise NotFound("the current directory does not exist any more", hint="go elsewhere: cd") from None
+    return resolved(os.curdir), False
 
 
 def group_usage(group: str, commands: "Mapping[str, str]") -> str:

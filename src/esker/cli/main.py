@@ -71,6 +71,7 @@ _LATER = frozenset(
 """Flox's commands that are not there yet."""
 _INSTEAD = {"upgrade": "lock --upgrade", "update": "lock --upgrade", "gc": "store gc"}
 
+_STANDARD_ERROR = 2
 _UNWRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 _EPILOG = """\
@@ -127,10 +128,19 @@ def _written(arguments: list[str], voice: "Voice") -> int:
 
 
 def _open_streams() -> None:
-    """Let what is said go nowhere where the caller has closed standard output or error: Python has no stream then."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # to the end of the process
+    """Let what is said go nowhere where the caller has closed a standard stream: Python has none then.
+
+    The descriptors are taken too, or the next file that is opened would be one of them; a program that takes this one's
+    place finds them closed, as they were.
+    """
+    missing = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
+    if missing:
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+            pass
+        os.close(descriptor)
+    for name in missing:
+        stream = open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8")  # noqa: SIM115  # to the end
+        setattr(sys, name, stream)
 
 
 def _unwritten(refusal: OSError) -> HostError:

@@ -25,12 +25,20 @@ def find(start: str, *, explicit: bool) -> str:
 
 
 def resolved(path: str) -> str:
-    """Return a path absolute and with links resolved; raises UsageError for an empty one, which nobody can mean."""
+    """Return a path absolute and with links resolved.
+
+    Raises UsageError for an empty one, which nobody can mean, and NotFound where it begins at a directory that is gone.
+    """
     if not path:
         from esker.errors import UsageError
 
         raise UsageError("the path of the project is empty", hint="name a directory, as `.` for this one")
-    return os.path.realpath(path)
+    try:
+        return os.path.realpath(path)
+    except FileNotFoundError:
+        from esker.errors import NotFound
+
+        raise NotFound("the current directory does not exist any more", hint="go elsewhere: cd") from None
 
 
 def _above(directory: str) -> str | None:
