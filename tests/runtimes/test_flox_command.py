@@ -47,14 +47,25 @@ command = "kill -9 $$"
 
 @pytest.fixture
 def flox(stand_in):
-    """Give a function that makes the engine of a new project."""
-    return lambda manifest="", **kwargs: FloxCommand(str(stand_in.project(manifest, **kwargs)))
+    """Give a function that makes the engine of a new project; whatever a test starts there has ended after it."""
+    made = []
+
+    def make(manifest=""):
+        made.append(FloxCommand(str(stand_in.project(manifest))))
+        return made[-1]
+
+    yield make
+    at_work = [engine for engine, path in zip(made, stand_in.projects, strict=True) if not stand_in.ended(path, 0)]
+    left = [engine for engine in at_work if any(found.pid for found in engine.services.status())]
+    for engine in left:
+        engine.services.stop()
+    assert left == []
 
 
 def entered(engine, **variables):
     """Activate, and return the variables inside and what ends it."""
     environ = {**os.environ, **variables}
-    activation, end = engine.begin(environ, Deadline(10))
+    activation, end = engine.begin(environ, Deadline(60))
     return activation.apply(environ), end
 
 
@@ -62,10 +73,14 @@ def states(engine):
     return {found.name: found.status for found in engine.services.status()}
 
 
+def logged(engine, name):
+    return engine.services.logs(name)
+
+
 def gone(pid):
     """Return whether a process ends soon."""
     with pidfd.opened(pid) as descriptor:
-        return descriptor is None or pidfd.wait(descriptor, 10)
+        return descriptor is None or pidfd.wait(descriptor, 60)
 
 
 def give_up(path, abandoned, said):
@@ -117,6 +132,20 @@ def test_a_hook_that_fails(flox, stand_in):
     with pytest.raises(ActivationFailed, match=r"The hook\.on-activate script did not complete normally\."):
         entered(engine)
     assert not stand_in.executives(stand_in.projects[0])
+
+
+class Patient(Deadline):
+    """A deadline whose pauses last until something is so."""
+
+    def __init__(self, reached):
+        super().__init__(60)
+        self.reached = reached
+
+    def pause(self, seconds):
+        """Pause at least as long."""
+        super().pause(seconds)
+        while not self.reached():
+            super().pause(0.01)
 
 
 class Until(Deadline):
@@ -187,13 +216,13 @@ def test_the_activation_lasts_until_it_is_ended(flox, stand_in):
         assert not pidfd.wait(descriptor, 0)
         end()
         end()
-        assert pidfd.wait(descriptor, 10)
+        assert pidfd.wait(descriptor, 60)
 
 
 def test_a_process_that_does_not_leave_is_killed(flox, monkeypatch):
     """One that was stopped cannot see that it should go."""
     engine = flox()
-    held = flox_holder.attach(engine.activate, os.environ, Deadline(10))
+    held = flox_holder.attach(engine.activate, os.environ, Deadline(60))
     monkeypatch.setattr(flox_holder, "_GRACE", 0.02)
     os.kill(held._child, signal.SIGSTOP)
     held.leave()
@@ -219,10 +248,10 @@ def test_running_a_program(flox, tmp_path):
     engine = flox("[vars]\nA = 'x y'\n")
     (tmp_path / "here").mkdir()
     script = 'cat; printf "%s" "$A"; pwd >&2; exit 7'
-    done = engine.run(["sh", "-c", script], cwd=str(tmp_path / "here"), stdin="in ", deadline=Deadline(10))
+    done = engine.run(["sh", "-c", script], cwd=str(tmp_path / "here"), stdin="in ", deadline=Deadline(60))
     assert (done.returncode, done.stdout, done.stderr) == (7, "in x y", f"{tmp_path}/here\n")
-    assert engine.run(["no-such-program"], deadline=Deadline(10)).returncode == 127
-    assert engine.run(["echo", "--help", "--", "-d"], deadline=Deadline(10)).stdout == "--help -- -d\n"
+    assert engine.run(["no-such-program"], deadline=Deadline(60)).returncode == 127
+    assert engine.run(["echo", "--help", "--", "-d"], deadline=Deadline(60)).stdout == "--help -- -d\n"
     with pytest.raises(TimedOut):
         engine.run(["sleep", "1000"], deadline=Deadline(0.2))
 
@@ -269,7 +298,7 @@ def test_with_a_flox_whose_answers_cannot_be_read(said, flox, monkeypatch, tmp_p
     with open(f"{engine.project}/.flox/env/manifest.lock") as file:
         lock = file.read()
     with pytest.raises(Malformed, match="what `flox lock-manifest` printed cannot be read: "):
-        engine.lock(Deadline(10))
+        engine.lock(Deadline(60))
     with open(f"{engine.project}/.flox/env/manifest.lock") as file:
         assert file.read() == lock
     program(tmp_path / "bin/flox", "#!/bin/sh\necho broken\ntest $1 = list\n")
@@ -315,7 +344,7 @@ def test_services_for_a_while(flox, stand_in):
     """They run until they are given back, and the activation is left alone."""
     engine = flox(SERVICES)
     _, end = entered(engine)
-    release = engine.services.use(["web"], Deadline(10))
+    release = engine.services.use(["web"], Deadline(60))
     assert states(engine)["web"] == "Running"
     release()
     assert set(states(engine).values()) == {"Stopped", "Completed"}
@@ -326,17 +355,17 @@ def test_the_last_user_of_a_service_stops_it(flox):
     """Whoever was the first; a service that ran before, or was started to stay, is nobody's."""
     engine = flox(SERVICES)
     _, end = entered(engine)
-    first = engine.services.use(["web"], Deadline(10))
-    second = engine.services.use(["web", "other"], Deadline(10))
+    first = engine.services.use(["web"], Deadline(60))
+    second = engine.services.use(["web", "other"], Deadline(60))
     first()
     assert (states(engine)["web"], states(engine)["other"]) == ("Running", "Running")
     second()
     assert (states(engine)["web"], states(engine)["other"]) == ("Completed", "Completed")
-    engine.services.start(["web"], Deadline(10))
-    engine.services.use(["web"], Deadline(10))()
+    engine.services.start(["web"], Deadline(60))
+    engine.services.use(["web"], Deadline(60))()
     assert states(engine)["web"] == "Running"
-    third = engine.services.use(["other"], Deadline(10))
-    engine.services.start(["other"], Deadline(10))
+    third = engine.services.use(["other"], Deadline(60))
+    engine.services.start(["other"], Deadline(60))
     third()
     assert states(engine)["other"] == "Running"
     engine.services.stop()
@@ -349,11 +378,11 @@ def test_a_user_that_was_killed_does_not_count(flox):
     _, end = entered(engine)
     script = (
         "import os, signal\nfrom esker.host.clock import Deadline\nfrom esker.runtimes.flox_command import FloxCommand\n"
-        f"FloxCommand({engine.project!r}).services.use(['web'], Deadline(10))\nos.kill(os.getpid(), signal.SIGKILL)"
+        f"FloxCommand({engine.project!r}).services.use(['web'], Deadline(60))\nos.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
     assert states(engine)["web"] == "Running"
-    engine.services.use(["other"], Deadline(10))()
+    engine.services.use(["other"], Deadline(60))()
     assert "Running" not in states(engine).values()
     end()
 
@@ -361,8 +390,8 @@ def test_a_user_that_was_killed_does_not_count(flox):
 def test_services_that_stay(flox, stand_in):
     """Without an activation of ours they are kept by one process, the same for all of them, which goes with the last."""
     engine = flox(SERVICES)
-    holder = engine.services.start(["web"], Deadline(10)).holder
-    assert engine.services.start(["other"], Deadline(10)) == (("other",), holder)
+    holder = engine.services.start(["web"], Deadline(60)).holder
+    assert engine.services.start(["other"], Deadline(60)) == (("other",), holder)
     assert flox_holder.is_alive(holder)
     engine.services.stop(["web"])
     assert flox_holder.is_alive(holder)
@@ -375,11 +404,11 @@ def test_services_that_stay(flox, stand_in):
 def test_a_keeper_that_was_killed_is_replaced(flox):
     """The next start makes a new one."""
     engine = flox(SERVICES)
-    first = engine.services.start(["web"], Deadline(10)).holder
+    first = engine.services.start(["web"], Deadline(60)).holder
     with pidfd.opened(first.pid) as descriptor:
         os.kill(first.pid, 9)
-        pidfd.wait(descriptor, 10)
-    second = engine.services.start(["web"], Deadline(10)).holder
+        pidfd.wait(descriptor, 60)
+    second = engine.services.start(["web"], Deadline(60)).holder
     assert second != first
     assert states(engine)["web"] == "Running"
     engine.services.stop()
@@ -396,7 +425,7 @@ def begin(*words, **how):
     call_inside(*words, **how)
     os.kill(os.getpid(), signal.SIGKILL)
 engine.call_inside = begin
-engine.services.{verb}(["web"], Deadline(10))
+engine.services.{verb}(["web"], Deadline(60))
 """
 
 
@@ -422,7 +451,7 @@ def test_what_was_started_for_one_that_was_killed_on_the_way(flox):
     engine = flox(SERVICES)
     _, end = entered(engine)
     killed_on_the_way(engine, "use")
-    engine.services.use(["other"], Deadline(10))()
+    engine.services.use(["other"], Deadline(60))()
     assert "Running" not in states(engine).values()
     end()
 
@@ -453,9 +482,9 @@ def test_a_service_that_fails(flox, name, message, status, verb):
     """It is named with its status and log; what the call started has stopped, and what ran before runs on."""
     engine = flox(SERVICES)
     _, end = entered(engine)
-    release = engine.services.use(["other"], Deadline(10))
+    release = engine.services.use(["other"], Deadline(60))
     with pytest.raises(ServiceFailed) as caught:
-        getattr(engine.services, verb)(["web", name], Deadline(10))
+        getattr(engine.services, verb)(["web", name], Patient(lambda: states(engine)[name] != "Running"))
     assert (caught.value.message, caught.value.service, caught.value.status) == (message, name, status)
     assert caught.value.log == (("why",) if name == "broken" else ())
     assert (states(engine)["web"], states(engine)["other"]) == ("Completed", "Running")
@@ -468,9 +497,9 @@ def test_a_service_that_fails(flox, name, message, status, verb):
 def test_restarting(flox):
     """Services that run get another process, and those that did not run are started to stay."""
     engine = flox(SERVICES)
-    engine.services.start(["web"], Deadline(10))
+    engine.services.start(["web"], Deadline(60))
     before = {found.name: found.pid for found in engine.services.status()}
-    engine.services.restart(["web", "other"], Deadline(10))
+    engine.services.restart(["web", "other"], Deadline(60))
     after = {found.name: found.pid for found in engine.services.status()}
     assert after["web"] not in {None, before["web"]}
     assert after["other"] is not None
@@ -480,15 +509,15 @@ def test_restarting(flox):
 def test_waiting(flox):
     """For what is so already, for what becomes so, and not longer than was said."""
     engine = flox(SERVICES)
-    engine.services.start(["web", "task"], Deadline(10))
-    engine.services.wait(["web"], "healthy", Deadline(10))
-    engine.services.wait(["task"], "completed", Deadline(10))
-    engine.services.wait(["other"], "stopped", Deadline(10))
+    engine.services.start(["web", "task"], Patient(lambda: logged(engine, "web")))
+    engine.services.wait(["web"], "healthy", Deadline(60))
+    engine.services.wait(["task"], "completed", Deadline(60))
+    engine.services.wait(["other"], "stopped", Deadline(60))
     with pytest.raises(ServicesNotReady, match=r"not ready within 0\.01 s: `web` \(Running\)") as caught:
         engine.services.wait(["web"], "stopped", Deadline(0.01))
     assert (caught.value.services, caught.value.log) == (("web",), ("started",))
     with pytest.raises(ServiceFailed, match="service `other` is Stopped"):
-        engine.services.wait(["other"], "healthy", Deadline(10))
+        engine.services.wait(["other"], "healthy", Deadline(60))
     engine.services.stop()
 
 
@@ -496,9 +525,9 @@ def test_what_is_known_of_services(flox):
     """Exit codes of those that ended, pids of those that run, and no pid that is nobody's any more."""
     engine = flox(SERVICES)
     _, end = entered(engine)
-    engine.services.start(["task"], Deadline(10))
+    engine.services.start(["task"], Deadline(60))
     with pytest.raises(ServiceFailed):
-        engine.services.start(["broken"], Deadline(10))
+        engine.services.start(["broken"], Patient(lambda: states(engine)["broken"] != "Running"))
     found = {each.name: each for each in engine.services.status()}
     assert (found["task"].status, found["task"].exit_code, found["task"].pid) == ("Completed", 0, None)
     assert (found["broken"].exit_code, found["web"].status) == (3, "Stopped")
@@ -511,13 +540,13 @@ def test_an_unknown_name(flox):
     engine = flox(SERVICES)
     services = engine.services
     for act in (
-        lambda: services.start(["web", "--help"], Deadline(10)),
-        lambda: services.use(["--help"], Deadline(10)),
-        lambda: services.restart(["--help"], Deadline(10)),
+        lambda: services.start(["web", "--help"], Deadline(60)),
+        lambda: services.use(["--help"], Deadline(60)),
+        lambda: services.restart(["--help"], Deadline(60)),
         lambda: services.stop(["--help"]),
         lambda: services.logs("--help"),
         lambda: next(services.follow("--help")),
-        lambda: services.wait(["--help"], "healthy", Deadline(10)),
+        lambda: services.wait(["--help"], "healthy", Deadline(60)),
     ):
         with pytest.raises(UnknownService, match="service `--help` does not exist") as caught:
             act()
@@ -530,7 +559,7 @@ def test_an_environment_without_services(flox):
     engine = flox()
     assert engine.services.status() == ()
     with pytest.raises(ServiceError, match="this environment has no services"):
-        engine.services.start([], Deadline(10))
+        engine.services.start([], Deadline(60))
     with open(f"{engine.project}/.flox/env/manifest.toml", "a") as file:
         file.write("broken\n")
     with pytest.raises(CommandFailed, match="`flox list -c` failed: Failed to parse manifest"):
@@ -540,7 +569,7 @@ def test_an_environment_without_services(flox):
 def test_names_are_no_options(flox):
     """A service may be called like an option."""
     engine = flox('[services."--json"]\ncommand = "echo hello; exec sleep 1000"\n')
-    engine.services.start(["--json"], Deadline(10))
+    engine.services.start(["--json"], Patient(lambda: logged(engine, "--json")))
     assert states(engine) == {"--json": "Running"}
     assert engine.services.logs("--json", 5) == "hello\n"
     engine.services.stop(["--json"])
@@ -553,7 +582,7 @@ def test_following_a_log(flox, tmp_path):
         f"[services.web]\ncommand = 'echo one; read line < {tmp_path}/more; echo \"$line\"; exec sleep 1000'\n"
     )
     os.mkfifo(tmp_path / "more")
-    engine.services.start(["web"], Deadline(10))
+    engine.services.start(["web"], Deadline(60))
     lines = engine.services.follow("web", 1)
     assert next(lines) == "one"
     (tmp_path / "more").write_text("web: two\n")
@@ -566,12 +595,12 @@ def test_following_a_log(flox, tmp_path):
 def test_packages(flox):
     """They are added and taken out by Flox, whose message is that of the error."""
     engine = flox()
-    engine.install(["hello", "curl"], Deadline(10))
-    engine.uninstall(["curl"], Deadline(10))
+    engine.install(["hello", "curl"], Deadline(60))
+    engine.uninstall(["curl"], Deadline(60))
     with open(f"{engine.project}/.flox/env/manifest.toml") as file:
         assert 'hello.pkg-path = "hello"' in file.read()
     with pytest.raises(CommandFailed) as caught:
-        engine.install(["no-such-package"], Deadline(10))
+        engine.install(["no-such-package"], Deadline(60))
     assert caught.value.message == (
         "`flox install` failed: resolution failed: \nCould not find package 'no-such-package'."
     )
@@ -584,14 +613,14 @@ def test_locking(flox):
     path = f"{engine.project}/.flox/env/manifest.lock"
     with open(f"{engine.project}/.flox/env/manifest.toml", "a") as file:
         file.write("[vars]\nA = 'x'\n")
-    engine.lock(Deadline(10))
+    engine.lock(Deadline(60))
     with open(path) as file:
         assert json.load(file)["manifest"]["vars"] == {"A": "x"}
     before = os.stat(path)
-    engine.lock(Deadline(10))
+    engine.lock(Deadline(60))
     assert (os.stat(path).st_ino, os.stat(path).st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     os.unlink(path)
-    engine.lock(Deadline(10))
+    engine.lock(Deadline(60))
     assert os.path.exists(path)
 
 
