@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from esker.activate import allocation
 from esker.activate.allocation import FIRST, LAST, allocate
 from esker.declare.declaration import Declaration, EskerTable, ServiceTable
 from esker.errors import HostError
@@ -54,6 +55,23 @@ def test_the_state_home_is_where_the_user_says(tmp_path):
     assert (tmp_path / "state/esker/ports.json").exists()
     with pytest.raises(HostError, match="HOME is not set"):
         allocate(checkout(tmp_path / "p", PORT=0), {"XDG_STATE_HOME": "state"})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root comes into another user's home")
+def test_root_makes_nothing_in_another_user_s_home(tmp_path, monkeypatch):
+    """With sudo, HOME may be the caller's: root keeps its ports at a place of its own, whatever links are there."""
+    monkeypatch.setattr(allocation, "_ROOTS", str(tmp_path / "root"))
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    os.chown(home, 4242, 4242)
+    (home / ".local").symlink_to(elsewhere)
+    declaration = checkout(tmp_path / "p", PORT=0)
+    for environ in ({"HOME": str(home)}, {"HOME": "/", "XDG_STATE_HOME": str(home / "state")}):
+        assert allocate(declaration, environ) == allocate(declaration, environ)
+    assert list(elsewhere.iterdir()) == []
+    assert os.listdir(home) == [".local"]
+    assert (tmp_path / "root" / "ports.json").exists()
 
 
 def test_a_port_in_use_is_not_chosen(tmp_path, environ):

@@ -5,10 +5,11 @@ import os
 import pytest
 
 from esker.declare.load import load
-from esker.errors import HostError, InvalidLock, ResolutionFailed
-from esker.lock.resolve import make_lock, read_lock
+from esker.errors import HostError, InvalidLock, NotTrusted, ResolutionFailed
+from esker.formats.lockfile import Lockfile
+from esker.lock.resolve import Lock, make_lock, read_lock
 from esker.progress import Silent
-from esker.runtimes.preparation import prepare_anew
+from esker.runtimes.preparation import prepare_anew, realised
 
 
 @pytest.fixture
@@ -19,6 +20,24 @@ def composed(tmp_path):
     manifest = 'schema-version = "1.14.0"\n[include]\nenvironments = [{ dir = "../low" }]\n'
     (tmp_path / ".flox/env/manifest.toml").write_text(manifest)
     return str(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a project of somebody else's")
+def test_a_stranger_s_project_builds_nothing(tmp_path):
+    """What `build` names runs code when it is locked and when it is realised, which a stranger's project may not."""
+    (tmp_path / ".flox/env").mkdir(parents=True)
+    (tmp_path / ".flox/env.json").write_text('{"name": "evil", "version": 1}')
+    table = '[plugins.esker.python]\ndependencies = ["evil"]\nbuild = ["evil"]\n'
+    (tmp_path / ".flox/env/manifest.toml").write_text(f'schema-version = "1.14.0"\n{table}')
+    os.chown(tmp_path / ".flox", 4242, 4242)
+    declaration = load(str(tmp_path))
+    environ = {"XDG_CONFIG_HOME": str(tmp_path), "ESKER_STORE": str(tmp_path / "store")}
+    with pytest.raises(NotTrusted):
+        make_lock(declaration, None, "x86_64-linux", environ, progress=Silent())
+    lock = Lock(Lockfile(manifest=declaration.manifest, packages=()), None)
+    with pytest.raises(NotTrusted), realised(declaration, lock, environ, progress=Silent()):
+        pass
+    assert not (tmp_path / "store").exists()
 
 
 def test_included_environments_are_not_locked(composed):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["FIRST", "LAST", "allocate"]
 
 FIRST, LAST = 10_000, 32_767
+_ROOTS = "/var/lib/esker"
 
 
 def allocate(declaration: "Declaration", environ: Mapping[str, str], *, renew: bool = False) -> dict[str, int]:
@@ -40,11 +41,13 @@ def allocate(declaration: "Declaration", environ: Mapping[str, str], *, renew: b
 
 def _state(environ: Mapping[str, str]) -> str:
     state, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")
-    if not os.path.isabs(state):
-        if not os.path.isabs(home):
-            raise HostError("there is no place to reserve ports in: HOME is not set", hint="set HOME or XDG_STATE_HOME")
-        state = f"{home}/.local/state"
-    return f"{state}/esker"
+    chosen = state if os.path.isabs(state) else home
+    if not os.path.isabs(chosen):
+        raise HostError("there is no place to reserve ports in: HOME is not set", hint="set HOME or XDG_STATE_HOME")
+    if os.geteuid() == 0 and not files.is_ours(chosen):
+        # With sudo: another user's, who could lead root elsewhere, and could not use what root has made.
+        return _ROOTS
+    return f"{chosen}/esker" if chosen == state else f"{chosen}/.local/state/esker"
 
 
 def _allocated(project: str, names: list[str], fixed: set[int], state: str, *, renew: bool) -> dict[str, int]:

@@ -54,8 +54,8 @@ def remember(project: str, environ: Mapping[str, str]) -> None:
     if place in _entries(path):
         return
     with suppress(HostError, OSError, NotFound, InvalidFile):
-        if not _is_ours(os.path.dirname(path)):
-            return
+        if not files.is_ours(os.path.dirname(path)):
+            return  # with sudo, it may be another user's: what root made there, they could not use any more
         pointer = {"name": environment_name(project), "version": 1}
         since = int(os.stat(f"{place}/env.json").st_mtime)
         files.make_directory(os.path.dirname(path))
@@ -71,16 +71,6 @@ def _path(environ: Mapping[str, str]) -> str:
     if not os.path.isabs(data):
         data = f"{environ.get('HOME') or os.path.expanduser('~')}/.local/share"
     return f"{data}/esker/env-registry.json"
-
-
-def _is_ours(directory: str) -> bool:
-    """Return whether a directory, or the nearest one above it that is there, belongs to this user.
-
-    With sudo, HOME may be another user's: what root made there, they could not use any more.
-    """
-    while not os.path.lexists(directory):
-        directory = os.path.dirname(directory)
-    return os.stat(directory).st_uid == os.geteuid()
 
 
 def _entries(path: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ __all__ = [
     "digest",
     "entries",
     "free_space",
+    "is_ours",
     "locked",
     "make_directory",
     "move_tree_over",
@@ -147,6 +148,11 @@ def write_changed(path: str, data: bytes, *, mode: int = 0o600, error: type[Eske
             return False
     write(path, data, mode=mode, error=error)
     return True
+
+
+def is_ours(directory: str) -> bool:
+    """Return whether a directory, or the nearest one above it that is there, belongs to this user."""
+    return os.stat(_existing(directory)).st_uid == os.geteuid()
 
 
 def make_directory(path: str, *, mode: int = 0o700) -> None:

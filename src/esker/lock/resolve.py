@@ -7,6 +7,7 @@ from typing import NamedTuple
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from esker.declare import trust
 from esker.declare.declaration import Declaration
 from esker.errors import InvalidLock, ResolutionFailed
 from esker.formats import lockfile, pylock
@@ -21,6 +22,7 @@ from esker.progress import Progress
 
 __all__ = [
     "Lock",
+    "check_build",
     "check_composed",
     "lock_packages",
     "lock_paths",
@@ -63,6 +65,13 @@ def check_composed(declaration: Declaration) -> None:
         )
 
 
+def check_build(declaration: Declaration, environ: Mapping[str, str]) -> None:
+    """Raise NotTrusted for somebody else's project that names what to build from source: that runs code."""
+    python = declaration.esker.python
+    if python is not None and python.build:
+        trust.check(declaration.project, environ, uid=os.geteuid())
+
+
 def make_lock(
     declaration: Declaration,
     previous: Lock | None,
@@ -82,6 +91,7 @@ def make_lock(
         if before is not None and made_from == inputs:
             python = before
         else:
+            check_build(declaration, environ)
             progress.begin("Locking Python packages")
             interpreter = find_interpreter(inputs.python or None, environ)
             changed = _changed(made_from, inputs)

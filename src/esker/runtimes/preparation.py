@@ -18,7 +18,7 @@ from esker.formats.systems import system_name
 from esker.host import files, project_directory
 from esker.host.certificates import certificate_bundle
 from esker.host.runtime_directory import environment_name
-from esker.lock.resolve import Lock, check_composed, make_lock, read_lock, write_lock
+from esker.lock.resolve import Lock, check_build, check_composed, make_lock, read_lock, write_lock
 from esker.lock.staleness import stale_entries
 from esker.progress import Progress, Silent
 from esker.realise import roots
@@ -149,6 +149,7 @@ def realised(
     declaration: Declaration, lock: Lock, environ: Mapping[str, str], *, progress: Progress
 ) -> Iterator[Links]:
     """Realise a lock and give its links; within the context nothing of it can be collected."""
+    check_build(declaration, environ)
     store = Store(default_root(environ, os.geteuid()))
     system = own_system()
     with store.using():
