@@ -10,6 +10,7 @@ import pytest
 
 from esker.declare.known_environments import KnownEnvironment, known_environments, remember
 from esker.declare.template import create
+from esker.host import accounts
 
 
 @pytest.fixture
@@ -105,6 +106,15 @@ def test_nothing_is_put_into_somebody_elses_home(home, made):
     os.chown(home["HOME"], 12345, -1)
     remember(made("a"), home)
     assert os.listdir(home["HOME"]) == []
+
+
+def test_a_relative_home_is_not_below_the_current_directory(made, tmp_path, monkeypatch):
+    """Where HOME is no absolute path, the machine's word counts."""
+    monkeypatch.setattr(accounts, "account", lambda uid: accounts.Account(uid, uid, "me", str(tmp_path / "real")))
+    monkeypatch.chdir(tmp_path)
+    remember(made("a"), {"HOME": "relative"})
+    assert known_environments({"HOME": str(tmp_path / "real")})[0].name == "a"
+    assert not (tmp_path / "relative").exists()
 
 
 def test_many_at_once(home, made):

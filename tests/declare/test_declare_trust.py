@@ -7,6 +7,7 @@ import pytest
 
 from esker.declare.trust import check, trust
 from esker.errors import HostError, InvalidFile, NotFound, NotTrusted
+from esker.host import accounts
 
 ME = os.geteuid()
 STRANGER = ME + 1
@@ -102,6 +103,16 @@ def test_the_list_lies_in_the_home_by_default(project, tmp_path):
     """Without XDG_CONFIG_HOME, or with a relative one, the list is in ~/.config."""
     trust(project, {"HOME": str(tmp_path), "XDG_CONFIG_HOME": "relative"})
     assert (tmp_path / ".config" / "esker" / "trusted.json").is_file()
+
+
+def test_a_relative_home_is_not_the_project_s_word(project, monkeypatch):
+    """A list below the current directory, which may be the project itself, is nobody's."""
+    monkeypatch.setattr(accounts, "account", lambda uid: accounts.Account(uid, uid, "me", f"{project}/home"))
+    monkeypatch.chdir(project)
+    for environ in ({"HOME": "here"}, {"HOME": ""}, {}):
+        trust(project, environ)
+        os.remove(f"{project}/home/.config/esker/trusted.json")
+    assert not os.path.exists(f"{project}/here")
 
 
 @pytest.mark.skipif(ME != 0, reason="only root can make a list of somebody else's")

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from esker.declare.load import environment_name
 from esker.errors import HostError, InvalidFile, NotFound
 from esker.host import files
+from esker.host.accounts import home
 
 __all__ = ["KnownEnvironment", "known_environments", "remember"]
 
@@ -69,7 +70,7 @@ def remember(project: str, environ: Mapping[str, str]) -> None:
 def _path(environ: Mapping[str, str]) -> str:
     data = environ.get("XDG_DATA_HOME", "")
     if not os.path.isabs(data):
-        data = f"{environ.get('HOME') or os.path.expanduser('~')}/.local/share"
+        data = f"{home(environ)}/.local/share"
     return f"{data}/esker/env-registry.json"
 
 

@@ -65,7 +65,9 @@ def _is_friend(owner: int, uid: int, environ: "Mapping[str, str]") -> bool:
 def _list_path(environ: "Mapping[str, str]") -> str:
     config = environ.get("XDG_CONFIG_HOME", "")
     if not os.path.isabs(config):
-        config = f"{environ.get('HOME') or os.path.expanduser('~')}/.config"
+        from esker.host.accounts import home
+
+        config = f"{home(environ)}/.config"
     return f"{config}/esker/trusted.json"
 
 

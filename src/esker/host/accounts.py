@@ -2,12 +2,12 @@
 
 import os
 import pwd
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from esker.host.spawn import Identity, assume
 
-__all__ = ["NOBODY", "Account", "account", "find_account", "give", "unreachable"]
+__all__ = ["NOBODY", "Account", "account", "find_account", "give", "home", "unreachable"]
 
 NOBODY = 65534
 
@@ -37,6 +37,12 @@ def find_account(name: str) -> Account | None:
     except KeyError:
         return account(int(name)) if name.isdigit() else None
     return Account(found.pw_uid, found.pw_gid, found.pw_name, found.pw_dir)
+
+
+def home(environ: Mapping[str, str]) -> str:
+    """Return the user's home directory: HOME, or where that is no absolute path, the one that the machine knows."""
+    named = environ.get("HOME", "")
+    return named if os.path.isabs(named) else account(os.geteuid()).home
 
 
 def unreachable(identity: Identity, paths: Iterable[str]) -> str | None:
