@@ -329,7 +329,7 @@ def test_changes_are_told_while_a_start_is_under_way(project):
 
 
 LOG = "mend what its log tells, of which `esker services logs web` shows more"
-SILENT = "it wrote nothing: try the command of `web` by hand, in `esker activate`"
+SILENT = "try the command of `web` by hand in `esker activate`: it wrote nothing"
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ class Service:
         """What to do about a failure that only the service itself can explain."""
         lines = self.log.recent(_LOG_LINES)
         if not lines:
-            return f"it wrote nothing: try the command of `{self.spec.name}` by hand, in `esker activate`"
+            return f"try the command of `{self.spec.name}` by hand in `esker activate`: it wrote nothing"
         told = f"mend what its log tells, of which `esker services logs {self.spec.name}` shows more"
         if self.setting.identity and any(_REFUSED.search(line) for line in lines):
             told += f"; it ran as `{self.setting.user}`: give it a `user` who may, or that user what it needs"
