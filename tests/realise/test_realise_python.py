@@ -204,6 +204,15 @@ def test_the_profile_runs_python_and_scripts_in_one_prefix(index, python_of, sto
     assert output(str(elsewhere)) == made
 
 
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_source_directory_of_any_letters_is_found_in_any_locale(python_of, store, tmp_path, locale):
+    """Python starts, and finds the project's modules, where the locale cannot spell their directory."""
+    (tmp_path / "Größe").mkdir()
+    (tmp_path / "Größe" / "mine.py").write_text("X = 7\n")
+    made = profile(store, "test", python_of(), source=source_directories(str(tmp_path), ("Größe",)))
+    assert output(f"{made}/bin/python", "-c", "import mine; print(mine.X)", LC_ALL=locale) == "7"
+
+
 def test_the_projects_source_is_on_the_path(index, python_of, store, tmp_path):
     """A directory in `source` is importable beside the packages, without PYTHONPATH; a missing one is named."""
     (tmp_path / "src").mkdir()

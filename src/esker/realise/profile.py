@@ -20,7 +20,7 @@ __all__ = ["OWN_COMMANDS", "profile", "source_directories"]
 OWN_COMMANDS = ("pip", "pip3")
 """What is the profile's own in bin, unless pip is locked."""
 
-RECIPE = 3
+RECIPE = 4
 """Raised whenever the same inputs would give another tree."""
 
 # A script is started by the interpreter beside it: through the project's link, as `python` itself is, so that both
@@ -109,9 +109,14 @@ def _fill_python(directory: str, python: PythonEnvironment, source: Sequence[str
     for entry in sorted(os.listdir(libraries)):
         _link(f"{libraries}/{entry}", f"{target}/{entry}")
     if source:
-        _write(f"{target}/esker-source.pth", "".join(f"{path}\n" for path in source), 0o644)
+        _write(f"{target}/esker-source.pth", "".join(f"{_path_line(path)}\n" for path in source), 0o644)
     _write(f"{target}/esker-store.pth", _NO_BYTE_CODE, 0o644)
     _refuse_pip(directory, target)
+
+
+def _path_line(path: str) -> str:
+    """Return the line of a .pth file for a directory; Python reads it by the locale, and stops where that fails."""
+    return path if path.isascii() else f"import sys; sys.path.append({path!a})"
 
 
 def _add_command(path: str, target: str) -> None:
