@@ -233,7 +233,11 @@ def test_a_record_of_before_the_boot_keeps_nothing(store, link, nobody):
     assert roots.live(store, nobody) == set()
 
 
-@pytest.mark.parametrize("text", ["", "[]\n", "{}\n", '{"token": 1}\n{"store_paths": [1]}\n', "\0" * 64])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]\n", "{}\n", '{"token": 1}\n{"store_paths": [1]}\n', "\0" * 64, "[" * 100_000],
+    ids=["empty", "list", "nothing", "part", "zeros", "deep"],
+)
 def test_a_damaged_record_of_services_keeps_nothing(store, link, nobody, text):
     """A lock whose writer was killed is no error: the next command puts it in order."""
     roots.switch(store, link, path(store, "target"))

@@ -144,12 +144,12 @@ class EnvironmentLock:
             named = json.loads(first)
             named |= {"guardian": tuple(named["guardian"]), "supervisor": tuple(named["supervisor"])}
             record = Record(**named)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return None
         if not _is_well_formed(record):
             return None
         # The second line may be cut when its writer was killed: then the first alone must do.
-        with suppress(ValueError, TypeError, KeyError):
+        with suppress(ValueError, TypeError, KeyError, RecursionError):
             runs = json.loads(rest.partition(b"\n")[0])
             sessions = tuple((int(pid), int(start)) for pid, start in runs["sessions"])
             return Record(**named, sessions=sessions, store_paths=tuple(map(str, runs["store_paths"])))
