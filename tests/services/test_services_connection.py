@@ -397,3 +397,37 @@ def test_a_silent_client_does_not_keep_the_supervisor(monkeypatch, fed, found):
         return await server._request(reader)
 
     assert asyncio.run(ask()) == found
+
+
+def test_nothing_is_left_by_a_start_that_the_machine_refuses(project, monkeypatch):
+    """Where no log can be opened, or no process begun, the runtime directory is not made or is removed again."""
+    project.declare("web")
+    os.makedirs(f"{project.dot_flox}/log/services/supervisor.log")
+    with pytest.raises(HostError, match=r"cannot write `.*/supervisor.log`"):
+        project.services.start()
+    os.rmdir(f"{project.dot_flox}/log/services/supervisor.log")
+
+    def refuse(*_, **__):
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(ServiceError, match="did not start: resource temporarily unavailable") as caught:
+        project.services.start()
+    assert "`ulimit -u`" in caught.value.hint
+    assert project.leftovers() == []
+
+
+def test_a_new_supervisor_that_says_nothing_is_no_pid_to_kill(project, monkeypatch):
+    """When the one that was just begun does not greet in time nobody knows its pid, and no `kill` is advised."""
+    monkeypatch.setattr(connection, "_HELLO", 0.05)
+    begun = subprocess.Popen
+
+    def stay(*_, pass_fds, **__):
+        return begun(["sh", "-c", "sleep 1 &"], pass_fds=pass_fds)
+
+    monkeypatch.setattr(subprocess, "Popen", stay)
+    project.declare("web")
+    with pytest.raises(ServiceError, match=r"did not start: it said nothing for 0.05 s") as caught:
+        project.services.start()
+    assert "kill" not in caught.value.hint
+    os.rmdir(project.runtime)

@@ -353,17 +353,17 @@ def _start(site: Site) -> Connection:
     if sys.platform != "linux":
         raise ServiceError("services run on Linux only, so far", hint="run them in a container or a virtual machine")
     runtime_directory.check_socket_path(site.socket)
-    runtime_directory.make(site.runtime)
     logs = logs_directory(site.dot_flox)
     messages = f"{logs}/supervisor.log"
-    ours, theirs = socket.socketpair()
-    arguments = (SOURCE, site.socket, site.runtime, logs, site.dot_flox, str(theirs.fileno()))
     with files.refused("write", messages), project_directory.opened(site.dot_flox, "log", "services") as directory:
         with suppress(FileNotFoundError):
             os.unlink("supervisor.log", dir_fd=directory)
         descriptor = os.open("supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=directory)
         project_directory.give(descriptor, os.stat(site.dot_flox))
+    ours, theirs = socket.socketpair()
+    arguments = (SOURCE, site.socket, site.runtime, logs, site.dot_flox, str(theirs.fileno()))
     try:
+        runtime_directory.make(site.runtime)
         launcher = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _START, *arguments],
             stdin=subprocess.DEVNULL,
@@ -374,6 +374,11 @@ def _start(site: Site) -> Connection:
             cwd="/",
             env={},
         )
+    except OSError as error:
+        ours.close()
+        runtime_directory.clear(site.runtime)
+        hint = "end programs that are not needed, or raise the limit on them (`ulimit -u`)"
+        raise _not_started((error.strerror or str(error)).lower(), hint) from None
     finally:
         os.close(descriptor)
         theirs.close()
@@ -381,7 +386,7 @@ def _start(site: Site) -> Connection:
     try:
         return Connection(ours)
     except TimeoutError:
-        raise _silent(0) from None
+        raise _not_started(f"it said nothing for {_HELLO:g} s", f"see `{messages}`") from None
     except ServiceError as error:
         error.hint = error.hint or f"see `{messages}`"
         raise
