@@ -143,6 +143,25 @@ def test_a_damaged_package_is_not_a_conflict(index, environ, interpreter, conten
     assert caught.value.hint == "ask for another version of it"
 
 
+def test_a_machine_that_has_no_room_is_not_a_resolution_failure(environ, interpreter, tmp_path, monkeypatch):
+    """A cache that uv cannot make, a disk that is full, and no temporary directory are the machine's, with a way out."""
+    (tmp_path / "file").touch()
+    with pytest.raises(HostError, match="could not be locked: Failed to initialize cache") as caught:
+        resolve(inputs("app"), interpreter, environ | {"UV_CACHE_DIR": str(tmp_path / "file/cache")})
+    assert caught.value.hint == "name a directory that can be written in UV_CACHE_DIR"
+    (tmp_path / "uv").write_text("#!/bin/sh\necho 'error: x: No space left on device (os error 28)' >&2; exit 2\n")
+    (tmp_path / "uv").chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setattr("uv.find_uv_bin", lambda: str(tmp_path / "uv"))
+        with pytest.raises(HostError, match="could not be locked: x: No space left on device") as caught:
+            resolve(inputs("app"), interpreter, environ)
+    assert caught.value.hint.startswith("the disk is full: free some space")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(HostError, match="no directory for temporary files") as caught:
+        resolve(inputs("app"), interpreter, environ)
+    assert "TMPDIR" in caught.value.hint
+
+
 def test_an_unreachable_index_is_not_a_resolution_failure(environ, interpreter):
     """No index answering is an error of the host, with the settings to look at."""
     environ["UV_DEFAULT_INDEX"] = "http://user:secret@127.0.0.1:9/simple"

@@ -41,6 +41,7 @@ _UNREACHABLE = (
     "operation timed out",
 )
 _REFUSAL = "HTTP status client error"
+_NO_CACHE = "Failed to initialize cache"
 
 
 def uv_program() -> str:
@@ -124,4 +125,6 @@ def _hint(said: str) -> str | None:
         )
     if "No space left" in said:
         return f"the disk is full: free some space ({os.path.expanduser('~/.cache/uv')} can be emptied: uv cache clean)"
+    if _NO_CACHE in said:
+        return "name a directory that can be written in UV_CACHE_DIR"
     return None

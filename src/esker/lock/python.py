@@ -18,6 +18,7 @@ from esker.declare.declaration import Declaration, PythonTable
 from esker.errors import CommandFailed, HostError, InvalidFile, NotFound, Problem, ResolutionFailed
 from esker.formats import pylock
 from esker.formats.systems import declared_systems, marker
+from esker.host import files
 from esker.host.interpreters import Interpreter
 from esker.host.uv import additional_indexes, is_unreachable, run_uv
 
@@ -131,7 +132,12 @@ def _pins(previous: Pylock | None, changed: frozenset[str]) -> list[str]:
 
 
 def _locked(inputs: pylock.Inputs, pins: list[str], interpreter: Interpreter, environ: Mapping[str, str]) -> Pylock:
-    with tempfile.TemporaryDirectory(prefix="esker-lock-") as scratch:
+    try:
+        directory = tempfile.TemporaryDirectory(prefix="esker-lock-")
+    except OSError as refusal:
+        message = "there is no directory for temporary files that can be written"
+        raise HostError(message, hint="make room in /tmp, or name another one in TMPDIR") from refusal
+    with directory as scratch, files.refused("lock packages in", scratch):
         with open(os.path.join(scratch, "pyproject.toml"), "w", encoding="utf-8") as file:
             file.write(_uv_project(inputs, pins, interpreter))
         try:
@@ -180,6 +186,8 @@ _REASON = re.compile(r"\b[Bb]ecause (?:we know from \(\d+\) that )?(.*?),? we ca
 def _explained(failure: CommandFailed, inputs: pylock.Inputs) -> HostError | ResolutionFailed:
     if is_unreachable(failure):
         return HostError("the packages could not be locked: no package index answered", hint=failure.hint)
+    if failure.hint:  # of the machine, which is at fault then, not what was declared
+        return HostError(f"the packages could not be locked: {_cause(failure.output, inputs)}", hint=failure.hint)
     split = _SPLIT.search(failure.output)
     systems = [system for system in inputs.systems if split and _same_marker(split["marker"], system)]
     place = f" on `{systems[0]}`" if systems else ""
