@@ -108,10 +108,10 @@ def _is_checkout(path: Any) -> bool:
 
 
 def _read(path: str) -> dict[str, Any]:
-    with files.refused("read", path), suppress(FileNotFoundError, ValueError):
-        with open(path, "rb") as file:
-            record = json.load(file)
-        return record if isinstance(record, dict) else {}
+    if os.path.lexists(path):
+        with suppress(ValueError):
+            record = json.loads(files.read(path))
+            return record if isinstance(record, dict) else {}
     return {}
 
 

@@ -133,9 +133,9 @@ class Links(NamedTuple):
 
 def forget_plans(declaration: Declaration) -> None:
     """Let the next activation make its plan anew, because something has changed that no file says."""
-    for mode in MODES:
-        with suppress(FileNotFoundError):
-            os.unlink(plans.plan_path(declaration.project, mode))
+    for path in (plans.plan_path(declaration.project, mode) for mode in MODES):
+        with files.refused("remove", path), suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 def run_links(declaration: Declaration) -> dict[str, str]:

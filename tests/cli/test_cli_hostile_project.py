@@ -1,0 +1,137 @@
+"""A stranger's project, looked at: nothing of it runs, and nothing outside of it is written, whatever lies in it."""
+
+import contextlib
+import os
+import stat
+
+import pytest
+
+from esker.cli.main import main
+
+LOOKS = [
+    ["list"],
+    ["list", "--all"],
+    ["list", "--config"],
+    ["envs"],
+    ["lock", "--check"],
+    ["services", "status"],
+    ["services", "ports"],
+    ["services", "logs", "web"],
+    ["services", "stop"],
+    ["services", "wait", "--for", "stopped"],
+    ["activate", "--json"],
+    ["activate", "--", "true"],
+    ["rollback", "--list"],
+    ["deactivate"],
+]
+CHANGES = [["lock"], ["edit", "--name", "other"], ["uninstall", "nothing"], ["services", "ports", "--renew"]]
+
+CODE = """
+schema-version = "1.14.0"
+[vars]
+A = "$(touch CANARY)"
+[hook]
+on-activate = "touch CANARY"
+[profile]
+common = "touch CANARY"
+[services.web]
+command = "touch CANARY"
+[plugins.esker.services.web]
+healthcheck = { test = "touch CANARY" }
+ports = { WEB = 0 }
+"""
+
+
+@pytest.fixture
+def hostile(project, environ, tmp_path, monkeypatch):
+    """Give a project that belongs to another user where that can be, and is not trusted; we are in it."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    directory = project(CODE.replace("CANARY", str(tmp_path / "canary")))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(directory)
+    yield directory
+    assert not (tmp_path / "canary").exists()
+
+
+def snapshot(top):
+    """What lies below a directory: names, kinds, modes, owners, contents."""
+    found = {}
+    for path in sorted(top.rglob("*")):
+        status = path.lstat()
+        content = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
+        found[str(path.relative_to(top))] = (status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, content)
+    return found
+
+
+def run_all(commands, capsys):
+    """Run commands in this process; each ends, by itself, with a status, and none with a fault of ours."""
+    for arguments in commands:
+        assert main(list(arguments)) in {0, 1}, arguments
+        assert "Traceback" not in capsys.readouterr().err
+
+
+def test_looking_at_a_project_of_somebody_else_runs_nothing(hostile, capsys):
+    """Every command but the explicit ones leaves the project's code alone; `activate` refuses a stranger's."""
+    if os.geteuid() == 0:
+        os.chown(hostile / ".flox", 4242, 4242)
+        commands = LOOKS
+    else:
+        commands = [command for command in LOOKS if command != ["activate", "--", "true"]]
+    run_all([*commands, *CHANGES], capsys)
+
+
+@pytest.mark.parametrize("name", ["cache", "cache/esker", "log", "log/services", "run"])
+def test_a_directory_that_leads_elsewhere_is_not_followed(hostile, tmp_path, capsys, name):
+    """Whatever a command does or refuses, what the link leads to stays as it was."""
+    elsewhere = tmp_path / "elsewhere"
+    for file in ("lock", "ports.json", "plan-dev.json", "web.log", "prepare.lock"):
+        (elsewhere / file).write_text("{}\n")
+    (elsewhere / "esker").mkdir()
+    place = hostile / ".flox" / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(elsewhere)
+    before = snapshot(elsewhere)
+    commands = [command for command in LOOKS if command != ["activate", "--", "true"]]
+    run_all([*commands, *CHANGES], capsys)
+    assert snapshot(elsewhere) == before
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory", "second name", "device"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cache/esker/lock",
+        "cache/esker/prepare.lock",
+        "cache/esker/ports.json",
+        "cache/esker/plan-dev.json",
+        "log/services/web.log",
+        "env.json",
+        "env/manifest.toml",
+        "env/manifest.lock",
+        "pylock.toml",
+    ],
+)
+def test_a_file_that_is_none_of_its_own_is_not_written_nor_waited_for(hostile, tmp_path, capsys, name, kind):
+    """A link, a pipe, a directory, a device or another name of a file of ours: no command hangs, none changes it."""
+    victim = tmp_path / "elsewhere" / "victim"
+    victim.write_text("{}\n")
+    place = hostile / ".flox" / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        place.unlink()
+    match kind:
+        case "link":
+            place.symlink_to(victim)
+        case "pipe":
+            os.mkfifo(place)
+        case "directory":
+            place.mkdir()
+        case "second name":
+            os.link(victim, place)
+        case _:
+            place.symlink_to("/dev/zero")
+    before = snapshot(tmp_path / "elsewhere")
+    commands = [command for command in LOOKS if command != ["activate", "--", "true"]]
+    run_all([*commands, *CHANGES], capsys)
+    assert snapshot(tmp_path / "elsewhere") == before
