@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import stat
 import sys
 import time
@@ -131,6 +132,17 @@ def test_case_40_the_variables_of_a_service(flox, services):
     assert flox("services", "start", "one") == (0, "", "✔ Service 'one' started.\n")
     until(lambda: flox("services", "logs", "-n", "10", "one").out)
     assert flox("services", "logs", "-n", "10", "one") == (0, "hello some_value\n", "")
+
+
+def test_a_log_is_followed_until_the_person_has_enough(flox, services):
+    """Each line has its service's name before it, as wide as the longest; the interruption is told as Flox does."""
+    services("version = 1\n[services]\none.command = 'echo 1; exec sleep 1000'\nlonger.command = 'exec sleep 1000'\n")
+    assert flox("services", "start").status == 0
+    following = flox.start(["services", "logs", "--follow"])
+    assert following.stdout.readline() == "one   : 1\n"
+    following.send_signal(signal.SIGINT)
+    assert following.communicate(timeout=30) == ("", "user interrupted process\n")
+    assert following.returncode == 1
 
 
 def test_case_41_services_that_start_unasked(flox, services):

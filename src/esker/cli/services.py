@@ -214,11 +214,8 @@ def _logs(arguments: list[str], voice: "Voice") -> int:
         return 0
     names = options.name or sorted(services.specs)
     width = max(map(len, names))
-    try:
-        for name, line in services.follow(*names, count=options.tail, pause=_pause):
-            print(voice.shown(f"{name:<{width}}: {line}", colours=True), flush=True)
-    except KeyboardInterrupt:
-        return 130
+    for name, line in services.follow(*names, count=options.tail, pause=_pause):
+        print(voice.shown(f"{name:<{width}}: {line}", colours=True), flush=True)
     return 0
 
 
