@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import termios
 
 import pytest
 
@@ -213,6 +214,31 @@ def test_what_the_caller_exported_does_not_reach_into_the_hook():
         "A\udcff": "\udcff",
     }
     assert changes("false; export B=1", caller) == {"B": "1"}
+
+
+def test_what_bash_does_to_its_own_variables_is_nothing_that_the_hook_did():
+    """Such as a prompt that the caller has exported, which a bash without a terminal removes."""
+    names = (
+        "PS1 PS2 PS3 PS4 OPTIND OPTERR RANDOM LINENO PPID BASH BASH_VERSION EPOCHSECONDS COLUMNS LINES UID BASH_COMMAND"
+    )
+    caller = {**BASE, **dict.fromkeys(names.split(), "5")}
+    assert changes("true", caller) == {}
+    assert changes("export PS1=mine", caller) == {"PS1": "mine"}
+
+
+def test_the_size_of_the_terminal_is_not_what_the_hook_did():
+    """Others take over what a hook has changed, on terminals of their own."""
+    script = (
+        "import os\nfrom esker.activate import hook\n"
+        "found = hook.run(dict(os.environ), script='sh -c :')\nprint(found['COLUMNS'], found['LINES'])"
+    )
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (33, 99))
+    environ = {**BASE, "COLUMNS": "10", "LINES": "3"}
+    with open(ours), open(theirs) as terminal:
+        command = [sys.executable, "-c", script]
+        found = subprocess.run(command, env=environ, stdout=subprocess.PIPE, stderr=terminal, text=True, check=True)
+    assert found.stdout == "10 3\n"
 
 
 def test_values_for_bash_come_before_the_hook_and_in_order():

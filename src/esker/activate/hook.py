@@ -1,10 +1,11 @@
 """The hook: project code that one bash runs, and whose environment afterwards is taken over exactly.
 
 The texts of the values and of the hook go in through files in memory, the result comes out through another; nothing is
-written to disk and nothing is scraped from output. `-p` keeps the caller's BASH_ENV and exported functions out. When
-the hook has ended, assigning POSIXLY_CORRECT lets special builtins win over whatever functions it has left, all of the
-driver was parsed before its aliases, and a second bash takes the place of the first: what *it* was given by the kernel
-is what the first one exports. No result means that the hook ended bash: by `exit`, `exec`, an option or a signal.
+written to disk and nothing is scraped from output. `-p` keeps the caller's BASH_ENV and exported functions out, and the
+terminal is not asked for its size, which would go into COLUMNS and LINES. When the hook has ended, assigning
+POSIXLY_CORRECT lets special builtins win over whatever functions it has left, all of the driver was parsed before its
+aliases, and a second bash takes the place of the first: what *it* was given by the kernel is what the first one exports.
+No result means that the hook ended bash: by `exit`, `exec`, an option or a signal.
 """
 
 import os
@@ -29,6 +30,7 @@ __all__ = ["CORRECT", "exported_names", "find_bash", "run", "run_end"]
 
 _DRIVER = """\
 {
+    shopt -u checkwinsize
     . %(values)s || exit
     printf v >&%(result)d
     . %(script)s
@@ -70,8 +72,16 @@ CORRECT = "correct it in manifest.toml; lines are counted from the script's firs
 _STATUS = "_esker_status"
 _LOWEST_DESCRIPTOR = 100  # out of the way of a hook that opens 3 to 9
 
-_BASH_OWN = frozenset({"_", "SHLVL", "PWD", "OLDPWD", "SHELLOPTS", "BASHOPTS", "IFS", "PS4", "_ESKER_UNDO"})
+_OWN = """
+_ SHLVL PWD OLDPWD SHELLOPTS BASHOPTS IFS PS4 OPTIND OPTERR RANDOM SRANDOM LINENO PPID HISTCMD COMP_WORDBREAKS
+EPOCHSECONDS EPOCHREALTIME BASH BASHPID BASH_ARGV0 BASH_COMMAND BASH_EXECUTION_STRING BASH_SUBSHELL BASH_VERSINFO
+BASH_VERSION _ESKER_UNDO
+"""
+_BASH_OWN = frozenset(_OWN.split())
 """Variables that bash changes by merely running, and what only the shell in which it was activated can undo."""
+
+_TAKEN_AWAY = ("PS1", "PS2")
+"""Variables that a bash which is not interactive begins by removing."""
 
 _EXPORT = re.compile(r"(?:^|[\s;&|({])(?:export|declare|typeset)\s([^;&|\n]*)")
 _NAME = re.compile(r"([A-Za-z_]\w*)(?:\+?=.*)?")
@@ -275,7 +285,7 @@ def _ended(status: int) -> str:
 
 def _merged(environ: "Mapping[str, str]", exported: "Mapping[str, str]") -> dict[str, str]:
     """Return what bash exported, with bash's own business as it was before."""
-    kept = {name: value for name, value in environ.items() if _is_bash_own(name)}
+    kept = {name: value for name, value in environ.items() if name in _TAKEN_AWAY or _is_bash_own(name)}
     new = {name: value for name, value in exported.items() if not _is_bash_own(name)}
     return kept | {name: value for name, value in new.items() if not name.startswith("_esker_")}
 
