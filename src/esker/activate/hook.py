@@ -4,8 +4,8 @@ The texts of the values and of the hook go in through files in memory, the resul
 written to disk and nothing is scraped from output. `-p` keeps the caller's BASH_ENV and exported functions out, and the
 terminal is not asked for its size, which would go into COLUMNS and LINES. When the hook has ended, assigning
 POSIXLY_CORRECT lets special builtins win over whatever functions it has left, all of the driver was parsed before its
-aliases, and a second bash takes the place of the first: what *it* was given by the kernel is what the first one exports.
-No result means that the hook ended bash: by `exit`, `exec`, an option or a signal.
+aliases, and a second bash takes the place of the first: what *it* was given by the kernel is what the first one
+exports. No result means that the hook ended bash: by `exit`, `exec`, an option or a signal.
 """
 
 import os
