@@ -26,6 +26,18 @@ LOOKS = [
 ]
 CHANGES = [["lock"], ["edit", "--name", "other"], ["uninstall", "nothing"], ["services", "ports", "--renew"]]
 
+FILES = [
+    "cache/esker/lock",
+    "cache/esker/prepare.lock",
+    "cache/esker/ports.json",
+    "cache/esker/plan-dev.json",
+    "log/services/web.log",
+    "env.json",
+    "env/manifest.toml",
+    "env/manifest.lock",
+    "pylock.toml",
+]
+
 CODE = """
 schema-version = "1.14.0"
 [vars]
@@ -97,21 +109,20 @@ def test_a_directory_that_leads_elsewhere_is_not_followed(hostile, tmp_path, cap
     assert snapshot(elsewhere) == before
 
 
-@pytest.mark.parametrize("kind", ["link", "pipe", "directory", "second name", "device"])
 @pytest.mark.parametrize(
-    "name",
-    [
-        "cache/esker/lock",
-        "cache/esker/prepare.lock",
-        "cache/esker/ports.json",
-        "cache/esker/plan-dev.json",
-        "log/services/web.log",
-        "env.json",
-        "env/manifest.toml",
-        "env/manifest.lock",
-        "pylock.toml",
-    ],
+    "content", [b"[" * 200_000, b'{"a":' * 100_000, b"\xff\xfe", b"\0" * 64, b"1" * 5000, b'{"version": 1e999}\n']
 )
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_says_nothing_is_an_error_or_nothing(hostile, capsys, name, content):
+    """Whatever a file holds, a command ends by itself with a message or goes on without."""
+    place = hostile / ".flox" / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(content)
+    run_all([command for command in [*LOOKS, *CHANGES] if command[:2] != ["activate", "--"]], capsys)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory", "second name", "device"])
+@pytest.mark.parametrize("name", FILES)
 def test_a_file_that_is_none_of_its_own_is_not_written_nor_waited_for(hostile, tmp_path, capsys, name, kind):
     """A link, a pipe, a directory, a device or another name of a file of ours: no command hangs, none changes it."""
     victim = tmp_path / "elsewhere" / "victim"

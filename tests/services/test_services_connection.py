@@ -57,6 +57,7 @@ def test_the_socket_is_ours_alone(project):
         (b"GET / HTTP/1.1\r\n", "was sent what is no request"),
         (b"[]\n", "was sent what is no request"),
         (b"\xff\xfe\n", "was sent what is no request"),
+        (b"[" * 100_000 + b"\n", "was sent what is no request"),
     ],
 )
 def test_what_is_no_request_is_answered_by_a_message(project, line, said):

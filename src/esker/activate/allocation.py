@@ -109,7 +109,7 @@ def _is_checkout(path: Any) -> bool:
 
 def _read(path: str) -> dict[str, Any]:
     if os.path.lexists(path):
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             record = json.loads(files.read(path))
             return record if isinstance(record, dict) else {}
     return {}

@@ -278,7 +278,7 @@ def read(path: str) -> Plan | None:
             if found.st_uid != os.geteuid() or found.st_mode & _WRITABLE_BY_OTHERS:
                 return None
             record = json.loads(file.read())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(record, dict) or record.get("version") != _VERSION:
         return None

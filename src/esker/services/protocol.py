@@ -159,7 +159,7 @@ def parse_request(text: bytes) -> Request:
         if known.get("lease"):
             known["lease"] = Lease(*known["lease"])
         return kind(**known)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ServiceError("the supervisor was sent what is no request") from error
 
 
