@@ -483,12 +483,14 @@ def test_an_interactive_shell_in_posix_mode(home):
         ("PS1='$ '", "esker [app] $ "),
         ("PS1='first\\nsecond$ '", "first\nesker [app] second$ "),
         ("PS1='$ '; FLOX_PROMPT=mine", "mine [app] $ "),
+        ("FLOX_SAVE_BASH_PS1='of another, before the prompt was set'; PS1='$ '", "\nesker [app] $ "),
+        ("PS1='esker [${FLOX_PROMPT_ENVIRONMENTS-}] $ '", "\nesker [app] $ "),
         ("PS1='$ '; unset NO_COLOR", "\x1b[1;38;5;99mesker \x1b[1;38;5;141m[app]\x1b[0m $ "),
     ],
 )
 def test_the_prompt_names_the_environments(home, bashrc, prompt):
     """In front of the user's own prompt, or of its second line."""
-    shown = interactive(a_plan(flox_env="/e"), home, "exit\n", bashrc)
+    shown = interactive(a_plan(flox_env="/e"), home, "exit\n", f"{bashrc}; echo")
     assert prompt in shown
 
 

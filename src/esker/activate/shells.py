@@ -79,7 +79,7 @@ new=$2$new; [ -n "$2" ] || new=${new#:}
 export "$1=$new"; }
 """
 _PROMPT = (
-    """if [[ -z ${FLOX_SAVE_BASH_PS1+x} ]]; then FLOX_SAVE_BASH_PS1=${PS1-}; """
+    """if [[ ${PS1-} != *'${FLOX_PROMPT_ENVIRONMENTS-}'* ]]; then FLOX_SAVE_BASH_PS1=${PS1-}; """
     """_esker_prompt='${FLOX_PROMPT-@} [${FLOX_PROMPT_ENVIRONMENTS-}] '; """
     """[[ -n ${NO_COLOR-} ]] || _esker_prompt='\\[\\e[1;38;5;${FLOX_PROMPT_COLOR_1-99}m\\]${FLOX_PROMPT-@} """
     """\\[\\e[1;38;5;${FLOX_PROMPT_COLOR_2-141}m\\][${FLOX_PROMPT_ENVIRONMENTS-}]\\[\\e[0m\\] '; """
