@@ -211,6 +211,7 @@ MISTAKES = [
     ("python.programs.a = '/bin/x'", "`/bin/x` does not stay below site-packages", "some_wheel"),
     ("python.programs.a = { x = 'a/*' }", "`a/*` is a pattern, which cannot have one name", "name one file"),
     ("python.programs.a = { 'x/y' = 'a/b' }", "`x/y` cannot be the name of a program", "without `/`"),
+    ('python.programs.a = { "x\\u0000" = "a/b" }', "`x\\x00` cannot be the name of a program", "without `/`"),
     ("python.programs.a = [1]", "`1` does not name programs", "a glob"),
     ("python.programs.a = []", "no program is named", "a glob"),
     (

@@ -225,6 +225,6 @@ def _below_site_packages(path: str, *, globs: bool = True) -> str:
 
 
 def _program_name(name: str) -> str:
-    if not name or "/" in name or name in {".", ".."}:
-        raise Refusal(f"`{name}` cannot be the name of a program", "write a name without `/`")
+    if not name.isprintable() or not name or "/" in name or name in {".", ".."}:
+        raise Refusal(f"`{name}` cannot be the name of a program", "write a name without `/` that can be printed")
     return name
