@@ -1,12 +1,13 @@
 """Python requirements become pins with hashes for every declared system, or an error that names what stands in the way."""
 
+import os
 import sys
 import tempfile
 
 import pytest
 
 from esker.declare.declaration import Declaration, EskerTable, PythonTable
-from esker.errors import EskerError, HostError, InvalidLock, NotFound, ResolutionFailed
+from esker.errors import EskerError, HostError, InvalidFile, InvalidLock, NotFound, ResolutionFailed
 from esker.formats import pylock
 from esker.formats.manifest import Manifest
 from esker.host.interpreters import _candidates, find_interpreter
@@ -245,6 +246,12 @@ def test_a_project_gives_its_dependencies_and_named_groups(tmp_path):
         ("[dependency-groups]\ntest = []\n", "no dependency group `dev` can be read: Dependency group 'dev' not found"),
         ('[dependency-groups]\ndev = ["a=1"]\n', "no dependency group `dev` can be read: Expected semicolon"),
         ('[project]\ndependencies = ["b=1"]\n[dependency-groups]\ndev = []\n', r"`b=1` in .*pyproject\.toml is not a"),
+        ("[project]\ndependencies = 'a'\n", "`dependencies` of \\[project\\] has to be a list of texts"),
+        ("[project]\ndependencies = [1]\n", "`dependencies` of \\[project\\] has to be a list of texts"),
+        ("project = 1\n", "`project` and `dependency-groups` have to be tables"),
+        ("dependency-groups = ['dev']\n", "`project` and `dependency-groups` have to be tables"),
+        ("a = " + "[" * 5000, "not TOML"),
+        ("a = " + "9" * 5000, "not TOML"),
     ],
 )
 def test_a_project_file_that_cannot_be_read_is_named_with_the_reason(tmp_path, text, told):
@@ -254,6 +261,16 @@ def test_a_project_file_that_cannot_be_read_is_named_with_the_reason(tmp_path, t
     with pytest.raises(EskerError, match=told) as caught:
         python_inputs(declared, "x86_64-linux", {})
     assert str(tmp_path) in str(caught.value)
+
+
+def test_a_project_file_that_is_a_pipe_is_not_waited_for(tmp_path):
+    """Nor is another encoding a traceback."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(HostError, match="it is not a regular file"):
+        python_inputs(declaration(project=str(tmp_path / "pipe")), "x86_64-linux", {})
+    (tmp_path / "latin").write_bytes(b"# caf\xe9\n")
+    with pytest.raises(InvalidFile, match="the file is not UTF-8"):
+        python_inputs(declaration(project=str(tmp_path / "latin")), "x86_64-linux", {})
 
 
 def test_a_project_file_that_is_not_there_is_named(tmp_path):

@@ -82,18 +82,22 @@ def _project_requirements(path: str, groups: tuple[str, ...]) -> list[str]:
 
     from packaging.dependency_groups import resolve_dependency_groups
 
-    try:
-        with open(path, "rb") as file:
-            content = tomllib.load(file)
-    except FileNotFoundError as error:
+    if not os.path.lexists(path):
         raise NotFound(
             f"`{path}`, named by `project` in [plugins.esker.python], is not there",
             hint="name a pyproject.toml relative to the project directory, or declare `dependencies`",
-        ) from error
-    except tomllib.TOMLDecodeError as error:
+        )
+    try:
+        content = tomllib.loads(files.read_text(path, InvalidFile))
+    except (ValueError, RecursionError) as error:  # the first is that of TOML too
         raise InvalidFile(path, [Problem(f"not TOML: {error}")]) from error
-    wanted = list(content.get("project", {}).get("dependencies", []))
-    declared = content.get("dependency-groups", {})
+    tables = content.get("project", {}), content.get("dependency-groups", {})
+    if not all(isinstance(table, dict) for table in tables):
+        raise InvalidFile(path, [Problem("`project` and `dependency-groups` have to be tables")])
+    dependencies, declared = tables[0].get("dependencies", []), tables[1]
+    if not isinstance(dependencies, list) or not all(isinstance(text, str) for text in dependencies):
+        raise InvalidFile(path, [Problem("`dependencies` of [project] has to be a list of texts")])
+    wanted = list(dependencies)
     for group in groups:
         try:
             wanted += resolve_dependency_groups(declared, group)
