@@ -401,12 +401,14 @@ def test_a_silent_client_does_not_keep_the_supervisor(monkeypatch, fed, found):
 
 
 def test_nothing_is_left_by_a_start_that_the_machine_refuses(project, monkeypatch):
-    """Where no log can be opened, or no process begun, the runtime directory is not made or is removed again."""
+    """Where no log can be opened, no process begun, or the first one is killed, there is no runtime directory."""
     project.declare("web")
     os.makedirs(f"{project.dot_flox}/log/services/supervisor.log")
     with pytest.raises(HostError, match=r"cannot write `.*/supervisor.log`"):
         project.services.start()
     os.rmdir(f"{project.dot_flox}/log/services/supervisor.log")
+
+    begun = subprocess.Popen
 
     def refuse(*_, **__):
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
@@ -415,6 +417,9 @@ def test_nothing_is_left_by_a_start_that_the_machine_refuses(project, monkeypatc
     with pytest.raises(ServiceError, match="did not start: resource temporarily unavailable") as caught:
         project.services.start()
     assert "`ulimit -u`" in caught.value.hint
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: begun(["true"]))
+    with pytest.raises(ServiceError, match="did not start: it was ended"):
+        project.services.start()
     assert project.leftovers() == []
 
 
@@ -431,4 +436,3 @@ def test_a_new_supervisor_that_says_nothing_is_no_pid_to_kill(project, monkeypat
     with pytest.raises(ServiceError, match=r"did not start: it said nothing for 0.05 s") as caught:
         project.services.start()
     assert "kill" not in caught.value.hint
-    os.rmdir(project.runtime)

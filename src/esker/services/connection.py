@@ -353,6 +353,7 @@ def _start(site: Site) -> Connection:
     if sys.platform != "linux":
         raise ServiceError("services run on Linux only, so far", hint="run them in a container or a virtual machine")
     runtime_directory.check_socket_path(site.socket)
+    runtime_directory.make_user(os.path.dirname(site.runtime))
     logs = logs_directory(site.dot_flox)
     messages = f"{logs}/supervisor.log"
     with files.refused("write", messages), project_directory.opened(site.dot_flox, "log", "services") as directory:
@@ -363,7 +364,6 @@ def _start(site: Site) -> Connection:
     ours, theirs = socket.socketpair()
     arguments = (SOURCE, site.socket, site.runtime, logs, site.dot_flox, str(theirs.fileno()))
     try:
-        runtime_directory.make(site.runtime)
         launcher = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _START, *arguments],
             stdin=subprocess.DEVNULL,
@@ -376,7 +376,6 @@ def _start(site: Site) -> Connection:
         )
     except OSError as error:
         ours.close()
-        runtime_directory.clear(site.runtime)
         hint = "end programs that are not needed, or raise the limit on them (`ulimit -u`)"
         raise _not_started((error.strerror or str(error)).lower(), hint) from None
     finally:

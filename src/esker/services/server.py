@@ -65,6 +65,7 @@ def main(guardian: int, arguments: list[str]) -> int:
 
 
 async def _serve(first: socket.socket, guardian: int, *, path: str, runtime: str, logs: str, dot_flox: str) -> None:
+    runtime_directory.make(runtime)  # here, so that nobody who is killed on the way to us leaves it behind
     with files.refused("lock", lock_path(dot_flox)):
         lock = EnvironmentLock(dot_flox)
     record = _record(guardian, path, dot_flox)
