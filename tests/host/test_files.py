@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import pathlib
 import resource
@@ -289,6 +290,34 @@ def test_a_lock_ends_with_its_holder_though_a_program_it_started_runs_on(tmp_pat
         assert Child(lambda: locked_alone(path)).result() == "got it"
     finally:
         os.kill(started, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_lock_asks_for_what_a_network_file_system_gives(tmp_path, monkeypatch, shared):
+    """On NFS a lock held alone needs a file that is open for writing, a shared one a file open for reading."""
+    needed = {fcntl.LOCK_SH: (os.O_RDONLY, os.O_RDWR), fcntl.LOCK_EX: (os.O_WRONLY, os.O_RDWR)}
+    asked = []
+
+    def flock(descriptor, kind):
+        asked.append(kind & ~fcntl.LOCK_NB)
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE not in needed[asked[-1]]:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    with files.locked(str(tmp_path / "lock"), shared=shared):
+        assert asked == [fcntl.LOCK_SH if shared else fcntl.LOCK_EX]
+
+
+def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch):
+    """With what to do, since nothing is wrong with the path."""
+
+    def flock(descriptor, kind):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    with pytest.raises(HostError, match="no locks available") as caught, files.locked(str(tmp_path / "lock")):
+        pytest.fail("it was locked")
+    assert "lock service" in caught.value.hint
 
 
 def test_a_link_is_no_lock_file(tmp_path):

@@ -70,6 +70,7 @@ _HINTS = {
     errno.EDQUOT: _ROOM,
     errno.EFBIG: "raise the limit on the size of a file (`ulimit -f`)",
     errno.EROFS: "that file system is mounted read-only: mount it writable, or work elsewhere",
+    errno.ENOLCK: "that file system gives no locks: start its lock service, or work on another one",
     errno.ENAMETOOLONG: "choose a shorter path: the system takes 4095 bytes, and 255 for each name in it",
 }
 
@@ -204,8 +205,9 @@ def locked(
     The lock is flock's: it ends with the process however that ends, and a program that the process starts does not
     inherit it. Two locks in one process exclude each other too.
     """
+    access = os.O_RDONLY if shared else os.O_RDWR  # as NFS wants it, where the lock is one of fcntl
     with refused("lock", path, error, remedy=remedy):
-        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        descriptor = os.open(path, access | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     try:
         with refused("lock", path, error, remedy=remedy):
             kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
