@@ -205,9 +205,24 @@ def test_a_lock_that_was_removed_does_not_hide_the_supervisor(project):
     project.declare("web")
     (before,) = project.services.start()
     shutil.rmtree(f"{project.dot_flox}/cache")
+    assert [one.pid for one in project.services.status()] == [before.pid]
+    assert not os.path.exists(f"{project.dot_flox}/cache")
     with project.services.lease() as held:
         assert held.statuses[0].pid != before.pid
         assert len([found for found in project.processes() if found.program == "esker-services"]) == 1
+
+
+def test_a_lock_that_was_removed_does_not_keep_services_from_being_stopped(project):
+    """`services stop` reaches the supervisor by its socket, and not one in a directory that others may write into."""
+    project.declare("web")
+    project.services.start()
+    shutil.rmtree(f"{project.dot_flox}/cache")
+    parent = os.path.dirname(project.runtime)
+    os.chmod(parent, 0o777)
+    assert project.services.stop().stopped == ()
+    os.chmod(parent, 0o700)
+    assert project.services.stop().stopped == ("web",)
+    assert project.processes() == []
 
 
 def test_a_supervisor_ends_with_its_environment(project):

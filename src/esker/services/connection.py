@@ -179,7 +179,7 @@ def _not_started(reason: str, hint: str | None) -> ServiceError:
 def connect(site: Site, *, start: bool) -> Connection | None:
     """Return a connection to the supervisor of `site`; None when there is none and none is to be started."""
     if not start and _is_idle(lock_path(site.dot_flox)):
-        return None
+        return _unlisted(site)
     with _locked(site) as lock:
         record = lock.read()
         if record and (found := _find(record, site)):
@@ -188,7 +188,7 @@ def connect(site: Site, *, start: bool) -> Connection | None:
             _put_in_order(record, site, lock.owner)
             lock.clear()
         elif start:
-            _end_stranger(site)
+            _end_unlisted(site)
         return _start(site) if start else None
 
 
@@ -332,18 +332,29 @@ def _leftovers(record: Record, owner: int) -> list[process_table.Entry]:
     return sorted(family.values(), key=lambda found: found.ended)
 
 
-def _end_stranger(site: Site) -> None:
-    """End a supervisor that answers at our socket though the lock names none: its `.flox/cache` was removed."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        try:
-            connection.settimeout(_HELLO)
-            connection.connect(site.socket)
-            with Connection(connection) as found, pidfd.opened(found.guardian) as guardian:
+def _unlisted(site: Site) -> Connection | None:
+    """Return a connection to a supervisor at our socket that no lock names, as when its `.flox/cache` was removed."""
+    if not runtime_directory.is_ours(os.path.dirname(site.socket)):
+        return None
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(_HELLO)
+        connection.connect(site.socket)
+        return Connection(connection)
+    except OSError:
+        connection.close()
+        return None
+
+
+def _end_unlisted(site: Site) -> None:
+    """End a supervisor that no lock names, so that there is one for all."""
+    with suppress(OSError, ServiceError):
+        found = _unlisted(site)
+        if found:
+            with found, pidfd.opened(found.guardian) as guardian:
                 os.kill(found.supervisor, signal.SIGTERM)
                 if guardian is not None:
                     pidfd.wait(guardian, _GONE)
-        except (OSError, ServiceError):
-            return
 
 
 def _start(site: Site) -> Connection:
