@@ -335,3 +335,17 @@ def test_a_member_is_known_by_its_start_time():
     assert SELF.start == process_table.entry(os.getpid()).start
     assert SELF.lives
     assert not SELF._replace(start=SELF.start + 1).lives
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a file of somebody else's")
+def test_another_user_s_file_is_none_of_ours(path):
+    """Somebody may have made our runtime directory before us: what lies there is not believed, nor waited for."""
+    registry.join(path, PLAN, SELF, inherited=False)
+    os.chown(path, 12345, 12345)
+    with open(path, "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        registry.check_mode(path, a_plan(mode="run"), registry.member(1))
+        assert registry.leave(path, SELF) is None
+        with registry.changing(path) as starts:
+            assert starts == []
+    os.unlink(path)

@@ -3,7 +3,10 @@
 import json
 import os
 import signal
+import socket
 import subprocess
+import threading
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 from esker.errors import HostError
 from esker.host import process_table
 from esker.host.environment_lock import EnvironmentLock, Record, lock_path
+from esker.services import protocol
 
 STRANGER = 12345
 
@@ -131,6 +135,46 @@ def test_root_ends_only_what_the_owner_of_the_lock_could_end(project):
         for one in processes:
             one.kill()
             one.communicate()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o700])
+def test_who_listens_in_another_s_directory_does_not_say_whom_to_end(project, mode):
+    """Somebody may have made our runtime directory before us, and answer there as a supervisor would."""
+    project.declare("web")
+    victim = subprocess.Popen(["sleep", "1000"])
+    directory = Path(project.site.socket).parent
+    directory.mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(project.site.socket)
+        listener.listen()
+        directory.chmod(mode)
+        if mode == 0o700:
+            if os.geteuid() != 0:
+                pytest.skip("only root makes a directory of somebody else's")
+            os.chown(directory, STRANGER, STRANGER)
+
+        def answer():
+            with suppress(OSError):
+                client, _ = listener.accept()
+                with client:
+                    hello = {protocol.KEY: protocol.VERSION, "supervisor": victim.pid, "guardian": victim.pid}
+                    client.sendall(protocol.line(**hello))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            for ask in (project.services.start, project.services.status):
+                with suppress(HostError):
+                    ask()
+            assert victim.poll() is None
+        finally:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            victim.kill()
+            victim.wait()
+            os.unlink(project.site.socket)
+            os.chown(directory, os.geteuid(), -1)
 
 
 @pytest.mark.parametrize("name", ["cache", "cache/esker"])

@@ -302,11 +302,14 @@ def _locked(path: str, *, make: bool, wait: bool) -> int | None:
     while True:
         try:
             descriptor = os.open(path, flags, 0o600)
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             if make:
                 raise
             return None
         try:
+            if not make and os.fstat(descriptor).st_uid != os.geteuid():
+                os.close(descriptor)  # in a runtime directory that somebody else has made, and whose lock might be held
+                return None
             fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(FileNotFoundError):  # removed, or made anew, while we waited
                 if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
