@@ -208,6 +208,23 @@ def test_a_line_ends_at_a_line_feed_alone(path):
     assert tail(path, 1) == [text.split("\n")[1]]
 
 
+def test_what_has_no_lines_is_followed_in_pieces(path):
+    """A service that never ends a line does not fill the memory of who follows it."""
+    log = LogFile(path)
+    steps = [lambda: log.write(bytes(1 << 20))] * 4
+
+    def pause():
+        if not steps:
+            return False
+        steps.pop()()
+        return True
+
+    seen = [len(line) for _, line in follow({"web": path}, pause)]
+    log.close()
+    assert seen
+    assert max(seen) <= 2 << 20
+
+
 def test_follow_misses_nothing_and_cuts_no_line(path):
     """What is written while the last lines are shown comes after them, and a line that is not complete comes once."""
     log = LogFile(path)

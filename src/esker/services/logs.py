@@ -166,11 +166,13 @@ def _opened(path: str) -> int:
 def _last(descriptor: int, count: int | None, data: bytes) -> bytes:
     """Return `data` with what stands before it in the file, back to `count` lines; go to the end of the file."""
     position = os.lseek(descriptor, 0, os.SEEK_END)
-    while position and (count is None or data.count(b"\n") <= count):
+    pieces, lines = [data], data.count(b"\n")
+    while position and (count is None or lines <= count):
         step = min(position, _CHUNK if count is not None else _MIB)
         position -= step
-        data = os.pread(descriptor, step, position) + data
-    return data
+        pieces.append(os.pread(descriptor, step, position))
+        lines += pieces[-1].count(b"\n")
+    return b"".join(reversed(pieces))
 
 
 def follow(
@@ -222,6 +224,9 @@ class _Reader:
             self._descriptor = self._open()
             added += self._read()
         *lines, self.rest = (self.rest + added).split(b"\n")
+        if len(self.rest) > _MIB:  # no line that a person reads, and no end of it may ever come
+            lines.append(self.rest)
+            self.rest = b""
         return [line.decode(errors="replace") for line in lines]
 
     def _read(self) -> bytes:
