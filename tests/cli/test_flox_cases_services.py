@@ -203,11 +203,38 @@ def test_services_are_not_started_from_the_hook(flox, services, command):
         "✘ ERROR: Cannot start services from 'hook.on-activate'.\n\n"
         "Starting services from the activation hook would cause a deadlock.\n"
         "Activate the environment with 'flox activate --start-services' instead.\n"
-        "✘ ERROR: services cannot be started from `hook.on-activate`, which their variables come from\n"
+        "✘ ERROR: services cannot be started from `hook.on-activate`, which their start would wait for\n"
         "hint: activate with them: esker activate -s, or `services.auto-start` in the manifest\ncode: service\n"
     )
     assert flox("activate", "--", "echo", "on") == (0, "on\n", table + told)
     assert statuses(flox)[0] == {"one": "Stopped"}
+
+
+def test_services_are_not_started_from_what_runs_at_the_end(flox, services):
+    """That would wait for itself too, and every later activation for it."""
+    directory = services(
+        'schema-version = "1.15.0"\n[hook]\non-deactivate = "flox services start; echo end"\n'
+        "[services]\none.command = 'exec sleep 1000'\n"
+    )
+    assert flox("activate", "--", "true").status == 0
+    log = directory / ".flox/log/on-deactivate.log"
+    until(lambda: log.exists() and "end\n" in log.read_text())
+    told = "✘ ERROR: services cannot be started from `hook.on-deactivate`, which their start would wait for\n"
+    assert log.read_text().startswith(f"{told}end\n")
+    assert flox("activate", "--", "echo", "again") == (0, "again\n", "")
+
+
+def test_what_runs_at_the_end_does_not_wait_for_itself(flox, project, tmp_path):
+    """After a change of the manifest an activation is a new start, and comes behind the end of the one before."""
+    text = 'schema-version = "1.15.0"\n[hook]\non-deactivate = "flox activate -- echo no; echo end"\n'
+    directory = project(text)
+    (tmp_path / "new.toml").write_text(f"{text}[vars]\nA = '1'\n")
+    assert flox("activate", "--", "flox", "-q", "edit", "-f", tmp_path / "new.toml") == (0, "", "")
+    log = directory / ".flox/log/on-deactivate.log"
+    until(lambda: log.exists() and "end\n" in log.read_text())
+    told = "✘ ERROR: a hook of `project` activates it anew, and would wait for itself\nend\n"
+    assert log.read_text().startswith(told)
+    assert flox("activate", "-c", 'echo "$A"') == (0, "1\n", "")
 
 
 def test_case_44_a_restart_of_what_has_ended_is_a_start(flox, services):

@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.activate import registry
 from esker.activate.hook import exported_names
-from esker.activate.variables import Activation, change, composed, difference, evaluated, inherited, is_started
+from esker.activate.variables import (
+    Activation,
+    change,
+    composed,
+    difference,
+    evaluated,
+    inherited,
+    is_active,
+    is_started,
+)
 from esker.activate.watcher import watch
-from esker.errors import HostError, TimedOut
-from esker.host import background
+from esker.errors import ActivationFailed, HostError, TimedOut
+from esker.host import background, process_table
 from esker.host.clock import Deadline
 
 if TYPE_CHECKING:
@@ -96,7 +105,8 @@ def attach(
         if plan.runs_code or user.lasting:
             if not known:
                 registry.leave(path, member, unless=plan.identity)  # this very process may have used an earlier plan
-            joined = _joined(path, plan, member, waiting, deadline or Deadline(), inherited=known)
+            within = is_active(plan, environ)
+            joined = _joined(path, plan, member, waiting, deadline or Deadline(), inherited=known, within=within)
         else:
             registry.check_mode(path, plan, member)
     if known:
@@ -136,8 +146,9 @@ def _joined(
     deadline: Deadline,
     *,
     inherited: bool,
+    within: bool,
 ) -> registry.Joined:
-    """Join a start; wait for one whose hook another process is running."""
+    """Join a start; wait for one whose hook another process is running, unless we are `within` it."""
     looks = 0
     while True:
         joined = registry.join(path, plan, member, inherited=inherited)
@@ -145,6 +156,11 @@ def _joined(
             if joined.fresh:
                 registry.sweep(path)
             return joined
+        if within and looks == 0 and joined.blocker in process_table.ancestors(os.getpid(), process_table.table()):
+            raise ActivationFailed(
+                f"a hook of `{plan.name}` activates it anew, and would wait for itself",
+                hint="in a hook the environment is active: run the command as it is",
+            )
         if deadline.passed:
             raise TimedOut(f"process {joined.blocker} was still activating `{plan.name}` after {deadline.seconds:g} s")
         looks += 1

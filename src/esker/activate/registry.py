@@ -29,7 +29,7 @@ __all__ = [
     "Member",
     "Start",
     "abandon",
-    "beginner",
+    "blocker",
     "changing",
     "check_mode",
     "difference",
@@ -184,8 +184,7 @@ def join(path: str, plan: "Plan", joining: Member, *, inherited: bool) -> Joined
         if inherited and not (start and start.members):
             return Joined(None)
         if not inherited:
-            # What runs at the end of an earlier start comes before anything that a new one does.
-            busy = next((one for one in starts if not one.members or (one is start and not one.ready)), None)
+            busy = _busy(starts, plan)
             if busy is not None and busy.keeper is not None:
                 return Joined(None, blocker=busy.keeper.pid)
         fresh = start is None
@@ -206,11 +205,18 @@ def join(path: str, plan: "Plan", joining: Member, *, inherited: bool) -> Joined
         return Joined(start, fresh)
 
 
-def beginner(path: str, plan: "Plan") -> int | None:
-    """Return the process that runs the variables and the hook of a plan now, if one does."""
+def blocker(path: str, plan: "Plan") -> tuple[int, str] | None:
+    """Return the process for which a new start of a plan has to wait, and which hook it runs."""
     with changing(path) as starts:
-        keepers = (start.keeper for start in starts if start.identity == plan.identity and not start.ready)
-        return next((keeper.pid for keeper in keepers if keeper is not None), None)
+        busy = _busy(starts, plan)
+        if busy is None or busy.keeper is None:
+            return None
+        return busy.keeper.pid, "hook.on-deactivate" if busy.ready else "hook.on-activate"
+
+
+def _busy(starts: "Iterable[Start]", plan: "Plan") -> Start | None:
+    """Return the start that is on its way, or at its end: what runs then comes before anything that a new one does."""
+    return next((one for one in starts if not one.members or (one.identity == plan.identity and not one.ready)), None)
 
 
 def check_mode(path: str, plan: "Plan", joining: Member) -> None:

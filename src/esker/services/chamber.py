@@ -91,18 +91,18 @@ def _base(caller: Mapping[str, str], also: Collection[str] = ()) -> dict[str, st
 def _inherited(plan: Plan, caller: Mapping[str, str]) -> Activation:
     """Return what an activation changes that the caller has inherited, whole: one of its own is what it lacks yet.
 
-    Raises ServiceError in the hook itself, which has not come to its end and would wait for it.
+    Raises ServiceError within a hook of the environment, which has not come to its end and would wait for this.
     """
     from esker.activate import registry
     from esker.activate.attachment import User, attach
     from esker.host import process_table
 
-    beginner = registry.beginner(registry.place(plan.runtime_directory(caller.get("XDG_RUNTIME_DIR"))), plan)
-    if beginner is not None and beginner in process_table.ancestors(os.getpid(), process_table.table()):
+    blocker = registry.blocker(registry.place(plan.runtime_directory(caller.get("XDG_RUNTIME_DIR"))), plan)
+    if blocker and blocker[0] in process_table.ancestors(os.getpid(), process_table.table()):
         raise ServiceError(
-            "services cannot be started from `hook.on-activate`, which their variables come from",
+            f"services cannot be started from `{blocker[1]}`, which their start would wait for",
             hint="activate with them: esker activate -s, or `services.auto-start` in the manifest",
-            flox=_FROM_THE_HOOK,
+            flox=_FROM_THE_HOOK if blocker[1] == "hook.on-activate" else None,
         )
     attachment = attach(plan, _base(caller), User(stays=True))
     attachment.leave()
