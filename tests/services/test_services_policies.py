@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import time
 
@@ -393,3 +394,14 @@ def test_uptime_is_not_the_wall_clocks(project, monkeypatch):
     uptime, after = asyncio.run(run())
     assert 0 <= uptime < 60
     assert after is None
+
+
+def test_too_few_descriptors_are_told_with_the_limit_to_raise(project, caller):
+    """The service that found none left is named, what the call started is undone, and nothing hangs."""
+    for number in range(20):
+        project.declare(f"web{number}")
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)); services.start()"
+    said = caller(limit).communicate()[1]
+    assert re.search(r"cannot start the service `web\d+`: too many open files", said)
+    assert "hint: raise the limit on open files (`ulimit -n`)" in said
+    assert project.processes() == []

@@ -4,6 +4,7 @@ Between fork and exec only this module's code runs. `subprocess` would do, but f
 signal for the parent's end when the user changes, so it must be set after that, and a failure must say at which step.
 """
 
+import errno
 import os
 import signal
 from collections.abc import Iterable, Mapping
@@ -11,7 +12,15 @@ from typing import NamedTuple, NoReturn
 
 from esker.host import prctl
 
-__all__ = ["Identity", "Program", "SpawnRefused", "assume", "spawn"]
+__all__ = ["REMEDIES", "Identity", "Program", "SpawnRefused", "assume", "spawn"]
+
+_FILES = "raise the limit on open files (`ulimit -n`)"
+REMEDIES = {
+    errno.EMFILE: _FILES,
+    errno.ENFILE: _FILES,
+    errno.EAGAIN: "end programs that are not needed, or raise the limit on them (`ulimit -u`)",
+}
+"""What to do when the system refuses to start a program, by its number for that."""
 
 _SIGNALS_PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
 

@@ -18,6 +18,7 @@ from typing import Any, Self
 from esker.errors import HostError, ServiceError, TimedOut
 from esker.host import files, pidfd, process_table, project_directory, runtime_directory
 from esker.host.environment_lock import EnvironmentLock, Record, lock_path
+from esker.host.spawn import REMEDIES
 from esker.services import protocol, status
 from esker.services.guardian import SOURCE
 from esker.services.status import ServiceStatus
@@ -387,8 +388,7 @@ def _start(site: Site) -> Connection:
         )
     except OSError as error:
         ours.close()
-        hint = "end programs that are not needed, or raise the limit on them (`ulimit -u`)"
-        raise _not_started((error.strerror or str(error)).lower(), hint) from None
+        raise _not_started((error.strerror or str(error)).lower(), REMEDIES.get(error.errno or 0)) from None
     finally:
         os.close(descriptor)
         theirs.close()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from esker.errors import ServiceError, ServiceFailed
 from esker.host.process import find_program
 from esker.host.process_table import Entry
-from esker.host.spawn import Identity, Program, SpawnRefused
+from esker.host.spawn import REMEDIES, Identity, Program, SpawnRefused
 from esker.services.children import Child, Children
 from esker.services.logs import LogFile
 from esker.services.specification import ServiceSpec
@@ -81,7 +81,7 @@ class Programs:
         try:
             return self._children.start(Program(words, self._setting.variables, directory, identity), output, owner)
         except SpawnRefused as refused:
-            raise ServiceError(str(refused)) from refused
+            raise ServiceError(str(refused), hint=REMEDIES.get(refused.number)) from refused
 
     async def run(self, words: tuple[str, ...]) -> tuple[int, str]:
         """Run a command beside the service; return its exit status and the last line of its output."""

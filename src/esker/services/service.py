@@ -5,7 +5,6 @@ whatever it is doing, and then ends every process of the service.
 """
 
 import asyncio
-import errno
 import os
 import re
 import signal
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from esker.errors import EskerError, PortTaken, ServiceFailed
 from esker.host import ports
+from esker.host.spawn import REMEDIES
 from esker.services import probe
 from esker.services.children import Child, Children
 from esker.services.logs import LogFile, Pump
@@ -42,7 +42,6 @@ _LONGEST_BACKOFF = 10.0
 _DOUBLINGS = 30
 _LOG_LINES = 20
 _UNPRIVILEGED = 1024
-_MORE_FILES = "raise the limit on open files (`ulimit -n`)"
 _REFUSED = re.compile("permission denied|not permitted|ownership", re.IGNORECASE)
 
 
@@ -107,7 +106,7 @@ class Service:
             self.failure = self._failed(f"cannot start the service `{self.spec.name}`: {error.message}", error.hint)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            hint = _MORE_FILES if error.errno in {errno.EMFILE, errno.ENFILE} else None
+            hint = REMEDIES.get(error.errno or 0)
             self.failure = self._failed(f"cannot start the service `{self.spec.name}`: {reason}", hint)
         except Exception as error:  # noqa: BLE001  (a fault of ours: its place goes to supervisor.log, and nobody waits)
             traceback.print_exc()
