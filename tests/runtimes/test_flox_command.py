@@ -590,6 +590,9 @@ def test_following_a_log(flox, tmp_path):
     lines.close()
     assert engine.services.logs("web", 1) == "web: two\n"
     engine.services.stop()
+    with pytest.raises(CommandFailed, match=r"`flox services logs --follow` failed: Services not started") as caught:
+        next(engine.services.follow("web"))
+    assert caught.value.status == 1
 
 
 def test_packages(flox):

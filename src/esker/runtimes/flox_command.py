@@ -139,11 +139,16 @@ class FloxCommand:
         """Run a command of Flox's; raises CommandFailed with its message, or TimedOut."""
         limit = deadline or Deadline(_SECONDS)
         done = process.run(argv, environ=variables.current(), check=False, stdin="", timeout=limit)
-        if done.returncode == 0:
-            return done.stdout
-        said = redact(done.stderr.strip())
-        reason = said.rpartition("✘ ERROR: ")[2] or f"status {done.returncode}, and nothing was said"
-        raise CommandFailed(f"`flox {shown}` failed: {reason}", status=done.returncode, output=said)
+        if done.returncode:
+            raise self.failure(shown, done.returncode, done.stderr)
+        return done.stdout
+
+    @staticmethod
+    def failure(shown: str, status: int, errors: str) -> CommandFailed:
+        """Return the error that a command of Flox's has ended with, in its own words."""
+        said = redact(errors.strip())
+        reason = said.rpartition("✘ ERROR: ")[2] or f"status {status}, and nothing was said"
+        return CommandFailed(f"`flox {shown}` failed: {reason}", status=status, output=said)
 
     def init(self, name: str | None) -> None:
         """Make an environment in the project."""

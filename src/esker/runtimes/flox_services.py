@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from esker.errors import CommandFailed, ServiceError, ServiceFailed, ServicesNotReady, UnknownService
 from esker.host import variables
 from esker.host.clock import Deadline
+from esker.host.memory_file import memory_file
 from esker.runtimes import flox_holder
 from esker.runtimes.flox_engine import Started
 from esker.runtimes.flox_uses import Uses, changing
@@ -112,20 +113,28 @@ class FloxCommandServices:
         """Yield the last lines of a service's log and those that are added, until the caller has enough."""
         self._wanted([name])
         argv = [self._flox.program, "services", "logs", "--follow", *_tail(tail)]
-        with subprocess.Popen(
-            [*argv, "-d", self._flox.project, "--", name],
-            env=variables.current(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-            errors="surrogateescape",
-        ) as process:
+        with (
+            open(memory_file(), "r+", encoding="utf-8", errors="replace") as errors,
+            subprocess.Popen(
+                [*argv, "-d", self._flox.project, "--", name],
+                env=variables.current(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                encoding="utf-8",
+                errors="surrogateescape",
+            ) as process,
+        ):
             assert process.stdout is not None
             try:
                 for line in process.stdout:
                     yield line.rstrip("\n").removeprefix(name).lstrip(" ").removeprefix(": ")
-            finally:
+            except BaseException:
                 process.terminate()
+                raise
+            if process.wait():
+                errors.seek(0)
+                raise self._flox.failure("services logs --follow", process.returncode, errors.read())
 
     @property
     def _dot_flox(self) -> str:
