@@ -374,6 +374,21 @@ def test_a_file_named_as_installation_records_is_data(index, python_of):
     assert os.path.isfile(f"{python_of('app').libraries}/other-1.0.dist-info")
 
 
+@pytest.mark.parametrize(
+    ("status", "words"), [(401, "401 Unauthorized"), (403, "403 Forbidden"), (407, "407 Proxy Authentication Required")]
+)
+def test_an_index_that_refuses_is_not_one_that_has_nothing(index, lock_of, environ, store, tmp_path, status, words):
+    """Credentials that are missing or over are told, when locking and when installing, not a package that is not there."""
+    index.add("app", "1.0")
+    artifacts, interpreter = lock_of("app")
+    environ["UV_CACHE_DIR"] = str(tmp_path / "fresh-cache")
+    index.refusal = status
+    for call in (lambda: python_environment(store, artifacts, interpreter, environ, Silent()), lambda: lock_of("app")):
+        with pytest.raises(HostError) as caught:
+            call()
+        assert caught.value.hint.startswith(f"a package index refused to answer ({words}): check its address and cred")
+
+
 def test_what_the_index_no_longer_has_is_not_an_unreachable_index(index, lock_of, environ, store, tmp_path):
     """A locked file or package that was taken from the index is told from a network that does not work."""
     for name in ("file", "package"):

@@ -1,6 +1,7 @@
 """The uv program: found beside Esker, run with nothing inherited but what names an index, a proxy or a certificate."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -40,7 +41,8 @@ _UNREACHABLE = (
     "network is disabled",
     "operation timed out",
 )
-_REFUSAL = "HTTP status client error"
+_ANSWER = "HTTP status client error"
+_REFUSAL = re.compile(r"\b(?!404)(4\d\d [A-Z][A-Za-z ]+?)(?= error|\))")
 _NO_CACHE = "Failed to initialize cache"
 
 
@@ -115,13 +117,19 @@ def is_unreachable(failure: CommandFailed) -> bool:
 
 def _unreachable(said: str) -> bool:
     """Whether no index answered; a refusal, such as 404, is an answer."""
-    return _REFUSAL not in said and any(text in said for text in _UNREACHABLE)
+    return _ANSWER not in said and any(text in said for text in _UNREACHABLE)
 
 
 def _hint(said: str) -> str | None:
     if _unreachable(said):
         return (
             "the package index cannot be reached: check the network, or the proxy and index settings (UV_DEFAULT_INDEX)"
+        )
+    refusal = _REFUSAL.search(said)
+    if refusal:
+        return (
+            f"a package index refused to answer ({refusal[1]}): check its address and credentials "
+            "(UV_DEFAULT_INDEX, UV_INDEX) and the proxy's"
         )
     if "No space left" in said:
         return f"the disk is full: free some space ({os.path.expanduser('~/.cache/uv')} can be emptied: uv cache clean)"

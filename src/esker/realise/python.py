@@ -220,6 +220,8 @@ def _explained(failure: CommandFailed) -> HostError | RealisationFailed:
         return HostError("the locked packages could not be fetched: no package index answered", hint=failure.hint)
     if _is_full(failure):
         return HostError(f"the disk is full: {cause}", hint=_MAKE_ROOM)
+    if failure.hint:  # of the machine, which is at fault then, not what is locked
+        return HostError(f"the locked packages could not be fetched: {cause}", hint=failure.hint)
     if _OTHER_FILE.search(failure.output):
         return RealisationFailed(
             f"an index gave a file that is not the locked one: {cause}",
@@ -233,8 +235,10 @@ def _explained(failure: CommandFailed) -> HostError | RealisationFailed:
     reserved = _RESERVED.search(failure.output)
     if reserved:
         cause = f"`{reserved['name']}` brings a command `{reserved['command']}`, and that is the interpreter's name"
-    hint = failure.hint or "ask for another version of the package, or use another package"
-    return RealisationFailed(f"the locked packages could not be installed: {cause}", hint=hint)
+    return RealisationFailed(
+        f"the locked packages could not be installed: {cause}",
+        hint="ask for another version of the package, or use another package",
+    )
 
 
 def _is_full(failure: CommandFailed) -> bool:

@@ -58,6 +58,8 @@ class PackageIndex:
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
         """How often each path was asked for."""
+        self.refusal: int | None = None
+        """The HTTP status that everything is answered with, None to serve."""
         self._files: dict[str, dict[str, bytes]] = {}
         self._removed: set[str] = set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -148,9 +150,9 @@ def _handler(index: PackageIndex) -> type[BaseHTTPRequestHandler]:
             self._answer(body=True)
 
         def _answer(self, *, body: bool) -> None:
-            found = index.answer(self.path.partition("?")[0])
+            found = None if index.refusal else index.answer(self.path.partition("?")[0])
             kind, content = found or ("text/plain", b"not found")
-            self.send_response(200 if found else 404)
+            self.send_response(200 if found else index.refusal or 404)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
