@@ -17,6 +17,7 @@ def a_plan(project, **changes):
         "flox_env": f"{project}/.flox/run/x86_64-linux.app-dev",
         "store_path": "/nix/store/00000000000000000000000000000000-profile",
         "stats": plan.fingerprints([f"{project}/manifest.toml", f"{project}/pylock.toml"]),
+        "asked": plan.asked({}),
     }
     return plan.make(**{**fields, **changes})
 
@@ -167,6 +168,15 @@ def test_another_store_or_interpreter_is_another_plan(project):
     assert plan.warm(project, {}) is None
     assert plan.warm(project, theirs | {"ESKER_STORE": "/x"}) is None
     assert plan.warm(project, theirs | {"ESKER_PYTHON": ""}) is None
+
+
+def test_the_plan_of_another_kind_of_machine_is_not_for_this_one(project):
+    """A home may be shared by machines that run different programs."""
+    path = plan.plan_path(project, "dev")
+    plan.write(a_plan(project), path)
+    assert plan.warm(project, {}) is not None
+    plan.write(a_plan(project, asked=plan.asked({}) | {"machine": "another"}), path)
+    assert plan.warm(project, {}) is None
 
 
 def test_the_identity_changes_with_what_is_set(project):

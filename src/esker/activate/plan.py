@@ -3,7 +3,7 @@
 One JSON object a mode, `.flox/cache/esker/plan-<mode>.json`, 0600. A reader takes it when it is whole, of this version,
 owned by the user who reads, and was made for the directory in which it lies (a copied checkout carries the plan of the
 original); it is fresh while every file it was made from still has the modification time, size and inode it had then,
-and the caller asks for the same store and interpreter.
+and the caller asks for the same store and interpreter on the same kind of machine.
 
 This module is on the path of every activation: it imports nothing heavier than json.
 """
@@ -294,8 +294,11 @@ def read(path: str) -> Plan | None:
 
 
 def asked(environ: "Mapping[str, str]") -> dict[str, str]:
-    """Return the variables that decide which store and interpreter a plan is made with, those that say something."""
-    return {name: environ[name] for name in _ASKED if environ.get(name)}
+    """Return what decides which store and interpreter a plan is made with: variables that are set, and the machine.
+
+    A project in a home that many machines share is met by one of another kind.
+    """
+    return {"machine": os.uname().machine, **{name: environ[name] for name in _ASKED if environ.get(name)}}
 
 
 def warm(project: str, environ: "Mapping[str, str]", mode: str | None = None) -> Plan | None:
