@@ -24,6 +24,7 @@ from esker.errors import (
     UsageError,
 )
 from esker.flox import Flox, FloxServiceHandle, FloxServices, Result, ServiceInfo, flox_required
+from esker.host import pidfd
 
 pytestmark = pytest.mark.slow
 
@@ -324,6 +325,18 @@ def test_a_handle_without_services_stops_none(project, tmp_path):
         FloxServiceHandle.load(tmp_path / "handle.json").stop()
         assert running(flox) == {"web"}
     flox.services.stop()
+
+
+@pytest.mark.parametrize("engine", ["flox"], indirect=True)  # Esker's supervisor needs no process beside it
+def test_a_handle_whose_project_is_gone(project):
+    """What kept the services ends all the same, and they with it."""
+    path = project()
+    handle = Flox(path).services.start("web")
+    with pidfd.opened(handle.services[0].pid) as service:
+        shutil.rmtree(path / ".flox")
+        with pytest.raises(NotFound, match="does not exist"):
+            handle.stop()
+        assert pidfd.wait(service, 60)
 
 
 def test_handles_that_cannot_be_loaded(project, tmp_path):

@@ -160,8 +160,15 @@ class FloxServiceHandle:
         return f"FloxServiceHandle(services={names!r}, started_at={self.started_at!r})"
 
     def stop(self) -> None:
-        """Stop those of these services that run, and no others; a second time nothing happens."""
+        """Stop those of these services that run, and no others; a second time nothing happens.
+
+        Where the project is gone NotFound is raised, after Flox's services were ended with what kept them.
+        """
         saved = self._saved
+        if saved.holder is not None and not os.path.isdir(f"{saved.flox_env_path}/.flox"):
+            from esker.runtimes import flox_holder
+
+            flox_holder.end(saved.holder)
         names = {service.name for service in saved.services}
         checked(saved.flox_env_path)
         services = choose(saved.engine or "auto", saved.flox_env_path).services
