@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import tempfile
 
 import pytest
@@ -32,6 +33,8 @@ def roots():
 )
 def test_an_ordinary_user_in_roots_project_is_told_what_to_do(roots, made):
     """However far root has come there: a clone of one's own, or the project from root."""
+    shutil.copytree(roots, roots / "other")  # what is imported on the way may not be that user's to read
+    native.prepare(str(roots / "other"), {"ESKER_STORE": f"{roots}/other/store"})
     for name in made:
         path = roots / ".flox" / name
         path.touch(0o600) if name.endswith("lock") else path.mkdir(0o755)
