@@ -405,3 +405,35 @@ def test_too_few_descriptors_are_told_with_the_limit_to_raise(project, caller):
     assert re.search(r"cannot start the service `web\d+`: too many open files", said)
     assert "hint: raise the limit on open files (`ulimit -n`)" in said
     assert project.processes() == []
+
+
+def test_a_stop_is_not_lost_between_two_lives(project, monkeypatch):
+    """An order to stop that comes while the monitor of a service that has ended is still leaving is obeyed."""
+
+    async def nothing(_):
+        pass
+
+    async def run():
+        leaving, leave = asyncio.Event(), asyncio.Event()
+
+        async def monitor(*_):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                leaving.set()
+                await leave.wait()
+
+        monkeypatch.setattr(Service, "_monitor", monitor)
+        spec = ServiceSpec(name="web", command="exit 1", has_table=True, restart="always", backoff=0.001)
+        log = LogFile(f"{project.directory}/log")
+        service = Service(spec, Children(asyncio.get_running_loop()), log, lambda _: None)
+        service.begin(spec, Setting(project.variables, "/"), nothing)
+        await leaving.wait()
+        stop = asyncio.create_task(service.stop(0))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        leave.set()
+        await asyncio.wait_for(stop, 5)
+        return service.state
+
+    assert asyncio.run(run()) == "Stopped"

@@ -155,8 +155,9 @@ class Service:
             status = await self._end_of(child)
         finally:
             monitor.cancel()
-            with suppress(asyncio.CancelledError):
-                await monitor
+            await asyncio.wait({monitor})  # `await monitor` would not tell its end by cancelling from our own
+        if not monitor.cancelled():
+            monitor.result()
         was_ready = self.ready
         self.pid, self.exit_code = None, status if status >= 0 else 128 - status
         await self._programs.end(spec.stop_grace_period)
