@@ -1,7 +1,9 @@
 import os
+import signal
 import subprocess
 import sys
 import termios
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -346,3 +348,27 @@ def test_a_hook_that_takes_too_long(tmp_path):
 def test_a_hook_with_a_limit_that_is_kept():
     """It is like any other."""
     assert hook.run(dict(os.environ), script="export A=1", deadline=Deadline(60))["A"] == "1"
+
+
+def test_an_interruption_while_bash_starts_leaves_no_bash_behind(monkeypatch):
+    """It comes once the program is known to who ends it; before, it would run on as nobody's."""
+    started = []
+
+    class Interrupted(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            started.append(self.pid)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        hook.run(BASE, script="while :; do :; done")
+    assert pidfd.open_process(started[0]) is None
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_hook_runs_in_a_thread_too():
+    """Only the main thread may hold interruptions back, and only it is interrupted."""
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(changes, "export A=b").result() == {"A": "b"}

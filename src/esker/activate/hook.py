@@ -12,7 +12,7 @@ import os
 import re
 import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from esker.activate.expansion import quoted
@@ -21,7 +21,7 @@ from esker.host.memory_file import descriptor_path, memory_file
 from esker.host.process import find_program, start_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from subprocess import Popen
 
     from esker.host.clock import Deadline
@@ -205,19 +205,40 @@ def _run_bash(
     limited = deadline is not None and deadline.is_limit
     group = 0 if limited else None  # a group of its own can be killed whole, but cannot read from the terminal
     try:
-        with subprocess.Popen(
-            argv, env=environ, stdout=output, stderr=output, pass_fds=(values, script, result), process_group=group
-        ) as process:
-            try:
-                _wait(process, deadline)
-            except BaseException:
-                if limited:
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.kill()
-                raise
-            return process.returncode
+        with ExitStack() as starting:
+            starting.enter_context(_interruptions_held())
+            with subprocess.Popen(
+                argv, env=environ, stdout=output, stderr=output, pass_fds=(values, script, result), process_group=group
+            ) as process:
+                try:
+                    starting.close()
+                    _wait(process, deadline)
+                except BaseException:
+                    if limited:
+                        os.killpg(process.pid, signal.SIGKILL)
+                    process.kill()
+                    raise
+                return process.returncode
     except OSError as refusal:
         raise start_failure("bash", bash, refusal) from refusal
+
+
+@contextmanager
+def _interruptions_held() -> "Iterator[None]":
+    """Let an interruption come after the block: one in the midst of starting a program would leave it to itself."""
+    came: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        held = callable(before) and bool(signal.signal(signal.SIGINT, lambda number, _: came.append(number)))
+    except ValueError:
+        held = False  # another thread than the main one, which alone is interrupted
+    try:
+        yield
+    finally:
+        if held:
+            signal.signal(signal.SIGINT, before)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def _wait(process: "Popen[bytes]", deadline: "Deadline | None") -> None:
