@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-__all__ = ["begin", "begin_anew"]
+__all__ = ["SOURCE", "begin", "begin_anew"]
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+"""Where this Esker lies: what a new interpreter needs to find it, and what tells two of them apart."""
 _ANEW = """\
 import json, sys
 sys.path.insert(0, sys.argv[1])

@@ -17,10 +17,10 @@ from typing import Any, Self
 
 from esker.errors import HostError, ServiceError, TimedOut
 from esker.host import files, pidfd, process_table, project_directory, runtime_directory
+from esker.host.background import SOURCE
 from esker.host.environment_lock import EnvironmentLock, Record, lock_path
 from esker.host.spawn import REMEDIES
 from esker.services import protocol, status
-from esker.services.guardian import SOURCE
 from esker.services.status import ServiceStatus
 
 __all__ = ["Connection", "Site", "connect", "logs_directory"]

@@ -16,10 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["SOURCE", "main"]
-
-SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-"""Where this Esker lies: what a new interpreter needs to find it, and what tells two of them apart."""
+__all__ = ["main"]
 
 _GRACE = 5.0
 _FORWARDED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}

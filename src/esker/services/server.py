@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from esker.errors import EskerError, HostError, ServiceError
 from esker.host import files, prctl, process_table, runtime_directory
+from esker.host.background import SOURCE
 from esker.host.environment_lock import EnvironmentLock, Record, lock_path
 from esker.services import protocol
-from esker.services.guardian import SOURCE
 from esker.services.supervisor import Supervisor
 
 if TYPE_CHECKING:
