@@ -1,5 +1,7 @@
 """`python -m bench NAME [--json]`: take a figure and print it."""
 
+from __future__ import annotations
+
 import argparse
 import importlib
 import sys

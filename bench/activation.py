@@ -1,5 +1,7 @@
 """A warm activation: what the command costs beside Python itself and uv, and what it costs in process."""
 
+from __future__ import annotations
+
 import json
 import sys
 from functools import partial

@@ -1,16 +1,20 @@
 """A Python process that uses the services of a project as programs do, and says how long each call took."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from bench.workspace import ESKER, Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = ["Client", "client"]
 

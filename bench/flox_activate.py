@@ -1,15 +1,20 @@
 """Activating for Python: the real Angreal client through the shim, and Esker's `Flox` in process, one environment."""
 
+from __future__ import annotations
+
 import json
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.machine import Load, machine
 from bench.measure import Cost, rounds
 from bench.projects import copy_example
 from bench.report import Figure, ratio, wall
 from bench.workspace import ESKER, Workspace, workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 CALLS = 20
 CLIENT = """

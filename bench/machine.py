@@ -1,5 +1,7 @@
 """The machine a figure was taken on, and how busy it was."""
 
+from __future__ import annotations
+
 import os
 import platform
 import re

@@ -4,13 +4,18 @@ What is compared is run in rounds, each subject once a round and in an order tha
 whatever else the machine does falls on all of them alike. A first round warms up and is not counted.
 """
 
+from __future__ import annotations
+
 import os
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["HIGHEST_LOAD", "LEAST_ROUNDS", "Cost", "Sample", "rounds", "run"]
 
@@ -26,7 +31,7 @@ class Cost:
     """User and system time of the process and of all it waited for."""
     wall: float
 
-    def __add__(self, other: "Cost") -> "Cost":
+    def __add__(self, other: Cost) -> Cost:
         """Return the cost of one run after the other."""
         return Cost(self.cpu + other.cpu, self.wall + other.wall)
 

@@ -1,14 +1,19 @@
 """The pytest plugin: what every run of pytest pays for it, used or not."""
 
+from __future__ import annotations
+
 import sys
-from collections.abc import Sequence
 from functools import partial
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from bench.machine import Load, machine
 from bench.measure import Cost, rounds
 from bench.report import Figure, cpu, difference
 from bench.workspace import workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PYTEST = (sys.executable, "-m", "pytest", "--version", "--version")  # for one of them pytest loads no plugin at all
 RUNS = 30  # of each subject in turn make a round: one differs from the next by more than the plugin costs

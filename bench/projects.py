@@ -1,5 +1,7 @@
 """The projects that figures are taken on, all made from examples/items: Esker's and its peers' declare the same."""
 
+from __future__ import annotations
+
 import shutil
 import tomllib
 from pathlib import Path

@@ -1,5 +1,7 @@
 """The first activation: from an empty home, with every wheel in uv's cache, to a command inside the environment."""
 
+from __future__ import annotations
+
 import shutil
 import sys
 import tempfile

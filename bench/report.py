@@ -1,12 +1,17 @@
 """A figure: what was measured, what was aimed at, and how it is printed."""
 
-import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Literal
+from __future__ import annotations
 
-from bench.machine import Machine
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
 from bench.measure import HIGHEST_LOAD, Cost, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bench.machine import Machine
 
 __all__ = ["Figure", "Line", "as_json", "as_text", "cpu", "difference", "ratio", "wall"]
 

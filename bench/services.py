@@ -1,5 +1,7 @@
 """PostgreSQL and Valkey from stopped to healthy and back: under the supervisor, and the two binaries by hand."""
 
+from __future__ import annotations
+
 import shlex
 import signal
 import socket
@@ -7,10 +9,9 @@ import string
 import subprocess
 import time
 import tomllib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.client import Client, client
 from bench.machine import Load, machine
@@ -22,6 +23,10 @@ from esker.host import prctl
 from esker.host.accounts import give
 from esker.host.spawn import Identity, assume
 from esker.services import identity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 SERVERS = ("postgres", "cache")
 STARTED = ("files", *SERVERS)  # the first makes the data directory where it is missing
@@ -117,7 +122,7 @@ def _command_from_nothing(space: Workspace, project: Path, stops: Stops) -> Cost
     return taken
 
 
-def _by_hand(servers: "ByHand", stops: Stops) -> Cost:
+def _by_hand(servers: ByHand, stops: Stops) -> Cost:
     started, stopped = servers.run()
     _stopped(stops, "by hand", stopped)
     return Cost(0, started)
@@ -161,7 +166,7 @@ class ByHand:
                 process.kill()
                 process.wait()
 
-    def _start(self, words: tuple[str, ...]) -> "subprocess.Popen[bytes]":
+    def _start(self, words: tuple[str, ...]) -> subprocess.Popen[bytes]:
         become = partial(assume, self.identity) if self.identity else None
         with self.said.open("a") as said:
             return subprocess.Popen(

@@ -1,15 +1,15 @@
 """What guardian and supervisor cost: memory and CPU beside ten idle services, fifty services at once, and logs."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import random
 import sys
 import time
-from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomlkit
 
@@ -22,6 +22,10 @@ from bench.workspace import ESKER, Workspace, workspace
 from esker.host import process_table
 from esker.host.environment_lock import EnvironmentLock, Record
 from esker.services.logs import ROTATION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 IDLE = 10
 MANY = 50

@@ -1,17 +1,22 @@
 """Where a figure is taken: a temporary directory with a home, a store and variables of its own."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uv
 
 from bench.measure import Cost, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["Workspace", "workspace"]
 

@@ -1,5 +1,7 @@
 """What every test shares: which tests run, a clean environment, and a rule against silent skips."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import shutil

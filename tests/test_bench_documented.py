@@ -1,5 +1,7 @@
 """The page of figures knows every figure, and no other."""
 
+from __future__ import annotations
+
 import re
 import sys
 from pathlib import Path

@@ -1,5 +1,7 @@
 """The measuring itself: rounds, costs, aims and what a figure prints."""
 
+from __future__ import annotations
+
 import json
 import os
 import sys

@@ -1,5 +1,7 @@
 """The figure of the two servers: what runs by hand, and the process that uses the services."""
 
+from __future__ import annotations
+
 import os
 import socket
 import sys

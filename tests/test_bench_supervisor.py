@@ -1,5 +1,7 @@
 """The figure of the supervisor: how memory, CPU and logs are read, and that what is left is noticed."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys

@@ -1,5 +1,7 @@
 """The examples in docstrings say what the code does."""
 
+from __future__ import annotations
+
 import doctest
 import importlib
 import pkgutil

@@ -1,5 +1,7 @@
 """The public API on both engines: the stand-in `flox`, and Esker itself."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import shutil

@@ -3,6 +3,8 @@
 Only the import differs, and `import angreal, subprocess` stands above.
 """
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys

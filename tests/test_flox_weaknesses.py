@@ -4,6 +4,8 @@
 comparison of the guides: these tests see a stand-in.
 """
 
+from __future__ import annotations
+
 import asyncio
 import os
 import pathlib

@@ -1,5 +1,7 @@
 """The demo, with a stand-in for Esker that writes down what it is asked."""
 
+from __future__ import annotations
+
 import pathlib
 import shutil
 import subprocess

@@ -5,6 +5,8 @@
 >>> environment.run(["pg_isready", "--version"])  # doctest: +SKIP
 """
 
+from __future__ import annotations
+
 __version__ = "0.1.0"
 
 __all__ = ["Environment", "EskerError", "__version__"]

@@ -1,5 +1,7 @@
 """`python -m esker`, and the `esker` command."""
 
+from __future__ import annotations
+
 import sys
 
 

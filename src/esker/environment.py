@@ -6,6 +6,8 @@
 >>> environment.run(["psql", "--version"], timeout=5)  # doctest: +SKIP
 """
 
+from __future__ import annotations
+
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol, Self
@@ -34,12 +36,12 @@ class Runtime(Protocol):
     def prepare(
         self,
         project: str,
-        environ: "Mapping[str, str]",
+        environ: Mapping[str, str],
         *,
         mode: str | None = None,
         locked: bool = False,
-        progress: "Progress | None" = None,
-    ) -> "Plan":
+        progress: Progress | None = None,
+    ) -> Plan:
         """Return the plan of a project (absolute, links resolved), locking and realising what is not."""
 
 
@@ -55,8 +57,8 @@ class Environment:
 
     def __init__(
         self,
-        path: "str | os.PathLike[str] | None" = None,
-        services: "Sequence[str] | None" = None,
+        path: str | os.PathLike[str] | None = None,
+        services: Sequence[str] | None = None,
         *,
         mode: Literal["dev", "run"] | None = None,
         runtime: Runtime | None = None,
@@ -120,12 +122,12 @@ class Environment:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.deactivate()
 
     @property
-    def services(self) -> "Services":
+    def services(self) -> Services:
         """The services of the environment: start, stop, restart, status, logs, wait."""
         from esker.declare.load import load
         from esker.services.chamber import supervised
@@ -145,14 +147,14 @@ class Environment:
 
     def run(
         self,
-        argv: "Sequence[str]",
+        argv: Sequence[str],
         *,
         check: bool = True,
         timeout: float | None = None,
         cwd: str | None = None,
         capture: bool = False,
         stdin: str | None = None,
-    ) -> "CompletedProcess[str]":
+    ) -> CompletedProcess[str]:
         """Run a program of the environment to its end.
 
         With `check`, raises CommandFailed when its status is not 0; with a `timeout` in seconds, raises TimedOut after
@@ -170,7 +172,7 @@ class Environment:
         return f"{self.project}\0{self.mode or ''}"
 
     @contextmanager
-    def _inside(self) -> "Iterator[dict[str, str]]":
+    def _inside(self) -> Iterator[dict[str, str]]:
         """Give the variables inside, and use the environment for as long as the block runs."""
         current = variables.current()
         if self.is_active:
@@ -182,10 +184,10 @@ class Environment:
         finally:
             end()
 
-    def _begin(self, environ: "Mapping[str, str]") -> "Begun":
+    def _begin(self, environ: Mapping[str, str]) -> Begun:
         return begin(self._plan(environ), environ)
 
-    def _plan(self, environ: "Mapping[str, str]") -> "Plan":
+    def _plan(self, environ: Mapping[str, str]) -> Plan:
         if self._runtime is not None:
             return self._runtime.prepare(self.project, environ, mode=self.mode)
         from esker.runtimes import native

@@ -27,6 +27,8 @@ A message says what failed, with the value in backticks and no full stop; `hint`
 `file:line` where there is a file. Messages never hold secrets: `redact` is applied where a foreign text enters.
 """
 
+from __future__ import annotations
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -95,7 +97,7 @@ class InvalidFile(EskerError):
 
     code = "invalid-file"
 
-    def __init__(self, path: str, problems: "Iterable[Problem]") -> None:
+    def __init__(self, path: str, problems: Iterable[Problem]) -> None:
         self.path = path
         self.problems = sorted(problems, key=lambda problem: problem.line or 0)
         first = self.problems[0]
@@ -170,7 +172,7 @@ class StaleLock(EskerError):
 
     code = "stale-lock"
 
-    def __init__(self, message: str, reasons: "Iterable[str]", *, hint: str | None = None) -> None:
+    def __init__(self, message: str, reasons: Iterable[str], *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.reasons = tuple(reasons)
 
@@ -213,9 +215,7 @@ class ModeClash(ActivationFailed):
 
     code = "mode-clash"
 
-    def __init__(
-        self, message: str, *, pids: "Iterable[int]", hint: str | None = None, flox: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, pids: Iterable[int], hint: str | None = None, flox: str | None = None) -> None:
         super().__init__(message, hint=hint, flox=flox)
         self.pids = tuple(pids)
 
@@ -278,7 +278,7 @@ class ServiceFailed(ServiceError):
         *,
         service: str,
         status: int | None = None,
-        log: "Iterable[str]" = (),
+        log: Iterable[str] = (),
         hint: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
@@ -313,7 +313,7 @@ class ServicesNotReady(TimedOut):
     """The services `services` had not become what they should in time; `log` is the end of the first one's log."""
 
     def __init__(
-        self, message: str, *, services: "Iterable[str]", log: "Iterable[str]" = (), hint: str | None = None
+        self, message: str, *, services: Iterable[str], log: Iterable[str] = (), hint: str | None = None
     ) -> None:
         super().__init__(message, hint=hint)
         self.services = tuple(services)

@@ -8,6 +8,8 @@ Who plays the environment is the `engine`: `flox` drives the command of that nam
 takes Flox where it is on PATH. `ESKER_ENGINE` decides for every `auto`.
 """
 
+from __future__ import annotations
+
 import os
 from functools import cached_property
 from pathlib import Path
@@ -57,9 +59,9 @@ class Flox:
     def __init__(
         self,
         path: StrPath | None = None,
-        services: "Iterable[str] | None" = None,
+        services: Iterable[str] | None = None,
         *,
-        engine: "EngineName" = "auto",
+        engine: EngineName = "auto",
         timeout: float = READY,
     ) -> None:
         self._project = find_project(path, os.getcwd())
@@ -100,7 +102,7 @@ class Flox:
         return FloxServices(self._project, engine=self._engine_name)
 
     @cached_property
-    def _engine(self) -> "Engine":
+    def _engine(self) -> Engine:
         return choose(self._engine_name, self._project)
 
     @classmethod
@@ -117,7 +119,7 @@ class Flox:
         return choose("auto", os.getcwd()).version()
 
     @classmethod
-    def init(cls, path: StrPath | None = None, name: str | None = None, *, engine: "EngineName" = "auto") -> Self:
+    def init(cls, path: StrPath | None = None, name: str | None = None, *, engine: EngineName = "auto") -> Self:
         """Make an environment in a directory, the current one without a path, and return it."""
         project = os.path.realpath(os.path.expanduser(os.fspath(path or ".")))
         choose(engine, project).init(name)
@@ -136,7 +138,7 @@ class Flox:
         checked(self._project)
         self._engine.lock(Deadline(timeout))
 
-    def list(self) -> "list[Installed]":
+    def list(self) -> list[Installed]:
         """Return what the lock installs on this system."""
         from esker.declare.load import load
         from esker.lock.listing import listing
@@ -149,7 +151,7 @@ class Flox:
     def run(
         self,
         command: str,
-        args: "Sequence[str] | None" = None,
+        args: Sequence[str] | None = None,
         *,
         cwd: StrPath | None = None,
         capture: bool = True,
@@ -165,7 +167,7 @@ class Flox:
     async def arun(
         self,
         command: str,
-        args: "Sequence[str] | None" = None,
+        args: Sequence[str] | None = None,
         *,
         cwd: StrPath | None = None,
         capture: bool = True,
@@ -177,7 +179,7 @@ class Flox:
         return await in_thread(lambda gone: self._run(argv, cwd, stdin, Deadline(timeout, gone), capture=capture))
 
     def _run(
-        self, argv: "Sequence[str]", cwd: StrPath | None, stdin: str | None, deadline: Deadline, *, capture: bool
+        self, argv: Sequence[str], cwd: StrPath | None, stdin: str | None, deadline: Deadline, *, capture: bool
     ) -> Result:
         checked(self._project, runs=True)
         directory = None if cwd is None else os.fspath(cwd)
@@ -206,7 +208,7 @@ class Flox:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
             self._releases.pop()()
@@ -232,7 +234,7 @@ class Flox:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         release = self._releases.pop()
         try:
@@ -241,11 +243,11 @@ class Flox:
             leave = self._leave()
             await in_thread(lambda _: leave())
 
-    def _begin(self, environ: "Mapping[str, str]", deadline: Deadline) -> "Begun":
+    def _begin(self, environ: Mapping[str, str], deadline: Deadline) -> Begun:
         checked(self._project, runs=True)
         return self._engine.begin(environ, deadline)
 
-    def _enter(self, deadline: Deadline, begun: "Begun | None" = None) -> None:
+    def _enter(self, deadline: Deadline, begun: Begun | None = None) -> None:
         fresh = False
         try:
             with PROCESS.lock:
@@ -254,21 +256,21 @@ class Flox:
             if begun and not fresh:
                 begun[1]()
 
-    def _leave(self) -> "Callable[[], object]":
+    def _leave(self) -> Callable[[], object]:
         with PROCESS.lock:
             return PROCESS.leave(self._engine.key)
 
-    def _use(self, deadline: Deadline) -> "Callable[[], object]":
+    def _use(self, deadline: Deadline) -> Callable[[], object]:
         return self._engine.services.use(self._names, deadline) if self._names else nothing
 
 
 def flox_required(
     path: StrPath | None = None,
-    services: "Iterable[str] | None" = None,
+    services: Iterable[str] | None = None,
     *,
-    engine: "EngineName" = "auto",
+    engine: EngineName = "auto",
     timeout: float = READY,
-) -> "Callable[[F], F]":
+) -> Callable[[F], F]:
     """Let a function run in the environment, with services: `@flox_required(".", services=["postgres"])`.
 
     Functions, methods, coroutines and generators keep their kind. It may stand above or below `@angreal.command`. A
@@ -289,7 +291,7 @@ def flox_required(
     return decorate
 
 
-def _names(services: "Iterable[str] | None") -> tuple[str, ...]:
+def _names(services: Iterable[str] | None) -> tuple[str, ...]:
     if isinstance(services, str):
         raise TypeError("`services` is a list of names, not one text")
     return tuple(services or ())

@@ -4,6 +4,8 @@ A stage takes a `Progress` and calls it; the command line shows a bar on a termi
 caller passes nothing and hears nothing.
 """
 
+from __future__ import annotations
+
 from typing import Protocol
 
 __all__ = ["Progress", "Silent"]

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import json
 import os
 import subprocess
@@ -307,6 +309,7 @@ def test_a_warm_activation_imports_a_fixed_set_of_modules():
         check=True,
     )
     assert done.stdout.split() == [
+        "__future__",
         "errno",
         "esker",
         "esker.activate",

@@ -1,5 +1,7 @@
 """What the command line's tests share: the command as a process, and projects to run it in."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess

@@ -1,5 +1,7 @@
 """`esker activate` in its forms, on real processes, without a network."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal

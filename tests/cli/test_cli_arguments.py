@@ -1,5 +1,7 @@
 """Every command line means what argparse says it means, whether argparse is asked or not."""
 
+from __future__ import annotations
+
 import sys
 
 import pytest

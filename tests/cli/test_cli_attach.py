@@ -1,5 +1,7 @@
 """Several processes in one environment: who runs the hook, who attaches, who is refused, and what runs at the end."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import pty

@@ -1,5 +1,7 @@
 """What goes wrong on a machine ends in a message that says what to do, and nothing is left half-written."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess

@@ -1,5 +1,7 @@
 """`esker init`, `install`, `uninstall`, `edit`, `list`, `rollback` and `store`: one story, and what goes wrong in it."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess

@@ -1,5 +1,7 @@
 """A stranger's project, looked at: nothing of it runs, and nothing outside of it is written, whatever lies in it."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import stat

@@ -1,5 +1,7 @@
 """`esker store` as a command: what it says of names that are no paths of the store."""
 
+from __future__ import annotations
+
 import pytest
 
 

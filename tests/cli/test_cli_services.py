@@ -1,5 +1,7 @@
 """`esker services` and `esker activate -s`: started means ready, shared, and nothing is left behind."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal

@@ -1,5 +1,7 @@
 """`esker services hold` and `release`: what programs call that want services for a process and cannot ask themselves."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess

@@ -1,5 +1,7 @@
 """How a command speaks: nothing that others have written moves the terminal of who reads it."""
 
+from __future__ import annotations
+
 import sys
 
 import pytest

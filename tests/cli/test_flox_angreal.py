@@ -1,5 +1,7 @@
 """The real task runner that calls `flox`: unmodified, from the package index, on the `flox` that is Esker."""
 
+from __future__ import annotations
+
 import json
 import sys
 

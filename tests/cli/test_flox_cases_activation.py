@@ -1,5 +1,7 @@
 """What Flox's own tests say of one environment in bash, asked of the `flox` that is Esker; by the cases' numbers."""
 
+from __future__ import annotations
+
 import os
 
 import pytest

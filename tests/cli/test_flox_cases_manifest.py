@@ -1,5 +1,7 @@
 """Flox's cases of manifests and locks, asked of the `flox` that is Esker, by their numbers; and what goes with them."""
 
+from __future__ import annotations
+
 import json
 import os
 

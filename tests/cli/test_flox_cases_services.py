@@ -1,5 +1,7 @@
 """Flox's cases of services, asked of the `flox` that is Esker, by their numbers."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal

@@ -1,5 +1,7 @@
 """The rest of Flox's command line, on the `flox` that is Esker, and where `esker` says more."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess

@@ -1,5 +1,7 @@
 """The list of the environments that a user has used."""
 
+from __future__ import annotations
+
 import json
 import os
 import shutil

@@ -1,5 +1,7 @@
 """Every command that the documents show is run as it stands there, in a bash of its own, against an index on loopback."""
 
+from __future__ import annotations
+
 import os
 import pathlib
 import re

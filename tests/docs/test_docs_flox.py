@@ -1,5 +1,7 @@
 """The documents of the Flox integration: every block of code in them is run as it stands there."""
 
+from __future__ import annotations
+
 import os
 import pathlib
 import re

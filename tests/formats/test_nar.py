@@ -1,5 +1,7 @@
 """Nix archives."""
 
+from __future__ import annotations
+
 import io
 import os
 import shutil

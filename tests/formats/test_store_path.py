@@ -1,5 +1,7 @@
 """Store paths."""
 
+from __future__ import annotations
+
 from hashlib import sha1, sha256, sha512
 
 import pytest

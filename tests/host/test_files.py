@@ -1,5 +1,7 @@
 """Durable writes, locks and trees, on the real file system and in processes that are killed."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import fcntl

@@ -1,5 +1,7 @@
 """A command in the foreground gets what is sent to its parent, ends with it, and its status comes back."""
 
+from __future__ import annotations
+
 import os
 import signal
 import subprocess

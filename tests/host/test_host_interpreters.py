@@ -1,5 +1,7 @@
 """Which Python is taken, and what is said of an ESKER_PYTHON that cannot be."""
 
+from __future__ import annotations
+
 import json
 import os
 import shlex

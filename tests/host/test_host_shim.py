@@ -1,5 +1,7 @@
 """The `flox` that is Esker: what is written, what is left alone, and how it is told from another `flox`."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys

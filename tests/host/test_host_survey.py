@@ -1,5 +1,7 @@
 """What `esker doctor` finds: each thing that is missing names what would mend it."""
 
+from __future__ import annotations
+
 from esker.host.survey import survey
 
 

@@ -1,5 +1,7 @@
 """The uv program is ours to the end: it does not live on without us."""
 
+from __future__ import annotations
+
 import os
 
 import pytest

@@ -1,5 +1,7 @@
 """Python requirements become pins with hashes for every declared system, or an error that names what stands in the way."""
 
+from __future__ import annotations
+
 import os
 import sys
 import tempfile

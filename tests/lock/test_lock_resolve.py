@@ -1,5 +1,7 @@
 """What a lock is made of, and what cannot be locked."""
 
+from __future__ import annotations
+
 import os
 
 import pytest

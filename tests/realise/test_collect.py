@@ -1,5 +1,7 @@
 """What a collection takes, what it leaves, and who it waits for."""
 
+from __future__ import annotations
+
 import itertools
 import os
 import signal

@@ -1,5 +1,7 @@
 """Programs that wheels carry outside bin are found by rules, named once, and held against this host."""
 
+from __future__ import annotations
+
 import os
 import pathlib
 import shutil

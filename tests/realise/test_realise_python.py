@@ -1,5 +1,7 @@
 """A Python environment is one store path that depends on its inputs alone, and a profile makes it usable."""
 
+from __future__ import annotations
+
 import ensurepip
 import glob
 import os

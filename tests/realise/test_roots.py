@@ -1,5 +1,7 @@
 """Links with generations, rollback, and what running processes keep."""
 
+from __future__ import annotations
+
 import itertools
 import os
 import shutil

@@ -1,5 +1,7 @@
 """How a store path becomes valid, whoever else wants it, whatever is killed, whatever the machine refuses."""
 
+from __future__ import annotations
+
 import ctypes
 import errno
 import itertools

@@ -1,5 +1,7 @@
 """The engine that drives `flox`, against the stand-in: no Flox is available to the tests."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal

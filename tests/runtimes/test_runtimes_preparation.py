@@ -1,5 +1,7 @@
 """What the first activation meets when it prepares a project that is not its own."""
 
+from __future__ import annotations
+
 import os
 import pathlib
 import shutil

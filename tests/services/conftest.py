@@ -1,5 +1,7 @@
 """A project with services in a place of its own, and the proof that nothing of it is left after a test."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import signal

@@ -1,5 +1,7 @@
 """The way to the supervisor: one for all, versions that do not fit, and environments that cannot have services."""
 
+from __future__ import annotations
+
 import asyncio
 import errno
 import json

@@ -1,5 +1,7 @@
 """What a start, a stop and a status promise, with a real supervisor and shell programs as services."""
 
+from __future__ import annotations
+
 import os
 import re
 import socket

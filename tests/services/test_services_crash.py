@@ -1,5 +1,7 @@
 """Kill -9 of anybody, at every phase: nothing is left, and the next start works."""
 
+from __future__ import annotations
+
 import os
 import signal
 from dataclasses import replace

@@ -1,5 +1,7 @@
 """The lock of an environment may have come with the project: what it says moves nothing that is not the project's."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal

@@ -1,5 +1,7 @@
 """Under which user services run, with root as the caller and as an ordinary user."""
 
+from __future__ import annotations
+
 import os
 import stat
 import tempfile

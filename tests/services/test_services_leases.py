@@ -1,5 +1,7 @@
 """Who uses services: leases that end with their process, the kept mark, and an order to stop that names the users."""
 
+from __future__ import annotations
+
 import os
 import signal
 import subprocess

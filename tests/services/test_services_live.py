@@ -1,5 +1,7 @@
 """Real PostgreSQL under the supervisor, many starts, and a soak: run with `--live services`."""
 
+from __future__ import annotations
+
 import glob
 import os
 import shutil

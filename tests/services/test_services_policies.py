@@ -1,5 +1,7 @@
 """How services run on: restarts, oneshots, daemons, and what their checks say later."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import re

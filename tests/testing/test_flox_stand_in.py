@@ -1,5 +1,7 @@
 """The stand-in is what all tests of the `flox` engine rest on: that it does what Flox is described to do is shown here."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os

@@ -1,5 +1,7 @@
 """The pytest plugin, in runs of pytest of its own: by `-p esker.testing`, and inside `esker activate`."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess

@@ -1,5 +1,7 @@
 """Every block of the guide for pytest is run: its tests by its commands, in a project that declares what it declares."""
 
+from __future__ import annotations
+
 import os
 import re
 import subprocess

@@ -1,5 +1,7 @@
 """The example's tests, four workers at a time, in two checkouts at once: run with `--live pytest`."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess

@@ -1,5 +1,7 @@
 """What type checkers must see of `esker.flox`: read by them, never run."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import assert_type

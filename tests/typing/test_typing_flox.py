@@ -1,5 +1,7 @@
 """The types of the public API, as mypy and pyright see them: errors are exactly where the file says so."""
 
+from __future__ import annotations
+
 import json
 import pathlib
 import re

@@ -1,7 +1,9 @@
 """A database and a cache of the tests' own, whoever runs the servers."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import psycopg
@@ -11,6 +13,9 @@ from items.migrate import create_database, migrate
 from items.settings import Settings
 from servers import Servers, running, started
 from starlette.testclient import TestClient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture(scope="session")

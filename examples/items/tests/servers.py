@@ -4,19 +4,24 @@ Our own listen on Unix sockets only, in a directory with a short name: a socket'
 may lie deep. They stop when the tests end, or, by the kernel's hand, when the tests are killed.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import valkey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["Servers", "running", "started"]
 

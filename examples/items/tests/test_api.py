@@ -1,13 +1,18 @@
 """What a client of the API sees."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from items.api import api
-from items.settings import Settings
 from starlette.testclient import TestClient
+
+if TYPE_CHECKING:
+    from items.settings import Settings
 
 DEMO = {"name": "demo", "description": "created from the shell"}
 

@@ -1,11 +1,16 @@
 """What the cache promises beyond what the API shows."""
 
+from __future__ import annotations
+
 import asyncio
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 from items.cache import Cache
 from items.item import Item
-from items.settings import Settings
+
+if TYPE_CHECKING:
+    from items.settings import Settings
 
 OLD = [Item(1, "old", "", "2026-01-01T00:00:00Z")]
 NEW = [*OLD, Item(2, "new", "", "2026-01-02T00:00:00Z")]

@@ -1,23 +1,29 @@
 """The commands, as a person or a service runs them."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
 import psycopg
 import pytest
 from items.migrate import migrate
 from items.seed import seed
-from items.settings import Settings
 from items.store import open_store
-from servers import Servers
-from starlette.testclient import TestClient
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from items.settings import Settings
+    from servers import Servers
+    from starlette.testclient import TestClient
 
 ALL = ["0001_create_items.sql", "0002_index_items_by_name.sql"]
 

@@ -4,6 +4,8 @@ While a thread has an environment active, others may activate the same one, but 
 variables would otherwise depend on when it looked.
 """
 
+from __future__ import annotations
+
 import threading
 from typing import TYPE_CHECKING
 
@@ -50,7 +52,7 @@ class Active:
                         hint="a process has one set of variables: use `run` or `variables`, which set none",
                     )
 
-    def enter(self, key: str, begin: "Callable[[Mapping[str, str]], Begun]") -> bool:
+    def enter(self, key: str, begin: Callable[[Mapping[str, str]], Begun]) -> bool:
         """Activate an environment, and return whether it was not active before: only then `begin` is called.
 
         It is given the variables as they are, and returns the activation and what ends it.
@@ -70,7 +72,7 @@ class Active:
         self.holders[key].append(threading.current_thread())
         return fresh
 
-    def leave(self, key: str) -> "Callable[[], object]":
+    def leave(self, key: str) -> Callable[[], object]:
         """Undo one `enter`, and return what is left to do outside the lock: it ends the activation after the last."""
         thread, holders = threading.current_thread(), self.holders[key]
         if len(holders) > 1:
@@ -83,7 +85,7 @@ class Active:
         return self._ends.pop(key)
 
 
-def begin(plan: "Plan", environ: "Mapping[str, str]", deadline: "Deadline | None" = None) -> "Begun":
+def begin(plan: Plan, environ: Mapping[str, str], deadline: Deadline | None = None) -> Begun:
     """Return what activating a plan changes in `environ`, and what ends this process's use of the environment.
 
     The hook runs unless a start of the plan is running anywhere; `deadline` limits how long to wait for either.
@@ -97,7 +99,7 @@ def begin(plan: "Plan", environ: "Mapping[str, str]", deadline: "Deadline | None
     return attachment.activation, attachment.leave
 
 
-def shared(key: str, environ: "Mapping[str, str]", begin: "Callable[[Mapping[str, str]], Begun]") -> "Activation":
+def shared(key: str, environ: Mapping[str, str], begin: Callable[[Mapping[str, str]], Begun]) -> Activation:
     """Return by what this process is activated under a key, else an activation's that lasts no longer than this."""
     known = dict(PROCESS.edits.entries).get(key)
     if known is None:

@@ -6,10 +6,11 @@ and the variable's name, so that it is the same again wherever that is free. Two
 checkouts, in `$XDG_STATE_HOME/esker/ports.json`, under a lock.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from esker.errors import HostError
 from esker.host import files, ports, project_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from esker.declare.declaration import Declaration
 
 __all__ = ["FIRST", "LAST", "allocate"]
@@ -25,7 +28,7 @@ FIRST, LAST = 10_000, 32_767
 _ROOTS = "/var/lib/esker"
 
 
-def allocate(declaration: "Declaration", environ: Mapping[str, str], *, renew: bool = False) -> dict[str, int]:
+def allocate(declaration: Declaration, environ: Mapping[str, str], *, renew: bool = False) -> dict[str, int]:
     """Return the port of every variable that a service of the declaration gives one, automatic or fixed.
 
     An automatic one is kept from the first time on, even when somebody else has taken it since; `renew` chooses others.

@@ -4,6 +4,8 @@ What is taken over is the difference that the project's own variables and hook h
 its directories and ports are composed for each process anew.
 """
 
+from __future__ import annotations
+
 import atexit
 import os
 from contextlib import contextmanager
@@ -79,13 +81,13 @@ class Attachment:
 
 
 def attach(
-    plan: "Plan",
-    environ: "Mapping[str, str]",
+    plan: Plan,
+    environ: Mapping[str, str],
     user: User | None = None,
     *,
     add_sbin: bool = False,
     start_services: bool = False,
-    waiting: "Callable[[int], object] | None" = None,
+    waiting: Callable[[int], object] | None = None,
     deadline: Deadline | None = None,
 ) -> Attachment:
     """Return the activation of a plan in an environment, and register who uses it.
@@ -125,7 +127,7 @@ def attach(
 
 
 @contextmanager
-def _needed(plan: "Plan") -> "Iterator[None]":
+def _needed(plan: Plan) -> Iterator[None]:
     """Let an activation go on where the machine cannot note it: only what must run at the end may not be lost."""
     try:
         yield
@@ -140,9 +142,9 @@ def _needed(plan: "Plan") -> "Iterator[None]":
 
 def _joined(
     path: str,
-    plan: "Plan",
+    plan: Plan,
     member: registry.Member,
-    waiting: "Callable[[int], object] | None",
+    waiting: Callable[[int], object] | None,
     deadline: Deadline,
     *,
     inherited: bool,
@@ -170,13 +172,13 @@ def _joined(
 
 
 def _after(
-    plan: "Plan",
-    base: "Mapping[str, str]",
+    plan: Plan,
+    base: Mapping[str, str],
     path: str,
     joined: registry.Joined,
     user: User,
     deadline: Deadline | None,
-) -> "Mapping[str, str]":
+) -> Mapping[str, str]:
     """Return the environment with the project's own variables, after its hook or the start's."""
     start = joined.start
     if start is None or not plan.runs_code:
@@ -196,7 +198,7 @@ def _after(
     return after
 
 
-def _recorded(plan: "Plan", base: "Mapping[str, str]", after: "Mapping[str, str]") -> "dict[str, Any]":
+def _recorded(plan: Plan, base: Mapping[str, str], after: Mapping[str, str]) -> dict[str, Any]:
     """Return what others take over: a difference, and what is only set where it is not set yet.
 
     A variable that the hook exports with the value it has already is in no difference, and is part of the activation.
@@ -206,13 +208,13 @@ def _recorded(plan: "Plan", base: "Mapping[str, str]", after: "Mapping[str, str]
     return {"difference": made.record(), "defaults": {name: after[name] for name in same if name not in made.set}}
 
 
-def _replayed(recorded: "Mapping[str, Any]", base: "Mapping[str, str]") -> dict[str, str]:
+def _replayed(recorded: Mapping[str, Any], base: Mapping[str, str]) -> dict[str, str]:
     return {**recorded["defaults"], **Activation(**recorded["difference"]).apply(base)}
 
 
 def _keep(
-    plan: "Plan", path: str, start: registry.Start, after: "Mapping[str, str]", user: User
-) -> "Callable[[], int] | None":
+    plan: Plan, path: str, start: registry.Start, after: Mapping[str, str], user: User
+) -> Callable[[], int] | None:
     """Return what begins the watcher.
 
     A program that stays needs none, unless something has to run even if it is killed.

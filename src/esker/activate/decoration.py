@@ -5,6 +5,8 @@ and calls that very object later, so a decorator that is applied afterwards woul
 the object that it is and gets another body: a copy keeps the old one, and the new one calls the wrapper of the copy.
 """
 
+from __future__ import annotations
+
 import functools
 import inspect
 import os
@@ -27,7 +29,7 @@ class Context(AbstractContextManager[object], AbstractAsyncContextManager[object
     """What a function can run in: both kinds of context manager in one."""
 
 
-def decorated(function: F, context: "Callable[[], Context]") -> F:
+def decorated(function: F, context: Callable[[], Context]) -> F:
     """Return `function` such that each call runs inside a new `context()`.
 
     A coroutine, generator or asynchronous generator function stays one, and its body runs inside until it ends.
@@ -43,7 +45,7 @@ def decorated(function: F, context: "Callable[[], Context]") -> F:
     return function
 
 
-def defining_directory(function: "Callable[..., Any]") -> str | None:
+def defining_directory(function: Callable[..., Any]) -> str | None:
     """Return the directory of the file that defines `function`, or None when nobody can know it.
 
     Angreal runs task files without telling Python their names; they lie in the directory that it calls the root.
@@ -59,7 +61,7 @@ def defining_directory(function: "Callable[..., Any]") -> str | None:
         return None
 
 
-def _wrapper(function: "Callable[..., Any]", context: "Callable[[], Context]") -> "Callable[..., Any]":
+def _wrapper(function: Callable[..., Any], context: Callable[[], Context]) -> Callable[..., Any]:
     """Return a plain function, on which decorators can set attributes and which is a method in a class."""
     if inspect.isasyncgenfunction(function):
         return _items(function, context)
@@ -74,7 +76,7 @@ def _wrapper(function: "Callable[..., Any]", context: "Callable[[], Context]") -
     if inspect.isgeneratorfunction(function):
 
         @functools.wraps(function)
-        def generator(*args: Any, **kwargs: Any) -> "Generator[Any, Any, Any]":
+        def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             with context():
                 return (yield from function(*args, **kwargs))
 
@@ -88,11 +90,11 @@ def _wrapper(function: "Callable[..., Any]", context: "Callable[[], Context]") -
     return call
 
 
-def _items(function: "Callable[..., Any]", context: "Callable[[], Context]") -> "Callable[..., AsyncIterator[Any]]":
+def _items(function: Callable[..., Any], context: Callable[[], Context]) -> Callable[..., AsyncIterator[Any]]:
     """Return the wrapper of an asynchronous generator, which hands on what is sent and thrown into it."""
 
     @functools.wraps(function)
-    async def items(*args: Any, **kwargs: Any) -> "AsyncIterator[Any]":
+    async def items(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         async with context():
             inner = function(*args, **kwargs)
             step = inner.asend(None)
@@ -112,7 +114,7 @@ def _items(function: "Callable[..., Any]", context: "Callable[[], Context]") -> 
     return items
 
 
-def _registered(function: "Callable[..., Any]") -> FunctionType | None:
+def _registered(function: Callable[..., Any]) -> FunctionType | None:
     """Return the function that Angreal holds: the innermost with its mark, which `functools.wraps` copies outwards."""
     found: Callable[..., Any] | None = None
     link: Callable[..., Any] | None = function
@@ -138,7 +140,7 @@ def _copy(function: FunctionType) -> FunctionType:
     return copy
 
 
-def _exchange_body(function: FunctionType, wrapper: "Callable[..., Any]") -> None:
+def _exchange_body(function: FunctionType, wrapper: Callable[..., Any]) -> None:
     """Let `function` call `wrapper`, as the same object."""
 
     def body(*args: Any, **kwargs: Any) -> Any:

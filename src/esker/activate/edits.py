@@ -8,6 +8,8 @@ variable of the leaver its base and the remaining differences; where nobody chan
 byte for byte. Nothing here touches a process: every function returns the new state and the changes to make.
 """
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any
 
 from esker.activate.variables import LISTS, Activation, elements, joined
@@ -28,9 +30,9 @@ class Edits:
 
     def __init__(
         self,
-        base: "Mapping[str, str | None] | None" = None,
-        given: "Mapping[str, str | None] | None" = None,
-        entries: "Iterable[tuple[str, Activation]]" = (),
+        base: Mapping[str, str | None] | None = None,
+        given: Mapping[str, str | None] | None = None,
+        entries: Iterable[tuple[str, Activation]] = (),
     ) -> None:
         self.base = dict(base or {})
         """The variables that any entry touches, as they would be without the entries."""
@@ -47,13 +49,13 @@ class Edits:
         }
 
     @classmethod
-    def of(cls, record: "Mapping[str, Any]") -> "Edits":
+    def of(cls, record: Mapping[str, Any]) -> Edits:
         """Return the state that a record holds."""
         entries = ((key, Activation(**activation)) for key, activation in record["entries"])
         return cls(record["base"], record["given"], entries)
 
 
-def enter(edits: Edits, key: str, activation: Activation, environ: "Mapping[str, str]") -> "tuple[Edits, Changes]":
+def enter(edits: Edits, key: str, activation: Activation, environ: Mapping[str, str]) -> tuple[Edits, Changes]:
     """Put an activation on top of an environment."""
     edits = _absorbed(edits, environ)
     base, given = dict(edits.base), dict(edits.given)
@@ -64,7 +66,7 @@ def enter(edits: Edits, key: str, activation: Activation, environ: "Mapping[str,
     return Edits(base, given, (*edits.entries, (key, activation))), changes
 
 
-def leave(edits: Edits, key: str, environ: "Mapping[str, str]") -> "tuple[Edits, Changes]":
+def leave(edits: Edits, key: str, environ: Mapping[str, str]) -> tuple[Edits, Changes]:
     """Take the activation under a key out of an environment, wherever it stands."""
     edits = _absorbed(edits, environ)
     leaver = dict(edits.entries)[key]
@@ -81,11 +83,11 @@ def leave(edits: Edits, key: str, environ: "Mapping[str, str]") -> "tuple[Edits,
     return Edits(base, given, remaining), _changes(environ, wanted)
 
 
-def _changes(environ: "Mapping[str, str]", wanted: "Mapping[str, str | None]") -> "Changes":
+def _changes(environ: Mapping[str, str], wanted: Mapping[str, str | None]) -> Changes:
     return {name: value for name, value in wanted.items() if environ.get(name) != value}
 
 
-def _absorbed(edits: Edits, environ: "Mapping[str, str]") -> Edits:
+def _absorbed(edits: Edits, environ: Mapping[str, str]) -> Edits:
     """Return the state with everything that the caller has changed since in the base."""
     changed = {name: environ.get(name) for name, value in edits.given.items() if environ.get(name) != value}
     base, taken = dict(edits.base), set()

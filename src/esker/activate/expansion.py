@@ -4,6 +4,8 @@ r"""The values of `[vars]`: shell text as it stands between double quotes, with 
 (`$(date)`, `${X:-d}`, `$?`, a `\` that joins two lines) is for bash, as `quoted` spells it.
 """
 
+from __future__ import annotations
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,14 +26,14 @@ def needs_bash(value: str) -> bool:
     return _expanded(value, {}) is None
 
 
-def expanded(value: str, variables: "Mapping[str, str]") -> str:
+def expanded(value: str, variables: Mapping[str, str]) -> str:
     """Return what the value stands for; a variable that is not set is empty. It must not need bash."""
     text = _expanded(value, variables)
     assert text is not None, value
     return text
 
 
-def _expanded(value: str, variables: "Mapping[str, str]") -> str | None:
+def _expanded(value: str, variables: Mapping[str, str]) -> str | None:
     if "$" not in value and "\\" not in value and "`" not in value:
         return value
     if "\\\n" in value:

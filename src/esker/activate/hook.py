@@ -8,6 +8,8 @@ aliases, and a second bash takes the place of the first: what *it* was given by 
 exports. No result means that the hook ended bash: by `exit`, `exec`, an option or a signal.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import signal
@@ -91,11 +93,11 @@ _USUAL_PATH = "/bin:/usr/bin:/usr/local/bin:/run/current-system/sw/bin"
 
 
 def run(
-    environ: "Mapping[str, str]",
+    environ: Mapping[str, str],
     *,
-    values: "Sequence[tuple[str, str]]" = (),
+    values: Sequence[tuple[str, str]] = (),
     script: str = "",
-    deadline: "Deadline | None" = None,
+    deadline: Deadline | None = None,
 ) -> dict[str, str]:
     """Return the environment after `values` were expanded, in their order, and the script was run, by bash.
 
@@ -127,7 +129,7 @@ def find_bash(path: str | None) -> str:
     return os.path.abspath(found)
 
 
-def run_end(environ: "Mapping[str, str]", script: str, output: int) -> None:
+def run_end(environ: Mapping[str, str], script: str, output: int) -> None:
     """Run what a project wants done at the end; all that is said goes to a descriptor, also how it ended."""
     import subprocess
 
@@ -172,7 +174,7 @@ def _file(stack: ExitStack, text: str) -> int:
     return descriptor
 
 
-def _assignments(values: "Iterable[tuple[str, str]]", result: int) -> str:
+def _assignments(values: Iterable[tuple[str, str]], result: int) -> str:
     """Return bash text that exports values, each read for itself, and tells before each that it begins."""
     import shlex
 
@@ -183,11 +185,11 @@ def _assignments(values: "Iterable[tuple[str, str]]", result: int) -> str:
 
 def _run_bash(
     bash: str,
-    environ: "Mapping[str, str]",
+    environ: Mapping[str, str],
     values: int,
     script: int,
     result: int,
-    deadline: "Deadline | None",
+    deadline: Deadline | None,
 ) -> int:
     """Return the status that bash ended with, negative where a signal did it."""
     import shlex
@@ -224,7 +226,7 @@ def _run_bash(
 
 
 @contextmanager
-def _interruptions_held() -> "Iterator[None]":
+def _interruptions_held() -> Iterator[None]:
     """Let an interruption come after the block: one in the midst of starting a program would leave it to itself."""
     came: list[int] = []
     before = signal.getsignal(signal.SIGINT)
@@ -241,7 +243,7 @@ def _interruptions_held() -> "Iterator[None]":
             signal.raise_signal(number)
 
 
-def _wait(process: "Popen[bytes]", deadline: "Deadline | None") -> None:
+def _wait(process: Popen[bytes], deadline: Deadline | None) -> None:
     import subprocess
 
     while True:
@@ -254,7 +256,7 @@ def _wait(process: "Popen[bytes]", deadline: "Deadline | None") -> None:
             return
 
 
-def _refusal(bash: str, environ: "Mapping[str, str]", script: int) -> str | None:
+def _refusal(bash: str, environ: Mapping[str, str], script: int) -> str | None:
     """Return what bash says of a script that it cannot read, with its lines; None when it can."""
     import subprocess
 
@@ -304,7 +306,7 @@ def _ended(status: int) -> str:
         return f"signal {-status} ended bash"
 
 
-def _merged(environ: "Mapping[str, str]", exported: "Mapping[str, str]") -> dict[str, str]:
+def _merged(environ: Mapping[str, str], exported: Mapping[str, str]) -> dict[str, str]:
     """Return what bash exported, with bash's own business as it was before."""
     kept = {name: value for name, value in environ.items() if name in _TAKEN_AWAY or _is_bash_own(name)}
     new = {name: value for name, value in exported.items() if not _is_bash_own(name)}

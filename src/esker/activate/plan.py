@@ -8,6 +8,8 @@ and the caller asks for the same store and interpreter on the same kind of machi
 This module is on the path of every activation: it imports nothing heavier than json.
 """
 
+from __future__ import annotations
+
 import json
 import os
 
@@ -40,7 +42,7 @@ RUNNING = ".activations"
 """What is added to the environment's runtime directory to name the file that says who uses the environment."""
 _WRITABLE_BY_OTHERS = 0o022
 _ASKED = ("ESKER_STORE", "ESKER_PYTHON")
-_FIELDS: "dict[str, Any]" = {
+_FIELDS: dict[str, Any] = {
     "project": str,
     "name": str,
     "description": str,
@@ -89,29 +91,29 @@ class Plan:
     """The name of the environment's directory below the user's runtime directory."""
     identity: str
     """A short name of everything that an activation sets: another one after any change of it."""
-    stats: "tuple[Fingerprint, ...]"
-    asked: "Mapping[str, str]"
+    stats: tuple[Fingerprint, ...]
+    asked: Mapping[str, str]
     """What `asked` gave when the plan was made."""
-    vars: "tuple[tuple[str, str], ...]"
+    vars: tuple[tuple[str, str], ...]
     """Names and raw texts of `[vars]`, each after those it refers to."""
-    ports: "Mapping[str, int]"
-    hook: "str | None"
-    on_deactivate: "str | None"
+    ports: Mapping[str, int]
+    hook: str | None
+    on_deactivate: str | None
     """What bash runs when the last process of a start has left."""
     runs_code: bool
     """Whether activating runs code of the project, now or at the end: then its processes share one start."""
-    profile: "Mapping[str, str]"
+    profile: Mapping[str, str]
     """Scripts by `common` and by shell."""
-    deactivate: "Mapping[str, str]"
-    certificates: "str | None"
+    deactivate: Mapping[str, str]
+    certificates: str | None
     """A file of certificate authorities."""
     auto_start: bool
     """Whether an activation starts the services unasked."""
     has_services: bool
-    minimum_version: "Sequence[str | None] | None"
+    minimum_version: Sequence[str | None] | None
     """The oldest command that the manifest wishes for, and why."""
 
-    def __init__(self, record: "Mapping[str, Any]") -> None:
+    def __init__(self, record: Mapping[str, Any]) -> None:
         for field in _FIELDS:
             setattr(self, field, record[field])
 
@@ -121,7 +123,7 @@ class Plan:
     def __hash__(self) -> int:
         return hash((self.identity, self.stats))
 
-    def record(self) -> "dict[str, Any]":
+    def record(self) -> dict[str, Any]:
         """Return the plan as JSON holds it."""
         return {field: getattr(self, field) for field in _FIELDS}
 
@@ -152,21 +154,21 @@ def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is
     system: str,
     flox_env: str,
     store_path: str,
-    stats: "Iterable[Fingerprint]",
-    asked: "Mapping[str, str] | None" = None,
+    stats: Iterable[Fingerprint],
+    asked: Mapping[str, str] | None = None,
     runtime_name: str = "environment",
     description: str | None = None,
     default: bool = True,
-    vars: "Iterable[tuple[str, str]]" = (),  # noqa: A002 - the manifest's word
-    ports: "Mapping[str, int] | None" = None,
+    vars: Iterable[tuple[str, str]] = (),  # noqa: A002 - the manifest's word
+    ports: Mapping[str, int] | None = None,
     hook: str | None = None,
     on_deactivate: str | None = None,
-    profile: "Mapping[str, str | None] | None" = None,
-    deactivate: "Mapping[str, str | None] | None" = None,
+    profile: Mapping[str, str | None] | None = None,
+    deactivate: Mapping[str, str | None] | None = None,
     certificates: str | None = None,
     auto_start: bool = False,
     has_services: bool = False,
-    minimum_version: "Sequence[str | None] | None" = None,
+    minimum_version: Sequence[str | None] | None = None,
 ) -> Plan:
     """Return the plan of a realised environment; scripts lose the indentation that all their lines share.
 
@@ -216,7 +218,7 @@ def check_path(path: str) -> None:
         )
 
 
-def _scripts(texts: "Mapping[str, str | None] | None") -> dict[str, str]:
+def _scripts(texts: Mapping[str, str | None] | None) -> dict[str, str]:
     return {shell: script for shell, text in (texts or {}).items() if (script := _script(text))}
 
 
@@ -240,12 +242,12 @@ def plan_path(project: str, mode: str) -> str:
     return f"{project}/.flox/cache/esker/plan-{mode}.json"
 
 
-def fingerprints(paths: "Iterable[str]") -> "tuple[Fingerprint, ...]":
+def fingerprints(paths: Iterable[str]) -> tuple[Fingerprint, ...]:
     """Return what tells whether one of these files has changed, through links; a file that is absent is recorded so."""
     return tuple(_fingerprint(path) for path in paths)
 
 
-def _fingerprint(path: str) -> "Fingerprint":
+def _fingerprint(path: str) -> Fingerprint:
     try:
         found = os.stat(path)
     except OSError:
@@ -293,7 +295,7 @@ def read(path: str) -> Plan | None:
     return plan if plan_path(plan.project, plan.mode) == path else None
 
 
-def asked(environ: "Mapping[str, str]") -> dict[str, str]:
+def asked(environ: Mapping[str, str]) -> dict[str, str]:
     """Return what decides which store and interpreter a plan is made with: variables that are set, and the machine.
 
     A project in a home that many machines share is met by one of another kind.
@@ -301,7 +303,7 @@ def asked(environ: "Mapping[str, str]") -> dict[str, str]:
     return {"machine": os.uname().machine, **{name: environ[name] for name in _ASKED if environ.get(name)}}
 
 
-def warm(project: str, environ: "Mapping[str, str]", mode: str | None = None) -> Plan | None:
+def warm(project: str, environ: Mapping[str, str], mode: str | None = None) -> Plan | None:
     """Return the fresh plan of a project (absolute, links resolved), or None: then it has to be prepared.
 
     Without a mode it is the plan of the mode that the manifest asks for.

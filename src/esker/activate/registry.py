@@ -6,6 +6,8 @@ changed under its own flock. A process is known by pid and start time, and count
 has recorded of variables may be secret: it is in `NAME.activations.TOKEN`, 0600, which is removed with the start.
 """
 
+from __future__ import annotations
+
 import fcntl
 import json
 import os
@@ -80,7 +82,7 @@ class Start:
         ready: bool,
         ends: bool,
         keeper: Member | None,
-        members: "Iterable[Member]",
+        members: Iterable[Member],
     ) -> None:
         self.token = token
         self.identity = identity
@@ -94,12 +96,12 @@ class Start:
         """Who runs the hook, as long as that is not done; then who waits for the last process, if somebody does."""
         self.members = list(members)
 
-    def record(self) -> "dict[str, Any]":
+    def record(self) -> dict[str, Any]:
         """Return the start as JSON holds it."""
         return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
-    def of(cls, record: "dict[str, Any]") -> "Start":
+    def of(cls, record: dict[str, Any]) -> Start:
         """Return the start that a record holds."""
         keeper = record["keeper"] and Member(*record["keeper"])
         return cls(**record | {"keeper": keeper, "members": [Member(*found) for found in record["members"]]})
@@ -140,7 +142,7 @@ def place(runtime: str) -> str:
 
 
 @contextmanager
-def changing(path: str, *, make: bool = False, own: bool = True) -> "Iterator[list[Start]]":
+def changing(path: str, *, make: bool = False, own: bool = True) -> Iterator[list[Start]]:
     """Give the starts that are running, and write what the block has made of them; for all others they are locked.
 
     Without `make`, a file that is not there stays so. When there are no starts any more it is removed. A file that is
@@ -172,7 +174,7 @@ def changing(path: str, *, make: bool = False, own: bool = True) -> "Iterator[li
         os.close(descriptor)
 
 
-def join(path: str, plan: "Plan", joining: Member, *, inherited: bool) -> Joined:
+def join(path: str, plan: Plan, joining: Member, *, inherited: bool) -> Joined:
     """Attach a process to the start of a plan that is running, or to a new one, which is ready when no code runs.
 
     A process that has inherited the variables of such a start makes no new one, and waits for nobody. Raises
@@ -205,7 +207,7 @@ def join(path: str, plan: "Plan", joining: Member, *, inherited: bool) -> Joined
         return Joined(start, fresh)
 
 
-def blocker(path: str, plan: "Plan") -> tuple[int, str] | None:
+def blocker(path: str, plan: Plan) -> tuple[int, str] | None:
     """Return the process for which a new start of a plan has to wait, and which hook it runs."""
     with changing(path) as starts:
         busy = _busy(starts, plan)
@@ -214,18 +216,18 @@ def blocker(path: str, plan: "Plan") -> tuple[int, str] | None:
         return busy.keeper.pid, "hook.on-deactivate" if busy.ready else "hook.on-activate"
 
 
-def _busy(starts: "Iterable[Start]", plan: "Plan") -> Start | None:
+def _busy(starts: Iterable[Start], plan: Plan) -> Start | None:
     """Return the start that is on its way, or at its end: what runs then comes before anything that a new one does."""
     return next((one for one in starts if not one.members or (one.identity == plan.identity and not one.ready)), None)
 
 
-def check_mode(path: str, plan: "Plan", joining: Member) -> None:
+def check_mode(path: str, plan: Plan, joining: Member) -> None:
     """Raise ModeClash when the environment is active in another mode than the plan's."""
     with changing(path) as starts:
         _check_mode(plan, starts, joining)
 
 
-def _check_mode(plan: "Plan", starts: "Iterable[Start]", joining: Member) -> None:
+def _check_mode(plan: Plan, starts: Iterable[Start], joining: Member) -> None:
     pids = {one.pid for start in starts if start.mode != plan.mode for one in start.members}
     others = sorted(pids - {joining.pid})  # whoever is attached already moves, if nobody else is
     if others:
@@ -237,7 +239,7 @@ def _check_mode(plan: "Plan", starts: "Iterable[Start]", joining: Member) -> Non
         raise ModeClash(message, pids=others, hint=hint, flox=f"{message}\n\n{hint}")
 
 
-def settle(path: str, start: Start, difference: "dict[str, Any]", keep: "Callable[[], int] | None" = None) -> None:
+def settle(path: str, start: Start, difference: dict[str, Any], keep: Callable[[], int] | None = None) -> None:
     """Say that the hook of a start has run, and what newcomers are to take over.
 
     `keep` begins a process that waits for the last one to leave, and returns its pid.
@@ -253,7 +255,7 @@ def settle(path: str, start: Start, difference: "dict[str, Any]", keep: "Callabl
         own.ready = True
 
 
-def difference(path: str, start: Start) -> "dict[str, Any] | None":
+def difference(path: str, start: Start) -> dict[str, Any] | None:
     """Return what a start has recorded; None where it cannot be read any more."""
     try:
         descriptor = os.open(f"{path}.{start.token}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -10,6 +10,8 @@ In place, and in an interactive shell, a function with the name of the command l
 shell it is typed in; `eval "$(esker deactivate)"` does so without it.
 """
 
+from __future__ import annotations
+
 import os
 
 from esker.activate import undo
@@ -92,7 +94,7 @@ _NO_PROMPT = (
 )
 
 
-def shell(name: str | None = None) -> "Shell":
+def shell(name: str | None = None) -> Shell:
     """Return the kind of shell with this name or path; bash for every one that has no kind of its own yet."""
     return _SHELLS.get(os.path.basename(name or ""), _SHELLS["bash"])
 
@@ -102,9 +104,9 @@ class Bash:
 
     def in_place(
         self,
-        plan: "Plan",
-        environ: "Mapping[str, str]",
-        activate: "Callable[[Mapping[str, str]], Activation]",
+        plan: Plan,
+        environ: Mapping[str, str],
+        activate: Callable[[Mapping[str, str]], Activation],
         *,
         program: str = "esker",
     ) -> str:
@@ -117,7 +119,7 @@ class Bash:
         ]
         return _evaluated(undo.enter(plan, environ, activate), lines)
 
-    def deactivation(self, environ: "Mapping[str, str]", *, program: str = "esker") -> str | None:
+    def deactivation(self, environ: Mapping[str, str], *, program: str = "esker") -> str | None:
         """Return the text for `eval`: the exit of an interactive shell, or what undoes the last `in_place`."""
         departure = undo.leave(environ)
         if departure is None:
@@ -133,7 +135,7 @@ class Bash:
             lines += [_NO_PROMPT, forgotten, f"\\builtin unset -f {_function_name(program)}"]
         return _evaluated(departure.changes, lines)
 
-    def command(self, plan: "Plan", environ: "Mapping[str, str]", activation: "Activation", text: str) -> list[str]:
+    def command(self, plan: Plan, environ: Mapping[str, str], activation: Activation, text: str) -> list[str]:
         """Return the arguments of a bash that runs the profile scripts of all active environments, then a command.
 
         The scripts are read from a file in memory whose descriptor the process keeps open for the program it becomes.
@@ -146,7 +148,7 @@ class Bash:
         return [bash, "--noprofile", "--norc", "-c", f". {_rc_file(scripts)}\n{text}"]
 
     def interactive(
-        self, plan: "Plan", environ: "Mapping[str, str]", activation: "Activation", *, program: str = "esker"
+        self, plan: Plan, environ: Mapping[str, str], activation: Activation, *, program: str = "esker"
     ) -> tuple[list[str], dict[str, str]]:
         """Return the arguments and the variables of an interactive bash.
 
@@ -174,14 +176,14 @@ class Bash:
         return [bash, "--noprofile", "--rcfile", _rc_file(lines), "-i"], {**after, undo.VARIABLE: undo.EXIT}
 
 
-_SHELLS: "dict[str, Shell]" = {"bash": Bash()}
+_SHELLS: dict[str, Shell] = {"bash": Bash()}
 
 
-def _text(lines: "Iterable[str]") -> str:
+def _text(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _evaluated(changes: "Mapping[str, str | None]", lines: "Iterable[str]") -> str:
+def _evaluated(changes: Mapping[str, str | None], lines: Iterable[str]) -> str:
     """Return what a shell evaluates to change its variables, and bash to do what the lines say as well."""
     return _text((_for_bash(_PLAINLY), *_assignments(changes), _for_bash(_AS_BEFORE + _text(lines))))
 
@@ -193,7 +195,7 @@ def _quoted(text: str) -> str:
     return f"$'{text.translate(_ESCAPES)}'"
 
 
-def _assignments(changes: "Mapping[str, str | None]") -> "Iterator[str]":
+def _assignments(changes: Mapping[str, str | None]) -> Iterator[str]:
     for name, value in changes.items():
         if not name.isidentifier() or not name.isascii():
             continue  # no shell can name it
@@ -230,7 +232,7 @@ def _or_exit(name: str, script: str, bash: str) -> str:
     return " || ".join(["; [[ $? == 0 ]]", *reads, f"{{ {told} >&2; \\builtin exit 1; }}"])
 
 
-def _profile(link: str, scripts: "Mapping[str, str]", bash: str | None = None) -> "Iterator[str]":
+def _profile(link: str, scripts: Mapping[str, str], bash: str | None = None) -> Iterator[str]:
     """Yield the line that reads an environment's scripts unless this very shell has read them; it is not exported.
 
     With a bash to ask, a script that it cannot read ends the shell.
@@ -246,7 +248,7 @@ def _profile(link: str, scripts: "Mapping[str, str]", bash: str | None = None) -
         yield f"case ${{{_SOURCED}-}} in *:{word}:*) ;; *) {record}; {'; '.join(found)} ;; esac"
 
 
-def _profiles(plan: "Plan", environ: "Mapping[str, str]", bash: str | None = None) -> "Iterator[str]":
+def _profiles(plan: Plan, environ: Mapping[str, str], bash: str | None = None) -> Iterator[str]:
     """Yield the lines that read the scripts of every active environment, the oldest first."""
     for element in reversed(active_environments(environ.get("_FLOX_ACTIVE_ENVIRONMENTS"))):
         place = dot_flox_of(element)
@@ -256,7 +258,7 @@ def _profiles(plan: "Plan", environ: "Mapping[str, str]", bash: str | None = Non
     yield from _profile(plan.flox_env, plan.profile, bash)
 
 
-def _lists(activation: "Activation", environ: "Mapping[str, str]", after: "Mapping[str, str]") -> "Iterator[str]":
+def _lists(activation: Activation, environ: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
     """Yield the lines that put an activation's elements in front again where ~/.bashrc has put others."""
     older = [f"{link}/bin" for link in environ.get("FLOX_ENV_DIRS", "").split(":") if link]
     for name in sorted(activation.prepend.keys() | activation.append.keys()):
@@ -288,7 +290,7 @@ def _function_name(program: str) -> str:
     return name if name.isidentifier() else "esker"
 
 
-def _rc_file(lines: "Iterable[str]") -> str:
+def _rc_file(lines: Iterable[str]) -> str:
     """Return the path of a file in memory that this process keeps open for the shell it becomes, which closes it."""
     descriptor = memory_file(lowest=10)
     with open(descriptor, "wb", closefd=False) as file:

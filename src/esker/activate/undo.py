@@ -4,6 +4,8 @@
 base 64. In an interactive shell that Esker started it holds `exit` instead: leaving means ending that shell.
 """
 
+from __future__ import annotations
+
 import base64
 import json
 import zlib
@@ -32,9 +34,7 @@ class Departure:
 
     __slots__ = ("changes", "dot_flox", "last", "link", "scripts")
 
-    def __init__(
-        self, dot_flox: str, changes: "Changes", link: str, scripts: "Mapping[str, str]", *, last: bool
-    ) -> None:
+    def __init__(self, dot_flox: str, changes: Changes, link: str, scripts: Mapping[str, str], *, last: bool) -> None:
         self.dot_flox = dot_flox
         self.changes = changes
         self.link = link
@@ -42,9 +42,7 @@ class Departure:
         self.last = last
 
 
-def enter(
-    plan: "Plan", environ: "Mapping[str, str]", activate: "Callable[[Mapping[str, str]], Activation]"
-) -> "Changes":
+def enter(plan: Plan, environ: Mapping[str, str], activate: Callable[[Mapping[str, str]], Activation]) -> Changes:
     """Return every variable that a shell sets or unsets to activate a plan in place, and to remember how to leave.
 
     `activate` works out the activation in an environment. One that is in place already is not entered twice; when it
@@ -75,7 +73,7 @@ def enter(
     return {**wanted, VARIABLE: _text(edits, ends, outer)}
 
 
-def leave(environ: "Mapping[str, str]") -> Departure | None:
+def leave(environ: Mapping[str, str]) -> Departure | None:
     """Return how the environment that was activated in place last leaves the shell; None when there is none."""
     edits, ends, outer = _state(environ)
     if not edits.entries:
@@ -88,12 +86,12 @@ def leave(environ: "Mapping[str, str]") -> Departure | None:
     return Departure(key, changes, end["link"], end["scripts"], last=not edits.entries)
 
 
-def _changed(environ: "Mapping[str, str]", changes: "Changes") -> dict[str, str]:
+def _changed(environ: Mapping[str, str], changes: Changes) -> dict[str, str]:
     merged = {**environ, **changes}
     return {name: value for name, value in merged.items() if value is not None}
 
 
-def _state(environ: "Mapping[str, str]") -> "tuple[Edits, dict[str, Any], str | None]":
+def _state(environ: Mapping[str, str]) -> tuple[Edits, dict[str, Any], str | None]:
     """Return the stack, what each environment wants at its end, and what the variable held before."""
     text = environ.get(VARIABLE)
     if text is None or text == EXIT:
@@ -105,6 +103,6 @@ def _state(environ: "Mapping[str, str]") -> "tuple[Edits, dict[str, Any], str | 
         return Edits(), {}, None
 
 
-def _text(edits: Edits, ends: "Mapping[str, Any]", outer: str | None) -> str:
+def _text(edits: Edits, ends: Mapping[str, Any], outer: str | None) -> str:
     record = json.dumps({"edits": edits.record(), "ends": ends, "outer": outer}, separators=(",", ":"))
     return base64.urlsafe_b64encode(zlib.compress(record.encode("ascii"))).decode("ascii")

@@ -3,6 +3,8 @@
 This module is on the path of every activation: it imports nothing heavier than json.
 """
 
+from __future__ import annotations
+
 import json
 
 from esker.activate.expansion import expanded, needs_bash
@@ -61,12 +63,12 @@ def elements(name: str, value: str | None) -> list[str]:
     return [json.dumps(element, separators=(",", ":")) for element in active_environments(value)]
 
 
-def joined(name: str, parts: "Iterable[str]") -> str:
+def joined(name: str, parts: Iterable[str]) -> str:
     """Return a list variable's value."""
     return f"[{','.join(parts)}]" if LISTS[name] == "[" else LISTS[name].join(parts)
 
 
-def active_environments(value: str | None) -> "list[dict[str, Any]]":
+def active_environments(value: str | None) -> list[dict[str, Any]]:
     """Return the elements of `_FLOX_ACTIVE_ENVIRONMENTS`, newest first; none where it cannot be read."""
     try:
         found = json.loads(value) if value else []
@@ -78,9 +80,9 @@ def active_environments(value: str | None) -> "list[dict[str, Any]]":
 def edited(
     name: str,
     value: str | None,
-    prepend: "Sequence[str]" = (),
-    append: "Sequence[str]" = (),
-    remove: "Sequence[str]" = (),
+    prepend: Sequence[str] = (),
+    append: Sequence[str] = (),
+    remove: Sequence[str] = (),
 ) -> str:
     """Return a list variable with elements added and removed; one that is put in front is not left behind as well.
 
@@ -106,11 +108,11 @@ class Activation:
     def __init__(
         self,
         *,
-        set: "Mapping[str, str] | None" = None,  # noqa: A002 - the words of `activate --json`
-        unset: "Iterable[str]" = (),
-        prepend: "Mapping[str, Sequence[str]] | None" = None,
-        append: "Mapping[str, Sequence[str]] | None" = None,
-        remove: "Mapping[str, Sequence[str]] | None" = None,
+        set: Mapping[str, str] | None = None,  # noqa: A002 - the words of `activate --json`
+        unset: Iterable[str] = (),
+        prepend: Mapping[str, Sequence[str]] | None = None,
+        append: Mapping[str, Sequence[str]] | None = None,
+        remove: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.set: dict[str, str] = dict(set or {})
         self.unset = tuple(unset)
@@ -140,7 +142,7 @@ class Activation:
         parts = (self.prepend.get(name, ()), self.append.get(name, ()), self.remove.get(name, ()))
         return edited(name, value, *parts) if any(parts) else value
 
-    def apply(self, environ: "Mapping[str, str]") -> dict[str, str]:
+    def apply(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return the environment after this activation."""
         after = dict(environ)
         for name in self.names():
@@ -151,7 +153,7 @@ class Activation:
                 after[name] = value
         return after
 
-    def without(self, names: "Iterable[str]") -> "Activation":
+    def without(self, names: Iterable[str]) -> Activation:
         """Return this activation leaving some variables alone."""
         left = frozenset(names)
         return Activation(
@@ -163,7 +165,7 @@ class Activation:
             },
         )
 
-    def record(self) -> "dict[str, Any]":
+    def record(self) -> dict[str, Any]:
         """Return the activation as JSON holds it; `remove` only where something is removed."""
         record: dict[str, Any] = {
             "set": self.set,
@@ -175,7 +177,7 @@ class Activation:
             record["remove"] = {name: list(parts) for name, parts in self.remove.items()}
         return record
 
-    def published(self, environ: "Mapping[str, str]") -> "dict[str, Any]":
+    def published(self, environ: Mapping[str, str]) -> dict[str, Any]:
         """Return the record for `activate --json`: only lists that are joined by colons are left as lists."""
         special = [name for name in self.names() if name not in self.set and LISTS.get(name, ":") != ":"]
         record = self.without(special).record()
@@ -183,7 +185,7 @@ class Activation:
         return {**record, "set": dict(sorted(record["set"].items()))}
 
 
-def difference(before: "Mapping[str, str]", after: "Mapping[str, str]", always: "Iterable[str]" = ()) -> Activation:
+def difference(before: Mapping[str, str], after: Mapping[str, str], always: Iterable[str] = ()) -> Activation:
     """Return what leads from one environment to the other; `always` are set even where they are the same.
 
     A list variable is set whole only when no edit of its elements gives exactly the new value.
@@ -203,7 +205,7 @@ def difference(before: "Mapping[str, str]", after: "Mapping[str, str]", always: 
     return Activation(set=changed, unset=(name for name in before if name not in after), **kinds)
 
 
-def _edit(name: str, before: str | None, after: str) -> "tuple[Sequence[str], Sequence[str], Sequence[str]] | None":
+def _edit(name: str, before: str | None, after: str) -> tuple[Sequence[str], Sequence[str], Sequence[str]] | None:
     old, new = elements(name, before), elements(name, after)
     common = [index for index, element in enumerate(new) if element in old]
     if common:
@@ -223,8 +225,8 @@ def _edit(name: str, before: str | None, after: str) -> "tuple[Sequence[str], Se
 
 
 def activation(
-    plan: "Plan",
-    environ: "Mapping[str, str]",
+    plan: Plan,
+    environ: Mapping[str, str],
     *,
     runtime_directory: str,
     add_sbin: bool = False,
@@ -243,13 +245,13 @@ def activation(
     return change(plan, environ, evaluated(plan, base, run_code=run_code), always=[name for name, _ in plan.vars])
 
 
-def is_started(plan: "Plan", environ: "Mapping[str, str]") -> bool:
+def is_started(plan: Plan, environ: Mapping[str, str]) -> bool:
     """Return whether the plan's own variables and hook are in an environment already, inherited."""
     return plan.identity in elements(STARTS, environ.get(STARTS))
 
 
 def inherited(
-    plan: "Plan", environ: "Mapping[str, str]", base: "Mapping[str, str]", made: Activation | None = None
+    plan: Plan, environ: Mapping[str, str], base: Mapping[str, str], made: Activation | None = None
 ) -> dict[str, str]:
     """Return a composed environment that leaves alone what the project's own variables and hook have decided before.
 
@@ -272,7 +274,7 @@ def inherited(
 
 
 def evaluated(
-    plan: "Plan", base: "Mapping[str, str]", *, run_code: bool = True, deadline: "Deadline | None" = None
+    plan: Plan, base: Mapping[str, str], *, run_code: bool = True, deadline: Deadline | None = None
 ) -> dict[str, str]:
     """Return a composed environment with the project's own variables, after its hook, for which there is a deadline."""
     after, pending = _expanded(plan, dict(base), run_code=run_code)
@@ -285,18 +287,16 @@ def evaluated(
     return after
 
 
-def change(
-    plan: "Plan", environ: "Mapping[str, str]", after: "Mapping[str, str]", always: "Iterable[str]" = ()
-) -> Activation:
+def change(plan: Plan, environ: Mapping[str, str], after: Mapping[str, str], always: Iterable[str] = ()) -> Activation:
     """Return what leads to an environment that was composed and evaluated; `always` are set even where they were so."""
     return difference(environ, _cleaned(after), (*_fixed(plan), *always))
 
 
-def _cleaned(after: "Mapping[str, str]") -> dict[str, str]:
+def _cleaned(after: Mapping[str, str]) -> dict[str, str]:
     return {name: edited(name, value) if name in _WITHOUT_DUPLICATES else value for name, value in after.items()}
 
 
-def _fixed(plan: "Plan") -> tuple[str, ...]:
+def _fixed(plan: Plan) -> tuple[str, ...]:
     return (
         "FLOX_ENV",
         "FLOX_ENV_CACHE",
@@ -309,8 +309,8 @@ def _fixed(plan: "Plan") -> tuple[str, ...]:
 
 
 def composed(
-    plan: "Plan",
-    environ: "Mapping[str, str]",
+    plan: Plan,
+    environ: Mapping[str, str],
     runtime_directory: str,
     *,
     add_sbin: bool = False,
@@ -351,7 +351,7 @@ def composed(
     return after
 
 
-def _push(plan: "Plan", after: dict[str, str]) -> None:
+def _push(plan: Plan, after: dict[str, str]) -> None:
     """Make the plan's the newest active environment; one that is active already is moved, not pushed again."""
     active = active_environments(after.get(_ACTIVE))
     own = {
@@ -365,19 +365,19 @@ def _push(plan: "Plan", after: dict[str, str]) -> None:
     after["FLOX_ENV_DIRS"] = edited("FLOX_ENV_DIRS", after.get("FLOX_ENV_DIRS"), [plan.flox_env])
 
 
-def dot_flox_of(element: "Mapping[str, Any]") -> str | None:
+def dot_flox_of(element: Mapping[str, Any]) -> str | None:
     """Return the `.flox` that an element of `_FLOX_ACTIVE_ENVIRONMENTS` names, in Flox's present or earlier form."""
     environment = element.get("environment", element)
     path = environment.get("path") if isinstance(environment, dict) else None
     return path if isinstance(path, str) else None
 
 
-def is_active(plan: "Plan", environ: "Mapping[str, str]") -> bool:
+def is_active(plan: Plan, environ: Mapping[str, str]) -> bool:
     """Return whether an environment was activated in the process that has these variables, or in one above it."""
     return any(dot_flox_of(element) == plan.dot_flox for element in active_environments(environ.get(_ACTIVE)))
 
 
-def left_out(plan: "Plan", environ: "Mapping[str, str]") -> list[str]:
+def left_out(plan: Plan, environ: Mapping[str, str]) -> list[str]:
     """Return what an activation that runs no code cannot know: the variables that need bash, and the hook."""
     if is_started(plan, environ):
         return []
@@ -385,7 +385,7 @@ def left_out(plan: "Plan", environ: "Mapping[str, str]") -> list[str]:
     return [*names, "hook.on-activate"] if plan.hook else names
 
 
-def _expanded(plan: "Plan", after: dict[str, str], *, run_code: bool) -> tuple[dict[str, str], list[tuple[str, str]]]:
+def _expanded(plan: Plan, after: dict[str, str], *, run_code: bool) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """Return the environment with `[vars]`, and those left over: all from the first that needs bash.
 
     Without `run_code` those only that need it, or one that does.
@@ -401,7 +401,7 @@ def _expanded(plan: "Plan", after: dict[str, str], *, run_code: bool) -> tuple[d
     return after, pending
 
 
-def _refers(text: str, others: "Iterable[tuple[str, str]]") -> bool:
+def _refers(text: str, others: Iterable[tuple[str, str]]) -> bool:
     from esker.formats.references import references
 
     return not references(text).isdisjoint(name for name, _ in others)

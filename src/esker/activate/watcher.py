@@ -4,6 +4,8 @@ A command that has taken Esker's place ends without telling anybody, and so does
 waits for one of the attached processes at a time, and looks at the registry when that has ended or when it is told to.
 """
 
+from __future__ import annotations
+
 import os
 import select
 import signal
@@ -23,7 +25,7 @@ _LOOK = 500
 """Milliseconds after which to look again where the end of a process cannot be waited for."""
 
 
-def watch(path: str, token: str, script: str | None, environ: "Mapping[str, str]", log: str) -> None:
+def watch(path: str, token: str, script: str | None, environ: Mapping[str, str], log: str) -> None:
     """Stay until nobody uses the start `token` of the registry at `path`; then run `script` in `environ`, if any."""
     with suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as file:
         file.write("esker-watcher")
@@ -64,7 +66,7 @@ def _wait(attached: registry.Member, told: int) -> None:
         os.close(descriptor)
 
 
-def _run(script: str, environ: "Mapping[str, str]", log: str) -> None:
+def _run(script: str, environ: Mapping[str, str], log: str) -> None:
     from esker.activate import hook
     from esker.host import project_directory
 

@@ -3,6 +3,8 @@
 A warm `activate -- CMD` ends in exec without having imported more than json and the modules it needs.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 
@@ -38,12 +40,12 @@ _EXAMPLES = """\
 """
 
 
-def run(name: str, arguments: list[str], voice: "Voice" = ESKER) -> int:
+def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
     """Run `activate` or `deactivate`."""
     return _deactivate(arguments, voice) if name == "deactivate" else _activate(arguments, voice)
 
 
-def _activate(arguments: list[str], voice: "Voice") -> int:
+def _activate(arguments: list[str], voice: Voice) -> int:
     own, command = split_command(arguments)
     options = _options(own, voice)
     if command is not None and (options.command is not None or not command):
@@ -58,7 +60,7 @@ def _activate(arguments: list[str], voice: "Voice") -> int:
         raise
 
 
-def _activated(options: "Options", command: "list[str] | None", voice: "Voice", *, for_eval: bool) -> int:
+def _activated(options: Options, command: list[str] | None, voice: Voice, *, for_eval: bool) -> int:
     environ = inherited()
     plan = _plan(options, environ, voice)
     if options.json:
@@ -77,12 +79,12 @@ def _activated(options: "Options", command: "list[str] | None", voice: "Voice", 
 
 
 def _become(
-    plan: "Plan",
-    options: "Options",
-    environ: "Mapping[str, str]",
-    begun: "Begun",
-    command: "tuple[list[str], Mapping[str, str]]",
-    voice: "Voice",
+    plan: Plan,
+    options: Options,
+    environ: Mapping[str, str],
+    begun: Begun,
+    command: tuple[list[str], Mapping[str, str]],
+    voice: Voice,
 ) -> int:
     """Become the command (arguments and variables), or stay its parent for as long as services run for it."""
     if _starts_services(plan, options):
@@ -98,19 +100,19 @@ def _become(
     return execute(*command)
 
 
-def _starts_services(plan: "Plan", options: "Options") -> bool:
+def _starts_services(plan: Plan, options: Options) -> bool:
     if options.start_services and options.no_start_services:
         raise UsageError("--start-services and --no-start-services are mutually exclusive")
     return options.start_services or (plan.auto_start and not options.no_start_services)
 
 
-def _in_place(plan: "Plan", options: "Options", environ: "Mapping[str, str]", voice: "Voice") -> int:
+def _in_place(plan: Plan, options: Options, environ: Mapping[str, str], voice: Voice) -> int:
     from esker.activate.shells import shell
     from esker.host.calling_shell import calling_shell
 
     begun: list[Begun] = []
 
-    def activate(given: "Mapping[str, str]") -> "Activation":
+    def activate(given: Mapping[str, str]) -> Activation:
         begun.append(_begin(plan, options, given, voice, shell_pid=calling_shell()))
         return begun[0][0]
 
@@ -129,7 +131,7 @@ def _in_place(plan: "Plan", options: "Options", environ: "Mapping[str, str]", vo
     return 0
 
 
-def _interactive(plan: "Plan", options: "Options", environ: "Mapping[str, str]", voice: "Voice") -> int:
+def _interactive(plan: Plan, options: Options, environ: Mapping[str, str], voice: Voice) -> int:
     from esker.activate.shells import shell
     from esker.activate.variables import is_active
 
@@ -142,13 +144,13 @@ def _interactive(plan: "Plan", options: "Options", environ: "Mapping[str, str]",
     return _become(plan, options, environ, begun, (argv, inside), voice)
 
 
-def _greeting(plan: "Plan", attachment: "Attachment | None") -> str:
+def _greeting(plan: Plan, attachment: Attachment | None) -> str:
     if attachment is not None and attachment.found:
         return f"✔ Attached to existing activation of environment '{plan.description}'"
     return f"✔ You are now using the environment '{plan.description}'"
 
 
-def _announce(plan: "Plan", environ: "Mapping[str, str]", attachment: "Attachment | None", voice: "Voice") -> None:
+def _announce(plan: Plan, environ: Mapping[str, str], attachment: Attachment | None, voice: Voice) -> None:
     """Tell a person at a terminal which environment begins, unless it is one that is everywhere or here already."""
     if sys.stderr.isatty() and plan.name != "default":
         from esker.activate.variables import is_active
@@ -163,7 +165,7 @@ def _mode(word: str) -> str:
     return word
 
 
-def _options(arguments: list[str], voice: "Voice") -> "Options":
+def _options(arguments: list[str], voice: Voice) -> Options:
     if arguments[:1] in (["allow"], ["deny"]):
         raise UsageError(f"`activate {arguments[0]}` is not there yet: no environment is activated unasked")
     parser = Parser("activate", "Run a command or a shell in the environment.", _EXAMPLES, voice=voice)
@@ -189,7 +191,7 @@ def _options(arguments: list[str], voice: "Voice") -> "Options":
     return options
 
 
-def _plan(options: "Options", environ: "Mapping[str, str]", voice: "Voice") -> "Plan":
+def _plan(options: Options, environ: Mapping[str, str], voice: Voice) -> Plan:
     from esker.declare.discover import find
     from esker.runtimes.native import prepare
 
@@ -205,11 +207,11 @@ def _plan(options: "Options", environ: "Mapping[str, str]", voice: "Voice") -> "
 class _Late:
     """A listener that is made when there is something to say: a warm activation never imports it."""
 
-    def __init__(self, voice: "Voice") -> None:
+    def __init__(self, voice: Voice) -> None:
         self._voice = voice
         self._listener: Progress | None = None
 
-    def begin(self, title: str, *, total: "int | None" = None, unit: str = "") -> None:
+    def begin(self, title: str, *, total: int | None = None, unit: str = "") -> None:
         """Make the real listener, and pass on."""
         if self._listener is None:
             self._listener = self._voice.progress()
@@ -227,13 +229,13 @@ class _Late:
 
 
 def _begin(
-    plan: "Plan",
-    options: "Options",
-    environ: "Mapping[str, str]",
-    voice: "Voice",
+    plan: Plan,
+    options: Options,
+    environ: Mapping[str, str],
+    voice: Voice,
     *,
     shell_pid: int | None = None,
-) -> "Begun":
+) -> Begun:
     """Work out the activation; where it has to do with others of the environment, register who uses it."""
     runtime = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
     services = _starts_services(plan, options)
@@ -252,9 +254,7 @@ def _begin(
     return found.activation, found
 
 
-def _activation(
-    plan: "Plan", options: "Options", environ: "Mapping[str, str]", *, run_code: bool = False
-) -> "Activation":
+def _activation(plan: Plan, options: Options, environ: Mapping[str, str], *, run_code: bool = False) -> Activation:
     from esker.activate.variables import activation
 
     return activation(
@@ -267,7 +267,7 @@ def _activation(
     )
 
 
-def _print_json(plan: "Plan", activation: "Activation", environ: "Mapping[str, str]", voice: "Voice") -> int:
+def _print_json(plan: Plan, activation: Activation, environ: Mapping[str, str], voice: Voice) -> int:
     import json
 
     from esker.activate.variables import left_out
@@ -279,7 +279,7 @@ def _print_json(plan: "Plan", activation: "Activation", environ: "Mapping[str, s
     return 0
 
 
-def _deactivate(arguments: list[str], voice: "Voice") -> int:
+def _deactivate(arguments: list[str], voice: Voice) -> int:
     from esker.activate.shells import shell
 
     summary = "Leave the environment that this shell activated last, and undo exactly what activating it has done."
@@ -299,7 +299,7 @@ def _deactivate(arguments: list[str], voice: "Voice") -> int:
     return 0
 
 
-def _detach(environ: "Mapping[str, str]") -> None:
+def _detach(environ: Mapping[str, str]) -> None:
     """Take the shell off the processes that use the environment which it is about to leave."""
     from esker.activate import registry, undo
     from esker.host.calling_shell import calling_shell

@@ -4,6 +4,8 @@ A command line that is written as the parser's table says is read here, without 
 activation; what is not, and --help, goes to the argparse parser of the same table (`explained`), for its messages.
 """
 
+from __future__ import annotations
+
 import os
 
 from esker.cli.voice import ESKER
@@ -26,10 +28,10 @@ HIDDEN = "==SUPPRESS=="
 class Options:
     """What a command line says, an attribute an option."""
 
-    def __init__(self, values: "Mapping[str, Any]") -> None:
+    def __init__(self, values: Mapping[str, Any]) -> None:
         self.__dict__.update(values)
 
-    def __getattr__(self, name: str) -> "Any":
+    def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"there is no option `{name}`")
 
 
@@ -39,7 +41,7 @@ class Parser:
     Examples call the command `esker`; in another voice they call it by that voice's name. Errors are `UsageError`s.
     """
 
-    def __init__(self, command: str, summary: str, examples: str = "", *, voice: "Voice" = ESKER) -> None:
+    def __init__(self, command: str, summary: str, examples: str = "", *, voice: Voice = ESKER) -> None:
         self.prog = f"{voice.program} {command}"
         self.summary = summary
         self.examples = examples.replace("esker ", f"{voice.program} ")
@@ -49,15 +51,15 @@ class Parser:
         self.stray = ""
         """The hint for words that nothing takes, which it ends with; without it, the command's help."""
 
-    def add_argument(self, *names: str, **how: "Any") -> None:
+    def add_argument(self, *names: str, **how: Any) -> None:
         """Add an argument, as argparse does."""
         self.arguments.append((names, how))
 
-    def add_exclusive(self, *names: str, **how: "Any") -> None:
+    def add_exclusive(self, *names: str, **how: Any) -> None:
         """Add an option that excludes the others which were added so."""
         self.exclusive.append((names, how))
 
-    def parse_args(self, arguments: "list[str]") -> Options:
+    def parse_args(self, arguments: list[str]) -> Options:
         """Read a command line; raises UsageError, and SystemExit after --help."""
         values = None if self.exclusive else self._read(arguments)
         if values is None:
@@ -66,7 +68,7 @@ class Parser:
             values = read(self, arguments)
         return Options(values)
 
-    def _read(self, arguments: "list[str]") -> "dict[str, Any] | None":
+    def _read(self, arguments: list[str]) -> dict[str, Any] | None:
         """Return the values of a command line of options alone, or None where argparse has to look."""
         values: dict[str, Any] = {}
         options: dict[str, tuple[str, dict[str, Any]]] = {}
@@ -87,9 +89,7 @@ class Parser:
         return values
 
 
-def _given(
-    arguments: "list[str]", options: "Mapping[str, tuple[str, Mapping[str, Any]]]"
-) -> "Iterator[tuple[str, Any]]":
+def _given(arguments: list[str], options: Mapping[str, tuple[str, Mapping[str, Any]]]) -> Iterator[tuple[str, Any]]:
     """Yield what each option is given; raises KeyError, TypeError or ValueError for what is not plainly right."""
     words = iter(arguments)
     for word in words:
@@ -109,7 +109,7 @@ def _given(
 _UNUSUAL = frozenset({"nargs", "choices"})
 
 
-def _destination(names: "tuple[str, ...]", how: "Mapping[str, Any]") -> str:
+def _destination(names: tuple[str, ...], how: Mapping[str, Any]) -> str:
     """Return the attribute of an option: the one that is named, else its first long name."""
     long = next((name for name in names if name.startswith("--")), names[0])
     return how.get("dest") or long.lstrip("-").replace("-", "_")
@@ -122,7 +122,7 @@ def add_directory(parser: Parser) -> None:
     parser.add_argument("-D", "--default", action="store_true", help=HIDDEN)
 
 
-def place(options: "Options") -> tuple[str, bool]:
+def place(options: Options) -> tuple[str, bool]:
     """Return the directory that the options mean, and whether they name it."""
     if options.reference is not None or options.default:
         named = f"`{options.reference}`" if options.reference is not None else "the default environment"
@@ -133,7 +133,7 @@ def place(options: "Options") -> tuple[str, bool]:
     return resolved(os.curdir), False
 
 
-def group_usage(group: str, commands: "Mapping[str, str]") -> str:
+def group_usage(group: str, commands: Mapping[str, str]) -> str:
     """Return the help of a command that has commands of its own, each with one line."""
     width = max(map(len, commands)) + 2
     lines = [f"  {name:<{width}}{summary}" for name, summary in commands.items()]
@@ -141,7 +141,7 @@ def group_usage(group: str, commands: "Mapping[str, str]") -> str:
     return "\n".join([f"usage: {group} COMMAND [OPTIONS]", "", "commands:", *lines, "", end])
 
 
-def unknown_command(name: str, offered: "Iterable[str]", *, of: str) -> UsageError:
+def unknown_command(name: str, offered: Iterable[str], *, of: str) -> UsageError:
     """Return the error for a command of `of` that is not there, with the one that was probably meant."""
     from difflib import get_close_matches
 
@@ -150,7 +150,7 @@ def unknown_command(name: str, offered: "Iterable[str]", *, of: str) -> UsageErr
     return UsageError(f"there is no command `{f'{of} {name}'.partition(' ')[2]}`", hint=hint)
 
 
-def split_command(arguments: "list[str]") -> "tuple[list[str], list[str] | None]":
+def split_command(arguments: list[str]) -> tuple[list[str], list[str] | None]:
     """Cut at the first `--`: Esker's own arguments, and the command behind it (None when there is no `--`)."""
     if "--" not in arguments:
         return arguments, None

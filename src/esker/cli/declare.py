@@ -1,5 +1,7 @@
 """`init`, `edit`, `install`, `uninstall` and `trust`."""
 
+from __future__ import annotations
+
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -16,14 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
-def run(name: str, arguments: list[str], voice: "Voice") -> int:
+def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run one of the commands."""
     return {"init": _init, "edit": _edit, "install": _install, "uninstall": _uninstall, "trust": _trust}[name](
         arguments, voice
     )
 
 
-def _init(arguments: list[str], voice: "Voice") -> int:
+def _init(arguments: list[str], voice: Voice) -> int:
     from esker.declare.discover import resolved
     from esker.declare.known_environments import remember
     from esker.declare.template import create
@@ -50,7 +52,7 @@ def _init(arguments: list[str], voice: "Voice") -> int:
     return 0
 
 
-def _edit(arguments: list[str], voice: "Voice") -> int:
+def _edit(arguments: list[str], voice: Voice) -> int:
     examples = "  esker edit\n  esker edit -f manifest.toml\n  generate-manifest | esker edit -f -\n  esker edit -n api"
     summary = "Replace or edit the manifest, checked, locked and installed before it counts."
     parser = Parser("edit", summary, examples, voice=voice)
@@ -81,7 +83,7 @@ def _edit(arguments: list[str], voice: "Voice") -> int:
     return 0
 
 
-def _rename(project: str, name: str, voice: "Voice") -> int:
+def _rename(project: str, name: str, voice: Voice) -> int:
     from esker.runtimes.change import rename
 
     voice.say(f"✔ renamed environment '{rename(project, name)}' to '{name}'")
@@ -98,7 +100,7 @@ def _is_active(project: str) -> bool:
     return active_project(os.environ) == project
 
 
-def _install(arguments: list[str], voice: "Voice") -> int:
+def _install(arguments: list[str], voice: Voice) -> int:
     from esker.declare.edit import ORIGIN, with_requirements
     from esker.declare.load import environment_name
 
@@ -130,7 +132,7 @@ def _install(arguments: list[str], voice: "Voice") -> int:
     return 0
 
 
-def _uninstall(arguments: list[str], voice: "Voice") -> int:
+def _uninstall(arguments: list[str], voice: Voice) -> int:
     from esker.declare.edit import without_packages
     from esker.declare.load import environment_name
 
@@ -149,7 +151,7 @@ def _uninstall(arguments: list[str], voice: "Voice") -> int:
     return 0
 
 
-def _trust(arguments: list[str], voice: "Voice") -> int:
+def _trust(arguments: list[str], voice: Voice) -> int:
     from esker.declare.trust import trust
 
     summary = "Allow a project that somebody else owns to run its code."
@@ -175,7 +177,7 @@ def _requirement(package: str) -> str:
     return package.removeprefix(ORIGIN)
 
 
-def _change(project: str, before: str, text: str, options: "Options", voice: "Voice") -> bool:
+def _change(project: str, before: str, text: str, options: Options, voice: Voice) -> bool:
     """Make `text` the manifest in place of `before`, tell what it asks for, and return whether it was another."""
     from esker.declare.validate import read_text
     from esker.host.environment_lock import supervised
@@ -189,7 +191,7 @@ def _change(project: str, before: str, text: str, options: "Options", voice: "Vo
     return changed
 
 
-def _locked(project: str) -> "tuple[LockedOutputs, ...] | None":
+def _locked(project: str) -> tuple[LockedOutputs, ...] | None:
     """Return what is locked of [install]: a migration wants to know which outputs there are."""
     from esker.formats import lockfile
     from esker.host import files

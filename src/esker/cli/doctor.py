@@ -1,5 +1,7 @@
 """`esker doctor`."""
 
+from __future__ import annotations
+
 import os
 
 from esker.cli.arguments import Parser
@@ -13,7 +15,7 @@ __all__ = ["run"]
 _MARKS = {"ok": "✔", "absent": "-", "missing": "✘"}
 
 
-def run(name: str, arguments: list[str], voice: "Voice") -> int:
+def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Print each finding with its mend; 1 when something that is needed is missing."""
     from esker.host.survey import survey
     from esker.realise.store import default_root

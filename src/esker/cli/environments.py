@@ -1,5 +1,7 @@
 """`envs` and `delete`, and what a bare `flox` says: the environments as wholes."""
 
+from __future__ import annotations
+
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -19,12 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["run", "welcome"]
 
 
-def run(name: str, arguments: list[str], voice: "Voice") -> int:
+def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run one of the commands."""
     return _envs(arguments, voice) if name == "envs" else _delete(arguments, voice)
 
 
-def welcome(voice: "Voice", usage: str) -> int:
+def welcome(voice: Voice, usage: str) -> int:
     """Say what a command line without a command is answered."""
     print(f"{voice.program} version {FLOX_VERSION}\n\n{usage}\n")
     active = _active()
@@ -38,7 +40,7 @@ def welcome(voice: "Voice", usage: str) -> int:
     return 0
 
 
-def _envs(arguments: list[str], voice: "Voice") -> int:
+def _envs(arguments: list[str], voice: Voice) -> int:
     summary = "Show the environments that are active, the newest first, and the others that are known."
     parser = Parser("envs", summary, "  esker envs\n  esker envs --active --json", voice=voice)
     parser.add_argument("--active", action="store_true", help="only those that are active here")
@@ -66,11 +68,11 @@ def _envs(arguments: list[str], voice: "Voice") -> int:
     return 0
 
 
-def _active() -> "list[dict[str, Any]]":
+def _active() -> list[dict[str, Any]]:
     return active_environments(os.environ.get("_FLOX_ACTIVE_ENVIRONMENTS"))
 
 
-def _shown(active: "list[dict[str, Any]]") -> list[KnownEnvironment]:
+def _shown(active: list[dict[str, Any]]) -> list[KnownEnvironment]:
     found = []
     for element in active:
         environment = element.get("environment", element)
@@ -79,7 +81,7 @@ def _shown(active: "list[dict[str, Any]]") -> list[KnownEnvironment]:
     return found
 
 
-def _print(environments: "Iterable[KnownEnvironment]") -> None:
+def _print(environments: Iterable[KnownEnvironment]) -> None:
     listed = list(environments)
     width = max(len(each.name) for each in listed)
     sys.stdout.flush()
@@ -88,7 +90,7 @@ def _print(environments: "Iterable[KnownEnvironment]") -> None:
     sys.stdout.flush()
 
 
-def _delete(arguments: list[str], voice: "Voice") -> int:
+def _delete(arguments: list[str], voice: Voice) -> int:
     from esker.declare.load import environment_name
     from esker.runtimes.change import delete
 

@@ -1,5 +1,7 @@
 """argparse over a parser's table: for its help, and for what it says of a command line that is not well written."""
 
+from __future__ import annotations
+
 import argparse
 import os
 import sys
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["read"]
 
 
-def read(parser: "Parser", arguments: list[str]) -> dict[str, Any]:
+def read(parser: Parser, arguments: list[str]) -> dict[str, Any]:
     """Return the values of a command line by name; raises UsageError, and SystemExit after --help."""
     explained = _Explained(
         prog=parser.prog,

@@ -1,5 +1,7 @@
 """`lock`, `list` and `lock-manifest`."""
 
+from __future__ import annotations
+
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -18,12 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
-def run(name: str, arguments: list[str], voice: "Voice") -> int:
+def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run one of the commands."""
     return {"list": _list, "lock": _lock, "lock-manifest": _lock_manifest}[name](arguments, voice)
 
 
-def _lock(arguments: list[str], voice: "Voice") -> int:
+def _lock(arguments: list[str], voice: Voice) -> int:
     from esker.lock.resolve import lock_paths, read_lock
     from esker.lock.staleness import stale_entries
     from esker.runtimes.preparation import alone, lock_project, own_system
@@ -61,7 +63,7 @@ def _stamp(path: str) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def _list(arguments: list[str], voice: "Voice") -> int:
+def _list(arguments: list[str], voice: Voice) -> int:
     from esker.lock.listing import listing
     from esker.lock.resolve import read_lock
     from esker.lock.staleness import stale_entries
@@ -104,13 +106,13 @@ def _list(arguments: list[str], voice: "Voice") -> int:
     return 0
 
 
-def _config(declaration: "Declaration", voice: "Voice") -> int:
+def _config(declaration: Declaration, voice: Voice) -> int:
     with open(f"{declaration.dot_flox}/env/manifest.toml", encoding="utf-8") as file:
         sys.stdout.write(voice.shown(file.read()))
     return 0
 
 
-def _blocks(found: "Iterable[Installed]", voice: "Voice") -> None:
+def _blocks(found: Iterable[Installed], voice: Voice) -> None:
     """Print a block for each package, the one that wins over others first."""
     for index, each in enumerate(sorted(found, key=lambda one: (one.priority or 0, one.name))):
         print(voice.shown("\n" * bool(index) + f"{each.name}:"))
@@ -118,7 +120,7 @@ def _blocks(found: "Iterable[Installed]", voice: "Voice") -> None:
             print(voice.shown(f"  {label + ':':<19}{value}"))
 
 
-def _lock_manifest(arguments: list[str], voice: "Voice") -> int:
+def _lock_manifest(arguments: list[str], voice: Voice) -> int:
     from esker.declare.validate import read_text
     from esker.formats import lockfile
     from esker.lock.resolve import lock_packages

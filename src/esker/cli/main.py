@@ -1,5 +1,7 @@
 """`esker`, and the `flox` that is Esker: which command, which module, and how errors end."""
 
+from __future__ import annotations
+
 import errno
 import os
 import sys
@@ -86,12 +88,12 @@ examples:
 """
 
 
-def flox(arguments: "Sequence[str]") -> int:
+def flox(arguments: Sequence[str]) -> int:
     """Run a command line as Flox would: what the shim starts."""
     return main(arguments, FLOX)
 
 
-def main(arguments: "Sequence[str]", voice: "Voice" = ESKER) -> int:
+def main(arguments: Sequence[str], voice: Voice = ESKER) -> int:
     """Run a command line and return its exit status; an `EskerError` is told on stderr and ends in its status."""
     _open_streams()
     try:
@@ -106,7 +108,7 @@ def main(arguments: "Sequence[str]", voice: "Voice" = ESKER) -> int:
         return 141
 
 
-def _written(arguments: list[str], voice: "Voice") -> int:
+def _written(arguments: list[str], voice: Voice) -> int:
     """Run a command; raises HostError where what it says cannot be written."""
     try:
         status = _dispatch(arguments, voice)
@@ -153,13 +155,13 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def commands(voice: "Voice") -> dict[str, str]:
+def commands(voice: Voice) -> dict[str, str]:
     """Return the commands that a voice has, with one line of help each."""
     hidden = _ESKERS_OWN if voice.plain else ()
     return {name: summary for name, (_, summary) in COMMANDS.items() if summary and name not in hidden}
 
 
-def _general(arguments: list[str], voice: "Voice") -> "tuple[Voice, list[str]]":
+def _general(arguments: list[str], voice: Voice) -> tuple[Voice, list[str]]:
     """Take off the options before the command: how much is told."""
     level = voice.level
     while arguments and arguments[0] not in {"-", "--"} and arguments[0].startswith("-"):
@@ -177,7 +179,7 @@ def _general(arguments: list[str], voice: "Voice") -> "tuple[Voice, list[str]]":
     return (voice.at(level) if level != voice.level else voice), arguments
 
 
-def _dispatch(arguments: list[str], voice: "Voice") -> int:
+def _dispatch(arguments: list[str], voice: Voice) -> int:
     if arguments and arguments[0] in {"-V", "--version"}:
         from esker import __version__
 
@@ -198,7 +200,7 @@ def _dispatch(arguments: list[str], voice: "Voice") -> int:
     return status
 
 
-def usage(voice: "Voice") -> str:
+def usage(voice: Voice) -> str:
     """Return the help of the whole."""
     offered = commands(voice)
     width = max(map(len, offered)) + 2
@@ -210,7 +212,7 @@ def usage(voice: "Voice") -> str:
     return "\n".join([head, "", "commands:", *lines, "", _EPILOG.format(program=voice.program)]).rstrip()
 
 
-def _unknown(name: str, voice: "Voice") -> UsageError:
+def _unknown(name: str, voice: Voice) -> UsageError:
     if name in _LATER:
         instead = _INSTEAD.get(name, "--help")
         return UsageError(f"`{voice.program} {name}` is not there yet", hint=f"see: {voice.program} {instead}")

@@ -1,5 +1,7 @@
 """What a person sees of work that takes a while: a bar on a terminal, plain lines elsewhere."""
 
+from __future__ import annotations
+
 import sys
 import time
 from typing import Any

@@ -1,5 +1,7 @@
 """`esker store` and `esker rollback`."""
 
+from __future__ import annotations
+
 import os
 
 from esker.cli.arguments import Parser, add_directory, group_usage, place, unknown_command
@@ -20,7 +22,7 @@ _STORE = {
 _MEGABYTE = 1_000_000
 
 
-def run(name: str, arguments: list[str], voice: "Voice") -> int:
+def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run one of the commands."""
     if name == "rollback":
         return _rollback(arguments, voice)
@@ -32,7 +34,7 @@ def run(name: str, arguments: list[str], voice: "Voice") -> int:
     return {"gc": _gc, "verify": _verify, "path-info": _path_info}[arguments[0]](arguments[1:], voice)
 
 
-def _gc(arguments: list[str], voice: "Voice") -> int:
+def _gc(arguments: list[str], voice: Voice) -> int:
     from esker.realise.collect import collect
 
     examples = "  esker store gc\n  esker store gc --keep 1      nothing to roll back to\n  esker store gc --dry-run"
@@ -61,7 +63,7 @@ def _gc(arguments: list[str], voice: "Voice") -> int:
     return 0
 
 
-def _verify(arguments: list[str], voice: "Voice") -> int:
+def _verify(arguments: list[str], voice: Voice) -> int:
     parser = Parser(
         "store verify",
         "Hash every path again; 1 when one is not what was registered.",
@@ -88,7 +90,7 @@ def _verify(arguments: list[str], voice: "Voice") -> int:
     return 0
 
 
-def _path_info(arguments: list[str], voice: "Voice") -> int:
+def _path_info(arguments: list[str], voice: Voice) -> int:
     parser = Parser(
         "store path-info", "Show what is known of store paths.", "  esker store path-info --json", voice=voice
     )
@@ -107,7 +109,7 @@ def _path_info(arguments: list[str], voice: "Voice") -> int:
     return 0
 
 
-def _rollback(arguments: list[str], voice: "Voice") -> int:
+def _rollback(arguments: list[str], voice: Voice) -> int:
     from esker.declare.discover import find
     from esker.declare.load import load
     from esker.realise import roots
@@ -137,7 +139,7 @@ def _rollback(arguments: list[str], voice: "Voice") -> int:
     return 0
 
 
-def _store() -> "Store":
+def _store() -> Store:
     from esker.realise.store import Store, default_root
 
     return Store(default_root(os.environ, os.geteuid()))

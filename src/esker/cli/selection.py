@@ -1,5 +1,7 @@
 """Which environment a command means that is told none, or told one, and what it declares."""
 
+from __future__ import annotations
+
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -26,7 +28,7 @@ _ANYWHERE = "default"
 """What the environment of a home directory is called: it is active everywhere, so that one in a project is meant."""
 
 
-def selected(options: "Options", environ: "Mapping[str, str]") -> str:
+def selected(options: Options, environ: Mapping[str, str]) -> str:
     """Return the project directory that is meant, absolute and with links resolved; it is remembered.
 
     What the options name; else of the environment that was activated last and the one around the current directory the
@@ -38,14 +40,14 @@ def selected(options: "Options", environ: "Mapping[str, str]") -> str:
     return project
 
 
-def declared(options: "Options", environ: "Mapping[str, str]", voice: "Voice") -> "Declaration":
+def declared(options: Options, environ: Mapping[str, str], voice: Voice) -> Declaration:
     """Return the declaration of the environment that is meant."""
     declaration = load(selected(options, environ))
     check_version(declaration.manifest, voice)
     return declaration
 
 
-def check_version(manifest: "Manifest", voice: "Voice") -> None:
+def check_version(manifest: Manifest, voice: Voice) -> None:
     """Warn of a manifest that wants a later Flox."""
     wanted = manifest.minimum_cli_version
     if isinstance(wanted, MinimumVersion):
@@ -54,7 +56,7 @@ def check_version(manifest: "Manifest", voice: "Voice") -> None:
         voice.check_version(wanted)
 
 
-def active_project(environ: "Mapping[str, str]") -> str | None:
+def active_project(environ: Mapping[str, str]) -> str | None:
     """Return the project whose environment was activated last, if it is still there."""
     for element in active_environments(environ.get("_FLOX_ACTIVE_ENVIRONMENTS"))[:1]:
         found = dot_flox_of(element)
@@ -63,7 +65,7 @@ def active_project(environ: "Mapping[str, str]") -> str | None:
     return None
 
 
-def _meant(start: str, environ: "Mapping[str, str]") -> str:
+def _meant(start: str, environ: Mapping[str, str]) -> str:
     active = active_project(environ)
     try:
         found = find(start, explicit=False)

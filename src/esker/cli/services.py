@@ -1,5 +1,7 @@
 """`esker services`."""
 
+from __future__ import annotations
+
 import os
 import sys
 import time
@@ -38,7 +40,7 @@ _PAUSE = 0.1
 _FEWEST_ROWS = 3
 
 
-def run(name: str, arguments: list[str], voice: "Voice" = ESKER) -> int:
+def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
     """Run one of the commands."""
     if not arguments or arguments[0] in {"-h", "--help"}:
         print(group_usage(f"{voice.program} {name}", _COMMANDS))
@@ -60,7 +62,7 @@ def run(name: str, arguments: list[str], voice: "Voice" = ESKER) -> int:
     return do(rest, voice)
 
 
-def table(statuses: "Iterable[ServiceStatus]", *, plain: bool) -> str:
+def table(statuses: Iterable[ServiceStatus], *, plain: bool) -> str:
     """Return the states as a table: Flox's columns, and unless `plain` health, ports and uptime after them."""
     rows = [[one.name, _word(one), _pid(one, plain=plain), *([] if plain else _more(one))] for one in statuses]
     head = ["NAME", "STATUS", "PID", *([] if plain else ["HEALTH", "PORTS", "UPTIME"])]
@@ -72,18 +74,18 @@ def table(statuses: "Iterable[ServiceStatus]", *, plain: bool) -> str:
     return "\n".join(lines)
 
 
-def _word(one: "ServiceStatus") -> str:
+def _word(one: ServiceStatus) -> str:
     done = one.exit_code is not None and one.exit_code >= 0 and one.pid is None
     return f"{one.status} ({one.exit_code})" if done and one.status in {"Completed", "Error"} else one.status
 
 
-def _pid(one: "ServiceStatus", *, plain: bool) -> str:
+def _pid(one: ServiceStatus, *, plain: bool) -> str:
     if one.pid is None:
         return "" if plain else "-"
     return str(one.pid)
 
 
-def _more(one: "ServiceStatus") -> list[str]:
+def _more(one: ServiceStatus) -> list[str]:
     ports = " ".join(f"{name}={port}" for name, port in sorted(one.ports.items()))
     return [one.health or "-", ports or "-", "-" if one.uptime is None else _span(one.uptime)]
 
@@ -94,7 +96,7 @@ def _span(seconds: float) -> str:
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
 
 
-def _start(arguments: list[str], voice: "Voice") -> int:
+def _start(arguments: list[str], voice: Voice) -> int:
     examples = "  esker services start\n  esker services start postgres --timeout 20"
     parser = _parser("start", "Start services and return when they are ready.", examples, voice)
     _add_timeout(parser, _START_SECONDS)
@@ -115,7 +117,7 @@ def _start(arguments: list[str], voice: "Voice") -> int:
     return _as_json(found, options)
 
 
-def _restart(arguments: list[str], voice: "Voice") -> int:
+def _restart(arguments: list[str], voice: Voice) -> int:
     parser = _parser(
         "restart", "Stop services and start them with new variables.", "  esker services restart api", voice
     )
@@ -131,7 +133,7 @@ def _restart(arguments: list[str], voice: "Voice") -> int:
     return _as_json(services.status(*words), options)
 
 
-def _stop(arguments: list[str], voice: "Voice") -> int:
+def _stop(arguments: list[str], voice: Voice) -> int:
     parser = _parser(
         "stop", "Stop services, whoever uses them.", "  esker services stop\n  esker services stop api", voice
     )
@@ -156,7 +158,7 @@ def _stop(arguments: list[str], voice: "Voice") -> int:
     return 0
 
 
-def _status(arguments: list[str], voice: "Voice") -> int:
+def _status(arguments: list[str], voice: Voice) -> int:
     examples = "  esker services status\n  esker services status --json\n  esker services status --watch"
     parser = _parser("status", "Show what runs, and how it is.", examples, voice)
     parser.add_argument("--watch", action="store_true", help="go on showing it")
@@ -178,14 +180,14 @@ def _status(arguments: list[str], voice: "Voice") -> int:
     return 0
 
 
-def _say_notes(found: "Iterable[ServiceStatus]", voice: "Voice") -> None:
+def _say_notes(found: Iterable[ServiceStatus], voice: Voice) -> None:
     """Tell in one line what people should know about services, which mostly holds for all; Flox has no such line."""
     notes = [one.note for one in found if one.note]
     if notes and not voice.plain:
         voice.say(f"! {notes[0]}" + (f" (so for {len(notes) - 1} more)" if notes[1:] else ""))
 
 
-def _watch(services: "Services", options: "Options", voice: "Voice") -> int:
+def _watch(services: Services, options: Options, voice: Voice) -> int:
     with Live(voice, as_json=options.json, always=True) as live:
         for one in services.status():
             live.show(one)
@@ -195,7 +197,7 @@ def _watch(services: "Services", options: "Options", voice: "Voice") -> int:
     return 0
 
 
-def _logs(arguments: list[str], voice: "Voice") -> int:
+def _logs(arguments: list[str], voice: Voice) -> int:
     examples = "  esker services logs api\n  esker services logs -n 50 api\n  esker services logs --follow"
     parser = _parser("logs", "Show what services have written.", examples, voice)
     parser.add_argument("-f", "--follow", action="store_true", help="go on showing what they write")
@@ -219,7 +221,7 @@ def _logs(arguments: list[str], voice: "Voice") -> int:
     return 0
 
 
-def _wait(arguments: list[str], voice: "Voice") -> int:
+def _wait(arguments: list[str], voice: Voice) -> int:
     examples = "  esker services wait postgres\n  esker services wait --for completed migrate --timeout 30"
     parser = _parser("wait", "Wait until services are healthy, completed or stopped.", examples, voice)
     parser.add_argument("--for", dest="until", choices=_STATES, default=_STATES[0], help=f"the state ({_STATES[0]})")
@@ -229,7 +231,7 @@ def _wait(arguments: list[str], voice: "Voice") -> int:
     return _as_json(found, options)
 
 
-def _hold(arguments: list[str], voice: "Voice") -> int:
+def _hold(arguments: list[str], voice: Voice) -> int:
     parser = _parser("hold", "Start services for as long as a process lives, or until `release`.", "", voice)
     _add_holder(parser)
     _add_timeout(parser, _START_SECONDS)
@@ -244,7 +246,7 @@ def _hold(arguments: list[str], voice: "Voice") -> int:
         return error.exit_status
 
 
-def _release(arguments: list[str], voice: "Voice") -> int:
+def _release(arguments: list[str], voice: Voice) -> int:
     parser = _parser("release", "Give back what `hold` has started for a process.", "", voice)
     _add_holder(parser)
     options = parser.parse_args(arguments)
@@ -257,7 +259,7 @@ def _add_holder(parser: Parser) -> None:
     parser.add_argument("--token", required=True, help="any text: all that a process holds with it is released at once")
 
 
-def _ports(arguments: list[str], voice: "Voice") -> int:
+def _ports(arguments: list[str], voice: Voice) -> int:
     from esker.activate.allocation import allocate
     from esker.runtimes.preparation import forget_plans
 
@@ -282,7 +284,7 @@ def _ports(arguments: list[str], voice: "Voice") -> int:
     return 0
 
 
-def _parser(command: str, summary: str, examples: str, voice: "Voice") -> Parser:
+def _parser(command: str, summary: str, examples: str, voice: Voice) -> Parser:
     parser = Parser(f"services {command}", summary, examples, voice=voice)
     add_directory(parser)
     parser.add_argument("name", nargs="*", metavar="NAME", help="services (default: all)")
@@ -295,7 +297,7 @@ def _add_timeout(parser: Parser, default: float | None) -> None:
     parser.add_argument("--timeout", type=float, default=default, metavar="SECONDS", help=f"at most so long ({shown})")
 
 
-def _services(options: "Options", voice: "Voice", *, observe: bool = False) -> "Services":
+def _services(options: Options, voice: Voice, *, observe: bool = False) -> Services:
     """Return the services of the environment that is meant; to `observe` them nothing of the project is run."""
     from esker.runtimes.preparation import own_system
 
@@ -311,7 +313,7 @@ def _services(options: "Options", voice: "Voice", *, observe: bool = False) -> "
     return observed(declaration, own_system(), allocate(declaration, os.environ), os.environ)
 
 
-def _require_services(declaration: "Declaration", system: str, names: "Iterable[str]") -> None:
+def _require_services(declaration: Declaration, system: str, names: Iterable[str]) -> None:
     services = declaration.manifest.services
     if services is None or not services.services:
         hint = "declare one in [services]"
@@ -328,7 +330,7 @@ def _require_services(declaration: "Declaration", system: str, names: "Iterable[
 class Live:
     """The states of services while something is under way: redrawn in place on a terminal, else not shown."""
 
-    def __init__(self, voice: "Voice", *, as_json: bool = False, always: bool = False) -> None:
+    def __init__(self, voice: Voice, *, as_json: bool = False, always: bool = False) -> None:
         self._states: dict[str, ServiceStatus] = {}
         self._drawn: list[str] = []
         self._plain = voice.plain
@@ -336,7 +338,7 @@ class Live:
         self._always = always
         self._json = as_json
 
-    def show(self, one: "ServiceStatus") -> None:
+    def show(self, one: ServiceStatus) -> None:
         """Show a service that has changed."""
         self._states[one.name] = one
         if self._terminal:
@@ -384,13 +386,13 @@ def _pause() -> bool:
     return True
 
 
-def _as_json(found: "Iterable[ServiceStatus]", options: "Options") -> int:
+def _as_json(found: Iterable[ServiceStatus], options: Options) -> int:
     if options.json:
         _print_json([_state(one) for one in found])
     return 0
 
 
-def _state(one: "ServiceStatus") -> dict[str, object]:
+def _state(one: ServiceStatus) -> dict[str, object]:
     """Return a state as JSON shows it: Flox's keys first."""
     return {**_record(one), "engine": "native"}
 
@@ -407,7 +409,7 @@ def _print_json(value: object) -> None:
     print(json.dumps(value, indent=2))
 
 
-def _print_json_line(one: "ServiceStatus") -> None:
+def _print_json_line(one: ServiceStatus) -> None:
     import json
 
     print(json.dumps(_state(one)), flush=True)

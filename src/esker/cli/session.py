@@ -1,5 +1,7 @@
 """`esker activate -s`: a command with its environment's services, from before it begins until after it has ended."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
 from esker.declare.load import load
@@ -23,11 +25,11 @@ _SHELL = "shell"
 
 
 def run_with_services(
-    plan: "Plan",
-    activation: "Activation",
-    environ: "Mapping[str, str]",
-    command: "tuple[list[str], Mapping[str, str]]",
-    voice: "Voice",
+    plan: Plan,
+    activation: Activation,
+    environ: Mapping[str, str],
+    command: tuple[list[str], Mapping[str, str]],
+    voice: Voice,
 ) -> int:
     """Start what is declared, run a command (its arguments and variables), and return its status when all is over.
 
@@ -48,14 +50,12 @@ def run_with_services(
     return status
 
 
-def start_for_shell(
-    plan: "Plan", activation: "Activation", environ: "Mapping[str, str]", pid: int, voice: "Voice"
-) -> None:
+def start_for_shell(plan: Plan, activation: Activation, environ: Mapping[str, str], pid: int, voice: Voice) -> None:
     """Start what is declared for as long as a shell lives, or until it leaves the environment."""
     _leased(plan, activation, environ, voice, pid=pid)
 
 
-def release_for_shell(project: str, environ: "Mapping[str, str]", pid: int) -> None:
+def release_for_shell(project: str, environ: Mapping[str, str], pid: int) -> None:
     """Give back what a shell has started in place; what nobody else uses has stopped on return."""
     from esker.activate.allocation import allocate
     from esker.runtimes.preparation import own_system
@@ -65,8 +65,8 @@ def release_for_shell(project: str, environ: "Mapping[str, str]", pid: int) -> N
 
 
 def _leased(
-    plan: "Plan", activation: "Activation", environ: "Mapping[str, str]", voice: "Voice", *, pid: int | None = None
-) -> "Leased | None":
+    plan: Plan, activation: Activation, environ: Mapping[str, str], voice: Voice, *, pid: int | None = None
+) -> Leased | None:
     from esker.cli.services import Live
 
     services = supervised(plan, load(plan.project), lambda: activation, environ)
@@ -81,7 +81,7 @@ def _leased(
     return leased
 
 
-def _nothing(plan: "Plan") -> str:
+def _nothing(plan: Plan) -> str:
     if plan.has_services:
         return f"! Environment does not have any services defined for '{plan.system}'."
     return "! Environment does not have any services defined."

@@ -1,5 +1,7 @@
 """`esker shim`: a command of another tool's name that is Esker."""
 
+from __future__ import annotations
+
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -18,7 +20,7 @@ _EXAMPLES = """\
 """
 
 
-def run(name: str, arguments: list[str], voice: "Voice") -> int:
+def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run `shim`."""
     summary = "Write a `flox` that is Esker and speaks as Flox does, for programs that call Flox."
     parser = Parser(name, summary, _EXAMPLES, voice=voice)

@@ -5,6 +5,8 @@ the name in its texts, and whether it adds to Flox's texts what only Esker says 
 On the path of every activation: nothing is imported at the top.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 
@@ -34,7 +36,7 @@ class Voice:
         self.level = level
         """Below zero only errors are told; above it errors are told with all that is known."""
 
-    def at(self, level: int) -> "Voice":
+    def at(self, level: int) -> Voice:
         """Return this voice at another level."""
         return Voice(self.program, self.title, plain=self.plain, level=level)
 
@@ -45,7 +47,7 @@ class Voice:
 
             print(printable(text), file=sys.stderr, flush=True)
 
-    def report(self, error: "EskerError") -> int:
+    def report(self, error: EskerError) -> int:
         """Tell a person of an error, and return the exit status: Flox's text, or with hint and the error's class."""
         from esker.formats.printable import printable
 
@@ -65,7 +67,7 @@ class Voice:
         print("user interrupted process" if self.plain else "interrupted", file=sys.stderr)
         return 1 if self.plain else 130
 
-    def progress(self) -> "Progress":
+    def progress(self) -> Progress:
         """Return the listener that suits this voice and stderr."""
         if self.level < 0 or (self.plain and not sys.stderr.isatty()):
             from esker.progress import Silent

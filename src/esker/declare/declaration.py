@@ -5,6 +5,8 @@ bind it to its neighbours. `validate` reads them. A rule takes what could be rea
 yields the faults with the path below that table.
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
@@ -56,7 +58,7 @@ def _program_rules(value: Any) -> tuple[ProgramRule, ...]:
     return tuple(ProgramRule(pattern=pattern, name=name) for name, pattern in notations.program_rules(value))
 
 
-def _one_source_of_dependencies(_: "PythonTable", table: Mapping[str, Any]) -> Iterator[Fault]:
+def _one_source_of_dependencies(_: PythonTable, table: Mapping[str, Any]) -> Iterator[Fault]:
     """Wheels are listed here or in a pyproject.toml, and only that has groups."""
     if "project" in table and "dependencies" in table:
         hint = "move the dependencies into that file, or remove `project`"
@@ -89,7 +91,7 @@ _FORMS = ("test", "tcp", "unix", "http", "log")
 """The forms of a health check."""
 
 
-def _one_form(_: "HealthCheck", table: Mapping[str, Any]) -> Iterator[Fault]:
+def _one_form(_: HealthCheck, table: Mapping[str, Any]) -> Iterator[Fault]:
     """A health check has exactly one form, and a test that can be run."""
     forms = [form for form in _FORMS if form in table]
     if not forms:
@@ -122,7 +124,7 @@ class HealthCheck(_Value, frozen=True):
     start_period: Duration = 30.0
 
 
-def _oneshot_ends(_: "ServiceTable", table: Mapping[str, Any]) -> Iterator[Fault]:
+def _oneshot_ends(_: ServiceTable, table: Mapping[str, Any]) -> Iterator[Fault]:
     """A service that is done when it has ended is not started again for it."""
     if table.get("type") == "oneshot" and table.get("restart") == "always":
         yield Fault(("restart",), 'a oneshot ends, so `restart = "always"` would never let it', 'write "on-failure"')

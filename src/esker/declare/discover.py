@@ -3,6 +3,8 @@
 On the path of every activation: only `os` is imported, and a project directory itself costs two calls of the system.
 """
 
+from __future__ import annotations
+
 import os
 
 __all__ = ["find", "resolved"]

@@ -5,10 +5,11 @@ as text, because tomlkit would put them behind the comment of the next table. Wh
 again and must say exactly what was meant.
 """
 
+from __future__ import annotations
+
 import copy
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.declare import notations
@@ -19,6 +20,8 @@ from esker.formats.toml_positions import positions
 from esker.formats.typed_tables import Path, Refusal, dotted, near
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
     from packaging.requirements import Requirement
     from tomlkit import TOMLDocument
 
@@ -131,7 +134,7 @@ def without_requirements(text: str, requirements: Sequence[str]) -> Edit:
     return Edit(_with_dependencies(text, kept) if kept != dependencies else text, removed=removed)
 
 
-def _refuse_project(esker: "EskerTable", what: str) -> None:
+def _refuse_project(esker: EskerTable, what: str) -> None:
     """Raise where the packages are a project file's, which is not ours to write."""
     if esker.python and esker.python.project:
         raise EskerError(
@@ -148,13 +151,13 @@ def _written(notation: Callable[[str], str], text: str) -> str:
         raise UsageError(refusal.message, hint=refusal.hint) from None
 
 
-def _parsed(text: str) -> "Requirement":
+def _parsed(text: str) -> Requirement:
     from packaging.requirements import Requirement
 
     return Requirement(text)
 
 
-def _name(requirement: "Requirement | str") -> str:
+def _name(requirement: Requirement | str) -> str:
     """Return the name of a requirement as indexes compare it."""
     from packaging.utils import canonicalize_name
 
@@ -272,7 +275,7 @@ def _candidates(text: str, path: Path, keys: Mapping[str, Any]) -> Iterator[str]
     yield _written_out(document, text)
 
 
-def _written_out(document: "TOMLDocument", before: str) -> str:
+def _written_out(document: TOMLDocument, before: str) -> str:
     """Return an edited document, its lines ended as those of the text it was read from."""
     text = document.as_string()
     return text.replace("\r\n", "\n").replace("\n", "\r\n") if "\r\n" in before else text

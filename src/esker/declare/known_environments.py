@@ -5,16 +5,20 @@ it was met first, and since when it had said so. What an environment is called t
 whose place has no environment any more is left out.
 """
 
+from __future__ import annotations
+
 import json
 import os
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.declare.load import environment_name
 from esker.errors import HostError, InvalidFile, NotFound
 from esker.host import files
 from esker.host.accounts import home
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["KnownEnvironment", "known_environments", "remember"]
 

@@ -1,5 +1,7 @@
 """From a project directory to its declaration: the files read, parsed and checked, all problems of each at once."""
 
+from __future__ import annotations
+
 import os
 from typing import Annotated
 

@@ -3,6 +3,8 @@
 Each function takes what is written and returns what is meant, or raises `Refusal` with a message and what to do.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any

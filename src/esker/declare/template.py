@@ -1,5 +1,7 @@
 """What `esker init` writes: an environment laid out as Flox lays one out, with a manifest that explains itself."""
 
+from __future__ import annotations
+
 import json
 import os
 import re

@@ -4,6 +4,8 @@ A project is known by the real path and the inode of its `.flox`, so that anothe
 project. On the path of every activation: only `os` is imported, and the list is read for a foreign owner alone.
 """
 
+from __future__ import annotations
+
 import os
 
 TYPE_CHECKING = False
@@ -17,7 +19,7 @@ _ROOT = 0
 _KIND, _LINK = 0o170000, 0o120000
 
 
-def check(project: str, environ: "Mapping[str, str]", *, uid: int) -> None:
+def check(project: str, environ: Mapping[str, str], *, uid: int) -> None:
     """Raise NotTrusted unless `project` (links resolved) may run code for the user `uid`.
 
     Its `.flox` must belong to `uid`, to the user who called sudo or to root, or have been trusted; where it is a link,
@@ -39,7 +41,7 @@ def check(project: str, environ: "Mapping[str, str]", *, uid: int) -> None:
     )
 
 
-def trust(directory: str, environ: "Mapping[str, str]") -> str:
+def trust(directory: str, environ: Mapping[str, str]) -> str:
     """Let the project in `directory` run code from now on, and return its path."""
     import json
 
@@ -58,11 +60,11 @@ def trust(directory: str, environ: "Mapping[str, str]") -> str:
     return project
 
 
-def _is_friend(owner: int, uid: int, environ: "Mapping[str, str]") -> bool:
+def _is_friend(owner: int, uid: int, environ: Mapping[str, str]) -> bool:
     return owner in {uid, _ROOT} or str(owner) == environ.get("SUDO_UID")
 
 
-def _list_path(environ: "Mapping[str, str]") -> str:
+def _list_path(environ: Mapping[str, str]) -> str:
     config = environ.get("XDG_CONFIG_HOME", "")
     if not os.path.isabs(config):
         from esker.host.accounts import home
@@ -71,11 +73,11 @@ def _list_path(environ: "Mapping[str, str]") -> str:
     return f"{config}/esker/trusted.json"
 
 
-def _entry(project: str) -> "dict[str, Any]":
+def _entry(project: str) -> dict[str, Any]:
     return {"path": project, "inode": os.stat(f"{project}/.flox").st_ino}
 
 
-def _entries(path: str) -> "list[dict[str, Any]]":
+def _entries(path: str) -> list[dict[str, Any]]:
     import json
 
     from esker.errors import InvalidFile, Problem

@@ -1,5 +1,7 @@
 """A manifest and its `[plugins.esker]`, what Flox has no word for, read and checked together."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from typing import Any
 

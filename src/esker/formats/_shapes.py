@@ -3,6 +3,8 @@
 Only `typed_tables` reads this module; the notes are public there.
 """
 
+from __future__ import annotations
+
 import functools
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -70,7 +72,7 @@ class Shape(NamedTuple):
     kind: Any
     written: Any
     """The type of the value as it is written, without None."""
-    alternatives: "tuple[Shape, ...]"
+    alternatives: tuple[Shape, ...]
     since: str | None
     parsed: Parsed | None
     checks: tuple[Checked, ...]

@@ -8,6 +8,8 @@ program headers to the end of the file.
 Specification: the System V ABI, chapters 4 and 5.
 """
 
+from __future__ import annotations
+
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -57,7 +59,7 @@ class Elf(NamedTuple):
     """The loader's path, untrusted; None for a static program."""
 
 
-def parse(data: "bytes | mmap") -> Elf | None:
+def parse(data: bytes | mmap) -> Elf | None:
     """Read a program file; None when it is not ELF, not executable or cut short."""
     layout = _LAYOUTS.get(data[4]) if data[:4] == MAGIC and len(data) > 5 else None  # noqa: PLR2004  # EI_DATA
     if layout is None or len(data) < layout.header or data[5] not in {1, 2}:

@@ -11,6 +11,8 @@ Oddities of real locks: `outputs_to_install` holds duplicates, and they are kept
 manifests hold empty tables under `options`, and they are kept too.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any

@@ -10,6 +10,8 @@ order, maps by name, what is absent or an empty map left out, `options` always t
 `[profile]` kept. The format is described by Flox's manual (manifest.toml(5)).
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol

@@ -4,6 +4,8 @@ The order of fields is the order of keys in a lock. What a key means stands in d
 refusals are Flox's where it has one.
 """
 
+from __future__ import annotations
+
 import datetime as dt
 import math
 import re

@@ -11,6 +11,8 @@ what would leave the tree or make two archives of one tree: names that are empty
 out of order, padding that is not zero, bytes after the end.
 """
 
+from __future__ import annotations
+
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,7 +38,7 @@ class Regular(NamedTuple):
     executable: bool
     size: int
     """Bytes that `chunks` holds together."""
-    chunks: "Iterable[bytes]"
+    chunks: Iterable[bytes]
     """The contents; what `parse` gives can be read once, before the next entry is taken."""
 
 
@@ -76,7 +78,7 @@ _REGULAR = _strings(b"regular", b"contents")
 _EXECUTABLE = _strings(b"regular", b"executable", b"", b"contents")
 
 
-def dump(entries: "Iterable[Entry]") -> "Iterator[bytes]":
+def dump(entries: Iterable[Entry]) -> Iterator[bytes]:
     """Yield the archive of `entries`, in pieces of any size."""
     pending = _START
     last: list[bytes] | None = None  # the last name seen in each open directory, the root's first
@@ -107,7 +109,7 @@ def dump(entries: "Iterable[Entry]") -> "Iterator[bytes]":
     yield pending + _CLOSE_ENTRY * (len(last) - 1) + (_CLOSE if last else b"")
 
 
-def parse(read: "Callable[[int], bytes]") -> "Iterator[Entry]":
+def parse(read: Callable[[int], bytes]) -> Iterator[Entry]:
     """Yield the entries of the archive (untrusted) that `read(at most this many bytes)` gives up to its end."""
     reader = _Reader(read)
     reader.expect(_START)
@@ -146,7 +148,7 @@ def parse(read: "Callable[[int], bytes]") -> "Iterator[Entry]":
 class _Reader:
     """The words of an archive; `left` bytes of a file's contents come before the next word."""
 
-    def __init__(self, read: "Callable[[int], bytes]") -> None:
+    def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read = read
         self._buffer = b""
         self._position = 0
@@ -202,7 +204,7 @@ class _Reader:
         self._left = self.number()
         return executable, self._left
 
-    def contents(self) -> "Iterator[bytes]":
+    def contents(self) -> Iterator[bytes]:
         while self._left:
             chunk = self.take(min(self._left, _CHUNK))
             self._left -= len(chunk)

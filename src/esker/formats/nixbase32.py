@@ -6,6 +6,8 @@ alphabet that leaves out e, o, u and t. 20 bytes make 32 digits, 32 bytes make 5
 decoder that does not refuse them reads two texts as one hash.
 """
 
+from __future__ import annotations
+
 from esker.errors import Malformed
 
 __all__ = ["ALPHABET", "decode", "encode"]

@@ -3,6 +3,8 @@
 On the path of every command that says something: nothing is imported at the top.
 """
 
+from __future__ import annotations
+
 __all__ = ["printable"]
 
 _KEPT = "\n\t"

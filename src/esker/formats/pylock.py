@@ -11,6 +11,8 @@ and are hints, the hash decides; the name of a wheel is left out where it is the
 Specification: PEP 751, packaging.python.org/en/latest/specifications/pylock-toml.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence

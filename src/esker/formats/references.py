@@ -5,10 +5,15 @@ meaning from the character behind it. A variable may refer to itself: that is th
 that wait for no other the alphabet decides, so that the order is the same on every machine.
 """
 
+from __future__ import annotations
+
 import graphlib
 import heapq
 import re
-from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["cycle", "references", "variable_cycle", "vars_in_order"]
 

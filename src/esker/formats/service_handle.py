@@ -9,6 +9,8 @@ kernel's name of that boot), so that a pid that was used again is never taken fo
 `exit_code` and `health`.
 """
 
+from __future__ import annotations
+
 import json
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, TypeVar

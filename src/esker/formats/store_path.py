@@ -12,6 +12,8 @@ Specification: the Nix manual, "Complete store path calculation"
 name may begin with a dot, yet `.`, `..`, `.-…` and `..-…` are refused.
 """
 
+from __future__ import annotations
+
 import re
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
@@ -52,7 +54,7 @@ class StorePath(_Fields):
 
     __slots__ = ()
 
-    def __new__(cls, digest: str, name: str) -> "Self":
+    def __new__(cls, digest: str, name: str) -> Self:
         """Refuse a digest or a name that no store path has."""
         if not _DIGEST.fullmatch(digest):
             raise Malformed(f"`{digest}` is not the digest of a store path: 32 digits of Nix base 32")
@@ -91,14 +93,14 @@ def make(fingerprint: bytes | str, name: str) -> StorePath:
 
 
 def source(
-    digest: bytes, name: str, references: "Iterable[StorePath]" = (), *, self_reference: bool = False
+    digest: bytes, name: str, references: Iterable[StorePath] = (), *, self_reference: bool = False
 ) -> StorePath:
     """Return the path of a tree whose archive has the SHA-256 `digest`."""
     kind = ":".join(["source", *sorted(map(str, references)), *["self"] * self_reference])
     return _path(kind, digest.hex(), name)
 
 
-def text(digest: bytes, name: str, references: "Iterable[StorePath]" = ()) -> StorePath:
+def text(digest: bytes, name: str, references: Iterable[StorePath] = ()) -> StorePath:
     """Return the path of a file that was written as text and whose contents have the SHA-256 `digest`."""
     return _path(":".join(["text", *sorted(map(str, references))]), digest.hex(), name)
 

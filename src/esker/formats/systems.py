@@ -1,5 +1,7 @@
 """Systems: the names that Flox and Nix give to a machine and its operating system, and Python's markers for them."""
 
+from __future__ import annotations
+
 __all__ = ["DEFAULT_SYSTEMS", "SYSTEMS", "declared_systems", "marker", "markers", "system_name"]
 
 DEFAULT_SYSTEMS = ("aarch64-darwin", "aarch64-linux", "x86_64-linux")
@@ -24,7 +26,7 @@ def system_name(sys_platform: str, machine: str) -> str:
     return f"{machine}-{sys_platform}"
 
 
-def declared_systems(declared: "tuple[str, ...] | None", own: str) -> "tuple[str, ...]":
+def declared_systems(declared: tuple[str, ...] | None, own: str) -> tuple[str, ...]:
     """Return the systems an environment is locked for, sorted: the declared ones, or the default three and `own`."""
     return tuple(sorted(set(declared))) if declared is not None else tuple(sorted({*DEFAULT_SYSTEMS, own}))
 
@@ -39,7 +41,7 @@ def marker(system: str) -> str:
     return f"sys_platform == '{platform}' and platform_machine == '{_MACHINES[machine, platform]}'"
 
 
-def markers(system: str) -> "dict[str, str]":
+def markers(system: str) -> dict[str, str]:
     """Return the PEP 508 marker variables that `system` decides."""
     machine, _, platform = system.partition("-")
     return {"sys_platform": platform, "platform_machine": _MACHINES[machine, platform], "os_name": "posix"}

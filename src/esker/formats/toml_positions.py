@@ -9,6 +9,8 @@ knows where strings end, so that brackets and `#` inside them mean nothing, and 
 1, by line feeds alone, as TOML does.
 """
 
+from __future__ import annotations
+
 import re
 from bisect import bisect_left
 

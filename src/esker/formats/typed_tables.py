@@ -15,6 +15,8 @@ path, and the reading goes on with the rest. A type says more by `Annotated`:
 Keys are the names that msgspec encodes the fields by. Texts hold no NUL character: they become variables and arguments.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
@@ -83,7 +85,7 @@ class Report:
         self.problems: list[Problem] = []
         self.root: Path = ()
 
-    def below(self, path: Path) -> "Report":
+    def below(self, path: Path) -> Report:
         """Return a report of the same file whose paths begin at `path`, with a schema of its own."""
         child = Report(self.lines)
         child.problems, child.root = self.problems, (*self.root, *path)

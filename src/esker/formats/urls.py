@@ -1,5 +1,7 @@
 """URLs as they may be shown and stored: without the credentials that index settings carry in them."""
 
+from __future__ import annotations
+
 import re
 
 __all__ = ["redact"]

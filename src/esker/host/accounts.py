@@ -1,11 +1,15 @@
 """The users of this machine: who they are, which paths they can enter, and directories that are given to them."""
 
+from __future__ import annotations
+
 import os
 import pwd
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from esker.host.spawn import Identity, assume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["NOBODY", "Account", "account", "find_account", "give", "home", "unreachable"]
 

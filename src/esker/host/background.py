@@ -1,5 +1,7 @@
 """Work that goes on after this process has ended or become another program, in a process that is nobody's child."""
 
+from __future__ import annotations
+
 import json
 import os
 import sys
@@ -26,7 +28,7 @@ print(begin(lambda: work(**given)))
 _LONGEST_PID = 20
 
 
-def begin(work: "Callable[[], object]") -> int:
+def begin(work: Callable[[], object]) -> int:
     """Do `work` in a copy of this process and return its pid; for a process that has but one thread.
 
     The copy leads a session of its own, in our directory, and has nothing of ours open.
@@ -46,7 +48,7 @@ def begin(work: "Callable[[], object]") -> int:
     return int(pid)
 
 
-def begin_anew(work: "Callable[..., object]", given: "Mapping[str, Any]") -> int:
+def begin_anew(work: Callable[..., object], given: Mapping[str, Any]) -> int:
     """Do `work`, a function of a module, in a new interpreter and return its pid; `given` are its arguments, for JSON.
 
     It costs 30 ms more than `begin`, and needs nothing of the process that asks: any thread of any program may.
@@ -57,7 +59,7 @@ def begin_anew(work: "Callable[..., object]", given: "Mapping[str, Any]") -> int
     return int(run(argv, environ=os.environ, stdin=json.dumps(given)).stdout)
 
 
-def _leave(work: "Callable[[], object]", told: int) -> None:
+def _leave(work: Callable[[], object], told: int) -> None:
     """Let a child of ours, whose parent ends at once, do the work."""
     try:
         if os.fork():

@@ -1,5 +1,7 @@
 """The shell that will evaluate what this process prints."""
 
+from __future__ import annotations
+
 import os
 
 __all__ = ["calling_shell"]

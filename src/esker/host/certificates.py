@@ -1,5 +1,7 @@
 """The host's own certificate authorities, which include those that a company's proxy needs."""
 
+from __future__ import annotations
+
 import os
 
 __all__ = ["certificate_bundle"]

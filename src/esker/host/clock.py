@@ -1,5 +1,7 @@
 """What time it is, how much of it is left, and whether the result is still wanted."""
 
+from __future__ import annotations
+
 import time
 from contextlib import contextmanager, nullcontext
 
@@ -40,7 +42,7 @@ class Abandonment:
         return self._is_set
 
     @contextmanager
-    def telling(self, call: "Callable[[], object]") -> "Iterator[None]":
+    def telling(self, call: Callable[[], object]) -> Iterator[None]:
         """Within the block, `call` is called when the result is given up, at once if it was before."""
         with self._lock:
             if self._is_set:
@@ -56,7 +58,7 @@ class Abandonment:
 class Deadline:
     """When a wait ends: after some seconds (None: never), or because it was given up."""
 
-    def __init__(self, seconds: float | None = None, abandoned: "Abandonment | None" = None) -> None:
+    def __init__(self, seconds: float | None = None, abandoned: Abandonment | None = None) -> None:
         self.seconds = seconds
         self._abandoned = abandoned
         self._end = None if seconds is None else time.monotonic() + seconds
@@ -74,11 +76,11 @@ class Deadline:
         left = self.left()
         return left if longest is None else longest if left is None else min(left, longest)
 
-    def lasting(self, seconds: float) -> "Deadline":
+    def lasting(self, seconds: float) -> Deadline:
         """Return a deadline of some seconds from now that is given up with this one."""
         return Deadline(seconds, self._abandoned)
 
-    def telling(self, call: "Callable[[], object]") -> "AbstractContextManager[None]":
+    def telling(self, call: Callable[[], object]) -> AbstractContextManager[None]:
         """Within the returned context, `call` is called when the wait is given up."""
         return nullcontext() if self._abandoned is None else self._abandoned.telling(call)
 

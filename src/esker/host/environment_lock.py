@@ -4,17 +4,22 @@ Whoever looks for the supervisor, starts one or ends holds its flock meanwhile. 
 names the supervisor and is written once; the second what it runs, and is written again in place with each change.
 """
 
+from __future__ import annotations
+
 import errno
 import fcntl
 import json
 import os
 import stat
 import time
-from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from esker.host import process_table, project_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["EnvironmentLock", "Process", "Record", "kept_paths", "lock_path", "supervised"]
 

@@ -4,6 +4,8 @@ Functions that take `error` wrap what the machine refuses; the others raise OSEr
 wrap in `refused`.
 """
 
+from __future__ import annotations
+
 import errno
 import fcntl
 import os
@@ -47,7 +49,7 @@ _CANONICAL_TIME = (10**9, 10**9)  # one second after the epoch, as in a Nix stor
 @contextmanager
 def refused(
     action: str, path: str, error: type[EskerError] = HostError, *, remedy: str | None = None
-) -> "Iterator[None]":
+) -> Iterator[None]:
     """Raise `error` when the machine refuses to `action` `path`, with what to do; `remedy` is added to that."""
     try:
         yield
@@ -120,7 +122,7 @@ def read(path: str, *, limit: int = _LARGEST) -> bytes:
     return content
 
 
-def read_text(path: str, invalid: "type[InvalidFile]", *, limit: int = _LARGEST) -> str:
+def read_text(path: str, invalid: type[InvalidFile], *, limit: int = _LARGEST) -> str:
     """Return the text in a file; raises `invalid` when it is not UTF-8, and HostError as `read` does."""
     content = read(path, limit=limit)
     try:
@@ -179,7 +181,7 @@ def replace_link(path: str, target: str, *, error: type[EskerError] = HostError)
 
 
 @contextmanager
-def _beside(path: str) -> "Iterator[str]":
+def _beside(path: str) -> Iterator[str]:
     """A new name in the directory of `path`; what has it after an error is removed."""
     directory, name = os.path.split(path)
     temporary = os.path.join(directory, f".{name[:40]}.{os.urandom(6).hex()}.tmp")
@@ -196,10 +198,10 @@ def locked(
     path: str,
     *,
     shared: bool = False,
-    waiting: "Callable[[], object] | None" = None,
+    waiting: Callable[[], object] | None = None,
     error: type[EskerError] = HostError,
     remedy: str | None = None,
-) -> "Iterator[None]":
+) -> Iterator[None]:
     """Hold a lock on the file `path`, which is made 0600; `waiting` is called first when somebody else holds it.
 
     The lock is flock's: it ends with the process however that ends, and a program that the process starts does not
@@ -320,7 +322,7 @@ def _canonical_mode(path: bytes, mode: int) -> int:
     raise OSError(errno.EINVAL, "only files, directories and links can be stored", os.fsdecode(path))
 
 
-def with_another_mode(path: str) -> "Iterator[str]":
+def with_another_mode(path: str) -> Iterator[str]:
     """Yield what in the tree at `path` has not the mode that `canonicalise` gives: others might change or abuse it."""
     top = os.fsencode(path)
     pending = [top]
@@ -334,7 +336,7 @@ def with_another_mode(path: str) -> "Iterator[str]":
                 pending += sorted((child.path for child in children), reverse=True)
 
 
-def entries(path: str) -> "Iterator[nar.Entry]":
+def entries(path: str) -> Iterator[nar.Entry]:
     """Yield what the archive of the tree at `path` holds; a large file is open until the next entry is taken."""
     top = os.fsencode(path)
     pending: list[tuple[tuple[bytes, ...], bytes, int]] = [((), top, stat.S_IFMT(os.lstat(top).st_mode))]
@@ -360,11 +362,11 @@ def entries(path: str) -> "Iterator[nar.Entry]":
             raise OSError(errno.EINVAL, "only files, directories and links can be stored", os.fsdecode(place))
 
 
-def _name(child: "os.DirEntry[bytes]") -> bytes:
+def _name(child: os.DirEntry[bytes]) -> bytes:
     return child.name
 
 
-def _kind(child: "os.DirEntry[bytes]") -> int:
+def _kind(child: os.DirEntry[bytes]) -> int:
     # The directory itself usually knows the type, so that nothing is asked of the file.
     if child.is_symlink():
         return stat.S_IFLNK
@@ -373,12 +375,12 @@ def _kind(child: "os.DirEntry[bytes]") -> int:
     return stat.S_IFREG if child.is_file(follow_symlinks=False) else 0
 
 
-def _chunks(descriptor: int) -> "Iterator[bytes]":
+def _chunks(descriptor: int) -> Iterator[bytes]:
     while chunk := os.read(descriptor, _CHUNK):
         yield chunk
 
 
-def digest(pieces: "Iterable[bytes]") -> tuple[bytes, int]:
+def digest(pieces: Iterable[bytes]) -> tuple[bytes, int]:
     """Return the SHA-256 of `pieces` and their size; a second thread hashes while `pieces` are made."""
     from hashlib import sha256
     from queue import Queue

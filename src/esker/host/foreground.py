@@ -4,6 +4,8 @@ It is in the process group of the caller, so that the terminal stops, continues 
 send to the caller is passed on; if the caller is killed, so is the command.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
@@ -26,7 +28,7 @@ _OF_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 """The terminal sends these to the command as well: the caller only has to outlive them."""
 
 
-def run_in_foreground(argv: "list[str]", environ: "Mapping[str, str]") -> int:
+def run_in_foreground(argv: list[str], environ: Mapping[str, str]) -> int:
     """Run a program to its end and return its exit status; 128 and the signal's number where a signal ended it.
 
     Raises CommandFailed with status 127 when there is no such program.
@@ -70,7 +72,7 @@ def _send(child: int, number: int) -> None:
         os.kill(child, number)
 
 
-def _become(argv: "list[str]", environ: "Mapping[str, str]", parent: int, mask: "Iterable[int]") -> "NoReturn":
+def _become(argv: list[str], environ: Mapping[str, str], parent: int, mask: Iterable[int]) -> NoReturn:
     status = 1
     try:
         for number in (*_PASSED_ON, *_OF_THE_TERMINAL):

@@ -1,16 +1,21 @@
 """Python interpreters of this machine: found in a fixed order, asked what they are, never downloaded."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from esker.errors import HostError, NotFound, TimedOut, UsageError
 from esker.host import process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["Interpreter", "find_interpreter", "inspect"]
 

@@ -1,5 +1,7 @@
 """Files without a name, for texts that a program is to read and that must not reach a disk."""
 
+from __future__ import annotations
+
 import os
 import sys
 

@@ -1,5 +1,7 @@
 """A descriptor for a process: unlike a pid it never comes to mean another one, and its end can be waited for."""
 
+from __future__ import annotations
+
 import os
 import select
 import signal
@@ -32,7 +34,7 @@ def open_process(pid: int, start: int | None = None) -> int | None:
 
 
 @contextmanager
-def opened(pid: int, start: int | None = None) -> "Iterator[int | None]":
+def opened(pid: int, start: int | None = None) -> Iterator[int | None]:
     """Open a process as `open_process` does, and close the descriptor at the end of the block."""
     descriptor = open_process(pid, start)
     try:

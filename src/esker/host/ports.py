@@ -1,5 +1,7 @@
 """TCP ports of this machine: whether one is free, and who holds it."""
 
+from __future__ import annotations
+
 import errno
 import os
 import socket

@@ -3,6 +3,8 @@
 Python has no name for them, so they go through ctypes, which costs 0.5 MB: it is loaded when the first is called.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from functools import cache, partial
@@ -34,7 +36,7 @@ def load() -> None:
 
 
 @cache
-def _library() -> "ctypes.CDLL":
+def _library() -> ctypes.CDLL:
     import ctypes
 
     return ctypes.CDLL(None, use_errno=True)
@@ -55,7 +57,7 @@ def end_with_parent(signal: int, parent: int) -> None:
         raise ProcessLookupError
 
 
-def ending_with_us(signal: int) -> "Callable[[], None]":
+def ending_with_us(signal: int) -> Callable[[], None]:
     """Return what a child of this thread calls before its program begins, so as to get `signal` when the thread ends.
 
     It is for `subprocess`, as its `preexec_fn`: all it needs is loaded, so that no lock of another thread stops it.

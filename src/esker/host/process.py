@@ -3,6 +3,8 @@
 Executing is on the path of every activation, so nothing heavy is imported at the top.
 """
 
+from __future__ import annotations
+
 import _signal  # type: ignore[import-not-found]  # `signal` makes enumerations, for 1 ms
 import errno
 import os
@@ -35,7 +37,7 @@ def find_program(name: str, path: str | None) -> str | None:
     return None
 
 
-def execute(argv: "list[str]", environ: "Mapping[str, str]") -> "NoReturn":
+def execute(argv: list[str], environ: Mapping[str, str]) -> NoReturn:
     """Become the program, found on the PATH of `environ`, as a shell would: a script without `#!` goes to sh.
 
     Raises CommandFailed with a shell's exit status, 127 or 126: there is no such program, or it does not start.
@@ -80,15 +82,15 @@ def _refused(name: str, reason: str, status: int) -> CommandFailed:
 
 
 def run(
-    argv: "Sequence[str]",
+    argv: Sequence[str],
     *,
-    environ: "Mapping[str, str]",
+    environ: Mapping[str, str],
     cwd: str | None = None,
     check: bool = True,
     capture: bool = True,
     stdin: str | None = None,
-    timeout: "float | Deadline | None" = None,
-) -> "CompletedProcess[str]":
+    timeout: float | Deadline | None = None,
+) -> CompletedProcess[str]:
     """Run a program, found on the PATH of `environ`, to its end.
 
     With a `timeout` (seconds, or when to end) it gets a process group of its own, all of which is killed when the time
@@ -136,7 +138,7 @@ def run(
     return done
 
 
-def _deadline(timeout: "float | Deadline | None") -> "Deadline | None":
+def _deadline(timeout: float | Deadline | None) -> Deadline | None:
     """Return the deadline that is meant, None where there is no limit."""
     if timeout is None:
         return None
@@ -146,7 +148,7 @@ def _deadline(timeout: "float | Deadline | None") -> "Deadline | None":
     return deadline if deadline.is_limit else None
 
 
-def _communicate(process: "Popen[str]", stdin: str | None, deadline: "Deadline") -> tuple[str, str]:
+def _communicate(process: Popen[str], stdin: str | None, deadline: Deadline) -> tuple[str, str]:
     import subprocess
 
     while True:
@@ -159,7 +161,7 @@ def _communicate(process: "Popen[str]", stdin: str | None, deadline: "Deadline")
         stdin = None  # it is on its way
 
 
-def _kill_group(process: "Popen[str]") -> None:
+def _kill_group(process: Popen[str]) -> None:
     """Kill a process group, and let go of pipes that something outside of it still holds."""
     import signal
     import subprocess
@@ -174,7 +176,7 @@ def _kill_group(process: "Popen[str]") -> None:
             pipe.close()
 
 
-def _failure(done: "CompletedProcess[str]") -> CommandFailed:
+def _failure(done: CompletedProcess[str]) -> CommandFailed:
     import signal
 
     from esker.formats.urls import redact

@@ -3,10 +3,14 @@
 A process is named by its pid and its start time together, since pids are used again; both are as of one boot.
 """
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
     "Entry",

@@ -5,6 +5,8 @@ and follows no link, so that nobody who may change the project can lead it away;
 project is given to that user, through the descriptor of what was made.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import stat
@@ -26,7 +28,7 @@ def made(dot_flox: str, *names: str, mode: int = 0o700) -> str:
 
 
 @contextmanager
-def opened(dot_flox: str, *names: str, mode: int = 0o700) -> "Iterator[int]":
+def opened(dot_flox: str, *names: str, mode: int = 0o700) -> Iterator[int]:
     """Give the descriptor of a directory below `dot_flox`, made with `mode` where it is missing.
 
     Raises OSError, with the path at fault, where a part of it is a link or no directory.

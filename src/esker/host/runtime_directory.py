@@ -7,6 +7,8 @@ The directory of an environment belongs to its services: when the last one has e
 removed. A stage that keeps files of its own gives them a name beside it, not in it.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import stat
@@ -109,7 +111,7 @@ def _make(path: str, mode: int, owner: int | None) -> None:
         _refuse(path, f"its mode is {stat.S_IMODE(found.st_mode):04o}, so that others may write there")
 
 
-def _refuse(path: str, reason: str) -> "NoReturn":
+def _refuse(path: str, reason: str) -> NoReturn:
     hint = "remove it, or set XDG_RUNTIME_DIR to a directory of yours with mode 0700"
     raise HostError(f"cannot use the runtime directory `{path}`: {reason}", hint=hint)
 

@@ -4,6 +4,8 @@ It starts the interpreter that it was made with, by its absolute path and whatev
 it is called from everywhere, also from inside other environments.
 """
 
+from __future__ import annotations
+
 import os
 
 TYPE_CHECKING = False
@@ -46,7 +48,7 @@ def write_shim(directory: str, *, interpreter: str, source: str) -> str:
     return path
 
 
-def _lines(interpreter: str, source: str) -> "Iterator[bytes]":
+def _lines(interpreter: str, source: str) -> Iterator[bytes]:
     program = os.fsencode(interpreter)
     first = b"#!%s -EP" % program
     if len(first) <= _LONGEST_LINE and not set(program) & set(b" \t\n"):

@@ -4,13 +4,17 @@ Between fork and exec only this module's code runs. `subprocess` would do, but f
 signal for the parent's end when the user changes, so it must be set after that, and a failure must say at which step.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import signal
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from esker.host import prctl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["REMEDIES", "Identity", "Program", "SpawnRefused", "assume", "spawn"]
 

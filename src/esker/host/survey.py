@@ -1,17 +1,21 @@
 """What this machine offers: each thing that Esker needs or can drive, found or not, and how to mend what is missing."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from esker.errors import EskerError
 from esker.formats.systems import SYSTEMS, system_name
 from esker.host.uv import run_uv, uv_program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["Finding", "survey"]
 

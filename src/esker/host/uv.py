@@ -1,15 +1,20 @@
 """The uv program: found beside Esker, run with nothing inherited but what names an index, a proxy or a certificate."""
 
+from __future__ import annotations
+
 import os
 import re
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from esker.errors import CommandFailed, HostError, NotFound, TimedOut
 from esker.formats.urls import redact
 from esker.host import prctl
 from esker.host.certificates import certificate_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["additional_indexes", "run_uv", "uv_program"]
 

@@ -1,5 +1,7 @@
 """The environment variables of this process: the only place that reads or writes them as a whole."""
 
+from __future__ import annotations
+
 import os
 
 from esker.errors import ActivationFailed
@@ -35,7 +37,7 @@ def inherited() -> dict[str, str]:
     return environ
 
 
-def assign(changes: "Mapping[str, str | None]") -> None:
+def assign(changes: Mapping[str, str | None]) -> None:
     """Set variables of this process, unset those that are None; all of them, or none when one cannot be set."""
     for name, value in changes.items():
         if not name or "=" in name or "\0" in name or "\0" in (value or ""):

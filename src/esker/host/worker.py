@@ -1,5 +1,7 @@
 """A call that blocks, made by a coroutine: in a thread, and given up when the coroutine is cancelled."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, TypeVar
 
 from esker.host.clock import Abandoned, Abandonment
@@ -13,7 +15,7 @@ __all__ = ["in_thread"]
 T = TypeVar("T")
 
 
-async def in_thread(call: "Callable[[Abandonment], T]", undo: "Callable[[T], object] | None" = None) -> T:
+async def in_thread(call: Callable[[Abandonment], T], undo: Callable[[T], object] | None = None) -> T:
     """Return what `call` returns; when this coroutine is cancelled, tell the call so and wait until it has ended.
 
     `call` notices (by a `Deadline`), undoes what it began and raises Abandoned; what it had finished all the same is
@@ -38,7 +40,7 @@ async def in_thread(call: "Callable[[Abandonment], T]", undo: "Callable[[T], obj
         raise error from None
 
 
-async def _end(running: "asyncio.Future[T]") -> None:
+async def _end(running: asyncio.Future[T]) -> None:
     """Wait for a thread, however often we are told not to."""
     import asyncio
 

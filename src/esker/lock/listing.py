@@ -1,14 +1,19 @@
 """What a lock installs on one system, as a person asks for it: names, versions, origins."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from packaging.markers import Marker
 
 from esker.formats.lockfile import CatalogLocked, FlakeLocked, LockedPackage, StorePathLocked
 from esker.formats.systems import markers
-from esker.lock.resolve import Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from esker.lock.resolve import Lock
 
 __all__ = ["Installed", "listing"]
 

@@ -4,23 +4,30 @@ A throw-away uv project does it: `uv lock` resolves once for all systems (`envir
 `uv pip compile --universal` would not do: it locks a package without a wheel for a declared system and says nothing.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from packaging.pylock import Pylock
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from esker.declare.declaration import Declaration, PythonTable
 from esker.errors import CommandFailed, HostError, InvalidFile, NotFound, Problem, ResolutionFailed
 from esker.formats import pylock
 from esker.formats.systems import declared_systems, marker
 from esker.host import files
-from esker.host.interpreters import Interpreter
 from esker.host.uv import additional_indexes, is_unreachable, run_uv
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from packaging.pylock import Pylock
+
+    from esker.declare.declaration import Declaration, PythonTable
+    from esker.host.interpreters import Interpreter
 
 __all__ = ["python_inputs", "resolve"]
 

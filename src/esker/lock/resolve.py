@@ -1,24 +1,29 @@
 """A lock as a whole: read from its two files, made from a declaration, written only where it differs."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from esker.declare import trust
-from esker.declare.declaration import Declaration
 from esker.errors import InvalidLock, ResolutionFailed
 from esker.formats import lockfile, pylock
-from esker.formats.lockfile import Lockfile
-from esker.formats.manifest import Manifest
-from esker.formats.pylock import Pylock
 from esker.formats.systems import declared_systems
 from esker.host import files
 from esker.host.interpreters import find_interpreter
 from esker.lock.python import python_inputs, resolve
-from esker.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from esker.declare.declaration import Declaration
+    from esker.formats.lockfile import Lockfile
+    from esker.formats.manifest import Manifest
+    from esker.formats.pylock import Pylock
+    from esker.progress import Progress
 
 __all__ = [
     "Lock",

@@ -1,12 +1,18 @@
 """Whether a lock still says what the manifest says, entry by entry, without any network."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from __future__ import annotations
 
-from esker.declare.declaration import Declaration
+from typing import TYPE_CHECKING
+
 from esker.formats import pylock
 from esker.formats.lockfile import differences
 from esker.lock.python import python_inputs
-from esker.lock.resolve import Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from esker.declare.declaration import Declaration
+    from esker.lock.resolve import Lock
 
 __all__ = ["stale_entries"]
 

@@ -1,17 +1,23 @@
 """The closure: from a lock to the profile that everything of it hangs on."""
 
-import os
-from collections.abc import Mapping
+from __future__ import annotations
 
-from esker.declare.declaration import Declaration
+import os
+from typing import TYPE_CHECKING
+
 from esker.errors import RealisationFailed
 from esker.host.interpreters import find_interpreter
-from esker.lock.resolve import Lock
-from esker.progress import Progress
 from esker.realise.profile import OWN_COMMANDS, profile, source_directories
 from esker.realise.programs import programs
 from esker.realise.python import python_environment, selected
-from esker.realise.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from esker.declare.declaration import Declaration
+    from esker.lock.resolve import Lock
+    from esker.progress import Progress
+    from esker.realise.store import Store
 
 __all__ = ["closure"]
 

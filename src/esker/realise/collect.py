@@ -1,5 +1,7 @@
 """Giving back the room of store paths that nothing keeps."""
 
+from __future__ import annotations
+
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,10 +31,10 @@ class Collected(NamedTuple):
 
 
 def collect(
-    store: "Store",
+    store: Store,
     *,
     keep: int = 5,
-    live: "Iterable[str] | None" = None,
+    live: Iterable[str] | None = None,
     progress: Progress | None = None,
     dry_run: bool = False,
 ) -> Collected:
@@ -61,7 +63,7 @@ def collect(
     return Collected(tuple(dead), freed)
 
 
-def _left_over(store: "Store") -> list[str]:
+def _left_over(store: Store) -> list[str]:
     """Throw away what killed processes left, and the locks, which nobody holds now."""
     found = []
     with files.refused("collect", store.directory, StoreError):

@@ -3,11 +3,16 @@
 The order in which uv installs is not fixed, so that what such a file holds would differ from one build to the next.
 """
 
+from __future__ import annotations
+
 import csv
 import os
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["overlapping"]
 

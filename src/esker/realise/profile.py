@@ -4,16 +4,22 @@ It holds links into the Python environment and the programs of its wheels. `pyve
 find the packages; site-packages is a real directory of links, so that the project's own source can stand beside them.
 """
 
+from __future__ import annotations
+
 import json
 import os
-from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from esker.errors import RealisationFailed
 from esker.formats import store_path
 from esker.realise.programs import Program, check_program
-from esker.realise.python import PythonEnvironment
-from esker.realise.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from esker.realise.python import PythonEnvironment
+    from esker.realise.store import Store
 
 __all__ = ["OWN_COMMANDS", "profile", "source_directories"]
 

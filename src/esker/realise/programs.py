@@ -1,17 +1,21 @@
 """Programs that wheels carry outside bin: found by rules, named, and checked against this host."""
 
+from __future__ import annotations
+
 import fnmatch
 import mmap
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from esker.declare.declaration import ProgramRule
 from esker.errors import RealisationFailed
 from esker.formats import elf
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 __all__ = ["Program", "check_program", "known_rules", "programs"]
 

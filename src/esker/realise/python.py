@@ -4,25 +4,30 @@ Two builds of one key are equal byte for byte: what uv writes about itself is dr
 sorted order with unchecked hashes, so that it needs no source times (all are 1) and nothing is ever written back.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.pylock import PackageSdist, PackageWheel, Pylock, PylockSelectError
 from packaging.tags import Tag, compatible_tags, cpython_tags
 
 from esker.errors import CommandFailed, HostError, RealisationFailed
 from esker.host import files, prctl
-from esker.host.interpreters import Interpreter
 from esker.host.uv import is_unreachable, run_uv
-from esker.progress import Progress
 from esker.realise.overlap import overlapping
-from esker.realise.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from esker.host.interpreters import Interpreter
+    from esker.progress import Progress
+    from esker.realise.store import Store
 
 __all__ = ["Artifact", "PythonEnvironment", "python_environment", "selected"]
 

@@ -4,6 +4,8 @@ A link, such as a project's run link, has a file `gcroots/<key>` in the store's 
 own path. It lists the link's generations, oldest first. The link itself says which of them is current.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
@@ -40,7 +42,7 @@ class Generation(NamedTuple):
     current: bool
 
 
-def switch(store: "Store", link: str, path: str) -> None:
+def switch(store: Store, link: str, path: str) -> None:
     """Point `link` at the valid `path` and root it; where both are so already, nothing is written.
 
     A path that is not the newest generation already becomes it. The link's directory is made. What is at `link` and is
@@ -60,7 +62,7 @@ def switch(store: "Store", link: str, path: str) -> None:
         _point(link, physical)
 
 
-def rollback(store: "Store", link: str, to: int | None = None) -> str:
+def rollback(store: Store, link: str, to: int | None = None) -> str:
     """Point `link` at generation `to`, or at the one before the current one, and return its path."""
     link = _canonical(link)
     with store.using(), _locked(store, link):
@@ -80,12 +82,12 @@ def rollback(store: "Store", link: str, to: int | None = None) -> str:
         return chosen.path
 
 
-def generations(store: "Store", link: str) -> tuple[Generation, ...]:
+def generations(store: Store, link: str) -> tuple[Generation, ...]:
     """Return the generations of `link`, oldest first; none when it is not registered."""
     return _read(store, _canonical(link))
 
 
-def rooted(store: "Store", keep: int, *, forget: bool) -> set[str]:
+def rooted(store: Store, keep: int, *, forget: bool) -> set[str]:
     """Return the current and the newest `keep` targets of every link that still exists.
 
     What is not among them is taken off the registration if `forget`; for who holds the store alone.
@@ -110,7 +112,7 @@ def _is_gone(link: str) -> bool:
         return False
 
 
-def live(store: "Store", proc: str = "/proc") -> set[str]:
+def live(store: Store, proc: str = "/proc") -> set[str]:
     """Return the store paths that services, and processes which this one may look into, use; they need not be valid.
 
     What services need stands in the locks of the environments whose links are registered: they may run as another
@@ -120,7 +122,7 @@ def live(store: "Store", proc: str = "/proc") -> set[str]:
     return _of_services(store) | _of_processes(store, proc)
 
 
-def _of_services(store: "Store") -> set[str]:
+def _of_services(store: Store) -> set[str]:
     found = set()
     for dot_flox in {os.path.dirname(os.path.dirname(link)) for link, _ in _registered(store)}:
         for path in kept_paths(dot_flox):
@@ -129,7 +131,7 @@ def _of_services(store: "Store") -> set[str]:
     return found
 
 
-def _of_processes(store: "Store", proc: str) -> set[str]:
+def _of_processes(store: Store, proc: str) -> set[str]:
     texts: set[bytes] = set()
     places: set[bytes] = set()
     for process in filter(str.isdecimal, os.listdir(proc)):
@@ -153,11 +155,11 @@ def _canonical(link: str) -> str:
     return os.path.join(os.path.realpath(os.path.dirname(link)), os.path.basename(link))
 
 
-def _file(store: "Store", link: str) -> str:
+def _file(store: Store, link: str) -> str:
     return f"{store.state}/gcroots/{nixbase32.encode(sha256(os.fsencode(link)).digest()[:20])}"
 
 
-def _locked(store: "Store", link: str) -> "AbstractContextManager[None]":
+def _locked(store: Store, link: str) -> AbstractContextManager[None]:
     return files.locked(f"{store.state}/locks/{os.path.basename(_file(store, link))}", error=StoreError)
 
 
@@ -177,12 +179,12 @@ def _target(link: str) -> str | None:
         return None
 
 
-def _read(store: "Store", link: str) -> tuple[Generation, ...]:
+def _read(store: Store, link: str) -> tuple[Generation, ...]:
     file = _file(store, link)
     return _parse(store, file)[1] if os.path.exists(file) else ()
 
 
-def _parse(store: "Store", file: str) -> tuple[str, tuple[Generation, ...]]:
+def _parse(store: Store, file: str) -> tuple[str, tuple[Generation, ...]]:
     try:
         with files.refused("read", file, StoreError), open(file, "rb") as opened:
             data = json.load(opened)
@@ -200,7 +202,7 @@ def _parse(store: "Store", file: str) -> tuple[str, tuple[Generation, ...]]:
     )
 
 
-def _registered(store: "Store") -> "Iterator[tuple[str, tuple[Generation, ...]]]":
+def _registered(store: Store) -> Iterator[tuple[str, tuple[Generation, ...]]]:
     """Yield every registered link with its generations."""
     directory = f"{store.state}/gcroots"
     with files.refused("read", directory, StoreError):
@@ -209,7 +211,7 @@ def _registered(store: "Store") -> "Iterator[tuple[str, tuple[Generation, ...]]]
         yield _parse(store, f"{directory}/{name}")
 
 
-def _write(store: "Store", link: str, kept: tuple[Generation, ...]) -> None:
+def _write(store: Store, link: str, kept: tuple[Generation, ...]) -> None:
     file = _file(store, link)
     if not kept:
         with files.refused("remove", file, StoreError):

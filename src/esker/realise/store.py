@@ -11,6 +11,8 @@ by rename. Whatever is killed in between leaves a tree without a record, which t
 collection, removes.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import time
@@ -20,12 +22,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import Malformed, NotFound, RealisationFailed, StoreError
 from esker.formats import nar, store_path
-from esker.formats.store_path import StorePath
 from esker.host import files
 from esker.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from esker.formats.store_path import StorePath
 
 __all__ = ["Damaged", "PathInfo", "Store", "default_root"]
 
@@ -60,7 +63,7 @@ class Damaged(NamedTuple):
     reason: str
 
 
-def default_root(environ: "Mapping[str, str]", uid: int) -> str:
+def default_root(environ: Mapping[str, str], uid: int) -> str:
     """Return the directory of the store that a process with this environment and uid uses."""
     if chosen := environ.get("ESKER_STORE"):
         if not os.path.isabs(chosen):
@@ -82,7 +85,7 @@ class Store:
     Unless `durable`, a path may be valid and yet broken after a power cut; for tests and throw-away stores.
     """
 
-    def __init__(self, root: str, *, durable: bool = True, clock: "Callable[[], float]" = time.time) -> None:
+    def __init__(self, root: str, *, durable: bool = True, clock: Callable[[], float] = time.time) -> None:
         self.root = os.path.realpath(root)
         self.directory = f"{self.root}/store"
         self.state = f"{self.root}/var/esker"
@@ -106,7 +109,7 @@ class Store:
 
     # Reading
 
-    def named(self, paths: "Iterable[str]") -> list[str]:
+    def named(self, paths: Iterable[str]) -> list[str]:
         """Return where the paths that a person has named lie; raise `NotFound` for one that has no record here."""
         found = []
         for path in paths:
@@ -160,7 +163,7 @@ class Store:
             raise
         return [f"{self.directory}/{name}" for name in names if not name.startswith(".")]
 
-    def closure(self, paths: "Iterable[str]") -> set[str]:
+    def closure(self, paths: Iterable[str]) -> set[str]:
         """Return `paths` and every valid path that they need, directly or not."""
         found: set[str] = set()
         pending = list(paths)
@@ -171,7 +174,7 @@ class Store:
                 pending += self.record(path).references
         return found
 
-    def verify(self, paths: "Iterable[str] | None" = None, progress: Progress | None = None) -> list[Damaged]:
+    def verify(self, paths: Iterable[str] | None = None, progress: Progress | None = None) -> list[Damaged]:
         """Hash `paths` (every valid path) again and return those that are not as they were registered."""
         listener = progress or Silent()
         chosen = self.paths() if paths is None else list(paths)
@@ -204,14 +207,14 @@ class Store:
     # Writing
 
     @contextmanager
-    def using(self) -> "Iterator[None]":
+    def using(self) -> Iterator[None]:
         """Keep every path of the store from being collected meanwhile; realise and root within one `using`."""
         self._prepare()
         with files.locked(f"{self.state}/gc.lock", shared=True, error=StoreError):
             yield
 
     @contextmanager
-    def alone(self, waiting: "Callable[[], object] | None" = None) -> "Iterator[None]":
+    def alone(self, waiting: Callable[[], object] | None = None) -> Iterator[None]:
         """Hold the store while nobody uses it; `waiting` is called first when somebody does.
 
         Within `using` this waits for itself, for ever.
@@ -224,9 +227,9 @@ class Store:
         self,
         name: str,
         fingerprint: bytes | str,
-        build: "Callable[[str], object]",
+        build: Callable[[str], object],
         *,
-        references: "Iterable[str]" = (),
+        references: Iterable[str] = (),
     ) -> str:
         """Return the path built from `fingerprint`; unless it is valid already, `build(directory)` fills it.
 
@@ -275,7 +278,7 @@ class Store:
             return 0
 
     def _build(
-        self, path: StorePath, fingerprint: bytes | str, build: "Callable[[str], object]", needed: tuple[str, ...]
+        self, path: StorePath, fingerprint: bytes | str, build: Callable[[str], object], needed: tuple[str, ...]
     ) -> None:
         physical = self.physical(path)
         prefix = f"{TEMPORARY}{path.digest}-"
@@ -307,7 +310,7 @@ class Store:
             return files.digest(nar.dump(self._checked(top, name, allowed)))
 
     @contextmanager
-    def _flushing(self, path: str) -> "Iterator[None]":
+    def _flushing(self, path: str) -> Iterator[None]:
         """Flush the file system of `path` meanwhile: disk and processor work at once."""
         from threading import Thread
 
@@ -330,7 +333,7 @@ class Store:
         if refusals:
             raise refusals[0]
 
-    def _checked(self, top: str, name: str, allowed: set[str]) -> "Iterator[nar.Entry]":
+    def _checked(self, top: str, name: str, allowed: set[str]) -> Iterator[nar.Entry]:
         """Yield the entries at `top`; refuse a link that leads to a store path which nothing would keep for it."""
         for entry in files.entries(top):
             if isinstance(entry, nar.Symlink):

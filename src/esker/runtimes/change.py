@@ -3,10 +3,12 @@
 A change of the manifest is checked, locked and realised beside the old one, then swapped in, or nothing is changed.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from esker.declare import notations
 from esker.declare.load import environment_name, load
@@ -15,8 +17,12 @@ from esker.formats.typed_tables import Refusal
 from esker.host import files
 from esker.host.environment_lock import supervised
 from esker.lock.resolve import lock_paths, make_lock, put, read_lock, rendered
-from esker.progress import Progress
 from esker.runtimes.preparation import alone, own_system, realised
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from esker.progress import Progress
 
 __all__ = ["change_manifest", "check_no_backup", "delete", "manifest_path", "rename"]
 

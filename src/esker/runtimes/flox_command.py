@@ -5,6 +5,8 @@ Everything that is read was made for programs: the environment comes from a proc
 people, and nothing is worked out from it. What it says on failing is the message of the error.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
@@ -97,20 +99,20 @@ class FloxCommand:
         """Return the version of Flox."""
         return version_of(find_flox(variables.current().get("PATH")))
 
-    def begin(self, environ: "Mapping[str, str]", deadline: Deadline) -> "Begun":
+    def begin(self, environ: Mapping[str, str], deadline: Deadline) -> Begun:
         """Activate the environment, and return what that changes in `environ` and what ends it."""
         held = flox_holder.attach(self.activate, environ, deadline)
         return difference(environ, held.variables), held.leave
 
     def run(
         self,
-        argv: "Sequence[str]",
+        argv: Sequence[str],
         *,
         cwd: str | None = None,
         capture: bool = True,
         stdin: str | None = None,
         deadline: Deadline,
-    ) -> "CompletedProcess[str]":
+    ) -> CompletedProcess[str]:
         """Run a program in the environment; its status is the result's, whatever it is."""
         return process.run(
             [*self.activate, *argv],
@@ -122,20 +124,20 @@ class FloxCommand:
             timeout=deadline,
         )
 
-    def call(self, *words: str, deadline: Deadline | None = None, names: "Sequence[str]" = ()) -> str:
+    def call(self, *words: str, deadline: Deadline | None = None, names: Sequence[str] = ()) -> str:
         """Run `flox WORDS -d PROJECT -- NAMES` and return what it printed for programs."""
         return self.succeed([self.program, *words, "-d", self.project, *_names(names)], " ".join(words), deadline)
 
-    def ask(self, *words: str, parse: "Callable[[str], T]", deadline: Deadline | None = None) -> T:
+    def ask(self, *words: str, parse: Callable[[str], T], deadline: Deadline | None = None) -> T:
         """As `call`, with what was printed made into a value; raises Malformed where that cannot be done."""
         return _parsed(" ".join(words), self.call(*words, deadline=deadline), parse)
 
-    def call_inside(self, *words: str, deadline: Deadline | None = None, names: "Sequence[str]" = ()) -> str:
+    def call_inside(self, *words: str, deadline: Deadline | None = None, names: Sequence[str] = ()) -> str:
         """As `call`, from within an activation, where some verbs work only."""
         argv = [*self.activate, self.program, *words, "-d", self.project, *_names(names)]
         return self.succeed(argv, " ".join(words), deadline)
 
-    def succeed(self, argv: "Sequence[str]", shown: str, deadline: Deadline | None = None) -> str:
+    def succeed(self, argv: Sequence[str], shown: str, deadline: Deadline | None = None) -> str:
         """Run a command of Flox's; raises CommandFailed with its message, or TimedOut."""
         limit = deadline or Deadline(_SECONDS)
         done = process.run(argv, environ=variables.current(), check=False, stdin="", timeout=limit)
@@ -155,11 +157,11 @@ class FloxCommand:
         given = [] if name is None else ["-n", name]
         self.call("init", "--no-auto-setup", *given)
 
-    def install(self, packages: "Sequence[str]", deadline: Deadline) -> None:
+    def install(self, packages: Sequence[str], deadline: Deadline) -> None:
         """Add packages to the environment."""
         self.call("install", names=packages, deadline=deadline)
 
-    def uninstall(self, packages: "Sequence[str]", deadline: Deadline) -> None:
+    def uninstall(self, packages: Sequence[str], deadline: Deadline) -> None:
         """Take packages out of the environment."""
         self.call("uninstall", names=packages, deadline=deadline)
 
@@ -173,13 +175,13 @@ class FloxCommand:
         files.write_changed(f"{directory}/manifest.lock", f"{text.rstrip()}\n".encode(), mode=0o644)
 
 
-def _parsed(shown: str, text: str, parse: "Callable[[str], T]") -> T:
+def _parsed(shown: str, text: str, parse: Callable[[str], T]) -> T:
     try:
         return parse(text)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise Malformed(f"what `flox {shown}` printed cannot be read: {error}", hint=_HINT) from error
 
 
-def _names(names: "Sequence[str]") -> "Sequence[str]":
+def _names(names: Sequence[str]) -> Sequence[str]:
     """Return names such that none is taken for an option."""
     return ["--", *names] if names else []

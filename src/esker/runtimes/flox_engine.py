@@ -1,5 +1,7 @@
 """What the Flox integration needs of whoever plays the environment: Flox's own command, or Esker without it."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, get_args
 
 from esker.errors import UsageError
@@ -25,35 +27,35 @@ class Started(NamedTuple):
 
     names: tuple[str, ...]
     """The services that were meant, and those that were started because these depend on them."""
-    holder: "Holder | None" = None
+    holder: Holder | None = None
     """The process that keeps them, where one must."""
 
 
 class EngineServices(Protocol):
     """The services of one environment."""
 
-    def start(self, names: "Sequence[str]", deadline: "Deadline") -> "Started":
+    def start(self, names: Sequence[str], deadline: Deadline) -> Started:
         """Start services, all without names, to stay."""
 
-    def use(self, names: "Sequence[str]", deadline: "Deadline") -> "Callable[[], None]":
+    def use(self, names: Sequence[str], deadline: Deadline) -> Callable[[], None]:
         """Start services, all without names, for this process until the returned function is called."""
 
-    def restart(self, names: "Sequence[str]", deadline: "Deadline") -> None:
+    def restart(self, names: Sequence[str], deadline: Deadline) -> None:
         """Stop services that run, and start them."""
 
-    def stop(self, names: "Sequence[str] | None" = None, holder: "Holder | None" = None) -> None:
+    def stop(self, names: Sequence[str] | None = None, holder: Holder | None = None) -> None:
         """Stop services, whoever uses them; None is all of them, and no names are none."""
 
-    def status(self) -> "tuple[ServiceStatus, ...]":
+    def status(self) -> tuple[ServiceStatus, ...]:
         """Return the state of every service, by name."""
 
-    def wait(self, names: "Sequence[str]", until: "Until", deadline: "Deadline") -> None:
+    def wait(self, names: Sequence[str], until: Until, deadline: Deadline) -> None:
         """Wait until services, all without names, are in a state."""
 
     def logs(self, name: str, tail: int | None = None) -> str:
         """Return the last lines of a service's log."""
 
-    def follow(self, name: str, tail: int | None = None) -> "Iterator[str]":
+    def follow(self, name: str, tail: int | None = None) -> Iterator[str]:
         """Yield the last lines of a service's log and those that are added, until the caller has enough."""
 
 
@@ -74,30 +76,30 @@ class Engine(Protocol):
     def version(self) -> str:
         """Return the version of Flox that it is, or behaves like."""
 
-    def begin(self, environ: "Mapping[str, str]", deadline: "Deadline") -> "Begun":
+    def begin(self, environ: Mapping[str, str], deadline: Deadline) -> Begun:
         """Return what an activation changes in `environ`, and what ends it; set nothing."""
 
     def run(
         self,
-        argv: "Sequence[str]",
+        argv: Sequence[str],
         *,
         cwd: str | None = None,
         capture: bool = True,
         stdin: str | None = None,
-        deadline: "Deadline",
-    ) -> "CompletedProcess[str]":
+        deadline: Deadline,
+    ) -> CompletedProcess[str]:
         """Run a program in the environment; its status is the result's, whatever it is."""
 
     def init(self, name: str | None) -> None:
         """Make an environment in the project."""
 
-    def install(self, packages: "Sequence[str]", deadline: "Deadline") -> None:
+    def install(self, packages: Sequence[str], deadline: Deadline) -> None:
         """Add packages to the environment."""
 
-    def uninstall(self, packages: "Sequence[str]", deadline: "Deadline") -> None:
+    def uninstall(self, packages: Sequence[str], deadline: Deadline) -> None:
         """Take packages out of the environment."""
 
-    def lock(self, deadline: "Deadline") -> None:
+    def lock(self, deadline: Deadline) -> None:
         """Lock the manifest, where its lock does not say the same already."""
 
 

@@ -7,6 +7,8 @@ A detached one is told to stay beyond that, until a signal. Nothing is inherited
 can keep a pipe open; what the activation prints goes into a file in memory and from there to our standard error.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import socket
@@ -53,7 +55,7 @@ _OF_THE_PROGRAM = frozenset({"_", "SHLVL", "PWD", "OLDPWD"})
 class Attached:
     """A process in an activation, which leaves when `leave` is called or this process ends."""
 
-    def __init__(self, variables: "Mapping[str, str]", connection: socket.socket, child: int) -> None:
+    def __init__(self, variables: Mapping[str, str], connection: socket.socket, child: int) -> None:
         self.variables = dict(variables)
         """Every variable of the activation."""
         self._connection: socket.socket | None = connection
@@ -71,7 +73,7 @@ class Attached:
         _reap(self._child)
 
 
-def attach(activate: "Sequence[str]", environ: "Mapping[str, str]", deadline: Deadline) -> Attached:
+def attach(activate: Sequence[str], environ: Mapping[str, str], deadline: Deadline) -> Attached:
     """Run `activate` (`flox activate … --`) around a process that stays while we do, and return it.
 
     Raises ActivationFailed with what Flox said, or TimedOut.
@@ -81,7 +83,7 @@ def attach(activate: "Sequence[str]", environ: "Mapping[str, str]", deadline: De
 
 
 def stay(
-    activate: "Sequence[str]", environ: "Mapping[str, str]", deadline: Deadline, note: "Callable[[Holder], object]"
+    activate: Sequence[str], environ: Mapping[str, str], deadline: Deadline, note: Callable[[Holder], object]
 ) -> None:
     """As `attach`, but the process stays when we end, until `end` is called by whoever knows it.
 
@@ -113,7 +115,7 @@ def end(holder: Holder) -> None:
 
 
 def _started(
-    activate: "Sequence[str]", environ: "Mapping[str, str]", deadline: Deadline
+    activate: Sequence[str], environ: Mapping[str, str], deadline: Deadline
 ) -> tuple[int, socket.socket, dict[str, str]]:
     directory = f"{runtime_directory.user_directory(environ.get('XDG_RUNTIME_DIR'))}/flox-{os.urandom(6).hex()}"
     path = f"{directory}/socket"
@@ -142,7 +144,7 @@ def _started(
         files.remove_tree(directory)
 
 
-def _spawn(argv: "Sequence[str]", environ: "Mapping[str, str]", output: int) -> int:
+def _spawn(argv: Sequence[str], environ: Mapping[str, str], output: int) -> int:
     """Start a program in a session of its own, so that Ctrl-C is ours alone; it reads nothing."""
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -189,7 +191,7 @@ def _last_words(output: int) -> str:
     return redact(said.rpartition("✘ ERROR: ")[2].strip()) or "it said nothing"
 
 
-def _variables(connection: socket.socket, environ: "Mapping[str, str]", deadline: Deadline) -> dict[str, str]:
+def _variables(connection: socket.socket, environ: Mapping[str, str], deadline: Deadline) -> dict[str, str]:
     """Read the program's environment; what every program changes by merely running is as it was."""
     left = deadline.left()
     if left is not None and left <= 0:  # a socket without any time reads as one that has ended

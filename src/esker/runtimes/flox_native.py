@@ -1,5 +1,7 @@
 """Esker itself as an engine of the Flox integration: no Flox is needed."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
 from esker.activate.active import PROCESS, begin
@@ -37,7 +39,7 @@ class Native:
         return f"{self.project}\0"
 
     @property
-    def services(self) -> "EngineServices":
+    def services(self) -> EngineServices:
         """Its services."""
         from esker.runtimes.flox_native_services import NativeServices
 
@@ -47,19 +49,19 @@ class Native:
         """Return the version of Flox that this behaves like."""
         return FLOX_VERSION
 
-    def begin(self, environ: "Mapping[str, str]", deadline: "Deadline") -> "Begun":
+    def begin(self, environ: Mapping[str, str], deadline: Deadline) -> Begun:
         """Return what an activation changes in `environ`, and what ends it; the deadline is the hook's."""
         return begin(native.prepare(self.project, environ), environ, deadline)
 
     def run(
         self,
-        argv: "Sequence[str]",
+        argv: Sequence[str],
         *,
         cwd: str | None = None,
         capture: bool = True,
         stdin: str | None = None,
-        deadline: "Deadline",
-    ) -> "CompletedProcess[str]":
+        deadline: Deadline,
+    ) -> CompletedProcess[str]:
         """Run a program in the environment; its status is the result's, whatever it is."""
         from subprocess import CompletedProcess
 
@@ -84,19 +86,19 @@ class Native:
 
         create(self.project, name, home=variables.current().get("HOME"))
 
-    def install(self, packages: "Sequence[str]", deadline: "Deadline") -> None:  # noqa: ARG002 - uv has its own limits
+    def install(self, packages: Sequence[str], deadline: Deadline) -> None:  # noqa: ARG002 - uv has its own limits
         """Add Python packages to the environment."""
         from esker.declare.edit import with_requirements
 
         self._change(with_requirements(self._manifest(), [_requirement(package) for package in packages]))
 
-    def uninstall(self, packages: "Sequence[str]", deadline: "Deadline") -> None:  # noqa: ARG002 - as install
+    def uninstall(self, packages: Sequence[str], deadline: Deadline) -> None:  # noqa: ARG002 - as install
         """Take Python packages out of the environment."""
         from esker.declare.edit import without_requirements
 
         self._change(without_requirements(self._manifest(), [_requirement(package) for package in packages]))
 
-    def lock(self, deadline: "Deadline") -> None:  # noqa: ARG002 - as install
+    def lock(self, deadline: Deadline) -> None:  # noqa: ARG002 - as install
         """Lock the manifest, where its lock does not say the same already."""
         from esker.declare.load import load
         from esker.progress import Silent
@@ -113,7 +115,7 @@ class Native:
         with files.refused("read", path), open(path, encoding="utf-8") as file:
             return file.read()
 
-    def _change(self, edit: "Edit") -> None:
+    def _change(self, edit: Edit) -> None:
         from esker.progress import Silent
         from esker.runtimes.change import change_manifest
 

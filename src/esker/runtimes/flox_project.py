@@ -1,5 +1,7 @@
 """Which project a path means to the Flox integration, and whether something may be done with it."""
 
+from __future__ import annotations
+
 import os
 from typing import TYPE_CHECKING
 
@@ -15,7 +17,7 @@ __all__ = ["checked", "find_project"]
 _TASKS = ".angreal"
 
 
-def find_project(path: "str | os.PathLike[str] | None", start: str) -> str:
+def find_project(path: str | os.PathLike[str] | None, start: str) -> str:
     """Return the directory that `path` means, absolute, with links resolved; it need not have an environment.
 
     A relative path starts at the directory `start`; the nearest `.flox` from there upwards within the repository
@@ -33,7 +35,7 @@ def find_project(path: "str | os.PathLike[str] | None", start: str) -> str:
     return place
 
 
-def checked(project: str, names: "Sequence[str]" = (), *, runs: bool = False) -> "Sequence[str]":
+def checked(project: str, names: Sequence[str] = (), *, runs: bool = False) -> Sequence[str]:
     """Return the names when `project` has an environment, and when it `runs` code of it, one that is trusted.
 
     Raises NotFound and NotTrusted.

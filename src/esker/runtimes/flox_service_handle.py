@@ -1,5 +1,7 @@
 """The services of a Flox environment as Python programs start and stop them, and the handle that outlives a program."""
 
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,7 +37,7 @@ class FloxServices:
     process lives or not; services that are to end with a block of code are those of `Flox(path, services=[...])`.
     """
 
-    def __init__(self, path: "str | os.PathLike[str]", *, engine: "EngineName" = "auto") -> None:
+    def __init__(self, path: str | os.PathLike[str], *, engine: EngineName = "auto") -> None:
         self._project = find_project(path, os.getcwd())
         self._engine_name = engine
 
@@ -48,21 +50,21 @@ class FloxServices:
         return Path(self._project)
 
     @cached_property
-    def _engine(self) -> "Engine":
+    def _engine(self) -> Engine:
         return choose(self._engine_name, self._project)
 
-    def start(self, *services: str, timeout: float = READY) -> "FloxServiceHandle":
+    def start(self, *services: str, timeout: float = READY) -> FloxServiceHandle:
         """Start services and wait until they are ready; those that run already are joined.
 
         Raises ServiceFailed, or ServicesNotReady after `timeout` seconds; then what this call started has stopped.
         """
         return self._start(services, Deadline(timeout))
 
-    async def astart(self, *services: str, timeout: float = READY) -> "FloxServiceHandle":  # noqa: ASYNC109 - as start
+    async def astart(self, *services: str, timeout: float = READY) -> FloxServiceHandle:  # noqa: ASYNC109 - as start
         """Do as `start`; when the caller is cancelled, what this call started is stopped again."""
         return await in_thread(lambda gone: self._start(services, Deadline(timeout, gone)), FloxServiceHandle.stop)
 
-    def _start(self, services: "Sequence[str]", deadline: Deadline) -> "FloxServiceHandle":
+    def _start(self, services: Sequence[str], deadline: Deadline) -> FloxServiceHandle:
         started = self._engine.services.start(checked(self._project, services, runs=True), deadline)
         saved = SavedServices(
             flox_env_path=self._project,
@@ -89,7 +91,7 @@ class FloxServices:
         """Do as `restart`."""
         await in_thread(lambda gone: self._restart(services, Deadline(timeout, gone)))
 
-    def _restart(self, services: "Sequence[str]", deadline: Deadline) -> None:
+    def _restart(self, services: Sequence[str], deadline: Deadline) -> None:
         self._engine.services.restart(checked(self._project, services, runs=True), deadline)
 
     def status(self, *services: str) -> list[ServiceInfo]:
@@ -104,14 +106,14 @@ class FloxServices:
                 )
         return [found[name] for name in found if not services or name in services]
 
-    def wait(self, *services: str, until: "Until" = "healthy", timeout: float | None = READY) -> None:
+    def wait(self, *services: str, until: Until = "healthy", timeout: float | None = READY) -> None:
         """Wait until services are `healthy` (ready, where there is no check), `completed` or `stopped`."""
         self._engine.services.wait(checked(self._project, services), until, Deadline(timeout))
 
     async def await_(
         self,
         *services: str,
-        until: "Until" = "healthy",
+        until: Until = "healthy",
         timeout: float | None = READY,  # noqa: ASYNC109 - as wait
     ) -> None:
         """Do as `wait`."""
@@ -121,13 +123,13 @@ class FloxServices:
     @overload
     def logs(self, service: str, follow: Literal[False] = ..., tail: int | None = None) -> str: ...
     @overload
-    def logs(self, service: str, follow: Literal[True], tail: int | None = None) -> "Iterator[str]": ...
+    def logs(self, service: str, follow: Literal[True], tail: int | None = None) -> Iterator[str]: ...
     def logs(
         self,
         service: str,
         follow: bool = False,  # noqa: FBT001, FBT002 - Angreal's signature
         tail: int | None = None,
-    ) -> "str | Iterator[str]":
+    ) -> str | Iterator[str]:
         """Return the last lines of a service's log; with `follow`, an iterator over them and all that come."""
         checked(self._project)
         services = self._engine.services
@@ -178,12 +180,12 @@ class FloxServiceHandle:
         """Do as `stop`."""
         await in_thread(lambda _: self.stop())
 
-    def save(self, path: "str | os.PathLike[str]" = service_handle.NAME) -> None:
+    def save(self, path: str | os.PathLike[str] = service_handle.NAME) -> None:
         """Write the handle into a file; a relative path starts at the project directory."""
         files.write(os.path.join(self._saved.flox_env_path, path), service_handle.render(self._saved))
 
     @classmethod
-    def load(cls, path: "str | os.PathLike[str]" = service_handle.NAME) -> Self:
+    def load(cls, path: str | os.PathLike[str] = service_handle.NAME) -> Self:
         """Return the handle in a file, whether we wrote it or Angreal; raises NotFound when there is none.
 
         A relative path starts at the project of the current directory.
@@ -202,5 +204,5 @@ class FloxServiceHandle:
         return cls(service_handle.parse(data, place))
 
 
-def _info(found: "ServiceStatus") -> ServiceInfo:
+def _info(found: ServiceStatus) -> ServiceInfo:
     return ServiceInfo(found.name, found.status, found.pid, found.exit_code, found.health)

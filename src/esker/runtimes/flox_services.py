@@ -4,6 +4,8 @@ Flox has no leases and no health checks: a service is ready when it runs. Servic
 stays attached (`flox_holder`); one of it is enough for an environment, and it goes when no service runs any more.
 """
 
+from __future__ import annotations
+
 import json
 import secrets
 import subprocess
@@ -12,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from esker.errors import CommandFailed, ServiceError, ServiceFailed, ServicesNotReady, UnknownService
 from esker.host import variables
-from esker.host.clock import Deadline
 from esker.host.memory_file import memory_file
 from esker.runtimes import flox_holder
 from esker.runtimes.flox_engine import Started
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from esker.formats.service_handle import Holder
+    from esker.host.clock import Deadline
     from esker.runtimes.flox_command import FloxCommand
     from esker.services.protocol import Until
 
@@ -40,10 +42,10 @@ _LOG_LINES = 20
 class FloxCommandServices:
     """The services of one environment."""
 
-    def __init__(self, flox: "FloxCommand") -> None:
+    def __init__(self, flox: FloxCommand) -> None:
         self._flox = flox
 
-    def start(self, names: "Sequence[str]", deadline: Deadline) -> Started:
+    def start(self, names: Sequence[str], deadline: Deadline) -> Started:
         """Start services, all without names, to stay until `stop`.
 
         When one does not come to run, what this call started is stopped again.
@@ -57,7 +59,7 @@ class FloxCommandServices:
         self._await(wanted, missing, deadline)
         return Started(tuple(wanted), holder)
 
-    def use(self, names: "Sequence[str]", deadline: Deadline) -> "Callable[[], None]":
+    def use(self, names: Sequence[str], deadline: Deadline) -> Callable[[], None]:
         """Start services, all without names, for this process until the returned function is called."""
         token = secrets.token_hex(8)
         try:
@@ -71,7 +73,7 @@ class FloxCommandServices:
             raise
         return lambda: self._release(token)
 
-    def restart(self, names: "Sequence[str]", deadline: Deadline) -> None:
+    def restart(self, names: Sequence[str], deadline: Deadline) -> None:
         """Stop services that run, and start them; those that did not run are there to stay."""
         with changing(self._dot_flox) as uses:
             wanted, missing = self._wanted(names, deadline)
@@ -80,7 +82,7 @@ class FloxCommandServices:
             self._flox.call_inside("services", "restart", names=wanted, deadline=deadline)
         self._await(wanted, missing, deadline)
 
-    def stop(self, names: "Sequence[str] | None" = None, holder: "Holder | None" = None) -> None:
+    def stop(self, names: Sequence[str] | None = None, holder: Holder | None = None) -> None:
         """Stop services (None: all), whoever uses them; `holder` is who kept them, if that is known."""
         with changing(self._dot_flox) as uses:
             self._stop(() if names is not None and not names else self._wanted(names or ())[0], uses, holder)
@@ -99,7 +101,7 @@ class FloxCommandServices:
                 raise
             return ()
 
-    def wait(self, names: "Sequence[str]", until: "Until", deadline: Deadline) -> None:
+    def wait(self, names: Sequence[str], until: Until, deadline: Deadline) -> None:
         """Wait until services, all without names, are `healthy` (Flox: they run), `completed` or `stopped`."""
         wanted, _ = self._wanted(names, deadline)
         self._poll(wanted, {"healthy": _is_ready, "completed": _is_completed, "stopped": _is_stopped}[until], deadline)
@@ -109,7 +111,7 @@ class FloxCommandServices:
         self._wanted([name])
         return self._flox.call("services", "logs", *_tail(tail), names=[name])
 
-    def follow(self, name: str, tail: int | None = None) -> "Iterator[str]":
+    def follow(self, name: str, tail: int | None = None) -> Iterator[str]:
         """Yield the last lines of a service's log and those that are added, until the caller has enough."""
         self._wanted([name])
         argv = [self._flox.program, "services", "logs", "--follow", *_tail(tail)]
@@ -145,7 +147,7 @@ class FloxCommandServices:
         services: dict[str, Any] = self._flox.ask("list", "-c", parse=tomllib.loads).get("services", {})
         return bool(services.keys() - {"auto-start"})
 
-    def _wanted(self, names: "Sequence[str]", deadline: Deadline | None = None) -> tuple[list[str], list[str]]:
+    def _wanted(self, names: Sequence[str], deadline: Deadline | None = None) -> tuple[list[str], list[str]]:
         """Return the named services, or all, and those of them that do not run."""
         known = {found.name: found for found in self.status(deadline)}
         if not known:
@@ -164,7 +166,7 @@ class FloxCommandServices:
         if uses.holder is None or not flox_holder.is_alive(uses.holder):
             flox_holder.stay(self._flox.activate, variables.current(), deadline, uses.keep)
 
-    def _bring_up(self, missing: "Sequence[str]", uses: Uses, deadline: Deadline) -> None:
+    def _bring_up(self, missing: Sequence[str], uses: Uses, deadline: Deadline) -> None:
         if not missing:
             return
         try:
@@ -173,7 +175,7 @@ class FloxCommandServices:
             self._stop(missing, uses)
             raise
 
-    def _await(self, wanted: "Iterable[str]", missing: "Sequence[str]", deadline: Deadline) -> None:
+    def _await(self, wanted: Iterable[str], missing: Sequence[str], deadline: Deadline) -> None:
         """Wait until services run; those that were `missing`, and nobody else uses, are stopped when one does not."""
         try:
             self._poll(wanted, _is_ready, deadline)
@@ -185,7 +187,7 @@ class FloxCommandServices:
                 self._stop([name for name in missing if not uses.users(name)], uses)
             raise
 
-    def _poll(self, names: "Iterable[str]", reached: "Callable[[ServiceStatus], bool]", deadline: Deadline) -> None:
+    def _poll(self, names: Iterable[str], reached: Callable[[ServiceStatus], bool], deadline: Deadline) -> None:
         names = set(names)
         while True:
             left = [found for found in self.status(deadline) if found.name in names and not reached(found)]
@@ -224,7 +226,7 @@ class FloxCommandServices:
             if unused:
                 self._stop(unused, uses)
 
-    def _stop(self, names: "Iterable[str]", uses: Uses, holder: "Holder | None" = None) -> None:
+    def _stop(self, names: Iterable[str], uses: Uses, holder: Holder | None = None) -> None:
         """Stop those of the services that run, and let go of who kept them when none does any more."""
         alive = {found.name for found in self.status() if found.status in _ALIVE}
         ending = sorted(alive.intersection(names))

@@ -7,6 +7,8 @@ keeps the activation for services that stay. Users are known by pid and start ti
 count, and what was written before the last boot is nothing.
 """
 
+from __future__ import annotations
+
 import json
 import os
 from contextlib import contextmanager
@@ -48,7 +50,7 @@ class Uses:
         self.holder = holder
         self.write()
 
-    def take(self, token: str, names: "Iterable[str]", started: "Iterable[str]") -> None:
+    def take(self, token: str, names: Iterable[str], started: Iterable[str]) -> None:
         """Note that this process uses services, and which of them it is about to start, in the file at once."""
         pid = os.getpid()
         found = process_table.entry(pid)
@@ -67,7 +69,7 @@ class Uses:
         """Return the pids that use a service."""
         return [use.pid for use in self.uses if name in use.names]
 
-    def forget(self, names: "Iterable[str]") -> None:
+    def forget(self, names: Iterable[str]) -> None:
         """Note that services were stopped, whoever used them."""
         gone = set(names)
         self.started -= gone
@@ -87,7 +89,7 @@ class Uses:
 
 
 @contextmanager
-def changing(dot_flox: str) -> "Iterator[Uses]":
+def changing(dot_flox: str) -> Iterator[Uses]:
     """Hold the lock of an environment's file and give its contents, which are written where they were changed."""
     directory = f"{dot_flox}/cache/esker"
     with files.refused("make", directory):

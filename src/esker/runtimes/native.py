@@ -4,6 +4,8 @@ A warm call reads one small file and stats what it was made from; everything els
 something has changed. This module is on the path of every activation: it imports nothing heavier than json.
 """
 
+from __future__ import annotations
+
 import os
 
 from esker.activate import plan as plans
@@ -21,12 +23,12 @@ __all__ = ["prepare"]
 
 def prepare(
     project: str,
-    environ: "Mapping[str, str]",
+    environ: Mapping[str, str],
     *,
-    mode: "str | None" = None,
+    mode: str | None = None,
     locked: bool = False,
-    progress: "Progress | None" = None,
-) -> "Plan":
+    progress: Progress | None = None,
+) -> Plan:
     """Return the plan for activating `project` (absolute, links resolved), made anew where something has changed.
 
     A stale lock is made again, or refused (`StaleLock`) when `locked`. `mode` is `dev`, `run` or None for the

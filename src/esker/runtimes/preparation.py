@@ -1,15 +1,14 @@
 """What the first activation after a change does: lock if stale, realise, link, and write the plan for the next ones."""
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from esker.activate import plan as plans
 from esker.activate.allocation import allocate
-from esker.activate.plan import Plan
-from esker.declare.declaration import Declaration
 from esker.declare.known_environments import remember
 from esker.declare.load import load
 from esker.errors import StaleLock
@@ -24,6 +23,12 @@ from esker.progress import Progress, Silent
 from esker.realise import roots
 from esker.realise.closure import closure
 from esker.realise.store import Store, default_root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from esker.activate.plan import Plan
+    from esker.declare.declaration import Declaration
 
 __all__ = [
     "MODES",

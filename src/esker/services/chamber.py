@@ -1,19 +1,24 @@
 """The chamber beside the runtime: what it offers whoever asks, and how an environment gets the supervised one."""
 
-import os
-from collections.abc import Callable, Collection, Mapping
-from typing import Protocol
+from __future__ import annotations
 
-from esker.activate.plan import Plan
+import os
+from typing import TYPE_CHECKING, Protocol
+
 from esker.activate.variables import Activation, is_started
-from esker.declare.declaration import Declaration
 from esker.errors import ServiceError
 from esker.host.runtime_directory import environment_directory
 from esker.services.connection import Changed, Site
 from esker.services.control import Leased, Services, Stopped
-from esker.services.protocol import Until
 from esker.services.specification import ServiceSpec, passed_variables, specify
-from esker.services.status import ServiceStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from esker.activate.plan import Plan
+    from esker.declare.declaration import Declaration
+    from esker.services.protocol import Until
+    from esker.services.status import ServiceStatus
 
 __all__ = ["Chamber", "observed", "supervised"]
 

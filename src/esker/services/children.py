@@ -5,6 +5,8 @@ told by what it had from its parents: the parent while that lived, the session, 
 pipe that it writes to.
 """
 
+from __future__ import annotations
+
 import asyncio
 import os
 import signal
@@ -25,7 +27,7 @@ class Child(NamedTuple):
 
     pid: int
     start: int
-    exit: "asyncio.Future[int]"
+    exit: asyncio.Future[int]
     """Its exit status; minus the number of the signal that ended it."""
 
 
@@ -51,7 +53,7 @@ class Children:
         self._owners[pid, start] = owner
         return Child(pid, start, self.exit_of(pid))
 
-    def exit_of(self, pid: int) -> "asyncio.Future[int]":
+    def exit_of(self, pid: int) -> asyncio.Future[int]:
         """Return the future exit status of the child `pid`, adopted ones too."""
         return self._exits.setdefault(pid, self._loop.create_future())
 

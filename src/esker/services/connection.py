@@ -4,6 +4,8 @@ Everything here happens under the environment's lock. A supervisor that was kill
 left running is ended, and its sockets are removed.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import signal

@@ -1,18 +1,22 @@
 """The services of one environment, as commands and programs ask for them."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from esker.errors import ServiceError, UnknownService, UsageError
 from esker.host import process_table
 from esker.services import graph, logs, protocol, status
 from esker.services.connection import Changed, Connection, Site, connect, logs_directory
 from esker.services.protocol import Lease
-from esker.services.specification import ServiceSpec
 from esker.services.status import ServiceStatus
+
+if TYPE_CHECKING:
+    from esker.services.specification import ServiceSpec
 
 __all__ = ["Leased", "Services", "Stopped", "User"]
 
@@ -79,7 +83,7 @@ class Services:
         changed: Changed | None = None,
         pid: int | None = None,
         token: str | None = None,
-    ) -> "Leased":
+    ) -> Leased:
         """Start services as `start` does, for as long as the process `pid` (ours) lives or until they are released.
 
         With a `token` of the caller's own, another process can give the lease back by `release`.

@@ -4,10 +4,16 @@ A service begins as soon as each of its own conditions holds, so whatever does n
 once; stopping goes the other way round.
 """
 
-from collections.abc import Iterable, Mapping
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from esker.errors import ServiceError, UnknownService
-from esker.services.specification import ServiceSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from esker.services.specification import ServiceSpec
 
 __all__ = ["check", "closure", "dependents"]
 

@@ -6,6 +6,8 @@ as it lives. It imports next to nothing (ctypes for one call), because it may wa
 Arguments: those of the supervisor.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
@@ -22,7 +24,7 @@ _GRACE = 5.0
 _FORWARDED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
-def main(arguments: list[str]) -> "NoReturn":
+def main(arguments: list[str]) -> NoReturn:
     """Leave the caller, start the supervisor, and watch over it until nothing is left."""
     if os.fork():
         os._exit(0)  # the caller waits for this process, and init for the guardian

@@ -6,14 +6,18 @@ user cannot enter the project or the store, the service is shown another user in
 rights: servers start, and nothing is protected.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import ServiceFailed
 from esker.host import accounts
-from esker.host.accounts import Account
 from esker.host.spawn import Identity
+
+if TYPE_CHECKING:
+    from esker.host.accounts import Account
 
 __all__ = ["Choice", "choose"]
 

@@ -4,13 +4,19 @@ A lease is held by a process, known by pid and start time; it ends when that pro
 that is under way holds what it starts until it has come to its end.
 """
 
-import asyncio
+from __future__ import annotations
+
 import os
-from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from esker.errors import ServiceError
 from esker.host import pidfd
-from esker.services.protocol import Lease
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterable
+
+    from esker.services.protocol import Lease
 
 __all__ = ["Holds"]
 

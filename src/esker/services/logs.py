@@ -3,11 +3,12 @@
 A log is `NAME.log`, with what came before the last rotation in `NAME.log.1`; lines are the service's own bytes.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from esker.host import files, project_directory
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["ROTATION", "LogFile", "Pump", "follow", "log_path", "tail"]
 
@@ -92,10 +94,10 @@ class Pump:
 
     def __init__(
         self,
-        loop: "asyncio.AbstractEventLoop",
+        loop: asyncio.AbstractEventLoop,
         log: LogFile,
         matched: Callable[[], None],
-        pattern: "re.Pattern[bytes] | None",
+        pattern: re.Pattern[bytes] | None,
     ) -> None:
         self._loop = loop
         self._log = log

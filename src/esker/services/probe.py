@@ -3,15 +3,20 @@
 An attempt returns None when the service is healthy, else what is wrong, in a few words.
 """
 
+from __future__ import annotations
+
 import asyncio
 import os
 import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
 
 from esker.errors import ServiceError
 from esker.host.runtime_directory import check_socket_path
-from esker.services.specification import CheckSpec
+
+if TYPE_CHECKING:
+    from esker.services.specification import CheckSpec
 
 __all__ = ["Attempt", "expand", "local_port", "pattern", "prepare"]
 

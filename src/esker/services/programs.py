@@ -4,20 +4,25 @@ A service is more than the program that was started for it: everything below tha
 ended with it.
 """
 
+from __future__ import annotations
+
 import asyncio
 import os
 import signal
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import ServiceError, ServiceFailed
 from esker.host.process import find_program
-from esker.host.process_table import Entry
 from esker.host.spawn import REMEDIES, Identity, Program, SpawnRefused
-from esker.services.children import Child, Children
-from esker.services.logs import LogFile
-from esker.services.specification import ServiceSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from esker.host.process_table import Entry
+    from esker.services.children import Child, Children
+    from esker.services.logs import LogFile
+    from esker.services.specification import ServiceSpec
 
 __all__ = ["Programs", "Setting"]
 

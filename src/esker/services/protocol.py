@@ -7,14 +7,19 @@ more line says whether the supervisor has `ended` or somebody else needs it. A c
 asked for. A new version gets a new number; neither side guesses at one that it does not know.
 """
 
+from __future__ import annotations
+
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from esker.errors import EskerError, PortTaken, ServiceError, ServiceFailed, ServicesNotReady, UnknownService
 from esker.services import specification
-from esker.services.specification import ServiceSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from esker.services.specification import ServiceSpec
 
 __all__ = [
     "KEY",

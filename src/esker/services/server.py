@@ -4,6 +4,8 @@ It ends when nothing runs and nobody asks for anything. That is decided under th
 looks for a supervisor holds until this one has greeted it, so nobody ever meets one that is about to go.
 """
 
+from __future__ import annotations
+
 import asyncio
 import os
 import signal
@@ -192,7 +194,7 @@ class _Server:
         self._busy.add(task)
         task.add_done_callback(self._conversed)
 
-    def _conversed(self, task: "asyncio.Task[None]") -> None:
+    def _conversed(self, task: asyncio.Task[None]) -> None:
         self._busy.discard(task)
         self._consider_end()
 
@@ -227,9 +229,7 @@ class _Server:
         else:
             writer.close()
 
-    async def _while_connected(
-        self, reader: asyncio.StreamReader, answer: "Coroutine[object, object, object]"
-    ) -> object:
+    async def _while_connected(self, reader: asyncio.StreamReader, answer: Coroutine[object, object, object]) -> object:
         """Return the answer, unless the client goes away first: then nobody wants it any more."""
         task = asyncio.create_task(answer)
         gone = asyncio.create_task(reader.read(1))
@@ -245,11 +245,11 @@ class _Server:
             gone.cancel()
             task.cancel()
 
-    def _listener(self, writer: asyncio.StreamWriter) -> "Callable[[ServiceStatus], None]":
+    def _listener(self, writer: asyncio.StreamWriter) -> Callable[[ServiceStatus], None]:
         """Tell the other side of each change until it goes away."""
         listeners = self._supervisor.listeners
 
-        def tell(status: "ServiceStatus") -> None:
+        def tell(status: ServiceStatus) -> None:
             if writer.is_closing() or writer.transport.get_write_buffer_size() > _BACKLOG:
                 listeners.discard(tell)
                 writer.close()

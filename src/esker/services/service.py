@@ -4,6 +4,8 @@ Its life is one task: wait for the dependencies, run, and run again as the polic
 whatever it is doing, and then ends every process of the service.
 """
 
+from __future__ import annotations
+
 import asyncio
 import os
 import re
@@ -17,13 +19,14 @@ from esker.errors import EskerError, PortTaken, ServiceFailed
 from esker.host import ports
 from esker.host.spawn import REMEDIES
 from esker.services import probe
-from esker.services.children import Child, Children
 from esker.services.logs import LogFile, Pump
 from esker.services.programs import Programs, Setting
-from esker.services.specification import ServiceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from esker.services.children import Child, Children
+    from esker.services.specification import ServiceSpec
 
 __all__ = ["ACTIVE", "Health", "Service", "State"]
 
@@ -48,7 +51,7 @@ _REFUSED = re.compile("permission denied|not permitted|ownership", re.IGNORECASE
 class Service:
     """The state of one service, and what changes it; `told` is called after each change."""
 
-    def __init__(self, spec: ServiceSpec, children: Children, log: LogFile, told: "Callable[[Service], None]") -> None:
+    def __init__(self, spec: ServiceSpec, children: Children, log: LogFile, told: Callable[[Service], None]) -> None:
         self.spec = spec
         self.setting = Setting({}, "/")
         self.log = log
@@ -84,7 +87,7 @@ class Service:
         """Whether it is what a start waits for: completed if it is a oneshot, else ready, or completed meanwhile."""
         return self.state == "Completed" or (self.ready and not self.spec.oneshot)
 
-    def begin(self, spec: ServiceSpec, setting: Setting, dependencies: "Callable[[Service], Awaitable[None]]") -> None:
+    def begin(self, spec: ServiceSpec, setting: Setting, dependencies: Callable[[Service], Awaitable[None]]) -> None:
         """Begin a life as soon as `dependencies` returns; what it raises is the failure. It must not be active."""
         self.spec, self.setting = spec, setting
         self._programs = Programs(self._children, spec, setting, self.log)
@@ -93,7 +96,7 @@ class Service:
         self._become("Pending")
         self._life = asyncio.create_task(self._live(dependencies))
 
-    async def _live(self, dependencies: "Callable[[Service], Awaitable[None]]") -> None:
+    async def _live(self, dependencies: Callable[[Service], Awaitable[None]]) -> None:
         state: State = "Skipped"
         try:
             await dependencies(self)

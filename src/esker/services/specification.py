@@ -3,13 +3,16 @@
 The declaration's own types need more modules than a supervisor of a few megabytes should hold.
 """
 
-from collections.abc import Collection, Mapping
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from esker.errors import ServiceError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from esker.declare.declaration import Condition, Declaration, HealthCheck, ServiceTable
     from esker.formats.manifest import Service
 
@@ -49,7 +52,7 @@ class ServiceSpec:
     has_table: bool = False
     """Whether Esker's rules of success hold; without a table a service is Flox's: it has started when it runs."""
     oneshot: bool = False
-    depends_on: "Mapping[str, Condition]" = field(default_factory=dict)
+    depends_on: Mapping[str, Condition] = field(default_factory=dict)
     check: CheckSpec | None = None
     restart: Literal["no", "on-failure", "always"] = "no"
     max_restarts: int = 3
@@ -74,7 +77,7 @@ def parse(record: Mapping[str, Any]) -> ServiceSpec:
     )
 
 
-def specify(declaration: "Declaration", system: str, ports: Mapping[str, int]) -> dict[str, ServiceSpec]:
+def specify(declaration: Declaration, system: str, ports: Mapping[str, int]) -> dict[str, ServiceSpec]:
     """Return the services of `declaration` for `system`, by name.
 
     `ports` are the automatic ports by the variable that names them; one that is missing there is an error.
@@ -85,7 +88,7 @@ def specify(declaration: "Declaration", system: str, ports: Mapping[str, int]) -
     }
 
 
-def _specify(name: str, service: "Service", table: "ServiceTable | None", ports: Mapping[str, int]) -> ServiceSpec:
+def _specify(name: str, service: Service, table: ServiceTable | None, ports: Mapping[str, int]) -> ServiceSpec:
     plain = ServiceSpec(
         name=name,
         command=service.command,
@@ -121,7 +124,7 @@ def _automatic(name: str, variable: str, ports: Mapping[str, int]) -> int:
     return ports[variable]
 
 
-def _check(check: "HealthCheck") -> CheckSpec:
+def _check(check: HealthCheck) -> CheckSpec:
     form: Form
     target: tuple[str, ...]
     if check.test is not None:

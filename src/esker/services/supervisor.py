@@ -5,24 +5,30 @@ under way (`leases`). A start that fails takes back its hold, a process that die
 takes away every hold; what is held by nothing then is stopped.
 """
 
+from __future__ import annotations
+
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
+from typing import TYPE_CHECKING
 
 from esker.errors import ServiceFailed, ServicesNotReady
 from esker.host import accounts, process_table
-from esker.host.environment_lock import EnvironmentLock
 from esker.services import graph, identity, protocol
 from esker.services.children import SERVICE_VARIABLE, Children
 from esker.services.leases import Holds
 from esker.services.logs import LogFile, log_path
 from esker.services.programs import Setting
 from esker.services.service import Service
-from esker.services.specification import ServiceSpec
 from esker.services.status import ServiceStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from esker.host.environment_lock import EnvironmentLock
+    from esker.services.specification import ServiceSpec
 
 __all__ = ["SUPERVISOR_VARIABLE", "Supervisor"]
 
@@ -218,7 +224,7 @@ class Supervisor:
         await asyncio.shield(self._stop(known))
         return {"stopped": stopped, "not_running": [name for name in names if name not in stopped], "users": users}
 
-    def release(self) -> "asyncio.Task[None]":
+    def release(self) -> asyncio.Task[None]:
         """Stop what nothing holds any more."""
         held = self._holds.held()
         return self._stop([n for n in self.services if n not in held and self._state(n) != "Stopped"], _LAST_GRACE)
@@ -228,14 +234,14 @@ class Supervisor:
         self._holds.release(lease)
         await asyncio.shield(self.release())
 
-    def _stop(self, names: list[str], limit: float | None = None) -> "asyncio.Task[None]":
+    def _stop(self, names: list[str], limit: float | None = None) -> asyncio.Task[None]:
         """Begin to stop `names`, which goes on whatever becomes of who asked for it."""
         task = asyncio.create_task(self._stop_in_order(names, limit))
         self._stops.add(task)
         task.add_done_callback(self._has_stopped)
         return task
 
-    def _has_stopped(self, task: "asyncio.Task[None]") -> None:
+    def _has_stopped(self, task: asyncio.Task[None]) -> None:
         self._stops.discard(task)
         self.released()
 

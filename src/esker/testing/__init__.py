@@ -1,5 +1,7 @@
 """What tests take from Esker: the pytest plugin, and fakes of the services that Esker talks to."""
 
+from __future__ import annotations
+
 __all__ = ["pytest_plugins"]
 
 pytest_plugins = ("esker.testing.plugin",)  # for `pytest -p esker.testing` where no entry point says so

@@ -5,6 +5,8 @@ often the environment's own, which has Esker's source at best and nothing that E
 for through the `esker` command. Whichever it is, a lease ends with this process, however that ends.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys

@@ -3,6 +3,8 @@
 A step is a call that Python announces by an audit event; the child is killed before the call.
 """
 
+from __future__ import annotations
+
 import itertools
 import os
 import signal
@@ -25,7 +27,7 @@ _PATIENCE = 60
 class Child:
     """A forked process that runs `function`; what that returns, or raises, is handed back as text."""
 
-    def __init__(self, function: "Callable[[], object]") -> None:
+    def __init__(self, function: Callable[[], object]) -> None:
         self._output, output = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
@@ -49,7 +51,7 @@ class Child:
         return text
 
 
-def steps(function: "Callable[[], object]") -> list[str]:
+def steps(function: Callable[[], object]) -> list[str]:
     """Return the steps that `function` takes in a child: the name of each and its first argument."""
 
     def recorded() -> str:
@@ -61,7 +63,7 @@ def steps(function: "Callable[[], object]") -> list[str]:
     return Child(recorded).result().splitlines()
 
 
-def stopped_programs(directory: "os.PathLike[str]") -> "tuple[str, Callable[..., list[int]]]":
+def stopped_programs(directory: os.PathLike[str]) -> tuple[str, Callable[..., list[int]]]:
     """Return a program that waits until it is killed, and a function that waits for some of it and gives their pids."""
     program, told, never = (f"{os.fspath(directory)}/{name}" for name in ("program", "told", "never"))
     os.mkfifo(told)
@@ -81,7 +83,7 @@ def stopped_programs(directory: "os.PathLike[str]") -> "tuple[str, Callable[...,
     return program, pids
 
 
-def killed_at_each_step(function: "Callable[[], object]") -> "Iterator[int]":
+def killed_at_each_step(function: Callable[[], object]) -> Iterator[int]:
     """Run `function` again and again, killed one step later each time, and yield the step; the last run is whole."""
     for step in itertools.count(1):
         child = Child(partial(_armed, function, step))
@@ -92,7 +94,7 @@ def killed_at_each_step(function: "Callable[[], object]") -> "Iterator[int]":
         yield step
 
 
-def _armed(function: "Callable[[], object]", at: int) -> None:
+def _armed(function: Callable[[], object], at: int) -> None:
     taken = itertools.count(1)
 
     def watch(event: str, _arguments: tuple[object, ...]) -> None:
@@ -103,7 +105,7 @@ def _armed(function: "Callable[[], object]", at: int) -> None:
     function()
 
 
-def _run(function: "Callable[[], object]", output: int) -> None:
+def _run(function: Callable[[], object], output: int) -> None:
     status = 1
     signal.alarm(_PATIENCE)
     try:

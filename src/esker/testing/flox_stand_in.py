@@ -10,6 +10,8 @@ needs packages, other shells than bash, remote environments, and `[include]`. Th
 Only the standard library is used, and Linux is needed.
 """
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import json
@@ -147,7 +149,7 @@ def services(arguments: list[str]) -> int:
     return 0
 
 
-def table(found: "Sequence[Answer]") -> str:
+def table(found: Sequence[Answer]) -> str:
     """Return the table for people."""
     rows = [("NAME", "STATUS", "PID")]
     for each in found:

@@ -1,5 +1,7 @@
 """The stand-in's executive: a process that an environment has while others are attached to it, and its services."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -223,7 +225,7 @@ class Executive:
         shutil.rmtree(self.env.state, ignore_errors=True)
 
 
-def stop(services: "Iterable[Service]") -> None:
+def stop(services: Iterable[Service]) -> None:
     """End services with all they started: by a signal, and by force when that does not do."""
     ending = [service.process for service in services if service.process]
     for number, seconds in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, _GRACE)):

@@ -1,5 +1,7 @@
 """What the stand-in `flox` knows of an environment: its manifest, what an activation changes, and its lock."""
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import hashlib
@@ -70,7 +72,7 @@ class Environment:
         return any(each["environment"]["path"] == self.dot_flox for each in active)
 
     @contextlib.contextmanager
-    def alone(self) -> "Iterator[None]":
+    def alone(self) -> Iterator[None]:
         """Hold the lock of its state."""
         os.makedirs(self.state, 0o700, exist_ok=True)
         with open(f"{self.state}.lock", "w", encoding="utf-8") as file:

@@ -1,16 +1,20 @@
 """A package index on loopback: the simple API of PEP 503 over wheels made in memory, with a count of what was asked."""
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import io
 import tarfile
 import zipfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
 
 __all__ = ["PackageIndex", "wheel"]
 

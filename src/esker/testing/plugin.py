@@ -4,6 +4,8 @@ Every run of pytest loads it: it imports nothing that pytest has not imported, a
 of its fixtures is used.
 """
 
+from __future__ import annotations
+
 import pytest
 
 TYPE_CHECKING = False
@@ -53,7 +55,7 @@ def _esker_services(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session")
-def esker_environment(pytestconfig: pytest.Config) -> "Iterator[ActiveEnvironment]":
+def esker_environment(pytestconfig: pytest.Config) -> Iterator[ActiveEnvironment]:
     """The project's environment, active until the last test has ended; `start("name")` starts services for as long."""
     from contextlib import ExitStack
 
@@ -69,7 +71,7 @@ def esker_environment(pytestconfig: pytest.Config) -> "Iterator[ActiveEnvironmen
         yield environment
 
 
-def _failed(error: "EskerError") -> BaseException:
+def _failed(error: EskerError) -> BaseException:
     """Return what fails a test with what a person needs to know, and no trace of our calls."""
     return pytest.fail.Exception(str(error), pytrace=False)
 

@@ -1,5 +1,7 @@
 """Serve the API: `python -m items`, on API_HOST and API_PORT."""
 
+from __future__ import annotations
+
 import os
 
 import uvicorn

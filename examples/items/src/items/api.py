@@ -1,20 +1,26 @@
 """The API: `GET /health`, `GET /items`, `POST /items`."""
 
+from __future__ import annotations
+
 import json
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from psycopg import OperationalError
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from items.item import InvalidItem, NewItem
-from items.settings import Settings
 from items.store import Store, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+
+    from items.settings import Settings
 
 __all__ = ["api"]
 

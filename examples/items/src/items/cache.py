@@ -5,14 +5,19 @@ the write stores its copy under the old number, where nobody looks any more; del
 that. Old copies expire by themselves.
 """
 
+from __future__ import annotations
+
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from valkey.asyncio import Valkey
 from valkey.exceptions import ValkeyError
 
 from items.item import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 __all__ = ["Cache"]
 

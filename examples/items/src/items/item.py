@@ -1,5 +1,7 @@
 """An item, and what a client may ask for."""
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass
 
 __all__ = ["InvalidItem", "Item", "NewItem"]
@@ -38,7 +40,7 @@ class NewItem:
     description: str = ""
 
     @classmethod
-    def parse(cls, document: object) -> "NewItem":
+    def parse(cls, document: object) -> NewItem:
         """Read `{"item": {"name": …, "description": …}}`; report every field that is wrong at once."""
         fields = document.get("item") if isinstance(document, dict) else None
         if not isinstance(fields, dict):

@@ -4,15 +4,20 @@ Each file of migrations/ is applied once, in the order of their names, all in on
 database is as it was. An advisory lock lets any number of processes migrate at once.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 from importlib.resources import files
-from importlib.resources.abc import Traversable
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 
 from items.settings import Settings
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 __all__ = ["create_database", "migrate"]
 

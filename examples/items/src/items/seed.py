@@ -1,5 +1,7 @@
 """Fill an empty project with something to look at: `python -m items.seed`; a second run changes nothing."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 

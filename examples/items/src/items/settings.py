@@ -1,7 +1,12 @@
 """Where the API finds its database and its cache."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Settings"]
 
@@ -18,7 +23,7 @@ class Settings:
     """Begins every key, so that one server can serve several databases."""
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read VALKEY_URL, and PGDATABASE for the keys; the PG* variables themselves are left to libpq."""
         return cls(
             cache=environment.get("VALKEY_URL", cls.cache),

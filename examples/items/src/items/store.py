@@ -1,8 +1,10 @@
 """Items in PostgreSQL, read through the cache."""
 
-from collections.abc import AsyncIterator
+from __future__ import annotations
+
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from psycopg import AsyncConnection, OperationalError
 from psycopg.rows import class_row
@@ -10,7 +12,11 @@ from psycopg_pool import AsyncConnectionPool
 
 from items.cache import Cache
 from items.item import Item, NewItem
-from items.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from items.settings import Settings
 
 __all__ = ["Store", "open_store"]
 
@@ -24,7 +30,7 @@ COLUMNS = (
 class Store:
     """Every query of the API."""
 
-    def __init__(self, pool: "AsyncConnectionPool[AsyncConnection[Item]]", cache: Cache) -> None:
+    def __init__(self, pool: AsyncConnectionPool[AsyncConnection[Item]], cache: Cache) -> None:
         self._pool = pool
         self._cache = cache
 
