@@ -22,7 +22,7 @@ from bench.workspace import ESKER, Workspace, workspace
 from esker.host import prctl
 from esker.host.accounts import give
 from esker.host.spawn import Identity, assume
-from esker.services import identity
+from esker.services.supervised import identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -20,8 +20,8 @@ from bench.projects import MANIFEST
 from bench.report import Figure, Line, ratio, wall
 from bench.workspace import ESKER, Workspace, workspace
 from esker.host import process_table
-from esker.host.environment_lock import EnvironmentLock, Record
-from esker.services.logs import ROTATION
+from esker.services.supervised.logs import ROTATION
+from esker.services.supervised.record import EnvironmentLock, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -108,7 +108,7 @@ def environ(tmp_path, index):
 @pytest.fixture
 def store(environ):
     """Give an empty store of its own."""
-    from esker.realise.store import Store
+    from esker.store.store import Store
 
     return Store(environ["ESKER_STORE"])
 
@@ -121,8 +121,8 @@ def lock_of(index, environ):
     from esker.formats import pylock
     from esker.formats.systems import system_name
     from esker.host.interpreters import find_interpreter
-    from esker.lock.python import resolve
-    from esker.realise.python import selected
+    from esker.lock.wheels import resolve
+    from esker.realise.wheels import selected
 
     interpreter = find_interpreter(None, environ)
     systems = (system_name(sys.platform, os.uname().machine),)
@@ -139,7 +139,7 @@ def lock_of(index, environ):
 def python_of(lock_of, environ, store):
     """Give a function that locks and realises requirements."""
     from esker.progress import Silent
-    from esker.realise.python import python_environment
+    from esker.realise.wheels import python_environment
 
     def realised(*requirements, into=store, build=()):
         artifacts, interpreter = lock_of(*requirements, build=build)

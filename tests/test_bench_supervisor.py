@@ -22,8 +22,8 @@ from bench.workspace import workspace
 
 from esker.declare.load import load
 from esker.host import process_table
-from esker.host.environment_lock import Record
-from esker.services.logs import ROTATION, LogFile
+from esker.services.supervised.logs import ROTATION, LogFile
+from esker.services.supervised.record import Record
 
 
 def record(pid=None, token="token", socket="/nowhere/e.sock"):

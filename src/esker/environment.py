@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from esker.activate.active import Begun
     from esker.activate.plan import Plan
     from esker.progress import Progress
-    from esker.services.control import Leased, Services
+    from esker.services.supervised.control import Leased, Services
 
 __all__ = ["Environment", "Runtime"]
 
 
 class Runtime(Protocol):
-    """What gives an environment its programs and variables; `esker.runtimes.native` is one."""
+    """What gives an environment its programs and variables; `esker.runtimes.native.runtime` is one."""
 
     def prepare(
         self,
@@ -130,7 +130,7 @@ class Environment:
     def services(self) -> Services:
         """The services of the environment: start, stop, restart, status, logs, wait."""
         from esker.declare.load import load
-        from esker.services.chamber import supervised
+        from esker.services.supervised.chamber import supervised
 
         environ = variables.current()
         return supervised(
@@ -190,6 +190,6 @@ class Environment:
     def _plan(self, environ: Mapping[str, str]) -> Plan:
         if self._runtime is not None:
             return self._runtime.prepare(self.project, environ, mode=self.mode)
-        from esker.runtimes import native
+        from esker.runtimes.native import runtime as native
 
         return native.prepare(self.project, environ, mode=self.mode)

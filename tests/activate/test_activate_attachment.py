@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from esker.activate import attachment, registry
 from esker.activate import plan as plans
 from esker.activate.active import begin
-from esker.activate.attachment import User, attach
+from esker.activate.starts import attachment, registry
+from esker.activate.starts.attachment import User, attach
 from esker.errors import ActivationFailed, HostError, TimedOut
 from esker.host import pidfd, runtime_directory
 from esker.host.clock import Deadline

@@ -7,7 +7,7 @@ import pytest
 
 from esker.activate import plan
 from esker.errors import ActivationFailed, HostError
-from esker.runtimes import native
+from esker.runtimes.native import runtime as native
 
 
 def a_plan(project, **changes):

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from esker.activate import plan as plans
-from esker.activate import registry
+from esker.activate.starts import registry
 from esker.errors import HostError, ModeClash
 from esker.host import process_table, runtime_directory
 

@@ -11,8 +11,9 @@ import sys
 
 import pytest
 
-from esker.activate import plan, undo
-from esker.activate.shells import shell
+from esker.activate import plan
+from esker.activate.shells import undo
+from esker.activate.shells.bash import shell
 from esker.activate.variables import Activation, activation
 
 PATH = os.environ["PATH"]
@@ -142,7 +143,7 @@ def evaluated(tmp_path, environ, body, **plan_fields):
         f"#!{sys.executable}\n"
         "import os, sys\n"
         "from esker.activate import plan\n"
-        "from esker.activate.shells import shell\n"
+        "from esker.activate.shells.bash import shell\n"
         "from esker.activate.variables import activation\n"
         f"fields = dict(project=\"/p/it's\", name='app', mode='run', system='s', flox_env={LINK!r}, store_path='/s', stats=())\n"
         f"fields |= {fields}\n"

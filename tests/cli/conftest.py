@@ -101,7 +101,7 @@ class Shim:
 def flox(environ, tmp_path):
     """Give the `flox` that is Esker; it runs in the project's directory unless told otherwise."""
     import esker
-    from esker.host.shim import write_shim
+    from esker.activate.flox.shim import write_shim
 
     directory = tmp_path / "shim"
     source = os.path.dirname(os.path.dirname(esker.__file__))

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from esker.activate import registry
+from esker.activate.starts import registry
 from esker.host import pidfd
 from esker.host.runtime_directory import environment_directory
 

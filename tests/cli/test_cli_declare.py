@@ -11,7 +11,7 @@ import pytest
 
 from esker.errors import HostError
 from esker.progress import Silent
-from esker.runtimes.change import change_manifest
+from esker.runtimes.native.change import change_manifest
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from esker.cli import services as cli
-from esker.cli.services import _fitting
+from esker.cli.commands import services as cli
+from esker.cli.commands.services import _fitting
 from esker.cli.voice import ESKER
 from esker.host import pidfd
 from esker.services.status import ServiceStatus

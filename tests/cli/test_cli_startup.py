@@ -22,7 +22,8 @@ MODULES = {
     "esker.activate.plan",
     "esker.activate.variables",
     "esker.cli",
-    "esker.cli.activate",
+    "esker.cli.commands",
+    "esker.cli.commands.activate",
     "esker.cli.arguments",
     "esker.cli.main",
     "esker.cli.voice",
@@ -36,6 +37,7 @@ MODULES = {
     "esker.host.variables",
     "esker.runtimes",
     "esker.runtimes.native",
+    "esker.runtimes.native.runtime",
 }
 WATCHED = "open,openat,stat,newfstatat,lstat,fork,vfork,clone,clone3,execve"
 LISTED = """\

@@ -95,4 +95,4 @@ def test_imports_only_os(tmp_path):
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    assert loaded == ["esker", "esker.declare", "esker.declare.discover", "esker.declare.trust"]
+    assert loaded == ["__future__", "esker", "esker.declare", "esker.declare.discover", "esker.declare.trust"]

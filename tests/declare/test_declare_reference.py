@@ -9,7 +9,7 @@ import pytest
 from esker.declare.declaration import EskerTable, HealthCheck, ServiceTable
 from esker.declare.validate import read_text
 from esker.formats.manifest import Manifest
-from esker.formats.typed_tables import Report, key_paths, read
+from esker.formats.tables.reader import Report, key_paths, read
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "manifest.md").read_text()
 EXAMPLES = re.findall(r"^```toml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)

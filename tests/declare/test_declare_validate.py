@@ -9,7 +9,7 @@ from esker.declare.declaration import Compose, EskerTable, HealthCheck, ProgramR
 from esker.declare.notations import duration
 from esker.declare.validate import esker_table
 from esker.formats.manifest import document, from_table
-from esker.formats.typed_tables import key_paths
+from esker.formats.tables.reader import key_paths
 
 HEAD = 'schema-version = "1.14.0"\n[services]\ndb.command = "db"\nfiles.command = "files"\n[plugins.esker]\n'
 EVERYTHING = """

@@ -10,7 +10,7 @@ import pytest
 from esker.errors import InvalidManifest
 from esker.formats.manifest import LATEST, SCHEMAS, Manifest, from_table, migrate, parse, record
 from esker.formats.manifest_schema import CatalogPackage, Hook, Profile, StorePathPackage
-from esker.formats.typed_tables import Report, key_paths
+from esker.formats.tables.reader import Report, key_paths
 
 DATA = Path(__file__).parent / "data"
 LOCKS = Path(__file__).parents[3] / "shared" / "data" / "locks"

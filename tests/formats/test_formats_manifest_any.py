@@ -41,7 +41,7 @@ from esker.formats.manifest_schema import (
     Systemd,
 )
 from esker.formats.systems import SYSTEMS
-from esker.formats.typed_tables import Report
+from esker.formats.tables.reader import Report
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
 NAME = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,5}", fullmatch=True)

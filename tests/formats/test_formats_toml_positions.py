@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esker.formats.toml_positions import positions
+from esker.formats.tables.positions import positions
 
 
 def paths_of(value, path=()):

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esker.errors import Malformed
-from esker.formats.nar import Directory, Regular, Symlink, dump, parse
+from esker.formats.nix.nar import Directory, Regular, Symlink, dump, parse
 
 # nix-store --dump tree, of the entries in TREE (Nix 2.8)
 GOLDEN = os.path.join(os.path.dirname(__file__), "golden", "tree.nar")

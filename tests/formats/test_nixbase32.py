@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esker.errors import Malformed
-from esker.formats.nixbase32 import ALPHABET, decode, encode
+from esker.formats.nix.nixbase32 import ALPHABET, decode, encode
 
 # nix-hash --type sha256 --flat [--base32] FILE and the same with sha1, of a file that holds "hello\n"
 KNOWN = {

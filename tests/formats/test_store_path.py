@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esker.errors import Malformed
-from esker.formats.store_path import StorePath, fixed, make, parse, parse_name, source, text
+from esker.formats.nix.store_path import StorePath, fixed, make, parse, parse_name, source, text
 
 HELLO = b"hello\n"
 TREE = bytes.fromhex("89db6d43833aedfadc1fb338456d3e2c71d89bff296ed1ff65613ee6075ede0e")

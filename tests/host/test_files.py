@@ -17,7 +17,7 @@ from hashlib import sha256
 import pytest
 
 from esker.errors import HostError, InvalidLock, StoreError
-from esker.formats import nar
+from esker.formats.nix import nar
 from esker.host import files
 from esker.testing.children import Child, killed_at_each_step, steps
 

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from esker.host import project_directory
+from esker.declare import project_directory
 
 STRANGER = 12345
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from esker.activate.flox.shim import is_own_shim, write_shim
 from esker.errors import EskerError
-from esker.host.shim import is_own_shim, write_shim
 
 _SOURCE = os.path.dirname(os.path.dirname(sys.modules["esker"].__file__))
 

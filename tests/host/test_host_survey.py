@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from esker.host.survey import survey
+from esker.runtimes.survey import survey
 
 
 def test_what_is_missing_names_its_mend(tmp_path):

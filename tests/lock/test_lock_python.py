@@ -13,7 +13,7 @@ from esker.errors import EskerError, HostError, InvalidFile, InvalidLock, NotFou
 from esker.formats import pylock
 from esker.formats.manifest import Manifest
 from esker.host.interpreters import _candidates, find_interpreter
-from esker.lock.python import python_inputs, resolve
+from esker.lock.wheels import python_inputs, resolve
 from esker.testing.package_index import PackageIndex, wheel
 
 NOTHING_LOCKED = 'lock-version = "1.0"\ncreated-by = "x"\npackages = []\n'

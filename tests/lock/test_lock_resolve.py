@@ -11,7 +11,7 @@ from esker.errors import HostError, InvalidLock, NotTrusted, ResolutionFailed
 from esker.formats.lockfile import Lockfile
 from esker.lock.resolve import Lock, make_lock, read_lock
 from esker.progress import Silent
-from esker.runtimes.preparation import prepare_anew, realised
+from esker.runtimes.native.preparation import prepare_anew, realised
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import pytest
 
 from esker.errors import StoreError
 from esker.host import files, process_table
-from esker.host.environment_lock import EnvironmentLock, Record
 from esker.progress import Silent
-from esker.realise import roots
-from esker.realise.collect import Collected, collect
-from esker.realise.store import Store
+from esker.services.supervised.record import EnvironmentLock, Record
+from esker.store import roots
+from esker.store.collect import Collected, collect
+from esker.store.store import Store
 from esker.testing.children import Child, killed_at_each_step
 
 

@@ -25,9 +25,9 @@ from esker.progress import Silent
 from esker.realise.closure import closure
 from esker.realise.overlap import overlapping
 from esker.realise.profile import profile, source_directories
-from esker.realise.python import _compile as compile_byte_code
-from esker.realise.python import python_environment, selected
-from esker.realise.store import Store
+from esker.realise.wheels import _compile as compile_byte_code
+from esker.realise.wheels import python_environment, selected
+from esker.store.store import Store
 from esker.testing.children import Child, stopped_programs
 from esker.testing.package_index import PackageIndex, wheel
 
@@ -112,7 +112,7 @@ def test_what_is_in_the_store_is_not_fetched_again(index, python_of, environ, mo
     """Realising the same lock a second time starts no uv: one that fails is never noticed."""
     index.add("app", "1.0")
     first = python_of("app")
-    from esker.realise import python as module
+    from esker.realise import wheels as module
 
     def refuse(*_arguments, **_options):
         raise AssertionError("uv was started")

@@ -12,9 +12,9 @@ import pytest
 
 from esker.errors import NotFound, StoreError
 from esker.host import files, process_table
-from esker.host.environment_lock import EnvironmentLock, Record
-from esker.realise import roots
-from esker.realise.store import Store
+from esker.services.supervised.record import EnvironmentLock, Record
+from esker.store import roots
+from esker.store.store import Store
 from esker.testing.children import Child, killed_at_each_step, steps
 
 

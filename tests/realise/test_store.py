@@ -18,7 +18,7 @@ import pytest
 from esker.errors import Malformed, NotFound, RealisationFailed, StoreError
 from esker.host import files
 from esker.progress import Silent
-from esker.realise.store import Store, default_root
+from esker.store.store import Store, default_root
 from esker.testing.children import Child, killed_at_each_step
 
 

@@ -12,6 +12,10 @@ from functools import partial
 
 import pytest
 
+from esker.activate.flox import command as flox_command
+from esker.activate.flox import holder as flox_holder
+from esker.activate.flox.command import find_flox
+from esker.activate.flox.shim import write_shim
 from esker.errors import (
     ActivationFailed,
     CommandFailed,
@@ -26,10 +30,9 @@ from esker.errors import (
 from esker.formats.service_handle import Holder
 from esker.host import pidfd, process_table
 from esker.host.clock import Abandoned, Abandonment, Deadline
-from esker.host.shim import write_shim
-from esker.runtimes import flox_command, flox_holder, flox_services
-from esker.runtimes.flox_command import FloxCommand, find_flox
-from esker.runtimes.flox_uses import changing
+from esker.runtimes.flox_services_ import FloxWithServices as FloxCommand
+from esker.services.flox import chamber as flox_services
+from esker.services.flox.uses import changing
 
 pytestmark = pytest.mark.slow
 
@@ -235,7 +238,7 @@ def test_the_activation_ends_with_a_process_that_is_killed(flox, stand_in):
     """Nothing can be undone by a process that is killed, and nothing stays."""
     engine = flox("[hook]\non-deactivate = 'echo > $FLOX_ENV_CACHE/ended'\n")
     script = (
-        "import os, signal\nfrom esker.host.clock import Deadline\nfrom esker.runtimes.flox_command import FloxCommand\n"
+        "import os, signal\nfrom esker.host.clock import Deadline\nfrom esker.runtimes.flox_services_ import FloxWithServices as FloxCommand\n"
         f"begun = FloxCommand({engine.project!r}).begin(dict(os.environ), Deadline())\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -379,7 +382,7 @@ def test_a_user_that_was_killed_does_not_count(flox):
     engine = flox(SERVICES)
     _, end = entered(engine)
     script = (
-        "import os, signal\nfrom esker.host.clock import Deadline\nfrom esker.runtimes.flox_command import FloxCommand\n"
+        "import os, signal\nfrom esker.host.clock import Deadline\nfrom esker.runtimes.flox_services_ import FloxWithServices as FloxCommand\n"
         f"FloxCommand({engine.project!r}).services.use(['web'], Deadline(60))\nos.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
@@ -420,7 +423,7 @@ def test_a_keeper_that_was_killed_is_replaced(flox):
 KILLED_ON_THE_WAY = """\
 import os, signal
 from esker.host.clock import Deadline
-from esker.runtimes.flox_command import FloxCommand
+from esker.runtimes.flox_services_ import FloxWithServices as FloxCommand
 engine = FloxCommand({project!r})
 call_inside = engine.call_inside
 def begin(*words, **how):

@@ -11,7 +11,7 @@ import pytest
 
 from esker.errors import HostError
 from esker.host import files
-from esker.runtimes import native
+from esker.runtimes.native import runtime as native
 from esker.testing.children import Child
 
 

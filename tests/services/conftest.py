@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from esker.host import pidfd, process_table
-from esker.host.environment_lock import EnvironmentLock
-from esker.services.connection import Site
-from esker.services.control import Services
 from esker.services.specification import CheckSpec, ServiceSpec
+from esker.services.supervised.connection import Site
+from esker.services.supervised.control import Services
+from esker.services.supervised.record import EnvironmentLock
 
 MARK = "ESKER_TEST_PROJECT"
 DEADLINE = 15.0
@@ -161,8 +161,8 @@ def caller(project):
         variables = {name: {**project.variables, **spec.vars} for name, spec in project.specs.items()}
         prelude = (
             "import os, sys\n"
-            "from esker.services.connection import Site\n"
-            "from esker.services.control import Services\n"
+            "from esker.services.supervised.connection import Site\n"
+            "from esker.services.supervised.control import Services\n"
             "from esker.services.specification import CheckSpec, ServiceSpec\n"
             f"services = Services({project.site!r}, {{{names}}}, lambda: {variables!r})\n"
         )

@@ -19,11 +19,11 @@ import pytest
 
 from esker.errors import HostError, ServiceError, TimedOut
 from esker.host import runtime_directory
-from esker.host.environment_lock import EnvironmentLock, lock_path
-from esker.services import connection, guardian, protocol, server
-from esker.services.connection import connect
-from esker.services.server import _Server
-from esker.services.supervisor import Supervisor
+from esker.services.supervised import connection, guardian, protocol, server
+from esker.services.supervised.connection import connect
+from esker.services.supervised.record import EnvironmentLock, lock_path
+from esker.services.supervised.server import _Server
+from esker.services.supervised.supervisor import Supervisor
 
 
 def say(project, line):
@@ -120,7 +120,7 @@ def supervisor(project, *lines):
 def record_of(project, **fields):
     """The record of a supervisor that is this process."""
     from esker.host import process_table
-    from esker.host.environment_lock import Record
+    from esker.services.supervised.record import Record
 
     me = (os.getpid(), process_table.entry(os.getpid()).start)
     record = Record(
@@ -276,12 +276,14 @@ def test_a_project_of_another_user(project):
     os.chmod(project.dot_flox, 0o755)
     code = (
         "import os, sys; os.setgid(4242); os.setuid(4242)\n"
-        "from esker.host.environment_lock import EnvironmentLock\n"
+        "from esker.services.supervised.record import EnvironmentLock\n"
         "EnvironmentLock(sys.argv[1]).close()"
     )
 
     def visit():
-        script = f"import sys; sys.path.insert(0, {connection.SOURCE!r}); import esker.host.environment_lock; {code}"
+        script = (
+            f"import sys; sys.path.insert(0, {connection.SOURCE!r}); import esker.services.supervised.record; {code}"
+        )
         return subprocess.run(
             [sys.executable, "-c", script, project.dot_flox], capture_output=True, text=True, check=False
         )
@@ -318,7 +320,7 @@ def test_nothing_of_the_variables_reaches_a_file(project):
 
 def test_a_client_loads_no_event_loop():
     """The event loop is the supervisor's alone: a command that only asks does not pay its 17 ms."""
-    code = "import sys; import esker.services.control; print('asyncio' in sys.modules)"
+    code = "import sys; import esker.services.supervised.control; print('asyncio' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "False\n"
 

@@ -11,9 +11,9 @@ import pytest
 
 from esker.errors import PortTaken, ServiceError, ServiceFailed, ServicesNotReady, UnknownService, UsageError
 from esker.host import pidfd, process_table
-from esker.services.control import Stopped
 from esker.services.specification import CheckSpec
 from esker.services.status import ServiceStatus
+from esker.services.supervised.control import Stopped
 
 
 def shell_check(test, **fields):

@@ -10,9 +10,9 @@ import pytest
 
 from esker.errors import ServiceError
 from esker.host import pidfd, process_table
-from esker.host.environment_lock import EnvironmentLock
-from esker.services.connection import connect
 from esker.services.specification import CheckSpec
+from esker.services.supervised.connection import connect
+from esker.services.supervised.record import EnvironmentLock
 
 HOLD = """
 def show(one): print(one.name, one.status, one.health, flush=True)

@@ -16,8 +16,8 @@ import pytest
 
 from esker.errors import HostError
 from esker.host import process_table
-from esker.host.environment_lock import EnvironmentLock, Record, lock_path
-from esker.services import protocol
+from esker.services.supervised import protocol
+from esker.services.supervised.record import EnvironmentLock, Record, lock_path
 
 STRANGER = 12345
 

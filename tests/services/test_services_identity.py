@@ -11,8 +11,8 @@ import pytest
 from esker.errors import ServiceError, ServiceFailed
 from esker.host import accounts, process_table
 from esker.host.spawn import Identity
-from esker.services import identity
 from esker.services.specification import CheckSpec
+from esker.services.supervised import identity
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start services as another user")
 WHO = "id -u; id -g; id -G; grep NoNewPrivs /proc/self/status; echo up; exec sleep 1000"

@@ -10,7 +10,7 @@ import pytest
 
 from esker.errors import ServiceError, ServiceFailed
 from esker.host import pidfd, process_table
-from esker.services.control import User
+from esker.services.supervised.control import User
 
 HOLD = "held = services.lease({names}); print(held.statuses[0].pid, flush=True); sys.stdin.read()"
 

@@ -9,7 +9,7 @@ import stat
 import pytest
 
 from esker.errors import HostError
-from esker.services.logs import LogFile, Pump, follow, log_path, tail
+from esker.services.supervised.logs import LogFile, Pump, follow, log_path, tail
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ import pytest
 
 from esker.errors import ServiceError, ServiceFailed, ServicesNotReady
 from esker.host import pidfd, process_table
-from esker.services.children import Children
-from esker.services.logs import LogFile
-from esker.services.programs import Setting
-from esker.services.service import Service
 from esker.services.specification import CheckSpec, ServiceSpec
+from esker.services.supervised.children import Children
+from esker.services.supervised.logs import LogFile
+from esker.services.supervised.programs import Setting
+from esker.services.supervised.service import Service
 
 UP = CheckSpec(form="log", target=("up",))
 

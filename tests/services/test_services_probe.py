@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import pytest
 
 from esker.errors import HostError, ServiceError
-from esker.services.probe import expand, local_port, pattern, prepare
 from esker.services.specification import CheckSpec
+from esker.services.supervised.probe import expand, local_port, pattern, prepare
 
 
 def attempt(form, *target, variables=None, directory="/", run=None):

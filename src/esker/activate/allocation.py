@@ -14,8 +14,9 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from esker.declare import project_directory
 from esker.errors import HostError
-from esker.host import files, ports, project_directory
+from esker.host import files, ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -36,7 +36,7 @@ COMMANDS = {
     "shim": ("shim", "Write a `flox` that is Esker, for programs that call Flox"),
     "lock-manifest": ("lock", ""),
 }
-"""Command name to its module below `esker.cli` and one line of help, none for one that only programs call.
+"""Command name to its module in `esker.cli.commands` and one line of help, none for one that only programs call.
 
 The module's `run(name, arguments, voice)` does it.
 """
@@ -186,7 +186,7 @@ def _dispatch(arguments: list[str], voice: Voice) -> int:
         print(FLOX_VERSION if voice.plain else __version__)
         return 0
     if not arguments and voice.plain:
-        from esker.cli.environments import welcome
+        from esker.cli.commands.environments import welcome
 
         return welcome(voice, usage(voice))
     if not arguments or arguments[0] in {"-h", "--help", "help"}:
@@ -196,7 +196,8 @@ def _dispatch(arguments: list[str], voice: Voice) -> int:
     if name not in COMMANDS or (voice.plain and name in _ESKERS_OWN):
         raise _unknown(name, voice)
     # Not importlib.import_module: importing importlib would cost more than what it does here.
-    status: int = __import__(f"esker.cli.{COMMANDS[name][0]}", fromlist=["run"]).run(name, arguments[1:], voice)
+    module = __import__(f"esker.cli.commands.{COMMANDS[name][0]}", fromlist=["run"])
+    status: int = module.run(name, arguments[1:], voice)
     return status
 
 

@@ -8,7 +8,7 @@ from esker.declare.load import load
 from esker.errors import ServiceError
 from esker.host.foreground import run_in_foreground
 from esker.host.process import execute
-from esker.services.chamber import observed, supervised
+from esker.services.supervised.chamber import observed, supervised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from esker.activate.plan import Plan
     from esker.activate.variables import Activation
     from esker.cli.voice import Voice
-    from esker.services.control import Leased
+    from esker.services.supervised.control import Leased
 
 __all__ = ["release_for_shell", "run_with_services", "start_for_shell"]
 
@@ -58,7 +58,7 @@ def start_for_shell(plan: Plan, activation: Activation, environ: Mapping[str, st
 def release_for_shell(project: str, environ: Mapping[str, str], pid: int) -> None:
     """Give back what a shell has started in place; what nobody else uses has stopped on return."""
     from esker.activate.allocation import allocate
-    from esker.runtimes.preparation import own_system
+    from esker.runtimes.native.preparation import own_system
 
     declaration = load(project)
     observed(declaration, own_system(), allocate(declaration, environ), environ).release(pid, _SHELL)
@@ -67,7 +67,7 @@ def release_for_shell(project: str, environ: Mapping[str, str], pid: int) -> Non
 def _leased(
     plan: Plan, activation: Activation, environ: Mapping[str, str], voice: Voice, *, pid: int | None = None
 ) -> Leased | None:
-    from esker.cli.services import Live
+    from esker.cli.commands.services import Live
 
     services = supervised(plan, load(plan.project), lambda: activation, environ)
     if not services.specs:

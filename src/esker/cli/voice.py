@@ -73,7 +73,7 @@ class Voice:
             from esker.progress import Silent
 
             return Silent()
-        from esker.cli.progress import progress
+        from esker.cli.views.progress import progress
 
         return progress()
 

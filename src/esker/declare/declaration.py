@@ -17,7 +17,7 @@ from esker.declare import notations
 from esker.formats.manifest import Manifest, Service
 from esker.formats.manifest_schema import variable_name
 from esker.formats.references import cycle
-from esker.formats.typed_tables import Checked, Fault, Parsed
+from esker.formats.tables.reader import Checked, Fault, Parsed
 
 __all__ = [
     "Compose",

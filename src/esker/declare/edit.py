@@ -16,8 +16,8 @@ from esker.declare import notations
 from esker.declare.validate import read_text
 from esker.errors import EskerError, InvalidManifest, NotFound, UsageError
 from esker.formats.manifest import PLUGINS_SINCE, SCHEMAS, LockedOutputs, Manifest, migrate
-from esker.formats.toml_positions import positions
-from esker.formats.typed_tables import Path, Refusal, dotted, near
+from esker.formats.tables.positions import positions
+from esker.formats.tables.reader import Path, Refusal, dotted, near
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

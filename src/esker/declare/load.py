@@ -11,7 +11,7 @@ from esker.declare import notations
 from esker.declare.declaration import Declaration
 from esker.declare.validate import read_text
 from esker.errors import InvalidFile, InvalidManifest, NotFound, Problem
-from esker.formats.typed_tables import Parsed, Report, read
+from esker.formats.tables.reader import Parsed, Report, read
 from esker.host import files
 
 __all__ = ["environment_name", "load"]

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from esker.formats.typed_tables import Refusal, near
+from esker.formats.tables.reader import Refusal, near
 
 __all__ = [
     "address",

@@ -12,7 +12,7 @@ from esker.declare import notations
 from esker.errors import EskerError, UsageError
 from esker.formats.lockfile import Lockfile, render
 from esker.formats.manifest import LATEST, parse
-from esker.formats.typed_tables import Refusal
+from esker.formats.tables.reader import Refusal
 from esker.host import files as host_files
 
 __all__ = ["create", "files", "inferred_name", "manifest"]

@@ -8,7 +8,7 @@ from typing import Any
 from esker.declare.declaration import EskerTable
 from esker.errors import InvalidManifest
 from esker.formats.manifest import PLUGINS_SINCE, Manifest, document, from_table
-from esker.formats.typed_tables import Fault, Path, Report, near, read
+from esker.formats.tables.reader import Fault, Path, Report, near, read
 
 __all__ = ["esker_table", "read_text"]
 

@@ -22,7 +22,7 @@ import msgspec
 from esker.errors import InvalidLock, Problem
 from esker.formats.manifest import Included, Manifest, from_table, record
 from esker.formats.manifest_schema import Natural, system
-from esker.formats.typed_tables import Nullable, Parsed, Path, ReadBy, Refusal, Report, dotted, read
+from esker.formats.tables.reader import Nullable, Parsed, Path, ReadBy, Refusal, Report, dotted, read
 
 __all__ = [
     "CatalogLocked",

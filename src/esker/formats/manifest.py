@@ -52,8 +52,8 @@ from esker.formats.manifest_schema import (
     Systemd,
 )
 from esker.formats.references import vars_in_order
-from esker.formats.toml_positions import positions
-from esker.formats.typed_tables import Fault, Report, listed, printable, read
+from esker.formats.tables.positions import positions
+from esker.formats.tables.reader import Fault, Report, listed, printable, read
 
 __all__ = [
     "LATEST",

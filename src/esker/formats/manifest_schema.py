@@ -16,7 +16,7 @@ import msgspec
 
 from esker.formats.references import variable_cycle
 from esker.formats.systems import SYSTEMS
-from esker.formats.typed_tables import Checked, Expected, Fault, Parsed, Refusal, Rest, Since
+from esker.formats.tables.reader import Checked, Expected, Fault, Parsed, Refusal, Rest, Since
 
 SCHEMAS = ("1", "1.10.0", "1.11.0", "1.12.0", "1.13.0", "1.14.0", "1.15.0")
 LATEST = SCHEMAS[-1]

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from esker.errors import EskerError, HostError, Problem
-from esker.formats import nar
+from esker.formats.nix import nar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -14,7 +14,7 @@ from esker.formats import lockfile, pylock
 from esker.formats.systems import declared_systems
 from esker.host import files
 from esker.host.interpreters import find_interpreter
-from esker.lock.python import python_inputs, resolve
+from esker.lock.wheels import python_inputs, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from esker.formats import pylock
 from esker.formats.lockfile import differences
-from esker.lock.python import python_inputs
+from esker.lock.wheels import python_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

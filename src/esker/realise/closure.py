@@ -9,7 +9,7 @@ from esker.errors import RealisationFailed
 from esker.host.interpreters import find_interpreter
 from esker.realise.profile import OWN_COMMANDS, profile, source_directories
 from esker.realise.programs import programs
-from esker.realise.python import python_environment, selected
+from esker.realise.wheels import python_environment, selected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.lock.resolve import Lock
     from esker.progress import Progress
-    from esker.realise.store import Store
+    from esker.store.store import Store
 
 __all__ = ["closure"]
 

@@ -12,14 +12,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from esker.errors import RealisationFailed
-from esker.formats import store_path
+from esker.formats.nix import store_path
 from esker.realise.programs import Program, check_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from esker.realise.python import PythonEnvironment
-    from esker.realise.store import Store
+    from esker.realise.wheels import PythonEnvironment
+    from esker.store.store import Store
 
 __all__ = ["OWN_COMMANDS", "profile", "source_directories"]
 

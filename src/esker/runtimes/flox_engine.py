@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from esker.errors import UsageError
 from esker.host import variables
@@ -14,21 +14,13 @@ if TYPE_CHECKING:
     from esker.activate.active import Begun
     from esker.formats.service_handle import Holder
     from esker.host.clock import Deadline
-    from esker.services.protocol import Until
+    from esker.services.chamber import Started
     from esker.services.status import ServiceStatus
+    from esker.services.supervised.protocol import Until
 
-__all__ = ["Engine", "EngineName", "EngineServices", "Started", "choose"]
+__all__ = ["Engine", "EngineName", "EngineServices", "choose"]
 
 EngineName = Literal["auto", "flox", "native"]
-
-
-class Started(NamedTuple):
-    """What a start came to."""
-
-    names: tuple[str, ...]
-    """The services that were meant, and those that were started because these depend on them."""
-    holder: Holder | None = None
-    """The process that keeps them, where one must."""
 
 
 class EngineServices(Protocol):
@@ -111,10 +103,11 @@ def choose(wanted: str, project: str) -> Engine:
         wanted, source = environ.get("ESKER_ENGINE", "auto"), "ESKER_ENGINE"
     if wanted not in get_args(EngineName):
         raise UsageError(f"`{source}` cannot be `{wanted}`", hint=f"it is one of {', '.join(get_args(EngineName))}")
-    from esker.runtimes.flox_command import FloxCommand, find_flox
+    from esker.activate.flox.command import find_flox
+    from esker.runtimes.flox_services_ import FloxWithServices as _Flox
 
     if wanted == "flox" or (wanted == "auto" and find_flox(environ.get("PATH"))):
-        return FloxCommand(project)
+        return _Flox(project)
     from esker.runtimes.flox_native import Native
 
     return Native(project)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from esker.activate.active import PROCESS, begin
 from esker.errors import CommandFailed, UsageError
 from esker.host import files, process, variables
-from esker.runtimes import native
+from esker.runtimes.native import runtime as native
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,13 +102,13 @@ class Native:
         """Lock the manifest, where its lock does not say the same already."""
         from esker.declare.load import load
         from esker.progress import Silent
-        from esker.runtimes.preparation import alone, lock_project
+        from esker.runtimes.native.preparation import alone, lock_project
 
         with alone(self.project):
             lock_project(load(self.project), variables.current(), progress=Silent())
 
     def _manifest(self) -> str:
-        from esker.runtimes.change import check_no_backup, manifest_path
+        from esker.runtimes.native.change import check_no_backup, manifest_path
 
         check_no_backup(self.project)
         path = manifest_path(self.project)
@@ -117,7 +117,7 @@ class Native:
 
     def _change(self, edit: Edit) -> None:
         from esker.progress import Silent
-        from esker.runtimes.change import change_manifest
+        from esker.runtimes.native.change import change_manifest
 
         change_manifest(self.project, edit.text, variables.current(), progress=Silent())
 

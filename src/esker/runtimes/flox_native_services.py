@@ -12,10 +12,10 @@ from esker.declare.load import load
 from esker.errors import ServiceError
 from esker.host import variables
 from esker.host.clock import Abandoned
-from esker.runtimes import native
-from esker.runtimes.flox_engine import Started
-from esker.runtimes.preparation import own_system
-from esker.services.chamber import observed, supervised
+from esker.runtimes.native import runtime as native
+from esker.runtimes.native.preparation import own_system
+from esker.services.chamber import Started
+from esker.services.supervised.chamber import observed, supervised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from esker.formats.service_handle import Holder
     from esker.host.clock import Deadline
     from esker.runtimes.flox_native import Native
-    from esker.services.control import Services
-    from esker.services.protocol import Until
     from esker.services.status import ServiceStatus
+    from esker.services.supervised.control import Services
+    from esker.services.supervised.protocol import Until
 
 __all__ = ["NativeServices"]
 

@@ -125,7 +125,7 @@ def _joined(project: str) -> Iterator[Hold]:
 
 def _error(text: str) -> EskerError | None:
     """Return the error whose record a command has printed, if it has."""
-    from esker.services.protocol import error_of
+    from esker.services.supervised.protocol import error_of
 
     try:
         return error_of(json.loads(text))

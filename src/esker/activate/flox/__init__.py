@@ -1,0 +1,1 @@
+"""Activation by Flox's own command."""

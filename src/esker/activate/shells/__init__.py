@@ -1,0 +1,1 @@
+"""The shells that an activation can reach: a module a shell."""

@@ -1,0 +1,38 @@
+"""`esker doctor`."""
+
+from __future__ import annotations
+
+import os
+
+from esker.cli.arguments import Parser
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from esker.cli.voice import Voice
+
+__all__ = ["run"]
+
+_MARKS = {"ok": "✔", "absent": "-", "missing": "✘"}
+
+
+def run(name: str, arguments: list[str], voice: Voice) -> int:
+    """Print each finding with its mend; 1 when something that is needed is missing."""
+    from esker.runtimes.survey import survey
+    from esker.store.store import default_root
+
+    parser = Parser(
+        name, "Say what this machine offers, and how to mend what is missing.", "  esker doctor --json", voice=voice
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    options = parser.parse_args(arguments)
+    findings = survey(default_root(os.environ, os.geteuid()), os.environ)
+    if options.json:
+        import msgspec
+
+        print(msgspec.json.format(msgspec.json.encode(findings)).decode())
+    else:
+        for finding in findings:
+            print(f"{_MARKS[finding.state]} {finding.name:<12} {finding.detail}")
+            if finding.mend:
+                print(f"{'':>15}{finding.mend}")
+    return 1 if any(finding.state == "missing" for finding in findings) else 0

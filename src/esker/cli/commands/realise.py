@@ -1,0 +1,145 @@
+"""`esker store` and `esker rollback`."""
+
+from __future__ import annotations
+
+import os
+
+from esker.cli.arguments import Parser, add_directory, group_usage, place, unknown_command
+from esker.errors import StoreError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from esker.cli.voice import Voice
+    from esker.store.store import Store
+
+__all__ = ["run"]
+
+_STORE = {
+    "gc": "delete what nothing uses",
+    "verify": "hash every path again",
+    "path-info": "show what is known of paths",
+}
+_MEGABYTE = 1_000_000
+
+
+def run(name: str, arguments: list[str], voice: Voice) -> int:
+    """Run one of the commands."""
+    if name == "rollback":
+        return _rollback(arguments, voice)
+    if not arguments or arguments[0] in {"-h", "--help"}:
+        print(group_usage("esker store", _STORE))
+        return 0
+    if arguments[0] not in _STORE:
+        raise unknown_command(arguments[0], _STORE, of="esker store")
+    return {"gc": _gc, "verify": _verify, "path-info": _path_info}[arguments[0]](arguments[1:], voice)
+
+
+def _gc(arguments: list[str], voice: Voice) -> int:
+    from esker.store.collect import collect
+
+    examples = "  esker store gc\n  esker store gc --keep 1      nothing to roll back to\n  esker store gc --dry-run"
+    parser = Parser(
+        "store gc",
+        "Delete what no environment, no generation to go back to and no running process uses.",
+        examples,
+        voice=voice,
+    )
+    parser.add_argument("--keep", type=int, default=5, metavar="N", help="generations kept for each environment (5)")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    options = parser.parse_args(arguments)
+    if options.keep < 1:
+        raise UsageError(f"--keep is {options.keep}, but the current profile is always kept", hint="give 1 or more")
+    found = collect(_store(), keep=options.keep, progress=voice.progress(), dry_run=options.dry_run)
+    if options.json:
+        import json
+
+        print(json.dumps({"deleted": list(found.paths), "freed": found.freed, "dry_run": options.dry_run}, indent=2))
+        return 0
+    for path in found.paths:
+        print(path)
+    word = "would be freed" if options.dry_run else "freed"
+    voice.say(f"✔ {len(found.paths)} paths, {found.freed / _MEGABYTE:.1f} MB {word}")
+    return 0
+
+
+def _verify(arguments: list[str], voice: Voice) -> int:
+    parser = Parser(
+        "store verify",
+        "Hash every path again; 1 when one is not what was registered.",
+        "  esker store verify",
+        voice=voice,
+    )
+    parser.add_argument("path", nargs="*", help="store paths (default: all)")
+    parser.add_argument("--json", action="store_true", help="print the damaged paths as JSON")
+    options = parser.parse_args(arguments)
+    store = _store()
+    damaged = store.verify(store.named(options.path) or None, voice.progress())
+    if options.json:
+        import json
+
+        print(json.dumps([{"path": each.path, "reason": each.reason} for each in damaged], indent=2))
+    elif not damaged:
+        voice.say(f"✔ {len(options.path or store.paths())} paths are as they were registered")
+    if damaged:
+        listed = "; ".join(f"`{each.path}`: {each.reason}" for each in damaged)
+        raise StoreError(
+            f"{len(damaged)} damaged: {listed}",
+            hint="delete each (chmod -R u+w PATH && rm -r PATH) and activate again, which makes it anew",
+        )
+    return 0
+
+
+def _path_info(arguments: list[str], voice: Voice) -> int:
+    parser = Parser(
+        "store path-info", "Show what is known of store paths.", "  esker store path-info --json", voice=voice
+    )
+    parser.add_argument("path", nargs="*", help="store paths (default: all)")
+    parser.add_argument("--json", action="store_true", help="print the records as JSON")
+    options = parser.parse_args(arguments)
+    store = _store()
+    records = [store.record(path) for path in store.named(options.path) or store.paths()]
+    if options.json:
+        import json
+
+        print(json.dumps([record._asdict() for record in records], indent=2))
+        return 0
+    for record in records:
+        print(f"{record.nar_size / _MEGABYTE:>10.1f} MB  {record.path}")
+    return 0
+
+
+def _rollback(arguments: list[str], voice: Voice) -> int:
+    from esker.declare.discover import find
+    from esker.declare.load import load
+    from esker.runtimes.native.preparation import run_links
+    from esker.store import roots
+
+    examples = "  esker rollback\n  esker rollback --list\n  esker rollback --to 3"
+    parser = Parser(
+        "rollback",
+        "Go back to what was installed before the last change; manifest and lock stay as they are.",
+        examples,
+        voice=voice,
+    )
+    add_directory(parser)
+    parser.add_argument("--to", type=int, metavar="N", help="go to this generation: its number in --list")
+    parser.add_argument("--list", action="store_true", help="show what was installed, as far as it is kept")
+    options = parser.parse_args(arguments)
+    start, explicit = place(options)
+    declaration = load(find(start, explicit=explicit))
+    store = _store()
+    links = run_links(declaration)
+    if options.list:
+        for each in roots.generations(store, links["dev"]):
+            print(f"{'*' if each.current else ' '} {each.number:>4}  {each.path}")
+        return 0
+    paths = [roots.rollback(store, link, options.to) for link in links.values()]
+    voice.say(f"✔ '{declaration.name}' is at `{paths[0]}`; the next change of the lock goes on from there")
+    return 0
+
+
+def _store() -> Store:
+    from esker.store.store import Store, default_root
+
+    return Store(default_root(os.environ, os.geteuid()))

@@ -1,0 +1,208 @@
+"""The services of a Flox environment as Python programs start and stop them, and the handle that outlives a program."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self, overload
+
+from esker.errors import NotFound, NotTrusted, UnknownService
+from esker.flox.project import checked, find_project
+from esker.formats import service_handle
+from esker.formats.service_handle import SavedServices, ServiceInfo
+from esker.host import files
+from esker.host.clock import Deadline, timestamp
+from esker.host.worker import in_thread
+from esker.runtimes.flox_engine import choose
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from esker.runtimes.flox_engine import Engine, EngineName
+    from esker.services.status import ServiceStatus
+    from esker.services.supervised.protocol import Until
+
+__all__ = ["READY", "FloxServiceHandle", "FloxServices"]
+
+READY = 60.0
+"""Seconds in which services become ready, unless the caller says otherwise."""
+
+
+class FloxServices:
+    """The services of the project at `path`, found as `Flox` finds it.
+
+    Names choose services; without names all are meant. What is started here stays until it is stopped, whether this
+    process lives or not; services that are to end with a block of code are those of `Flox(path, services=[...])`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, engine: EngineName = "auto") -> None:
+        self._project = find_project(path, os.getcwd())
+        self._engine_name = engine
+
+    def __repr__(self) -> str:
+        return f"FloxServices({self._project!r})"
+
+    @property
+    def path(self) -> Path:
+        """The project directory, absolute."""
+        return Path(self._project)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return choose(self._engine_name, self._project)
+
+    def start(self, *services: str, timeout: float = READY) -> FloxServiceHandle:
+        """Start services and wait until they are ready; those that run already are joined.
+
+        Raises ServiceFailed, or ServicesNotReady after `timeout` seconds; then what this call started has stopped.
+        """
+        return self._start(services, Deadline(timeout))
+
+    async def astart(self, *services: str, timeout: float = READY) -> FloxServiceHandle:  # noqa: ASYNC109 - as start
+        """Do as `start`; when the caller is cancelled, what this call started is stopped again."""
+        return await in_thread(lambda gone: self._start(services, Deadline(timeout, gone)), FloxServiceHandle.stop)
+
+    def _start(self, services: Sequence[str], deadline: Deadline) -> FloxServiceHandle:
+        started = self._engine.services.start(checked(self._project, services, runs=True), deadline)
+        saved = SavedServices(
+            flox_env_path=self._project,
+            started_at=timestamp(),
+            services=tuple(self.status(*started.names)),
+            engine=self._engine.name,
+            holder=started.holder,
+        )
+        return FloxServiceHandle(saved)
+
+    def stop(self, *services: str) -> None:
+        """Stop services, whoever uses them; those that do not run are left alone."""
+        self._engine.services.stop(checked(self._project, services) or None)
+
+    async def astop(self, *services: str) -> None:
+        """Do as `stop`."""
+        await in_thread(lambda _: self.stop(*services))
+
+    def restart(self, *services: str, timeout: float = READY) -> None:
+        """Stop services and start them again, with the manifest and the variables as they are now."""
+        self._restart(services, Deadline(timeout))
+
+    async def arestart(self, *services: str, timeout: float = READY) -> None:  # noqa: ASYNC109 - as restart
+        """Do as `restart`."""
+        await in_thread(lambda gone: self._restart(services, Deadline(timeout, gone)))
+
+    def _restart(self, services: Sequence[str], deadline: Deadline) -> None:
+        self._engine.services.restart(checked(self._project, services, runs=True), deadline)
+
+    def status(self, *services: str) -> list[ServiceInfo]:
+        """Return the state of services, by name; an environment without services has none."""
+        checked(self._project)
+        found = {each.name: _info(each) for each in self._engine.services.status()}
+        for name in services:
+            if name not in found:
+                listed = ", ".join(f"`{each}`" for each in found) or "none"
+                raise UnknownService(
+                    f"service `{name}` does not exist", service=name, hint=f"the services here are {listed}"
+                )
+        return [found[name] for name in found if not services or name in services]
+
+    def wait(self, *services: str, until: Until = "healthy", timeout: float | None = READY) -> None:
+        """Wait until services are `healthy` (ready, where there is no check), `completed` or `stopped`."""
+        self._engine.services.wait(checked(self._project, services), until, Deadline(timeout))
+
+    async def await_(
+        self,
+        *services: str,
+        until: Until = "healthy",
+        timeout: float | None = READY,  # noqa: ASYNC109 - as wait
+    ) -> None:
+        """Do as `wait`."""
+        checked(self._project)
+        await in_thread(lambda gone: self._engine.services.wait(services, until, Deadline(timeout, gone)))
+
+    @overload
+    def logs(self, service: str, follow: Literal[False] = ..., tail: int | None = None) -> str: ...
+    @overload
+    def logs(self, service: str, follow: Literal[True], tail: int | None = None) -> Iterator[str]: ...
+    def logs(
+        self,
+        service: str,
+        follow: bool = False,  # noqa: FBT001, FBT002 - Angreal's signature
+        tail: int | None = None,
+    ) -> str | Iterator[str]:
+        """Return the last lines of a service's log; with `follow`, an iterator over them and all that come."""
+        checked(self._project)
+        services = self._engine.services
+        return services.follow(service, tail) if follow else services.logs(service, tail)
+
+
+@dataclass(frozen=True, repr=False)
+class FloxServiceHandle:
+    """Services that were started to stay: what another program needs in order to stop them."""
+
+    _saved: SavedServices
+
+    @property
+    def flox_env_path(self) -> Path:
+        """The project directory."""
+        return Path(self._saved.flox_env_path)
+
+    @property
+    def services(self) -> list[ServiceInfo]:
+        """The services as they were when they had started."""
+        return list(self._saved.services)
+
+    @property
+    def started_at(self) -> str:
+        """When that was, in UTC."""
+        return self._saved.started_at
+
+    def __repr__(self) -> str:
+        names = [service.name for service in self._saved.services]
+        return f"FloxServiceHandle(services={names!r}, started_at={self.started_at!r})"
+
+    def stop(self) -> None:
+        """Stop those of these services that run, and no others; a second time nothing happens.
+
+        Where the project is gone NotFound is raised, after Flox's services were ended with what kept them.
+        """
+        saved = self._saved
+        if saved.holder is not None and not os.path.isdir(f"{saved.flox_env_path}/.flox"):
+            from esker.activate.flox import holder as flox_holder
+
+            flox_holder.end(saved.holder)
+        names = {service.name for service in saved.services}
+        checked(saved.flox_env_path)
+        services = choose(saved.engine or "auto", saved.flox_env_path).services
+        services.stop([each.name for each in services.status() if each.name in names and each.pid], saved.holder)
+
+    async def astop(self) -> None:
+        """Do as `stop`."""
+        await in_thread(lambda _: self.stop())
+
+    def save(self, path: str | os.PathLike[str] = service_handle.NAME) -> None:
+        """Write the handle into a file; a relative path starts at the project directory."""
+        files.write(os.path.join(self._saved.flox_env_path, path), service_handle.render(self._saved))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] = service_handle.NAME) -> Self:
+        """Return the handle in a file, whether we wrote it or Angreal; raises NotFound when there is none.
+
+        A relative path starts at the project of the current directory.
+        """
+        place = os.path.join(find_project(None, os.getcwd()), path)
+        with files.refused("read", place):
+            try:
+                with open(place, "rb") as file:
+                    owner, data = os.fstat(file.fileno()).st_uid, file.read()
+            except FileNotFoundError:
+                hint = "start services and save their handle first"
+                raise NotFound(f"there is no saved handle at `{place}`", hint=hint) from None
+        if owner not in {0, os.geteuid()}:
+            hint = "it names processes to end: remove it, and stop the services by name"
+            raise NotTrusted(f"`{place}` belongs to uid {owner}", hint=hint)
+        return cls(service_handle.parse(data, place))
+
+
+def _info(found: ServiceStatus) -> ServiceInfo:
+    return ServiceInfo(found.name, found.status, found.pid, found.exit_code, found.health)

@@ -1,0 +1,1 @@
+"""Nix's formats: store paths, base-32 digests, archives."""

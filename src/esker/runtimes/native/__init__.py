@@ -1,0 +1,1 @@
+"""Esker's own runtime: lock, realise and activate, with no other tool."""

@@ -1,0 +1,135 @@
+"""Changes of an environment: of its manifest, of its name, and its end.
+
+A change of the manifest is checked, locked and realised beside the old one, then swapped in, or nothing is changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from esker.declare import notations
+from esker.declare.load import environment_name, load
+from esker.errors import HostError, InvalidManifest, ServiceError, UsageError
+from esker.formats.tables.reader import Refusal
+from esker.host import files
+from esker.lock.resolve import lock_paths, make_lock, put, read_lock, rendered
+from esker.runtimes.native.preparation import alone, own_system, realised
+from esker.services.supervised.record import supervised
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from esker.progress import Progress
+
+__all__ = ["change_manifest", "check_no_backup", "delete", "manifest_path", "rename"]
+
+
+def manifest_path(project: str) -> str:
+    """Return where a project's manifest lies."""
+    return f"{project}/.flox/env/manifest.toml"
+
+
+def check_no_backup(project: str) -> None:
+    """Raise when a change was cut off between taking the old files out and putting the new ones in."""
+    backup = f"{project}/.flox/env.tmp"
+    if os.path.lexists(backup):
+        raise HostError(
+            f"a change of this environment was cut off: found its backup at `{backup}`",
+            hint=f"put it back: rm -rf {project}/.flox/env && mv {backup} {project}/.flox/env",
+        )
+
+
+def change_manifest(
+    project: str,
+    text: str,
+    environ: Mapping[str, str],
+    *,
+    before: str | None = None,
+    lock: bool = True,
+    progress: Progress,
+) -> bool:
+    """Make `text` the manifest of `project` and return whether anything changed.
+
+    Without `lock` only the manifest is written. Whatever fails, manifest, lock and links stay as they were. `before` is
+    the manifest that `text` was made from (default: the present one): one that is not that any more is not replaced.
+    """
+    check_no_backup(project)
+    path = manifest_path(project)
+    before = _text(path) if before is None else before
+    if text == before:
+        return False
+    declaration = load(project, manifest=text)
+    with alone(project):
+        _check_unchanged(path, before)
+        if not lock:
+            files.write(path, text.encode(), mode=0o644)
+            return True
+        made = make_lock(declaration, read_lock(declaration), own_system(), environ, progress=progress)
+        manifest_lock, pylock = rendered(made)
+        with realised(declaration, made, environ, progress=progress) as links:
+            _check_unchanged(path, before)
+            put(lock_paths(declaration)[1], pylock)
+            _swap(project, {"manifest.toml": text.encode(), "manifest.lock": manifest_lock})
+            links.switch(keep_rollback=False)
+    return True
+
+
+def rename(project: str, name: str) -> str:
+    """Give the environment of `project` another name, and return the one it had; its next activation makes its links.
+
+    The old links stay, since what has them on its PATH goes on running.
+    """
+    path = f"{project}/.flox/env.json"
+    old = environment_name(project)
+    try:
+        new = notations.environment_name(name)
+    except Refusal as refusal:
+        raise UsageError(refusal.message, hint=refusal.hint) from None
+    with alone(project), files.refused("change", path):
+        with open(path, encoding="utf-8") as file:
+            pointer = json.load(file)
+        files.write_changed(path, json.dumps({**pointer, "name": new}, indent=2).encode() + b"\n", mode=0o644)
+    return old
+
+
+def delete(project: str) -> None:
+    """Remove the environment of `project` and all that is kept for it; what it needed in the store can be collected.
+
+    Raises ServiceError while services of it run.
+    """
+    dot_flox = f"{project}/.flox"
+    if supervised(dot_flox):
+        hint = f"stop them first: esker services stop -d {project}"
+        raise ServiceError(f"services of `{project}` are running", hint=hint)
+    gone = f"{dot_flox}.{os.urandom(6).hex()}.deleted"
+    with files.refused("delete", dot_flox):
+        os.rename(dot_flox, gone)
+        files.remove_tree(gone)
+
+
+def _text(path: str) -> str:
+    return files.read_text(path, InvalidManifest)
+
+
+def _check_unchanged(path: str, before: str) -> None:
+    if _text(path) != before:
+        raise HostError(
+            f"`{path}` was changed by somebody else at the same time", hint="nothing was changed here: do it again"
+        )
+
+
+def _swap(project: str, contents: Mapping[str, bytes]) -> None:
+    """Exchange `.flox/env` for a copy of it with `contents`, as Flox does: by renaming, the old one last removed."""
+    current, fresh, backup = (f"{project}/.flox/{name}" for name in ("env", "env.new", "env.tmp"))
+    with files.refused("change", current):
+        if os.path.lexists(fresh):
+            shutil.rmtree(fresh)
+        shutil.copytree(current, fresh, symlinks=True)
+        for name, content in contents.items():
+            files.write_changed(f"{fresh}/{name}", content, mode=0o644)
+        os.rename(current, backup)
+        os.rename(fresh, current)
+        shutil.rmtree(backup)

@@ -1,0 +1,1 @@
+"""The chamber that Flox plays: services that its command runs."""

@@ -1,0 +1,251 @@
+"""The logs of services: a pipe that the supervisor owns, files that are rotated, and how they are read.
+
+A log is `NAME.log`, with what came before the last rotation in `NAME.log.1`; lines are the service's own bytes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from esker.declare import project_directory
+from esker.host import files
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterator, Mapping
+
+__all__ = ["ROTATION", "LogFile", "Pump", "follow", "log_path", "tail"]
+
+ROTATION = 10_000_000
+"""Bytes after which a log begins anew."""
+_CHUNK = 1 << 16
+_RECENT = 1 << 13
+_MIB = 1 << 20
+
+
+def log_path(directory: str, service: str) -> str:
+    """Return where the log of `service` lies; a name that is no file name is spelled as in a URL."""
+    name = re.sub(r"[^\w.-]|^\.", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), service)
+    return f"{directory}/{name}.log"
+
+
+class LogFile:
+    """A log that is written: closed to others, rotated, and never in the way of the service.
+
+    What cannot be written is dropped, and `problem` says why.
+    """
+
+    def __init__(self, path: str, *, rotation: int = ROTATION) -> None:
+        self.path = path
+        self.problem: str | None = None
+        self._rotation = rotation
+        self._recent = b""
+        self._descriptor: int | None = None
+        self._size = 0
+
+    def begin(self) -> None:
+        """Forget what was said before: the service begins anew."""
+        self._recent, self.problem = b"", None
+
+    def write(self, data: bytes) -> None:
+        """Append `data`."""
+        self._recent = (self._recent + data)[-_RECENT:]
+        try:
+            self._append(data)
+        except OSError as error:
+            self.problem = f"the log is not complete: {(error.strerror or str(error)).lower()}"
+            self.close()
+
+    def _append(self, data: bytes) -> None:
+        if self._descriptor is not None and self._size >= self._rotation:
+            self.close()
+            os.replace(self.path, f"{self.path}.1")
+        if self._descriptor is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            self._descriptor = os.open(self.path, flags, 0o600)
+            found = os.fstat(self._descriptor)
+            if found.st_nlink > 1 or not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.EPERM, "the log is no file of its own")
+            project_directory.give(self._descriptor, os.stat(os.path.dirname(self.path)))
+            self._size = found.st_size
+        rest = memoryview(data)
+        while rest:
+            count = os.write(self._descriptor, rest)
+            self._size += count
+            rest = rest[count:]
+
+    def recent(self, count: int) -> list[str]:
+        """Return the last `count` lines since it began, of 8 KB at most."""
+        return _lines(self._recent)[-count:]
+
+    def close(self) -> None:
+        """Close the file; a further write opens it again."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+class Pump:
+    """Carries what a service writes from its pipe to its log; `output` is the end that its programs write to."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        log: LogFile,
+        matched: Callable[[], None],
+        pattern: re.Pattern[bytes] | None,
+    ) -> None:
+        self._loop = loop
+        self._log = log
+        self._matched = matched
+        self._pattern = pattern
+        self._line = b""
+        self._source, self.output = os.pipe()
+        os.set_blocking(self._source, False)
+        with suppress(OSError, AttributeError):  # fewer turns for a flood; a limit of the user's may forbid it
+            import fcntl
+
+            fcntl.fcntl(self._source, fcntl.F_SETPIPE_SZ, _MIB)
+        loop.add_reader(self._source, self._read)
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self._source, _CHUNK)
+        except BlockingIOError:
+            return False
+        self._log.write(data)
+        if self._pattern:
+            self._match(data)
+        return True
+
+    def _match(self, data: bytes) -> None:
+        assert self._pattern is not None
+        *lines, self._line = (self._line + data).split(b"\n")
+        if any(self._pattern.search(line) for line in lines) or self._pattern.search(self._line):
+            self._pattern = None
+            self._matched()
+        self._line = self._line[-_CHUNK:]
+
+    def close(self) -> None:
+        """Take what is left in the pipe and close it; who writes on is told so by the system."""
+        while self._read():
+            pass
+        self._loop.remove_reader(self._source)
+        os.close(self._source)
+        os.close(self.output)
+
+
+def _lines(data: bytes) -> list[str]:
+    """The lines in `data`, which end at a line feed and at no other character that Unicode may call an end."""
+    lines = data.decode(errors="replace").split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+def tail(path: str, count: int | None = None) -> list[str]:
+    """Return the last `count` lines of the log at `path`, or all; a log that does not exist has none."""
+    reader = _Reader(path, count)
+    reader.close()
+    return _ending(_lines(reader.before + reader.rest), count)
+
+
+def _ending(lines: list[str], count: int | None) -> list[str]:
+    return lines if count is None else lines[len(lines) - min(count, len(lines)) :]
+
+
+def _opened(path: str) -> int:
+    """Open a log: a link leads to what is none, and a pipe would be waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is no regular file", path)
+
+
+def _last(descriptor: int, count: int | None, data: bytes) -> bytes:
+    """Return `data` with what stands before it in the file, back to `count` lines; go to the end of the file."""
+    position = os.lseek(descriptor, 0, os.SEEK_END)
+    pieces, lines = [data], data.count(b"\n")
+    while position and (count is None or lines <= count):
+        step = min(position, _CHUNK if count is not None else _MIB)
+        position -= step
+        pieces.append(os.pread(descriptor, step, position))
+        lines += pieces[-1].count(b"\n")
+    return b"".join(reversed(pieces))
+
+
+def follow(
+    paths: Mapping[str, str], pause: Callable[[], bool], *, count: int | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield (service, line) for the last `count` lines of each log and then for each line that is added.
+
+    `pause` is called when there is nothing new; it says whether to go on.
+    """
+    readers = {name: _Reader(path, count) for name, path in paths.items()}
+    try:
+        for name, reader in readers.items():
+            yield from ((name, line) for line in _ending(_lines(reader.before), count))
+        while True:
+            added = [(name, line) for name, reader in readers.items() for line in reader.lines()]
+            yield from added
+            if not added and not pause():
+                return
+    finally:
+        for reader in readers.values():
+            reader.close()
+
+
+class _Reader:
+    """Reads the end of a log and what is added to it, from one file to the next when it is rotated."""
+
+    def __init__(self, path: str, count: int | None) -> None:
+        self._path = path
+        self._descriptor = self._open()
+        data = b"" if self._descriptor is None else _last(self._descriptor, count, b"")
+        earlier = f"{path}.1"
+        if count is None or data.count(b"\n") <= count:
+            with files.refused("read", earlier), suppress(FileNotFoundError), open(_opened(earlier), "rb") as file:
+                data = _last(file.fileno(), count, data)
+        whole, feed, self.rest = data.rpartition(b"\n")
+        self.before = whole + feed
+        """Whole lines, `count` or more; what is added to `rest` comes after them."""
+
+    def _open(self) -> int | None:
+        with files.refused("read", self._path), suppress(FileNotFoundError):
+            return _opened(self._path)
+        return None
+
+    def lines(self) -> list[str]:
+        added = self._read()
+        if not added and self._rotated():
+            added = self._read()  # what was written between the last read and the rotation
+            self.close()
+            self._descriptor = self._open()
+            added += self._read()
+        *lines, self.rest = (self.rest + added).split(b"\n")
+        if len(self.rest) > _MIB:  # no line that a person reads, and no end of it may ever come
+            lines.append(self.rest)
+            self.rest = b""
+        return [line.decode(errors="replace") for line in lines]
+
+    def _read(self) -> bytes:
+        return b"" if self._descriptor is None else os.read(self._descriptor, _MIB)
+
+    def _rotated(self) -> bool:
+        try:
+            found = os.stat(self._path)
+        except FileNotFoundError:
+            return False
+        if self._descriptor is None:
+            return True
+        mine = os.fstat(self._descriptor)
+        return stat.S_ISREG(found.st_mode) and (found.st_ino, found.st_dev) != (mine.st_ino, mine.st_dev)
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,190 @@
+"""The lock of an environment's services: one file below `.flox/cache`, so that all who use the environment meet there.
+
+Whoever looks for the supervisor, starts one or ends holds its flock meanwhile. It has two lines of JSON: the first
+names the supervisor and is written once; the second what it runs, and is written again in place with each change.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import stat
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from esker.declare import project_directory
+from esker.host import process_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["EnvironmentLock", "Process", "Record", "kept_paths", "lock_path", "supervised"]
+
+Process = tuple[int, int]
+"""A pid and a start time."""
+_POLL = 0.01
+_PIDS = 1 << 22
+"""Linux has no pid above it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Who supervises the services of an environment, and what runs."""
+
+    token: str
+    """Stands in the environment of every process of the services, as ESKER_SUPERVISOR."""
+    dot_flox: str
+    socket: str
+    host: str
+    boot: str
+    uid: int
+    guardian: Process
+    supervisor: Process
+    sessions: tuple[Process, ...] = ()
+    """The programs that were started; each leads a session."""
+    store_paths: tuple[str, ...] = ()
+    """What must not be collected while they run."""
+
+
+def lock_path(dot_flox: str) -> str:
+    """Return the path of the lock of the environment at `dot_flox`."""
+    return f"{dot_flox}/cache/esker/lock"
+
+
+def supervised(dot_flox: str) -> bool:
+    """Return whether services of the environment at `dot_flox` run, here or on another machine."""
+    record = _read(dot_flox)
+    if record is None or record.host != os.uname().nodename:
+        return record is not None
+    return record.boot == process_table.boot_id() and process_table.alive(*record.supervisor)
+
+
+def kept_paths(dot_flox: str) -> tuple[str, ...]:
+    """Return the store paths (untrusted) that services of the environment at `dot_flox` need, as its lock says.
+
+    What a killed supervisor left counts until it is put in order: its services may run, as a user we cannot see.
+    """
+    record = _read(dot_flox)
+    if record is None or (record.host == os.uname().nodename and record.boot != process_table.boot_id()):
+        return ()
+    return record.store_paths
+
+
+def _read(dot_flox: str) -> Record | None:
+    """Return what the lock of the environment says, if there is one that we may read; nothing is made."""
+    if not os.path.exists(lock_path(dot_flox)):
+        return None
+    try:
+        lock = EnvironmentLock(dot_flox)
+    except OSError:  # it is not ours to open, so nothing of ours runs by it
+        return None
+    try:
+        return lock.read()
+    finally:
+        lock.close()
+
+
+class EnvironmentLock:
+    """The lock file, open; `close` gives the flock back. Raises OSError."""
+
+    def __init__(self, dot_flox: str) -> None:
+        self.path = lock_path(dot_flox)
+        owner = os.stat(dot_flox)
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with project_directory.opened(dot_flox, "cache", "esker") as directory:
+            try:
+                self._descriptor = os.open("lock", flags, dir_fd=directory)
+            except FileNotFoundError:
+                self._descriptor = os.open("lock", flags | os.O_CREAT, 0o600, dir_fd=directory)
+                project_directory.give(self._descriptor, owner)
+            except OSError as refusal:
+                raise OSError(refusal.errno, refusal.strerror, self.path) from None
+        found = os.fstat(self._descriptor)
+        self.owner = found.st_uid
+        """The uid of who can write what it says, besides root."""
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or self.owner not in {os.geteuid(), owner.st_uid}:
+            self.close()
+            raise OSError(errno.EPERM, "it is no file of ours alone", self.path)
+        self._length = 0
+
+    def acquire(self, seconds: float) -> bool:
+        """Wait for the flock for `seconds` at most, and return whether it was taken."""
+        end = time.monotonic() + seconds
+        while not self.try_acquire():
+            if time.monotonic() >= end:
+                return False
+            time.sleep(_POLL)
+        return True
+
+    def try_acquire(self) -> bool:
+        """Take the flock if nobody holds it, and return whether it was taken."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def holder(self) -> process_table.Entry | None:
+        """Return the process that has taken the flock, or None when that cannot be seen."""
+        found = os.fstat(self._descriptor)
+        file = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+        with suppress(OSError), open("/proc/locks", encoding="ascii") as locks:
+            for _, kind, _, _, pid, place, *_ in map(str.split, locks):
+                if (kind, place) == ("FLOCK", file):
+                    return process_table.entry(int(pid))
+        return None
+
+    def close(self) -> None:
+        """Close the file; with it goes the flock."""
+        os.close(self._descriptor)
+
+    def read(self) -> Record | None:
+        """Return what is written, or None when there is no supervisor, as far as the file says."""
+        data = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
+        first, _, rest = data.partition(b"\n")
+        try:
+            named = json.loads(first)
+            named |= {"guardian": tuple(named["guardian"]), "supervisor": tuple(named["supervisor"])}
+            record = Record(**named)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return None
+        if not _is_well_formed(record):
+            return None
+        # The second line may be cut when its writer was killed: then the first alone must do.
+        with suppress(ValueError, TypeError, KeyError, RecursionError):
+            runs = json.loads(rest.partition(b"\n")[0])
+            sessions = tuple((int(pid), int(start)) for pid, start in runs["sessions"])
+            return Record(**named, sessions=sessions, store_paths=tuple(map(str, runs["store_paths"])))
+        return record
+
+    def write(self, record: Record) -> None:
+        """Name the supervisor."""
+        named = asdict(record)
+        del named["sessions"], named["store_paths"]
+        os.ftruncate(self._descriptor, 0)
+        self._length = os.pwrite(self._descriptor, json.dumps(named).encode() + b"\n", 0)
+        self.update(record.sessions, record.store_paths)
+
+    def update(self, sessions: Iterable[Process], store_paths: Iterable[str]) -> None:
+        """Say what runs; only the supervisor that `write` named does, and it needs no flock for that."""
+        runs: Mapping[str, object] = {"sessions": list(sessions), "store_paths": list(store_paths)}
+        data = json.dumps(runs).encode() + b"\n"
+        os.pwrite(self._descriptor, data, self._length)
+        os.ftruncate(self._descriptor, self._length + len(data))
+
+    def clear(self) -> None:
+        """Say that there is no supervisor."""
+        os.ftruncate(self._descriptor, 0)
+
+
+def _is_well_formed(record: Record) -> bool:
+    """Return whether the fields that `write` writes are what they must be: the file may have come with the project."""
+    texts = (record.token, record.dot_flox, record.socket, record.host, record.boot)
+    numbers = (record.uid, *record.guardian, *record.supervisor)
+    pairs = len(record.guardian) == len(record.supervisor) == 2  # noqa: PLR2004  # a pid and a start time
+    of_their_types = all(isinstance(text, str) for text in texts) and all(type(number) is int for number in numbers)
+    return pairs and of_their_types and all(0 < pid <= _PIDS for pid, _ in (record.guardian, record.supervisor))

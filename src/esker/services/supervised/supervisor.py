@@ -1,0 +1,342 @@
+"""The supervisor: runs the services of one environment for as long as somebody uses them, and then ends itself.
+
+One rule says what runs: a service runs while something holds it, which is a lease, the kept mark, or a start that is
+under way (`leases`). A start that fails takes back its hold, a process that dies loses its lease, `services stop`
+takes away every hold; what is held by nothing then is stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING
+
+from esker.errors import ServiceFailed, ServicesNotReady
+from esker.host import accounts, process_table
+from esker.services import graph
+from esker.services.status import ServiceStatus
+from esker.services.supervised import identity, protocol
+from esker.services.supervised.children import SERVICE_VARIABLE, Children
+from esker.services.supervised.leases import Holds
+from esker.services.supervised.logs import LogFile, log_path
+from esker.services.supervised.programs import Setting
+from esker.services.supervised.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from esker.services.specification import ServiceSpec
+    from esker.services.supervised.record import EnvironmentLock
+
+__all__ = ["SUPERVISOR_VARIABLE", "Supervisor"]
+
+SUPERVISOR_VARIABLE = "ESKER_SUPERVISOR"
+_LAST_GRACE = 5.0
+"""Seconds for all that is stopped because nobody uses it, or because the supervisor ends."""
+_LOG_LINES = 20
+
+
+class Supervisor:
+    """The services of one environment and who uses them."""
+
+    def __init__(self, lock: EnvironmentLock, token: str, runtime: str, logs: str) -> None:
+        self.services: dict[str, Service] = {}
+        self.listeners: set[Callable[[ServiceStatus], None]] = set()
+        """Called with each change of a service."""
+        self.released: Callable[[], None] = lambda: None
+        """Called when services have stopped."""
+        self._loop = asyncio.get_running_loop()
+        self._lock = lock
+        self._token = token
+        self._runtime = runtime
+        self._logs = logs
+        self._children = Children(self._loop)
+        self._holds = Holds(self._loop, self.release)
+        self._set: dict[str, tuple[float, int]] = {}
+        """When, and by which pid, each service was given its variables."""
+        self._store_paths: set[str] = set()
+        self._changed = asyncio.Event()
+        self._stops: set[asyncio.Task[None]] = set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and nobody wants anything to run."""
+        stopped = all(service.state == "Stopped" for service in self.services.values())
+        return stopped and not self._stops and not self._holds.held()
+
+    async def start(self, request: protocol.Start) -> list[str]:
+        """Start what `request` names with all it depends on, and return it when all is ready; else undo it."""
+        specs = self._taken(request)
+        names = graph.closure(specs, request.names or (spec.name for spec in request.specs))
+        call = object()
+        self._holds.begin(call, names)
+        try:
+            await self._bring_up(names, specs, request)
+            self._hold(names, request.lease)
+        finally:
+            self._holds.end(call)
+            await asyncio.shield(self.release())
+        return names
+
+    async def restart(self, request: protocol.Restart) -> dict[str, str]:
+        """Stop those that run, start all with new variables; return for each `restarted` or `started`.
+
+        Services named one by one keep their specification while others run, as Flox has it.
+        """
+        named = request.names or tuple(spec.name for spec in request.specs)
+        running = {name for name, service in self.services.items() if service.active}
+        specs = self._taken(request)
+        if request.names and running - set(named):
+            specs |= {name: self.services[name].spec for name in named if name in running}
+        names = graph.closure(specs, named)
+        call = object()
+        self._holds.begin(call, names)
+        try:
+            await asyncio.shield(self._stop([name for name in named if name in self.services]))
+            await self._bring_up(names, specs, request)
+            self._hold(set(names) - running, None)
+        finally:
+            self._holds.end(call)
+            await asyncio.shield(self.release())
+        return {name: "restarted" if name in running else "started" for name in named}
+
+    def _taken(self, request: protocol.Start) -> dict[str, ServiceSpec]:
+        """The specifications of `request`, over those of services that it does not know any more."""
+        specs = {name: service.spec for name, service in self.services.items()}
+        specs |= {spec.name: spec for spec in request.specs}
+        graph.check(specs)
+        self._store_paths.update(request.store_paths)
+        return specs
+
+    def _hold(self, names: Iterable[str], lease: protocol.Lease | None) -> None:
+        if lease:
+            self._holds.take(lease, names)
+        else:
+            self._holds.kept.update(names)
+
+    async def _bring_up(self, names: list[str], specs: dict[str, ServiceSpec], request: protocol.Start) -> None:
+        try:
+            async with asyncio.timeout(request.seconds):
+                await self._until(lambda: not any(self._state(name) == "Terminating" for name in names))
+                unreachable = cache(accounts.unreachable)
+                for name in names:
+                    if self._needs_start(name):
+                        self._begin(specs[name], request, unreachable)
+                await self._until(lambda: self._all_ready(names))
+        except TimeoutError:
+            raise self._too_late(
+                [name for name in names if not self.services[name].satisfied], request.seconds
+            ) from None
+
+    def _state(self, name: str) -> str:
+        return self.services[name].state if name in self.services else "Stopped"
+
+    def _needs_start(self, name: str) -> bool:
+        """A oneshot that has done its work need not do it again while its result is in use."""
+        service = self.services.get(name)
+        return service is None or not (service.active or (service.spec.oneshot and service.state == "Completed"))
+
+    def _begin(self, spec: ServiceSpec, request: protocol.Start, unreachable: identity.Unreachable) -> None:
+        setting = self._setting(spec, request, unreachable)
+        service = self.services.get(spec.name)
+        if service is None:
+            log = LogFile(log_path(self._logs, spec.name))
+            service = self.services[spec.name] = Service(spec, self._children, log, self._told)
+        self._set[spec.name] = (time.time(), request.caller)
+        service.begin(spec, setting, self._dependencies)
+
+    def _setting(self, spec: ServiceSpec, request: protocol.Start, unreachable: identity.Unreachable) -> Setting:
+        state = os.path.dirname(os.path.dirname(self._lock.path))  # FLOX_ENV_CACHE, where services keep their data
+        paths = (os.path.dirname(state), *request.paths)
+        choice = identity.choose(spec.name, spec.user, request.directory, paths, unreachable)
+        if choice.identity:
+            for directory in (state, self._runtime):
+                accounts.give(directory, choice.identity)
+        variables = choice.variables(request.environments.get(spec.name, {}))
+        variables |= {SERVICE_VARIABLE: spec.name, SUPERVISOR_VARIABLE: self._token}
+        return Setting(variables, request.directory, choice.identity, choice.account.name, choice.note)
+
+    async def _dependencies(self, service: Service) -> None:
+        """Wait until every condition of `service` holds; raises ServiceFailed when one never will."""
+        conditions = service.spec.depends_on.items()
+        await self._until(lambda: all(self._fulfils(service, name, condition) for name, condition in conditions))
+
+    def _fulfils(self, service: Service, name: str, condition: str) -> bool:
+        dependency = self.services[name]
+        completed = dependency.state == "Completed"
+        if dependency.state in {"Error", "Skipped", "Stopped"} or (completed and dependency.exit_code):
+            how = "was stopped" if dependency.state == "Stopped" else "failed"
+            raise ServiceFailed(
+                f"service `{service.spec.name}` was not started: `{name}` {how}", service=service.spec.name
+            )
+        if condition == "service_completed_successfully":
+            return completed
+        return completed or (dependency.ready if condition == "service_healthy" else dependency.started)
+
+    def _all_ready(self, names: list[str]) -> bool:
+        """Whether a start has come to its end; raises what made it fail, the cause before its consequences."""
+        services = [self.services[name] for name in names]
+        for state in ("Error", "Skipped"):
+            for service in services:
+                if service.state == state and service.failure:
+                    raise service.failure
+        for service in services:
+            name = service.spec.name
+            if service.state == "Stopped":
+                raise ServiceFailed(f"service `{name}` was stopped while it was starting", service=name)
+            if service.health == "unhealthy" and not service.ready:
+                raise ServiceFailed(
+                    f"service `{name}` does not become healthy: {service.problem}",
+                    service=name,
+                    log=service.log.recent(_LOG_LINES),
+                    hint=f"a check that asks too early takes a longer `start-period`; else {service.advice}",
+                )
+        return all(service.satisfied for service in services)
+
+    def _too_late(self, names: list[str], seconds: float) -> ServicesNotReady:
+        listed = ", ".join(f"`{name}`" for name in names)
+        first = next((self.services[name] for name in names if self._state(name) != "Pending"), None)
+        found = first.obstacle if first else None
+        told = "allow a longer `--timeout`" + (f"; else {first.advice}" if first else "")
+        verb = "service {} was" if len(names) == 1 else "services {} were"
+        return ServicesNotReady(
+            f"{verb.format(listed)} not ready within {seconds:g} s",
+            services=names,
+            log=first.log.recent(_LOG_LINES) if first else (),
+            hint=f"{found}; {told}" if found else told,
+        )
+
+    async def stop(self, names: Iterable[str], caller: int) -> dict[str, object]:
+        """Stop services whoever uses them; return which were stopped, which did not run, and who used them."""
+        known = [name for name in names or self.services if name in self.services]
+        stopped = [name for name in known if self.services[name].active]
+        processes = process_table.table()
+        relatives = {caller, *process_table.ancestors(caller, processes)}
+        users = [
+            {"service": name, "pid": pid, "program": processes[pid].program}
+            for name in stopped
+            for pid in self._holds.users(name)
+            if pid not in relatives and pid in processes
+        ]
+        self._holds.forget(known)
+        await asyncio.shield(self._stop(known))
+        return {"stopped": stopped, "not_running": [name for name in names if name not in stopped], "users": users}
+
+    def release(self) -> asyncio.Task[None]:
+        """Stop what nothing holds any more."""
+        held = self._holds.held()
+        return self._stop([n for n in self.services if n not in held and self._state(n) != "Stopped"], _LAST_GRACE)
+
+    async def give_back(self, lease: protocol.Lease) -> None:
+        """End a lease and what only it held."""
+        self._holds.release(lease)
+        await asyncio.shield(self.release())
+
+    def _stop(self, names: list[str], limit: float | None = None) -> asyncio.Task[None]:
+        """Begin to stop `names`, which goes on whatever becomes of who asked for it."""
+        task = asyncio.create_task(self._stop_in_order(names, limit))
+        self._stops.add(task)
+        task.add_done_callback(self._has_stopped)
+        return task
+
+    def _has_stopped(self, task: asyncio.Task[None]) -> None:
+        self._stops.discard(task)
+        self.released()
+
+    async def stop_all(self) -> None:
+        """Stop everything, because the supervisor is to end."""
+        self._holds.close()
+        await self._stop(list(self.services), _LAST_GRACE)
+        while left := self._children.all():
+            self._children.kill([member for member, _ in left])
+            await self._children.change(0.1)
+
+    async def _stop_in_order(self, names: list[str], limit: float | None) -> None:
+        """Stop `names`, each after those that depend on it; with a `limit` in seconds only what nothing holds."""
+        end = None if limit is None else self._loop.time() + limit
+        dependents = graph.dependents({name: service.spec for name, service in self.services.items()})
+        tasks: dict[str, asyncio.Task[None]] = {}
+
+        async def one(name: str) -> None:
+            await asyncio.gather(*(tasks[other] for other in dependents[name] if other in tasks))
+            service = self.services[name]
+            grace = service.spec.stop_grace_period
+            if end is not None:
+                if name in self._holds.held():
+                    return  # somebody wants it again
+                grace = min(grace, max(0.0, end - self._loop.time()))
+            await service.stop(grace)
+
+        tasks |= {name: asyncio.create_task(one(name)) for name in names}
+        await asyncio.gather(*tasks.values())
+
+    async def wait(self, request: protocol.Wait) -> None:
+        """Wait until services are healthy, completed or stopped; raises ServiceFailed when one never will be."""
+        try:
+            async with asyncio.timeout(request.seconds):
+                await self._until(lambda: all(self._reached(name, request.until) for name in request.names))
+        except TimeoutError:
+            late = [name for name in request.names if not self._reached(name, request.until)]
+            raise ServicesNotReady(
+                f"{', '.join(f'`{name}`' for name in late)} not {request.until} within {request.seconds:g} s",
+                services=late,
+                hint="allow a longer `--timeout`, or see how it is: `esker services status`",
+            ) from None
+
+    def _reached(self, name: str, until: protocol.Until) -> bool:
+        service = self.services.get(name)
+        state = self._state(name)
+        if until == "stopped":
+            return service is None or not service.active
+        if service is None or state in {"Stopped", "Skipped"}:
+            raise ServiceFailed(f"service `{name}` is not running", service=name, hint="start it first")
+        if service.failure:
+            raise service.failure
+        if until == "completed":
+            return state == "Completed"
+        return service.satisfied
+
+    async def _until(self, reached: Callable[[], bool]) -> None:
+        """Wait until `reached`, which is asked after each change of a service."""
+        while not reached():
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _told(self, service: Service) -> None:
+        self._changed.set()
+        with suppress(OSError):
+            self._lock.update(self._children.known(), sorted(self._store_paths))
+        status = self.status(service.spec.name)
+        for listener in list(self.listeners):
+            listener(status)
+
+    def status(self, name: str) -> ServiceStatus:
+        """Return what is known of a service."""
+        service = self.services[name]
+        spec, failure = service.spec, service.failure
+        set_at, set_by = self._set.get(name, (None, None))
+        incomplete = service.log.problem and f"`{name}`: {service.log.problem}"
+        notes = [note for note in (service.setting.note, incomplete) if note]
+        return ServiceStatus(
+            name=name,
+            status=service.state,
+            pid=service.pid,
+            exit_code=service.exit_code,
+            health=service.health,
+            ready=service.satisfied,
+            ports=spec.ports,
+            started_at=service.started_at,
+            uptime=service.uptime,
+            restarts=service.restarts,
+            kept=name in self._holds.kept,
+            users=tuple(self._holds.users(name)),
+            user=service.setting.user or None,
+            message=failure.message if failure else service.problem,
+            note="; ".join(notes) or None,
+            environment_set_at=set_at,
+            environment_set_by=set_by,
+            log=service.log.path,
+        )
