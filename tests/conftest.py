@@ -84,7 +84,7 @@ def _no_inherited_settings(monkeypatch):
 @pytest.fixture
 def index():
     """Give a package index on loopback, empty."""
-    from esker.testing.package_index import PackageIndex
+    from tests.support.package_index import PackageIndex
 
     with PackageIndex() as served:
         yield served
@@ -183,7 +183,7 @@ class StandIn:
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch):
     """Put the stand-in `flox` on PATH, with state of its own; no executive of its projects may outlive the test."""
-    from esker.testing.flox_stand_in import put_on_path
+    from tests.support.flox_stand_in import put_on_path
 
     (tmp_path / "bin").mkdir()
     put_on_path(tmp_path / "bin")

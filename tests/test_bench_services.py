@@ -18,7 +18,6 @@ from bench.projects import EXAMPLE, MANIFEST
 from bench.services import SERVERS, ByHand, command_words
 from bench.supervisor import declare
 from bench.workspace import workspace
-
 from esker.host import process_table
 
 LISTEN = "import socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); time.sleep(1000)"

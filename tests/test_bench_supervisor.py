@@ -19,7 +19,6 @@ from bench.measure import Sample
 from bench.report import Line, as_text
 from bench.supervisor import cpu_time, declare, idle_services, left, log_data, log_files, memory, require_whole, summary
 from bench.workspace import workspace
-
 from esker.declare.load import load
 from esker.host import process_table
 from esker.services.supervised.logs import ROTATION, LogFile

@@ -19,7 +19,7 @@ import pytest
 from esker.errors import HostError, InvalidLock, StoreError
 from esker.formats.nix import nar
 from esker.host import files
-from esker.testing.children import Child, killed_at_each_step, steps
+from tests.support.children import Child, killed_at_each_step, steps
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "..", "formats", "golden", "tree.nar")
 

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from esker.host import pidfd, uv
-from esker.testing.children import Child, stopped_programs
+from tests.support.children import Child, stopped_programs
 
 
 def test_uv_is_killed_with_us(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from esker.formats import pylock
 from esker.formats.manifest import Manifest
 from esker.host.interpreters import _candidates, find_interpreter
 from esker.lock.wheels import python_inputs, resolve
-from esker.testing.package_index import PackageIndex, wheel
+from tests.support.package_index import PackageIndex, wheel
 
 NOTHING_LOCKED = 'lock-version = "1.0"\ncreated-by = "x"\npackages = []\n'
 SYSTEMS = ("aarch64-darwin", "aarch64-linux", "x86_64-linux")

@@ -15,7 +15,7 @@ from esker.services.supervised.record import EnvironmentLock, Record
 from esker.store import roots
 from esker.store.collect import Collected, collect
 from esker.store.store import Store
-from esker.testing.children import Child, killed_at_each_step
+from tests.support.children import Child, killed_at_each_step
 
 
 @pytest.fixture

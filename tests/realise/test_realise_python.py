@@ -28,8 +28,8 @@ from esker.realise.profile import profile, source_directories
 from esker.realise.wheels import _compile as compile_byte_code
 from esker.realise.wheels import python_environment, selected
 from esker.store.store import Store
-from esker.testing.children import Child, stopped_programs
-from esker.testing.package_index import PackageIndex, wheel
+from tests.support.children import Child, stopped_programs
+from tests.support.package_index import PackageIndex, wheel
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from esker.host import files, process_table
 from esker.services.supervised.record import EnvironmentLock, Record
 from esker.store import roots
 from esker.store.store import Store
-from esker.testing.children import Child, killed_at_each_step, steps
+from tests.support.children import Child, killed_at_each_step, steps
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from esker.errors import Malformed, NotFound, RealisationFailed, StoreError
 from esker.host import files
 from esker.progress import Silent
 from esker.store.store import Store, default_root
-from esker.testing.children import Child, killed_at_each_step
+from tests.support.children import Child, killed_at_each_step
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from esker.errors import HostError
 from esker.host import files
 from esker.runtimes.native import runtime as native
-from esker.testing.children import Child
+from tests.support.children import Child
 
 
 @pytest.fixture

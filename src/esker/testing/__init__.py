@@ -1,4 +1,4 @@
-"""What tests take from Esker: the pytest plugin, and fakes of the services that Esker talks to."""
+"""What a project's tests take from Esker: the pytest plugin."""
 
 from __future__ import annotations
 

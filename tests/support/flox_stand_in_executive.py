@@ -13,7 +13,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from esker.testing.flox_stand_in_state import Answer, Environment, Failure, composed, replayed, start
+from tests.support.flox_stand_in_state import Answer, Environment, Failure, composed, replayed, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -23,8 +23,8 @@ import time
 import tomllib
 from typing import TYPE_CHECKING
 
-from esker.testing.flox_stand_in_executive import NOT_STARTED, attach, log_path, statuses
-from esker.testing.flox_stand_in_state import SYSTEM, Answer, Environment, Failure, lock_of
+from tests.support.flox_stand_in_executive import NOT_STARTED, attach, log_path, statuses
+from tests.support.flox_stand_in_state import SYSTEM, Answer, Environment, Failure, lock_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +33,8 @@ __all__ = ["VERSION", "main", "put_on_path"]
 
 VERSION = "1.14.1"
 _NONE_DEFINED = "Environment does not have any services defined."
-_SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-_CODE = f"import sys; sys.path.insert(0, {_SOURCE!r}); from esker.testing.flox_stand_in import main; sys.exit(main())"
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_CODE = f"import sys; sys.path.insert(0, {_ROOT!r}); from tests.support.flox_stand_in import main; sys.exit(main())"
 _PROGRAM = f"{shlex.quote(sys.executable)} -I -S -c {shlex.quote(_CODE)}"
 _ATTACH_SECONDS = 5.0  # as long as Flox waits for a shell to evaluate what was printed for it
 
@@ -44,7 +44,7 @@ def put_on_path(directory: str) -> str:
     path = os.path.join(directory, "flox")
     with open(path, "w", encoding="utf-8") as file:
         file.write(f"#!{sys.executable} -IS\n{_CODE}\n")
-    os.chmod(path, 0o755)  # noqa: S103 - a program
+    os.chmod(path, 0o755)
     return path
 
 
@@ -90,7 +90,7 @@ def activate(arguments: list[str]) -> int:
     text = "\n".join([*(scripts[name] for name in ("common", "bash") if name in scripts), options.command or ""])
     argv = command or ["bash", "--noprofile", "--norc", "-c", text]
     try:
-        os.execvpe(argv[0], argv, inside)  # noqa: S606 - the command takes the place of this process
+        os.execvpe(argv[0], argv, inside)
     except FileNotFoundError:
         say(f"✘ ERROR: {argv[0]}: command not found")
         return 127

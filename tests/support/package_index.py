@@ -126,7 +126,7 @@ class PackageIndex:
         known = self._files.get(parts[1]) if len(parts) > 1 else None
         if known is None:
             return None
-        if len(parts) == 2:  # noqa: PLR2004  # /simple/NAME/
+        if len(parts) == 2:  # /simple/NAME/
             links = (
                 f'<a href="/files/{parts[1]}/{name}#sha256={hashlib.sha256(data).hexdigest()}">{name}</a>'
                 for name, data in known.items()
