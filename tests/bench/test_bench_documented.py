@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from bench import __main__ as command
 
-from bench import __main__ as command  # noqa: E402  # bench is not installed: it is found beside the tests
-
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/figures.md").read_text()
 
 

@@ -21,7 +21,7 @@ from esker.formats.nix import nar
 from esker.host import files
 from tests.support.children import Child, killed_at_each_step, steps
 
-GOLDEN = os.path.join(os.path.dirname(__file__), "..", "formats", "golden", "tree.nar")
+GOLDEN = os.path.join(os.path.dirname(__file__), "..", "formats", "nix", "golden", "tree.nar")
 
 
 def as_nobody(function):

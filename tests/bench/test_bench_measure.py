@@ -6,14 +6,11 @@ import json
 import os
 import sys
 import tomllib
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from bench import __main__ as command  # bench is not installed: it is found beside the tests
+from bench import __main__ as command
 from bench.machine import Machine, cpu_model
 from bench.measure import Cost, Sample, rounds, run
 from bench.projects import EXAMPLE, copy_example, python_table, uv_project

@@ -6,14 +6,11 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from bench import __main__ as command  # bench is not installed: it is found beside the tests
+from bench import __main__ as command
 from bench import supervisor
 from bench.measure import Sample
 from bench.report import Line, as_text

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-DEMO = pathlib.Path(__file__).parents[1] / "script/demo"
+DEMO = pathlib.Path(__file__).parents[2] / "script/demo"
 
 
 @pytest.fixture

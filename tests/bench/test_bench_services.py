@@ -6,13 +6,10 @@ import os
 import socket
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from bench import services  # bench is not installed: it is found beside the tests
+from bench import services
 from bench.client import client
 from bench.projects import EXAMPLE, MANIFEST
 from bench.services import SERVERS, ByHand, command_words
