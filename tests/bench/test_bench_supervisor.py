@@ -62,9 +62,10 @@ class TestLeft:
         """A process that carries the token is left until it has ended; so is a socket."""
         socket = tmp_path / "e.sock"
         socket.touch()
+        token = str(tmp_path)  # of this run alone: several may run on one machine
         ended = subprocess.Popen(["true"])
-        process = subprocess.Popen(["sleep", "1000"], env={**os.environ, "ESKER_SUPERVISOR": "abc"})
-        gone = record(ended.pid, "abc", str(socket))
+        process = subprocess.Popen(["sleep", "1000"], env={**os.environ, "ESKER_SUPERVISOR": token})
+        gone = record(ended.pid, token, str(socket))
         ended.wait()
         try:
             assert left(gone) == [f"{process.pid} (sleep)", str(socket)]
