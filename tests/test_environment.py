@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esker.activate import plan
 from esker.activate.active import PROCESS
 from esker.environment import Environment
 from esker.errors import ActivationFailed, CommandFailed, EnvironmentBusy, NotFound, TimedOut
+from tests.support.plans import a_plan
 
 
 class Fake:
@@ -26,16 +26,7 @@ class Fake:
     def prepare(self, project, environ, *, mode=None, locked=False, progress=None):
         """Make the plan, and remember what was asked."""
         self.asked.append((project, mode))
-        fields = {
-            "project": project,
-            "name": os.path.basename(project),
-            "mode": mode or "dev",
-            "system": "s",
-            "flox_env": f"{project}/.flox/run/s.x-{mode or 'dev'}",
-            "store_path": "/s",
-            "stats": (),
-        }
-        return plan.make(**{**fields, **self.fields})
+        return a_plan(**{"project": project, "name": os.path.basename(project), "mode": mode or "dev", **self.fields})
 
 
 def environ():
@@ -107,7 +98,7 @@ def test_the_variables_of_this_process_are_set_and_come_back(project, patch):
     assert (
         subprocess.run(["sh", "-c", 'echo "$PORT${GONE-no}"'], capture_output=True, check=True).stdout == b"12345no\n"
     )
-    assert os.environ["PATH"].startswith(f"{project.resolve()}/.flox/run/s.x-dev/bin:")
+    assert os.environ["PATH"].startswith(f"{project.resolve()}/.flox/run/x86_64-linux.app-dev/bin:")
     made.deactivate()
     assert not made.is_active
     assert dict(os.environ) == before

@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from esker.activate import hook, plan
+from esker.activate import hook
 from esker.activate.variables import activation
 from esker.errors import ActivationFailed, TimedOut
 from esker.host import pidfd
 from esker.host.clock import Deadline
+from tests.support.plans import a_plan
 
 BASE = {"PATH": os.environ["PATH"], "HOME": "/home/me", "LIST": "a b", "SHLVL": "3", "CPATH": "/a:/b"}
 
@@ -301,14 +302,10 @@ def test_no_descriptor_and_no_file_is_left(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def a_plan(**changes):
-    fields = {"project": "/p", "name": "app", "mode": "run", "system": "s", "store_path": "/s", "stats": ()}
-    return plan.make(**{**fields, "flox_env": "/p/.flox/run/s.app-run", **changes})
-
-
 def test_an_activation_holds_what_the_hook_did():
     """Edits of lists are edits, other changes are values, and variables are evaluated before."""
     made = a_plan(
+        mode="run",
         vars=[("X", "$(echo x)")],
         hook="""
             export PATH=/hook/bin:$PATH:/hook/late
@@ -318,7 +315,7 @@ def test_an_activation_holds_what_the_hook_did():
         """,
     )
     found = activation(made, BASE, runtime_directory="/r")
-    assert found.prepend["PATH"] == ("/hook/bin", "/p/.flox/run/s.app-run/bin")
+    assert found.prepend["PATH"] == ("/hook/bin", f"{made.flox_env}/bin")
     assert found.append["PATH"] == ("/hook/late",)
     assert found.remove["CPATH"] == ("/a",)
     assert "HOME" in found.unset
@@ -327,7 +324,7 @@ def test_an_activation_holds_what_the_hook_did():
 
 def test_a_second_activation_inside_the_first_runs_no_hook(capfd):
     """The hook runs once a start; whoever comes from an active environment has inherited what it did."""
-    made = a_plan(hook="echo ran; export A=1")
+    made = a_plan(mode="run", hook="echo ran; export A=1")
     once = activation(made, BASE, runtime_directory="/r").apply(BASE)
     assert activation(made, once, runtime_directory="/r").apply(once) == once
     assert capfd.readouterr().err == "ran\n"

@@ -8,20 +8,13 @@ import pytest
 from esker.activate import plan
 from esker.errors import ActivationFailed, HostError
 from esker.runtimes.native import runtime as native
+from tests.support import plans
 
 
 def a_plan(project, **changes):
-    fields = {
-        "project": project,
-        "name": "app",
-        "mode": "dev",
-        "system": "x86_64-linux",
-        "flox_env": f"{project}/.flox/run/x86_64-linux.app-dev",
-        "store_path": "/nix/store/00000000000000000000000000000000-profile",
-        "stats": plan.fingerprints([f"{project}/manifest.toml", f"{project}/pylock.toml"]),
-        "asked": plan.asked({}),
-    }
-    return plan.make(**{**fields, **changes})
+    """The plan of a project that is made from two of its files, by a caller who asks for nothing."""
+    made_from = plan.fingerprints([f"{project}/manifest.toml", f"{project}/pylock.toml"])
+    return plans.a_plan(project, **{"stats": made_from, "asked": plan.asked({}), **changes})
 
 
 @pytest.fixture

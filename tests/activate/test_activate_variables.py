@@ -12,21 +12,9 @@ from hypothesis import strategies as st
 from esker.activate import plan
 from esker.activate.variables import LISTS, Activation, activation, difference, edited, is_active, left_out
 from esker.errors import ActivationFailed
+from tests.support.plans import a_plan
 
 ENV = "/p/.flox/run/x86_64-linux.app-dev"
-
-
-def a_plan(**changes):
-    fields = {
-        "project": "/p",
-        "name": "app",
-        "mode": "dev",
-        "system": "x86_64-linux",
-        "flox_env": ENV,
-        "store_path": "/nix/store/00000000000000000000000000000000-profile",
-        "stats": (),
-    }
-    return plan.make(**{**fields, **changes})
 
 
 def activated(environ, made=None, **options):
@@ -35,7 +23,7 @@ def activated(environ, made=None, **options):
 
 
 def other(name="second"):
-    return a_plan(project=f"/{name}", name=name, flox_env=f"/{name}/.flox/run/x86_64-linux.{name}-dev")
+    return a_plan(f"/{name}", name=name)
 
 
 def test_the_whole_difference_in_an_empty_environment():
@@ -164,13 +152,13 @@ def test_an_environment_that_changed_since_is_evaluated_again():
 
 def test_another_mode_replaces_the_entry():
     """One checkout is active in one mode."""
-    found = activated(activated({}), a_plan(mode="run", flox_env="/p/.flox/run/x86_64-linux.app-run"))
+    found = activated(activated({}), a_plan(mode="run"))
     assert [element["mode"] for element in json.loads(found["_FLOX_ACTIVE_ENVIRONMENTS"])] == ["run"]
 
 
 def test_two_environments_of_one_name_are_both_in_the_prompt():
     """Names may repeat; places do not."""
-    found = activated(activated({}), a_plan(project="/q", flox_env="/q/.flox/run/x86_64-linux.app-dev"))
+    found = activated(activated({}), a_plan("/q"))
     assert found["FLOX_PROMPT_ENVIRONMENTS"] == "app app"
 
 

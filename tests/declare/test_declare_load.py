@@ -8,6 +8,7 @@ import pytest
 from esker.declare.declaration import EskerTable
 from esker.declare.load import load
 from esker.errors import HostError, InvalidFile, InvalidManifest, NotFound
+from tests.support.projects import write_project
 
 MANIFEST = 'schema-version = "1.14.0"\n[services]\ndb.command = "db"\nworker.command = "worker"\nworker.systems = ["aarch64-linux"]\n'
 
@@ -15,10 +16,7 @@ MANIFEST = 'schema-version = "1.14.0"\n[services]\ndb.command = "db"\nworker.com
 @pytest.fixture
 def project(tmp_path):
     """A project with an environment called items."""
-    (tmp_path / ".flox" / "env").mkdir(parents=True)
-    (tmp_path / ".flox" / "env.json").write_text('{"name": "items", "version": 1}')
-    (tmp_path / ".flox" / "env" / "manifest.toml").write_text(MANIFEST)
-    return tmp_path
+    return write_project(tmp_path, MANIFEST)
 
 
 def test_declaration(project, tmp_path_factory):

@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from tests.support.projects import EMPTY, write_project
+
 ROOT = pathlib.Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 
@@ -91,10 +93,9 @@ def test_the_tables_of_the_first_guide_are_valid(tmp_path):
     """Every TOML block of the first guide is a manifest that Esker accepts."""
     from esker.declare.load import load
 
-    (tmp_path / ".flox/env").mkdir(parents=True)
-    (tmp_path / ".flox/env.json").write_text('{"name": "x", "version": 1}')
+    write_project(tmp_path)
     for block in blocks(GUIDE, "toml"):
-        load(str(tmp_path), 'schema-version = "1.14.0"\n' + block)
+        load(str(tmp_path), EMPTY + block)
 
 
 @pytest.mark.parametrize(

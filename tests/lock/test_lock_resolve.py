@@ -12,25 +12,21 @@ from esker.formats.lockfile import Lockfile
 from esker.lock.resolve import Lock, make_lock, read_lock
 from esker.progress import Silent
 from esker.runtimes.native.preparation import prepare_anew, realised
+from tests.support.projects import EMPTY, write_project
 
 
 @pytest.fixture
 def composed(tmp_path):
     """Give the directory of an environment that includes another."""
-    (tmp_path / ".flox/env").mkdir(parents=True)
-    (tmp_path / ".flox/env.json").write_text('{"name": "high", "version": 1}')
-    manifest = 'schema-version = "1.14.0"\n[include]\nenvironments = [{ dir = "../low" }]\n'
-    (tmp_path / ".flox/env/manifest.toml").write_text(manifest)
-    return str(tmp_path)
+    includes = '[include]\nenvironments = [{ dir = "../low" }]\n'
+    return str(write_project(tmp_path, EMPTY + includes, "high"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a project of somebody else's")
 def test_a_stranger_s_project_builds_nothing(tmp_path):
     """What `build` names runs code when it is locked and when it is realised, which a stranger's project may not."""
-    (tmp_path / ".flox/env").mkdir(parents=True)
-    (tmp_path / ".flox/env.json").write_text('{"name": "evil", "version": 1}')
     table = '[plugins.esker.python]\ndependencies = ["evil"]\nbuild = ["evil"]\n'
-    (tmp_path / ".flox/env/manifest.toml").write_text(f'schema-version = "1.14.0"\n{table}')
+    write_project(tmp_path, EMPTY + table, "evil")
     os.chown(tmp_path / ".flox", 4242, 4242)
     declaration = load(str(tmp_path))
     environ = {"XDG_CONFIG_HOME": str(tmp_path), "ESKER_STORE": str(tmp_path / "store")}

@@ -8,6 +8,7 @@ import select
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -15,23 +16,12 @@ from esker.activate import plan
 from esker.activate.shells import undo
 from esker.activate.shells.bash import shell
 from esker.activate.variables import Activation, activation
+from tests.support import plans
 
 PATH = os.environ["PATH"]
 LINK = "/p/it's/.flox/run/s.app-run"
 BASH = shell("/usr/bin/bash")
-
-
-def a_plan(**changes):
-    fields = {
-        "project": "/p/it's",
-        "name": "app",
-        "mode": "run",
-        "system": "s",
-        "flox_env": LINK,
-        "store_path": "/s",
-        "stats": (),
-    }
-    return plan.make(**{**fields, **changes})
+a_plan = partial(plans.a_plan, project="/p/it's", mode="run", flox_env=LINK)
 
 
 def activator(made):

@@ -5,16 +5,17 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
-from esker.activate import plan as plans
 from esker.activate.active import begin
 from esker.activate.starts import attachment, registry
 from esker.activate.starts.attachment import User, attach
 from esker.errors import ActivationFailed, HostError, TimedOut
 from esker.host import pidfd, runtime_directory
 from esker.host.clock import Deadline
+from tests.support import plans
 
 PATH = os.environ["PATH"]
 STAYS = User(stays=True)
@@ -33,20 +34,7 @@ def place(tmp_path, monkeypatch):
 @pytest.fixture
 def a_plan(tmp_path):
     """Give a function that makes a plan."""
-
-    def make(**changes):
-        fields = {
-            "project": str(tmp_path / "p"),
-            "name": "app",
-            "mode": "dev",
-            "system": "s",
-            "flox_env": f"{tmp_path}/p/.flox/run/s.app-dev",
-            "store_path": "/s",
-            "stats": (),
-        }
-        return plans.make(**{**fields, **changes})
-
-    return make
+    return partial(plans.a_plan, f"{tmp_path}/p")
 
 
 def running(plan, environ=None):

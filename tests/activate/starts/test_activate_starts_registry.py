@@ -5,29 +5,16 @@ import json
 import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
-from esker.activate import plan as plans
 from esker.activate.starts import registry
 from esker.errors import HostError, ModeClash
 from esker.host import process_table, runtime_directory
+from tests.support import plans
 
-
-def a_plan(**changes):
-    fields = {
-        "project": "/p",
-        "name": "app",
-        "mode": "dev",
-        "system": "s",
-        "flox_env": "/p/.flox/run/s.app-dev",
-        "store_path": "/s",
-        "stats": (),
-        "hook": "true",
-    }
-    return plans.make(**{**fields, **changes})
-
-
+a_plan = partial(plans.a_plan, hook="true")
 PLAN = a_plan()
 SELF = registry.member(os.getpid())
 

@@ -13,6 +13,7 @@ from esker.errors import HostError
 from esker.host import files
 from esker.runtimes.native import runtime as native
 from tests.support.children import Child
+from tests.support.projects import write_project
 
 
 @pytest.fixture
@@ -21,9 +22,7 @@ def roots():
     if os.geteuid() != 0:
         pytest.skip("a project of another user needs root")
     project = pathlib.Path(tempfile.mkdtemp(prefix="esker-roots-", dir="/tmp"))
-    (project / ".flox/env").mkdir(parents=True)
-    (project / ".flox/env.json").write_text('{"name": "items", "version": 1}')
-    (project / ".flox/env/manifest.toml").write_text('schema-version = "1.14.0"\n')
+    write_project(project)
     for path in (project, project / ".flox", project / ".flox/env"):
         path.chmod(0o755)
     yield project
