@@ -120,16 +120,19 @@ def lock_of(index, environ):
 
     from esker.formats import pylock
     from esker.formats.systems import system_name
-    from esker.host.interpreters import find_interpreter
+    from esker.host.interpreters import Interpreters
     from esker.lock.wheels import resolve
     from esker.realise.wheels import selected
+    from esker.settings import Settings
 
-    interpreter = find_interpreter(None, environ)
+    interpreter = Interpreters(Settings(environ).tools).find(None)
     systems = (system_name(sys.platform, os.uname().machine),)
 
     def locked(*requirements, build=()):
         made_from = pylock.Inputs(requirements=requirements, python="", systems=systems, build=build)
-        lock = pylock.parse(pylock.render(resolve(made_from, interpreter, environ), made_from, build=build))
+        lock = pylock.parse(
+            pylock.render(resolve(made_from, interpreter, Settings(environ).tools), made_from, build=build)
+        )
         return selected(lock, interpreter, build), interpreter
 
     return locked
@@ -140,10 +143,11 @@ def python_of(lock_of, environ, store):
     """Give a function that locks and realises requirements."""
     from esker.progress import Silent
     from esker.realise.wheels import python_environment
+    from esker.settings import Settings
 
     def realised(*requirements, into=store, build=()):
         artifacts, interpreter = lock_of(*requirements, build=build)
-        return python_environment(into, artifacts, interpreter, environ, Silent(), build=build)
+        return python_environment(into, artifacts, interpreter, Settings(environ).tools, Silent(), build=build)
 
     return realised
 

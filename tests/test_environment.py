@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esker.activate.active import PROCESS
+from esker.activate.active import PROCESS, begin
 from esker.environment import Environment
 from esker.errors import ActivationFailed, CommandFailed, EnvironmentBusy, NotFound, TimedOut
 from tests.support.plans import a_plan
@@ -19,14 +19,20 @@ from tests.support.plans import a_plan
 class Fake:
     """A runtime whose plan is what the test says."""
 
-    def __init__(self, **fields):
-        self.fields = fields
-        self.asked = []
+    name = "fake"
 
-    def prepare(self, project, environ, *, mode=None, locked=False, progress=None):
-        """Make the plan, and remember what was asked."""
-        self.asked.append((project, mode))
-        return a_plan(**{"project": project, "name": os.path.basename(project), "mode": mode or "dev", **self.fields})
+    def __init__(self, project, mode=None, **fields):
+        self.project = os.path.realpath(project)
+        self.plan = a_plan(self.project, mode=mode or "dev", **{"name": os.path.basename(project), **fields})
+        self.begun = 0
+
+    def begin(self, environ, deadline=None):
+        """Activate the plan."""
+        self.begun += 1
+        return begin(self.plan, environ, deadline)
+
+    def inherited(self, environ, base, deadline=None):
+        """Nothing that a test needs."""
 
 
 def environ():
@@ -59,11 +65,13 @@ def project(tmp_path):
 @pytest.fixture
 def other(tmp_path):
     (tmp_path / "other/.flox").mkdir(parents=True)
-    return Environment(tmp_path / "other", runtime=Fake(vars=[("X", "other"), ("PATH", "/other:${PATH}")]))
+    return Environment(
+        tmp_path / "other", runtime=Fake(tmp_path / "other", vars=[("X", "other"), ("PATH", "/other:${PATH}")])
+    )
 
 
 def environment(project, **fields):
-    return Environment(project, runtime=Fake(**fields))
+    return Environment(project, runtime=Fake(project, **fields))
 
 
 def test_an_environment_is_found_from_the_current_directory(project, patch):
@@ -80,9 +88,9 @@ def test_an_environment_is_found_from_the_current_directory(project, patch):
 def test_making_one_runs_nothing(project):
     """Consent is `activate`, `variables` or `run`."""
     made = environment(project)
-    assert made._runtime.asked == []
+    assert made._runtime.begun == 0
     made.variables()
-    assert made._runtime.asked == [(str(project.resolve()), None)]
+    assert made._runtime.begun == 1
 
 
 def test_the_variables_of_this_process_are_set_and_come_back(project, patch):
@@ -113,7 +121,7 @@ def test_one_instance_nests(project):
             pass
         assert os.environ["X"] == "1"
     assert "X" not in os.environ
-    assert len(made._runtime.asked) == 1
+    assert made._runtime.begun == 1
 
 
 def test_two_instances_of_one_project_nest(project):
@@ -311,11 +319,12 @@ def test_importing_costs_little():
         "esker.activate.edits",
         "esker.activate.expansion",
         "esker.activate.variables",
-        "esker.declare",
-        "esker.declare.discover",
         "esker.environment",
         "esker.errors",
         "esker.host",
+        "esker.host.clock",
         "esker.host.process",
         "esker.host.variables",
+        "esker.runtimes",
+        "esker.runtimes.registry",
     ]

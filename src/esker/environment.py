@@ -10,46 +10,34 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from esker.activate.active import PROCESS, begin, shared
-from esker.declare.discover import find
+from esker.activate.active import PROCESS, shared
 from esker.errors import ActivationFailed
 from esker.host import process, variables
+from esker.host.clock import Deadline
+from esker.runtimes import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from subprocess import CompletedProcess
     from types import TracebackType
 
     from esker.activate.active import Begun
-    from esker.activate.plan import Plan
-    from esker.progress import Progress
-    from esker.services.supervised.control import Leased, Services
+    from esker.activate.variables import Activation
+    from esker.runtimes.protocol import Runtime
+    from esker.services.chamber import Chamber, Leased
 
-__all__ = ["Environment", "Runtime"]
-
-
-class Runtime(Protocol):
-    """What gives an environment its programs and variables; `esker.runtimes.native.runtime` is one."""
-
-    def prepare(
-        self,
-        project: str,
-        environ: Mapping[str, str],
-        *,
-        mode: str | None = None,
-        locked: bool = False,
-        progress: Progress | None = None,
-    ) -> Plan:
-        """Return the plan of a project (absolute, links resolved), locking and realising what is not."""
+__all__ = ["Environment", "chamber"]
 
 
 class Environment:
-    """The environment of the project at `path`; without a path, of the current directory or the nearest above it.
+    """One runtime and one chamber: what a project's environment gives programs, and the services beside it.
 
-    `services` are started with it and run while it is active or somebody else uses them: one that others use, or that
-    was started to stay, is neither started again nor stopped.
+    The project is the directory `path`; without a path, the current directory or the nearest project above it.
+    `services` are started with the environment and run while it is active or somebody else uses them: a service that
+    others use, or that was started to stay, is neither started again nor stopped. `runtime` is the name of a runtime,
+    in place of the one that the project is declared for.
 
     Nothing of the project runs before `activate`, `variables`, `run` or the start of a service. One process has one set
     of variables: while a thread has an environment active, other threads may activate the same one, but no other.
@@ -61,16 +49,18 @@ class Environment:
         services: Sequence[str] | None = None,
         *,
         mode: Literal["dev", "run"] | None = None,
-        runtime: Runtime | None = None,
+        runtime: str | Runtime | None = None,
     ) -> None:
         if isinstance(services, str):
             raise TypeError("`services` is a list of names, not one text")
-        self.project = find(os.curdir if path is None else os.fspath(path), explicit=path is not None)
+        start = os.curdir if path is None else os.fspath(path)
+        self.project, declared = registry.find(start, explicit=path is not None)
         """The project directory, absolute, with links resolved."""
         self.mode = mode
-        self._runtime = runtime
+        chosen = declared if runtime is None else runtime
+        self._runtime = registry.runtime(chosen, self.project, mode) if isinstance(chosen, str) else chosen
         self._depth = 0
-        self._wanted = tuple(services or ())
+        self._names = tuple(services or ())
         self._leased: Leased | None = None
 
     def __repr__(self) -> str:
@@ -92,11 +82,11 @@ class Environment:
         ModeClash when other processes have this one active in another mode.
         """
         with PROCESS.lock:
-            PROCESS.enter(self._key, self._begin)
+            self.enter()
             self._depth += 1
-            if self._depth == 1 and self._wanted:
+            if self._depth == 1 and self._names:
                 try:
-                    self._leased = self.services.lease(*self._wanted)
+                    self._leased = self.services.lease(*self._names)
                 except BaseException:
                     self.deactivate()
                     raise
@@ -106,7 +96,7 @@ class Environment:
         with PROCESS.lock:
             if not self._depth:
                 raise ActivationFailed(f"`{self.project}` was not activated by this object")
-            end = PROCESS.leave(self._key)
+            end = self.leave()
             self._depth -= 1
             leased = None
             if not self._depth:
@@ -127,30 +117,27 @@ class Environment:
         self.deactivate()
 
     @property
-    def services(self) -> Services:
-        """The services of the environment: start, stop, restart, status, logs, wait."""
-        from esker.declare.load import load
-        from esker.services.supervised.chamber import supervised
+    def services(self) -> Chamber:
+        """The services of the environment: start, stop, restart, status, logs, wait.
 
-        environ = variables.current()
-        return supervised(
-            self._plan(environ), load(self.project), lambda: shared(self._key, environ, self._begin), environ
-        )
+        Nothing is locked, installed or run before one of them is started.
+        """
+        return chamber(self._runtime, variables.current(), self._activation)
 
     def variables(self) -> dict[str, str]:
         """Return all variables for a program in the environment, as `env` of subprocess takes them; sets none.
 
         Where the environment is not active anywhere its hook runs for this call.
         """
-        with self._inside() as found:
-            return found
+        with self.inside(Deadline()) as inside:
+            return inside
 
     def run(
         self,
         argv: Sequence[str],
         *,
         check: bool = True,
-        timeout: float | None = None,
+        timeout: float | Deadline | None = None,
         cwd: str | None = None,
         capture: bool = False,
         stdin: str | None = None,
@@ -164,32 +151,75 @@ class Environment:
             raise TypeError("`argv` is a list of words, not one text")
         if not argv:
             raise ValueError("`argv` is empty: it begins with the program")
-        with self._inside() as found:
-            return process.run(argv, environ=found, check=check, timeout=timeout, cwd=cwd, capture=capture, stdin=stdin)
+        # A plain number of seconds limits the program alone; a deadline limits the hook before it, too.
+        with self.inside(timeout if isinstance(timeout, Deadline) else Deadline()) as inside:
+            return process.run(
+                argv, environ=inside, check=check, timeout=timeout, cwd=cwd, capture=capture, stdin=stdin
+            )
+
+    def begin(self, deadline: Deadline) -> Begun:
+        """Return what `enter` would change in this process's variables, and what ends that activation; set none."""
+        return self._runtime.begin(variables.current(), deadline)
+
+    def enter(self, deadline: Deadline | None = None, begun: Begun | None = None) -> None:
+        """Activate the environment, or count one use of it more; `leave` takes one away.
+
+        `begun` is what `begin` has returned; where the environment is active by now it is ended instead of entered.
+        """
+        fresh = False
+        try:
+            with PROCESS.lock:
+                fresh = PROCESS.enter(self._key, lambda environ: begun or self._runtime.begin(environ, deadline))
+        finally:
+            if begun is not None and not fresh:
+                begun[1]()
+
+    def leave(self) -> Callable[[], object]:
+        """Undo one `enter`, and return what is left to do: it ends the activation after its last use."""
+        with PROCESS.lock:
+            return PROCESS.leave(self._key)
+
+    def check_free(self) -> None:
+        """Raise EnvironmentBusy when another thread has another environment active."""
+        PROCESS.check(self._key)
 
     @property
     def _key(self) -> str:
-        return f"{self.project}\0{self.mode or ''}"
+        return f"{self.project}\0{self._runtime.name}\0{self.mode or ''}"
 
     @contextmanager
-    def _inside(self) -> Iterator[dict[str, str]]:
-        """Give the variables inside, and use the environment for as long as the block runs."""
+    def inside(self, deadline: Deadline) -> Iterator[dict[str, str]]:
+        """Give the variables that programs inside have, and use the environment for as long as the block runs."""
         current = variables.current()
         if self.is_active:
             yield current
             return
-        found, end = self._begin(current)
+        activation, end = self._runtime.begin(current, deadline)
         try:
-            yield found.apply(current)
+            yield activation.apply(current)
         finally:
             end()
 
-    def _begin(self, environ: Mapping[str, str]) -> Begun:
-        return begin(self._plan(environ), environ)
+    def _activation(self, environ: Mapping[str, str], deadline: Deadline | None) -> Activation:
+        """Return this process's own activation, or one that ends at once."""
+        return shared(self._key, environ, lambda given: self._runtime.begin(given, deadline))
 
-    def _plan(self, environ: Mapping[str, str]) -> Plan:
-        if self._runtime is not None:
-            return self._runtime.prepare(self.project, environ, mode=self.mode)
-        from esker.runtimes.native import runtime as native
 
-        return native.prepare(self.project, environ, mode=self.mode)
+def chamber(
+    runtime: Runtime,
+    environ: Mapping[str, str],
+    activation: Callable[[Mapping[str, str], Deadline | None], Activation],
+) -> Chamber:
+    """Return the services beside a runtime, for a caller with the variables `environ`.
+
+    When services start they get what the caller has inherited of the runtime's activation; where it has inherited none,
+    `activation` is called with the caller's variables.
+    """
+    from esker.services.registry import chamber as beside
+    from esker.settings import Settings
+
+    def given(base: Mapping[str, str], deadline: Deadline | None) -> Activation:
+        inherited = runtime.inherited(environ, base, deadline)
+        return activation(environ, deadline) if inherited is None else inherited
+
+    return beside(runtime.name, runtime.project, Settings(environ), environ, given)

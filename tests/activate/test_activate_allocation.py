@@ -12,6 +12,7 @@ from esker.activate.allocation import FIRST, LAST, allocate
 from esker.declare.declaration import Declaration, EskerTable, ServiceTable
 from esker.errors import HostError
 from esker.formats.manifest import Manifest
+from esker.settings import Settings
 
 
 @pytest.fixture
@@ -30,22 +31,22 @@ def checkout(path, **ports):
 def test_a_port_is_below_those_of_connections_and_stays(tmp_path, environ):
     """The same checkout gets the same ports every time; fixed ones pass through."""
     declaration = checkout(tmp_path / "p", PGPORT=0, WEB_PORT=0, FIXED=5432)
-    found = allocate(declaration, environ)
+    found = allocate(declaration, Settings(environ))
     assert found["FIXED"] == 5432
     assert found["PGPORT"] != found["WEB_PORT"]
     assert all(FIRST <= found[name] <= LAST for name in ("PGPORT", "WEB_PORT"))
-    assert allocate(declaration, environ) == found
+    assert allocate(declaration, Settings(environ)) == found
 
 
 def test_without_automatic_ports_nothing_is_touched(tmp_path):
     """Fixed ports need no place to be kept in."""
-    assert allocate(checkout(tmp_path, PORT=80), {}) == {"PORT": 80}
+    assert allocate(checkout(tmp_path, PORT=80), Settings({})) == {"PORT": 80}
     assert os.listdir(tmp_path / ".flox") == []
 
 
 def test_files_are_for_their_owner_alone(tmp_path, environ):
     """Both memories are 0600 in 0700 directories."""
-    allocate(checkout(tmp_path / "p", PORT=0), environ)
+    allocate(checkout(tmp_path / "p", PORT=0), Settings(environ))
     for path in (tmp_path / "p/.flox/cache/esker/ports.json", tmp_path / "home/.local/state/esker/ports.json"):
         assert path.stat().st_mode & 0o777 == 0o600
         assert path.parent.stat().st_mode & 0o777 == 0o700
@@ -53,10 +54,10 @@ def test_files_are_for_their_owner_alone(tmp_path, environ):
 
 def test_the_state_home_is_where_the_user_says(tmp_path):
     """XDG_STATE_HOME counts when it is absolute."""
-    allocate(checkout(tmp_path / "p", PORT=0), {"XDG_STATE_HOME": str(tmp_path / "state"), "HOME": "x"})
+    allocate(checkout(tmp_path / "p", PORT=0), Settings({"XDG_STATE_HOME": str(tmp_path / "state"), "HOME": "x"}))
     assert (tmp_path / "state/esker/ports.json").exists()
     with pytest.raises(HostError, match="HOME is not set"):
-        allocate(checkout(tmp_path / "p", PORT=0), {"XDG_STATE_HOME": "state"})
+        allocate(checkout(tmp_path / "p", PORT=0), Settings({"XDG_STATE_HOME": "state"}))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root comes into another user's home")
@@ -70,7 +71,7 @@ def test_root_makes_nothing_in_another_user_s_home(tmp_path, monkeypatch):
     (home / ".local").symlink_to(elsewhere)
     declaration = checkout(tmp_path / "p", PORT=0)
     for environ in ({"HOME": str(home)}, {"HOME": "/", "XDG_STATE_HOME": str(home / "state")}):
-        assert allocate(declaration, environ) == allocate(declaration, environ)
+        assert allocate(declaration, Settings(environ)) == allocate(declaration, Settings(environ))
     assert list(elsewhere.iterdir()) == []
     assert os.listdir(home) == [".local"]
     assert (tmp_path / "root" / "ports.json").exists()
@@ -79,79 +80,79 @@ def test_root_makes_nothing_in_another_user_s_home(tmp_path, monkeypatch):
 def test_a_port_in_use_is_not_chosen(tmp_path, environ):
     """Somebody listens where the checkout would have gone: it goes elsewhere, and stays there afterwards."""
     declaration = checkout(tmp_path / "p", PORT=0)
-    first = allocate(declaration, environ)["PORT"]
+    first = allocate(declaration, Settings(environ))["PORT"]
     shutil.rmtree(tmp_path / "p/.flox/cache")
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", first))
         other.listen()
-        second = allocate(declaration, environ)["PORT"]
+        second = allocate(declaration, Settings(environ))["PORT"]
         assert second != first
-    assert allocate(declaration, environ)["PORT"] == second
+    assert allocate(declaration, Settings(environ))["PORT"] == second
 
 
 def test_a_port_that_was_kept_is_not_changed_silently(tmp_path, environ):
     """Taken by somebody since, it is still this checkout's: the start of the service says so."""
     declaration = checkout(tmp_path / "p", PORT=0)
-    first = allocate(declaration, environ)["PORT"]
+    first = allocate(declaration, Settings(environ))["PORT"]
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", first))
         other.listen()
-        assert allocate(declaration, environ)["PORT"] == first
+        assert allocate(declaration, Settings(environ))["PORT"] == first
 
 
 def test_renewing_chooses_another(tmp_path, environ):
     """Every automatic port changes, and the new one is kept."""
     declaration = checkout(tmp_path / "p", PORT=0)
-    first = allocate(declaration, environ)["PORT"]
-    second = allocate(declaration, environ, renew=True)["PORT"]
-    assert first != second == allocate(declaration, environ)["PORT"]
+    first = allocate(declaration, Settings(environ))["PORT"]
+    second = allocate(declaration, Settings(environ), renew=True)["PORT"]
+    assert first != second == allocate(declaration, Settings(environ))["PORT"]
 
 
 def test_a_copied_checkout_gets_its_own(tmp_path, environ):
     """The copy carries the original's file, which names the original."""
-    first = allocate(checkout(tmp_path / "p", PORT=0), environ)["PORT"]
+    first = allocate(checkout(tmp_path / "p", PORT=0), Settings(environ))["PORT"]
     shutil.copytree(tmp_path / "p", tmp_path / "q")
-    second = allocate(checkout(tmp_path / "q", PORT=0), environ)["PORT"]
+    second = allocate(checkout(tmp_path / "q", PORT=0), Settings(environ))["PORT"]
     assert first != second
-    assert allocate(checkout(tmp_path / "p", PORT=0), environ)["PORT"] == first
+    assert allocate(checkout(tmp_path / "p", PORT=0), Settings(environ))["PORT"] == first
 
 
 def test_a_port_of_another_checkout_is_not_chosen(tmp_path, environ):
     """It is reserved while that checkout exists, whether or not anything listens there."""
-    first = allocate(checkout(tmp_path / "p", PORT=0), environ)["PORT"]
+    first = allocate(checkout(tmp_path / "p", PORT=0), Settings(environ))["PORT"]
     shared = tmp_path / "home/.local/state/esker/ports.json"
     shutil.rmtree(tmp_path / "p/.flox/cache")
     (tmp_path / "q/.flox").mkdir(parents=True)
     shared.write_text(json.dumps({str(first): str(tmp_path / "q")}))
-    second = allocate(checkout(tmp_path / "p", PORT=0), environ)["PORT"]
+    second = allocate(checkout(tmp_path / "p", PORT=0), Settings(environ))["PORT"]
     assert second != first
 
     shutil.rmtree(tmp_path / "p/.flox/cache")
     shutil.rmtree(tmp_path / "q")
-    assert allocate(checkout(tmp_path / "p", PORT=0), environ)["PORT"] == first
+    assert allocate(checkout(tmp_path / "p", PORT=0), Settings(environ))["PORT"] == first
 
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"project": 1, "ports": 2}', '{"x": "y", "7": 8}'])
 def test_damaged_memories_are_made_again(tmp_path, environ, damage):
     """The same port follows from the same path."""
     declaration = checkout(tmp_path / "p", PORT=0)
-    first = allocate(declaration, environ)
+    first = allocate(declaration, Settings(environ))
     (tmp_path / "p/.flox/cache/esker/ports.json").write_text(damage)
     (tmp_path / "home/.local/state/esker/ports.json").write_text(damage)
-    assert allocate(declaration, environ) == first
+    assert allocate(declaration, Settings(environ)) == first
 
 
 def test_a_place_that_refuses_is_named(tmp_path, environ):
     """Where the reservation cannot be written the error says which directory."""
     (tmp_path / "home").write_text("")
     with pytest.raises(HostError, match=r"home/\.local/state/esker"):
-        allocate(checkout(tmp_path / "p", PORT=0), environ)
+        allocate(checkout(tmp_path / "p", PORT=0), Settings(environ))
 
 
 def test_a_full_range_is_an_error(tmp_path, environ, monkeypatch):
     """Nothing free is said, not looped over."""
     monkeypatch.setattr("esker.host.ports.is_free", lambda port: False)
     with pytest.raises(HostError, match="no port from 10000 to 32767 is free for `PORT`"):
-        allocate(checkout(tmp_path / "p", PORT=0), environ)
+        allocate(checkout(tmp_path / "p", PORT=0), Settings(environ))

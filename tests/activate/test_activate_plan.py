@@ -8,13 +8,14 @@ import pytest
 from esker.activate import plan
 from esker.errors import ActivationFailed, HostError
 from esker.runtimes.native import runtime as native
+from esker.settings import Settings
 from tests.support import plans
 
 
 def a_plan(project, **changes):
     """The plan of a project that is made from two of its files, by a caller who asks for nothing."""
     made_from = plan.fingerprints([f"{project}/manifest.toml", f"{project}/pylock.toml"])
-    return plans.a_plan(project, **{"stats": made_from, "asked": plan.asked({}), **changes})
+    return plans.a_plan(project, **{"stats": made_from, "choices": Settings({}).choices, **changes})
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def written(project):
 def test_a_plan_that_was_written_is_read_as_it_was(project, written):
     """Every field comes back, text that is not UTF-8 too; absent scripts are absent and scripts are outdented."""
     found = plan.read(written)
-    assert found == plan.warm(project, {})
+    assert found == plan.warm(project, Settings({}).choices)
     assert found.vars == (("A", "\udcff\n"), ("B", "$A"))
     assert found.hook == "echo a"
     assert found.profile == {"common": "b"}
@@ -113,7 +114,7 @@ def test_a_directory_with_a_colon_is_refused(project):
         a_plan(f"{project}/a:b")
     os.makedirs(f"{project}/a:b/.flox")
     with pytest.raises(ActivationFailed, match="PATH cannot hold a directory with a colon"):
-        native.prepare(f"{project}/a:b", {})
+        native.prepare(f"{project}/a:b", Settings({}))
     assert os.listdir(f"{project}/a:b/.flox") == []
 
 
@@ -148,30 +149,30 @@ def test_a_plan_is_fresh_until_a_file_changes(project):
 def test_without_a_mode_the_manifest_decides(project):
     """The plan of the mode that is not the default is found only when it is asked for."""
     plan.write(a_plan(project, default=False), plan.plan_path(project, "dev"))
-    assert plan.warm(project, {}) is None
-    assert plan.warm(project, {}, "dev") is not None
+    assert plan.warm(project, Settings({}).choices) is None
+    assert plan.warm(project, Settings({}).choices, "dev") is not None
     plan.write(a_plan(project, mode="run"), plan.plan_path(project, "run"))
-    assert plan.warm(project, {}).mode == "run"
+    assert plan.warm(project, Settings({}).choices).mode == "run"
 
 
 def test_another_store_or_interpreter_is_another_plan(project):
     """What was made with one ESKER_STORE or ESKER_PYTHON is not for a caller with another, or with none any more."""
     theirs = {"ESKER_STORE": "/a", "ESKER_PYTHON": "/b", "PATH": "/c"}
-    plan.write(a_plan(project, asked=plan.asked(theirs)), plan.plan_path(project, "dev"))
-    assert plan.warm(project, theirs) is not None
-    assert plan.warm(project, theirs | {"PATH": "/d", "ESKER_TRUST": "1"}) is not None
-    assert plan.warm(project, {}) is None
-    assert plan.warm(project, theirs | {"ESKER_STORE": "/x"}) is None
-    assert plan.warm(project, theirs | {"ESKER_PYTHON": ""}) is None
+    plan.write(a_plan(project, choices=Settings(theirs).choices), plan.plan_path(project, "dev"))
+    assert plan.warm(project, Settings(theirs).choices) is not None
+    assert plan.warm(project, Settings(theirs | {"PATH": "/d", "ESKER_TRUST": "1"}).choices) is not None
+    assert plan.warm(project, Settings({}).choices) is None
+    assert plan.warm(project, Settings(theirs | {"ESKER_STORE": "/x"}).choices) is None
+    assert plan.warm(project, Settings(theirs | {"ESKER_PYTHON": ""}).choices) is None
 
 
 def test_the_plan_of_another_kind_of_machine_is_not_for_this_one(project):
     """A home may be shared by machines that run different programs."""
     path = plan.plan_path(project, "dev")
     plan.write(a_plan(project), path)
-    assert plan.warm(project, {}) is not None
-    plan.write(a_plan(project, asked=plan.asked({}) | {"machine": "another"}), path)
-    assert plan.warm(project, {}) is None
+    assert plan.warm(project, Settings({}).choices) is not None
+    plan.write(a_plan(project, choices=Settings({}).choices | {"machine": "another"}), path)
+    assert plan.warm(project, Settings({}).choices) is None
 
 
 def test_the_identity_changes_with_what_is_set(project):

@@ -31,6 +31,8 @@ MODULES = {
     "esker.declare.discover",
     "esker.declare.trust",
     "esker.errors",
+    "esker.formats",
+    "esker.formats.systems",
     "esker.host",
     "esker.host.process",
     "esker.host.runtime_directory",
@@ -38,6 +40,8 @@ MODULES = {
     "esker.runtimes",
     "esker.runtimes.native",
     "esker.runtimes.native.runtime",
+    "esker.runtimes.registry",
+    "esker.settings",
 }
 WATCHED = "open,openat,stat,newfstatat,lstat,fork,vfork,clone,clone3,execve"
 LISTED = """\

@@ -89,10 +89,19 @@ def test_imports_only_os(tmp_path):
     (tmp_path / ".flox").mkdir()
     program = (
         "import os, sys; before = set(sys.modules)\n"
-        "from esker.declare import discover, trust\n"
-        "trust.check(discover.find(sys.argv[1], explicit=False), {}, uid=os.geteuid())\n"
+        "from esker.declare import discover, trust\nfrom esker.settings import Settings\n"
+        "trust.check(discover.find(sys.argv[1], explicit=False), Settings({}))\n"
         "print(*sorted(set(sys.modules) - before))"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    assert loaded == ["__future__", "esker", "esker.declare", "esker.declare.discover", "esker.declare.trust"]
+    assert loaded == [
+        "__future__",
+        "esker",
+        "esker.declare",
+        "esker.declare.discover",
+        "esker.declare.trust",
+        "esker.formats",
+        "esker.formats.systems",
+        "esker.settings",
+    ]

@@ -10,12 +10,20 @@ import pytest
 from esker.declare.trust import check, trust
 from esker.errors import HostError, InvalidFile, NotFound, NotTrusted
 from esker.host import accounts
+from esker.settings import Settings
 
 ME = os.geteuid()
 STRANGER = ME + 1
 """Who asks: to that user what we own is somebody else's."""
 ALICE = 1234 if ME == 0 else ME
 """Who owns the project: never root, whose projects are everybody's."""
+
+
+def settings(environ, uid):
+    """The settings of a user with these variables."""
+    made = Settings(environ)
+    made.uid = uid
+    return made
 
 
 @pytest.fixture
@@ -33,25 +41,25 @@ def environ(tmp_path):
 
 def test_own_projects_are_trusted(project):
     """One's own project and that of the user who called sudo may run code; no list is looked for."""
-    check(project, {}, uid=ALICE)
-    check(project, {"SUDO_UID": str(ALICE)}, uid=STRANGER)
+    check(project, settings({}, ALICE))
+    check(project, settings({"SUDO_UID": str(ALICE)}, STRANGER))
 
 
 @pytest.mark.skipif(ME != 0, reason="only root can give a directory to root")
 def test_root_s_projects_are_trusted(project):
     """What belongs to root belongs to who could do anything here anyway."""
     os.chown(f"{project}/.flox", 0, -1)
-    check(project, {}, uid=STRANGER)
+    check(project, settings({}, STRANGER))
 
 
 def test_a_stranger_s_project_is_refused(project, environ):
     """Somebody else's project is refused, with the command that trusts it."""
     with pytest.raises(NotTrusted) as caught:
-        check(project, environ, uid=STRANGER)
+        check(project, settings(environ, STRANGER))
     assert f"`{project}` belongs to " in caught.value.message
     assert f"esker trust {project}" in caught.value.hint
     with pytest.raises(NotTrusted):
-        check(project, {**environ, "SUDO_UID": str(STRANGER), "ESKER_TRUST": "0"}, uid=STRANGER)
+        check(project, settings({**environ, "SUDO_UID": str(STRANGER), "ESKER_TRUST": "0"}, STRANGER))
 
 
 @pytest.mark.skipif(ME != 0, reason="only root can make a link of somebody else's")
@@ -61,23 +69,23 @@ def test_a_stranger_s_link_to_an_environment_of_ours_is_refused(project, tmp_pat
     link = tmp_path / "other" / ".flox"
     link.symlink_to(f"{project}/.flox")
     os.chown(link, STRANGER, -1, follow_symlinks=False)
-    check(project, {}, uid=ALICE)
+    check(project, settings({}, ALICE))
     with pytest.raises(NotTrusted):
-        check(str(tmp_path / "other"), {}, uid=ALICE)
+        check(str(tmp_path / "other"), settings({}, ALICE))
     os.chown(link, ALICE, -1, follow_symlinks=False)
-    check(str(tmp_path / "other"), {}, uid=ALICE)
+    check(str(tmp_path / "other"), settings({}, ALICE))
     with pytest.raises(NotTrusted):
-        check(str(tmp_path / "other"), {}, uid=STRANGER)
+        check(str(tmp_path / "other"), settings({}, STRANGER))
 
 
 def test_machines_may_trust_everything(project):
     """ESKER_TRUST=1 trusts without a list."""
-    check(project, {"ESKER_TRUST": "1"}, uid=STRANGER)
+    check(project, settings({"ESKER_TRUST": "1"}, STRANGER))
 
 
 def test_trusting(project, environ, tmp_path):
     """`trust` lets a project run from then on; its list is ours alone, and holds each project once."""
-    assert trust(project, environ) == trust(project, environ) == project
+    assert trust(project, Settings(environ)) == trust(project, Settings(environ)) == project
     path = tmp_path / "config" / "esker" / "trusted.json"
     entry = {"path": project, "inode": os.stat(f"{project}/.flox").st_ino}
     assert json.loads(path.read_text()) == {"version": 1, "projects": [entry]}
@@ -88,22 +96,22 @@ def test_trusting(project, environ, tmp_path):
 @pytest.mark.skipif(ME != 0, reason="only root can make a project of somebody else's")
 def test_a_trusted_project_runs(project, environ):
     """After `trust` somebody else's project runs, as long as it is the same directory and the list is our own."""
-    trust(project, environ)
-    check(project, environ, uid=ME)
+    trust(project, Settings(environ))
+    check(project, settings(environ, ME))
     os.chown(f"{environ['XDG_CONFIG_HOME']}/esker/trusted.json", ALICE, -1)
     with pytest.raises(NotTrusted):
-        check(project, environ, uid=ME)
-    trust(project, environ)
+        check(project, settings(environ, ME))
+    trust(project, Settings(environ))
     os.rename(f"{project}/.flox", f"{project}/old")
     os.mkdir(f"{project}/.flox")
     os.chown(f"{project}/.flox", ALICE, -1)
     with pytest.raises(NotTrusted):
-        check(project, environ, uid=ME)
+        check(project, settings(environ, ME))
 
 
 def test_the_list_lies_in_the_home_by_default(project, tmp_path):
     """Without XDG_CONFIG_HOME, or with a relative one, the list is in ~/.config."""
-    trust(project, {"HOME": str(tmp_path), "XDG_CONFIG_HOME": "relative"})
+    trust(project, Settings({"HOME": str(tmp_path), "XDG_CONFIG_HOME": "relative"}))
     assert (tmp_path / ".config" / "esker" / "trusted.json").is_file()
 
 
@@ -112,7 +120,7 @@ def test_a_relative_home_is_not_the_project_s_word(project, monkeypatch):
     monkeypatch.setattr(accounts, "account", lambda uid: accounts.Account(uid, uid, "me", f"{project}/home"))
     monkeypatch.chdir(project)
     for environ in ({"HOME": "here"}, {"HOME": ""}, {}):
-        trust(project, environ)
+        trust(project, Settings(environ))
         os.remove(f"{project}/home/.config/esker/trusted.json")
     assert not os.path.exists(f"{project}/here")
 
@@ -126,20 +134,20 @@ def test_a_damaged_list(project, environ, tmp_path, text):
     path.write_text(text)
     os.chown(path, STRANGER, -1)
     with pytest.raises(InvalidFile, match="not a list of trusted projects"):
-        check(project, environ, uid=STRANGER)
+        check(project, settings(environ, STRANGER))
 
 
 def test_nothing_to_trust(tmp_path, environ):
     """A directory without an environment is not trusted by mistake."""
     with pytest.raises(NotFound):
-        trust(str(tmp_path), environ)
+        trust(str(tmp_path), Settings(environ))
 
 
 def test_a_configuration_that_cannot_be_written(project, tmp_path):
     """Where the list cannot be written the error names it."""
     (tmp_path / "file").write_text("")
     with pytest.raises(HostError, match=r"trusted\.json"):
-        trust(project, {"XDG_CONFIG_HOME": str(tmp_path / "file")})
+        trust(project, Settings({"XDG_CONFIG_HOME": str(tmp_path / "file")}))
 
 
 def test_many_at_once(tmp_path, environ):
@@ -147,7 +155,7 @@ def test_many_at_once(tmp_path, environ):
     projects = [tmp_path / f"p{number}" for number in range(8)]
     for one in projects:
         (one / ".flox").mkdir(parents=True)
-    threads = [threading.Thread(target=trust, args=(str(one), environ)) for one in projects]
+    threads = [threading.Thread(target=trust, args=(str(one), Settings(environ))) for one in projects]
     for thread in threads:
         thread.start()
     for thread in threads:

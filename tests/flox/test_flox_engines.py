@@ -572,7 +572,7 @@ def test_only_python_packages_without_flox(project):
 def test_which_engine(stand_in, monkeypatch, tmp_path):
     """The argument, then `ESKER_ENGINE`, then Flox where it is on PATH, then Esker; anything else is refused."""
     path = stand_in.project()
-    name = lambda *args: Flox(path, engine=args[0] if args else "auto")._engine.name  # noqa: E731
+    name = lambda *args: Flox(path, engine=args[0] if args else "auto")._engine  # noqa: E731
     assert (name(), name("native"), name("flox")) == ("flox", "native", "flox")
     assert (Flox.version(), Flox.is_available()) == ("1.14.1", True)
     monkeypatch.setenv("ESKER_ENGINE", "native")

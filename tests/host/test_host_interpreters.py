@@ -12,7 +12,7 @@ import pytest
 
 from esker.errors import NotFound, UsageError
 from esker.host import interpreters
-from esker.host.interpreters import find_interpreter, inspect
+from esker.host.interpreters import Interpreters, inspect
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def posing(script):
 def refusal(named, **variables):
     """Return what is said of an ESKER_PYTHON."""
     with pytest.raises(UsageError) as caught:
-        find_interpreter(None, {"ESKER_PYTHON": str(named), "PATH": os.environ["PATH"], **variables})
+        Interpreters({"PATH": os.environ["PATH"], **variables}, str(named)).find(None)
     assert caught.value.hint == "name a CPython 3.7 or later by its full path, or unset it"
     beginning = f"ESKER_PYTHON is `{named}`, "
     assert caught.value.message.startswith(beginning)
@@ -53,8 +53,8 @@ def refusal(named, **variables):
 def test_the_named_one_comes_first(posing):
     """Another than the running one, where it can be used."""
     named = posing(executable="/opt/python3.12", version="3.12.1")
-    assert find_interpreter(">=3.11", {"ESKER_PYTHON": named}).executable == "/opt/python3.12"
-    assert find_interpreter("<3.12", {"ESKER_PYTHON": named}).executable == inspect(sys.executable, {}).executable
+    assert Interpreters({}, named).find(">=3.11").executable == "/opt/python3.12"
+    assert Interpreters({}, named).find("<3.12").executable == inspect(sys.executable, {}).executable
 
 
 def test_one_that_is_too_old_is_named_with_its_version(script, posing):
@@ -74,9 +74,9 @@ def test_an_old_one_on_path_is_passed_over_and_listed(posing):
     """What nobody named is no error while there is another, and is told where there is none."""
     named = posing(executable="/opt/python3.6", version="3.6.15")
     environ = {"PATH": os.path.dirname(named)}
-    assert find_interpreter(None, environ).executable == inspect(sys.executable, {}).executable
+    assert Interpreters(environ).find(None).executable == inspect(sys.executable, {}).executable
     with pytest.raises(NotFound, match=r"3\.6\.15 \(/opt/python3\.6\)"):
-        find_interpreter("<3.7", environ)
+        Interpreters(environ).find("<3.7")
 
 
 def test_what_is_no_program_is_told_as_what_it_is(tmp_path):

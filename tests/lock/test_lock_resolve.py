@@ -8,10 +8,12 @@ import pytest
 
 from esker.declare.load import load
 from esker.errors import HostError, InvalidLock, NotTrusted, ResolutionFailed
-from esker.formats.lockfile import Lockfile
-from esker.lock.resolve import Lock, make_lock, read_lock
+from esker.host.interpreters import Interpreters
+from esker.lock.resolve import read_lock
 from esker.progress import Silent
-from esker.runtimes.native.preparation import prepare_anew, realised
+from esker.runtimes.native.change import change_manifest
+from esker.runtimes.native.preparation import lock_project, prepare_anew
+from esker.settings import Settings
 from tests.support.projects import EMPTY, write_project
 
 
@@ -28,26 +30,24 @@ def test_a_stranger_s_project_builds_nothing(tmp_path):
     table = '[plugins.esker.python]\ndependencies = ["evil"]\nbuild = ["evil"]\n'
     write_project(tmp_path, EMPTY + table, "evil")
     os.chown(tmp_path / ".flox", 4242, 4242)
-    declaration = load(str(tmp_path))
-    environ = {"XDG_CONFIG_HOME": str(tmp_path), "ESKER_STORE": str(tmp_path / "store")}
+    settings = Settings({"XDG_CONFIG_HOME": str(tmp_path), "ESKER_STORE": str(tmp_path / "store")})
     with pytest.raises(NotTrusted):
-        make_lock(declaration, None, "x86_64-linux", environ, progress=Silent())
-    lock = Lock(Lockfile(manifest=declaration.manifest, packages=()), None)
-    with pytest.raises(NotTrusted), realised(declaration, lock, environ, progress=Silent()):
-        pass
+        lock_project(load(str(tmp_path)), settings, Interpreters({}), progress=Silent())
+    with pytest.raises(NotTrusted):
+        change_manifest(str(tmp_path), f"{EMPTY}{table}[vars]\nA = '1'\n", settings, progress=Silent())
     assert not (tmp_path / "store").exists()
 
 
 def test_included_environments_are_not_locked(composed):
     """What an environment would take from others is never left out in silence."""
     with pytest.raises(ResolutionFailed, match="include"):
-        make_lock(load(composed), None, "x86_64-linux", {}, progress=Silent())
+        lock_project(load(composed), Settings({}), Interpreters({}), progress=Silent())
 
 
 def test_included_environments_are_not_activated(composed):
     """Nor where Flox has locked it; nothing is written."""
     with pytest.raises(ResolutionFailed, match="include"):
-        prepare_anew(composed, {})
+        prepare_anew(composed, Settings({}))
     assert not os.path.exists(f"{composed}/.flox/env/manifest.lock")
 
 

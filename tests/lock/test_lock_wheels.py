@@ -12,8 +12,9 @@ from esker.declare.declaration import Declaration, EskerTable, PythonTable
 from esker.errors import EskerError, HostError, InvalidFile, InvalidLock, NotFound, ResolutionFailed
 from esker.formats import pylock
 from esker.formats.manifest import Manifest
-from esker.host.interpreters import _candidates, find_interpreter
+from esker.host.interpreters import Interpreters, _candidates
 from esker.lock.wheels import python_inputs, resolve
+from esker.settings import Settings
 from tests.support.package_index import PackageIndex, wheel
 
 NOTHING_LOCKED = 'lock-version = "1.0"\ncreated-by = "x"\npackages = []\n'
@@ -27,7 +28,7 @@ def inputs(*requirements, systems=SYSTEMS, build=(), python=">=3.11"):
 
 @pytest.fixture
 def interpreter(environ):
-    return find_interpreter(None, environ)
+    return Interpreters(Settings(environ).tools).find(None)
 
 
 def test_locks_every_package_of_the_graph_with_its_hash(index, environ, interpreter):
@@ -36,7 +37,7 @@ def test_locks_every_package_of_the_graph_with_its_hash(index, environ, interpre
     index.add("base", "1.0")
     index.add("base", "1.5")
     made_from = inputs("app")
-    text = pylock.render(resolve(made_from, interpreter, environ), made_from)
+    text = pylock.render(resolve(made_from, interpreter, Settings(environ).tools), made_from)
     lock = pylock.parse(text)
     assert [(package.name, str(package.version)) for package in lock.packages] == [("app", "1.0"), ("base", "1.5")]
     assert all(wheel.hashes["sha256"] for package in lock.packages for wheel in package.wheels)
@@ -48,8 +49,8 @@ def test_the_same_inputs_give_the_same_bytes(index, environ, interpreter):
     index.add("app", "1.0", requires=["base"])
     index.add("base", "2.0")
     made_from = inputs("app")
-    first = pylock.render(resolve(made_from, interpreter, environ), made_from)
-    assert pylock.render(resolve(made_from, interpreter, environ), made_from) == first
+    first = pylock.render(resolve(made_from, interpreter, Settings(environ).tools), made_from)
+    assert pylock.render(resolve(made_from, interpreter, Settings(environ).tools), made_from) == first
     assert pylock.render(pylock.parse(first), made_from) == first
 
 
@@ -57,11 +58,11 @@ def test_a_missing_wheel_is_an_error_that_names_package_and_system(index, enviro
     """A package with wheels for Linux alone is refused for macOS, by name."""
     index.add("linuxonly", "1.0", tag="py3-none-manylinux_2_17_x86_64")
     with pytest.raises(ResolutionFailed) as caught:
-        resolve(inputs("linuxonly"), interpreter, environ)
+        resolve(inputs("linuxonly"), interpreter, Settings(environ).tools)
     assert "linuxonly" in caught.value.message
     assert "aarch64-darwin" in caught.value.message
     assert "options.systems" in caught.value.hint
-    resolve(inputs("linuxonly", systems=("x86_64-linux",)), interpreter, environ)
+    resolve(inputs("linuxonly", systems=("x86_64-linux",)), interpreter, Settings(environ).tools)
 
 
 def test_a_source_distribution_runs_nothing_unless_it_is_named(index, environ, interpreter, tmp_path):
@@ -73,7 +74,7 @@ def test_a_source_distribution_runs_nothing_unless_it_is_named(index, environ, i
         f"open({str(witness)!r}, 'w').close()\nfrom setuptools import setup\nsetup(name='fromsource', version='1.0')\n",
     )
     with pytest.raises(ResolutionFailed, match="fromsource") as caught:
-        resolve(inputs("fromsource"), interpreter, environ)
+        resolve(inputs("fromsource"), interpreter, Settings(environ).tools)
     assert not witness.exists()
     assert "build = " in caught.value.hint
 
@@ -81,7 +82,7 @@ def test_a_source_distribution_runs_nothing_unless_it_is_named(index, environ, i
 def test_a_package_that_no_index_has_is_named(environ, interpreter):
     """An unknown name is an error of its own."""
     with pytest.raises(ResolutionFailed, match="no package `nowhere`"):
-        resolve(inputs("nowhere"), interpreter, environ)
+        resolve(inputs("nowhere"), interpreter, Settings(environ).tools)
 
 
 def test_a_project_above_the_temporary_directory_has_no_say(index, environ, interpreter, tmp_path, monkeypatch):
@@ -95,7 +96,7 @@ def test_a_project_above_the_temporary_directory_has_no_say(index, environ, inte
             f'[[tool.uv.index]]\nname = "theirs"\nurl = "{other.url}"\n'
         )
         (tmp_path / "uv.toml").write_text(f'[[index]]\nname = "theirs"\nurl = "{other.url}"\n')
-        lock = resolve(inputs("app"), interpreter, environ)
+        lock = resolve(inputs("app"), interpreter, Settings(environ).tools)
         assert not other.requests
     assert [str(package.version) for package in lock.packages] == ["1.0"]
     assert not (tmp_path / "uv.lock").exists()
@@ -107,11 +108,11 @@ def test_what_a_dependency_lacks_is_named(index, environ, interpreter):
     index.add("app", "1.0", requires=["fromsource"])
     index.add("other", "1.0", requires=["nowhere"])
     with pytest.raises(ResolutionFailed, match="a package has no wheel") as caught:
-        resolve(inputs("app"), interpreter, environ)
+        resolve(inputs("app"), interpreter, Settings(environ).tools)
     assert "fromsource==1.0 has no usable wheels" in caught.value.message
     assert "app depend on fromsource" in caught.value.message
     with pytest.raises(ResolutionFailed, match=r"no package `nowhere`: .*other depend on nowhere"):
-        resolve(inputs("other"), interpreter, environ)
+        resolve(inputs("other"), interpreter, Settings(environ).tools)
 
 
 def test_every_reason_of_a_conflict_is_told(index, environ, interpreter):
@@ -121,14 +122,14 @@ def test_every_reason_of_a_conflict_is_told(index, environ, interpreter):
         index.add("one", f"{version}.0", requires=[f"base=={version}.0"])
         index.add("two", f"{version}.0", requires=[f"base=={version + 5}.0"])
     with pytest.raises(ResolutionFailed) as caught:
-        resolve(inputs("one", "two", systems=("x86_64-linux",)), interpreter, environ)
+        resolve(inputs("one", "two", systems=("x86_64-linux",)), interpreter, Settings(environ).tools)
     assert caught.value.message.startswith("no versions satisfy the requirements on `x86_64-linux`: two")
     assert "there is no version of base==" in caught.value.message
     assert caught.value.message.endswith("; your project depends on two")
     for chatter in ("conclude", "ecause", "(1)", "Using CPython"):
         assert chatter not in caught.value.message
     with pytest.raises(ResolutionFailed) as caught:
-        resolve(inputs("base", python=">=3.99"), interpreter, environ)
+        resolve(inputs("base", python=">=3.99"), interpreter, Settings(environ).tools)
     assert "Using CPython" not in caught.value.message
 
 
@@ -141,7 +142,7 @@ def test_a_damaged_package_is_not_a_conflict(index, environ, interpreter, conten
     """A file that is no wheel, or whose metadata cannot be read, is called so, with what is wrong in it."""
     index.put("app", "app-1.0-py3-none-any.whl", content)
     with pytest.raises(ResolutionFailed, match=r"an index gave a damaged package: app==1\.0") as caught:
-        resolve(inputs("app"), interpreter, environ)
+        resolve(inputs("app"), interpreter, Settings(environ).tools)
     assert reason in caught.value.message
     assert caught.value.hint == "ask for another version of it"
 
@@ -150,18 +151,18 @@ def test_a_machine_that_has_no_room_is_not_a_resolution_failure(environ, interpr
     """A cache that uv cannot make, a disk that is full, and no temporary directory are the machine's, with a way out."""
     (tmp_path / "file").touch()
     with pytest.raises(HostError, match="could not be locked: Failed to initialize cache") as caught:
-        resolve(inputs("app"), interpreter, environ | {"UV_CACHE_DIR": str(tmp_path / "file/cache")})
+        resolve(inputs("app"), interpreter, Settings(environ | {"UV_CACHE_DIR": str(tmp_path / "file/cache")}).tools)
     assert caught.value.hint == "name a directory that can be written in UV_CACHE_DIR"
     (tmp_path / "uv").write_text("#!/bin/sh\necho 'error: x: No space left on device (os error 28)' >&2; exit 2\n")
     (tmp_path / "uv").chmod(0o755)
     with monkeypatch.context() as patch:
         patch.setattr("uv.find_uv_bin", lambda: str(tmp_path / "uv"))
         with pytest.raises(HostError, match="could not be locked: x: No space left on device") as caught:
-            resolve(inputs("app"), interpreter, environ)
+            resolve(inputs("app"), interpreter, Settings(environ).tools)
     assert caught.value.hint.startswith("the disk is full: free some space")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(HostError, match="no directory for temporary files") as caught:
-        resolve(inputs("app"), interpreter, environ)
+        resolve(inputs("app"), interpreter, Settings(environ).tools)
     assert "TMPDIR" in caught.value.hint
 
 
@@ -169,20 +170,22 @@ def test_an_unreachable_index_is_not_a_resolution_failure(environ, interpreter):
     """No index answering is an error of the host, with the settings to look at."""
     environ["UV_DEFAULT_INDEX"] = "http://user:secret@127.0.0.1:9/simple"
     with pytest.raises(HostError, match="no package index answered") as caught:
-        resolve(inputs("app"), interpreter, environ)
+        resolve(inputs("app"), interpreter, Settings(environ).tools)
     assert "secret" not in str(caught.value)
 
 
 def test_what_is_locked_stays_when_something_is_added(index, environ, interpreter):
     """A newer release of a locked package does not come in because another requirement was added."""
     index.add("app", "1.0")
-    before = resolve(inputs("app"), interpreter, environ)
+    before = resolve(inputs("app"), interpreter, Settings(environ).tools)
     index.add("app", "2.0")
     index.add("other", "1.0")
     environ["UV_NO_CACHE"] = "1"  # uv trusts its copy of the index page for ten minutes
-    after = resolve(inputs("app", "other"), interpreter, environ, previous=before)
+    after = resolve(inputs("app", "other"), interpreter, Settings(environ).tools, previous=before)
     assert [str(package.version) for package in after.packages] == ["1.0", "1.0"]
-    free = resolve(inputs("app", "other"), interpreter, environ, previous=before, changed=frozenset({"app"}))
+    free = resolve(
+        inputs("app", "other"), interpreter, Settings(environ).tools, previous=before, changed=frozenset({"app"})
+    )
     assert [str(package.version) for package in free.packages] == ["2.0", "1.0"]
 
 
@@ -190,11 +193,11 @@ def test_an_old_pin_gives_way_to_a_new_requirement(index, environ, interpreter):
     """Where an old pin contradicts a new requirement, everything is resolved again instead of failing."""
     index.add("app", "1.0", requires=["base"])
     index.add("base", "1.0")
-    before = resolve(inputs("app"), interpreter, environ)
+    before = resolve(inputs("app"), interpreter, Settings(environ).tools)
     index.add("base", "2.0")
     index.add("other", "1.0", requires=["base>=2"])
     environ["UV_NO_CACHE"] = "1"
-    after = resolve(inputs("app", "other"), interpreter, environ, previous=before)
+    after = resolve(inputs("app", "other"), interpreter, Settings(environ).tools, previous=before)
     assert {package.name: str(package.version) for package in after.packages}["base"] == "2.0"
 
 
@@ -203,10 +206,10 @@ def test_credentials_never_reach_the_lock(index, environ, interpreter):
     index.add("app", "1.0")
     environ["UV_DEFAULT_INDEX"] = index.url.replace("http://", "http://user:hunter2@")
     environ["UV_INDEX"] = "http://other:hunter3@packages.example.org/simple"
-    made_from = python_inputs(declaration(dependencies=("app",)), "x86_64-linux", environ)
+    made_from = python_inputs(declaration(dependencies=("app",)), "x86_64-linux", Settings(environ).indexes)
     assert made_from.indexes == ("http://packages.example.org/simple",)
     del environ["UV_INDEX"]
-    text = pylock.render(resolve(inputs("app"), interpreter, environ), made_from)
+    text = pylock.render(resolve(inputs("app"), interpreter, Settings(environ).tools), made_from)
     assert "hunter" not in text
 
 
@@ -223,7 +226,7 @@ def declaration(**python):
 def test_what_no_index_vouches_for_is_refused(requirement):
     """A requirement by address has no locked hash: refused, with the way to put own code on the path."""
     with pytest.raises(ResolutionFailed, match="`app`") as caught:
-        python_inputs(declaration(dependencies=(requirement,)), "x86_64-linux", {})
+        python_inputs(declaration(dependencies=(requirement,)), "x86_64-linux", ())
     assert "source = " in caught.value.hint
 
 
@@ -239,7 +242,7 @@ def test_a_project_gives_its_dependencies_and_named_groups(tmp_path):
         manifest=Manifest(schema="1.14.0"),
         esker=EskerTable(python=PythonTable(project="pyproject.toml", groups=("dev",))),
     )
-    assert python_inputs(declared, "x86_64-linux", {}).requirements == ("app>=1", "check", "lint")
+    assert python_inputs(declared, "x86_64-linux", ()).requirements == ("app>=1", "check", "lint")
 
 
 @pytest.mark.parametrize(
@@ -261,7 +264,7 @@ def test_a_project_file_that_cannot_be_read_is_named_with_the_reason(tmp_path, t
     (tmp_path / "pyproject.toml").write_text(text)
     declared = declaration(project=str(tmp_path / "pyproject.toml"), groups=("dev",))
     with pytest.raises(EskerError, match=told) as caught:
-        python_inputs(declared, "x86_64-linux", {})
+        python_inputs(declared, "x86_64-linux", ())
     assert str(tmp_path) in str(caught.value)
 
 
@@ -269,17 +272,17 @@ def test_a_project_file_that_is_a_pipe_is_not_waited_for(tmp_path):
     """Nor is another encoding a traceback."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(HostError, match="it is not a regular file"):
-        python_inputs(declaration(project=str(tmp_path / "pipe")), "x86_64-linux", {})
+        python_inputs(declaration(project=str(tmp_path / "pipe")), "x86_64-linux", ())
     (tmp_path / "latin").write_bytes(b"# caf\xe9\n")
     with pytest.raises(InvalidFile, match="the file is not UTF-8"):
-        python_inputs(declaration(project=str(tmp_path / "latin")), "x86_64-linux", {})
+        python_inputs(declaration(project=str(tmp_path / "latin")), "x86_64-linux", ())
 
 
 def test_a_project_file_that_is_not_there_is_named(tmp_path):
     """A wrong `project` is an error naming the path."""
     declared = declaration(project="nowhere.toml")
     with pytest.raises(NotFound, match=r"nowhere\.toml"):
-        python_inputs(declared, "x86_64-linux", {})
+        python_inputs(declared, "x86_64-linux", ())
 
 
 def test_systems_default_to_three_and_our_own():
@@ -320,7 +323,7 @@ def test_an_interpreter_is_never_a_virtual_environment(interpreter):
 def test_no_suitable_interpreter_lists_those_found(environ):
     """When nothing satisfies the specifier, the error names each interpreter that was looked at."""
     with pytest.raises(NotFound, match=r"found: .*3\.\d+\.\d+ \(/") as caught:
-        find_interpreter(">=9", environ)
+        Interpreters(environ).find(">=9")
     assert "ESKER_PYTHON" in caught.value.hint
 
 
@@ -333,5 +336,5 @@ def test_a_version_behind_a_shim_is_found(environ, tmp_path, interpreter):
     (shims / name).write_text("#!/bin/sh\nexit 127\n")
     (shims / name).chmod(0o755)
     (version / name).symlink_to(interpreter.executable)
-    found = list(_candidates({"PATH": str(shims)}))
+    found = list(_candidates(None, str(shims)))
     assert str(version / name) in found

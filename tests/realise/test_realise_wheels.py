@@ -17,16 +17,17 @@ from packaging.version import Version
 from esker.declare.declaration import Declaration, EskerTable, ProgramRule, PythonTable
 from esker.errors import HostError, RealisationFailed
 from esker.formats.manifest import Manifest
-from esker.formats.systems import system_name
 from esker.host import pidfd
-from esker.host.interpreters import Interpreter
+from esker.host.interpreters import Interpreter, Interpreters
 from esker.lock.resolve import make_lock
+from esker.lock.wheels import python_inputs
 from esker.progress import Silent
-from esker.realise.closure import closure
 from esker.realise.overlap import overlapping
 from esker.realise.profile import profile, source_directories
+from esker.realise.realise import realise
 from esker.realise.wheels import _compile as compile_byte_code
 from esker.realise.wheels import python_environment, selected
+from esker.settings import Settings
 from esker.store.store import Store
 from tests.support.children import Child, stopped_programs
 from tests.support.package_index import PackageIndex, wheel
@@ -128,7 +129,7 @@ def test_a_tampered_file_is_refused(index, lock_of, environ, store, tmp_path):
     index.put("app", next(iter(index.files("app"))), wheel("app", "1.0", {"app.py": "evil = 1\n"}))
     environ["UV_CACHE_DIR"] = str(tmp_path / "fresh-cache")
     with pytest.raises(RealisationFailed, match=r"not the locked one: Failed to download `app==1\.0` cause: Hash mis"):
-        python_environment(store, artifacts, interpreter, environ, Silent())
+        python_environment(store, artifacts, interpreter, Settings(environ).tools, Silent())
     assert store.paths() == []
     assert os.listdir(store.directory) == []
 
@@ -163,7 +164,7 @@ def test_an_unreachable_index_leaves_nothing(index, lock_of, environ, store, tmp
     artifacts, interpreter = lock_of("app")
     environ |= {"UV_CACHE_DIR": str(tmp_path / "fresh-cache"), "UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple"}
     with pytest.raises(HostError, match="no package index answered"):
-        python_environment(store, artifacts, interpreter, environ, Silent())
+        python_environment(store, artifacts, interpreter, Settings(environ).tools, Silent())
     assert store.paths() == []
 
 
@@ -175,7 +176,7 @@ def test_a_lock_is_installed_through_the_index_of_the_machine(index, lock_of, en
         mirror.add("app", "1.0")
         environ |= {"UV_CACHE_DIR": str(tmp_path / "fresh-cache"), "UV_DEFAULT_INDEX": mirror.url}
         asked = index.requests.total()
-        python = python_environment(store, artifacts, interpreter, environ, Silent())
+        python = python_environment(store, artifacts, interpreter, Settings(environ).tools, Silent())
         assert index.requests.total() == asked
     assert output(f"{python.path}/bin/python", "-c", "import app; print(app.VERSION)") == "1.0"
 
@@ -307,7 +308,7 @@ def test_compilers_are_killed_with_us(tmp_path, monkeypatch):
     """After a kill that nothing can prevent, no compiler writes on."""
     program, pids = stopped_programs(tmp_path)
     interpreter = Interpreter(executable=program, version="3.11.0", abi="", platform="", markers={})
-    child = Child(lambda: compile_byte_code(str(tmp_path), interpreter, os.environ))
+    child = Child(lambda: compile_byte_code(str(tmp_path), interpreter, Settings(os.environ).tools))
     found = pids(2)
     with pidfd.opened(found[0]) as first, pidfd.opened(found[1]) as second:
         child.kill()
@@ -385,7 +386,10 @@ def test_an_index_that_refuses_is_not_one_that_has_nothing(index, lock_of, envir
     artifacts, interpreter = lock_of("app")
     environ["UV_CACHE_DIR"] = str(tmp_path / "fresh-cache")
     index.refusal = status
-    for call in (lambda: python_environment(store, artifacts, interpreter, environ, Silent()), lambda: lock_of("app")):
+    for call in (
+        lambda: python_environment(store, artifacts, interpreter, Settings(environ).tools, Silent()),
+        lambda: lock_of("app"),
+    ):
         with pytest.raises(HostError) as caught:
             call()
         assert caught.value.hint.startswith(f"a package index refused to answer ({words}): check its address and cred")
@@ -399,7 +403,7 @@ def test_what_the_index_no_longer_has_is_not_an_unreachable_index(index, lock_of
         environ["UV_CACHE_DIR"] = str(tmp_path / f"cache-{name}")
         index.remove(name, entirely=name == "package")
         with pytest.raises(RealisationFailed, match="the package index does not have what is locked: ") as caught:
-            python_environment(store, artifacts, interpreter, environ, Silent())
+            python_environment(store, artifacts, interpreter, Settings(environ).tools, Silent())
         assert "esker lock --upgrade" in caught.value.hint
 
 
@@ -410,7 +414,9 @@ def test_a_declared_program_never_takes_the_place_of_ours(index, environ, store,
     declaration = Declaration(
         project=str(tmp_path), name="test", manifest=Manifest(schema="1.14.0"), esker=EskerTable(python=table)
     )
-    system = system_name(sys.platform, os.uname().machine)
-    lock = make_lock(declaration, None, system, environ, progress=Silent())
+    settings = Settings(environ)
+    interpreters = Interpreters(settings.tools)
+    inputs = python_inputs(declaration, settings.system, settings.indexes)
+    lock = make_lock(declaration, None, inputs, interpreters, settings, progress=Silent())
     with pytest.raises(RealisationFailed, match="`app` would put `pip` into bin"):
-        closure(declaration, lock, store, system, environ, progress=Silent())
+        realise(declaration, lock, store, interpreters, settings, progress=Silent())

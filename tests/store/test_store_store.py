@@ -18,7 +18,7 @@ import pytest
 from esker.errors import Malformed, NotFound, RealisationFailed, StoreError
 from esker.host import files
 from esker.progress import Silent
-from esker.store.store import Store, default_root
+from esker.store.store import Store
 from tests.support.children import Child, killed_at_each_step
 
 
@@ -551,38 +551,6 @@ def test_a_store_that_belongs_to_somebody_else_is_refused(store):
 
 
 # Where it lies
-
-
-@pytest.mark.parametrize(
-    ("environ", "uid", "root"),
-    [
-        ({"HOME": "/root"}, 0, "/var/lib/esker/root"),
-        ({"HOME": "/root", "XDG_DATA_HOME": "/root/data"}, 0, "/var/lib/esker/root"),
-        ({"HOME": "/home/a"}, 1000, "/home/a/.local/share/esker/root"),
-        ({"HOME": "/home/a", "XDG_DATA_HOME": "/data"}, 1000, "/data/esker/root"),
-        ({"HOME": "/home/a", "XDG_DATA_HOME": "data"}, 1000, "/home/a/.local/share/esker/root"),
-        ({"HOME": "/home/a", "ESKER_STORE": "/s"}, 1000, "/s"),
-        ({"ESKER_STORE": "/s"}, 0, "/s"),
-    ],
-)
-def test_the_store_lies_where_its_user_can_use_it(environ, uid, root):
-    """Root's store is never below /root; an ordinary user's is data of theirs; ESKER_STORE decides for both."""
-    assert default_root(environ, uid) == root
-
-
-@pytest.mark.parametrize(
-    ("environ", "message"),
-    [
-        ({"ESKER_STORE": "s"}, "ESKER_STORE is `s`, which is not absolute"),
-        ({}, "there is no place for the store: HOME is not set"),
-        ({"HOME": "relative"}, "there is no place for the store: HOME is not set"),
-    ],
-)
-def test_no_place_for_the_store_is_an_error(environ, message):
-    """A relative directory would be another store in every directory."""
-    with pytest.raises(StoreError) as caught:
-        default_root(environ, 1000)
-    assert caught.value.message == message
 
 
 @pytest.mark.live("nix")

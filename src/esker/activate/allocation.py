@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from esker.declare.declaration import Declaration
+    from esker.settings import Settings
 
 __all__ = ["FIRST", "LAST", "allocate"]
 
@@ -29,7 +30,7 @@ FIRST, LAST = 10_000, 32_767
 _ROOTS = "/var/lib/esker"
 
 
-def allocate(declaration: Declaration, environ: Mapping[str, str], *, renew: bool = False) -> dict[str, int]:
+def allocate(declaration: Declaration, settings: Settings, *, renew: bool = False) -> dict[str, int]:
     """Return the port of every variable that a service of the declaration gives one, automatic or fixed.
 
     An automatic one is kept from the first time on, even when somebody else has taken it since; `renew` chooses others.
@@ -40,18 +41,17 @@ def allocate(declaration: Declaration, environ: Mapping[str, str], *, renew: boo
     if not automatic:
         return declared
     fixed = {port for port in declared.values() if port}
-    return declared | _allocated(declaration.project, automatic, fixed, _state(environ), renew=renew)
+    return declared | _allocated(declaration.project, automatic, fixed, _state(settings), renew=renew)
 
 
-def _state(environ: Mapping[str, str]) -> str:
-    state, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")
-    chosen = state if os.path.isabs(state) else home
-    if not os.path.isabs(chosen):
+def _state(settings: Settings) -> str:
+    state = settings.state_home
+    if state is None:
         raise HostError("there is no place to reserve ports in: HOME is not set", hint="set HOME or XDG_STATE_HOME")
-    if os.geteuid() == 0 and not files.is_ours(chosen):
+    if settings.uid == 0 and not (files.is_ours(state) and files.is_ours(settings.home)):
         # With sudo: another user's, who could lead root elsewhere, and could not use what root has made.
         return _ROOTS
-    return f"{chosen}/esker" if chosen == state else f"{chosen}/.local/state/esker"
+    return f"{state}/esker"
 
 
 def _allocated(project: str, names: list[str], fixed: set[int], state: str, *, renew: bool) -> dict[str, int]:

@@ -22,7 +22,6 @@ __all__ = [
     "RUNNING",
     "Fingerprint",
     "Plan",
-    "asked",
     "check_path",
     "fingerprints",
     "fresh",
@@ -41,7 +40,6 @@ _VERSION = 5
 RUNNING = ".activations"
 """What is added to the environment's runtime directory to name the file that says who uses the environment."""
 _WRITABLE_BY_OTHERS = 0o022
-_ASKED = ("ESKER_STORE", "ESKER_PYTHON")
 _FIELDS: dict[str, Any] = {
     "project": str,
     "name": str,
@@ -54,7 +52,7 @@ _FIELDS: dict[str, Any] = {
     "runtime_name": str,
     "identity": str,
     "stats": list,
-    "asked": dict,
+    "choices": dict,
     "vars": list,
     "ports": dict,
     "hook": (str, type(None)),
@@ -92,8 +90,8 @@ class Plan:
     identity: str
     """A short name of everything that an activation sets: another one after any change of it."""
     stats: tuple[Fingerprint, ...]
-    asked: Mapping[str, str]
-    """What `asked` gave when the plan was made."""
+    choices: Mapping[str, str]
+    """What decided the store and the interpreter when the plan was made: `Settings.choices`."""
     vars: tuple[tuple[str, str], ...]
     """Names and raw texts of `[vars]`, each after those it refers to."""
     ports: Mapping[str, int]
@@ -155,7 +153,7 @@ def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is
     flox_env: str,
     store_path: str,
     stats: Iterable[Fingerprint],
-    asked: Mapping[str, str] | None = None,
+    choices: Mapping[str, str] | None = None,
     runtime_name: str = "environment",
     description: str | None = None,
     default: bool = True,
@@ -203,7 +201,7 @@ def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is
     }
     contents = json.dumps(record, sort_keys=True).encode("ascii")
     identity = hashlib.blake2b(contents, digest_size=6).hexdigest()
-    of_all = {"default": default, "minimum_version": minimum_version, "stats": tuple(stats), "asked": asked or {}}
+    of_all = {"default": default, "minimum_version": minimum_version, "stats": tuple(stats), "choices": choices or {}}
     return Plan({**record, **of_all, "identity": identity})
 
 
@@ -295,21 +293,13 @@ def read(path: str) -> Plan | None:
     return plan if plan_path(plan.project, plan.mode) == path else None
 
 
-def asked(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what decides which store and interpreter a plan is made with: variables that are set, and the machine.
-
-    A project in a home that many machines share is met by one of another kind.
-    """
-    return {"machine": os.uname().machine, **{name: environ[name] for name in _ASKED if environ.get(name)}}
-
-
-def warm(project: str, environ: Mapping[str, str], mode: str | None = None) -> Plan | None:
+def warm(project: str, choices: Mapping[str, str], mode: str | None = None) -> Plan | None:
     """Return the fresh plan of a project (absolute, links resolved), or None: then it has to be prepared.
 
-    Without a mode it is the plan of the mode that the manifest asks for.
+    `choices` are `Settings.choices`. Without a mode it is the plan of the mode that the manifest asks for.
     """
     for candidate in (mode,) if mode else ("dev", "run"):
         plan = read(plan_path(project, candidate))
-        if plan is not None and (mode or plan.default) and plan.asked == asked(environ) and fresh(plan):
+        if plan is not None and (mode or plan.default) and plan.choices == choices and fresh(plan):
             return plan
     return None

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from esker.activate.variables import active_environments, dot_flox_of
 from esker.cli.arguments import place
-from esker.declare.discover import find
 from esker.declare.known_environments import remember
 from esker.declare.load import environment_name, load
 from esker.errors import EskerError, NotFound
 from esker.formats.manifest import MinimumVersion
+from esker.runtimes import registry
+from esker.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,8 +36,8 @@ def selected(options: Options, environ: Mapping[str, str]) -> str:
     only one; of two the one that is not called `default`, or the one around here, or on a terminal what is answered.
     """
     start, explicit = place(options)
-    project = find(start, explicit=True) if explicit else _meant(start, environ)
-    remember(project, environ)
+    project = registry.find(start, explicit=True)[0] if explicit else _meant(start, environ)
+    remember(project, Settings(environ))
     return project
 
 
@@ -68,7 +69,7 @@ def active_project(environ: Mapping[str, str]) -> str | None:
 def _meant(start: str, environ: Mapping[str, str]) -> str:
     active = active_project(environ)
     try:
-        found = find(start, explicit=False)
+        found = registry.find(start, explicit=False)[0]
     except NotFound as error:
         if active is not None:
             return active

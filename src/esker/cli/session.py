@@ -2,86 +2,75 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from esker.declare.load import load
+from esker.environment import chamber
 from esker.errors import ServiceError
 from esker.host.foreground import run_in_foreground
-from esker.host.process import execute
-from esker.services.supervised.chamber import observed, supervised
+from esker.runtimes import registry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from esker.activate.plan import Plan
     from esker.activate.variables import Activation
     from esker.cli.voice import Voice
-    from esker.services.supervised.control import Leased
+    from esker.runtimes.protocol import Runtime
+    from esker.services.chamber import Leased
 
-__all__ = ["release_for_shell", "run_with_services", "start_for_shell"]
+__all__ = ["release_for_shell", "run_with_services", "start_services"]
 
 _SHELL = "shell"
 """The token of the one lease that a shell holds by `activate -s` in place."""
 
 
-def run_with_services(
-    plan: Plan,
-    activation: Activation,
-    environ: Mapping[str, str],
-    command: tuple[list[str], Mapping[str, str]],
-    voice: Voice,
-) -> int:
-    """Start what is declared, run a command (its arguments and variables), and return its status when all is over.
-
-    What others use, or what was started to stay, goes on running.
-    """
-    argv, inside = command
-    leased = _leased(plan, activation, environ, voice)
-    if leased is None:
-        execute(argv, inside)
-    status = 1
-    try:
-        status = run_in_foreground(argv, inside)
-    finally:
-        try:
-            leased.release()
-        except ServiceError as error:  # somebody has ended the supervisor: the command's status still counts
-            voice.say(f"! {error.message}")
-    return status
-
-
-def start_for_shell(plan: Plan, activation: Activation, environ: Mapping[str, str], pid: int, voice: Voice) -> None:
-    """Start what is declared for as long as a shell lives, or until it leaves the environment."""
-    _leased(plan, activation, environ, voice, pid=pid)
-
-
-def release_for_shell(project: str, environ: Mapping[str, str], pid: int) -> None:
-    """Give back what a shell has started in place; what nobody else uses has stopped on return."""
-    from esker.activate.allocation import allocate
-    from esker.runtimes.native.preparation import own_system
-
-    declaration = load(project)
-    observed(declaration, own_system(), allocate(declaration, environ), environ).release(pid, _SHELL)
-
-
-def _leased(
-    plan: Plan, activation: Activation, environ: Mapping[str, str], voice: Voice, *, pid: int | None = None
+def start_services(
+    runtime: Runtime, activation: Activation, environ: Mapping[str, str], voice: Voice, *, shell: int | None = None
 ) -> Leased | None:
+    """Start what is declared for as long as this process lives, or a `shell`; None where nothing is declared.
+
+    What others use, or what was started to stay, is joined.
+    """
     from esker.cli.commands.services import Live
 
-    services = supervised(plan, load(plan.project), lambda: activation, environ)
-    if not services.specs:
-        voice.say(_nothing(plan))
+    services = chamber(runtime, environ, lambda *_: activation)
+    if not services.names:
+        voice.say(_nothing(runtime.project))
         return None
     running = all(one.ready for one in services.status())
     with Live(voice) as live:
-        leased = services.lease(changed=live.show, pid=pid, token=None if pid is None else _SHELL)
+        leased = services.lease(changed=live.show, pid=shell, token=None if shell is None else _SHELL)
     if running:
         voice.say("! Skipped starting services, services are already running")
     return leased
 
 
-def _nothing(plan: Plan) -> str:
-    if plan.has_services:
-        return f"! Environment does not have any services defined for '{plan.system}'."
+def run_with_services(command: tuple[list[str], Mapping[str, str]], leased: Leased | None, voice: Voice) -> int:
+    """Run a command (its arguments and variables) and return its status when its services are released, too."""
+    try:
+        return run_in_foreground(*command)
+    finally:
+        if leased is not None:
+            try:
+                leased.release()
+            except ServiceError as error:  # somebody has ended the supervisor: the command's status still counts
+                voice.say(f"! {error.message}")
+
+
+def release_for_shell(project: str, environ: Mapping[str, str], pid: int) -> None:
+    """Give back what a shell has started in place; what nobody else uses has stopped on return."""
+    project, name = registry.find(project, explicit=True)
+    runtime = registry.runtime(name, project)
+    chamber(runtime, environ, lambda given, deadline: runtime.begin(given, deadline)[0]).release(pid, _SHELL)
+
+
+def _nothing(project: str) -> str:
+    """Return what to say of a project that declares no services, or none for this system."""
+    from esker.declare.load import load
+    from esker.host.variables import current
+    from esker.settings import Settings
+
+    services = load(project).manifest.services if os.path.isdir(f"{project}/.flox") else None
+    if services and services.services:
+        return f"! Environment does not have any services defined for '{Settings(current()).system}'."
     return "! Environment does not have any services defined."

@@ -7,23 +7,36 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["find", "resolved"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["find", "find_marked", "resolved"]
+
+_FLOX = (".flox/",)
 
 
 def find(start: str, *, explicit: bool) -> str:
-    """Return the project directory, absolute and with links resolved, whose `.flox` is meant from `start`.
+    """Return the project directory with a `.flox` that is meant from `start`, as `find_marked` does."""
+    return find_marked(start, _FLOX, explicit=explicit)[0]
 
-    A directory that was named (`explicit`) is meant itself. Otherwise, within a repository, the nearest directory
-    upwards to its top level that has a `.flox`; outside a repository only `start`. Raises NotFound, and UsageError as
+
+def find_marked(start: str, markers: Sequence[str], *, explicit: bool) -> tuple[str, str]:
+    """Return the project directory, absolute and with links resolved, that is meant from `start`, and its marker.
+
+    A project directory has one of the `markers`, of which the first counts; one that ends in `/` has to be a directory.
+    A directory that was named (`explicit`) is meant itself. Otherwise, within a repository, the nearest project
+    directory upwards to its top level is meant; outside a repository only `start`. Raises NotFound, and UsageError as
     `resolved` does.
     """
     start = resolved(start)
-    if os.path.isdir(f"{start}/.flox"):
-        return start
-    found = None if explicit else _above(start)
-    if found is None:
+    marker = _marker(start, markers)
+    if marker is not None:
+        return start, marker
+    above = None if explicit else _above(start, markers)
+    if above is None:
         raise _not_found(start, explicit=explicit)
-    return found
+    return above
 
 
 def resolved(path: str) -> str:
@@ -43,17 +56,26 @@ def resolved(path: str) -> str:
         raise NotFound("the current directory does not exist any more", hint="go elsewhere: cd") from None
 
 
-def _above(directory: str) -> str | None:
-    """Return the nearest directory with a `.flox`, if a repository's top level stands there or above it."""
-    found = None
+def _marker(directory: str, markers: Sequence[str]) -> str | None:
+    for marker in markers:
+        path = f"{directory}/{marker}"
+        if os.path.isdir(path[:-1]) if marker.endswith("/") else os.path.exists(path):
+            return marker
+    return None
+
+
+def _above(directory: str, markers: Sequence[str]) -> tuple[str, str] | None:
+    """Return the nearest project directory and its marker, if a repository's top level stands there or above it."""
+    nearest = None
     while not os.path.lexists(f"{directory}/.git"):
         parent = os.path.dirname(directory)
         if parent == directory:
             return None
         directory = parent
-        if found is None and os.path.isdir(f"{directory}/.flox"):
-            found = directory
-    return found
+        marker = None if nearest else _marker(directory, markers)
+        if marker is not None:
+            nearest = directory, marker
+    return nearest
 
 
 def _not_found(start: str, *, explicit: bool) -> Exception:

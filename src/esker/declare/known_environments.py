@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from esker.declare.load import environment_name
 from esker.errors import HostError, InvalidFile, NotFound
 from esker.host import files
-from esker.host.accounts import home
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from esker.settings import Settings
 
 __all__ = ["KnownEnvironment", "known_environments", "remember"]
 
@@ -40,22 +39,22 @@ class KnownEnvironment(NamedTuple):
         return {"type": "dot-flox", "path": self.dot_flox, "pointer": {"name": self.name, "version": 1}}
 
 
-def known_environments(environ: Mapping[str, str]) -> list[KnownEnvironment]:
+def known_environments(settings: Settings) -> list[KnownEnvironment]:
     """Return the environments that have been met and are still there, by their places."""
     found = []
-    for path in sorted(_entries(_path(environ))):
+    for path in sorted(_entries(_path(settings))):
         with suppress(NotFound, InvalidFile, HostError):
             found.append(KnownEnvironment(path, environment_name(os.path.dirname(path))))
     return found
 
 
-def remember(project: str, environ: Mapping[str, str]) -> None:
+def remember(project: str, settings: Settings) -> None:
     """Put `project` (absolute, links resolved) on the list unless it stands there, and take the vanished ones off.
 
     Where the list cannot be written, or lies in somebody else's home, nothing is remembered: it is for finding things
     again, no more.
     """
-    path, place = _path(environ), f"{project}/.flox"
+    path, place = _path(settings), f"{project}/.flox"
     if place in _entries(path):
         return
     with suppress(HostError, OSError, NotFound, InvalidFile):
@@ -71,11 +70,8 @@ def remember(project: str, environ: Mapping[str, str]) -> None:
             files.write(path, text.encode() + b"\n")
 
 
-def _path(environ: Mapping[str, str]) -> str:
-    data = environ.get("XDG_DATA_HOME", "")
-    if not os.path.isabs(data):
-        data = f"{home(environ)}/.local/share"
-    return f"{data}/esker/env-registry.json"
+def _path(settings: Settings) -> str:
+    return f"{settings.data_home}/esker/env-registry.json"
 
 
 def _entries(path: str) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
+
+    from esker.settings import Settings
 
 __all__ = ["check", "trust"]
 
@@ -19,19 +20,19 @@ _ROOT = 0
 _KIND, _LINK = 0o170000, 0o120000
 
 
-def check(project: str, environ: Mapping[str, str], *, uid: int) -> None:
-    """Raise NotTrusted unless `project` (links resolved) may run code for the user `uid`.
+def check(project: str, settings: Settings) -> None:
+    """Raise NotTrusted unless `project` (links resolved) may run code for the user of these settings.
 
-    Its `.flox` must belong to `uid`, to the user who called sudo or to root, or have been trusted; where it is a link,
-    both the link and what it leads to. `ESKER_TRUST=1` trusts every project, for machines of continuous integration.
+    Its `.flox` must belong to that user, to the user who called sudo or to root, or have been trusted. Where it is a
+    link, that holds for the link and for what it leads to.
     """
     found = os.lstat(f"{project}/.flox")
-    if found.st_mode & _KIND == _LINK and _is_friend(found.st_uid, uid, environ):
+    if found.st_mode & _KIND == _LINK and _is_friend(found.st_uid, settings):
         found = os.stat(f"{project}/.flox")  # a stranger's link would lend our own environment to their project
-    if _is_friend(found.st_uid, uid, environ) or environ.get("ESKER_TRUST") == "1":
+    if _is_friend(found.st_uid, settings) or settings.trusts_everything:
         return
-    path = _list_path(environ)
-    if os.path.exists(path) and _is_friend(os.stat(path).st_uid, uid, environ) and _entry(project) in _entries(path):
+    path = _list_path(settings)
+    if os.path.exists(path) and _is_friend(os.stat(path).st_uid, settings) and _entry(project) in _entries(path):
         return
     from esker.errors import NotTrusted
 
@@ -41,7 +42,7 @@ def check(project: str, environ: Mapping[str, str], *, uid: int) -> None:
     )
 
 
-def trust(directory: str, environ: Mapping[str, str]) -> str:
+def trust(directory: str, settings: Settings) -> str:
     """Let the project in `directory` run code from now on, and return its path."""
     import json
 
@@ -49,7 +50,7 @@ def trust(directory: str, environ: Mapping[str, str]) -> str:
     from esker.host import files
 
     project = find(directory, explicit=True)
-    path = _list_path(environ)
+    path = _list_path(settings)
     private = os.path.dirname(path)
     with files.refused("write", path):
         files.make_directory(private)
@@ -60,17 +61,12 @@ def trust(directory: str, environ: Mapping[str, str]) -> str:
     return project
 
 
-def _is_friend(owner: int, uid: int, environ: Mapping[str, str]) -> bool:
-    return owner in {uid, _ROOT} or str(owner) == environ.get("SUDO_UID")
+def _is_friend(owner: int, settings: Settings) -> bool:
+    return owner in {settings.uid, _ROOT} or str(owner) == settings.sudo_uid
 
 
-def _list_path(environ: Mapping[str, str]) -> str:
-    config = environ.get("XDG_CONFIG_HOME", "")
-    if not os.path.isabs(config):
-        from esker.host.accounts import home
-
-        config = f"{home(environ)}/.config"
-    return f"{config}/esker/trusted.json"
+def _list_path(settings: Settings) -> str:
+    return f"{settings.config_home}/esker/trusted.json"
 
 
 def _entry(project: str) -> dict[str, Any]:

@@ -1,12 +1,4 @@
-"""The Flox integration for Python: environments and services, by Flox itself or without it.
-
->>> from esker.flox import Flox, flox_required
->>> with Flox(".", services=["postgres"]):  # doctest: +SKIP
-...     subprocess.run(["pytest"])
-
-Who plays the environment is the `engine`: `flox` drives the command of that name, `native` is Esker itself, and `auto`
-takes Flox where it is on PATH. `ESKER_ENGINE` decides for every `auto`.
-"""
+"""An environment for programs that were written for Flox: a thin face over `Environment`, and a decorator."""
 
 from __future__ import annotations
 
@@ -15,26 +7,29 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
-from esker.activate.active import PROCESS, nothing
+from esker.activate.active import nothing
 from esker.activate.decoration import decorated, defining_directory
-from esker.errors import EskerError
-from esker.flox.project import checked, find_project
-from esker.flox.services import READY, FloxServiceHandle, FloxServices
-from esker.formats.service_handle import ServiceInfo
-from esker.host import variables
+from esker.environment import Environment
+from esker.errors import CommandFailed, EskerError
+from esker.flox.editor import editor
+from esker.flox.engine import engine_name
+from esker.flox.project import check_exists, find_project
+from esker.flox.services import FloxServices
+from esker.host import process, variables
 from esker.host.clock import Deadline
 from esker.host.worker import in_thread
-from esker.runtimes.flox_engine import choose
+from esker.services.chamber import START_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
     from esker.activate.active import Begun
+    from esker.flox.editor import Editor
+    from esker.flox.engine import EngineName
     from esker.lock.listing import Installed
-    from esker.runtimes.flox_engine import Engine, EngineName
 
-__all__ = ["Flox", "FloxServiceHandle", "FloxServices", "Result", "ServiceInfo", "flox_required"]
+__all__ = ["Flox", "Result", "flox_required"]
 
 StrPath = str | os.PathLike[str]
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -62,7 +57,7 @@ class Flox:
         services: Iterable[str] | None = None,
         *,
         engine: EngineName = "auto",
-        timeout: float = READY,
+        timeout: float = START_SECONDS,
     ) -> None:
         self._project = find_project(path, os.getcwd())
         self._names = _names(services)
@@ -92,7 +87,7 @@ class Flox:
     @property
     def is_activated(self) -> bool:
         """Whether this process has the environment active, through this object or another."""
-        return self._engine.key in PROCESS.holders
+        return self.exists and self._environment.is_active
 
     _is_activated = is_activated
 
@@ -102,8 +97,17 @@ class Flox:
         return FloxServices(self._project, engine=self._engine_name)
 
     @cached_property
-    def _engine(self) -> Engine:
-        return choose(self._engine_name, self._project)
+    def _engine(self) -> str:
+        return engine_name(self._engine_name)
+
+    @cached_property
+    def _environment(self) -> Environment:
+        check_exists(self._project)
+        return Environment(self._project, runtime=self._engine)
+
+    @property
+    def _editor(self) -> Editor:
+        return editor(self._engine, self._project)
 
     @classmethod
     def is_available(cls) -> bool:
@@ -116,37 +120,39 @@ class Flox:
     @classmethod
     def version(cls) -> str:
         """Return the version of Flox that is used, or whose behaviour Esker has."""
-        return choose("auto", os.getcwd()).version()
+        return editor(engine_name("auto"), os.getcwd()).version()
 
     @classmethod
     def init(cls, path: StrPath | None = None, name: str | None = None, *, engine: EngineName = "auto") -> Self:
         """Make an environment in a directory, the current one without a path, and return it."""
         project = os.path.realpath(os.path.expanduser(os.fspath(path or ".")))
-        choose(engine, project).init(name)
+        editor(engine_name(engine), project).init(name)
         return cls(project, engine=engine)
 
     def install(self, *packages: str, timeout: float | None = None) -> None:
         """Add packages to the manifest and its lock."""
-        self._engine.install(checked(self._project, packages), Deadline(timeout))
+        check_exists(self._project)
+        self._editor.install(packages, Deadline(timeout))
 
     def uninstall(self, *ids: str, timeout: float | None = None) -> None:
         """Take packages out of the manifest and its lock."""
-        self._engine.uninstall(checked(self._project, ids), Deadline(timeout))
+        check_exists(self._project)
+        self._editor.uninstall(ids, Deadline(timeout))
 
     def lock(self, *, timeout: float | None = None) -> None:
         """Lock the manifest; nothing is written where its lock says the same already."""
-        checked(self._project)
-        self._engine.lock(Deadline(timeout))
+        check_exists(self._project)
+        self._editor.lock(Deadline(timeout))
 
     def list(self) -> list[Installed]:
         """Return what the lock installs on this system."""
         from esker.declare.load import load
         from esker.lock.listing import listing
         from esker.lock.resolve import read_lock
-        from esker.runtimes.native.preparation import own_system
+        from esker.settings import Settings
 
-        checked(self._project)
-        return listing(read_lock(load(self._project)), own_system())
+        check_exists(self._project)
+        return listing(read_lock(load(self._project)), Settings(variables.current()).system)
 
     def run(
         self,
@@ -181,29 +187,34 @@ class Flox:
     def _run(
         self, argv: Sequence[str], cwd: StrPath | None, stdin: str | None, deadline: Deadline, *, capture: bool
     ) -> Result:
-        checked(self._project, runs=True)
         directory = None if cwd is None else os.fspath(cwd)
-        done = self._engine.run(argv, cwd=directory, capture=capture, stdin=stdin, deadline=deadline)
+        with self._environment.inside(deadline) as inside:
+            try:
+                done = process.run(
+                    argv, environ=inside, check=False, timeout=deadline, cwd=directory, capture=capture, stdin=stdin
+                )
+            except CommandFailed as error:  # it did not start: Flox, too, says so and has a shell's status
+                return Result(error.status, "", f"{error.message}\n")
         return Result(done.returncode, done.stdout, done.stderr)
 
     def activate(self, *, timeout: float | None = None) -> None:
         """Set this process's variables to those of the environment, until `deactivate`; a second time does nothing."""
         if not self._switched_on:
-            self._enter(Deadline(timeout))
+            self._environment.enter(Deadline(timeout))
             self._switched_on = True
 
     def deactivate(self) -> None:
         """Undo `activate`; without one nothing happens. What the caller has changed meanwhile stays changed."""
         if self._switched_on:
             self._switched_on = False
-            self._leave()()
+            self._environment.leave()()
 
     def __enter__(self) -> Self:
-        self._enter(Deadline())
+        self._environment.enter(Deadline())
         try:
-            self._releases.append(self._use(Deadline(self._timeout)))
+            self._releases.append(self._lease(Deadline(self._timeout)))
         except BaseException:
-            self._leave()()
+            self._environment.leave()()
             raise
         return self
 
@@ -213,21 +224,21 @@ class Flox:
         try:
             self._releases.pop()()
         finally:
-            self._leave()()
+            self._environment.leave()()
 
     async def __aenter__(self) -> Self:
-        begun = None
-        if not self.is_activated:
-            PROCESS.check(self._engine.key)
-            begun = await in_thread(
-                lambda gone: self._begin(variables.current(), Deadline(None, gone)), lambda begun: begun[1]()
-            )
+        environment, begun = self._environment, None
+        if not environment.is_active:
+            environment.check_free()
+            begun = await in_thread(lambda gone: environment.begin(Deadline(None, gone)), _end)
         # The variables are set by the thread that runs the block, so that nothing nested in it meets another's.
-        self._enter(Deadline(), begun)
+        environment.enter(Deadline(), begun)
         try:
-            release = await in_thread(lambda gone: self._use(Deadline(self._timeout, gone)), lambda release: release())
+            release = await in_thread(
+                lambda gone: self._lease(Deadline(self._timeout, gone)), lambda release: release()
+            )
         except BaseException:
-            leave = self._leave()
+            leave = environment.leave()
             await in_thread(lambda _: leave())
             raise
         self._releases.append(release)
@@ -240,28 +251,12 @@ class Flox:
         try:
             await in_thread(lambda _: release())
         finally:
-            leave = self._leave()
+            leave = self._environment.leave()
             await in_thread(lambda _: leave())
 
-    def _begin(self, environ: Mapping[str, str], deadline: Deadline) -> Begun:
-        checked(self._project, runs=True)
-        return self._engine.begin(environ, deadline)
-
-    def _enter(self, deadline: Deadline, begun: Begun | None = None) -> None:
-        fresh = False
-        try:
-            with PROCESS.lock:
-                fresh = PROCESS.enter(self._engine.key, lambda environ: begun or self._begin(environ, deadline))
-        finally:
-            if begun and not fresh:
-                begun[1]()
-
-    def _leave(self) -> Callable[[], object]:
-        with PROCESS.lock:
-            return PROCESS.leave(self._engine.key)
-
-    def _use(self, deadline: Deadline) -> Callable[[], object]:
-        return self._engine.services.use(self._names, deadline) if self._names else nothing
+    def _lease(self, deadline: Deadline) -> Callable[[], object]:
+        """Start the services of the block, and return what releases them."""
+        return self._environment.services.lease(*self._names, seconds=deadline).release if self._names else nothing
 
 
 def flox_required(
@@ -269,7 +264,7 @@ def flox_required(
     services: Iterable[str] | None = None,
     *,
     engine: EngineName = "auto",
-    timeout: float = READY,
+    timeout: float = START_SECONDS,
 ) -> Callable[[F], F]:
     """Let a function run in the environment, with services: `@flox_required(".", services=["postgres"])`.
 
@@ -295,3 +290,7 @@ def _names(services: Iterable[str] | None) -> tuple[str, ...]:
     if isinstance(services, str):
         raise TypeError("`services` is a list of names, not one text")
     return tuple(services or ())
+
+
+def _end(begun: Begun) -> None:
+    begun[1]()

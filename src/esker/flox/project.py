@@ -1,18 +1,13 @@
-"""Which project a path means to the Flox integration, and whether something may be done with it."""
+"""Which project a path means to the Flox integration, and whether there is an environment."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
-from esker.declare import discover, trust
+from esker.declare import discover
 from esker.errors import NotFound
-from esker.host import variables
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-__all__ = ["checked", "find_project"]
+__all__ = ["check_exists", "find_project"]
 
 _TASKS = ".angreal"
 
@@ -35,13 +30,7 @@ def find_project(path: str | os.PathLike[str] | None, start: str) -> str:
     return place
 
 
-def checked(project: str, names: Sequence[str] = (), *, runs: bool = False) -> Sequence[str]:
-    """Return the names when `project` has an environment, and when it `runs` code of it, one that is trusted.
-
-    Raises NotFound and NotTrusted.
-    """
+def check_exists(project: str) -> None:
+    """Raise NotFound when `project` has no environment."""
     if not os.path.isdir(f"{project}/.flox"):
         raise NotFound(f"Flox environment at {project} does not exist", hint=f"make one: esker init -d {project}")
-    if runs:
-        trust.check(project, variables.current(), uid=os.geteuid())
-    return names

@@ -8,26 +8,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, overload
 
-from esker.errors import NotFound, NotTrusted, UnknownService
-from esker.flox.project import checked, find_project
+from esker.environment import Environment
+from esker.errors import NotFound, NotTrusted
+from esker.flox.engine import engine_name
+from esker.flox.project import check_exists, find_project
 from esker.formats import service_handle
 from esker.formats.service_handle import SavedServices, ServiceInfo
 from esker.host import files
 from esker.host.clock import Deadline, timestamp
 from esker.host.worker import in_thread
-from esker.runtimes.flox_engine import choose
+from esker.services.chamber import START_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from esker.runtimes.flox_engine import Engine, EngineName
-    from esker.services.status import ServiceStatus
-    from esker.services.supervised.protocol import Until
+    from esker.flox.engine import EngineName
+    from esker.services.chamber import Chamber
+    from esker.services.status import ServiceStatus, Until
 
-__all__ = ["READY", "FloxServiceHandle", "FloxServices"]
-
-READY = 60.0
-"""Seconds in which services become ready, unless the caller says otherwise."""
+__all__ = ["FloxServiceHandle", "FloxServices"]
 
 
 class FloxServices:
@@ -50,75 +49,73 @@ class FloxServices:
         return Path(self._project)
 
     @cached_property
-    def _engine(self) -> Engine:
-        return choose(self._engine_name, self._project)
+    def _engine(self) -> str:
+        return engine_name(self._engine_name)
 
-    def start(self, *services: str, timeout: float = READY) -> FloxServiceHandle:
+    @property
+    def _chamber(self) -> Chamber:
+        check_exists(self._project)
+        return Environment(self._project, runtime=self._engine).services
+
+    def start(self, *services: str, timeout: float = START_SECONDS) -> FloxServiceHandle:
         """Start services and wait until they are ready; those that run already are joined.
 
         Raises ServiceFailed, or ServicesNotReady after `timeout` seconds; then what this call started has stopped.
         """
         return self._start(services, Deadline(timeout))
 
-    async def astart(self, *services: str, timeout: float = READY) -> FloxServiceHandle:  # noqa: ASYNC109 - as start
+    async def astart(self, *services: str, timeout: float = START_SECONDS) -> FloxServiceHandle:  # noqa: ASYNC109 - as start
         """Do as `start`; when the caller is cancelled, what this call started is stopped again."""
         return await in_thread(lambda gone: self._start(services, Deadline(timeout, gone)), FloxServiceHandle.stop)
 
     def _start(self, services: Sequence[str], deadline: Deadline) -> FloxServiceHandle:
-        started = self._engine.services.start(checked(self._project, services, runs=True), deadline)
+        chamber = self._chamber
+        before = {status.name for status in chamber.status() if status.ready}
+        started = chamber.start(*services, seconds=deadline)
+        # What was meant, and what was started because that depends on it; what ran before is not ours to stop.
+        ours = [each for each in started if not services or each.name in services or each.name not in before]
         saved = SavedServices(
             flox_env_path=self._project,
             started_at=timestamp(),
-            services=tuple(self.status(*started.names)),
-            engine=self._engine.name,
-            holder=started.holder,
+            services=tuple(map(_info, ours)),
+            engine=self._engine,
+            holder=chamber.keeper(),
         )
         return FloxServiceHandle(saved)
 
     def stop(self, *services: str) -> None:
-        """Stop services, whoever uses them; those that do not run are left alone."""
-        self._engine.services.stop(checked(self._project, services) or None)
+        """Stop services, even if other processes use them; those that do not run are left alone."""
+        self._chamber.stop(*services)
 
     async def astop(self, *services: str) -> None:
         """Do as `stop`."""
         await in_thread(lambda _: self.stop(*services))
 
-    def restart(self, *services: str, timeout: float = READY) -> None:
+    def restart(self, *services: str, timeout: float = START_SECONDS) -> None:
         """Stop services and start them again, with the manifest and the variables as they are now."""
-        self._restart(services, Deadline(timeout))
+        self._chamber.restart(*services, seconds=Deadline(timeout))
 
-    async def arestart(self, *services: str, timeout: float = READY) -> None:  # noqa: ASYNC109 - as restart
+    async def arestart(self, *services: str, timeout: float = START_SECONDS) -> None:  # noqa: ASYNC109 - as restart
         """Do as `restart`."""
-        await in_thread(lambda gone: self._restart(services, Deadline(timeout, gone)))
-
-    def _restart(self, services: Sequence[str], deadline: Deadline) -> None:
-        self._engine.services.restart(checked(self._project, services, runs=True), deadline)
+        await in_thread(lambda gone: self._chamber.restart(*services, seconds=Deadline(timeout, gone)))
 
     def status(self, *services: str) -> list[ServiceInfo]:
         """Return the state of services, by name; an environment without services has none."""
-        checked(self._project)
-        found = {each.name: _info(each) for each in self._engine.services.status()}
-        for name in services:
-            if name not in found:
-                listed = ", ".join(f"`{each}`" for each in found) or "none"
-                raise UnknownService(
-                    f"service `{name}` does not exist", service=name, hint=f"the services here are {listed}"
-                )
-        return [found[name] for name in found if not services or name in services]
+        return list(map(_info, self._chamber.status(*services)))
 
-    def wait(self, *services: str, until: Until = "healthy", timeout: float | None = READY) -> None:
+    def wait(self, *services: str, until: Until = "healthy", timeout: float | None = START_SECONDS) -> None:
         """Wait until services are `healthy` (ready, where there is no check), `completed` or `stopped`."""
-        self._engine.services.wait(checked(self._project, services), until, Deadline(timeout))
+        self._chamber.wait(*services, until=until, seconds=Deadline(timeout))
 
     async def await_(
         self,
         *services: str,
         until: Until = "healthy",
-        timeout: float | None = READY,  # noqa: ASYNC109 - as wait
+        timeout: float | None = START_SECONDS,  # noqa: ASYNC109 - as wait
     ) -> None:
         """Do as `wait`."""
-        checked(self._project)
-        await in_thread(lambda gone: self._engine.services.wait(services, until, Deadline(timeout, gone)))
+        chamber = self._chamber
+        await in_thread(lambda gone: chamber.wait(*services, until=until, seconds=Deadline(timeout, gone)))
 
     @overload
     def logs(self, service: str, follow: Literal[False] = ..., tail: int | None = None) -> str: ...
@@ -131,9 +128,10 @@ class FloxServices:
         tail: int | None = None,
     ) -> str | Iterator[str]:
         """Return the last lines of a service's log; with `follow`, an iterator over them and all that come."""
-        checked(self._project)
-        services = self._engine.services
-        return services.follow(service, tail) if follow else services.logs(service, tail)
+        chamber = self._chamber
+        if follow:
+            return _lines(chamber.follow(service, count=tail))
+        return "".join(f"{line}\n" for line in chamber.logs(service, tail))
 
 
 @dataclass(frozen=True, repr=False)
@@ -167,14 +165,25 @@ class FloxServiceHandle:
         Where the project is gone NotFound is raised, after Flox's services were ended with what kept them.
         """
         saved = self._saved
-        if saved.holder is not None and not os.path.isdir(f"{saved.flox_env_path}/.flox"):
-            from esker.activate.flox import holder as flox_holder
-
-            flox_holder.end(saved.holder)
+        if not os.path.isdir(f"{saved.flox_env_path}/.flox"):
+            self._end_holder()
+        check_exists(saved.flox_env_path)
+        runtime = saved.engine or engine_name("auto")
+        chamber = Environment(saved.flox_env_path, runtime=runtime).services
         names = {service.name for service in saved.services}
-        checked(saved.flox_env_path)
-        services = choose(saved.engine or "auto", saved.flox_env_path).services
-        services.stop([each.name for each in services.status() if each.name in names and each.pid], saved.holder)
+        running = [status.name for status in chamber.status() if status.pid]
+        ours = [name for name in running if name in names]
+        if ours:
+            chamber.stop(*ours)
+        if set(running) <= names:
+            self._end_holder()
+
+    def _end_holder(self) -> None:
+        """End the process that kept Flox's services, if one did: nothing that it kept is needed any more."""
+        if self._saved.holder is not None:
+            from esker.activate.flox import holder
+
+            holder.end(self._saved.holder)
 
     async def astop(self) -> None:
         """Do as `stop`."""
@@ -206,3 +215,8 @@ class FloxServiceHandle:
 
 def _info(found: ServiceStatus) -> ServiceInfo:
     return ServiceInfo(found.name, found.status, found.pid, found.exit_code, found.health)
+
+
+def _lines(pairs: Iterator[tuple[str, str]]) -> Iterator[str]:
+    for _, line in pairs:
+        yield line

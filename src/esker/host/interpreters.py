@@ -17,7 +17,7 @@ from esker.host import process
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Interpreter", "find_interpreter", "inspect"]
+__all__ = ["Interpreter", "Interpreters", "inspect"]
 
 _OLDEST = (3, 7)
 """Before it, byte code could not be compiled to be the same everywhere."""
@@ -69,56 +69,71 @@ class Interpreter(msgspec.Struct, frozen=True):
         return int(major), int(minor)
 
 
-def inspect(executable: str, environ: Mapping[str, str]) -> Interpreter | None:
+def inspect(executable: str, variables: Mapping[str, str]) -> Interpreter | None:
     """Ask an executable what it is; None when it does not start or does not answer as a Python does."""
     try:
-        return _asked(executable, environ)
+        return _asked(executable, variables)
     except (HostError, TimedOut, ValueError):
         return None
 
 
-def _asked(executable: str, environ: Mapping[str, str]) -> Interpreter:
-    said = _answer([executable, "-I", "-S", "-c", _QUESTION], environ)
+def _asked(executable: str, variables: Mapping[str, str]) -> Interpreter:
+    said = _answer([executable, "-I", "-S", "-c", _QUESTION], variables)
     return msgspec.convert(json.loads(said), Interpreter)
 
 
-def _answer(argv: Sequence[str], environ: Mapping[str, str]) -> str:
-    clean = {name: value for name, value in environ.items() if not name.startswith("PYTHON")}
-    return process.run(argv, environ=clean, stdin="", timeout=_PATIENCE).stdout
+def _answer(argv: Sequence[str], variables: Mapping[str, str]) -> str:
+    return process.run(argv, environ=variables, stdin="", timeout=_PATIENCE).stdout
 
 
-def find_interpreter(specifier: str | None, environ: Mapping[str, str]) -> Interpreter:
-    """Return the first CPython that satisfies `specifier`: ESKER_PYTHON, the running one's base, `pythonX.Y` on PATH.
+class Interpreters:
+    """The interpreters of this machine, each asked once; `named` is the one that a person has named (ESKER_PYTHON).
 
-    Raises `NotFound` listing every interpreter that was looked at, `UsageError` for an ESKER_PYTHON that is none.
+    `variables` are what interpreters are started with, none of which may steer a Python; their PATH is searched.
     """
-    wanted = _specifier(specifier)
-    named = environ.get("ESKER_PYTHON")
-    found: dict[str, Interpreter] = {}
-    for candidate in _candidates(environ):
-        interpreter = _named(candidate, environ) if candidate == named else inspect(candidate, environ)
-        if interpreter is None or interpreter.executable in found:
-            continue
-        found[interpreter.executable] = interpreter
-        if _unfit(interpreter) is None and wanted.contains(interpreter.version, True):
-            return interpreter
-    listed = ", ".join(f"{each.version} ({each.executable})" for each in found.values()) or "none"
-    raise NotFound(
-        f"no Python on this machine satisfies `{specifier}`; found: {listed}",
-        hint="install one, put it on PATH as pythonX.Y or name it in ESKER_PYTHON; "
-        "or change `version` in [plugins.esker.python]",
-    )
+
+    def __init__(self, variables: Mapping[str, str], named: str | None = None) -> None:
+        self._variables = variables
+        self._named = named
+        self._asked: dict[str, Interpreter | None] = {}
+
+    def find(self, specifier: str | None) -> Interpreter:
+        """Return the first CPython that satisfies `specifier`: the named one, our own base, `pythonX.Y` on PATH.
+
+        Raises `NotFound` listing every interpreter that was looked at, and `UsageError` for a named one that is none.
+        """
+        versions = _specifier(specifier)
+        seen: dict[str, Interpreter] = {}
+        for candidate in _candidates(self._named, self._variables.get("PATH", "")):
+            interpreter = self._ask(candidate)
+            if interpreter is None or interpreter.executable in seen:
+                continue
+            seen[interpreter.executable] = interpreter
+            if _unfit(interpreter) is None and versions.contains(interpreter.version, True):
+                return interpreter
+        listed = ", ".join(f"{each.version} ({each.executable})" for each in seen.values()) or "none"
+        raise NotFound(
+            f"no Python on this machine satisfies `{specifier}`; found: {listed}",
+            hint="install one, put it on PATH as pythonX.Y or name it in ESKER_PYTHON; "
+            "or change `version` in [plugins.esker.python]",
+        )
+
+    def _ask(self, candidate: str) -> Interpreter | None:
+        if candidate not in self._asked:
+            ask = _named if candidate == self._named else inspect
+            self._asked[candidate] = ask(candidate, self._variables)
+        return self._asked[candidate]
 
 
-def _named(executable: str, environ: Mapping[str, str]) -> Interpreter:
+def _named(executable: str, variables: Mapping[str, str]) -> Interpreter:
     """Return the interpreter that ESKER_PYTHON names; raises UsageError where it is none that can be used."""
     try:
-        interpreter = _asked(executable, environ)
+        interpreter = _asked(executable, variables)
         fault = _unfit(interpreter)
     except TimedOut:
         fault = f"which did not answer within {_PATIENCE} s"
     except (HostError, ValueError):
-        fault = _not_started(executable, environ)
+        fault = _not_started(executable, variables)
     if fault is None:
         return interpreter
     oldest = ".".join(map(str, _OLDEST))
@@ -134,8 +149,8 @@ def _unfit(interpreter: Interpreter) -> str | None:
     return f"which is Python {interpreter.version}" if interpreter.release < _OLDEST else None
 
 
-def _not_started(executable: str, environ: Mapping[str, str]) -> str:
-    program = process.find_program(executable, environ.get("PATH"))
+def _not_started(executable: str, variables: Mapping[str, str]) -> str:
+    program = process.find_program(executable, variables.get("PATH"))
     if program is None:
         return "which is not on PATH"
     if not os.path.exists(program):
@@ -145,7 +160,7 @@ def _not_started(executable: str, environ: Mapping[str, str]) -> str:
     if not os.access(program, os.X_OK):
         return "which may not be executed"
     try:  # one that is too old for the first question
-        said = _answer([program, "-E", "-S", "-c", _OLD_QUESTION], environ)
+        said = _answer([program, "-E", "-S", "-c", _OLD_QUESTION], variables)
     except (HostError, TimedOut):
         said = ""
     return f"which is {said}" if re.fullmatch(r"Python [0-9.]+", said) else "which does not run as a Python"
@@ -158,17 +173,16 @@ def _specifier(specifier: str | None) -> SpecifierSet:
         raise UsageError(f"`{specifier}` is not a version specifier", hint="write for example `>=3.11`") from error
 
 
-def _candidates(environ: Mapping[str, str]) -> Iterator[str]:
-    named = environ.get("ESKER_PYTHON")
+def _candidates(named: str | None, path: str) -> Iterator[str]:
     if named:
         yield named
     yield os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
-    directories = [directory for directory in environ.get("PATH", "").split(os.pathsep) if os.path.isabs(directory)]
+    directories = [directory for directory in path.split(os.pathsep) if os.path.isabs(directory)]
     for name in [*(f"python3.{minor}" for minor in _MINORS), "python3", "python"]:
         for directory in directories:
-            for path in (os.path.join(directory, name), *_behind_shim(directory, name)):
-                if os.access(path, os.X_OK):
-                    yield path
+            for program in (os.path.join(directory, name), *_behind_shim(directory, name)):
+                if os.access(program, os.X_OK):
+                    yield program
 
 
 def _behind_shim(directory: str, name: str) -> list[str]:

@@ -16,26 +16,8 @@ from esker.host.certificates import certificate_bundle
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["additional_indexes", "run_uv", "uv_program"]
+__all__ = ["is_unreachable", "run_uv", "uv_program"]
 
-_ADDITIONAL_INDEXES = ("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
-_PASSED = (
-    *_ADDITIONAL_INDEXES,
-    "UV_DEFAULT_INDEX",
-    "UV_INDEX_URL",
-    "UV_INDEX_STRATEGY",
-    "UV_KEYRING_PROVIDER",
-    "UV_INSECURE_HOST",
-    "UV_SYSTEM_CERTS",
-    "UV_NATIVE_TLS",
-    "UV_HTTP_RETRIES",
-    "UV_HTTP_TIMEOUT",
-    "UV_CACHE_DIR",
-    "UV_NO_CACHE",
-    "UV_OFFLINE",
-    "UV_CONCURRENT_DOWNLOADS",
-)
-_CLEARED = ("UV_", "PIP_", "VIRTUAL_ENV", "PYTHON", "CONDA_")
 _UNREACHABLE = (
     "Failed to fetch",
     "error sending request",
@@ -64,24 +46,21 @@ def uv_program() -> str:
         ) from error
 
 
-def additional_indexes(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the indexes that this machine adds to the default one, without credentials, in the order uv asks them."""
-    return tuple(
-        redact(word) for name in _ADDITIONAL_INDEXES for word in environ.get(name, "").replace(",", " ").split()
-    )
+def run_uv(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, timeout: float | None = None) -> str:
+    """Run uv with these variables and return what it wrote to stderr.
 
-
-def run_uv(arguments: Sequence[str], environ: Mapping[str, str], *, cwd: str, timeout: float | None = None) -> str:
-    """Run uv and return what it wrote to stderr; its failure is a `CommandFailed` with that text, redacted.
+    Its failure is a `CommandFailed` with that text, redacted.
 
     It is killed when this process is: nobody would clear up what it goes on to write.
     """
     program = uv_program()
+    # uv brings authorities of its own, which know no company's proxy.
+    certificates = {"UV_SYSTEM_CERTS": "1"} if certificate_bundle() else {}
     try:
         done = subprocess.run(
             [program, *arguments, "--no-progress", "--color", "never", "--no-python-downloads"],
             cwd=cwd,
-            env=environment_for_uv(environ),
+            env={**certificates, **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -105,14 +84,6 @@ def run_uv(arguments: Sequence[str], environ: Mapping[str, str], *, cwd: str, ti
             hint=_hint(said),
         )
     return said
-
-
-def environment_for_uv(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables uv sees: the caller's, of those that steer uv, pip or Python only the passed ones."""
-    kept = {name: value for name, value in environ.items() if not name.startswith(_CLEARED)}
-    if certificate_bundle():  # uv brings authorities of its own, which know no company's proxy
-        kept["UV_SYSTEM_CERTS"] = "1"
-    return kept | {name: environ[name] for name in _PASSED if environ.get(name)}
 
 
 def is_unreachable(failure: CommandFailed) -> bool:

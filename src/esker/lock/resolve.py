@@ -13,17 +13,16 @@ from esker.errors import InvalidLock, ResolutionFailed
 from esker.formats import lockfile, pylock
 from esker.formats.systems import declared_systems
 from esker.host import files
-from esker.host.interpreters import find_interpreter
-from esker.lock.wheels import python_inputs, resolve
+from esker.lock.wheels import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from esker.declare.declaration import Declaration
     from esker.formats.lockfile import Lockfile
     from esker.formats.manifest import Manifest
     from esker.formats.pylock import Pylock
+    from esker.host.interpreters import Interpreters
     from esker.progress import Progress
+    from esker.settings import Settings
 
 __all__ = [
     "Lock",
@@ -70,41 +69,39 @@ def check_composed(declaration: Declaration) -> None:
         )
 
 
-def check_build(declaration: Declaration, environ: Mapping[str, str]) -> None:
+def check_build(declaration: Declaration, settings: Settings) -> None:
     """Raise NotTrusted for somebody else's project that names what to build from source: that runs code."""
     python = declaration.esker.python
     if python is not None and python.build:
-        trust.check(declaration.project, environ, uid=os.geteuid())
+        trust.check(declaration.project, settings)
 
 
 def make_lock(
     declaration: Declaration,
     previous: Lock | None,
-    system: str,
-    environ: Mapping[str, str],
+    inputs: pylock.Inputs | None,
+    interpreters: Interpreters,
+    settings: Settings,
     *,
     progress: Progress,
 ) -> Lock:
-    """Return the lock of `declaration`; what `previous` pins and is still wanted stays as it is."""
-    check_composed(declaration)
-    kept = lock_packages(declaration.manifest, previous.lockfile if previous else None, system)
+    """Return the lock of `declaration`; what `previous` pins and is still declared stays as it is.
+
+    `inputs` are those of `staleness`. An interpreter is looked for only where Python packages have to be resolved.
+    """
+    packages = lock_packages(declaration.manifest, previous.lockfile if previous else None, settings.system)
     before = previous.python if previous else None
     made_from = pylock.inputs(before) if before else None
-    inputs = python_inputs(declaration, system, environ, made_from)
-    python = None
-    if inputs is not None:
-        if before is not None and made_from == inputs:
-            python = before
-        else:
-            check_build(declaration, environ)
-            progress.begin("Locking Python packages")
-            interpreter = find_interpreter(inputs.python or None, environ)
-            changed = _changed(made_from, inputs)
-            resolved = resolve(inputs, interpreter, environ, previous=before, changed=changed)
-            # Through the text, so that what is used now is exactly what is read from the file ever after.
-            python = pylock.parse(pylock.render(resolved, inputs, build=inputs.build))
-            progress.end()
-    return Lock(lockfile.Lockfile(manifest=declaration.manifest, packages=kept), python)
+    python = before if made_from == inputs else None
+    if inputs is not None and python is None:
+        progress.begin("Locking Python packages")
+        interpreter = interpreters.find(inputs.python or None)
+        changed = _changed(made_from, inputs)
+        resolved = resolve(inputs, interpreter, settings.tools, previous=before, changed=changed)
+        # Through the text, so that what is used now is exactly what is read from the file ever after.
+        python = pylock.parse(pylock.render(resolved, inputs, build=inputs.build))
+        progress.end()
+    return Lock(lockfile.Lockfile(manifest=declaration.manifest, packages=packages), python if inputs else None)
 
 
 def rendered(lock: Lock) -> tuple[bytes, bytes | None]:

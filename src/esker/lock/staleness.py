@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from esker.formats import pylock
 from esker.formats.lockfile import differences
 from esker.lock.wheels import python_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from esker.declare.declaration import Declaration
     from esker.lock.resolve import Lock
 
-__all__ = ["stale_entries"]
+__all__ = ["Staleness", "staleness"]
 
 
-def stale_entries(
-    declaration: Declaration, lock: Lock | None, system: str, environ: Mapping[str, str]
-) -> tuple[str, ...]:
-    """Return one line for each entry that is out of date, with the reason; none when the lock is current."""
+class Staleness(NamedTuple):
+    """How a lock stands to its declaration."""
+
+    reasons: tuple[str, ...]
+    """One line for each entry that is out of date; empty when the lock is current."""
+    inputs: pylock.Inputs | None
+    """What the Python lock has to be made from now; None when the manifest declares no Python."""
+
+
+def staleness(declaration: Declaration, lock: Lock | None, system: str, indexes: tuple[str, ...]) -> Staleness:
+    """Return what is out of date in a lock (None: there is none), and from what it would be made.
+
+    `indexes` are those that this machine adds to the default one.
+    """
+    locked = pylock.inputs(lock.python) if lock and lock.python else None
+    inputs = python_inputs(declaration, system, indexes, locked)
     if lock is None:
-        return ("manifest.lock: not made yet",)
+        return Staleness(("manifest.lock: not made yet",), inputs)
     changed = differences(lock.lockfile.own_manifest(), declaration.manifest)
-    return (*changed, *_python(declaration, lock, system, environ))
+    return Staleness((*changed, *_python(lock, locked, inputs)), inputs)
 
 
-def _python(declaration: Declaration, lock: Lock, system: str, environ: Mapping[str, str]) -> Iterator[str]:
-    locked = pylock.inputs(lock.python) if lock.python else None
-    wanted = python_inputs(declaration, system, environ, locked)
-    if wanted is None:
+def _python(lock: Lock, locked: pylock.Inputs | None, inputs: pylock.Inputs | None) -> Iterator[str]:
+    if inputs is None:
         if lock.python is not None:
             yield "pylock.toml: the manifest declares no Python any more"
         return
@@ -40,16 +50,16 @@ def _python(declaration: Declaration, lock: Lock, system: str, environ: Mapping[
     if locked is None:
         yield "pylock.toml: made by another tool, which does not say from what"
         return
-    yield from _set("requirements", locked.requirements, wanted.requirements)
-    if locked.python != wanted.python:
-        yield f"pylock.toml: python is `{wanted.python or 'any'}`, locked for `{locked.python or 'any'}`"
-    yield from _set("systems", locked.systems, wanted.systems)
-    yield from _set("build", locked.build, wanted.build)
-    yield from _set("indexes", locked.indexes, wanted.indexes)
+    yield from _set("requirements", locked.requirements, inputs.requirements)
+    if locked.python != inputs.python:
+        yield f"pylock.toml: python is `{inputs.python or 'any'}`, locked for `{locked.python or 'any'}`"
+    yield from _set("systems", locked.systems, inputs.systems)
+    yield from _set("build", locked.build, inputs.build)
+    yield from _set("indexes", locked.indexes, inputs.indexes)
 
 
-def _set(name: str, locked: Iterable[str], wanted: Iterable[str]) -> Iterator[str]:
-    before, after = set(locked), set(wanted)
+def _set(name: str, locked: Iterable[str], declared: Iterable[str]) -> Iterator[str]:
+    before, after = set(locked), set(declared)
     for entry in sorted(after - before):
         yield f"pylock.toml: {name}: `{entry}` is not locked"
     for entry in sorted(before - after):

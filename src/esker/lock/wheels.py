@@ -19,7 +19,7 @@ from esker.errors import CommandFailed, HostError, InvalidFile, NotFound, Proble
 from esker.formats import pylock
 from esker.formats.systems import declared_systems, marker
 from esker.host import files
-from esker.host.uv import additional_indexes, is_unreachable, run_uv
+from esker.host.uv import is_unreachable, run_uv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,11 +33,12 @@ __all__ = ["python_inputs", "resolve"]
 
 
 def python_inputs(
-    declaration: Declaration, system: str, environ: Mapping[str, str], locked: pylock.Inputs | None = None
+    declaration: Declaration, system: str, indexes: tuple[str, ...], locked: pylock.Inputs | None = None
 ) -> pylock.Inputs | None:
     """Return what the Python lock of `declaration` is made from, None when it declares no Python.
 
-    Where no systems are declared, those that somebody else's machine added to the default ones (`locked`) stay.
+    `indexes` are those that this machine adds to the default one, without credentials. Where no systems are declared,
+    those that somebody else's machine added to the default ones (`locked`) stay.
     """
     python = declaration.esker.python
     if python is None:
@@ -51,29 +52,30 @@ def python_inputs(
         python=python.version or "",
         systems=systems,
         build=tuple(sorted(python.build)),
-        indexes=additional_indexes(environ),
+        indexes=indexes,
     )
 
 
 def resolve(
     inputs: pylock.Inputs,
     interpreter: Interpreter,
-    environ: Mapping[str, str],
+    tools: Mapping[str, str],
     *,
     previous: Pylock | None = None,
     changed: frozenset[str] = frozenset(),
 ) -> Pylock:
     """Return the lock of `inputs`; what `previous` pins stays pinned unless its name is in `changed` or it cannot hold.
 
+    `tools` are the variables that uv gets.
     Raises `ResolutionFailed` naming package and system, `HostError` when no index can be reached.
     """
     pins = _pins(previous, changed)
     if pins:
         try:
-            return _locked(inputs, pins, interpreter, environ)
+            return _locked(inputs, pins, interpreter, tools)
         except ResolutionFailed:
             pass  # an old pin stands in the way of a new requirement: all versions are free again
-    return _locked(inputs, [], interpreter, environ)
+    return _locked(inputs, [], interpreter, tools)
 
 
 def _requirements(python: PythonTable, project: str) -> list[str]:
@@ -142,7 +144,7 @@ def _pins(previous: Pylock | None, changed: frozenset[str]) -> list[str]:
     ]
 
 
-def _locked(inputs: pylock.Inputs, pins: list[str], interpreter: Interpreter, environ: Mapping[str, str]) -> Pylock:
+def _locked(inputs: pylock.Inputs, pins: list[str], interpreter: Interpreter, tools: Mapping[str, str]) -> Pylock:
     try:
         directory = tempfile.TemporaryDirectory(prefix="esker-lock-")
     except OSError as refusal:
@@ -152,12 +154,12 @@ def _locked(inputs: pylock.Inputs, pins: list[str], interpreter: Interpreter, en
         with open(os.path.join(scratch, "pyproject.toml"), "w", encoding="utf-8") as file:
             file.write(_uv_project(inputs, pins, interpreter))
         try:
-            run_uv(["lock", "--python", interpreter.executable], environ, cwd=scratch)
+            run_uv(["lock", "--python", interpreter.executable], tools, cwd=scratch)
         except CommandFailed as failure:
             raise _explained(failure, inputs) from failure
         exported = "pylock.toml"
         arguments = ["--frozen", "--no-emit-project", "--format", "pylock.toml", "--no-header", "-o", exported]
-        run_uv(["export", "--python", interpreter.executable, *arguments], environ, cwd=scratch)
+        run_uv(["export", "--python", interpreter.executable, *arguments], tools, cwd=scratch)
         with open(os.path.join(scratch, exported), encoding="utf-8") as file:
             lock = pylock.parse(file.read(), exported)
     return lock

@@ -107,19 +107,19 @@ def python_environment(
     store: Store,
     artifacts: Sequence[Artifact],
     interpreter: Interpreter,
-    environ: Mapping[str, str],
+    tools: Mapping[str, str],
     progress: Progress,
     *,
     build: Sequence[str] = (),
 ) -> PythonEnvironment:
-    """Return the environment that holds `artifacts`, made if it is not there yet."""
+    """Return the environment that holds `artifacts`, made if it is not there yet; `tools` are the variables of uv."""
 
     def fill(directory: str) -> None:
         if artifacts:
             progress.begin(f"Installing {len(artifacts)} Python package{'s' * (len(artifacts) > 1)}")
-        _install(directory, artifacts, interpreter, environ, build)
+        _install(directory, artifacts, interpreter, tools, build)
         progress.begin("Compiling byte code")
-        _compile(directory, interpreter, environ)
+        _compile(directory, interpreter, tools)
         _drop_traces(directory)
         progress.end()
 
@@ -137,20 +137,20 @@ def _install(
     directory: str,
     artifacts: Sequence[Artifact],
     interpreter: Interpreter,
-    environ: Mapping[str, str],
+    tools: Mapping[str, str],
     build: Sequence[str],
 ) -> None:
     """Fill `directory` from uv's cache, and only where that does not do from the index: asking it costs 0.4 s."""
     try:
         try:
-            _fill(directory, artifacts, interpreter, environ, build, ["--offline"])
+            _fill(directory, artifacts, interpreter, tools, build, ["--offline"])
         except CommandFailed as failure:
             if _is_full(failure):
                 raise
             # Anew: whatever uv has begun to install, it would take for installed.
             for name in os.listdir(directory):
                 files.remove_tree(f"{directory}/{name}")
-            _fill(directory, artifacts, interpreter, environ, build, [])
+            _fill(directory, artifacts, interpreter, tools, build, [])
     except CommandFailed as failure:
         raise _explained(failure) from failure
 
@@ -159,7 +159,7 @@ def _fill(
     directory: str,
     artifacts: Sequence[Artifact],
     interpreter: Interpreter,
-    environ: Mapping[str, str],
+    tools: Mapping[str, str],
     build: Sequence[str],
     options: Sequence[str],
 ) -> None:
@@ -174,7 +174,7 @@ def _fill(
 
         def install(place: str, chosen: Sequence[Artifact]) -> None:
             make = ["venv", "--relocatable", "--no-project", "--allow-existing", "--python", interpreter.executable]
-            run_uv([*make, place], environ, cwd=scratch)
+            run_uv([*make, place], tools, cwd=scratch)
             for name in os.listdir(f"{place}/bin"):
                 if name.startswith("activate") or name.endswith(".bat"):  # before packages bring such names
                     os.unlink(f"{place}/bin/{name}")
@@ -184,7 +184,7 @@ def _fill(
             with open(requirements, "w", encoding="utf-8") as file:
                 file.writelines(_requirement(artifact) for artifact in chosen)
             sync = ["pip", "sync", requirements, "--python", f"{place}/bin/python"]
-            run_uv([*sync, *options], environ, cwd=scratch)
+            run_uv([*sync, *options], tools, cwd=scratch)
             if _content(f"{place}/pyvenv.cfg") != configuration:  # it would be the environment of another interpreter
                 message = "a locked package brings a `pyvenv.cfg` of its own"
                 raise RealisationFailed(message, hint="take that package out")
@@ -250,14 +250,13 @@ def _is_full(failure: CommandFailed) -> bool:
     return _NO_SPACE in failure.output
 
 
-def _compile(directory: str, interpreter: Interpreter, environ: Mapping[str, str]) -> None:
-    clean = {name: value for name, value in environ.items() if not name.startswith("PYTHON")}
+def _compile(directory: str, interpreter: Interpreter, tools: Mapping[str, str]) -> None:
     command = [interpreter.executable, "-I", "-S", "-B", "-W", "ignore", "-c", _COMPILE]
     command.append(f"{directory}/{_libraries(interpreter)}")
     shares = [
         subprocess.Popen(
             [*command, str(share), str(_COMPILERS)],
-            env=clean,
+            env=tools,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             preexec_fn=prctl.ending_with_us(signal.SIGKILL),  # noqa: PLW1509  # safe in threads, as it says

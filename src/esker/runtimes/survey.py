@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from esker.errors import EskerError
-from esker.formats.systems import SYSTEMS, system_name
+from esker.formats.systems import SYSTEMS
 from esker.host.uv import run_uv, uv_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from esker.settings import Settings
 
 __all__ = ["Finding", "survey"]
 
@@ -39,25 +41,24 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     mend: str | None = None
 
 
-def survey(store: str, environ: Mapping[str, str]) -> list[Finding]:
-    """Look at the machine; `store` is the store's directory. Nothing is changed, nothing of a project is run."""
-    return [*_needed(store, environ), *_useful(environ)]
+def survey(settings: Settings, path: str | None) -> list[Finding]:
+    """Look at the machine, and at the programs on `path`. Nothing is changed, nothing of a project is run."""
+    return [*_needed(settings), *_useful(path)]
 
 
-def _needed(store: str, environ: Mapping[str, str]) -> Iterator[Finding]:
+def _needed(settings: Settings) -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
     base = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
     yield Finding(name="interpreter", state="ok", detail=f"Python {version}, {base}")
-    yield _system()
-    yield _uv(environ)
-    yield _store(store)
+    yield _system(settings.system)
+    yield _uv(settings.tools)
+    yield _store(settings.store_root)
 
 
-def _useful(environ: Mapping[str, str]) -> Iterator[Finding]:
-    yield _bash(environ)
-    yield _namespaces(environ)
+def _useful(path: str | None) -> Iterator[Finding]:
+    yield _bash(path)
+    yield _namespaces(path)
     yield _descriptors()
-    path = environ.get("PATH")
     for program, why in _DRIVEN.items():
         found = shutil.which(program, path=path)
         yield (
@@ -67,18 +68,17 @@ def _useful(environ: Mapping[str, str]) -> Iterator[Finding]:
         )
 
 
-def _system() -> Finding:
-    system = system_name(sys.platform, os.uname().machine)
+def _system(system: str) -> Finding:
     if system in SYSTEMS:
         return Finding(name="system", state="ok", detail=system)
     known = ", ".join(SYSTEMS)
     return Finding(name="system", state="missing", detail=f"`{system}` is not supported", mend=f"supported: {known}")
 
 
-def _uv(environ: Mapping[str, str]) -> Finding:
+def _uv(tools: Mapping[str, str]) -> Finding:
     try:
         program = uv_program()
-        run_uv(["help"], environ, cwd="/", timeout=20)
+        run_uv(["help"], tools, cwd="/", timeout=20)
     except EskerError as error:
         mend = error.hint or "install it again: python -m pip install --force-reinstall uv"
         return Finding(name="uv", state="missing", detail=error.message, mend=mend)
@@ -99,17 +99,17 @@ def _store(store: str) -> Finding:
     return Finding(name="store", state="ok", detail=room)
 
 
-def _bash(environ: Mapping[str, str]) -> Finding:
-    found = shutil.which("bash", path=environ.get("PATH"))
+def _bash(path: str | None) -> Finding:
+    found = shutil.which("bash", path=path)
     if found:
         return Finding(name="bash", state="ok", detail=found)
     mend = "install bash: hooks, profile scripts and interactive shells need it"
     return Finding(name="bash", state="absent", detail="not on PATH", mend=mend)
 
 
-def _namespaces(environ: Mapping[str, str]) -> Finding:
+def _namespaces(path: str | None) -> Finding:
     mend = "only root's services need them, where their user cannot enter the project: allow them (sysctl)"
-    unshare = shutil.which("unshare", path=environ.get("PATH"))
+    unshare = shutil.which("unshare", path=path)
     if unshare is None:
         return Finding(name="namespaces", state="absent", detail="no `unshare` to try them with", mend=mend)
     done = subprocess.run([unshare, "--user", "--mount", "true"], capture_output=True, check=False, timeout=20)

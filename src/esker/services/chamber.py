@@ -1,19 +1,171 @@
-"""What a chamber is asked for, and what it answers."""
+"""What a chamber is: the services beside a runtime, whatever runs them.
+
+A module that gives a chamber has a function `chamber(project, settings, environ, activation)`; `registry` names it.
+Names choose services; without names every service is meant. A limit is given in seconds or as a `Deadline`, which can
+also be given up from another thread.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, Self
+
+from esker.services.status import ServiceStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from esker.activate.variables import Activation
     from esker.formats.service_handle import Holder
+    from esker.host.clock import Deadline
+    from esker.services.status import Until
 
-__all__ = ["Started"]
+__all__ = [
+    "START_SECONDS",
+    "Chamber",
+    "Changed",
+    "Leased",
+    "ServiceActivation",
+    "ServiceUser",
+    "Stopped",
+    "unknown_service",
+]
+
+START_SECONDS = 60.0
+"""Seconds in which services become ready, unless the caller says otherwise."""
+
+Changed = Callable[[ServiceStatus], object]
+"""Hears of each service whose state changes while an answer is awaited."""
+
+if TYPE_CHECKING:
+    ServiceActivation = Callable[[Mapping[str, str], "Deadline | None"], Activation]
+    """Works out what the runtime changes for services that begin with these few variables of the caller's."""
+else:
+    ServiceActivation = Callable
 
 
-class Started(NamedTuple):
-    """What a start came to."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceUser:
+    """A process that was using a service."""
 
-    names: tuple[str, ...]
-    """The services that were meant, and those that were started because these depend on them."""
-    holder: Holder | None = None
-    """The process that keeps them, where one must."""
+    service: str
+    pid: int
+    program: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """What an order to stop did."""
+
+    stopped: tuple[str, ...]
+    not_running: tuple[str, ...]
+    """The named services that did not run."""
+    users: tuple[ServiceUser, ...] = ()
+    """The processes that were using what was stopped, without the caller and its parents."""
+
+
+class Leased:
+    """Services that run for one process; the end of a `with` block releases them."""
+
+    def __init__(self, statuses: tuple[ServiceStatus, ...], release: Callable[[], object]) -> None:
+        self.statuses = statuses
+        """The services that were started or joined, as they were when all of them were ready."""
+        self._release: Callable[[], object] | None = release
+        self._owner = os.getpid()
+
+    def release(self) -> None:
+        """Give the services back; what nobody else uses has stopped on return.
+
+        A second call does nothing, and neither does one in a forked child, whose parent still holds them.
+        """
+        release = self._release
+        if release is None or os.getpid() != self._owner:
+            return
+        self._release = None
+        release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class Chamber(Protocol):
+    """The services of one environment.
+
+    Making one, and every method that only reads, neither locks, installs nor runs anything of the project.
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the declared services, sorted."""
+
+    def start(
+        self, *names: str, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
+    ) -> tuple[ServiceStatus, ...]:
+        """Start services with what they depend on, and return their states when all are ready; they run until `stop`.
+
+        Raises ServiceFailed, or ServicesNotReady after `seconds`; then what this call started has stopped again.
+        """
+
+    def restart(
+        self, *names: str, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
+    ) -> dict[str, str]:
+        """Stop services that run and start them with new variables; return `restarted` or `started` for each."""
+
+    def lease(
+        self,
+        *names: str,
+        seconds: float | Deadline = START_SECONDS,
+        changed: Changed | None = None,
+        pid: int | None = None,
+        token: str | None = None,
+    ) -> Leased:
+        """Start services as `start` does, for as long as a process lives (`pid`, by default this one).
+
+        Whoever knows `pid` and `token` can give the lease back by `release`, from any process.
+        """
+
+    def release(self, pid: int, token: str) -> None:
+        """Give back the lease of a process under a token; what nobody else uses has stopped on return."""
+
+    def stop(self, *names: str) -> Stopped:
+        """Stop services, even if other processes use them."""
+
+    def status(self, *names: str) -> tuple[ServiceStatus, ...]:
+        """Return the state of services, in the order of their names."""
+
+    def wait(
+        self, *names: str, until: Until = "healthy", seconds: float | Deadline | None = None
+    ) -> tuple[ServiceStatus, ...]:
+        """Wait until services are `healthy`, `completed` or `stopped`, and return their states."""
+
+    def changes(self) -> Iterator[ServiceStatus]:
+        """Yield the state of each service, and then each change, for as long as any service runs."""
+
+    def logs(self, name: str, count: int | None = None) -> list[str]:
+        """Return the last `count` lines of a service's log; without `count`, all that there are."""
+
+    def follow(
+        self, *names: str, count: int | None = 0, pause: Callable[[], bool] | None = None
+    ) -> Iterator[tuple[str, str]]:
+        """Yield pairs of service and line: the last `count` lines of each log, then each line that is added.
+
+        Where logs have to be looked at again and again, `pause` is called in between; its false result ends it.
+        """
+
+    def keeper(self) -> Holder | None:
+        """Return the process that has to live on for services to stay, if the chamber needs one beside its own."""
+        return None
+
+
+def unknown_service(name: str, declared: Sequence[str]) -> Exception:
+    """Return the error for a name that no service here has."""
+    from esker.errors import UnknownService
+
+    listed = ", ".join(f"`{each}`" for each in sorted(declared))
+    hint = f"the services here are {listed}" if listed else None
+    return UnknownService(f"service `{name}` does not exist", service=name, hint=hint)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ServiceStatus", "parse"]
+__all__ = ["ServiceStatus", "Until", "parse"]
+
+Until = Literal["healthy", "completed", "stopped"]
+"""What to wait for; a service without a health check counts as healthy when it is ready."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,9 +30,9 @@ from esker.errors import (
 from esker.formats.service_handle import Holder
 from esker.host import pidfd, process_table
 from esker.host.clock import Abandoned, Abandonment, Deadline
-from esker.runtimes.flox_services_ import FloxWithServices as FloxCommand
 from esker.services.flox import chamber as flox_services
 from esker.services.flox.uses import changing
+from tests.support.flox_engine import FloxEngine
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +56,7 @@ def flox(stand_in):
     made = []
 
     def make(manifest=""):
-        made.append(FloxCommand(str(stand_in.project(manifest))))
+        made.append(FloxEngine(str(stand_in.project(manifest))))
         return made[-1]
 
     yield make
@@ -79,7 +79,7 @@ def states(engine):
 
 
 def logged(engine, name):
-    return engine.services.logs(name)
+    return "".join(f"{line}\n" for line in engine.services.logs(name))
 
 
 def gone(pid):
@@ -193,17 +193,17 @@ def test_a_program_that_ends_before_it_says_its_variables(stand_in, monkeypatch,
     connect = "import socket,sys; socket.socket(socket.AF_UNIX).connect(sys.argv[-1])"
     program(tmp_path / "bin/flox", f'#!/bin/sh\nexec {sys.executable} -c "{connect}" "$@"\n')
     with pytest.raises(ActivationFailed, match="ended before it had sent its variables"):
-        entered(FloxCommand(str(project)))
+        entered(FloxEngine(str(project)))
     stay = f"s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[-1]); open('{tmp_path}/there', 'w'); s.recv(1)"
     program(tmp_path / "bin/flox", f'#!/bin/sh\nexec {sys.executable} -c "import socket,sys; {stay}" "$@"\n')
     with pytest.raises(TimedOut):
-        FloxCommand(str(project)).begin(dict(os.environ), Until(tmp_path / "there"))
+        FloxEngine(str(project)).begin(dict(os.environ), Until(tmp_path / "there"))
     program(tmp_path / "bin/flox", "#!/bin/sh\nexit 0\n")
     with pytest.raises(ActivationFailed, match="it said nothing"):
-        entered(FloxCommand(str(project)))
+        entered(FloxEngine(str(project)))
     program(tmp_path / "bin/flox", "#!/nowhere\n")
     with pytest.raises(CommandFailed, match="flox: the program that runs it"):
-        entered(FloxCommand(str(project)))
+        entered(FloxEngine(str(project)))
 
 
 def test_the_activation_lasts_until_it_is_ended(flox, stand_in):
@@ -227,7 +227,7 @@ def test_the_activation_lasts_until_it_is_ended(flox, stand_in):
 def test_a_process_that_does_not_leave_is_killed(flox, monkeypatch):
     """One that was stopped cannot see that it should go."""
     engine = flox()
-    held = flox_holder.attach(engine.activate, os.environ, Deadline(60))
+    held = flox_holder.attach(engine.command.activate, os.environ, Deadline(60))
     monkeypatch.setattr(flox_holder, "_GRACE", 0.02)
     os.kill(held._child, signal.SIGSTOP)
     held.leave()
@@ -238,8 +238,8 @@ def test_the_activation_ends_with_a_process_that_is_killed(flox, stand_in):
     """Nothing can be undone by a process that is killed, and nothing stays."""
     engine = flox("[hook]\non-deactivate = 'echo > $FLOX_ENV_CACHE/ended'\n")
     script = (
-        "import os, signal\nfrom esker.host.clock import Deadline\nfrom esker.runtimes.flox_services_ import FloxWithServices as FloxCommand\n"
-        f"begun = FloxCommand({engine.project!r}).begin(dict(os.environ), Deadline())\n"
+        "import os, signal\nfrom esker.host.clock import Deadline\nfrom tests.support.flox_engine import FloxEngine\n"
+        f"begun = FloxEngine({engine.project!r}).begin(dict(os.environ), Deadline())\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
@@ -248,24 +248,12 @@ def test_the_activation_ends_with_a_process_that_is_killed(flox, stand_in):
     assert os.path.exists(f"{engine.project}/.flox/cache/ended")
 
 
-def test_running_a_program(flox, tmp_path):
-    """Status, output, input and directory; one that is not there has a shell's status."""
-    engine = flox("[vars]\nA = 'x y'\n")
-    (tmp_path / "here").mkdir()
-    script = 'cat; printf "%s" "$A"; pwd >&2; exit 7'
-    done = engine.run(["sh", "-c", script], cwd=str(tmp_path / "here"), stdin="in ", deadline=Deadline(60))
-    assert (done.returncode, done.stdout, done.stderr) == (7, "in x y", f"{tmp_path}/here\n")
-    assert engine.run(["no-such-program"], deadline=Deadline(60)).returncode == 127
-    assert engine.run(["echo", "--help", "--", "-d"], deadline=Deadline(60)).stdout == "--help -- -d\n"
-    with pytest.raises(TimedOut):
-        engine.run(["sleep", "1000"], deadline=Deadline(0.2))
-
-
-def test_without_flox(monkeypatch, tmp_path):
+def test_without_flox(stand_in, monkeypatch, tmp_path):
     """The message says that it is missing, and what can be done instead."""
+    project = str(stand_in.project())
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HostError, match="`flox` is not on PATH") as caught:
-        FloxCommand("/").begin({}, Deadline(1))
+        FloxEngine(project).begin({}, Deadline(1))
     assert caught.value.hint == "install Flox, or let Esker do it alone: ESKER_ENGINE=native"
 
 
@@ -275,7 +263,7 @@ def test_with_a_flox_that_is_too_old(version, monkeypatch, tmp_path):
     path = program(tmp_path / "flox", f"#!/bin/sh\necho {version}\n")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HostError) as caught:
-        FloxCommand("/").version()
+        FloxEngine("/").command.version()
     assert caught.value.message == f"`{path}` is Flox {version}, and 1.14.0 or later is needed"
     assert "ESKER_ENGINE=native" in caught.value.hint
 
@@ -286,7 +274,7 @@ def test_with_a_flox_that_does_not_tell_its_version(said, monkeypatch, tmp_path)
     path = program(tmp_path / "flox", f"#!/bin/sh\necho {said}\n")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HostError) as caught:
-        FloxCommand("/").version()
+        FloxEngine("/").command.version()
     assert caught.value.message == f"`{path}` does not tell its version: it said `{said}`"
     assert "ESKER_ENGINE=native" in caught.value.hint
 
@@ -303,7 +291,7 @@ def test_with_a_flox_whose_answers_cannot_be_read(said, flox, monkeypatch, tmp_p
     with open(f"{engine.project}/.flox/env/manifest.lock") as file:
         lock = file.read()
     with pytest.raises(Malformed, match="what `flox lock-manifest` printed cannot be read: "):
-        engine.lock(Deadline(60))
+        engine.editor.lock(Deadline(60))
     with open(f"{engine.project}/.flox/env/manifest.lock") as file:
         assert file.read() == lock
     program(tmp_path / "bin/flox", "#!/bin/sh\necho broken\ntest $1 = list\n")
@@ -319,14 +307,14 @@ def test_with_a_flox_that_hangs(flox, monkeypatch, tmp_path):
     os.mkfifo(tmp_path / "asked")
     program(tmp_path / "bin/flox", f"#!/bin/sh\necho > {tmp_path}/asked\nexec sleep 1000\n")
     services = engine.services
-    for act in (services.start, services.use, services.restart, partial(services.wait, until="healthy")):
+    for act in (services.start, services.lease, services.restart, partial(services.wait, until="healthy")):
         with pytest.raises(TimedOut, match=r"/flox` did not end within \S+ s"):
-            act(["web"], deadline=Deadline(0.05))
+            act("web", seconds=Deadline(0.05))
         abandoned = Abandonment()
         thread = threading.Thread(target=give_up, args=(tmp_path / "asked", abandoned, []))
         thread.start()
         with pytest.raises(Abandoned):
-            act(["web"], deadline=Deadline(1000, abandoned))
+            act("web", seconds=Deadline(1000, abandoned))
         thread.join()
 
 
@@ -334,7 +322,7 @@ def test_a_newer_flox_is_taken(monkeypatch, tmp_path):
     """Versions are compared by number, and what stands behind them does not matter."""
     program(tmp_path / "flox", "#!/bin/sh\necho 1.20.0-rc1\n")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert FloxCommand("/").version() == "1.20.0-rc1"
+    assert FloxEngine("/").command.version() == "1.20.0-rc1"
 
 
 def test_our_own_shim_is_no_flox(tmp_path):
@@ -349,7 +337,7 @@ def test_services_for_a_while(flox, stand_in):
     """They run until they are given back, and the activation is left alone."""
     engine = flox(SERVICES)
     _, end = entered(engine)
-    release = engine.services.use(["web"], Deadline(60))
+    release = engine.services.lease("web", seconds=Deadline(60)).release
     assert states(engine)["web"] == "Running"
     release()
     assert set(states(engine).values()) == {"Stopped", "Completed"}
@@ -360,17 +348,17 @@ def test_the_last_user_of_a_service_stops_it(flox):
     """Whoever was the first; a service that ran before, or was started to stay, is nobody's."""
     engine = flox(SERVICES)
     _, end = entered(engine)
-    first = engine.services.use(["web"], Deadline(60))
-    second = engine.services.use(["web", "other"], Deadline(60))
+    first = engine.services.lease("web", seconds=Deadline(60)).release
+    second = engine.services.lease("web", "other", seconds=Deadline(60)).release
     first()
     assert (states(engine)["web"], states(engine)["other"]) == ("Running", "Running")
     second()
     assert (states(engine)["web"], states(engine)["other"]) == ("Completed", "Completed")
-    engine.services.start(["web"], Deadline(60))
-    engine.services.use(["web"], Deadline(60))()
+    engine.services.start("web", seconds=Deadline(60))
+    engine.services.lease("web", seconds=Deadline(60)).release()
     assert states(engine)["web"] == "Running"
-    third = engine.services.use(["other"], Deadline(60))
-    engine.services.start(["other"], Deadline(60))
+    third = engine.services.lease("other", seconds=Deadline(60)).release
+    engine.services.start("other", seconds=Deadline(60))
     third()
     assert states(engine)["other"] == "Running"
     engine.services.stop()
@@ -382,12 +370,12 @@ def test_a_user_that_was_killed_does_not_count(flox):
     engine = flox(SERVICES)
     _, end = entered(engine)
     script = (
-        "import os, signal\nfrom esker.host.clock import Deadline\nfrom esker.runtimes.flox_services_ import FloxWithServices as FloxCommand\n"
-        f"FloxCommand({engine.project!r}).services.use(['web'], Deadline(60))\nos.kill(os.getpid(), signal.SIGKILL)"
+        "import os, signal\nfrom esker.host.clock import Deadline\nfrom tests.support.flox_engine import FloxEngine\n"
+        f"FloxEngine({engine.project!r}).services.lease('web', seconds=Deadline(60)).release\nos.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
     assert states(engine)["web"] == "Running"
-    engine.services.use(["other"], Deadline(60))()
+    engine.services.lease("other", seconds=Deadline(60)).release()
     assert "Running" not in states(engine).values()
     end()
 
@@ -395,13 +383,15 @@ def test_a_user_that_was_killed_does_not_count(flox):
 def test_services_that_stay(flox, stand_in):
     """Without an activation of ours they are kept by one process, the same for all of them, which goes with the last."""
     engine = flox(SERVICES)
-    holder = engine.services.start(["web"], Deadline(60)).holder
-    assert engine.services.start(["other"], Deadline(60)) == (("other",), holder)
+    engine.services.start("web", seconds=Deadline(60))
+    holder = engine.services.keeper()
+    assert [status.name for status in engine.services.start("other", seconds=Deadline(60))] == ["other"]
+    assert engine.services.keeper() == holder
     assert flox_holder.is_alive(holder)
-    engine.services.stop(["web"])
+    engine.services.stop("web")
     assert flox_holder.is_alive(holder)
     assert states(engine)["other"] == "Running"
-    engine.services.stop(["other"])
+    engine.services.stop("other")
     assert not flox_holder.is_alive(holder)
     assert stand_in.ended(stand_in.projects[0])
 
@@ -409,11 +399,13 @@ def test_services_that_stay(flox, stand_in):
 def test_a_keeper_that_was_killed_is_replaced(flox):
     """The next start makes a new one."""
     engine = flox(SERVICES)
-    first = engine.services.start(["web"], Deadline(60)).holder
+    engine.services.start("web", seconds=Deadline(60))
+    first = engine.services.keeper()
     with pidfd.opened(first.pid) as descriptor:
         os.kill(first.pid, 9)
         pidfd.wait(descriptor, 60)
-    second = engine.services.start(["web"], Deadline(60)).holder
+    engine.services.start("web", seconds=Deadline(60))
+    second = engine.services.keeper()
     assert second != first
     assert states(engine)["web"] == "Running"
     engine.services.stop()
@@ -423,14 +415,14 @@ def test_a_keeper_that_was_killed_is_replaced(flox):
 KILLED_ON_THE_WAY = """\
 import os, signal
 from esker.host.clock import Deadline
-from esker.runtimes.flox_services_ import FloxWithServices as FloxCommand
-engine = FloxCommand({project!r})
-call_inside = engine.call_inside
+from tests.support.flox_engine import FloxEngine
+engine = FloxEngine({project!r})
+call_inside = engine.command.call_inside
 def begin(*words, **how):
     call_inside(*words, **how)
     os.kill(os.getpid(), signal.SIGKILL)
-engine.call_inside = begin
-engine.services.{verb}(["web"], Deadline(60))
+engine.command.call_inside = begin
+engine.services.{verb}("web", seconds=Deadline(60))
 """
 
 
@@ -455,8 +447,8 @@ def test_what_was_started_for_one_that_was_killed_on_the_way(flox):
     """It is nobody's, and goes when the next user of any service does."""
     engine = flox(SERVICES)
     _, end = entered(engine)
-    killed_on_the_way(engine, "use")
-    engine.services.use(["other"], Deadline(60))()
+    killed_on_the_way(engine, "lease")
+    engine.services.lease("other", seconds=Deadline(60)).release()
     assert "Running" not in states(engine).values()
     end()
 
@@ -482,14 +474,14 @@ def test_another_process_is_never_taken_for_the_keeper(change):
         ("killed", "service `killed` was ended by a signal", None),
     ],
 )
-@pytest.mark.parametrize("verb", ["start", "use"])
+@pytest.mark.parametrize("verb", ["start", "lease"])
 def test_a_service_that_fails(flox, name, message, status, verb):
     """It is named with its status and log; what the call started has stopped, and what ran before runs on."""
     engine = flox(SERVICES)
     _, end = entered(engine)
-    release = engine.services.use(["other"], Deadline(60))
+    release = engine.services.lease("other", seconds=Deadline(60)).release
     with pytest.raises(ServiceFailed) as caught:
-        getattr(engine.services, verb)(["web", name], Patient(lambda: states(engine)[name] != "Running"))
+        getattr(engine.services, verb)("web", name, seconds=Patient(lambda: states(engine)[name] != "Running"))
     assert (caught.value.message, caught.value.service, caught.value.status) == (message, name, status)
     assert caught.value.log == (("why",) if name == "broken" else ())
     assert (states(engine)["web"], states(engine)["other"]) == ("Completed", "Running")
@@ -502,9 +494,9 @@ def test_a_service_that_fails(flox, name, message, status, verb):
 def test_restarting(flox):
     """Services that run get another process, and those that did not run are started to stay."""
     engine = flox(SERVICES)
-    engine.services.start(["web"], Deadline(60))
+    engine.services.start("web", seconds=Deadline(60))
     before = {found.name: found.pid for found in engine.services.status()}
-    engine.services.restart(["web", "other"], Deadline(60))
+    engine.services.restart("web", "other", seconds=Deadline(60))
     after = {found.name: found.pid for found in engine.services.status()}
     assert after["web"] not in {None, before["web"]}
     assert after["other"] is not None
@@ -514,15 +506,15 @@ def test_restarting(flox):
 def test_waiting(flox):
     """For what is so already, for what becomes so, and not longer than was said."""
     engine = flox(SERVICES)
-    engine.services.start(["web", "task"], Patient(lambda: logged(engine, "web")))
-    engine.services.wait(["web"], "healthy", Deadline(60))
-    engine.services.wait(["task"], "completed", Deadline(60))
-    engine.services.wait(["other"], "stopped", Deadline(60))
+    engine.services.start("web", "task", seconds=Patient(lambda: logged(engine, "web")))
+    engine.services.wait("web", until="healthy", seconds=Deadline(60))
+    engine.services.wait("task", until="completed", seconds=Deadline(60))
+    engine.services.wait("other", until="stopped", seconds=Deadline(60))
     with pytest.raises(ServicesNotReady, match=r"not ready within 0\.01 s: `web` \(Running\)") as caught:
-        engine.services.wait(["web"], "stopped", Deadline(0.01))
+        engine.services.wait("web", until="stopped", seconds=Deadline(0.01))
     assert (caught.value.services, caught.value.log) == (("web",), ("started",))
     with pytest.raises(ServiceFailed, match="service `other` is Stopped"):
-        engine.services.wait(["other"], "healthy", Deadline(60))
+        engine.services.wait("other", until="healthy", seconds=Deadline(60))
     engine.services.stop()
 
 
@@ -530,9 +522,9 @@ def test_what_is_known_of_services(flox):
     """Exit codes of those that ended, pids of those that run, and no pid that is nobody's any more."""
     engine = flox(SERVICES)
     _, end = entered(engine)
-    engine.services.start(["task"], Deadline(60))
+    engine.services.start("task", seconds=Deadline(60))
     with pytest.raises(ServiceFailed):
-        engine.services.start(["broken"], Patient(lambda: states(engine)["broken"] != "Running"))
+        engine.services.start("broken", seconds=Patient(lambda: states(engine)["broken"] != "Running"))
     found = {each.name: each for each in engine.services.status()}
     assert (found["task"].status, found["task"].exit_code, found["task"].pid) == ("Completed", 0, None)
     assert (found["broken"].exit_code, found["web"].status) == (3, "Stopped")
@@ -545,13 +537,13 @@ def test_an_unknown_name(flox):
     engine = flox(SERVICES)
     services = engine.services
     for act in (
-        lambda: services.start(["web", "--help"], Deadline(60)),
-        lambda: services.use(["--help"], Deadline(60)),
-        lambda: services.restart(["--help"], Deadline(60)),
-        lambda: services.stop(["--help"]),
+        lambda: services.start("web", "--help", seconds=Deadline(60)),
+        lambda: services.lease("--help", seconds=Deadline(60)).release,
+        lambda: services.restart("--help", seconds=Deadline(60)),
+        lambda: services.stop("--help"),
         lambda: services.logs("--help"),
         lambda: next(services.follow("--help")),
-        lambda: services.wait(["--help"], "healthy", Deadline(60)),
+        lambda: services.wait("--help", until="healthy", seconds=Deadline(60)),
     ):
         with pytest.raises(UnknownService, match="service `--help` does not exist") as caught:
             act()
@@ -564,7 +556,7 @@ def test_an_environment_without_services(flox):
     engine = flox()
     assert engine.services.status() == ()
     with pytest.raises(ServiceError, match="this environment has no services"):
-        engine.services.start([], Deadline(60))
+        engine.services.start(seconds=Deadline(60))
     with open(f"{engine.project}/.flox/env/manifest.toml", "a") as file:
         file.write("broken\n")
     with pytest.raises(CommandFailed, match="`flox list -c` failed: Failed to parse manifest"):
@@ -574,10 +566,10 @@ def test_an_environment_without_services(flox):
 def test_names_are_no_options(flox):
     """A service may be called like an option."""
     engine = flox('[services."--json"]\ncommand = "echo hello; exec sleep 1000"\n')
-    engine.services.start(["--json"], Patient(lambda: logged(engine, "--json")))
+    engine.services.start("--json", seconds=Patient(lambda: logged(engine, "--json")))
     assert states(engine) == {"--json": "Running"}
-    assert engine.services.logs("--json", 5) == "hello\n"
-    engine.services.stop(["--json"])
+    assert engine.services.logs("--json", 5) == ["hello"]
+    engine.services.stop("--json")
     assert states(engine) == {"--json": "Stopped"}
 
 
@@ -587,13 +579,13 @@ def test_following_a_log(flox, tmp_path):
         f"[services.web]\ncommand = 'echo one; read line < {tmp_path}/more; echo \"$line\"; exec sleep 1000'\n"
     )
     os.mkfifo(tmp_path / "more")
-    engine.services.start(["web"], Deadline(60))
-    lines = engine.services.follow("web", 1)
-    assert next(lines) == "one"
+    engine.services.start("web", seconds=Deadline(60))
+    lines = engine.services.follow("web", count=1)
+    assert next(lines) == ("web", "one")
     (tmp_path / "more").write_text("web: two\n")
-    assert next(lines) == "web: two"
+    assert next(lines) == ("web", "web: two")
     lines.close()
-    assert engine.services.logs("web", 1) == "web: two\n"
+    assert engine.services.logs("web", 1) == ["web: two"]
     engine.services.stop()
     with pytest.raises(CommandFailed, match=r"`flox services logs --follow` failed: Services not started") as caught:
         next(engine.services.follow("web"))
@@ -603,12 +595,12 @@ def test_following_a_log(flox, tmp_path):
 def test_packages(flox):
     """They are added and taken out by Flox, whose message is that of the error."""
     engine = flox()
-    engine.install(["hello", "curl"], Deadline(60))
-    engine.uninstall(["curl"], Deadline(60))
+    engine.editor.install(["hello", "curl"], Deadline(60))
+    engine.editor.uninstall(["curl"], Deadline(60))
     with open(f"{engine.project}/.flox/env/manifest.toml") as file:
         assert 'hello.pkg-path = "hello"' in file.read()
     with pytest.raises(CommandFailed) as caught:
-        engine.install(["no-such-package"], Deadline(60))
+        engine.editor.install(["no-such-package"], Deadline(60))
     assert caught.value.message == (
         "`flox install` failed: resolution failed: \nCould not find package 'no-such-package'."
     )
@@ -621,23 +613,23 @@ def test_locking(flox):
     path = f"{engine.project}/.flox/env/manifest.lock"
     with open(f"{engine.project}/.flox/env/manifest.toml", "a") as file:
         file.write("[vars]\nA = 'x'\n")
-    engine.lock(Deadline(60))
+    engine.editor.lock(Deadline(60))
     with open(path) as file:
         assert json.load(file)["manifest"]["vars"] == {"A": "x"}
     before = os.stat(path)
-    engine.lock(Deadline(60))
+    engine.editor.lock(Deadline(60))
     assert (os.stat(path).st_ino, os.stat(path).st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     os.unlink(path)
-    engine.lock(Deadline(60))
+    engine.editor.lock(Deadline(60))
     assert os.path.exists(path)
 
 
 def test_an_environment_is_made(stand_in, tmp_path):
     """With the name that was given, and not where there is one."""
     (tmp_path / "new").mkdir()
-    engine = FloxCommand(str(tmp_path / "new"))
-    engine.init("chosen")
+    engine = FloxEngine(str(tmp_path / "new"))
+    engine.editor.init("chosen")
     with open(tmp_path / "new/.flox/env.json") as file:
         assert json.load(file)["name"] == "chosen"
     with pytest.raises(CommandFailed, match="Found an existing environment"):
-        engine.init(None)
+        engine.editor.init(None)

@@ -12,6 +12,7 @@ import pytest
 from esker.errors import HostError
 from esker.host import files
 from esker.runtimes.native import runtime as native
+from esker.settings import Settings
 from tests.support.children import Child
 from tests.support.projects import write_project
 
@@ -35,7 +36,7 @@ def roots():
 def test_an_ordinary_user_in_roots_project_is_told_what_to_do(roots, made):
     """However far root has come there: a clone of one's own, or the project from root."""
     shutil.copytree(roots, roots / "other")  # what is imported on the way may not be that user's to read
-    native.prepare(str(roots / "other"), {"ESKER_STORE": f"{roots}/other/store"})
+    native.prepare(str(roots / "other"), Settings({"ESKER_STORE": f"{roots}/other/store"}))
     for name in made:
         path = roots / ".flox" / name
         path.touch(0o600) if name.endswith("lock") else path.mkdir(0o755)
@@ -45,7 +46,7 @@ def test_an_ordinary_user_in_roots_project_is_told_what_to_do(roots, made):
         os.setgid(65534)
         os.setuid(65534)
         with pytest.raises(HostError) as caught:
-            native.prepare(str(roots), {"ESKER_STORE": f"{roots}/store"})
+            native.prepare(str(roots), Settings({"ESKER_STORE": f"{roots}/store"}))
         return caught.value.hint
 
     hint = Child(refused).result()

@@ -17,7 +17,7 @@ import pytest
 from esker.host import pidfd, process_table
 from esker.services.specification import CheckSpec, ServiceSpec
 from esker.services.supervised.connection import Site
-from esker.services.supervised.control import Services
+from esker.services.supervised.control import Supervised, Surroundings
 from esker.services.supervised.record import EnvironmentLock
 
 MARK = "ESKER_TEST_PROJECT"
@@ -54,13 +54,13 @@ class Project:
     @property
     def site(self) -> Site:
         """What connects to the supervisor."""
-        return Site(project=self.directory, dot_flox=self.dot_flox, runtime=self.runtime, paths=self.paths)
+        return Site(project=self.directory, dot_flox=self.dot_flox, runtime=self.runtime)
 
     @property
-    def services(self) -> Services:
+    def services(self) -> Supervised:
         """All that was declared so far."""
         variables = {name: {**self.variables, **spec.vars} for name, spec in self.specs.items()}
-        return Services(self.site, self.specs, lambda: variables)
+        return Supervised(self.site, self.specs, lambda _: Surroundings(variables, self.paths))
 
     def declare(self, name: str, command: str = "exec sleep 1000", **fields: object) -> None:
         """Declare a service with a table, unless told otherwise."""
@@ -162,9 +162,10 @@ def caller(project):
         prelude = (
             "import os, sys\n"
             "from esker.services.supervised.connection import Site\n"
-            "from esker.services.supervised.control import Services\n"
+            "from esker.services.supervised.control import Supervised, Surroundings\n"
             "from esker.services.specification import CheckSpec, ServiceSpec\n"
-            f"services = Services({project.site!r}, {{{names}}}, lambda: {variables!r})\n"
+            f"surroundings = Surroundings({variables!r}, {project.paths!r})\n"
+            f"services = Supervised({project.site!r}, {{{names}}}, lambda _: surroundings)\n"
         )
         process = subprocess.Popen(
             [sys.executable, "-c", prelude + code, *arguments],

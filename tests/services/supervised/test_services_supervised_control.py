@@ -11,9 +11,9 @@ import pytest
 
 from esker.errors import PortTaken, ServiceError, ServiceFailed, ServicesNotReady, UnknownService, UsageError
 from esker.host import pidfd, process_table
+from esker.services.chamber import Stopped
 from esker.services.specification import CheckSpec
 from esker.services.status import ServiceStatus
-from esker.services.supervised.control import Stopped
 
 
 def shell_check(test, **fields):
@@ -324,11 +324,11 @@ def test_a_limit_that_cannot_be_kept_is_refused_before_anything_starts(project, 
     project.declare("web")
     services = project.services
     for ask in (services.start, services.restart, services.lease, services.wait):
-        with pytest.raises(UsageError, match=re.escape(f"`{number:g}` seconds cannot be meant")) as caught:
+        with pytest.raises(UsageError, match=re.escape(f"`{number:g}` seconds cannot be used")) as caught:
             ask(seconds=number)
         assert caught.value.hint == "give a number from 0 to 1000000000"
-    with pytest.raises(UsageError, match="lines cannot be meant"):
+    with pytest.raises(UsageError, match="lines cannot be used"):
         services.logs("web", number)
-    with pytest.raises(UsageError, match="lines cannot be meant"):
+    with pytest.raises(UsageError, match="lines cannot be used"):
         services.follow(count=number, pause=lambda: False)
     assert not os.path.exists(f"{project.dot_flox}/cache")

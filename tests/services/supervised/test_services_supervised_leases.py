@@ -10,7 +10,7 @@ import pytest
 
 from esker.errors import ServiceError, ServiceFailed
 from esker.host import pidfd, process_table
-from esker.services.supervised.control import User
+from esker.services.chamber import ServiceUser
 
 HOLD = "held = services.lease({names}); print(held.statuses[0].pid, flush=True); sys.stdin.read()"
 
@@ -118,7 +118,7 @@ def test_stop_names_who_used_it(project, caller):
         project.services.start("db")
         done = project.services.stop("db")
         program = process_table.entry(process.pid).program
-        assert (done.stopped, done.users) == (("db",), (User(service="db", pid=process.pid, program=program),))
+        assert (done.stopped, done.users) == (("db",), (ServiceUser(service="db", pid=process.pid, program=program),))
         assert [one.status for one in project.services.status()] == ["Stopped", "Running"]
     assert project.services.status("db")[0].status == "Stopped"
     process.kill()

@@ -1,31 +1,24 @@
-"""The `flox` command as an engine: activates, runs programs and edits an environment by driving Flox itself.
+"""Flox's own command: found on PATH, asked for values, and told what to do.
 
-Everything that is read was made for programs: the environment comes from a process inside the activation
-(`flox_holder`), the state of services from `--json`, packages from the lock. What Flox says to people is passed on to
-people, and nothing is worked out from it. What it says on failing is the message of the error.
+Everything that is read from it was made for programs, such as `--json`. What Flox says to people is passed on to them,
+and nothing is worked out from it; its words on failing are the message of the error.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
-from esker.activate.flox import holder as flox_holder
 from esker.activate.flox.shim import is_own_shim
-from esker.activate.variables import difference
 from esker.errors import CommandFailed, HostError, Malformed
 from esker.formats.urls import redact
-from esker.host import files, process, variables
+from esker.host import process, variables
 from esker.host.clock import Deadline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from subprocess import CompletedProcess
-
-    from esker.activate.active import Begun
+    from collections.abc import Callable, Sequence
 
 __all__ = ["MINIMUM", "FloxCommand", "find_flox", "version_of"]
 
@@ -68,9 +61,7 @@ def _version(program: str, _modified: int, _size: int) -> str:
 
 
 class FloxCommand:
-    """The environment of one project (absolute, links resolved), played by the `flox` on PATH."""
-
-    name = "flox"
+    """The `flox` on PATH, for the environment of one project (absolute, links resolved)."""
 
     def __init__(self, project: str) -> None:
         self.project = project
@@ -88,55 +79,31 @@ class FloxCommand:
         """The arguments of an activation, before the program that it is for."""
         return [self.program, "activate", "-d", self.project, "--"]
 
-    @property
-    def key(self) -> str:
-        """What names this activation among those of the process."""
-        return f"{self.project}\0{self.name}"
-
     def version(self) -> str:
         """Return the version of Flox."""
         return version_of(find_flox(variables.current().get("PATH")))
 
-    def begin(self, environ: Mapping[str, str], deadline: Deadline) -> Begun:
-        """Activate the environment, and return what that changes in `environ` and what ends it."""
-        held = flox_holder.attach(self.activate, environ, deadline)
-        return difference(environ, held.variables), held.leave
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: str | None = None,
-        capture: bool = True,
-        stdin: str | None = None,
-        deadline: Deadline,
-    ) -> CompletedProcess[str]:
-        """Run a program in the environment; its status is the result's, whatever it is."""
-        return process.run(
-            [*self.activate, *argv],
-            environ=variables.current(),
-            cwd=cwd,
-            capture=capture,
-            stdin=stdin,
-            check=False,
-            timeout=deadline,
-        )
-
     def call(self, *words: str, deadline: Deadline | None = None, names: Sequence[str] = ()) -> str:
-        """Run `flox WORDS -d PROJECT -- NAMES` and return what it printed for programs."""
-        return self.succeed([self.program, *words, "-d", self.project, *_names(names)], " ".join(words), deadline)
+        """Run `flox WORDS -d PROJECT -- NAMES` and return what it printed for programs.
 
-    def ask(self, *words: str, parse: Callable[[str], T], deadline: Deadline | None = None) -> T:
-        """As `call`, with what was printed made into a value; raises Malformed where that cannot be done."""
-        return _parsed(" ".join(words), self.call(*words, deadline=deadline), parse)
+        Raises CommandFailed with Flox's message, or TimedOut.
+        """
+        return self._succeed([self.program, *words, "-d", self.project, *_names(names)], " ".join(words), deadline)
 
     def call_inside(self, *words: str, deadline: Deadline | None = None, names: Sequence[str] = ()) -> str:
-        """As `call`, from within an activation, where some verbs work only."""
+        """Do as `call`, from within an activation, where some commands work only."""
         argv = [*self.activate, self.program, *words, "-d", self.project, *_names(names)]
-        return self.succeed(argv, " ".join(words), deadline)
+        return self._succeed(argv, " ".join(words), deadline)
 
-    def succeed(self, argv: Sequence[str], shown: str, deadline: Deadline | None = None) -> str:
-        """Run a command of Flox's; raises CommandFailed with its message, or TimedOut."""
+    def ask(self, *words: str, parse: Callable[[str], T], deadline: Deadline | None = None) -> T:
+        """Do as `call`, and make a value of what was printed; raises Malformed where `parse` cannot."""
+        return _parsed(" ".join(words), self.call(*words, deadline=deadline), parse)
+
+    def answer(self, words: Sequence[str], shown: str, *, parse: Callable[[str], T], deadline: Deadline) -> T:
+        """Do as `ask` with exactly these words, which messages shorten to `shown`."""
+        return _parsed(shown, self._succeed([self.program, *words], shown, deadline), parse)
+
+    def _succeed(self, argv: Sequence[str], shown: str, deadline: Deadline | None) -> str:
         limit = deadline or Deadline(_SECONDS)
         done = process.run(argv, environ=variables.current(), check=False, stdin="", timeout=limit)
         if done.returncode:
@@ -146,31 +113,9 @@ class FloxCommand:
     @staticmethod
     def failure(shown: str, status: int, errors: str) -> CommandFailed:
         """Return the error that a command of Flox's has ended with, in its own words."""
-        said = redact(errors.strip())
-        reason = said.rpartition("✘ ERROR: ")[2] or f"status {status}, and nothing was said"
-        return CommandFailed(f"`flox {shown}` failed: {reason}", status=status, output=said)
-
-    def init(self, name: str | None) -> None:
-        """Make an environment in the project."""
-        given = [] if name is None else ["-n", name]
-        self.call("init", "--no-auto-setup", *given)
-
-    def install(self, packages: Sequence[str], deadline: Deadline) -> None:
-        """Add packages to the environment."""
-        self.call("install", names=packages, deadline=deadline)
-
-    def uninstall(self, packages: Sequence[str], deadline: Deadline) -> None:
-        """Take packages out of the environment."""
-        self.call("uninstall", names=packages, deadline=deadline)
-
-    def lock(self, deadline: Deadline) -> None:
-        """Lock the manifest, where its lock does not say the same already."""
-        directory = f"{self.project}/.flox/env"
-        known = ["-l", f"{directory}/manifest.lock"] if os.path.exists(f"{directory}/manifest.lock") else []
-        argv = [self.program, "lock-manifest", *known, f"{directory}/manifest.toml"]
-        text = self.succeed(argv, "lock-manifest", deadline)
-        _parsed("lock-manifest", text, lambda lock: json.loads(lock)["lockfile-version"])
-        files.write_changed(f"{directory}/manifest.lock", f"{text.rstrip()}\n".encode(), mode=0o644)
+        output = redact(errors.strip())
+        reason = output.rpartition("✘ ERROR: ")[2] or f"status {status}, and nothing was said"
+        return CommandFailed(f"`flox {shown}` failed: {reason}", status=status, output=output)
 
 
 def _parsed(shown: str, text: str, parse: Callable[[str], T]) -> T:

@@ -24,7 +24,7 @@ from esker.activate.variables import (
     is_active,
     is_started,
 )
-from esker.errors import ActivationFailed, HostError, TimedOut
+from esker.errors import ActivationFailed, HostError, ServiceError, TimedOut
 from esker.host import background, process_table
 from esker.host.clock import Deadline
 
@@ -33,8 +33,13 @@ if TYPE_CHECKING:
 
     from esker.activate.plan import Plan
 
-__all__ = ["Attachment", "User", "attach"]
+__all__ = ["Attachment", "User", "attach", "check_outside_hooks"]
 
+_FROM_THE_HOOK = """\
+Cannot start services from 'hook.on-activate'.
+
+Starting services from the activation hook would cause a deadlock.
+Activate the environment with 'flox activate --start-services' instead."""
 AT_THE_END = 10.0
 """Seconds that a program which leaves waits for what runs then."""
 _PAUSE = 0.05
@@ -124,6 +129,21 @@ def attach(
     if user.stays and attached:
         atexit.register(attachment.leave)
     return attachment
+
+
+def check_outside_hooks(plan: Plan, environ: Mapping[str, str]) -> None:
+    """Raise ServiceError when this process runs within a hook of the environment.
+
+    A service that is started there would wait for the end of the hook, and the hook for the service.
+    """
+    path = registry.place(plan.runtime_directory(environ.get("XDG_RUNTIME_DIR")))
+    blocker = registry.blocker(path, plan)
+    if blocker and blocker[0] in process_table.ancestors(os.getpid(), process_table.table()):
+        raise ServiceError(
+            f"services cannot be started from `{blocker[1]}`, which their start would wait for",
+            hint="activate with them: esker activate -s, or `services.auto-start` in the manifest",
+            flox=_FROM_THE_HOOK if blocker[1] == "hook.on-activate" else None,
+        )
 
 
 @contextmanager

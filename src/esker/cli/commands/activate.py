@@ -12,6 +12,8 @@ from esker.cli.arguments import HIDDEN, Parser, add_directory, place, split_comm
 from esker.cli.voice import ESKER
 from esker.errors import ActivationFailed, UsageError
 from esker.host.variables import inherited
+from esker.runtimes import registry
+from esker.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +64,13 @@ def _activate(arguments: list[str], voice: Voice) -> int:
 
 def _activated(options: Options, command: list[str] | None, voice: Voice, *, for_eval: bool) -> int:
     environ = inherited()
-    plan = _plan(options, environ, voice)
+    start, explicit = place(options)
+    project, kind = registry.find(start, explicit=explicit)
+    if kind != "native":
+        from esker.cli.other_runtime import run as run_other
+
+        return run_other(registry.runtime(kind, project, options.mode), options, command, environ, voice)
+    plan = _plan(project, options, environ, voice)
     if options.json:
         return _print_json(plan, _activation(plan, options, environ), environ, voice)
     if command is None and options.command is None:
@@ -88,13 +96,18 @@ def _become(
 ) -> int:
     """Become the command (arguments and variables), or stay its parent for as long as services run for it."""
     if _starts_services(plan, options):
-        from esker.cli.session import run_with_services
+        from contextlib import ExitStack
 
-        try:
-            return run_with_services(plan, begun[0], environ, command, voice)
-        finally:
+        from esker.cli.session import run_with_services, start_services
+
+        runtime = registry.runtime("native", plan.project, plan.mode)
+        with ExitStack() as stack:
             if begun[1] is not None:
-                begun[1].leave()
+                stack.callback(begun[1].leave)
+            leased = start_services(runtime, begun[0], environ, voice)
+            if leased is not None:
+                return run_with_services(command, leased, voice)
+            stack.pop_all()  # there is nothing to wait for: the command takes our place, and our use of the start
     from esker.host.process import execute
 
     return execute(*command)
@@ -118,10 +131,11 @@ def _in_place(plan: Plan, options: Options, environ: Mapping[str, str], voice: V
 
     text = shell().in_place(plan, environ, activate, program=voice.path())
     if _starts_services(plan, options):
-        from esker.cli.session import start_for_shell
+        from esker.cli.session import start_services
 
+        runtime = registry.runtime("native", plan.project, plan.mode)
         try:
-            start_for_shell(plan, begun[0][0], environ, calling_shell(), voice)
+            start_services(runtime, begun[0][0], environ, voice, shell=calling_shell())
         except BaseException:
             if begun[0][1] is not None:
                 begun[0][1].leave()
@@ -191,14 +205,11 @@ def _options(arguments: list[str], voice: Voice) -> Options:
     return options
 
 
-def _plan(options: Options, environ: Mapping[str, str], voice: Voice) -> Plan:
-    from esker.declare.discover import find
+def _plan(project: str, options: Options, environ: Mapping[str, str], voice: Voice) -> Plan:
     from esker.runtimes.native.runtime import prepare
 
-    start, explicit = place(options)
-    given = {**environ, "ESKER_TRUST": "1"} if options.trust else environ
-    project = find(start, explicit=explicit)
-    plan = prepare(project, given, mode=options.mode, locked=options.locked, progress=_Late(voice))
+    settings = Settings(environ, trusts_everything=options.trust)
+    plan = prepare(project, settings, mode=options.mode, locked=options.locked, progress=_Late(voice))
     if plan.minimum_version:
         voice.check_version(*plan.minimum_version)
     return plan
@@ -302,7 +313,7 @@ def _deactivate(arguments: list[str], voice: Voice) -> int:
 def _detach(environ: Mapping[str, str]) -> None:
     """Take the shell off the processes that use the environment which it is about to leave."""
     from esker.activate.shells import undo
-    from esker.activate.starts import registry
+    from esker.activate.starts import registry as starts
     from esker.host.calling_shell import calling_shell
     from esker.host.runtime_directory import environment_directory
 
@@ -312,5 +323,5 @@ def _detach(environ: Mapping[str, str]) -> None:
             from esker.cli.session import release_for_shell
 
             release_for_shell(os.path.dirname(departure.dot_flox), environ, calling_shell())
-        path = registry.place(environment_directory(departure.dot_flox, environ.get("XDG_RUNTIME_DIR")))
-        registry.leave(path, registry.member(calling_shell()))
+        path = starts.place(environment_directory(departure.dot_flox, environ.get("XDG_RUNTIME_DIR")))
+        starts.leave(path, starts.member(calling_shell()))

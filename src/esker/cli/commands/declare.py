@@ -29,7 +29,7 @@ def _init(arguments: list[str], voice: Voice) -> int:
     from esker.declare.discover import resolved
     from esker.declare.known_environments import remember
     from esker.declare.template import create
-    from esker.runtimes.native.preparation import own_system
+    from esker.settings import Settings
 
     examples = "  esker init\n  esker init -d backend -n api"
     parser = Parser("init", "Make an environment: a commented manifest that you fill in.", examples, voice=voice)
@@ -44,8 +44,9 @@ def _init(arguments: list[str], voice: Voice) -> int:
         raise UsageError("`--auto-setup` is not there yet", hint="init without it, then add what the project needs")
     directory = resolved(place(options)[0])
     name = create(directory, options.name, bare=options.bare, home=os.environ.get("HOME"))
-    remember(directory, os.environ)
-    voice.say(f"⚡︎ Created environment '{name}' ({own_system()})")
+    settings = Settings(os.environ)
+    remember(directory, settings)
+    voice.say(f"⚡︎ Created environment '{name}' ({settings.system})")
     voice.say(f"\nNext:\n  $ {voice.program} install pypi/NAME    <- Add a package")
     voice.say(f"  $ {voice.program} edit                 <- Add variables, scripts and services")
     voice.say(f"  $ {voice.program} activate             <- Enter the environment")
@@ -153,12 +154,13 @@ def _uninstall(arguments: list[str], voice: Voice) -> int:
 
 def _trust(arguments: list[str], voice: Voice) -> int:
     from esker.declare.trust import trust
+    from esker.settings import Settings
 
     summary = "Allow a project that somebody else owns to run its code."
     parser = Parser("trust", summary, "  esker trust ~alice/project", voice=voice)
     parser.add_argument("dir", metavar="DIR", help="the project directory")
     options = parser.parse_args(arguments)
-    voice.say(f"✔ Trusted `{trust(options.dir, os.environ)}`.")
+    voice.say(f"✔ Trusted `{trust(options.dir, Settings(os.environ))}`.")
     return 0
 
 
@@ -182,10 +184,11 @@ def _change(project: str, before: str, text: str, options: Options, voice: Voice
     from esker.declare.validate import read_text
     from esker.runtimes.native.change import change_manifest, manifest_path
     from esker.services.supervised.record import supervised
+    from esker.settings import Settings
 
     check_version(read_text(text, manifest_path(project))[0], voice)
     lock = not options.no_lock
-    changed = change_manifest(project, text, os.environ, before=before, lock=lock, progress=voice.progress())
+    changed = change_manifest(project, text, Settings(os.environ), before=before, lock=lock, progress=voice.progress())
     if changed and supervised(f"{project}/.flox"):
         voice.say(f"! Your manifest has changes that may require running '{voice.program} services restart'.")
     return changed

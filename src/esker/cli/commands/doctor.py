@@ -18,14 +18,14 @@ _MARKS = {"ok": "✔", "absent": "-", "missing": "✘"}
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Print each finding with its mend; 1 when something that is needed is missing."""
     from esker.runtimes.survey import survey
-    from esker.store.store import default_root
+    from esker.settings import Settings
 
     parser = Parser(
         name, "Say what this machine offers, and how to mend what is missing.", "  esker doctor --json", voice=voice
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     options = parser.parse_args(arguments)
-    findings = survey(default_root(os.environ, os.geteuid()), os.environ)
+    findings = survey(Settings(os.environ), os.environ.get("PATH"))
     if options.json:
         import msgspec
 

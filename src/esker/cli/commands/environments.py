@@ -13,6 +13,7 @@ from esker.declare.discover import find
 from esker.declare.known_environments import KnownEnvironment, known_environments
 from esker.errors import UsageError
 from esker.formats.printable import printable
+from esker.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +34,7 @@ def welcome(voice: Voice, usage: str) -> int:
     if active:
         print("Active environments:")
         _print(_shown(active))
-    elif known_environments(os.environ):
+    elif known_environments(Settings(os.environ)):
         print(f"No active environments. Use '{voice.program} envs' to list all environments.")
     else:
         print(f"First time? Create an environment with '{voice.program} init'")
@@ -49,7 +50,9 @@ def _envs(arguments: list[str], voice: Voice) -> int:
     active = _active()
     places = {dot_flox_of(element) for element in active}
     inactive = (
-        [] if options.active else [each for each in known_environments(os.environ) if each.dot_flox not in places]
+        []
+        if options.active
+        else [each for each in known_environments(Settings(os.environ)) if each.dot_flox not in places]
     )
     if options.json:
         import json

@@ -26,9 +26,11 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
 
 
 def _lock(arguments: list[str], voice: Voice) -> int:
+    from esker.host.interpreters import Interpreters
     from esker.lock.resolve import lock_paths, read_lock
-    from esker.lock.staleness import stale_entries
-    from esker.runtimes.native.preparation import alone, lock_project, own_system
+    from esker.lock.staleness import staleness
+    from esker.runtimes.native.preparation import alone, lock_project
+    from esker.settings import Settings
 
     examples = (
         "  esker lock\n  esker lock --check      in CI: is the lock what the manifest says?\n  esker lock --upgrade"
@@ -38,15 +40,16 @@ def _lock(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; 1 when the lock is stale, saying why")
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions the manifest allows")
     options = parser.parse_args(arguments)
-    declaration = declared(options, os.environ, voice)
+    declaration, settings = declared(options, os.environ, voice), Settings(os.environ)
     if options.check:
-        stale = stale_entries(declaration, read_lock(declaration), own_system(), os.environ)
+        stale = staleness(declaration, read_lock(declaration), settings.system, settings.indexes).reasons
         if stale:
             raise StaleLock("the lock does not say what the manifest says", stale, hint="make it again: esker lock")
         return 0
     before = [_stamp(path) for path in lock_paths(declaration)]
     with alone(declaration.project):
-        lock_project(declaration, os.environ, upgrade=options.upgrade, progress=voice.progress())
+        interpreters = Interpreters(settings.tools, settings.python)
+        lock_project(declaration, settings, interpreters, upgrade=options.upgrade, progress=voice.progress())
     written = [path for path, stamp in zip(lock_paths(declaration), before, strict=True) if _stamp(path) != stamp]
     for path in written:
         voice.say(f"✔ Locked {os.path.relpath(path, declaration.project)}")
@@ -66,8 +69,8 @@ def _stamp(path: str) -> tuple[int, int] | None:
 def _list(arguments: list[str], voice: Voice) -> int:
     from esker.lock.listing import listing
     from esker.lock.resolve import read_lock
-    from esker.lock.staleness import stale_entries
-    from esker.runtimes.native.preparation import own_system
+    from esker.lock.staleness import staleness
+    from esker.settings import Settings
 
     examples = "  esker list\n  esker list -a\n  esker list --json"
     parser = Parser("list", "Show what the environment consists of, with versions and origins.", examples, voice=voice)
@@ -84,10 +87,10 @@ def _list(arguments: list[str], voice: Voice) -> int:
     declaration = declared(options, os.environ, voice)
     if options.config:
         return _config(declaration, voice)
-    lock = read_lock(declaration)
-    if not voice.plain and stale_entries(declaration, lock, own_system(), os.environ):
+    lock, settings = read_lock(declaration), Settings(os.environ)
+    if not voice.plain and staleness(declaration, lock, settings.system, settings.indexes).reasons:
         voice.say(f"! Not all that the manifest says is locked yet: {voice.program} lock")
-    found = listing(lock, own_system())
+    found = listing(lock, settings.system)
     if options.json:
         import msgspec
 
@@ -95,7 +98,7 @@ def _list(arguments: list[str], voice: Voice) -> int:
         return 0
     if not found:
         voice.say(
-            f"! No packages are installed for your current system ('{own_system()}').\n\n"
+            f"! No packages are installed for your current system ('{settings.system}').\n\n"
             f"You can see the whole manifest with '{voice.program} list --config'."
         )
     if options.all:
@@ -124,7 +127,7 @@ def _lock_manifest(arguments: list[str], voice: Voice) -> int:
     from esker.declare.validate import read_text
     from esker.formats import lockfile
     from esker.lock.resolve import lock_packages
-    from esker.runtimes.native.preparation import own_system
+    from esker.settings import Settings
 
     summary = "Print the lock of a manifest; what it installs is taken from a lock that is there already."
     parser = Parser("lock-manifest", summary, "  esker lock-manifest -l manifest.lock manifest.toml", voice=voice)
@@ -135,7 +138,7 @@ def _lock_manifest(arguments: list[str], voice: Voice) -> int:
     manifest, _ = read_text(text, options.manifest)
     check_version(manifest, voice)
     before = lockfile.parse(_content(options.lockfile), options.lockfile) if options.lockfile else None
-    made = lockfile.Lockfile(manifest=manifest, packages=lock_packages(manifest, before, own_system()))
+    made = lockfile.Lockfile(manifest=manifest, packages=lock_packages(manifest, before, Settings(os.environ).system))
     sys.stdout.write(lockfile.render(made).decode())
     return 0
 

@@ -113,6 +113,7 @@ def _rollback(arguments: list[str], voice: Voice) -> int:
     from esker.declare.discover import find
     from esker.declare.load import load
     from esker.runtimes.native.preparation import run_links
+    from esker.settings import Settings
     from esker.store import roots
 
     examples = "  esker rollback\n  esker rollback --list\n  esker rollback --to 3"
@@ -129,7 +130,7 @@ def _rollback(arguments: list[str], voice: Voice) -> int:
     start, explicit = place(options)
     declaration = load(find(start, explicit=explicit))
     store = _store()
-    links = run_links(declaration)
+    links = run_links(declaration, Settings(os.environ).system)
     if options.list:
         for each in roots.generations(store, links["dev"]):
             print(f"{'*' if each.current else ' '} {each.number:>4}  {each.path}")
@@ -140,6 +141,7 @@ def _rollback(arguments: list[str], voice: Voice) -> int:
 
 
 def _store() -> Store:
-    from esker.store.store import Store, default_root
+    from esker.settings import Settings
+    from esker.store.store import Store
 
-    return Store(default_root(os.environ, os.geteuid()))
+    return Store(Settings(os.environ).store_root)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from typing import TYPE_CHECKING, Self
 
 from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
-from esker.cli.selection import declared
+from esker.cli.selection import check_version, declared, selected
 from esker.cli.voice import ESKER
+from esker.declare.load import load
 from esker.errors import ServiceError, ServicesNotReady, UsageError
+from esker.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from esker.cli.arguments import Options
     from esker.cli.voice import Voice
     from esker.declare.declaration import Declaration
+    from esker.services.chamber import Chamber
     from esker.services.status import ServiceStatus
-    from esker.services.supervised.control import Services
 
 __all__ = ["Live", "run", "table"]
 
@@ -125,7 +126,7 @@ def _restart(arguments: list[str], voice: Voice) -> int:
     options = parser.parse_args(arguments)
     services = _services(options, voice)
     with Live(voice, as_json=options.json) as live:
-        if not options.name and (gone := [one.name for one in services.status() if one.name not in services.specs]):
+        if not options.name and (gone := [one.name for one in services.status() if one.name not in services.names]):
             services.stop(*gone)  # what is not declared any more
         words = services.restart(*options.name, seconds=options.timeout, changed=live.show)
     for name, word in sorted(words.items()):
@@ -138,11 +139,11 @@ def _stop(arguments: list[str], voice: Voice) -> int:
         "stop", "Stop services, whoever uses them.", "  esker services stop\n  esker services stop api", voice
     )
     options = parser.parse_args(arguments)
-    services = _services(options, voice, observe=True)
+    services = _services(options, voice)
     done = services.stop(*options.name)
     for name in done.stopped:
         voice.say(f"✔ Service '{name}' stopped")
-    idle = () if options.name or done.stopped else sorted(services.specs)
+    idle = () if options.name or done.stopped else services.names
     for name in (*done.not_running, *idle):
         voice.say(f"! Service '{name}' is not running")
     for user in () if voice.plain else done.users:
@@ -163,7 +164,7 @@ def _status(arguments: list[str], voice: Voice) -> int:
     parser = _parser("status", "Show what runs, and how it is.", examples, voice)
     parser.add_argument("--watch", action="store_true", help="go on showing it")
     options = parser.parse_args(arguments)
-    services = _services(options, voice, observe=True)
+    services = _services(options, voice)
     if options.watch:
         return _watch(services, options, voice)
     found = services.status(*options.name)
@@ -187,7 +188,7 @@ def _say_notes(found: Iterable[ServiceStatus], voice: Voice) -> None:
         voice.say(f"! {notes[0]}" + (f" (so for {len(notes) - 1} more)" if notes[1:] else ""))
 
 
-def _watch(services: Services, options: Options, voice: Voice) -> int:
+def _watch(services: Chamber, options: Options, voice: Voice) -> int:
     with Live(voice, as_json=options.json, always=True) as live:
         for one in services.status():
             live.show(one)
@@ -203,7 +204,7 @@ def _logs(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("-f", "--follow", action="store_true", help="go on showing what they write")
     parser.add_argument("-n", "--tail", type=int, default=_LINES, metavar="N", help=f"the last N lines ({_LINES})")
     options = parser.parse_args(arguments)
-    services = _services(options, voice, observe=True)
+    services = _services(options, voice)
     if not options.follow:
         if len(options.name) != 1:
             message = "A single service name is required when the --follow flag is not specified"
@@ -214,9 +215,9 @@ def _logs(arguments: list[str], voice: Voice) -> int:
         else:
             sys.stdout.write(voice.shown("".join(f"{line}\n" for line in lines), colours=True))
         return 0
-    names = options.name or sorted(services.specs)
+    names = options.name or services.names
     width = max(map(len, names))
-    for name, line in services.follow(*names, count=options.tail, pause=_pause):
+    for name, line in services.follow(*names, count=options.tail):
         print(voice.shown(f"{name:<{width}}: {line}", colours=True), flush=True)
     return 0
 
@@ -227,7 +228,7 @@ def _wait(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("--for", dest="until", choices=_STATES, default=_STATES[0], help=f"the state ({_STATES[0]})")
     _add_timeout(parser, None)
     options = parser.parse_args(arguments)
-    found = _services(options, voice, observe=True).wait(*options.name, until=options.until, seconds=options.timeout)
+    found = _services(options, voice).wait(*options.name, until=options.until, seconds=options.timeout)
     return _as_json(found, options)
 
 
@@ -250,7 +251,7 @@ def _release(arguments: list[str], voice: Voice) -> int:
     parser = _parser("release", "Give back what `hold` has started for a process.", "", voice)
     _add_holder(parser)
     options = parser.parse_args(arguments)
-    _services(options, voice, observe=True).release(options.pid, options.token)
+    _services(options, voice).release(options.pid, options.token)
     return 0
 
 
@@ -268,7 +269,7 @@ def _ports(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("--renew", action="store_true", help="choose other automatic ports")
     options = parser.parse_args(arguments)
     declaration = declared(options, os.environ, voice)
-    found = allocate(declaration, os.environ, renew=options.renew)
+    found = allocate(declaration, Settings(os.environ), renew=options.renew)
     if options.renew:
         forget_plans(declaration)
         voice.say("✔ Services take their new ports at their next start.")
@@ -297,20 +298,16 @@ def _add_timeout(parser: Parser, default: float | None) -> None:
     parser.add_argument("--timeout", type=float, default=default, metavar="SECONDS", help=f"at most so long ({shown})")
 
 
-def _services(options: Options, voice: Voice, *, observe: bool = False) -> Services:
-    """Return the services of the environment that is meant; to `observe` them nothing of the project is run."""
-    from esker.runtimes.native.preparation import own_system
+def _services(options: Options, voice: Voice) -> Chamber:
+    """Return the services of the environment that is meant; raises ServiceError where it has none."""
+    from esker.environment import Environment
 
-    declaration = declared(options, os.environ, voice)
-    _require_services(declaration, own_system(), options.name)
-    if not observe:
-        from esker.environment import Environment
-
-        return Environment(declaration.project).services
-    from esker.activate.allocation import allocate
-    from esker.services.supervised.chamber import observed
-
-    return observed(declaration, own_system(), allocate(declaration, os.environ), os.environ)
+    environment = Environment(selected(options, os.environ))
+    if os.path.isdir(f"{environment.project}/.flox"):
+        declaration = load(environment.project)
+        check_version(declaration.manifest, voice)
+        _require_services(declaration, Settings(os.environ).system, options.name)
+    return environment.services
 
 
 def _require_services(declaration: Declaration, system: str, names: Iterable[str]) -> None:
@@ -379,11 +376,6 @@ def _fitting(lines: list[str], columns: int, rows: int) -> list[str]:
     if len(lines) > room:
         lines = [*lines[: room - 1], f"… and {len(lines) - room + 1} more: see esker services status"]
     return [line[:columns] for line in lines]
-
-
-def _pause() -> bool:
-    time.sleep(_PAUSE)
-    return True
 
 
 def _as_json(found: Iterable[ServiceStatus], options: Options) -> int:

@@ -15,14 +15,17 @@ from esker.declare.load import environment_name, load
 from esker.errors import HostError, InvalidManifest, ServiceError, UsageError
 from esker.formats.tables.reader import Refusal
 from esker.host import files
-from esker.lock.resolve import lock_paths, make_lock, put, read_lock, rendered
-from esker.runtimes.native.preparation import alone, own_system, realised
+from esker.host.interpreters import Interpreters
+from esker.lock.resolve import check_build, check_composed, lock_paths, make_lock, put, read_lock, rendered
+from esker.lock.staleness import staleness
+from esker.runtimes.native.preparation import alone, realised
 from esker.services.supervised.record import supervised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from esker.progress import Progress
+    from esker.settings import Settings
 
 __all__ = ["change_manifest", "check_no_backup", "delete", "manifest_path", "rename"]
 
@@ -45,7 +48,7 @@ def check_no_backup(project: str) -> None:
 def change_manifest(
     project: str,
     text: str,
-    environ: Mapping[str, str],
+    settings: Settings,
     *,
     before: str | None = None,
     lock: bool = True,
@@ -67,9 +70,14 @@ def change_manifest(
         if not lock:
             files.write(path, text.encode(), mode=0o644)
             return True
-        made = make_lock(declaration, read_lock(declaration), own_system(), environ, progress=progress)
+        check_composed(declaration)
+        check_build(declaration, settings)
+        previous = read_lock(declaration)
+        stale = staleness(declaration, previous, settings.system, settings.indexes)
+        interpreters = Interpreters(settings.tools, settings.python)
+        made = make_lock(declaration, previous, stale.inputs, interpreters, settings, progress=progress)
         manifest_lock, pylock = rendered(made)
-        with realised(declaration, made, environ, progress=progress) as links:
+        with realised(declaration, made, settings, interpreters, progress=progress) as links:
             _check_unchanged(path, before)
             put(lock_paths(declaration)[1], pylock)
             _swap(project, {"manifest.toml": text.encode(), "manifest.lock": manifest_lock})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,22 +13,23 @@ from esker.declare.known_environments import remember
 from esker.declare.load import load
 from esker.errors import StaleLock
 from esker.formats.manifest import Manifest, MinimumVersion, vars_in_order
-from esker.formats.systems import system_name
 from esker.host import files
 from esker.host.certificates import certificate_bundle
+from esker.host.interpreters import Interpreters
 from esker.host.runtime_directory import environment_name
 from esker.lock.resolve import Lock, check_build, check_composed, make_lock, read_lock, write_lock
-from esker.lock.staleness import stale_entries
+from esker.lock.staleness import staleness
 from esker.progress import Progress, Silent
-from esker.realise.closure import closure
+from esker.realise.realise import realise
 from esker.store import roots
-from esker.store.store import Store, default_root
+from esker.store.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from esker.activate.plan import Plan
     from esker.declare.declaration import Declaration
+    from esker.settings import Settings
 
 __all__ = [
     "MODES",
@@ -37,7 +37,6 @@ __all__ = [
     "alone",
     "forget_plans",
     "lock_project",
-    "own_system",
     "prepare_anew",
     "realised",
     "run_links",
@@ -46,14 +45,9 @@ __all__ = [
 MODES = ("dev", "run")
 
 
-def own_system() -> str:
-    """Return the name of the system this process runs on."""
-    return system_name(sys.platform, os.uname().machine)
-
-
 def prepare_anew(
     project: str,
-    environ: Mapping[str, str],
+    settings: Settings,
     *,
     mode: str | None = None,
     locked: bool = False,
@@ -63,18 +57,19 @@ def prepare_anew(
     listener = progress or Silent()
     plans.check_path(project)  # before the work, which may be long
     with alone(project):
-        known = plans.warm(project, environ, mode)
-        if known is not None:  # whoever held the lock before us has done it
-            return known
+        plan = plans.warm(project, settings.choices, mode)
+        if plan is not None:  # whoever held the lock before us has done it
+            return plan
         before = plans.fingerprints(f"{project}/.flox/{name}" for name in ("env.json", "env/manifest.toml"))
         declaration = load(project)
         before += plans.fingerprints(_named_files(declaration))
-        lock, is_new = lock_project(declaration, environ, locked=locked, progress=listener)
-        with realised(declaration, lock, environ, progress=listener) as links:
+        interpreters = Interpreters(settings.tools, settings.python)
+        lock, is_new = lock_project(declaration, settings, interpreters, locked=locked, progress=listener)
+        with realised(declaration, lock, settings, interpreters, progress=listener) as links:
             links.switch(keep_rollback=not is_new)
-        remember(project, environ)
+        remember(project, settings)
         chosen = mode or _declared_mode(declaration)
-        plan = _plan(declaration, chosen, links.by_mode[chosen], before, environ)
+        plan = _plan(declaration, chosen, links.by_mode[chosen], before, settings)
         plans.write(plan, plans.plan_path(project, chosen))
         _hand_over(declaration)
         return plan
@@ -101,22 +96,26 @@ def _hand_over(declaration: Declaration) -> None:
 
 def lock_project(
     declaration: Declaration,
-    environ: Mapping[str, str],
+    settings: Settings,
+    interpreters: Interpreters,
     *,
     locked: bool = False,
     upgrade: bool = False,
     progress: Progress,
 ) -> tuple[Lock, bool]:
-    """Return the lock of a declaration, and whether it is new: one that is not stale is kept, a new one is written."""
+    """Return the lock of a declaration, and whether it is new: a current one is kept, a new one is written.
+
+    With `locked`, a stale one is refused (`StaleLock`); with `upgrade`, nothing stays pinned.
+    """
     check_composed(declaration)
-    system = own_system()
-    current = read_lock(declaration)
-    stale = stale_entries(declaration, current, system, environ)
-    if current is not None and not stale and not upgrade:
+    current = None if upgrade else read_lock(declaration)
+    stale = staleness(declaration, current, settings.system, settings.indexes)
+    if current is not None and not stale.reasons:
         return current, False
     if locked:
-        raise StaleLock("the lock does not say what the manifest says", stale, hint="make it again: esker lock")
-    lock = make_lock(declaration, None if upgrade else current, system, environ, progress=progress)
+        raise StaleLock("the lock does not say what the manifest says", stale.reasons, hint="make it again: esker lock")
+    check_build(declaration, settings)
+    lock = make_lock(declaration, current, stale.inputs, interpreters, settings, progress=progress)
     write_lock(declaration, lock)
     return lock, True
 
@@ -144,25 +143,23 @@ def forget_plans(declaration: Declaration) -> None:
             os.unlink(path)
 
 
-def run_links(declaration: Declaration) -> dict[str, str]:
+def run_links(declaration: Declaration, system: str) -> dict[str, str]:
     """Return the run link of each mode: `.flox/run/<system>.<name>-<mode>`."""
-    stem = f"{declaration.dot_flox}/run/{own_system()}.{declaration.name}"
+    stem = f"{declaration.dot_flox}/run/{system}.{declaration.name}"
     return {mode: f"{stem}-{mode}" for mode in MODES}
 
 
 @contextmanager
 def realised(
-    declaration: Declaration, lock: Lock, environ: Mapping[str, str], *, progress: Progress
+    declaration: Declaration, lock: Lock, settings: Settings, interpreters: Interpreters, *, progress: Progress
 ) -> Iterator[Links]:
     """Realise a lock and give its links; within the context nothing of it can be collected."""
-    check_build(declaration, environ)
-    store = Store(default_root(environ, os.geteuid()))
-    system = own_system()
+    store = Store(settings.store_root)
     with store.using():
-        profile = closure(declaration, lock, store, system, environ, progress=progress)
+        profile = realise(declaration, lock, store, interpreters, settings, progress=progress)
         with files.refused("make", f"{declaration.dot_flox}/run"):
             project_directory.made(declaration.dot_flox, "run", mode=0o755)
-        yield Links(store, profile, run_links(declaration))
+        yield Links(store, profile, run_links(declaration, settings.system))
 
 
 def _plan(
@@ -170,7 +167,7 @@ def _plan(
     mode: str,
     link: str,
     before: tuple[plans.Fingerprint, ...],
-    environ: Mapping[str, str],
+    settings: Settings,
 ) -> Plan:
     manifest = declaration.manifest
     profile, hook, services = manifest.profile, manifest.hook, manifest.services
@@ -185,14 +182,14 @@ def _plan(
         name=declaration.name,
         mode=mode,
         default=mode == _declared_mode(declaration),
-        system=own_system(),
+        system=settings.system,
         flox_env=link,
         store_path=os.readlink(link),
         runtime_name=environment_name(declaration.dot_flox),
         stats=(*before, *plans.fingerprints((*locks, anchor))),
-        asked=plans.asked(environ),
+        choices=settings.choices,
         vars=vars_in_order(manifest.vars),
-        ports=allocate(declaration, environ),
+        ports=allocate(declaration, settings),
         hook=hook.on_activate if hook else None,
         on_deactivate=hook.on_deactivate if hook else None,
         profile=scripts,

@@ -1,4 +1,4 @@
-"""The native runtime: from a project directory to the plan of its activation, by the shortest way that is right.
+"""The native runtime: from a project directory to its activation, by the shortest way that is right.
 
 A warm call reads one small file and stats what it was made from; everything else is in `preparation`, imported when
 something has changed. This module is on the path of every activation: it imports nothing heavier than json.
@@ -6,24 +6,27 @@ something has changed. This module is on the path of every activation: it import
 
 from __future__ import annotations
 
-import os
-
 from esker.activate import plan as plans
+from esker.activate.variables import is_started
 from esker.declare import trust
+from esker.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from esker.activate.active import Begun
     from esker.activate.plan import Plan
+    from esker.activate.variables import Activation
+    from esker.host.clock import Deadline
     from esker.progress import Progress
 
-__all__ = ["prepare"]
+__all__ = ["Native", "prepare", "runtime"]
 
 
 def prepare(
     project: str,
-    environ: Mapping[str, str],
+    settings: Settings,
     *,
     mode: str | None = None,
     locked: bool = False,
@@ -34,10 +37,57 @@ def prepare(
     A stale lock is made again, or refused (`StaleLock`) when `locked`. `mode` is `dev`, `run` or None for the
     manifest's own. Raises `NotTrusted` for somebody else's project, and what the stages raise.
     """
-    trust.check(project, environ, uid=os.geteuid())
-    known = plans.warm(project, environ, mode)
-    if known is not None:
-        return known
+    trust.check(project, settings)
+    plan = plans.warm(project, settings.choices, mode)
+    if plan is not None:
+        return plan
     from esker.runtimes.native.preparation import prepare_anew
 
-    return prepare_anew(project, environ, mode=mode, locked=locked, progress=progress)
+    return prepare_anew(project, settings, mode=mode, locked=locked, progress=progress)
+
+
+class Native:
+    """The environment of one project, given by Esker itself; a Runtime."""
+
+    name = "native"
+
+    def __init__(self, project: str, mode: str | None = None) -> None:
+        self.project = project
+        """The project directory, absolute, with links resolved."""
+        self.mode = mode
+        """`dev`, `run`, or None for the manifest's own."""
+
+    def begin(self, environ: Mapping[str, str], deadline: Deadline | None = None) -> Begun:
+        """Return what activating changes in a caller's variables, and what ends the activation.
+
+        Locks and installs what is not yet; runs the hook, unless a start of it is running. The deadline is the hook's.
+        """
+        from esker.activate.active import begin
+
+        return begin(self._plan(environ), environ, deadline)
+
+    def inherited(
+        self, environ: Mapping[str, str], base: Mapping[str, str], deadline: Deadline | None = None
+    ) -> Activation | None:
+        """Return what the activation that a caller has inherited would change in `base`, some of its variables.
+
+        An activation of the caller's own would be only what it lacks yet. None where the caller has inherited none of
+        this plan. Raises ServiceError within a hook of the environment, which would wait for the services.
+        """
+        plan = self._plan(environ)
+        if not is_started(plan, environ):
+            return None
+        from esker.activate.starts.attachment import User, attach, check_outside_hooks
+
+        check_outside_hooks(plan, environ)
+        attachment = attach(plan, base, User(stays=True), deadline=deadline)
+        attachment.leave()
+        return attachment.activation
+
+    def _plan(self, environ: Mapping[str, str]) -> Plan:
+        return prepare(self.project, Settings(environ), mode=self.mode)
+
+
+def runtime(project: str, mode: str | None = None) -> Native:
+    """Return the native runtime of a project (absolute, links resolved)."""
+    return Native(project, mode)

@@ -7,28 +7,32 @@ stays attached (`flox_holder`); one of it is enough for an environment, and it g
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import subprocess
 import tomllib
 from typing import TYPE_CHECKING, Any
 
 from esker.activate.flox import holder as flox_holder
-from esker.errors import CommandFailed, ServiceError, ServiceFailed, ServicesNotReady, UnknownService
+from esker.activate.flox.command import FloxCommand
+from esker.declare import trust
+from esker.errors import CommandFailed, ServiceError, ServiceFailed, ServicesNotReady, UsageError
 from esker.host import variables
+from esker.host.clock import Deadline
 from esker.host.memory_file import memory_file
-from esker.services.chamber import Started
+from esker.services.chamber import START_SECONDS, Leased, Stopped, unknown_service
 from esker.services.flox.uses import Uses, changing
 from esker.services.status import ServiceStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from esker.activate.flox.command import FloxCommand
     from esker.formats.service_handle import Holder
-    from esker.host.clock import Deadline
-    from esker.services.supervised.protocol import Until
+    from esker.services.chamber import Changed, ServiceActivation
+    from esker.services.status import Until
+    from esker.settings import Settings
 
-__all__ = ["FloxCommandServices"]
+__all__ = ["FloxChamber", "chamber"]
 
 _BEFORE = frozenset({"Pending", "Launching", "Restarting", "Scheduled"})
 """The words for a service that is on its way."""
@@ -39,82 +43,136 @@ _ANSWER = 5.0
 _LOG_LINES = 20
 
 
-class FloxCommandServices:
-    """The services of one environment."""
+class FloxChamber:
+    """The services of one environment as Flox runs them; a Chamber."""
 
-    def __init__(self, flox: FloxCommand) -> None:
+    def __init__(self, flox: FloxCommand, settings: Settings) -> None:
         self._flox = flox
+        self._settings = settings
 
-    def start(self, names: Sequence[str], deadline: Deadline) -> Started:
-        """Start services, all without names, to stay until `stop`.
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the declared services, sorted."""
+        return tuple(found.name for found in self.status())
+
+    def start(
+        self, *names: str, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
+    ) -> tuple[ServiceStatus, ...]:
+        """Start services, and return their states when they run; they stay until `stop`.
 
         When one does not come to run, what this call started is stopped again.
         """
+        deadline = self._trusted(seconds)
         with changing(self._dot_flox) as uses:
-            wanted, missing = self._wanted(names, deadline)
+            meant, missing = self._meant(names, deadline)
             self._keep(uses, deadline)
             self._bring_up(missing, uses, deadline)
-            uses.started -= set(wanted)
-            holder = uses.holder
-        self._await(wanted, missing, deadline)
-        return Started(tuple(wanted), holder)
+            uses.started -= set(meant)
+        return self._await(meant, missing, deadline, changed)
 
-    def use(self, names: Sequence[str], deadline: Deadline) -> Callable[[], None]:
-        """Start services, all without names, for this process until the returned function is called."""
-        token = secrets.token_hex(8)
-        try:
-            with changing(self._dot_flox) as uses:
-                wanted, missing = self._wanted(names, deadline)
-                uses.take(token, wanted, missing)
-                self._bring_up(missing, uses, deadline)
-            self._await(wanted, missing, deadline)
-        except BaseException:
-            self._release(token)
-            raise
-        return lambda: self._release(token)
-
-    def restart(self, names: Sequence[str], deadline: Deadline) -> None:
-        """Stop services that run, and start them; those that did not run are there to stay."""
+    def restart(
+        self, *names: str, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
+    ) -> dict[str, str]:
+        """Stop services that run and start them; those that did not run are there to stay."""
+        deadline = self._trusted(seconds)
         with changing(self._dot_flox) as uses:
-            wanted, missing = self._wanted(names, deadline)
+            meant, missing = self._meant(names, deadline)
             if missing:
                 self._keep(uses, deadline)
-            self._flox.call_inside("services", "restart", names=wanted, deadline=deadline)
-        self._await(wanted, missing, deadline)
+            self._flox.call_inside("services", "restart", names=meant, deadline=deadline)
+        self._await(meant, missing, deadline, changed)
+        return {name: "started" if name in missing else "restarted" for name in meant}
 
-    def stop(self, names: Sequence[str] | None = None, holder: Holder | None = None) -> None:
-        """Stop services (None: all), whoever uses them; `holder` is who kept them, if that is known."""
-        with changing(self._dot_flox) as uses:
-            self._stop(() if names is not None and not names else self._wanted(names or ())[0], uses, holder)
-
-    def status(self, deadline: Deadline | None = None) -> tuple[ServiceStatus, ...]:
-        """Return the state of every service, by name.
-
-        Flox has until the deadline to tell, and always as long as an answer takes.
-        """
-        left = None if deadline is None else deadline.left()
-        limit = None if deadline is None or left is None else deadline.lasting(max(left, _ANSWER))
+    def lease(
+        self,
+        *names: str,
+        seconds: float | Deadline = START_SECONDS,
+        changed: Changed | None = None,
+        pid: int | None = None,
+        token: str | None = None,
+    ) -> Leased:
+        """Start services for as long as a process lives (`pid`, by default this one), or until they are released."""
+        deadline, token = self._trusted(seconds), token or secrets.token_hex(8)
+        pid = os.getpid() if pid is None else pid
         try:
-            return self._flox.ask("services", "status", "--json", parse=_statuses, deadline=limit)
-        except CommandFailed:
-            if self._declared():
-                raise
-            return ()
+            with changing(self._dot_flox) as uses:
+                meant, missing = self._meant(names, deadline)
+                uses.take(token, pid, meant, missing)
+                self._bring_up(missing, uses, deadline)
+            statuses = self._await(meant, missing, deadline, changed)
+        except BaseException:
+            self.release(pid, token)
+            raise
+        return Leased(statuses, lambda: self.release(pid, token))
 
-    def wait(self, names: Sequence[str], until: Until, deadline: Deadline) -> None:
-        """Wait until services, all without names, are `healthy` (Flox: they run), `completed` or `stopped`."""
-        wanted, _ = self._wanted(names, deadline)
-        self._poll(wanted, {"healthy": _is_ready, "completed": _is_completed, "stopped": _is_stopped}[until], deadline)
+    def release(self, pid: int, token: str) -> None:
+        """Give back the lease of a process under a token; what nobody else uses has stopped on return."""
+        with changing(self._dot_flox) as uses:
+            unused = uses.release(token, pid)
+            if unused:
+                self._stop(unused, uses)
 
-    def logs(self, name: str, tail: int | None = None) -> str:
-        """Return the last lines of a service's log; without `tail` as many as Flox shows."""
-        self._wanted([name])
-        return self._flox.call("services", "logs", *_tail(tail), names=[name])
+    def stop(self, *names: str) -> Stopped:
+        """Stop services, even if other processes use them."""
+        with changing(self._dot_flox) as uses:
+            meant, missing = self._meant(names)
+            self._stop(meant, uses)
+        stopped = tuple(name for name in meant if name not in missing)
+        return Stopped(stopped=stopped, not_running=tuple(missing) if names else ())
 
-    def follow(self, name: str, tail: int | None = None) -> Iterator[str]:
-        """Yield the last lines of a service's log and those that are added, until the caller has enough."""
-        self._wanted([name])
-        argv = [self._flox.program, "services", "logs", "--follow", *_tail(tail)]
+    def status(self, *names: str) -> tuple[ServiceStatus, ...]:
+        """Return the state of services, in the order of their names; an environment without services has none."""
+        statuses = self._statuses()
+        declared = [status.name for status in statuses]
+        for name in names:
+            if name not in declared:
+                raise unknown_service(name, declared)
+        return tuple(status for status in statuses if not names or status.name in names)
+
+    def wait(
+        self, *names: str, until: Until = "healthy", seconds: float | Deadline | None = None
+    ) -> tuple[ServiceStatus, ...]:
+        """Wait until services are `healthy` (Flox: they run), `completed` or `stopped`, and return their states."""
+        deadline = _deadline(seconds)
+        meant, _ = self._meant(names, deadline)
+        return self._poll(meant, _REACHED[until], deadline)
+
+    def changes(self) -> Iterator[ServiceStatus]:
+        """Yield the state of each service, and then each change, for as long as any service runs."""
+        shown: dict[str, ServiceStatus] = {}
+        while True:
+            statuses = self.status()
+            for status in statuses:
+                if shown.get(status.name) != status:
+                    shown[status.name] = status
+                    yield status
+            if all(status.status not in _ALIVE for status in statuses):
+                return
+            Deadline().pause(_POLL)
+
+    def logs(self, name: str, count: int | None = None) -> list[str]:
+        """Return the last `count` lines of a service's log; without `count`, as many as Flox shows."""
+        self._meant([name])
+        return self._flox.call("services", "logs", *_tail(count), names=[name]).splitlines()
+
+    def follow(
+        self,
+        *names: str,
+        count: int | None = 0,
+        pause: Callable[[], bool] | None = None,  # noqa: ARG002 - Flox itself waits for lines
+    ) -> Iterator[tuple[str, str]]:
+        """Yield pairs of service and line: the last `count` lines of a log, then each line that is added.
+
+        Flox follows one service at a time: raises UsageError for several.
+        """
+        meant, _ = self._meant(names)
+        if len(meant) != 1:
+            raise UsageError("Flox follows the log of one service at a time", hint=f"name one of {', '.join(meant)}")
+        for line in self._followed(meant[0], count):
+            yield meant[0], line
+
+    def _followed(self, name: str, count: int | None) -> Iterator[str]:
+        argv = [self._flox.program, "services", "logs", "--follow", *_tail(count)]
         with (
             open(memory_file(), "r+", encoding="utf-8", errors="replace") as errors,
             subprocess.Popen(
@@ -138,6 +196,30 @@ class FloxCommandServices:
                 errors.seek(0)
                 raise self._flox.failure("services logs --follow", process.returncode, errors.read())
 
+    def keeper(self) -> Holder | None:
+        """Return the process that stays attached to the activation, so that services which are to stay do."""
+        with changing(self._dot_flox) as uses:
+            return uses.holder
+
+    def _trusted(self, seconds: float | Deadline) -> Deadline:
+        """Return the deadline of a call that may run code of the project, which has to be trusted."""
+        trust.check(self._flox.project, self._settings)
+        return _deadline(seconds)
+
+    def _statuses(self, deadline: Deadline | None = None) -> tuple[ServiceStatus, ...]:
+        """Return the state of every service, by name.
+
+        Flox has until the deadline to tell, and always as long as an answer takes.
+        """
+        left = None if deadline is None else deadline.left()
+        limit = None if deadline is None or left is None else deadline.lasting(max(left, _ANSWER))
+        try:
+            return self._flox.ask("services", "status", "--json", parse=_parsed, deadline=limit)
+        except CommandFailed:
+            if self._declared():
+                raise
+            return ()
+
     @property
     def _dot_flox(self) -> str:
         return f"{self._flox.project}/.flox"
@@ -147,19 +229,16 @@ class FloxCommandServices:
         services: dict[str, Any] = self._flox.ask("list", "-c", parse=tomllib.loads).get("services", {})
         return bool(services.keys() - {"auto-start"})
 
-    def _wanted(self, names: Sequence[str], deadline: Deadline | None = None) -> tuple[list[str], list[str]]:
+    def _meant(self, names: Sequence[str], deadline: Deadline | None = None) -> tuple[list[str], list[str]]:
         """Return the named services, or all, and those of them that do not run."""
-        known = {found.name: found for found in self.status(deadline)}
-        if not known:
+        statuses = {status.name: status for status in self._statuses(deadline)}
+        if not statuses:
             raise ServiceError("this environment has no services", hint="declare one in `[services]`")
         for name in names:
-            if name not in known:
-                listed = ", ".join(f"`{each}`" for each in known)
-                raise UnknownService(
-                    f"service `{name}` does not exist", service=name, hint=f"the services here are {listed}"
-                )
-        wanted = list(dict.fromkeys(names)) or list(known)
-        return wanted, [name for name in wanted if known[name].status not in _ALIVE]
+            if name not in statuses:
+                raise unknown_service(name, list(statuses))
+        meant = list(dict.fromkeys(names)) or list(statuses)
+        return meant, [name for name in meant if statuses[name].status not in _ALIVE]
 
     def _keep(self, uses: Uses, deadline: Deadline) -> None:
         """See to it that there is a process which keeps services, and that it is known before it stays."""
@@ -175,32 +254,50 @@ class FloxCommandServices:
             self._stop(missing, uses)
             raise
 
-    def _await(self, wanted: Iterable[str], missing: Sequence[str], deadline: Deadline) -> None:
-        """Wait until services run; those that were `missing`, and nobody else uses, are stopped when one does not."""
+    def _await(
+        self, meant: Sequence[str], missing: Sequence[str], deadline: Deadline, changed: Changed | None
+    ) -> tuple[ServiceStatus, ...]:
+        """Wait until services run, and return their states.
+
+        When one does not come to run, those that were `missing`, and that nobody else uses, are stopped.
+        """
         try:
-            self._poll(wanted, _is_ready, deadline)
+            statuses = self._poll(meant, _is_ready, deadline, changed)
             if missing:  # many a server that cannot run ends at once
                 deadline.pause(_SETTLED)
-                self._poll(wanted, _is_ready, deadline)
+                statuses = self._poll(meant, _is_ready, deadline, changed)
         except BaseException:
             with changing(self._dot_flox) as uses:
                 self._stop([name for name in missing if not uses.users(name)], uses)
             raise
+        return statuses
 
-    def _poll(self, names: Iterable[str], reached: Callable[[ServiceStatus], bool], deadline: Deadline) -> None:
-        names = set(names)
+    def _poll(
+        self,
+        names: Sequence[str],
+        reached: Callable[[ServiceStatus], bool],
+        deadline: Deadline,
+        changed: Changed | None = None,
+    ) -> tuple[ServiceStatus, ...]:
+        """Look at services until all are as they should be; one that cannot become so any more is an error."""
+        shown: dict[str, ServiceStatus] = {}
         while True:
-            left = [found for found in self.status(deadline) if found.name in names and not reached(found)]
+            statuses = tuple(status for status in self._statuses(deadline) if status.name in names)
+            for status in statuses:
+                if changed and shown.get(status.name) != status:
+                    changed(status)
+                shown[status.name] = status
+            left = [status for status in statuses if not reached(status)]
             if not left:
-                return
-            for found in left:
-                if reached is not _is_stopped and found.status not in _ALIVE:
-                    self._refuse(found)
+                return statuses
+            for status in left:
+                if reached is not _is_stopped and status.status not in _ALIVE:
+                    self._refuse(status)
             if deadline.passed:
-                listed = ", ".join(f"`{found.name}` ({found.status})" for found in left)
+                listed = ", ".join(f"`{status.name}` ({status.status})" for status in left)
                 raise ServicesNotReady(
                     f"services were not ready within {deadline.seconds:g} s: {listed}",
-                    services=[found.name for found in left],
+                    services=[status.name for status in left],
                     log=self._log(left[0].name),
                 )
             deadline.pause(_POLL)
@@ -216,32 +313,39 @@ class FloxCommandServices:
 
     def _log(self, name: str) -> list[str]:
         try:
-            return self.logs(name, _LOG_LINES).splitlines()
+            return self.logs(name, _LOG_LINES)
         except CommandFailed:
             return []
 
-    def _release(self, token: str) -> None:
-        with changing(self._dot_flox) as uses:
-            unused = uses.release(token)
-            if unused:
-                self._stop(unused, uses)
-
-    def _stop(self, names: Iterable[str], uses: Uses, holder: Holder | None = None) -> None:
+    def _stop(self, names: Iterable[str], uses: Uses) -> None:
         """Stop those of the services that run, and let go of who kept them when none does any more."""
-        alive = {found.name for found in self.status() if found.status in _ALIVE}
+        alive = {status.name for status in self._statuses() if status.status in _ALIVE}
         ending = sorted(alive.intersection(names))
         if ending:
             self._flox.call("services", "stop", names=ending)
         uses.forget(names)
         if alive - set(ending):
             return
-        for each in (uses.holder, holder):
-            if each is not None:
-                flox_holder.end(each)
+        if uses.holder is not None:
+            flox_holder.end(uses.holder)
         uses.holder = None
 
 
-def _statuses(text: str) -> tuple[ServiceStatus, ...]:
+def chamber(
+    project: str,
+    settings: Settings,
+    environ: Mapping[str, str],  # noqa: ARG001 - Flox gives services its own activation
+    activation: ServiceActivation,  # noqa: ARG001 - the same
+) -> FloxChamber:
+    """Return the services that Flox runs for a project (absolute, links resolved)."""
+    return FloxChamber(FloxCommand(project), settings)
+
+
+def _deadline(seconds: float | Deadline | None) -> Deadline:
+    return seconds if isinstance(seconds, Deadline) else Deadline(seconds)
+
+
+def _parsed(text: str) -> tuple[ServiceStatus, ...]:
     return tuple(sorted(map(_status, json.loads(text)), key=lambda found: found.name))
 
 
@@ -266,6 +370,9 @@ def _is_completed(found: ServiceStatus) -> bool:
 
 def _is_stopped(found: ServiceStatus) -> bool:
     return found.status not in _ALIVE
+
+
+_REACHED = {"healthy": _is_ready, "completed": _is_completed, "stopped": _is_stopped}
 
 
 def _tail(lines: int | None) -> list[str]:

@@ -10,7 +10,6 @@ count, and what was written before the last boot is nothing.
 from __future__ import annotations
 
 import json
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -51,17 +50,16 @@ class Uses:
         self.holder = holder
         self.write()
 
-    def take(self, token: str, names: Iterable[str], started: Iterable[str]) -> None:
-        """Note that this process uses services, and which of them it is about to start, in the file at once."""
-        pid = os.getpid()
+    def take(self, token: str, pid: int, names: Iterable[str], started: Iterable[str]) -> None:
+        """Note that a process uses services, and which of them are about to be started, in the file at once."""
         found = process_table.entry(pid)
         self.uses.append(_Use(token, pid, found.start if found else 0, tuple(names)))
         self.started |= set(started)
         self.write()
 
-    def release(self, token: str) -> list[str]:
-        """Forget a use, and return the services that nobody needs any more."""
-        self.uses = [use for use in self.uses if use.token != token]
+    def release(self, token: str, pid: int) -> list[str]:
+        """Forget the use of a process, and return the services that nobody needs any more."""
+        self.uses = [use for use in self.uses if (use.token, use.pid) != (token, pid)]
         unused = self.started.difference(*(use.names for use in self.uses))
         self.started -= unused
         return sorted(unused)

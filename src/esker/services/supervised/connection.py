@@ -58,10 +58,6 @@ class Site:
     """The `.flox`, absolute, with links resolved."""
     runtime: str
     """The environment's runtime directory, by `host.runtime_directory.environment_directory`."""
-    paths: tuple[str, ...] = ()
-    """What the services must be able to enter and run besides the project: the store, the interpreter."""
-    store_paths: tuple[str, ...] = ()
-    """What must not be collected while they run."""
 
     @property
     def socket(self) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from esker.errors import EskerError, PortTaken, ServiceError, ServiceFailed, ServicesNotReady, UnknownService
 from esker.services import specification
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from esker.services.specification import ServiceSpec
+    from esker.services.status import Until
 
 __all__ = [
     "KEY",
@@ -32,7 +33,6 @@ __all__ = [
     "Start",
     "Status",
     "Stop",
-    "Until",
     "Wait",
     "Watch",
     "error_of",
@@ -46,7 +46,6 @@ VERSION = 1
 KEY = "esker-services"
 LIMIT = 1 << 26
 """Bytes of a line; variables may be megabytes."""
-Until = Literal["healthy", "completed", "stopped"]
 
 
 class Lease(NamedTuple):

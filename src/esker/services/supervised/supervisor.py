@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from esker.services.specification import ServiceSpec
+    from esker.services.status import Until
     from esker.services.supervised.record import EnvironmentLock
 
 __all__ = ["SUPERVISOR_VARIABLE", "Supervisor"]
@@ -286,7 +287,7 @@ class Supervisor:
                 hint="allow a longer `--timeout`, or see how it is: `esker services status`",
             ) from None
 
-    def _reached(self, name: str, until: protocol.Until) -> bool:
+    def _reached(self, name: str, until: Until) -> bool:
         service = self.services.get(name)
         state = self._state(name)
         if until == "stopped":

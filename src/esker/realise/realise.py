@@ -1,4 +1,4 @@
-"""The closure: from a lock to the profile that everything of it hangs on."""
+"""From a lock to the profile that everything of it hangs on."""
 
 from __future__ import annotations
 
@@ -6,39 +6,41 @@ import os
 from typing import TYPE_CHECKING
 
 from esker.errors import RealisationFailed
-from esker.host.interpreters import find_interpreter
 from esker.realise.profile import OWN_COMMANDS, profile, source_directories
 from esker.realise.programs import programs
 from esker.realise.wheels import python_environment, selected
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from esker.declare.declaration import Declaration
+    from esker.host.interpreters import Interpreters
     from esker.lock.resolve import Lock
     from esker.progress import Progress
+    from esker.settings import Settings
     from esker.store.store import Store
 
-__all__ = ["closure"]
+__all__ = ["realise"]
 
 
-def closure(
+def realise(
     declaration: Declaration,
     lock: Lock,
     store: Store,
-    system: str,
-    environ: Mapping[str, str],
+    interpreters: Interpreters,
+    settings: Settings,
     *,
     progress: Progress,
 ) -> str:
-    """Return the store path of the profile of `lock`, with everything it needs in `store`."""
-    _require_packages(lock, store, system)
+    """Return the store path of the profile of `lock`, with everything it needs in `store`.
+
+    An interpreter is looked for only where the lock has Python packages.
+    """
+    _require_packages(lock, store, settings.system)
     table = declaration.esker.python
     if table is None or lock.python is None:
         return profile(store, declaration.name, None)
-    interpreter = find_interpreter(str(lock.python.requires_python or table.version or ""), environ)
+    interpreter = interpreters.find(str(lock.python.requires_python or table.version or ""))
     artifacts = selected(lock.python, interpreter, table.build)
-    python = python_environment(store, artifacts, interpreter, environ, progress, build=table.build)
+    python = python_environment(store, artifacts, interpreter, settings.tools, progress, build=table.build)
     wheels = {name for name, _, _ in artifacts}
     found = programs(python.libraries, table.programs, wheels, {*os.listdir(f"{python.path}/bin"), *OWN_COMMANDS})
     source = source_directories(declaration.project, table.source)

@@ -1,0 +1,38 @@
+"""`esker activate` in a project whose runtime is another tool: it gives an activation and its end, and no plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from esker.cli.session import run_with_services, start_services
+from esker.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from esker.cli.arguments import Options
+    from esker.cli.voice import Voice
+    from esker.runtimes.protocol import Runtime
+
+__all__ = ["run"]
+
+
+def run(runtime: Runtime, options: Options, command: list[str] | None, environ: Mapping[str, str], voice: Voice) -> int:
+    """Run a command within an activation that ends after it, or print the difference of variables."""
+    if command is None and options.command is None and not options.json:
+        raise UsageError(
+            f"the runtime `{runtime.name}` activates for a command, and none is given",
+            hint="give one: esker activate -- CMD, or esker activate -- bash for a shell",
+        )
+    activation, end = runtime.begin(environ)
+    try:
+        if options.json:
+            import json
+
+            print(json.dumps(activation.published(environ), indent=2))
+            return 0
+        argv = command or ["sh", "-c", options.command]
+        leased = start_services(runtime, activation, environ, voice) if options.start_services else None
+        return run_with_services((argv, activation.apply(environ)), leased, voice)
+    finally:
+        end()

@@ -1,0 +1,41 @@
+"""The runtime that Flox's own command gives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from esker.activate.flox import holder
+from esker.activate.flox.command import FloxCommand
+from esker.activate.variables import difference
+from esker.declare import trust
+from esker.host.clock import Deadline
+from esker.runtimes.protocol import Runtime
+from esker.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from esker.activate.active import Begun
+
+__all__ = ["Flox", "runtime"]
+
+
+class Flox(Runtime):
+    """The environment of one project, activated by the `flox` on PATH."""
+
+    name = "flox"
+
+    def __init__(self, project: str) -> None:
+        self.project = project
+        self._command = FloxCommand(project)
+
+    def begin(self, environ: Mapping[str, str], deadline: Deadline | None = None) -> Begun:
+        """Activate the environment in a process of its own; return what that changes in `environ` and what ends it."""
+        trust.check(self.project, Settings(environ))
+        held = holder.attach(self._command.activate, environ, deadline or Deadline())
+        return difference(environ, held.variables), held.leave
+
+
+def runtime(project: str, mode: str | None = None) -> Flox:  # noqa: ARG001 - Flox takes the manifest's own mode
+    """Return the runtime that Flox gives to a project (absolute, links resolved)."""
+    return Flox(project)

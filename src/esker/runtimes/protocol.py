@@ -1,0 +1,47 @@
+"""What a runtime is: what gives a project its toolchain and variables on the host.
+
+A module that gives a runtime has a function `runtime(project, mode)`, and `registry` names the module.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from esker.activate.active import Begun
+    from esker.activate.variables import Activation
+    from esker.host.clock import Deadline
+
+__all__ = ["Runtime"]
+
+
+class Runtime(Protocol):
+    """The runtime of one project.
+
+    A class that says `Runtime` is its base has to define `name`, `project` and `begin`.
+    """
+
+    name: str
+    """What the registry calls this kind of runtime."""
+    project: str
+    """The project directory, absolute, with links resolved."""
+
+    def begin(self, environ: Mapping[str, str], deadline: Deadline | None = None) -> Begun:
+        """Return what activating the project changes in a caller's variables, and what ends the activation.
+
+        Sets nothing in this process. May lock, install and run code of the project, after its trust was checked.
+        """
+
+    def inherited(
+        self,
+        environ: Mapping[str, str],  # noqa: ARG002 - for runtimes that have more to say
+        base: Mapping[str, str],  # noqa: ARG002 - the same
+        deadline: Deadline | None = None,  # noqa: ARG002 - the same
+    ) -> Activation | None:
+        """Return what the activation that a caller has inherited would change in `base`, some of its variables.
+
+        None where the caller has inherited none, so that services need an activation of their own.
+        """
+        return None

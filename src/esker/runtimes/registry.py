@@ -1,0 +1,48 @@
+"""The runtimes there are: which file in a project asks for one, and which module gives it."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from esker.runtimes.protocol import Runtime
+
+__all__ = ["RUNTIMES", "Kind", "find", "runtime"]
+
+
+class Kind:
+    """A kind of runtime."""
+
+    __slots__ = ("declaration", "module")
+
+    def __init__(self, module: str, declaration: str | None = None) -> None:
+        self.module = module
+        """A module that has a function `runtime(project, mode)`; it is loaded on first use."""
+        self.declaration = declaration
+        """What a project directory has that is declared for this runtime, ending in `/` for a directory.
+
+        None for a runtime that is chosen by name alone.
+        """
+
+
+RUNTIMES = {"native": Kind("esker.runtimes.native.runtime", ".flox/"), "flox": Kind("esker.runtimes.flox")}
+"""By name; where a directory has several declarations, the first of them counts."""
+
+
+def find(start: str, *, explicit: bool) -> tuple[str, str]:
+    """Return the project directory (absolute, links resolved) that is meant from `start`, and the name of its runtime.
+
+    Which directory is meant says `declare.discover.find_marked`. Raises NotFound.
+    """
+    from esker.declare.discover import find_marked
+
+    names = {kind.declaration: name for name, kind in RUNTIMES.items() if kind.declaration}
+    project, marker = find_marked(start, list(names), explicit=explicit)
+    return project, names[marker]
+
+
+def runtime(name: str, project: str, mode: str | None = None) -> Runtime:
+    """Return the runtime of this name for a project (absolute, links resolved)."""
+    # Not importlib.import_module: importing importlib would cost more than what it does here.
+    module = __import__(RUNTIMES[name].module, fromlist=["runtime"])
+    made: Runtime = module.runtime(project, mode)
+    return made
