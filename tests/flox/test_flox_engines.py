@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from esker.activate.active import PROCESS
 from esker.errors import (
     ActivationFailed,
     EnvironmentBusy,
@@ -27,60 +26,13 @@ from esker.errors import (
 )
 from esker.flox import Flox, FloxServiceHandle, FloxServices, Result, ServiceInfo, flox_required
 from esker.host import pidfd
+from tests.support.engines import SERVICES, running
 
 pytestmark = pytest.mark.slow
-
-SERVICES = """
-[services.web]
-command = "echo started; exec sleep 1000"
-[services.other]
-command = "exec sleep 1000"
-[services.broken]
-command = "echo why; exit 3"
-[plugins.esker.services]
-web.user = "root"
-other.user = "root"
-broken.user = "root"
-"""
-
-
-@pytest.fixture(params=["flox", "native"])
-def engine(request, monkeypatch, stand_in, environ):
-    """Choose the engine by the variable that chooses it for every `auto`, with a home and a store of its own."""
-    for name in ("HOME", "ESKER_STORE", "UV_CACHE_DIR", "UV_DEFAULT_INDEX", "UV_HTTP_RETRIES"):
-        monkeypatch.setenv(name, environ[name])
-    monkeypatch.setenv("ESKER_ENGINE", request.param)
-    return request.param
-
-
-@pytest.fixture
-def project(engine, stand_in):
-    """Give a function that makes a project; whatever a test starts there has ended after it."""
-    made = []
-
-    def make(manifest=SERVICES, name="project"):
-        made.append(stand_in.project(manifest, name))
-        made[-1].chmod(0o755)
-        return made[-1]
-
-    yield make
-    active = list(PROCESS.holders)
-    for key in active:  # what a failed test has left must not spoil the next one
-        while key in PROCESS.holders:
-            PROCESS.leave(key)()
-    assert active == []
-    left = [each for each in made if (each / ".flox").is_dir() and running(Flox(each))]
-    for each in left:
-        FloxServices(each).stop()
-    assert left == []
 
 
 def states(flox):
     return {service.name: service.status for service in flox.services.status()}
-
-
-def running(flox):
-    return {service.name for service in flox.services.status() if service.pid}
 
 
 def test_what_is_known_without_running_anything(project):

@@ -13,6 +13,7 @@ import pytest
 
 from esker.flox import Flox
 from esker.formats import service_handle
+from tests.support.engines import running
 
 pytestmark = [pytest.mark.live("angreal"), pytest.mark.slow]
 
@@ -69,14 +70,10 @@ print("pytest", *sys.argv[1:], "|", os.environ["GREETING"], "|", found)
 """
 
 
-@pytest.fixture(params=["flox", "native"])
-def angreal(request, monkeypatch, stand_in, environ):
+@pytest.fixture
+def angreal(project, stand_in):
     """Give a function that runs a task of a project with the examples, below a directory of it, and its output."""
-    for name in ("HOME", "ESKER_STORE"):
-        monkeypatch.setenv(name, environ[name])
-    monkeypatch.setenv("ESKER_ENGINE", request.param)
-    project = stand_in.project(MANIFEST)
-    project.chmod(0o755)
+    project = project(MANIFEST)
     (project / ".angreal").mkdir()
     (project / ".angreal/angreal.toml").write_text("")
     (project / "src").mkdir()
@@ -92,12 +89,7 @@ def angreal(request, monkeypatch, stand_in, environ):
         return done.stdout.splitlines()[-1:]
 
     run.project = project
-    yield run
-    assert not running(project)
-
-
-def running(project):
-    return {service.name for service in Flox(project).services.status() if service.pid}
+    return run
 
 
 def test_the_decorator(angreal):
@@ -127,9 +119,9 @@ def test_the_context_manager(angreal):
 def test_up_in_one_process_and_down_in_another(angreal):
     """Services stay after the first has ended, and are gone, with what kept them, after the second."""
     assert angreal("dev-up") == ["Dev environment ready"]
-    assert running(angreal.project) == {"postgres", "redis"}
+    assert running(Flox(angreal.project)) == {"postgres", "redis"}
     assert angreal("dev-down") == []
-    assert running(angreal.project) == set()
+    assert running(Flox(angreal.project)) == set()
     saved = service_handle.parse((angreal.project / ".flox-services.json").read_bytes())
     assert {service.name for service in saved.services} == {"postgres", "redis"}
 

@@ -29,44 +29,9 @@ from esker.errors import (
     UnknownService,
 )
 from esker.flox import Flox, FloxServiceHandle, flox_required
+from tests.support.engines import SERVICES, running
 
 pytestmark = pytest.mark.slow
-
-SERVICES = """
-[services.web]
-command = "exec sleep 1000"
-[services.other]
-command = "exec sleep 1000"
-[services.broken]
-command = "echo why; exit 3"
-[plugins.esker.services]
-web.user = "root"
-other.user = "root"
-broken.user = "root"
-"""
-
-
-@pytest.fixture(params=["flox", "native"])
-def project(request, monkeypatch, stand_in, environ):
-    """Give a function that makes a project, on each engine."""
-    for name in ("HOME", "ESKER_STORE"):
-        monkeypatch.setenv(name, environ[name])
-    monkeypatch.setenv("ESKER_ENGINE", request.param)
-
-    def make(manifest=SERVICES, name="project"):
-        path = stand_in.project(manifest, name)
-        path.chmod(0o755)
-        return path
-
-    yield make
-    for path in stand_in.projects:
-        if running(path):
-            Flox(path).services.stop()
-            pytest.fail("services were left behind")
-
-
-def running(path):
-    return {service.name for service in Flox(path).services.status() if service.pid}
 
 
 def test_01_decorators_work_in_every_order(project):
@@ -155,11 +120,11 @@ def test_05_only_what_was_started_is_stopped(project):
     task = flox_required(path, services=["web"])(lambda: None)
     Flox(path).services.start("other")
     task()
-    assert running(path) == {"other"}
+    assert running(Flox(path)) == {"other"}
     with Flox(path, services=["web"]):
         task()
-        assert running(path) == {"web", "other"}
-    assert running(path) == {"other"}
+        assert running(Flox(path)) == {"web", "other"}
+    assert running(Flox(path)) == {"other"}
     Flox(path).services.stop("other")
 
 
@@ -170,7 +135,7 @@ def test_06_a_handle_without_services_stops_none(project):
     file = flox.path / ".flox-services.json"
     file.write_text(file.read_text().replace('"name": "web"', '"name": "gone"'))
     FloxServiceHandle.load(file).stop()
-    assert running(flox.path) == {"web"}
+    assert running(flox) == {"web"}
     flox.services.stop()
 
 
@@ -205,7 +170,7 @@ def test_08_other_threads_go_on_and_waiting_has_an_end(project):
     assert len(ticks) > 5
 
 
-@pytest.mark.parametrize("project", ["native"], indirect=True)
+@pytest.mark.parametrize("engine", ["native"], indirect=True)
 def test_08_started_means_ready(project, tmp_path):
     """With a health check `start` returns when it has succeeded, and fails when it does not in time."""
     tmp_path.chmod(0o755)
@@ -271,7 +236,7 @@ def test_10_errors_have_types_and_say_what_to_do(project, monkeypatch, tmp_path)
     monkeypatch.undo()
 
 
-@pytest.mark.parametrize("project", ["flox"], indirect=True)
+@pytest.mark.parametrize("engine", ["flox"], indirect=True)
 def test_10_flox_s_own_words_are_kept(project):
     """With its exit status."""
     with pytest.raises(CommandFailed) as caught:
@@ -300,7 +265,7 @@ def test_11_the_handle_s_file(project, monkeypatch, tmp_path):
     handle.stop()
 
 
-@pytest.mark.parametrize("project", ["flox"], indirect=True)
+@pytest.mark.parametrize("engine", ["flox"], indirect=True)
 def test_11_a_pid_that_was_used_again_is_not_signalled(project):
     """The process that keeps services is known by its start time and boot too."""
     flox = Flox(project())
@@ -338,7 +303,7 @@ def test_13_names_are_never_options(project):
         project('[services."--help"]\ncommand = "exec sleep 1000"\n[plugins.esker.services]\n"--help".user="root"\n')
     )
     flox.services.start("--help")
-    assert running(flox.path) == {"--help"}
+    assert running(flox) == {"--help"}
     flox.services.stop("--help")
     with pytest.raises(UnknownService, match="`--follow`"):
         flox.services.logs("--follow")

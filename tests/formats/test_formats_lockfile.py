@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import copy
 import json
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,20 +10,14 @@ from esker.errors import InvalidLock
 from esker.formats.lockfile import CatalogLocked, FlakeLocked, Lockfile, StorePathLocked, differences, parse, render
 from esker.formats.manifest import Manifest, migrate, record
 from esker.formats.manifest import parse as parse_manifest
+from tests.support.locks import LOCKS, OWN, lock_id
 
-OWN = Path(__file__).parent / "data" / "locks"
-REAL = Path(__file__).parents[3] / "shared" / "data" / "locks"
-LOCKS = [*sorted(OWN.glob("*/manifest.lock")), *sorted(REAL.glob("*/manifest.lock"))]
 V14 = 'schema-version = "1.14.0"\n'
-
-
-def lock_id(path):
-    return path.parent.name
 
 
 def test_the_locks_are_here():
     """The project's own locks are among those that are tested."""
-    assert {"shapes", "composed"} <= {lock_id(path) for path in LOCKS}
+    assert {"shapes", "composed", "migrated"} <= {lock_id(path) for path in LOCKS}
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lock_id)
@@ -198,9 +191,9 @@ def test_a_value_of_another_type_is_refused(path, key):
         refused(damaged)
 
 
-@pytest.mark.parametrize("path", [path for path in LOCKS if path.parent.parent == REAL], ids=lock_id)
-def test_damaged_real_locks(path):
-    """The same three damages to every key of a real lock: renamed, missing, of another type."""
+@pytest.mark.parametrize("path", LOCKS, ids=lock_id)
+def test_damaged_locks(path):
+    """The same three damages to every key of any lock, real ones too: renamed, missing, of another type."""
     lock = json.loads(path.read_text())
     lock["packages"] = lock["packages"][:1]
     for key in list(keys_of(lock)):

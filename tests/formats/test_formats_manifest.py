@@ -11,9 +11,9 @@ from esker.errors import InvalidManifest
 from esker.formats.manifest import LATEST, SCHEMAS, Manifest, from_table, migrate, parse, record
 from esker.formats.manifest_schema import CatalogPackage, Hook, Profile, StorePathPackage
 from esker.formats.tables.reader import Report, key_paths
+from tests.support.locks import LOCKS, lock_id
 
 DATA = Path(__file__).parent / "data"
-LOCKS = Path(__file__).parents[3] / "shared" / "data" / "locks"
 V15 = 'schema-version = "1.15.0"\n'
 
 
@@ -328,12 +328,12 @@ def test_plugins_are_plain_json():
     assert list(manifest.plugins["x"].items()) == [("a", [{"b": "07:32:00", "c": 1}]), ("z", "1979-05-27")]
 
 
-@pytest.mark.parametrize("lock", ["bash_v1_10_0_out", "gcc_boost", "kitchen_sink", "pip"])
-@pytest.mark.skipif(not LOCKS.is_dir(), reason="the real locks are not here")
-def test_record_of_real_locks(lock):
-    """A real lock's manifest is made again from the manifest beside it, after migration where the lock was migrated."""
-    locked = json.loads((LOCKS / lock / "manifest.lock").read_text())["manifest"]
-    manifest = parse((LOCKS / lock / "manifest.toml").read_text())
+@pytest.mark.parametrize("path", LOCKS, ids=lock_id)
+def test_record_of_locks(path):
+    """A lock's manifest is made again from the manifest beside it, after migration where the lock was migrated."""
+    lock = json.loads(path.read_text())
+    locked = lock["compose"]["composer"] if "compose" in lock else lock["manifest"]
+    manifest = parse((path.parent / "manifest.toml").read_text())
     if manifest.schema == "1":
         manifest = migrate(manifest, "1.14.0")
     assert json.dumps(record(manifest)) == json.dumps(locked)

@@ -434,7 +434,7 @@ def test_the_activation_wins_over_the_users_bashrc(home):
         "alias greet='echo hello'; export X=rc FLOX_ENV=rc PATH=/rc:$PATH:/e/bin; unset MANPATH; echo read; PS1='\\w$ '"
     )
     shown = interactive(made, home, 'echo "<$X $FLOX_ENV $PATH $MANPATH>"; greet\nexit\n', bashrc)
-    assert "read\nprofile\n" in shown
+    assert shown.index("read\n") < shown.index("profile\n")  # the terminal may echo what is typed between them
     assert "<declared /e /e/bin:/rc:/usr/bin:/bin:/late /e/share/man:>\n" in shown
     assert "\nhello\n" in shown
 

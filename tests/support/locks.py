@@ -1,0 +1,22 @@
+"""Locks with the manifests that they were made from: written for the tests, and real ones where they are at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["LOCKS", "OWN", "lock_id"]
+
+_ROOT = Path(__file__).parents[2]
+
+OWN = _ROOT / "tests" / "formats" / "data" / "locks"
+"""One folder a lock, written by hand from the format's description."""
+
+_REAL = _ROOT.parent / "shared" / "data" / "locks"
+"""The same of locks that Flox wrote; a clone of the repository alone has none."""
+
+LOCKS = [*sorted(OWN.glob("*/manifest.lock")), *sorted(_REAL.glob("*/manifest.lock"))]
+
+
+def lock_id(path: Path) -> str:
+    """Return the name of a lock, which is that of its folder."""
+    return path.parent.name
