@@ -15,6 +15,7 @@ from esker.services.supervised.record import EnvironmentLock, Record
 from esker.store import roots
 from esker.store.collect import Collected, collect
 from esker.store.store import Store
+from esker.store.verify import verify
 from esker.testing.children import Child, killed_at_each_step
 
 
@@ -34,7 +35,7 @@ def fill(directory, size=1 << 16):
 
 
 def path(store, name, references=()):
-    return store.realise(name, "", fill, references=references)
+    return store.build(name, "", fill, references=references)
 
 
 def on_disk(store):
@@ -52,7 +53,7 @@ def test_what_nothing_needs_is_deleted_and_counted(store, link):
     assert 1 << 16 <= found.freed < 1 << 17
     assert on_disk(store) == ["needed", "rooted"]
     assert store.paths() == sorted([kept, path(store, "rooted")])
-    assert store.verify() == []
+    assert verify(store) == []
 
 
 def test_progress_counts_each_path_once(store):
@@ -211,7 +212,7 @@ def test_a_collection_killed_at_any_step_leaves_every_valid_path_whole(store, li
     killed = 0
     for _ in killed_at_each_step(lambda: collect(store, keep=1, live=())):
         killed += 1
-        assert store.verify() == []
+        assert verify(store) == []
         assert {path(store, "two"), path(store, "needed")} <= set(store.paths())
         assert collect(store, keep=1, live=()).freed >= 0
         assert on_disk(store) == ["needed", "two"]
@@ -270,7 +271,7 @@ def test_who_wants_a_path_while_trees_are_removed_does_not_wait_and_gets_it_whol
 
     assert collect(store, live=(), progress=Listener()).paths == (dead,)
     assert built == [dead]
-    assert store.verify([dead]) == []
+    assert verify(store, [dead]) == []
     assert on_disk(store) == ["dead"]
 
 
@@ -287,7 +288,7 @@ def test_collecting_and_realising_at_once_never_breaks_a_root(store, tmp_path):
                 roots.switch(store, link, target)
             assert os.stat(f"{link}/file").st_size == 1 << 16
             assert store.closure([target]) == {needed, target}
-            assert store.verify([target, needed]) == []
+            assert verify(store, [target, needed]) == []
 
     def collect_for_ever():
         while True:
@@ -301,5 +302,5 @@ def test_collecting_and_realising_at_once_never_breaks_a_root(store, tmp_path):
     collector.kill()
     assert collector.wait()[0] == -signal.SIGKILL
     collect(store, keep=1, live=())
-    assert store.verify() == []
+    assert verify(store) == []
     assert len([name for name in on_disk(store) if not name.startswith("needed")]) == 4

@@ -29,7 +29,7 @@ def link(tmp_path):
 
 
 def path(store, name):
-    return store.realise(name, "", lambda directory: None)
+    return store.build(name, "", lambda directory: None)
 
 
 def listed(store, link):
@@ -255,7 +255,7 @@ def test_a_damaged_record_of_services_keeps_nothing(store, link, nobody, text):
 @pytest.fixture
 def cat(store):
     """Give a store path that holds a program which waits for its input to end."""
-    return store.realise("cat", "", lambda directory: shutil.copy(shutil.which("cat"), f"{directory}/cat"))
+    return store.build("cat", "", lambda directory: shutil.copy(shutil.which("cat"), f"{directory}/cat"))
 
 
 def used_by(store, argv, **more):
@@ -285,7 +285,7 @@ def test_variables_keep_the_paths_they_name(store, cat, value):
 @pytest.mark.parametrize("variable", ["FLOX_ENV", "FLOX_ENV_DIRS", "PATH"])
 def test_variables_keep_what_their_links_lead_to(store, cat, link, variable):
     """A shell in an environment names the run link; what that leads to through a profile's links is in use."""
-    profile = store.realise("profile", "", lambda path: os.symlink(cat, f"{path}/bin"), references=[cat])
+    profile = store.build("profile", "", lambda path: os.symlink(cat, f"{path}/bin"), references=[cat])
     roots.switch(store, link, profile)
     environ = {"PATH": os.environ["PATH"]}
     environ[variable] = f"{environ.get(variable, '/none')}:{link}/bin"

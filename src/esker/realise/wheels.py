@@ -123,7 +123,7 @@ def python_environment(
         _drop_traces(directory)
         progress.end()
 
-    path = store.realise(f"python-{interpreter.version}-environment", _fingerprint(artifacts, interpreter), fill)
+    path = store.build(f"python-{interpreter.version}-environment", _fingerprint(artifacts, interpreter), fill)
     return PythonEnvironment(path, f"{path}/{_libraries(interpreter)}")
 
 
