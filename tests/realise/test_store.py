@@ -16,7 +16,7 @@ import subprocess
 import pytest
 
 from esker.errors import Malformed, NotFound, RealisationFailed, StoreError
-from esker.host import files
+from esker.host import files, trees
 from esker.progress import Silent
 from esker.store.store import Store, default_root
 from esker.store.verify import verify
@@ -151,7 +151,7 @@ def test_a_build_killed_at_any_step_leaves_nothing_that_is_taken_for_valid(store
         assert store.build("hello", "inputs", build) == path
         assert verify(store) == []
         assert left_over(store) == []
-        files.remove_tree(store.root)
+        trees.remove_tree(store.root)
     assert killed > 40
     assert store.build("hello", "inputs", never)
 
@@ -201,7 +201,7 @@ def test_fifty_processes_that_want_one_path_build_it_once(store, tmp_path):
 def test_a_tree_that_somebody_deleted_is_built_again(store):
     """A record without a tree is no valid path."""
     path = store.build("hello", "", build)
-    files.remove_tree(path)
+    trees.remove_tree(path)
     assert not store.is_valid(path)
     assert store.build("hello", "", build) == path
     assert verify(store) == []
@@ -290,7 +290,7 @@ def test_a_path_may_be_named_logically(store):
             "have changed",
         ),
         (lambda path: os.chmod(path, 0o755) or os.mkfifo(f"{path}/pipe"), "only files, directories and links"),
-        (files.remove_tree, "no such file"),
+        (trees.remove_tree, "no such file"),
     ],
     ids=["contents", "mode", "added", "removed", "writable", "setuid", "open", "link", "pipe", "gone"],
 )

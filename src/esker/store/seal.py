@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from esker.errors import RealisationFailed
 from esker.formats.nix import nar, store_path
-from esker.host import files
+from esker.host import files, trees
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -26,9 +26,9 @@ def seal(top: str, name: str, allowed: Collection[str], *, durable: bool) -> tup
     `top` lies in the store's directory. Its links may lead to the entries of that directory in `allowed`. Raises
     RealisationFailed, which names the store path's `name`, for a link to any other, and OSError.
     """
-    files.canonicalise(top)
+    trees.canonicalise(top)
     with _flushing(top, durable=durable):
-        return files.digest(nar.dump(_checked(top, os.path.dirname(top), name, allowed)))
+        return trees.digest(nar.dump(_checked(top, os.path.dirname(top), name, allowed)))
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def _flushing(path: str, *, durable: bool) -> Iterator[None]:
 
 def _checked(top: str, directory: str, name: str, allowed: Collection[str]) -> Iterator[nar.Entry]:
     """Yield the entries at `top`; refuse a link that leads to a store path which nothing would keep for it."""
-    for entry in files.entries(top):
+    for entry in trees.entries(top):
         if isinstance(entry, nar.Symlink):
             target = os.fsdecode(entry.target)
             place = os.path.join(top, *map(os.fsdecode, entry.path[:-1]), target)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from esker.errors import Malformed, NotFound, StoreError
 from esker.formats.nix import store_path
-from esker.host import files
+from esker.host import files, trees
 from esker.store import record
 from esker.store.record import PathInfo
 from esker.store.seal import seal
@@ -213,7 +213,7 @@ class Store:
         A tree that an orphan of a killed build still writes into is left for the next collection.
         """
         try:
-            return files.remove_tree(path)
+            return trees.remove_tree(path)
         except OSError:
             return 0
 

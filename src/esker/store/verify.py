@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import Malformed, StoreError
 from esker.formats.nix import nar
-from esker.host import files
+from esker.host import trees
 from esker.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def verify(store: Store, paths: Iterable[str] | None = None, progress: Progress 
 def _damage(store: Store, path: str) -> str | None:
     try:
         info = store.record(path)
-        digest, size = files.digest(nar.dump(files.entries(info.path)))
-        changed = next(files.with_another_mode(info.path), None)
+        digest, size = trees.digest(nar.dump(trees.entries(info.path)))
+        changed = next(trees.with_another_mode(info.path), None)
     except (StoreError, Malformed) as error:
         return error.message
     except OSError as error:

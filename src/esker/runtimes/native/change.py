@@ -14,7 +14,7 @@ from esker.declare import notations
 from esker.declare.load import environment_name, load
 from esker.errors import HostError, InvalidManifest, ServiceError, UsageError
 from esker.formats.tables.reader import Refusal
-from esker.host import files
+from esker.host import files, trees
 from esker.lock.resolve import lock_paths, make_lock, put, read_lock, rendered
 from esker.runtimes.native.preparation import alone, own_system, realised
 from esker.services.supervised.record import supervised
@@ -107,7 +107,7 @@ def delete(project: str) -> None:
     gone = f"{dot_flox}.{os.urandom(6).hex()}.deleted"
     with files.refused("delete", dot_flox):
         os.rename(dot_flox, gone)
-        files.remove_tree(gone)
+        trees.remove_tree(gone)
 
 
 def _text(path: str) -> str:
