@@ -9,10 +9,9 @@ import signal
 import pytest
 
 from esker.errors import StoreError
-from esker.host import files, process_table
+from esker.host import files
 from esker.progress import Silent
-from esker.services.supervised.record import EnvironmentLock, Record
-from esker.store import roots
+from esker.store import roots, temporary_roots
 from esker.store.collect import Collected, collect
 from esker.store.store import Store
 from esker.store.verify import verify
@@ -158,26 +157,24 @@ def test_left_overs_go_and_what_is_somebody_elses_stays(store):
     for name in (orphan, f"{store.directory}/.tmp-x", f"{store.directory}/.trash-x", f"{store.directory}/lost+found"):
         os.mkdir(name)
         fill(name)
-    for name in ("valid/.x.tmp", "gcroots/.x.tmp"):
+    os.mkdir(f"{store.state}/gcroots/temporary")
+    for name in ("valid/.x.tmp", "gcroots/.x.tmp", "gcroots/temporary/.x.tmp"):
         files.write(f"{store.state}/{name}", b"")
     collect(store, live=())
     assert on_disk(store) == ["lost+found"]
-    assert [os.listdir(f"{store.state}/{name}") for name in ("valid", "gcroots", "locks")] == [[], [], []]
+    assert [os.listdir(f"{store.state}/{name}") for name in ("valid", "gcroots", "locks")] == [[], ["temporary"], []]
+    assert os.listdir(f"{store.state}/gcroots/temporary") == []
 
 
-def test_what_a_service_needs_is_left_though_a_newer_profile_has_taken_its_place(store, tmp_path):
+def test_what_a_temporary_root_keeps_is_left_though_a_newer_profile_has_taken_its_place(store, link):
     """A service runs on from the profile that it was started from, whatever the link leads to since."""
-    link = str(tmp_path / ".flox/run/link")
-    old, new = path(store, "old"), path(store, "new")
+    old = path(store, "old")
     roots.switch(store, link, old)
-    lock = EnvironmentLock(str(tmp_path / ".flox"))
-    here = {"host": os.uname().nodename, "boot": process_table.boot_id(), "uid": 1}
-    lock.write(Record(token="", dot_flox="", socket="", guardian=(1, 1), supervisor=(1, 1), store_paths=(old,), **here))
-    roots.switch(store, link, new)
-    assert collect(store, keep=1).paths == ()
-    lock.clear()
-    lock.close()
-    assert collect(store, keep=1).paths == (old,)
+    assert temporary_roots.write(store.root, "x", [old], [(1, 1)])
+    roots.switch(store, link, path(store, "new"))
+    assert collect(store, keep=1, live=()).paths == ()
+    temporary_roots.remove(store.root, "x")
+    assert collect(store, keep=1, live=()).paths == (old,)
 
 
 def test_a_store_that_is_not_there_is_empty(store):

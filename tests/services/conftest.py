@@ -43,6 +43,8 @@ class Project:
         self.runtime = f"{directory}/run/e"
         self.variables = {"PATH": os.environ["PATH"], MARK: directory}
         self.paths: tuple[str, ...] = ()
+        self.store = ""
+        self.store_paths: tuple[str, ...] = ()
         self.specs: dict[str, ServiceSpec] = {}
         self.python = sys.executable
 
@@ -54,7 +56,14 @@ class Project:
     @property
     def site(self) -> Site:
         """What connects to the supervisor."""
-        return Site(project=self.directory, dot_flox=self.dot_flox, runtime=self.runtime, paths=self.paths)
+        return Site(
+            project=self.directory,
+            dot_flox=self.dot_flox,
+            runtime=self.runtime,
+            paths=self.paths,
+            store=self.store,
+            store_paths=self.store_paths,
+        )
 
     @property
     def services(self) -> Services:

@@ -75,6 +75,7 @@ def supervised(
         dot_flox=plan.dot_flox,
         runtime=plan.runtime_directory(caller.get("XDG_RUNTIME_DIR")),
         paths=tuple(dict.fromkeys((os.path.dirname(plan.store_path), *_interpreter(plan)))),
+        store=os.path.dirname(os.path.dirname(plan.store_path)),
         store_paths=(plan.store_path,),
     )
 

@@ -26,6 +26,7 @@ from esker.services import status
 from esker.services.status import ServiceStatus
 from esker.services.supervised import protocol
 from esker.services.supervised.record import EnvironmentLock, Record, lock_path
+from esker.store import temporary_roots
 
 __all__ = ["Connection", "Site", "connect", "logs_directory"]
 
@@ -60,6 +61,8 @@ class Site:
     """The environment's runtime directory, by `host.runtime_directory.environment_directory`."""
     paths: tuple[str, ...] = ()
     """What the services must be able to enter and run besides the project: the store, the interpreter."""
+    store: str = ""
+    """The root directory of the store that `store_paths` lie in."""
     store_paths: tuple[str, ...] = ()
     """What must not be collected while they run."""
 
@@ -290,6 +293,8 @@ def _put_in_order(record: Record, site: Site, owner: int) -> None:
                 if descriptor is not None and not pidfd.wait(descriptor, _GONE):
                     raise _silent(process[0])
         _end_leftovers(record, owner)
+    for store in record.stores:
+        temporary_roots.remove(store, record.token)
     if _is_ours(record, site):
         with suppress(OSError):
             os.unlink(record.socket)

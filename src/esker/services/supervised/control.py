@@ -117,6 +117,7 @@ class Services:
             environments=self._environments(),
             directory=self.site.project,
             paths=self.site.paths,
+            store=self.site.store,
             store_paths=self.site.store_paths,
             caller=os.getpid(),
             lease=lease,
