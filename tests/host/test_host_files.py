@@ -1,65 +1,24 @@
-"""Durable writes, locks and trees, on the real file system and in processes that are killed."""
+"""Durable writes and locks, on the real file system and in processes that are killed."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
-import pathlib
 import resource
 import signal
 import stat
-import tempfile
-import threading
-from hashlib import sha256
 
 import pytest
 
 from esker.errors import HostError, InvalidLock, StoreError
-from esker.formats.nix import nar
 from esker.host import files
 from tests.support.children import Child, killed_at_each_step, steps
-
-GOLDEN = os.path.join(os.path.dirname(__file__), "..", "formats", "nix", "golden", "tree.nar")
-
-
-def as_nobody(function):
-    """Run `function` in a child that has no rights beyond its own: root there becomes an ordinary user."""
-
-    def run():
-        if os.geteuid() == 0:
-            os.setgroups([])
-            os.setgid(65534)
-            os.setuid(65534)
-        return function()
-
-    return Child(run).result()
-
-
-@pytest.fixture
-def shared():
-    """Give a directory that every user may enter and write; pytest's own are closed to others."""
-    place = pathlib.Path(tempfile.mkdtemp(prefix="esker-shared-"))
-    place.chmod(0o777)
-    yield place
-    files.remove_tree(str(place))
 
 
 def content(path):
     with open(path, "rb") as file:
         return file.read()
-
-
-def tree(path):
-    """Make the tree of the golden archive."""
-    (path / "sub").mkdir(parents=True)
-    (path / "empty").touch(0o600)
-    (path / "greeting").write_bytes(b"hello\n")
-    (path / "run").write_bytes(b"#!/bin/sh\n")
-    (path / "run").chmod(0o700)
-    (path / "sub" / "link").symlink_to("../greeting")
-    return path
 
 
 # Writing
@@ -330,120 +289,7 @@ def test_a_link_is_no_lock_file(tmp_path):
     assert os.listdir(tmp_path) == ["lock"]
 
 
-# Trees
-
-
-def test_a_tree_is_moved_over_another(tmp_path):
-    """What both have is taken from the moved one, links as links; what only one has is there afterwards."""
-    for name, text in {"from/both": "new", "from/bin/new": "", "to/both": "old", "to/old": ""}.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    for name in ("from", "to"):
-        (tmp_path / name / "link").symlink_to(name)
-    files.move_tree_over(str(tmp_path / "from"), str(tmp_path / "to"))
-    assert sorted(str(path.relative_to(tmp_path / "to")) for path in (tmp_path / "to").rglob("*")) == [
-        "bin",
-        "bin/new",
-        "both",
-        "link",
-        "old",
-    ]
-    assert (tmp_path / "to/both").read_text() == "new"
-    assert os.readlink(tmp_path / "to/link") == "from"
-
-
-def test_a_canonical_tree_has_the_modes_and_times_of_a_store(tmp_path):
-    """Files are 0444 or 0555 by their owner's x, directories 0555, and everything, links too, is of second 1."""
-    top = tree(tmp_path / "tree")
-    (top / "greeting").chmod(0o4674)
-    (top / "run").chmod(0o711)
-    before = os.lstat(tmp_path / "tree" / "greeting")
-    files.canonicalise(str(top))
-    modes = {}
-    for place in (top, *top.rglob("*")):
-        found = place.lstat()
-        assert found.st_mtime_ns == 10**9
-        if not stat.S_ISLNK(found.st_mode):
-            modes[str(place.relative_to(top))] = stat.S_IMODE(found.st_mode)
-    assert modes == {".": 0o555, "empty": 0o444, "greeting": 0o444, "run": 0o555, "sub": 0o555}
-    assert before.st_size == 6
-
-
-def test_an_ordinary_user_can_make_canonical_and_remove_what_is_hard_to_enter(shared):
-    """Directories without any right for their owner are opened first; a read-only tree is removed by its owner."""
-
-    def run():
-        top = tree(shared / "tree")
-        (top / "sub").chmod(0)
-        files.canonicalise(str(top))
-        files.remove_tree(str(top))
-        return os.listdir(shared)
-
-    assert as_nobody(run) == "[]"
-
-
-def test_a_file_with_a_second_name_is_refused_and_keeps_its_mode(tmp_path):
-    """A hard link into a cache would have the cache's file changed."""
-    (tmp_path / "cached").touch(0o640)
-    (tmp_path / "tree").mkdir()
-    os.link(tmp_path / "cached", tmp_path / "tree" / "file")
-    with pytest.raises(OSError, match="several names"):
-        files.canonicalise(str(tmp_path / "tree"))
-    assert stat.S_IMODE(os.stat(tmp_path / "cached").st_mode) == 0o640
-
-
-def test_what_no_archive_holds_is_refused(tmp_path):
-    """A pipe is refused by name, in canonicalising and in reading, where opening it would wait for ever."""
-    (tmp_path / "tree").mkdir()
-    os.mkfifo(tmp_path / "tree" / "pipe")
-    for function in (files.canonicalise, lambda path: list(files.entries(path))):
-        with pytest.raises(OSError, match="only files, directories and links") as caught:
-            function(str(tmp_path / "tree"))
-        assert caught.value.filename == str(tmp_path / "tree" / "pipe")
-
-
-def test_removing_follows_no_link_and_counts_what_it_freed(tmp_path):
-    """What a link leads to stays; the blocks of the tree are counted, not those of a file that has another name."""
-    kept = tmp_path / "kept"
-    kept.mkdir()
-    (kept / "file").write_bytes(bytes(1 << 20))
-    top = tmp_path / "tree"
-    top.mkdir()
-    (top / "link").symlink_to(kept)
-    os.link(kept / "file", top / "second-name")
-    (top / "own").write_bytes(bytes(1 << 16))
-    assert 1 << 16 <= files.remove_tree(str(top)) < 1 << 18
-    assert os.listdir(tmp_path) == ["kept"]
-    assert (kept / "file").stat().st_size == 1 << 20
-    assert files.remove_tree(str(top)) == 0
-
-
-@pytest.mark.parametrize("call", ["stat", "lstat", "open", "chmod"])
-def test_removing_is_not_led_away_by_a_link_that_takes_a_directory_s_place(tmp_path, monkeypatch, call):
-    """Who owns a directory of the tree may exchange it at any step: what the link leads to stays, and its mode too."""
-    kept = tmp_path / "kept"
-    kept.mkdir(0o755)
-    (kept / "file").touch()
-    inner = tmp_path / "tree" / "inner"
-    inner.mkdir(parents=True)
-    inner.chmod(0o500)
-    original = getattr(os, call)
-    once = [inner]
-
-    def exchanged(path, *arguments, **options):
-        result = original(path, *arguments, **options)
-        if os.path.basename(os.fsdecode(path)) == "inner" and once:
-            once.pop()
-            inner.rename(tmp_path / "tree" / "aside")
-            inner.symlink_to(kept)
-        return result
-
-    monkeypatch.setattr(os, call, exchanged)
-    with contextlib.suppress(OSError):
-        files.remove_tree(str(tmp_path / "tree"))
-    monkeypatch.undo()
-    assert (kept / "file").exists()
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o755
+# Directories and file systems
 
 
 def test_directories_are_closed_to_the_writing_of_others_whatever_the_umask(tmp_path):
@@ -461,73 +307,6 @@ def test_directories_are_closed_to_the_writing_of_others_whatever_the_umask(tmp_
         files.make_directory(str(tmp_path / "file"))
     with pytest.raises(NotADirectoryError):
         files.make_directory(str(tmp_path / "file" / "below"))
-
-
-def test_what_cannot_be_removed_is_named_by_its_path(tmp_path, monkeypatch):
-    """Each step is taken from the directory before it, and the error still says where it was."""
-    (tmp_path / "tree" / "inner").mkdir(parents=True)
-    (tmp_path / "tree" / "inner" / "file").touch()
-
-    def refused(*_, **__):
-        raise PermissionError(errno.EACCES, "no", "file")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "unlink", refused)
-        with pytest.raises(PermissionError) as caught:
-            files.remove_tree(str(tmp_path / "tree"))
-    assert caught.value.filename == str(tmp_path / "tree" / "inner" / "file")
-
-
-def test_a_tree_is_the_archive_that_nix_makes_of_it(tmp_path):
-    """Reading a tree gives the golden archive, whatever its modes and times; a file or link alone is an archive too."""
-    top = str(tree(tmp_path / "tree"))
-    assert b"".join(nar.dump(files.entries(top))) == content(GOLDEN)
-    files.canonicalise(top)
-    assert b"".join(nar.dump(files.entries(top))) == content(GOLDEN)
-    assert list(files.entries(f"{top}/sub/link")) == [nar.Symlink((), b"../greeting")]
-    assert next(iter(files.entries(f"{top}/run")))[:3] == ((), True, 10)
-
-
-def test_entries_come_in_the_order_of_their_bytes(tmp_path):
-    """`a-b` stands between `a` and what is below `a`, and names that are no text are read as they are."""
-    top = os.fsencode(tmp_path / "tree")
-    for name in (b"a/b", b"\xff/x", b"\xc3\xa9/x"):
-        os.makedirs(os.path.join(top, name))
-    for name in (b"a-b", b"B", b"a.c"):
-        with open(os.path.join(top, name), "xb"):
-            pass
-    found = [b"/".join(entry.path) for entry in files.entries(os.fsdecode(top))]
-    assert found == [b"", b"B", b"a", b"a/b", b"a-b", b"a.c", b"\xc3\xa9", b"\xc3\xa9/x", b"\xff", b"\xff/x"]
-
-
-def test_large_files_are_read_in_pieces(tmp_path):
-    """A file of 3 MiB and a byte comes in pieces of at most 1 MiB, and its descriptor is closed afterwards."""
-    (tmp_path / "large").write_bytes(bytes(3 << 20) + b"x")
-    before = os.listdir("/proc/self/fd")
-    for entry in files.entries(str(tmp_path / "large")):
-        sizes = [len(chunk) for chunk in entry.chunks]
-    assert sizes == [1 << 20, 1 << 20, 1 << 20, 1]
-    assert os.listdir("/proc/self/fd") == before
-
-
-def test_a_digest_is_that_of_all_pieces_in_order():
-    """Small and large pieces mixed have the hash of what they are together."""
-    pieces = [b"a" * 10, b"b" * (1 << 20), b"", b"c", b"d" * (3 << 20), b"e"]
-    whole = b"".join(pieces)
-    assert files.digest(iter(pieces)) == (sha256(whole).digest(), len(whole))
-    assert files.digest([]) == (sha256().digest(), 0)
-
-
-def test_an_error_in_the_pieces_is_passed_on_and_no_thread_stays():
-    """Who hashes a tree that cannot be read hears why."""
-
-    def pieces():
-        yield b"x" * (2 << 20)
-        raise OSError(errno.EIO, "disk on fire")
-
-    with pytest.raises(OSError, match="disk on fire"):
-        files.digest(pieces())
-    assert threading.active_count() == 1
 
 
 def test_flushing_a_file_system_says_when_it_cannot(tmp_path):

@@ -29,6 +29,7 @@ from esker.realise.wheels import _compile as compile_byte_code
 from esker.realise.wheels import python_environment, selected
 from esker.settings import Settings
 from esker.store.store import Store
+from esker.store.verify import verify
 from tests.support.children import Child, stopped_programs
 from tests.support.package_index import PackageIndex, wheel
 
@@ -106,7 +107,7 @@ def test_importing_everything_changes_nothing(index, python_of, store):
     index.add("app", "1.0", {"app/__init__.py": "", "app/b.py": "X = 1\n"})
     python = python_of("app")
     output(f"{python.path}/bin/python", "-c", "import app.b")
-    assert store.verify() == []
+    assert verify(store) == []
 
 
 def test_what_is_in_the_store_is_not_fetched_again(index, python_of, environ, monkeypatch):
@@ -261,7 +262,7 @@ def test_a_locked_pip_reads_but_does_not_install(index, python_of, store):
         done = subprocess.run([f"{made}/bin/pip", *command], capture_output=True, text=True, check=False)
         assert done.returncode == 1
         assert "esker-install-pypi/NAME" in done.stderr
-    assert store.verify() == []
+    assert verify(store) == []
 
 
 def test_a_module_that_looks_for_pip_does_not_find_ours(index, python_of, store):
@@ -360,7 +361,7 @@ def test_what_is_the_profiles_own_is_never_written_through_a_link(index, python_
     assert output(f"{made}/bin/app") == "theirs"
     assert output(f"{made}/bin/sub/tool") == "tool"
     assert output(f"{made}/bin/python", "-c", "import sys; print('/' in sys.path)") == "True"
-    assert store.verify() == []
+    assert verify(store) == []
 
 
 def test_a_module_that_is_called_pip_is_left_as_it_is(index, python_of, store):
@@ -368,7 +369,7 @@ def test_a_module_that_is_called_pip_is_left_as_it_is(index, python_of, store):
     index.add("app", "1.0", {"pip.py": "print('theirs')\n"})
     made = profile(store, "test", python_of("app"))
     assert output(f"{made}/bin/python", "-m", "pip") == "theirs"
-    assert store.verify() == []
+    assert verify(store) == []
 
 
 def test_a_file_named_as_installation_records_is_data(index, python_of):

@@ -9,12 +9,12 @@ import signal
 import pytest
 
 from esker.errors import StoreError
-from esker.host import files, process_table
+from esker.host import files
 from esker.progress import Silent
-from esker.services.supervised.record import EnvironmentLock, Record
-from esker.store import roots
+from esker.store import roots, temporary_roots
 from esker.store.collect import Collected, collect
 from esker.store.store import Store
+from esker.store.verify import verify
 from tests.support.children import Child, killed_at_each_step
 
 
@@ -34,7 +34,7 @@ def fill(directory, size=1 << 16):
 
 
 def path(store, name, references=()):
-    return store.realise(name, "", fill, references=references)
+    return store.build(name, "", fill, references=references)
 
 
 def on_disk(store):
@@ -52,7 +52,7 @@ def test_what_nothing_needs_is_deleted_and_counted(store, link):
     assert 1 << 16 <= found.freed < 1 << 17
     assert on_disk(store) == ["needed", "rooted"]
     assert store.paths() == sorted([kept, path(store, "rooted")])
-    assert store.verify() == []
+    assert verify(store) == []
 
 
 def test_progress_counts_each_path_once(store):
@@ -157,26 +157,24 @@ def test_left_overs_go_and_what_is_somebody_elses_stays(store):
     for name in (orphan, f"{store.directory}/.tmp-x", f"{store.directory}/.trash-x", f"{store.directory}/lost+found"):
         os.mkdir(name)
         fill(name)
-    for name in ("valid/.x.tmp", "gcroots/.x.tmp"):
+    os.mkdir(f"{store.state}/gcroots/temporary")
+    for name in ("valid/.x.tmp", "gcroots/.x.tmp", "gcroots/temporary/.x.tmp"):
         files.write(f"{store.state}/{name}", b"")
     collect(store, live=())
     assert on_disk(store) == ["lost+found"]
-    assert [os.listdir(f"{store.state}/{name}") for name in ("valid", "gcroots", "locks")] == [[], [], []]
+    assert [os.listdir(f"{store.state}/{name}") for name in ("valid", "gcroots", "locks")] == [[], ["temporary"], []]
+    assert os.listdir(f"{store.state}/gcroots/temporary") == []
 
 
-def test_what_a_service_needs_is_left_though_a_newer_profile_has_taken_its_place(store, tmp_path):
+def test_what_a_temporary_root_keeps_is_left_though_a_newer_profile_has_taken_its_place(store, link):
     """A service runs on from the profile that it was started from, whatever the link leads to since."""
-    link = str(tmp_path / ".flox/run/link")
-    old, new = path(store, "old"), path(store, "new")
+    old = path(store, "old")
     roots.switch(store, link, old)
-    lock = EnvironmentLock(str(tmp_path / ".flox"))
-    here = {"host": os.uname().nodename, "boot": process_table.boot_id(), "uid": 1}
-    lock.write(Record(token="", dot_flox="", socket="", guardian=(1, 1), supervisor=(1, 1), store_paths=(old,), **here))
-    roots.switch(store, link, new)
-    assert collect(store, keep=1).paths == ()
-    lock.clear()
-    lock.close()
-    assert collect(store, keep=1).paths == (old,)
+    assert temporary_roots.write(store.root, "x", [old], [(1, 1)])
+    roots.switch(store, link, path(store, "new"))
+    assert collect(store, keep=1, live=()).paths == ()
+    temporary_roots.remove(store.root, "x")
+    assert collect(store, keep=1, live=()).paths == (old,)
 
 
 def test_a_store_that_is_not_there_is_empty(store):
@@ -211,7 +209,7 @@ def test_a_collection_killed_at_any_step_leaves_every_valid_path_whole(store, li
     killed = 0
     for _ in killed_at_each_step(lambda: collect(store, keep=1, live=())):
         killed += 1
-        assert store.verify() == []
+        assert verify(store) == []
         assert {path(store, "two"), path(store, "needed")} <= set(store.paths())
         assert collect(store, keep=1, live=()).freed >= 0
         assert on_disk(store) == ["needed", "two"]
@@ -270,7 +268,7 @@ def test_who_wants_a_path_while_trees_are_removed_does_not_wait_and_gets_it_whol
 
     assert collect(store, live=(), progress=Listener()).paths == (dead,)
     assert built == [dead]
-    assert store.verify([dead]) == []
+    assert verify(store, [dead]) == []
     assert on_disk(store) == ["dead"]
 
 
@@ -287,7 +285,7 @@ def test_collecting_and_realising_at_once_never_breaks_a_root(store, tmp_path):
                 roots.switch(store, link, target)
             assert os.stat(f"{link}/file").st_size == 1 << 16
             assert store.closure([target]) == {needed, target}
-            assert store.verify([target, needed]) == []
+            assert verify(store, [target, needed]) == []
 
     def collect_for_ever():
         while True:
@@ -301,5 +299,5 @@ def test_collecting_and_realising_at_once_never_breaks_a_root(store, tmp_path):
     collector.kill()
     assert collector.wait()[0] == -signal.SIGKILL
     collect(store, keep=1, live=())
-    assert store.verify() == []
+    assert verify(store) == []
     assert len([name for name in on_disk(store) if not name.startswith("needed")]) == 4

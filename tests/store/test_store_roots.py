@@ -11,8 +11,7 @@ import subprocess
 import pytest
 
 from esker.errors import NotFound, StoreError
-from esker.host import files, process_table
-from esker.services.supervised.record import EnvironmentLock, Record
+from esker.host import files
 from esker.store import roots
 from esker.store.store import Store
 from tests.support.children import Child, killed_at_each_step, steps
@@ -29,7 +28,7 @@ def link(tmp_path):
 
 
 def path(store, name):
-    return store.realise(name, "", lambda directory: None)
+    return store.build(name, "", lambda directory: None)
 
 
 def listed(store, link):
@@ -195,67 +194,13 @@ def test_a_link_that_cannot_be_looked_at_keeps_its_targets(store, link):
     assert roots.rooted(store, 5, forget=True) == set()
 
 
-# Services
-
-
-def recorded(dot_flox, paths, **other):
-    """Write the lock of an environment whose services need `paths`, as its supervisor does."""
-    told = {"host": os.uname().nodename, "boot": process_table.boot_id(), "store_paths": tuple(paths), **other}
-    lock = EnvironmentLock(dot_flox)
-    lock.write(
-        Record(token="", dot_flox=dot_flox, socket="", uid=1, guardian=(1 << 22, 1), supervisor=(1 << 22, 1), **told)
-    )
-    lock.close()
-
-
-@pytest.fixture
-def nobody(tmp_path):
-    """Give a /proc in which no process can be seen."""
-    (tmp_path / "proc").mkdir()
-    return str(tmp_path / "proc")
-
-
-def test_a_services_path_is_kept_though_its_processes_cannot_be_seen(store, link, nobody):
-    """What the lock of a registered link's environment records is in use, paths of other stores are not ours."""
-    target = path(store, "target")
-    roots.switch(store, link, target)
-    recorded(link.partition("/run/")[0], [target, "/elsewhere/store/x", ""])
-    assert roots.live(store, nobody) == {target}
-    recorded(link.partition("/run/")[0], [target], host="another", boot="another")
-    assert roots.live(store, nobody) == {target}
-
-
-def test_a_record_of_before_the_boot_keeps_nothing(store, link, nobody):
-    """No service outlives the machine that ran it; an environment without a lock has none, and gets none."""
-    target = path(store, "target")
-    roots.switch(store, link, target)
-    assert roots.live(store, nobody) == set()
-    assert not os.path.exists(link.partition("/run/")[0] + "/cache")
-    recorded(link.partition("/run/")[0], [target], boot="another")
-    assert roots.live(store, nobody) == set()
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "[]\n", "{}\n", '{"token": 1}\n{"store_paths": [1]}\n', "\0" * 64, "[" * 100_000],
-    ids=["empty", "list", "nothing", "part", "zeros", "deep"],
-)
-def test_a_damaged_record_of_services_keeps_nothing(store, link, nobody, text):
-    """A lock whose writer was killed is no error: the next command puts it in order."""
-    roots.switch(store, link, path(store, "target"))
-    recorded(link.partition("/run/")[0], [])
-    with open(f"{link.partition('/run/')[0]}/cache/esker/lock", "w", encoding="ascii") as file:
-        file.write(text)
-    assert roots.live(store, nobody) == set()
-
-
 # Processes
 
 
 @pytest.fixture
 def cat(store):
     """Give a store path that holds a program which waits for its input to end."""
-    return store.realise("cat", "", lambda directory: shutil.copy(shutil.which("cat"), f"{directory}/cat"))
+    return store.build("cat", "", lambda directory: shutil.copy(shutil.which("cat"), f"{directory}/cat"))
 
 
 def used_by(store, argv, **more):
@@ -285,7 +230,7 @@ def test_variables_keep_the_paths_they_name(store, cat, value):
 @pytest.mark.parametrize("variable", ["FLOX_ENV", "FLOX_ENV_DIRS", "PATH"])
 def test_variables_keep_what_their_links_lead_to(store, cat, link, variable):
     """A shell in an environment names the run link; what that leads to through a profile's links is in use."""
-    profile = store.realise("profile", "", lambda path: os.symlink(cat, f"{path}/bin"), references=[cat])
+    profile = store.build("profile", "", lambda path: os.symlink(cat, f"{path}/bin"), references=[cat])
     roots.switch(store, link, profile)
     environ = {"PATH": os.environ["PATH"]}
     environ[variable] = f"{environ.get(variable, '/none')}:{link}/bin"

@@ -16,9 +16,10 @@ import subprocess
 import pytest
 
 from esker.errors import Malformed, NotFound, RealisationFailed, StoreError
-from esker.host import files
+from esker.host import files, trees
 from esker.progress import Silent
 from esker.store.store import Store
+from esker.store.verify import verify
 from tests.support.children import Child, killed_at_each_step
 
 
@@ -58,14 +59,14 @@ def left_over(store):
 
 def test_a_path_is_built_once_sealed_and_recorded(store):
     """The tree is read-only and of second 1, the record says what and when, and the second time nothing is built."""
-    path = store.realise("hello", "inputs", build)
+    path = store.build("hello", "inputs", build)
     assert path == store.path("hello", "inputs")
     assert os.path.dirname(path) == store.directory
     assert content(f"{path}/bin/link") == "hello\n"
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o555
     assert os.lstat(f"{path}/bin/link").st_mtime == 1
     assert store.is_valid(path)
-    assert store.realise("hello", b"inputs", never) == path
+    assert store.build("hello", b"inputs", never) == path
     info = store.record(path)
     assert info.path == path
     assert info.references == ()
@@ -77,7 +78,7 @@ def test_a_path_is_built_once_sealed_and_recorded(store):
 
 def test_paths_differ_by_name_and_fingerprint(store):
     """What is built from other inputs lies elsewhere."""
-    paths = [store.realise(*each, build) for each in (("a", "1"), ("a", "2"), ("b", "1"))]
+    paths = [store.build(*each, build) for each in (("a", "1"), ("a", "2"), ("b", "1"))]
     assert store.paths() == sorted(paths)
 
 
@@ -89,7 +90,7 @@ def test_two_builds_of_one_tree_have_one_hash(store):
         build(directory)
         os.umask(before)
 
-    first, second = (store.record(store.realise(name, "", each)) for name, each in (("a", build), ("b", masked)))
+    first, second = (store.record(store.build(name, "", each)) for name, each in (("a", build), ("b", masked)))
     assert (first.nar_hash, first.nar_size) == (second.nar_hash, second.nar_size)
 
 
@@ -98,7 +99,7 @@ def test_state_is_private_and_the_tree_can_be_entered(store):
     before = os.umask(0o077)
     try:
         os.makedirs(os.path.dirname(store.root), exist_ok=True)
-        path = store.realise("hello", "", build)
+        path = store.build("hello", "", build)
     finally:
         os.umask(before)
     assert stat.S_IMODE(os.stat(store.directory).st_mode) == 0o755
@@ -110,7 +111,7 @@ def test_state_is_private_and_the_tree_can_be_entered(store):
 def test_reading_makes_nothing(store):
     """Asking a store that is not there is no error and no directory."""
     assert store.paths() == []
-    assert store.verify() == []
+    assert verify(store) == []
     assert not store.is_valid(store.path("hello", ""))
     assert not os.path.exists(store.root)
 
@@ -118,8 +119,8 @@ def test_reading_makes_nothing(store):
 def test_a_durable_path_is_flushed_before_its_record(tmp_path):
     """The real thing, flush included, is valid and whole."""
     store = Store(str(tmp_path / "root"))
-    path = store.realise("hello", "", build)
-    assert store.verify([path]) == []
+    path = store.build("hello", "", build)
+    assert verify(store, [path]) == []
 
 
 def test_a_failing_build_leaves_nothing_and_its_error_is_passed_on(store):
@@ -131,28 +132,28 @@ def test_a_failing_build_leaves_nothing_and_its_error_is_passed_on(store):
         raise KeyboardInterrupt("stop")
 
     with pytest.raises(KeyboardInterrupt, match="stop"):
-        store.realise("hello", "", failing)
+        store.build("hello", "", failing)
     assert left_over(store) == []
     assert store.paths() == []
-    store.realise("hello", "", build)
+    store.build("hello", "", build)
 
 
 @pytest.mark.slow
 def test_a_build_killed_at_any_step_leaves_nothing_that_is_taken_for_valid(store):
     """After a kill at each step of a build a path is not valid or is whole; the next build cleans up and succeeds."""
-    Store(store.root + "-warm", durable=False).realise("hello", "", build)  # loads every module the steps need
+    Store(store.root + "-warm", durable=False).build("hello", "", build)  # loads every module the steps need
     killed = 0
-    for step in killed_at_each_step(lambda: store.realise("hello", "inputs", build)):
+    for step in killed_at_each_step(lambda: store.build("hello", "inputs", build)):
         killed = step
         path = store.path("hello", "inputs")
         assert not store.is_valid(path)
         assert store.paths() == []
-        assert store.realise("hello", "inputs", build) == path
-        assert store.verify() == []
+        assert store.build("hello", "inputs", build) == path
+        assert verify(store) == []
         assert left_over(store) == []
-        files.remove_tree(store.root)
+        trees.remove_tree(store.root)
     assert killed > 40
-    assert store.realise("hello", "inputs", never)
+    assert store.build("hello", "inputs", never)
 
 
 def test_who_waits_for_a_build_that_is_killed_builds_itself(store):
@@ -164,13 +165,13 @@ def test_who_waits_for_a_build_that_is_killed_builds_itself(store):
         os.write(entered, b"x")
         signal.pause()
 
-    first = Child(lambda: store.realise("hello", "", stuck))
+    first = Child(lambda: store.build("hello", "", stuck))
     os.read(inside, 1)
-    second = Child(lambda: store.realise("hello", "", build))
+    second = Child(lambda: store.build("hello", "", build))
     first.kill()
     assert first.wait()[0] == -signal.SIGKILL
     assert second.result() == store.path("hello", "")
-    assert store.verify() == []
+    assert verify(store) == []
     assert left_over(store) == []
 
 
@@ -187,7 +188,7 @@ def test_fifty_processes_that_want_one_path_build_it_once(store, tmp_path):
     def want():
         os.close(start)
         os.read(starting, 1)  # ends for all of them at once, when the parent closes its end
-        path = store.realise("hello", "", counted)
+        path = store.build("hello", "", counted)
         return content(f"{path}/bin/link")
 
     children = [Child(want) for _ in range(50)]
@@ -199,11 +200,11 @@ def test_fifty_processes_that_want_one_path_build_it_once(store, tmp_path):
 
 def test_a_tree_that_somebody_deleted_is_built_again(store):
     """A record without a tree is no valid path."""
-    path = store.realise("hello", "", build)
-    files.remove_tree(path)
+    path = store.build("hello", "", build)
+    trees.remove_tree(path)
     assert not store.is_valid(path)
-    assert store.realise("hello", "", build) == path
-    assert store.verify() == []
+    assert store.build("hello", "", build) == path
+    assert verify(store) == []
 
 
 # References
@@ -211,10 +212,10 @@ def test_a_tree_that_somebody_deleted_is_built_again(store):
 
 def test_references_are_recorded_and_followed(store):
     """A path may link to what it declares; the closure has what it needs, directly or not."""
-    first = store.realise("first", "", build)
-    second = store.realise("second", "", lambda path: os.symlink(first, f"{path}/first"), references=[first])
+    first = store.build("first", "", build)
+    second = store.build("second", "", lambda path: os.symlink(first, f"{path}/first"), references=[first])
     name = os.path.basename(second)
-    third = store.realise("third", "", lambda path: os.symlink(f"../{name}", f"{path}/x"), references=[second, second])
+    third = store.build("third", "", lambda path: os.symlink(f"../{name}", f"{path}/x"), references=[second, second])
     assert store.record(third).references == (second,)
     assert store.closure([third]) == {first, second, third}
     assert store.closure([first, store.path("absent", "")]) == {first}
@@ -223,10 +224,10 @@ def test_references_are_recorded_and_followed(store):
 @pytest.mark.parametrize("spelled", ["../{name}/greeting", "{path}/greeting", "/nix/store/{name}", "x/../../{name}"])
 def test_a_link_to_what_is_no_reference_is_refused(store, spelled):
     """Nothing would keep the target from being collected, so the error names link and target."""
-    path = store.realise("hello", "", build)
+    path = store.build("hello", "", build)
     target = spelled.format(path=path, name=os.path.basename(path))
     with pytest.raises(RealisationFailed) as caught:
-        store.realise("other", "", lambda directory: os.symlink(target, f"{directory}/link"))
+        store.build("other", "", lambda directory: os.symlink(target, f"{directory}/link"))
     assert caught.value.message == f"`link` links to `{target}`, which is not among the references of `other`"
     assert left_over(store) == []
 
@@ -234,21 +235,21 @@ def test_a_link_to_what_is_no_reference_is_refused(store, spelled):
 def test_a_link_to_where_the_tree_was_built_is_refused(store):
     """That directory is gone when the path is valid."""
     with pytest.raises(RealisationFailed, match="not among the references"):
-        store.realise("other", "", lambda directory: os.symlink(f"{directory}/x", f"{directory}/link"))
+        store.build("other", "", lambda directory: os.symlink(f"{directory}/x", f"{directory}/link"))
 
 
 @pytest.mark.parametrize("target", ["../x/..", "/usr/bin/env", "{own}/bin", "dangling"])
 def test_links_within_the_tree_to_itself_and_to_the_host_are_free(store, target):
     """Only other store paths have to be declared."""
     target = target.format(own=store.path("other", ""))
-    path = store.realise("other", "", lambda directory: (build(directory), os.symlink(target, f"{directory}/bin/a")))
+    path = store.build("other", "", lambda directory: (build(directory), os.symlink(target, f"{directory}/bin/a")))
     assert os.readlink(f"{path}/bin/a") == target
 
 
 def test_a_reference_must_be_valid(store):
     """What is not there cannot be needed."""
     with pytest.raises(StoreError, match=r"needs .* which is not valid"):
-        store.realise("other", "", build, references=[store.path("hello", "")])
+        store.build("other", "", build, references=[store.path("hello", "")])
 
 
 @pytest.mark.parametrize(
@@ -262,7 +263,7 @@ def test_what_is_no_path_of_this_store_is_refused(store, path):
 
 def test_a_path_may_be_named_logically(store):
     """`/nix/store/…` and where the tree lies are the same path."""
-    path = store.realise("hello", "", build)
+    path = store.build("hello", "", build)
     assert store.is_valid(f"/nix/store/{os.path.basename(path)}")
     assert store.record(f"/nix/store/{os.path.basename(path)}") == store.record(path)
 
@@ -289,24 +290,24 @@ def test_a_path_may_be_named_logically(store):
             "have changed",
         ),
         (lambda path: os.chmod(path, 0o755) or os.mkfifo(f"{path}/pipe"), "only files, directories and links"),
-        (files.remove_tree, "no such file"),
+        (trees.remove_tree, "no such file"),
     ],
     ids=["contents", "mode", "added", "removed", "writable", "setuid", "open", "link", "pipe", "gone"],
 )
 def test_verify_names_what_is_damaged_and_why(store, harm, reason):
     """One damaged path among others is the one that is reported; forgotten, it is built again."""
-    path = store.realise("hello", "", build)
-    store.realise("other", "", build)
-    assert store.verify() == []
+    path = store.build("hello", "", build)
+    store.build("other", "", build)
+    assert verify(store) == []
     harm(path)
-    [damaged] = store.verify()
+    [damaged] = verify(store)
     assert damaged.path == path
     assert reason.format(path=path) in damaged.reason
     assert "b'" not in damaged.reason
     store.invalidate(path)
     assert not store.is_valid(path)
-    assert store.realise("hello", "", build) == path
-    assert store.verify() == []
+    assert store.build("hello", "", build) == path
+    assert verify(store) == []
     assert left_over(store) == []
 
 
@@ -318,7 +319,7 @@ def _write(path, text):
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"narHash": 1}', '{"references": ["../x"]}'])
 def test_a_damaged_record_is_an_error_that_names_it(store, text):
     """A record that is no record is not guessed at."""
-    path = store.realise("hello", "", build)
+    path = store.build("hello", "", build)
     record = f"{store.state}/valid/{os.path.basename(path)}"
     complete = {"narHash": "", "narSize": 1, "references": [], "registrationTime": 0, "builtFrom": ""}
     _write(record, json.dumps(complete | json.loads(text)) if text.startswith('{"') and "ref" in text else text)
@@ -326,7 +327,7 @@ def test_a_damaged_record_is_an_error_that_names_it(store, text):
         store.record(path)
     assert caught.value.message == f"the record `{record}` is damaged"
     assert record in caught.value.hint
-    assert [each.path for each in store.verify()] == [path]
+    assert [each.path for each in verify(store)] == [path]
 
 
 def test_a_path_without_record_is_an_error_that_names_it(store):
@@ -335,7 +336,7 @@ def test_a_path_without_record_is_an_error_that_names_it(store):
     with pytest.raises(StoreError) as caught:
         store.record(path)
     assert caught.value.message == f"`{path}` is not valid: it has no record"
-    assert store.verify([path]) == [(path, f"`{path}` is not valid: it has no record")]
+    assert verify(store, [path]) == [(path, f"`{path}` is not valid: it has no record")]
 
 
 @pytest.mark.parametrize(
@@ -348,7 +349,7 @@ def test_a_path_without_record_is_an_error_that_names_it(store):
 )
 def test_a_name_that_is_no_path_of_the_store_is_not_damage(store, path, message):
     """What a person has mistyped is told from what has changed, and the error says where to look."""
-    made = store.realise("hello", "", build)
+    made = store.build("hello", "", build)
     names = {"directory": store.directory, "other": store.path("other", "")}
     assert store.named([made, f"/nix/store/{os.path.basename(made)}"]) == [made, made]
     with pytest.raises(NotFound) as caught:
@@ -359,14 +360,14 @@ def test_a_name_that_is_no_path_of_the_store_is_not_damage(store, path, message)
 
 def test_what_is_collected_while_all_is_verified_is_not_damage(store):
     """Who verifies holds nothing back from a collection; what that takes is no longer part of the store."""
-    store.realise("first", "", build)
-    second = store.realise("second", "", build)
+    store.build("first", "", build)
+    second = store.build("second", "", build)
 
     class Listener(Silent):
         def begin(self, *_, **__):
             store.invalidate(second)
 
-    assert store.verify(progress=Listener()) == []
+    assert verify(store, progress=Listener()) == []
 
 
 def test_progress_is_told_of_every_path(store):
@@ -383,9 +384,9 @@ def test_progress_is_told_of_every_path(store):
         def end(self):
             heard.append("end")
 
-    store.realise("a", "", build)
-    store.realise("b", "", build)
-    store.verify(progress=Listener())
+    store.build("a", "", build)
+    store.build("b", "", build)
+    verify(store, progress=Listener())
     assert heard == [("verifying the store", 2, "paths"), 1, 1, "end"]
 
 
@@ -406,10 +407,10 @@ def test_a_file_that_may_not_grow_is_a_store_error_and_leaves_nothing(store):
     def limited():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (4, 4))
-        store.realise("hello", "", build)
+        store.build("hello", "", build)
 
     message, hint = refusal(limited)
-    assert message.startswith(f"cannot realise `{store.path('hello', '')}`: file too large")
+    assert message.startswith(f"cannot build `{store.path('hello', '')}`: file too large")
     assert "ulimit -f" in hint
     assert left_over(store) == []
     assert store.paths() == []
@@ -421,7 +422,7 @@ def test_a_record_that_cannot_be_written_leaves_no_tree(store):
     def limited():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (4, 4))
-        store.realise("empty", "", lambda _: None)
+        store.build("empty", "", lambda _: None)
 
     message, _ = refusal(limited)
     assert message.startswith(f"cannot write `{store.state}/valid/")
@@ -440,7 +441,7 @@ def test_a_place_that_is_not_ours_is_a_store_error_with_both_users(tmp_path):
         if owner == 0:
             os.setgroups([])
             os.setuid(65534)
-        store.realise("hello", "", build)
+        store.build("hello", "", build)
 
     message, hint = refusal(ordinary)
     assert message.startswith(f"cannot make `{store.root}`: permission denied")
@@ -480,13 +481,13 @@ def test_a_full_disk_is_a_store_error_with_the_room_that_is_left(disk):
     def full():
         store = Store(str(disk / "root"))
         with pytest.raises(StoreError) as caught:
-            store.realise("large", "", large)
+            store.build("large", "", large)
         assert left_over(store) == []
-        assert store.realise("hello", "", build)
+        assert store.build("hello", "", build)
         raise caught.value
 
     message, hint = refusal(mounted(disk, full))
-    assert message.startswith(f"cannot realise `{disk}/root/store/")
+    assert message.startswith(f"cannot build `{disk}/root/store/")
     assert "no space left on device, 0." in message
     assert "MB are free" in message
     assert hint == (
@@ -497,9 +498,7 @@ def test_a_full_disk_is_a_store_error_with_the_room_that_is_left(disk):
 
 def test_a_read_only_disk_is_a_store_error_with_a_remedy(disk):
     """Where nothing can be written the error says that the file system is read-only."""
-    message, hint = refusal(
-        mounted(disk, lambda: Store(str(disk / "root")).realise("hello", "", build), read_only=True)
-    )
+    message, hint = refusal(mounted(disk, lambda: Store(str(disk / "root")).build("hello", "", build), read_only=True))
     assert message.startswith(f"cannot make `{disk}/root`: read-only file system")
     assert "ESKER_STORE" in hint
 
@@ -513,17 +512,17 @@ def test_a_disk_that_fails_while_flushing_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "sync_file_system", failing)
     store = Store(str(tmp_path / "root"))
     with pytest.raises(StoreError, match="input/output error"):
-        store.realise("hello", "", build)
+        store.build("hello", "", build)
     assert store.paths() == []
     assert left_over(store) == []
 
 
 def test_a_store_that_others_can_change_is_refused(store):
     """Nobody else may put programs where we run them from."""
-    store.realise("hello", "", build)
+    store.build("hello", "", build)
     os.chmod(store.directory, 0o777)
     with pytest.raises(StoreError) as caught:
-        store.realise("other", "", build)
+        store.build("other", "", build)
     assert caught.value.message == f"`{store.directory}` can be changed by other users"
     assert "chmod go-w" in caught.value.hint
 
@@ -534,7 +533,7 @@ def test_a_new_store_has_its_modes_whatever_the_umask(tmp_path, mask):
     before = os.umask(mask)
     try:
         store = Store(str(tmp_path / "esker" / "root"))
-        store.realise("hello", "", build)
+        store.build("hello", "", build)
     finally:
         os.umask(before)
     for directory in (os.path.dirname(store.root), store.root, store.directory):
@@ -544,10 +543,10 @@ def test_a_new_store_has_its_modes_whatever_the_umask(tmp_path, mask):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
 def test_a_store_that_belongs_to_somebody_else_is_refused(store):
     """Root runs no programs from a store that another user fills."""
-    store.realise("hello", "", build)
+    store.build("hello", "", build)
     os.chown(store.root, 65534, 65534)
     with pytest.raises(StoreError, match="can be changed by other users"):
-        store.realise("other", "", build)
+        store.build("other", "", build)
 
 
 # Where it lies
@@ -558,6 +557,6 @@ def test_nix_sees_the_hash_that_is_recorded(store):
     """The installed Nix hashes a realised path to what its record says."""
     if not shutil.which("nix-hash"):
         pytest.skip("nix-hash is not on PATH: install Debian's nix-bin")
-    path = store.realise("hello", "", build)
+    path = store.build("hello", "", build)
     found = subprocess.run(["nix-hash", "--type", "sha256", path], stdout=-1, check=True, text=True).stdout.strip()
     assert store.record(path).nar_hash == f"sha256:{found}"

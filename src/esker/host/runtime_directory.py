@@ -135,7 +135,7 @@ def clear(directory: str) -> None:
             if path in listening or (listening and not stat.S_ISSOCK(mode)):
                 continue
             if stat.S_ISDIR(mode):
-                from esker.host.files import remove_tree
+                from esker.host.trees import remove_tree
 
                 remove_tree(path)
                 continue

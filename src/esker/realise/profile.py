@@ -94,7 +94,7 @@ def profile(
             _link(program.path, f"{directory}/bin/{program.name}")
 
     references = [python.path] if python is not None else []
-    return store.realise(
+    return store.build(
         f"{store_path.fitting(name) or 'environment'}-profile",
         "profile:" + json.dumps(key),
         fill,

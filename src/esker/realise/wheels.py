@@ -18,7 +18,7 @@ from packaging.pylock import PackageSdist, PackageWheel, Pylock, PylockSelectErr
 from packaging.tags import Tag, compatible_tags, cpython_tags
 
 from esker.errors import CommandFailed, HostError, RealisationFailed
-from esker.host import files, prctl
+from esker.host import prctl, trees
 from esker.host.uv import is_unreachable, run_uv
 from esker.realise.overlap import overlapping
 
@@ -123,7 +123,7 @@ def python_environment(
         _drop_traces(directory)
         progress.end()
 
-    path = store.realise(f"python-{interpreter.version}-environment", _fingerprint(artifacts, interpreter), fill)
+    path = store.build(f"python-{interpreter.version}-environment", _fingerprint(artifacts, interpreter), fill)
     return PythonEnvironment(path, f"{path}/{_libraries(interpreter)}")
 
 
@@ -149,7 +149,7 @@ def _install(
                 raise
             # Anew: whatever uv has begun to install, it would take for installed.
             for name in os.listdir(directory):
-                files.remove_tree(f"{directory}/{name}")
+                trees.remove_tree(f"{directory}/{name}")
             _fill(directory, artifacts, interpreter, tools, build, [])
     except CommandFailed as failure:
         raise _explained(failure) from failure
@@ -196,7 +196,7 @@ def _fill(
         for artifact in artifacts:
             if artifact[0] in overlaps:
                 install(f"{scratch}/{artifact[0]}", [artifact])
-                files.move_tree_over(f"{scratch}/{artifact[0]}", directory)
+                trees.move_tree_over(f"{scratch}/{artifact[0]}", directory)
 
 
 def _content(path: str) -> bytes:

@@ -10,7 +10,7 @@ from esker.errors import Malformed, StoreError
 from esker.formats.nix import store_path
 from esker.host import files
 from esker.progress import Progress, Silent
-from esker.store import roots
+from esker.store import roots, temporary_roots
 from esker.store.store import TEMPORARY, TRASH
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def collect(
     progress: Progress | None = None,
     dry_run: bool = False,
 ) -> Collected:
-    """Delete what no link's newest `keep` generations and no process needs, and what killed processes left behind.
+    """Delete what no link's newest `keep` generations, temporary root or process needs, and what killed processes left.
 
     `live` are the paths in use, by default those of `roots.live`. Waits until nobody uses the store; while trees are
     being removed, others may use it again.
@@ -76,8 +76,9 @@ def _left_over(store: Store) -> list[str]:
                 store_path.parse_name(name)
                 if not store.is_valid(path):
                     found.append(store.throw_away(path))
-        for directory in ("locks", "valid", "gcroots"):
-            for name in os.listdir(f"{store.state}/{directory}"):
+        for directory in ("locks", "valid", "gcroots", temporary_roots.DIRECTORY):
+            place = f"{store.state}/{directory}"
+            for name in os.listdir(place) if os.path.exists(place) else ():
                 if directory == "locks" or name.startswith("."):
-                    os.unlink(f"{store.state}/{directory}/{name}")
+                    os.unlink(f"{place}/{name}")
     return found

@@ -1,4 +1,4 @@
-"""What keeps store paths from being collected: links with their generations, services, and running processes.
+"""What keeps store paths from being collected: links with their generations, temporary roots, running processes.
 
 A link, such as a project's run link, has a file `gcroots/<key>` in the store's state, the key made from the link's
 own path. It lists the link's generations, oldest first. The link itself says which of them is current.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.errors import Malformed, NotFound, StoreError
 from esker.formats.nix import nixbase32
 from esker.host import files
-from esker.services.supervised.record import kept_paths
+from esker.store import temporary_roots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,11 +88,15 @@ def generations(store: Store, link: str) -> tuple[Generation, ...]:
 
 
 def rooted(store: Store, keep: int, *, forget: bool) -> set[str]:
-    """Return the current and the newest `keep` targets of every link that still exists.
+    """Return the current and the newest `keep` targets of every link that still exists, and what temporary roots keep.
 
-    What is not among them is taken off the registration if `forget`; for who holds the store alone.
+    With `forget`, other targets are taken off the registration and stale temporary roots are removed: the caller holds
+    the store alone.
     """
     found: set[str] = set()
+    for path in temporary_roots.kept(store.root, forget=forget):
+        with suppress(Malformed):  # no path of this store
+            found.add(store.physical(store.parse(path)))
     for link, known in _registered(store):
         newest = known[max(len(known) - keep, 0) :]
         kept = () if _is_gone(link) else tuple(each for each in known if each.current or each in newest)
@@ -113,25 +117,11 @@ def _is_gone(link: str) -> bool:
 
 
 def live(store: Store, proc: str = "/proc") -> set[str]:
-    """Return the store paths that services, and processes which this one may look into, use; they need not be valid.
+    """Return the store paths that processes which this one may look into use; they need not be valid.
 
-    What services need stands in the locks of the environments whose links are registered: they may run as another
-    user. Of a process are read its program, working directory, mapped files and variables, among these what FLOX_ENV,
+    Of a process are read its program, working directory, mapped files and variables, among these what FLOX_ENV,
     FLOX_ENV_DIRS and PATH lead to through links.
     """
-    return _of_services(store) | _of_processes(store, proc)
-
-
-def _of_services(store: Store) -> set[str]:
-    found = set()
-    for dot_flox in {os.path.dirname(os.path.dirname(link)) for link, _ in _registered(store)}:
-        for path in kept_paths(dot_flox):
-            with suppress(Malformed):  # another store's
-                found.add(store.physical(store.parse(path)))
-    return found
-
-
-def _of_processes(store: Store, proc: str) -> set[str]:
     texts: set[bytes] = set()
     places: set[bytes] = set()
     for process in filter(str.isdecimal, os.listdir(proc)):
@@ -208,7 +198,8 @@ def _registered(store: Store) -> Iterator[tuple[str, tuple[Generation, ...]]]:
     with files.refused("read", directory, StoreError):
         names = sorted(name for name in os.listdir(directory) if not name.startswith("."))
     for name in names:
-        yield _parse(store, f"{directory}/{name}")
+        if name != os.path.basename(temporary_roots.DIRECTORY):
+            yield _parse(store, f"{directory}/{name}")
 
 
 def _write(store: Store, link: str, kept: tuple[Generation, ...]) -> None:

@@ -10,7 +10,7 @@ import tempfile
 import pytest
 
 from esker.errors import HostError
-from esker.host import files
+from esker.host import trees
 from esker.runtimes.native import runtime as native
 from esker.settings import Settings
 from tests.support.children import Child
@@ -27,7 +27,7 @@ def roots():
     for path in (project, project / ".flox", project / ".flox/env"):
         path.chmod(0o755)
     yield project
-    files.remove_tree(str(project))
+    trees.remove_tree(str(project))
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,8 @@ class Project:
         self.runtime = f"{directory}/run/e"
         self.variables = {"PATH": os.environ["PATH"], MARK: directory}
         self.paths: tuple[str, ...] = ()
+        self.store = ""
+        self.store_paths: tuple[str, ...] = ()
         self.specs: dict[str, ServiceSpec] = {}
         self.python = sys.executable
 
@@ -57,10 +59,15 @@ class Project:
         return Site(project=self.directory, dot_flox=self.dot_flox, runtime=self.runtime)
 
     @property
+    def surroundings(self) -> Surroundings:
+        """What the services are given when they start."""
+        variables = {name: {**self.variables, **spec.vars} for name, spec in self.specs.items()}
+        return Surroundings(variables, self.paths, self.store, self.store_paths)
+
+    @property
     def services(self) -> Supervised:
         """All that was declared so far."""
-        variables = {name: {**self.variables, **spec.vars} for name, spec in self.specs.items()}
-        return Supervised(self.site, self.specs, lambda _: Surroundings(variables, self.paths))
+        return Supervised(self.site, self.specs, lambda _: self.surroundings)
 
     def declare(self, name: str, command: str = "exec sleep 1000", **fields: object) -> None:
         """Declare a service with a table, unless told otherwise."""
@@ -158,13 +165,12 @@ def caller(project):
 
     def call(code, *arguments):
         names = ", ".join(f"{name!r}: {spec!r}" for name, spec in project.specs.items())
-        variables = {name: {**project.variables, **spec.vars} for name, spec in project.specs.items()}
         prelude = (
             "import os, sys\n"
             "from esker.services.supervised.connection import Site\n"
             "from esker.services.supervised.control import Supervised, Surroundings\n"
             "from esker.services.specification import CheckSpec, ServiceSpec\n"
-            f"surroundings = Surroundings({variables!r}, {project.paths!r})\n"
+            f"surroundings = {project.surroundings!r}\n"
             f"services = Supervised({project.site!r}, {{{names}}}, lambda _: surroundings)\n"
         )
         process = subprocess.Popen(

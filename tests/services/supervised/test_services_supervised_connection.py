@@ -52,10 +52,10 @@ def test_the_socket_is_ours_alone(project):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b'{"esker-services": 2, "do": "status"}\n', "version 2 of the services' protocol was named"),
+        (b'{"esker-services": 3, "do": "status"}\n', "version 3 of the services' protocol was named"),
         (b'{"do": "status"}\n', "version None"),
-        (b'{"esker-services": 1, "do": "dance"}\n', "was sent what is no request"),
-        (b'{"esker-services": 1, "do": "start"}\n', "was sent what is no request"),
+        (b'{"esker-services": 2, "do": "dance"}\n', "was sent what is no request"),
+        (b'{"esker-services": 2, "do": "start"}\n', "was sent what is no request"),
         (b"GET / HTTP/1.1\r\n", "was sent what is no request"),
         (b"[]\n", "was sent what is no request"),
         (b"\xff\xfe\n", "was sent what is no request"),
@@ -142,7 +142,7 @@ def test_a_supervisor_of_another_version_is_an_error_with_what_to_do(project):
     hello = {protocol.KEY: 7, "source": "/other/esker", "supervisor": 1234, "guardian": 1233}
     with supervisor(project, json.dumps(hello).encode() + b"\n"), pytest.raises(ServiceError) as caught:
         project.services.start()
-    assert "version 7 of the services' protocol was named, and this Esker speaks version 1" in caught.value.message
+    assert "version 7 of the services' protocol was named, and this Esker speaks version 2" in caught.value.message
     assert caught.value.hint == "the services are run by the Esker in `/other/esker`: use that, or `kill 1234`"
 
 
@@ -232,7 +232,7 @@ def test_a_supervisor_ends_with_its_environment(project):
 
     async def look(change):
         lock = EnvironmentLock(project.dot_flox)
-        supervisor = Supervisor(lock, "x", project.runtime, project.directory)
+        supervisor = Supervisor(lock, record_of(project), project.runtime, project.directory)
         server = _Server(lock, supervisor, record_of(project))
         change()
         server._watch()

@@ -41,7 +41,7 @@ def write(project, record):
     """Make the lock say what `record` says."""
     os.makedirs(os.path.dirname(lock_path(project.dot_flox)), exist_ok=True)
     named = asdict(record)
-    runs = {"sessions": named.pop("sessions"), "store_paths": named.pop("store_paths")}
+    runs = {name: named.pop(name) for name in ("sessions", "stores")}
     Path(lock_path(project.dot_flox)).write_text(f"{json.dumps(named)}\n{json.dumps(runs)}\n")
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from esker.errors import ActivationFailed, HostError, TimedOut
 from esker.formats.service_handle import Holder
 from esker.formats.urls import redact
-from esker.host import files, pidfd, process_table, runtime_directory
+from esker.host import pidfd, process_table, runtime_directory, trees
 from esker.host.clock import Deadline
 from esker.host.memory_file import memory_file
 from esker.host.process import start_failure
@@ -141,7 +141,7 @@ def _started(
     finally:
         listener.close()
         os.close(output)
-        files.remove_tree(directory)
+        trees.remove_tree(directory)
 
 
 def _spawn(argv: Sequence[str], environ: Mapping[str, str], output: int) -> int:

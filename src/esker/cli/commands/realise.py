@@ -64,6 +64,8 @@ def _gc(arguments: list[str], voice: Voice) -> int:
 
 
 def _verify(arguments: list[str], voice: Voice) -> int:
+    from esker.store.verify import verify
+
     parser = Parser(
         "store verify",
         "Hash every path again; 1 when one is not what was registered.",
@@ -74,7 +76,7 @@ def _verify(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("--json", action="store_true", help="print the damaged paths as JSON")
     options = parser.parse_args(arguments)
     store = _store()
-    damaged = store.verify(store.named(options.path) or None, voice.progress())
+    damaged = verify(store, store.named(options.path) or None, voice.progress())
     if options.json:
         import json
 

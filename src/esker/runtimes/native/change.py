@@ -14,7 +14,7 @@ from esker.declare import notations
 from esker.declare.load import environment_name, load
 from esker.errors import HostError, InvalidManifest, ServiceError, UsageError
 from esker.formats.tables.reader import Refusal
-from esker.host import files
+from esker.host import files, trees
 from esker.host.interpreters import Interpreters
 from esker.lock.resolve import check_build, check_composed, lock_paths, make_lock, put, read_lock, rendered
 from esker.lock.staleness import staleness
@@ -115,7 +115,7 @@ def delete(project: str) -> None:
     gone = f"{dot_flox}.{os.urandom(6).hex()}.deleted"
     with files.refused("delete", dot_flox):
         os.rename(dot_flox, gone)
-        files.remove_tree(gone)
+        trees.remove_tree(gone)
 
 
 def _text(path: str) -> str:

@@ -44,19 +44,24 @@ def chamber(project: str, settings: Settings, environ: Mapping[str, str], activa
             name: {**given.apply(passed_variables(environ, spec.pass_env) | path), **spec.vars}
             for name, spec in specs.items()
         }
-        return Surroundings(variables, *_places(given))
+        return _surroundings(variables, given)
 
     return Supervised(site, specs, surroundings)
 
 
-def _places(activation: Activation) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return what services of an activation must be able to enter or run, and the store paths that they need.
+def _surroundings(variables: Mapping[str, Mapping[str, str]], activation: Activation) -> Surroundings:
+    """Return what services of an activation are given, with what they must be able to enter and what must be kept.
 
-    Both follow from the link that every activation names in FLOX_ENV; a runtime without one needs neither.
+    Both follow from the link that an activation of a store's environment names in FLOX_ENV. Paths of a store that is
+    not Esker's, such as Nix's own, are kept by whoever owns that store.
     """
     link = activation.set.get("FLOX_ENV")
     if link is None or not os.path.islink(link):
-        return (), ()
+        return Surroundings(variables)
     store_path, python = os.readlink(link), f"{link}/bin/python"
+    directory = os.path.dirname(store_path)
+    root = os.path.dirname(directory)
     interpreter = [os.path.realpath(python)] if os.path.exists(python) else []
-    return tuple(dict.fromkeys((os.path.dirname(store_path), *interpreter))), (store_path,)
+    paths = tuple(dict.fromkeys((directory, *interpreter)))
+    is_ours = os.path.isdir(f"{root}/var/esker")
+    return Surroundings(variables, paths, root if is_ours else "", (store_path,) if is_ours else ())

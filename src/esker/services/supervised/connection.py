@@ -26,6 +26,7 @@ from esker.services import status
 from esker.services.status import ServiceStatus
 from esker.services.supervised import protocol
 from esker.services.supervised.record import EnvironmentLock, Record, lock_path
+from esker.store import temporary_roots
 
 __all__ = ["Connection", "Site", "connect", "logs_directory"]
 
@@ -286,6 +287,8 @@ def _put_in_order(record: Record, site: Site, owner: int) -> None:
                 if descriptor is not None and not pidfd.wait(descriptor, _GONE):
                     raise _silent(process[0])
         _end_leftovers(record, owner)
+    for store in record.stores:
+        temporary_roots.remove(store, record.token)
     if _is_ours(record, site):
         with suppress(OSError):
             os.unlink(record.socket)

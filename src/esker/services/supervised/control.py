@@ -43,6 +43,8 @@ class Surroundings(NamedTuple):
     """All variables of each service, by the service's name."""
     paths: tuple[str, ...] = ()
     """What services must be able to enter and run besides the project: the store, the interpreter."""
+    store: str = ""
+    """The root directory of the store that `store_paths` lie in."""
     store_paths: tuple[str, ...] = ()
     """What must not be collected while they run."""
 
@@ -132,6 +134,7 @@ class Supervised:
             environments=surroundings.variables,
             directory=self.site.project,
             paths=surroundings.paths,
+            store=surroundings.store,
             store_paths=surroundings.store_paths,
             caller=os.getpid(),
             lease=lease,

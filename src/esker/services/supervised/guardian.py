@@ -119,6 +119,7 @@ def _put_in_order(socket: str, directory: str, dot_flox: str) -> None:
     """
     from esker.host.runtime_directory import clear
     from esker.services.supervised.record import EnvironmentLock, lock_path
+    from esker.store import temporary_roots
 
     with suppress(OSError):
         os.unlink(socket)
@@ -127,6 +128,9 @@ def _put_in_order(socket: str, directory: str, dot_flox: str) -> None:
     with suppress(OSError):
         if os.path.lexists(lock_path(dot_flox)):
             lock = EnvironmentLock(dot_flox)
+            if record := lock.read():
+                for store in record.stores:
+                    temporary_roots.remove(store, record.token)
             lock.clear()
             lock.close()
 

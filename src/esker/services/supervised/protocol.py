@@ -1,6 +1,6 @@
 """How command and supervisor talk: lines of JSON over a Unix socket.
 
-The supervisor speaks first: `{"esker-services": 1, ...}` names the version it speaks and the processes it is. Then the
+The supervisor speaks first: `{"esker-services": 2, ...}` names the version it speaks and the processes it is. Then the
 client sends one request, of which `do` is the verb, and reads replies: any number of `state` and `notice`, then one
 `result` or `error`. When nothing is left to run after that, `result` and `error` come with `"ending": true`, and one
 more line says whether the supervisor has `ended` or somebody else needs it. A client that closes takes back what it
@@ -42,7 +42,7 @@ __all__ = [
     "versions",
 ]
 
-VERSION = 1
+VERSION = 2
 KEY = "esker-services"
 LIMIT = 1 << 26
 """Bytes of a line; variables may be megabytes."""
@@ -70,7 +70,10 @@ class Start:
     directory: str
     paths: tuple[str, ...] = ()
     """What the services must be able to enter and run."""
+    store: str = ""
+    """The root directory of the store that `store_paths` lie in."""
     store_paths: tuple[str, ...] = ()
+    """What must not be collected while the supervisor runs."""
     caller: int
     lease: Lease | None = None
     seconds: float = 60.0

@@ -22,13 +22,15 @@ from esker.host import process_table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["EnvironmentLock", "Process", "Record", "kept_paths", "lock_path", "supervised"]
+__all__ = ["EnvironmentLock", "Process", "Record", "lock_path", "supervised"]
 
 Process = tuple[int, int]
 """A pid and a start time."""
 _POLL = 0.01
 _PIDS = 1 << 22
 """Linux has no pid above it."""
+_RUNS = {"sessions", "stores"}
+"""What stands in the second line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +48,8 @@ class Record:
     supervisor: Process
     sessions: tuple[Process, ...] = ()
     """The programs that were started; each leads a session."""
-    store_paths: tuple[str, ...] = ()
-    """What must not be collected while they run."""
+    stores: tuple[str, ...] = ()
+    """The root directories of the stores in which the supervisor has a temporary root; `token` is its name."""
 
 
 def lock_path(dot_flox: str) -> str:
@@ -61,17 +63,6 @@ def supervised(dot_flox: str) -> bool:
     if record is None or record.host != os.uname().nodename:
         return record is not None
     return record.boot == process_table.boot_id() and process_table.alive(*record.supervisor)
-
-
-def kept_paths(dot_flox: str) -> tuple[str, ...]:
-    """Return the store paths (untrusted) that services of the environment at `dot_flox` need, as its lock says.
-
-    What a killed supervisor left counts until it is put in order: its services may run, as a user we cannot see.
-    """
-    record = _read(dot_flox)
-    if record is None or (record.host == os.uname().nodename and record.boot != process_table.boot_id()):
-        return ()
-    return record.store_paths
 
 
 def _read(dot_flox: str) -> Record | None:
@@ -148,9 +139,11 @@ class EnvironmentLock:
         first, _, rest = data.partition(b"\n")
         try:
             named = json.loads(first)
+            if not named.keys().isdisjoint(_RUNS):
+                return None
             named |= {"guardian": tuple(named["guardian"]), "supervisor": tuple(named["supervisor"])}
             record = Record(**named)
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
         if not _is_well_formed(record):
             return None
@@ -158,20 +151,19 @@ class EnvironmentLock:
         with suppress(ValueError, TypeError, KeyError, RecursionError):
             runs = json.loads(rest.partition(b"\n")[0])
             sessions = tuple((int(pid), int(start)) for pid, start in runs["sessions"])
-            return Record(**named, sessions=sessions, store_paths=tuple(map(str, runs["store_paths"])))
+            return Record(**named, sessions=sessions, stores=tuple(map(str, runs.get("stores", ()))))
         return record
 
     def write(self, record: Record) -> None:
         """Name the supervisor."""
-        named = asdict(record)
-        del named["sessions"], named["store_paths"]
+        named = {name: value for name, value in asdict(record).items() if name not in _RUNS}
         os.ftruncate(self._descriptor, 0)
         self._length = os.pwrite(self._descriptor, json.dumps(named).encode() + b"\n", 0)
-        self.update(record.sessions, record.store_paths)
+        self.update(record.sessions, record.stores)
 
-    def update(self, sessions: Iterable[Process], store_paths: Iterable[str]) -> None:
+    def update(self, sessions: Iterable[Process], stores: Iterable[str]) -> None:
         """Say what runs; only the supervisor that `write` named does, and it needs no flock for that."""
-        runs: Mapping[str, object] = {"sessions": list(sessions), "store_paths": list(store_paths)}
+        runs: Mapping[str, object] = {"sessions": list(sessions), "stores": list(stores)}
         data = json.dumps(runs).encode() + b"\n"
         os.pwrite(self._descriptor, data, self._length)
         os.ftruncate(self._descriptor, self._length + len(data))

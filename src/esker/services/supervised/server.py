@@ -71,7 +71,8 @@ async def _serve(first: socket.socket, guardian: int, *, path: str, runtime: str
     with files.refused("lock", lock_path(dot_flox)):
         lock = EnvironmentLock(dot_flox)
     record = _record(guardian, path, dot_flox)
-    server = _Server(lock, Supervisor(lock, record.token, runtime, logs), record)
+    supervisor = Supervisor(lock, record, runtime, logs)
+    server = _Server(lock, supervisor, record)
     os.umask(0o177)
     with files.refused("listen on", path):
         with suppress(FileNotFoundError):
@@ -85,6 +86,7 @@ async def _serve(first: socket.socket, guardian: int, *, path: str, runtime: str
     with suppress(OSError):
         os.unlink(path)
     runtime_directory.clear(runtime)
+    supervisor.store_paths.give_back()
     lock.clear()
     await server.say_goodbye()
 

@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from esker.errors import ServiceFailed, ServicesNotReady
-from esker.host import accounts, process_table
+from esker.host import accounts, files, process_table
 from esker.services import graph
 from esker.services.status import ServiceStatus
 from esker.services.supervised import identity, protocol
@@ -24,13 +24,14 @@ from esker.services.supervised.leases import Holds
 from esker.services.supervised.logs import LogFile, log_path
 from esker.services.supervised.programs import Setting
 from esker.services.supervised.service import Service
+from esker.services.supervised.store_paths import StorePaths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from esker.services.specification import ServiceSpec
     from esker.services.status import Until
-    from esker.services.supervised.record import EnvironmentLock
+    from esker.services.supervised.record import EnvironmentLock, Record
 
 __all__ = ["SUPERVISOR_VARIABLE", "Supervisor"]
 
@@ -43,22 +44,22 @@ _LOG_LINES = 20
 class Supervisor:
     """The services of one environment and who uses them."""
 
-    def __init__(self, lock: EnvironmentLock, token: str, runtime: str, logs: str) -> None:
+    def __init__(self, lock: EnvironmentLock, record: Record, runtime: str, logs: str) -> None:
         self.services: dict[str, Service] = {}
         self.listeners: set[Callable[[ServiceStatus], None]] = set()
         """Called with each change of a service."""
         self.released: Callable[[], None] = lambda: None
         """Called when services have stopped."""
+        self.store_paths = StorePaths(record)
         self._loop = asyncio.get_running_loop()
         self._lock = lock
-        self._token = token
+        self._token = record.token
         self._runtime = runtime
         self._logs = logs
         self._children = Children(self._loop)
         self._holds = Holds(self._loop, self.release)
         self._set: dict[str, tuple[float, int]] = {}
         """When, and by which pid, each service was given its variables."""
-        self._store_paths: set[str] = set()
         self._changed = asyncio.Event()
         self._stops: set[asyncio.Task[None]] = set()
 
@@ -70,6 +71,7 @@ class Supervisor:
 
     async def start(self, request: protocol.Start) -> list[str]:
         """Start what `request` names with all it depends on, and return it when all is ready; else undo it."""
+        await self._keep(request)
         specs = self._taken(request)
         names = graph.closure(specs, request.names or (spec.name for spec in request.specs))
         call = object()
@@ -87,6 +89,7 @@ class Supervisor:
 
         Services named one by one keep their specification while others run, as Flox has it.
         """
+        await self._keep(request)
         named = request.names or tuple(spec.name for spec in request.specs)
         running = {name for name, service in self.services.items() if service.active}
         specs = self._taken(request)
@@ -109,7 +112,6 @@ class Supervisor:
         specs = {name: service.spec for name, service in self.services.items()}
         specs |= {spec.name: spec for spec in request.specs}
         graph.check(specs)
-        self._store_paths.update(request.store_paths)
         return specs
 
     def _hold(self, names: Iterable[str], lease: protocol.Lease | None) -> None:
@@ -117,6 +119,15 @@ class Supervisor:
             self._holds.take(lease, names)
         else:
             self._holds.kept.update(names)
+
+    async def _keep(self, request: protocol.Start) -> None:
+        """Keep the store paths of `request` from being collected for as long as this supervisor runs."""
+
+        def recorded() -> None:
+            with files.refused("write", self._lock.path):
+                self._write_record()
+
+        await self.store_paths.keep(request.store, request.store_paths, request.seconds, recorded)
 
     async def _bring_up(self, names: list[str], specs: dict[str, ServiceSpec], request: protocol.Start) -> None:
         try:
@@ -306,10 +317,13 @@ class Supervisor:
             self._changed.clear()
             await self._changed.wait()
 
+    def _write_record(self) -> None:
+        self._lock.update(self._children.known(), self.store_paths.stores)
+
     def _told(self, service: Service) -> None:
         self._changed.set()
         with suppress(OSError):
-            self._lock.update(self._children.known(), sorted(self._store_paths))
+            self._write_record()
         status = self.status(service.spec.name)
         for listener in list(self.listeners):
             listener(status)

@@ -1,0 +1,76 @@
+"""The record of a store path: what is known of it, in one file; a path is valid if and only if it has one.
+
+The file names paths logically, `/nix/store/…`, so that it stays true where the store's tree is moved as a whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import NamedTuple
+
+from esker.errors import Malformed, StoreError
+from esker.formats.nix import store_path
+from esker.host import files
+
+__all__ = ["PathInfo", "read", "write"]
+
+
+class PathInfo(NamedTuple):
+    """What is known of a valid path."""
+
+    path: str
+    """Physical: where the tree lies."""
+    nar_hash: str
+    """`sha256:` and hexadecimal digits."""
+    nar_size: int
+    """Bytes of the archive."""
+    references: tuple[str, ...]
+    """Physical paths of the store that it needs, sorted; never itself."""
+    registered_at: float
+    """Seconds since the epoch."""
+    built_from: str
+    """`sha256:` and hexadecimal digits of the fingerprint."""
+
+
+def read(file: str, path: str) -> PathInfo:
+    """Return the record of the physical `path` that `file` holds; raises StoreError when it is damaged or missing."""
+    directory = os.path.dirname(path)
+    try:
+        with files.refused("read", file, StoreError), open(file, "rb") as opened:
+            data = json.load(opened)
+        references = [store_path.parse(reference) for reference in data["references"]]
+        return PathInfo(
+            path=path,
+            nar_hash=str(data["narHash"]),
+            nar_size=int(data["narSize"]),
+            references=tuple(f"{directory}/{reference.file_name}" for reference in references),
+            registered_at=float(data["registrationTime"]),
+            built_from=str(data["builtFrom"]),
+        )
+    except StoreError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            hint = "activate the environment again to build it"
+            raise StoreError(f"`{path}` is not valid: it has no record", hint=hint) from None
+        raise
+    except (ValueError, KeyError, TypeError, Malformed) as error:
+        hint = f"remove `{file}` and activate the environment again"
+        raise StoreError(f"the record `{file}` is damaged", hint=hint) from error
+
+
+def write(file: str, info: PathInfo) -> None:
+    """Write the record `info` to `file`, by rename: from then on its path is valid."""
+    data = {
+        "version": 1,
+        "path": _logical(info.path),
+        "narHash": info.nar_hash,
+        "narSize": info.nar_size,
+        "references": [_logical(reference) for reference in info.references],
+        "registrationTime": info.registered_at,
+        "builtFrom": info.built_from,
+    }
+    files.write(file, json.dumps(data, indent=1).encode() + b"\n", error=StoreError)
+
+
+def _logical(path: str) -> str:
+    return f"{store_path.DIRECTORY}/{os.path.basename(path)}"

@@ -1,0 +1,55 @@
+"""Verifying: whether store paths still are what was registered."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from esker.errors import Malformed, StoreError
+from esker.formats.nix import nar
+from esker.host import trees
+from esker.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from esker.store.store import Store
+
+__all__ = ["Damaged", "verify"]
+
+
+class Damaged(NamedTuple):
+    """A path that is no longer what was registered."""
+
+    path: str
+    reason: str
+
+
+def verify(store: Store, paths: Iterable[str] | None = None, progress: Progress | None = None) -> list[Damaged]:
+    """Hash `paths` again, by default every valid path, and return those that are not as they were registered."""
+    listener = progress or Silent()
+    chosen = store.paths() if paths is None else list(paths)
+    listener.begin("verifying the store", total=len(chosen), unit="paths")
+    damaged = []
+    for path in chosen:
+        reason = _damage(store, path)
+        # A path that has lost its record since it was listed was collected: a collection takes the record first.
+        if reason and (paths is not None or os.path.exists(store.record_file(store.parse(path)))):
+            damaged.append(Damaged(path, reason))
+        listener.advance()
+    listener.end()
+    return damaged
+
+
+def _damage(store: Store, path: str) -> str | None:
+    try:
+        info = store.record(path)
+        digest, size = trees.digest(nar.dump(trees.entries(info.path)))
+        changed = next(trees.with_another_mode(info.path), None)
+    except (StoreError, Malformed) as error:
+        return error.message
+    except OSError as error:
+        return f"`{os.fsdecode(error.filename or path)}`: {(error.strerror or str(error)).lower()}"
+    if (f"sha256:{digest.hex()}", size) != (info.nar_hash, info.nar_size):
+        return f"its contents have changed: sha256:{digest.hex()} where {info.nar_hash} was registered"
+    return f"`{changed}` has another mode than was registered" if changed else None
