@@ -32,6 +32,7 @@ MODULES = {
     "esker.declare.trust",
     "esker.errors",
     "esker.host",
+    "esker.host.places",
     "esker.host.process",
     "esker.host.runtime_directory",
     "esker.host.variables",

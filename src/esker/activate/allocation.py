@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from esker.declare import project_directory
 from esker.errors import HostError
-from esker.host import files, ports
+from esker.host import files, places, ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,14 +44,14 @@ def allocate(declaration: Declaration, environ: Mapping[str, str], *, renew: boo
 
 
 def _state(environ: Mapping[str, str]) -> str:
-    state, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")
-    chosen = state if os.path.isabs(state) else home
-    if not os.path.isabs(chosen):
+    state = places.state(environ)
+    if state is None:
         raise HostError("there is no place to reserve ports in: HOME is not set", hint="set HOME or XDG_STATE_HOME")
-    if os.geteuid() == 0 and not files.is_ours(chosen):
+    top = state if state == environ.get("XDG_STATE_HOME") else environ["HOME"]
+    if os.geteuid() == 0 and not files.is_ours(top):
         # With sudo: another user's, who could lead root elsewhere, and could not use what root has made.
         return _ROOTS
-    return f"{chosen}/esker" if chosen == state else f"{chosen}/.local/state/esker"
+    return f"{state}/esker"
 
 
 def _allocated(project: str, names: list[str], fixed: set[int], state: str, *, renew: bool) -> dict[str, int]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.declare.load import environment_name
 from esker.errors import HostError, InvalidFile, NotFound
-from esker.host import files
+from esker.host import files, places
 from esker.host.accounts import home
 
 if TYPE_CHECKING:
@@ -72,10 +72,7 @@ def remember(project: str, environ: Mapping[str, str]) -> None:
 
 
 def _path(environ: Mapping[str, str]) -> str:
-    data = environ.get("XDG_DATA_HOME", "")
-    if not os.path.isabs(data):
-        data = f"{home(environ)}/.local/share"
-    return f"{data}/esker/env-registry.json"
+    return f"{places.data(environ, home(environ))}/esker/env-registry.json"
 
 
 def _entries(path: str) -> dict[str, Any]:

@@ -65,12 +65,10 @@ def _is_friend(owner: int, uid: int, environ: Mapping[str, str]) -> bool:
 
 
 def _list_path(environ: Mapping[str, str]) -> str:
-    config = environ.get("XDG_CONFIG_HOME", "")
-    if not os.path.isabs(config):
-        from esker.host.accounts import home
+    from esker.host import places
+    from esker.host.accounts import home
 
-        config = f"{home(environ)}/.config"
-    return f"{config}/esker/trusted.json"
+    return f"{places.config(environ, home(environ))}/esker/trusted.json"
 
 
 def _entry(project: str) -> dict[str, Any]:

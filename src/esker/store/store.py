@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import Malformed, NotFound, RealisationFailed, StoreError
 from esker.formats.nix import nar, store_path
-from esker.host import files
+from esker.host import files, places
 from esker.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -71,11 +71,9 @@ def default_root(environ: Mapping[str, str], uid: int) -> str:
         return chosen
     if uid == 0:
         return "/var/lib/esker/root"
-    data = environ.get("XDG_DATA_HOME", "")
-    if not os.path.isabs(data):  # the XDG specification: a relative one is ignored
-        if not os.path.isabs(environ.get("HOME", "")):
-            raise StoreError("there is no place for the store: HOME is not set", hint="set HOME or ESKER_STORE")
-        data = f"{environ['HOME']}/.local/share"
+    data = places.data(environ)
+    if data is None:
+        raise StoreError("there is no place for the store: HOME is not set", hint="set HOME or ESKER_STORE")
     return f"{data}/esker/root"
 
 
