@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from esker.errors import StoreError
-from esker.host import files, process_table
+from esker.host import files, process_id
 from esker.progress import Silent
 from esker.services.supervised.record import EnvironmentLock, Record
 from esker.store import roots
@@ -170,7 +170,7 @@ def test_what_a_service_needs_is_left_though_a_newer_profile_has_taken_its_place
     old, new = path(store, "old"), path(store, "new")
     roots.switch(store, link, old)
     lock = EnvironmentLock(str(tmp_path / ".flox"))
-    here = {"host": os.uname().nodename, "boot": process_table.boot_id(), "uid": 1}
+    here = {"host": os.uname().nodename, "boot": process_id.boot_id(), "uid": 1}
     lock.write(Record(token="", dot_flox="", socket="", guardian=(1, 1), supervisor=(1, 1), store_paths=(old,), **here))
     roots.switch(store, link, new)
     assert collect(store, keep=1).paths == ()

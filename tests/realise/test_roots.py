@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from esker.errors import NotFound, StoreError
-from esker.host import files, process_table
+from esker.host import files, process_id
 from esker.services.supervised.record import EnvironmentLock, Record
 from esker.store import roots
 from esker.store.store import Store
@@ -200,7 +200,7 @@ def test_a_link_that_cannot_be_looked_at_keeps_its_targets(store, link):
 
 def recorded(dot_flox, paths, **other):
     """Write the lock of an environment whose services need `paths`, as its supervisor does."""
-    told = {"host": os.uname().nodename, "boot": process_table.boot_id(), "store_paths": tuple(paths), **other}
+    told = {"host": os.uname().nodename, "boot": process_id.boot_id(), "store_paths": tuple(paths), **other}
     lock = EnvironmentLock(dot_flox)
     lock.write(
         Record(token="", dot_flox=dot_flox, socket="", uid=1, guardian=(1 << 22, 1), supervisor=(1 << 22, 1), **told)

@@ -119,16 +119,16 @@ def supervisor(project, *lines):
 
 def record_of(project, **fields):
     """The record of a supervisor that is this process."""
-    from esker.host import process_table
+    from esker.host import process_id
     from esker.services.supervised.record import Record
 
-    me = (os.getpid(), process_table.entry(os.getpid()).start)
+    me = process_id.own()
     record = Record(
         token="x",
         dot_flox=project.dot_flox,
         socket=project.site.socket,
         host=os.uname().nodename,
-        boot=process_table.boot_id(),
+        boot=process_id.boot_id(),
         uid=os.geteuid(),
         guardian=me,
         supervisor=me,

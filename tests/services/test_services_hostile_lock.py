@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from esker.errors import HostError
-from esker.host import process_table
+from esker.host import process_id
+from esker.host.process_id import ProcessId
 from esker.services.supervised import protocol
 from esker.services.supervised.record import EnvironmentLock, Record, lock_path
 
@@ -31,8 +32,8 @@ def record_of(project, **fields):
         host=os.uname().nodename,
         boot="before",
         uid=os.geteuid(),
-        guardian=(1 << 22, 1),
-        supervisor=(1 << 22, 1),
+        guardian=ProcessId(1 << 22, 1),
+        supervisor=ProcessId(1 << 22, 1),
     )
     return replace(record, **fields)
 
@@ -122,8 +123,8 @@ def test_root_ends_only_what_the_owner_of_the_lock_could_end(project):
                 )
             )
             processes[-1].stdout.readline()
-        sessions = tuple((found.pid, process_table.entry(found.pid).start) for found in processes)
-        write(project, record_of(project, boot=process_table.boot_id(), sessions=sessions))
+        sessions = tuple(process_id.of(found.pid) for found in processes)
+        write(project, record_of(project, boot=process_id.boot_id(), sessions=sessions))
         os.chown(lock_path(project.dot_flox), STRANGER, STRANGER)
         # A zombie counts until it is waited for, so somebody must wait meanwhile, as a parent does.
         previous = signal.signal(signal.SIGCHLD, lambda *_: processes[1].poll())

@@ -10,14 +10,14 @@ count, and what was written before the last boot is nothing.
 from __future__ import annotations
 
 import json
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.declare import project_directory
 from esker.formats.service_handle import Holder
-from esker.host import files, process_table
+from esker.host import files, process_id
+from esker.host.process_id import ProcessId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,8 +27,7 @@ __all__ = ["Uses", "changing"]
 
 class _Use(NamedTuple):
     token: str
-    pid: int
-    start: int
+    process: ProcessId
     names: tuple[str, ...]
 
 
@@ -53,9 +52,7 @@ class Uses:
 
     def take(self, token: str, names: Iterable[str], started: Iterable[str]) -> None:
         """Note that this process uses services, and which of them it is about to start, in the file at once."""
-        pid = os.getpid()
-        found = process_table.entry(pid)
-        self.uses.append(_Use(token, pid, found.start if found else 0, tuple(names)))
+        self.uses.append(_Use(token, process_id.own(), tuple(names)))
         self.started |= set(started)
         self.write()
 
@@ -68,7 +65,7 @@ class Uses:
 
     def users(self, name: str) -> list[int]:
         """Return the pids that use a service."""
-        return [use.pid for use in self.uses if name in use.names]
+        return [use.process.pid for use in self.uses if name in use.names]
 
     def forget(self, names: Iterable[str]) -> None:
         """Note that services were stopped, whoever used them."""
@@ -78,13 +75,14 @@ class Uses:
 
     def record(self) -> dict[str, Any]:
         """Return the contents as JSON holds them."""
-        return {"uses": self.uses, "started": sorted(self.started), "holder": self.holder}
+        uses = [(use.token, *use.process, use.names) for use in self.uses]
+        return {"uses": uses, "started": sorted(self.started), "holder": self.holder}
 
     def write(self) -> None:
         """Write the file, unless it says the same."""
         contents = json.dumps(self.record())
         if contents != self._written:
-            boot = json.dumps(process_table.boot_id())
+            boot = json.dumps(process_id.boot_id())
             files.write(self.path, f'{{"boot": {boot}, "contents": {contents}}}\n'.encode())
             self._written = contents
 
@@ -109,12 +107,12 @@ def _read(path: str) -> Uses:
     try:
         with open(path, "rb") as file:
             record = json.load(file)
-        if record["boot"] != process_table.boot_id():
+        if record["boot"] != process_id.boot_id():
             return nothing
         contents = record["contents"]
-        uses = [_Use(token, pid, start, tuple(names)) for token, pid, start, names in contents["uses"]]
+        uses = [_Use(token, ProcessId(pid, start), tuple(names)) for token, pid, start, names in contents["uses"]]
         holder = Holder(*contents["holder"]) if contents["holder"] else None
-        living = [use for use in uses if process_table.alive(use.pid, use.start)]
+        living = [use for use in uses if use.process.lives]
         return Uses(path, living, set(contents["started"]), holder)
     except (OSError, ValueError, KeyError, TypeError):
         return nothing

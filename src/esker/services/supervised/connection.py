@@ -19,8 +19,9 @@ from typing import Any, Self
 
 from esker.declare import project_directory
 from esker.errors import HostError, ServiceError, TimedOut
-from esker.host import files, pidfd, process_table, runtime_directory
+from esker.host import files, pidfd, process_id, process_table, runtime_directory
 from esker.host.background import SOURCE
+from esker.host.process_id import ProcessId
 from esker.host.spawn import REMEDIES
 from esker.services import status
 from esker.services.status import ServiceStatus
@@ -253,12 +254,12 @@ def _find(record: Record, site: Site) -> Connection | None:
     host, uid = os.uname().nodename, os.geteuid()
     if record.host != host:
         raise ServiceError(
-            f"the services of this environment run on the machine `{record.host}` (pid {record.supervisor[0]})",
+            f"the services of this environment run on the machine `{record.host}` (pid {record.supervisor.pid})",
             hint=f"stop them there; if that machine is gone, remove `{lock_path(record.dot_flox)}`",
         )
-    if record.boot != process_table.boot_id():
+    if record.boot != process_id.boot_id():
         return None
-    if not process_table.alive(*record.supervisor):
+    if not record.supervisor.lives:
         return None
     if record.uid != uid:
         raise ServiceError(
@@ -275,7 +276,7 @@ def _find(record: Record, site: Site) -> Connection | None:
     except OSError as error:
         connection.close()
         if isinstance(error, TimeoutError):
-            raise _silent(record.supervisor[0]) from None
+            raise _silent(record.supervisor.pid) from None
         return None  # it is about to end
 
 
@@ -284,11 +285,11 @@ def _put_in_order(record: Record, site: Site, owner: int) -> None:
 
     `owner` is the uid of who may have written the record.
     """
-    if record.boot == process_table.boot_id():
+    if record.boot == process_id.boot_id():
         for process in (record.supervisor, record.guardian):
-            with pidfd.opened(*process) as descriptor:
+            with process.opened() as descriptor:
                 if descriptor is not None and not pidfd.wait(descriptor, _GONE):
-                    raise _silent(process[0])
+                    raise _silent(process.pid)
         _end_leftovers(record, owner)
     if _is_ours(record, site):
         with suppress(OSError):
@@ -310,7 +311,7 @@ def _end_leftovers(record: Record, owner: int) -> None:
                 told.add(found.pid)
                 with suppress(OSError):
                     os.kill(found.pid, signal.SIGKILL if late >= 0 else signal.SIGTERM)
-        with pidfd.opened(left[0].pid, left[0].start) as descriptor:
+        with ProcessId(left[0].pid, left[0].start).opened() as descriptor:
             if descriptor is not None:
                 pidfd.wait(descriptor, 0.1 if late >= 0 else -late)
             else:  # a zombie is init's to take away; until then PostgreSQL believes that its server runs

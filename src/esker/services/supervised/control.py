@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from esker.errors import ServiceError, UnknownService, UsageError
-from esker.host import process_table
+from esker.host import process_id, process_table
 from esker.services import graph, status
 from esker.services.status import ServiceStatus
 from esker.services.supervised import logs, protocol
@@ -218,10 +218,9 @@ def _check(number: float | None, unit: str) -> None:
 
 
 def _lease(pid: int, token: str) -> Lease:
-    found = process_table.entry(pid)
-    if found is None:
+    if process_table.entry(pid) is None:
         raise ServiceError(f"there is no process {pid} for which services could run")
-    return Lease(token, pid, found.start)
+    return Lease(token, process_id.of(pid))
 
 
 class Leased:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from esker.errors import EskerError, PortTaken, ServiceError, ServiceFailed, ServicesNotReady, UnknownService
+from esker.host.process_id import ProcessId
 from esker.services import specification
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ class Lease(NamedTuple):
 
     token: str
     """Tells two leases of one process apart."""
-    pid: int
-    start: int
+    process: ProcessId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +146,11 @@ def versions(message: Mapping[str, Any]) -> None:
 
 def request_line(request: Request) -> bytes:
     """Return `request` as one line."""
-    return line(**{KEY: VERSION, "do": request.verb, **asdict(request)})
+    message = {KEY: VERSION, "do": request.verb, **asdict(request)}
+    if message.get("lease"):
+        token, process = message["lease"]
+        message["lease"] = [token, *process]
+    return line(**message)
 
 
 def parse_request(text: bytes) -> Request:
@@ -162,7 +166,8 @@ def parse_request(text: bytes) -> Request:
         if "specs" in known:
             known["specs"] = tuple(specification.parse(spec) for spec in known["specs"])
         if known.get("lease"):
-            known["lease"] = Lease(*known["lease"])
+            token, pid, start = known["lease"]
+            known["lease"] = Lease(token, ProcessId(pid, start))
         return kind(**known)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ServiceError("the supervisor was sent what is no request") from error

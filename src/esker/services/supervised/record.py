@@ -17,15 +17,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from esker.declare import project_directory
-from esker.host import process_table
+from esker.host import process_id, process_table
+from esker.host.process_id import ProcessId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["EnvironmentLock", "Process", "Record", "kept_paths", "lock_path", "supervised"]
+__all__ = ["EnvironmentLock", "Record", "kept_paths", "lock_path", "supervised"]
 
-Process = tuple[int, int]
-"""A pid and a start time."""
 _POLL = 0.01
 _PIDS = 1 << 22
 """Linux has no pid above it."""
@@ -42,9 +41,9 @@ class Record:
     host: str
     boot: str
     uid: int
-    guardian: Process
-    supervisor: Process
-    sessions: tuple[Process, ...] = ()
+    guardian: ProcessId
+    supervisor: ProcessId
+    sessions: tuple[ProcessId, ...] = ()
     """The programs that were started; each leads a session."""
     store_paths: tuple[str, ...] = ()
     """What must not be collected while they run."""
@@ -60,7 +59,7 @@ def supervised(dot_flox: str) -> bool:
     record = _read(dot_flox)
     if record is None or record.host != os.uname().nodename:
         return record is not None
-    return record.boot == process_table.boot_id() and process_table.alive(*record.supervisor)
+    return record.boot == process_id.boot_id() and record.supervisor.lives
 
 
 def kept_paths(dot_flox: str) -> tuple[str, ...]:
@@ -69,7 +68,7 @@ def kept_paths(dot_flox: str) -> tuple[str, ...]:
     What a killed supervisor left counts until it is put in order: its services may run, as a user we cannot see.
     """
     record = _read(dot_flox)
-    if record is None or (record.host == os.uname().nodename and record.boot != process_table.boot_id()):
+    if record is None or (record.host == os.uname().nodename and record.boot != process_id.boot_id()):
         return ()
     return record.store_paths
 
@@ -148,7 +147,7 @@ class EnvironmentLock:
         first, _, rest = data.partition(b"\n")
         try:
             named = json.loads(first)
-            named |= {"guardian": tuple(named["guardian"]), "supervisor": tuple(named["supervisor"])}
+            named |= {name: ProcessId(*named[name]) for name in ("guardian", "supervisor")}
             record = Record(**named)
         except (ValueError, TypeError, KeyError, RecursionError):
             return None
@@ -157,7 +156,7 @@ class EnvironmentLock:
         # The second line may be cut when its writer was killed: then the first alone must do.
         with suppress(ValueError, TypeError, KeyError, RecursionError):
             runs = json.loads(rest.partition(b"\n")[0])
-            sessions = tuple((int(pid), int(start)) for pid, start in runs["sessions"])
+            sessions = tuple(ProcessId(int(pid), int(start)) for pid, start in runs["sessions"])
             return Record(**named, sessions=sessions, store_paths=tuple(map(str, runs["store_paths"])))
         return record
 
@@ -169,7 +168,7 @@ class EnvironmentLock:
         self._length = os.pwrite(self._descriptor, json.dumps(named).encode() + b"\n", 0)
         self.update(record.sessions, record.store_paths)
 
-    def update(self, sessions: Iterable[Process], store_paths: Iterable[str]) -> None:
+    def update(self, sessions: Iterable[ProcessId], store_paths: Iterable[str]) -> None:
         """Say what runs; only the supervisor that `write` named does, and it needs no flock for that."""
         runs: Mapping[str, object] = {"sessions": list(sessions), "store_paths": list(store_paths)}
         data = json.dumps(runs).encode() + b"\n"
@@ -185,6 +184,5 @@ def _is_well_formed(record: Record) -> bool:
     """Return whether the fields that `write` writes are what they must be: the file may have come with the project."""
     texts = (record.token, record.dot_flox, record.socket, record.host, record.boot)
     numbers = (record.uid, *record.guardian, *record.supervisor)
-    pairs = len(record.guardian) == len(record.supervisor) == 2  # noqa: PLR2004  # a pid and a start time
     of_their_types = all(isinstance(text, str) for text in texts) and all(type(number) is int for number in numbers)
-    return pairs and of_their_types and all(0 < pid <= _PIDS for pid, _ in (record.guardian, record.supervisor))
+    return of_their_types and all(0 < pid <= _PIDS for pid, _ in (record.guardian, record.supervisor))

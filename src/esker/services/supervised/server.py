@@ -16,7 +16,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from esker.errors import EskerError, HostError, ServiceError
-from esker.host import files, prctl, process_table, runtime_directory
+from esker.host import files, prctl, process_id, runtime_directory
 from esker.host.background import SOURCE
 from esker.services.supervised import protocol
 from esker.services.supervised.record import EnvironmentLock, Record, lock_path
@@ -90,16 +90,15 @@ async def _serve(first: socket.socket, guardian: int, *, path: str, runtime: str
 
 
 def _record(guardian: int, path: str, dot_flox: str) -> Record:
-    starts = [found.start if (found := process_table.entry(pid)) else 0 for pid in (guardian, os.getpid())]
     return Record(
         token=os.urandom(8).hex(),
         dot_flox=dot_flox,
         socket=path,
         host=os.uname().nodename,
-        boot=process_table.boot_id(),
+        boot=process_id.boot_id(),
         uid=os.geteuid(),
-        guardian=(guardian, starts[0]),
-        supervisor=(os.getpid(), starts[1]),
+        guardian=process_id.of(guardian),
+        supervisor=process_id.own(),
     )
 
 
@@ -187,7 +186,7 @@ class _Server:
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Begin a conversation."""
-        supervisor, guardian = self._record.supervisor[0], self._record.guardian[0]
+        supervisor, guardian = self._record.supervisor.pid, self._record.guardian.pid
         hello = {protocol.KEY: protocol.VERSION, "source": SOURCE, "supervisor": supervisor, "guardian": guardian}
         writer.write(protocol.line(**hello))
         task = asyncio.create_task(self._converse(reader, writer))

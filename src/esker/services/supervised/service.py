@@ -149,7 +149,7 @@ class Service:
         self.log.begin()
         self._pump = Pump(self._loop, self.log, self._matched.set, probe.pattern(spec.check, setting.variables))
         child = self._programs.start(self._pump.output)
-        self.pid, self.exit_code, self.started_at = child.pid, None, time.time()
+        self.pid, self.exit_code, self.started_at = child.process.pid, None, time.time()
         self._begun = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.health, self.problem = "starting" if spec.check else None, None
         self._become("Launching" if spec.is_daemon else "Running")
