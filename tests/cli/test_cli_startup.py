@@ -35,6 +35,7 @@ MODULES = {
     "esker.host.places",
     "esker.host.process",
     "esker.host.runtime_directory",
+    "esker.host.state_file",
     "esker.host.variables",
     "esker.runtimes",
     "esker.runtimes.native",

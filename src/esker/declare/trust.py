@@ -30,8 +30,7 @@ def check(project: str, environ: Mapping[str, str], *, uid: int) -> None:
         found = os.stat(f"{project}/.flox")  # a stranger's link would lend our own environment to their project
     if _is_friend(found.st_uid, uid, environ) or environ.get("ESKER_TRUST") == "1":
         return
-    path = _list_path(environ)
-    if os.path.exists(path) and _is_friend(os.stat(path).st_uid, uid, environ) and _entry(project) in _entries(path):
+    if _entry(project) in _entries(_list_path(environ), environ, uid=uid):
         return
     from esker.errors import NotTrusted
 
@@ -54,7 +53,7 @@ def trust(directory: str, environ: Mapping[str, str]) -> str:
     with files.refused("write", path):
         files.make_directory(private)
     with files.locked(f"{private}/trusted.lock"):
-        others = [entry for entry in (_entries(path) if os.path.exists(path) else []) if entry["path"] != project]
+        others = [entry for entry in _entries(path, environ, uid=os.geteuid()) if entry["path"] != project]
         record = {"version": 1, "projects": [*others, _entry(project)]}
         files.write(path, json.dumps(record, indent=2).encode() + b"\n", mode=0o600)
     return project
@@ -75,16 +74,20 @@ def _entry(project: str) -> dict[str, Any]:
     return {"path": project, "inode": os.stat(f"{project}/.flox").st_ino}
 
 
-def _entries(path: str) -> list[dict[str, Any]]:
-    import json
-
+def _entries(path: str, environ: Mapping[str, str], *, uid: int) -> list[dict[str, Any]]:
+    """Return the entries of the list at `path`; one that is not there, or is a stranger's, has none."""
     from esker.errors import InvalidFile, Problem
-    from esker.host import files
+    from esker.host import files, state_file
 
-    with files.refused("read", path), open(path, encoding="utf-8") as file:
-        text = file.read()
     try:
-        projects = json.loads(text)["projects"]
+        owner = os.stat(path).st_uid
+    except OSError:
+        return []
+    if not _is_friend(owner, uid, environ):
+        return []
+    try:
+        with files.refused("read", path):
+            projects = state_file.load(path, owners=[owner])["projects"]
         return [{"path": str(entry["path"]), "inode": int(entry["inode"])} for entry in projects]
     except (ValueError, KeyError, TypeError):
         problem = Problem("not a list of trusted projects", hint="remove the file, and trust your projects again")

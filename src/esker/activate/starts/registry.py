@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.activate.plan import RUNNING
 from esker.errors import ModeClash
-from esker.host import process_id, runtime_directory
+from esker.host import process_id, runtime_directory, state_file
 from esker.host.process_id import ProcessId
 
 if TYPE_CHECKING:
@@ -263,15 +263,7 @@ def settle(path: str, start: Start, difference: dict[str, Any], keep: Callable[[
 
 def difference(path: str, start: Start) -> dict[str, Any] | None:
     """Return what a start has recorded; None where it cannot be read any more."""
-    try:
-        descriptor = os.open(f"{path}.{start.token}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            if os.fstat(descriptor).st_uid != os.geteuid():
-                return None
-            found: dict[str, Any] = json.load(file)
-    except (OSError, ValueError):
-        return None
-    return found
+    return state_file.read(f"{path}.{start.token}")
 
 
 def leave(path: str, leaving: Member, *, unless: str | None = None) -> Member | None:
@@ -336,11 +328,11 @@ def _locked(path: str, *, make: bool, wait: bool) -> int | None:
 
 def _parse(text: bytes) -> list[Start] | None:
     """Return the starts that a file holds, none of an earlier boot; None when it is damaged or of another version."""
+    record = state_file.parse(text.partition(b"\n")[0])
+    if record is None or record.get("version") != _VERSION:
+        return None
     try:
-        found = json.loads(text.partition(b"\n")[0])
-        if found["version"] != _VERSION:
-            return None
-        return [Start.of(record) for record in found["starts"]] if found["boot"] == process_id.boot_id() else []
+        return [Start.of(start) for start in record["starts"]] if record["boot"] == process_id.boot_id() else []
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.declare import project_directory
 from esker.formats.service_handle import Holder
-from esker.host import files, process_id
+from esker.host import files, process_id, state_file
 from esker.host.process_id import ProcessId
 
 if TYPE_CHECKING:
@@ -103,16 +103,14 @@ def changing(dot_flox: str) -> Iterator[Uses]:
 
 def _read(path: str) -> Uses:
     """Return what a file says that still holds; a file that cannot be read says nothing."""
-    nothing = Uses(path)
+    record = state_file.read(path, as_directory=True)
+    if record is None or record.get("boot") != process_id.boot_id():
+        return Uses(path)
     try:
-        with open(path, "rb") as file:
-            record = json.load(file)
-        if record["boot"] != process_id.boot_id():
-            return nothing
         contents = record["contents"]
         uses = [_Use(token, ProcessId(pid, start), tuple(names)) for token, pid, start, names in contents["uses"]]
         holder = Holder(*contents["holder"]) if contents["holder"] else None
         living = [use for use in uses if use.process.lives]
         return Uses(path, living, set(contents["started"]), holder)
-    except (OSError, ValueError, KeyError, TypeError):
-        return nothing
+    except (ValueError, KeyError, TypeError):
+        return Uses(path)

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from esker.declare import project_directory
-from esker.host import process_id, process_table
+from esker.host import process_id, process_table, state_file
 from esker.host.process_id import ProcessId
 
 if TYPE_CHECKING:
@@ -146,16 +146,16 @@ class EnvironmentLock:
         data = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
         first, _, rest = data.partition(b"\n")
         try:
-            named = json.loads(first)
+            named = state_file.parse(first) or {}
             named |= {name: ProcessId(*named[name]) for name in ("guardian", "supervisor")}
             record = Record(**named)
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError):
             return None
         if not _is_well_formed(record):
             return None
         # The second line may be cut when its writer was killed: then the first alone must do.
-        with suppress(ValueError, TypeError, KeyError, RecursionError):
-            runs = json.loads(rest.partition(b"\n")[0])
+        with suppress(ValueError, TypeError, KeyError):
+            runs = state_file.parse(rest.partition(b"\n")[0]) or {}
             sessions = tuple(ProcessId(int(pid), int(start)) for pid, start in runs["sessions"])
             return Record(**named, sessions=sessions, store_paths=tuple(map(str, runs["store_paths"])))
         return record
