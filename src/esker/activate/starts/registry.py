@@ -112,6 +112,10 @@ class Start:
         keeper = record["keeper"] and Member.of(record["keeper"])
         return cls(**record | {"keeper": keeper, "members": map(Member.of, record["members"])})
 
+    def settle(self, keeper: Member | None) -> None:
+        """Note that the hook has run, and who waits for the last process."""
+        self.keeper, self.ready = keeper, True
+
     def lives(self) -> bool:
         """Forget the processes that have ended, and return whether anything is left of the start."""
         self.members = [one for one in self.members if one.process.lives]
@@ -257,8 +261,7 @@ def settle(path: str, start: Start, difference: dict[str, Any], keep: Callable[[
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(f"{path}.{start.token}", flags, 0o600), "w", encoding="ascii") as file:
             json.dump(difference, file)
-        own.keeper = member(keep()) if keep else None
-        own.ready = True
+        own.settle(member(keep()) if keep else None)
 
 
 def difference(path: str, start: Start) -> dict[str, Any] | None:
