@@ -23,13 +23,13 @@ from bench.workspace import workspace
 from esker.declare.load import load
 from esker.host import process_id, process_table
 from esker.services.supervised.logs import ROTATION, LogFile
-from esker.services.supervised.record import Record
+from esker.services.supervised.supervisor_record import SupervisorRecord
 
 
 def record(pid=None, token="token", socket="/nowhere/e.sock"):
     """What a lock says when one process is guardian and supervisor."""
     process = process_id.of(pid or os.getpid())
-    return Record(
+    return SupervisorRecord(
         token=token, dot_flox="/", socket=socket, host="", boot="", uid=0, guardian=process, supervisor=process
     )
 

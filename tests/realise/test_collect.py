@@ -11,7 +11,7 @@ import pytest
 from esker.errors import StoreError
 from esker.host import files, process_id
 from esker.progress import Silent
-from esker.services.supervised.record import EnvironmentLock, Record
+from esker.services.supervised.supervisor_record import RecordFile, SupervisorRecord
 from esker.store import roots
 from esker.store.collect import Collected, collect
 from esker.store.store import Store
@@ -169,13 +169,17 @@ def test_what_a_service_needs_is_left_though_a_newer_profile_has_taken_its_place
     link = str(tmp_path / ".flox/run/link")
     old, new = path(store, "old"), path(store, "new")
     roots.switch(store, link, old)
-    lock = EnvironmentLock(str(tmp_path / ".flox"))
+    file = RecordFile(str(tmp_path / ".flox"))
     here = {"host": os.uname().nodename, "boot": process_id.boot_id(), "uid": 1}
-    lock.write(Record(token="", dot_flox="", socket="", guardian=(1, 1), supervisor=(1, 1), store_paths=(old,), **here))
+    file.write(
+        SupervisorRecord(
+            token="", dot_flox="", socket="", guardian=(1, 1), supervisor=(1, 1), store_paths=(old,), **here
+        )
+    )
     roots.switch(store, link, new)
     assert collect(store, keep=1).paths == ()
-    lock.clear()
-    lock.close()
+    file.clear()
+    file.close()
     assert collect(store, keep=1).paths == (old,)
 
 

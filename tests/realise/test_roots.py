@@ -12,7 +12,7 @@ import pytest
 
 from esker.errors import NotFound, StoreError
 from esker.host import files, process_id
-from esker.services.supervised.record import EnvironmentLock, Record
+from esker.services.supervised.supervisor_record import RecordFile, SupervisorRecord
 from esker.store import roots
 from esker.store.store import Store
 from esker.testing.children import Child, killed_at_each_step, steps
@@ -199,13 +199,15 @@ def test_a_link_that_cannot_be_looked_at_keeps_its_targets(store, link):
 
 
 def recorded(dot_flox, paths, **other):
-    """Write the lock of an environment whose services need `paths`, as its supervisor does."""
+    """Write the record of an environment whose services need `paths`, as its supervisor does."""
     told = {"host": os.uname().nodename, "boot": process_id.boot_id(), "store_paths": tuple(paths), **other}
-    lock = EnvironmentLock(dot_flox)
-    lock.write(
-        Record(token="", dot_flox=dot_flox, socket="", uid=1, guardian=(1 << 22, 1), supervisor=(1 << 22, 1), **told)
+    file = RecordFile(dot_flox)
+    file.write(
+        SupervisorRecord(
+            token="", dot_flox=dot_flox, socket="", uid=1, guardian=(1 << 22, 1), supervisor=(1 << 22, 1), **told
+        )
     )
-    lock.close()
+    file.close()
 
 
 @pytest.fixture
@@ -216,7 +218,7 @@ def nobody(tmp_path):
 
 
 def test_a_services_path_is_kept_though_its_processes_cannot_be_seen(store, link, nobody):
-    """What the lock of a registered link's environment records is in use, paths of other stores are not ours."""
+    """What the supervisor record of a registered link's environment records is in use, paths of other stores are not ours."""
     target = path(store, "target")
     roots.switch(store, link, target)
     recorded(link.partition("/run/")[0], [target, "/elsewhere/store/x", ""])
@@ -226,7 +228,7 @@ def test_a_services_path_is_kept_though_its_processes_cannot_be_seen(store, link
 
 
 def test_a_record_of_before_the_boot_keeps_nothing(store, link, nobody):
-    """No service outlives the machine that ran it; an environment without a lock has none, and gets none."""
+    """No service outlives the machine that ran it; an environment without a record has none, and gets none."""
     target = path(store, "target")
     roots.switch(store, link, target)
     assert roots.live(store, nobody) == set()
@@ -241,7 +243,7 @@ def test_a_record_of_before_the_boot_keeps_nothing(store, link, nobody):
     ids=["empty", "list", "nothing", "part", "zeros", "deep"],
 )
 def test_a_damaged_record_of_services_keeps_nothing(store, link, nobody, text):
-    """A lock whose writer was killed is no error: the next command puts it in order."""
+    """A record whose writer was killed is no error: the next command puts it in order."""
     roots.switch(store, link, path(store, "target"))
     recorded(link.partition("/run/")[0], [])
     with open(f"{link.partition('/run/')[0]}/cache/esker/lock", "w", encoding="ascii") as file:

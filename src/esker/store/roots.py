@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.errors import Malformed, NotFound, StoreError
 from esker.formats.nix import nixbase32
 from esker.host import files
-from esker.services.supervised.record import kept_paths
+from esker.services.supervised.supervisor_record import kept_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ from esker.activate.variables import Activation, is_started
 from esker.errors import ServiceError
 from esker.host.runtime_directory import environment_directory
 from esker.services.specification import ServiceSpec, passed_variables, specify
-from esker.services.supervised.connection import Changed, Site
 from esker.services.supervised.control import Leased, Services, Stopped
+from esker.services.supervised.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from esker.activate.plan import Plan
     from esker.declare.declaration import Declaration
     from esker.services.status import ServiceStatus
+    from esker.services.supervised.connection import Changed
     from esker.services.supervised.protocol import Until
 
 __all__ = ["Chamber", "observed", "supervised"]

@@ -13,11 +13,13 @@ from esker.host import process_id, process_table
 from esker.services import graph, status
 from esker.services.status import ServiceStatus
 from esker.services.supervised import logs, protocol
-from esker.services.supervised.connection import Changed, Connection, Site, connect, logs_directory
 from esker.services.supervised.protocol import Lease
+from esker.services.supervised.rendezvous import connect
 
 if TYPE_CHECKING:
     from esker.services.specification import ServiceSpec
+    from esker.services.supervised.connection import Changed, Connection
+    from esker.services.supervised.site import Site
 
 __all__ = ["Leased", "Services", "Stopped", "User"]
 
@@ -197,7 +199,7 @@ class Services:
     def _log_paths(self, names: Iterable[str]) -> dict[str, str]:
         if unknown := [name for name in names if name not in self.specs]:
             self._refuse(unknown)
-        return {name: logs.log_path(logs_directory(self.site.dot_flox), name) for name in names or sorted(self.specs)}
+        return {name: logs.log_path(self.site.logs, name) for name in names or sorted(self.specs)}
 
     def _grace(self, names: Iterable[str]) -> float:
         """The longest that stopping may take: each may have to wait for the others."""

@@ -134,13 +134,13 @@ def line(**message: object) -> bytes:
     return json.dumps(message).encode() + b"\n"
 
 
-def versions(message: Mapping[str, Any]) -> None:
-    """Raise ServiceError unless `message` names the version that we speak."""
+def versions(message: Mapping[str, Any], remedy: str | None = None) -> None:
+    """Raise ServiceError, with what to do, unless `message` names the version that we speak."""
     spoken = message.get(KEY)
     if spoken != VERSION:
         raise ServiceError(
             f"version {spoken} of the services' protocol was named, and this Esker speaks version {VERSION}",
-            hint="use the Esker that started the services, or end its supervisor and start them again",
+            hint=remedy or "use the Esker that started the services, or end its supervisor and start them again",
         )
 
 

@@ -122,7 +122,7 @@ class Service:
         spec, failures = self.spec, 0
         while True:
             begun = self._loop.time()
-            failure, was_ready = await self._once()
+            failure, was_ready = await self._once(failures)
             if was_ready and self._loop.time() - begun >= _STEADY:
                 failures = 0
             if failure is None and (spec.restart != "always" or spec.oneshot):
@@ -130,15 +130,17 @@ class Service:
             if failure is not None and (
                 spec.restart == "no" or (spec.restart == "on-failure" and failures >= spec.max_restarts)
             ):
-                failure.message += f", after {failures} restarts" if failures else ""
                 raise failure
             self._become("Restarting")
             await asyncio.sleep(min(spec.backoff * 2 ** min(failures, _DOUBLINGS), _LONGEST_BACKOFF))
             failures += 1
             self.restarts += 1
 
-    async def _once(self) -> tuple[ServiceFailed | None, bool]:
-        """Run the service until it and all its processes have ended; return how it failed, and whether it was ready."""
+    async def _once(self, failures: int) -> tuple[ServiceFailed | None, bool]:
+        """Run the service until it and all its processes have ended; return how it failed, and whether it was ready.
+
+        The failure says how many `failures` there were before.
+        """
         spec, setting = self.spec, self.setting
         self._test_ports()
         attempt = None
@@ -165,9 +167,9 @@ class Service:
         self.pid, self.exit_code = None, status if status >= 0 else 128 - status
         await self._programs.end(spec.stop_grace_period)
         self._close()
-        return self._verdict(status, was_ready=was_ready), was_ready
+        return self._verdict(status, failures, was_ready=was_ready), was_ready
 
-    def _verdict(self, status: int, *, was_ready: bool) -> ServiceFailed | None:
+    def _verdict(self, status: int, failures: int, *, was_ready: bool) -> ServiceFailed | None:
         spec = self.spec
         if not spec.has_table or (status == 0 and (spec.oneshot or was_ready)):
             return None
@@ -178,7 +180,8 @@ class Service:
             hint = f'if it has done its work by then, give `{spec.name}` the `type = "oneshot"`'
         elif self.problem and not was_ready:
             hint = f"its health check had found: {self.problem}; {hint}"
-        return self._failed(f"service `{spec.name}` {how}{when}", hint)
+        after = f", after {failures} restarts" if failures else ""
+        return self._failed(f"service `{spec.name}` {how}{when}{after}", hint)
 
     @property
     def uptime(self) -> float | None:

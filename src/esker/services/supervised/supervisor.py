@@ -24,32 +24,33 @@ from esker.services.supervised.leases import Holds
 from esker.services.supervised.logs import LogFile, log_path
 from esker.services.supervised.programs import Setting
 from esker.services.supervised.service import Service
+from esker.services.supervised.supervisor_record import SUPERVISOR_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from esker.services.specification import ServiceSpec
-    from esker.services.supervised.record import EnvironmentLock
+    from esker.services.supervised.supervisor_record import RecordFile
 
-__all__ = ["SUPERVISOR_VARIABLE", "Supervisor"]
+__all__ = ["Supervisor"]
 
-SUPERVISOR_VARIABLE = "ESKER_SUPERVISOR"
 _LAST_GRACE = 5.0
 """Seconds for all that is stopped because nobody uses it, or because the supervisor ends."""
 _LOG_LINES = 20
 
 
 class Supervisor:
-    """The services of one environment and who uses them."""
+    """The services of one environment and who uses them; `released` is called when services have stopped."""
 
-    def __init__(self, lock: EnvironmentLock, token: str, runtime: str, logs: str) -> None:
+    def __init__(
+        self, record_file: RecordFile, *, token: str, runtime: str, logs: str, released: Callable[[], object]
+    ) -> None:
         self.services: dict[str, Service] = {}
         self.listeners: set[Callable[[ServiceStatus], None]] = set()
         """Called with each change of a service."""
-        self.released: Callable[[], None] = lambda: None
-        """Called when services have stopped."""
         self._loop = asyncio.get_running_loop()
-        self._lock = lock
+        self._record_file = record_file
+        self._released = released
         self._token = token
         self._runtime = runtime
         self._logs = logs
@@ -149,7 +150,7 @@ class Supervisor:
         service.begin(spec, setting, self._dependencies)
 
     def _setting(self, spec: ServiceSpec, request: protocol.Start, unreachable: identity.Unreachable) -> Setting:
-        state = os.path.dirname(os.path.dirname(self._lock.path))  # FLOX_ENV_CACHE, where services keep their data
+        state = os.path.dirname(os.path.dirname(self._record_file.path))  # FLOX_ENV_CACHE, with the services' data
         paths = (os.path.dirname(state), *request.paths)
         choice = identity.choose(spec.name, spec.user, request.directory, paths, unreachable)
         if choice.identity:
@@ -244,7 +245,7 @@ class Supervisor:
 
     def _has_stopped(self, task: asyncio.Task[None]) -> None:
         self._stops.discard(task)
-        self.released()
+        self._released()
 
     async def stop_all(self) -> None:
         """Stop everything, because the supervisor is to end."""
@@ -308,7 +309,7 @@ class Supervisor:
     def _told(self, service: Service) -> None:
         self._changed.set()
         with suppress(OSError):
-            self._lock.update(self._children.known(), sorted(self._store_paths))
+            self._record_file.update(self._children.known(), sorted(self._store_paths))
         status = self.status(service.spec.name)
         for listener in list(self.listeners):
             listener(status)
