@@ -13,11 +13,12 @@ import signal
 import time
 import traceback
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from esker.errors import EskerError, PortTaken, ServiceFailed
 from esker.host import ports
 from esker.host.spawn import REMEDIES
+from esker.services.states import ACTIVE, TRANSITIONS
 from esker.services.supervised import probe
 from esker.services.supervised.logs import LogFile, Pump
 from esker.services.supervised.programs import Programs, Setting
@@ -26,16 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from esker.services.specification import ServiceSpec
+    from esker.services.states import Health, State
     from esker.services.supervised.children import Child, Children
 
-__all__ = ["ACTIVE", "Health", "Service", "State"]
-
-State = Literal[
-    "Stopped", "Pending", "Launching", "Running", "Completed", "Error", "Skipped", "Restarting", "Terminating"
-]
-"""Flox's words."""
-Health = Literal["starting", "healthy", "unhealthy"]
-ACTIVE = frozenset(("Pending", "Launching", "Running", "Restarting", "Terminating"))
+__all__ = ["Service"]
 
 _SETTLED = 0.1
 """Seconds that a service without a check must run to be ready."""
@@ -312,12 +307,13 @@ class Service:
             return
         else:
             self._become("Terminating")  # at once, so that nobody takes it for what it was
+            if self._life:
+                self._life.cancel()  # at once, so that this life does not become anything else
             self._stopping = asyncio.create_task(self._stop(grace))
         await asyncio.shield(self._stopping)
 
     async def _stop(self, grace: float) -> None:
         if self._life and not self._life.done():
-            self._life.cancel()
             with suppress(asyncio.CancelledError):
                 await self._life
         try:
@@ -338,6 +334,7 @@ class Service:
         self.log.close()
 
     def _become(self, state: State) -> None:
+        assert state == self.state or state in TRANSITIONS[self.state], f"{self.state} -> {state}"
         self.state = state
         if state not in {"Launching", "Running"}:
             self.pid = self.pid if state == "Terminating" else None

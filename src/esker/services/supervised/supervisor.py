@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from esker.services.specification import ServiceSpec
+    from esker.services.states import State
     from esker.services.supervised.supervisor_record import RecordFile
 
 __all__ = ["Supervisor"]
@@ -132,7 +133,7 @@ class Supervisor:
                 [name for name in names if not self.services[name].satisfied], request.seconds
             ) from None
 
-    def _state(self, name: str) -> str:
+    def _state(self, name: str) -> State:
         return self.services[name].state if name in self.services else "Stopped"
 
     def _needs_start(self, name: str) -> bool:
