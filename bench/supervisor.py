@@ -21,7 +21,7 @@ from bench.report import Figure, Line, ratio, wall
 from bench.workspace import ESKER, Workspace, workspace
 from esker.host import process_table
 from esker.services.supervised.logs import ROTATION
-from esker.services.supervised.record import EnvironmentLock, Record
+from esker.services.supervised.supervisor_record import RecordFile, SupervisorRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -173,10 +173,10 @@ def declare(space: Workspace, name: str, services: Services) -> Path:
     return project
 
 
-def record_of(project: Path) -> Record:
+def record_of(project: Path) -> SupervisorRecord:
     """Return who supervises the services of a project."""
-    with closing(EnvironmentLock(str(project / ".flox"))) as lock:
-        record = lock.read()
+    with closing(RecordFile(str(project / ".flox"))) as file:
+        record = file.read()
     if record is None:
         raise RuntimeError(f"no supervisor runs for `{project}`")
     return record
@@ -198,7 +198,7 @@ def require_nothing_left(user: Client, project: Path) -> float:
     return taken
 
 
-def left(record: Record) -> list[str]:
+def left(record: SupervisorRecord) -> list[str]:
     """Return the processes and files that a supervisor has left."""
     token = record.token.encode()
     named = dict([record.guardian, record.supervisor])
@@ -225,7 +225,7 @@ class Memory:
     """What `pss` would be with no other process of that interpreter, at most."""
 
 
-def memory(record: Record) -> Memory:
+def memory(record: SupervisorRecord) -> Memory:
     """Return what the guardian and supervisor of a record hold together."""
     shares = [_shares(pid) for pid in (record.guardian[0], record.supervisor[0])]
     own = sum(share["Pss"] - share["Pss_File"] for share in shares)
@@ -240,7 +240,7 @@ def _shares(pid: int) -> Mapping[str, int]:
         return {row[0].rstrip(":"): int(row[1]) for row in rows if row[-1] == "kB"}
 
 
-def cpu_time(record: Record) -> tuple[float, float]:
+def cpu_time(record: SupervisorRecord) -> tuple[float, float]:
     """Return the seconds of user and system time that guardian and supervisor used, and those of checks that ended."""
     pids = [record.guardian[0], record.supervisor[0]]
     # A process's own clock: utime and stime to the nanosecond, where /proc gives hundredths of a second.

@@ -233,12 +233,18 @@ class HostError(EskerError):
 
 
 class CommandFailed(HostError):
-    """A program that Esker ran ended with an error; `status` is its exit status, `output` what it said, redacted."""
+    """A program that Esker ran ended with an error; `status` is its exit status, `output` what it said, redacted.
+
+    `exit_status` is ours, where it is not that of other errors.
+    """
 
     code = "command-failed"
 
-    def __init__(self, message: str, *, status: int, output: str = "", hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int, output: str = "", hint: str | None = None, exit_status: int = 1
+    ) -> None:
         super().__init__(message, hint=hint)
+        self.exit_status = exit_status
         self.status = status
         self.output = output
 

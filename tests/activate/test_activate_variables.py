@@ -306,6 +306,8 @@ def test_a_warm_activation_imports_a_fixed_set_of_modules():
         "esker.activate.variables",
         "esker.errors",
         "esker.host",
+        "esker.host.places",
         "esker.host.process",
         "esker.host.runtime_directory",
+        "esker.host.state_file",
     ]

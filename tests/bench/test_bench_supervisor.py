@@ -17,16 +17,15 @@ from bench.report import Line, as_text
 from bench.supervisor import cpu_time, declare, idle_services, left, log_data, log_files, memory, require_whole, summary
 from bench.workspace import workspace
 from esker.declare.load import load
-from esker.host import process_table
+from esker.host import process_id, process_table
 from esker.services.supervised.logs import ROTATION, LogFile
-from esker.services.supervised.record import Record
+from esker.services.supervised.supervisor_record import SupervisorRecord
 
 
 def record(pid=None, token="token", socket="/nowhere/e.sock"):
     """What a lock says when one process is guardian and supervisor."""
-    found = process_table.entry(pid or os.getpid())
-    process = (found.pid, found.start)
-    return Record(
+    process = process_id.of(pid or os.getpid())
+    return SupervisorRecord(
         token=token, dot_flox="/", socket=socket, host="", boot="", uid=0, guardian=process, supervisor=process
     )
 

@@ -89,7 +89,7 @@ def vanished(environ):
 
     def wait(directory, let_go):
         watchers = [start.keeper for start in starts(directory, environ)]
-        descriptors = [pidfd.open_process(watcher.pid, watcher.start) for watcher in watchers]
+        descriptors = [watcher.process.open() for watcher in watchers]
         let_go()
         for descriptor in descriptors:
             assert pidfd.wait(descriptor, 20)
@@ -360,7 +360,7 @@ def test_a_shell_in_place_keeps_the_start_until_it_leaves(esker, project, enviro
             assert [shell.stdout.readline() for _ in expected] == list(expected)
 
         assert shell.stdout.readline() == "ready\n"
-        assert [start.members[0].pid for start in starts(directory, environ)] == [shell.pid]
+        assert [start.members[0].process.pid for start in starts(directory, environ)] == [shell.pid]
         assert esker("activate", "-c", "echo $A") == (0, "x\n", "")
         assert not ends.exists()
         assert vanished(directory, lambda: on("left\n")) == []
@@ -431,7 +431,7 @@ def test_the_watcher_has_nothing_of_the_caller(project, environ, holding):
     """Neither descriptors, which would keep pipes open, nor its session, which ends with the terminal."""
     directory = project(HOOK)
     holder = holding(directory).wait()
-    watcher = starts(directory, environ)[0].keeper.pid
+    watcher = starts(directory, environ)[0].keeper.process.pid
     assert os.getsid(watcher) == watcher
     opened = set()
     for name in os.listdir(f"/proc/{watcher}/fd"):

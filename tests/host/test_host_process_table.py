@@ -34,17 +34,6 @@ def test_entry_of_a_process_with_a_hostile_name(tmp_path):
     assert process_table.entry(process.pid) is None
 
 
-def test_alive_tells_a_pid_used_again(child):
-    """A process is the same one only with its start time; a zombie has ended."""
-    start = process_table.entry(child.pid).start
-    assert process_table.alive(child.pid, start)
-    assert not process_table.alive(child.pid, start + 1)
-    child.kill()
-    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert process_table.entry(child.pid).ended
-    assert not process_table.alive(child.pid, start)
-
-
 def test_family():
     """Descendants are found below their roots, ancestors above a process, both by the parents' pids alone."""
 

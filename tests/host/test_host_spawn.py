@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from esker.host import accounts, process_table
+from esker.host.process_id import ProcessId
 from esker.host.spawn import Identity, Program, SpawnRefused, spawn
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
@@ -85,7 +86,7 @@ def test_a_program_ends_with_its_parent():
     os.kill(parent, signal.SIGKILL)
     os.waitpid(parent, 0)
     assert os.read(reading, 1) == b""  # the program's copy is closed on exec; this waits for the parent's
-    descriptor = os.pidfd_open(pid) if process_table.alive(pid, start) else None
+    descriptor = os.pidfd_open(pid) if ProcessId(pid, start).lives else None
     if descriptor is not None:
         from esker.host import pidfd
 

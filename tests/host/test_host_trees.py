@@ -12,10 +12,10 @@ import threading
 from hashlib import sha256
 
 import pytest
-from esker.testing.children import Child
 
 from esker.formats.nix import nar
 from esker.host import trees
+from tests.support.children import Child
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "formats" / "golden" / "tree.nar"
 

@@ -22,7 +22,7 @@ def test_closure_puts_each_after_its_dependencies():
     specs = services(
         files=[], postgres=["files"], cache=[], migrate=["postgres"], api=["migrate", "postgres", "cache"], other=[]
     )
-    assert graph.closure(specs, ["api"]) == ["files", "postgres", "migrate", "cache", "api"]
+    assert graph.closure(specs, ["api"]) == ["cache", "files", "postgres", "migrate", "api"]
     assert graph.closure(specs, []) == []
 
 
@@ -37,6 +37,7 @@ def test_dependents():
         (services(a=["b"], b=["c"], c=["a"]), "a -> b -> c -> a"),
         (services(x=["a"], a=["b"], b=["a"]), "a -> b -> a"),
         (services(a=["a"]), "a -> a"),
+        (services(x=["p", "a"], p=["b"], a=["c"], b=["a"], c=["b"]), "b -> a -> c -> b"),
     ],
 )
 def test_a_cycle_is_refused_by_name(specs, cycle):

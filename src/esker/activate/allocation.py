@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from esker.declare import project_directory
 from esker.errors import HostError
-from esker.host import files, ports
+from esker.host import files, ports, state_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -112,10 +112,11 @@ def _is_checkout(path: Any) -> bool:
 
 
 def _read(path: str) -> dict[str, Any]:
-    if os.path.lexists(path):
-        with suppress(ValueError, RecursionError):
-            record = json.loads(files.read(path))
-            return record if isinstance(record, dict) else {}
+    """Return what a memory holds; nothing when there is none or it is damaged."""
+    if not os.path.lexists(path):
+        return {}
+    with files.refused("read", path), suppress(ValueError):
+        return state_file.load(path, owners=[os.stat(os.path.dirname(path)).st_uid])
     return {}
 
 

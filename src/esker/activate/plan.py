@@ -13,6 +13,8 @@ from __future__ import annotations
 import json
 import os
 
+from esker.host import state_file
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +41,6 @@ Fingerprint = tuple[str, int | None, int | None, int | None]
 _VERSION = 5
 RUNNING = ".activations"
 """What is added to the environment's runtime directory to name the file that says who uses the environment."""
-_WRITABLE_BY_OTHERS = 0o022
 _FIELDS: dict[str, Any] = {
     "project": str,
     "name": str,
@@ -271,18 +272,8 @@ def write(plan: Plan, path: str) -> None:
 
 def read(path: str) -> Plan | None:
     """Return the plan in a file, or None: missing, another user's, of another version or place, damaged."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            if found.st_uid != os.geteuid() or found.st_mode & _WRITABLE_BY_OTHERS:
-                return None
-            record = json.loads(file.read())
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict) or record.get("version") != _VERSION:
-        return None
-    if not all(isinstance(record.get(field), kind) for field, kind in _FIELDS.items()):
+    record = state_file.read(path, version=_VERSION)
+    if record is None or not all(isinstance(record.get(field), kind) for field, kind in _FIELDS.items()):
         return None
     try:
         record["stats"] = tuple((path, time, size, inode) for path, time, size, inode in record["stats"])

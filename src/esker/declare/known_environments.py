@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.declare.load import environment_name
 from esker.errors import HostError, InvalidFile, NotFound
-from esker.host import files
+from esker.host import files, state_file
 
 if TYPE_CHECKING:
     from esker.settings import Settings
@@ -76,8 +76,8 @@ def _path(settings: Settings) -> str:
 
 def _entries(path: str) -> dict[str, Any]:
     """Return the entries of the list by their places; a list that cannot be read is an empty one."""
+    record = state_file.read(path, as_directory=True) or {}
     try:
-        with open(path, encoding="utf-8") as file:
-            return {str(entry["path"]): entry for entry in json.load(file)["entries"]}
-    except (OSError, ValueError, KeyError, TypeError):
+        return {str(entry["path"]): entry for entry in record["entries"]}
+    except (KeyError, TypeError):
         return {}

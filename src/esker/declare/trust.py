@@ -31,8 +31,7 @@ def check(project: str, settings: Settings) -> None:
         found = os.stat(f"{project}/.flox")  # a stranger's link would lend our own environment to their project
     if _is_friend(found.st_uid, settings) or settings.trusts_everything:
         return
-    path = _list_path(settings)
-    if os.path.exists(path) and _is_friend(os.stat(path).st_uid, settings) and _entry(project) in _entries(path):
+    if _entry(project) in _entries(_list_path(settings), settings):
         return
     from esker.errors import NotTrusted
 
@@ -55,7 +54,7 @@ def trust(directory: str, settings: Settings) -> str:
     with files.refused("write", path):
         files.make_directory(private)
     with files.locked(f"{private}/trusted.lock"):
-        others = [entry for entry in (_entries(path) if os.path.exists(path) else []) if entry["path"] != project]
+        others = [entry for entry in _entries(path, settings) if entry["path"] != project]
         record = {"version": 1, "projects": [*others, _entry(project)]}
         files.write(path, json.dumps(record, indent=2).encode() + b"\n", mode=0o600)
     return project
@@ -73,16 +72,20 @@ def _entry(project: str) -> dict[str, Any]:
     return {"path": project, "inode": os.stat(f"{project}/.flox").st_ino}
 
 
-def _entries(path: str) -> list[dict[str, Any]]:
-    import json
-
+def _entries(path: str, settings: Settings) -> list[dict[str, Any]]:
+    """Return the entries of the list at `path`; one that is not there, or is a stranger's, has none."""
     from esker.errors import InvalidFile, Problem
-    from esker.host import files
+    from esker.host import files, state_file
 
-    with files.refused("read", path), open(path, encoding="utf-8") as file:
-        text = file.read()
     try:
-        projects = json.loads(text)["projects"]
+        owner = os.stat(path).st_uid
+    except OSError:
+        return []
+    if not _is_friend(owner, settings):
+        return []
+    try:
+        with files.refused("read", path):
+            projects = state_file.load(path, owners=[owner])["projects"]
         return [{"path": str(entry["path"]), "inode": int(entry["inode"])} for entry in projects]
     except (ValueError, KeyError, TypeError):
         problem = Problem("not a list of trusted projects", hint="remove the file, and trust your projects again")

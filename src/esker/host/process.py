@@ -76,9 +76,7 @@ def start_failure(name: str, program: str, refusal: OSError) -> CommandFailed:
 
 
 def _refused(name: str, reason: str, status: int) -> CommandFailed:
-    error = CommandFailed(f"{name}: {reason}", status=status)
-    error.exit_status = status
-    return error
+    return CommandFailed(f"{name}: {reason}", status=status, exit_status=status)
 
 
 def run(
@@ -156,8 +154,7 @@ def _communicate(process: Popen[str], stdin: str | None, deadline: Deadline) -> 
             return process.communicate(stdin, deadline.step())
         except subprocess.TimeoutExpired as expired:
             if deadline.passed:
-                expired.timeout = deadline.seconds or 0
-                raise
+                raise subprocess.TimeoutExpired(expired.cmd, deadline.seconds or 0) from None
         stdin = None  # it is on its way
 
 

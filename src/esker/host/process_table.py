@@ -1,12 +1,11 @@
 """The processes of this machine as /proc shows them (Linux); elsewhere the table is empty.
 
-A process is named by its pid and its start time together, since pids are used again; both are as of one boot.
+Pids are used again: `process_id` names a process for longer than one look at the table.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -14,9 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Entry",
-    "alive",
     "ancestors",
-    "boot_id",
     "descendants",
     "entries",
     "entry",
@@ -89,20 +86,6 @@ def table() -> dict[int, Entry]:
     return {found.pid: found for found in entries()}
 
 
-def alive(pid: int, start: int) -> bool:
-    """Return whether the process that had `pid` and began at `start` still runs."""
-    if sys.platform != "linux":
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
-    found = entry(pid)
-    return found is not None and found.start == start and not found.ended
-
-
 def descendants(roots: Iterable[int], processes: Mapping[int, Entry]) -> list[Entry]:
     """Return those of `processes` whose parent, or parent's parent, is one of `roots`; the roots are left out."""
     children: dict[int, list[Entry]] = {}
@@ -169,12 +152,3 @@ def owner(pid: int) -> int | None:
         return os.stat(f"/proc/{pid}").st_uid
     except OSError:
         return None
-
-
-def boot_id() -> str:
-    """Return what names this run of the kernel; empty where there is no such name."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return ""

@@ -14,6 +14,7 @@ import os
 import stat
 
 from esker.errors import HostError
+from esker.host import places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,14 +41,8 @@ def user_directory(xdg_runtime_dir: str | None) -> str:
     Root's is always below /tmp: its services run under another uid, and those cannot enter /run/user/0.
     """
     uid = os.geteuid()
-    if uid and xdg_runtime_dir and os.path.isabs(xdg_runtime_dir):
-        try:
-            found = os.lstat(xdg_runtime_dir)
-        except OSError:
-            found = None
-        if found and stat.S_ISDIR(found.st_mode) and found.st_uid == uid and not found.st_mode & 0o077:
-            return f"{xdg_runtime_dir.rstrip('/')}/esker"
-    return f"/tmp/esker-{uid}"  # noqa: S108  (`make` refuses a directory that another user made there)
+    runtime = places.runtime(xdg_runtime_dir, uid) if uid else None
+    return f"/tmp/esker-{uid}" if runtime is None else f"{runtime}/esker"  # noqa: S108  (`make` refuses a directory that another user made there)
 
 
 def environment_directory(dot_flox: str, xdg_runtime_dir: str | None) -> str:

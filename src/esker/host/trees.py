@@ -52,9 +52,9 @@ def _removed(path: str, above: int) -> int:
     except FileNotFoundError:
         return 0
     except OSError as refusal:
-        if refusal.filename == name:
-            refusal.filename = path
-        raise
+        if refusal.filename != name:
+            raise
+        raise OSError(refusal.errno, refusal.strerror, path) from None
     return freed + found.st_blocks * 512
 
 

@@ -1,11 +1,12 @@
 """Which service waits for which, in the words of Compose.
 
-A service begins as soon as each of its own conditions holds, so whatever does not depend on one another begins at
+A service begins as soon as each of its own conditions holds, so services that do not depend on each other begin at
 once; stopping goes the other way round.
 """
 
 from __future__ import annotations
 
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from esker.errors import ServiceError, UnknownService
@@ -45,35 +46,34 @@ def check(specs: Mapping[str, ServiceSpec]) -> None:
 
 def closure(specs: Mapping[str, ServiceSpec], names: Iterable[str]) -> list[str]:
     """Return `names` and all they depend on, each after its own dependencies; a cycle is a ServiceError."""
-    done: dict[str, None] = {}
-    path: list[str] = []
-
-    def visit(name: str) -> None:
-        if name in done:
-            return
-        if name in path:
-            cycle = " -> ".join([*path[path.index(name) :], name])
-            raise ServiceError(f"services depend on each other in a cycle: `{cycle}`", hint="take one of them out")
+    dependencies: dict[str, Iterable[str]] = {}
+    pending = [*names][::-1]
+    while pending:
+        name = pending.pop()
+        if name in dependencies:
+            continue
         if name not in specs:
             raise UnknownService(f"service `{name}` does not exist", service=name, hint=_known(specs))
-        path.append(name)
-        for dependency in specs[name].depends_on:
-            visit(dependency)
-        path.pop()
-        done[name] = None
-
-    for name in names:
-        visit(name)
-    return list(done)
+        dependencies[name] = specs[name].depends_on
+        pending += [*specs[name].depends_on][::-1]
+    try:
+        return list(TopologicalSorter(dependencies).static_order())
+    except CycleError as error:
+        path = error.args[1][:0:-1]  # each before what it depends on; the first stands at both ends
+        start = next(path.index(name) for name in dependencies if name in path)
+        cycle = " -> ".join([*path[start:], *path[: start + 1]])
+        raise ServiceError(
+            f"services depend on each other in a cycle: `{cycle}`", hint="take one of them out"
+        ) from None
 
 
 def dependents(specs: Mapping[str, ServiceSpec]) -> dict[str, set[str]]:
     """Return for each service those that name it as a dependency."""
-    found: dict[str, set[str]] = {name: set() for name in specs}
+    by_name: dict[str, set[str]] = {name: set() for name in specs}
     for spec in specs.values():
         for name in spec.depends_on:
-            found.setdefault(name, set()).add(spec.name)
-    return found
+            by_name.setdefault(name, set()).add(spec.name)
+    return by_name
 
 
 def _known(specs: Mapping[str, ServiceSpec]) -> str:

@@ -20,7 +20,7 @@ class ServiceStatus:
 
     name: str
     status: str = "Stopped"
-    """Flox's word: Stopped, Pending, Launching, Running, Completed, Error, Skipped, Restarting, Terminating."""
+    """Flox's word; `states` explains those of supervised services."""
     pid: int | None = None
     exit_code: int | None = None
     """128 and the number of the signal that ended it, if one did."""

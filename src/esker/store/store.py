@@ -27,11 +27,11 @@ from esker.store.record import PathInfo
 from esker.store.seal import seal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from esker.formats.nix.store_path import StorePath
 
-__all__ = ["TEMPORARY", "TRASH", "Store", "default_root"]
+__all__ = ["TEMPORARY", "TRASH", "Store"]
 
 TEMPORARY = ".tmp-"
 """What the name of a tree begins with while it is built."""
@@ -39,22 +39,6 @@ TRASH = ".trash-"
 """What the name of a tree begins with while it is deleted."""
 _REMEDY = "`esker store gc` frees what nothing uses, ESKER_STORE names another directory for the store"
 _LIST = "see what there is: esker store path-info"
-
-
-def default_root(environ: Mapping[str, str], uid: int) -> str:
-    """Return the directory of the store that a process with this environment and uid uses."""
-    if chosen := environ.get("ESKER_STORE"):
-        if not os.path.isabs(chosen):
-            raise StoreError(f"ESKER_STORE is `{chosen}`, which is not absolute", hint="begin it with `/`")
-        return chosen
-    if uid == 0:
-        return "/var/lib/esker/root"
-    data = environ.get("XDG_DATA_HOME", "")
-    if not os.path.isabs(data):  # the XDG specification: a relative one is ignored
-        if not os.path.isabs(environ.get("HOME", "")):
-            raise StoreError("there is no place for the store: HOME is not set", hint="set HOME or ESKER_STORE")
-        data = f"{environ['HOME']}/.local/share"
-    return f"{data}/esker/root"
 
 
 class Store:

@@ -17,7 +17,7 @@ import os
 from contextlib import suppress
 
 from esker.errors import HostError, StoreError
-from esker.host import files, process_table, runtime_directory
+from esker.host import files, process_id, runtime_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def write(store: str, name: str, paths: Iterable[str], processes: Iterable[tuple
     data = {
         "version": 1,
         "host": os.uname().nodename,
-        "boot": process_table.boot_id(),
+        "boot": process_id.boot_id(),
         "processes": list(processes),
         "paths": sorted(paths),
     }
@@ -91,7 +91,7 @@ def kept(store: str, *, forget: bool) -> set[str]:
     paths: set[str] = set()
     for name in names:
         host, boot, rooted = _read(f"{directory}/{name}")
-        if host == os.uname().nodename and boot != process_table.boot_id():
+        if host == os.uname().nodename and boot != process_id.boot_id():
             if forget:
                 with files.refused("remove", f"{directory}/{name}", StoreError):
                     os.unlink(f"{directory}/{name}")

@@ -28,7 +28,7 @@ from esker.errors import (
     UnknownService,
 )
 from esker.formats.service_handle import Holder
-from esker.host import pidfd, process_table
+from esker.host import pidfd, process_id
 from esker.host.clock import Abandoned, Abandonment, Deadline
 from esker.services.flox import chamber as flox_services
 from esker.services.flox.uses import changing
@@ -457,8 +457,7 @@ def test_what_was_started_for_one_that_was_killed_on_the_way(flox):
 def test_another_process_is_never_taken_for_the_keeper(change):
     """One that has the pid now but began at another time, or a file from before the boot: no signal is sent."""
     with subprocess.Popen(["sleep", "1000"]) as stranger:
-        found = process_table.entry(stranger.pid)
-        holder = Holder(stranger.pid, found.start, process_table.boot_id())
+        holder = Holder(*process_id.of(stranger.pid), process_id.boot_id())
         assert flox_holder.is_alive(holder)
         flox_holder.end(holder._replace(**change))
         with pidfd.opened(stranger.pid) as descriptor:

@@ -11,7 +11,7 @@ import pytest
 
 from esker.activate.starts import registry
 from esker.errors import HostError, ModeClash
-from esker.host import process_table, runtime_directory
+from esker.host import runtime_directory
 from tests.support import plans
 
 a_plan = partial(plans.a_plan, hook="true")
@@ -36,7 +36,7 @@ def process():
         return registry.member(child.pid, token)
 
     def end(member):
-        child = started[member.pid]
+        child = started[member.process.pid]
         child.kill()
         child.wait()
 
@@ -120,7 +120,7 @@ def test_a_start_ends_with_its_last_process(path, process, tmp_path):
 def test_a_process_with_the_same_pid_is_another(path, process):
     """Pids are used again: the start time tells."""
     other = process()
-    running(path, other._replace(start=other.start - 1))
+    running(path, other._replace(process=other.process._replace(start=1)))
     assert joined(path, SELF).fresh
 
 
@@ -148,10 +148,10 @@ def test_what_runs_at_the_end_comes_before_the_next_start(path, process):
     """Until it has ended the next one waits; if whoever runs it is killed, nobody waits."""
     ending = a_plan(on_deactivate="true")
     first, keeper = process(), process()
-    running(path, first, ending, keep=lambda: keeper.pid)
+    running(path, first, ending, keep=lambda: keeper.process.pid)
     process.end(first)
     for made in (ending, PLAN):
-        assert joined(path, process(), made) == registry.Joined(None, blocker=keeper.pid)
+        assert joined(path, process(), made) == registry.Joined(None, blocker=keeper.process.pid)
     process.end(keeper)
     assert joined(path, process()).fresh
 
@@ -197,7 +197,7 @@ def test_another_mode_is_refused_with_the_pids(path, process):
     running(path, first)
     joined(path, second)
     other = a_plan(mode="run", hook=None)
-    pids = ", ".join(map(str, sorted((first.pid, second.pid))))
+    pids = ", ".join(map(str, sorted((first.process.pid, second.process.pid))))
     for refused in (lambda: joined(path, SELF, other), lambda: registry.check_mode(path, other, SELF)):
         with pytest.raises(ModeClash) as caught:
             refused()
@@ -205,7 +205,7 @@ def test_another_mode_is_refused_with_the_pids(path, process):
             "Environment can't be activated in 'run' mode whilst there are existing activations in 'dev' mode\n\n"
             f"Exit all activations of the environment and try again.\nPIDs of the running activations: {pids}"
         )
-        assert caught.value.pids == tuple(sorted((first.pid, second.pid)))
+        assert caught.value.pids == tuple(sorted((first.process.pid, second.process.pid)))
 
 
 def test_the_only_process_may_change_the_mode(path):
@@ -317,13 +317,6 @@ def test_one_file_for_sessions_with_and_without_a_runtime_directory(tmp_path, mo
     assert registry.place(f"{own}/n") == f"{fallback}/n.activations"
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     assert registry.place(f"{own}/n") == f"{own}/n.activations"
-
-
-def test_a_member_is_known_by_its_start_time():
-    """It lives as long as the process that it was made of."""
-    assert SELF.start == process_table.entry(os.getpid()).start
-    assert SELF.lives
-    assert not SELF._replace(start=SELF.start + 1).lives
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a file of somebody else's")

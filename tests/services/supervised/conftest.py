@@ -16,9 +16,9 @@ import pytest
 
 from esker.host import pidfd, process_table
 from esker.services.specification import CheckSpec, ServiceSpec
-from esker.services.supervised.connection import Site
 from esker.services.supervised.control import Supervised, Surroundings
-from esker.services.supervised.record import EnvironmentLock
+from esker.services.supervised.site import Site
+from esker.services.supervised.supervisor_record import RecordFile
 
 MARK = "ESKER_TEST_PROJECT"
 DEADLINE = 15.0
@@ -84,12 +84,12 @@ class Project:
 
     @property
     def record(self):
-        """What the environment's lock says."""
-        lock = EnvironmentLock(self.dot_flox)
+        """What the environment's supervisor record says."""
+        file = RecordFile(self.dot_flox)
         try:
-            return lock.read()
+            return file.read()
         finally:
-            lock.close()
+            file.close()
 
     def processes(self) -> list[process_table.Entry]:
         """Every living process of the services, by a variable that they carry or by what the supervisor was started with."""
@@ -115,7 +115,7 @@ class Project:
                     assert pidfd.wait(descriptor, deadline - time.monotonic()), f"left: {left}"
 
     def leftovers(self) -> list[str]:
-        """The files in the runtime directory, and what the lock says."""
+        """The files in the runtime directory, and what the record says."""
         found = [str(path) for path in Path(self.directory, "run").rglob("*")]
         if os.path.exists(f"{self.dot_flox}/cache/esker/lock") and self.record:
             found.append(f"{self.record}")
@@ -167,7 +167,7 @@ def caller(project):
         names = ", ".join(f"{name!r}: {spec!r}" for name, spec in project.specs.items())
         prelude = (
             "import os, sys\n"
-            "from esker.services.supervised.connection import Site\n"
+            "from esker.services.supervised.site import Site\n"
             "from esker.services.supervised.control import Supervised, Surroundings\n"
             "from esker.services.specification import CheckSpec, ServiceSpec\n"
             f"surroundings = {project.surroundings!r}\n"

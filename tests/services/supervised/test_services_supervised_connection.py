@@ -18,12 +18,11 @@ from dataclasses import replace
 import pytest
 
 from esker.errors import HostError, ServiceError, TimedOut
-from esker.host import runtime_directory
-from esker.services.supervised import connection, guardian, protocol, server
-from esker.services.supervised.connection import connect
-from esker.services.supervised.record import EnvironmentLock, lock_path
+from esker.host import background, runtime_directory
+from esker.services.supervised import connection, guardian, launch, protocol, rendezvous, server
+from esker.services.supervised.rendezvous import connect
 from esker.services.supervised.server import _Server
-from esker.services.supervised.supervisor import Supervisor
+from esker.services.supervised.supervisor_record import RecordFile, record_path
 
 
 def say(project, line):
@@ -90,7 +89,7 @@ def test_clients_that_say_nothing_or_too_little_are_forgotten(project):
 
 @contextmanager
 def supervisor(project, *lines):
-    """Somebody who answers at the socket with `lines`, and is named as the supervisor by the environment's lock."""
+    """Somebody who answers at the socket with `lines`, and is named as the supervisor by the environment's record."""
     os.makedirs(os.path.dirname(project.site.socket), exist_ok=True)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(project.site.socket)
@@ -106,29 +105,29 @@ def supervisor(project, *lines):
 
         thread = threading.Thread(target=serve)
         thread.start()
-        lock = EnvironmentLock(project.dot_flox)
-        lock.write(record_of(project))
+        file = RecordFile(project.dot_flox)
+        file.write(record_of(project))
         try:
             yield
         finally:
             thread.join()
-            lock.clear()
-            lock.close()
+            file.clear()
+            file.close()
             os.unlink(project.site.socket)
 
 
 def record_of(project, **fields):
     """The record of a supervisor that is this process."""
-    from esker.host import process_table
-    from esker.services.supervised.record import Record
+    from esker.host import process_id
+    from esker.services.supervised.supervisor_record import SupervisorRecord
 
-    me = (os.getpid(), process_table.entry(os.getpid()).start)
-    record = Record(
+    me = process_id.own()
+    record = SupervisorRecord(
         token="x",
         dot_flox=project.dot_flox,
         socket=project.site.socket,
         host=os.uname().nodename,
-        boot=process_table.boot_id(),
+        boot=process_id.boot_id(),
         uid=os.geteuid(),
         guardian=me,
         supervisor=me,
@@ -148,7 +147,7 @@ def test_a_supervisor_of_another_version_is_an_error_with_what_to_do(project):
 
 def test_a_supervisor_that_does_not_answer_is_an_error_in_time(project, monkeypatch):
     """One that was stopped or hangs is named with its pid, before its greeting and after it."""
-    monkeypatch.setattr(connection, "_HELLO", 0.05)
+    monkeypatch.setattr(connection, "GREETED", 0.05)
     project.declare("web")
     with supervisor(project), pytest.raises(TimedOut, match=f"the supervisor of the services \\(pid {os.getpid()}\\)"):
         project.services.start()
@@ -170,33 +169,33 @@ def test_a_supervisor_that_does_not_answer_is_an_error_in_time(project, monkeypa
 def test_services_of_another_machine_or_user_are_told(project, fields, said, hint):
     """Neither is touched, and the message says where to go."""
     project.declare("web")
-    lock = EnvironmentLock(project.dot_flox)
-    lock.write(record_of(project, **fields))
+    file = RecordFile(project.dot_flox)
+    file.write(record_of(project, **fields))
     for call in (project.services.start, project.services.stop, project.services.status):
         with pytest.raises(ServiceError, match=said) as caught:
             call()
         assert hint in caught.value.hint
-    lock.clear()
-    lock.close()
+    file.clear()
+    file.close()
 
 
 def test_a_record_from_before_a_reboot_is_no_supervisor(project):
-    """What a crash of the whole machine left in the lock is in nobody's way."""
+    """What a crash of the whole machine left in the record is in nobody's way."""
     project.declare("web")
-    lock = EnvironmentLock(project.dot_flox)
-    lock.write(record_of(project, boot="another", socket=f"{project.directory}/gone.sock"))
-    lock.close()
+    file = RecordFile(project.dot_flox)
+    file.write(record_of(project, boot="another", socket=f"{project.directory}/gone.sock"))
+    file.close()
     with project.services.lease() as held:
         assert held.statuses[0].ready
 
 
 def test_a_damaged_lock_is_no_supervisor(project):
-    """A lock file that says nothing readable is written anew."""
+    """A record that says nothing readable is written anew."""
     project.declare("web")
     with project.services.lease():
         pass
     for text in ("{", "[]\n", '{"token": 1}\n', "\0" * 100):
-        with open(lock_path(project.dot_flox), "w") as file:
+        with open(record_path(project.dot_flox), "w") as file:
             file.write(text)
         with project.services.lease() as held:
             assert held.statuses[0].ready
@@ -231,12 +230,11 @@ def test_a_supervisor_ends_with_its_environment(project):
     """When the checkout is removed or replaced nobody could find the supervisor any more, so it ends."""
 
     async def look(change):
-        lock = EnvironmentLock(project.dot_flox)
-        supervisor = Supervisor(lock, record_of(project), project.runtime, project.directory)
-        server = _Server(lock, supervisor, record_of(project))
+        file = RecordFile(project.dot_flox)
+        server = _Server(file, record_of(project), runtime=project.runtime, logs=project.directory)
         change()
         server._watch()
-        lock.close()
+        file.close()
         return server._end.is_set()
 
     assert not asyncio.run(look(lambda: None))
@@ -255,7 +253,7 @@ def test_a_path_that_is_too_long_for_a_socket(project):
 
 
 def test_a_project_that_cannot_be_written(project):
-    """A project where no lock can be made has a message of its own; asking for the state is no reason to write."""
+    """A project where no record can be made has a message of its own; asking for the state is no reason to write."""
     project.declare("web")
     with open(f"{project.dot_flox}/cache", "w"):
         pass
@@ -276,14 +274,12 @@ def test_a_project_of_another_user(project):
     os.chmod(project.dot_flox, 0o755)
     code = (
         "import os, sys; os.setgid(4242); os.setuid(4242)\n"
-        "from esker.services.supervised.record import EnvironmentLock\n"
-        "EnvironmentLock(sys.argv[1]).close()"
+        "from esker.services.supervised.supervisor_record import RecordFile\n"
+        "RecordFile(sys.argv[1]).close()"
     )
 
     def visit():
-        script = (
-            f"import sys; sys.path.insert(0, {connection.SOURCE!r}); import esker.services.supervised.record; {code}"
-        )
+        script = f"import sys; sys.path.insert(0, {background.SOURCE!r}); import esker.services.supervised.supervisor_record; {code}"
         return subprocess.run(
             [sys.executable, "-c", script, project.dot_flox], capture_output=True, text=True, check=False
         )
@@ -327,7 +323,7 @@ def test_a_client_loads_no_event_loop():
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 def test_a_full_disk_is_told_by_the_supervisor_itself(project, caller):
-    """A supervisor that cannot write its lock says so to who started it, since it cannot to a file either."""
+    """A supervisor that cannot write its record says so to whoever started it, since it cannot to a file either."""
     project.declare("web")
     for directory in ("cache/esker", "log/services"):
         os.makedirs(f"{project.dot_flox}/{directory}", mode=0o700)
@@ -342,12 +338,12 @@ def test_a_full_disk_is_told_by_the_supervisor_itself(project, caller):
         "services.start()\n"
     )
     said = caller(code).communicate()[1]
-    assert f"cannot write `{lock_path(project.dot_flox)}`: no space left on device" in said
+    assert f"cannot write `{record_path(project.dot_flox)}`: no space left on device" in said
     assert "hint: make room on that disk" in said
 
 
 def test_a_project_that_is_only_read_has_states_that_can_be_asked_for(project, monkeypatch):
-    """Where the lock cannot be written and names nobody nothing runs: state and stop need not write either."""
+    """Where the record cannot be written and is empty, nothing runs: state and stop need not write either."""
     project.declare("web")
     with project.services.lease():
         pass
@@ -356,7 +352,7 @@ def test_a_project_that_is_only_read_has_states_that_can_be_asked_for(project, m
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(os, "access", lambda _, mode: mode != os.W_OK)
-    monkeypatch.setattr(connection, "EnvironmentLock", refuse)
+    monkeypatch.setattr(rendezvous, "RecordFile", refuse)
     assert [one.status for one in project.services.status()] == ["Stopped"]
     assert project.services.stop("web").not_running == ("web",)
     with pytest.raises(HostError, match="read-only file system"):
@@ -365,7 +361,7 @@ def test_a_project_that_is_only_read_has_states_that_can_be_asked_for(project, m
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_services_that_another_user_may_not_see_are_not_taken_for_stopped(project):
-    """Who may not look into the directory of the lock is told whose it is."""
+    """Who may not look into the directory of the record is told whose it is."""
     project.declare("web", user="root")
     with project.services.lease():
         os.setegid(4242)
@@ -381,28 +377,28 @@ def test_services_that_another_user_may_not_see_are_not_taken_for_stopped(projec
 
 
 def test_a_lock_that_nobody_lets_go_is_an_error_in_time(project, monkeypatch):
-    """A command that was suspended while it held the lock is named, and nobody waits for it for ever."""
-    monkeypatch.setattr(connection, "_LOCKED", 0.05)
+    """A command that was suspended while it held the record is named, and nobody waits for it for ever."""
+    monkeypatch.setattr(rendezvous, "_HELD", 0.05)
     project.declare("web")
-    held = EnvironmentLock(project.dot_flox)
+    held = RecordFile(project.dot_flox)
     assert held.try_acquire()
     with pytest.raises(TimedOut) as caught:
         project.services.start()
     held.close()
-    assert caught.value.message.endswith(f"(pid {os.getpid()}) has held `{lock_path(project.dot_flox)}` for 0.05 s")
+    assert caught.value.message.endswith(f"(pid {os.getpid()}) has held `{record_path(project.dot_flox)}` for 0.05 s")
     assert "`fg`" in caught.value.hint
     assert f"`kill -9 {os.getpid()}`" in caught.value.hint
 
 
 def test_the_guardian_clears_the_lock_last(project, monkeypatch):
-    """Whoever finds the lock clear may start a supervisor, whose socket and directory the guardian must not touch."""
-    lock = EnvironmentLock(project.dot_flox)
+    """Whoever finds the record clear may start a supervisor, whose socket and directory the guardian must not touch."""
+    file = RecordFile(project.dot_flox)
     record = record_of(project)
-    lock.write(record)
+    file.write(record)
     seen = []
     monkeypatch.setattr(runtime_directory, "clear", lambda _: seen.append(project.record))
     guardian._put_in_order(project.site.socket, project.runtime, project.dot_flox)
-    lock.close()
+    file.close()
     assert (seen, project.record) == ([record], None)
 
 
@@ -444,7 +440,8 @@ def test_nothing_is_left_by_a_start_that_the_machine_refuses(project, monkeypatc
 
 def test_a_new_supervisor_that_says_nothing_is_no_pid_to_kill(project, monkeypatch):
     """When the one that was just begun does not greet in time nobody knows its pid, and no `kill` is advised."""
-    monkeypatch.setattr(connection, "_HELLO", 0.05)
+    monkeypatch.setattr(connection, "GREETED", 0.05)
+    monkeypatch.setattr(launch, "GREETED", 0.05)
     begun = subprocess.Popen
 
     def stay(*_, pass_fds, **__):

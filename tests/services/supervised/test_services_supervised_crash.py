@@ -11,8 +11,8 @@ import pytest
 from esker.errors import ServiceError
 from esker.host import pidfd, process_table
 from esker.services.specification import CheckSpec
-from esker.services.supervised.connection import connect
-from esker.services.supervised.record import EnvironmentLock
+from esker.services.supervised.rendezvous import connect
+from esker.services.supervised.supervisor_record import RecordFile
 
 HOLD = """
 def show(one): print(one.name, one.status, one.health, flush=True)
@@ -169,9 +169,9 @@ def test_a_process_with_a_pid_used_again_is_never_ended(project):
     try:
         start = process_table.entry(sleeper).start
         for session, boot in ((sleeper, start + 1), record.boot), ((sleeper, start), "another boot"):
-            lock = EnvironmentLock(project.dot_flox)
-            lock.write(replace(record, sessions=(session,), boot=boot, token="gone"))
-            lock.close()
+            file = RecordFile(project.dot_flox)
+            file.write(replace(record, sessions=(session,), boot=boot, token="gone"))
+            file.close()
             assert connect(project.site, start=False) is None
             assert not process_table.entry(sleeper).ended
     finally:

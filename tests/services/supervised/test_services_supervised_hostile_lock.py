@@ -1,4 +1,4 @@
-"""The lock of an environment may have come with the project: what it says moves nothing that is not the project's."""
+"""The supervisor record of an environment may have come with the project: what it says moves nothing that is not the project's."""
 
 from __future__ import annotations
 
@@ -15,39 +15,40 @@ from pathlib import Path
 import pytest
 
 from esker.errors import HostError
-from esker.host import process_table
+from esker.host import process_id
+from esker.host.process_id import ProcessId
 from esker.services.supervised import protocol
-from esker.services.supervised.record import EnvironmentLock, Record, lock_path
+from esker.services.supervised.supervisor_record import RecordFile, SupervisorRecord, record_path
 
 STRANGER = 12345
 
 
 def record_of(project, **fields):
     """The record of a supervisor that was killed before the machine was started last."""
-    record = Record(
+    record = SupervisorRecord(
         token="x",
         dot_flox=project.dot_flox,
         socket=project.site.socket,
         host=os.uname().nodename,
         boot="before",
         uid=os.geteuid(),
-        guardian=(1 << 22, 1),
-        supervisor=(1 << 22, 1),
+        guardian=ProcessId(1 << 22, 1),
+        supervisor=ProcessId(1 << 22, 1),
     )
     return replace(record, **fields)
 
 
 def write(project, record):
-    """Make the lock say what `record` says."""
-    os.makedirs(os.path.dirname(lock_path(project.dot_flox)), exist_ok=True)
+    """Make the record file say what `record` says."""
+    os.makedirs(os.path.dirname(record_path(project.dot_flox)), exist_ok=True)
     named = asdict(record)
     runs = {name: named.pop(name) for name in ("sessions", "stores")}
-    Path(lock_path(project.dot_flox)).write_text(f"{json.dumps(named)}\n{json.dumps(runs)}\n")
+    Path(record_path(project.dot_flox)).write_text(f"{json.dumps(named)}\n{json.dumps(runs)}\n")
 
 
 @pytest.fixture
 def treasure(tmp_path):
-    """A directory and a file beside it, as a lock would name them."""
+    """A directory and a file beside it, as a record would name them."""
     directory = tmp_path / "home"
     (directory / "letters").mkdir(parents=True)
     (directory / "letters" / "one").write_text("")
@@ -56,7 +57,7 @@ def treasure(tmp_path):
 
 
 def test_a_lock_that_came_with_the_project_removes_nothing_elsewhere(project, treasure):
-    """`services status` in a fresh checkout whose lock names a path of ours as its socket leaves that path alone."""
+    """`services status` in a fresh checkout whose record names a path of ours as its socket leaves that path alone."""
     project.declare("web")
     write(project, record_of(project, socket=f"{treasure}.sock"))
     assert project.services.status()[0].status == "Stopped"
@@ -78,7 +79,7 @@ def test_a_socket_of_the_right_name_in_another_s_directory_is_not_asked(project,
 
 
 def test_a_copied_checkout_does_not_end_the_services_of_the_original(project, tmp_path):
-    """A copy has the lock of the original too; it is another environment."""
+    """A copy has the record of the original too; it is another environment."""
     project.declare("web")
     directory = tmp_path / "original"
     directory.mkdir()
@@ -100,7 +101,7 @@ def test_a_copied_checkout_does_not_end_the_services_of_the_original(project, tm
     ],
 )
 def test_a_record_of_other_types_is_none(project, wrong):
-    """Whatever a lock holds, a command goes on without it."""
+    """Whatever a record holds, a command goes on without it."""
     project.declare("web")
     write(project, record_of(project, **wrong))
     assert project.record is None
@@ -109,7 +110,7 @@ def test_a_record_of_other_types_is_none(project, wrong):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root works in what belongs to others")
 def test_root_ends_only_what_the_owner_of_the_lock_could_end(project):
-    """In another user's project that user writes the lock, and root does not kill for anybody."""
+    """In another user's project that user writes the record, and root does not kill for anybody."""
     project.declare("web")
     os.chown(project.dot_flox, STRANGER, STRANGER)
     processes = []
@@ -122,9 +123,9 @@ def test_root_ends_only_what_the_owner_of_the_lock_could_end(project):
                 )
             )
             processes[-1].stdout.readline()
-        sessions = tuple((found.pid, process_table.entry(found.pid).start) for found in processes)
-        write(project, record_of(project, boot=process_table.boot_id(), sessions=sessions))
-        os.chown(lock_path(project.dot_flox), STRANGER, STRANGER)
+        sessions = tuple(process_id.of(found.pid) for found in processes)
+        write(project, record_of(project, boot=process_id.boot_id(), sessions=sessions))
+        os.chown(record_path(project.dot_flox), STRANGER, STRANGER)
         # A zombie counts until it is waited for, so somebody must wait meanwhile, as a parent does.
         previous = signal.signal(signal.SIGCHLD, lambda *_: processes[1].poll())
         try:
@@ -197,7 +198,7 @@ def test_a_lock_is_not_made_behind_a_link(project, tmp_path, name):
 def test_a_lock_with_a_second_name_or_of_another_kind_is_refused(project, tmp_path):
     """A hard link to a file of ours would be emptied, and a pipe would be waited for."""
     project.declare("web")
-    path = Path(lock_path(project.dot_flox))
+    path = Path(record_path(project.dot_flox))
     path.parent.mkdir(parents=True)
     (tmp_path / "file").write_text("ours")
     os.link(tmp_path / "file", path)
@@ -213,9 +214,9 @@ def test_a_lock_with_a_second_name_or_of_another_kind_is_refused(project, tmp_pa
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_root_gives_what_it_makes_in_a_project_to_its_owner(project):
-    """Root's lock and its directories belong to the owner of the project, who goes on working there."""
+    """Root's record and its directories belong to the owner of the project, who goes on working there."""
     os.chown(project.dot_flox, STRANGER, STRANGER)
-    EnvironmentLock(project.dot_flox).close()
+    RecordFile(project.dot_flox).close()
     made = [Path(project.dot_flox, name) for name in ("cache", "cache/esker", "cache/esker/lock")]
     assert [(path.stat().st_uid, path.stat().st_mode & 0o777) for path in made] == [
         (STRANGER, 0o700),

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 from esker.errors import ActivationFailed, HostError, TimedOut
 from esker.formats.service_handle import Holder
 from esker.formats.urls import redact
-from esker.host import pidfd, process_table, runtime_directory, trees
+from esker.host import pidfd, process_id, runtime_directory, trees
 from esker.host.clock import Deadline
 from esker.host.memory_file import memory_file
 from esker.host.process import start_failure
+from esker.host.process_id import ProcessId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -91,22 +92,20 @@ def stay(
     """
     _, connection, _ = _started(activate, environ, deadline)
     with connection:
-        pid = _peer(connection)
-        found = process_table.entry(pid)
-        note(Holder(pid, found.start if found else 0, process_table.boot_id()))
+        note(Holder(*process_id.of(_peer(connection)), process_id.boot_id()))
         connection.sendall(b"s")
 
 
 def is_alive(holder: Holder) -> bool:
     """Whether this very process still runs."""
-    return holder.boot == process_table.boot_id() and process_table.alive(holder.pid, holder.start)
+    return holder.boot == process_id.boot_id() and ProcessId(holder.pid, holder.start).lives
 
 
 def end(holder: Holder) -> None:
     """End a process that stays, if it still is that process."""
     if not is_alive(holder):
         return
-    with pidfd.opened(holder.pid, holder.start) as descriptor:
+    with ProcessId(holder.pid, holder.start).opened() as descriptor:
         if descriptor is not None:
             pidfd.send(descriptor, signal.SIGTERM)
             pidfd.wait(descriptor, _GRACE)

@@ -80,7 +80,7 @@ class Attachment:
         if keeper is not None:
             from esker.host import pidfd
 
-            with pidfd.opened(keeper.pid, keeper.start) as descriptor:
+            with keeper.process.opened() as descriptor:
                 if descriptor is not None:
                     pidfd.wait(descriptor, seconds)
 

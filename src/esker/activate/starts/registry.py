@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.activate.plan import RUNNING
 from esker.errors import ModeClash
-from esker.host import process_table, runtime_directory
+from esker.host import process_id, runtime_directory, state_file
+from esker.host.process_id import ProcessId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -51,21 +52,23 @@ _VERSION = 1
 class Member(NamedTuple):
     """A process that uses an environment; the token tells several uses by one process apart."""
 
-    pid: int
-    start: int
-    """Clock ticks since the boot; 0 where that is not known."""
+    process: ProcessId
     token: str = ""
 
-    @property
-    def lives(self) -> bool:
-        """Whether the process has not ended."""
-        return process_table.alive(self.pid, self.start)
+    def record(self) -> tuple[int, int, str]:
+        """Return the use as JSON holds it."""
+        return *self.process, self.token
+
+    @classmethod
+    def of(cls, record: tuple[int, int, str]) -> Member:
+        """Return the use that a record holds."""
+        pid, start, token = record
+        return cls(ProcessId(pid, start), token)
 
 
 def member(pid: int, token: str = "") -> Member:
     """Return the use of an environment by a process."""
-    found = process_table.entry(pid)
-    return Member(pid, found.start if found else 0, token)
+    return Member(process_id.of(pid), token)
 
 
 class Start:
@@ -98,20 +101,27 @@ class Start:
 
     def record(self) -> dict[str, Any]:
         """Return the start as JSON holds it."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        record = {name: getattr(self, name) for name in self.__slots__}
+        record["keeper"] = self.keeper and self.keeper.record()
+        record["members"] = [one.record() for one in self.members]
+        return record
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> Start:
         """Return the start that a record holds."""
-        keeper = record["keeper"] and Member(*record["keeper"])
-        return cls(**record | {"keeper": keeper, "members": [Member(*found) for found in record["members"]]})
+        keeper = record["keeper"] and Member.of(record["keeper"])
+        return cls(**record | {"keeper": keeper, "members": map(Member.of, record["members"])})
+
+    def settle(self, keeper: Member | None) -> None:
+        """Note that the hook has run, and who waits for the last process."""
+        self.keeper, self.ready = keeper, True
 
     def lives(self) -> bool:
         """Forget the processes that have ended, and return whether anything is left of the start."""
-        self.members = [found for found in self.members if found.lives]
+        self.members = [one for one in self.members if one.process.lives]
         if self.ready and self.members:
             return True
-        return self.keeper is not None and self.keeper.lives and (self.ends or not self.ready)
+        return self.keeper is not None and self.keeper.process.lives and (self.ends or not self.ready)
 
 
 class Joined(NamedTuple):
@@ -188,7 +198,7 @@ def join(path: str, plan: Plan, joining: Member, *, inherited: bool) -> Joined:
         if not inherited:
             busy = _busy(starts, plan)
             if busy is not None and busy.keeper is not None:
-                return Joined(None, blocker=busy.keeper.pid)
+                return Joined(None, blocker=busy.keeper.process.pid)
         fresh = start is None
         if start is None:
             start = Start(
@@ -213,7 +223,7 @@ def blocker(path: str, plan: Plan) -> tuple[int, str] | None:
         busy = _busy(starts, plan)
         if busy is None or busy.keeper is None:
             return None
-        return busy.keeper.pid, "hook.on-deactivate" if busy.ready else "hook.on-activate"
+        return busy.keeper.process.pid, "hook.on-deactivate" if busy.ready else "hook.on-activate"
 
 
 def _busy(starts: Iterable[Start], plan: Plan) -> Start | None:
@@ -228,8 +238,8 @@ def check_mode(path: str, plan: Plan, joining: Member) -> None:
 
 
 def _check_mode(plan: Plan, starts: Iterable[Start], joining: Member) -> None:
-    pids = {one.pid for start in starts if start.mode != plan.mode for one in start.members}
-    others = sorted(pids - {joining.pid})  # whoever is attached already moves, if nobody else is
+    pids = {one.process.pid for start in starts if start.mode != plan.mode for one in start.members}
+    others = sorted(pids - {joining.process.pid})  # whoever is attached already moves, if nobody else is
     if others:
         other = "run" if plan.mode == "dev" else "dev"
         existing = f"whilst there are existing activations in '{other}' mode"
@@ -251,21 +261,12 @@ def settle(path: str, start: Start, difference: dict[str, Any], keep: Callable[[
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(f"{path}.{start.token}", flags, 0o600), "w", encoding="ascii") as file:
             json.dump(difference, file)
-        own.keeper = member(keep()) if keep else None
-        own.ready = True
+        own.settle(member(keep()) if keep else None)
 
 
 def difference(path: str, start: Start) -> dict[str, Any] | None:
     """Return what a start has recorded; None where it cannot be read any more."""
-    try:
-        descriptor = os.open(f"{path}.{start.token}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            if os.fstat(descriptor).st_uid != os.geteuid():
-                return None
-            found: dict[str, Any] = json.load(file)
-    except (OSError, ValueError):
-        return None
-    return found
+    return state_file.read(f"{path}.{start.token}")
 
 
 def leave(path: str, leaving: Member, *, unless: str | None = None) -> Member | None:
@@ -280,7 +281,7 @@ def leave(path: str, leaving: Member, *, unless: str | None = None) -> Member | 
     if start is None or start.keeper is None or not start.ready:
         return None
     with suppress(ProcessLookupError):
-        os.kill(start.keeper.pid, WAKE)
+        os.kill(start.keeper.process.pid, WAKE)
     return None if start.members else start.keeper
 
 
@@ -330,17 +331,17 @@ def _locked(path: str, *, make: bool, wait: bool) -> int | None:
 
 def _parse(text: bytes) -> list[Start] | None:
     """Return the starts that a file holds, none of an earlier boot; None when it is damaged or of another version."""
+    record = state_file.parse(text.partition(b"\n")[0])
+    if record is None or record.get("version") != _VERSION:
+        return None
     try:
-        found = json.loads(text.partition(b"\n")[0])
-        if found["version"] != _VERSION:
-            return None
-        return [Start.of(record) for record in found["starts"]] if found["boot"] == process_table.boot_id() else []
+        return [Start.of(start) for start in record["starts"]] if record["boot"] == process_id.boot_id() else []
     except (ValueError, KeyError, TypeError):
         return None
 
 
 def _write(descriptor: int, starts: list[Start]) -> None:
     """Write in place, since the lock is on the file: a line is read up to its end, whatever is left behind it."""
-    found = {"version": _VERSION, "boot": process_table.boot_id(), "starts": [start.record() for start in starts]}
+    found = {"version": _VERSION, "boot": process_id.boot_id(), "starts": [start.record() for start in starts]}
     size = os.pwrite(descriptor, json.dumps(found).encode("ascii") + b"\n", 0)
     os.ftruncate(descriptor, size)

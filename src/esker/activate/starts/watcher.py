@@ -54,9 +54,7 @@ def _wait(attached: registry.Member, told: int) -> None:
     poll.register(told, select.POLLIN)
     descriptor = None
     if hasattr(os, "pidfd_open"):
-        from esker.host import pidfd
-
-        descriptor = pidfd.open_process(attached.pid, attached.start)
+        descriptor = attached.process.open()
         if descriptor is None:
             return
         poll.register(descriptor, select.POLLIN)

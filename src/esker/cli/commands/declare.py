@@ -183,13 +183,13 @@ def _change(project: str, before: str, text: str, options: Options, voice: Voice
     """Make `text` the manifest in place of `before`, tell what it asks for, and return whether it was another."""
     from esker.declare.validate import read_text
     from esker.runtimes.native.change import change_manifest, manifest_path
-    from esker.services.supervised.record import supervised
+    from esker.services.supervised.supervisor_record import services_are_running
     from esker.settings import Settings
 
     check_version(read_text(text, manifest_path(project))[0], voice)
     lock = not options.no_lock
     changed = change_manifest(project, text, Settings(os.environ), before=before, lock=lock, progress=voice.progress())
-    if changed and supervised(f"{project}/.flox"):
+    if changed and services_are_running(f"{project}/.flox"):
         voice.say(f"! Your manifest has changes that may require running '{voice.program} services restart'.")
     return changed
 

@@ -19,7 +19,7 @@ from esker.host.interpreters import Interpreters
 from esker.lock.resolve import check_build, check_composed, lock_paths, make_lock, put, read_lock, rendered
 from esker.lock.staleness import staleness
 from esker.runtimes.native.preparation import alone, realised
-from esker.services.supervised.record import supervised
+from esker.services.supervised.supervisor_record import services_are_running
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,7 +109,7 @@ def delete(project: str) -> None:
     Raises ServiceError while services of it run.
     """
     dot_flox = f"{project}/.flox"
-    if supervised(dot_flox):
+    if services_are_running(dot_flox):
         hint = f"stop them first: esker services stop -d {project}"
         raise ServiceError(f"services of `{project}` are running", hint=hint)
     gone = f"{dot_flox}.{os.urandom(6).hex()}.deleted"

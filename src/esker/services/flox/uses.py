@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.declare import project_directory
 from esker.formats.service_handle import Holder
-from esker.host import files, process_table
+from esker.host import files, process_id, state_file
+from esker.host.process_id import ProcessId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,8 +27,7 @@ __all__ = ["Uses", "changing"]
 
 class _Use(NamedTuple):
     token: str
-    pid: int
-    start: int
+    process: ProcessId
     names: tuple[str, ...]
 
 
@@ -52,21 +52,20 @@ class Uses:
 
     def take(self, token: str, pid: int, names: Iterable[str], started: Iterable[str]) -> None:
         """Note that a process uses services, and which of them are about to be started, in the file at once."""
-        found = process_table.entry(pid)
-        self.uses.append(_Use(token, pid, found.start if found else 0, tuple(names)))
+        self.uses.append(_Use(token, process_id.of(pid), tuple(names)))
         self.started |= set(started)
         self.write()
 
     def release(self, token: str, pid: int) -> list[str]:
         """Forget the use of a process, and return the services that nobody needs any more."""
-        self.uses = [use for use in self.uses if (use.token, use.pid) != (token, pid)]
+        self.uses = [use for use in self.uses if (use.token, use.process.pid) != (token, pid)]
         unused = self.started.difference(*(use.names for use in self.uses))
         self.started -= unused
         return sorted(unused)
 
     def users(self, name: str) -> list[int]:
         """Return the pids that use a service."""
-        return [use.pid for use in self.uses if name in use.names]
+        return [use.process.pid for use in self.uses if name in use.names]
 
     def forget(self, names: Iterable[str]) -> None:
         """Note that services were stopped, whoever used them."""
@@ -76,13 +75,14 @@ class Uses:
 
     def record(self) -> dict[str, Any]:
         """Return the contents as JSON holds them."""
-        return {"uses": self.uses, "started": sorted(self.started), "holder": self.holder}
+        uses = [(use.token, *use.process, use.names) for use in self.uses]
+        return {"uses": uses, "started": sorted(self.started), "holder": self.holder}
 
     def write(self) -> None:
         """Write the file, unless it says the same."""
         contents = json.dumps(self.record())
         if contents != self._written:
-            boot = json.dumps(process_table.boot_id())
+            boot = json.dumps(process_id.boot_id())
             files.write(self.path, f'{{"boot": {boot}, "contents": {contents}}}\n'.encode())
             self._written = contents
 
@@ -103,16 +103,14 @@ def changing(dot_flox: str) -> Iterator[Uses]:
 
 def _read(path: str) -> Uses:
     """Return what a file says that still holds; a file that cannot be read says nothing."""
-    nothing = Uses(path)
+    record = state_file.read(path, as_directory=True)
+    if record is None or record.get("boot") != process_id.boot_id():
+        return Uses(path)
     try:
-        with open(path, "rb") as file:
-            record = json.load(file)
-        if record["boot"] != process_table.boot_id():
-            return nothing
         contents = record["contents"]
-        uses = [_Use(token, pid, start, tuple(names)) for token, pid, start, names in contents["uses"]]
+        uses = [_Use(token, ProcessId(pid, start), tuple(names)) for token, pid, start, names in contents["uses"]]
         holder = Holder(*contents["holder"]) if contents["holder"] else None
-        living = [use for use in uses if process_table.alive(use.pid, use.start)]
+        living = [use for use in uses if use.process.lives]
         return Uses(path, living, set(contents["started"]), holder)
-    except (OSError, ValueError, KeyError, TypeError):
-        return nothing
+    except (ValueError, KeyError, TypeError):
+        return Uses(path)

@@ -9,8 +9,8 @@ from esker.activate.allocation import allocate
 from esker.declare.load import load
 from esker.host.runtime_directory import environment_directory
 from esker.services.specification import passed_variables, specify
-from esker.services.supervised.connection import Site
 from esker.services.supervised.control import Supervised, Surroundings
+from esker.services.supervised.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,7 +13,9 @@ import signal
 from contextlib import suppress
 from typing import NamedTuple
 
-from esker.host.process_table import Entry, entry, environment, family
+from esker.host import process_id
+from esker.host.process_id import ProcessId
+from esker.host.process_table import Entry, environment, family
 from esker.host.spawn import Program, spawn
 
 __all__ = ["SERVICE_VARIABLE", "Child", "Children"]
@@ -25,8 +27,7 @@ SERVICE_VARIABLE = "ESKER_SERVICE"
 class Child(NamedTuple):
     """A program that was started."""
 
-    pid: int
-    start: int
+    process: ProcessId
     exit: asyncio.Future[int]
     """Its exit status; minus the number of the signal that ended it."""
 
@@ -38,7 +39,7 @@ class Children:
         self._loop = loop
         self._exits: dict[int, asyncio.Future[int]] = {}
         self._sessions: dict[int, str] = {}
-        self._owners: dict[tuple[int, int], str] = {}
+        self._owners: dict[ProcessId, str] = {}
         self._outputs: dict[str, str] = {}
         self._reaped = asyncio.Event()
         loop.add_signal_handler(signal.SIGCHLD, self.reap)
@@ -48,10 +49,9 @@ class Children:
         pid = spawn(program, output)
         self._sessions[pid] = owner
         self._outputs[owner] = f"pipe:[{os.fstat(output).st_ino}]"
-        found = entry(pid)  # a child that nobody has waited for is there, if only as a zombie
-        start = found.start if found else 0
-        self._owners[pid, start] = owner
-        return Child(pid, start, self.exit_of(pid))
+        process = process_id.of(pid)  # a child that nobody has waited for is there, if only as a zombie
+        self._owners[process] = owner
+        return Child(process, self.exit_of(pid))
 
     def exit_of(self, pid: int) -> asyncio.Future[int]:
         """Return the future exit status of the child `pid`, adopted ones too."""
@@ -83,14 +83,14 @@ class Children:
     def all(self) -> list[tuple[Entry, str | None]]:
         """Return every living process below this one with its owner, None where that is not known."""
         processes = family(os.getpid())
-        owners: dict[tuple[int, int], str] = {}
+        owners: dict[ProcessId, str] = {}
         found: list[tuple[Entry, str | None]] = []
         for member in processes.values():
-            key = (member.pid, member.start)
+            key = ProcessId(member.pid, member.start)
             parent = processes.get(member.parent)
             owner = self._sessions.get(member.session) or self._owners.get(key)
             if owner is None and parent is not None:
-                owner = owners.get((parent.pid, parent.start))
+                owner = owners.get(ProcessId(parent.pid, parent.start))
             if owner is None:
                 owner = self._owner_of_orphan(member.pid)
             if owner is not None:
@@ -113,8 +113,8 @@ class Children:
                         return owner
         return None
 
-    def known(self) -> list[tuple[int, int]]:
-        """Return (pid, start time) of what was started or found, as of the last look."""
+    def known(self) -> list[ProcessId]:
+        """Return what was started or found, as of the last look."""
         return sorted(self._owners)
 
     def of(self, owner: str) -> list[Entry]:

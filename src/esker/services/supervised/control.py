@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.errors import ServiceError, UsageError
-from esker.host import process_table
+from esker.host import process_id, process_table
 from esker.host.clock import Abandoned, Deadline
 from esker.services import graph, status
 from esker.services.chamber import START_SECONDS, Leased, ServiceUser, Stopped, unknown_service
 from esker.services.status import ServiceStatus
 from esker.services.supervised import logs, protocol
-from esker.services.supervised.connection import Connection, Site, connect, logs_directory
 from esker.services.supervised.protocol import Lease
+from esker.services.supervised.rendezvous import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from esker.services.chamber import Changed
     from esker.services.specification import ServiceSpec
     from esker.services.status import Until
+    from esker.services.supervised.connection import Connection
+    from esker.services.supervised.site import Site
 
 __all__ = ["Supervised", "Surroundings"]
 
@@ -225,7 +227,7 @@ class Supervised:
     def _log_paths(self, names: Iterable[str]) -> dict[str, str]:
         if unknown := [name for name in names if name not in self.specs]:
             self._refuse(unknown)
-        return {name: logs.log_path(logs_directory(self.site.dot_flox), name) for name in names or sorted(self.specs)}
+        return {name: logs.log_path(self.site.logs, name) for name in names or sorted(self.specs)}
 
     def _grace(self, names: Iterable[str]) -> float:
         """The longest that stopping may take: each may have to wait for the others."""
@@ -269,10 +271,9 @@ def _no_services() -> ServiceError:
 
 
 def _lease(pid: int, token: str) -> Lease:
-    holder = process_table.entry(pid)
-    if holder is None:
+    if process_table.entry(pid) is None:
         raise ServiceError(f"there is no process {pid} for which services could run")
-    return Lease(token, pid, holder.start)
+    return Lease(token, process_id.of(pid))
 
 
 def _sleep() -> bool:

@@ -114,11 +114,11 @@ def _children() -> list[int]:
 def _put_in_order(socket: str, directory: str, dot_flox: str) -> None:
     """Do what the supervisor would have done at its end.
 
-    The lock is cleared last: as long as it names the supervisor, who wants another one waits for us, and the socket and
-    the directory are not those of the next.
+    The record is cleared last: as long as it names the supervisor, whoever wants another one waits for us, and the
+    socket and the directory are not those of the next.
     """
     from esker.host.runtime_directory import clear
-    from esker.services.supervised.record import EnvironmentLock, lock_path
+    from esker.services.supervised.supervisor_record import RecordFile, record_path
     from esker.store import temporary_roots
 
     with suppress(OSError):
@@ -126,13 +126,13 @@ def _put_in_order(socket: str, directory: str, dot_flox: str) -> None:
     with suppress(OSError):
         clear(directory)
     with suppress(OSError):
-        if os.path.lexists(lock_path(dot_flox)):
-            lock = EnvironmentLock(dot_flox)
-            if record := lock.read():
+        if os.path.lexists(record_path(dot_flox)):
+            file = RecordFile(dot_flox)
+            if record := file.read():
                 for store in record.stores:
                     temporary_roots.remove(store, record.token)
-            lock.clear()
-            lock.close()
+            file.clear()
+            file.close()
 
 
 def _name(name: str) -> None:

@@ -10,7 +10,6 @@ import os
 from typing import TYPE_CHECKING
 
 from esker.errors import ServiceError
-from esker.host import pidfd
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,7 +37,7 @@ class Holds:
 
     def users(self, service: str) -> list[int]:
         """Return the pids that use `service`."""
-        return sorted({lease.pid for lease, names in self._leases.items() if service in names})
+        return sorted({lease.process.pid for lease, names in self._leases.items() if service in names})
 
     def begin(self, call: object, services: Iterable[str]) -> None:
         """Hold `services` for a start that is under way."""
@@ -51,9 +50,9 @@ class Holds:
     def take(self, lease: Lease, services: Iterable[str]) -> None:
         """Hold `services` for a process until it ends; raises ServiceError when it has."""
         if lease not in self._leases:
-            descriptor = pidfd.open_process(lease.pid, lease.start)
+            descriptor = lease.process.open()
             if descriptor is None:
-                raise ServiceError(f"the process {lease.pid}, for which services were to run, has ended")
+                raise ServiceError(f"the process {lease.process.pid}, for which services were to run, has ended")
             self._descriptors[lease] = descriptor
             self._loop.add_reader(descriptor, self._lapse, lease)
         self._leases.setdefault(lease, set()).update(services)

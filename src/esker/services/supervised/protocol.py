@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from esker.errors import EskerError, PortTaken, ServiceError, ServiceFailed, ServicesNotReady, UnknownService
+from esker.host.process_id import ProcessId
 from esker.services import specification
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ class Lease(NamedTuple):
 
     token: str
     """Tells two leases of one process apart."""
-    pid: int
-    start: int
+    process: ProcessId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,19 +136,23 @@ def line(**message: object) -> bytes:
     return json.dumps(message).encode() + b"\n"
 
 
-def versions(message: Mapping[str, Any]) -> None:
-    """Raise ServiceError unless `message` names the version that we speak."""
+def versions(message: Mapping[str, Any], remedy: str | None = None) -> None:
+    """Raise ServiceError, with what to do, unless `message` names the version that we speak."""
     spoken = message.get(KEY)
     if spoken != VERSION:
         raise ServiceError(
             f"version {spoken} of the services' protocol was named, and this Esker speaks version {VERSION}",
-            hint="use the Esker that started the services, or end its supervisor and start them again",
+            hint=remedy or "use the Esker that started the services, or end its supervisor and start them again",
         )
 
 
 def request_line(request: Request) -> bytes:
     """Return `request` as one line."""
-    return line(**{KEY: VERSION, "do": request.verb, **asdict(request)})
+    message = {KEY: VERSION, "do": request.verb, **asdict(request)}
+    if message.get("lease"):
+        token, process = message["lease"]
+        message["lease"] = [token, *process]
+    return line(**message)
 
 
 def parse_request(text: bytes) -> Request:
@@ -164,7 +168,8 @@ def parse_request(text: bytes) -> Request:
         if "specs" in known:
             known["specs"] = tuple(specification.parse(spec) for spec in known["specs"])
         if known.get("lease"):
-            known["lease"] = Lease(*known["lease"])
+            token, pid, start = known["lease"]
+            known["lease"] = Lease(token, ProcessId(pid, start))
         return kind(**known)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ServiceError("the supervisor was sent what is no request") from error

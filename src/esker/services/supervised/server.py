@@ -1,6 +1,6 @@
 """The supervisor's process: its socket, what it is asked there, and its end.
 
-It ends when nothing runs and nobody asks for anything. That is decided under the environment's lock, which whoever
+It ends when nothing runs and nobody asks for anything. That is decided under the record's flock, which whoever
 looks for a supervisor holds until this one has greeted it, so nobody ever meets one that is about to go.
 """
 
@@ -16,11 +16,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from esker.errors import EskerError, HostError, ServiceError
-from esker.host import files, prctl, process_table, runtime_directory
+from esker.host import files, prctl, process_id, runtime_directory
 from esker.host.background import SOURCE
 from esker.services.supervised import protocol
-from esker.services.supervised.record import EnvironmentLock, Record, lock_path
 from esker.services.supervised.supervisor import Supervisor
+from esker.services.supervised.supervisor_record import RecordFile, SupervisorRecord, record_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -68,40 +68,38 @@ def main(guardian: int, arguments: list[str]) -> int:
 
 async def _serve(first: socket.socket, guardian: int, *, path: str, runtime: str, logs: str, dot_flox: str) -> None:
     runtime_directory.make(runtime)  # here, so that nobody who is killed on the way to us leaves it behind
-    with files.refused("lock", lock_path(dot_flox)):
-        lock = EnvironmentLock(dot_flox)
+    with files.refused("lock", record_path(dot_flox)):
+        record_file = RecordFile(dot_flox)
     record = _record(guardian, path, dot_flox)
-    supervisor = Supervisor(lock, record, runtime, logs)
-    server = _Server(lock, supervisor, record)
+    server = _Server(record_file, record, runtime=runtime, logs=logs)
     os.umask(0o177)
     with files.refused("listen on", path):
         with suppress(FileNotFoundError):
             os.unlink(path)
         listening = await asyncio.start_unix_server(server.connected, path, limit=protocol.LIMIT)
     os.umask(0o077)
-    with files.refused("write", lock.path):
-        lock.write(record)
+    with files.refused("write", record_file.path):
+        record_file.write(record)
     await server.run(*await asyncio.open_connection(sock=first, limit=protocol.LIMIT))
     listening.close()
     with suppress(OSError):
         os.unlink(path)
     runtime_directory.clear(runtime)
-    supervisor.store_paths.give_back()
-    lock.clear()
+    server.give_back()
+    record_file.clear()
     await server.say_goodbye()
 
 
-def _record(guardian: int, path: str, dot_flox: str) -> Record:
-    starts = [found.start if (found := process_table.entry(pid)) else 0 for pid in (guardian, os.getpid())]
-    return Record(
+def _record(guardian: int, path: str, dot_flox: str) -> SupervisorRecord:
+    return SupervisorRecord(
         token=os.urandom(8).hex(),
         dot_flox=dot_flox,
         socket=path,
         host=os.uname().nodename,
-        boot=process_table.boot_id(),
+        boot=process_id.boot_id(),
         uid=os.geteuid(),
-        guardian=(guardian, starts[0]),
-        supervisor=(os.getpid(), starts[1]),
+        guardian=process_id.of(guardian),
+        supervisor=process_id.own(),
     )
 
 
@@ -119,10 +117,10 @@ async def _request(reader: asyncio.StreamReader) -> bytes:
 class _Server:
     """All who talk to the supervisor, and when it may end."""
 
-    def __init__(self, lock: EnvironmentLock, supervisor: Supervisor, record: Record) -> None:
-        self._lock = lock
-        self._supervisor = supervisor
+    def __init__(self, record_file: RecordFile, record: SupervisorRecord, *, runtime: str, logs: str) -> None:
+        self._record_file = record_file
         self._record = record
+        self._supervisor = Supervisor(record_file, record, runtime=runtime, logs=logs, released=self._consider_end)
         self._inode = os.stat(record.dot_flox).st_ino
         self._busy: set[asyncio.Task[None]] = set()
         """Conversations that have not come to their answer."""
@@ -130,7 +128,6 @@ class _Server:
         """Those that wait to hear whether this is the end."""
         self._told_to_end = False
         self._end = asyncio.Event()
-        supervisor.released = self._consider_end
 
     async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve, beginning with the process that started us, until it is time to end and all has stopped."""
@@ -144,9 +141,13 @@ class _Server:
         if self._busy:
             await asyncio.wait(self._busy)
         for _ in range(_RETRIES if self._told_to_end else 0):
-            if self._lock.try_acquire():
+            if self._record_file.try_acquire():
                 break  # nobody looks for us; who does so for longer sees that we have ended
             await asyncio.sleep(_RETRY)
+
+    def give_back(self) -> None:
+        """Let the store paths of the services be collected: everything has stopped."""
+        self._supervisor.store_paths.give_back()
 
     async def say_goodbye(self) -> None:
         """Tell those who wait for it that this was the end."""
@@ -182,14 +183,14 @@ class _Server:
                 writer.write(protocol.line(ended=False))
                 writer.close()
             self._lingering.clear()
-        elif self._lock.try_acquire():
+        elif self._record_file.try_acquire():
             self._end.set()
         else:
             asyncio.get_running_loop().call_later(_RETRY, self._consider_end)
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Begin a conversation."""
-        supervisor, guardian = self._record.supervisor[0], self._record.guardian[0]
+        supervisor, guardian = self._record.supervisor.pid, self._record.guardian.pid
         hello = {protocol.KEY: protocol.VERSION, "source": SOURCE, "supervisor": supervisor, "guardian": guardian}
         writer.write(protocol.line(**hello))
         task = asyncio.create_task(self._converse(reader, writer))

@@ -13,11 +13,12 @@ import signal
 import time
 import traceback
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from esker.errors import EskerError, PortTaken, ServiceFailed
 from esker.host import ports
 from esker.host.spawn import REMEDIES
+from esker.services.states import ACTIVE, TRANSITIONS
 from esker.services.supervised import probe
 from esker.services.supervised.logs import LogFile, Pump
 from esker.services.supervised.programs import Programs, Setting
@@ -26,16 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from esker.services.specification import ServiceSpec
+    from esker.services.states import Health, State
     from esker.services.supervised.children import Child, Children
 
-__all__ = ["ACTIVE", "Health", "Service", "State"]
-
-State = Literal[
-    "Stopped", "Pending", "Launching", "Running", "Completed", "Error", "Skipped", "Restarting", "Terminating"
-]
-"""Flox's words."""
-Health = Literal["starting", "healthy", "unhealthy"]
-ACTIVE = frozenset(("Pending", "Launching", "Running", "Restarting", "Terminating"))
+__all__ = ["Service"]
 
 _SETTLED = 0.1
 """Seconds that a service without a check must run to be ready."""
@@ -122,7 +117,7 @@ class Service:
         spec, failures = self.spec, 0
         while True:
             begun = self._loop.time()
-            failure, was_ready = await self._once()
+            failure, was_ready = await self._once(failures)
             if was_ready and self._loop.time() - begun >= _STEADY:
                 failures = 0
             if failure is None and (spec.restart != "always" or spec.oneshot):
@@ -130,15 +125,17 @@ class Service:
             if failure is not None and (
                 spec.restart == "no" or (spec.restart == "on-failure" and failures >= spec.max_restarts)
             ):
-                failure.message += f", after {failures} restarts" if failures else ""
                 raise failure
             self._become("Restarting")
             await asyncio.sleep(min(spec.backoff * 2 ** min(failures, _DOUBLINGS), _LONGEST_BACKOFF))
             failures += 1
             self.restarts += 1
 
-    async def _once(self) -> tuple[ServiceFailed | None, bool]:
-        """Run the service until it and all its processes have ended; return how it failed, and whether it was ready."""
+    async def _once(self, failures: int) -> tuple[ServiceFailed | None, bool]:
+        """Run the service until it and all its processes have ended; return how it failed, and whether it was ready.
+
+        The failure says how many `failures` there were before.
+        """
         spec, setting = self.spec, self.setting
         self._test_ports()
         attempt = None
@@ -149,7 +146,7 @@ class Service:
         self.log.begin()
         self._pump = Pump(self._loop, self.log, self._matched.set, probe.pattern(spec.check, setting.variables))
         child = self._programs.start(self._pump.output)
-        self.pid, self.exit_code, self.started_at = child.pid, None, time.time()
+        self.pid, self.exit_code, self.started_at = child.process.pid, None, time.time()
         self._begun = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.health, self.problem = "starting" if spec.check else None, None
         self._become("Launching" if spec.is_daemon else "Running")
@@ -165,9 +162,9 @@ class Service:
         self.pid, self.exit_code = None, status if status >= 0 else 128 - status
         await self._programs.end(spec.stop_grace_period)
         self._close()
-        return self._verdict(status, was_ready=was_ready), was_ready
+        return self._verdict(status, failures, was_ready=was_ready), was_ready
 
-    def _verdict(self, status: int, *, was_ready: bool) -> ServiceFailed | None:
+    def _verdict(self, status: int, failures: int, *, was_ready: bool) -> ServiceFailed | None:
         spec = self.spec
         if not spec.has_table or (status == 0 and (spec.oneshot or was_ready)):
             return None
@@ -178,7 +175,8 @@ class Service:
             hint = f'if it has done its work by then, give `{spec.name}` the `type = "oneshot"`'
         elif self.problem and not was_ready:
             hint = f"its health check had found: {self.problem}; {hint}"
-        return self._failed(f"service `{spec.name}` {how}{when}", hint)
+        after = f", after {failures} restarts" if failures else ""
+        return self._failed(f"service `{spec.name}` {how}{when}{after}", hint)
 
     @property
     def uptime(self) -> float | None:
@@ -309,12 +307,13 @@ class Service:
             return
         else:
             self._become("Terminating")  # at once, so that nobody takes it for what it was
+            if self._life:
+                self._life.cancel()  # at once, so that this life does not become anything else
             self._stopping = asyncio.create_task(self._stop(grace))
         await asyncio.shield(self._stopping)
 
     async def _stop(self, grace: float) -> None:
         if self._life and not self._life.done():
-            self._life.cancel()
             with suppress(asyncio.CancelledError):
                 await self._life
         try:
@@ -335,6 +334,7 @@ class Service:
         self.log.close()
 
     def _become(self, state: State) -> None:
+        assert state == self.state or state in TRANSITIONS[self.state], f"{self.state} -> {state}"
         self.state = state
         if state not in {"Launching", "Running"}:
             self.pid = self.pid if state == "Terminating" else None

@@ -12,7 +12,7 @@ from esker.store import temporary_roots
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from esker.services.supervised.record import Record
+    from esker.services.supervised.supervisor_record import SupervisorRecord
 
 __all__ = ["StorePaths"]
 
@@ -23,7 +23,7 @@ _RETRY = 0.02
 class StorePaths:
     """The store paths that the services of one supervisor need, until the supervisor ends."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: SupervisorRecord) -> None:
         self._record = record
         self._by_store: dict[str, set[str]] = {}
 

@@ -25,34 +25,42 @@ from esker.services.supervised.logs import LogFile, log_path
 from esker.services.supervised.programs import Setting
 from esker.services.supervised.service import Service
 from esker.services.supervised.store_paths import StorePaths
+from esker.services.supervised.supervisor_record import SUPERVISOR_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from esker.services.specification import ServiceSpec
+    from esker.services.states import State
     from esker.services.status import Until
-    from esker.services.supervised.record import EnvironmentLock, Record
+    from esker.services.supervised.supervisor_record import RecordFile, SupervisorRecord
 
-__all__ = ["SUPERVISOR_VARIABLE", "Supervisor"]
+__all__ = ["Supervisor"]
 
-SUPERVISOR_VARIABLE = "ESKER_SUPERVISOR"
 _LAST_GRACE = 5.0
 """Seconds for all that is stopped because nobody uses it, or because the supervisor ends."""
 _LOG_LINES = 20
 
 
 class Supervisor:
-    """The services of one environment and who uses them."""
+    """The services of one environment and who uses them; `released` is called when services have stopped."""
 
-    def __init__(self, lock: EnvironmentLock, record: Record, runtime: str, logs: str) -> None:
+    def __init__(
+        self,
+        record_file: RecordFile,
+        record: SupervisorRecord,
+        *,
+        runtime: str,
+        logs: str,
+        released: Callable[[], object],
+    ) -> None:
         self.services: dict[str, Service] = {}
         self.listeners: set[Callable[[ServiceStatus], None]] = set()
         """Called with each change of a service."""
-        self.released: Callable[[], None] = lambda: None
-        """Called when services have stopped."""
         self.store_paths = StorePaths(record)
         self._loop = asyncio.get_running_loop()
-        self._lock = lock
+        self._record_file = record_file
+        self._released = released
         self._token = record.token
         self._runtime = runtime
         self._logs = logs
@@ -124,7 +132,7 @@ class Supervisor:
         """Keep the store paths of `request` from being collected for as long as this supervisor runs."""
 
         def recorded() -> None:
-            with files.refused("write", self._lock.path):
+            with files.refused("write", self._record_file.path):
                 self._write_record()
 
         await self.store_paths.keep(request.store, request.store_paths, request.seconds, recorded)
@@ -143,7 +151,7 @@ class Supervisor:
                 [name for name in names if not self.services[name].satisfied], request.seconds
             ) from None
 
-    def _state(self, name: str) -> str:
+    def _state(self, name: str) -> State:
         return self.services[name].state if name in self.services else "Stopped"
 
     def _needs_start(self, name: str) -> bool:
@@ -161,7 +169,7 @@ class Supervisor:
         service.begin(spec, setting, self._dependencies)
 
     def _setting(self, spec: ServiceSpec, request: protocol.Start, unreachable: identity.Unreachable) -> Setting:
-        state = os.path.dirname(os.path.dirname(self._lock.path))  # FLOX_ENV_CACHE, where services keep their data
+        state = os.path.dirname(os.path.dirname(self._record_file.path))  # FLOX_ENV_CACHE, with the services' data
         paths = (os.path.dirname(state), *request.paths)
         choice = identity.choose(spec.name, spec.user, request.directory, paths, unreachable)
         if choice.identity:
@@ -256,7 +264,7 @@ class Supervisor:
 
     def _has_stopped(self, task: asyncio.Task[None]) -> None:
         self._stops.discard(task)
-        self.released()
+        self._released()
 
     async def stop_all(self) -> None:
         """Stop everything, because the supervisor is to end."""
@@ -318,7 +326,7 @@ class Supervisor:
             await self._changed.wait()
 
     def _write_record(self) -> None:
-        self._lock.update(self._children.known(), self.store_paths.stores)
+        self._record_file.update(self._children.known(), self.store_paths.stores)
 
     def _told(self, service: Service) -> None:
         self._changed.set()

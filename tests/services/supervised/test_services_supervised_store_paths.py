@@ -11,7 +11,7 @@ import pytest
 
 from esker.errors import ServiceError
 from esker.host import pidfd
-from esker.services.supervised.record import lock_path
+from esker.services.supervised.supervisor_record import lock_path
 from esker.store.collect import collect
 from esker.store.store import Store
 

@@ -1,7 +1,8 @@
-"""The lock of an environment's services: one file below `.flox/cache`, so that all who use the environment meet there.
+"""The supervisor record: one file below `.flox/cache`, by which all who use an environment's services find each other.
 
-Whoever looks for the supervisor, starts one or ends holds its flock meanwhile. It has two lines of JSON: the first
-names the supervisor and is written once; the second what it runs, and is written again in place with each change.
+Whoever looks for the supervisor, starts one, or is one that ends holds the file's flock meanwhile. The file has two
+lines of JSON: the first names the supervisor and is written once; the second says what runs, and is written again in
+place with each change.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from esker.declare import project_directory
-from esker.host import process_table
+from esker.host import process_id, process_table, state_file
+from esker.host.process_id import ProcessId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["EnvironmentLock", "Process", "Record", "lock_path", "supervised"]
+__all__ = ["SUPERVISOR_VARIABLE", "RecordFile", "SupervisorRecord", "record_path", "services_are_running"]
 
-Process = tuple[int, int]
-"""A pid and a start time."""
+SUPERVISOR_VARIABLE = "ESKER_SUPERVISOR"
+"""Holds the token of its supervisor in the environment of every process of the services."""
 _POLL = 0.01
 _PIDS = 1 << 22
 """Linux has no pid above it."""
@@ -34,56 +36,56 @@ _RUNS = {"sessions", "stores"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class SupervisorRecord:
     """Who supervises the services of an environment, and what runs."""
 
     token: str
-    """Stands in the environment of every process of the services, as ESKER_SUPERVISOR."""
+    """Tells the processes of this supervisor from all others."""
     dot_flox: str
     socket: str
     host: str
     boot: str
     uid: int
-    guardian: Process
-    supervisor: Process
-    sessions: tuple[Process, ...] = ()
+    guardian: ProcessId
+    supervisor: ProcessId
+    sessions: tuple[ProcessId, ...] = ()
     """The programs that were started; each leads a session."""
     stores: tuple[str, ...] = ()
     """The root directories of the stores in which the supervisor has a temporary root; `token` is its name."""
 
 
-def lock_path(dot_flox: str) -> str:
-    """Return the path of the lock of the environment at `dot_flox`."""
+def record_path(dot_flox: str) -> str:
+    """Return the path of the supervisor record of the environment at `dot_flox`."""
     return f"{dot_flox}/cache/esker/lock"
 
 
-def supervised(dot_flox: str) -> bool:
+def services_are_running(dot_flox: str) -> bool:
     """Return whether services of the environment at `dot_flox` run, here or on another machine."""
     record = _read(dot_flox)
     if record is None or record.host != os.uname().nodename:
         return record is not None
-    return record.boot == process_table.boot_id() and process_table.alive(*record.supervisor)
+    return record.boot == process_id.boot_id() and record.supervisor.lives
 
 
-def _read(dot_flox: str) -> Record | None:
-    """Return what the lock of the environment says, if there is one that we may read; nothing is made."""
-    if not os.path.exists(lock_path(dot_flox)):
+def _read(dot_flox: str) -> SupervisorRecord | None:
+    """Return the record of the environment, if there is one that we may read; nothing is made."""
+    if not os.path.exists(record_path(dot_flox)):
         return None
     try:
-        lock = EnvironmentLock(dot_flox)
+        file = RecordFile(dot_flox)
     except OSError:  # it is not ours to open, so nothing of ours runs by it
         return None
     try:
-        return lock.read()
+        return file.read()
     finally:
-        lock.close()
+        file.close()
 
 
-class EnvironmentLock:
-    """The lock file, open; `close` gives the flock back. Raises OSError."""
+class RecordFile:
+    """The file of a record, open; `close` gives the flock back. Raises OSError."""
 
     def __init__(self, dot_flox: str) -> None:
-        self.path = lock_path(dot_flox)
+        self.path = record_path(dot_flox)
         owner = os.stat(dot_flox)
         flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with project_directory.opened(dot_flox, "cache", "esker") as directory:
@@ -94,10 +96,10 @@ class EnvironmentLock:
                 project_directory.give(self._descriptor, owner)
             except OSError as refusal:
                 raise OSError(refusal.errno, refusal.strerror, self.path) from None
-        found = os.fstat(self._descriptor)
-        self.owner = found.st_uid
-        """The uid of who can write what it says, besides root."""
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or self.owner not in {os.geteuid(), owner.st_uid}:
+        status = os.fstat(self._descriptor)
+        self.owner = status.st_uid
+        """The uid of the user who can write it, besides root."""
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or self.owner not in {os.geteuid(), owner.st_uid}:
             self.close()
             raise OSError(errno.EPERM, "it is no file of ours alone", self.path)
         self._length = 0
@@ -121,8 +123,8 @@ class EnvironmentLock:
 
     def holder(self) -> process_table.Entry | None:
         """Return the process that has taken the flock, or None when that cannot be seen."""
-        found = os.fstat(self._descriptor)
-        file = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+        status = os.fstat(self._descriptor)
+        file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
         with suppress(OSError), open("/proc/locks", encoding="ascii") as locks:
             for _, kind, _, _, pid, place, *_ in map(str.split, locks):
                 if (kind, place) == ("FLOCK", file):
@@ -133,35 +135,35 @@ class EnvironmentLock:
         """Close the file; with it goes the flock."""
         os.close(self._descriptor)
 
-    def read(self) -> Record | None:
+    def read(self) -> SupervisorRecord | None:
         """Return what is written, or None when there is no supervisor, as far as the file says."""
         data = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
         first, _, rest = data.partition(b"\n")
         try:
-            named = json.loads(first)
+            named = state_file.parse(first) or {}
             if not named.keys().isdisjoint(_RUNS):
                 return None
-            named |= {"guardian": tuple(named["guardian"]), "supervisor": tuple(named["supervisor"])}
-            record = Record(**named)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            named |= {name: ProcessId(*named[name]) for name in ("guardian", "supervisor")}
+            record = SupervisorRecord(**named)
+        except (ValueError, TypeError, KeyError):
             return None
         if not _is_well_formed(record):
             return None
         # The second line may be cut when its writer was killed: then the first alone must do.
-        with suppress(ValueError, TypeError, KeyError, RecursionError):
-            runs = json.loads(rest.partition(b"\n")[0])
-            sessions = tuple((int(pid), int(start)) for pid, start in runs["sessions"])
-            return Record(**named, sessions=sessions, stores=tuple(map(str, runs.get("stores", ()))))
+        with suppress(ValueError, TypeError, KeyError):
+            runs = state_file.parse(rest.partition(b"\n")[0]) or {}
+            sessions = tuple(ProcessId(int(pid), int(start)) for pid, start in runs["sessions"])
+            return SupervisorRecord(**named, sessions=sessions, stores=tuple(map(str, runs.get("stores", ()))))
         return record
 
-    def write(self, record: Record) -> None:
+    def write(self, record: SupervisorRecord) -> None:
         """Name the supervisor."""
         named = {name: value for name, value in asdict(record).items() if name not in _RUNS}
         os.ftruncate(self._descriptor, 0)
         self._length = os.pwrite(self._descriptor, json.dumps(named).encode() + b"\n", 0)
         self.update(record.sessions, record.stores)
 
-    def update(self, sessions: Iterable[Process], stores: Iterable[str]) -> None:
+    def update(self, sessions: Iterable[ProcessId], stores: Iterable[str]) -> None:
         """Say what runs; only the supervisor that `write` named does, and it needs no flock for that."""
         runs: Mapping[str, object] = {"sessions": list(sessions), "stores": list(stores)}
         data = json.dumps(runs).encode() + b"\n"
@@ -173,10 +175,9 @@ class EnvironmentLock:
         os.ftruncate(self._descriptor, 0)
 
 
-def _is_well_formed(record: Record) -> bool:
+def _is_well_formed(record: SupervisorRecord) -> bool:
     """Return whether the fields that `write` writes are what they must be: the file may have come with the project."""
     texts = (record.token, record.dot_flox, record.socket, record.host, record.boot)
     numbers = (record.uid, *record.guardian, *record.supervisor)
-    pairs = len(record.guardian) == len(record.supervisor) == 2  # noqa: PLR2004  # a pid and a start time
     of_their_types = all(isinstance(text, str) for text in texts) and all(type(number) is int for number in numbers)
-    return pairs and of_their_types and all(0 < pid <= _PIDS for pid, _ in (record.guardian, record.supervisor))
+    return of_their_types and all(0 < pid <= _PIDS for pid, _ in (record.guardian, record.supervisor))

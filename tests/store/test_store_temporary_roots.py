@@ -7,12 +7,12 @@ import os
 import stat
 
 import pytest
-from esker.testing.children import killed_at_each_step
 
 from esker.errors import StoreError
 from esker.store import roots, temporary_roots
 from esker.store.collect import collect
 from esker.store.store import Store
+from tests.support.children import killed_at_each_step
 
 GONE = [(1 << 22, 1)]
 

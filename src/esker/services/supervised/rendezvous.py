@@ -1,0 +1,130 @@
+"""Where a command and the supervisor of an environment meet: it is found, or started once for all who ask.
+
+Whoever looks for a supervisor, or starts one, holds the flock of the environment's supervisor record meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from esker.errors import HostError, ServiceError, TimedOut
+from esker.host import files, pidfd, process_id, runtime_directory
+from esker.services.supervised.aftermath import put_in_order
+from esker.services.supervised.connection import ENDED, Connection, dial, silent
+from esker.services.supervised.launch import launch
+from esker.services.supervised.supervisor_record import RecordFile, record_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from esker.services.supervised.site import Site
+    from esker.services.supervised.supervisor_record import SupervisorRecord
+
+__all__ = ["connect"]
+
+_HELD = 60.0
+"""Seconds until whoever looks for a supervisor, or starts one, must have done so."""
+_ALONE = "services belong to one user at a time"
+
+
+def connect(site: Site, *, start: bool) -> Connection | None:
+    """Return a connection to the supervisor of `site`; None when there is none and none is to be started."""
+    if not start and _is_idle(record_path(site.dot_flox)):
+        return _dial_unrecorded(site)
+    with _held(site) as file:
+        record = file.read()
+        if record and (connection := _dial_recorded(record, site)):
+            return connection
+        if record:
+            put_in_order(record, site, file.owner)
+            file.clear()
+        elif start:
+            _end_unrecorded(site)
+        return launch(site) if start else None
+
+
+def _is_idle(path: str) -> bool:
+    """Return whether there is no record, or one that we cannot write and that is empty, as in a read-only project."""
+    with files.refused("look at", path, HostError, remedy=_ALONE):
+        try:
+            status = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+    return not status.st_size and not os.access(path, os.W_OK)
+
+
+@contextmanager
+def _held(site: Site) -> Iterator[RecordFile]:
+    """Open the record of `site` and hold its flock until the end of the block."""
+    path = record_path(site.dot_flox)
+    remedy = f"services need to write below `.flox/cache`, and {_ALONE.removeprefix('services ')}"
+    with files.refused("lock", path, HostError, remedy=remedy):
+        file = RecordFile(site.dot_flox)
+    try:
+        if not file.acquire(_HELD):
+            raise _held_by_another(file)
+        yield file
+    finally:
+        file.close()
+
+
+def _held_by_another(file: RecordFile) -> TimedOut:
+    holder = file.holder()
+    who = f"`{holder.program}` (pid {holder.pid})" if holder else "another process"
+    end = f"`kill -9 {holder.pid}`" if holder else "end it"
+    return TimedOut(
+        f"{who} has held `{file.path}` for {_HELD:g} s",
+        hint=f"if it was suspended, let it go on, by `fg` in its shell; else {end}",
+    )
+
+
+def _dial_recorded(record: SupervisorRecord, site: Site) -> Connection | None:
+    """Return a connection to the supervisor that `record` names, or None when it has ended.
+
+    Raises ServiceError for one of another machine or user.
+    """
+    host, uid = os.uname().nodename, os.geteuid()
+    if record.host != host:
+        raise ServiceError(
+            f"the services of this environment run on the machine `{record.host}` (pid {record.supervisor.pid})",
+            hint=f"stop them there; if that machine is gone, remove `{record_path(record.dot_flox)}`",
+        )
+    if record.boot != process_id.boot_id() or not record.supervisor.lives:
+        return None
+    if record.uid != uid:
+        raise ServiceError(
+            f"the services of this environment are run by uid {record.uid}, and this process runs as uid {uid}",
+            hint="ask as that user",
+        )
+    if not site.owns(record):
+        return None
+    try:
+        return dial(record.socket)
+    except TimeoutError:
+        raise silent(record.supervisor.pid) from None
+    except OSError:
+        return None  # it is about to end
+
+
+def _dial_unrecorded(site: Site) -> Connection | None:
+    """Return a connection to a supervisor at our socket that no record names, as when `.flox/cache` was removed."""
+    if not runtime_directory.is_ours(os.path.dirname(site.socket)):
+        return None
+    try:
+        return dial(site.socket)
+    except OSError:
+        return None
+
+
+def _end_unrecorded(site: Site) -> None:
+    """End a supervisor that no record names, so that there is one for all."""
+    with suppress(OSError, ServiceError):
+        connection = _dial_unrecorded(site)
+        if connection:
+            with connection, pidfd.opened(connection.guardian) as guardian:
+                os.kill(connection.supervisor, signal.SIGTERM)
+                if guardian is not None:
+                    pidfd.wait(guardian, ENDED)
