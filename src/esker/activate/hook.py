@@ -1,11 +1,8 @@
 """The hook: project code that one bash runs, and whose environment afterwards is taken over exactly.
 
 The texts of the values and of the hook go in through files in memory, the result comes out through another; nothing is
-written to disk and nothing is scraped from output. `-p` keeps the caller's BASH_ENV and exported functions out, and the
-terminal is not asked for its size, which would go into COLUMNS and LINES. When the hook has ended, assigning
-POSIXLY_CORRECT lets special builtins win over whatever functions it has left, all of the driver was parsed before its
-aliases, and a second bash takes the place of the first: what *it* was given by the kernel is what the first one
-exports. No result means that the hook ended bash: by `exit`, `exec`, an option or a signal.
+written to disk and nothing is scraped from output. `hook.bash` says what bash does with them. `-p` keeps the caller's
+BASH_ENV and exported functions out. No result means that the hook ended bash: by `exit`, `exec`, an option or a signal.
 """
 
 from __future__ import annotations
@@ -17,6 +14,7 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from esker.activate.bash_file import bash_text
 from esker.activate.expansion import quoted
 from esker.errors import ActivationFailed, TimedOut
 from esker.host.memory_file import descriptor_path, memory_file
@@ -30,32 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CORRECT", "exported_names", "find_bash", "run", "run_end"]
 
-_DRIVER = """\
-{
-    shopt -u checkwinsize
-    . %(values)s || exit
-    printf v >&%(result)d
-    . %(script)s
-    _esker_status=$?
-    {
-        _esker_posix=${POSIXLY_CORRECT+x$POSIXLY_CORRECT}
-        POSIXLY_CORRECT=y
-        set +aefux
-        trap - EXIT DEBUG ERR RETURN
-        export _esker_status
-        case $_esker_posix in
-            x*) POSIXLY_CORRECT=${_esker_posix#x} ;;
-            *) export -n POSIXLY_CORRECT ;;
-        esac
-        exec %(reader)s
-    } 2>/dev/null
-}
-"""
-_READERS = {
-    "linux": """%(bash)s --noprofile --norc -p -c 'mapfile -d "" -t all </proc/self/environ
-printf "%%s\\0" "${all[@]}" >&%(result)d'""",
-    "other": "/usr/bin/env -0 >&%(result)d",
-}
 _VALUES_DONE = b"v"
 _NAME_OF_HOOK = "hook.on-activate"
 _CUT_OFF = "The hook.on-activate script did not complete normally"
@@ -107,7 +79,7 @@ def run(
     bash = find_bash(environ.get("PATH"))
     with ExitStack() as stack:
         result, text = _file(stack, ""), _file(stack, f"{script}\n")
-        status = _run_bash(bash, environ, _file(stack, _assignments(values, result)), text, result, deadline)
+        status = _run_bash(bash, environ, _file(stack, _assignments(values)), text, result, deadline)
         with open(os.dup(result), "rb") as file:
             file.seek(0)
             begun, done, found = file.read().partition(_VALUES_DONE)
@@ -174,12 +146,13 @@ def _file(stack: ExitStack, text: str) -> int:
     return descriptor
 
 
-def _assignments(values: Iterable[tuple[str, str]], result: int) -> str:
-    """Return bash text that exports values, each read for itself, and tells before each that it begins."""
+def _assignments(values: Iterable[tuple[str, str]]) -> str:
+    """Return what hook.bash reads to export values: each is parsed for itself, and a dot before it says it begins."""
     import shlex
 
     return "".join(
-        f"printf . >&{result}; eval {shlex.quote(f'export {name}={quoted(text)}')} || exit\n" for name, text in values
+        f'printf . >&"$_esker_result"; eval {shlex.quote(f"export {name}={quoted(text)}")} || exit\n'
+        for name, text in values
     )
 
 
@@ -192,17 +165,11 @@ def _run_bash(
     deadline: Deadline | None,
 ) -> int:
     """Return the status that bash ended with, negative where a signal did it."""
-    import shlex
     import subprocess
 
-    names = {
-        "values": descriptor_path(values),
-        "script": descriptor_path(script),
-        "result": result,
-        "bash": shlex.quote(bash),
-    }
-    reader = _READERS.get(sys.platform, _READERS["other"]) % names
-    argv = [bash, "--noprofile", "--norc", "-p", "-c", _DRIVER % {**names, "reader": reader}, _NAME_OF_HOOK]
+    driver = bash_text(f"{os.path.dirname(__file__)}/hook.bash")
+    parameters = (descriptor_path(values), descriptor_path(script), str(result), bash)
+    argv = [bash, "--noprofile", "--norc", "-p", "-c", driver, _NAME_OF_HOOK, *parameters]
     output = subprocess.DEVNULL if sys.stderr is None else 2  # None: there was no such descriptor, or is another's now
     limited = deadline is not None and deadline.is_limit
     group = 0 if limited else None  # a group of its own can be killed whole, but cannot read from the terminal
