@@ -298,7 +298,7 @@ def test_the_end_runs_once_even_after_a_kill(place, a_plan, tmp_path):
     )
     with program(place, plan) as one, program(place, plan) as two:
         waiting = watcher(place)
-        with pidfd.opened(waiting.pid, waiting.start) as descriptor:
+        with pidfd.opened(waiting.pid, waiting.start_time) as descriptor:
             one.communicate("\n")
             assert not (tmp_path / "ends").exists()
             two.send_signal(signal.SIGKILL)
@@ -314,7 +314,7 @@ def test_a_watcher_without_a_registry_runs_nothing(place, a_plan, tmp_path):
     """Somebody has removed the file: who else is attached is not known any more, but nothing recorded stays."""
     with program(place, a_plan(on_deactivate=f"echo >> {tmp_path}/ends")) as one:
         waiting = watcher(place)
-        with pidfd.opened(waiting.pid, waiting.start) as descriptor:
+        with pidfd.opened(waiting.pid, waiting.start_time) as descriptor:
             os.unlink(place / "environment.activations")
             one.communicate("\n")
             assert pidfd.wait(descriptor, 10)

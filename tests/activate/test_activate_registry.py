@@ -79,7 +79,7 @@ def test_the_first_starts_and_the_others_attach(path, process):
     found = joined(path, second)
     assert (found.start.token, found.fresh, found.blocker) == (start.token, False, None)
     assert found.start.members == [first, second]
-    assert registry.difference(path, found.start) == {"A": "secret"}
+    assert registry.recorded_difference(path, found.start) == {"A": "secret"}
     assert joined(path, second).known
 
 
@@ -126,14 +126,14 @@ def test_a_start_ends_with_its_last_process(path, process, tmp_path):
     process.end(second)
     again = joined(path, process())
     assert again.fresh
-    assert registry.difference(path, start) is None
+    assert registry.recorded_difference(path, start) is None
     assert os.listdir(tmp_path) == ["x.activations"]
 
 
 def test_a_process_with_the_same_pid_is_another(path, process):
     """Pids are used again: the start time tells."""
     other = process()
-    running(path, other._replace(start=other.start - 1))
+    running(path, other._replace(start_time=other.start_time - 1))
     assert joined(path, SELF).fresh
 
 
@@ -293,7 +293,7 @@ def test_a_link_is_not_followed(path, tmp_path):
         joined(path, SELF)
     start = registry.Start(token="t", identity="", mode="dev", ready=True, ends=False, keeper=None, members=())
     os.symlink(tmp_path / "elsewhere", f"{path}.t")
-    assert registry.difference(path, start) is None
+    assert registry.recorded_difference(path, start) is None
 
 
 def test_a_directory_that_others_may_write_is_refused(path, tmp_path):
@@ -334,9 +334,9 @@ def test_one_file_for_sessions_with_and_without_a_runtime_directory(tmp_path, mo
 
 def test_a_member_is_known_by_its_start_time():
     """It lives as long as the process that it was made of."""
-    assert SELF.start == process_table.entry(os.getpid()).start
+    assert SELF.start_time == process_table.entry(os.getpid()).start
     assert SELF.lives
-    assert not SELF._replace(start=SELF.start + 1).lives
+    assert not SELF._replace(start_time=SELF.start_time + 1).lives
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a file of somebody else's")

@@ -12,9 +12,10 @@ import sys
 import pytest
 
 from esker.activate import plan
+from esker.activate.composition import activation
+from esker.activate.difference import Activation
 from esker.activate.shells import undo
 from esker.activate.shells.bash import shell
-from esker.activate.variables import Activation, activation
 
 PATH = os.environ["PATH"]
 LINK = "/p/it's/.flox/run/s.app-run"
@@ -144,7 +145,7 @@ def evaluated(tmp_path, environ, body, **plan_fields):
         "import os, sys\n"
         "from esker.activate import plan\n"
         "from esker.activate.shells.bash import shell\n"
-        "from esker.activate.variables import activation\n"
+        "from esker.activate.composition import activation\n"
         f"fields = dict(project=\"/p/it's\", name='app', mode='run', system='s', flox_env={LINK!r}, store_path='/s', stats=())\n"
         f"fields |= {fields}\n"
         "if os.environ.get('OTHER'):\n"

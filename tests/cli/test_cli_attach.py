@@ -89,7 +89,7 @@ def vanished(environ):
 
     def wait(directory, let_go):
         watchers = [start.keeper for start in starts(directory, environ)]
-        descriptors = [pidfd.open_process(watcher.pid, watcher.start) for watcher in watchers]
+        descriptors = [pidfd.open_process(watcher.pid, watcher.start_time) for watcher in watchers]
         let_go()
         for descriptor in descriptors:
             assert pidfd.wait(descriptor, 20)

@@ -10,15 +10,15 @@ import threading
 from typing import TYPE_CHECKING
 
 from esker.activate import edits
-from esker.activate.variables import activation
+from esker.activate.composition import activation
 from esker.errors import EnvironmentBusy
 from esker.host import variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from esker.activate.difference import Activation
     from esker.activate.plan import Plan
-    from esker.activate.variables import Activation
     from esker.host.clock import Deadline
 
     Begun = tuple[Activation, Callable[[], object]]

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from esker.activate.variables import LISTS, Activation, elements, joined
+from esker.activate.difference import Activation
+from esker.activate.lists import LISTS, elements, joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

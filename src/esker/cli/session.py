@@ -13,8 +13,8 @@ from esker.services.supervised.chamber import observed, supervised
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from esker.activate.difference import Activation
     from esker.activate.plan import Plan
-    from esker.activate.variables import Activation
     from esker.cli.voice import Voice
     from esker.services.supervised.control import Leased
 

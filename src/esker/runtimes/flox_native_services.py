@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from esker.activate.variables import Activation
+    from esker.activate.difference import Activation
     from esker.formats.service_handle import Holder
     from esker.host.clock import Deadline
     from esker.runtimes.flox_native import Native

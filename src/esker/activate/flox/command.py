@@ -13,9 +13,9 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
+from esker.activate.difference import difference
 from esker.activate.flox import holder as flox_holder
 from esker.activate.flox.shim import is_own_shim
-from esker.activate.variables import difference
 from esker.errors import CommandFailed, HostError, Malformed
 from esker.formats.urls import redact
 from esker.host import files, process, variables

@@ -19,9 +19,9 @@ import os
 
 from esker.activate.bash_file import bash_text
 from esker.activate.hook import CORRECT, find_bash
+from esker.activate.lists import LISTS, active_environments, dot_flox_of
 from esker.activate.plan import plan_path, read
 from esker.activate.shells import undo
-from esker.activate.variables import LISTS, active_environments, dot_flox_of
 from esker.host.memory_file import descriptor_path, memory_file
 
 TYPE_CHECKING = False
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Protocol
 
+    from esker.activate.difference import Activation
     from esker.activate.plan import Plan
-    from esker.activate.variables import Activation
 
     class Shell(Protocol):
         """What is needed of a kind of shell."""

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from esker.activate import edits as stack
 from esker.activate.edits import Edits
-from esker.activate.variables import STARTS, elements
+from esker.activate.lists import STARTS, elements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from esker.activate.difference import Activation
     from esker.activate.edits import Changes
     from esker.activate.plan import Plan
-    from esker.activate.variables import Activation
 
 __all__ = ["EXIT", "VARIABLE", "Departure", "enter", "leave"]
 

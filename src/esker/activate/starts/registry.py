@@ -34,11 +34,11 @@ __all__ = [
     "blocker",
     "changing",
     "check_mode",
-    "difference",
     "join",
     "leave",
     "member",
     "place",
+    "recorded_difference",
     "settle",
     "sweep",
 ]
@@ -52,14 +52,14 @@ class Member(NamedTuple):
     """A process that uses an environment; the token tells several uses by one process apart."""
 
     pid: int
-    start: int
-    """Clock ticks since the boot; 0 where that is not known."""
+    start_time: int
+    """When it began, in clock ticks since the boot; 0 where that is not known."""
     token: str = ""
 
     @property
     def lives(self) -> bool:
         """Whether the process has not ended."""
-        return process_table.alive(self.pid, self.start)
+        return process_table.alive(self.pid, self.start_time)
 
 
 def member(pid: int, token: str = "") -> Member:
@@ -239,7 +239,7 @@ def _check_mode(plan: Plan, starts: Iterable[Start], joining: Member) -> None:
         raise ModeClash(message, pids=others, hint=hint, flox=f"{message}\n\n{hint}")
 
 
-def settle(path: str, start: Start, difference: dict[str, Any], keep: Callable[[], int] | None = None) -> None:
+def settle(path: str, start: Start, recorded: dict[str, Any], keep: Callable[[], int] | None = None) -> None:
     """Say that the hook of a start has run, and what newcomers are to take over.
 
     `keep` begins a process that waits for the last one to leave, and returns its pid.
@@ -250,22 +250,22 @@ def settle(path: str, start: Start, difference: dict[str, Any], keep: Callable[[
             return
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(f"{path}.{start.token}", flags, 0o600), "w", encoding="ascii") as file:
-            json.dump(difference, file)
+            json.dump(recorded, file)
         own.keeper = member(keep()) if keep else None
         own.ready = True
 
 
-def difference(path: str, start: Start) -> dict[str, Any] | None:
-    """Return what a start has recorded; None where it cannot be read any more."""
+def recorded_difference(path: str, start: Start) -> dict[str, Any] | None:
+    """Return what `settle` has recorded of a start, or None where that cannot be read any more."""
     try:
         descriptor = os.open(f"{path}.{start.token}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
             if os.fstat(descriptor).st_uid != os.geteuid():
                 return None
-            found: dict[str, Any] = json.load(file)
+            recorded: dict[str, Any] = json.load(file)
     except (OSError, ValueError):
         return None
-    return found
+    return recorded
 
 
 def leave(path: str, leaving: Member, *, unless: str | None = None) -> Member | None:

@@ -56,7 +56,7 @@ def _wait(attached: registry.Member, told: int) -> None:
     if hasattr(os, "pidfd_open"):
         from esker.host import pidfd
 
-        descriptor = pidfd.open_process(attached.pid, attached.start)
+        descriptor = pidfd.open_process(attached.pid, attached.start_time)
         if descriptor is None:
             return
         poll.register(descriptor, select.POLLIN)

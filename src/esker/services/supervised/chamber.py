@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Protocol
 
-from esker.activate.variables import Activation, is_started
+from esker.activate.composition import is_started
 from esker.errors import ServiceError
 from esker.host.runtime_directory import environment_directory
 from esker.services.specification import ServiceSpec, passed_variables, specify
@@ -15,6 +15,7 @@ from esker.services.supervised.control import Leased, Services, Stopped
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from esker.activate.difference import Activation
     from esker.activate.plan import Plan
     from esker.declare.declaration import Declaration
     from esker.services.status import ServiceStatus
