@@ -35,7 +35,7 @@ class Fake:
             "store_path": "/s",
             "stats": (),
         }
-        return plan.make(**{**fields, **self.fields})
+        return plan.completed(plan.Plan(**{**fields, **self.fields}))
 
 
 def environ():

@@ -44,7 +44,7 @@ def a_plan(tmp_path):
             "store_path": "/s",
             "stats": (),
         }
-        return plans.make(**{**fields, **changes})
+        return plans.completed(plans.Plan(**{**fields, **changes}))
 
     return make
 
@@ -256,7 +256,7 @@ from esker.activate import plan
 from esker.activate.active import begin
 from esker.host import runtime_directory
 runtime_directory.user_directory = lambda xdg: sys.argv[1]
-made = plan.Plan(eval(sys.argv[2]))
+made = plan.Plan(**eval(sys.argv[2]))
 begin(made, {"PATH": sys.argv[3]})
 print("ready", flush=True)
 sys.stdin.readline()

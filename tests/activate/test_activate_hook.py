@@ -303,7 +303,7 @@ def test_no_descriptor_and_no_file_is_left(tmp_path, monkeypatch):
 
 def a_plan(**changes):
     fields = {"project": "/p", "name": "app", "mode": "run", "system": "s", "store_path": "/s", "stats": ()}
-    return plan.make(**{**fields, "flox_env": "/p/.flox/run/s.app-run", **changes})
+    return plan.completed(plan.Plan(**{**fields, "flox_env": "/p/.flox/run/s.app-run", **changes}))
 
 
 def test_an_activation_holds_what_the_hook_did():

@@ -25,7 +25,7 @@ def a_plan(**changes):
         "stats": (),
         "hook": "true",
     }
-    return plans.make(**{**fields, **changes})
+    return plans.completed(plans.Plan(**{**fields, **changes}))
 
 
 PLAN = a_plan()

@@ -32,7 +32,7 @@ def a_plan(**changes):
         "store_path": "/s",
         "stats": (),
     }
-    return plan.make(**{**fields, **changes})
+    return plan.completed(plan.Plan(**{**fields, **changes}))
 
 
 def activator(made):
@@ -150,7 +150,7 @@ def evaluated(tmp_path, environ, body, **plan_fields):
         f"fields |= {fields}\n"
         "if os.environ.get('OTHER'):\n"
         "    fields |= dict(project='/q', name='other', flox_env='/q/run')\n"
-        "made = plan.make(**fields)\n"
+        "made = plan.completed(plan.Plan(**fields))\n"
         "if sys.argv[1] == 'activate':\n"
         "    activate = lambda environ: activation(made, environ, runtime_directory='/r')\n"
         "    print(shell().in_place(made, os.environ, activate), end='')\n"

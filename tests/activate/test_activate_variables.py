@@ -28,7 +28,7 @@ def a_plan(**changes):
         "store_path": "/nix/store/00000000000000000000000000000000-profile",
         "stats": (),
     }
-    return plan.make(**{**fields, **changes})
+    return plan.completed(plan.Plan(**{**fields, **changes}))
 
 
 def activated(environ, made=None, **options):

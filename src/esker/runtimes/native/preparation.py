@@ -180,7 +180,7 @@ def _plan(
     locks = (f"{declaration.dot_flox}/env/manifest.lock", f"{declaration.dot_flox}/pylock.toml")
     # Through the link: the profile, the environment and the host's interpreter all have to be where they were.
     anchor = f"{link}/bin/python" if os.path.lexists(f"{link}/bin/python") else link
-    return plans.make(
+    plan = plans.Plan(
         project=declaration.project,
         name=declaration.name,
         mode=mode,
@@ -202,6 +202,7 @@ def _plan(
         has_services=bool(services and services.services),
         minimum_version=_minimum_version(manifest),
     )
+    return plans.completed(plan)
 
 
 def _minimum_version(manifest: Manifest) -> list[str | None] | None:
