@@ -37,7 +37,7 @@ class Active:
         self.lock = threading.RLock()
         self.edits = edits.Edits()
         self.holders: dict[str, list[threading.Thread]] = {}
-        """For each active environment's key, who has activated it, once for each time."""
+        """For each active environment's key, the threads that have activated it, once for each time."""
         self._ends: dict[str, Callable[[], object]] = {}
 
     def check(self, key: str) -> None:
@@ -100,12 +100,12 @@ def begin(plan: Plan, environ: Mapping[str, str], deadline: Deadline | None = No
 
 
 def shared(key: str, environ: Mapping[str, str], begin: Callable[[Mapping[str, str]], Begun]) -> Activation:
-    """Return by what this process is activated under a key, else an activation's that lasts no longer than this."""
-    known = dict(PROCESS.edits.entries).get(key)
-    if known is None:
-        known, end = begin(environ)
+    """Return the activation that this process has under a key, or else one that begins and ends within this call."""
+    activation = dict(PROCESS.edits.entries).get(key)
+    if activation is None:
+        activation, end = begin(environ)
         end()
-    return known
+    return activation
 
 
 def nothing() -> None:

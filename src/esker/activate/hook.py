@@ -82,10 +82,11 @@ def run(
         status = _run_bash(bash, environ, _file(stack, _assignments(values)), text, result, deadline)
         with open(os.dup(result), "rb") as file:
             file.seek(0)
-            begun, done, found = file.read().partition(_VALUES_DONE)
-        exported = dict(entry.split("=", 1) for entry in os.fsdecode(found).split("\0") if "=" in entry)
-        if done and exported.get(_STATUS, str(status)) != "0" and (said := _refusal(bash, environ, text)):
-            raise ActivationFailed(f"The hook.on-activate script is not valid bash: {said}", hint=CORRECT)
+            begun, done, entries = file.read().partition(_VALUES_DONE)
+        exported = dict(entry.split("=", 1) for entry in os.fsdecode(entries).split("\0") if "=" in entry)
+        # A script with a syntax error runs up to it and gives a status, as one with a failed command at its end does.
+        if done and exported.get(_STATUS, str(status)) != "0" and (reason := _refusal(bash, environ, text)):
+            raise ActivationFailed(f"The hook.on-activate script is not valid bash: {reason}", hint=CORRECT)
     if not done:
         raise _not_begun(bash, status) if not begun else _not_expanded(values[len(begun) - 1][0])
     if not exported:
@@ -95,14 +96,14 @@ def run(
 
 def find_bash(path: str | None) -> str:
     """Return the bash on a PATH, or in one of the usual places."""
-    found = find_program("bash", path) or find_program("bash", _USUAL_PATH)
-    if found is None:
+    program = find_program("bash", path) or find_program("bash", _USUAL_PATH)
+    if program is None:
         raise ActivationFailed("the environment's scripts need `bash`, which is not on PATH", hint="install bash")
-    return os.path.abspath(found)
+    return os.path.abspath(program)
 
 
 def run_end(environ: Mapping[str, str], script: str, output: int) -> None:
-    """Run what a project wants done at the end; all that is said goes to a descriptor, also how it ended."""
+    """Run what a project wants done at the end; its output goes to a descriptor, and then a line that says its end."""
     import subprocess
 
     with ExitStack() as stack:
@@ -119,10 +120,10 @@ def run_end(environ: Mapping[str, str], script: str, output: int) -> None:
                 pass_fds=(text,),
                 check=False,
             )
-            said = f"hook.on-deactivate ended with status {done.returncode}\n"
+            ending = f"hook.on-deactivate ended with status {done.returncode}\n"
         except (OSError, ActivationFailed) as error:
-            said = f"hook.on-deactivate did not run: {error}\n"
-        os.write(output, said.encode(errors="surrogateescape"))
+            ending = f"hook.on-deactivate did not run: {error}\n"
+        os.write(output, ending.encode(errors="surrogateescape"))
 
 
 def exported_names(script: str) -> list[str]:
@@ -172,7 +173,9 @@ def _run_bash(
     argv = [bash, "--noprofile", "--norc", "-p", "-c", driver, _NAME_OF_HOOK, *parameters]
     output = subprocess.DEVNULL if sys.stderr is None else 2  # None: there was no such descriptor, or is another's now
     limited = deadline is not None and deadline.is_limit
-    group = 0 if limited else None  # a group of its own can be killed whole, but cannot read from the terminal
+    # A group of its own can be killed whole, with what the hook has started. But it cannot read from the terminal, and
+    # Ctrl-C does not reach it, so a hook without a limit stays in our group.
+    group = 0 if limited else None
     try:
         with ExitStack() as starting:
             starting.enter_context(_interruptions_held())
@@ -180,6 +183,8 @@ def _run_bash(
                 argv, env=environ, stdout=output, stderr=output, pass_fds=(values, script, result), process_group=group
             ) as process:
                 try:
+                    # An interruption that was held back is raised here, where bash is ended for it. If it were not,
+                    # `with` would wait until the hook has ended by itself.
                     starting.close()
                     _wait(process, deadline)
                 except BaseException:
@@ -196,7 +201,7 @@ def _run_bash(
 def _interruptions_held() -> Iterator[None]:
     """Let an interruption come after the block: one in the midst of starting a program would leave it to itself."""
     came: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(signal.SIGINT)  # no function where it is ignored or ends the process: nothing to hold
     try:
         held = callable(before) and bool(signal.signal(signal.SIGINT, lambda number, _: came.append(number)))
     except ValueError:
@@ -224,10 +229,10 @@ def _wait(process: Popen[bytes], deadline: Deadline | None) -> None:
 
 
 def _refusal(bash: str, environ: Mapping[str, str], script: int) -> str | None:
-    """Return what bash says of a script that it cannot read, with its lines; None when it can."""
+    """Return what bash says of a script that it cannot read, with the numbers of lines; None when it can."""
     import subprocess
 
-    said = ""
+    reasons = ""
     for option in ("+O", "-O"):  # what the script itself may have chosen
         os.lseek(script, 0, os.SEEK_SET)
         done = subprocess.run(
@@ -240,8 +245,8 @@ def _refusal(bash: str, environ: Mapping[str, str], script: int) -> str | None:
         )
         if done.returncode == 0:
             return None
-        said = said or done.stderr.decode(errors="replace")
-    return "; ".join(line.removeprefix(f"{_NAME_OF_HOOK}: ") for line in said.splitlines())
+        reasons = reasons or done.stderr.decode(errors="replace")
+    return "; ".join(line.removeprefix(f"{_NAME_OF_HOOK}: ") for line in reasons.splitlines())
 
 
 def _not_begun(bash: str, status: int) -> ActivationFailed:
@@ -275,9 +280,9 @@ def _ended(status: int) -> str:
 
 def _merged(environ: Mapping[str, str], exported: Mapping[str, str]) -> dict[str, str]:
     """Return what bash exported, with bash's own business as it was before."""
-    kept = {name: value for name, value in environ.items() if name in _TAKEN_AWAY or _is_bash_own(name)}
+    earlier = {name: value for name, value in environ.items() if name in _TAKEN_AWAY or _is_bash_own(name)}
     new = {name: value for name, value in exported.items() if not _is_bash_own(name)}
-    return kept | {name: value for name, value in new.items() if not name.startswith("_esker_")}
+    return earlier | {name: value for name, value in new.items() if not name.startswith("_esker_")}
 
 
 def _is_bash_own(name: str) -> bool:
