@@ -450,6 +450,13 @@ def test_the_activation_wins_over_the_users_bashrc(home):
     assert "\nhello\n" in shown
 
 
+def test_a_bashrc_that_makes_path_anew_keeps_nothing_from_the_end(home):
+    """All that the environment appends comes back, once."""
+    made = a_plan(flox_env="/e", vars=[("PATH", "${PATH}:/late:/later:/last")])
+    shown = interactive(made, home, 'echo "<$PATH>"\nexit\n', "PATH=/rc:/later:/bin")
+    assert "</e/bin:/rc:/later:/bin:/late:/last>\n" in shown
+
+
 @pytest.mark.parametrize(
     "bashrc",
     [

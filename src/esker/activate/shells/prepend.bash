@@ -1,5 +1,5 @@
 # Puts elements in front of the list variable $1: those of $2, which colons join, then what the variable holds without
-# them. $3, if it is given, goes behind everything unless it is in the list already.
+# them. Each parameter after that goes behind everything unless it is in the list already.
 _esker_prepend() {
     local old="${!1-}" new='' part
     [ -z "$old" ] || old=$old:
@@ -14,11 +14,11 @@ _esker_prepend() {
     done
     new=$2$new
     [ -n "$2" ] || new=${new#:}
-    if [ "$#" -ge 3 ]; then
+    for part in "${@:3}"; do
         case ":$new:" in
-            *":$3:"*) ;;
-            *) new=$new:$3 ;;
+            *":$part:"*) ;;
+            *) new=$new:$part ;;
         esac
-    fi
+    done
     export "$1=$new"
 }
