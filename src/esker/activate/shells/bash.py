@@ -46,7 +46,7 @@ if TYPE_CHECKING:
             """Return the text that activates in the shell that evaluates it."""
 
         def deactivation(self, environ: Mapping[str, str], *, program: str = "esker") -> str | None:
-            """Return the text that deactivates what was activated last; None when nothing was."""
+            """Return the text that deactivates what was activated last, or None when nothing is active."""
 
         def command(self, plan: Plan, environ: Mapping[str, str], activation: Activation, text: str) -> list[str]:
             """Return the arguments of a shell that runs a command after the profile scripts."""
@@ -113,7 +113,7 @@ class Bash:
         """Return the arguments of a bash that runs the profile scripts of all active environments, then a command.
 
         The scripts are read from a file in memory whose descriptor the process keeps open for the program it becomes.
-        One that bash cannot read is the end: nobody is there to see it and to decide.
+        A script that bash cannot read ends it before the command: nobody is there to see the error and to decide.
         """
         bash = find_bash(activation.value("PATH", environ.get("PATH")))
         scripts = list(_profiles(plan, environ, bash))
@@ -159,7 +159,10 @@ def _text(lines: Iterable[str]) -> str:
 
 
 def _evaluated(changes: Mapping[str, str | None], lines: Iterable[str]) -> str:
-    """Return what a shell evaluates to change its variables, and bash to do what the lines say as well."""
+    """Return what a shell evaluates to change its variables, and bash to do what the lines say as well.
+
+    The user's words have their meaning back before those lines, because the project's scripts are read among them.
+    """
     after = _text((_fixed("put_back"), *lines))
     return _text((_for_bash(_fixed("set_aside")), *_assignments(changes), _for_bash(after)))
 
@@ -212,9 +215,10 @@ def _or_exit(name: str, script: str, bash: str) -> str:
 
 
 def _profile(link: str, scripts: Mapping[str, str], bash: str | None = None) -> Iterator[str]:
-    """Yield the line that reads an environment's scripts unless this very shell has read them; it is not exported.
+    """Yield the line that reads an environment's scripts unless this very shell has read them.
 
-    With a bash to ask, a script that it cannot read ends the shell.
+    Which scripts it has read stands in a variable that is not exported. `bash` is a bash to ask whether it can read a
+    script to its end; if it cannot, the shell ends.
     """
     sources = [
         _source(scripts[name]) + (_or_exit(name, scripts[name], bash) if bash else "")
