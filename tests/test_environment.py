@@ -316,9 +316,11 @@ def test_importing_costs_little():
     assert done.stdout.split() == [
         "esker.activate",
         "esker.activate.active",
+        "esker.activate.composition",
+        "esker.activate.difference",
         "esker.activate.edits",
         "esker.activate.expansion",
-        "esker.activate.variables",
+        "esker.activate.lists",
         "esker.environment",
         "esker.errors",
         "esker.host",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from esker.activate.active import Begun
-    from esker.activate.variables import Activation
+    from esker.activate.difference import Activation
     from esker.runtimes.protocol import Runtime
     from esker.services.chamber import Chamber, Leased
 

@@ -9,8 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
+from esker.activate.difference import Activation
 from esker.activate.edits import Edits, enter, leave
-from esker.activate.variables import Activation, elements, joined
+from esker.activate.lists import elements, joined
 
 EMPTY = Edits()
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from esker.activate import hook
-from esker.activate.variables import activation
+from esker.activate.composition import activation
 from esker.errors import ActivationFailed, TimedOut
 from esker.host import pidfd
 from esker.host.clock import Deadline

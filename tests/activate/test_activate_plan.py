@@ -50,6 +50,12 @@ def test_a_plan_that_was_written_is_read_as_it_was(project, written):
     assert found.ports == {"PGPORT": 12345}
 
 
+def test_a_plan_has_the_fields_that_it_lists_and_no_other(project):
+    """A misspelt one would otherwise be a default."""
+    with pytest.raises(TypeError, match="a plan has no colour"):
+        a_plan(project, colour="red")
+
+
 def test_a_plan_is_for_its_owner_alone(written):
     """The file is 0600 and the directory that was made for it 0700."""
     assert os.stat(written).st_mode & 0o777 == 0o600
@@ -73,6 +79,7 @@ DAMAGES = {
     "another type": lambda text: json.dumps({**json.loads(text), "hook": 1}),
     "a short variable": lambda text: json.dumps({**json.loads(text), "vars": [["A"]]}),
     "a number for a file": lambda text: json.dumps({**json.loads(text), "stats": [1]}),
+    "a field too many": lambda text: json.dumps({**json.loads(text), "colour": "red"}),
     "a field missing": lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != "identity"}),
 }
 

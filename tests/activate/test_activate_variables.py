@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esker.activate import plan
-from esker.activate.variables import LISTS, Activation, activation, difference, edited, is_active, left_out
+from esker.activate.composition import activation, is_active, left_out
+from esker.activate.difference import Activation, difference
+from esker.activate.lists import LISTS, edited
 from esker.errors import ActivationFailed
 from tests.support.plans import a_plan
 
@@ -285,7 +287,7 @@ def test_a_warm_activation_imports_a_fixed_set_of_modules():
     """Start-up time is what is imported: nothing heavier than json on the path of a warm activation."""
     script = (
         "import json, sys; known = set(sys.modules)\n"
-        "from esker.activate import plan, variables\n"
+        "from esker.activate import composition, plan\n"
         "from esker.host import process, runtime_directory\n"
         "print(*sorted(set(sys.modules) - known))"
     )
@@ -301,9 +303,11 @@ def test_a_warm_activation_imports_a_fixed_set_of_modules():
         "errno",
         "esker",
         "esker.activate",
+        "esker.activate.composition",
+        "esker.activate.difference",
         "esker.activate.expansion",
+        "esker.activate.lists",
         "esker.activate.plan",
-        "esker.activate.variables",
         "esker.errors",
         "esker.host",
         "esker.host.places",

@@ -17,7 +17,7 @@ import angreal
 import pytest
 
 from esker.activate.active import PROCESS
-from esker.activate.variables import Activation
+from esker.activate.difference import Activation
 from esker.errors import (
     ActivationFailed,
     CommandFailed,

@@ -17,4 +17,4 @@ def a_plan(project: str = "/p", *, name: str = "app", mode: str = "dev", **field
         "store_path": "/nix/store/00000000000000000000000000000000-profile",
         "stats": (),
     }
-    return plan.make(project=project, name=name, mode=mode, **{**simple, **fields})
+    return plan.completed(plan.Plan(project=project, name=name, mode=mode, **{**simple, **fields}))

@@ -10,15 +10,15 @@ import threading
 from typing import TYPE_CHECKING
 
 from esker.activate import edits
-from esker.activate.variables import activation
+from esker.activate.composition import activation
 from esker.errors import EnvironmentBusy
 from esker.host import variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from esker.activate.difference import Activation
     from esker.activate.plan import Plan
-    from esker.activate.variables import Activation
     from esker.host.clock import Deadline
 
     Begun = tuple[Activation, Callable[[], object]]
@@ -37,7 +37,7 @@ class Active:
         self.lock = threading.RLock()
         self.edits = edits.Edits()
         self.holders: dict[str, list[threading.Thread]] = {}
-        """For each active environment's key, who has activated it, once for each time."""
+        """For each active environment's key, the threads that have activated it, once for each time."""
         self._ends: dict[str, Callable[[], object]] = {}
 
     def check(self, key: str) -> None:
@@ -100,12 +100,12 @@ def begin(plan: Plan, environ: Mapping[str, str], deadline: Deadline | None = No
 
 
 def shared(key: str, environ: Mapping[str, str], begin: Callable[[Mapping[str, str]], Begun]) -> Activation:
-    """Return by what this process is activated under a key, else an activation's that lasts no longer than this."""
-    known = dict(PROCESS.edits.entries).get(key)
-    if known is None:
-        known, end = begin(environ)
+    """Return the activation that this process has under a key, or else one that begins and ends within this call."""
+    activation = dict(PROCESS.edits.entries).get(key)
+    if activation is None:
+        activation, end = begin(environ)
         end()
-    return known
+    return activation
 
 
 def nothing() -> None:

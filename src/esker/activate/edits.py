@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from esker.activate.variables import LISTS, Activation, elements, joined
+from esker.activate.difference import Activation
+from esker.activate.lists import LISTS, elements, joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     Changes = dict[str, str | None]
-    """New values; None is a variable to unset."""
+    """New values; None means that the variable is to be unset."""
 
 __all__ = ["Edits", "enter", "leave"]
 
@@ -71,34 +72,34 @@ def leave(edits: Edits, key: str, environ: Mapping[str, str]) -> tuple[Edits, Ch
     edits = _absorbed(edits, environ)
     leaver = dict(edits.entries)[key]
     remaining = [(other, activation) for other, activation in edits.entries if other != key]
-    wanted = {}
+    values = {}
     for name in leaver.names():
         value = edits.base[name]
         for _, activation in remaining:
             value = activation.value(name, value)
-        wanted[name] = value
+        values[name] = value
     touched = {name for _, activation in remaining for name in activation.names()}
     base = {name: value for name, value in edits.base.items() if name in touched}
-    given = {name: wanted.get(name, edits.given[name]) for name in base}
-    return Edits(base, given, remaining), _changes(environ, wanted)
+    given = {name: values.get(name, edits.given[name]) for name in base}
+    return Edits(base, given, remaining), _changes(environ, values)
 
 
-def _changes(environ: Mapping[str, str], wanted: Mapping[str, str | None]) -> Changes:
-    return {name: value for name, value in wanted.items() if environ.get(name) != value}
+def _changes(environ: Mapping[str, str], values: Mapping[str, str | None]) -> Changes:
+    return {name: value for name, value in values.items() if environ.get(name) != value}
 
 
 def _absorbed(edits: Edits, environ: Mapping[str, str]) -> Edits:
-    """Return the state with everything that the caller has changed since in the base."""
+    """Return the state with all that the caller has changed since then in the base."""
     changed = {name: environ.get(name) for name, value in edits.given.items() if environ.get(name) != value}
-    base, taken = dict(edits.base), set()
+    base, given_up = dict(edits.base), set()
     for name, now in changed.items():
         given = edits.given[name]
         if given is None or now is None or not _is_list(name, now):
             base[name] = now
-            taken.add(name)
+            given_up.add(name)
         else:
             base[name] = _with_changes(name, base[name], given, now)
-    entries = ((key, activation.without(taken)) for key, activation in edits.entries) if taken else edits.entries
+    entries = ((key, activation.without(given_up)) for key, activation in edits.entries)
     return Edits(base, edits.given | changed, entries)
 
 
@@ -107,41 +108,46 @@ def _is_list(name: str, value: str) -> bool:
 
 
 def _with_changes(name: str, base: str | None, given: str, now: str) -> str | None:
-    """Return the base with the elements that are in `now` and not in `given`, without those that are gone from it."""
+    """Return the base with what the caller has done to a list that was `given` and is something else `now`."""
+    # The base is not `now` without what the activations have added. They also hide elements of the base, by removing
+    # them or because PATH shows one copy of several, and those must come back. So the caller's edit is worked out as
+    # steps from `given` to `now`, and the steps are repeated on the base.
     from difflib import SequenceMatcher
 
-    kept, old, new = elements(name, base), elements(name, given), elements(name, now)
-    own = frozenset(kept)
+    parts, old, new = elements(name, base), elements(name, given), elements(name, now)
+    own = frozenset(parts)
     inserted = []
     for _, start, end, new_start, new_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         # An element that only an activation brought stays the activation's, wherever it was moved.
         added = [part for part in new[new_start:new_end] if part in own or part not in old]
         if new[new_start:new_end] != old[start:end]:
             for index in range(start, end):
-                _remove(kept, old, index, new)
+                _remove(parts, old, index, new)
             inserted.append((start, end, added))
+    # All removals come first, because `_remove` counts copies, and an element just inserted is none that was there.
     for start, end, added in inserted:
-        place = len(kept) if end == len(old) else _place(kept, old[:start])
-        kept[place:place] = added
-    return joined(name, kept) if kept or not now else None
+        # What was added at the end belongs behind the elements that are hidden, too.
+        place = len(parts) if end == len(old) else _place(parts, old[:start])
+        parts[place:place] = added
+    return joined(name, parts) if parts or not now else None
 
 
-def _remove(kept: list[str], old: list[str], index: int, new: list[str]) -> None:
-    """Remove an element of `old` from `kept`: every copy when `new` has none, else the one of the same rank."""
+def _remove(parts: list[str], old: list[str], index: int, new: list[str]) -> None:
+    """Remove an element of `old` from `parts`: every copy when `new` has none, else the one of the same rank."""
     element = old[index]
     if element not in new:
-        kept[:] = [part for part in kept if part != element]
+        parts[:] = [part for part in parts if part != element]
         return
-    copies = [place for place, part in enumerate(kept) if part == element]
+    copies = [place for place, part in enumerate(parts) if part == element]
     rank = old[:index].count(element)
     if rank < len(copies):
-        del kept[copies[rank]]
+        del parts[copies[rank]]
 
 
-def _place(kept: list[str], before: list[str]) -> int:
-    """Return the place in `kept` behind the nearest of the elements `before` that it has."""
+def _place(parts: list[str], before: list[str]) -> int:
+    """Return the place in `parts` behind the nearest of the elements `before` that it has."""
     for index in range(len(before) - 1, -1, -1):
-        copies = [place for place, part in enumerate(kept) if part == before[index]]
+        copies = [place for place, part in enumerate(parts) if part == before[index]]
         if copies:
             return copies[min(before[:index].count(before[index]), len(copies) - 1)] + 1
     return 0

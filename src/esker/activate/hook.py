@@ -1,11 +1,8 @@
 """The hook: project code that one bash runs, and whose environment afterwards is taken over exactly.
 
 The texts of the values and of the hook go in through files in memory, the result comes out through another; nothing is
-written to disk and nothing is scraped from output. `-p` keeps the caller's BASH_ENV and exported functions out, and the
-terminal is not asked for its size, which would go into COLUMNS and LINES. When the hook has ended, assigning
-POSIXLY_CORRECT lets special builtins win over whatever functions it has left, all of the driver was parsed before its
-aliases, and a second bash takes the place of the first: what *it* was given by the kernel is what the first one
-exports. No result means that the hook ended bash: by `exit`, `exec`, an option or a signal.
+written to disk and nothing is scraped from output. `hook.bash` says what bash does with them. `-p` keeps the caller's
+BASH_ENV and exported functions out. No result means that the hook ended bash: by `exit`, `exec`, an option or a signal.
 """
 
 from __future__ import annotations
@@ -17,6 +14,7 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from esker.activate.bash_file import bash_text
 from esker.activate.expansion import quoted
 from esker.errors import ActivationFailed, TimedOut
 from esker.host.memory_file import descriptor_path, memory_file
@@ -30,32 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CORRECT", "exported_names", "find_bash", "run", "run_end"]
 
-_DRIVER = """\
-{
-    shopt -u checkwinsize
-    . %(values)s || exit
-    printf v >&%(result)d
-    . %(script)s
-    _esker_status=$?
-    {
-        _esker_posix=${POSIXLY_CORRECT+x$POSIXLY_CORRECT}
-        POSIXLY_CORRECT=y
-        set +aefux
-        trap - EXIT DEBUG ERR RETURN
-        export _esker_status
-        case $_esker_posix in
-            x*) POSIXLY_CORRECT=${_esker_posix#x} ;;
-            *) export -n POSIXLY_CORRECT ;;
-        esac
-        exec %(reader)s
-    } 2>/dev/null
-}
-"""
-_READERS = {
-    "linux": """%(bash)s --noprofile --norc -p -c 'mapfile -d "" -t all </proc/self/environ
-printf "%%s\\0" "${all[@]}" >&%(result)d'""",
-    "other": "/usr/bin/env -0 >&%(result)d",
-}
 _VALUES_DONE = b"v"
 _NAME_OF_HOOK = "hook.on-activate"
 _CUT_OFF = "The hook.on-activate script did not complete normally"
@@ -107,13 +79,14 @@ def run(
     bash = find_bash(environ.get("PATH"))
     with ExitStack() as stack:
         result, text = _file(stack, ""), _file(stack, f"{script}\n")
-        status = _run_bash(bash, environ, _file(stack, _assignments(values, result)), text, result, deadline)
+        status = _run_bash(bash, environ, _file(stack, _assignments(values)), text, result, deadline)
         with open(os.dup(result), "rb") as file:
             file.seek(0)
-            begun, done, found = file.read().partition(_VALUES_DONE)
-        exported = dict(entry.split("=", 1) for entry in os.fsdecode(found).split("\0") if "=" in entry)
-        if done and exported.get(_STATUS, str(status)) != "0" and (said := _refusal(bash, environ, text)):
-            raise ActivationFailed(f"The hook.on-activate script is not valid bash: {said}", hint=CORRECT)
+            begun, done, entries = file.read().partition(_VALUES_DONE)
+        exported = dict(entry.split("=", 1) for entry in os.fsdecode(entries).split("\0") if "=" in entry)
+        # A script with a syntax error runs up to it and gives a status, as one with a failed command at its end does.
+        if done and exported.get(_STATUS, str(status)) != "0" and (reason := _refusal(bash, environ, text)):
+            raise ActivationFailed(f"The hook.on-activate script is not valid bash: {reason}", hint=CORRECT)
     if not done:
         raise _not_begun(bash, status) if not begun else _not_expanded(values[len(begun) - 1][0])
     if not exported:
@@ -123,14 +96,14 @@ def run(
 
 def find_bash(path: str | None) -> str:
     """Return the bash on a PATH, or in one of the usual places."""
-    found = find_program("bash", path) or find_program("bash", _USUAL_PATH)
-    if found is None:
+    program = find_program("bash", path) or find_program("bash", _USUAL_PATH)
+    if program is None:
         raise ActivationFailed("the environment's scripts need `bash`, which is not on PATH", hint="install bash")
-    return os.path.abspath(found)
+    return os.path.abspath(program)
 
 
 def run_end(environ: Mapping[str, str], script: str, output: int) -> None:
-    """Run what a project wants done at the end; all that is said goes to a descriptor, also how it ended."""
+    """Run what a project wants done at the end; its output goes to a descriptor, and then a line that says its end."""
     import subprocess
 
     with ExitStack() as stack:
@@ -147,10 +120,10 @@ def run_end(environ: Mapping[str, str], script: str, output: int) -> None:
                 pass_fds=(text,),
                 check=False,
             )
-            said = f"hook.on-deactivate ended with status {done.returncode}\n"
+            ending = f"hook.on-deactivate ended with status {done.returncode}\n"
         except (OSError, ActivationFailed) as error:
-            said = f"hook.on-deactivate did not run: {error}\n"
-        os.write(output, said.encode(errors="surrogateescape"))
+            ending = f"hook.on-deactivate did not run: {error}\n"
+        os.write(output, ending.encode(errors="surrogateescape"))
 
 
 def exported_names(script: str) -> list[str]:
@@ -174,12 +147,13 @@ def _file(stack: ExitStack, text: str) -> int:
     return descriptor
 
 
-def _assignments(values: Iterable[tuple[str, str]], result: int) -> str:
-    """Return bash text that exports values, each read for itself, and tells before each that it begins."""
+def _assignments(values: Iterable[tuple[str, str]]) -> str:
+    """Return what hook.bash reads to export values: each is parsed for itself, and a dot before it says it begins."""
     import shlex
 
     return "".join(
-        f"printf . >&{result}; eval {shlex.quote(f'export {name}={quoted(text)}')} || exit\n" for name, text in values
+        f'printf . >&"$_esker_result"; eval {shlex.quote(f"export {name}={quoted(text)}")} || exit\n'
+        for name, text in values
     )
 
 
@@ -192,20 +166,16 @@ def _run_bash(
     deadline: Deadline | None,
 ) -> int:
     """Return the status that bash ended with, negative where a signal did it."""
-    import shlex
     import subprocess
 
-    names = {
-        "values": descriptor_path(values),
-        "script": descriptor_path(script),
-        "result": result,
-        "bash": shlex.quote(bash),
-    }
-    reader = _READERS.get(sys.platform, _READERS["other"]) % names
-    argv = [bash, "--noprofile", "--norc", "-p", "-c", _DRIVER % {**names, "reader": reader}, _NAME_OF_HOOK]
+    driver = bash_text(f"{os.path.dirname(__file__)}/hook.bash")
+    parameters = (descriptor_path(values), descriptor_path(script), str(result), bash)
+    argv = [bash, "--noprofile", "--norc", "-p", "-c", driver, _NAME_OF_HOOK, *parameters]
     output = subprocess.DEVNULL if sys.stderr is None else 2  # None: there was no such descriptor, or is another's now
     limited = deadline is not None and deadline.is_limit
-    group = 0 if limited else None  # a group of its own can be killed whole, but cannot read from the terminal
+    # A group of its own can be killed whole, with what the hook has started. But it cannot read from the terminal, and
+    # Ctrl-C does not reach it, so a hook without a limit stays in our group.
+    group = 0 if limited else None
     try:
         with ExitStack() as starting:
             starting.enter_context(_interruptions_held())
@@ -213,6 +183,8 @@ def _run_bash(
                 argv, env=environ, stdout=output, stderr=output, pass_fds=(values, script, result), process_group=group
             ) as process:
                 try:
+                    # An interruption that was held back is raised here, where bash is ended for it. If it were not,
+                    # `with` would wait until the hook has ended by itself.
                     starting.close()
                     _wait(process, deadline)
                 except BaseException:
@@ -229,7 +201,7 @@ def _run_bash(
 def _interruptions_held() -> Iterator[None]:
     """Let an interruption come after the block: one in the midst of starting a program would leave it to itself."""
     came: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(signal.SIGINT)  # no function where it is ignored or ends the process: nothing to hold
     try:
         held = callable(before) and bool(signal.signal(signal.SIGINT, lambda number, _: came.append(number)))
     except ValueError:
@@ -257,10 +229,10 @@ def _wait(process: Popen[bytes], deadline: Deadline | None) -> None:
 
 
 def _refusal(bash: str, environ: Mapping[str, str], script: int) -> str | None:
-    """Return what bash says of a script that it cannot read, with its lines; None when it can."""
+    """Return what bash says of a script that it cannot read, with the numbers of lines; None when it can."""
     import subprocess
 
-    said = ""
+    reasons = ""
     for option in ("+O", "-O"):  # what the script itself may have chosen
         os.lseek(script, 0, os.SEEK_SET)
         done = subprocess.run(
@@ -273,8 +245,8 @@ def _refusal(bash: str, environ: Mapping[str, str], script: int) -> str | None:
         )
         if done.returncode == 0:
             return None
-        said = said or done.stderr.decode(errors="replace")
-    return "; ".join(line.removeprefix(f"{_NAME_OF_HOOK}: ") for line in said.splitlines())
+        reasons = reasons or done.stderr.decode(errors="replace")
+    return "; ".join(line.removeprefix(f"{_NAME_OF_HOOK}: ") for line in reasons.splitlines())
 
 
 def _not_begun(bash: str, status: int) -> ActivationFailed:
@@ -308,9 +280,9 @@ def _ended(status: int) -> str:
 
 def _merged(environ: Mapping[str, str], exported: Mapping[str, str]) -> dict[str, str]:
     """Return what bash exported, with bash's own business as it was before."""
-    kept = {name: value for name, value in environ.items() if name in _TAKEN_AWAY or _is_bash_own(name)}
+    earlier = {name: value for name, value in environ.items() if name in _TAKEN_AWAY or _is_bash_own(name)}
     new = {name: value for name, value in exported.items() if not _is_bash_own(name)}
-    return kept | {name: value for name, value in new.items() if not name.startswith("_esker_")}
+    return earlier | {name: value for name, value in new.items() if not name.startswith("_esker_")}
 
 
 def _is_bash_own(name: str) -> bool:

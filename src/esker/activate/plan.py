@@ -17,17 +17,24 @@ from esker.host import state_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from dataclasses import dataclass
     from typing import Any
+else:
+
+    def dataclass(**_: bool) -> Callable[[type], type]:
+        """Do nothing: a real dataclass costs 17 ms to import, and type checkers alone need to see one."""
+        return lambda described: described
+
 
 __all__ = [
     "RUNNING",
     "Fingerprint",
     "Plan",
     "check_path",
+    "completed",
     "fingerprints",
     "fresh",
-    "make",
     "outdented",
     "plan_path",
     "read",
@@ -38,83 +45,67 @@ __all__ = [
 Fingerprint = tuple[str, int | None, int | None, int | None]
 """Path, modification time in nanoseconds, size, inode; three times None for a file that is not there."""
 
-_VERSION = 5
 RUNNING = ".activations"
 """What is added to the environment's runtime directory to name the file that says who uses the environment."""
-_FIELDS: dict[str, Any] = {
-    "project": str,
-    "name": str,
-    "description": str,
-    "mode": str,
-    "default": bool,
-    "system": str,
-    "flox_env": str,
-    "store_path": str,
-    "runtime_name": str,
-    "identity": str,
-    "stats": list,
-    "choices": dict,
-    "vars": list,
-    "ports": dict,
-    "hook": (str, type(None)),
-    "on_deactivate": (str, type(None)),
-    "runs_code": bool,
-    "profile": dict,
-    "deactivate": dict,
-    "certificates": (str, type(None)),
-    "auto_start": bool,
-    "has_services": bool,
-    "minimum_version": (list, type(None)),
-}
+_VERSION = 6
 
 
+@dataclass(kw_only=True, frozen=True, eq=False)
 class Plan:
-    """What an activation needs to know; never changed once made (use `make`)."""
+    """What an activation needs to know; never changed once made.
 
-    __slots__ = tuple(_FIELDS)
+    The annotations are the one list of the fields: the constructor, the record, and the check of a file follow them.
+    """
 
     project: str
     """The project directory, absolute, with links resolved."""
     name: str
-    description: str
+    description: str = ""
+    """What people read; `completed` takes the name where there is none."""
     mode: str
     """`dev` or `run`."""
-    default: bool
+    default: bool = True
     """Whether `mode` is the one that the manifest means when nobody names one."""
     system: str
     flox_env: str
     """The run link, `<project>/.flox/run/<system>.<name>-<mode>`."""
     store_path: str
     """What the run link points to."""
-    runtime_name: str
+    runtime_name: str = "environment"
     """The name of the environment's directory below the user's runtime directory."""
-    identity: str
-    """A short name of everything that an activation sets: another one after any change of it."""
     stats: tuple[Fingerprint, ...]
-    choices: Mapping[str, str]
+    """Every file that the plan was made from. Take the `fingerprints` before the files are read, so that a change in
+    between is seen the next time."""
+    choices: Mapping[str, str] = {}
     """What decided the store and the interpreter when the plan was made: `Settings.choices`."""
-    vars: tuple[tuple[str, str], ...]
+    vars: tuple[tuple[str, str], ...] = ()
     """Names and raw texts of `[vars]`, each after those it refers to."""
-    ports: Mapping[str, int]
-    hook: str | None
-    on_deactivate: str | None
+    ports: Mapping[str, int] = {}
+    hook: str | None = None
+    on_deactivate: str | None = None
     """What bash runs when the last process of a start has left."""
-    runs_code: bool
-    """Whether activating runs code of the project, now or at the end: then its processes share one start."""
-    profile: Mapping[str, str]
+    profile: Mapping[str, str] = {}
     """Scripts by `common` and by shell."""
-    deactivate: Mapping[str, str]
-    certificates: str | None
+    deactivate: Mapping[str, str] = {}
+    certificates: str | None = None
     """A file of certificate authorities."""
-    auto_start: bool
+    auto_start: bool = False
     """Whether an activation starts the services unasked."""
-    has_services: bool
-    minimum_version: Sequence[str | None] | None
+    minimum_version: Sequence[str | None] | None = None
     """The oldest command that the manifest wishes for, and why."""
+    runs_code: bool = False
+    """Whether activating runs code of the project, now or at the end: then its processes share one start. `completed`
+    works it out."""
+    identity: str = ""
+    """A short name of everything that an activation sets: another one after any change of it. `completed` works it
+    out."""
 
-    def __init__(self, record: Mapping[str, Any]) -> None:
-        for field in _FIELDS:
-            setattr(self, field, record[field])
+    if not TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None:
+            if unknown := fields.keys() - Plan.__annotations__.keys():
+                raise TypeError(f"a plan has no {', '.join(sorted(unknown))}")
+            self.__dict__.update(fields)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Plan) and self.record() == other.record()
@@ -124,7 +115,7 @@ class Plan:
 
     def record(self) -> dict[str, Any]:
         """Return the plan as JSON holds it."""
-        return {field: getattr(self, field) for field in _FIELDS}
+        return {field: getattr(self, field) for field in Plan.__annotations__}
 
     def runtime_directory(self, xdg_runtime_dir: str | None) -> str:
         """Return where the environment's sockets live for this user; it need not exist."""
@@ -145,65 +136,41 @@ class Plan:
         return f"{self.project}/.flox"
 
 
-def make(  # noqa: PLR0913 - one argument a field: the one place where a plan is put together
-    *,
-    project: str,
-    name: str,
-    mode: str,
-    system: str,
-    flox_env: str,
-    store_path: str,
-    stats: Iterable[Fingerprint],
-    choices: Mapping[str, str] | None = None,
-    runtime_name: str = "environment",
-    description: str | None = None,
-    default: bool = True,
-    vars: Iterable[tuple[str, str]] = (),  # noqa: A002 - the manifest's word
-    ports: Mapping[str, int] | None = None,
-    hook: str | None = None,
-    on_deactivate: str | None = None,
-    profile: Mapping[str, str | None] | None = None,
-    deactivate: Mapping[str, str | None] | None = None,
-    certificates: str | None = None,
-    auto_start: bool = False,
-    has_services: bool = False,
-    minimum_version: Sequence[str | None] | None = None,
-) -> Plan:
-    """Return the plan of a realised environment; scripts lose the indentation that all their lines share.
+_JSON_TYPES: dict[str, Any] = {
+    "str": str,
+    "str | None": (str, type(None)),
+    "bool": bool,
+    "tuple": list,
+    "Mapping": dict,
+    "Sequence": (list, type(None)),
+}
+"""What JSON makes of an annotation, given up to its bracket."""
+_FIELDS = {field: _JSON_TYPES[annotation.partition("[")[0]] for field, annotation in Plan.__annotations__.items()}
+_NOT_SET = {"default", "stats", "choices", "minimum_version", "identity"}
+"""The fields that decide nothing of what an activation sets, and so are no part of the identity."""
 
-    Take the `fingerprints` of the files before they are read: a change in between is then seen the next time. Raises
-    ActivationFailed as `check_path` does.
+
+def completed(plan: Plan) -> Plan:
+    """Return the plan with its `runs_code` and `identity`; scripts lose the indentation that all their lines share.
+
+    Raises ActivationFailed as `check_path` does.
     """
     import hashlib
 
     from esker.activate.expansion import needs_bash
 
-    check_path(flox_env)
-    variables = tuple((variable, text) for variable, text in vars)
-    record: dict[str, Any] = {
-        "project": project,
-        "name": name,
-        "description": name if description is None else description,
-        "mode": mode,
-        "system": system,
-        "flox_env": flox_env,
-        "store_path": store_path,
-        "runtime_name": runtime_name,
-        "vars": variables,
-        "ports": dict(ports or {}),
-        "hook": _script(hook),
-        "on_deactivate": _script(on_deactivate),
-        "runs_code": any(map(_script, (hook, on_deactivate))) or any(needs_bash(text) for _, text in variables),
-        "profile": _scripts(profile),
-        "deactivate": _scripts(deactivate),
-        "certificates": certificates,
-        "auto_start": auto_start,
-        "has_services": has_services,
+    check_path(plan.flox_env)
+    scripts = {"hook": _script(plan.hook), "on_deactivate": _script(plan.on_deactivate)}
+    fields = {
+        **plan.record(),
+        **scripts,
+        "description": plan.description or plan.name,
+        "profile": _scripts(plan.profile),
+        "deactivate": _scripts(plan.deactivate),
+        "runs_code": any(scripts.values()) or any(needs_bash(text) for _, text in plan.vars),
     }
-    contents = json.dumps(record, sort_keys=True).encode("ascii")
-    identity = hashlib.blake2b(contents, digest_size=6).hexdigest()
-    of_all = {"default": default, "minimum_version": minimum_version, "stats": tuple(stats), "choices": choices or {}}
-    return Plan({**record, **of_all, "identity": identity})
+    contents = json.dumps({name: fields[name] for name in fields.keys() - _NOT_SET}, sort_keys=True)
+    return Plan(**{**fields, "identity": hashlib.blake2b(contents.encode("ascii"), digest_size=6).hexdigest()})
 
 
 def check_path(path: str) -> None:
@@ -217,8 +184,8 @@ def check_path(path: str) -> None:
         )
 
 
-def _scripts(texts: Mapping[str, str | None] | None) -> dict[str, str]:
-    return {shell: script for shell, text in (texts or {}).items() if (script := _script(text))}
+def _scripts(texts: Mapping[str, str]) -> dict[str, str]:
+    return {shell: script for shell, text in texts.items() if (script := _script(text))}
 
 
 def _script(text: str | None) -> str | None:
@@ -242,21 +209,21 @@ def plan_path(project: str, mode: str) -> str:
 
 
 def fingerprints(paths: Iterable[str]) -> tuple[Fingerprint, ...]:
-    """Return what tells whether one of these files has changed, through links; a file that is absent is recorded so."""
+    """Return what tells whether one of these files has changed, through links, or has come or gone."""
     return tuple(_fingerprint(path) for path in paths)
 
 
 def _fingerprint(path: str) -> Fingerprint:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return (path, None, None, None)
-    return (path, found.st_mtime_ns, found.st_size, found.st_ino)
+    return (path, status.st_mtime_ns, status.st_size, status.st_ino)
 
 
 def fresh(plan: Plan) -> bool:
     """Return whether every file that the plan was made from is still as it was."""
-    return all(_fingerprint(known[0]) == known for known in plan.stats)
+    return all(_fingerprint(fingerprint[0]) == fingerprint for fingerprint in plan.stats)
 
 
 def write(plan: Plan, path: str) -> None:
@@ -273,14 +240,17 @@ def write(plan: Plan, path: str) -> None:
 def read(path: str) -> Plan | None:
     """Return the plan in a file, or None: missing, another user's, of another version or place, damaged."""
     record = state_file.read(path, version=_VERSION)
-    if record is None or not all(isinstance(record.get(field), kind) for field, kind in _FIELDS.items()):
+    if record is None:
+        return None
+    del record["version"]
+    if record.keys() != _FIELDS.keys() or not all(isinstance(record[field], kind) for field, kind in _FIELDS.items()):
         return None
     try:
         record["stats"] = tuple((path, time, size, inode) for path, time, size, inode in record["stats"])
         record["vars"] = tuple((name, text) for name, text in record["vars"])
     except (TypeError, ValueError):
         return None
-    plan = Plan(record)
+    plan = Plan(**record)
     return plan if plan_path(plan.project, plan.mode) == path else None
 
 

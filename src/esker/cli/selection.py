@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from esker.activate.variables import active_environments, dot_flox_of
+from esker.activate.lists import active_environments, dot_flox_of
 from esker.cli.arguments import place
 from esker.declare.known_environments import remember
 from esker.declare.load import environment_name, load

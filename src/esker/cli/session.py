@@ -13,7 +13,7 @@ from esker.runtimes import registry
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from esker.activate.variables import Activation
+    from esker.activate.difference import Activation
     from esker.cli.voice import Voice
     from esker.runtimes.protocol import Runtime
     from esker.services.chamber import Leased

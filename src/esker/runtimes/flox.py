@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from esker.activate.difference import difference
 from esker.activate.flox import holder
 from esker.activate.flox.command import FloxCommand
-from esker.activate.variables import difference
 from esker.declare import trust
 from esker.host.clock import Deadline
 from esker.runtimes.protocol import Runtime

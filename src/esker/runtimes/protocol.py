@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from esker.activate.active import Begun
-    from esker.activate.variables import Activation
+    from esker.activate.difference import Activation
     from esker.host.clock import Deadline
 
 __all__ = ["Runtime"]

@@ -17,7 +17,7 @@ from esker.services.status import ServiceStatus
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from esker.activate.variables import Activation
+    from esker.activate.difference import Activation
     from esker.formats.service_handle import Holder
     from esker.host.clock import Deadline
     from esker.services.status import Until

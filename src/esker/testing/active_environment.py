@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
-from esker.activate.variables import active_environments, dot_flox_of
+from esker.activate.lists import active_environments, dot_flox_of
 from esker.declare.discover import find
 from esker.errors import EskerError, HostError, NotFound, ServiceError
 from esker.host import process, variables

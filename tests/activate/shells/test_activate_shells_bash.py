@@ -13,9 +13,10 @@ from functools import partial
 import pytest
 
 from esker.activate import plan
+from esker.activate.composition import activation
+from esker.activate.difference import Activation
 from esker.activate.shells import undo
 from esker.activate.shells.bash import shell
-from esker.activate.variables import Activation, activation
 from tests.support import plans
 
 PATH = os.environ["PATH"]
@@ -134,12 +135,12 @@ def evaluated(tmp_path, environ, body, **plan_fields):
         "import os, sys\n"
         "from esker.activate import plan\n"
         "from esker.activate.shells.bash import shell\n"
-        "from esker.activate.variables import activation\n"
+        "from esker.activate.composition import activation\n"
         f"fields = dict(project=\"/p/it's\", name='app', mode='run', system='s', flox_env={LINK!r}, store_path='/s', stats=())\n"
         f"fields |= {fields}\n"
         "if os.environ.get('OTHER'):\n"
         "    fields |= dict(project='/q', name='other', flox_env='/q/run')\n"
-        "made = plan.make(**fields)\n"
+        "made = plan.completed(plan.Plan(**fields))\n"
         "if sys.argv[1] == 'activate':\n"
         "    activate = lambda environ: activation(made, environ, runtime_directory='/r')\n"
         "    print(shell().in_place(made, os.environ, activate), end='')\n"
@@ -437,6 +438,13 @@ def test_the_activation_wins_over_the_users_bashrc(home):
     assert shown.index("read\n") < shown.index("profile\n")  # the terminal may echo what is typed between them
     assert "<declared /e /e/bin:/rc:/usr/bin:/bin:/late /e/share/man:>\n" in shown
     assert "\nhello\n" in shown
+
+
+def test_a_bashrc_that_makes_path_anew_keeps_nothing_from_the_end(home):
+    """All that the environment appends comes back, once."""
+    made = a_plan(flox_env="/e", vars=[("PATH", "${PATH}:/late:/later:/last")])
+    shown = interactive(made, home, 'echo "<$PATH>"\nexit\n', "PATH=/rc:/later:/bin")
+    assert "</e/bin:/rc:/later:/bin:/late:/last>\n" in shown
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,7 @@ from esker.activate import plan
 from esker.activate.active import begin
 from esker.host import runtime_directory
 runtime_directory.user_directory = lambda xdg: sys.argv[1]
-made = plan.Plan(eval(sys.argv[2]))
+made = plan.Plan(**eval(sys.argv[2]))
 begin(made, {"PATH": sys.argv[3]})
 print("ready", flush=True)
 sys.stdin.readline()

@@ -66,7 +66,7 @@ def test_the_first_starts_and_the_others_attach(path, process):
     found = joined(path, second)
     assert (found.start.token, found.fresh, found.blocker) == (start.token, False, None)
     assert found.start.members == [first, second]
-    assert registry.difference(path, found.start) == {"A": "secret"}
+    assert registry.recorded_difference(path, found.start) == {"A": "secret"}
     assert joined(path, second).known
 
 
@@ -113,7 +113,7 @@ def test_a_start_ends_with_its_last_process(path, process, tmp_path):
     process.end(second)
     again = joined(path, process())
     assert again.fresh
-    assert registry.difference(path, start) is None
+    assert registry.recorded_difference(path, start) is None
     assert os.listdir(tmp_path) == ["x.activations"]
 
 
@@ -280,7 +280,7 @@ def test_a_link_is_not_followed(path, tmp_path):
         joined(path, SELF)
     start = registry.Start(token="t", identity="", mode="dev", ready=True, ends=False, keeper=None, members=())
     os.symlink(tmp_path / "elsewhere", f"{path}.t")
-    assert registry.difference(path, start) is None
+    assert registry.recorded_difference(path, start) is None
 
 
 def test_a_directory_that_others_may_write_is_refused(path, tmp_path):

@@ -8,16 +8,20 @@ lines say `builtin`.
 
 In place, and in an interactive shell, a function with the name of the command lets plain `esker deactivate` change the
 shell it is typed in; `eval "$(esker deactivate)"` does so without it.
+
+What does not depend on the environment stands in the `.bash` files of this folder. Their parameters are positional
+ones of a function, or variables that are assigned before the text.
 """
 
 from __future__ import annotations
 
 import os
 
+from esker.activate.bash_file import bash_text
 from esker.activate.hook import CORRECT, find_bash
+from esker.activate.lists import LISTS, active_environments, dot_flox_of
 from esker.activate.plan import plan_path, read
 from esker.activate.shells import undo
-from esker.activate.variables import LISTS, active_environments, dot_flox_of
 from esker.host.memory_file import descriptor_path, memory_file
 
 TYPE_CHECKING = False
@@ -25,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Protocol
 
+    from esker.activate.difference import Activation
     from esker.activate.plan import Plan
-    from esker.activate.variables import Activation
 
     class Shell(Protocol):
         """What is needed of a kind of shell."""
@@ -42,7 +46,7 @@ if TYPE_CHECKING:
             """Return the text that activates in the shell that evaluates it."""
 
         def deactivation(self, environ: Mapping[str, str], *, program: str = "esker") -> str | None:
-            """Return the text that deactivates what was activated last; None when nothing was."""
+            """Return the text that deactivates what was activated last, or None when nothing is active."""
 
         def command(self, plan: Plan, environ: Mapping[str, str], activation: Activation, text: str) -> list[str]:
             """Return the arguments of a shell that runs a command after the profile scripts."""
@@ -60,38 +64,9 @@ _CONTROLS |= {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(128, 256)}
 _CONTROLS |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 _ESCAPES = {**_CONTROLS, ord("\\"): "\\\\", ord("'"): "\\047"}  # so that a shell without `$''` sees balanced quotes
 _SOURCED = "_FLOX_SOURCED_PROFILE_SCRIPTS"
-
-_PLAINLY = r"""_esker_options=$- _esker_functions=
-if \builtin shopt -q expand_aliases; then _esker_options+=A; \builtin shopt -u expand_aliases; fi
-builtin set +k
-[[ -o posix ]] || for _esker_name in export unset; do if builtin declare -F "$_esker_name" >/dev/null; then
-_esker_functions+=$(builtin declare -fp "$_esker_name")$'\n'; builtin unset -f "$_esker_name"; fi; done
-"""
-_AS_BEFORE = r"""builtin eval "$_esker_functions"
-case $_esker_options in *k*) builtin set -k ;; esac
-case $_esker_options in *A) builtin shopt -s expand_aliases ;; esac
-\builtin unset -v _esker_options _esker_functions _esker_name
-"""
-_PUT = r"""_esker_put() { local old="${!1-}" new='' part
-[ -z "$old" ] || old=$old:
-while [ -n "$old" ]; do part=${old%%:*}; old=${old#*:}
-case ":$2:" in *":$part:"*) [ -z "$part" ] || continue ;; esac; new=$new:$part; done
-new=$2$new; [ -n "$2" ] || new=${new#:}
-[ "$#" -lt 3 ] || case ":$new:" in *":$3:"*) ;; *) new=$new:$3 ;; esac
-export "$1=$new"; }
-"""
-_PROMPT = (
-    """if [[ ${PS1-} != *'${FLOX_PROMPT_ENVIRONMENTS-}'* ]]; then FLOX_SAVE_BASH_PS1=${PS1-}; """
-    """_esker_prompt='${FLOX_PROMPT-@} [${FLOX_PROMPT_ENVIRONMENTS-}] '; """
-    """[[ -n ${NO_COLOR-} ]] || _esker_prompt='\\[\\e[1;38;5;${FLOX_PROMPT_COLOR_1-99}m\\]${FLOX_PROMPT-@} """
-    """\\[\\e[1;38;5;${FLOX_PROMPT_COLOR_2-141}m\\][${FLOX_PROMPT_ENVIRONMENTS-}]\\[\\e[0m\\] '; """
-    """case $FLOX_SAVE_BASH_PS1 in *'\\n'*) PS1=${FLOX_SAVE_BASH_PS1%%'\\n'*}'\\n'$_esker_prompt"""
-    """${FLOX_SAVE_BASH_PS1#*'\\n'} ;; *) PS1=$_esker_prompt$FLOX_SAVE_BASH_PS1 ;; esac; """
-    """\\builtin unset -v _esker_prompt; fi"""
-)
-_NO_PROMPT = (
-    """if [[ -n ${FLOX_SAVE_BASH_PS1+x} ]]; then PS1=$FLOX_SAVE_BASH_PS1; \\builtin unset -v FLOX_SAVE_BASH_PS1; fi"""
-)
+_NOT_HASHED = "\\builtin set +h"
+"""Bash looks for a program each time, because the environment may change while it is active."""
+_HASHED = "\\builtin set -h"
 
 
 def shell(name: str | None = None) -> Shell:
@@ -113,8 +88,8 @@ class Bash:
         """Return the text for `eval`; `activate` works out the activation in an environment."""
         lines = [
             *_profile(plan.flox_env, plan.profile),
-            "\\builtin set +h",
-            f"case $- in *i*) {_prompt(program)} ;; esac",
+            _NOT_HASHED,
+            _prompt(program),
             _function(program),
         ]
         return _evaluated(undo.enter(plan, environ, activate), lines)
@@ -126,26 +101,26 @@ class Bash:
             return "exit\n" if environ.get(undo.VARIABLE) == undo.EXIT else None
         lines = [
             f"{_SOURCED}=${{{_SOURCED}-}}; {_SOURCED}=${{{_SOURCED}//:{_quoted(departure.link)}:}}",
-            *(_sourced(departure.scripts[name]) for name in ("bash", "common") if name in departure.scripts),
+            *(_source(departure.scripts[name]) for name in ("bash", "common") if name in departure.scripts),
         ]
         if departure.last:
-            lines.append("\\builtin set -h")
+            lines.append(_HASHED)
         if departure.last and departure.changes[undo.VARIABLE] is None:
-            forgotten = f"\\builtin unset -v {_SOURCED} _esker_subshell"
-            lines += [_NO_PROMPT, forgotten, f"\\builtin unset -f {_function_name(program)}"]
+            lines += [_fixed("forget"), f"\\builtin unset -f {_function_name(program)}"]
         return _evaluated(departure.changes, lines)
 
     def command(self, plan: Plan, environ: Mapping[str, str], activation: Activation, text: str) -> list[str]:
         """Return the arguments of a bash that runs the profile scripts of all active environments, then a command.
 
         The scripts are read from a file in memory whose descriptor the process keeps open for the program it becomes.
-        One that bash cannot read is the end: nobody is there to see it and to decide.
+        A script that bash cannot read ends it before the command: nobody is there to see the error and to decide.
         """
         bash = find_bash(activation.value("PATH", environ.get("PATH")))
         scripts = list(_profiles(plan, environ, bash))
         if not scripts:
             return [bash, "--noprofile", "--norc", "-c", text]
-        return [bash, "--noprofile", "--norc", "-c", f". {_rc_file(scripts)}\n{text}"]
+        lines = [_fixed("readable"), *scripts, "\\builtin unset -f _esker_readable"]
+        return [bash, "--noprofile", "--norc", "-c", f". {_rc_file(lines)}\n{text}"]
 
     def interactive(
         self, plan: Plan, environ: Mapping[str, str], activation: Activation, *, program: str = "esker"
@@ -156,19 +131,19 @@ class Bash:
         """
         after = activation.apply(environ)
         bash = find_bash(after.get("PATH"))
-        # A bash that is given it reads no file of ours.
+        # A bash that begins in POSIX mode reads no file of ours, so it enters the mode at the end of that file.
         posix = {name: after.pop(name) for name in ("POSIXLY_CORRECT",) if name in after}
         changes = dict(sorted(activation.set.items())) | dict.fromkeys(activation.unset)
         lines = [
             "if [ -f ~/.bashrc ]; then . ~/.bashrc; fi",
-            _PLAINLY,
+            _fixed("set_aside"),
             *_assignments({name: value for name, value in changes.items() if name not in posix}),
-            _PUT,
-            *_lists(activation, environ, after),
-            "unset -f _esker_put",
-            _AS_BEFORE,
+            _fixed("prepend"),
+            *_prepended(activation, environ, after),
+            "unset -f _esker_prepend",
+            _fixed("put_back"),
             *_profiles(plan, environ),
-            "\\builtin set +h",
+            _NOT_HASHED,
             _prompt(program),
             _function(program),
             *_assignments(posix),
@@ -184,8 +159,17 @@ def _text(lines: Iterable[str]) -> str:
 
 
 def _evaluated(changes: Mapping[str, str | None], lines: Iterable[str]) -> str:
-    """Return what a shell evaluates to change its variables, and bash to do what the lines say as well."""
-    return _text((_for_bash(_PLAINLY), *_assignments(changes), _for_bash(_AS_BEFORE + _text(lines))))
+    """Return what a shell evaluates to change its variables, and bash to do what the lines say as well.
+
+    The user's words have their meaning back before those lines, because the project's scripts are read among them.
+    """
+    after = _text((_fixed("put_back"), *lines))
+    return _text((_for_bash(_fixed("set_aside")), *_assignments(changes), _for_bash(after)))
+
+
+def _fixed(name: str) -> str:
+    """Return the text of a `.bash` file of this folder."""
+    return bash_text(f"{os.path.dirname(__file__)}/{name}.bash")
 
 
 def _quoted(text: str) -> str:
@@ -216,36 +200,35 @@ def _octal(text: str) -> str:
     return "".join(chr(byte) if byte in plain else f"\\0{byte:03o}" for byte in os.fsencode(text))
 
 
-def _sourced(script: str) -> str:
+def _source(script: str) -> str:
     """Return a line that reads a script as a file, in which `return` has a meaning."""
-    return f"\\builtin . <({_printed(script)})"
-
-
-def _printed(text: str) -> str:
-    return f"\\builtin printf '%s\\n' {_quoted(text)}"
+    return f"\\builtin . <(\\builtin printf '%s\\n' {_quoted(script)})"
 
 
 def _or_exit(name: str, script: str, bash: str) -> str:
-    """Return what comes after `_sourced`: the exit of a shell that could not read the script to its end."""
-    reads = [f"{_quoted(bash)} {options}-pn <({_printed(script)}) 2>/dev/null" for options in ("", "-O extglob ")]
-    told = _printed(f"✘ ERROR: bash cannot read the script `profile.{name}`, for the reason above\nhint: {CORRECT}")
-    return " || ".join(["; [[ $? == 0 ]]", *reads, f"{{ {told} >&2; \\builtin exit 1; }}"])
+    """Return what comes after `_source`: the exit of a shell that could not read the script to its end.
+
+    The script may have failed by itself too, which is its own affair: a second bash reads it without running it.
+    """
+    message = f"✘ ERROR: bash cannot read the script `profile.{name}`, for the reason above\nhint: {CORRECT}"
+    return f"; [[ $? == 0 ]] || _esker_readable {' '.join(map(_quoted, (bash, script, message)))}"
 
 
 def _profile(link: str, scripts: Mapping[str, str], bash: str | None = None) -> Iterator[str]:
-    """Yield the line that reads an environment's scripts unless this very shell has read them; it is not exported.
+    """Yield the line that reads an environment's scripts unless this very shell has read them.
 
-    With a bash to ask, a script that it cannot read ends the shell.
+    Which scripts it has read stands in a variable that is not exported. `bash` is a bash to ask whether it can read a
+    script to its end; if it cannot, the shell ends.
     """
-    found = [
-        _sourced(scripts[name]) + (_or_exit(name, scripts[name], bash) if bash else "")
+    sources = [
+        _source(scripts[name]) + (_or_exit(name, scripts[name], bash) if bash else "")
         for name in ("common", "bash")
         if name in scripts
     ]
-    if found:
+    if sources:
         word = _quoted(link)
         record = f"{_SOURCED}=${{{_SOURCED}-}}:{word}:"
-        yield f"case ${{{_SOURCED}-}} in *:{word}:*) ;; *) {record}; {'; '.join(found)} ;; esac"
+        yield f"case ${{{_SOURCED}-}} in *:{word}:*) ;; *) {record}; {'; '.join(sources)} ;; esac"
 
 
 def _profiles(plan: Plan, environ: Mapping[str, str], bash: str | None = None) -> Iterator[str]:
@@ -258,7 +241,7 @@ def _profiles(plan: Plan, environ: Mapping[str, str], bash: str | None = None) -
     yield from _profile(plan.flox_env, plan.profile, bash)
 
 
-def _lists(activation: Activation, environ: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+def _prepended(activation: Activation, environ: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
     """Yield the lines that put an activation's elements in front again where ~/.bashrc has put others."""
     older = [f"{link}/bin" for link in environ.get("FLOX_ENV_DIRS", "").split(":") if link]
     for name in sorted(activation.prepend.keys() | activation.append.keys()):
@@ -266,12 +249,12 @@ def _lists(activation: Activation, environ: Mapping[str, str], after: Mapping[st
             front = [*activation.prepend.get(name, ()), *(older if name == "PATH" else ())]
             last = activation.append.get(name, ())
             words = [name, _quoted(":".join(front)), *map(_quoted, last)]
-            yield f'[ "${{{name}-}}" = {_quoted(after[name])} ] || _esker_put {" ".join(words)}'
+            yield f'[ "${{{name}-}}" = {_quoted(after[name])} ] || _esker_prepend {" ".join(words)}'
 
 
 def _prompt(program: str) -> str:
-    """Return the statement that puts the names of the active environments in front of the prompt."""
-    return _PROMPT.replace("@", _function_name(program))
+    """Return the lines that put the names of the active environments in front of an interactive shell's prompt."""
+    return f"_esker_program={_function_name(program)}\n{_fixed('prompt')}"
 
 
 def _function(program: str) -> str:
@@ -279,10 +262,9 @@ def _function(program: str) -> str:
 
     In a subshell of that shell, such as `$(esker deactivate)`, it passes that on too.
     """
-    command = _quoted(program) if "/" in program else f"\\builtin command {program}"
-    here = '[[ $#:${1-}:$BASH_SUBSHELL == "1:deactivate:$_esker_subshell" ]]'
-    body = f'if {here}; then \\builtin eval "$({command} deactivate)"; else {command} "$@"; fi'
-    return f"_esker_subshell=$BASH_SUBSHELL; function {_function_name(program)} {{ {body}; }}"
+    parameters = f'\\builtin set -- {_quoted(program)} "$@"'
+    definition = f"function {_function_name(program)} {{\n{parameters}\n{_fixed('command')}\n}}"
+    return f"_esker_subshell=$BASH_SUBSHELL\n{definition}"
 
 
 def _function_name(program: str) -> str:

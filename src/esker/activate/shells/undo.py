@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from esker.activate import edits as stack
 from esker.activate.edits import Edits
-from esker.activate.variables import STARTS, elements
+from esker.activate.lists import STARTS, elements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from esker.activate.difference import Activation
     from esker.activate.edits import Changes
     from esker.activate.plan import Plan
-    from esker.activate.variables import Activation
 
 __all__ = ["EXIT", "VARIABLE", "Departure", "enter", "leave"]
 
@@ -69,8 +69,8 @@ def enter(plan: Plan, environ: Mapping[str, str], activate: Callable[[Mapping[st
     after = _changed(current, changes)
     differing = {name for name in environ.keys() | after.keys() if environ.get(name) != after.get(name)}
     ends[key] = {"link": plan.flox_env, "scripts": dict(plan.deactivate)}
-    wanted = {name: after.get(name) for name in sorted({*activation.names(), *differing, "PATH"})}
-    return {**wanted, VARIABLE: _text(edits, ends, outer)}
+    values = {name: after.get(name) for name in sorted({*activation.names(), *differing, "PATH"})}
+    return {**values, VARIABLE: _text(edits, ends, outer)}
 
 
 def leave(environ: Mapping[str, str]) -> Departure | None:

@@ -11,19 +11,18 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from esker.activate.hook import exported_names
-from esker.activate.starts import registry
-from esker.activate.starts.watcher import watch
-from esker.activate.variables import (
-    Activation,
-    change,
+from esker.activate.composition import (
     composed,
-    difference,
     evaluated,
     inherited,
     is_active,
     is_started,
+    resulting_activation,
 )
+from esker.activate.difference import Activation, difference
+from esker.activate.hook import exported_names
+from esker.activate.starts import registry
+from esker.activate.starts.watcher import watch
 from esker.errors import ActivationFailed, HostError, ServiceError, TimedOut
 from esker.host import background, process_table
 from esker.host.clock import Deadline
@@ -117,12 +116,12 @@ def attach(
         else:
             registry.check_mode(path, plan, member)
     if known:
-        recorded = registry.difference(path, joined.start) if joined.start and plan.runs_code else None
+        recorded = registry.recorded_difference(path, joined.start) if joined.start and plan.runs_code else None
         made = Activation(**recorded["difference"]) if recorded else None
-        found = change(plan, environ, inherited(plan, environ, base, made))
+        found = resulting_activation(plan, environ, inherited(plan, environ, base, made))
     else:
         after = _after(plan, base, path, joined, user, deadline)
-        found = change(plan, environ, after, always=[name for name, _ in plan.vars])
+        found = resulting_activation(plan, environ, after, always=[name for name, _ in plan.vars])
     attached = joined.start is not None
     mine = member if attached and not joined.known else None
     attachment = Attachment(found, path, mine, found=attached and not joined.fresh)
@@ -204,7 +203,7 @@ def _after(
     if start is None or not plan.runs_code:
         return evaluated(plan, base, deadline=deadline)
     if not joined.fresh:
-        recorded = registry.difference(path, start)
+        recorded = registry.recorded_difference(path, start)
         return evaluated(plan, base, deadline=deadline) if recorded is None else _replayed(recorded, base)
     settled = False
     try:

@@ -35,11 +35,11 @@ __all__ = [
     "blocker",
     "changing",
     "check_mode",
-    "difference",
     "join",
     "leave",
     "member",
     "place",
+    "recorded_difference",
     "settle",
     "sweep",
 ]
@@ -249,7 +249,7 @@ def _check_mode(plan: Plan, starts: Iterable[Start], joining: Member) -> None:
         raise ModeClash(message, pids=others, hint=hint, flox=f"{message}\n\n{hint}")
 
 
-def settle(path: str, start: Start, difference: dict[str, Any], keep: Callable[[], int] | None = None) -> None:
+def settle(path: str, start: Start, recorded: dict[str, Any], keep: Callable[[], int] | None = None) -> None:
     """Say that the hook of a start has run, and what newcomers are to take over.
 
     `keep` begins a process that waits for the last one to leave, and returns its pid.
@@ -260,12 +260,12 @@ def settle(path: str, start: Start, difference: dict[str, Any], keep: Callable[[
             return
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(f"{path}.{start.token}", flags, 0o600), "w", encoding="ascii") as file:
-            json.dump(difference, file)
+            json.dump(recorded, file)
         own.settle(member(keep()) if keep else None)
 
 
-def difference(path: str, start: Start) -> dict[str, Any] | None:
-    """Return what a start has recorded; None where it cannot be read any more."""
+def recorded_difference(path: str, start: Start) -> dict[str, Any] | None:
+    """Return what `settle` has recorded of a start, or None where that cannot be read any more."""
     return state_file.read(f"{path}.{start.token}")
 
 

@@ -19,9 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from esker.activate.difference import Activation
     from esker.activate.plan import Plan
     from esker.activate.starts.attachment import Attachment
-    from esker.activate.variables import Activation
 
     Begun = tuple[Activation, Attachment | None]
     """What an activation changes, and how it is registered, where it has to be."""
@@ -146,8 +146,8 @@ def _in_place(plan: Plan, options: Options, environ: Mapping[str, str], voice: V
 
 
 def _interactive(plan: Plan, options: Options, environ: Mapping[str, str], voice: Voice) -> int:
+    from esker.activate.composition import is_active
     from esker.activate.shells.bash import shell
-    from esker.activate.variables import is_active
 
     if is_active(plan, environ):
         raise ActivationFailed(f"Environment '{plan.name}' is already active", hint="leave it first: esker deactivate")
@@ -167,7 +167,7 @@ def _greeting(plan: Plan, attachment: Attachment | None) -> str:
 def _announce(plan: Plan, environ: Mapping[str, str], attachment: Attachment | None, voice: Voice) -> None:
     """Tell a person at a terminal which environment begins, unless it is one that is everywhere or here already."""
     if sys.stderr.isatty() and plan.name != "default":
-        from esker.activate.variables import is_active
+        from esker.activate.composition import is_active
 
         if not is_active(plan, environ):
             voice.say(_greeting(plan, attachment))
@@ -266,7 +266,7 @@ def _begin(
 
 
 def _activation(plan: Plan, options: Options, environ: Mapping[str, str], *, run_code: bool = False) -> Activation:
-    from esker.activate.variables import activation
+    from esker.activate.composition import activation
 
     return activation(
         plan,
@@ -281,7 +281,7 @@ def _activation(plan: Plan, options: Options, environ: Mapping[str, str], *, run
 def _print_json(plan: Plan, activation: Activation, environ: Mapping[str, str], voice: Voice) -> int:
     import json
 
-    from esker.activate.variables import left_out
+    from esker.activate.composition import left_out
 
     json.dump(activation.published(environ), sys.stdout, indent=2)
     print()

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from esker.activate.variables import active_environments, dot_flox_of
+from esker.activate.lists import active_environments, dot_flox_of
 from esker.cli.arguments import Parser, add_directory, place
 from esker.cli.voice import FLOX_VERSION, Voice
 from esker.declare.discover import find

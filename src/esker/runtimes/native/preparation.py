@@ -177,7 +177,7 @@ def _plan(
     locks = (f"{declaration.dot_flox}/env/manifest.lock", f"{declaration.dot_flox}/pylock.toml")
     # Through the link: the profile, the environment and the host's interpreter all have to be where they were.
     anchor = f"{link}/bin/python" if os.path.lexists(f"{link}/bin/python") else link
-    return plans.make(
+    plan = plans.Plan(
         project=declaration.project,
         name=declaration.name,
         mode=mode,
@@ -196,9 +196,9 @@ def _plan(
         deactivate={name: getattr(undo, name) for name in names} if undo else {},
         certificates=certificate_bundle(),
         auto_start=bool(services and services.auto_start),
-        has_services=bool(services and services.services),
         minimum_version=_minimum_version(manifest),
     )
+    return plans.completed(plan)
 
 
 def _minimum_version(manifest: Manifest) -> list[str | None] | None:

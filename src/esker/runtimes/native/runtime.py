@@ -7,7 +7,7 @@ something has changed. This module is on the path of every activation: it import
 from __future__ import annotations
 
 from esker.activate import plan as plans
-from esker.activate.variables import is_started
+from esker.activate.composition import is_started
 from esker.declare import trust
 from esker.settings import Settings
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from esker.activate.active import Begun
+    from esker.activate.difference import Activation
     from esker.activate.plan import Plan
-    from esker.activate.variables import Activation
     from esker.host.clock import Deadline
     from esker.progress import Progress
 

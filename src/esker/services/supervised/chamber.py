@@ -15,7 +15,7 @@ from esker.services.supervised.site import Site
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from esker.activate.variables import Activation
+    from esker.activate.difference import Activation
     from esker.host.clock import Deadline
     from esker.services.chamber import ServiceActivation
     from esker.settings import Settings

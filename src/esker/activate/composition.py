@@ -1,0 +1,224 @@
+"""From a plan and the caller's variables to an activation: Esker's own variables, then the project's, then its hook.
+
+This module is on the path of every activation: it imports nothing heavier than json.
+"""
+
+from __future__ import annotations
+
+import json
+
+from esker.activate.difference import Activation, difference
+from esker.activate.expansion import expanded, needs_bash
+from esker.activate.lists import (
+    ACTIVE_ENVIRONMENTS,
+    PROMPT_ENVIRONMENTS,
+    STARTS,
+    active_environments,
+    dot_flox_of,
+    edited,
+    elements,
+    without_duplicates,
+)
+from esker.errors import ActivationFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from esker.activate.plan import Plan
+    from esker.host.clock import Deadline
+
+__all__ = [
+    "activation",
+    "composed",
+    "evaluated",
+    "inherited",
+    "is_active",
+    "is_started",
+    "left_out",
+    "resulting_activation",
+]
+
+
+def activation(
+    plan: Plan,
+    environ: Mapping[str, str],
+    *,
+    runtime_directory: str,
+    add_sbin: bool = False,
+    start_services: bool = False,
+    run_code: bool = True,
+) -> Activation:
+    """Return what activating a plan changes in an environment.
+
+    The hook runs here, and bash for the values that need it, unless this plan's own variables and hook are already in
+    `environ`: then they are inherited. Without `run_code` neither runs, and the values that need bash are left out.
+    `runtime_directory` is the environment's; it need not exist.
+    """
+    base = composed(plan, environ, runtime_directory, add_sbin=add_sbin, start_services=start_services)
+    if is_started(plan, environ):
+        return resulting_activation(plan, environ, inherited(plan, environ, base))
+    return resulting_activation(
+        plan, environ, evaluated(plan, base, run_code=run_code), always=[name for name, _ in plan.vars]
+    )
+
+
+def composed(
+    plan: Plan,
+    environ: Mapping[str, str],
+    runtime_directory: str,
+    *,
+    add_sbin: bool = False,
+    start_services: bool = False,
+) -> dict[str, str]:
+    """Return the environment with everything but the project's own variables and hook."""
+    root = plan.flox_env
+    after = dict(environ)
+
+    def put(name: str, *parts: str) -> None:
+        after[name] = edited(name, after.get(name), [f"{root}/{part}" for part in parts])
+
+    _push(plan, after)
+    after["FLOX_ENV"] = root
+    after["FLOX_ENV_CACHE"] = f"{plan.dot_flox}/cache"
+    after["FLOX_ENV_PROJECT"] = plan.project
+    after["FLOX_ENV_DESCRIPTION"] = plan.description
+    after["FLOX_ACTIVATE_START_SERVICES"] = "true" if start_services else "false"
+    after["ESKER_RUNTIME_DIR"] = runtime_directory
+    after.setdefault("FLOX_PROMPT_COLOR_1", "99")
+    after.setdefault("FLOX_PROMPT_COLOR_2", "141")
+    if plan.certificates:
+        after.setdefault("SSL_CERT_FILE", plan.certificates)
+    put("PATH", "bin", *(("sbin",) if add_sbin else ()))
+    put("MANPATH", "share/man")
+    if not (after["MANPATH"].startswith(":") or after["MANPATH"].endswith(":") or "::" in after["MANPATH"]):
+        after["MANPATH"] += ":"
+    put("INFOPATH", "share/info")
+    if not environ.get("INFOPATH"):
+        after["INFOPATH"] += ":"
+    put("XDG_DATA_DIRS", "share")
+    if plan.mode == "dev":
+        put("CPATH", "include")
+        put("LIBRARY_PATH", "lib")
+        put("PKG_CONFIG_PATH", "lib/pkgconfig", "share/pkgconfig")
+        put("ACLOCAL_PATH", "share/aclocal")
+    after.update((name, str(port)) for name, port in plan.ports.items())
+    return after
+
+
+def _push(plan: Plan, after: dict[str, str]) -> None:
+    """Make the plan's the newest active environment; one that is active already is moved, not pushed again."""
+    active = active_environments(after.get(ACTIVE_ENVIRONMENTS))
+    own = {
+        "environment": {"type": "dot-flox", "path": plan.dot_flox, "pointer": {"name": plan.name, "version": 1}},
+        "mode": plan.mode,
+    }
+    others = [element for element in active if dot_flox_of(element) != plan.dot_flox]
+    after[ACTIVE_ENVIRONMENTS] = json.dumps([own, *others], separators=(",", ":"))
+    if len(others) == len(active):
+        after[PROMPT_ENVIRONMENTS] = edited(PROMPT_ENVIRONMENTS, after.get(PROMPT_ENVIRONMENTS), [plan.name])
+    after["FLOX_ENV_DIRS"] = edited("FLOX_ENV_DIRS", after.get("FLOX_ENV_DIRS"), [plan.flox_env])
+
+
+def inherited(
+    plan: Plan, environ: Mapping[str, str], base: Mapping[str, str], own: Activation | None = None
+) -> dict[str, str]:
+    """Return a composed environment that leaves alone what the project's own variables and hook have decided before.
+
+    `own` is the difference that they made; without it we take the one of those variables that need no bash. What they
+    have put in front of the environment's own directories, and is still there, stays in front of them.
+    """
+    if own is None:
+        own = difference(base, without_duplicates(evaluated(plan, base, run_code=False)))
+    after = dict(base)
+    for name in own.names():
+        if name not in own.prepend and name not in own.append and name not in own.remove:
+            after.pop(name, None)
+            after.update({name: environ[name]} if name in environ else {})
+            continue
+        here = elements(name, environ.get(name))
+        front = [part for part in dict.fromkeys(own.prepend.get(name, ())) if part in here]
+        gone = [part for part in own.remove.get(name, ()) if part not in here]
+        after[name] = edited(name, after.get(name), front, remove=gone)
+    return after
+
+
+def evaluated(
+    plan: Plan, base: Mapping[str, str], *, run_code: bool = True, deadline: Deadline | None = None
+) -> dict[str, str]:
+    """Return a composed environment with the project's own variables, as its hook leaves it.
+
+    The deadline is the hook's.
+    """
+    after, pending = _expanded(plan, dict(base), run_code=run_code)
+    if run_code or not (pending or plan.hook):
+        after[STARTS] = edited(STARTS, after.get(STARTS), [plan.identity])
+    if run_code and (pending or plan.hook):
+        from esker.activate import hook
+
+        after = hook.run(after, values=pending, script=plan.hook or "", deadline=deadline)
+    return after
+
+
+def resulting_activation(
+    plan: Plan, environ: Mapping[str, str], after: Mapping[str, str], always: Iterable[str] = ()
+) -> Activation:
+    """Return the activation that leads from `environ` to an environment that was composed and evaluated.
+
+    The variables in `always` are set even where they have their values already.
+    """
+    return difference(environ, without_duplicates(after), (*_fixed(plan), *always))
+
+
+def _fixed(plan: Plan) -> tuple[str, ...]:
+    return (
+        "FLOX_ENV",
+        "FLOX_ENV_CACHE",
+        "FLOX_ENV_DESCRIPTION",
+        "FLOX_ENV_PROJECT",
+        "FLOX_ACTIVATE_START_SERVICES",
+        "ESKER_RUNTIME_DIR",
+        *plan.ports,
+    )
+
+
+def is_started(plan: Plan, environ: Mapping[str, str]) -> bool:
+    """Return whether the plan's own variables and hook are in an environment already, inherited."""
+    return plan.identity in elements(STARTS, environ.get(STARTS))
+
+
+def is_active(plan: Plan, environ: Mapping[str, str]) -> bool:
+    """Return whether an environment was activated in the process that has these variables, or in one above it."""
+    return any(
+        dot_flox_of(element) == plan.dot_flox for element in active_environments(environ.get(ACTIVE_ENVIRONMENTS))
+    )
+
+
+def left_out(plan: Plan, environ: Mapping[str, str]) -> list[str]:
+    """Return what an activation that runs no code cannot know: the variables that need bash, and the hook."""
+    if is_started(plan, environ):
+        return []
+    names = [name for name, _ in _expanded(plan, dict(environ), run_code=False)[1]]
+    return [*names, "hook.on-activate"] if plan.hook else names
+
+
+def _expanded(plan: Plan, after: dict[str, str], *, run_code: bool) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Return the environment with `[vars]`, and the variables left over: all from the first that needs bash.
+
+    Without `run_code` only those are left over that need bash, or refer to one that does.
+    """
+    pending: list[tuple[str, str]] = []
+    for name, text in plan.vars:
+        if "\0" in text:
+            raise ActivationFailed(f"the value of `{name}` in `[vars]` holds a NUL character", hint="remove it")
+        if needs_bash(text) or (pending and (run_code or _refers(text, pending))):
+            pending.append((name, text))
+        else:
+            after[name] = expanded(text, after)
+    return after, pending
+
+
+def _refers(text: str, others: Iterable[tuple[str, str]]) -> bool:
+    from esker.formats.references import references
+
+    return not references(text).isdisjoint(name for name, _ in others)

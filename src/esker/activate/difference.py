@@ -1,0 +1,147 @@
+"""An activation as a difference of variables, and how it is worked out from the variables before and after.
+
+This module is on the path of every activation: it imports nothing heavier than json.
+"""
+
+from __future__ import annotations
+
+import json
+
+from esker.activate.lists import LISTS, edited, elements
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+__all__ = ["Activation", "difference"]
+
+_MOST_CANDIDATES = 64
+
+
+class Activation:
+    """A difference of variables, free of the environment it was worked out in; frozen.
+
+    `prepend`, `append` and `remove` hold elements of the variables in `LISTS`.
+    """
+
+    __slots__ = ("append", "prepend", "remove", "set", "unset")
+
+    def __init__(
+        self,
+        *,
+        set: Mapping[str, str] | None = None,  # noqa: A002 - the words of `activate --json`
+        unset: Iterable[str] = (),
+        prepend: Mapping[str, Sequence[str]] | None = None,
+        append: Mapping[str, Sequence[str]] | None = None,
+        remove: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self.set: dict[str, str] = dict(set or {})
+        self.unset = tuple(unset)
+        self.prepend = {name: tuple(parts) for name, parts in (prepend or {}).items() if parts}
+        self.append = {name: tuple(parts) for name, parts in (append or {}).items() if parts}
+        self.remove = {name: tuple(parts) for name, parts in (remove or {}).items() if parts}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Activation) and self.record() == other.record()
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self.record(), sort_keys=True))
+
+    def __repr__(self) -> str:
+        return f"Activation({self.record()!r})"
+
+    def names(self) -> frozenset[str]:
+        """Return every variable that this touches."""
+        return frozenset((*self.set, *self.unset, *self.prepend, *self.append, *self.remove))
+
+    def value(self, name: str, value: str | None) -> str | None:
+        """Return what a variable that has `value` becomes; None is a variable that is not set."""
+        if name in self.set:
+            return self.set[name]
+        if name in self.unset:
+            return None
+        parts = (self.prepend.get(name, ()), self.append.get(name, ()), self.remove.get(name, ()))
+        return edited(name, value, *parts) if any(parts) else value
+
+    def apply(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment after this activation."""
+        after = dict(environ)
+        for name in self.names():
+            value = self.value(name, environ.get(name))
+            if value is None:
+                after.pop(name, None)
+            else:
+                after[name] = value
+        return after
+
+    def without(self, names: Iterable[str]) -> Activation:
+        """Return this activation leaving some variables alone."""
+        left = frozenset(names)
+        return Activation(
+            set={name: value for name, value in self.set.items() if name not in left},
+            unset=(name for name in self.unset if name not in left),
+            **{
+                kind: {name: parts for name, parts in getattr(self, kind).items() if name not in left}
+                for kind in ("prepend", "append", "remove")
+            },
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Return the activation as JSON holds it; `remove` only where something is removed."""
+        record: dict[str, Any] = {
+            "set": self.set,
+            "unset": list(self.unset),
+            "prepend": {name: list(parts) for name, parts in self.prepend.items()},
+            "append": {name: list(parts) for name, parts in self.append.items()},
+        }
+        if self.remove:
+            record["remove"] = {name: list(parts) for name, parts in self.remove.items()}
+        return record
+
+    def published(self, environ: Mapping[str, str]) -> dict[str, Any]:
+        """Return the record for `activate --json`: only lists that are joined by colons are left as lists."""
+        special = [name for name in self.names() if name not in self.set and LISTS.get(name, ":") != ":"]
+        record = self.without(special).record()
+        record["set"] |= {name: self.value(name, environ.get(name)) for name in special}
+        return {**record, "set": dict(sorted(record["set"].items()))}
+
+
+def difference(before: Mapping[str, str], after: Mapping[str, str], always: Iterable[str] = ()) -> Activation:
+    """Return what leads from one environment to the other; `always` are set even where they are the same.
+
+    A list variable is set whole only when no edit of its elements gives exactly the new value.
+    """
+    kinds: dict[str, dict[str, Sequence[str]]] = {"prepend": {}, "append": {}, "remove": {}}
+    changed = {}
+    for name, value in after.items():
+        if before.get(name) == value:
+            continue
+        edit = _edit(name, before.get(name), value) if name in LISTS else None
+        if edit is None:
+            changed[name] = value
+        else:
+            for kind, parts in zip(kinds.values(), edit, strict=True):
+                kind[name] = parts
+    changed |= {name: after[name] for name in always if name in after and name not in LISTS}
+    return Activation(set=changed, unset=(name for name in before if name not in after), **kinds)
+
+
+def _edit(name: str, before: str | None, after: str) -> tuple[Sequence[str], Sequence[str], Sequence[str]] | None:
+    old, new = elements(name, before), elements(name, after)
+    common = [index for index, element in enumerate(new) if element in old]
+    if common:
+        append = new[common[-1] + 1 :]
+    elif not old:
+        append = [""] if new[1:] and not new[-1] else []
+    else:
+        return None
+    first = common[0] if common else len(new) - len(append)
+    remove = [element for element in old if element not in new]
+    most = len(new) - len(append)
+    # Old elements may have been moved to the front, so we try ever more of the new list as what was put there.
+    for count in range(first, min(most, first + _MOST_CANDIDATES) + 1):
+        parts = (new[:count], append, remove)
+        if any(parts) and edited(name, before, *parts) == after:
+            return parts
+    return None

@@ -1,0 +1,101 @@
+"""The variables that are lists: how to take their values apart, edit their elements, and join them again.
+
+This module is on the path of every activation: it imports nothing heavier than json.
+"""
+
+from __future__ import annotations
+
+import json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+__all__ = [
+    "ACTIVE_ENVIRONMENTS",
+    "LISTS",
+    "PROMPT_ENVIRONMENTS",
+    "STARTS",
+    "active_environments",
+    "dot_flox_of",
+    "edited",
+    "elements",
+    "joined",
+    "without_duplicates",
+]
+
+ACTIVE_ENVIRONMENTS = "_FLOX_ACTIVE_ENVIRONMENTS"
+PROMPT_ENVIRONMENTS = "FLOX_PROMPT_ENVIRONMENTS"
+STARTS = "_ESKER_STARTS"
+"""Identities of the plans whose variables and hook this process has inherited, newest first."""
+
+_COLON_LISTS = """
+ACLOCAL_PATH CLASSPATH CMAKE_PREFIX_PATH CPATH CPLUS_INCLUDE_PATH C_INCLUDE_PATH DYLD_FALLBACK_LIBRARY_PATH
+DYLD_LIBRARY_PATH FLOX_ENV_DIRS GI_TYPELIB_PATH GOPATH INFOPATH JUPYTER_PATH LD_LIBRARY_PATH LIBRARY_PATH LUA_PATH
+MANPATH NODE_PATH OBJC_INCLUDE_PATH PATH PERL5LIB PKG_CONFIG_PATH PYTHONPATH QML2_IMPORT_PATH QT_PLUGIN_PATH RUBYLIB
+TERMINFO_DIRS XDG_CONFIG_DIRS XDG_DATA_DIRS
+"""
+LISTS = dict.fromkeys(_COLON_LISTS.split(), ":")
+"""The variables that are lists, with what stands between their elements; `[` is a JSON array."""
+LISTS.update({STARTS: ":", PROMPT_ENVIRONMENTS: " ", ACTIVE_ENVIRONMENTS: "["})
+
+_WITHOUT_DUPLICATES = frozenset({"PATH", "MANPATH"})
+
+
+def elements(name: str, value: str | None) -> list[str]:
+    """Return the elements of a list variable, none where it is empty or not set."""
+    if not value:
+        return []
+    if LISTS[name] != "[":
+        return value.split(LISTS[name])
+    return [json.dumps(element, separators=(",", ":")) for element in active_environments(value)]
+
+
+def joined(name: str, parts: Iterable[str]) -> str:
+    """Return a list variable's value."""
+    return f"[{','.join(parts)}]" if LISTS[name] == "[" else LISTS[name].join(parts)
+
+
+def edited(
+    name: str,
+    value: str | None,
+    prepend: Sequence[str] = (),
+    append: Sequence[str] = (),
+    remove: Sequence[str] = (),
+) -> str:
+    """Return a list variable with elements added and removed.
+
+    An element that is put in front is not left behind as well. Only names in the prompt may repeat, because two
+    environments may have the same name.
+    """
+    rest = [element for element in elements(name, value) if element not in remove]
+    if name != PROMPT_ENVIRONMENTS:
+        # An empty element means something where it stands (the default path in MANPATH), so it is never moved.
+        rest = [element for element in rest if not element or element not in prepend]
+    parts = [*prepend, *rest, *append]
+    if name in _WITHOUT_DUPLICATES:
+        # The first copy decides what is found, and nested activations would make PATH longer each time.
+        parts = [part for index, part in enumerate(parts) if not part or part not in parts[:index]]
+    return joined(name, parts)
+
+
+def without_duplicates(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables with no element twice in the lists that are kept so, whoever has put it there."""
+    return {name: edited(name, value) if name in _WITHOUT_DUPLICATES else value for name, value in variables.items()}
+
+
+def active_environments(value: str | None) -> list[dict[str, Any]]:
+    """Return the elements of `_FLOX_ACTIVE_ENVIRONMENTS`, newest first; text that is no JSON array has none."""
+    try:
+        parts = json.loads(value) if value else []
+    except ValueError:
+        return []
+    return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+
+
+def dot_flox_of(element: Mapping[str, Any]) -> str | None:
+    """Return the `.flox` that an element of `_FLOX_ACTIVE_ENVIRONMENTS` names, in Flox's present or earlier form."""
+    environment = element.get("environment", element)
+    path = environment.get("path") if isinstance(environment, dict) else None
+    return path if isinstance(path, str) else None

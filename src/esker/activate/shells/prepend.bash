@@ -1,0 +1,24 @@
+# Puts elements in front of the list variable $1: those of $2, which colons join, then what the variable holds without
+# them. Each parameter after that goes behind everything unless it is in the list already.
+_esker_prepend() {
+    local old="${!1-}" new='' part
+    [ -z "$old" ] || old=$old:
+    while [ -n "$old" ]; do
+        part=${old%%:*}
+        old=${old#*:}
+        # Empty elements have a meaning where they stand, and are never moved.
+        case ":$2:" in
+            *":$part:"*) [ -z "$part" ] || continue ;;
+        esac
+        new=$new:$part
+    done
+    new=$2$new
+    [ -n "$2" ] || new=${new#:}
+    for part in "${@:3}"; do
+        case ":$new:" in
+            *":$part:"*) ;;
+            *) new=$new:$part ;;
+        esac
+    done
+    export "$1=$new"
+}

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from esker import activate
+from esker.activate.bash_file import bash_text
+
+FILES = sorted(Path(activate.__file__).parent.rglob("*.bash"))
+
+
+def test_comments_indentation_and_empty_lines_are_left_out(tmp_path):
+    """What is left is what bash does; a `#` inside a line is part of it."""
+    (tmp_path / "a.bash").write_text("# Why\n\nif true; then\n    # more\n    echo $# '# a'\nfi\n")
+    assert bash_text(f"{tmp_path}/a.bash") == "if true; then\necho $# '# a'\nfi"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_what_is_left_is_what_the_file_says(path):
+    """Bash prints a function of the file's text as it has parsed it, which shows every string of it."""
+    printed = [
+        subprocess.run(
+            ["bash", "--noprofile", "--norc", "-c", f"f() {{\n{text}\n}}; declare -f f"],
+            capture_output=True,
+            check=True,
+        ).stdout
+        for text in (path.read_text(), bash_text(str(path)))
+    ]
+    assert printed[0] == printed[1]
