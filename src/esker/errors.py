@@ -6,7 +6,7 @@ EskerError                      exit status 1
 |  |- InvalidManifest                manifest.toml
 |  |- InvalidLock                    manifest.lock, pylock.toml
 |- Malformed                         bytes or text from elsewhere are not what their format says
-|- NotFound                          no environment, no file, no program where one was named
+|- NotFound                          no environment, no file, no program where one was named; a RuntimeError too
 |- NotTrusted                        somebody else's project, not allowed to run code yet
 |- StaleLock                         the lock no longer says what the manifest says
 |- ResolutionFailed                  no set of versions, or a package without a wheel for a declared system
@@ -17,7 +17,7 @@ EskerError                      exit status 1
 |- HostError                         the machine refused: permission, disk, network, a program missing
 |  |- CommandFailed                  a program that Esker ran ended with an error
 |- ServiceError                      a service or its supervisor
-|  |- UnknownService                 no service of that name is declared
+|  |- UnknownService                 no service of that name is declared; a RuntimeError too
 |  |- ServiceFailed                  a service did not become what it should: its exit status and the end of its log
 |  |  |- PortTaken                   somebody else listens on a port that it declares
 |- TimedOut                     124  a limit in seconds was reached
@@ -32,27 +32,58 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
+
+
+_KEYS = {"status": "exit_status"}
+"""What a record calls a field whose name is another: an error's own `exit_status` is that of Esker's command."""
 
 
 class EskerError(Exception):
-    """The root of every error that Esker raises on purpose."""
+    """The root of every error that Esker raises on purpose.
+
+    A class of it annotates the fields that it has besides these, with a default or without one.
+    """
 
     code = "error"
     exit_status = 1
+    listed = ""
+    """The field whose texts stand between the message and the hint, a line each."""
+    recorded: tuple[str, ...] = ()
+    """The fields that `record` shows."""
 
     def __init__(
-        self, message: str, *, hint: str | None = None, place: str | None = None, flox: str | None = None
+        self, message: str, *, hint: str | None = None, place: str | None = None, flox: str | None = None, **fields: Any
     ) -> None:
+        """Take a value for each field of the class; a field that is a tuple takes any iterable.
+
+        Raises TypeError for a field that the class does not have, and without one that has no default.
+        """
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.place = place
         self._flox = flox
+        for name, annotation in self._fields().items():
+            if name in fields:
+                value = fields.pop(name)
+                setattr(self, name, tuple(value) if annotation.startswith("tuple[") else value)
+            elif not hasattr(self, name):
+                raise TypeError(f"{type(self).__name__} needs the field `{name}`")
+        if fields:
+            raise TypeError(f"{type(self).__name__} has no field `{next(iter(fields))}`")
+
+    @classmethod
+    def _fields(cls) -> dict[str, str]:
+        """Return the annotations of the classes below EskerError, by field."""
+        classes = cls.__mro__[: cls.__mro__.index(EskerError)]
+        return {name: annotation for owner in classes for name, annotation in owner.__annotations__.items()}
 
     def lines(self) -> list[str]:
-        """Return the message as a person reads it: place and message, then the hint."""
+        """Return the message as a person reads it: place and message, what is listed, then the hint."""
         first = f"{self.place}: {self.message}" if self.place else self.message
-        return [first, f"hint: {self.hint}"] if self.hint else [first]
+        listed = getattr(self, self.listed) if self.listed else ()
+        return [first, *(f"  {line}" for line in listed), *([f"hint: {self.hint}"] if self.hint else [])]
 
     def flox(self) -> str:
         """Return what Flox says of it: the message, unless a text of Flox's own was given."""
@@ -65,6 +96,9 @@ class EskerError(Exception):
             record["place"] = self.place
         if self.hint:
             record["hint"] = self.hint
+        for name in self.recorded:
+            value = getattr(self, name)
+            record[_KEYS.get(name, name)] = list(value) if isinstance(value, tuple) else value
         return record
 
     def __str__(self) -> str:
@@ -96,21 +130,22 @@ class InvalidFile(EskerError):
     """A file does not say what it must; `problems` are all that were found in it, in the order of their lines."""
 
     code = "invalid-file"
+    path: str
+    problems: tuple[Problem, ...]
 
     def __init__(self, path: str, problems: Iterable[Problem]) -> None:
-        self.path = path
-        self.problems = sorted(problems, key=lambda problem: problem.line or 0)
-        first = self.problems[0]
-        super().__init__(first.message, hint=first.hint, place=_place(path, first.line))
+        problems = sorted(problems, key=lambda problem: problem.line or 0)
+        first = problems[0]
+        super().__init__(first.message, hint=first.hint, place=_place(path, first.line), path=path, problems=problems)
 
     def lines(self) -> list[str]:
         """Return every problem with its place and its hint."""
-        found = []
+        lines = []
         for problem in self.problems:
-            found.append(f"{_place(self.path, problem.line)}: {problem.message}")
+            lines.append(f"{_place(self.path, problem.line)}: {problem.message}")
             if problem.hint:
-                found.append(f"hint: {problem.hint}")
-        return found
+                lines.append(f"hint: {problem.hint}")
+        return lines
 
     def record(self) -> dict[str, object]:
         """Return the error as `--json` shows it, with one entry a problem."""
@@ -132,7 +167,7 @@ class InvalidManifest(InvalidFile):
     code = "invalid-manifest"
 
     def lines(self) -> list[str]:
-        """Return every problem below the words that Flox begins with."""
+        """Return every problem below the words that say which file this is."""
         return ["Failed to parse manifest:", "", *super().lines()]
 
     def flox(self) -> str:
@@ -155,7 +190,7 @@ class Malformed(EskerError):
     code = "malformed"
 
 
-class NotFound(EskerError):
+class NotFound(EskerError, RuntimeError):
     """There is no environment, file or program where one was named."""
 
     code = "not-found"
@@ -171,19 +206,9 @@ class StaleLock(EskerError):
     """The lock no longer says what the manifest says; `reasons` name each entry and why."""
 
     code = "stale-lock"
-
-    def __init__(self, message: str, reasons: Iterable[str], *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.reasons = tuple(reasons)
-
-    def lines(self) -> list[str]:
-        """Return the message with one line a reason."""
-        head, *rest = super().lines()
-        return [head, *(f"  {reason}" for reason in self.reasons), *rest]
-
-    def record(self) -> dict[str, object]:
-        """Return the error as `--json` shows it, with its reasons."""
-        return {**super().record(), "reasons": list(self.reasons)}
+    reasons: tuple[str, ...]
+    listed = "reasons"
+    recorded = ("reasons",)
 
 
 class ResolutionFailed(EskerError):
@@ -214,10 +239,7 @@ class ModeClash(ActivationFailed):
     """The environment is active in another mode, in the processes `pids`."""
 
     code = "mode-clash"
-
-    def __init__(self, message: str, *, pids: Iterable[int], hint: str | None = None, flox: str | None = None) -> None:
-        super().__init__(message, hint=hint, flox=flox)
-        self.pids = tuple(pids)
+    pids: tuple[int, ...]
 
 
 class EnvironmentBusy(ActivationFailed):
@@ -236,11 +258,8 @@ class CommandFailed(HostError):
     """A program that Esker ran ended with an error; `status` is its exit status, `output` what it said, redacted."""
 
     code = "command-failed"
-
-    def __init__(self, message: str, *, status: int, output: str = "", hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.status = status
-        self.output = output
+    status: int
+    output: str = ""
 
 
 class ServiceError(EskerError):
@@ -249,18 +268,12 @@ class ServiceError(EskerError):
     code = "service"
 
 
-class UnknownService(ServiceError):
+class UnknownService(ServiceError, RuntimeError):
     """No service called `service` is declared here."""
 
     code = "unknown-service"
-
-    def __init__(self, message: str, *, service: str, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.service = service
-
-    def record(self) -> dict[str, object]:
-        """Return the error as `--json` shows it, with the name."""
-        return {**super().record(), "service": self.service}
+    service: str
+    recorded = ("service",)
 
     def flox(self) -> str:
         """Return what Flox says of it."""
@@ -271,29 +284,11 @@ class ServiceFailed(ServiceError):
     """The service `service` failed; `status` is its exit status if it had one, `log` the last lines of its log."""
 
     code = "service-failed"
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        service: str,
-        status: int | None = None,
-        log: Iterable[str] = (),
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.service = service
-        self.status = status
-        self.log = tuple(log)
-
-    def lines(self) -> list[str]:
-        """Return the message with the end of the service's log below it."""
-        head, *rest = super().lines()
-        return [head, *(f"  {line}" for line in self.log), *rest]
-
-    def record(self) -> dict[str, object]:
-        """Return the error as `--json` shows it, with the service, its exit status and the end of its log."""
-        return {**super().record(), "service": self.service, "exit_status": self.status, "log": list(self.log)}
+    service: str
+    status: int | None = None
+    log: tuple[str, ...] = ()
+    listed = "log"
+    recorded = ("service", "status", "log")
 
 
 class PortTaken(ServiceFailed):
@@ -312,21 +307,10 @@ class TimedOut(EskerError):
 class ServicesNotReady(TimedOut):
     """The services `services` had not become what they should in time; `log` is the end of the first one's log."""
 
-    def __init__(
-        self, message: str, *, services: Iterable[str], log: Iterable[str] = (), hint: str | None = None
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.services = tuple(services)
-        self.log = tuple(log)
-
-    def lines(self) -> list[str]:
-        """Return the message with the end of the first service's log below it."""
-        head, *rest = super().lines()
-        return [head, *(f"  {line}" for line in self.log), *rest]
-
-    def record(self) -> dict[str, object]:
-        """Return the error as `--json` shows it, with the services and the end of the first one's log."""
-        return {**super().record(), "services": list(self.services), "log": list(self.log)}
+    services: tuple[str, ...]
+    log: tuple[str, ...] = ()
+    listed = "log"
+    recorded = ("services", "log")
 
 
 def _place(path: str, line: int | None) -> str:

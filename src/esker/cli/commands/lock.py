@@ -42,7 +42,9 @@ def _lock(arguments: list[str], voice: Voice) -> int:
     if options.check:
         stale = stale_entries(declaration, read_lock(declaration), own_system(), os.environ)
         if stale:
-            raise StaleLock("the lock does not say what the manifest says", stale, hint="make it again: esker lock")
+            raise StaleLock(
+                "the lock does not say what the manifest says", reasons=stale, hint="make it again: esker lock"
+            )
         return 0
     before = [_stamp(path) for path in lock_paths(declaration)]
     with alone(declaration.project):

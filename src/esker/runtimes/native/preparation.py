@@ -115,7 +115,7 @@ def lock_project(
     if current is not None and not stale and not upgrade:
         return current, False
     if locked:
-        raise StaleLock("the lock does not say what the manifest says", stale, hint="make it again: esker lock")
+        raise StaleLock("the lock does not say what the manifest says", reasons=stale, hint="make it again: esker lock")
     lock = make_lock(declaration, None if upgrade else current, system, environ, progress=progress)
     write_lock(declaration, lock)
     return lock, True
