@@ -7,16 +7,20 @@ EskerError                      exit status 1
 |  |- InvalidLock                    manifest.lock, pylock.toml
 |- Malformed                         bytes or text from elsewhere are not what their format says
 |- NotFound                          no environment, no file, no program where one was named; a RuntimeError too
+|  |- NoEnvironment                  no `.flox` in the directory that was named, or around the current one
 |- NotTrusted                        somebody else's project, not allowed to run code yet
 |- StaleLock                         the lock no longer says what the manifest says
 |- ResolutionFailed                  no set of versions, or a package without a wheel for a declared system
 |- RealisationFailed                 a locked thing could not be put into the store
 |- StoreError                        the store itself: not writable, disk full, a damaged path
 |- ActivationFailed                  hook, shell or variables
+|  |- HookCutOff                     the hook did not come to its end
+|  |- ModeClash                      the environment is active in the other mode
 |  |- EnvironmentBusy                another thread has activated another environment
 |- HostError                         the machine refused: permission, disk, network, a program missing
 |  |- CommandFailed                  a program that Esker ran ended with an error
 |- ServiceError                      a service or its supervisor
+|  |- StartWithinHook                asked for by a hook, which would wait for itself
 |  |- UnknownService                 no service of that name is declared; a RuntimeError too
 |  |- ServiceFailed                  a service did not become what it should: its exit status and the end of its log
 |  |  |- PortTaken                   somebody else listens on a port that it declares
@@ -42,7 +46,7 @@ _KEYS = {"status": "exit_status"}
 class EskerError(Exception):
     """The root of every error that Esker raises on purpose.
 
-    A class of it annotates the fields that it has besides these, with a default or without one.
+    A class below it declares its own fields by annotations, with a default or without one.
     """
 
     code = "error"
@@ -52,9 +56,7 @@ class EskerError(Exception):
     recorded: tuple[str, ...] = ()
     """The fields that `record` shows."""
 
-    def __init__(
-        self, message: str, *, hint: str | None = None, place: str | None = None, flox: str | None = None, **fields: Any
-    ) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, place: str | None = None, **fields: Any) -> None:
         """Take a value for each field of the class; a field that is a tuple takes any iterable.
 
         Raises TypeError for a field that the class does not have, and without one that has no default.
@@ -63,8 +65,9 @@ class EskerError(Exception):
         self.message = message
         self.hint = hint
         self.place = place
-        self._flox = flox
-        for name, annotation in self._fields().items():
+        classes = type(self).__mro__
+        annotations = [each.__annotations__ for each in classes[: classes.index(EskerError)]]
+        for name, annotation in [item for each in annotations for item in each.items()]:
             if name in fields:
                 value = fields.pop(name)
                 setattr(self, name, tuple(value) if annotation.startswith("tuple[") else value)
@@ -73,29 +76,16 @@ class EskerError(Exception):
         if fields:
             raise TypeError(f"{type(self).__name__} has no field `{next(iter(fields))}`")
 
-    @classmethod
-    def _fields(cls) -> dict[str, str]:
-        """Return the annotations of the classes below EskerError, by field."""
-        classes = cls.__mro__[: cls.__mro__.index(EskerError)]
-        return {name: annotation for owner in classes for name, annotation in owner.__annotations__.items()}
-
     def lines(self) -> list[str]:
         """Return the message as a person reads it: place and message, what is listed, then the hint."""
         first = f"{self.place}: {self.message}" if self.place else self.message
         listed = getattr(self, self.listed) if self.listed else ()
         return [first, *(f"  {line}" for line in listed), *([f"hint: {self.hint}"] if self.hint else [])]
 
-    def flox(self) -> str:
-        """Return what Flox says of it: the message, unless a text of Flox's own was given."""
-        return self._flox or self.message
-
     def record(self) -> dict[str, object]:
         """Return the error as `--json` shows it."""
         record: dict[str, object] = {"code": self.code, "message": self.message}
-        if self.place:
-            record["place"] = self.place
-        if self.hint:
-            record["hint"] = self.hint
+        record |= {name: value for name in ("place", "hint") if (value := getattr(self, name))}
         for name in self.recorded:
             value = getattr(self, name)
             record[_KEYS.get(name, name)] = list(value) if isinstance(value, tuple) else value
@@ -153,14 +143,6 @@ class InvalidFile(EskerError):
         return {**super().record(), "file": self.path, "problems": problems}
 
 
-_ABOUT_THE_SCHEMA = (
-    "manifest 'schema-version'",
-    "manifest had invalid schema",
-    "'version' field",
-    "'schema-version' f",
-)
-
-
 class InvalidManifest(InvalidFile):
     """A manifest.toml does not say what it must."""
 
@@ -169,13 +151,6 @@ class InvalidManifest(InvalidFile):
     def lines(self) -> list[str]:
         """Return every problem below the words that say which file this is."""
         return ["Failed to parse manifest:", "", *super().lines()]
-
-    def flox(self) -> str:
-        """Return every problem, as Flox tells of one: below its words, or beside them when no schema can be read."""
-        first, *rest = (problem.message for problem in self.problems)
-        if not rest and first.startswith(_ABOUT_THE_SCHEMA):
-            return f"Failed to parse manifest: {first}"
-        return "\n\n".join(["Failed to parse manifest:", first, *rest])
 
 
 class InvalidLock(InvalidFile):
@@ -194,6 +169,12 @@ class NotFound(EskerError, RuntimeError):
     """There is no environment, file or program where one was named."""
 
     code = "not-found"
+
+
+class NoEnvironment(NotFound):
+    """`directory`, which was named, has no environment; None: none was found around the current directory."""
+
+    directory: str | None = None
 
 
 class NotTrusted(EskerError):
@@ -235,6 +216,12 @@ class ActivationFailed(EskerError):
     code = "activation-failed"
 
 
+class HookCutOff(ActivationFailed):
+    """The hook took its shell with it; `ending` says how the shell ended, None as if all were well."""
+
+    ending: str | None = None
+
+
 class ModeClash(ActivationFailed):
     """The environment is active in another mode, in the processes `pids`."""
 
@@ -268,16 +255,18 @@ class ServiceError(EskerError):
     code = "service"
 
 
+class StartWithinHook(ServiceError):
+    """Services were to be started by `hook`, a hook that their start has to wait for."""
+
+    hook: str
+
+
 class UnknownService(ServiceError, RuntimeError):
     """No service called `service` is declared here."""
 
     code = "unknown-service"
     service: str
     recorded = ("service",)
-
-    def flox(self) -> str:
-        """Return what Flox says of it."""
-        return f"Service '{self.service}' does not exist."
 
 
 class ServiceFailed(ServiceError):

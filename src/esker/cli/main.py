@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 
-from esker.cli.voice import ESKER, FLOX, FLOX_VERSION
+from esker.cli.voice import ESKER, FLOX
 from esker.errors import EskerError, HostError, UsageError
 
 TYPE_CHECKING = False
@@ -41,7 +41,6 @@ COMMANDS = {
 The module's `run(name, arguments, voice)` does it.
 """
 
-_ESKERS_OWN = frozenset({"lock", "rollback", "store", "trust", "doctor", "shim"})
 _ALIASES = {
     "i": "install",
     "rm": "uninstall",
@@ -157,8 +156,7 @@ def _discard_output() -> None:
 
 def commands(voice: Voice) -> dict[str, str]:
     """Return the commands that a voice has, with one line of help each."""
-    hidden = _ESKERS_OWN if voice.plain else ()
-    return {name: summary for name, (_, summary) in COMMANDS.items() if summary and name not in hidden}
+    return {name: summary for name, (_, summary) in COMMANDS.items() if summary and name not in voice.absent}
 
 
 def _general(arguments: list[str], voice: Voice) -> tuple[Voice, list[str]]:
@@ -181,19 +179,16 @@ def _general(arguments: list[str], voice: Voice) -> tuple[Voice, list[str]]:
 
 def _dispatch(arguments: list[str], voice: Voice) -> int:
     if arguments and arguments[0] in {"-V", "--version"}:
-        from esker import __version__
-
-        print(FLOX_VERSION if voice.plain else __version__)
+        print(voice.version)
         return 0
-    if not arguments and voice.plain:
-        from esker.cli.commands.environments import welcome
-
-        return welcome(voice, usage(voice))
-    if not arguments or arguments[0] in {"-h", "--help", "help"}:
+    if not arguments:
+        voice.welcome(usage(voice))
+        return 0
+    if arguments[0] in {"-h", "--help", "help"}:
         print(usage(voice))
         return 0
     name = _ALIASES.get(arguments[0], arguments[0])
-    if name not in COMMANDS or (voice.plain and name in _ESKERS_OWN):
+    if name not in COMMANDS or name in voice.absent:
         raise _unknown(name, voice)
     # Not importlib.import_module: importing importlib would cost more than what it does here.
     module = __import__(f"esker.cli.commands.{COMMANDS[name][0]}", fromlist=["run"])

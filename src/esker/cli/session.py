@@ -67,7 +67,7 @@ def release_for_shell(project: str, environ: Mapping[str, str], pid: int) -> Non
 def _leased(
     plan: Plan, activation: Activation, environ: Mapping[str, str], voice: Voice, *, pid: int | None = None
 ) -> Leased | None:
-    from esker.cli.commands.services import Live
+    from esker.cli.views.services import Live
 
     services = supervised(plan, load(plan.project), lambda: activation, environ)
     if not services.specs:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from esker.cli.arguments import HIDDEN, Parser, add_directory
 from esker.cli.selection import check_version, declared
+from esker.cli.views.output import shown
 from esker.errors import StaleLock, UsageError
 
 if TYPE_CHECKING:
@@ -85,10 +86,10 @@ def _list(arguments: list[str], voice: Voice) -> int:
         raise UsageError("`--upstream` is for environments on FloxHub, and those are not there yet")
     declaration = declared(options, os.environ, voice)
     if options.config:
-        return _config(declaration, voice)
+        return _config(declaration)
     lock = read_lock(declaration)
-    if not voice.plain and stale_entries(declaration, lock, own_system(), os.environ):
-        voice.say(f"! Not all that the manifest says is locked yet: {voice.program} lock")
+    if voice.remarks and stale_entries(declaration, lock, own_system(), os.environ):
+        voice.remark(f"! Not all that the manifest says is locked yet: {voice.program} lock")
     found = listing(lock, own_system())
     if options.json:
         import msgspec
@@ -101,25 +102,25 @@ def _list(arguments: list[str], voice: Voice) -> int:
             f"You can see the whole manifest with '{voice.program} list --config'."
         )
     if options.all:
-        _blocks(found, voice)
+        _blocks(found)
         return 0
     for each in found:
-        print(voice.shown(each.name if options.name else each.line()))
+        print(shown(each.name if options.name else each.line()))
     return 0
 
 
-def _config(declaration: Declaration, voice: Voice) -> int:
+def _config(declaration: Declaration) -> int:
     with open(f"{declaration.dot_flox}/env/manifest.toml", encoding="utf-8") as file:
-        sys.stdout.write(voice.shown(file.read()))
+        sys.stdout.write(shown(file.read()))
     return 0
 
 
-def _blocks(found: Iterable[Installed], voice: Voice) -> None:
+def _blocks(found: Iterable[Installed]) -> None:
     """Print a block for each package, the one that wins over others first."""
     for index, each in enumerate(sorted(found, key=lambda one: (one.priority or 0, one.name))):
-        print(voice.shown("\n" * bool(index) + f"{each.name}:"))
+        print(shown("\n" * bool(index) + f"{each.name}:"))
         for label, value in each.details:
-            print(voice.shown(f"  {label + ':':<19}{value}"))
+            print(shown(f"  {label + ':':<19}{value}"))
 
 
 def _lock_manifest(arguments: list[str], voice: Voice) -> int:

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 from esker.activate.variables import Activation, is_started
-from esker.errors import ServiceError
+from esker.errors import StartWithinHook
 from esker.host.runtime_directory import environment_directory
 from esker.services.specification import ServiceSpec, passed_variables, specify
 from esker.services.supervised.connection import Changed, Site
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
     from esker.services.supervised.protocol import Until
 
 __all__ = ["Chamber", "observed", "supervised"]
-
-_FROM_THE_HOOK = """\
-Cannot start services from 'hook.on-activate'.
-
-Starting services from the activation hook would cause a deadlock.
-Activate the environment with 'flox activate --start-services' instead."""
 
 
 class Chamber(Protocol):
@@ -96,7 +90,7 @@ def _base(caller: Mapping[str, str], also: Collection[str] = ()) -> dict[str, st
 def _inherited(plan: Plan, caller: Mapping[str, str]) -> Activation:
     """Return what an activation changes that the caller has inherited, whole: one of its own is what it lacks yet.
 
-    Raises ServiceError within a hook of the environment, which has not come to its end and would wait for this.
+    Raises StartWithinHook within a hook of the environment, which has not come to its end and would wait for this.
     """
     from esker.activate.starts import registry
     from esker.activate.starts.attachment import User, attach
@@ -104,10 +98,10 @@ def _inherited(plan: Plan, caller: Mapping[str, str]) -> Activation:
 
     blocker = registry.blocker(registry.place(plan.runtime_directory(caller.get("XDG_RUNTIME_DIR"))), plan)
     if blocker and blocker[0] in process_table.ancestors(os.getpid(), process_table.table()):
-        raise ServiceError(
+        raise StartWithinHook(
             f"services cannot be started from `{blocker[1]}`, which their start would wait for",
             hint="activate with them: esker activate -s, or `services.auto-start` in the manifest",
-            flox=_FROM_THE_HOOK if blocker[1] == "hook.on-activate" else None,
+            hook=blocker[1],
         )
     attachment = attach(plan, _base(caller), User(stays=True))
     attachment.leave()
