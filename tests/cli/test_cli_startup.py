@@ -24,7 +24,7 @@ MODULES = {
     "esker.cli",
     "esker.cli.commands",
     "esker.cli.commands.activate",
-    "esker.cli.arguments",
+    "esker.cli.directory",
     "esker.cli.main",
     "esker.cli.voice",
     "esker.declare",

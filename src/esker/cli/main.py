@@ -25,7 +25,7 @@ COMMANDS = {
     "list": ("lock", "Show what the environment consists of, with versions and origins"),
     "lock": ("lock", "Pin versions and hashes of everything the manifest declares"),
     "activate": ("activate", "Run a command or a shell in the environment"),
-    "deactivate": ("activate", "Leave an environment that was activated in this shell"),
+    "deactivate": ("deactivate", "Leave an environment that was activated in this shell"),
     "envs": ("environments", "Show the environments that are active, and the others that are known"),
     "delete": ("environments", "Delete an environment: its manifest, lock, caches and links"),
     "services": ("services", "Start, stop and watch the services beside the runtime"),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import SUPPRESS
 from typing import TYPE_CHECKING
 
-from esker.cli.arguments import HIDDEN, Parser, add_directory, place
+from esker.cli.arguments import Parser, add_directory
+from esker.cli.directory import place
 from esker.cli.selection import active_project, check_version, selected
 from esker.errors import UsageError
 
 if TYPE_CHECKING:
-    from esker.cli.arguments import Options
+    from argparse import Namespace
+
     from esker.cli.voice import Voice
     from esker.formats.manifest import LockedOutputs
 
@@ -32,13 +35,13 @@ def _init(arguments: list[str], voice: Voice) -> int:
     from esker.runtimes.native.preparation import own_system
 
     examples = "  esker init\n  esker init -d backend -n api"
-    parser = Parser("init", "Make an environment: a commented manifest that you fill in.", examples, voice=voice)
-    parser.stray = f"name the directory: {parser.prog} -d"
+    summary = "Make an environment: a commented manifest that you fill in."
+    parser = Parser("init", summary, examples, voice=voice, stray="name the directory: esker init -d")
     add_directory(parser)
     parser.add_argument("-n", "--name", help="the environment's name (default: the directory's)")
     parser.add_argument("-b", "--bare", action="store_true", help="a manifest without comments and examples")
-    parser.add_argument("--no-auto-setup", action="store_true", help=HIDDEN)
-    parser.add_argument("--auto-setup", action="store_true", help=HIDDEN)
+    parser.add_argument("--no-auto-setup", action="store_true", help=SUPPRESS)
+    parser.add_argument("--auto-setup", action="store_true", help=SUPPRESS)
     options = parser.parse_args(arguments)
     if options.auto_setup:
         raise UsageError("`--auto-setup` is not there yet", hint="init without it, then add what the project needs")
@@ -59,8 +62,8 @@ def _edit(arguments: list[str], voice: Voice) -> int:
     add_directory(parser)
     parser.add_argument("-f", "--file", metavar="FILE", help="take the new manifest from FILE (`-` is stdin)")
     parser.add_argument("-n", "--name", help="give the environment another name")
-    parser.add_argument("-s", "--sync", action="store_true", help=HIDDEN)
-    parser.add_argument("--reset", action="store_true", help=HIDDEN)
+    parser.add_argument("-s", "--sync", action="store_true", help=SUPPRESS)
+    parser.add_argument("--reset", action="store_true", help=SUPPRESS)
     parser.add_argument("--no-lock", action="store_true", help="only write the manifest")
     options = parser.parse_args(arguments)
     if options.sync or options.reset:
@@ -109,7 +112,7 @@ def _install(arguments: list[str], voice: Voice) -> int:
     parser = Parser("install", summary, examples, voice=voice)
     add_directory(parser)
     parser.add_argument("package", nargs="*", metavar="pypi/NAME", help="what to add")
-    parser.add_argument("-i", "--id", nargs=2, metavar=("ID", "PACKAGE"), help=HIDDEN)
+    parser.add_argument("-i", "--id", nargs=2, metavar=("ID", "PACKAGE"), help=SUPPRESS)
     parser.add_argument("--no-lock", action="store_true", help="only write the manifest")
     options = parser.parse_args(arguments)
     if options.id:
@@ -177,7 +180,7 @@ def _requirement(package: str) -> str:
     return package.removeprefix(ORIGIN)
 
 
-def _change(project: str, before: str, text: str, options: Options, voice: Voice) -> bool:
+def _change(project: str, before: str, text: str, options: Namespace, voice: Voice) -> bool:
     """Make `text` the manifest in place of `before`, tell what it asks for, and return whether it was another."""
     from esker.declare.validate import read_text
     from esker.runtimes.native.change import change_manifest, manifest_path

@@ -7,7 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from esker.activate.variables import active_environments, dot_flox_of
-from esker.cli.arguments import Parser, add_directory, place
+from esker.cli.arguments import Parser, add_directory
+from esker.cli.directory import place
 from esker.cli.views.environments import print_active, print_environments
 from esker.cli.views.output import print_json
 from esker.declare.discover import find

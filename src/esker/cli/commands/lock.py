@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import SUPPRESS
 from typing import TYPE_CHECKING
 
-from esker.cli.arguments import HIDDEN, Parser, add_directory
+from esker.cli.arguments import Parser, add_directory
 from esker.cli.selection import check_version, declared
 from esker.cli.views.output import shown
 from esker.errors import StaleLock, UsageError
@@ -75,12 +76,13 @@ def _list(arguments: list[str], voice: Voice) -> int:
     examples = "  esker list\n  esker list -a\n  esker list --json"
     parser = Parser("list", "Show what the environment consists of, with versions and origins.", examples, voice=voice)
     add_directory(parser)
-    parser.add_exclusive("-e", "--extended", action="store_true", help="names, origins and versions (default)")
-    parser.add_exclusive("-n", "--name", action="store_true", help="names alone")
-    parser.add_exclusive("-a", "--all", action="store_true", help="everything that is known of each package")
-    parser.add_exclusive("-c", "--config", action="store_true", help="the manifest as it is written")
-    parser.add_exclusive("-u", "--upstream", action="store_true", help=HIDDEN)
-    parser.add_exclusive("--json", action="store_true", help="print the packages as JSON")
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("-e", "--extended", action="store_true", help="names, origins and versions (default)")
+    forms.add_argument("-n", "--name", action="store_true", help="names alone")
+    forms.add_argument("-a", "--all", action="store_true", help="everything that is known of each package")
+    forms.add_argument("-c", "--config", action="store_true", help="the manifest as it is written")
+    forms.add_argument("-u", "--upstream", action="store_true", help=SUPPRESS)
+    forms.add_argument("--json", action="store_true", help="print the packages as JSON")
     options = parser.parse_args(arguments)
     if options.upstream:
         raise UsageError("`--upstream` is for environments on FloxHub, and those are not there yet")

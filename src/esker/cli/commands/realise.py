@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from esker.cli.arguments import Parser, add_directory, group_usage, place, unknown_command
+from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
+from esker.cli.directory import place
 from esker.errors import StoreError, UsageError
 
 TYPE_CHECKING = False

@@ -15,9 +15,9 @@ from esker.cli.voice import ESKER
 from esker.errors import ServiceError, ServicesNotReady, UsageError
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Iterable
 
-    from esker.cli.arguments import Options
     from esker.cli.voice import Voice
     from esker.declare.declaration import Declaration
     from esker.services.status import ServiceStatus
@@ -151,7 +151,7 @@ def _say_notes(found: Iterable[ServiceStatus], voice: Voice) -> None:
         voice.remark(f"! {notes[0]}" + (f" (so for {len(notes) - 1} more)" if notes[1:] else ""))
 
 
-def _watch(services: Services, options: Options, voice: Voice) -> int:
+def _watch(services: Services, options: Namespace, voice: Voice) -> int:
     with Live(voice, as_json=options.json, always=True) as live:
         for one in services.status():
             live.show(one)
@@ -261,7 +261,7 @@ def _add_timeout(parser: Parser, default: float | None) -> None:
     parser.add_argument("--timeout", type=float, default=default, metavar="SECONDS", help=f"at most so long ({shown})")
 
 
-def _services(options: Options, voice: Voice, *, observe: bool = False) -> Services:
+def _services(options: Namespace, voice: Voice, *, observe: bool = False) -> Services:
     """Return the services of the environment that is meant; to `observe` them nothing of the project is run."""
     from esker.runtimes.native.preparation import own_system
 
@@ -296,7 +296,7 @@ def _pause() -> bool:
     return True
 
 
-def _print_states(found: Iterable[ServiceStatus], options: Options) -> int:
+def _print_states(found: Iterable[ServiceStatus], options: Namespace) -> int:
     if options.json:
         print_json([state(one) for one in found])
     return 0
