@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "commands", "flox", "main"]
 
 COMMANDS = {
-    "init": ("declare", "Make an environment in this directory"),
-    "edit": ("declare", "Replace or edit the manifest, checked, locked and installed before it counts"),
-    "install": ("declare", "Add packages to the manifest: install pypi/NAME"),
-    "uninstall": ("declare", "Take packages out of the manifest"),
-    "list": ("lock", "Show what the environment consists of, with versions and origins"),
+    "init": ("init", "Make an environment in this directory"),
+    "edit": ("edit", "Replace or edit the manifest, checked, locked and installed before it counts"),
+    "install": ("install", "Add packages to the manifest: install pypi/NAME"),
+    "uninstall": ("install", "Take packages out of the manifest"),
+    "list": ("list", "Show what the environment consists of, with versions and origins"),
     "lock": ("lock", "Pin versions and hashes of everything the manifest declares"),
     "activate": ("activate", "Run a command or a shell in the environment"),
     "deactivate": ("deactivate", "Leave an environment that was activated in this shell"),
-    "envs": ("environments", "Show the environments that are active, and the others that are known"),
-    "delete": ("environments", "Delete an environment: its manifest, lock, caches and links"),
+    "envs": ("envs", "Show the environments that are active, and the others that are known"),
+    "delete": ("delete", "Delete an environment: its manifest, lock, caches and links"),
     "services": ("services", "Start, stop and watch the services beside the runtime"),
-    "rollback": ("realise", "Go back to what was installed before the last change"),
-    "store": ("realise", "Look after the store: gc, verify, path-info"),
-    "trust": ("declare", "Allow a project that somebody else owns to run its code"),
+    "rollback": ("rollback", "Go back to what was installed before the last change"),
+    "store": ("store", "Look after the store: gc, verify, path-info"),
+    "trust": ("trust", "Allow a project that somebody else owns to run its code"),
     "doctor": ("doctor", "Say what this machine offers, and how to mend what is missing"),
     "shim": ("shim", "Write a `flox` that is Esker, for programs that call Flox"),
-    "lock-manifest": ("lock", ""),
+    "lock-manifest": ("lock_manifest", ""),
 }
 """Command name to its module in `esker.cli.commands` and one line of help, none for one that only programs call.
 

@@ -78,8 +78,8 @@ def _start(arguments: list[str], voice: Voice) -> int:
             if one.name not in before or one.started_at != before[one.name]:
                 voice.say(f"✔ Service '{one.name}' started.")
             else:
-                state = "is already running" if one.pid is not None else "has completed already"
-                voice.say(f"! Service '{one.name}' {state}.")
+                condition = "is already running" if one.pid is not None else "has completed already"
+                voice.say(f"! Service '{one.name}' {condition}.")
     _say_notes([one for one in found if one.name not in before], voice)
     return _print_states(found, options)
 
