@@ -6,18 +6,22 @@ EskerError                      exit status 1
 |  |- InvalidManifest                manifest.toml
 |  |- InvalidLock                    manifest.lock, pylock.toml
 |- Malformed                         bytes or text from elsewhere are not what their format says
-|- NotFound                          no environment, no file, no program where one was named
+|- NotFound                          no environment, no file, no program where one was named; a RuntimeError too
+|  |- NoEnvironment                  no `.flox` in the directory that was named, or around the current one
 |- NotTrusted                        somebody else's project, not allowed to run code yet
 |- StaleLock                         the lock no longer says what the manifest says
 |- ResolutionFailed                  no set of versions, or a package without a wheel for a declared system
 |- RealisationFailed                 a locked thing could not be put into the store
 |- StoreError                        the store itself: not writable, disk full, a damaged path
 |- ActivationFailed                  hook, shell or variables
+|  |- HookCutOff                     the hook did not come to its end
+|  |- ModeClash                      the environment is active in the other mode
 |  |- EnvironmentBusy                another thread has activated another environment
 |- HostError                         the machine refused: permission, disk, network, a program missing
 |  |- CommandFailed                  a program that Esker ran ended with an error
 |- ServiceError                      a service or its supervisor
-|  |- UnknownService                 no service of that name is declared
+|  |- StartWithinHook                asked for by a hook, which would wait for itself
+|  |- UnknownService                 no service of that name is declared; a RuntimeError too
 |  |- ServiceFailed                  a service did not become what it should: its exit status and the end of its log
 |  |  |- PortTaken                   somebody else listens on a port that it declares
 |- TimedOut                     124  a limit in seconds was reached
@@ -32,39 +36,59 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
+
+
+_KEYS = {"status": "exit_status"}
+"""What a record calls a field whose name is another: an error's own `exit_status` is that of Esker's command."""
 
 
 class EskerError(Exception):
-    """The root of every error that Esker raises on purpose."""
+    """The root of every error that Esker raises on purpose.
+
+    A class below it declares its own fields by annotations, with a default or without one.
+    """
 
     code = "error"
     exit_status = 1
+    listed = ""
+    """The field whose texts stand between the message and the hint, a line each."""
+    recorded: tuple[str, ...] = ()
+    """The fields that `record` shows."""
 
-    def __init__(
-        self, message: str, *, hint: str | None = None, place: str | None = None, flox: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, place: str | None = None, **fields: Any) -> None:
+        """Take a value for each field of the class; a field that is a tuple takes any iterable.
+
+        Raises TypeError for a field that the class does not have, and without one that has no default.
+        """
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.place = place
-        self._flox = flox
+        classes = type(self).__mro__
+        annotations = [each.__annotations__ for each in classes[: classes.index(EskerError)]]
+        for name, annotation in [item for each in annotations for item in each.items()]:
+            if name in fields:
+                value = fields.pop(name)
+                setattr(self, name, tuple(value) if annotation.startswith("tuple[") else value)
+            elif not hasattr(self, name):
+                raise TypeError(f"{type(self).__name__} needs the field `{name}`")
+        if fields:
+            raise TypeError(f"{type(self).__name__} has no field `{next(iter(fields))}`")
 
     def lines(self) -> list[str]:
-        """Return the message as a person reads it: place and message, then the hint."""
+        """Return the message as a person reads it: place and message, what is listed, then the hint."""
         first = f"{self.place}: {self.message}" if self.place else self.message
-        return [first, f"hint: {self.hint}"] if self.hint else [first]
-
-    def flox(self) -> str:
-        """Return what Flox says of it: the message, unless a text of Flox's own was given."""
-        return self._flox or self.message
+        listed = getattr(self, self.listed) if self.listed else ()
+        return [first, *(f"  {line}" for line in listed), *([f"hint: {self.hint}"] if self.hint else [])]
 
     def record(self) -> dict[str, object]:
         """Return the error as `--json` shows it."""
         record: dict[str, object] = {"code": self.code, "message": self.message}
-        if self.place:
-            record["place"] = self.place
-        if self.hint:
-            record["hint"] = self.hint
+        record |= {name: value for name in ("place", "hint") if (value := getattr(self, name))}
+        for name in self.recorded:
+            value = getattr(self, name)
+            record[_KEYS.get(name, name)] = list(value) if isinstance(value, tuple) else value
         return record
 
     def __str__(self) -> str:
@@ -96,34 +120,27 @@ class InvalidFile(EskerError):
     """A file does not say what it must; `problems` are all that were found in it, in the order of their lines."""
 
     code = "invalid-file"
+    path: str
+    problems: tuple[Problem, ...]
 
     def __init__(self, path: str, problems: Iterable[Problem]) -> None:
-        self.path = path
-        self.problems = sorted(problems, key=lambda problem: problem.line or 0)
-        first = self.problems[0]
-        super().__init__(first.message, hint=first.hint, place=_place(path, first.line))
+        problems = sorted(problems, key=lambda problem: problem.line or 0)
+        first = problems[0]
+        super().__init__(first.message, hint=first.hint, place=_place(path, first.line), path=path, problems=problems)
 
     def lines(self) -> list[str]:
         """Return every problem with its place and its hint."""
-        found = []
+        lines = []
         for problem in self.problems:
-            found.append(f"{_place(self.path, problem.line)}: {problem.message}")
+            lines.append(f"{_place(self.path, problem.line)}: {problem.message}")
             if problem.hint:
-                found.append(f"hint: {problem.hint}")
-        return found
+                lines.append(f"hint: {problem.hint}")
+        return lines
 
     def record(self) -> dict[str, object]:
         """Return the error as `--json` shows it, with one entry a problem."""
         problems = [{"message": p.message, "line": p.line, "hint": p.hint} for p in self.problems]
         return {**super().record(), "file": self.path, "problems": problems}
-
-
-_ABOUT_THE_SCHEMA = (
-    "manifest 'schema-version'",
-    "manifest had invalid schema",
-    "'version' field",
-    "'schema-version' f",
-)
 
 
 class InvalidManifest(InvalidFile):
@@ -132,15 +149,8 @@ class InvalidManifest(InvalidFile):
     code = "invalid-manifest"
 
     def lines(self) -> list[str]:
-        """Return every problem below the words that Flox begins with."""
+        """Return every problem below the words that say which file this is."""
         return ["Failed to parse manifest:", "", *super().lines()]
-
-    def flox(self) -> str:
-        """Return every problem, as Flox tells of one: below its words, or beside them when no schema can be read."""
-        first, *rest = (problem.message for problem in self.problems)
-        if not rest and first.startswith(_ABOUT_THE_SCHEMA):
-            return f"Failed to parse manifest: {first}"
-        return "\n\n".join(["Failed to parse manifest:", first, *rest])
 
 
 class InvalidLock(InvalidFile):
@@ -155,10 +165,16 @@ class Malformed(EskerError):
     code = "malformed"
 
 
-class NotFound(EskerError):
+class NotFound(EskerError, RuntimeError):
     """There is no environment, file or program where one was named."""
 
     code = "not-found"
+
+
+class NoEnvironment(NotFound):
+    """`directory`, which was named, has no environment; None: none was found around the current directory."""
+
+    directory: str | None = None
 
 
 class NotTrusted(EskerError):
@@ -171,19 +187,9 @@ class StaleLock(EskerError):
     """The lock no longer says what the manifest says; `reasons` name each entry and why."""
 
     code = "stale-lock"
-
-    def __init__(self, message: str, reasons: Iterable[str], *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.reasons = tuple(reasons)
-
-    def lines(self) -> list[str]:
-        """Return the message with one line a reason."""
-        head, *rest = super().lines()
-        return [head, *(f"  {reason}" for reason in self.reasons), *rest]
-
-    def record(self) -> dict[str, object]:
-        """Return the error as `--json` shows it, with its reasons."""
-        return {**super().record(), "reasons": list(self.reasons)}
+    reasons: tuple[str, ...]
+    listed = "reasons"
+    recorded = ("reasons",)
 
 
 class ResolutionFailed(EskerError):
@@ -210,14 +216,17 @@ class ActivationFailed(EskerError):
     code = "activation-failed"
 
 
+class HookCutOff(ActivationFailed):
+    """The hook took its shell with it; `ending` says how the shell ended, None as if all were well."""
+
+    ending: str | None = None
+
+
 class ModeClash(ActivationFailed):
     """The environment is active in another mode, in the processes `pids`."""
 
     code = "mode-clash"
-
-    def __init__(self, message: str, *, pids: Iterable[int], hint: str | None = None, flox: str | None = None) -> None:
-        super().__init__(message, hint=hint, flox=flox)
-        self.pids = tuple(pids)
+    pids: tuple[int, ...]
 
 
 class EnvironmentBusy(ActivationFailed):
@@ -239,14 +248,9 @@ class CommandFailed(HostError):
     """
 
     code = "command-failed"
-
-    def __init__(
-        self, message: str, *, status: int, output: str = "", hint: str | None = None, exit_status: int = 1
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.exit_status = exit_status
-        self.status = status
-        self.output = output
+    status: int
+    output: str = ""
+    exit_status: int = 1
 
 
 class ServiceError(EskerError):
@@ -255,51 +259,29 @@ class ServiceError(EskerError):
     code = "service"
 
 
-class UnknownService(ServiceError):
+class StartWithinHook(ServiceError):
+    """Services were to be started by `hook`, a hook that their start has to wait for."""
+
+    hook: str
+
+
+class UnknownService(ServiceError, RuntimeError):
     """No service called `service` is declared here."""
 
     code = "unknown-service"
-
-    def __init__(self, message: str, *, service: str, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.service = service
-
-    def record(self) -> dict[str, object]:
-        """Return the error as `--json` shows it, with the name."""
-        return {**super().record(), "service": self.service}
-
-    def flox(self) -> str:
-        """Return what Flox says of it."""
-        return f"Service '{self.service}' does not exist."
+    service: str
+    recorded = ("service",)
 
 
 class ServiceFailed(ServiceError):
     """The service `service` failed; `status` is its exit status if it had one, `log` the last lines of its log."""
 
     code = "service-failed"
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        service: str,
-        status: int | None = None,
-        log: Iterable[str] = (),
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.service = service
-        self.status = status
-        self.log = tuple(log)
-
-    def lines(self) -> list[str]:
-        """Return the message with the end of the service's log below it."""
-        head, *rest = super().lines()
-        return [head, *(f"  {line}" for line in self.log), *rest]
-
-    def record(self) -> dict[str, object]:
-        """Return the error as `--json` shows it, with the service, its exit status and the end of its log."""
-        return {**super().record(), "service": self.service, "exit_status": self.status, "log": list(self.log)}
+    service: str
+    status: int | None = None
+    log: tuple[str, ...] = ()
+    listed = "log"
+    recorded = ("service", "status", "log")
 
 
 class PortTaken(ServiceFailed):
@@ -318,21 +300,10 @@ class TimedOut(EskerError):
 class ServicesNotReady(TimedOut):
     """The services `services` had not become what they should in time; `log` is the end of the first one's log."""
 
-    def __init__(
-        self, message: str, *, services: Iterable[str], log: Iterable[str] = (), hint: str | None = None
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.services = tuple(services)
-        self.log = tuple(log)
-
-    def lines(self) -> list[str]:
-        """Return the message with the end of the first service's log below it."""
-        head, *rest = super().lines()
-        return [head, *(f"  {line}" for line in self.log), *rest]
-
-    def record(self) -> dict[str, object]:
-        """Return the error as `--json` shows it, with the services and the end of the first one's log."""
-        return {**super().record(), "services": list(self.services), "log": list(self.log)}
+    services: tuple[str, ...]
+    log: tuple[str, ...] = ()
+    listed = "log"
+    recorded = ("services", "log")
 
 
 def _place(path: str, line: int | None) -> str:

@@ -11,7 +11,8 @@ import pytest
 
 from esker.activate import hook
 from esker.activate.composition import activation
-from esker.errors import ActivationFailed, TimedOut
+from esker.cli import flox_dialect
+from esker.errors import ActivationFailed, HookCutOff, TimedOut
 from esker.host import pidfd
 from esker.host.clock import Deadline
 from tests.support.plans import a_plan
@@ -128,9 +129,10 @@ def test_a_hook_that_leaves_has_not_completed(script, seen, hint):
 
 def test_flox_has_other_words_for_a_status():
     """What replaces its command begins as it does."""
-    with pytest.raises(ActivationFailed) as caught:
+    with pytest.raises(HookCutOff) as caught:
         hook.run(BASE, script="exit 3")
-    assert caught.value.flox().startswith("Running hook.on-activate failed: bash ended with status 3\n\nReview your")
+    words = flox_dialect.words(caught.value)
+    assert words.startswith("Running hook.on-activate failed: bash ended with status 3\n\nReview your")
 
 
 BROKEN = {

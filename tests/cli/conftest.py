@@ -53,6 +53,23 @@ def project(tmp_path):
     return make
 
 
+@pytest.fixture
+def empty(tmp_path):
+    """Give an empty project directory."""
+    directory = tmp_path / "project"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def served(index):
+    """Give an index with two packages, each with a command."""
+    for name in ("app", "tool"):
+        files = {f"{name}.py": f"def main(): print('{name} runs')\n", f"{name}.dat": bytes(200_000)}
+        index.add(name, "1.0", files, scripts={name: f"{name}:main"})
+    return index
+
+
 class Shim:
     """The `flox` that is Esker, on PATH: called by itself, from a bash, and at a terminal."""
 

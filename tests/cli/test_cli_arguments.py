@@ -1,4 +1,4 @@
-"""Every command line means what argparse says it means, whether argparse is asked or not."""
+"""Arguments mean what argparse says they mean, whether argparse is asked or not; errors are Esker's."""
 
 from __future__ import annotations
 
@@ -8,51 +8,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esker.cli import explained
-from esker.cli.arguments import HIDDEN, Parser
+from esker.cli.arguments import Parser
+from esker.cli.commands import activate
+from esker.cli.voice import ESKER, FLOX
 from esker.errors import UsageError
-
-
-def parser():
-    """Return a parser with an argument of every kind that the commands have."""
-    made = Parser("test", "Test.", "  esker test")
-    made.add_argument("-d", "--dir", metavar="DIR")
-    made.add_argument("-n", "--count", type=int, default=3)
-    made.add_argument("-q", "--quiet", action="store_true")
-    made.add_argument("-r", "--reference", "--ref", help=HIDDEN)
-    made.add_argument("--for", dest="until", choices=("a", "b"), default="a")
-    made.add_argument("-i", "--id", nargs=2)
-    made.add_argument("name", nargs="*")
-    return made
-
 
 WORDS = st.sampled_from(
     [
         "-d",
         "--dir",
         "--dir=x",
-        "-n",
-        "--count",
-        "--count=7",
-        "--count=x",
-        "-q",
-        "--quiet",
-        "--quiet=1",
-        "-qd",
+        "--dir=",
+        "--dir=-x",
+        "-m",
+        "--mode",
+        "--mode=run",
+        "--mode=x",
+        "dev",
+        "-s",
+        "--start-services",
+        "--json",
+        "--json=1",
+        "-sd",
         "-dx",
         "-r",
         "--ref",
-        "--for",
-        "--for=b",
-        "--for=c",
-        "-i",
-        "--id",
+        "-D",
+        "--add-sbin",
+        "-c",
+        "--command=x",
+        "-g",
         "--di",
         "-",
-        "--",
         "5",
         "x",
-        "y",
         "--unknown",
         "-z",
     ]
@@ -68,30 +57,44 @@ def outcome(function):
 
 
 @given(st.lists(WORDS, max_size=5))
-def test_reading_without_argparse_changes_nothing(words):
-    """For any sequence of words the result, or the error, is argparse's own."""
-    made = parser()
-    assert outcome(lambda: vars(made.parse_args(words))) == outcome(lambda: explained.read(made, words))
+def test_reading_activate_without_argparse_changes_nothing(words):
+    """For any sequence of words the result, or the error, is argparse's own; generations are an error after it."""
+
+    def parsed():
+        values = vars(activate._parser(ESKER).parse_args(words))
+        if values["generation"] is not None:
+            raise UsageError("Generations are only available for environments pushed to floxhub")
+        return values
+
+    assert outcome(lambda: vars(activate._options(words, ESKER))) == outcome(parsed)
 
 
-def test_a_usual_command_line_needs_no_argparse(monkeypatch):
+def test_a_usual_command_line_of_activate_needs_no_argparse(monkeypatch):
     """Options that are written as the table says are read without it."""
-    monkeypatch.setitem(sys.modules, "esker.cli.explained", None)
-    options = parser().parse_args(["-d", "x", "--count=7", "-q", "--ref", "o/n"])
-    assert (options.dir, options.count, options.quiet, options.reference, options.name) == ("x", 7, True, "o/n", [])
+    monkeypatch.setitem(sys.modules, "esker.cli.arguments", None)
+    options = activate._options(["-d", "x", "--mode=run", "-s", "--ref", "o/n"], ESKER)
+    assert (options.dir, options.mode, options.start_services, options.reference) == ("x", "run", True, "o/n")
+    assert (options.command, options.json) == (None, False)
 
 
-def test_exclusive_options_exclude_each_other():
-    """Of the options that were added so, one may be given."""
-    made = Parser("test", "Test.")
-    made.add_exclusive("-a", action="store_true")
-    made.add_exclusive("-b", action="store_true")
-    assert made.parse_args(["-a"]).a
-    with pytest.raises(UsageError, match="not allowed with"):
-        made.parse_args(["-a", "-b"])
+def test_an_error_is_a_usage_error_that_names_the_help():
+    """It carries argparse's message, and the command's name in the voice that speaks."""
+    with pytest.raises(UsageError) as caught:
+        Parser("test", "Test.", voice=FLOX).parse_args(["x"])
+    assert (caught.value.message, caught.value.hint) == ("unrecognized arguments: x", "see: flox test --help")
 
 
-def test_an_option_that_is_not_there_is_no_attribute():
-    """A slip of the pen in a command is an error."""
-    with pytest.raises(AttributeError, match="`absent`"):
-        _ = parser().parse_args([]).absent
+def test_words_that_nothing_takes_may_have_a_hint_of_their_own():
+    """The hint ends with them, but not where they are mistyped options."""
+    parser = Parser("test", "Test.", voice=FLOX, stray="name it: esker test -d")
+    with pytest.raises(UsageError) as caught:
+        parser.parse_args(["x", "y"])
+    assert caught.value.hint == "name it: flox test -d x y"
+    with pytest.raises(UsageError) as caught:
+        parser.parse_args(["--x"])
+    assert caught.value.hint == "see: flox test --help"
+
+
+def test_examples_are_in_the_words_of_the_voice():
+    """They call the command by the name that it was called by."""
+    assert Parser("test", "Test.", "  esker test", voice=FLOX).format_help().endswith("examples:\n  flox test\n")

@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from esker.cli.commands import services as cli
-from esker.cli.commands.services import _fitting
+from esker.cli.views import services as view
+from esker.cli.views.services import _fitting
 from esker.cli.voice import ESKER
 from esker.host import pidfd
 from esker.services.status import ServiceStatus
@@ -328,9 +328,9 @@ def test_a_terminal_that_became_smaller_is_cleared_as_far_as_it_goes(monkeypatch
     """Rows that have wrapped since they were drawn are counted, and never more than the terminal has."""
     written = []
     sizes = iter([(80, 24), (10, 24), (80, 24), (10, 4)])
-    monkeypatch.setattr(cli, "_terminal_size", lambda: next(sizes))
+    monkeypatch.setattr(view, "_terminal_size", lambda: next(sizes))
     monkeypatch.setattr(sys.stderr, "write", written.append)
-    live = cli.Live(ESKER)
+    live = view.Live(ESKER)
     live._terminal = True
     for height in (13, 3):  # two rows of 65 and 60 characters, as they wrap at 10 columns
         live.show(ServiceStatus(name="web"))

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from esker.cli.main import main
+from esker.cli.views.output import shown
 from esker.cli.voice import ESKER, FLOX
 from esker.errors import EskerError, ServiceFailed
 
@@ -29,10 +30,10 @@ def test_what_is_told_cannot_move_the_cursor(capsys, voice):
 def test_standard_output_is_data_unless_it_is_a_terminal(capsys, monkeypatch):
     """A file or a pipe gets what there is; a terminal gets colours where they are wanted, and nothing else."""
     text = f"\x1b[31mred\x1b[0m{TITLE}"
-    assert ESKER.shown(text) == text
+    assert shown(text) == text
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert ESKER.shown(text) == r"\x1b[31mred\x1b[0m\x1b]0;title\x07"
-    assert ESKER.shown(text, colours=True) == "\x1b[31mred\x1b[0m" + r"\x1b]0;title\x07"
+    assert shown(text) == r"\x1b[31mred\x1b[0m\x1b]0;title\x07"
+    assert shown(text, colours=True) == "\x1b[31mred\x1b[0m" + r"\x1b]0;title\x07"
 
 
 def test_a_log_is_shown_without_what_moves_the_cursor(project, environ, capsys, monkeypatch):

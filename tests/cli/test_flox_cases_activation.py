@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
+
+from esker.runtimes.native.preparation import own_system
 
 pytestmark = pytest.mark.slow
 
-_SYSTEM = f"{os.uname().machine.replace('arm64', 'aarch64')}-{os.uname().sysname.lower()}"
+SYSTEM = own_system()
 
 
 def link(directory, mode="dev"):
     """Return the run link of a project."""
-    return f"{directory}/.flox/run/{_SYSTEM}.{directory.name}-{mode}"
+    return f"{directory}/.flox/run/{SYSTEM}.{directory.name}-{mode}"
 
 
 VARIABLE = 'version = 1\n[vars]\nfoo = "baz"\n'

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 
+from esker.runtimes.native.preparation import own_system
+
 pytestmark = pytest.mark.slow
 
-_SYSTEM = f"{os.uname().machine.replace('arm64', 'aarch64')}-{os.uname().sysname.lower()}"
-_OTHER = next(name for name in ("aarch64-darwin", "x86_64-linux") if name != _SYSTEM)
+SYSTEM = own_system()
+OTHER = next(name for name in ("aarch64-darwin", "x86_64-linux") if name != SYSTEM)
 PARSE = "✘ ERROR: Failed to parse manifest:\n\n"
 
 
-def locked(install_id, name, version, system=_SYSTEM, priority=5, **more):
+def locked(install_id, name, version, system=SYSTEM, priority=5, **more):
     """Return an entry of a lock, with the keys that a catalogue's has."""
     return {
         "attr_path": install_id,
@@ -135,7 +136,7 @@ def test_case_49_a_package_without_a_version_shows_its_name(flox, with_lock, ver
 
 def test_case_49_names_alone_of_this_system_alone(flox, with_lock):
     """What is locked for another system is not listed."""
-    hello, htop = locked("hello", "hello-2.12.3", "2.12.3"), locked("htop", "htop-3.4.1", "3.4.1", system=_OTHER)
+    hello, htop = locked("hello", "hello-2.12.3", "2.12.3"), locked("htop", "htop-3.4.1", "3.4.1", system=OTHER)
     with_lock({"hello": "hello", "htop": "htop"}, hello, htop)
     assert flox("list", "-n") == (0, "hello\n", "")
 
@@ -144,7 +145,7 @@ def test_case_49_nothing_installed_is_a_warning(flox, project):
     """An empty environment is no error."""
     project()
     told = (
-        f"! No packages are installed for your current system ('{_SYSTEM}').\n\n"
+        f"! No packages are installed for your current system ('{SYSTEM}').\n\n"
         "You can see the whole manifest with 'flox list --config'.\n"
     )
     assert flox("list") == (0, "", told)

@@ -11,10 +11,12 @@ import time
 
 import pytest
 
+from esker.runtimes.native.preparation import own_system
+
 pytestmark = pytest.mark.slow
 
-_SYSTEM = f"{os.uname().machine.replace('arm64', 'aarch64')}-{os.uname().sysname.lower()}"
-_OTHER = next(name for name in ("aarch64-darwin", "x86_64-linux") if name != _SYSTEM)
+SYSTEM = own_system()
+OTHER = next(name for name in ("aarch64-darwin", "x86_64-linux") if name != SYSTEM)
 NONE = "✘ ERROR: Environment does not have any services defined.\n"
 ONE_AND_TWO = """\
 version = 1
@@ -91,21 +93,19 @@ def test_case_38_no_services(flox, project, command):
     """Every command of services says that there are none, here or for this system."""
     directory = project("version = 1\n")
     assert flox("activate", "--", "flox", "services", command) == (1, "", NONE)
-    manifest = f'version = 1\n[services.one]\ncommand = "true"\nsystems = ["{_OTHER}"]\n'
+    manifest = f'version = 1\n[services.one]\ncommand = "true"\nsystems = ["{OTHER}"]\n'
     (directory / ".flox/env/manifest.toml").write_text(manifest)
-    told = NONE.replace("defined.", f"defined for '{_SYSTEM}'.")
+    told = NONE.replace("defined.", f"defined for '{SYSTEM}'.")
     assert flox("activate", "--", "flox", "services", command) == (1, "", told)
 
 
 def test_every_name_is_checked_before_anything_is_done(flox, project):
     """One that is not declared, and one that is declared for other systems, each have their text."""
-    project(
-        f'version = 1\n[services]\none.command = "true"\n[services.two]\ncommand = "true"\nsystems = ["{_OTHER}"]\n'
-    )
+    project(f'version = 1\n[services]\none.command = "true"\n[services.two]\ncommand = "true"\nsystems = ["{OTHER}"]\n')
     for command in ("start", "restart", "stop", "status"):
         unknown = (1, "", "✘ ERROR: Service 'three' does not exist.\n")
         assert flox("services", command, "one", "three") == unknown
-        elsewhere = (1, "", f"✘ ERROR: Service 'two' is not available on '{_SYSTEM}'.\n")
+        elsewhere = (1, "", f"✘ ERROR: Service 'two' is not available on '{SYSTEM}'.\n")
         assert flox("services", command, "one", "two") == elsewhere
     told = "✘ ERROR: A single service name is required when the --follow flag is not specified\n"
     assert flox("services", "logs") == (1, "", told)

@@ -8,9 +8,11 @@ import subprocess
 
 import pytest
 
+from esker.runtimes.native.preparation import own_system
+
 pytestmark = pytest.mark.slow
 
-_SYSTEM = f"{os.uname().machine.replace('arm64', 'aarch64')}-{os.uname().sysname.lower()}"
+SYSTEM = own_system()
 EMPTY = 'schema-version = "1.14.0"\n'
 
 
@@ -20,14 +22,6 @@ def nowhere(tmp_path):
     directory = tmp_path / "nowhere"
     directory.mkdir()
     return directory
-
-
-@pytest.fixture
-def served(index):
-    """Give an index with two packages."""
-    for name in ("app", "tool"):
-        index.add(name, "1.0", {f"{name}.py": f"def main(): print('{name} runs')\n"}, scripts={name: f"{name}:main"})
-    return index
 
 
 def test_the_version_is_the_one_whose_behaviour_it_has(flox, nowhere):
@@ -108,7 +102,7 @@ def test_init_lays_an_environment_out(flox, tmp_path):
     directory.mkdir()
     done = flox("init", "--no-auto-setup", cwd=directory)
     assert (done.status, done.out) == (0, "")
-    assert done.err.startswith(f"⚡︎ Created environment 'my-project' ({_SYSTEM})\n\nNext:\n  $ flox install")
+    assert done.err.startswith(f"⚡︎ Created environment 'my-project' ({SYSTEM})\n\nNext:\n  $ flox install")
     assert json.loads((directory / ".flox/env.json").read_text()) == {"name": "my-project", "version": 1}
     assert flox("init", "-b", "-n", "bare", "-d", tmp_path / "other", cwd=directory).status == 0
     assert (tmp_path / "other/.flox/env/manifest.toml").read_text() == 'schema-version = "1.15.0"\n'
@@ -134,7 +128,7 @@ def test_an_environment_gets_another_name(flox, project):
     assert flox("activate", "--", "true").status == 0
     assert flox("edit", "-n", "other") == (0, "", "✔ renamed environment 'project' to 'other'\n")
     done = flox("activate", "--", "sh", "-c", 'echo "$FLOX_ENV_DESCRIPTION $FLOX_ENV"')
-    assert done == (0, f"other {directory}/.flox/run/{_SYSTEM}.other-dev\n", "")
+    assert done == (0, f"other {directory}/.flox/run/{SYSTEM}.other-dev\n", "")
 
 
 def test_envs_shows_what_is_active_and_what_is_known(flox, project, nowhere):

@@ -282,6 +282,16 @@ def test_a_handle_without_services_stops_none(project, tmp_path):
 
 
 @pytest.mark.parametrize("engine", ["flox"], indirect=True)  # Esker's supervisor needs no process beside it
+def test_what_is_not_there_is_a_runtime_error_too(project, tmp_path):
+    """Tasks that were written for Angreal's own integration catch RuntimeError."""
+    with pytest.raises(RuntimeError) as caught:
+        Flox(tmp_path).activate()
+    assert isinstance(caught.value, NotFound)
+    with pytest.raises(RuntimeError) as caught:
+        Flox(project()).services.logs("absent")
+    assert isinstance(caught.value, UnknownService)
+
+
 def test_a_handle_whose_project_is_gone(project):
     """What kept the services ends all the same, and they with it."""
     path = project()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from esker.activate.bash_file import bash_text
 from esker.activate.expansion import quoted
-from esker.errors import ActivationFailed, TimedOut
+from esker.errors import ActivationFailed, HookCutOff, TimedOut
 from esker.host.memory_file import descriptor_path, memory_file
 from esker.host.process import find_program, start_failure
 
@@ -41,7 +41,6 @@ _TOO_LARGE = """
 - exported values that are too large to start a program with, on Linux 128 kB each"""
 _NOT_STARTED = 126  # a shell's status for it
 _SENT = "find out what sent it: the script, a program it ran, a limit of memory or time, a person"
-_RUN_FAILED = "Running hook.on-activate failed"
 CORRECT = "correct it in manifest.toml; lines are counted from the script's first"
 _STATUS = "_esker_status"
 _LOWEST_DESCRIPTOR = 100  # out of the way of a hook that opens 3 to 9
@@ -263,10 +262,10 @@ def _not_expanded(name: str) -> ActivationFailed:
 def _cut_off(status: int) -> ActivationFailed:
     """Return the error for a hook after which its bash was gone."""
     if status == 0:
-        return ActivationFailed(_CUT_OFF, hint=_REVIEW, flox=f"{_CUT_OFF}.\n\n{_REVIEW}")
+        return HookCutOff(_CUT_OFF, hint=_REVIEW)
     hint = _SENT if status < 0 else _REVIEW + _OPTIONS + (_TOO_LARGE if status == _NOT_STARTED else "")
-    seen = _ended(status)
-    return ActivationFailed(f"{_CUT_OFF}: {seen}", hint=hint, flox=f"{_RUN_FAILED}: {seen}\n\n{hint}")
+    ending = _ended(status)
+    return HookCutOff(f"{_CUT_OFF}: {ending}", hint=hint, ending=ending)
 
 
 def _ended(status: int) -> str:

@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 
-from esker.cli.voice import ESKER, FLOX, FLOX_VERSION
+from esker.cli.voice import ESKER, FLOX
 from esker.errors import EskerError, HostError, UsageError
 
 TYPE_CHECKING = False
@@ -18,30 +18,29 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "commands", "flox", "main"]
 
 COMMANDS = {
-    "init": ("declare", "Make an environment in this directory"),
-    "edit": ("declare", "Replace or edit the manifest, checked, locked and installed before it counts"),
-    "install": ("declare", "Add packages to the manifest: install pypi/NAME"),
-    "uninstall": ("declare", "Take packages out of the manifest"),
-    "list": ("lock", "Show what the environment consists of, with versions and origins"),
+    "init": ("init", "Make an environment in this directory"),
+    "edit": ("edit", "Replace or edit the manifest, checked, locked and installed before it counts"),
+    "install": ("install", "Add packages to the manifest: install pypi/NAME"),
+    "uninstall": ("install", "Take packages out of the manifest"),
+    "list": ("list", "Show what the environment consists of, with versions and origins"),
     "lock": ("lock", "Pin versions and hashes of everything the manifest declares"),
     "activate": ("activate", "Run a command or a shell in the environment"),
-    "deactivate": ("activate", "Leave an environment that was activated in this shell"),
-    "envs": ("environments", "Show the environments that are active, and the others that are known"),
-    "delete": ("environments", "Delete an environment: its manifest, lock, caches and links"),
+    "deactivate": ("deactivate", "Leave an environment that was activated in this shell"),
+    "envs": ("envs", "Show the environments that are active, and the others that are known"),
+    "delete": ("delete", "Delete an environment: its manifest, lock, caches and links"),
     "services": ("services", "Start, stop and watch the services beside the runtime"),
-    "rollback": ("realise", "Go back to what was installed before the last change"),
-    "store": ("realise", "Look after the store: gc, verify, path-info"),
-    "trust": ("declare", "Allow a project that somebody else owns to run its code"),
+    "rollback": ("rollback", "Go back to what was installed before the last change"),
+    "store": ("store", "Look after the store: gc, verify, path-info"),
+    "trust": ("trust", "Allow a project that somebody else owns to run its code"),
     "doctor": ("doctor", "Say what this machine offers, and how to mend what is missing"),
     "shim": ("shim", "Write a `flox` that is Esker, for programs that call Flox"),
-    "lock-manifest": ("lock", ""),
+    "lock-manifest": ("lock_manifest", ""),
 }
 """Command name to its module in `esker.cli.commands` and one line of help, none for one that only programs call.
 
 The module's `run(name, arguments, voice)` does it.
 """
 
-_ESKERS_OWN = frozenset({"lock", "rollback", "store", "trust", "doctor", "shim"})
 _ALIASES = {
     "i": "install",
     "rm": "uninstall",
@@ -157,8 +156,7 @@ def _discard_output() -> None:
 
 def commands(voice: Voice) -> dict[str, str]:
     """Return the commands that a voice has, with one line of help each."""
-    hidden = _ESKERS_OWN if voice.plain else ()
-    return {name: summary for name, (_, summary) in COMMANDS.items() if summary and name not in hidden}
+    return {name: summary for name, (_, summary) in COMMANDS.items() if summary and name not in voice.absent}
 
 
 def _general(arguments: list[str], voice: Voice) -> tuple[Voice, list[str]]:
@@ -181,19 +179,16 @@ def _general(arguments: list[str], voice: Voice) -> tuple[Voice, list[str]]:
 
 def _dispatch(arguments: list[str], voice: Voice) -> int:
     if arguments and arguments[0] in {"-V", "--version"}:
-        from esker import __version__
-
-        print(FLOX_VERSION if voice.plain else __version__)
+        print(voice.version)
         return 0
-    if not arguments and voice.plain:
-        from esker.cli.commands.environments import welcome
-
-        return welcome(voice, usage(voice))
-    if not arguments or arguments[0] in {"-h", "--help", "help"}:
+    if not arguments:
+        voice.welcome(usage(voice))
+        return 0
+    if arguments[0] in {"-h", "--help", "help"}:
         print(usage(voice))
         return 0
     name = _ALIASES.get(arguments[0], arguments[0])
-    if name not in COMMANDS or (voice.plain and name in _ESKERS_OWN):
+    if name not in COMMANDS or name in voice.absent:
         raise _unknown(name, voice)
     # Not importlib.import_module: importing importlib would cost more than what it does here.
     module = __import__(f"esker.cli.commands.{COMMANDS[name][0]}", fromlist=["run"])

@@ -9,15 +9,17 @@ from esker.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import SimpleNamespace
 
-    from esker.cli.arguments import Options
     from esker.cli.voice import Voice
     from esker.runtimes.protocol import Runtime
 
 __all__ = ["run"]
 
 
-def run(runtime: Runtime, options: Options, command: list[str] | None, environ: Mapping[str, str], voice: Voice) -> int:
+def run(
+    runtime: Runtime, options: SimpleNamespace, command: list[str] | None, environ: Mapping[str, str], voice: Voice
+) -> int:
     """Run a command within an activation that ends after it, or print the difference of variables."""
     if command is None and options.command is None and not options.json:
         raise UsageError(

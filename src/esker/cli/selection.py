@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from esker.activate.lists import active_environments, dot_flox_of
-from esker.cli.arguments import place
+from esker.cli.directory import place
 from esker.declare.known_environments import remember
 from esker.declare.load import environment_name, load
 from esker.errors import EskerError, NotFound
@@ -16,9 +16,9 @@ from esker.runtimes import registry
 from esker.settings import Settings
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Mapping
 
-    from esker.cli.arguments import Options
     from esker.cli.voice import Voice
     from esker.declare.declaration import Declaration
     from esker.formats.manifest import Manifest
@@ -29,7 +29,7 @@ _ANYWHERE = "default"
 """What the environment of a home directory is called: it is active everywhere, so that one in a project is meant."""
 
 
-def selected(options: Options, environ: Mapping[str, str]) -> str:
+def selected(options: Namespace, environ: Mapping[str, str]) -> str:
     """Return the project directory that is meant, absolute and with links resolved; it is remembered.
 
     What the options name; else of the environment that was activated last and the one around the current directory the
@@ -41,7 +41,7 @@ def selected(options: Options, environ: Mapping[str, str]) -> str:
     return project
 
 
-def declared(options: Options, environ: Mapping[str, str], voice: Voice) -> Declaration:
+def declared(options: Namespace, environ: Mapping[str, str], voice: Voice) -> Declaration:
     """Return the declaration of the environment that is meant."""
     declaration = load(selected(options, environ))
     check_version(declaration.manifest, voice)

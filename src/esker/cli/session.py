@@ -31,7 +31,7 @@ def start_services(
 
     What others use, or what was started to stay, is joined.
     """
-    from esker.cli.commands.services import Live
+    from esker.cli.views.services import Live
 
     services = chamber(runtime, environ, lambda *_: activation)
     if not services.names:

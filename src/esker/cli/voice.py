@@ -1,8 +1,8 @@
 """How a command line speaks: as `esker`, or as the `flox` that `esker shim` writes.
 
 One implementation serves both. What differs is decided once, at the entry, and handed to each command as its voice:
-the name in its texts, and whether it adds to Flox's texts what only Esker says (hints, places, codes, columns).
-On the path of every activation: nothing is imported at the top.
+the name in its texts, and whether it adds to Flox's texts what only Esker says (hints, places, codes, columns). Texts
+that only Flox has are in `flox_dialect`. On the path of every activation: nothing is imported at the top.
 """
 
 from __future__ import annotations
@@ -22,23 +22,41 @@ FLOX_VERSION = "1.14.1"
 
 
 class Voice:
-    """How a command speaks; never changed once made."""
+    """How `esker` speaks; never changed once made."""
 
-    __slots__ = ("level", "plain", "program", "title")
+    __slots__ = ("level", "program", "title")
 
-    def __init__(self, program: str, title: str, *, plain: bool, level: int = 0) -> None:
+    absent: frozenset[str] = frozenset()
+    """The commands that are not there in this voice."""
+    remarks = True
+    """Whether it says what Flox would not say: see `remark`."""
+    status_of_errors: int | None = None
+    """The exit status after every error; None means each error's own."""
+    end_of_table = "\n"
+    """What stands after the last line of a table."""
+
+    def __init__(self, program: str, title: str, *, level: int = 0) -> None:
         self.program = program
         """The command's name, as a person types it."""
         self.title = title
         """The same in a sentence."""
-        self.plain = plain
-        """Whether Flox's texts stand alone, and every error ends in status 1."""
         self.level = level
         """Below zero only errors are told; above it errors are told with all that is known."""
 
     def at(self, level: int) -> Voice:
         """Return this voice at another level."""
-        return Voice(self.program, self.title, plain=self.plain, level=level)
+        return type(self)(self.program, self.title, level=level)
+
+    @property
+    def version(self) -> str:
+        """What `--version` prints."""
+        from esker import __version__
+
+        return __version__
+
+    def welcome(self, usage: str) -> None:
+        """Answer a command line without a command; `usage` is the help of the whole."""
+        print(usage)
 
     def say(self, text: str) -> None:
         """Tell a person something that is no error."""
@@ -47,29 +65,33 @@ class Voice:
 
             print(printable(text), file=sys.stderr, flush=True)
 
+    def remark(self, text: str) -> None:
+        """Tell a person what only Esker tells."""
+        if self.remarks:
+            self.say(text)
+
     def report(self, error: EskerError) -> int:
-        """Tell a person of an error, and return the exit status: Flox's text, or with hint and the error's class."""
+        """Tell a person of an error, and return the exit status."""
         from esker.formats.printable import printable
 
-        lines = [error.flox()] if self.plain and self.level <= 0 else [*error.lines(), f"code: {error.code}"]
-        print(printable("\n".join([f"✘ ERROR: {lines[0]}", *lines[1:]])), file=sys.stderr)
-        return 1 if self.plain else error.exit_status
+        print(printable(f"✘ ERROR: {self._words(error)}"), file=sys.stderr)
+        return self.status_of_errors or error.exit_status
 
-    @staticmethod
-    def shown(text: str, *, colours: bool = False) -> str:
-        """Return a text of others as standard output takes it: as it is, unless that is a terminal."""
-        from esker.formats.printable import printable
+    def _words(self, error: EskerError) -> str:
+        return "\n".join([*error.lines(), f"code: {error.code}"])
 
-        return printable(text, colours=colours) if sys.stdout.isatty() else text
+    def service_cells(self, cells: list[str]) -> list[str]:
+        """Return what is shown of a line of the table of services."""
+        return cells
 
     def interrupted(self) -> int:
         """Tell that the person has interrupted the command, and return the exit status."""
-        print("user interrupted process" if self.plain else "interrupted", file=sys.stderr)
-        return 1 if self.plain else 130
+        print("interrupted", file=sys.stderr)
+        return 130
 
     def progress(self) -> Progress:
         """Return the listener that suits this voice and stderr."""
-        if self.level < 0 or (self.plain and not sys.stderr.isatty()):
+        if self.level < 0:
             from esker.progress import Silent
 
             return Silent()
@@ -89,10 +111,60 @@ class Voice:
                 self.say(f"Reason: {reason}")
 
 
+class _FloxVoice(Voice):
+    """How `flox` speaks: its texts stand alone, without hints, places and codes, and every error ends in status 1."""
+
+    __slots__ = ()
+
+    absent = frozenset({"lock", "rollback", "store", "trust", "doctor", "shim"})
+    remarks = False
+    status_of_errors = 1
+    end_of_table = "\n\n"
+
+    @property
+    def version(self) -> str:
+        """What `--version` prints."""
+        return FLOX_VERSION
+
+    def welcome(self, usage: str) -> None:
+        """Answer a command line without a command, as Flox does: with what is active too."""
+        from esker.cli.flox_dialect import welcome
+
+        welcome(usage, self.version)
+
+    def _words(self, error: EskerError) -> str:
+        if self.level > 0:
+            return super()._words(error)
+        from esker.cli.flox_dialect import words
+
+        return words(error)
+
+    def service_cells(self, cells: list[str]) -> list[str]:
+        """Return what is shown of a line of the table of services."""
+        from esker.cli.flox_dialect import service_cells
+
+        return service_cells(cells)
+
+    def interrupted(self) -> int:
+        """Tell that the person has interrupted the command, and return the exit status."""
+        from esker.cli.flox_dialect import INTERRUPTED
+
+        print(INTERRUPTED, file=sys.stderr)
+        return 1
+
+    def progress(self) -> Progress:
+        """Return the listener that suits stderr; Flox tells of progress at a terminal alone."""
+        if sys.stderr.isatty():
+            return super().progress()
+        from esker.progress import Silent
+
+        return Silent()
+
+
 def _numbers(version: str) -> list[int]:
     """Return the three numbers of a semantic version; what comes before a release counts as it."""
     return [int(number) for number in version.partition("+")[0].partition("-")[0].split(".")]
 
 
-ESKER = Voice("esker", "Esker", plain=False)
-FLOX = Voice("flox", "Flox", plain=True)
+ESKER = Voice("esker", "Esker")
+FLOX = _FloxVoice("flox", "Flox")

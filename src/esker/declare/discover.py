@@ -79,11 +79,10 @@ def _above(directory: str, markers: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _not_found(start: str, *, explicit: bool) -> Exception:
-    from esker.errors import NotFound
+    from esker.errors import NoEnvironment
 
     if not explicit:
         message = "Did not find an environment in the current directory."
-        flox = f"{message}\n\nCreate an environment with 'flox init'"
         hint = "create one: esker init"
         above = start
         while (parent := os.path.dirname(above)) != above:
@@ -91,8 +90,8 @@ def _not_found(start: str, *, explicit: bool) -> Exception:
             if os.path.isdir(f"{above}/.flox"):
                 hint += f"; or take that of `{above}`, which outside its repository has to be named: -d {above}"
                 break
-        return NotFound(message, hint=hint, flox=flox)
-    flox = f"Did not find an environment in '{start}'\n\nCreate an environment with 'flox init --dir {start}'"
+        return NoEnvironment(message, hint=hint)
     if not os.path.isdir(start):
-        return NotFound(f"there is no directory `{start}`", hint="correct the path", flox=flox)
-    return NotFound(f"Did not find an environment in `{start}`", hint=f"create one: esker init -d {start}", flox=flox)
+        return NoEnvironment(f"there is no directory `{start}`", hint="correct the path", directory=start)
+    message = f"Did not find an environment in `{start}`"
+    return NoEnvironment(message, hint=f"create one: esker init -d {start}", directory=start)

@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from esker.activate.starts import registry
+from esker.cli import flox_dialect
 from esker.errors import HostError, ModeClash
 from esker.host import runtime_directory
 from tests.support import plans
@@ -201,7 +202,7 @@ def test_another_mode_is_refused_with_the_pids(path, process):
     for refused in (lambda: joined(path, SELF, other), lambda: registry.check_mode(path, other, SELF)):
         with pytest.raises(ModeClash) as caught:
             refused()
-        assert caught.value.flox() == (
+        assert flox_dialect.words(caught.value) == (
             "Environment can't be activated in 'run' mode whilst there are existing activations in 'dev' mode\n\n"
             f"Exit all activations of the environment and try again.\nPIDs of the running activations: {pids}"
         )

@@ -23,7 +23,7 @@ from esker.activate.difference import Activation, difference
 from esker.activate.hook import exported_names
 from esker.activate.starts import registry
 from esker.activate.starts.watcher import watch
-from esker.errors import ActivationFailed, HostError, ServiceError, TimedOut
+from esker.errors import ActivationFailed, HostError, StartWithinHook, TimedOut
 from esker.host import background, process_table
 from esker.host.clock import Deadline
 
@@ -34,11 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Attachment", "User", "attach", "check_outside_hooks"]
 
-_FROM_THE_HOOK = """\
-Cannot start services from 'hook.on-activate'.
-
-Starting services from the activation hook would cause a deadlock.
-Activate the environment with 'flox activate --start-services' instead."""
 AT_THE_END = 10.0
 """Seconds that a program which leaves waits for what runs then."""
 _PAUSE = 0.05
@@ -131,17 +126,17 @@ def attach(
 
 
 def check_outside_hooks(plan: Plan, environ: Mapping[str, str]) -> None:
-    """Raise ServiceError when this process runs within a hook of the environment.
+    """Raise StartWithinHook when this process runs within a hook of the environment.
 
     A service that is started there would wait for the end of the hook, and the hook for the service.
     """
     path = registry.place(plan.runtime_directory(environ.get("XDG_RUNTIME_DIR")))
     blocker = registry.blocker(path, plan)
     if blocker and blocker[0] in process_table.ancestors(os.getpid(), process_table.table()):
-        raise ServiceError(
+        raise StartWithinHook(
             f"services cannot be started from `{blocker[1]}`, which their start would wait for",
+            hook=blocker[1],
             hint="activate with them: esker activate -s, or `services.auto-start` in the manifest",
-            flox=_FROM_THE_HOOK if blocker[1] == "hook.on-activate" else None,
         )
 
 

@@ -246,7 +246,7 @@ def _check_mode(plan: Plan, starts: Iterable[Start], joining: Member) -> None:
         message = f"Environment can't be activated in '{plan.mode}' mode {existing}"
         running = f"PIDs of the running activations: {', '.join(map(str, others))}"
         hint = f"Exit all activations of the environment and try again.\n{running}"
-        raise ModeClash(message, pids=others, hint=hint, flox=f"{message}\n\n{hint}")
+        raise ModeClash(message, pids=others, hint=hint)
 
 
 def settle(path: str, start: Start, recorded: dict[str, Any], keep: Callable[[], int] | None = None) -> None:

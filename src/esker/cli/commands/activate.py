@@ -1,4 +1,4 @@
-"""`esker activate` and `esker deactivate`.
+"""`esker activate`.
 
 A warm `activate -- CMD` ends in exec without having imported more than json and the modules it needs.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
+from types import SimpleNamespace
 
-from esker.cli.arguments import HIDDEN, Parser, add_directory, place, split_command
-from esker.cli.voice import ESKER
+from esker.cli import directory
 from esker.errors import ActivationFailed, UsageError
 from esker.host.variables import inherited
 from esker.runtimes import registry
@@ -18,6 +18,7 @@ from esker.settings import Settings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from esker.activate.difference import Activation
     from esker.activate.plan import Plan
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     Begun = tuple[Activation, Attachment | None]
     """What an activation changes, and how it is registered, where it has to be."""
-    from esker.cli.arguments import Options
+    from esker.cli.arguments import Parser
+    from esker.cli.directory import Option
     from esker.cli.voice import Voice
     from esker.progress import Progress
 
@@ -42,13 +44,9 @@ _EXAMPLES = """\
 """
 
 
-def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
-    """Run `activate` or `deactivate`."""
-    return _deactivate(arguments, voice) if name == "deactivate" else _activate(arguments, voice)
-
-
-def _activate(arguments: list[str], voice: Voice) -> int:
-    own, command = split_command(arguments)
+def run(_: str, arguments: list[str], voice: Voice) -> int:
+    """Run the command."""
+    own, command = _split(arguments)
     options = _options(own, voice)
     if command is not None and (options.command is not None or not command):
         raise UsageError("after `--` stands one command, and none besides with -c", hint="see: esker activate --help")
@@ -62,9 +60,9 @@ def _activate(arguments: list[str], voice: Voice) -> int:
         raise
 
 
-def _activated(options: Options, command: list[str] | None, voice: Voice, *, for_eval: bool) -> int:
+def _activated(options: SimpleNamespace, command: list[str] | None, voice: Voice, *, for_eval: bool) -> int:
     environ = inherited()
-    start, explicit = place(options)
+    start, explicit = directory.place(options)
     project, kind = registry.find(start, explicit=explicit)
     if kind != "native":
         from esker.cli.other_runtime import run as run_other
@@ -88,7 +86,7 @@ def _activated(options: Options, command: list[str] | None, voice: Voice, *, for
 
 def _become(
     plan: Plan,
-    options: Options,
+    options: SimpleNamespace,
     environ: Mapping[str, str],
     begun: Begun,
     command: tuple[list[str], Mapping[str, str]],
@@ -113,13 +111,13 @@ def _become(
     return execute(*command)
 
 
-def _starts_services(plan: Plan, options: Options) -> bool:
+def _starts_services(plan: Plan, options: SimpleNamespace) -> bool:
     if options.start_services and options.no_start_services:
         raise UsageError("--start-services and --no-start-services are mutually exclusive")
     return options.start_services or (plan.auto_start and not options.no_start_services)
 
 
-def _in_place(plan: Plan, options: Options, environ: Mapping[str, str], voice: Voice) -> int:
+def _in_place(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], voice: Voice) -> int:
     from esker.activate.shells.bash import shell
     from esker.host.calling_shell import calling_shell
 
@@ -145,7 +143,7 @@ def _in_place(plan: Plan, options: Options, environ: Mapping[str, str], voice: V
     return 0
 
 
-def _interactive(plan: Plan, options: Options, environ: Mapping[str, str], voice: Voice) -> int:
+def _interactive(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], voice: Voice) -> int:
     from esker.activate.composition import is_active
     from esker.activate.shells.bash import shell
 
@@ -173,39 +171,87 @@ def _announce(plan: Plan, environ: Mapping[str, str], attachment: Attachment | N
             voice.say(_greeting(plan, attachment))
 
 
+def _split(arguments: list[str]) -> tuple[list[str], list[str] | None]:
+    """Cut at the first `--`: Esker's own arguments, and the command behind it (None when there is no `--`)."""
+    if "--" not in arguments:
+        return arguments, None
+    at = arguments.index("--")
+    return arguments[:at], arguments[at + 1 :]
+
+
 def _mode(word: str) -> str:
     if word not in {"dev", "run"}:
         raise UsageError(f"couldn't parse `{word}`: not a valid activation mode", hint="write dev or run")
     return word
 
 
-def _options(arguments: list[str], voice: Voice) -> Options:
+_FLAG = {"action": "store_true"}
+_OPTIONS: tuple[Option, ...] = (
+    *directory.OPTIONS,
+    (("-c", "--command"), {"metavar": "CMD", "help": "run CMD by the shell, after the profile scripts"}),
+    (
+        ("-m", "--mode"),
+        {"type": _mode, "metavar": "dev|run", "help": "dev sets variables for compilers too (default)"},
+    ),
+    (("-p", "--print-script"), _FLAG | {"help": "print what `eval` needs, terminal or not"}),
+    (("-s", "--start-services"), _FLAG | {"help": "with the services, until the last user leaves"}),
+    (("--no-start-services",), _FLAG | {"help": "without them, whatever the manifest says"}),
+    (("--add-sbin",), _FLAG | {"help": "put the environment's sbin on PATH too"}),
+    (("-t", "--trust"), _FLAG | {"help": "trust the project, for this activation"}),
+    (("-g", "--generation"), {"metavar": "N", "help": directory.HIDDEN}),
+    (("--locked",), _FLAG | {"help": "refuse a stale lock instead of making it again"}),
+    (("--json",), _FLAG | {"help": "print the difference as JSON; no hook runs"}),
+)
+
+
+def _options(arguments: list[str], voice: Voice) -> SimpleNamespace:
     if arguments[:1] in (["allow"], ["deny"]):
         raise UsageError(f"`activate {arguments[0]}` is not there yet: no environment is activated unasked")
-    parser = Parser("activate", "Run a command or a shell in the environment.", _EXAMPLES, voice=voice)
-    parser.stray = f"a command stands behind `--`: {parser.prog} --"
-    add_directory(parser)
-    parser.add_argument("-c", "--command", metavar="CMD", help="run CMD by the shell, after the profile scripts")
-    parser.add_argument(
-        "-m", "--mode", type=_mode, metavar="dev|run", help="dev sets variables for compilers too (default)"
-    )
-    parser.add_argument("-p", "--print-script", action="store_true", help="print what `eval` needs, terminal or not")
-    parser.add_argument(
-        "-s", "--start-services", action="store_true", help="with the services, until the last user leaves"
-    )
-    parser.add_argument("--no-start-services", action="store_true", help="without them, whatever the manifest says")
-    parser.add_argument("--add-sbin", action="store_true", help="put the environment's sbin on PATH too")
-    parser.add_argument("-t", "--trust", action="store_true", help="trust the project, for this activation")
-    parser.add_argument("-g", "--generation", metavar="N", help=HIDDEN)
-    parser.add_argument("--locked", action="store_true", help="refuse a stale lock instead of making it again")
-    parser.add_argument("--json", action="store_true", help="print the difference as JSON; no hook runs")
-    options = parser.parse_args(arguments)
+    try:
+        values = _read(arguments)
+    except (KeyError, ValueError):
+        values = vars(_parser(voice).parse_args(arguments))
+    options = SimpleNamespace(**values)
     if options.generation is not None:
         raise UsageError("Generations are only available for environments pushed to floxhub")
     return options
 
 
-def _plan(project: str, options: Options, environ: Mapping[str, str], voice: Voice) -> Plan:
+def _parser(voice: Voice) -> Parser:
+    from esker.cli.arguments import Parser
+
+    stray = "a command stands behind `--`: esker activate --"
+    parser = Parser("activate", "Run a command or a shell in the environment.", _EXAMPLES, voice=voice, stray=stray)
+    parser.add_options(_OPTIONS)
+    return parser
+
+
+def _read(arguments: list[str]) -> dict[str, Any]:
+    """Return what a plainly written command line says, by option.
+
+    argparse, which costs a third of a warm activation, reads what this does not, and shows the help: raises KeyError
+    or ValueError for what is not plainly right.
+    """
+    options = {name: (_destination(names), how) for names, how in _OPTIONS for name in names}
+    values = {destination: False if "action" in how else None for destination, how in options.values()}
+    words = iter(arguments)
+    for word in words:
+        name, joined, value = word.partition("=") if word.startswith("--") else (word, "", "")
+        destination, how = options[name]
+        if "action" not in how:
+            value = value if joined else next(words, "-")
+        if value.startswith("-") or (joined and "action" in how):
+            raise ValueError(word)
+        values[destination] = True if "action" in how else how.get("type", str)(value)
+    return values
+
+
+def _destination(names: tuple[str, ...]) -> str:
+    """Return the attribute of an option: its first long name."""
+    return next(name for name in names if name.startswith("--"))[2:].replace("-", "_")
+
+
+def _plan(project: str, options: SimpleNamespace, environ: Mapping[str, str], voice: Voice) -> Plan:
     from esker.runtimes.native.runtime import prepare
 
     settings = Settings(environ, trusts_everything=options.trust)
@@ -241,7 +287,7 @@ class _Late:
 
 def _begin(
     plan: Plan,
-    options: Options,
+    options: SimpleNamespace,
     environ: Mapping[str, str],
     voice: Voice,
     *,
@@ -265,7 +311,9 @@ def _begin(
     return found.activation, found
 
 
-def _activation(plan: Plan, options: Options, environ: Mapping[str, str], *, run_code: bool = False) -> Activation:
+def _activation(
+    plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], *, run_code: bool = False
+) -> Activation:
     from esker.activate.composition import activation
 
     return activation(
@@ -288,40 +336,3 @@ def _print_json(plan: Plan, activation: Activation, environ: Mapping[str, str], 
     if names := left_out(plan, environ):
         voice.say(f"! Left out, since only the project's own code could tell: {', '.join(names)}")
     return 0
-
-
-def _deactivate(arguments: list[str], voice: Voice) -> int:
-    from esker.activate.shells.bash import shell
-
-    summary = "Leave the environment that this shell activated last, and undo exactly what activating it has done."
-    examples = '  esker deactivate\n  eval "$(esker deactivate)"    where the shell has no `esker` function'
-    parser = Parser("deactivate", summary, examples, voice=voice)
-    parser.add_argument("-p", "--print-script", action="store_true", help="print what `eval` needs, terminal or not")
-    options = parser.parse_args(arguments)
-    environ = inherited()
-    text = shell().deactivation(environ, program=voice.path())
-    if text is None:
-        voice.say("ℹ No environment active!")  # noqa: RUF001  # Flox's sign for information
-    elif sys.stdout.isatty() and not options.print_script:
-        raise UsageError("a command cannot change the shell it is typed in", hint='eval "$(esker deactivate)"')
-    else:
-        sys.stdout.buffer.write(text.encode())
-        _detach(environ)
-    return 0
-
-
-def _detach(environ: Mapping[str, str]) -> None:
-    """Take the shell off the processes that use the environment which it is about to leave."""
-    from esker.activate.shells import undo
-    from esker.activate.starts import registry as starts
-    from esker.host.calling_shell import calling_shell
-    from esker.host.runtime_directory import environment_directory
-
-    departure = undo.leave(environ)
-    if departure is not None and os.path.isdir(departure.dot_flox):
-        if environ.get("FLOX_ACTIVATE_START_SERVICES") == "true":
-            from esker.cli.session import release_for_shell
-
-            release_for_shell(os.path.dirname(departure.dot_flox), environ, calling_shell())
-        path = starts.place(environment_directory(departure.dot_flox, environ.get("XDG_RUNTIME_DIR")))
-        starts.leave(path, starts.member(calling_shell()))

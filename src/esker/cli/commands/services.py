@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
 from esker.cli.selection import check_version, declared, selected
+from esker.cli.views.output import print_json, shown
+from esker.cli.views.services import Live, record, state, table
 from esker.cli.voice import ESKER
 from esker.declare.load import load
 from esker.errors import ServiceError, ServicesNotReady, UsageError
 from esker.settings import Settings
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Iterable
 
-    from esker.cli.arguments import Options
     from esker.cli.voice import Voice
     from esker.declare.declaration import Declaration
     from esker.services.chamber import Chamber
     from esker.services.status import ServiceStatus
 
-__all__ = ["Live", "run", "table"]
+__all__ = ["run"]
 
 _COMMANDS = {
     "start": "start services, and return when they are ready; they run until `services stop`",
@@ -38,7 +40,6 @@ _START_SECONDS = 60.0
 _LINES = 15
 _STATES = ("healthy", "completed", "stopped")
 _PAUSE = 0.1
-_FEWEST_ROWS = 3
 
 
 def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
@@ -63,40 +64,6 @@ def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
     return do(rest, voice)
 
 
-def table(statuses: Iterable[ServiceStatus], *, plain: bool) -> str:
-    """Return the states as a table: Flox's columns, and unless `plain` health, ports and uptime after them."""
-    rows = [[one.name, _word(one), _pid(one, plain=plain), *([] if plain else _more(one))] for one in statuses]
-    head = ["NAME", "STATUS", "PID", *([] if plain else ["HEALTH", "PORTS", "UPTIME"])]
-    widths = [max(10, *(len(row[0]) for row in rows)), max(6, *(len(row[1]) for row in rows)), 8]
-    lines = []
-    for cells in (head, *rows):
-        first = f"{cells[0]:<{widths[0]}} {cells[1]:<{widths[1]}} {cells[2]:>8}"
-        lines.append(" ".join((first, f"{cells[3]:<9}", f"{cells[4]:<20}", cells[5])).rstrip() if cells[3:] else first)
-    return "\n".join(lines)
-
-
-def _word(one: ServiceStatus) -> str:
-    done = one.exit_code is not None and one.exit_code >= 0 and one.pid is None
-    return f"{one.status} ({one.exit_code})" if done and one.status in {"Completed", "Error"} else one.status
-
-
-def _pid(one: ServiceStatus, *, plain: bool) -> str:
-    if one.pid is None:
-        return "" if plain else "-"
-    return str(one.pid)
-
-
-def _more(one: ServiceStatus) -> list[str]:
-    ports = " ".join(f"{name}={port}" for name, port in sorted(one.ports.items()))
-    return [one.health or "-", ports or "-", "-" if one.uptime is None else _span(one.uptime)]
-
-
-def _span(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
-
-
 def _start(arguments: list[str], voice: Voice) -> int:
     examples = "  esker services start\n  esker services start postgres --timeout 20"
     parser = _parser("start", "Start services and return when they are ready.", examples, voice)
@@ -112,10 +79,10 @@ def _start(arguments: list[str], voice: Voice) -> int:
             if one.name not in before or one.started_at != before[one.name]:
                 voice.say(f"✔ Service '{one.name}' started.")
             else:
-                state = "is already running" if one.pid is not None else "has completed already"
-                voice.say(f"! Service '{one.name}' {state}.")
+                condition = "is already running" if one.pid is not None else "has completed already"
+                voice.say(f"! Service '{one.name}' {condition}.")
     _say_notes([one for one in found if one.name not in before], voice)
-    return _as_json(found, options)
+    return _print_states(found, options)
 
 
 def _restart(arguments: list[str], voice: Voice) -> int:
@@ -131,7 +98,7 @@ def _restart(arguments: list[str], voice: Voice) -> int:
         words = services.restart(*options.name, seconds=options.timeout, changed=live.show)
     for name, word in sorted(words.items()):
         voice.say(f"✔ Service '{name}' {word}.")
-    return _as_json(services.status(*words), options)
+    return _print_states(services.status(*words), options)
 
 
 def _stop(arguments: list[str], voice: Voice) -> int:
@@ -146,14 +113,14 @@ def _stop(arguments: list[str], voice: Voice) -> int:
     idle = () if options.name or done.stopped else services.names
     for name in (*done.not_running, *idle):
         voice.say(f"! Service '{name}' is not running")
-    for user in () if voice.plain else done.users:
-        voice.say(f"! '{user.service}' was in use by `{user.program}` (pid {user.pid})")
+    for user in done.users:
+        voice.remark(f"! '{user.service}' was in use by `{user.program}` (pid {user.pid})")
     if options.json:
-        _print_json(
+        print_json(
             {
                 "stopped": done.stopped,
                 "not_running": [*done.not_running, *idle],
-                "users": [_record(u) for u in done.users],
+                "users": [record(u) for u in done.users],
             }
         )
     return 0
@@ -169,26 +136,23 @@ def _status(arguments: list[str], voice: Voice) -> int:
         return _watch(services, options, voice)
     found = services.status(*options.name)
     if options.json:
-        return _as_json(found, options)
-    print(table(found, plain=voice.plain))
-    if voice.plain:
-        print()
-        return 0
+        return _print_states(found, options)
+    print(table(found, voice), end=voice.end_of_table)
     for one in found:
         if one.message:
-            voice.say(f"! {one.name}: {one.message}")
+            voice.remark(f"! {one.name}: {one.message}")
     _say_notes(found, voice)
     return 0
 
 
 def _say_notes(found: Iterable[ServiceStatus], voice: Voice) -> None:
-    """Tell in one line what people should know about services, which mostly holds for all; Flox has no such line."""
+    """Tell in one line what people should know about services, which mostly holds for all."""
     notes = [one.note for one in found if one.note]
-    if notes and not voice.plain:
-        voice.say(f"! {notes[0]}" + (f" (so for {len(notes) - 1} more)" if notes[1:] else ""))
+    if notes:
+        voice.remark(f"! {notes[0]}" + (f" (so for {len(notes) - 1} more)" if notes[1:] else ""))
 
 
-def _watch(services: Chamber, options: Options, voice: Voice) -> int:
+def _watch(services: Chamber, options: Namespace, voice: Voice) -> int:
     with Live(voice, as_json=options.json, always=True) as live:
         for one in services.status():
             live.show(one)
@@ -211,14 +175,14 @@ def _logs(arguments: list[str], voice: Voice) -> int:
             raise UsageError(message, hint=f"name one, or all as they write: {parser.prog} --follow")
         lines = services.logs(options.name[0], options.tail)
         if options.json:
-            _print_json([{"service": options.name[0], "line": line} for line in lines])
+            print_json([{"service": options.name[0], "line": line} for line in lines])
         else:
-            sys.stdout.write(voice.shown("".join(f"{line}\n" for line in lines), colours=True))
+            sys.stdout.write(shown("".join(f"{line}\n" for line in lines), colours=True))
         return 0
     names = options.name or services.names
     width = max(map(len, names))
     for name, line in services.follow(*names, count=options.tail):
-        print(voice.shown(f"{name:<{width}}: {line}", colours=True), flush=True)
+        print(shown(f"{name:<{width}}: {line}", colours=True), flush=True)
     return 0
 
 
@@ -229,7 +193,7 @@ def _wait(arguments: list[str], voice: Voice) -> int:
     _add_timeout(parser, None)
     options = parser.parse_args(arguments)
     found = _services(options, voice).wait(*options.name, until=options.until, seconds=options.timeout)
-    return _as_json(found, options)
+    return _print_states(found, options)
 
 
 def _hold(arguments: list[str], voice: Voice) -> int:
@@ -239,11 +203,11 @@ def _hold(arguments: list[str], voice: Voice) -> int:
     options = parser.parse_args(arguments)
     how = {"seconds": options.timeout, "pid": options.pid, "token": options.token}
     try:
-        return _as_json(_services(options, voice).lease(*options.name, **how).statuses, options)
+        return _print_states(_services(options, voice).lease(*options.name, **how).statuses, options)
     except (ServiceError, ServicesNotReady) as error:
         if not options.json:
             raise
-        _print_json(error.record())
+        print_json(error.record())
         return error.exit_status
 
 
@@ -278,7 +242,7 @@ def _ports(arguments: list[str], voice: Voice) -> int:
         variable: port for variable, port in found.items() if not options.name or owners[variable] in options.name
     }
     if options.json:
-        _print_json(wanted)
+        print_json(wanted)
     else:
         for variable, port in sorted(wanted.items()):
             print(f"{variable}={port}")
@@ -298,7 +262,7 @@ def _add_timeout(parser: Parser, default: float | None) -> None:
     parser.add_argument("--timeout", type=float, default=default, metavar="SECONDS", help=f"at most so long ({shown})")
 
 
-def _services(options: Options, voice: Voice) -> Chamber:
+def _services(options: Namespace, voice: Voice) -> Chamber:
     """Return the services of the environment that is meant; raises ServiceError where it has none."""
     from esker.environment import Environment
 
@@ -324,84 +288,7 @@ def _require_services(declaration: Declaration, system: str, names: Iterable[str
             raise ServiceError(f"Service '{name}' is not available on '{system}'.", hint=hint)
 
 
-class Live:
-    """The states of services while something is under way: redrawn in place on a terminal, else not shown."""
-
-    def __init__(self, voice: Voice, *, as_json: bool = False, always: bool = False) -> None:
-        self._states: dict[str, ServiceStatus] = {}
-        self._drawn: list[str] = []
-        self._plain = voice.plain
-        self._terminal = sys.stderr.isatty() and not as_json and voice.level >= 0
-        self._always = always
-        self._json = as_json
-
-    def show(self, one: ServiceStatus) -> None:
-        """Show a service that has changed."""
-        self._states[one.name] = one
-        if self._terminal:
-            self._erase()
-            text = table((self._states[name] for name in sorted(self._states)), plain=self._plain)
-            self._drawn = _fitting(text.split("\n"), *_terminal_size())
-            sys.stderr.write("".join(f"{line}\n" for line in self._drawn))
-            sys.stderr.flush()
-        elif self._always:
-            _print_json_line(one) if self._json else print(
-                table([one], plain=self._plain).partition("\n")[2], flush=True
-            )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if not self._always:
-            self._erase()
-
-    def _erase(self) -> None:
-        if self._drawn:
-            columns, rows = _terminal_size()  # it may have become smaller: what was one row may be two by now
-            height = sum(1 + max(0, len(line) - 1) // columns for line in self._drawn)
-            sys.stderr.write(f"\x1b[{min(height, rows - 1)}A\x1b[J")
-            self._drawn = []
-
-
-def _terminal_size() -> tuple[int, int]:
-    """The columns and rows of the terminal; one that does not know them is taken for the usual one."""
-    columns, rows = os.get_terminal_size(sys.stderr.fileno())
-    return columns or 80, rows if rows > _FEWEST_ROWS else 24
-
-
-def _fitting(lines: list[str], columns: int, rows: int) -> list[str]:
-    """Return `lines` as they fit above the cursor, which can go back no further than the terminal is high."""
-    room = rows - 1
-    if len(lines) > room:
-        lines = [*lines[: room - 1], f"… and {len(lines) - room + 1} more: see esker services status"]
-    return [line[:columns] for line in lines]
-
-
-def _as_json(found: Iterable[ServiceStatus], options: Options) -> int:
+def _print_states(found: Iterable[ServiceStatus], options: Namespace) -> int:
     if options.json:
-        _print_json([_state(one) for one in found])
+        print_json([state(one) for one in found])
     return 0
-
-
-def _state(one: ServiceStatus) -> dict[str, object]:
-    """Return a state as JSON shows it: Flox's keys first."""
-    return {**_record(one), "engine": "native"}
-
-
-def _record(one: object) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return asdict(one)  # type: ignore[call-overload, no-any-return]  # every value here is one of our dataclasses
-
-
-def _print_json(value: object) -> None:
-    import json
-
-    print(json.dumps(value, indent=2))
-
-
-def _print_json_line(one: ServiceStatus) -> None:
-    import json
-
-    print(json.dumps(_state(one)), flush=True)

@@ -113,7 +113,9 @@ def lock_project(
     if current is not None and not stale.reasons:
         return current, False
     if locked:
-        raise StaleLock("the lock does not say what the manifest says", stale.reasons, hint="make it again: esker lock")
+        raise StaleLock(
+            "the lock does not say what the manifest says", reasons=stale.reasons, hint="make it again: esker lock"
+        )
     check_build(declaration, settings)
     lock = make_lock(declaration, current, stale.inputs, interpreters, settings, progress=progress)
     write_lock(declaration, lock)

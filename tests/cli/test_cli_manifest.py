@@ -1,8 +1,7 @@
-"""`esker init`, `install`, `uninstall`, `edit`, `list`, `rollback` and `store`: one story, and what goes wrong in it."""
+"""`esker init`, `install`, `uninstall` and `edit`: what they make of the manifest, and what goes wrong in it."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -16,23 +15,6 @@ from esker.runtimes.native.change import change_manifest
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def served(index):
-    """Give an index with two packages, each with a command."""
-    for name in ("app", "tool"):
-        files = {f"{name}.py": f"def main(): print('{name} runs')\n", f"{name}.dat": bytes(200_000)}
-        index.add(name, "1.0", files, scripts={name: f"{name}:main"})
-    return index
-
-
-@pytest.fixture
-def empty(tmp_path):
-    """Give an empty project directory."""
-    directory = tmp_path / "project"
-    directory.mkdir()
-    return directory
-
-
 def snapshot(directory):
     """Return everything that a change may change: files by content, links by target."""
     return {
@@ -40,35 +22,6 @@ def snapshot(directory):
         for path in sorted(directory.rglob("*"))
         if (path.is_symlink() or path.is_file()) and "/cache/" not in str(path)
     }
-
-
-@pytest.mark.usefixtures("served")
-def test_a_story_from_init_to_gc(esker, empty, environ):
-    """Init, install, use, uninstall, collect: inside the commands are there, outside not, and the space comes back."""
-    assert esker("init").status == 0
-    assert esker("install", "pypi/app", "pypi/tool").status == 0
-    assert esker("activate", "--", "sh", "-c", "app && tool").out == "app runs\ntool runs\n"
-    assert esker("list") == (0, "app: pypi/app (1.0)\ntool: pypi/tool (1.0)\n", "")
-    assert json.loads(esker("list", "--json").out)[0] == {
-        "name": "app",
-        "version": "1.0",
-        "origin": "pypi",
-        "source": "pypi/app",
-    }
-    assert esker("lock", "--check").status == 0
-    before = size(environ["ESKER_STORE"])
-    assert esker("uninstall", "pypi/app", "pypi/tool").status == 0
-    assert esker("activate", "--", "app").status == 127
-    collected = esker("store", "gc", "--keep", "1")
-    assert collected.status == 0
-    assert "freed" in collected.err
-    assert size(environ["ESKER_STORE"]) < before / 2
-    assert esker("store", "verify").status == 0
-
-
-def size(directory):
-    """Return the bytes that a tree takes on disk."""
-    return int(subprocess.run(["du", "-sb", directory], capture_output=True, text=True, check=True).stdout.split()[0])
 
 
 @pytest.mark.usefixtures("served")
@@ -206,50 +159,6 @@ def test_what_an_editor_saved_meanwhile_is_kept(project, environ):
     assert "MINE" in path.read_text()
 
 
-@pytest.mark.usefixtures("served")
-def test_a_rollback_holds_until_the_lock_changes(esker, empty):
-    """After a rollback the older profile is used, by later activations too; the next change goes on from there."""
-    esker("init")
-    esker("install", "pypi/app")
-    esker("install", "pypi/tool")
-    assert esker("activate", "--", "tool").status == 0
-    assert esker("rollback").status == 0
-    assert esker("activate", "--", "app").status == 0
-    assert esker("activate", "--", "tool").status == 127
-    assert "*" in esker("rollback", "--list").out
-    esker("uninstall", "pypi/tool")
-    esker("install", "pypi/tool")
-    assert esker("activate", "--", "tool").status == 0
-
-
-@pytest.mark.usefixtures("served")
-def test_the_store_is_shared_and_verified(esker, empty, environ):
-    """A tampered path is found by `store verify`, named, and `path-info` knows every path."""
-    esker("init")
-    esker("install", "pypi/app")
-    records = json.loads(esker("store", "path-info", "--json").out)
-    environment = next(record["path"] for record in records if record["path"].endswith("-environment"))
-    target = next(path for path in records if path["path"] == environment)["path"]
-    victim = subprocess.run(
-        ["find", target, "-name", "app.py"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    os.chmod(victim, 0o644)
-    with open(victim, "a") as file:
-        file.write("# tampered\n")
-    done = esker("store", "verify")
-    assert done.status == 1
-    assert environment in done.err
-    assert environ["ESKER_STORE"] in done.err
-
-
-@pytest.mark.parametrize("command", ["init", "list", "rollback", "activate", "services status"])
-def test_an_empty_directory_name_is_refused(esker, empty, command):
-    """What an unset variable left in `-d "$DIR"` is not the current directory."""
-    done = esker(*command.split(), "-d", "", cwd=empty)
-    assert (done.status, "the path of the project is empty" in done.err) == (2, True)
-    assert not (empty / ".flox").exists()
-
-
 def test_init_refuses_to_overwrite(esker, project):
     """A directory that has an environment keeps it."""
     directory = project()
@@ -257,31 +166,3 @@ def test_init_refuses_to_overwrite(esker, project):
     done = esker("init")
     assert done.status == 1
     assert snapshot(directory) == before
-
-
-def test_help_shows_every_command_with_examples(esker, empty):
-    """`--help` of the whole and of each command ends with status 0 and examples, and shows no hidden option."""
-    from esker.cli.main import COMMANDS, commands
-    from esker.cli.voice import ESKER
-
-    told = esker("--help").out
-    assert all(name in told for name in commands(ESKER))
-    for name in COMMANDS:
-        done = esker(name, "--help")
-        assert (name, done.status) == (name, 0)
-        assert f"esker {name}" in done.out
-        assert "SUPPRESS" not in done.out
-
-
-def test_an_unknown_command_names_the_near_one(esker, empty):
-    """A slip of the pen is status 2 with the command that was meant."""
-    assert esker("actviate") == (
-        2,
-        "",
-        "✘ ERROR: there is no command `actviate`\nhint: did you mean `esker activate`?\ncode: usage\n",
-    )
-    assert esker("services", "strat").err == (
-        "✘ ERROR: there is no command `services strat`\nhint: did you mean `esker services start`?\ncode: usage\n"
-    )
-    assert "hint: see: esker store --help\n" in esker("store", "xyz").err
-    assert "not there yet\nhint: see: esker lock --upgrade\n" in esker("upgrade").err

@@ -1,10 +1,11 @@
-"""`esker store` and `esker rollback`."""
+"""`esker store`."""
 
 from __future__ import annotations
 
 import os
 
-from esker.cli.arguments import Parser, add_directory, group_usage, place, unknown_command
+from esker.cli.arguments import Parser, group_usage, unknown_command
+from esker.cli.views.output import print_json
 from esker.errors import StoreError, UsageError
 
 TYPE_CHECKING = False
@@ -24,13 +25,11 @@ _MEGABYTE = 1_000_000
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run one of the commands."""
-    if name == "rollback":
-        return _rollback(arguments, voice)
     if not arguments or arguments[0] in {"-h", "--help"}:
-        print(group_usage("esker store", _STORE))
+        print(group_usage(f"{voice.program} {name}", _STORE))
         return 0
     if arguments[0] not in _STORE:
-        raise unknown_command(arguments[0], _STORE, of="esker store")
+        raise unknown_command(arguments[0], _STORE, of=f"{voice.program} {name}")
     return {"gc": _gc, "verify": _verify, "path-info": _path_info}[arguments[0]](arguments[1:], voice)
 
 
@@ -52,9 +51,7 @@ def _gc(arguments: list[str], voice: Voice) -> int:
         raise UsageError(f"--keep is {options.keep}, but the current profile is always kept", hint="give 1 or more")
     found = collect(_store(), keep=options.keep, progress=voice.progress(), dry_run=options.dry_run)
     if options.json:
-        import json
-
-        print(json.dumps({"deleted": list(found.paths), "freed": found.freed, "dry_run": options.dry_run}, indent=2))
+        print_json({"deleted": list(found.paths), "freed": found.freed, "dry_run": options.dry_run})
         return 0
     for path in found.paths:
         print(path)
@@ -78,9 +75,7 @@ def _verify(arguments: list[str], voice: Voice) -> int:
     store = _store()
     damaged = verify(store, store.named(options.path) or None, voice.progress())
     if options.json:
-        import json
-
-        print(json.dumps([{"path": each.path, "reason": each.reason} for each in damaged], indent=2))
+        print_json([{"path": each.path, "reason": each.reason} for each in damaged])
     elif not damaged:
         voice.say(f"✔ {len(options.path or store.paths())} paths are as they were registered")
     if damaged:
@@ -102,43 +97,10 @@ def _path_info(arguments: list[str], voice: Voice) -> int:
     store = _store()
     records = [store.record(path) for path in store.named(options.path) or store.paths()]
     if options.json:
-        import json
-
-        print(json.dumps([record._asdict() for record in records], indent=2))
+        print_json([record._asdict() for record in records])
         return 0
     for record in records:
         print(f"{record.nar_size / _MEGABYTE:>10.1f} MB  {record.path}")
-    return 0
-
-
-def _rollback(arguments: list[str], voice: Voice) -> int:
-    from esker.declare.discover import find
-    from esker.declare.load import load
-    from esker.runtimes.native.preparation import run_links
-    from esker.settings import Settings
-    from esker.store import roots
-
-    examples = "  esker rollback\n  esker rollback --list\n  esker rollback --to 3"
-    parser = Parser(
-        "rollback",
-        "Go back to what was installed before the last change; manifest and lock stay as they are.",
-        examples,
-        voice=voice,
-    )
-    add_directory(parser)
-    parser.add_argument("--to", type=int, metavar="N", help="go to this generation: its number in --list")
-    parser.add_argument("--list", action="store_true", help="show what was installed, as far as it is kept")
-    options = parser.parse_args(arguments)
-    start, explicit = place(options)
-    declaration = load(find(start, explicit=explicit))
-    store = _store()
-    links = run_links(declaration, Settings(os.environ).system)
-    if options.list:
-        for each in roots.generations(store, links["dev"]):
-            print(f"{'*' if each.current else ' '} {each.number:>4}  {each.path}")
-        return 0
-    paths = [roots.rollback(store, link, options.to) for link in links.values()]
-    voice.say(f"✔ '{declaration.name}' is at `{paths[0]}`; the next change of the lock goes on from there")
     return 0
 
 

@@ -1,0 +1,56 @@
+"""`esker deactivate`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from esker.cli.arguments import Parser
+from esker.errors import UsageError
+from esker.host.variables import inherited
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from esker.cli.voice import Voice
+
+__all__ = ["run"]
+
+
+def run(name: str, arguments: list[str], voice: Voice) -> int:
+    """Run the command."""
+    from esker.activate.shells.bash import shell
+
+    summary = "Leave the environment that this shell activated last, and undo exactly what activating it has done."
+    examples = '  esker deactivate\n  eval "$(esker deactivate)"    where the shell has no `esker` function'
+    parser = Parser(name, summary, examples, voice=voice)
+    parser.add_argument("-p", "--print-script", action="store_true", help="print what `eval` needs, terminal or not")
+    options = parser.parse_args(arguments)
+    environ = inherited()
+    text = shell().deactivation(environ, program=voice.path())
+    if text is None:
+        voice.say("ℹ No environment active!")  # noqa: RUF001  # Flox's sign for information
+    elif sys.stdout.isatty() and not options.print_script:
+        raise UsageError("a command cannot change the shell it is typed in", hint='eval "$(esker deactivate)"')
+    else:
+        sys.stdout.buffer.write(text.encode())
+        _detach(environ)
+    return 0
+
+
+def _detach(environ: Mapping[str, str]) -> None:
+    """Take the shell off the processes that use the environment which it is about to leave."""
+    from esker.activate.shells import undo
+    from esker.activate.starts import registry
+    from esker.host.calling_shell import calling_shell
+    from esker.host.runtime_directory import environment_directory
+
+    departure = undo.leave(environ)
+    if departure is not None and os.path.isdir(departure.dot_flox):
+        if environ.get("FLOX_ACTIVATE_START_SERVICES") == "true":
+            from esker.cli.session import release_for_shell
+
+            release_for_shell(os.path.dirname(departure.dot_flox), environ, calling_shell())
+        path = registry.place(environment_directory(departure.dot_flox, environ.get("XDG_RUNTIME_DIR")))
+        registry.leave(path, registry.member(calling_shell()))

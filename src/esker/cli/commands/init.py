@@ -1,0 +1,45 @@
+"""`esker init`."""
+
+from __future__ import annotations
+
+import os
+from argparse import SUPPRESS
+from typing import TYPE_CHECKING
+
+from esker.cli.arguments import Parser, add_directory
+from esker.cli.directory import place
+from esker.errors import UsageError
+
+if TYPE_CHECKING:
+    from esker.cli.voice import Voice
+
+__all__ = ["run"]
+
+
+def run(name: str, arguments: list[str], voice: Voice) -> int:
+    """Run the command."""
+    from esker.declare.discover import resolved
+    from esker.declare.known_environments import remember
+    from esker.declare.template import create
+    from esker.settings import Settings
+
+    examples = "  esker init\n  esker init -d backend -n api"
+    summary = "Make an environment: a commented manifest that you fill in."
+    parser = Parser(name, summary, examples, voice=voice, stray="name the directory: esker init -d")
+    add_directory(parser)
+    parser.add_argument("-n", "--name", help="the environment's name (default: the directory's)")
+    parser.add_argument("-b", "--bare", action="store_true", help="a manifest without comments and examples")
+    parser.add_argument("--no-auto-setup", action="store_true", help=SUPPRESS)
+    parser.add_argument("--auto-setup", action="store_true", help=SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.auto_setup:
+        raise UsageError("`--auto-setup` is not there yet", hint="init without it, then add what the project needs")
+    directory = resolved(place(options)[0])
+    created = create(directory, options.name, bare=options.bare, home=os.environ.get("HOME"))
+    settings = Settings(os.environ)
+    remember(directory, settings)
+    voice.say(f"⚡︎ Created environment '{created}' ({settings.system})")
+    voice.say(f"\nNext:\n  $ {voice.program} install pypi/NAME    <- Add a package")
+    voice.say(f"  $ {voice.program} edit                 <- Add variables, scripts and services")
+    voice.say(f"  $ {voice.program} activate             <- Enter the environment")
+    return 0

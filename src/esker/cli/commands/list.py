@@ -1,0 +1,72 @@
+"""`esker list`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import SUPPRESS
+from typing import TYPE_CHECKING
+
+from esker.cli.arguments import Parser, add_directory
+from esker.cli.selection import declared
+from esker.cli.views.output import shown
+from esker.cli.views.packages import print_blocks
+from esker.errors import UsageError
+
+if TYPE_CHECKING:
+    from esker.cli.voice import Voice
+    from esker.declare.declaration import Declaration
+
+__all__ = ["run"]
+
+
+def run(name: str, arguments: list[str], voice: Voice) -> int:
+    """Run the command."""
+    from esker.lock.listing import listing
+    from esker.lock.resolve import read_lock
+    from esker.lock.staleness import staleness
+    from esker.settings import Settings
+
+    examples = "  esker list\n  esker list -a\n  esker list --json"
+    parser = Parser(name, "Show what the environment consists of, with versions and origins.", examples, voice=voice)
+    add_directory(parser)
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("-e", "--extended", action="store_true", help="names, origins and versions (default)")
+    forms.add_argument("-n", "--name", action="store_true", help="names alone")
+    forms.add_argument("-a", "--all", action="store_true", help="everything that is known of each package")
+    forms.add_argument("-c", "--config", action="store_true", help="the manifest as it is written")
+    forms.add_argument("-u", "--upstream", action="store_true", help=SUPPRESS)
+    forms.add_argument("--json", action="store_true", help="print the packages as JSON")
+    options = parser.parse_args(arguments)
+    if options.upstream:
+        raise UsageError("`--upstream` is for environments on FloxHub, and those are not there yet")
+    declaration = declared(options, os.environ, voice)
+    if options.config:
+        return _config(declaration)
+    lock = read_lock(declaration)
+    settings = Settings(os.environ)
+    if voice.remarks and staleness(declaration, lock, settings.system, settings.indexes).reasons:
+        voice.remark(f"! Not all that the manifest says is locked yet: {voice.program} lock")
+    found = listing(lock, settings.system)
+    if options.json:
+        import msgspec
+
+        print(msgspec.json.format(msgspec.json.encode([each.record() for each in found])).decode())
+        return 0
+    if not found:
+        voice.say(
+            f"! No packages are installed for your current system ('{settings.system}').\n\n"
+            f"You can see the whole manifest with '{voice.program} list --config'."
+        )
+    if options.all:
+        print_blocks(found)
+        return 0
+    for each in found:
+        print(shown(each.name if options.name else each.line()))
+    return 0
+
+
+def _config(declaration: Declaration) -> int:
+    with open(f"{declaration.dot_flox}/env/manifest.toml", encoding="utf-8") as file:
+        sys.stdout.write(shown(file.read()))
+    return 0

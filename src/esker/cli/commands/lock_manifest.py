@@ -1,0 +1,43 @@
+"""`esker lock-manifest`, which only programs call."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from esker.cli.arguments import Parser
+from esker.cli.selection import check_version
+
+if TYPE_CHECKING:
+    from esker.cli.voice import Voice
+
+__all__ = ["run"]
+
+
+def run(name: str, arguments: list[str], voice: Voice) -> int:
+    """Run the command."""
+    from esker.declare.validate import read_text
+    from esker.formats import lockfile
+    from esker.lock.resolve import lock_packages
+    from esker.settings import Settings
+
+    summary = "Print the lock of a manifest; what it installs is taken from a lock that is there already."
+    parser = Parser(name, summary, "  esker lock-manifest -l manifest.lock manifest.toml", voice=voice)
+    parser.add_argument("-l", "--lockfile", metavar="LOCK", help="the lock that there is already")
+    parser.add_argument("manifest", metavar="MANIFEST", help="a manifest.toml, or `-` for stdin")
+    options = parser.parse_args(arguments)
+    text = sys.stdin.read() if options.manifest == "-" else _content(options.manifest).decode()
+    manifest, _ = read_text(text, options.manifest)
+    check_version(manifest, voice)
+    before = lockfile.parse(_content(options.lockfile), options.lockfile) if options.lockfile else None
+    made = lockfile.Lockfile(manifest=manifest, packages=lock_packages(manifest, before, Settings(os.environ).system))
+    sys.stdout.write(lockfile.render(made).decode())
+    return 0
+
+
+def _content(path: str) -> bytes:
+    from esker.host import files
+
+    with files.refused("read", path), open(path, "rb") as file:
+        return file.read()

@@ -1,0 +1,48 @@
+"""`esker rollback`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from esker.cli.arguments import Parser, add_directory
+from esker.cli.directory import place
+
+if TYPE_CHECKING:
+    from esker.cli.voice import Voice
+
+__all__ = ["run"]
+
+
+def run(name: str, arguments: list[str], voice: Voice) -> int:
+    """Run the command."""
+    from esker.declare.discover import find
+    from esker.declare.load import load
+    from esker.runtimes.native.preparation import run_links
+    from esker.settings import Settings
+    from esker.store import roots
+    from esker.store.store import Store
+
+    examples = "  esker rollback\n  esker rollback --list\n  esker rollback --to 3"
+    parser = Parser(
+        name,
+        "Go back to what was installed before the last change; manifest and lock stay as they are.",
+        examples,
+        voice=voice,
+    )
+    add_directory(parser)
+    parser.add_argument("--to", type=int, metavar="N", help="go to this generation: its number in --list")
+    parser.add_argument("--list", action="store_true", help="show what was installed, as far as it is kept")
+    options = parser.parse_args(arguments)
+    start, explicit = place(options)
+    declaration = load(find(start, explicit=explicit))
+    settings = Settings(os.environ)
+    store = Store(settings.store_root)
+    links = run_links(declaration, settings.system)
+    if options.list:
+        for each in roots.generations(store, links["dev"]):
+            print(f"{'*' if each.current else ' '} {each.number:>4}  {each.path}")
+        return 0
+    paths = [roots.rollback(store, link, options.to) for link in links.values()]
+    voice.say(f"✔ '{declaration.name}' is at `{paths[0]}`; the next change of the lock goes on from there")
+    return 0

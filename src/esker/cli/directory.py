@@ -1,0 +1,42 @@
+"""How a command line says which environment it means: `-d/--dir`, and Flox's options for those on FloxHub.
+
+On the path of every activation: argparse is not imported here.
+"""
+
+from __future__ import annotations
+
+import os
+
+from esker.declare.discover import resolved
+from esker.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from types import SimpleNamespace
+    from typing import Any
+
+    Option = tuple[tuple[str, ...], dict[str, Any]]
+    """The names of an option, and the rest of what argparse's `add_argument` takes."""
+
+__all__ = ["HIDDEN", "OPTIONS", "place"]
+
+HIDDEN = "==SUPPRESS=="
+"""The help of an option that help does not show: argparse's own word for it."""
+
+OPTIONS: tuple[Option, ...] = (
+    (("-d", "--dir"), {"metavar": "DIR", "help": "the project directory (default: the one around here)"}),
+    (("-r", "--reference", "--ref"), {"metavar": "OWNER/NAME", "help": HIDDEN}),
+    (("-D", "--default"), {"action": "store_true", "help": HIDDEN}),
+)
+
+
+def place(options: Namespace | SimpleNamespace) -> tuple[str, bool]:
+    """Return the directory that the options mean, and whether they name it."""
+    if options.reference is not None or options.default:
+        named = f"`{options.reference}`" if options.reference is not None else "the default environment"
+        hint = "name a project directory: -d DIR"
+        raise UsageError(f"{named} is an environment on FloxHub, and those are not there yet", hint=hint)
+    if options.dir is not None:
+        return options.dir, True
+    return resolved(os.curdir), False

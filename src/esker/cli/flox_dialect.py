@@ -1,0 +1,92 @@
+"""What Flox says where Esker says something else: the texts that the `flox` of `esker shim` prints.
+
+Programs that call Flox read them, so they are Flox's to the letter. A text is made from an error's class and fields, or
+from what Esker would print. This module is loaded when one is needed.
+"""
+
+from __future__ import annotations
+
+import os
+
+from esker.errors import (
+    EskerError,
+    HookCutOff,
+    InvalidManifest,
+    ModeClash,
+    NoEnvironment,
+    StartWithinHook,
+    UnknownService,
+)
+
+__all__ = ["INTERRUPTED", "service_cells", "welcome", "words"]
+
+INTERRUPTED = "user interrupted process"
+
+_ABOUT_THE_SCHEMA = (
+    "manifest 'schema-version'",
+    "manifest had invalid schema",
+    "'version' field",
+    "'schema-version' f",
+)
+_START_WITHIN_HOOK = """\
+Cannot start services from 'hook.on-activate'.
+
+Starting services from the activation hook would cause a deadlock.
+Activate the environment with 'flox activate --start-services' instead."""
+
+
+def words(error: EskerError) -> str:
+    """Return what Flox says of an error: its message, where Flox has no other words for it."""
+    match error:
+        case InvalidManifest():
+            text = _invalid_manifest([problem.message for problem in error.problems])
+        case NoEnvironment(directory=None):
+            text = f"{error.message}\n\nCreate an environment with 'flox init'"
+        case NoEnvironment(directory=named):
+            create = f"Create an environment with 'flox init --dir {named}'"
+            text = f"Did not find an environment in '{named}'\n\n{create}"
+        case HookCutOff(ending=None):
+            text = f"{error.message}.\n\n{error.hint}"
+        case HookCutOff(ending=ending):
+            text = f"Running hook.on-activate failed: {ending}\n\n{error.hint}"
+        case ModeClash():
+            text = f"{error.message}\n\n{error.hint}"
+        case UnknownService():
+            text = f"Service '{error.service}' does not exist."
+        case StartWithinHook(hook="hook.on-activate"):
+            text = _START_WITHIN_HOOK
+        case _:
+            text = error.message
+    return text
+
+
+def _invalid_manifest(problems: list[str]) -> str:
+    """Return every problem below Flox's first words, or beside them where it is that no schema can be read."""
+    head = "Failed to parse manifest:"
+    if len(problems) == 1 and problems[0].startswith(_ABOUT_THE_SCHEMA):
+        return f"{head} {problems[0]}"
+    return "\n\n".join([head, *problems])
+
+
+def service_cells(cells: list[str]) -> list[str]:
+    """Return the cells of Flox's table of services: no more than three, and an empty one without a process."""
+    name, status, pid = cells[:3]
+    return [name, status, "" if pid == "-" else pid]
+
+
+def welcome(usage: str, version: str) -> None:
+    """Print what a bare `flox` of some version says, whose help is `usage`."""
+    from esker.activate.lists import active_environments
+    from esker.cli.views.environments import print_active
+    from esker.declare.known_environments import known_environments
+    from esker.settings import Settings
+
+    print(f"flox version {version}\n\n{usage}\n")
+    active = active_environments(os.environ.get("_FLOX_ACTIVE_ENVIRONMENTS"))
+    if active:
+        print("Active environments:")
+        print_active(active)
+    elif known_environments(Settings(os.environ)):
+        print("No active environments. Use 'flox envs' to list all environments.")
+    else:
+        print("First time? Create an environment with 'flox init'")

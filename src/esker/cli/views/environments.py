@@ -1,0 +1,37 @@
+"""Environments as a list: the name and the project of each."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from esker.activate.lists import dot_flox_of
+from esker.cli.views.output import shown
+from esker.declare.known_environments import KnownEnvironment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+__all__ = ["print_active", "print_environments"]
+
+
+def print_active(active: Iterable[Mapping[str, Any]]) -> None:
+    """Print the environments that are active, from what `_FLOX_ACTIVE_ENVIRONMENTS` says of each."""
+    environments = []
+    for element in active:
+        environment = element.get("environment", element)
+        pointer = environment.get("pointer", environment)
+        environments.append(KnownEnvironment(dot_flox_of(element) or "", str(pointer.get("name", ""))))
+    print_environments(environments)
+
+
+def print_environments(environments: Iterable[KnownEnvironment]) -> None:
+    """Print a line for each environment."""
+    listed = list(environments)
+    width = max(len(each.name) for each in listed)
+    sys.stdout.flush()
+    for each in listed:  # a path may hold any bytes
+        sys.stdout.buffer.write(os.fsencode(shown(f"  {each.name:<{width}}  {each.project}") + "\n"))
+    sys.stdout.flush()

@@ -1,0 +1,97 @@
+"""The command line as a whole: help, mistakes in it, and standard streams that are closed or cannot be written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from esker.cli.main import COMMANDS, commands
+from esker.cli.voice import ESKER
+
+pytestmark = pytest.mark.slow
+
+
+def test_help_shows_every_command_with_examples(esker, empty):
+    """`--help` of the whole and of each command ends with status 0 and examples, and shows no hidden option."""
+    told = esker("--help").out
+    assert all(name in told for name in commands(ESKER))
+    for name in COMMANDS:
+        done = esker(name, "--help")
+        assert (name, done.status) == (name, 0)
+        assert f"esker {name}" in done.out
+        assert "SUPPRESS" not in done.out
+
+
+def test_an_unknown_command_names_the_near_one(esker, empty):
+    """A slip of the pen is status 2 with the command that was meant."""
+    assert esker("actviate") == (
+        2,
+        "",
+        "✘ ERROR: there is no command `actviate`\nhint: did you mean `esker activate`?\ncode: usage\n",
+    )
+    assert esker("services", "strat").err == (
+        "✘ ERROR: there is no command `services strat`\nhint: did you mean `esker services start`?\ncode: usage\n"
+    )
+    assert "hint: see: esker store --help\n" in esker("store", "xyz").err
+    assert "not there yet\nhint: see: esker lock --upgrade\n" in esker("upgrade").err
+
+
+@pytest.mark.parametrize("command", ["init", "list", "rollback", "activate", "services status"])
+def test_an_empty_directory_name_is_refused(esker, empty, command):
+    """What an unset variable left in `-d "$DIR"` is not the current directory."""
+    done = esker(*command.split(), "-d", "", cwd=empty)
+    assert (done.status, "the path of the project is empty" in done.err) == (2, True)
+    assert not (empty / ".flox").exists()
+
+
+@pytest.mark.parametrize("command", ["list", "activate --json", "activate", "--help", "activate --help"])
+def test_output_that_cannot_be_written_is_told_once(environ, project, command):
+    """A reader that is gone, a full disk, a closed descriptor: a status and at most one message, no traceback."""
+    directory = project()
+    esker = f'"{sys.executable}" -m esker'
+    subprocess.run(f"{esker} activate -- true", shell=True, cwd=directory, env=environ, check=True, capture_output=True)
+
+    def told(script):
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=directory, env=environ, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stderr
+
+    gone = f"{esker} {command} | true; exit ${{PIPESTATUS[0]}}"
+    assert told(gone)[0] in {0, 141}  # 0 where all was written before the reader had gone
+    assert "Error" not in told(gone)[1]
+    status, said = told(f"{esker} {command} > /dev/full")
+    if command != "list":  # which has nothing to list
+        assert (status, said.count("ERROR")) == (1, 1)
+        assert "no space left on device" in said
+    assert "Exception" not in said
+    status, said = told(f"{esker} {command} >&-")
+    assert (status, "Traceback" in said) == (0, False)
+
+
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_stay_closed_for_the_command_and_disturb_no_hook(environ, project, tmp_path, closed):
+    """No file of ours takes the place of a stream, for the hook and what it starts; the command finds none open."""
+    directory = project(
+        'schema-version = "1.14.0"\n[hook]\non-activate = "cat; echo said; echo told >&2; export A=1"\n'
+    )
+    code = "import os, sys; open(sys.argv[1], 'w').write(os.environ['A'] + ''.join('01'[s is None] for s in (sys.stdin, sys.stdout, sys.stderr)))"
+    esker = f'"$0" -m esker activate -- "$0" -c "$1" "$2" {closed}'
+    argv = ["sh", "-c", esker, sys.executable, code, str(tmp_path / "out")]
+    done = subprocess.run(argv, cwd=directory, env=environ, check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0
+    assert (tmp_path / "out").read_text() == "1" + "".join("01"[word in closed] for word in ("<&-", ">&- ", "2>&-"))
+
+
+def test_a_gone_directory_and_no_standard_input_are_no_tracebacks(environ, project, tmp_path):
+    """An environment elsewhere can be named; which one is meant is not asked where nobody can answer."""
+    directory, other = project(), project(name="other")
+    esker = f'"{sys.executable}" -m esker'
+    script = f"mkdir gone && cd gone && rmdir ../gone; {esker} trust .; {esker} activate -d {directory} -- true"
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, "does not exist any more" in done.stderr, "Traceback" in done.stderr) == (0, True, False)
+    script = f"{esker} activate -- {esker} list -d {other}; {esker} activate -- sh -c 'cd {other} && {esker} list <&-'"
+    done = subprocess.run(["sh", "-c", script], cwd=directory, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)

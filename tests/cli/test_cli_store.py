@@ -1,0 +1,88 @@
+"""`esker store` and `esker rollback`: what was installed is shared, verified, gone back to and collected."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.usefixtures("served")
+def test_a_story_from_init_to_gc(esker, empty, environ):
+    """Init, install, use, uninstall, collect: inside the commands are there, outside not, and the space comes back."""
+    assert esker("init").status == 0
+    assert esker("install", "pypi/app", "pypi/tool").status == 0
+    assert esker("activate", "--", "sh", "-c", "app && tool").out == "app runs\ntool runs\n"
+    assert esker("list") == (0, "app: pypi/app (1.0)\ntool: pypi/tool (1.0)\n", "")
+    assert json.loads(esker("list", "--json").out)[0] == {
+        "name": "app",
+        "version": "1.0",
+        "origin": "pypi",
+        "source": "pypi/app",
+    }
+    assert esker("lock", "--check").status == 0
+    before = size(environ["ESKER_STORE"])
+    assert esker("uninstall", "pypi/app", "pypi/tool").status == 0
+    assert esker("activate", "--", "app").status == 127
+    collected = esker("store", "gc", "--keep", "1")
+    assert collected.status == 0
+    assert "freed" in collected.err
+    assert size(environ["ESKER_STORE"]) < before / 2
+    assert esker("store", "verify").status == 0
+
+
+def size(directory):
+    """Return the bytes that a tree takes on disk."""
+    return int(subprocess.run(["du", "-sb", directory], capture_output=True, text=True, check=True).stdout.split()[0])
+
+
+@pytest.mark.usefixtures("served")
+def test_a_rollback_holds_until_the_lock_changes(esker, empty):
+    """After a rollback the older profile is used, by later activations too; the next change goes on from there."""
+    esker("init")
+    esker("install", "pypi/app")
+    esker("install", "pypi/tool")
+    assert esker("activate", "--", "tool").status == 0
+    assert esker("rollback").status == 0
+    assert esker("activate", "--", "app").status == 0
+    assert esker("activate", "--", "tool").status == 127
+    assert "*" in esker("rollback", "--list").out
+    esker("uninstall", "pypi/tool")
+    esker("install", "pypi/tool")
+    assert esker("activate", "--", "tool").status == 0
+
+
+@pytest.mark.usefixtures("served")
+def test_the_store_is_shared_and_verified(esker, empty, environ):
+    """A tampered path is found by `store verify`, named, and `path-info` knows every path."""
+    esker("init")
+    esker("install", "pypi/app")
+    records = json.loads(esker("store", "path-info", "--json").out)
+    environment = next(record["path"] for record in records if record["path"].endswith("-environment"))
+    target = next(path for path in records if path["path"] == environment)["path"]
+    victim = subprocess.run(
+        ["find", target, "-name", "app.py"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    os.chmod(victim, 0o644)
+    with open(victim, "a") as file:
+        file.write("# tampered\n")
+    done = esker("store", "verify")
+    assert done.status == 1
+    assert environment in done.err
+    assert environ["ESKER_STORE"] in done.err
+
+
+@pytest.mark.parametrize("command", ["verify", "path-info"])
+def test_a_path_that_the_store_does_not_have_is_an_error_of_its_own(esker, project, command):
+    """A mistyped name is not counted as damaged, and the error says what to do."""
+    project()
+    done = esker("store", command, "NOPE")
+    assert (done.status, done.out) == (1, "")
+    assert "`NOPE` is not a path of the store" in done.err
+    assert "hint: see what there is: esker store path-info" in done.err
+    assert "damaged" not in done.err
+    assert "code: not-found" in done.err
