@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from esker.runtimes.native.preparation import own_system
+from esker.settings import Settings
 
 pytestmark = pytest.mark.slow
 
-SYSTEM = own_system()
+SYSTEM = Settings({}).system
 
 
 def link(directory, mode="dev"):

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from esker.runtimes.native.preparation import own_system
+from esker.settings import Settings
 
 pytestmark = pytest.mark.slow
 
-SYSTEM = own_system()
+SYSTEM = Settings({}).system
 OTHER = next(name for name in ("aarch64-darwin", "x86_64-linux") if name != SYSTEM)
 PARSE = "✘ ERROR: Failed to parse manifest:\n\n"
 

@@ -11,11 +11,11 @@ import time
 
 import pytest
 
-from esker.runtimes.native.preparation import own_system
+from esker.settings import Settings
 
 pytestmark = pytest.mark.slow
 
-SYSTEM = own_system()
+SYSTEM = Settings({}).system
 OTHER = next(name for name in ("aarch64-darwin", "x86_64-linux") if name != SYSTEM)
 NONE = "✘ ERROR: Environment does not have any services defined.\n"
 ONE_AND_TWO = """\

@@ -8,11 +8,11 @@ import subprocess
 
 import pytest
 
-from esker.runtimes.native.preparation import own_system
+from esker.settings import Settings
 
 pytestmark = pytest.mark.slow
 
-SYSTEM = own_system()
+SYSTEM = Settings({}).system
 EMPTY = 'schema-version = "1.14.0"\n'
 
 

@@ -17,7 +17,7 @@ from esker.formats.nix import nar
 from esker.host import trees
 from tests.support.children import Child
 
-GOLDEN = pathlib.Path(__file__).parent.parent / "formats" / "golden" / "tree.nar"
+GOLDEN = pathlib.Path(__file__).parent.parent / "formats" / "nix" / "golden" / "tree.nar"
 
 
 def as_nobody(function):

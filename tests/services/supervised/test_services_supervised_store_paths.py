@@ -11,7 +11,7 @@ import pytest
 
 from esker.errors import ServiceError
 from esker.host import pidfd
-from esker.services.supervised.supervisor_record import lock_path
+from esker.services.supervised.supervisor_record import record_path
 from esker.store.collect import collect
 from esker.store.store import Store
 
@@ -124,7 +124,7 @@ def test_a_record_that_names_store_paths_is_read_without_them(project, store):
     project.services.start()
     record = project.record
     kill(record.supervisor, record.guardian)
-    path = Path(lock_path(project.dot_flox))
+    path = Path(record_path(project.dot_flox))
     first, second = path.read_text().splitlines()
     runs = json.loads(second)
     del runs["stores"]
@@ -141,7 +141,7 @@ def test_a_record_with_nonsense_for_stores_is_in_nobody_s_way(project, stores):
     project.declare("web")
     project.services.start()
     kill(project.record.supervisor, project.record.guardian)
-    path = Path(lock_path(project.dot_flox))
+    path = Path(record_path(project.dot_flox))
     first, second = path.read_text().splitlines()
     path.write_text(f"{first}\n{json.dumps(json.loads(second) | {'stores': stores})}\n")
     assert project.services.status()[0].status == "Stopped"
@@ -152,7 +152,7 @@ def test_a_first_line_that_says_what_runs_is_no_record(project):
     project.declare("web")
     project.services.start()
     kill(project.record.supervisor, project.record.guardian)
-    path = Path(lock_path(project.dot_flox))
+    path = Path(record_path(project.dot_flox))
     first, _ = path.read_text().splitlines()
     for name in ("sessions", "stores"):
         path.write_text(json.dumps(json.loads(first) | {name: 5}) + "\n")
