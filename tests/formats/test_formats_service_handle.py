@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from esker.errors import InvalidFile
 from esker.formats.service_handle import Holder, SavedServices, ServiceInfo, parse, render
 
-texts = st.text(max_size=20)
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 services = st.builds(
     ServiceInfo,
     name=texts,
@@ -65,24 +65,41 @@ def test_a_file_of_angreals_is_read():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"flox_env_path": None}, "`flox_env_path` is not a text"),
-        ({"flox_env_path": "here"}, "`flox_env_path` is not an absolute path"),
-        ({"started_at": 3}, "`started_at` is not a text"),
-        ({"services": {}}, "`services` is not a list of objects"),
-        ({"services": ["a"]}, "`services` is not a list of objects"),
-        ({"services": [{"status": "Running"}]}, "`name` is missing"),
-        ({"services": [{"name": "a"}]}, "`status` is missing"),
-        ({"services": [{"name": "a", "status": "b", "pid": -1}]}, "`pid` cannot be -1"),
-        ({"services": [{"name": "a", "status": "b", "pid": 0}]}, "`pid` cannot be 0"),
-        ({"services": [{"name": "a", "status": "b", "pid": "1"}]}, "`pid` is not a number"),
-        ({"services": [{"name": "a", "status": "b", "pid": True}]}, "`pid` is not a number"),
-        ({"services": [{"name": "a", "status": "b", "pid": 2**32}]}, f"`pid` cannot be {2**32}"),
-        ({"services": [{"name": "a", "status": "b", "exit_code": "0"}]}, "`exit_code` is not a number"),
+        ({"flox_env_path": None}, "invalid type: null, expected a string\nin `flox_env_path`"),
+        ({"flox_env_path": "here"}, "`here` is not an absolute path\nin `flox_env_path`"),
+        ({"started_at": 3}, "invalid type: integer `3`, expected a string\nin `started_at`"),
+        ({"started_at": "\0"}, "the text holds a NUL character\nin `started_at`"),
+        ({"services": {}}, "invalid type: table, expected an array\nin `services`"),
+        ({"services": ["a"]}, "invalid type: string `a`, expected a table\nin `services.0`"),
+        ({"services": [{"status": "Running"}]}, "missing field `name`\nin `services.0`"),
+        ({"services": [{"name": "a"}]}, "missing field `status`\nin `services.0`"),
+        ({"services": [{"name": "a", "status": "b", "pid": -1}]}, "no process has the pid -1\nin `services.0.pid`"),
+        ({"services": [{"name": "a", "status": "b", "pid": 0}]}, "no process has the pid 0\nin `services.0.pid`"),
+        (
+            {"services": [{"name": "a", "status": "b", "pid": "1"}]},
+            "invalid type: string `1`, expected an integer\nin `services.0.pid`",
+        ),
+        (
+            {"services": [{"name": "a", "status": "b", "pid": True}]},
+            "invalid type: boolean `true`, expected an integer\nin `services.0.pid`",
+        ),
+        (
+            {"services": [{"name": "a", "status": "b", "pid": 2**32}]},
+            f"no process has the pid {2**32}\nin `services.0.pid`",
+        ),
+        (
+            {"services": [{"name": "a", "status": "b", "exit_code": "0"}]},
+            "invalid type: string `0`, expected an integer\nin `services.0.exit_code`",
+        ),
         ({"version": 2}, "version `2` of this file is not known"),
-        ({"engine": 1}, "`engine` is not a text"),
-        ({"holder": 1}, "`holder` is not an object"),
-        ({"holder": {"pid": 1, "boot": "x"}}, "`holder` has no `pid` or no `start`"),
-        ({"holder": {"pid": 1, "start": 2}}, "`boot` is missing"),
+        ({"engine": 1}, "invalid type: integer `1`, expected a string\nin `engine`"),
+        ({"holder": 1}, "invalid type: integer `1`, expected a table\nin `holder`"),
+        ({"holder": {"pid": 1, "boot": "x"}}, "missing field `start`\nin `holder`"),
+        (
+            {"holder": {"pid": None, "start": 1, "boot": "x"}},
+            "invalid type: null, expected an integer\nin `holder.pid`",
+        ),
+        ({"holder": {"pid": 1, "start": 2}}, "missing field `boot`\nin `holder`"),
     ],
 )
 def test_what_is_wrong_is_named(change, message):
@@ -106,10 +123,19 @@ def test_all_problems_are_told_at_once():
     with pytest.raises(InvalidFile) as caught:
         parse(b"{}")
     assert [problem.message for problem in caught.value.problems] == [
-        "`flox_env_path` is missing",
-        "`started_at` is missing",
-        "`services` is not a list of objects",
+        "missing field `flox_env_path`",
+        "missing field `started_at`",
+        "missing field `services`",
     ]
+
+
+def test_other_keys_are_left_alone():
+    """A later Angreal may write more of the file, of a service and of the holder."""
+    more = {"mode": "dev", "holder": {"pid": 1, "start": 2, "boot": "x", "more": [1]}}
+    services = [{"name": "a", "status": "Running", "more": {"b": None}}]
+    found = parse(json.dumps(ANGREAL | more | {"services": services}).encode())
+    assert found.services == (ServiceInfo("a", "Running"),)
+    assert found.holder == Holder(1, 2, "x")
 
 
 def test_angreal_reads_ours_and_we_read_what_it_writes(tmp_path):

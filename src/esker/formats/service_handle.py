@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from esker.errors import InvalidFile, Problem
 
@@ -21,9 +21,7 @@ __all__ = ["NAME", "Holder", "SavedServices", "ServiceInfo", "parse", "render"]
 
 NAME = ".flox-services.json"
 _VERSION = 1
-_LARGEST_PID = 2**32 - 1
 _HINT = "remove the file, and stop the services by name"
-T = TypeVar("T", int, str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,79 +95,17 @@ def parse(data: bytes, path: str = NAME) -> SavedServices:
     if record.get("version", _VERSION) != _VERSION:
         hint = "stop these services with the Esker that started them"
         raise InvalidFile(path, [Problem(f"version `{record['version']}` of this file is not known", hint=hint)])
-    reader = _Reader()
-    saved = SavedServices(
-        flox_env_path=reader.path(record, "flox_env_path"),
-        started_at=reader.text(record, "started_at"),
-        services=tuple(reader.service(entry) for entry in reader.services(record)),
-        engine=reader.optional(record, "engine", str),
-        holder=reader.holder(record.get("holder")),
+    from esker.formats.service_handle_schema import SavedFile  # what it needs is heavy, and few read such a file
+    from esker.formats.tables.reader import Report, read
+
+    report = Report()
+    saved = read(SavedFile, record, report)
+    if saved is None or report.problems:
+        raise InvalidFile(path, [Problem(problem.message, hint=_HINT) for problem in report.problems])
+    return SavedServices(
+        flox_env_path=saved.flox_env_path,
+        started_at=saved.started_at,
+        services=tuple(ServiceInfo(one.name, one.status, one.pid, one.exit_code, one.health) for one in saved.services),
+        engine=saved.engine,
+        holder=None if saved.holder is None else Holder(saved.holder.pid, saved.holder.start, saved.holder.boot),
     )
-    if reader.problems:
-        raise InvalidFile(path, reader.problems)
-    return saved
-
-
-class _Reader:
-    """Takes values out of JSON and notes what is wrong with them."""
-
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
-
-    def _refuse(self, message: str) -> None:
-        self.problems.append(Problem(message, hint=_HINT))
-
-    def text(self, record: dict[str, Any], key: str) -> str:
-        value = record.get(key)
-        if isinstance(value, str):
-            return value
-        self._refuse(f"`{key}` is missing" if key not in record else f"`{key}` is not a text")
-        return ""
-
-    def path(self, record: dict[str, Any], key: str) -> str:
-        path = self.text(record, key)
-        if path and not path.startswith("/"):
-            self._refuse(f"`{key}` is not an absolute path")
-        return path
-
-    def optional(self, record: dict[str, Any], key: str, kind: type[T]) -> T | None:
-        value = record.get(key)
-        if value is None or (isinstance(value, kind) and not isinstance(value, bool)):
-            return value
-        self._refuse(f"`{key}` is not {'a text' if kind is str else 'a number'}")
-        return None
-
-    def services(self, record: dict[str, Any]) -> list[dict[str, Any]]:
-        entries = record.get("services")
-        if isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries):
-            return entries
-        self._refuse("`services` is not a list of objects")
-        return []
-
-    def service(self, entry: dict[str, Any]) -> ServiceInfo:
-        return ServiceInfo(
-            name=self.text(entry, "name"),
-            status=self.text(entry, "status"),
-            pid=self.pid(entry),
-            exit_code=self.optional(entry, "exit_code", int),
-            health=self.optional(entry, "health", str),
-        )
-
-    def pid(self, entry: dict[str, Any]) -> int | None:
-        pid = self.optional(entry, "pid", int)
-        if pid is None or 0 < pid <= _LARGEST_PID:
-            return pid
-        self._refuse(f"`pid` cannot be {pid}")
-        return None
-
-    def holder(self, entry: Any) -> Holder | None:
-        if entry is None:
-            return None
-        if not isinstance(entry, dict):
-            self._refuse("`holder` is not an object")
-            return None
-        pid, start = self.pid(entry), self.optional(entry, "start", int)
-        if pid is None or start is None:
-            self._refuse("`holder` has no `pid` or no `start`")
-            return None
-        return Holder(pid, start, self.text(entry, "boot"))
