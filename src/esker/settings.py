@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from esker.host.interpreters import Interpreters
+
 __all__ = ["Settings"]
 
 _ADDITIONAL_INDEXES = ("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
@@ -139,6 +141,12 @@ class Settings:
         if data is None:
             raise StoreError("there is no place for the store: HOME is not set", hint="set HOME or ESKER_STORE")
         return f"{data}/esker/root"
+
+    def interpreters(self) -> Interpreters:
+        """Return the interpreters of this machine, each of which is asked once for what it is."""
+        from esker.host.interpreters import Interpreters
+
+        return Interpreters(self.tools, self.python)
 
 
 def _for_tools(environ: Mapping[str, str]) -> dict[str, str]:

@@ -9,10 +9,11 @@ import pytest
 from esker.declare.load import load
 from esker.errors import HostError, InvalidLock, NotTrusted, ResolutionFailed
 from esker.host.interpreters import Interpreters
-from esker.lock.resolve import read_lock
+from esker.lock.lock_files import read_lock
+from esker.lock.resolve import lock_project
 from esker.progress import Silent
 from esker.runtimes.native.change import change_manifest
-from esker.runtimes.native.preparation import lock_project, prepare_anew
+from esker.runtimes.native.preparation import prepare_anew
 from esker.settings import Settings
 from tests.support.projects import EMPTY, write_project
 

@@ -19,8 +19,7 @@ from esker.errors import HostError, RealisationFailed
 from esker.formats.manifest import Manifest
 from esker.host import pidfd
 from esker.host.interpreters import Interpreter, Interpreters
-from esker.lock.resolve import make_lock
-from esker.lock.wheels import python_inputs
+from esker.lock.resolve import resolved_lock
 from esker.progress import Silent
 from esker.realise.overlap import overlapping
 from esker.realise.profile import profile, source_directories
@@ -417,7 +416,6 @@ def test_a_declared_program_never_takes_the_place_of_ours(index, environ, store,
     )
     settings = Settings(environ)
     interpreters = Interpreters(settings.tools)
-    inputs = python_inputs(declaration, settings.system, settings.indexes)
-    lock = make_lock(declaration, None, inputs, interpreters, settings, progress=Silent())
+    lock, _ = resolved_lock(declaration, settings, interpreters, progress=Silent())
     with pytest.raises(RealisationFailed, match="`app` would put `pip` into bin"):
         realise(declaration, lock, store, interpreters, settings, progress=Silent())

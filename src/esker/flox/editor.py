@@ -74,14 +74,13 @@ class NativeEditor:
     def lock(self, deadline: Deadline) -> None:  # noqa: ARG002
         """Lock the manifest; nothing is written where its lock says the same already."""
         from esker.declare.load import load
-        from esker.host.interpreters import Interpreters
+        from esker.lock.resolve import lock_project
         from esker.progress import Silent
-        from esker.runtimes.native.preparation import alone, lock_project
+        from esker.runtimes.native.project_lock import alone
 
         settings = Settings(variables.current())
         with alone(self._project):
-            interpreters = Interpreters(settings.tools, settings.python)
-            lock_project(load(self._project), settings, interpreters, progress=Silent())
+            lock_project(load(self._project), settings, settings.interpreters(), progress=Silent())
 
     def _manifest(self) -> str:
         from esker.runtimes.native.change import check_no_backup, manifest_path

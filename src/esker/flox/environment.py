@@ -148,7 +148,7 @@ class Flox:
         """Return what the lock installs on this system."""
         from esker.declare.load import load
         from esker.lock.listing import listing
-        from esker.lock.resolve import read_lock
+        from esker.lock.lock_files import read_lock
         from esker.settings import Settings
 
         check_exists(self._project)

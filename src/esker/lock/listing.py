@@ -13,7 +13,7 @@ from esker.formats.systems import markers
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from esker.lock.resolve import Lock
+    from esker.lock.lock_files import Lock
 
 __all__ = ["Installed", "listing"]
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from esker.declare.declaration import Declaration
-    from esker.lock.resolve import Lock
+    from esker.lock.lock_files import Lock
 
 __all__ = ["Staleness", "staleness"]
 

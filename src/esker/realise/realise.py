@@ -13,7 +13,7 @@ from esker.realise.wheels import python_environment, selected
 if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.host.interpreters import Interpreters
-    from esker.lock.resolve import Lock
+    from esker.lock.lock_files import Lock
     from esker.progress import Progress
     from esker.settings import Settings
     from esker.store.store import Store

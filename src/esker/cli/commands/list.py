@@ -23,7 +23,7 @@ __all__ = ["run"]
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
     from esker.lock.listing import listing
-    from esker.lock.resolve import read_lock
+    from esker.lock.lock_files import read_lock
     from esker.lock.staleness import staleness
     from esker.settings import Settings
 

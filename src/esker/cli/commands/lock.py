@@ -17,10 +17,10 @@ __all__ = ["run"]
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
-    from esker.host.interpreters import Interpreters
-    from esker.lock.resolve import lock_paths, read_lock
+    from esker.lock.lock_files import lock_paths, read_lock
+    from esker.lock.resolve import lock_project
     from esker.lock.staleness import staleness
-    from esker.runtimes.native.preparation import alone, lock_project
+    from esker.runtimes.native.project_lock import alone
     from esker.settings import Settings
 
     examples = (
@@ -41,8 +41,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         return 0
     before = [_stamp(path) for path in lock_paths(declaration)]
     with alone(declaration.project):
-        interpreters = Interpreters(settings.tools, settings.python)
-        lock_project(declaration, settings, interpreters, upgrade=options.upgrade, progress=voice.progress())
+        lock_project(declaration, settings, settings.interpreters(), upgrade=options.upgrade, progress=voice.progress())
     written = [path for path, stamp in zip(lock_paths(declaration), before, strict=True) if _stamp(path) != stamp]
     for path in written:
         voice.say(f"✔ Locked {os.path.relpath(path, declaration.project)}")

@@ -15,10 +15,10 @@ from esker.declare.load import environment_name, load
 from esker.errors import HostError, InvalidManifest, ServiceError, UsageError
 from esker.formats.tables.reader import Refusal
 from esker.host import files, trees
-from esker.host.interpreters import Interpreters
-from esker.lock.resolve import check_build, check_composed, lock_paths, make_lock, put, read_lock, rendered
-from esker.lock.staleness import staleness
-from esker.runtimes.native.preparation import alone, realised
+from esker.lock.lock_files import lock_paths, put, rendered
+from esker.lock.resolve import resolved_lock
+from esker.runtimes.native.preparation import realised
+from esker.runtimes.native.project_lock import alone
 from esker.services.supervised.supervisor_record import services_are_running
 
 if TYPE_CHECKING:
@@ -70,14 +70,10 @@ def change_manifest(
         if not lock:
             files.write(path, text.encode(), mode=0o644)
             return True
-        check_composed(declaration)
-        check_build(declaration, settings)
-        previous = read_lock(declaration)
-        stale = staleness(declaration, previous, settings.system, settings.indexes)
-        interpreters = Interpreters(settings.tools, settings.python)
-        made = make_lock(declaration, previous, stale.inputs, interpreters, settings, progress=progress)
-        manifest_lock, pylock = rendered(made)
-        with realised(declaration, made, settings, interpreters, progress=progress) as links:
+        interpreters = settings.interpreters()
+        lock_made, _ = resolved_lock(declaration, settings, interpreters, progress=progress)
+        manifest_lock, pylock = rendered(lock_made)
+        with realised(declaration, lock_made, settings, interpreters, progress=progress) as links:
             _check_unchanged(path, before)
             put(lock_paths(declaration)[1], pylock)
             _swap(project, {"manifest.toml": text.encode(), "manifest.lock": manifest_lock})

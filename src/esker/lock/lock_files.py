@@ -1,0 +1,64 @@
+"""A lock as it lies on disk: manifest.lock, and pylock.toml where Python packages are locked."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from esker.errors import InvalidLock
+from esker.formats import lockfile, pylock
+from esker.host import files
+
+if TYPE_CHECKING:
+    from esker.declare.declaration import Declaration
+    from esker.formats.lockfile import Lockfile
+    from esker.formats.pylock import Pylock
+
+__all__ = ["Lock", "lock_paths", "put", "read_lock", "rendered", "write_lock"]
+
+
+class Lock(NamedTuple):
+    """What a declaration means, version by version and hash by hash."""
+
+    lockfile: Lockfile
+    python: Pylock | None
+
+
+def lock_paths(declaration: Declaration) -> tuple[str, str]:
+    """Return the files of a lock: manifest.lock and pylock.toml."""
+    return f"{declaration.dot_flox}/env/manifest.lock", f"{declaration.dot_flox}/pylock.toml"
+
+
+def read_lock(declaration: Declaration) -> Lock | None:
+    """Return the lock on disk, None when there is no manifest.lock; a damaged file is an `InvalidLock`."""
+    flox, python = lock_paths(declaration)
+    if not os.path.exists(flox):
+        return None
+    locked = pylock.parse(files.read_text(python, InvalidLock), python) if os.path.exists(python) else None
+    return Lock(lockfile.parse(files.read(flox), flox), locked)
+
+
+def rendered(lock: Lock) -> tuple[bytes, bytes | None]:
+    """Return the contents of manifest.lock and of pylock.toml, None where there is to be none."""
+    python = None
+    if lock.python is not None:
+        made_from = pylock.inputs(lock.python)
+        assert made_from is not None, "a lock that was made here says from what"
+        python = pylock.render(lock.python, made_from, build=made_from.build).encode()
+    return lockfile.render(lock.lockfile), python
+
+
+def write_lock(declaration: Declaration, lock: Lock) -> None:
+    """Write the files of a lock that differ from what is there, manifest.lock last."""
+    (flox, python), (flox_content, python_content) = lock_paths(declaration), rendered(lock)
+    put(python, python_content)
+    put(flox, flox_content)
+
+
+def put(path: str, content: bytes | None) -> None:
+    """Make `content` the file at `path`, untouched where it is that already; None removes it."""
+    if content is not None:
+        files.write_changed(path, content, mode=0o644)
+    elif os.path.lexists(path):
+        with files.refused("remove", path):
+            os.unlink(path)

@@ -1,0 +1,75 @@
+"""The plan of a realised project: everything that the next activations need to know, and what would make it stale."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from esker.activate import plan as plans
+from esker.activate.allocation import allocate
+from esker.formats.manifest import Manifest, MinimumVersion, vars_in_order
+from esker.host.certificates import certificate_bundle
+from esker.host.runtime_directory import environment_name
+
+if TYPE_CHECKING:
+    from esker.activate.plan import Plan
+    from esker.declare.declaration import Declaration
+    from esker.settings import Settings
+
+__all__ = ["declared_mode", "planned"]
+
+
+def planned(
+    declaration: Declaration,
+    mode: str,
+    link: str,
+    sources: tuple[plans.Fingerprint, ...],
+    settings: Settings,
+) -> Plan:
+    """Return the plan of a project in a mode, whose run `link` points at its profile.
+
+    `sources` are the files that the declaration was read from, as they were before.
+    """
+    manifest = declaration.manifest
+    profile, hook, services = manifest.profile, manifest.hook, manifest.services
+    names = ("common", "bash", "zsh", "fish", "tcsh")
+    scripts = {name: getattr(profile, name) for name in names} if profile else {}
+    undo = profile.deactivate if profile else None
+    locks = (f"{declaration.dot_flox}/env/manifest.lock", f"{declaration.dot_flox}/pylock.toml")
+    # Through the link: the profile, the environment and the host's interpreter all have to be where they were.
+    anchor = f"{link}/bin/python" if os.path.lexists(f"{link}/bin/python") else link
+    plan = plans.Plan(
+        project=declaration.project,
+        name=declaration.name,
+        mode=mode,
+        default=mode == declared_mode(declaration),
+        system=settings.system,
+        flox_env=link,
+        store_path=os.readlink(link),
+        runtime_name=environment_name(declaration.dot_flox),
+        stats=(*sources, *plans.fingerprints((*locks, anchor))),
+        choices=settings.choices,
+        vars=vars_in_order(manifest.vars),
+        ports=allocate(declaration, settings),
+        hook=hook.on_activate if hook else None,
+        on_deactivate=hook.on_deactivate if hook else None,
+        profile=scripts,
+        deactivate={name: getattr(undo, name) for name in names} if undo else {},
+        certificates=certificate_bundle(),
+        auto_start=bool(services and services.auto_start),
+        minimum_version=_minimum_version(manifest),
+    )
+    return plans.completed(plan)
+
+
+def _minimum_version(manifest: Manifest) -> list[str | None] | None:
+    wished = manifest.minimum_cli_version
+    if wished is None:
+        return None
+    return [wished.version, wished.reason] if isinstance(wished, MinimumVersion) else [wished, None]
+
+
+def declared_mode(declaration: Declaration) -> str:
+    """Return the mode of activation that the manifest asks for, `dev` where it asks for none."""
+    options = declaration.manifest.options.activate
+    return (options.mode if options else None) or "dev"

@@ -1,0 +1,53 @@
+"""Who may prepare a project: one process at a time, and root only on behalf of the project's owner."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from esker.declare import project_directory
+from esker.host import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["alone", "hand_over"]
+
+
+@contextmanager
+def alone(project: str) -> Iterator[None]:
+    """Let one process at a time prepare a project; the others wait, and take what it has made."""
+    directory = f"{project}/.flox/cache/esker"
+    remedy = _remedy(project)
+    with files.refused("make", directory, remedy=remedy):
+        project_directory.made(f"{project}/.flox", "cache", "esker")
+    with files.locked(f"{directory}/prepare.lock", remedy=remedy):
+        yield
+
+
+def _remedy(project: str) -> str | None:
+    """Return what to do where another user has made files that this one may not write; None where none has."""
+    uid, dot_flox = os.geteuid(), f"{project}/.flox"
+    places = (f"{dot_flox}{name}" for name in ("", "/cache", "/cache/esker", "/cache/esker/prepare.lock"))
+    if all(os.lstat(place).st_uid == uid for place in places if os.path.lexists(place)):
+        return None
+    return f"work in a clone of your own, or have root give this one to you: chown -R {uid} {project}"
+
+
+def hand_over(dot_flox: str) -> None:
+    """Give the files that root has made in another user's project to that user, who could not write them otherwise.
+
+    A file that a link leads to is left alone: it may lie outside of the project.
+    """
+    owner = os.stat(dot_flox)
+    if os.geteuid() or not owner.st_uid:
+        return
+    for path in ("cache/esker/prepare.lock", "cache/esker/ports.json", "env/manifest.lock", "pylock.toml"):
+        *above, name = path.split("/")
+        with suppress(OSError), project_directory.opened(dot_flox, *above) as directory:
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+            try:
+                project_directory.give(descriptor, owner)
+            finally:
+                os.close(descriptor)
