@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 from esker.errors import UsageError
 from esker.host import variables
+from esker.runtimes.registry import RUNTIMES
 
 __all__ = ["EngineName", "engine_name"]
 
@@ -18,8 +19,9 @@ def engine_name(asked: str) -> str:
     source = "engine"
     if asked == "auto":
         asked, source = environ.get("ESKER_ENGINE", "auto"), "ESKER_ENGINE"
-    if asked not in get_args(EngineName):
-        raise UsageError(f"`{source}` cannot be `{asked}`", hint=f"it is one of {', '.join(get_args(EngineName))}")
+    engines = ("auto", *sorted(RUNTIMES))
+    if asked not in engines:
+        raise UsageError(f"`{source}` cannot be `{asked}`", hint=f"it is one of {', '.join(engines)}")
     if asked != "auto":
         return asked
     from esker.activate.flox.command import find_flox

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 from esker.activate.active import nothing
 from esker.activate.decoration import decorated, defining_directory
 from esker.environment import Environment
-from esker.errors import CommandFailed, EskerError
+from esker.errors import CommandFailed, EskerError, NotFound
 from esker.flox.editor import editor
 from esker.flox.engine import engine_name
 from esker.flox.project import check_exists, find_project
@@ -87,7 +87,10 @@ class Flox:
     @property
     def is_activated(self) -> bool:
         """Whether this process has the environment active, through this object or another."""
-        return self.exists and self._environment.is_active
+        try:
+            return self._environment.is_active
+        except NotFound:
+            return False
 
     _is_activated = is_activated
 

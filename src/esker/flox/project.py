@@ -6,6 +6,7 @@ import os
 
 from esker.declare import discover
 from esker.errors import NotFound
+from esker.runtimes import registry
 
 __all__ = ["check_exists", "find_project"]
 
@@ -32,5 +33,8 @@ def find_project(path: str | os.PathLike[str] | None, start: str) -> str:
 
 def check_exists(project: str) -> None:
     """Raise NotFound when `project` has no environment."""
-    if not os.path.isdir(f"{project}/.flox"):
-        raise NotFound(f"Flox environment at {project} does not exist", hint=f"make one: esker init -d {project}")
+    try:
+        registry.find(project, explicit=True)
+    except NotFound:
+        hint = f"make one: esker init -d {project}"
+        raise NotFound(f"Flox environment at {project} does not exist", hint=hint) from None

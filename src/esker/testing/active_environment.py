@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from esker.activate.lists import active_environments, dot_flox_of
-from esker.declare.discover import find
 from esker.errors import EskerError, HostError, NotFound, ServiceError
 from esker.host import process, variables
+from esker.runtimes import registry
 
 __all__ = ["ActiveEnvironment", "active", "find_project"]
 
@@ -57,7 +57,7 @@ def find_project(root: str, named: str) -> str:
     """Return the project of tests below `root`: the one that is `named`, else the nearest, else the active one."""
     start = os.path.join(root, named)
     try:
-        return find(start, explicit=bool(named))
+        return registry.find(start, explicit=bool(named))[0]
     except NotFound:
         around = _active_projects(variables.current())
         if around and not named:
