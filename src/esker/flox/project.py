@@ -16,8 +16,8 @@ _TASKS = ".angreal"
 def find_project(path: str | os.PathLike[str] | None, start: str) -> str:
     """Return the directory that `path` means, absolute, with links resolved; it need not have an environment.
 
-    A relative path starts at the directory `start`; the nearest `.flox` from there upwards within the repository
-    counts. Angreal's directory of tasks belongs to the directory above it, in a repository or not.
+    A relative path starts at the directory `start`; the nearest directory upwards with a `.flox` counts, within the
+    repository. For Angreal's directory of tasks (`.angreal`) the directory above it counts too, also outside of one.
     """
     given = os.path.expanduser(os.fspath(path or "."))
     place = os.path.realpath(os.path.join(start, given))

@@ -1,4 +1,4 @@
-"""The services of a Flox environment as Python programs start and stop them, and the handle that outlives a program."""
+"""Services for programs that were written for Flox, and a handle by which another program can stop them."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ __all__ = ["FloxServiceHandle", "FloxServices"]
 class FloxServices:
     """The services of the project at `path`, found as `Flox` finds it.
 
-    Names choose services; without names all are meant. What is started here stays until it is stopped, whether this
-    process lives or not; services that are to end with a block of code are those of `Flox(path, services=[...])`.
+    Names choose services; without names every service is meant. What is started here runs until it is stopped, also
+    when this process has ended. For services that end with a block of code, use `Flox(path, services=[...])`.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, engine: EngineName = "auto") -> None:
@@ -58,7 +58,7 @@ class FloxServices:
         return Environment(self._project, runtime=self._engine).services
 
     def start(self, *services: str, timeout: float = START_SECONDS) -> FloxServiceHandle:
-        """Start services and wait until they are ready; those that run already are joined.
+        """Start services and return when they are ready; a service that runs already is left as it is.
 
         Raises ServiceFailed, or ServicesNotReady after `timeout` seconds; then what this call started has stopped.
         """
@@ -127,7 +127,7 @@ class FloxServices:
         follow: bool = False,  # noqa: FBT001, FBT002 - Angreal's signature
         tail: int | None = None,
     ) -> str | Iterator[str]:
-        """Return the last lines of a service's log; with `follow`, an iterator over them and all that come."""
+        """Return the last lines of a service's log; with `follow`, an iterator over them and over each new line."""
         chamber = self._chamber
         if follow:
             return _lines(chamber.follow(service, count=tail))
@@ -136,7 +136,7 @@ class FloxServices:
 
 @dataclass(frozen=True, repr=False)
 class FloxServiceHandle:
-    """Services that were started to stay: what another program needs in order to stop them."""
+    """Services that run on when this program has ended: what another program needs in order to stop them."""
 
     _saved: SavedServices
 
@@ -147,12 +147,12 @@ class FloxServiceHandle:
 
     @property
     def services(self) -> list[ServiceInfo]:
-        """The services as they were when they had started."""
+        """The services, in the states that they had when all were ready."""
         return list(self._saved.services)
 
     @property
     def started_at(self) -> str:
-        """When that was, in UTC."""
+        """When they were ready, in UTC."""
         return self._saved.started_at
 
     def __repr__(self) -> str:
@@ -160,9 +160,9 @@ class FloxServiceHandle:
         return f"FloxServiceHandle(services={names!r}, started_at={self.started_at!r})"
 
     def stop(self) -> None:
-        """Stop those of these services that run, and no others; a second time nothing happens.
+        """Stop the services of this handle that still run, and no others; a second call does nothing.
 
-        Where the project is gone NotFound is raised, after Flox's services were ended with what kept them.
+        Raises NotFound when the project is gone; services that Flox ran have been ended then.
         """
         saved = self._saved
         if not os.path.isdir(f"{saved.flox_env_path}/.flox"):
@@ -179,7 +179,7 @@ class FloxServiceHandle:
             self._end_holder()
 
     def _end_holder(self) -> None:
-        """End the process that kept Flox's services, if one did: nothing that it kept is needed any more."""
+        """End the process that keeps Flox's services alive, if the handle names one."""
         if self._saved.holder is not None:
             from esker.activate.flox import holder
 
@@ -195,9 +195,9 @@ class FloxServiceHandle:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] = service_handle.NAME) -> Self:
-        """Return the handle in a file, whether we wrote it or Angreal; raises NotFound when there is none.
+        """Return the handle that a file holds, written by Esker or by Angreal.
 
-        A relative path starts at the project of the current directory.
+        A relative path starts at the project of the current directory. Raises NotFound when there is no file.
         """
         place = os.path.join(find_project(None, os.getcwd()), path)
         with files.refused("read", place):

@@ -1,1 +1,1 @@
-"""The lock: which versions and hashes the declaration means, made once, read ever after."""
+"""The lock stage: which versions and hashes a declaration means, worked out once and read from then on."""

@@ -1,4 +1,4 @@
-"""What a lock installs on one system, as a person asks for it: names, versions, origins."""
+"""The packages that a lock installs on one system, as `esker list` shows them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Installed", "listing"]
 
 _PRIORITY = 5
-"""A package's that says nothing of it."""
+"""The priority of a package that names none."""
 
 
 class Installed(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,25 +28,25 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None
     origin: Literal["pypi", "catalog", "flake", "store-path"]
     source: str
-    """The index's, catalogue's or flake's own name of it, or the store path."""
+    """The name that its index, catalogue or flake has for it, or its store path."""
     priority: int | None = None
-    """The lowest wins where two packages have one file."""
+    """Where two packages have a file of the same name, the package with the lower number wins."""
     details: tuple[tuple[str, str], ...] = ()
-    """What else is known of it, by Flox's words for that."""
+    """Further facts, each a label of Flox's and a text."""
 
     def record(self) -> dict[str, Any]:
-        """Return it as `list --json` shows it."""
+        """Return the package as `esker list --json` shows it."""
         return {"name": self.name, "version": self.version, "origin": self.origin, "source": self.source}
 
     def line(self) -> str:
-        """Return the line of `esker list`, as Flox writes it."""
+        """Return the line that `esker list` prints, which is Flox's."""
         if self.origin in {"catalog", "pypi"}:
             return f"{self.name}: {self.source} ({self.version})"
         return f"{self.name}: {self.source}"
 
 
 def listing(lock: Lock | None, system: str) -> list[Installed]:
-    """Return what `lock` installs on `system`: packages of [install] first, then Python packages, each by name."""
+    """Return the packages that `lock` installs on `system`: those of [install] first, then Python packages, by name."""
     if lock is None:
         return []
     return [*_packages(lock, system), *_python(lock, system)]
@@ -83,7 +83,7 @@ def _origin(
 
 
 def _details(package: LockedPackage, source: str, version: str | None) -> Iterator[tuple[str, str]]:
-    """Yield what `flox list -a` tells of a package; what the lock does not say is left out."""
+    """Yield label and text for each fact that `flox list -a` shows of a package, if the lock holds it."""
     if isinstance(package, StorePathLocked):
         yield from (("Store Path", source), ("Priority", str(package.priority)))
         return

@@ -25,12 +25,12 @@ class Lock(NamedTuple):
 
 
 def lock_paths(declaration: Declaration) -> tuple[str, str]:
-    """Return the files of a lock: manifest.lock and pylock.toml."""
+    """Return the paths of a lock's two files: manifest.lock and pylock.toml."""
     return f"{declaration.dot_flox}/env/manifest.lock", f"{declaration.dot_flox}/pylock.toml"
 
 
 def read_lock(declaration: Declaration) -> Lock | None:
-    """Return the lock on disk, None when there is no manifest.lock; a damaged file is an `InvalidLock`."""
+    """Return the lock on disk, or None when there is no manifest.lock; raises `InvalidLock` for a damaged file."""
     flox, python = lock_paths(declaration)
     if not os.path.exists(flox):
         return None
@@ -39,7 +39,7 @@ def read_lock(declaration: Declaration) -> Lock | None:
 
 
 def rendered(lock: Lock) -> tuple[bytes, bytes | None]:
-    """Return the contents of manifest.lock and of pylock.toml, None where there is to be none."""
+    """Return the contents of manifest.lock and of pylock.toml; None means that there is no pylock.toml."""
     python = None
     if lock.python is not None:
         made_from = pylock.inputs(lock.python)
@@ -49,14 +49,14 @@ def rendered(lock: Lock) -> tuple[bytes, bytes | None]:
 
 
 def write_lock(declaration: Declaration, lock: Lock) -> None:
-    """Write the files of a lock that differ from what is there, manifest.lock last."""
+    """Write those files of a lock whose contents have changed, manifest.lock last."""
     (flox, python), (flox_content, python_content) = lock_paths(declaration), rendered(lock)
     put(python, python_content)
     put(flox, flox_content)
 
 
 def put(path: str, content: bytes | None) -> None:
-    """Make `content` the file at `path`, untouched where it is that already; None removes it."""
+    """Write `content` to the file at `path` unless it holds that already; None removes the file."""
     if content is not None:
         files.write_changed(path, content, mode=0o644)
     elif os.path.lexists(path):

@@ -18,7 +18,7 @@ __all__ = ["Staleness", "staleness"]
 
 
 class Staleness(NamedTuple):
-    """How a lock stands to its declaration."""
+    """Whether a lock still says what its declaration says."""
 
     reasons: tuple[str, ...]
     """One line for each entry that is out of date; empty when the lock is current."""
@@ -27,9 +27,9 @@ class Staleness(NamedTuple):
 
 
 def staleness(declaration: Declaration, lock: Lock | None, system: str, indexes: tuple[str, ...]) -> Staleness:
-    """Return what is out of date in a lock (None: there is none), and from what it would be made.
+    """Return what is out of date in a lock, and what a new lock would be made from; `lock` is None where there is none.
 
-    `indexes` are those that this machine adds to the default one.
+    `indexes` are the package indexes that this machine adds to the default one.
     """
     locked = pylock.inputs(lock.python) if lock and lock.python else None
     inputs = python_inputs(declaration, system, indexes, locked)

@@ -1,7 +1,8 @@
-"""The Python part of a lock: requirements to pinned, hashed wheels for every declared system.
+"""The Python part of a lock: from requirements to pinned, hashed wheels for every declared system.
 
-A throw-away uv project does it: `uv lock` resolves once for all systems (`environments`, `required-environments`).
-`uv pip compile --universal` would not do: it locks a package without a wheel for a declared system and says nothing.
+uv resolves them in a throw-away project: `uv lock` does it once for all systems (`environments`,
+`required-environments`). `uv pip compile --universal` is no way to do it: where a package has no wheel for a declared
+system, it locks the package all the same and does not say so.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ __all__ = ["python_inputs", "resolve"]
 def python_inputs(
     declaration: Declaration, system: str, indexes: tuple[str, ...], locked: pylock.Inputs | None = None
 ) -> pylock.Inputs | None:
-    """Return what the Python lock of `declaration` is made from, None when it declares no Python.
+    """Return what the Python lock of `declaration` is made from, or None when it declares no Python.
 
-    `indexes` are those that this machine adds to the default one, without credentials. Where no systems are declared,
-    those that somebody else's machine added to the default ones (`locked`) stay.
+    `indexes` are the package indexes that this machine adds to the default one, without credentials. A manifest that
+    declares no systems is locked for the default ones and for this machine's `system`; the systems that other machines
+    have added to the lock (`locked`) stay.
     """
     python = declaration.esker.python
     if python is None:
@@ -64,10 +66,11 @@ def resolve(
     previous: Pylock | None = None,
     changed: frozenset[str] = frozenset(),
 ) -> Pylock:
-    """Return the lock of `inputs`; what `previous` pins stays pinned unless its name is in `changed` or it cannot hold.
+    """Return the lock of `inputs`.
 
-    `tools` are the variables that uv gets.
-    Raises `ResolutionFailed` naming package and system, `HostError` when no index can be reached.
+    A version that `previous` pins stays, unless its package is among `changed` or the version fits no more. `tools` are
+    the variables that uv is run with. Raises `ResolutionFailed`, which names package and system, and `HostError` when
+    no index can be reached.
     """
     pins = _pins(previous, changed)
     if pins:
@@ -228,7 +231,7 @@ def _explained(failure: CommandFailed, inputs: pylock.Inputs) -> HostError | Res
 
 
 def _cause(output: str, inputs: pylock.Inputs) -> str:
-    """Return uv's reasons, without what it concludes from them, with the names of systems for its markers."""
+    """Return the reasons that uv gives, without its conclusions; its markers are replaced by the names of systems."""
     error = output.partition("error: ")[2] or output  # before it, uv says how far it came
     text = " ".join(_HEAD.sub("", error.partition("hint:")[0]).split())
     reason = "; ".join(_REASON.findall(text)) or text

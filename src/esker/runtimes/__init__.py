@@ -1,1 +1,1 @@
-"""The tools that can give a project its runtime, each a module from a project directory to an activation plan."""
+"""The runtimes: the tools that can give a project its toolchain and variables, Esker's own among them."""

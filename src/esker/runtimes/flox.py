@@ -1,4 +1,4 @@
-"""The runtime that Flox's own command gives."""
+"""Flox as a runtime: its own command activates the environment."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from esker.activate.active import Begun
 
-__all__ = ["Flox", "runtime"]
+__all__ = ["FloxRuntime", "runtime"]
 
 
-class Flox(Runtime):
+class FloxRuntime(Runtime):
     """The environment of one project, activated by the `flox` on PATH."""
 
     name = "flox"
@@ -30,12 +30,15 @@ class Flox(Runtime):
         self._command = FloxCommand(project)
 
     def begin(self, environ: Mapping[str, str], deadline: Deadline | None = None) -> Begun:
-        """Activate the environment in a process of its own; return what that changes in `environ` and what ends it."""
+        """Return what Flox changes in a caller's variables, and what ends the activation.
+
+        A process of ours stays inside the activation until then.
+        """
         trust.check(self.project, Settings(environ))
         held = holder.attach(self._command.activate, environ, deadline or Deadline())
         return difference(environ, held.variables), held.leave
 
 
-def runtime(project: str, mode: str | None = None) -> Flox:  # noqa: ARG001 - Flox takes the manifest's own mode
-    """Return the runtime that Flox gives to a project (absolute, links resolved)."""
-    return Flox(project)
+def runtime(project: str, mode: str | None = None) -> FloxRuntime:  # noqa: ARG001 - Flox takes the manifest's own mode
+    """Return Flox's runtime of a project (absolute, links resolved)."""
+    return FloxRuntime(project)

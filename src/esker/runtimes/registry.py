@@ -29,9 +29,9 @@ RUNTIMES = {"native": Kind("esker.runtimes.native.runtime", ".flox/"), "flox": K
 
 
 def find(start: str, *, explicit: bool) -> tuple[str, str]:
-    """Return the project directory (absolute, links resolved) that is meant from `start`, and the name of its runtime.
+    """Return a project directory (absolute, links resolved) and the name of the runtime that it is declared for.
 
-    Which directory is meant says `declare.discover.find_marked`. Raises NotFound.
+    `declare.discover.find_marked` says how the directory is found from `start`. Raises NotFound.
     """
     from esker.declare.discover import find_marked
 

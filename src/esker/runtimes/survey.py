@@ -1,4 +1,4 @@
-"""What this machine offers: each thing that Esker needs or can drive, found or not, and how to mend what is missing."""
+"""What `esker doctor` finds: each thing that Esker needs or can drive, and what to do where it is missing."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ _DRIVEN = {
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at."""
+    """One thing that was looked for."""
 
     name: str
     state: Literal["ok", "absent", "missing"]
-    """`absent` is something that can be done without, `missing` something that is needed."""
+    """`missing` means that Esker needs it; `absent` means that Esker works without it."""
     detail: str
     mend: str | None = None
 
 
 def survey(settings: Settings, path: str | None) -> list[Finding]:
-    """Look at the machine, and at the programs on `path`. Nothing is changed, nothing of a project is run."""
+    """Return what this machine has, with the programs on `path` (a PATH); changes nothing and runs no project code."""
     return [*_needed(settings), *_useful(path)]
 
 

@@ -57,7 +57,7 @@ class ServiceUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
-    """What an order to stop did."""
+    """What became of an order to stop services."""
 
     stopped: tuple[str, ...]
     not_running: tuple[str, ...]
@@ -76,7 +76,7 @@ class Leased:
         self._owner = os.getpid()
 
     def release(self) -> None:
-        """Give the services back; what nobody else uses has stopped on return.
+        """Give the services back; those that nobody else uses have stopped when this returns.
 
         A second call does nothing, and neither does one in a forked child, whose parent still holds them.
         """
@@ -96,7 +96,7 @@ class Leased:
 class Chamber(Protocol):
     """The services of one environment.
 
-    Making one, and every method that only reads, neither locks, installs nor runs anything of the project.
+    Making a chamber and reading from it neither lock, install nor run anything of the project.
     """
 
     @property
@@ -130,7 +130,7 @@ class Chamber(Protocol):
         """
 
     def release(self, pid: int, token: str) -> None:
-        """Give back the lease of a process under a token; what nobody else uses has stopped on return."""
+        """Give back the lease that a process holds under a token, as `Leased.release` does."""
 
     def stop(self, *names: str) -> Stopped:
         """Stop services, even if other processes use them."""
@@ -154,11 +154,11 @@ class Chamber(Protocol):
     ) -> Iterator[tuple[str, str]]:
         """Yield pairs of service and line: the last `count` lines of each log, then each line that is added.
 
-        Where logs have to be looked at again and again, `pause` is called in between; its false result ends it.
+        A chamber that has to look at its logs again and again calls `pause` in between, and ends when it returns false.
         """
 
     def keeper(self) -> Holder | None:
-        """Return the process that has to live on for services to stay, if the chamber needs one beside its own."""
+        """Return the process that must live on so that started services do, if the chamber needs one."""
         return None
 
 

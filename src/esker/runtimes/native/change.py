@@ -1,6 +1,7 @@
-"""Changes of an environment: of its manifest, of its name, and its end.
+"""Changing an environment: its manifest, its name, and deleting it.
 
-A change of the manifest is checked, locked and realised beside the old one, then swapped in, or nothing is changed.
+A new manifest is checked, locked and realised beside the old one and then swapped in; if anything fails before, the old
+one stays.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ __all__ = ["change_manifest", "check_no_backup", "delete", "manifest_path", "ren
 
 
 def manifest_path(project: str) -> str:
-    """Return where a project's manifest lies."""
+    """Return the path of a project's manifest."""
     return f"{project}/.flox/env/manifest.toml"
 
 
 def check_no_backup(project: str) -> None:
-    """Raise when a change was cut off between taking the old files out and putting the new ones in."""
+    """Raise HostError when an earlier change was cut off between taking the old files out and putting in the new ones."""
     backup = f"{project}/.flox/env.tmp"
     if os.path.lexists(backup):
         raise HostError(
@@ -56,8 +57,9 @@ def change_manifest(
 ) -> bool:
     """Make `text` the manifest of `project` and return whether anything changed.
 
-    Without `lock` only the manifest is written. Whatever fails, manifest, lock and links stay as they were. `before` is
-    the manifest that `text` was made from (default: the present one): one that is not that any more is not replaced.
+    Without `lock` only the manifest is written. If anything fails, manifest, lock and links stay as they were. `before`
+    is the manifest that `text` was made from, by default the present one. Raises HostError when the manifest on disk is
+    another one by now.
     """
     check_no_backup(project)
     path = manifest_path(project)
@@ -82,9 +84,9 @@ def change_manifest(
 
 
 def rename(project: str, name: str) -> str:
-    """Give the environment of `project` another name, and return the one it had; its next activation makes its links.
+    """Give the environment of `project` another name, and return its old name.
 
-    The old links stay, since what has them on its PATH goes on running.
+    The next activation makes links of the new name. The old links stay, because programs that run have them on PATH.
     """
     path = f"{project}/.flox/env.json"
     old = environment_name(project)
@@ -100,9 +102,9 @@ def rename(project: str, name: str) -> str:
 
 
 def delete(project: str) -> None:
-    """Remove the environment of `project` and all that is kept for it; what it needed in the store can be collected.
+    """Remove the environment of `project` with all that Esker keeps for it; its store paths can be collected then.
 
-    Raises ServiceError while services of it run.
+    Raises ServiceError while its services run.
     """
     dot_flox = f"{project}/.flox"
     if services_are_running(dot_flox):
@@ -126,7 +128,7 @@ def _check_unchanged(path: str, before: str) -> None:
 
 
 def _swap(project: str, contents: Mapping[str, bytes]) -> None:
-    """Exchange `.flox/env` for a copy of it with `contents`, as Flox does: by renaming, the old one last removed."""
+    """Replace `.flox/env` by a copy with new `contents`, as Flox does: by renaming; the old one is removed last."""
     current, fresh, backup = (f"{project}/.flox/{name}" for name in ("env", "env.new", "env.tmp"))
     with files.refused("change", current):
         if os.path.lexists(fresh):

@@ -1,4 +1,4 @@
-"""What the first activation after a change does: lock if stale, realise, link, and write the plan for the next ones."""
+"""What the first activation after a change does: lock, realise, link, and write the plan that the next ones read."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def prepare_anew(
     locked: bool = False,
     progress: Progress | None = None,
 ) -> Plan:
-    """Lock, realise and link `project` as far as it is not done yet, and return the plan, which is written too."""
+    """Lock, realise and link `project` as far as that is not done yet; write its plan, and return it."""
     listener = progress or Silent()
     plans.check_path(project)  # before the work, which may be long
     with alone(project):
@@ -71,23 +71,27 @@ def prepare_anew(
 
 
 class Links(NamedTuple):
-    """The run links of a project, and the profile that they are to point at."""
+    """The run links of a project, and the profile that they will point at."""
 
     store: Store
     profile: str
     by_mode: dict[str, str]
 
     def switch(self, *, keep_rollback: bool) -> None:
-        """Point the links at the profile; with `keep_rollback`, not those that a person took back from exactly it."""
+        """Point the links at the profile.
+
+        With `keep_rollback`, a link stays that a person has rolled back from this very profile.
+        """
         for link in self.by_mode.values():
-            known = roots.generations(self.store, link)
-            gone_back = bool(known) and known[-1].path == self.profile and any(each.current for each in known[:-1])
+            generations = roots.generations(self.store, link)
+            newest = generations[-1] if generations else None
+            gone_back = newest and newest.path == self.profile and any(each.current for each in generations[:-1])
             if not (keep_rollback and gone_back):
                 roots.switch(self.store, link, self.profile)
 
 
 def forget_plans(declaration: Declaration) -> None:
-    """Let the next activation make its plan anew, because something has changed that no file says."""
+    """Remove the plans of a project, because something has changed that their fingerprints do not show."""
     for path in (plans.plan_path(declaration.project, mode) for mode in MODES):
         with files.refused("remove", path), suppress(FileNotFoundError):
             os.unlink(path)
@@ -103,7 +107,7 @@ def run_links(declaration: Declaration, system: str) -> dict[str, str]:
 def realised(
     declaration: Declaration, lock: Lock, settings: Settings, interpreters: Interpreters, *, progress: Progress
 ) -> Iterator[Links]:
-    """Realise a lock and give its links; within the context nothing of it can be collected."""
+    """Realise a lock and give its links; within the context its store paths cannot be collected."""
     store = Store(settings.store_root)
     with store.using():
         profile = realise(declaration, lock, store, interpreters, settings, progress=progress)
@@ -113,6 +117,6 @@ def realised(
 
 
 def _named_files(declaration: Declaration) -> list[str]:
-    """Return the files besides the manifest that the declaration is read from."""
+    """Return the files, besides the manifest, that the declaration was read from."""
     python = declaration.esker.python
     return [os.path.join(declaration.project, python.project)] if python and python.project else []

@@ -1,7 +1,8 @@
-"""The native runtime: from a project directory to its activation, by the shortest way that is right.
+"""Esker's own runtime: a project is locked, realised and activated, each step only where something has changed.
 
-A warm call reads one small file and stats what it was made from; everything else is in `preparation`, imported when
-something has changed. This module is on the path of every activation: it imports nothing heavier than json.
+A warm call reads one small file, the plan, and stats the files that the plan was made from. Everything else is in
+`preparation`, which is imported when something has changed. This module is on the path of every activation: it imports
+nothing heavier than json.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from esker.host.clock import Deadline
     from esker.progress import Progress
 
-__all__ = ["Native", "prepare", "runtime"]
+__all__ = ["NativeRuntime", "prepare", "runtime"]
 
 
 def prepare(
@@ -32,10 +33,10 @@ def prepare(
     locked: bool = False,
     progress: Progress | None = None,
 ) -> Plan:
-    """Return the plan for activating `project` (absolute, links resolved), made anew where something has changed.
+    """Return the plan for activating `project` (absolute, links resolved); it is made anew if something has changed.
 
-    A stale lock is made again, or refused (`StaleLock`) when `locked`. `mode` is `dev`, `run` or None for the
-    manifest's own. Raises `NotTrusted` for somebody else's project, and what the stages raise.
+    A stale lock is made again; with `locked` it is refused instead (`StaleLock`). `mode` is `dev`, `run`, or None for
+    the mode that the manifest asks for. Raises `NotTrusted` for another user's project, and what the stages raise.
     """
     trust.check(project, settings)
     plan = plans.warm(project, settings.choices, mode)
@@ -46,7 +47,7 @@ def prepare(
     return prepare_anew(project, settings, mode=mode, locked=locked, progress=progress)
 
 
-class Native:
+class NativeRuntime:
     """The environment of one project, given by Esker itself; a Runtime."""
 
     name = "native"
@@ -60,7 +61,8 @@ class Native:
     def begin(self, environ: Mapping[str, str], deadline: Deadline | None = None) -> Begun:
         """Return what activating changes in a caller's variables, and what ends the activation.
 
-        Locks and installs what is not yet; runs the hook, unless a start of it is running. The deadline is the hook's.
+        Locks and installs first what is not locked or installed yet. Runs the hook, unless another process has started
+        this environment already. The deadline limits the hook.
         """
         from esker.activate.active import begin
 
@@ -69,10 +71,10 @@ class Native:
     def inherited(
         self, environ: Mapping[str, str], base: Mapping[str, str], deadline: Deadline | None = None
     ) -> Activation | None:
-        """Return what the activation that a caller has inherited would change in `base`, some of its variables.
+        """Return what the activation that the caller has inherited would change in `base`, a few of its variables.
 
-        An activation of the caller's own would be only what it lacks yet. None where the caller has inherited none of
-        this plan. Raises ServiceError within a hook of the environment, which would wait for the services.
+        An activation of the caller's own would not do: it holds only what the caller still lacks. None means that the
+        caller has inherited no activation of this plan. Raises StartWithinHook in a hook of the environment.
         """
         plan = self._plan(environ)
         if not is_started(plan, environ):
@@ -88,6 +90,6 @@ class Native:
         return prepare(self.project, Settings(environ), mode=self.mode)
 
 
-def runtime(project: str, mode: str | None = None) -> Native:
+def runtime(project: str, mode: str | None = None) -> NativeRuntime:
     """Return the native runtime of a project (absolute, links resolved)."""
-    return Native(project, mode)
+    return NativeRuntime(project, mode)
