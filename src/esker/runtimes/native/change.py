@@ -37,7 +37,7 @@ def manifest_path(project: str) -> str:
 
 
 def check_no_backup(project: str) -> None:
-    """Raise HostError when an earlier change was cut off between taking the old files out and putting in the new ones."""
+    """Raise HostError if an earlier change was cut off between taking the old files out and putting the new ones in."""
     backup = f"{project}/.flox/env.tmp"
     if os.path.lexists(backup):
         raise HostError(
