@@ -96,7 +96,7 @@ def test_replacing_is_told():
 def test_one_name_on_several_lines():
     """Which of several lines is meant is not guessed, unless the very line is there."""
     text = PYTHON + "dependencies = ['x==1; os_name == \"a\"', 'x==2; os_name == \"b\"']\n"
-    with pytest.raises(EskerError, match="`x` stands in the manifest more than once"):
+    with pytest.raises(EskerError, match="`x` is in the manifest more than once"):
         with_requirements(text, ["x==3"])
     assert with_requirements(text, ['x==2 ; os_name=="b"']).text == text
 
@@ -121,7 +121,7 @@ def test_packages_of_a_project():
     for edit, told in ((with_requirements, "add them there"), (without_requirements, "take them out there")):
         with pytest.raises(EskerError) as caught:
             edit(PYTHON + "project = 'pyproject.toml'\n", ["x"])
-        assert "those of `pyproject.toml`" in caught.value.message
+        assert "listed in `pyproject.toml`" in caught.value.message
         assert caught.value.hint.startswith(told)
 
 
@@ -233,7 +233,7 @@ def test_uninstalling_what_is_not_there():
     )
     with pytest.raises(NotFound) as caught:
         without_requirements(text, ["zebra"])
-    assert caught.value.hint == "installed are: pandas, six"
+    assert caught.value.hint == "the manifest has: pandas, six"
     with pytest.raises(NotFound, match="no package named"):
         without_requirements(V14, ["x"])
 

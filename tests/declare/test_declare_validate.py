@@ -5,7 +5,7 @@ import tomllib
 import msgspec
 import pytest
 
-from esker.declare.declaration import Compose, EskerTable, HealthCheck, ProgramRule, PythonTable, ServiceTable
+from esker.declare.declaration import ComposeTable, EskerTable, HealthCheck, ProgramRule, PythonTable, ServiceTable
 from esker.declare.notations import duration
 from esker.declare.validate import esker_table
 from esker.formats.manifest import document, from_table
@@ -102,7 +102,7 @@ def test_everything():
             ),
             "files": ServiceTable(type="oneshot"),
         },
-        compose=Compose(file="docker-compose.yml", services=("web",)),
+        compose=ComposeTable(file="docker-compose.yml", services=("web",)),
     )
 
 
@@ -199,19 +199,23 @@ MISTAKES = [
         "leave `pypi/` out here: `pandas`",
     ),
     ("python.dependencies = ['-e .']", "`-e .` is not a requirement: ", "no hash"),
-    ("python.project = '/pyproject.toml'", "`/pyproject.toml` is not a path that starts at", '"src"'),
-    ("python = { project = 'p', dependencies = [] }", "`dependencies` stand beside `project`", "remove `project`"),
+    ("python.project = '/pyproject.toml'", "`/pyproject.toml` is not a path relative to", '"src"'),
+    (
+        "python = { project = 'p', dependencies = [] }",
+        "`dependencies` and `project` cannot be combined",
+        "remove `project`",
+    ),
     (
         "python.groups = ['dev']",
-        "`groups` are those of a pyproject.toml, and no `project` is named",
+        "`groups` belong to a pyproject.toml, but no `project` is named",
         'project = "pyproject.toml"',
     ),
-    ("python.source = ['']", "`` is not a path that starts at the project directory", '"src"'),
-    ("python.build = ['a>1']", "`a>1` is not the name of a package", "leave version"),
+    ("python.source = ['']", "`` is not a path relative to the project directory", '"src"'),
+    ("python.build = ['a>1']", "`a>1` is not the name of a package", "leave out the version"),
     ("python.programs = { a-b = 'x/y', A_B = 'x/z' }", "`a-b` stands here twice", "remove one"),
     ("python.programs.a = '../bin/x'", "`../bin/x` does not stay below site-packages", "some_wheel"),
     ("python.programs.a = '/bin/x'", "`/bin/x` does not stay below site-packages", "some_wheel"),
-    ("python.programs.a = { x = 'a/*' }", "`a/*` is a pattern, which cannot have one name", "name one file"),
+    ("python.programs.a = { x = 'a/*' }", "`a/*` is a pattern, so it cannot have a name", "path of one file"),
     ("python.programs.a = { 'x/y' = 'a/b' }", "`x/y` cannot be the name of a program", "without `/`"),
     ('python.programs.a = { "x\\u0000" = "a/b" }', "`x\\x00` cannot be the name of a program", "without `/`"),
     ("python.programs.a = [1]", "`1` does not name programs", "a glob"),
@@ -231,7 +235,7 @@ MISTAKES = [
     ),
     (
         "services.db.depends-on.fils = 'service_started'",
-        "`db` depends on `fils`, which is no service",
+        "`db` depends on `fils`, which is not a service",
         "did you mean `files`?",
     ),
     ("services.db.depends-on.db = 'service_started'", "Found a dependency cycle among services: db → db", "remove one"),
@@ -244,7 +248,7 @@ MISTAKES = [
     ("services.db.healthcheck = 'x'", "invalid type: string `x`, expected a table", "healthcheck"),
     (
         "services.db.healthcheck = { test = 'x', log = 'y' }",
-        "a health check has one form, and here `test` stands",
+        "a health check has one form, but this one has both `test`",
         "keep one",
     ),
     ("services.db.healthcheck.test = []", "the test is empty", "shell text"),
@@ -263,10 +267,14 @@ MISTAKES = [
     ("services.db.healthcheck.log = '['", "`[` is not a regular expression: ", "backslashes"),
     ("services.db.healthcheck = { tcp = '$A:1', interval = 10 }", "invalid type: integer `10`", 'interval = "10s"'),
     ("services.db.healthcheck = { tcp = '$A:1', interval = '10' }", "`10` is not a duration", '"1m30s"'),
-    ("services.db.healthcheck = { tcp = '$A:1', interval = '0s' }", "`0s` leaves no time", "above zero"),
+    ("services.db.healthcheck = { tcp = '$A:1', interval = '0s' }", "`0s` is not above zero", "above zero"),
     ("services.db.healthcheck = { tcp = '$A:1', retries = 0 }", "`0` is not enough", "1 or more"),
     ("services.db.restart = 'unless-stopped'", "unknown variant `unless-stopped`, expected one of `no`", "restart"),
-    ("services.db = { type = 'oneshot', restart = 'always' }", "a oneshot ends", "on-failure"),
+    (
+        "services.db = { type = 'oneshot', restart = 'always' }",
+        '`restart = "always"` would start a oneshot again',
+        "on-failure",
+    ),
     ("services.db.max-restarts = -1", "`-1` is below zero", "zero or more"),
     ("services.db.stop-signal = 'INT'", "`INT` is not a signal", "did you mean `SIGINT`?"),
     ("services.db.stop-signal = 2", "invalid type: integer `2`, expected a string", "stop-signal"),
@@ -298,8 +306,8 @@ def test_a_port_has_one_service_and_is_no_plain_variable():
     assert [(problem.line, problem.message) for problem in problems] == [
         (6, "`PORT` is a port of more than one service"),
         (7, "`PORT` is a port of more than one service"),
-        (6, "`PORT` is a port of `db` and stands in [vars] too"),
-        (7, "`PORT` is a port of `files` and stands in [vars] too"),
+        (6, "`PORT` is a port of `db`, and is set in [vars] too"),
+        (7, "`PORT` is a port of `files`, and is set in [vars] too"),
     ]
 
 

@@ -156,8 +156,8 @@ def interpreted(path):
         (lambda: changed(54, "<H", 1), "neither a script nor a program"),
         (lambda: changed(18, "<H", 243), "it is not for"),
         (lambda: interpreted("/none/ld-linux.so.2"), "`/none/ld-linux.so.2` is not here"),
-        (lambda: interpreted("/bin/sh"), "its loader `/bin/sh` is none of this system's"),
-        (lambda: interpreted("tool"), "its loader `tool` is none of this system's"),
+        (lambda: interpreted("/bin/sh"), "its loader `/bin/sh` is not a loader of this system"),
+        (lambda: interpreted("tool"), "its loader `tool` is not a loader of this system"),
     ],
     ids=[
         "magic",

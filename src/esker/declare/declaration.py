@@ -1,8 +1,8 @@
 """The declaration: a project's manifest and what `[plugins.esker]` adds to it, checked and typed.
 
-The types are the schema of `[plugins.esker]`: `Annotated` says how a value is written (`notations`) and which rules
-bind it to its neighbours. `validate` reads them. A rule takes what could be read and the table as it was written, and
-yields the faults with the path below that table.
+The types are the schema of `[plugins.esker]`, by which `validate` reads it. `Annotated` gives the notation of a value
+(`notations`), and the rules that relate it to its neighbours. A rule takes the value that was read and the table as it
+was written. It yields faults, whose paths begin at that table.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from esker.formats.references import cycle
 from esker.formats.tables.reader import Checked, Fault, Parsed
 
 __all__ = [
-    "Compose",
+    "ComposeTable",
     "Condition",
     "Declaration",
     "EskerTable",
@@ -42,16 +42,16 @@ Count = Annotated[int, Parsed(notations.count)]
 
 
 class _Value(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
-    """A frozen value with named fields."""
+    """A frozen struct whose keys are written in kebab case."""
 
 
 class ProgramRule(_Value, frozen=True):
-    """Programs that a wheel carries outside `bin`."""
+    """A rule that finds programs which a wheel carries outside `bin`."""
 
     pattern: str
     """A glob below site-packages, such as `some_wheel/bin/*`."""
     name: str | None = None
-    """The name it gets in the profile's bin; None keeps the file's own."""
+    """The program's name in the profile's bin; None keeps the file's name."""
 
 
 def _program_rules(value: Any) -> tuple[ProgramRule, ...]:
@@ -59,13 +59,13 @@ def _program_rules(value: Any) -> tuple[ProgramRule, ...]:
 
 
 def _one_source_of_dependencies(_: PythonTable, table: Mapping[str, Any]) -> Iterator[Fault]:
-    """Wheels are listed here or in a pyproject.toml, and only that has groups."""
+    """Packages are listed either here or in a pyproject.toml, and only a pyproject.toml has groups."""
     if "project" in table and "dependencies" in table:
         hint = "move the dependencies into that file, or remove `project`"
-        yield Fault(("dependencies",), "`dependencies` stand beside `project`, which has its own", hint)
+        yield Fault(("dependencies",), "`dependencies` and `project` cannot be combined", hint)
     if "groups" in table and "project" not in table:
         hint = 'add `project = "pyproject.toml"`, or list the groups\' requirements in `dependencies`'
-        yield Fault(("groups",), "`groups` are those of a pyproject.toml, and no `project` is named", hint)
+        yield Fault(("groups",), "`groups` belong to a pyproject.toml, but no `project` is named", hint)
 
 
 class PythonTable(_Value, frozen=True):
@@ -76,15 +76,15 @@ class PythonTable(_Value, frozen=True):
     dependencies: tuple[Annotated[str, Parsed(notations.requirement)], ...] = ()
     """PEP 508 requirements."""
     project: RelativePath | None = None
-    """A pyproject.toml, relative to the project directory, whose dependencies are taken."""
+    """A pyproject.toml, relative to the project directory, that lists the dependencies."""
     groups: tuple[Word, ...] = ()
     """Dependency groups (PEP 735) of `project`."""
     source: tuple[RelativePath, ...] = ()
-    """Directories, relative to the project directory, that are put on the path."""
+    """Directories, relative to the project directory, that are put on Python's path."""
     build: tuple[PackageName, ...] = ()
-    """Normalised names that may be built from a source distribution."""
+    """Normalised names of the packages that may be built from a source distribution."""
     programs: Mapping[PackageName, Annotated[tuple[ProgramRule, ...], Parsed(_program_rules, Any, '"…/bin/*"')]] = {}
-    """By the wheel's normalised name: a glob, a table of names and files, or a list of both."""
+    """By the wheel's normalised name: its rules, written as a glob, a table of names and files, or a list of both."""
 
 
 _FORMS = ("test", "tcp", "unix", "http", "log")
@@ -92,12 +92,12 @@ _FORMS = ("test", "tcp", "unix", "http", "log")
 
 
 def _one_form(_: HealthCheck, table: Mapping[str, Any]) -> Iterator[Fault]:
-    """A health check has exactly one form, and a test that can be run."""
+    """A health check has exactly one form, and its test can be run."""
     forms = [form for form in _FORMS if form in table]
     if not forms:
         yield Fault((), "the health check does not say what to check", "add one of test, tcp, unix, http, log")
     for form in forms[1:]:
-        message = f"a health check has one form, and here `{forms[0]}` stands beside `{form}`"
+        message = f"a health check has one form, but this one has both `{forms[0]}` and `{form}`"
         yield Fault((form,), message, "keep one of them")
     test = table.get("test")
     if test in ("", []):
@@ -125,9 +125,9 @@ class HealthCheck(_Value, frozen=True):
 
 
 def _oneshot_ends(_: ServiceTable, table: Mapping[str, Any]) -> Iterator[Fault]:
-    """A service that is done when it has ended is not started again for it."""
+    """A oneshot service is done when it has ended, so it must not be restarted for that."""
     if table.get("type") == "oneshot" and table.get("restart") == "always":
-        yield Fault(("restart",), 'a oneshot ends, so `restart = "always"` would never let it', 'write "on-failure"')
+        yield Fault(("restart",), '`restart = "always"` would start a oneshot again for ever', 'write "on-failure"')
 
 
 class ServiceTable(_Value, frozen=True):
@@ -139,17 +139,17 @@ class ServiceTable(_Value, frozen=True):
     restart: Literal["no", "on-failure", "always"] = "no"
     max_restarts: Count = 3
     backoff: Duration = 0.1
-    """The pause before the first restart; it doubles with each, to 10 s at most."""
+    """The pause before the first restart; it doubles with each restart, up to 10 s."""
     stop_signal: Annotated[str, Parsed(notations.signal_name)] = "SIGTERM"
     stop_grace_period: Duration = 10.0
     ports: Mapping[VariableName, Annotated[int, Parsed(notations.port)]] = {}
-    """Variable name to port; 0 is a free port, kept for this checkout."""
+    """Variable name to port; 0 means a free port, which this checkout then keeps."""
     pass_env: tuple[VariableName, ...] = ()
     user: Word | None = None
 
 
-class Compose(_Value, frozen=True):
-    """`[plugins.esker.compose]`: services in containers."""
+class ComposeTable(_Value, frozen=True):
+    """`[plugins.esker.compose]`: services that run in containers."""
 
     file: RelativePath
     services: tuple[Word, ...] = ()
@@ -157,7 +157,7 @@ class Compose(_Value, frozen=True):
 
 
 def _no_dependency_cycle(services: Mapping[str, ServiceTable], _: object) -> Iterator[Fault]:
-    """No service waits for itself."""
+    """No service depends on itself, directly or through others."""
     loop = cycle({name: service.depends_on.keys() & services.keys() for name, service in services.items()})
     if loop:
         message = f"Found a dependency cycle among services: {' → '.join(loop)}"
@@ -165,7 +165,7 @@ def _no_dependency_cycle(services: Mapping[str, ServiceTable], _: object) -> Ite
 
 
 def _one_service_a_port_variable(services: Mapping[str, ServiceTable], _: object) -> Iterator[Fault]:
-    """A variable holds the port of one service."""
+    """No two services use the same variable for a port."""
     uses = Counter(variable for service in services.values() for variable in service.ports)
     for name, service in services.items():
         for variable in service.ports:
@@ -183,7 +183,7 @@ class EskerTable(_Value, frozen=True):
         Checked(_no_dependency_cycle),
         Checked(_one_service_a_port_variable),
     ] = {}
-    compose: Compose | None = None
+    compose: ComposeTable | None = None
 
 
 class Declaration(_Value, frozen=True):
@@ -192,7 +192,7 @@ class Declaration(_Value, frozen=True):
     project: str
     """The project directory, absolute, with links resolved."""
     name: str
-    """From env.json."""
+    """The environment's name, from env.json."""
     manifest: Manifest
     esker: EskerTable = EskerTable()
 

@@ -1,6 +1,7 @@
 """Which environment a directory belongs to.
 
-On the path of every activation: only `os` is imported, and a project directory itself costs two calls of the system.
+Every activation runs this module, so at its top it imports only `os`. Started in a project directory, it makes two
+system calls.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ _FLOX = (".flox/",)
 
 
 def find(start: str, *, explicit: bool) -> str:
-    """Return the project directory with a `.flox` that is meant from `start`, as `find_marked` does."""
+    """Return the project directory that `start` belongs to, as `find_marked` does with the marker `.flox/`."""
     return find_marked(start, _FLOX, explicit=explicit)[0]
 
 
 def find_marked(start: str, markers: Sequence[str], *, explicit: bool) -> tuple[str, str]:
-    """Return the project directory, absolute and with links resolved, that is meant from `start`, and its marker.
+    """Return the project directory that `start` belongs to, absolute and with links resolved, and its marker.
 
-    A project directory has one of the `markers`, of which the first counts; one that ends in `/` has to be a directory.
-    A directory that was named (`explicit`) is meant itself. Otherwise, within a repository, the nearest project
-    directory upwards to its top level is meant; outside a repository only `start`. Raises NotFound, and UsageError as
-    `resolved` does.
+    A project directory contains one of the `markers`; if it contains several, the first of them is returned. A marker
+    that ends in `/` must be a directory. If the user named the directory (`explicit`), only `start` itself is looked
+    at. Otherwise the nearest project directory is looked for upwards, to the top level of the repository; outside a
+    repository only `start` is looked at. Raises NotFound, and UsageError as `resolved` does.
     """
     start = resolved(start)
     marker = _marker(start, markers)
@@ -40,14 +41,14 @@ def find_marked(start: str, markers: Sequence[str], *, explicit: bool) -> tuple[
 
 
 def resolved(path: str) -> str:
-    """Return a path absolute and with links resolved.
+    """Return a path, absolute and with links resolved.
 
-    Raises UsageError for an empty one, which nobody can mean, and NotFound where it begins at a directory that is gone.
+    Raises UsageError if it is empty, and NotFound if it is relative and the current directory has been deleted.
     """
     if not path:
         from esker.errors import UsageError
 
-        raise UsageError("the path of the project is empty", hint="name a directory, as `.` for this one")
+        raise UsageError("the path of the project is empty", hint="name a directory, such as `.` for the current one")
     try:
         return os.path.realpath(path)
     except FileNotFoundError:
@@ -65,7 +66,7 @@ def _marker(directory: str, markers: Sequence[str]) -> str | None:
 
 
 def _above(directory: str, markers: Sequence[str]) -> tuple[str, str] | None:
-    """Return the nearest project directory and its marker, if a repository's top level stands there or above it."""
+    """Return the nearest project directory above `directory` and its marker, if both are in one repository."""
     nearest = None
     while not os.path.lexists(f"{directory}/.git"):
         parent = os.path.dirname(directory)
@@ -88,7 +89,7 @@ def _not_found(start: str, *, explicit: bool) -> Exception:
         while (parent := os.path.dirname(above)) != above:
             above = parent
             if os.path.isdir(f"{above}/.flox"):
-                hint += f"; or take that of `{above}`, which outside its repository has to be named: -d {above}"
+                hint += f"; or use the one in `{above}`, which from outside its repository has to be named: -d {above}"
                 break
         return NoEnvironment(message, hint=hint)
     if not os.path.isdir(start):

@@ -1,8 +1,8 @@
-"""Edits of a manifest: from text to text, with every comment, blank line and order kept.
+"""Edits of a manifest: each takes a text and returns a new one, with every comment, blank line and the order kept.
 
-tomlkit edits what is there. Where a new key belongs right below a header, or a new table at the end, lines are put in
-as text, because tomlkit would put them behind the comment of the next table. Whatever the way, the new text is read
-again and must say exactly what was meant.
+tomlkit edits existing keys and lists. New lines right below a header, or a new table at the end, are inserted as text:
+tomlkit would put them behind the comment of the next table. Either way, the new text is parsed again, and must hold
+exactly the intended values.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
 __all__ = ["ORIGIN", "Edit", "touches_activation", "with_requirements", "without_packages", "without_requirements"]
 
 ORIGIN = "pypi/"
-"""What a Python package's name follows where there are others too."""
+"""The prefix of a Python package's name, where packages of other origins can be named too."""
 _PYTHON: Path = ("plugins", "esker", "python")
 
 
 class Edit(NamedTuple):
-    """A new text of a manifest, and what became of what was asked for."""
+    """A new text of a manifest, and what became of each package that was asked for."""
 
     text: str
     notes: tuple[str, ...] = ()
-    """What else was changed for it, one sentence each."""
+    """What else had to change for it, one sentence each."""
     installed: tuple[str, ...] = ()
     replaced: tuple[tuple[str, str], ...] = ()
-    """What is written now, and what it took the place of."""
+    """Pairs: the requirement that is written now, and the one that it replaced."""
     present: tuple[str, ...] = ()
-    """What was there already, as it is written."""
+    """Requirements that the manifest had already, as it writes them."""
     removed: tuple[str, ...] = ()
 
 
@@ -57,36 +57,36 @@ def with_requirements(
 ) -> Edit:
     """Add Python packages, given as PEP 508 requirements, to `[plugins.esker.python]`.
 
-    One of the same name is replaced, unless the new one says nothing but the name. `python_version` is written where no
-    version stands yet. A manifest whose schema has no plugins is migrated first; `locked` is what its lock says of
-    outputs. Raises InvalidManifest, and UsageError for what is no requirement.
+    A requirement replaces one of the same name, unless the new one is only a name. `python_version` is written if the
+    manifest gives no version yet. A manifest whose schema has no plugins is migrated first; `locked` is what its lock
+    says of outputs. Raises InvalidManifest, and UsageError for a text that is not a requirement.
     """
-    wanted = [_written(notations.requirement, requirement) for requirement in requirements]
+    additions = [_parse_argument(notations.requirement, requirement) for requirement in requirements]
     manifest, esker = read_text(text)
     _refuse_project(esker, "add them there")
     text, notes = _migrated(text, manifest, locked)
     before = list(esker.python.dependencies) if esker.python else []
-    dependencies, put = list(before), Edit(text, notes)
-    for requirement in wanted:
-        put = _put(dependencies, requirement, put)
+    dependencies, edit = list(before), Edit(text, notes)
+    for requirement in additions:
+        edit = _put(dependencies, requirement, edit)
     if dependencies != before:
         text = _with_dependencies(text, dependencies)
     if python_version is not None and not (esker.python and esker.python.version):
-        text = _with_keys(text, _PYTHON, {"version": _written(notations.specifier, python_version)})
-    return put._replace(text=text)
+        text = _with_keys(text, _PYTHON, {"version": _parse_argument(notations.specifier, python_version)})
+    return edit._replace(text=text)
 
 
 def without_packages(text: str, names: Sequence[str]) -> Edit:
-    """Take packages out: of [install], by their names there or in the catalogue, or Python packages.
+    """Remove packages: from [install], by install id or catalogue name, or from the Python packages.
 
-    `pypi/NAME` is a Python package; any other name too, if [install] has none that is meant by it. Raises NotFound for
-    one that is not there, and EskerError where a name of the catalogue means several.
+    A name that matches nothing in [install] is a Python package's, with or without `pypi/`. Raises NotFound for a
+    package that is not in the manifest, and EskerError for a catalogue name that several packages have.
     """
     install = read_text(text)[0].install
     ids, python = [], []
     for name in names:
-        word = name.partition("^")[0]
-        matches = [known for known, package in install.items() if getattr(package, "pkg_path", None) == word]
+        word = name.partition("^")[0]  # as in Flox, outputs may follow the name
+        matches = [install_id for install_id, package in install.items() if getattr(package, "pkg_path", None) == word]
         if word in install or len(matches) == 1:
             ids.append(word if word in install else matches[0])
         elif matches:
@@ -98,15 +98,16 @@ def without_packages(text: str, names: Sequence[str]) -> Edit:
         else:
             python.append(word.removeprefix(ORIGIN))
     removed = without_requirements(text, python).removed
-    for known in dict.fromkeys(ids):
-        text = _without_key(text, ("install", known))
+    for install_id in dict.fromkeys(ids):
+        text = _without_key(text, ("install", install_id))
     return Edit(without_requirements(text, python).text, removed=(*dict.fromkeys(ids), *removed))
 
 
 def touches_activation(before: str, after: str) -> bool:
-    """Return whether two texts of a manifest differ in what a running activation has taken over already.
+    """Return whether an edit changes variables, hook or profile, which a running activation has applied already.
 
-    The first may be damaged, which no activation can have read; the second may not.
+    An invalid `before` counts as different, since no activation can have read it. Raises InvalidManifest if `after` is
+    invalid.
     """
     new = read_text(after)[0]
     try:
@@ -117,34 +118,33 @@ def touches_activation(before: str, after: str) -> bool:
 
 
 def without_requirements(text: str, requirements: Sequence[str]) -> Edit:
-    """Take Python packages, given by name, out of `[plugins.esker.python]`; NotFound for one that is not there."""
-    wanted = [_parsed(_written(notations.requirement, requirement)) for requirement in requirements]
+    """Remove Python packages, given by name, from `[plugins.esker.python]`; raises NotFound for a missing one."""
+    removals = [_parsed(_parse_argument(notations.requirement, requirement)) for requirement in requirements]
     _, esker = read_text(text)
-    if wanted:
+    if removals:
         _refuse_project(esker, "take them out there")
     dependencies = list(esker.python.dependencies) if esker.python else []
     names = [_name(present) for present in dependencies]
-    for requirement in wanted:
+    for requirement in removals:
         if _name(requirement) not in names:
-            hint = near(_name(requirement), names) or f"installed are: {', '.join(names) or 'none'}"
+            hint = near(_name(requirement), names) or f"the manifest has: {', '.join(names) or 'none'}"
             raise NotFound(f"no package named '{requirement.name}' in the manifest", hint=hint)
-    leaving = {_name(requirement) for requirement in wanted}
-    kept = [present for present in dependencies if _name(present) not in leaving]
-    removed = tuple(dict.fromkeys(_name(requirement) for requirement in wanted))
-    return Edit(_with_dependencies(text, kept) if kept != dependencies else text, removed=removed)
+    removed = tuple(dict.fromkeys(_name(requirement) for requirement in removals))
+    remaining = [present for present in dependencies if _name(present) not in removed]
+    return Edit(_with_dependencies(text, remaining) if remaining != dependencies else text, removed=removed)
 
 
-def _refuse_project(esker: EskerTable, what: str) -> None:
-    """Raise where the packages are a project file's, which is not ours to write."""
+def _refuse_project(esker: EskerTable, advice: str) -> None:
+    """Raise EskerError if the packages are listed in a project file, which Esker never writes."""
     if esker.python and esker.python.project:
         raise EskerError(
-            f"the Python packages of this environment are those of `{esker.python.project}`",
-            hint=f"{what}, or replace `project` in [{dotted(_PYTHON)}] by `dependencies`",
+            f"the Python packages of this environment are listed in `{esker.python.project}`",
+            hint=f"{advice}, or replace `project` in [{dotted(_PYTHON)}] by `dependencies`",
         )
 
 
-def _written(notation: Callable[[str], str], text: str) -> str:
-    """Return what a text on the command line means."""
+def _parse_argument(notation: Callable[[str], str], text: str) -> str:
+    """Return an argument of the command line as `notation` parses it; raises UsageError."""
     try:
         return notation(text)
     except Refusal as refusal:
@@ -158,14 +158,14 @@ def _parsed(text: str) -> Requirement:
 
 
 def _name(requirement: Requirement | str) -> str:
-    """Return the name of a requirement as indexes compare it."""
+    """Return the normalised name of a requirement, as package indexes compare names."""
     from packaging.utils import canonicalize_name
 
     return canonicalize_name((_parsed(requirement) if isinstance(requirement, str) else requirement).name)
 
 
 def _put(dependencies: list[str], requirement: str, edit: Edit) -> Edit:
-    """Put a requirement into a list, at the place of the one it replaces, and say so in the edit."""
+    """Put a requirement into the list, in place of one of the same name, and return the edit with that recorded."""
     new = _parsed(requirement)
     same = [index for index, present in enumerate(dependencies) if _name(present) == _name(new)]
     if not same:
@@ -176,13 +176,13 @@ def _put(dependencies: list[str], requirement: str, edit: Edit) -> Edit:
     if bare or any(_parsed(dependencies[index]) == new for index in same):
         return edit._replace(present=(*edit.present, old if bare else requirement))
     if len(same) > 1:
-        raise EskerError(f"`{new.name}` stands in the manifest more than once", hint="edit its lines: esker edit")
+        raise EskerError(f"`{new.name}` is in the manifest more than once", hint="leave one of them: esker edit")
     dependencies[same[0]] = requirement
     return edit._replace(replaced=(*edit.replaced, (requirement, old)))
 
 
 def _migrated(text: str, manifest: Manifest, locked: Iterable[LockedOutputs] | None) -> tuple[str, tuple[str, ...]]:
-    """Return a text whose schema has plugins, and what was changed for it."""
+    """Return the text in a schema that has plugins, and a note for each change that this needed."""
     if SCHEMAS.index(manifest.schema) >= SCHEMAS.index(PLUGINS_SINCE):
         return text, ()
     migrated = migrate(manifest, PLUGINS_SINCE, locked)
@@ -203,7 +203,7 @@ def _migrated(text: str, manifest: Manifest, locked: Iterable[LockedOutputs] | N
 
 
 def _with_dependencies(text: str, dependencies: list[str]) -> str:
-    """Return the text with other dependencies: lines that stay keep their place and comments."""
+    """Return the text with these `dependencies`; requirements that stay keep their lines and comments."""
     import tomlkit
 
     table = _at(tomllib.loads(text), _PYTHON)
@@ -220,37 +220,37 @@ def _with_dependencies(text: str, dependencies: list[str]) -> str:
             array.append(dependency)
         elif array[index] != dependency:
             array[index] = dependency
-    return _expected([_written_out(document, text)], _changed(text, _PYTHON, {"dependencies": dependencies}))
+    return _first_with([_rendered(document, text)], _changed(text, _PYTHON, {"dependencies": dependencies}))
 
 
 def _without_key(text: str, path: Path) -> str:
-    """Return the text without a key and all below it."""
+    """Return the text without a key and everything below it."""
     values = tomllib.loads(text)
     table = _at(values, path[:-1])
     del table[path[-1]]
-    return _expected(
-        _cut(text, path), values if table else {key: values[key] for key in values if key != path[0]}, values
-    )
+    # A table that was written as `install.NAME = …` alone vanishes with its last key; one with a header stays, empty.
+    without_table = {key: values[key] for key in values if key != path[0]}
+    return _first_with(_cut(text, path), values if table else without_table, values)
 
 
 def _cut(text: str, path: Path) -> Iterator[str]:
-    """Yield the texts that may be meant: without the lines that speak of the key, or as tomlkit takes it out."""
+    """Yield two candidates: the text without the lines of the key, and the text as tomlkit removes the key."""
     import tomlkit
 
-    lines, gone = text.split("\n"), {line for known, line in positions(text).items() if known[: len(path)] == path}
-    yield "\n".join(line for number, line in enumerate(lines, 1) if number not in gone)
+    numbers = {number for key, number in positions(text).items() if key[: len(path)] == path}
+    yield "\n".join(line for number, line in enumerate(text.split("\n"), 1) if number not in numbers)
     document: Any = tomlkit.parse(text)
     del _at(document, path[:-1])[path[-1]]
-    yield _written_out(document, text)
+    yield _rendered(document, text)
 
 
 def _with_keys(text: str, path: Path, keys: Mapping[str, Any]) -> str:
-    """Return the text with new keys in the table at `path`, which is made if it is not there."""
-    return _expected(_candidates(text, path, keys), _changed(text, path, keys))
+    """Return the text with new keys in the table at `path`, which is created if it is missing."""
+    return _first_with(_candidates(text, path, keys), _changed(text, path, keys))
 
 
 def _candidates(text: str, path: Path, keys: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the texts that may be meant, the best first; not all of them are TOML for every document."""
+    """Yield texts with the new keys, the tidiest first; for some documents a candidate is not valid TOML."""
     import tomlkit
 
     newline = "\r\n" if "\r\n" in text else "\n"
@@ -258,13 +258,13 @@ def _candidates(text: str, path: Path, keys: Mapping[str, Any]) -> Iterator[str]
     for item in items.values():
         if isinstance(item, tomlkit.items.Array):
             item.multiline(multiline=True)
-    written = [line for key, item in items.items() for line in f"{key} = {item.as_string()}".split("\n")]
+    new_lines = [line for key, item in items.items() for line in f"{key} = {item.as_string()}".split("\n")]
     lines, number = text.split("\n"), positions(text).get(path)
     if number is not None and lines[number - 1].lstrip().startswith("["):
         below = "\n".join(lines[number:])
-        yield newline.join(["\n".join(lines[:number]).removesuffix("\r"), *written, below])
+        yield newline.join(["\n".join(lines[:number]).removesuffix("\r"), *new_lines, below])
     if number is None:
-        yield newline.join([text.rstrip(), "", f"[{dotted(path)}]", *written, ""])
+        yield newline.join([text.rstrip(), "", f"[{dotted(path)}]", *new_lines, ""])
     document: Any = tomlkit.parse(text)
     table = document
     for key in path:
@@ -272,17 +272,17 @@ def _candidates(text: str, path: Path, keys: Mapping[str, Any]) -> Iterator[str]
             table[key] = {}
         table = table[key]
     table.update(items)
-    yield _written_out(document, text)
+    yield _rendered(document, text)
 
 
-def _written_out(document: TOMLDocument, before: str) -> str:
-    """Return an edited document, its lines ended as those of the text it was read from."""
+def _rendered(document: TOMLDocument, before: str) -> str:
+    """Return an edited document as text, with the line endings of the text before the edit."""
     text = document.as_string()
     return text.replace("\r\n", "\n").replace("\n", "\r\n") if "\r\n" in before else text
 
 
 def _changed(text: str, path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a text with other keys in the table at `path`."""
+    """Return the values of a text, with `keys` set in the table at `path`."""
     values = copy.deepcopy(tomllib.loads(text))
     table = values
     for key in path:
@@ -291,15 +291,15 @@ def _changed(text: str, path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _expected(candidates: Iterable[str], *values: Mapping[str, Any]) -> str:
-    """Return the first text that says exactly one of the `values`."""
+def _first_with(candidates: Iterable[str], *values: Mapping[str, Any]) -> str:
+    """Return the first candidate that parses to exactly one of the `values`; raises EskerError if none does."""
     for candidate in candidates:
         try:
             if tomllib.loads(candidate) in values:
                 return candidate
         except tomllib.TOMLDecodeError:
             continue
-    raise EskerError("this manifest is laid out in a way that cannot be edited for you", hint="edit it: esker edit")
+    raise EskerError("this manifest is laid out in a way that Esker cannot edit", hint="change it yourself: esker edit")
 
 
 def _at(values: Any, path: Path) -> Any:

@@ -1,8 +1,8 @@
-"""The environments that this user has used: a list of their places, so that they can be found again.
+"""The environments that this user has used: a list of their paths, so that they can be found again.
 
-One file, `$XDG_DATA_HOME/esker/env-registry.json`, of the shape of Flox's: for each place what its env.json said when
-it was met first, and since when it had said so. What an environment is called today is asked at its place; an entry
-whose place has no environment any more is left out.
+The list is a file, `$XDG_DATA_HOME/esker/env-registry.json`, in the format of Flox's own. For each path it holds what
+env.json said when the environment was first used, and the time of that file. The current name is read from the
+environment itself. An entry is skipped if its environment no longer exists.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["KnownEnvironment", "known_environments", "remember"]
 
 
 class KnownEnvironment(NamedTuple):
-    """An environment that is there."""
+    """An environment that still exists."""
 
     dot_flox: str
     """Absolute, with links resolved."""
@@ -35,38 +35,37 @@ class KnownEnvironment(NamedTuple):
         return os.path.dirname(self.dot_flox)
 
     def record(self) -> dict[str, Any]:
-        """Return what `_FLOX_ACTIVE_ENVIRONMENTS` and `envs --json` hold of an environment."""
+        """Return the environment's entry in `_FLOX_ACTIVE_ENVIRONMENTS` and in `envs --json`."""
         return {"type": "dot-flox", "path": self.dot_flox, "pointer": {"name": self.name, "version": 1}}
 
 
 def known_environments(settings: Settings) -> list[KnownEnvironment]:
-    """Return the environments that have been met and are still there, by their places."""
-    found = []
+    """Return the environments on the list that still exist, sorted by path."""
+    environments = []
     for path in sorted(_entries(_path(settings))):
         with suppress(NotFound, InvalidFile, HostError):
-            found.append(KnownEnvironment(path, environment_name(os.path.dirname(path))))
-    return found
+            environments.append(KnownEnvironment(path, environment_name(os.path.dirname(path))))
+    return environments
 
 
 def remember(project: str, settings: Settings) -> None:
-    """Put `project` (absolute, links resolved) on the list unless it stands there, and take the vanished ones off.
+    """Put `project` (absolute, links resolved) on the list if it is new, and remove entries that no longer exist.
 
-    Where the list cannot be written, or lies in somebody else's home, nothing is remembered: it is for finding things
-    again, no more.
+    If the list cannot be written, or is in another user's home, nothing happens: an activation must not fail for it.
     """
-    path, place = _path(settings), f"{project}/.flox"
-    if place in _entries(path):
+    path, dot_flox = _path(settings), f"{project}/.flox"
+    if dot_flox in _entries(path):
         return
     with suppress(HostError, OSError, NotFound, InvalidFile):
         if not files.is_ours(os.path.dirname(path)):
-            return  # with sudo, it may be another user's: what root made there, they could not use any more
+            return  # under sudo this can be another user's home, and they could not write to a list that root made
         pointer = {"name": environment_name(project), "version": 1}
-        since = int(os.stat(f"{place}/env.json").st_mtime)
+        since = int(os.stat(f"{dot_flox}/env.json").st_mtime)
         files.make_directory(os.path.dirname(path))
         with files.locked(f"{path}.lock"):
-            kept = {known: entry for known, entry in _entries(path).items() if os.path.isdir(known)}
-            kept[place] = {"path": place, "envs": [{"created_at": since, "pointer": pointer}]}
-            text = json.dumps({"version": 1, "entries": list(kept.values())}, indent=2)
+            entries = {place: entry for place, entry in _entries(path).items() if os.path.isdir(place)}
+            entries[dot_flox] = {"path": dot_flox, "envs": [{"created_at": since, "pointer": pointer}]}
+            text = json.dumps({"version": 1, "entries": list(entries.values())}, indent=2)
             files.write(path, text.encode() + b"\n")
 
 
@@ -75,7 +74,7 @@ def _path(settings: Settings) -> str:
 
 
 def _entries(path: str) -> dict[str, Any]:
-    """Return the entries of the list by their places; a list that cannot be read is an empty one."""
+    """Return the entries of the list, keyed by path; a list that cannot be read counts as empty."""
     record = state_file.read(path, as_directory=True) or {}
     try:
         return {str(entry["path"]): entry for entry in record["entries"]}

@@ -1,4 +1,4 @@
-"""From a project directory to its declaration: the files read, parsed and checked, all problems of each at once."""
+"""Reads a project directory into its declaration, and reports all problems of a file at once."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _EXAMPLE = 'write {"name": "NAME", "version": 1}'
 
 
 class _Pointer(msgspec.Struct, frozen=True, kw_only=True):
-    """env.json: what an environment is called and, where Flox's hub keeps it, by whom it is owned."""
+    """env.json: the environment's name and, if it is kept on FloxHub, its owner there."""
 
-    name: Annotated[str, Parsed(notations.environment_name)]
+    name: Annotated[str, Parsed(notations.name_of_environment)]
     version: Annotated[int, Parsed(notations.first_version)]
     owner: str | None = None
     floxhub_url: str | None = None
@@ -31,10 +31,10 @@ class _Pointer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(project: str, manifest: str | None = None) -> Declaration:
-    """Return what is declared in `project`, or what would be if its manifest had the text `manifest`.
+    """Return the declaration of `project`; if `manifest` is given, it is read in place of the manifest's own text.
 
-    Raises NotFound when there is no environment or a part of it is missing, InvalidFile with every problem of env.json,
-    InvalidManifest with every problem of the manifest and of `[plugins.esker]` in it.
+    Raises NotFound if there is no environment or one of its files is missing, InvalidFile with every problem of
+    env.json, and InvalidManifest with every problem of the manifest and of `[plugins.esker]` in it.
     """
     project = os.path.realpath(project)
     if not os.path.isdir(f"{project}/.flox"):
@@ -46,7 +46,7 @@ def load(project: str, manifest: str | None = None) -> Declaration:
 
 
 def environment_name(project: str) -> str:
-    """Return what the environment in `project` is called; raises NotFound and InvalidFile as `load` does."""
+    """Return the name of the environment in `project`; raises NotFound and InvalidFile as `load` does."""
     import json
 
     path = f"{project}/.flox/env.json"
@@ -65,6 +65,6 @@ def environment_name(project: str) -> str:
 
 def _text(path: str, error: type[InvalidFile]) -> str:
     if not os.path.lexists(path):
-        hint = "bring it back from version control, or begin anew: remove .flox, then esker init"
+        hint = "restore it from version control, or start again: remove .flox, then esker init"
         raise NotFound(f"`{path}` is missing", hint=hint)
     return files.read_text(path, error, limit=_LARGEST)

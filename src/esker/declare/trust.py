@@ -1,7 +1,8 @@
-"""Whose projects may run code here: one's own and root's; another's only after `esker trust`.
+"""Whose projects may run code here: the user's own and root's; those of other users only after `esker trust`.
 
-A project is known by the real path and the inode of its `.flox`, so that another directory at the same place is another
-project. On the path of every activation: only `os` is imported, and the list is read for a foreign owner alone.
+A project is identified by its real path and the inode of its `.flox`, so that a new directory at the same path counts
+as a new project. Every activation runs this module, so at its top it imports only `os`. The list of trusted projects is
+read only for a project of another user.
 """
 
 from __future__ import annotations
@@ -17,26 +18,27 @@ if TYPE_CHECKING:
 __all__ = ["check", "trust"]
 
 _ROOT = 0
-_KIND, _LINK = 0o170000, 0o120000
+_KIND, _LINK = 0o170000, 0o120000  # the mask of a file's kind, and the kind of a symbolic link
 
 
 def check(project: str, settings: Settings) -> None:
     """Raise NotTrusted unless `project` (links resolved) may run code for the user of these settings.
 
-    Its `.flox` must belong to that user, to the user who called sudo or to root, or have been trusted. Where it is a
-    link, that holds for the link and for what it leads to.
+    Its `.flox` must belong to that user, to the user who called sudo or to root, or the project must have been trusted.
+    If `.flox` is a link, the owners of both the link and its target count.
     """
-    found = os.lstat(f"{project}/.flox")
-    if found.st_mode & _KIND == _LINK and _is_friend(found.st_uid, settings):
-        found = os.stat(f"{project}/.flox")  # a stranger's link would lend our own environment to their project
-    if _is_friend(found.st_uid, settings) or settings.trusts_everything:
+    status = os.lstat(f"{project}/.flox")
+    # The owner of a link counts first: a stranger's link to our own environment would pass their project off as ours.
+    if status.st_mode & _KIND == _LINK and _is_friend(status.st_uid, settings):
+        status = os.stat(f"{project}/.flox")
+    if _is_friend(status.st_uid, settings) or settings.trusts_everything:
         return
     if _entry(project) in _entries(_list_path(settings), settings):
         return
     from esker.errors import NotTrusted
 
     raise NotTrusted(
-        f"`{project}` belongs to {_user(found.st_uid)}, and its code has not been trusted",
+        f"`{project}` belongs to {_user(status.st_uid)}, and its code has not been trusted",
         hint=f"read its .flox/env/manifest.toml, then: esker trust {project}",
     )
 
@@ -73,7 +75,7 @@ def _entry(project: str) -> dict[str, Any]:
 
 
 def _entries(path: str, settings: Settings) -> list[dict[str, Any]]:
-    """Return the entries of the list at `path`; one that is not there, or is a stranger's, has none."""
+    """Return the entries of the list at `path`; a list that is missing, or that a stranger owns, counts as empty."""
     from esker.errors import InvalidFile, Problem
     from esker.host import files, state_file
 

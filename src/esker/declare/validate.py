@@ -1,4 +1,4 @@
-"""A manifest and its `[plugins.esker]`, what Flox has no word for, read and checked together."""
+"""Reads a manifest together with `[plugins.esker]`, Esker's own table in it, and checks one against the other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TABLE: Path = ("plugins", "esker")
 
 
 def read_text(text: str, path: str = "manifest.toml") -> tuple[Manifest, EskerTable]:
-    """Read a manifest with Esker's table in it; raises InvalidManifest with every problem of both."""
+    """Read a manifest and Esker's table in it; raises InvalidManifest with every problem of both."""
     values, report = document(text, path)
     manifest = from_table(values, report)
     esker = esker_table(manifest, values, report)
@@ -26,7 +26,7 @@ def read_text(text: str, path: str = "manifest.toml") -> tuple[Manifest, EskerTa
 
 
 def esker_table(manifest: Manifest, values: Mapping[str, Any], report: Report) -> EskerTable:
-    """Return `[plugins.esker]` of a manifest and its TOML values; what is wrong with it is in the report."""
+    """Return `[plugins.esker]` from the TOML `values` of a manifest; problems are added to `report`."""
     plugins = values.get("plugins")
     if not isinstance(plugins, Mapping) or _TABLE[1] not in plugins or not report.knows(PLUGINS_SINCE):
         return EskerTable()
@@ -40,9 +40,9 @@ def _faults(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) ->
     declared = values.get("services")
     own = set(declared) - {"auto-start"} if isinstance(declared, Mapping) else set()
     containers = set(esker.compose.services) if esker.compose else set()
-    if manifest.include is None:  # else a layer below may declare the service
-        yield from _strangers(esker, own)
-        if esker.compose is None or containers:  # else any name may be one of the file's
+    if manifest.include is None:  # an included environment may declare the service
+        yield from _undeclared_services(esker, own)
+        if esker.compose is None or containers:  # an empty list means every service of a file that we have not read
             yield from _unknown_dependencies(esker, own | containers)
     for name in sorted(own & containers):
         assert esker.compose is not None
@@ -50,25 +50,25 @@ def _faults(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) ->
         yield Fault(path, f"`{name}` is a service of [services] too", "rename one of them")
     for name, service in esker.services.items():
         for variable in sorted(service.ports.keys() & manifest.vars.keys()):
-            message = f"`{variable}` is a port of `{name}` and stands in [vars] too"
-            hint = "remove it from [vars]: a port is exported to the whole environment"
+            message = f"`{variable}` is a port of `{name}`, and is set in [vars] too"
+            hint = "remove it from [vars]: Esker sets it for the whole environment"
             yield Fault(("services", name, "ports", variable), message, hint)
 
 
-def _strangers(esker: EskerTable, own: set[str]) -> Iterator[Fault]:
+def _undeclared_services(esker: EskerTable, own: set[str]) -> Iterator[Fault]:
     for name in esker.services:
         if name not in own:
             hint = near(name, own) or f"add `[services.{name}]` with its command, or remove this table"
             yield Fault(("services", name), f"[services] has no service `{name}`", hint)
 
 
-def _unknown_dependencies(esker: EskerTable, known: set[str]) -> Iterator[Fault]:
+def _unknown_dependencies(esker: EskerTable, services: set[str]) -> Iterator[Fault]:
     for name, service in esker.services.items():
         for needed in service.depends_on:
-            if needed not in known:
-                hint = near(needed, known) or f"add `[services.{needed}]`, or remove the dependency"
+            if needed not in services:
+                hint = near(needed, services) or f"add `[services.{needed}]`, or remove the dependency"
                 yield Fault(
                     ("services", name, "depends-on", needed),
-                    f"`{name}` depends on `{needed}`, which is no service",
+                    f"`{name}` depends on `{needed}`, which is not a service",
                     hint,
                 )

@@ -1,1 +1,1 @@
-"""A lock and a store make a closure: paths that are built once, kept valid, rooted and collected."""
+"""Builds what a lock names: the store paths of the Python packages, and of the profile that an activation uses."""

@@ -1,6 +1,6 @@
-"""Which installed wheels bring different files of one name, as their RECORD files tell.
+"""Which installed wheels bring different files under one name, according to their RECORD files.
 
-The order in which uv installs is not fixed, so that what such a file holds would differ from one build to the next.
+uv installs wheels in no fixed order, so the content of such a file would differ from one build to the next.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _INFO = ".dist-info"
 
 
 def overlapping(libraries: str) -> tuple[str, ...]:
-    """Return the names of the wheels below `libraries` (a site-packages) that others overwrote, or the reverse."""
+    """Return the names of the wheels in `libraries` (a site-packages) that bring different files under one name."""
     claims: dict[str, dict[str, str]] = {}
     for entry in os.listdir(libraries):
         if entry.endswith(_INFO) and os.path.isfile(f"{libraries}/{entry}/RECORD"):
             name = canonicalize_name(entry.removesuffix(_INFO).rpartition("-")[0])
             for path, digest in _recorded(f"{libraries}/{entry}/RECORD"):
                 claims.setdefault(os.path.normpath(path), {})[name] = digest
-    return tuple(sorted({name for found in claims.values() if len(set(found.values())) > 1 for name in found}))
+    return tuple(sorted({name for digests in claims.values() if len(set(digests.values())) > 1 for name in digests}))
 
 
 def _recorded(path: str) -> Iterator[tuple[str, str]]:
-    """Yield path and hash of every file that a wheel brought."""
+    """Yield the path and hash of each file that a RECORD lists."""
     with open(path, encoding="utf-8", newline="") as file:
         for row in csv.reader(file):
             if row:

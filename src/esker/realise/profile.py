@@ -1,7 +1,8 @@
-"""The profile: one store path whose bin, lib and share are what an activation puts on the caller's path.
+"""The profile: one store path, whose bin, lib and share an activation puts on the caller's search paths.
 
-It holds links into the Python environment and the programs of its wheels. `pyvenv.cfg` at its root makes `bin/python`
-find the packages; site-packages is a real directory of links, so that the project's own source can stand beside them.
+It holds links into the Python environment and to the programs of its wheels. `pyvenv.cfg` at its root makes
+`bin/python` find the packages. site-packages is a real directory of links, because the profile adds files of its own:
+one of them puts the project's source on Python's path.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["OWN_COMMANDS", "profile", "source_directories"]
 
 OWN_COMMANDS = ("pip", "pip3")
-"""What is the profile's own in bin, unless pip is locked."""
+"""The commands in bin that the profile writes itself, unless pip is locked."""
 
 RECIPE = 4
-"""Raised whenever the same inputs would give another tree."""
+"""Increase it whenever the same inputs would give a different tree."""
 
-# A script is started by the interpreter beside it: through the project's link, as `python` itself is, so that both
-# agree on sys.prefix; through the script's real place when it was linked to from somewhere else.
+# A script runs the `python` beside the path that it was called by. That path leads through the project's link, as the
+# path of `python` itself does, so that both agree on sys.prefix. If somebody has linked to the script from elsewhere,
+# it runs the `python` beside its real file.
 _SCRIPT_HEAD = b"""\
 #!/bin/sh
 '''exec' "$(if [ -L "$0" ]; then dirname -- "$(realpath -- "$0")"; else printf %s "${0%/*}"; fi)/python" "$0" "$@"
@@ -57,9 +59,11 @@ if __name__ == "__main__":
 
 raise ModuleNotFoundError("No module named 'pip'", name="pip")
 '''
-# Whoever may write here, as root may, must not: pytest would put its own byte code beside the modules it rewrites.
+# Users who can write here all the same, such as root, must write no byte code: pytest would put its own beside the
+# modules that it rewrites.
 _NO_BYTE_CODE = "import os, sys; sys.dont_write_bytecode |= os.access(sys._getframe(1).f_locals['sitedir'], os.W_OK)\n"
-# Where pip itself is locked, its reading commands stay; `install` and `uninstall` are sent to a file that says why not.
+# If pip itself is locked, its commands that only read still work. `install` and `uninstall` fail, because they are told
+# to read a missing file; pip's error shows its name, which says why.
 _PIP_CONFIGURATION = f"""\
 [install]
 requirement = /nonexistent/{_REFUSAL.replace(" ", "-")}--{_ADVICE.replace(" ", "-")}
@@ -76,10 +80,10 @@ def profile(
     programs: Sequence[Program] = (),
     source: Sequence[str] = (),
 ) -> str:
-    """Return the store path of the profile over a Python environment, made if it is not there yet.
+    """Return the store path of the profile over a Python environment, building it if it is missing.
 
-    `programs` come into bin, the absolute directories in `source` on Python's path. Raises `RealisationFailed` for a
-    program that does not start on this host.
+    `programs` are linked in bin, and the absolute directories in `source` are put on Python's path. Raises
+    `RealisationFailed` for a program that cannot start on this host.
     """
     linked = [[program.name, os.path.relpath(program.path, store.directory)] for program in programs]
     key = [RECIPE, python and os.path.basename(python.path), linked, list(source)]
@@ -121,7 +125,7 @@ def _fill_python(directory: str, python: PythonEnvironment, source: Sequence[str
 
 
 def _path_line(path: str) -> str:
-    """Return the line of a .pth file for a directory; Python reads it by the locale, and stops where that fails."""
+    """Return an ASCII line of a .pth file for a directory: Python decodes it by the locale, and stops at an error."""
     return path if path.isascii() else f"import sys; sys.path.append({path!a})"
 
 
@@ -153,12 +157,13 @@ def _refuse_pip(directory: str, libraries: str) -> None:
 
 
 def _link(path: str, target: str) -> None:
-    """Link to another store path, relatively: the final place of `target` is beside it, as its temporary one is."""
+    """Create a relative link to another store path; it still holds when the tree is renamed within the store."""
     os.symlink(os.path.relpath(path, os.path.dirname(target)), target)
 
 
 def _write(path: str, content: str, mode: int) -> None:
-    """Write a file of the profile's own; a package's of that name, which may be a link to it, gives way."""
+    """Write a file of the profile's own, in place of a package's file of that name."""
+    # That file may be a link into the package's own store path, which must not be written through it.
     with suppress(FileNotFoundError):
         os.unlink(path)
     with open(path, "x", encoding="utf-8") as file:
@@ -167,26 +172,26 @@ def _write(path: str, content: str, mode: int) -> None:
 
 
 def source_directories(project: str, source: Sequence[str]) -> list[str]:
-    """Return the absolute directories of `source`; one that is not there is an error naming it."""
-    found = []
+    """Return the absolute paths of the directories in `source`; raises RealisationFailed for one that is missing."""
+    directories = []
     for entry in source:
         path = os.path.normpath(os.path.join(project, entry))
         if not os.path.isdir(path):
             raise RealisationFailed(
-                f"`{entry}`, named by `source` in [plugins.esker.python], is no directory of the project",
+                f"`{entry}`, named by `source` in [plugins.esker.python], is not a directory of the project",
                 hint="name a directory relative to the one that holds .flox",
             )
         if not _fits_a_line(path):
             raise RealisationFailed(
                 f"`{entry}`, named by `source` in [plugins.esker.python], cannot be on Python's path: {path!a}",
-                hint="give it, and what it lies in, names of UTF-8 without line breaks",
+                hint="rename it, or the directory above it: names must be UTF-8 without line breaks",
             )
-        found.append(path)
-    return found
+        directories.append(path)
+    return directories
 
 
 def _fits_a_line(path: str) -> bool:
-    """Return whether a line of a `.pth` file can say a path."""
+    """Return whether one line of a `.pth` file can hold a path."""
     try:
         path.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Programs that wheels carry outside bin: found by rules, named, and checked against this host."""
+"""Programs that wheels carry outside bin: finds them by rules, names them, and checks that they can start here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Program", "check_program", "known_rules", "programs"]
 _HEAD = 4096
 _WORD = 1 << 32
 _LOADER = re.compile(r"/(?:.*/)?ld[^/]*\.so\.[0-9]+")
-"""What is started to look at a program is a loader and nothing else that the program may name."""
+"""The paths of loaders. A program names its loader, which we start to check it: we must not start anything else."""
 
 
 class Program(NamedTuple):
@@ -35,7 +35,7 @@ class Program(NamedTuple):
 
 
 def known_rules(wheels: Collection[str]) -> dict[str, tuple[ProgramRule, ...]]:
-    """Return the rules of those wheels that Esker knows to carry programs."""
+    """Return the built-in rules for those of the `wheels` that Esker knows to carry programs."""
     import tomllib
 
     with open(os.path.join(os.path.dirname(__file__), "known_programs.toml"), "rb") as file:
@@ -49,10 +49,11 @@ def programs(
     wheels: Collection[str],
     taken: Collection[str],
 ) -> tuple[Program, ...]:
-    """Return the programs below `libraries` (a site-packages), by name.
+    """Return the programs below `libraries` (a site-packages), sorted by name.
 
-    `declared` rules replace the known ones of the same wheel; a name in `taken` (the environment's own bin) is left to
-    it by a known rule and is an error for a declared one. Raises `RealisationFailed` naming wheel and file.
+    `declared` rules replace the built-in rules for the same wheel. The names in `taken` are in the environment's own
+    bin already: a program of a built-in rule is skipped then, and one of a declared rule is an error. Raises
+    `RealisationFailed` naming the wheel and the file.
     """
     missing = sorted(set(declared) - set(wheels))
     if missing:
@@ -60,7 +61,7 @@ def programs(
             f"`programs` names `{missing[0]}`, which is not among the locked packages",
             hint="add it to `dependencies`, or take the line out of `programs`",
         )
-    found: dict[str, Program] = {}
+    chosen: dict[str, Program] = {}
     for wheel, rules in sorted({**known_rules(wheels), **declared}.items()):
         for program in _matches(libraries, wheel, rules):
             if program.name in taken:
@@ -70,18 +71,18 @@ def programs(
                     f"`{wheel}` would put `{program.name}` into bin, where another package already has one",
                     hint=f'give it a name of its own: programs = {{ {wheel} = {{ NAME = "…" }} }}',
                 )
-            other = found.get(program.name)
+            other = chosen.get(program.name)
             if other is not None and other.path != program.path:
                 raise RealisationFailed(
                     f"`{other.wheel}` and `{wheel}` both bring the program `{program.name}`",
                     hint="keep one of the two packages, or name the programs of one of them in `programs`",
                 )
-            found[program.name] = program
-    return tuple(found[name] for name in sorted(found))
+            chosen[program.name] = program
+    return tuple(chosen[name] for name in sorted(chosen))
 
 
 def check_program(path: str, wheel: str) -> None:
-    """Raise `RealisationFailed` when the program at `path` cannot start on this host; nothing of it is run."""
+    """Raise `RealisationFailed` if the program at `path` cannot start on this host; the program is not run."""
     with open(path, "rb") as file:
         head = file.read(_HEAD)
     if head.startswith(b"#!"):
@@ -89,7 +90,7 @@ def check_program(path: str, wheel: str) -> None:
     elif b"\0" in head or head.startswith(elf.MAGIC):
         why = _binary_problem(path)
     else:
-        why = None  # text, or nothing: a shell's
+        why = None  # text without `#!`, or an empty file: a shell runs either
     if why:
         raise RealisationFailed(
             f"`{os.path.basename(path)}` of `{wheel}` does not start on this host: {why}",
@@ -118,16 +119,16 @@ def _binary_problem(path: str) -> str | None:
 
 def _loader_problem(path: str, loader: str) -> str | None:
     if not _LOADER.fullmatch(loader):
-        return f"its loader `{loader}` is none of this system's"
+        return f"its loader `{loader}` is not a loader of this system"
     if not os.path.exists(loader):
         return f"its loader `{loader}` is not here"
-    # The loader lists what the program needs without running any of it.
-    listed = subprocess.run(
+    # With `--list`, the loader lists the libraries that the program needs, without running it.
+    process = subprocess.run(
         [loader, "--list", os.path.realpath(path)], env={}, capture_output=True, check=False, stdin=subprocess.DEVNULL
     )
-    lines = (listed.stderr + listed.stdout).decode(errors="replace").splitlines()
-    lacking = [line for line in lines if "not found" in line]
-    return f"{lacking[0].rpartition(': ')[2].strip()}; the host is too old for it" if lacking else None
+    lines = (process.stderr + process.stdout).decode(errors="replace").splitlines()
+    missing = [line for line in lines if "not found" in line]
+    return f"{missing[0].rpartition(': ')[2].strip()}; the host is too old for it" if missing else None
 
 
 def _rules(rules: Iterable[str | Mapping[str, str]]) -> Iterator[ProgramRule]:
@@ -157,7 +158,7 @@ def _matches(libraries: str, wheel: str, rules: Iterable[ProgramRule]) -> Iterat
 
 
 def _glob(directory: str, pattern: str) -> list[str]:
-    """Return the regular files below `directory` that match, sorted; a pattern never leaves it."""
+    """Return the regular files below `directory` that match, sorted; a pattern with `..` matches nothing."""
     places = [directory]
     for part in pattern.split("/"):
         if part in {"", ".", ".."}:

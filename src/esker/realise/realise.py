@@ -1,4 +1,4 @@
-"""From a lock to the profile that everything of it hangs on."""
+"""Builds the profile of a lock, with everything that the profile needs."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def realise(
     *,
     progress: Progress,
 ) -> str:
-    """Return the store path of the profile of `lock`, with everything it needs in `store`.
+    """Build the profile of `lock` and everything it needs in `store`, and return the profile's store path.
 
-    An interpreter is looked for only where the lock has Python packages.
+    An interpreter is looked for only if the lock has Python packages.
     """
     _require_packages(lock, store, settings.system)
     table = declaration.esker.python
@@ -42,17 +42,18 @@ def realise(
     artifacts = selected(lock.python, interpreter, table.build)
     python = python_environment(store, artifacts, interpreter, settings.tools, progress, build=table.build)
     wheels = {name for name, _, _ in artifacts}
-    found = programs(python.libraries, table.programs, wheels, {*os.listdir(f"{python.path}/bin"), *OWN_COMMANDS})
+    taken = {*os.listdir(f"{python.path}/bin"), *OWN_COMMANDS}
+    wheel_programs = programs(python.libraries, table.programs, wheels, taken)
     source = source_directories(declaration.project, table.source)
-    return profile(store, declaration.name, python, programs=found, source=source)
+    return profile(store, declaration.name, python, programs=wheel_programs, source=source)
 
 
 def _require_packages(lock: Lock, store: Store, system: str) -> None:
-    """Raise for a locked package that is not in the store: before binary caches can be read, nothing brings it."""
+    """Raise RealisationFailed if a locked package is not in the store; Esker cannot read binary caches yet."""
     for package in lock.lockfile.packages:
         for path in package.store_paths() if package.system == system else ():
             if not store.is_valid(path):
                 raise RealisationFailed(
                     f"`{package.install_id}` is locked to `{path}`, which is not in the store",
-                    hint="no binary cache is read yet; take a wheel where there is one: esker install pypi/NAME",
+                    hint="Esker cannot read binary caches yet; if there is a wheel, use that: esker install pypi/NAME",
                 )

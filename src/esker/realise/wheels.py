@@ -1,7 +1,7 @@
-"""A Python environment as one store path: a relocatable uv environment, keyed by what goes into it.
+"""A Python environment as one store path: a relocatable uv environment, keyed by its inputs.
 
-Two builds of one key are equal byte for byte: what uv writes about itself is dropped, and byte code is compiled in
-sorted order with unchecked hashes, so that it needs no source times (all are 1) and nothing is ever written back.
+Two builds with the same key are equal byte for byte. What uv writes about itself is removed. Byte code is compiled in
+sorted order with unchecked hashes, so that Python neither compares it with source times (all are 1) nor rewrites it.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["Artifact", "PythonEnvironment", "python_environment", "selected"]
 
 RECIPE = 3
-"""Raised whenever the same inputs would give another tree."""
+"""Increase it whenever the same inputs would give a different tree."""
 
 _COMPILERS = 2
-"""Always as many, on every machine: what a compiler has compiled before can show in the bytes of what comes after."""
+"""The same on every machine: what a compiler process has compiled can change the bytes of what it compiles next."""
+# Increase RECIPE with any change to this script: what a process holds in memory can show in the byte code it writes.
 _COMPILE = """\
 import os, py_compile, sys
 libraries, share, shares = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -61,20 +62,23 @@ _RESERVED = re.compile(
 _DROPPED = (".lock", ".gitignore", "CACHEDIR.TAG")
 
 Artifact = tuple[str, str, PackageWheel | PackageSdist]
-"""Normalised name, version, and the file that is installed for it on this platform."""
+"""A package's normalised name, its version, and the file that is installed for it on this platform."""
 
 
 class PythonEnvironment(NamedTuple):
-    """A realised environment."""
+    """A Python environment in the store."""
 
     path: str
-    """Its store path, physical."""
+    """Its physical store path."""
     libraries: str
     """Its site-packages."""
 
 
 def selected(lock: Pylock, interpreter: Interpreter, build: Sequence[str] = ()) -> tuple[Artifact, ...]:
-    """Return what `lock` installs for `interpreter`, by name."""
+    """Return the files that `lock` installs for `interpreter`, sorted by name.
+
+    Packages named in `build` are installed from a source distribution where the lock has one.
+    """
     try:
         chosen = list(
             lock.select(
@@ -89,18 +93,19 @@ def selected(lock: Pylock, interpreter: Interpreter, build: Sequence[str] = ()) 
             hint="its wheels may need another Python or a newer system: ask for another version; "
             "or declare this system in `options.systems`, then: esker lock",
         ) from error
-    found: list[Artifact] = []
+    artifacts: list[Artifact] = []
     for package, artifact in chosen:
         if not isinstance(artifact, PackageWheel | PackageSdist) or package.version is None:
             raise RealisationFailed(
-                f"`{package.name}` is locked to an address, not to a version of an index", hint="make the lock again"
+                f"`{package.name}` is locked to an address, not to a version in an index",
+                hint="remove `.flox/pylock.toml`, then: esker lock",
             )
         if not _hashes(artifact):
             raise RealisationFailed(
                 f"`{package.name}` is locked without a SHA-2 hash", hint="remove `.flox/pylock.toml`, then: esker lock"
             )
-        found.append((package.name, str(package.version), artifact))
-    return tuple(sorted(found, key=lambda item: item[0]))
+        artifacts.append((package.name, str(package.version), artifact))
+    return tuple(sorted(artifacts, key=lambda item: item[0]))
 
 
 def python_environment(
@@ -112,7 +117,10 @@ def python_environment(
     *,
     build: Sequence[str] = (),
 ) -> PythonEnvironment:
-    """Return the environment that holds `artifacts`, made if it is not there yet; `tools` are the variables of uv."""
+    """Return the environment that holds `artifacts`, building it if it is missing.
+
+    `tools` are the environment variables for uv; the packages named in `build` may be built from source.
+    """
 
     def fill(directory: str) -> None:
         if artifacts:
@@ -140,14 +148,14 @@ def _install(
     tools: Mapping[str, str],
     build: Sequence[str],
 ) -> None:
-    """Fill `directory` from uv's cache, and only where that does not do from the index: asking it costs 0.4 s."""
+    """Fill `directory` from uv's cache; ask the index only if that fails, because it costs 0.4 s."""
     try:
         try:
             _fill(directory, artifacts, interpreter, tools, build, ["--offline"])
         except CommandFailed as failure:
             if _is_full(failure):
                 raise
-            # Anew: whatever uv has begun to install, it would take for installed.
+            # Start over: uv would take a half-installed package for an installed one.
             for name in os.listdir(directory):
                 trees.remove_tree(f"{directory}/{name}")
             _fill(directory, artifacts, interpreter, tools, build, [])
@@ -166,17 +174,17 @@ def _fill(
     sources = [word for name in build for word in ("--no-binary", name)]
     options = [*options, "--require-hashes", "--only-binary", ":all:", *sources]
     options += ["--link-mode", "copy", "--no-break-system-packages"]
-    # Within the directory, so that it goes with it when all are killed, and under a name that no wheel can know.
+    # Inside `directory`, so that it is removed with it if we are killed; at random, so that no wheel can know its name.
     with tempfile.TemporaryDirectory(prefix=".esker-", dir=directory) as scratch:
         requirements = f"{scratch}/requirements.txt"
         with open(f"{scratch}/uv.toml", "x"):
-            pass  # uv reads the nearest settings: now not those that somebody has put into a directory above
+            pass  # uv reads the nearest uv.toml: without this empty one, any that lies in a directory above
 
         def install(place: str, chosen: Sequence[Artifact]) -> None:
             make = ["venv", "--relocatable", "--no-project", "--allow-existing", "--python", interpreter.executable]
             run_uv([*make, place], tools, cwd=scratch)
             for name in os.listdir(f"{place}/bin"):
-                if name.startswith("activate") or name.endswith(".bat"):  # before packages bring such names
+                if name.startswith("activate") or name.endswith(".bat"):  # now, since packages may bring such names
                     os.unlink(f"{place}/bin/{name}")
             if not chosen:
                 return
@@ -185,13 +193,14 @@ def _fill(
                 file.writelines(_requirement(artifact) for artifact in chosen)
             sync = ["pip", "sync", requirements, "--python", f"{place}/bin/python"]
             run_uv([*sync, *options], tools, cwd=scratch)
-            if _content(f"{place}/pyvenv.cfg") != configuration:  # it would be the environment of another interpreter
+            if _content(f"{place}/pyvenv.cfg") != configuration:  # it could name another interpreter
                 message = "a locked package brings a `pyvenv.cfg` of its own"
                 raise RealisationFailed(message, hint="take that package out")
 
         install(directory, artifacts)
-        # Side by side, whoever comes last would win; one after the other, it is the last by name. Each is installed
-        # alone first, because the Python that uv asks about a place runs the .pth files of all that is there.
+        # uv installs wheels in parallel, so of those that overlap any could win. We move them over one after the other,
+        # so that the last by name wins. Each is first installed in an environment of its own: uv starts the Python of
+        # the environment that it installs into, and that runs the .pth files of every package there.
         overlaps = overlapping(f"{directory}/{_libraries(interpreter)}")
         for artifact in artifacts:
             if artifact[0] in overlaps:
@@ -210,7 +219,7 @@ def _requirement(artifact: Artifact) -> str:
 
 
 def _hashes(file: PackageWheel | PackageSdist) -> list[tuple[str, str]]:
-    """Return the hashes that are worth something and are what they should be: what uv reads has no quoting."""
+    """Return the well-formed SHA-2 hashes; a malformed one could smuggle options into the file that uv reads."""
     return [
         (kind, value)
         for kind, value in sorted(file.hashes.items())
@@ -219,23 +228,24 @@ def _hashes(file: PackageWheel | PackageSdist) -> list[tuple[str, str]]:
 
 
 def _explained(failure: CommandFailed) -> HostError | RealisationFailed:
-    error = failure.output.partition("error: ")[2] or failure.output  # before it, uv says how far it came
+    """Return the error that tells a person why uv failed."""
+    error = failure.output.partition("error: ")[2] or failure.output  # uv reports its progress before it
     cause = " ".join(error.partition("hint:")[0].replace("error: ", "").split())
     if is_unreachable(failure):
         return HostError("the locked packages could not be fetched: no package index answered", hint=failure.hint)
     if _is_full(failure):
         return HostError(f"the disk is full: {cause}", hint=_MAKE_ROOM)
-    if failure.hint:  # of the machine, which is at fault then, not what is locked
+    if failure.hint:  # uv's failure has one only if the machine is at fault, not the lock
         return HostError(f"the locked packages could not be fetched: {cause}", hint=failure.hint)
     if _OTHER_FILE.search(failure.output):
         return RealisationFailed(
             f"an index gave a file that is not the locked one: {cause}",
-            hint="do not go on with it; if it was published again on purpose, or the lock edited: esker lock --upgrade",
+            hint="do not use that file; if it was republished on purpose, or you edited the lock: esker lock --upgrade",
         )
     if _GONE.search(failure.output):
         return RealisationFailed(
             f"the package index does not have what is locked: {cause}",
-            hint="name one that has it in UV_DEFAULT_INDEX or UV_INDEX, or lock what there is: esker lock --upgrade",
+            hint="set UV_DEFAULT_INDEX or UV_INDEX to an index that has it, or lock anew: esker lock --upgrade",
         )
     reserved = _RESERVED.search(failure.output)
     if reserved:
@@ -263,10 +273,10 @@ def _compile(directory: str, interpreter: Interpreter, tools: Mapping[str, str])
         )
         for share in range(_COMPILERS)
     ]
-    said = [share.communicate()[1].decode(errors="replace").strip() for share in shares]
-    for share, text in zip(shares, said, strict=True):
+    errors = [share.communicate()[1].decode(errors="replace").strip() for share in shares]
+    for share, error in zip(shares, errors, strict=True):
         if share.returncode != 0:
-            last = text.rpartition("\n")[2]
+            last = error.rpartition("\n")[2]
             if _NO_SPACE in last:
                 raise HostError(f"the disk is full: {last}", hint=_MAKE_ROOM)
             raise RealisationFailed(f"byte code could not be compiled by `{interpreter.executable}`: {last}")
@@ -278,6 +288,7 @@ def _libraries(interpreter: Interpreter) -> str:
 
 
 def _drop_traces(directory: str) -> None:
+    """Remove what uv writes about itself, which would differ between builds."""
     for name in _DROPPED:
         path = os.path.join(directory, name)
         if os.path.lexists(path):

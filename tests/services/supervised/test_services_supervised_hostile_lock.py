@@ -189,7 +189,7 @@ def test_a_lock_is_not_made_behind_a_link(project, tmp_path, name):
     place = Path(project.dot_flox, name)
     place.parent.mkdir(exist_ok=True)
     place.symlink_to(elsewhere)
-    with pytest.raises(HostError, match="a link, or no directory, is in its place") as caught:
+    with pytest.raises(HostError, match="it is a link, or not a directory") as caught:
         project.services.start()
     assert str(place) in str(caught.value)
     assert list(elsewhere.iterdir()) == []

@@ -91,7 +91,7 @@ def rename(project: str, name: str) -> str:
     path = f"{project}/.flox/env.json"
     old = environment_name(project)
     try:
-        new = notations.environment_name(name)
+        new = notations.name_of_environment(name)
     except Refusal as refusal:
         raise UsageError(refusal.message, hint=refusal.hint) from None
     with alone(project), files.refused("change", path):
