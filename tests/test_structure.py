@@ -127,3 +127,13 @@ def test_the_stub_names_what_the_package_offers():
     (offered,) = (ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign))
     assert homes == esker._HOMES
     assert offered == esker.__all__
+
+
+def test_the_hooks_run_the_lint_of_the_test_script():
+    """Each linter that script/test runs is a hook with the same arguments, and no hook needs anything but .venv."""
+    script = (ROOT / "script/test").read_text()
+    config = (ROOT / ".pre-commit-config.yaml").read_text()
+    hooks = re.findall(r"entry: \.venv/bin/(.*)(?:\n +args: \[(.*)\])?", config)
+    linters = re.findall(r"^(?:ruff|mypy|lint-imports).*", script, re.MULTILINE)
+    assert [" ".join(filter(None, hook)) for hook in hooks] == [*linters, "shellcheck"]
+    assert re.findall(r"(?:repo|language): (\w+)", config) == ["local", *["system"] * len(hooks)]
