@@ -137,3 +137,14 @@ def test_the_hooks_run_the_lint_of_the_test_script():
     linters = re.findall(r"^(?:ruff|mypy|lint-imports).*", script, re.MULTILINE)
     assert [" ".join(filter(None, hook)) for hook in hooks] == [*linters, "shellcheck"]
     assert re.findall(r"(?:repo|language): (\w+)", config) == ["local", *["system"] * len(hooks)]
+
+
+def test_the_places_that_newcomers_are_shown_exist():
+    """Each path in the table of CONTRIBUTING.md that leads from a wish to a folder is one of src/esker or of the clone."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    table = text.partition("## Where things are")[2].partition("\n## ")[0]
+    rows = [row.split("|")[2] for row in table.splitlines() if row.startswith("| ")][1:]
+    paths = [re.findall(r"`([\w./-]*(?:/|\.py)[\w./-]*)`", row) for row in rows]
+    assert all(paths), "a row without a place"
+    exists = {path: (SOURCE / "esker" / path).exists() or (ROOT / path).exists() for row in paths for path in row}
+    assert [path for path in exists if not exists[path]] == []
