@@ -51,9 +51,14 @@ def circle(graph):
     return None
 
 
+def tools():
+    """Return the settings of each tool in pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+
+
 def contracts():
     """Return the import contracts, as pyproject.toml has them."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    return tools()["importlinter"]["contracts"]
 
 
 def test_no_module_imports_itself_over_others():
@@ -148,3 +153,10 @@ def test_the_places_that_newcomers_are_shown_exist():
     assert all(paths), "a row without a place"
     exists = {path: (SOURCE / "esker" / path).exists() or (ROOT / path).exists() for row in paths for path in row}
     assert [path for path in exists if not exists[path]] == []
+
+
+def test_each_change_is_named_as_a_release_looks_for_it():
+    """A file of changelog.d says in its name what kind of change it is, in a word that pyproject.toml has."""
+    kinds = [kind["directory"] for kind in tools()["towncrier"]["type"]]
+    names = {path.name for path in (ROOT / "changelog.d").iterdir()} - {"README.md"}
+    assert [name for name in names if not re.fullmatch(rf"\+[a-z0-9-]+\.({'|'.join(kinds)})\.md", name)] == []
