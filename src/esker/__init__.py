@@ -11,11 +11,6 @@ __version__ = "0.1.0"
 
 __all__ = ["Environment", "EskerError", "__version__"]
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from esker.environment import Environment
-    from esker.errors import EskerError
-
 _HOMES = {"Environment": "esker.environment", "EskerError": "esker.errors"}
 
 
