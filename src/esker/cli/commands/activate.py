@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from esker.activate.starts.attachment import Attachment
 
     Begun = tuple[Activation, Attachment | None]
-    """An activation, and this process's registration as a user of it; None if nobody needs to know of this use."""
+    """An activation, and the registration of the process that uses it; None if no other activation must know of it."""
     from esker.cli.arguments import Parser
     from esker.cli.directory import Option
     from esker.cli.voice import Voice
