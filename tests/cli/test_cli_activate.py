@@ -120,7 +120,7 @@ def test_json_runs_nothing_of_the_project(esker, project, tmp_path):
     """`--json` prints the difference without the hook having run."""
     project(f'schema-version = "1.14.0"\n[vars]\nA = "1"\n[hook]\non-activate = "touch {tmp_path}/ran"\n')
     done = esker("activate", "--json")
-    assert "Left out, since only the project's own code could tell: hook.on-activate" in done.err
+    assert "Left out, because only the project's own code can work it out: hook.on-activate" in done.err
     found = json.loads(done.out)
     assert found["set"]["A"] == "1"
     assert sorted(found) == ["append", "prepend", "set", "unset"]
@@ -152,7 +152,7 @@ def test_a_command_without_dashes_is_a_usage_error(esker, project):
     project()
     done = esker("activate", "true", "-x")
     assert done.status == 2
-    assert "hint: a command stands behind `--`: esker activate -- true -x\n" in done.err
+    assert "hint: put the command after `--`: esker activate -- true -x\n" in done.err
     assert "hint: see: esker activate --help\n" in esker("activate", "--lockd").err
 
 

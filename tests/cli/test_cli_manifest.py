@@ -86,7 +86,7 @@ def test_no_lock_only_writes_the_manifest(esker, project):
     """`--no-lock` needs no index and makes no lock."""
     directory = project()
     assert esker("install", "--no-lock", "pypi/nowhere").status == 0
-    assert "! Not all that the manifest says is locked yet: esker lock\n" in esker("list").err
+    assert "! The lock does not match the manifest: run 'esker lock'\n" in esker("list").err
     assert "nowhere" in (directory / ".flox/env/manifest.toml").read_text()
     assert not (directory / ".flox/env/manifest.lock").exists()
 

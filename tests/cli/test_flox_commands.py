@@ -48,18 +48,21 @@ def test_a_bare_flox_says_what_to_do_next(flox, project, nowhere):
     [
         (("fly",), "there is no command `fly`"),
         (("lock",), "there is no command `lock`"),
-        (("search", "hello"), "`flox search` is not there yet"),
-        (("activate", "allow"), "`activate allow` is not there yet: no environment is activated unasked"),
+        (("search", "hello"), "`flox search` is not implemented yet"),
+        (
+            ("activate", "allow"),
+            "`activate allow` is not implemented yet: Esker activates nothing by itself",
+        ),
         (("activate", "-g", "3"), "Generations are only available for environments pushed to floxhub"),
-        (("list", "-u"), "`--upstream` is for environments on FloxHub, and those are not there yet"),
-        (("edit", "--sync"), "`--sync` is for environments on FloxHub, and those are not there yet"),
-        (("list", "-r", "a/b"), "`a/b` is an environment on FloxHub, and those are not there yet"),
-        (("list", "-D"), "the default environment is an environment on FloxHub, and those are not there yet"),
+        (("list", "-u"), "`--upstream` is for environments on FloxHub, which Esker does not support yet"),
+        (("edit", "--sync"), "`--sync` is for environments on FloxHub, which Esker does not support yet"),
+        (("list", "-r", "a/b"), "`a/b` is an environment on FloxHub, which Esker does not support yet"),
+        (("list", "-D"), "the default environment is an environment on FloxHub, which Esker does not support yet"),
         (("install",), "Must specify at least one package"),
         (("install", "hello"), "`hello` has no origin that Esker can install from yet"),
         (("uninstall", "hello"), "no package named 'hello' in the manifest"),
         (("init",), "Found an existing environment at `{project}/.flox`"),
-        (("init", "--auto-setup"), "`--auto-setup` is not there yet"),
+        (("init", "--auto-setup"), "`--auto-setup` is not implemented yet"),
         (("edit",), "Can't edit interactively in non-interactive context"),
         (("edit", "-n", "a/b"), "`a/b` cannot be the name of an environment"),
         (("delete",), "the environment 'project' was not deleted"),
@@ -216,7 +219,7 @@ def test_which_environment_is_meant_is_asked_at_a_terminal(flox, project):
     active, here = project(name="active"), project(name="here")
     script = f'eval "$(flox activate -d {active} 2>/dev/null)"; flox edit -n chosen'
     done = flox.terminal(script, cwd=here, stdin="1\n")
-    assert "Which environment is meant?" in done.out
+    assert "Which environment do you mean?" in done.out
     assert done.out.endswith("✔ renamed environment 'active' to 'chosen'\n")
 
 

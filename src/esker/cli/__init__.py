@@ -1,1 +1,1 @@
-"""The command line: parse, call, render; one module a stage, no logic."""
+"""The command line: it parses arguments, calls the library and prints results, without logic of its own."""

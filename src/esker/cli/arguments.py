@@ -22,8 +22,8 @@ __all__ = ["Parser", "add_directory", "group_usage", "unknown_command"]
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are `UsageError`s.
 
-    Examples call the command `esker`; in another voice they call it by that voice's name. `stray` is the hint for words
-    that no argument takes, which it ends with; without it, the hint is the command's help.
+    `examples` and `stray` say `esker`; another voice's name takes its place. `stray` is the hint for words that no
+    argument takes, and those words are appended to it. Without it, the hint points to the command's help.
     """
 
     def __init__(self, command: str, summary: str, examples: str = "", *, voice: Voice, stray: str = "") -> None:
@@ -37,28 +37,28 @@ class Parser(argparse.ArgumentParser):
         self._stray = stray.replace("esker ", f"{voice.program} ")
 
     def add_options(self, options: Iterable[Option]) -> None:
-        """Add the options of a table."""
+        """Add the options of a table like `directory.OPTIONS`."""
         for names, how in options:
-            # argparse asks whether the help is its very own word, and not whether it is the same text.
+            # argparse compares with `is`: only its own SUPPRESS object hides an option, not an equal text.
             hidden = {"help": argparse.SUPPRESS} if how.get("help") == directory.HIDDEN else {}
             self.add_argument(*names, **how | hidden)
 
     def error(self, message: str) -> NoReturn:
-        """Raise the error instead of leaving the process."""
+        """Raise UsageError, where argparse would end the process."""
         words = message.partition("unrecognized arguments: ")[2]
         if self._stray and words and not words.startswith("-"):
             raise UsageError(message, hint=f"{self._stray} {words}")
         raise UsageError(message, hint=f"see: {self.prog} --help")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        """Leave after --help; the one place where argparse itself ends the process."""
+        """Exit after --help, the only case in which argparse still ends the process."""
         if message:
             sys.stderr.write(message)
         raise SystemExit(status)
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Help as wide as the terminal."""
+    """Help as wide as the terminal, up to 120 columns."""
 
     def __init__(self, prog: str) -> None:
         try:
@@ -69,12 +69,12 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def add_directory(parser: Parser) -> None:
-    """Add the options that say which environment is meant."""
+    """Add the options that name the environment."""
     parser.add_options(directory.OPTIONS)
 
 
 def group_usage(group: str, commands: Mapping[str, str]) -> str:
-    """Return the help of a command that has commands of its own, each with one line."""
+    """Return the help of a command that has subcommands, each with a line of help."""
     width = max(map(len, commands)) + 2
     lines = [f"  {name:<{width}}{summary}" for name, summary in commands.items()]
     end = f"`{group} COMMAND --help` shows a command's options and examples."
@@ -82,7 +82,7 @@ def group_usage(group: str, commands: Mapping[str, str]) -> str:
 
 
 def unknown_command(name: str, offered: Iterable[str], *, of: str) -> UsageError:
-    """Return the error for a command of `of` that is not there, with the one that was probably meant."""
+    """Return the error for a name that is no subcommand of `of`; its hint suggests the closest one."""
     from difflib import get_close_matches
 
     near = get_close_matches(name, list(offered), 1)

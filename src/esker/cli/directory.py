@@ -1,6 +1,6 @@
-"""How a command line says which environment it means: `-d/--dir`, and Flox's options for those on FloxHub.
+"""The options that name a command's environment: `-d/--dir`, and Flox's options for environments on FloxHub.
 
-On the path of every activation: argparse is not imported here.
+Every activation imports this module, so it does not import argparse.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 __all__ = ["HIDDEN", "OPTIONS", "place"]
 
 HIDDEN = "==SUPPRESS=="
-"""The help of an option that help does not show: argparse's own word for it."""
+"""The help of an option that `--help` does not show; equal to `argparse.SUPPRESS`."""
 
 OPTIONS: tuple[Option, ...] = (
-    (("-d", "--dir"), {"metavar": "DIR", "help": "the project directory (default: the one around here)"}),
+    (("-d", "--dir"), {"metavar": "DIR", "help": "the project directory (default: this one or the nearest above)"}),
     (("-r", "--reference", "--ref"), {"metavar": "OWNER/NAME", "help": HIDDEN}),
     (("-D", "--default"), {"action": "store_true", "help": HIDDEN}),
 )
 
 
 def place(options: Namespace | SimpleNamespace) -> tuple[str, bool]:
-    """Return the directory that the options mean, and whether they name it."""
+    """Return the directory to look for an environment from, and whether the options name it."""
     if options.reference is not None or options.default:
         named = f"`{options.reference}`" if options.reference is not None else "the default environment"
         hint = "name a project directory: -d DIR"
-        raise UsageError(f"{named} is an environment on FloxHub, and those are not there yet", hint=hint)
+        raise UsageError(f"{named} is an environment on FloxHub, which Esker does not support yet", hint=hint)
     if options.dir is not None:
         return options.dir, True
     return resolved(os.curdir), False

@@ -1,7 +1,7 @@
-"""What Flox says where Esker says something else: the texts that the `flox` of `esker shim` prints.
+"""The texts that Flox words differently from Esker, printed by the `flox` of `esker shim`.
 
-Programs that call Flox read them, so they are Flox's to the letter. A text is made from an error's class and fields, or
-from what Esker would print. This module is loaded when one is needed.
+Programs that call Flox read them, so they are Flox's to the letter. Each is made from an error's class and fields, or
+from what Esker would print. This module is imported only when such a text is printed.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ Activate the environment with 'flox activate --start-services' instead."""
 
 
 def words(error: EskerError) -> str:
-    """Return what Flox says of an error: its message, where Flox has no other words for it."""
+    """Return Flox's text for an error: the error's own message, unless Flox words it differently."""
     match error:
         case InvalidManifest():
             text = _invalid_manifest([problem.message for problem in error.problems])
         case NoEnvironment(directory=None):
             text = f"{error.message}\n\nCreate an environment with 'flox init'"
-        case NoEnvironment(directory=named):
-            create = f"Create an environment with 'flox init --dir {named}'"
-            text = f"Did not find an environment in '{named}'\n\n{create}"
+        case NoEnvironment(directory=directory):
+            create = f"Create an environment with 'flox init --dir {directory}'"
+            text = f"Did not find an environment in '{directory}'\n\n{create}"
         case HookCutOff(ending=None):
             text = f"{error.message}.\n\n{error.hint}"
         case HookCutOff(ending=ending):
@@ -61,7 +61,7 @@ def words(error: EskerError) -> str:
 
 
 def _invalid_manifest(problems: list[str]) -> str:
-    """Return every problem below Flox's first words, or beside them where it is that no schema can be read."""
+    """Return all problems below Flox's heading; a single problem with the schema stands beside it."""
     head = "Failed to parse manifest:"
     if len(problems) == 1 and problems[0].startswith(_ABOUT_THE_SCHEMA):
         return f"{head} {problems[0]}"
@@ -69,13 +69,13 @@ def _invalid_manifest(problems: list[str]) -> str:
 
 
 def service_cells(cells: list[str]) -> list[str]:
-    """Return the cells of Flox's table of services: no more than three, and an empty one without a process."""
+    """Return the three cells of Flox's table of services; without a process the pid is empty."""
     name, status, pid = cells[:3]
     return [name, status, "" if pid == "-" else pid]
 
 
 def welcome(usage: str, version: str) -> None:
-    """Print what a bare `flox` of some version says, whose help is `usage`."""
+    """Print what a bare `flox` prints: its version, its help (`usage`), and what is active or what to do next."""
     from esker.activate.lists import active_environments
     from esker.cli.views.environments import print_active
     from esker.declare.known_environments import known_environments

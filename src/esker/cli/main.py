@@ -1,4 +1,4 @@
-"""`esker`, and the `flox` that is Esker: which command, which module, and how errors end."""
+"""The entry points of `esker` and its `flox` shim: run a command's module, and turn errors into exit statuses."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "commands", "flox", "main"]
 
 COMMANDS = {
-    "init": ("init", "Make an environment in this directory"),
-    "edit": ("edit", "Replace or edit the manifest, checked, locked and installed before it counts"),
+    "init": ("init", "Create an environment in this directory"),
+    "edit": ("edit", "Edit or replace the manifest; the change takes effect once it is installed"),
     "install": ("install", "Add packages to the manifest: install pypi/NAME"),
-    "uninstall": ("install", "Take packages out of the manifest"),
-    "list": ("list", "Show what the environment consists of, with versions and origins"),
+    "uninstall": ("install", "Remove packages from the manifest"),
+    "list": ("list", "List the environment's packages, with versions and origins"),
     "lock": ("lock", "Pin versions and hashes of everything the manifest declares"),
     "activate": ("activate", "Run a command or a shell in the environment"),
     "deactivate": ("deactivate", "Leave an environment that was activated in this shell"),
-    "envs": ("envs", "Show the environments that are active, and the others that are known"),
+    "envs": ("envs", "List the active environments, and the others that are known"),
     "delete": ("delete", "Delete an environment: its manifest, lock, caches and links"),
-    "services": ("services", "Start, stop and watch the services beside the runtime"),
+    "services": ("services", "Start, stop and watch the environment's services"),
     "rollback": ("rollback", "Go back to what was installed before the last change"),
-    "store": ("store", "Look after the store: gc, verify, path-info"),
+    "store": ("store", "Manage the store of installed packages: gc, verify, path-info"),
     "trust": ("trust", "Allow a project that somebody else owns to run its code"),
-    "doctor": ("doctor", "Say what this machine offers, and how to mend what is missing"),
-    "shim": ("shim", "Write a `flox` that is Esker, for programs that call Flox"),
+    "doctor": ("doctor", "Check this machine for what Esker needs, and say how to fix what is missing"),
+    "shim": ("shim", "Write a `flox` command that runs Esker, for programs that call Flox"),
     "lock-manifest": ("lock_manifest", ""),
 }
-"""Command name to its module in `esker.cli.commands` and one line of help, none for one that only programs call.
+"""Each command's module in `esker.cli.commands`, and its line of help: empty for a command that only programs call.
 
-The module's `run(name, arguments, voice)` does it.
+The module's `run(name, arguments, voice)` runs the command.
 """
 
 _ALIASES = {
@@ -69,46 +69,46 @@ _LATER = frozenset(
         "upgrade",
     }
 )
-"""Flox's commands that are not there yet."""
+"""Flox's commands that Esker does not implement yet."""
 _INSTEAD = {"upgrade": "lock --upgrade", "update": "lock --upgrade", "gc": "store gc"}
 
 _STANDARD_ERROR = 2
-_UNWRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+_WRITE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 _EPILOG = """\
 examples:
-  {program} init                                 make an environment here
+  {program} init                                 create an environment here
   {program} install pypi/pandas pypi/ninja       add packages
   {program} activate -- python -c 'import pandas'
-  {program} activate                             a shell in the environment
-  eval "$({program} activate)"                   the environment in this shell
+  {program} activate                             start a shell in the environment
+  eval "$({program} activate)"                   activate it in this shell
 
-`{program} COMMAND --help` shows a command's options and examples; `{program} -q COMMAND` tells only errors.
+`{program} COMMAND --help` shows a command's options and examples; `{program} -q COMMAND` prints only errors.
 """
 
 
 def flox(arguments: Sequence[str]) -> int:
-    """Run a command line as Flox would: what the shim starts."""
+    """Run a command line as Flox would; the shim calls this."""
     return main(arguments, FLOX)
 
 
 def main(arguments: Sequence[str], voice: Voice = ESKER) -> int:
-    """Run a command line and return its exit status; an `EskerError` is told on stderr and ends in its status."""
+    """Run a command line and return its exit status; an `EskerError` is printed to stderr and determines the status."""
     _open_streams()
     try:
         voice, rest = _general(list(arguments), voice)
-        return _written(rest, voice)
+        return _run_and_flush(rest, voice)
     except EskerError as error:
         return voice.report(error)
     except KeyboardInterrupt:
         return voice.interrupted()
-    except BrokenPipeError:  # whoever read our output has gone
+    except BrokenPipeError:  # the reader of our output has gone
         _discard_output()
         return 141
 
 
-def _written(arguments: list[str], voice: Voice) -> int:
-    """Run a command; raises HostError where what it says cannot be written."""
+def _run_and_flush(arguments: list[str], voice: Voice) -> int:
+    """Run a command and return its exit status; raises HostError if its output cannot be written."""
     try:
         status = _dispatch(arguments, voice)
     except SystemExit as end:  # after --help
@@ -116,23 +116,23 @@ def _written(arguments: list[str], voice: Voice) -> int:
     except BrokenPipeError:
         raise
     except OSError as refusal:
-        if refusal.filename is None and refusal.errno in _UNWRITTEN:  # of a file, it would name it
-            raise _unwritten(refusal) from refusal
+        if refusal.filename is None and refusal.errno in _WRITE_ERRORS:  # not about a file
+            raise _output_error(refusal) from refusal
         raise
     try:
-        sys.stdout.flush()  # while an error can be told: Python itself would do it later
+        sys.stdout.flush()  # Python would do it at exit, too late for us to report an error
     except BrokenPipeError:
         raise
     except OSError as refusal:
-        raise _unwritten(refusal) from refusal
+        raise _output_error(refusal) from refusal
     return status
 
 
 def _open_streams() -> None:
-    """Let what is said go nowhere where the caller has closed a standard stream: Python has none then.
+    """Open /dev/null for each standard stream that the caller has closed, which Python sets to None.
 
-    The descriptors are taken too, or the next file that is opened would be one of them; a program that takes this one's
-    place finds them closed, as they were.
+    Descriptors 0 to 2 are all occupied too, or the next file that we open would become a standard stream. Programs that
+    we run do not inherit them: they find the streams closed, as the caller left them.
     """
     missing = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
     if missing:
@@ -140,14 +140,14 @@ def _open_streams() -> None:
             pass
         os.close(descriptor)
     for name in missing:
-        stream = open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8")  # noqa: SIM115  # to the end
+        stream = open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8")  # noqa: SIM115  # open until we exit
         setattr(sys, name, stream)
 
 
-def _unwritten(refusal: OSError) -> HostError:
+def _output_error(refusal: OSError) -> HostError:
     _discard_output()
     why = (refusal.strerror or str(refusal)).lower()
-    return HostError(f"what was asked for cannot be written to standard output: {why}")
+    return HostError(f"cannot write to standard output: {why}")
 
 
 def _discard_output() -> None:
@@ -155,12 +155,12 @@ def _discard_output() -> None:
 
 
 def commands(voice: Voice) -> dict[str, str]:
-    """Return the commands that a voice has, with one line of help each."""
+    """Return the commands that a voice offers, each with its line of help."""
     return {name: summary for name, (_, summary) in COMMANDS.items() if summary and name not in voice.absent}
 
 
 def _general(arguments: list[str], voice: Voice) -> tuple[Voice, list[str]]:
-    """Take off the options before the command: how much is told."""
+    """Split off the options before the command, and return the voice at the level of detail that they ask for."""
     level = voice.level
     while arguments and arguments[0] not in {"-", "--"} and arguments[0].startswith("-"):
         option, _, value = arguments[0].partition("=")
@@ -190,14 +190,14 @@ def _dispatch(arguments: list[str], voice: Voice) -> int:
     name = _ALIASES.get(arguments[0], arguments[0])
     if name not in COMMANDS or name in voice.absent:
         raise _unknown(name, voice)
-    # Not importlib.import_module: importing importlib would cost more than what it does here.
+    # Not importlib.import_module: importing importlib itself would cost more time than this import.
     module = __import__(f"esker.cli.commands.{COMMANDS[name][0]}", fromlist=["run"])
     status: int = module.run(name, arguments[1:], voice)
     return status
 
 
 def usage(voice: Voice) -> str:
-    """Return the help of the whole."""
+    """Return what `esker --help` prints."""
     offered = commands(voice)
     width = max(map(len, offered)) + 2
     lines = [f"  {name:<{width}}{summary}" for name, summary in offered.items()]
@@ -211,7 +211,7 @@ def usage(voice: Voice) -> str:
 def _unknown(name: str, voice: Voice) -> UsageError:
     if name in _LATER:
         instead = _INSTEAD.get(name, "--help")
-        return UsageError(f"`{voice.program} {name}` is not there yet", hint=f"see: {voice.program} {instead}")
+        return UsageError(f"`{voice.program} {name}` is not implemented yet", hint=f"see: {voice.program} {instead}")
     from esker.cli.arguments import unknown_command
 
     return unknown_command(name, commands(voice), of=voice.program)

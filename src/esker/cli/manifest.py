@@ -1,4 +1,4 @@
-"""The manifest of an environment as commands read it and put another in its place."""
+"""How commands read and replace the manifest of an environment."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["read_manifest", "replace_manifest"]
 
 
 def read_manifest(project: str) -> str:
-    """Return the text of a project's manifest; a backup beside it, which a broken edit has left, is an error."""
+    """Return the text of a project's manifest; raises HostError if an interrupted change left a backup."""
     check_no_backup(project)
     return files.read_text(manifest_path(project), InvalidManifest)
 
 
 def replace_manifest(project: str, before: str, text: str, voice: Voice, *, lock: bool) -> bool:
-    """Make `text` the manifest in place of `before`, tell what it asks for, and return whether it was another."""
+    """Replace the manifest `before` by `text`, print what people should know, and return whether they differ."""
     check_version(read_text(text, manifest_path(project))[0], voice)
     changed = change_manifest(project, text, Settings(os.environ), before=before, lock=lock, progress=voice.progress())
     if changed and services_are_running(f"{project}/.flox"):

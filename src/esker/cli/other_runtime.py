@@ -1,4 +1,4 @@
-"""`esker activate` in a project whose runtime is another tool: it gives an activation and its end, and no plan."""
+"""`esker activate` in a project whose runtime is another tool, which has no plan to activate."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["run"]
 def run(
     runtime: Runtime, options: SimpleNamespace, command: list[str] | None, environ: Mapping[str, str], voice: Voice
 ) -> int:
-    """Run a command within an activation that ends after it, or print the difference of variables."""
+    """Run a command in an activation that ends with it, or print the changes of variables as JSON."""
     if command is None and options.command is None and not options.json:
         raise UsageError(
-            f"the runtime `{runtime.name}` activates for a command, and none is given",
+            f"the runtime `{runtime.name}` can only be activated for a command, and none was given",
             hint="give one: esker activate -- CMD, or esker activate -- bash for a shell",
         )
     activation, end = runtime.begin(environ)

@@ -1,4 +1,4 @@
-"""Which environment a command means that is told none, or told one, and what it declares."""
+"""Which environment a command works on, and what that environment declares."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 __all__ = ["active_project", "check_version", "declared", "selected"]
 
 _ANYWHERE = "default"
-"""What the environment of a home directory is called: it is active everywhere, so that one in a project is meant."""
+"""The name of a home directory's environment. That one is active everywhere, so a project's takes precedence."""
 
 
 def selected(options: Namespace, environ: Mapping[str, str]) -> str:
-    """Return the project directory that is meant, absolute and with links resolved; it is remembered.
+    """Return the project directory that a command works on, absolute and with links resolved, and remember it.
 
-    What the options name; else of the environment that was activated last and the one around the current directory the
-    only one; of two the one that is not called `default`, or the one around here, or on a terminal what is answered.
+    The options may name it. Otherwise there are two candidates: the environment that was activated last, and the one
+    around the current directory. If they differ, one that is called `default` gives way to the other. If neither is,
+    we ask a person at a terminal; without a terminal it is the one around the current directory.
     """
     start, explicit = place(options)
     project = registry.find(start, explicit=True)[0] if explicit else _meant(start, environ)
@@ -42,52 +43,52 @@ def selected(options: Namespace, environ: Mapping[str, str]) -> str:
 
 
 def declared(options: Namespace, environ: Mapping[str, str], voice: Voice) -> Declaration:
-    """Return the declaration of the environment that is meant."""
+    """Return the declaration of the selected environment."""
     declaration = load(selected(options, environ))
     check_version(declaration.manifest, voice)
     return declaration
 
 
 def check_version(manifest: Manifest, voice: Voice) -> None:
-    """Warn of a manifest that wants a later Flox."""
-    wanted = manifest.minimum_cli_version
-    if isinstance(wanted, MinimumVersion):
-        voice.check_version(wanted.version, wanted.reason)
+    """Warn if a manifest requires a later version of Flox."""
+    minimum = manifest.minimum_cli_version
+    if isinstance(minimum, MinimumVersion):
+        voice.check_version(minimum.version, minimum.reason)
     else:
-        voice.check_version(wanted)
+        voice.check_version(minimum)
 
 
 def active_project(environ: Mapping[str, str]) -> str | None:
-    """Return the project whose environment was activated last, if it is still there."""
+    """Return the project whose environment was activated last, or None if that is gone."""
     for element in active_environments(environ.get("_FLOX_ACTIVE_ENVIRONMENTS"))[:1]:
-        found = dot_flox_of(element)
-        if found is not None and os.path.isdir(found):
-            return os.path.dirname(found)
+        dot_flox = dot_flox_of(element)
+        if dot_flox is not None and os.path.isdir(dot_flox):
+            return os.path.dirname(dot_flox)
     return None
 
 
 def _meant(start: str, environ: Mapping[str, str]) -> str:
     active = active_project(environ)
     try:
-        found = registry.find(start, explicit=False)[0]
+        here = registry.find(start, explicit=False)[0]
     except NotFound as error:
         if active is not None:
             return active
         message = "Did not find an active environment or an environment in the current directory."
         raise NotFound(message, hint=error.hint) from None
-    if active is None or active == found or environment_name(active) == _ANYWHERE:
-        return found
-    if environment_name(found) == _ANYWHERE:
+    if active is None or active == here or environment_name(active) == _ANYWHERE:
+        return here
+    if environment_name(here) == _ANYWHERE:
         return active
-    return _answered(active, found) if sys.stdin.isatty() and sys.stderr.isatty() else found
+    return _answered(active, here) if sys.stdin.isatty() and sys.stderr.isatty() else here
 
 
-def _answered(active: str, found: str) -> str:
-    print("Which environment is meant?", file=sys.stderr)
+def _answered(active: str, here: str) -> str:
+    print("Which environment do you mean?", file=sys.stderr)
     print(f"  1  '{environment_name(active)}', which is active: {active}", file=sys.stderr)
-    print(f"  2  '{environment_name(found)}', which is here: {found}", file=sys.stderr)
+    print(f"  2  '{environment_name(here)}', which is here: {here}", file=sys.stderr)
     print("1 or 2: ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline().strip()
     if answer not in {"1", "2"}:
-        raise EskerError("no environment was chosen", hint="name one: -d DIR")
-    return active if answer == "1" else found
+        raise EskerError("no environment was chosen", hint="answer 1 or 2, or name the project directory: -d DIR")
+    return active if answer == "1" else here

@@ -1,4 +1,4 @@
-"""`esker activate -s`: a command with its environment's services, from before it begins until after it has ended."""
+"""`esker activate -s`: start the environment's services before a command, and release them after it."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 __all__ = ["release_for_shell", "run_with_services", "start_services"]
 
 _SHELL = "shell"
-"""The token of the one lease that a shell holds by `activate -s` in place."""
+"""The token of the lease that a shell holds after `eval "$(esker activate -s)"`; it has only one."""
 
 
 def start_services(
     runtime: Runtime, activation: Activation, environ: Mapping[str, str], voice: Voice, *, shell: int | None = None
 ) -> Leased | None:
-    """Start what is declared for as long as this process lives, or a `shell`; None where nothing is declared.
+    """Lease the declared services for this process, or for the shell with pid `shell`; None if none are declared.
 
-    What others use, or what was started to stay, is joined.
+    Services that run already are shared with their other users.
     """
     from esker.cli.views.services import Live
 
     services = chamber(runtime, environ, lambda *_: activation)
     if not services.names:
-        voice.say(_nothing(runtime.project))
+        voice.say(_no_services(runtime.project))
         return None
-    running = all(one.ready for one in services.status())
+    running = all(status.ready for status in services.status())
     with Live(voice) as live:
         leased = services.lease(changed=live.show, pid=shell, token=None if shell is None else _SHELL)
     if running:
@@ -46,26 +46,26 @@ def start_services(
 
 
 def run_with_services(command: tuple[list[str], Mapping[str, str]], leased: Leased | None, voice: Voice) -> int:
-    """Run a command (its arguments and variables) and return its status when its services are released, too."""
+    """Run a command (its arguments and variables), release its services, and return its exit status."""
     try:
         return run_in_foreground(*command)
     finally:
         if leased is not None:
             try:
                 leased.release()
-            except ServiceError as error:  # somebody has ended the supervisor: the command's status still counts
+            except ServiceError as error:  # the supervisor was killed: still return the command's status
                 voice.say(f"! {error.message}")
 
 
 def release_for_shell(project: str, environ: Mapping[str, str], pid: int) -> None:
-    """Give back what a shell has started in place; what nobody else uses has stopped on return."""
+    """Release the services that a shell leased in place; those that nobody else uses have stopped on return."""
     project, name = registry.find(project, explicit=True)
     runtime = registry.runtime(name, project)
     chamber(runtime, environ, lambda given, deadline: runtime.begin(given, deadline)[0]).release(pid, _SHELL)
 
 
-def _nothing(project: str) -> str:
-    """Return what to say of a project that declares no services, or none for this system."""
+def _no_services(project: str) -> str:
+    """Return the notice for a project that declares no services, or none for this system."""
     from esker.declare.load import load
     from esker.host.variables import current
     from esker.settings import Settings

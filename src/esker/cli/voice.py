@@ -1,8 +1,8 @@
 """How a command line speaks: as `esker`, or as the `flox` that `esker shim` writes.
 
-One implementation serves both. What differs is decided once, at the entry, and handed to each command as its voice:
-the name in its texts, and whether it adds to Flox's texts what only Esker says (hints, places, codes, columns). Texts
-that only Flox has are in `flox_dialect`. On the path of every activation: nothing is imported at the top.
+One implementation serves both. The entry point chooses a voice and passes it to each command. The voice holds the
+program's name, and says whether to print Esker's additions (hints, places, codes, columns). Texts that only Flox has
+are in `flox_dialect`. Every activation imports this module, so it imports the rest of Esker only where needed.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 __all__ = ["ESKER", "FLOX", "FLOX_VERSION", "Voice"]
 
 FLOX_VERSION = "1.14.1"
-"""The Flox whose behaviour this has."""
+"""The version of Flox whose behaviour Esker reproduces."""
 
 
 class Voice:
-    """How `esker` speaks; never changed once made."""
+    """How `esker` speaks. A voice is immutable."""
 
     __slots__ = ("level", "program", "title")
 
     absent: frozenset[str] = frozenset()
-    """The commands that are not there in this voice."""
+    """The commands that this voice does not offer."""
     remarks = True
-    """Whether it says what Flox would not say: see `remark`."""
+    """Whether to print what Flox would not print: see `remark`."""
     status_of_errors: int | None = None
     """The exit status after every error; None means each error's own."""
     end_of_table = "\n"
-    """What stands after the last line of a table."""
+    """The text that follows the last row of a table."""
 
     def __init__(self, program: str, title: str, *, level: int = 0) -> None:
         self.program = program
-        """The command's name, as a person types it."""
+        """The program's name, as a person types it."""
         self.title = title
-        """The same in a sentence."""
+        """The program's name, as it is written in a sentence."""
         self.level = level
-        """Below zero only errors are told; above it errors are told with all that is known."""
+        """Below 0 only errors are printed. Above 0 errors have their place, hint and code in every voice."""
 
     def at(self, level: int) -> Voice:
         """Return this voice at another level."""
@@ -55,23 +55,23 @@ class Voice:
         return __version__
 
     def welcome(self, usage: str) -> None:
-        """Answer a command line without a command; `usage` is the help of the whole."""
+        """Answer a command line that names no command; `usage` is what `--help` prints."""
         print(usage)
 
     def say(self, text: str) -> None:
-        """Tell a person something that is no error."""
+        """Print a message for people, other than an error, to stderr."""
         if self.level >= 0:
             from esker.formats.printable import printable
 
             print(printable(text), file=sys.stderr, flush=True)
 
     def remark(self, text: str) -> None:
-        """Tell a person what only Esker tells."""
+        """Print a message that Flox does not have, unless Flox's voice is speaking."""
         if self.remarks:
             self.say(text)
 
     def report(self, error: EskerError) -> int:
-        """Tell a person of an error, and return the exit status."""
+        """Print an error to stderr, and return the exit status."""
         from esker.formats.printable import printable
 
         print(printable(f"✘ ERROR: {self._words(error)}"), file=sys.stderr)
@@ -81,16 +81,16 @@ class Voice:
         return "\n".join([*error.lines(), f"code: {error.code}"])
 
     def service_cells(self, cells: list[str]) -> list[str]:
-        """Return what is shown of a line of the table of services."""
+        """Return the cells to show of one row of the table of services."""
         return cells
 
     def interrupted(self) -> int:
-        """Tell that the person has interrupted the command, and return the exit status."""
+        """Report that the command was interrupted, and return the exit status."""
         print("interrupted", file=sys.stderr)
         return 130
 
     def progress(self) -> Progress:
-        """Return the listener that suits this voice and stderr."""
+        """Return the progress listener for this voice: a bar, lines, or nothing."""
         if self.level < 0:
             from esker.progress import Silent
 
@@ -100,11 +100,11 @@ class Voice:
         return progress()
 
     def path(self) -> str:
-        """Return how a shell is to call this command again: by its path, which PATH need not have then."""
+        """Return how a shell can call this program again: by its absolute path, so that it need not be on PATH."""
         return os.path.abspath(sys.argv[0]) if os.path.basename(sys.argv[0]) == self.program else self.program
 
     def check_version(self, minimum: str | None, reason: str | None = None) -> None:
-        """Warn when a manifest asks for a later Flox than the one whose behaviour this has."""
+        """Warn if a manifest requires a later version of Flox than `FLOX_VERSION`, with the manifest's reason."""
         if minimum is not None and _numbers(minimum) > _numbers(FLOX_VERSION):
             self.say(f"! This environment requires Flox v{minimum} or later, you have v{FLOX_VERSION}.")
             if reason:
@@ -112,7 +112,7 @@ class Voice:
 
 
 class _FloxVoice(Voice):
-    """How `flox` speaks: its texts stand alone, without hints, places and codes, and every error ends in status 1."""
+    """How `flox` speaks: errors have no hint, place or code, and every error exits with status 1."""
 
     __slots__ = ()
 
@@ -127,7 +127,7 @@ class _FloxVoice(Voice):
         return FLOX_VERSION
 
     def welcome(self, usage: str) -> None:
-        """Answer a command line without a command, as Flox does: with what is active too."""
+        """Answer a command line that names no command as Flox does: list the active environments too."""
         from esker.cli.flox_dialect import welcome
 
         welcome(usage, self.version)
@@ -140,20 +140,20 @@ class _FloxVoice(Voice):
         return words(error)
 
     def service_cells(self, cells: list[str]) -> list[str]:
-        """Return what is shown of a line of the table of services."""
+        """Return the cells to show of one row of the table of services."""
         from esker.cli.flox_dialect import service_cells
 
         return service_cells(cells)
 
     def interrupted(self) -> int:
-        """Tell that the person has interrupted the command, and return the exit status."""
+        """Report that the command was interrupted, and return the exit status."""
         from esker.cli.flox_dialect import INTERRUPTED
 
         print(INTERRUPTED, file=sys.stderr)
         return 1
 
     def progress(self) -> Progress:
-        """Return the listener that suits stderr; Flox tells of progress at a terminal alone."""
+        """Return the progress listener; Flox shows progress only on a terminal."""
         if sys.stderr.isatty():
             return super().progress()
         from esker.progress import Silent
@@ -162,7 +162,7 @@ class _FloxVoice(Voice):
 
 
 def _numbers(version: str) -> list[int]:
-    """Return the three numbers of a semantic version; what comes before a release counts as it."""
+    """Return the three numbers of a semantic version; a pre-release counts as its release."""
     return [int(number) for number in version.partition("+")[0].partition("-")[0].split(".")]
 
 

@@ -1,6 +1,6 @@
 """`esker activate`.
 
-A warm `activate -- CMD` ends in exec without having imported more than json and the modules it needs.
+On its way to exec, a warm `activate -- CMD` imports nothing heavier than json.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from esker.activate.starts.attachment import Attachment
 
     Begun = tuple[Activation, Attachment | None]
-    """What an activation changes, and how it is registered, where it has to be."""
+    """An activation, and the registration of the process that uses it; None if no other activation must know of it."""
     from esker.cli.arguments import Parser
     from esker.cli.directory import Option
     from esker.cli.voice import Voice
@@ -35,12 +35,12 @@ __all__ = ["run"]
 
 _EXAMPLES = """\
   esker activate -- pytest -q           run a command, replacing this process
-  esker activate -c 'echo "$PATH"'      run a command of the shell
-  esker activate                        an interactive shell
-  eval "$(esker activate)"              this shell itself; leave with: esker deactivate
-  esker activate -s -- pytest -q        with the services, which end with it unless others use them
-  esker activate --locked -- pytest -q  in CI: a stale lock is an error
-  esker activate --json                 the difference of variables, running nothing of the project
+  esker activate -c 'echo "$PATH"'      run a shell command
+  esker activate                        start an interactive shell
+  eval "$(esker activate)"              activate in this shell; leave with: esker deactivate
+  esker activate -s -- pytest -q        start the services too; afterwards they stop, unless others use them
+  esker activate --locked -- pytest -q  in CI: fail if the lock is stale
+  esker activate --json                 print the changes of variables; run no code of the project
 """
 
 
@@ -49,14 +49,14 @@ def run(_: str, arguments: list[str], voice: Voice) -> int:
     own, command = _split(arguments)
     options = _options(own, voice)
     if command is not None and (options.command is not None or not command):
-        raise UsageError("after `--` stands one command, and none besides with -c", hint="see: esker activate --help")
+        raise UsageError("give exactly one command, either after `--` or with -c", hint="see: esker activate --help")
     for_eval = not options.json and command is None and options.command is None
     for_eval &= options.print_script or not sys.stdout.isatty()
     try:
         return _activated(options, command, voice, for_eval=for_eval)
-    except BaseException:  # an interruption too: the shell survives it
+    except BaseException:  # KeyboardInterrupt too: the calling shell goes on after it
         if for_eval:
-            print("false")  # `eval` of nothing is a success, after which a script would go on without the environment
+            print("false")  # `eval` of an empty text succeeds: a script would go on without the environment
         raise
 
 
@@ -92,7 +92,7 @@ def _become(
     command: tuple[list[str], Mapping[str, str]],
     voice: Voice,
 ) -> int:
-    """Become the command (arguments and variables), or stay its parent for as long as services run for it."""
+    """Replace this process by the command (arguments and variables), or run it as a child while it has services."""
     if _starts_services(plan, options):
         from contextlib import ExitStack
 
@@ -105,7 +105,7 @@ def _become(
             leased = start_services(runtime, begun[0], environ, voice)
             if leased is not None:
                 return run_with_services(command, leased, voice)
-            stack.pop_all()  # there is nothing to wait for: the command takes our place, and our use of the start
+            stack.pop_all()  # no services: exec keeps our pid, so our use of the environment becomes the command's
     from esker.host.process import execute
 
     return execute(*command)
@@ -163,7 +163,7 @@ def _greeting(plan: Plan, attachment: Attachment | None) -> str:
 
 
 def _announce(plan: Plan, environ: Mapping[str, str], attachment: Attachment | None, voice: Voice) -> None:
-    """Tell a person at a terminal which environment begins, unless it is one that is everywhere or here already."""
+    """Greet a person at a terminal, unless the environment is the default one or is active already."""
     if sys.stderr.isatty() and plan.name != "default":
         from esker.activate.composition import is_active
 
@@ -172,7 +172,7 @@ def _announce(plan: Plan, environ: Mapping[str, str], attachment: Attachment | N
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str] | None]:
-    """Cut at the first `--`: Esker's own arguments, and the command behind it (None when there is no `--`)."""
+    """Split at the first `--`: Esker's own arguments, and the command after it (None without a `--`)."""
     if "--" not in arguments:
         return arguments, None
     at = arguments.index("--")
@@ -188,25 +188,25 @@ def _mode(word: str) -> str:
 _FLAG = {"action": "store_true"}
 _OPTIONS: tuple[Option, ...] = (
     *directory.OPTIONS,
-    (("-c", "--command"), {"metavar": "CMD", "help": "run CMD by the shell, after the profile scripts"}),
+    (("-c", "--command"), {"metavar": "CMD", "help": "run CMD in the shell, after the profile scripts"}),
     (
         ("-m", "--mode"),
-        {"type": _mode, "metavar": "dev|run", "help": "dev sets variables for compilers too (default)"},
+        {"type": _mode, "metavar": "dev|run", "help": "dev (default) also sets the variables of compilers"},
     ),
-    (("-p", "--print-script"), _FLAG | {"help": "print what `eval` needs, terminal or not"}),
-    (("-s", "--start-services"), _FLAG | {"help": "with the services, until the last user leaves"}),
-    (("--no-start-services",), _FLAG | {"help": "without them, whatever the manifest says"}),
+    (("-p", "--print-script"), _FLAG | {"help": "print the script for `eval`, even on a terminal"}),
+    (("-s", "--start-services"), _FLAG | {"help": "start services; they stop when their last user leaves"}),
+    (("--no-start-services",), _FLAG | {"help": "start no services, whatever the manifest says"}),
     (("--add-sbin",), _FLAG | {"help": "put the environment's sbin on PATH too"}),
-    (("-t", "--trust"), _FLAG | {"help": "trust the project, for this activation"}),
+    (("-t", "--trust"), _FLAG | {"help": "trust the project, for this activation only"}),
     (("-g", "--generation"), {"metavar": "N", "help": directory.HIDDEN}),
-    (("--locked",), _FLAG | {"help": "refuse a stale lock instead of making it again"}),
-    (("--json",), _FLAG | {"help": "print the difference as JSON; no hook runs"}),
+    (("--locked",), _FLAG | {"help": "fail if the lock is stale, instead of renewing it"}),
+    (("--json",), _FLAG | {"help": "print the changes of variables as JSON; run no hook"}),
 )
 
 
 def _options(arguments: list[str], voice: Voice) -> SimpleNamespace:
     if arguments[:1] in (["allow"], ["deny"]):
-        raise UsageError(f"`activate {arguments[0]}` is not there yet: no environment is activated unasked")
+        raise UsageError(f"`activate {arguments[0]}` is not implemented yet: Esker activates nothing by itself")
     try:
         values = _read(arguments)
     except (KeyError, ValueError):
@@ -220,17 +220,17 @@ def _options(arguments: list[str], voice: Voice) -> SimpleNamespace:
 def _parser(voice: Voice) -> Parser:
     from esker.cli.arguments import Parser
 
-    stray = "a command stands behind `--`: esker activate --"
+    stray = "put the command after `--`: esker activate --"
     parser = Parser("activate", "Run a command or a shell in the environment.", _EXAMPLES, voice=voice, stray=stray)
     parser.add_options(_OPTIONS)
     return parser
 
 
 def _read(arguments: list[str]) -> dict[str, Any]:
-    """Return what a plainly written command line says, by option.
+    """Return the value of each option, for a command line of the usual form.
 
-    argparse, which costs a third of a warm activation, reads what this does not, and shows the help: raises KeyError
-    or ValueError for what is not plainly right.
+    Raises KeyError or ValueError for any other: then argparse reads it, and reports its errors or shows the help. This
+    saves importing argparse, which costs a third of a warm activation.
     """
     options = {name: (_destination(names), how) for names, how in _OPTIONS for name in names}
     values = {destination: False if "action" in how else None for destination, how in options.values()}
@@ -247,7 +247,7 @@ def _read(arguments: list[str]) -> dict[str, Any]:
 
 
 def _destination(names: tuple[str, ...]) -> str:
-    """Return the attribute of an option: its first long name."""
+    """Return the name of an option's attribute, made from its first long name."""
     return next(name for name in names if name.startswith("--"))[2:].replace("-", "_")
 
 
@@ -262,25 +262,25 @@ def _plan(project: str, options: SimpleNamespace, environ: Mapping[str, str], vo
 
 
 class _Late:
-    """A listener that is made when there is something to say: a warm activation never imports it."""
+    """A progress listener that creates the real one when work begins: a warm activation never imports that."""
 
     def __init__(self, voice: Voice) -> None:
         self._voice = voice
         self._listener: Progress | None = None
 
     def begin(self, title: str, *, total: int | None = None, unit: str = "") -> None:
-        """Make the real listener, and pass on."""
+        """Create the real listener if there is none yet, and forward the call."""
         if self._listener is None:
             self._listener = self._voice.progress()
         self._listener.begin(title, total=total, unit=unit)
 
     def advance(self, count: int = 1) -> None:
-        """Pass on."""
+        """Forward the call."""
         if self._listener is not None:
             self._listener.advance(count)
 
     def end(self) -> None:
-        """Pass on."""
+        """Forward the call."""
         if self._listener is not None:
             self._listener.end()
 
@@ -293,14 +293,14 @@ def _begin(
     *,
     shell_pid: int | None = None,
 ) -> Begun:
-    """Work out the activation; where it has to do with others of the environment, register who uses it."""
+    """Work out the activation; if other activations must know of this one, register its process as a user."""
     runtime = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
     services = _starts_services(plan, options)
     if not plan.is_shared(runtime, lasting=shell_pid is not None or services):
         return _activation(plan, options, environ, run_code=True), None
     from esker.activate.starts.attachment import User, attach
 
-    found = attach(
+    attachment = attach(
         plan,
         environ,
         User(shell_pid, lasting=shell_pid is not None or services),
@@ -308,7 +308,7 @@ def _begin(
         start_services=services,
         waiting=lambda pid: voice.say(f"⚠️  Waiting for another activation to complete (blocked by PID {pid})..."),
     )
-    return found.activation, found
+    return attachment.activation, attachment
 
 
 def _activation(
@@ -334,5 +334,5 @@ def _print_json(plan: Plan, activation: Activation, environ: Mapping[str, str], 
     json.dump(activation.published(environ), sys.stdout, indent=2)
     print()
     if names := left_out(plan, environ):
-        voice.say(f"! Left out, since only the project's own code could tell: {', '.join(names)}")
+        voice.say(f"! Left out, because only the project's own code can work it out: {', '.join(names)}")
     return 0

@@ -22,17 +22,19 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
     from esker.activate.shells.bash import shell
 
-    summary = "Leave the environment that this shell activated last, and undo exactly what activating it has done."
-    examples = '  esker deactivate\n  eval "$(esker deactivate)"    where the shell has no `esker` function'
+    summary = "Leave the environment that this shell activated last, and undo exactly what the activation changed."
+    examples = '  esker deactivate\n  eval "$(esker deactivate)"    if the shell has no `esker` function'
     parser = Parser(name, summary, examples, voice=voice)
-    parser.add_argument("-p", "--print-script", action="store_true", help="print what `eval` needs, terminal or not")
+    parser.add_argument(
+        "-p", "--print-script", action="store_true", help="print the script for `eval`, even on a terminal"
+    )
     options = parser.parse_args(arguments)
     environ = inherited()
     text = shell().deactivation(environ, program=voice.path())
     if text is None:
         voice.say("ℹ No environment active!")  # noqa: RUF001  # Flox's sign for information
     elif sys.stdout.isatty() and not options.print_script:
-        raise UsageError("a command cannot change the shell it is typed in", hint='eval "$(esker deactivate)"')
+        raise UsageError("a command cannot change the shell that runs it", hint='run: eval "$(esker deactivate)"')
     else:
         sys.stdout.buffer.write(text.encode())
         _detach(environ)
@@ -40,7 +42,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
 
 
 def _detach(environ: Mapping[str, str]) -> None:
-    """Take the shell off the processes that use the environment which it is about to leave."""
+    """Unregister the shell as a user of the environment that it is about to leave."""
     from esker.activate.shells import undo
     from esker.activate.starts import registry
     from esker.host.calling_shell import calling_shell

@@ -30,8 +30,8 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     start, explicit = place(options)
     project = find(start, explicit=explicit)
     title = environment_name(project)
-    if not options.force and not _confirmed(f"Delete the environment '{title}' of {project}? [y/N] "):
-        raise UsageError(f"the environment '{title}' was not deleted", hint="say yes, or give --force")
+    if not options.force and not _confirmed(f"Delete the environment '{title}' in {project}? [y/N] "):
+        raise UsageError(f"the environment '{title}' was not deleted", hint="answer yes, or use --force")
     delete(project)
     voice.say(f"━ environment '{title}' deleted")
     return 0

@@ -16,12 +16,15 @@ _MARKS = {"ok": "✔", "absent": "-", "missing": "✘"}
 
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
-    """Print each finding with its mend; 1 when something that is needed is missing."""
+    """Print each finding with its fix; return 1 if something that Esker needs is missing."""
     from esker.runtimes.survey import survey
     from esker.settings import Settings
 
     parser = Parser(
-        name, "Say what this machine offers, and how to mend what is missing.", "  esker doctor --json", voice=voice
+        name,
+        "Check this machine for what Esker needs, and say how to fix what is missing.",
+        "  esker doctor --json",
+        voice=voice,
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     options = parser.parse_args(arguments)

@@ -21,18 +21,18 @@ __all__ = ["run"]
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
     examples = "  esker edit\n  esker edit -f manifest.toml\n  generate-manifest | esker edit -f -\n  esker edit -n api"
-    summary = "Replace or edit the manifest, checked, locked and installed before it counts."
+    summary = "Edit or replace the manifest. The change is checked, locked and installed before it takes effect."
     parser = Parser(name, summary, examples, voice=voice)
     add_directory(parser)
-    parser.add_argument("-f", "--file", metavar="FILE", help="take the new manifest from FILE (`-` is stdin)")
-    parser.add_argument("-n", "--name", help="give the environment another name")
+    parser.add_argument("-f", "--file", metavar="FILE", help="take the new manifest from FILE (`-` for stdin)")
+    parser.add_argument("-n", "--name", help="rename the environment")
     parser.add_argument("-s", "--sync", action="store_true", help=SUPPRESS)
     parser.add_argument("--reset", action="store_true", help=SUPPRESS)
-    parser.add_argument("--no-lock", action="store_true", help="only write the manifest")
+    parser.add_argument("--no-lock", action="store_true", help="write the manifest, but lock and install nothing")
     options = parser.parse_args(arguments)
     if options.sync or options.reset:
         word = "--sync" if options.sync else "--reset"
-        raise UsageError(f"`{word}` is for environments on FloxHub, and those are not there yet")
+        raise UsageError(f"`{word}` is for environments on FloxHub, which Esker does not support yet")
     project = selected(options, os.environ)
     if options.name is not None:
         return _rename(project, options.name, voice)
@@ -89,14 +89,15 @@ def _decoded(content: bytes, path: str) -> str:
 
 
 def _edited(before: str) -> str:
-    """Return the manifest after the person's editor was run on a copy of it."""
+    """Run the person's editor on a copy of the manifest, and return the edited text."""
     import subprocess
     import tempfile
 
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(
-            "Can't edit interactively in non-interactive context", hint="give the new manifest: esker edit -f FILE"
+            "Can't edit interactively in non-interactive context",
+            hint="give the new manifest as a file: esker edit -f FILE",
         )
     if not editor:
         raise UsageError("no editor is set", hint="set VISUAL or EDITOR, or give a file: esker edit -f FILE")
@@ -104,7 +105,7 @@ def _edited(before: str) -> str:
         copy = os.path.join(directory, "manifest.toml")
         with open(copy, "w", encoding="utf-8") as file:
             file.write(before)
-        # EDITOR may carry options of its own, as in `code --wait`: a shell reads it, as git does.
+        # EDITOR may contain options, as in `code --wait`, so a shell interprets it, as git does.
         status = subprocess.run(["/bin/sh", "-c", f'{editor} "$1"', "sh", copy], check=False).returncode
         if status != 0:
             raise UsageError(f"the editor `{editor}` ended with status {status}", hint="nothing was changed")

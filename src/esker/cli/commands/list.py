@@ -28,41 +28,41 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     from esker.settings import Settings
 
     examples = "  esker list\n  esker list -a\n  esker list --json"
-    parser = Parser(name, "Show what the environment consists of, with versions and origins.", examples, voice=voice)
+    parser = Parser(name, "List the environment's packages, with versions and origins.", examples, voice=voice)
     add_directory(parser)
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("-e", "--extended", action="store_true", help="names, origins and versions (default)")
-    forms.add_argument("-n", "--name", action="store_true", help="names alone")
-    forms.add_argument("-a", "--all", action="store_true", help="everything that is known of each package")
-    forms.add_argument("-c", "--config", action="store_true", help="the manifest as it is written")
+    forms.add_argument("-n", "--name", action="store_true", help="only names")
+    forms.add_argument("-a", "--all", action="store_true", help="every detail of each package")
+    forms.add_argument("-c", "--config", action="store_true", help="the text of the manifest")
     forms.add_argument("-u", "--upstream", action="store_true", help=SUPPRESS)
     forms.add_argument("--json", action="store_true", help="print the packages as JSON")
     options = parser.parse_args(arguments)
     if options.upstream:
-        raise UsageError("`--upstream` is for environments on FloxHub, and those are not there yet")
+        raise UsageError("`--upstream` is for environments on FloxHub, which Esker does not support yet")
     declaration = declared(options, os.environ, voice)
     if options.config:
         return _config(declaration)
     lock = read_lock(declaration)
     settings = Settings(os.environ)
     if voice.remarks and staleness(declaration, lock, settings.system, settings.indexes).reasons:
-        voice.remark(f"! Not all that the manifest says is locked yet: {voice.program} lock")
-    found = listing(lock, settings.system)
+        voice.remark(f"! The lock does not match the manifest: run '{voice.program} lock'")
+    packages = listing(lock, settings.system)
     if options.json:
         import msgspec
 
-        print(msgspec.json.format(msgspec.json.encode([each.record() for each in found])).decode())
+        print(msgspec.json.format(msgspec.json.encode([package.record() for package in packages])).decode())
         return 0
-    if not found:
+    if not packages:
         voice.say(
             f"! No packages are installed for your current system ('{settings.system}').\n\n"
             f"You can see the whole manifest with '{voice.program} list --config'."
         )
     if options.all:
-        print_blocks(found)
+        print_blocks(packages)
         return 0
-    for each in found:
-        print(shown(each.name if options.name else each.line()))
+    for package in packages:
+        print(shown(package.name if options.name else package.line()))
     return 0
 
 

@@ -23,12 +23,10 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     from esker.runtimes.native.project_lock import alone
     from esker.settings import Settings
 
-    examples = (
-        "  esker lock\n  esker lock --check      in CI: is the lock what the manifest says?\n  esker lock --upgrade"
-    )
+    examples = "  esker lock\n  esker lock --check      in CI: fail if the lock is stale\n  esker lock --upgrade"
     parser = Parser(name, "Pin versions and hashes of everything the manifest declares.", examples, voice=voice)
     add_directory(parser)
-    parser.add_argument("--check", action="store_true", help="change nothing; 1 when the lock is stale, saying why")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with status 1 if the lock is stale")
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions the manifest allows")
     options = parser.parse_args(arguments)
     declaration, settings = declared(options, os.environ, voice), Settings(os.environ)
@@ -52,7 +50,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
 
 def _stamp(path: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns

@@ -22,17 +22,17 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     from esker.lock.resolve import lock_packages
     from esker.settings import Settings
 
-    summary = "Print the lock of a manifest; what it installs is taken from a lock that is there already."
+    summary = "Print the lock of a manifest; its packages are taken from an existing lock."
     parser = Parser(name, summary, "  esker lock-manifest -l manifest.lock manifest.toml", voice=voice)
-    parser.add_argument("-l", "--lockfile", metavar="LOCK", help="the lock that there is already")
+    parser.add_argument("-l", "--lockfile", metavar="LOCK", help="the existing lock")
     parser.add_argument("manifest", metavar="MANIFEST", help="a manifest.toml, or `-` for stdin")
     options = parser.parse_args(arguments)
     text = sys.stdin.read() if options.manifest == "-" else _content(options.manifest).decode()
     manifest, _ = read_text(text, options.manifest)
     check_version(manifest, voice)
     before = lockfile.parse(_content(options.lockfile), options.lockfile) if options.lockfile else None
-    made = lockfile.Lockfile(manifest=manifest, packages=lock_packages(manifest, before, Settings(os.environ).system))
-    sys.stdout.write(lockfile.render(made).decode())
+    lock = lockfile.Lockfile(manifest=manifest, packages=lock_packages(manifest, before, Settings(os.environ).system))
+    sys.stdout.write(lockfile.render(lock).decode())
     return 0
 
 

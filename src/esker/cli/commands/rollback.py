@@ -31,8 +31,8 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         voice=voice,
     )
     add_directory(parser)
-    parser.add_argument("--to", type=int, metavar="N", help="go to this generation: its number in --list")
-    parser.add_argument("--list", action="store_true", help="show what was installed, as far as it is kept")
+    parser.add_argument("--to", type=int, metavar="N", help="go to generation N, as --list numbers them")
+    parser.add_argument("--list", action="store_true", help="list the generations that are still kept")
     options = parser.parse_args(arguments)
     start, explicit = place(options)
     declaration = load(find(start, explicit=explicit))
@@ -40,9 +40,9 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     store = Store(settings.store_root)
     links = run_links(declaration, settings.system)
     if options.list:
-        for each in roots.generations(store, links["dev"]):
-            print(f"{'*' if each.current else ' '} {each.number:>4}  {each.path}")
+        for generation in roots.generations(store, links["dev"]):
+            print(f"{'*' if generation.current else ' '} {generation.number:>4}  {generation.path}")
         return 0
     paths = [roots.rollback(store, link, options.to) for link in links.values()]
-    voice.say(f"✔ '{declaration.name}' is at `{paths[0]}`; the next change of the lock goes on from there")
+    voice.say(f"✔ '{declaration.name}' now uses `{paths[0]}`, until its lock changes")
     return 0

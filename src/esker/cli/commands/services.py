@@ -28,22 +28,21 @@ __all__ = ["run"]
 
 _COMMANDS = {
     "start": "start services, and return when they are ready; they run until `services stop`",
-    "stop": "stop services, whoever uses them",
-    "restart": "stop services and start them with new variables",
-    "status": "show what runs, and how it is",
-    "logs": "show what services have written",
+    "stop": "stop services, even if other processes use them",
+    "restart": "stop services and start them with up-to-date variables",
+    "status": "show the services and their states",
+    "logs": "show the output of services",
     "wait": "wait until services are healthy, completed or stopped",
-    "ports": "show the ports of this checkout, or choose others",
+    "ports": "show the ports of this checkout, or choose new ones",
 }
-_FOR_PROGRAMS = {"hold": "start services for a process", "release": "give back what a process holds"}
+_FOR_PROGRAMS = {"hold": "start services for a process", "release": "release the services that a process holds"}
 _START_SECONDS = 60.0
 _LINES = 15
 _STATES = ("healthy", "completed", "stopped")
-_PAUSE = 0.1
 
 
 def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
-    """Run one of the commands."""
+    """Run `services COMMAND`."""
     if not arguments or arguments[0] in {"-h", "--help"}:
         print(group_usage(f"{voice.program} {name}", _COMMANDS))
         return 0
@@ -70,57 +69,62 @@ def _start(arguments: list[str], voice: Voice) -> int:
     _add_timeout(parser, _START_SECONDS)
     options = parser.parse_args(arguments)
     services = _services(options, voice)
-    before = {one.name: one.started_at for one in services.status() if one.pid is not None or one.ready}
+    before = {status.name: status.started_at for status in services.status() if status.pid is not None or status.ready}
     with Live(voice, as_json=options.json) as live:
-        found = services.start(*options.name, seconds=options.timeout, changed=live.show)
-    named = options.name or [one.name for one in found]
-    for one in found:
-        if one.name in named or one.name not in before:
-            if one.name not in before or one.started_at != before[one.name]:
-                voice.say(f"✔ Service '{one.name}' started.")
+        statuses = services.start(*options.name, seconds=options.timeout, changed=live.show)
+    named = options.name or [status.name for status in statuses]
+    for status in statuses:
+        if status.name in named or status.name not in before:
+            if status.name not in before or status.started_at != before[status.name]:
+                voice.say(f"✔ Service '{status.name}' started.")
             else:
-                condition = "is already running" if one.pid is not None else "has completed already"
-                voice.say(f"! Service '{one.name}' {condition}.")
-    _say_notes([one for one in found if one.name not in before], voice)
-    return _print_states(found, options)
+                condition = "is already running" if status.pid is not None else "has completed already"
+                voice.say(f"! Service '{status.name}' {condition}.")
+    _say_notes([status for status in statuses if status.name not in before], voice)
+    return _print_states(statuses, options)
 
 
 def _restart(arguments: list[str], voice: Voice) -> int:
     parser = _parser(
-        "restart", "Stop services and start them with new variables.", "  esker services restart api", voice
+        "restart", "Stop services and start them with up-to-date variables.", "  esker services restart api", voice
     )
     _add_timeout(parser, _START_SECONDS)
     options = parser.parse_args(arguments)
     services = _services(options, voice)
     with Live(voice, as_json=options.json) as live:
-        if not options.name and (gone := [one.name for one in services.status() if one.name not in services.names]):
-            services.stop(*gone)  # what is not declared any more
-        words = services.restart(*options.name, seconds=options.timeout, changed=live.show)
-    for name, word in sorted(words.items()):
-        voice.say(f"✔ Service '{name}' {word}.")
-    return _print_states(services.status(*words), options)
+        if not options.name:
+            undeclared = [status.name for status in services.status() if status.name not in services.names]
+            if undeclared:  # the manifest no longer declares them, but they still run
+                services.stop(*undeclared)
+        outcomes = services.restart(*options.name, seconds=options.timeout, changed=live.show)
+    for name, outcome in sorted(outcomes.items()):
+        voice.say(f"✔ Service '{name}' {outcome}.")
+    return _print_states(services.status(*outcomes), options)
 
 
 def _stop(arguments: list[str], voice: Voice) -> int:
     parser = _parser(
-        "stop", "Stop services, whoever uses them.", "  esker services stop\n  esker services stop api", voice
+        "stop",
+        "Stop services, even if other processes use them.",
+        "  esker services stop\n  esker services stop api",
+        voice,
     )
     options = parser.parse_args(arguments)
     services = _services(options, voice)
-    done = services.stop(*options.name)
-    for name in done.stopped:
+    result = services.stop(*options.name)
+    for name in result.stopped:
         voice.say(f"✔ Service '{name}' stopped")
-    idle = () if options.name or done.stopped else services.names
-    for name in (*done.not_running, *idle):
+    idle = () if options.name or result.stopped else services.names
+    for name in (*result.not_running, *idle):
         voice.say(f"! Service '{name}' is not running")
-    for user in done.users:
+    for user in result.users:
         voice.remark(f"! '{user.service}' was in use by `{user.program}` (pid {user.pid})")
     if options.json:
         print_json(
             {
-                "stopped": done.stopped,
-                "not_running": [*done.not_running, *idle],
-                "users": [record(u) for u in done.users],
+                "stopped": result.stopped,
+                "not_running": [*result.not_running, *idle],
+                "users": [record(user) for user in result.users],
             }
         )
     return 0
@@ -128,51 +132,58 @@ def _stop(arguments: list[str], voice: Voice) -> int:
 
 def _status(arguments: list[str], voice: Voice) -> int:
     examples = "  esker services status\n  esker services status --json\n  esker services status --watch"
-    parser = _parser("status", "Show what runs, and how it is.", examples, voice)
-    parser.add_argument("--watch", action="store_true", help="go on showing it")
+    parser = _parser("status", "Show the services and their states.", examples, voice)
+    parser.add_argument("--watch", action="store_true", help="keep showing them as they change")
     options = parser.parse_args(arguments)
     services = _services(options, voice)
     if options.watch:
         return _watch(services, options, voice)
-    found = services.status(*options.name)
+    statuses = services.status(*options.name)
     if options.json:
-        return _print_states(found, options)
-    print(table(found, voice), end=voice.end_of_table)
-    for one in found:
-        if one.message:
-            voice.remark(f"! {one.name}: {one.message}")
-    _say_notes(found, voice)
+        return _print_states(statuses, options)
+    print(table(statuses, voice), end=voice.end_of_table)
+    for status in statuses:
+        if status.message:
+            voice.remark(f"! {status.name}: {status.message}")
+    _say_notes(statuses, voice)
     return 0
 
 
-def _say_notes(found: Iterable[ServiceStatus], voice: Voice) -> None:
-    """Tell in one line what people should know about services, which mostly holds for all."""
-    notes = [one.note for one in found if one.note]
+def _say_notes(statuses: Iterable[ServiceStatus], voice: Voice) -> None:
+    """Print the first service's note and count the rest, which mostly say the same."""
+    notes = [status.note for status in statuses if status.note]
     if notes:
-        voice.remark(f"! {notes[0]}" + (f" (so for {len(notes) - 1} more)" if notes[1:] else ""))
+        voice.remark(f"! {notes[0]}" + (f" (the same for {len(notes) - 1} more)" if notes[1:] else ""))
 
 
 def _watch(services: Chamber, options: Namespace, voice: Voice) -> int:
     with Live(voice, as_json=options.json, always=True) as live:
-        for one in services.status():
-            live.show(one)
-        for one in services.changes():
-            if not options.name or one.name in options.name:
-                live.show(one)
+        for status in services.status():
+            live.show(status)
+        for status in services.changes():
+            if not options.name or status.name in options.name:
+                live.show(status)
     return 0
 
 
 def _logs(arguments: list[str], voice: Voice) -> int:
     examples = "  esker services logs api\n  esker services logs -n 50 api\n  esker services logs --follow"
-    parser = _parser("logs", "Show what services have written.", examples, voice)
-    parser.add_argument("-f", "--follow", action="store_true", help="go on showing what they write")
-    parser.add_argument("-n", "--tail", type=int, default=_LINES, metavar="N", help=f"the last N lines ({_LINES})")
+    parser = _parser("logs", "Show the output of services.", examples, voice)
+    parser.add_argument("-f", "--follow", action="store_true", help="keep showing new lines as they appear")
+    parser.add_argument(
+        "-n",
+        "--tail",
+        type=int,
+        default=_LINES,
+        metavar="N",
+        help=f"show the last N lines (default: {_LINES})",
+    )
     options = parser.parse_args(arguments)
     services = _services(options, voice)
     if not options.follow:
         if len(options.name) != 1:
             message = "A single service name is required when the --follow flag is not specified"
-            raise UsageError(message, hint=f"name one, or all as they write: {parser.prog} --follow")
+            raise UsageError(message, hint=f"name one service, or follow several: {parser.prog} --follow")
         lines = services.logs(options.name[0], options.tail)
         if options.json:
             print_json([{"service": options.name[0], "line": line} for line in lines])
@@ -189,15 +200,16 @@ def _logs(arguments: list[str], voice: Voice) -> int:
 def _wait(arguments: list[str], voice: Voice) -> int:
     examples = "  esker services wait postgres\n  esker services wait --for completed migrate --timeout 30"
     parser = _parser("wait", "Wait until services are healthy, completed or stopped.", examples, voice)
-    parser.add_argument("--for", dest="until", choices=_STATES, default=_STATES[0], help=f"the state ({_STATES[0]})")
+    awaited = f"the state to wait for (default: {_STATES[0]})"
+    parser.add_argument("--for", dest="until", choices=_STATES, default=_STATES[0], help=awaited)
     _add_timeout(parser, None)
     options = parser.parse_args(arguments)
-    found = _services(options, voice).wait(*options.name, until=options.until, seconds=options.timeout)
-    return _print_states(found, options)
+    statuses = _services(options, voice).wait(*options.name, until=options.until, seconds=options.timeout)
+    return _print_states(statuses, options)
 
 
 def _hold(arguments: list[str], voice: Voice) -> int:
-    parser = _parser("hold", "Start services for as long as a process lives, or until `release`.", "", voice)
+    parser = _parser("hold", "Start services, and keep them until a process ends or `release`.", "", voice)
     _add_holder(parser)
     _add_timeout(parser, _START_SECONDS)
     options = parser.parse_args(arguments)
@@ -212,7 +224,7 @@ def _hold(arguments: list[str], voice: Voice) -> int:
 
 
 def _release(arguments: list[str], voice: Voice) -> int:
-    parser = _parser("release", "Give back what `hold` has started for a process.", "", voice)
+    parser = _parser("release", "Release the services that `hold` started for a process.", "", voice)
     _add_holder(parser)
     options = parser.parse_args(arguments)
     _services(options, voice).release(options.pid, options.token)
@@ -220,8 +232,8 @@ def _release(arguments: list[str], voice: Voice) -> int:
 
 
 def _add_holder(parser: Parser) -> None:
-    parser.add_argument("--pid", type=int, required=True, help="the process")
-    parser.add_argument("--token", required=True, help="any text: all that a process holds with it is released at once")
+    parser.add_argument("--pid", type=int, required=True, help="the process that holds the services")
+    parser.add_argument("--token", required=True, help="any text; `release` with this pid and token ends the hold")
 
 
 def _ports(arguments: list[str], voice: Voice) -> int:
@@ -229,22 +241,22 @@ def _ports(arguments: list[str], voice: Voice) -> int:
     from esker.runtimes.native.preparation import forget_plans
 
     examples = "  esker services ports\n  esker services ports --renew"
-    parser = _parser("ports", "Show the ports of this checkout, or choose others.", examples, voice)
-    parser.add_argument("--renew", action="store_true", help="choose other automatic ports")
+    parser = _parser("ports", "Show the ports of this checkout, or choose new ones.", examples, voice)
+    parser.add_argument("--renew", action="store_true", help="choose new automatic ports")
     options = parser.parse_args(arguments)
     declaration = declared(options, os.environ, voice)
-    found = allocate(declaration, Settings(os.environ), renew=options.renew)
+    ports = allocate(declaration, Settings(os.environ), renew=options.renew)
     if options.renew:
         forget_plans(declaration)
-        voice.say("✔ Services take their new ports at their next start.")
-    owners = {variable: name for name, one in declaration.esker.services.items() for variable in one.ports}
-    wanted = {
-        variable: port for variable, port in found.items() if not options.name or owners[variable] in options.name
+        voice.say("✔ Services will use their new ports when they next start.")
+    owners = {variable: name for name, service in declaration.esker.services.items() for variable in service.ports}
+    chosen = {
+        variable: port for variable, port in ports.items() if not options.name or owners[variable] in options.name
     }
     if options.json:
-        print_json(wanted)
+        print_json(chosen)
     else:
-        for variable, port in sorted(wanted.items()):
+        for variable, port in sorted(chosen.items()):
             print(f"{variable}={port}")
     return 0
 
@@ -258,12 +270,13 @@ def _parser(command: str, summary: str, examples: str, voice: Voice) -> Parser:
 
 
 def _add_timeout(parser: Parser, default: float | None) -> None:
-    shown = f"{default:g} s" if default is not None else "none"
-    parser.add_argument("--timeout", type=float, default=default, metavar="SECONDS", help=f"at most so long ({shown})")
+    limit = f"{default:g}" if default is not None else "no limit"
+    help_text = f"give up after so many seconds (default: {limit})"
+    parser.add_argument("--timeout", type=float, default=default, metavar="SECONDS", help=help_text)
 
 
 def _services(options: Namespace, voice: Voice) -> Chamber:
-    """Return the services of the environment that is meant; raises ServiceError where it has none."""
+    """Return the services of the selected environment; raises ServiceError if it declares none for this system."""
     from esker.environment import Environment
 
     environment = Environment(selected(options, os.environ))
@@ -280,7 +293,7 @@ def _require_services(declaration: Declaration, system: str, names: Iterable[str
         hint = "declare one in [services]"
         raise ServiceError("Environment does not have any services defined.", hint=hint)
     if not declaration.services_for(system):
-        hint = f"add `{system}` to the `systems` of one"
+        hint = f"add `{system}` to the `systems` of a service"
         raise ServiceError(f"Environment does not have any services defined for '{system}'.", hint=hint)
     for name in names:
         if name in services.services and name not in declaration.services_for(system):
@@ -288,7 +301,7 @@ def _require_services(declaration: Declaration, system: str, names: Iterable[str
             raise ServiceError(f"Service '{name}' is not available on '{system}'.", hint=hint)
 
 
-def _print_states(found: Iterable[ServiceStatus], options: Namespace) -> int:
+def _print_states(statuses: Iterable[ServiceStatus], options: Namespace) -> int:
     if options.json:
-        print_json([state(one) for one in found])
+        print_json([state(status) for status in statuses])
     return 0

@@ -1,4 +1,4 @@
-"""`esker shim`: a command of another tool's name that is Esker."""
+"""`esker shim`: write a command that has another tool's name and runs Esker."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _EXAMPLES = """\
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run `shim`."""
-    summary = "Write a `flox` that is Esker and speaks as Flox does, for programs that call Flox."
+    summary = "Write a `flox` command that runs Esker and prints Flox's texts, for programs that call Flox."
     parser = Parser(name, summary, _EXAMPLES, voice=voice)
     parser.add_argument("command", choices=(NAME,), help="the command to write")
-    parser.add_argument("dir", metavar="DIR", help="where to write it; the directory is made")
+    parser.add_argument("dir", metavar="DIR", help="the directory to write it to, created if missing")
     options = parser.parse_args(arguments)
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     directory = os.path.abspath(options.dir)
     path = write_shim(directory, interpreter=sys.executable, source=os.path.dirname(package))
-    voice.say(f"✔ Wrote `{path}`, which starts `{sys.executable}`.")
+    voice.say(f"✔ Wrote `{path}`, which runs Esker with `{sys.executable}`.")
     if directory not in os.environ.get("PATH", "").split(":"):
-        voice.say(f"! `{directory}` is not on PATH: programs find it with PATH={directory}:$PATH")
+        voice.say(f"! `{directory}` is not on PATH: programs will find it after export PATH={directory}:$PATH")
     return 0

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _STORE = {
-    "gc": "delete what nothing uses",
-    "verify": "hash every path again",
-    "path-info": "show what is known of paths",
+    "gc": "delete paths that nothing uses",
+    "verify": "check that no path has changed",
+    "path-info": "show the sizes and records of paths",
 }
 _MEGABYTE = 1_000_000
 
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
-    """Run one of the commands."""
+    """Run `store COMMAND`."""
     if not arguments or arguments[0] in {"-h", "--help"}:
         print(group_usage(f"{voice.program} {name}", _STORE))
         return 0
@@ -36,27 +36,30 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
 def _gc(arguments: list[str], voice: Voice) -> int:
     from esker.store.collect import collect
 
-    examples = "  esker store gc\n  esker store gc --keep 1      nothing to roll back to\n  esker store gc --dry-run"
+    examples = (
+        "  esker store gc\n  esker store gc --keep 1      leave nothing to roll back to\n  esker store gc --dry-run"
+    )
     parser = Parser(
         "store gc",
-        "Delete what no environment, no generation to go back to and no running process uses.",
+        "Delete paths that no environment, no kept generation and no running process uses.",
         examples,
         voice=voice,
     )
-    parser.add_argument("--keep", type=int, default=5, metavar="N", help="generations kept for each environment (5)")
+    keep = "generations to keep for each environment (default: 5)"
+    parser.add_argument("--keep", type=int, default=5, metavar="N", help=keep)
     parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args(arguments)
     if options.keep < 1:
         raise UsageError(f"--keep is {options.keep}, but the current profile is always kept", hint="give 1 or more")
-    found = collect(_store(), keep=options.keep, progress=voice.progress(), dry_run=options.dry_run)
+    collected = collect(_store(), keep=options.keep, progress=voice.progress(), dry_run=options.dry_run)
     if options.json:
-        print_json({"deleted": list(found.paths), "freed": found.freed, "dry_run": options.dry_run})
+        print_json({"deleted": list(collected.paths), "freed": collected.freed, "dry_run": options.dry_run})
         return 0
-    for path in found.paths:
+    for path in collected.paths:
         print(path)
-    word = "would be freed" if options.dry_run else "freed"
-    voice.say(f"✔ {len(found.paths)} paths, {found.freed / _MEGABYTE:.1f} MB {word}")
+    outcome = "would be freed" if options.dry_run else "freed"
+    voice.say(f"✔ {len(collected.paths)} paths, {collected.freed / _MEGABYTE:.1f} MB {outcome}")
     return 0
 
 
@@ -65,7 +68,7 @@ def _verify(arguments: list[str], voice: Voice) -> int:
 
     parser = Parser(
         "store verify",
-        "Hash every path again; 1 when one is not what was registered.",
+        "Check that no path has changed since it was registered; exit with status 1 if one has.",
         "  esker store verify",
         voice=voice,
     )
@@ -77,19 +80,22 @@ def _verify(arguments: list[str], voice: Voice) -> int:
     if options.json:
         print_json([{"path": each.path, "reason": each.reason} for each in damaged])
     elif not damaged:
-        voice.say(f"✔ {len(options.path or store.paths())} paths are as they were registered")
+        voice.say(f"✔ {len(options.path or store.paths())} paths are unchanged")
     if damaged:
         listed = "; ".join(f"`{each.path}`: {each.reason}" for each in damaged)
         raise StoreError(
-            f"{len(damaged)} damaged: {listed}",
-            hint="delete each (chmod -R u+w PATH && rm -r PATH) and activate again, which makes it anew",
+            f"damaged store paths: {listed}",
+            hint="delete each one (chmod -R u+w PATH && rm -r PATH) and activate again, which restores it",
         )
     return 0
 
 
 def _path_info(arguments: list[str], voice: Voice) -> int:
     parser = Parser(
-        "store path-info", "Show what is known of store paths.", "  esker store path-info --json", voice=voice
+        "store path-info",
+        "Show the sizes of store paths; with --json their records.",
+        "  esker store path-info --json",
+        voice=voice,
     )
     parser.add_argument("path", nargs="*", help="store paths (default: all)")
     parser.add_argument("--json", action="store_true", help="print the records as JSON")

@@ -1,1 +1,1 @@
-"""What a person sees: tables, progress, states that change."""
+"""What people see: tables, progress, and states as they change."""

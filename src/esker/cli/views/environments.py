@@ -1,4 +1,4 @@
-"""Environments as a list: the name and the project of each."""
+"""Lists of environments: each with its name and its project."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["print_active", "print_environments"]
 
 
 def print_active(active: Iterable[Mapping[str, Any]]) -> None:
-    """Print the environments that are active, from what `_FLOX_ACTIVE_ENVIRONMENTS` says of each."""
+    """Print the active environments, given as the elements of `_FLOX_ACTIVE_ENVIRONMENTS`."""
     environments = []
     for element in active:
         environment = element.get("environment", element)

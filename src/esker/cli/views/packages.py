@@ -1,4 +1,4 @@
-"""What an environment consists of, as a person reads it."""
+"""The packages of an environment, printed for people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["print_blocks"]
 
 
 def print_blocks(packages: Iterable[Installed]) -> None:
-    """Print a block for each package, the one that wins over others first."""
+    """Print a block for each package; those whose files take precedence come first."""
     for index, each in enumerate(sorted(packages, key=lambda one: (one.priority or 0, one.name))):
         print(shown("\n" * bool(index) + f"{each.name}:"))
         for label, value in each.details:

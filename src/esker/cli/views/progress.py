@@ -1,4 +1,4 @@
-"""What a person sees of work that takes a while: a bar on a terminal, plain lines elsewhere."""
+"""The progress of work that takes a while: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 __all__ = ["Terminal", "progress"]
 
 _PATIENCE = 1.0
-"""Seconds of silence before work is mentioned where there is no terminal."""
+"""Work that took longer than this, in seconds, gets a line that says how long it took."""
 
 
 class Terminal:
-    """A bar that appears when a piece of work begins and is gone when it ends."""
+    """A bar that appears when a piece of work begins and disappears when it ends."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -38,30 +38,30 @@ class Terminal:
             self._bar.advance(self._task, count)
 
     def end(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
 
 class Lines:
-    """A line for each piece of work, and how long it took when that was more than a second."""
+    """A line for each piece of work, and another with its duration if that was more than a second."""
 
     def __init__(self) -> None:
         self._since: float | None = None
 
     def begin(self, title: str, *, total: int | None = None, unit: str = "") -> None:
-        """Say what begins."""
+        """Print what begins."""
         self.end()
         count = f" ({total} {unit})" if total is not None and unit else ""
         print(f"{title}{count} …", file=sys.stderr, flush=True)
         self._since = time.monotonic()
 
     def advance(self, count: int = 1) -> None:
-        """Say nothing: a log wants no bar."""
+        """Do nothing: a log needs no bar."""
 
     def end(self) -> None:
-        """Say how long it took, if it took long."""
+        """Print how long the work took, if it took long."""
         if self._since is not None:
             seconds = time.monotonic() - self._since
             if seconds > _PATIENCE:
@@ -70,5 +70,5 @@ class Lines:
 
 
 def progress() -> Terminal | Lines:
-    """Return the listener that suits stderr."""
+    """Return a bar if stderr is a terminal, else plain lines."""
     return Terminal() if sys.stderr.isatty() else Lines()

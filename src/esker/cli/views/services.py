@@ -1,4 +1,4 @@
-"""The states of services as a person sees them: as a table, redrawn in place while something is under way."""
+"""The states of services: as a table, which a terminal redraws while they change, or as JSON."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _FEWEST_ROWS = 3
 
 
 def table(statuses: Iterable[ServiceStatus], voice: Voice) -> str:
-    """Return the states as a table: Flox's columns, and where the voice has more, health, ports and uptime after them.
+    """Return the states as a table: Flox's columns, followed by health, ports and uptime if the voice shows them.
 
-    Flox fills its last column up with blanks; the lines of the wider table end where their text does.
+    An empty pid leaves blanks at the end of Flox's rows, as in Flox; the wider rows have no trailing blanks.
     """
     lines = [voice.service_cells(cells) for cells in (_HEAD, *map(_cells, statuses))]
     name = max(10, *(len(cells[0]) for cells in lines[1:]))
@@ -36,16 +36,18 @@ def _line(cells: list[str], widths: tuple[int, int]) -> str:
     return " ".join((first, f"{cells[3]:<9}", f"{cells[4]:<20}", cells[5])).rstrip() if cells[3:] else first
 
 
-def _cells(one: ServiceStatus) -> list[str]:
-    pid = "-" if one.pid is None else str(one.pid)
-    ports = " ".join(f"{name}={port}" for name, port in sorted(one.ports.items()))
-    uptime = "-" if one.uptime is None else _span(one.uptime)
-    return [one.name, _status(one), pid, one.health or "-", ports or "-", uptime]
+def _cells(service: ServiceStatus) -> list[str]:
+    pid = "-" if service.pid is None else str(service.pid)
+    ports = " ".join(f"{name}={port}" for name, port in sorted(service.ports.items()))
+    uptime = "-" if service.uptime is None else _span(service.uptime)
+    return [service.name, _status(service), pid, service.health or "-", ports or "-", uptime]
 
 
-def _status(one: ServiceStatus) -> str:
-    done = one.exit_code is not None and one.exit_code >= 0 and one.pid is None
-    return f"{one.status} ({one.exit_code})" if done and one.status in {"Completed", "Error"} else one.status
+def _status(service: ServiceStatus) -> str:
+    ended = service.exit_code is not None and service.exit_code >= 0 and service.pid is None
+    if ended and service.status in {"Completed", "Error"}:
+        return f"{service.status} ({service.exit_code})"
+    return service.status
 
 
 def _span(seconds: float) -> str:
@@ -54,20 +56,24 @@ def _span(seconds: float) -> str:
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
 
 
-def state(one: ServiceStatus) -> dict[str, object]:
-    """Return a state as JSON shows it: Flox's keys first."""
-    return {**record(one), "engine": "native"}
+def state(service: ServiceStatus) -> dict[str, object]:
+    """Return a service's state as a JSON object, with Flox's keys first."""
+    return {**record(service), "engine": "native"}
 
 
-def record(one: object) -> dict[str, object]:
-    """Return one of the services' values as JSON shows it."""
+def record(value: object) -> dict[str, object]:
+    """Return a dataclass of the services' API as a JSON object."""
     from dataclasses import asdict
 
-    return asdict(one)  # type: ignore[call-overload, no-any-return]  # every value here is one of our dataclasses
+    return asdict(value)  # type: ignore[call-overload, no-any-return]  # every value here is one of our dataclasses
 
 
 class Live:
-    """The states of services while something is under way: redrawn in place on a terminal, else not shown."""
+    """The states of services while a command changes or watches them.
+
+    On a terminal they are a table, redrawn in place and erased at the end. Elsewhere they are not shown. With `always`
+    the table stays, and without a terminal each change is printed.
+    """
 
     def __init__(self, voice: Voice, *, as_json: bool = False, always: bool = False) -> None:
         self._states: dict[str, ServiceStatus] = {}
@@ -77,9 +83,9 @@ class Live:
         self._always = always
         self._json = as_json
 
-    def show(self, one: ServiceStatus) -> None:
+    def show(self, service: ServiceStatus) -> None:
         """Show a service that has changed."""
-        self._states[one.name] = one
+        self._states[service.name] = service
         if self._terminal:
             self._erase()
             text = table((self._states[name] for name in sorted(self._states)), self._voice)
@@ -87,9 +93,9 @@ class Live:
             sys.stderr.write("".join(f"{line}\n" for line in self._drawn))
             sys.stderr.flush()
         elif self._always and self._json:
-            print_json(state(one), indent=None)
+            print_json(state(service), indent=None)
         elif self._always:
-            print(table([one], self._voice).partition("\n")[2], flush=True)
+            print(table([service], self._voice).partition("\n")[2], flush=True)
 
     def __enter__(self) -> Self:
         return self
@@ -100,20 +106,20 @@ class Live:
 
     def _erase(self) -> None:
         if self._drawn:
-            columns, rows = _terminal_size()  # it may have become smaller: what was one row may be two by now
+            columns, rows = _terminal_size()  # a terminal made narrower wraps a line into several rows
             height = sum(1 + max(0, len(line) - 1) // columns for line in self._drawn)
             sys.stderr.write(f"\x1b[{min(height, rows - 1)}A\x1b[J")
             self._drawn = []
 
 
 def _terminal_size() -> tuple[int, int]:
-    """The columns and rows of the terminal; one that does not know them is taken for the usual one."""
+    """Return the columns and rows of the terminal, or 80 and 24 if it does not know them."""
     columns, rows = os.get_terminal_size(sys.stderr.fileno())
     return columns or 80, rows if rows > _FEWEST_ROWS else 24
 
 
 def _fitting(lines: list[str], columns: int, rows: int) -> list[str]:
-    """Return `lines` as they fit above the cursor, which can go back no further than the terminal is high."""
+    """Return `lines` cut to the terminal: a row that has scrolled or wrapped could not be erased again."""
     room = rows - 1
     if len(lines) > room:
         lines = [*lines[: room - 1], f"… and {len(lines) - room + 1} more: see esker services status"]
