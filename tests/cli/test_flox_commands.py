@@ -59,7 +59,7 @@ def test_a_bare_flox_says_what_to_do_next(flox, project, nowhere):
         (("list", "-r", "a/b"), "`a/b` is an environment on FloxHub, which Esker does not support yet"),
         (("list", "-D"), "the default environment is an environment on FloxHub, which Esker does not support yet"),
         (("install",), "Must specify at least one package"),
-        (("install", "hello"), "`hello` has no origin that Esker can install from yet"),
+        (("install", "hello"), "`hello` is not a package that Esker can install yet"),
         (("uninstall", "hello"), "no package named 'hello' in the manifest"),
         (("init",), "Found an existing environment at `{project}/.flox`"),
         (("init", "--auto-setup"), "`--auto-setup` is not implemented yet"),

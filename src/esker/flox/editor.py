@@ -146,7 +146,7 @@ def _whole_lock(text: str) -> str:
 def _requirement(package: str) -> str:
     if not package.startswith(_PREFIX):
         raise UsageError(
-            f"`{package}` has no origin that Esker can install from yet",
+            f"`{package}` is not a package that Esker can install yet",
             hint=f"a Python package or a tool that ships as a wheel is `{_PREFIX}{package}`; Flox installs the others",
         )
     return package.removeprefix(_PREFIX)

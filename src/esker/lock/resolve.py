@@ -64,7 +64,7 @@ def resolved_lock(
         return current, False
     if locked:
         raise StaleLock(
-            "the lock does not say what the manifest says", reasons=stale.reasons, hint="make it again: esker lock"
+            "the lock does not match the manifest", reasons=stale.reasons, hint="make it again: esker lock"
         )
     packages = lock_packages(declaration.manifest, current.lockfile if current else None, settings.system)
     python = current.python if current else None

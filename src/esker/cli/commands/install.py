@@ -83,7 +83,7 @@ def _requirement(package: str) -> str:
 
     if not package.startswith(ORIGIN):
         raise UsageError(
-            f"`{package}` has no origin that Esker can install from yet",
+            f"`{package}` is not a package that Esker can install yet",
             hint=f"for a Python package, or a tool that ships as a wheel: esker install {ORIGIN}{package}",
         )
     return package.removeprefix(ORIGIN)

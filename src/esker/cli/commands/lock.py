@@ -34,7 +34,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         stale = staleness(declaration, read_lock(declaration), settings.system, settings.indexes).reasons
         if stale:
             raise StaleLock(
-                "the lock does not say what the manifest says", reasons=stale, hint="make it again: esker lock"
+                "the lock does not match the manifest", reasons=stale, hint="make it again: esker lock"
             )
         return 0
     before = [_stamp(path) for path in lock_paths(declaration)]
