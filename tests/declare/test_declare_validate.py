@@ -208,7 +208,7 @@ MISTAKES = [
     ),
     ("python.source = ['']", "`` is not a path that starts at the project directory", '"src"'),
     ("python.build = ['a>1']", "`a>1` is not the name of a package", "leave version"),
-    ("python.programs = { a-b = 'x/y', A_B = 'x/z' }", "`a-b` stands here twice", "remove one"),
+    ("python.programs = { a-b = 'x/y', A_B = 'x/z' }", "`a-b` is declared twice", "remove one"),
     ("python.programs.a = '../bin/x'", "`../bin/x` does not stay below site-packages", "some_wheel"),
     ("python.programs.a = '/bin/x'", "`/bin/x` does not stay below site-packages", "some_wheel"),
     ("python.programs.a = { x = 'a/*' }", "`a/*` is a pattern, which cannot have one name", "name one file"),
