@@ -1,1 +1,1 @@
-"""The project's figures: `python -m bench NAME` measures Esker against its peers, in one run and on one machine."""
+"""The project's benchmarks: `python -m bench NAME` compares Esker with its peers, in one run on one machine."""

@@ -20,7 +20,7 @@ FIGURES = {
 
 
 def main(arguments: list[str]) -> int:
-    """Take the figure that is named and print it; an invalid one is printed too, and says so."""
+    """Take the named figure and print it; an invalid figure is printed too, and says that it is invalid."""
     listing = "\n".join(f"  {name:14} {what}" for name, what in FIGURES.items())
     parser = argparse.ArgumentParser(
         prog="python -m bench",
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=float, help="how long `supervisor` watches idle services (60)")
     options = parser.parse_args(arguments)
     if options.seconds is not None and options.name != "supervisor":
-        parser.error("`--seconds` is for `supervisor` alone")
+        parser.error("`--seconds` is only for `supervisor`")
     extent = {} if options.seconds is None else {"seconds": options.seconds}
     figure = importlib.import_module(f"bench.{options.name.replace('-', '_')}").figure(options.rounds, **extent)
     print(as_json(figure) if options.json else as_text(figure))

@@ -59,7 +59,7 @@ def figure(count: int) -> Figure:
     python, uv = cpu("python -c pass", costs["python"]), cpu("uv run --frozen --offline true", costs["uv"])
     return Figure(
         name="activation",
-        title="a warm activation of examples/items; without its hook where not said otherwise",
+        title="a warm activation of examples/items, without its hook unless a line says otherwise",
         machine=described,
         load=load.highest,
         lines=(

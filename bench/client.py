@@ -1,4 +1,4 @@
-"""A Python process that uses the services of a project as programs do, and says how long each call took."""
+"""A Python process that uses the services of a project as any program would, and reports how long each call took."""
 
 from __future__ import annotations
 
@@ -26,45 +26,46 @@ for line in sys.stdin:
     verb, *names = json.loads(line)
     begun = time.perf_counter()
     if verb == "variables":
-        done = environment.variables()
+        result = environment.variables()
     elif verb == "site":
-        done = environment.services.site
+        result = environment.services.site
     else:
-        done = getattr(environment.services, verb)(*names)
-    took = time.perf_counter() - begun
-    print(json.dumps([took, done], default=dataclasses.asdict), flush=True)
+        result = getattr(environment.services, verb)(*names)
+    seconds = time.perf_counter() - begun
+    print(json.dumps([seconds, result], default=dataclasses.asdict), flush=True)
 """
 
 
 @dataclass(frozen=True)
 class Client:
-    """The process; each call returns the seconds it took there."""
+    """The process. `start` and `stop` return the seconds that the call took there."""
 
     process: subprocess.Popen[str]
-    said: IO[str]
+    errors: IO[str]
+    """The process's standard error."""
 
     def start(self, *names: str) -> float:
-        """Start services, all without names, and wait until they are ready."""
+        """Start services, or all if none is named, and wait until they are ready."""
         return self._call("start", *names)[0]
 
     def stop(self, *names: str) -> float:
-        """Stop services, all without names, and wait until they have."""
+        """Stop services, or all if none is named, and wait until they have stopped."""
         return self._call("stop", *names)[0]
 
     def status(self) -> list[dict[str, Any]]:
         """Return the state of all services."""
-        found: list[dict[str, Any]] = self._call("status")[1]
-        return found
+        services: list[dict[str, Any]] = self._call("status")[1]
+        return services
 
     def variables(self) -> dict[str, str]:
-        """Return what a program sees in the environment."""
-        found: dict[str, str] = self._call("variables")[1]
-        return found
+        """Return the variables that a program sees in the environment."""
+        variables: dict[str, str] = self._call("variables")[1]
+        return variables
 
     def site(self) -> dict[str, Any]:
-        """Return where the services run."""
-        found: dict[str, Any] = self._call("site")[1]
-        return found
+        """Return the site where the services run, as a dictionary of its fields."""
+        site: dict[str, Any] = self._call("site")[1]
+        return site
 
     def _call(self, verb: str, *names: str) -> tuple[float, Any]:
         assert self.process.stdin
@@ -72,27 +73,27 @@ class Client:
         self.process.stdin.write(json.dumps([verb, *names]) + "\n")
         self.process.stdin.flush()
         if not (answer := self.process.stdout.readline()):
-            self.said.seek(0)
-            raise RuntimeError(f"`{verb}` of {', '.join(names) or 'all services'} failed:\n{self.said.read()}")
-        took, done = json.loads(answer)
-        return took, done
+            self.errors.seek(0)
+            raise RuntimeError(f"`{verb}` of {', '.join(names) or 'all services'} failed:\n{self.errors.read()}")
+        seconds, result = json.loads(answer)
+        return seconds, result
 
 
 @contextmanager
 def client(space: Workspace, project: Path) -> Iterator[Client]:
-    """Give a client of a project; at the end, whatever happened, its services are stopped."""
+    """Yield a client of a project; at the end, stop the project's services, whatever happened."""
     with (
-        tempfile.TemporaryFile("w+") as said,
+        tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(
             [sys.executable, "-c", SCRIPT, str(project)],
             env=dict(space.environment),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=said,
+            stderr=errors,
             text=True,
         ) as process,
     ):
         try:
-            yield Client(process, said)
+            yield Client(process, errors)
         finally:
             space.run(ESKER, "services", "stop", "-d", project)

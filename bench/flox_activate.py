@@ -1,4 +1,7 @@
-"""Activating for Python: the real Angreal client through the shim, and Esker's `Flox` in process, one environment."""
+"""Activating for Python: the real Angreal client through the shim, and Esker's `Flox` in process.
+
+Both use the same environment.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ def figure(count: int) -> Figure:
 
 
 def _calls(space: Workspace, project: Path, module: str) -> Callable[[], Cost]:
-    """Return what measures one call of a client: the median of several."""
+    """Return a function that measures one call of a client, as the median of several calls."""
     answer = space.directory / f"{module}.json"
     command = (sys.executable, "-c", CLIENT, project, answer, space.directory / "shim", str(CALLS), module)
 

@@ -17,14 +17,14 @@ class Machine:
 
     cpu: str
     cores: int
-    """Those this process may use."""
+    """The number of cores that this process may use."""
     kernel: str
     python: str
     uv: str
 
 
 class Load:
-    """The one-minute load average, looked at again and again; the highest is kept."""
+    """The highest one-minute load average so far, of those that `look` has seen."""
 
     def __init__(self) -> None:
         self.highest = 0.0
@@ -36,7 +36,7 @@ class Load:
 
 
 def machine(uv: str) -> Machine:
-    """Describe this machine; `uv` is the path of the uv that is measured."""
+    """Describe this machine; `uv` is the path of the uv program that is measured."""
     version = subprocess.run([uv, "--version"], capture_output=True, text=True, check=True).stdout.split()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
@@ -53,6 +53,6 @@ def machine(uv: str) -> Machine:
 
 
 def cpu_model(cpuinfo: str) -> str | None:
-    """Return the processor's name as /proc/cpuinfo gives it; ARM kernels give none."""
+    """Return the processor's name in the text of /proc/cpuinfo, or None; on ARM there is none."""
     match = re.search(r"^model name\s*: (.+)$", cpuinfo, re.MULTILINE)
     return match[1].strip() if match else None

@@ -1,7 +1,7 @@
-"""Measuring: commands run in turn with their peers, and what their samples say.
+"""Measuring: commands and their peers take turns, and statistics of what each run cost.
 
-What is compared is run in rounds, each subject once a round and in an order that changes from round to round, so that
-whatever else the machine does falls on all of them alike. A first round warms up and is not counted.
+The subjects of a comparison are run in rounds. Each runs once a round, and the order changes from round to round, so
+that whatever else the machine does affects all of them alike. A first round warms up and is not counted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Cost:
     """What one run cost, in seconds."""
 
     cpu: float
-    """User and system time of the process and of all it waited for."""
+    """User and system time of the process and of all children that it waited for."""
     wall: float
 
     def __add__(self, other: Cost) -> Cost:
@@ -38,7 +38,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Sample:
-    """The middle of many values, and how far they spread."""
+    """Many values of one thing, with their median and spread."""
 
     values: tuple[float, ...]
 
@@ -49,7 +49,7 @@ class Sample:
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """Return the bounds of the middle half; of one value, itself."""
+        """Return the bounds of the middle half; if there is only one value, both are that value."""
         if len(self.values) == 1:
             return self.values[0], self.values[0]
         low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
@@ -57,23 +57,23 @@ class Sample:
 
 
 def run(command: Sequence[str], *, environment: Mapping[str, str], directory: str | None = None) -> Cost:
-    """Run a command to its end; raises RuntimeError with what it said if it fails."""
-    with tempfile.TemporaryFile() as said:
+    """Run a command to its end; raise RuntimeError with its output if it fails."""
+    with tempfile.TemporaryFile() as file:
         started = time.perf_counter()
         process = subprocess.Popen(
             command,
             env=environment,
             cwd=directory,
             stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdout=file,
             stderr=subprocess.STDOUT,
         )
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
-            said.seek(0)
-            output = said.read().decode(errors="replace")
+            file.seek(0)
+            output = file.read().decode(errors="replace")
             raise RuntimeError(f"`{' '.join(command)}` ended with status {process.returncode}:\n{output}")
     return Cost(cpu=usage.ru_utime + usage.ru_stime, wall=wall)
 
@@ -81,9 +81,9 @@ def run(command: Sequence[str], *, environment: Mapping[str, str], directory: st
 def rounds(
     subjects: Mapping[str, Callable[[], Cost]], count: int, *, after: Callable[[], None]
 ) -> dict[str, tuple[Cost, ...]]:
-    """Run every subject once a round, and return its costs in the order of the rounds.
+    """Run every subject once a round, and return the costs of each in the order of the rounds.
 
-    `count` rounds are counted, one before them warms up; `after` is called after each.
+    `count` rounds are counted; one more, before them, warms up. `after` is called after each round.
     """
     if count < LEAST_ROUNDS:
         raise ValueError(f"{count} rounds are too few: a figure needs {LEAST_ROUNDS}")
@@ -96,4 +96,4 @@ def rounds(
             if number > 0:
                 costs[name].append(cost)
         after()
-    return {name: tuple(taken) for name, taken in costs.items()}
+    return {name: tuple(values) for name, values in costs.items()}

@@ -15,8 +15,8 @@ from bench.workspace import workspace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PYTEST = (sys.executable, "-m", "pytest", "--version", "--version")  # for one of them pytest loads no plugin at all
-RUNS = 30  # of each subject in turn make a round: one differs from the next by more than the plugin costs
+PYTEST = (sys.executable, "-m", "pytest", "--version", "--version")  # with a single one, pytest loads no plugins
+RUNS = 30  # runs of each subject in a round, because single runs differ by more than the plugin costs
 
 
 def figure(count: int) -> Figure:
@@ -32,7 +32,7 @@ def figure(count: int) -> Figure:
     ours, bare = (cpu(f"pytest, {subject} the plugin", _means(costs[subject])) for subject in ("with", "without"))
     return Figure(
         name="plugin",
-        title="pytest with Esker's plugin, told to print what it is",
+        title="pytest with Esker's plugin, asked only for its version",
         machine=described,
         load=load.highest,
         lines=(ours, bare, difference(ours, bare, aim=2)),

@@ -1,4 +1,4 @@
-"""The projects that figures are taken on, all made from examples/items: Esker's and its peers' declare the same."""
+"""The projects that are measured. All come from examples/items, so Esker's and its peers' declare the same."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def python_table() -> dict[str, Any]:
 
 
 def copy_example(directory: Path, *, scripts: bool) -> Path:
-    """Copy the example without what a run leaves behind; without `scripts` it has neither hook nor profile scripts."""
-    made = shutil.ignore_patterns("run", "cache", "lib", "log", "pylock.toml", "__pycache__", ".venv")
-    shutil.copytree(EXAMPLE, directory, ignore=made)
+    """Copy the example, without files that a run leaves behind; unless `scripts`, without hook and profile scripts."""
+    ignored = shutil.ignore_patterns("run", "cache", "lib", "log", "pylock.toml", "__pycache__", ".venv")
+    shutil.copytree(EXAMPLE, directory, ignore=ignored)
     if not scripts:
         path = directory / MANIFEST
         manifest = tomlkit.parse(path.read_text(encoding="utf-8"))
@@ -36,7 +36,7 @@ def copy_example(directory: Path, *, scripts: bool) -> Path:
 
 
 def uv_project(directory: Path) -> Path:
-    """Write a uv project that declares what the example does."""
+    """Write a uv project with the same Python version and dependencies as the example."""
     declared = python_table()
     project = {
         "name": "items",

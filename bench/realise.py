@@ -50,7 +50,7 @@ def figure(count: int) -> Figure:
             ratio(works["esker"], works["by hand"], aim=1.5),
             ratio(waits["esker"], waits["uv"]),
         ),
-        notes=("Esker's environment holds compiled bytecode, and so does the one of `--compile-bytecode`.",),
+        notes=("Esker's environment holds compiled bytecode, and so does the one from `--compile-bytecode`.",),
     )
 
 
@@ -62,14 +62,14 @@ def _esker(space: Workspace, project: Path) -> Cost:
 
 def _by_hand(space: Workspace, project: Path) -> Cost:
     home = _empty(space)
-    made = space.run(sys.executable, "-m", "venv", home / "venv", home=home)
-    return made + _sync(space, project, home)
+    creation = space.run(sys.executable, "-m", "venv", home / "venv", home=home)
+    return creation + _sync(space, project, home)
 
 
 def _by_uv(space: Workspace, project: Path) -> Cost:
     home = _empty(space)
-    made = space.run(space.uv, "venv", "--python", sys.executable, home / "venv", home=home)
-    return made + _sync(space, project, home, "--compile-bytecode")
+    creation = space.run(space.uv, "venv", "--python", sys.executable, home / "venv", home=home)
+    return creation + _sync(space, project, home, "--compile-bytecode")
 
 
 def _sync(space: Workspace, project: Path, home: Path, *options: str) -> Cost:
@@ -78,5 +78,5 @@ def _sync(space: Workspace, project: Path, home: Path, *options: str) -> Cost:
 
 
 def _empty(space: Workspace) -> Path:
-    """Return a new home; it stays until the end, since ext4 makes files slowly where many have just been removed."""
+    """Return a new home. It is kept until the end, because ext4 creates files slowly after many were removed."""
     return Path(tempfile.mkdtemp(prefix="home-", dir=space.directory))

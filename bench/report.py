@@ -1,4 +1,4 @@
-"""A figure: what was measured, what was aimed at, and how it is printed."""
+"""A figure: what was measured, the aims, and how both are printed."""
 
 from __future__ import annotations
 
@@ -22,63 +22,63 @@ DIGITS = {"ms": 1, "s": 2, "x": 2, "MB": 1, "MB/s": 0, "%": 3}
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that was found out, with one value a round."""
+    """One result, with one value for each round."""
 
     title: str
     unit: Unit
     sample: Sample
-    """In `unit`s."""
+    """The values, in `unit`."""
     aim: float | None = None
-    """The median is to be at most this."""
+    """The most that the median may be; None if there is no aim."""
 
     @property
     def met(self) -> bool | None:
-        """Return whether the aim was met, None where there is none."""
+        """Return whether the aim was met; None if there is none."""
         return None if self.aim is None else self.sample.median <= self.aim
 
 
 @dataclass(frozen=True)
 class Figure:
-    """All that one run found out."""
+    """All results of one run."""
 
     name: str
     title: str
     machine: Machine
     load: float
-    """The highest one-minute average that was seen."""
+    """The highest one-minute load average during the run."""
     lines: tuple[Line, ...]
     notes: tuple[str, ...] = ()
 
     @property
     def valid(self) -> bool:
-        """Return whether the machine was idle enough."""
+        """Return whether the machine was idle enough for the results to count."""
         return self.load <= HIGHEST_LOAD
 
 
 def cpu(subject: str, costs: Iterable[Cost], unit: Literal["ms", "s"] = "ms", *, aim: float | None = None) -> Line:
-    """Return what a subject's work costs: user and system time."""
+    """Return a line with the CPU time of a subject, user and system."""
     return Line(f"{subject}, CPU", unit, Sample(tuple(cost.cpu * PER_SECOND[unit] for cost in costs)), aim)
 
 
 def wall(subject: str, costs: Iterable[Cost], unit: Literal["ms", "s"] = "ms", *, aim: float | None = None) -> Line:
-    """Return how long one waits for a subject."""
+    """Return a line with the wall time of a subject: how long a person waits for it."""
     return Line(f"{subject}, wall", unit, Sample(tuple(cost.wall * PER_SECOND[unit] for cost in costs)), aim)
 
 
 def difference(ours: Line, peer: Line, *, aim: float | None = None) -> Line:
-    """Return how much more ours takes, round by round."""
+    """Return a line with how much more ours takes than its peer, round by round."""
     values = tuple(a - b for a, b in zip(ours.sample.values, peer.sample.values, strict=True))
     return Line(f"({ours.title}) - ({peer.title})", ours.unit, Sample(values), aim)
 
 
 def ratio(ours: Line, peer: Line, *, aim: float | None = None) -> Line:
-    """Return how many times as much ours takes, round by round."""
+    """Return a line with how many times as much ours takes as its peer, round by round."""
     values = tuple(a / b for a, b in zip(ours.sample.values, peer.sample.values, strict=True))
     return Line(f"({ours.title}) / ({peer.title})", "x", Sample(values), aim)
 
 
 def as_json(figure: Figure) -> str:
-    """Render a figure for programs, every value included."""
+    """Render a figure for programs, with every value."""
     lines = [
         {
             "title": line.title,
@@ -98,7 +98,7 @@ def as_text(figure: Figure) -> str:
     """Render a figure for people."""
     machine = figure.machine
     count = len(figure.lines[0].sample.values)
-    state = "valid" if figure.valid else f"INVALID, since above {HIGHEST_LOAD:g}"
+    state = "valid" if figure.valid else f"INVALID, because it is above {HIGHEST_LOAD:g}"
     width = max(len(line.title) for line in figure.lines)
     unit = max(2, *(len(line.unit) for line in figure.lines))
     return "\n".join(

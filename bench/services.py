@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SERVERS = ("postgres", "cache")
-STARTED = ("files", *SERVERS)  # the first makes the data directory where it is missing
+STARTED = ("files", *SERVERS)  # the oneshot `files`, on which the servers depend, makes a missing data directory
 POLL = 0.005
 LONGEST = 60.0
 IDLE = '\n[services.idle]\ncommand = "exec sleep infinity"\n'
 Stops = dict[str, list[Cost]]
-"""What stopping cost each subject, in the order of the rounds."""
+"""What it cost to stop each subject, in the order of the rounds."""
 
 
 def figure(count: int) -> Figure:
@@ -86,40 +86,40 @@ def figure(count: int) -> Figure:
             wall("esker services stop, to nothing", stopped["command nothing"]),
         ),
         notes=(
-            "From and to nothing: no supervisor runs before or after; elsewhere it runs, for another service.",
+            "From nothing, to nothing: no supervisor runs before, or after. Elsewhere it runs, for another service.",
             "Esker runs the oneshot `files` and the activation's hook each time, which starting by hand does not.",
-            f"By hand they are asked every {POLL * 1000:g} ms, by pg_isready and a connection to Valkey.",
-            "Of the difference and the ratio to starting by hand one is to meet its aim.",
+            f"By hand, pg_isready and a connection to Valkey ask every {POLL * 1000:g} ms whether they are ready.",
+            "It is enough if either the difference from the start by hand or the ratio to it meets its aim.",
         ),
     )
 
 
 def _running(user: Client, stops: Stops) -> Cost:
     user.start("idle")
-    taken = user.start(*SERVERS)
+    seconds = user.start(*SERVERS)
     _stopped(stops, "running", user.stop(*STARTED))
     user.stop()
-    return Cost(0, taken)
+    return Cost(0, seconds)
 
 
 def _from_nothing(user: Client, stops: Stops) -> Cost:
-    taken = user.start(*SERVERS)
+    seconds = user.start(*SERVERS)
     _stopped(stops, "nothing", user.stop())
-    return Cost(0, taken)
+    return Cost(0, seconds)
 
 
 def _command_running(space: Workspace, project: Path, user: Client, stops: Stops) -> Cost:
     user.start("idle")
-    taken = space.run(ESKER, "services", "start", *SERVERS, "-d", project)
+    cost = space.run(ESKER, "services", "start", *SERVERS, "-d", project)
     _stopped(stops, "command running", space.run(ESKER, "services", "stop", *STARTED, "-d", project).wall)
     user.stop()
-    return taken
+    return cost
 
 
 def _command_from_nothing(space: Workspace, project: Path, stops: Stops) -> Cost:
-    taken = space.run(ESKER, "services", "start", *SERVERS, "-d", project)
+    cost = space.run(ESKER, "services", "start", *SERVERS, "-d", project)
     _stopped(stops, "command nothing", space.run(ESKER, "services", "stop", "-d", project).wall)
-    return taken
+    return cost
 
 
 def _by_hand(servers: ByHand, stops: Stops) -> Cost:
@@ -129,17 +129,19 @@ def _by_hand(servers: ByHand, stops: Stops) -> Cost:
 
 
 def _stopped(stops: Stops, subject: str, seconds: float) -> None:
+    """Add what stopping a subject cost, which `rounds` does not return."""
     stops.setdefault(subject, []).append(Cost(0, seconds))
 
 
 @dataclass(frozen=True)
 class ByHand:
-    """The two servers as one would start them without Esker: the same programs, settings, data and user."""
+    """The two servers as a person would start them without Esker: the same programs, settings, data and user."""
 
     commands: Mapping[str, tuple[str, ...]]
     variables: Mapping[str, str]
     identity: Identity | None
-    said: Path
+    log: Path
+    """The file to which both servers write their messages."""
 
     def run(self) -> tuple[float, float]:
         """Start both, wait until they answer, stop them; return the seconds that starting and stopping took."""
@@ -150,10 +152,9 @@ class ByHand:
             while waiting := {name: answers for name, answers in waiting.items() if not answers()}:
                 for name, process in running.items():
                     if process.poll() is not None:
-                        said = self.said.read_text()
-                        raise RuntimeError(f"`{name}` ended with status {process.returncode}:\n{said}")
+                        raise RuntimeError(f"`{name}` ended with status {process.returncode}:\n{self.log.read_text()}")
                 if time.perf_counter() - begun > LONGEST:
-                    raise RuntimeError(f"no answer of {', '.join(waiting)} within {LONGEST:g} s")
+                    raise RuntimeError(f"no answer from {', '.join(waiting)} within {LONGEST:g} s")
                 time.sleep(POLL)
             ready = time.perf_counter()
             running["postgres"].send_signal(signal.SIGINT)
@@ -168,13 +169,13 @@ class ByHand:
 
     def _start(self, words: tuple[str, ...]) -> subprocess.Popen[bytes]:
         become = partial(assume, self.identity) if self.identity else None
-        with self.said.open("a") as said:
+        with self.log.open("a") as log:
             return subprocess.Popen(
                 words,
                 env=self.variables,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=log,
+                stderr=log,
                 preexec_fn=become,  # noqa: PLW1509  (this process has one thread)
             )
 
@@ -187,23 +188,23 @@ class ByHand:
 
 
 def by_hand(project: Path, user: Client, directory: Path) -> ByHand:
-    """Return the servers of a project by hand; their sockets and what they say go below `directory`."""
+    """Return the servers of a project, to start by hand; their sockets and their log go below `directory`."""
     sockets = directory / "sockets"
     site = user.site()
     choice = identity.choose("postgres", None, site["project"], (site["dot_flox"], *site["paths"]))
-    seen = {**choice.variables(user.variables()), "PGHOST": str(sockets)}
+    environment = {**choice.variables(user.variables()), "PGHOST": str(sockets)}
     declared = tomllib.loads((project / MANIFEST).read_text(encoding="utf-8"))["services"]
     sockets.mkdir()
     if choice.identity:
         give(str(sockets), choice.identity)
         prctl.load()
-    commands = {name: command_words(declared[name]["command"], seen) for name in SERVERS}
-    return ByHand(commands, seen, choice.identity, directory / "servers.log")
+    commands = {name: command_words(declared[name]["command"], environment) for name in SERVERS}
+    return ByHand(commands, environment, choice.identity, directory / "servers.log")
 
 
 def command_words(command: str, variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the words of a command that only execs a program with variables among its arguments."""
+    """Return the words of a command, with variables replaced; the command must be a single `exec PROGRAM ...`."""
     shell_word, *words = shlex.split(string.Template(command).substitute(variables))
     if shell_word != "exec":
-        raise ValueError(f"`{command}` is more than the start of one program")
+        raise ValueError(f"`{command}` does more than `exec` a single program")
     return tuple(words)

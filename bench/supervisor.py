@@ -1,4 +1,4 @@
-"""What guardian and supervisor cost: memory and CPU beside ten idle services, fifty services at once, and logs."""
+"""What guardian and supervisor cost: memory and CPU while ten services idle, fifty services at once, and logs."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 IDLE = 10
 MANY = 50
 WRITERS = 10
-LOGGED = 2 * ROTATION - 1_000_000  # a log keeps what it has after its first rotation; both files are read
-KILOBYTES = 1 << 10  # of a MB
+LOGGED = 2 * ROTATION - 1_000_000  # bytes for each log: enough for one rotation, which loses nothing yet
+KILOBYTES = 1 << 10  # in a MB
 TICK = os.sysconf("SC_CLK_TCK")
 LISTENER = "import socket,sys\nlistener=socket.create_server(('127.0.0.1',int(sys.argv[1])))\nwhile 1:listener.accept()"
 Services = dict[str, tuple[str, dict[str, Any]]]
-"""The command of each, and what Esker adds to it."""
+"""For each service, its command and its table under `[plugins.esker.services]`."""
 
 
 def figure(count: int, seconds: float = 60) -> Figure:
@@ -54,32 +54,32 @@ def figure(count: int, seconds: float = 60) -> Figure:
         load=load.highest,
         lines=(*idle, *many, *logs),
         notes=(
-            f"Memory and CPU are those of both, beside {IDLE} services that do nothing.",
+            f"Memory and CPU are those of both together, while {IDLE} services do nothing.",
             "Half of these have a tcp check and half an exec check, every 10 s.",
             "The upper bound counts the interpreter's pages as if no other process had mapped them.",
-            f"{MANY} services with an exec check: started until all were healthy, stopped until nothing was left.",
+            f"{MANY} services have an exec check. A start ends when all are healthy, a stop when nothing is left.",
             f"Logs: {WRITERS} services write {LOGGED // 1_000_000} MB each, timed from their start to their end.",
-            "Count and checksum of each log were right. By hand each writes to `cat >FILE`.",
+            "The size and checksum of each log were right. By hand, each service writes to `cat >FILE`.",
         ),
     )
 
 
 def _idle(space: Workspace, load: Load, count: int, seconds: float) -> tuple[Line, ...]:
     project = declare(space, "idle", idle_services())
-    held: list[Memory] = []
+    memories: list[Memory] = []
     for _ in range(count):
         with client(space, project) as user:
             user.start()
             require_healthy(user, IDLE)
-            held.append(memory(record_of(project)))
+            memories.append(memory(record_of(project)))
             require_nothing_left(user, project)
         load.look()
     with client(space, project) as user:
         user.start()
         record = record_of(project)
         begun, deadline = cpu_time(record), time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            time.sleep(min(5.0, left))
+        while (remaining := deadline - time.monotonic()) > 0:
+            time.sleep(min(5.0, remaining))
             load.look()
         ended = cpu_time(record)
         require_healthy(user, IDLE)
@@ -87,8 +87,8 @@ def _idle(space: Workspace, load: Load, count: int, seconds: float) -> tuple[Lin
         require_nothing_left(user, project)
     own, checks = (100 * (end - begin) / seconds for begin, end in zip(begun, ended, strict=True))
     return (
-        Line("PSS", "MB", Sample(tuple(found.pss for found in held)), aim=30),
-        Line("PSS, upper bound", "MB", Sample(tuple(found.bound for found in held)), aim=30),
+        Line("PSS", "MB", Sample(tuple(each.pss for each in memories)), aim=30),
+        Line("PSS, upper bound", "MB", Sample(tuple(each.bound for each in memories)), aim=30),
         Line(f"PSS, upper bound, after {seconds:g} s", "MB", Sample((after.bound,)), aim=30),
         Line(f"CPU over {seconds:g} s", "%", Sample((own,)), aim=0.2),
         Line(f"CPU over {seconds:g} s with that of the checks", "%", Sample((own + checks,))),
@@ -96,15 +96,16 @@ def _idle(space: Workspace, load: Load, count: int, seconds: float) -> tuple[Lin
 
 
 def idle_services() -> Services:
-    """Return services that do nothing, half with a tcp and half with an exec check, each at its default of 10 s."""
-    found: Services = {}
+    """Return services that do nothing, half with a tcp check and half with an exec check, each every 10 s (default)."""
+    services: Services = {}
     for number in range(IDLE // 2):
         port = f"PORT_{number}"
-        # The interpreter may lie where root's usual user for services cannot enter; others ignore `user`.
+        # If root runs this, services get another user, who may be unable to reach the interpreter. If anybody else
+        # runs it, `user` is ignored.
         table = {"user": "root", "ports": {port: 0}, "healthcheck": {"tcp": f"127.0.0.1:${port}"}}
-        found[f"tcp{number}"] = (f'exec "{sys.executable}" -I -S -c "{LISTENER}" "${port}"', table)
-        found[f"exec{number}"] = ("exec sleep infinity", {"healthcheck": {"test": ["true"]}})
-    return found
+        services[f"tcp{number}"] = (f'exec "{sys.executable}" -I -S -c "{LISTENER}" "${port}"', table)
+        services[f"exec{number}"] = ("exec sleep infinity", {"healthcheck": {"test": ["true"]}})
+    return services
 
 
 def _many(space: Workspace, load: Load, count: int) -> tuple[Line, ...]:
@@ -114,10 +115,10 @@ def _many(space: Workspace, load: Load, count: int) -> tuple[Line, ...]:
 
     def start() -> Cost:
         with client(space, project) as user:
-            taken = user.start()
+            seconds = user.start()
             require_healthy(user, MANY)
             stops.append(Cost(0, require_nothing_left(user, project)))
-        return Cost(0, taken)
+        return Cost(0, seconds)
 
     starts = rounds({"start": start}, count, after=load.look)
     return (
@@ -136,20 +137,20 @@ def _logs(space: Workspace, load: Load, count: int) -> tuple[Line, ...]:
     with client(space, project) as user:
 
         def esker() -> Cost:
-            taken = user.start()
+            seconds = user.start()
             for name in services:
                 require_whole(name, summary(log_files(logs / f"{name}.log")), expected)
             require_nothing_left(user, project)
             for name in services:
                 for path in log_paths(logs / f"{name}.log"):
                     path.unlink()
-            return Cost(0, taken)
+            return Cost(0, seconds)
 
         def by_hand() -> Cost:
-            taken = space.run("sh", "-c", peer, directory=project)
+            cost = space.run("sh", "-c", peer, directory=project)
             for path in project.glob("peer.*"):
                 path.unlink()
-            return taken
+            return cost
 
         costs = rounds({"esker": esker, "by hand": by_hand}, count, after=load.look)
     ours, theirs = (
@@ -174,7 +175,7 @@ def declare(space: Workspace, name: str, services: Services) -> Path:
 
 
 def record_of(project: Path) -> SupervisorRecord:
-    """Return who supervises the services of a project."""
+    """Return the record of the supervisor that runs for a project; raise RuntimeError if none runs."""
     with closing(RecordFile(str(project / ".flox"))) as file:
         record = file.read()
     if record is None:
@@ -184,31 +185,31 @@ def record_of(project: Path) -> SupervisorRecord:
 
 def require_healthy(user: Client, count: int) -> None:
     """Raise RuntimeError unless `count` services are healthy."""
-    healthy = [one["name"] for one in user.status() if one["health"] == "healthy"]
+    healthy = [service["name"] for service in user.status() if service["health"] == "healthy"]
     if len(healthy) != count:
         raise RuntimeError(f"{len(healthy)} of {count} services are healthy: {', '.join(healthy)}")
 
 
 def require_nothing_left(user: Client, project: Path) -> float:
-    """Stop the services of a project and return the seconds it took; raises RuntimeError when anything is left."""
+    """Stop the services of a project and return the seconds it took; raise RuntimeError if anything is left."""
     record = record_of(project)
-    taken = user.stop()
-    if found := left(record):
-        raise RuntimeError(f"left of `{project}`: {', '.join(found)}")
-    return taken
+    seconds = user.stop()
+    if remains := left(record):
+        raise RuntimeError(f"stopping the services of `{project}` left behind: {', '.join(remains)}")
+    return seconds
 
 
 def left(record: SupervisorRecord) -> list[str]:
-    """Return the processes and files that a supervisor has left."""
+    """Return the processes and files of a supervisor that are still there."""
     token = record.token.encode()
     named = dict([record.guardian, record.supervisor])
     processes = [
-        f"{found.pid} ({found.program})"
-        for found in process_table.entries()
-        if not found.ended
+        f"{process.pid} ({process.program})"
+        for process in process_table.entries()
+        if not process.ended
         and (
-            named.get(found.pid) == found.start
-            or process_table.environment(found.pid).get(b"ESKER_SUPERVISOR") == token
+            named.get(process.pid) == process.start
+            or process_table.environment(process.pid).get(b"ESKER_SUPERVISOR") == token
         )
     ]
     files = (record.socket, record.socket.removesuffix(".sock"))
@@ -217,33 +218,34 @@ def left(record: SupervisorRecord) -> list[str]:
 
 @dataclass(frozen=True)
 class Memory:
-    """What guardian and supervisor hold, in MB."""
+    """The memory of guardian and supervisor together, in MB."""
 
     pss: float
-    """Each page counted by its share, which sinks with the number of other processes of the same interpreter."""
+    """The proportional set size: a page that n processes share counts as 1/n, so other Pythons make it smaller."""
     bound: float
-    """What `pss` would be with no other process of that interpreter, at most."""
+    """The most that `pss` could be if no other process ran the same interpreter."""
 
 
 def memory(record: SupervisorRecord) -> Memory:
-    """Return what the guardian and supervisor of a record hold together."""
+    """Return the memory of the guardian and supervisor of a record."""
     shares = [_shares(pid) for pid in (record.guardian[0], record.supervisor[0])]
     own = sum(share["Pss"] - share["Pss_File"] for share in shares)
-    files = max(share["Rss"] - share["Anonymous"] for share in shares)  # both have mapped the same ones
+    files = max(share["Rss"] - share["Anonymous"] for share in shares)  # both map the same files, so count them once
     return Memory(pss=sum(share["Pss"] for share in shares) / KILOBYTES, bound=(own + files) / KILOBYTES)
 
 
 def _shares(pid: int) -> Mapping[str, int]:
-    """What the kernel adds up of the memory of a process, in KB."""
+    """Return the kernel's sums for the memory of a process, in KB."""
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
         rows = (line.split() for line in file)
         return {row[0].rstrip(":"): int(row[1]) for row in rows if row[-1] == "kB"}
 
 
 def cpu_time(record: SupervisorRecord) -> tuple[float, float]:
-    """Return the seconds of user and system time that guardian and supervisor used, and those of checks that ended."""
+    """Return the CPU seconds, user and system, of guardian and supervisor, and those of all checks that have ended."""
     pids = [record.guardian[0], record.supervisor[0]]
-    # A process's own clock: utime and stime to the nanosecond, where /proc gives hundredths of a second.
+    # This is the id of a process's CPU clock (see clock_getcpuclockid), which counts nanoseconds. /proc would only give
+    # hundredths of a second.
     own = sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
     with open(f"/proc/{record.supervisor[0]}/stat", encoding="utf-8") as file:
         fields = file.read().rpartition(")")[2].split()
@@ -251,7 +253,7 @@ def cpu_time(record: SupervisorRecord) -> tuple[float, float]:
 
 
 def log_data() -> bytes:
-    """Return what each service writes to its log: lines that no other place has."""
+    """Return what each service writes to its log; every line is different, so that no loss goes unnoticed."""
     chance = random.Random(1)
     line = len(b"00000000 ") + 2 * 45 + 1
     return b"".join(b"%08d %s\n" % (number, chance.randbytes(45).hex().encode()) for number in range(LOGGED // line))
@@ -259,16 +261,16 @@ def log_data() -> bytes:
 
 def log_paths(path: Path) -> list[Path]:
     """Return the files of a log, the older one first."""
-    return [found for found in (path.with_name(f"{path.name}.1"), path) if found.exists()]
+    return [file for file in (path.with_name(f"{path.name}.1"), path) if file.exists()]
 
 
 def log_files(path: Path) -> Iterable[bytes]:
-    """Yield what the files of a log hold."""
-    return (found.read_bytes() for found in log_paths(path))
+    """Yield the contents of the files of a log."""
+    return (file.read_bytes() for file in log_paths(path))
 
 
 def summary(pieces: Iterable[bytes]) -> tuple[int, int, str]:
-    """Return the count of bytes and lines, and the checksum."""
+    """Return the number of bytes, the number of lines, and the SHA-256."""
     whole = b"".join(pieces)
     return len(whole), whole.count(b"\n"), hashlib.sha256(whole).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Where a figure is taken: a temporary directory with a home, a store and variables of its own."""
+"""Where a figure is taken: a temporary directory with its own home, store and environment variables."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["Workspace", "workspace"]
 
 ESKER = str(Path(sys.executable).with_name("esker"))
+# Prefixes of variables that steer Esker, Flox, Python or uv, and so must not come from the caller.
 STEERING = ("ESKER_", "FLOX_", "_FLOX_", "PYTHON", "UV_PROJECT", "VIRTUAL_ENV", "XDG_")
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """A directory, and the variables commands see in it."""
+    """A directory, and the environment variables of the commands that run in it."""
 
     directory: Path
     environment: Mapping[str, str]
@@ -34,21 +35,21 @@ class Workspace:
     """The uv that Esker itself uses."""
 
     def run(self, *command: str | Path, directory: Path | None = None, home: Path | None = None) -> Cost:
-        """Run a command, in `directory` and with another `home` where they are given."""
+        """Run a command, in another `directory` and with another `home` if they are given."""
         environment = dict(self.environment) if home is None else {**self.environment, **_home(home)}
         return run([str(word) for word in command], environment=environment, directory=str(directory or self.directory))
 
 
 @contextmanager
 def workspace() -> Iterator[Workspace]:
-    """Make a workspace, with empty caches outside its home, and remove it at the end."""
+    """Make a workspace, and remove it at the end. Its caches start empty, and lie outside its home."""
     directory = Path(tempfile.mkdtemp(prefix="esker-bench-")).resolve()
     home = directory / "home"
     home.mkdir()
-    kept = {word: value for word, value in os.environ.items() if not word.startswith(STEERING)}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(STEERING)}
     caches = {"UV_CACHE_DIR": str(directory / "uv-cache"), "PIP_CACHE_DIR": str(directory / "pip-cache")}
     try:
-        yield Workspace(directory, {**kept, **caches, **_home(home)}, uv.find_uv_bin())
+        yield Workspace(directory, {**inherited, **caches, **_home(home)}, uv.find_uv_bin())
     finally:
         _remove(directory)
 

@@ -41,7 +41,7 @@ class TestCommandWords:
 
     def test_more_than_one_program_is_refused(self):
         """A command that is shell text could not be compared with a program by hand."""
-        with pytest.raises(ValueError, match="more than the start of one program"):
+        with pytest.raises(ValueError, match="does more than `exec` a single program"):
             command_words("test -e x && exec y", {})
 
 

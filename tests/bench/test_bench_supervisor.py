@@ -148,4 +148,4 @@ class TestCommand:
         """Only this figure has a span."""
         with pytest.raises(SystemExit, match="2"):
             command.main(["services", "--seconds", "2"])
-        assert "`--seconds` is for `supervisor` alone" in capsys.readouterr().err
+        assert "`--seconds` is only for `supervisor`" in capsys.readouterr().err

@@ -212,7 +212,7 @@ MISTAKES = [
     ),
     ("python.source = ['']", "`` is not a path relative to the project directory", '"src"'),
     ("python.build = ['a>1']", "`a>1` is not the name of a package", "leave out the version"),
-    ("python.programs = { a-b = 'x/y', A_B = 'x/z' }", "`a-b` stands here twice", "remove one"),
+    ("python.programs = { a-b = 'x/y', A_B = 'x/z' }", "`a-b` is declared twice", "remove one"),
     ("python.programs.a = '../bin/x'", "`../bin/x` does not stay below site-packages", "some_wheel"),
     ("python.programs.a = '/bin/x'", "`/bin/x` does not stay below site-packages", "some_wheel"),
     ("python.programs.a = { x = 'a/*' }", "`a/*` is a pattern, so it cannot have a name", "path of one file"),

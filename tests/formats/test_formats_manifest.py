@@ -50,7 +50,7 @@ TEXTS = {
         "[vars]\nA = 'a'\n[vars]\n",
         3,
         "TOML parse error at line 3, column 6\n  |\n3 | [vars]\n  |      ^\nCannot declare ('vars',) twice",
-        "this stands above already",
+        "this is defined above already",
     ),
     "no schema": ("", None, "manifest 'schema-version' field is missing", LATEST),
     "unknown schema": ('schema-version = "2.0.0"', 1, "manifest had invalid schema version '2.0.0'", "1.10.0"),
@@ -164,7 +164,7 @@ TEXTS = {
         V15 + "services.'../x'.command = 'x'",
         2,
         '`../x` cannot be the name of a service\nin `services."../x"`',
-        "its log",
+        "the log is a file",
     ),
     "type": (
         V15 + "services.a = { command = 'x', systems = true }",

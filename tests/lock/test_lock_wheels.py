@@ -311,7 +311,7 @@ def test_a_damaged_lock_is_refused(text, words):
     """What is not TOML, not PEP 751, or not what Esker wrote is an InvalidLock with the way to make it again."""
     with pytest.raises(InvalidLock, match=words) as caught:
         pylock.inputs(pylock.parse(text))
-    assert caught.value.hint == "make it again: esker lock, after removing the file"
+    assert caught.value.hint == "remove the file, then make it again: esker lock"
 
 
 def test_an_interpreter_is_never_a_virtual_environment(interpreter):

@@ -296,7 +296,7 @@ def test_without_an_environment_a_test_is_told_what_to_do(project):
     assert outcome(done) == "1 passed, 1 error"
     where = project.directory / "elsewhere"
     assert (
-        f"\nno environment for the tests was found in `{where}/`\nhint: make one: `esker init -d {where}`"
+        f"\nno environment for the tests was found in `{where}/`\nhint: make one with `esker init -d {where}`"
         in done.stdout
     )
 

@@ -1,1 +1,1 @@
-"""The formats that Esker reads and writes: pure functions between text or bytes and frozen values."""
+"""The formats that Esker reads and writes: pure functions that turn text or bytes into frozen values, and back."""

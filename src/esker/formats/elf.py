@@ -1,7 +1,8 @@
-"""ELF: what a program file asks of the machine it is to run on.
+"""ELF: what a program file needs of the machine on which it runs.
 
-A file begins with its identification (magic, class, byte order), its type, the machine it is for and the place of its
-program headers; the header of type PT_INTERP names the loader that is started in its stead. Nothing else is read.
+A file begins with its identification (magic, class, byte order), its type, the machine it is for, and the offset of its
+program headers. The header of type PT_INTERP names the loader, which the kernel starts to run the program. We read
+nothing else.
 
 Oddities: a static program has no PT_INTERP; a shared library that can be run, such as libc, has one; patchelf moves the
 program headers to the end of the file.
@@ -21,27 +22,27 @@ __all__ = ["MACHINES", "MAGIC", "Elf", "parse"]
 MAGIC = b"\x7fELF"
 
 MACHINES = {"x86_64": 62, "aarch64": 183, "arm64": 183}
-"""`e_machine` by `os.uname().machine`; all are little-endian and of 64 bits."""
+"""The `e_machine` of each `os.uname().machine`; all are 64-bit and little-endian."""
 _EXECUTABLES = {2, 3}  # ET_EXEC, ET_DYN
 _PT_LOAD = 1
 _PT_INTERP = 3
 
 
 class _Layout(NamedTuple):
-    """Where the fields of a class of files lie."""
+    """Where the fields lie in files of one class (32 or 64 bits); all offsets are in bytes."""
 
     header: int
-    """Bytes of the file's header."""
+    """The size of the file header."""
     table: tuple[str, int]
-    """The format and the offset of the place of the program headers."""
+    """`e_phoff`, which says where the program headers begin: its struct format and its offset."""
     sizes: int
-    """The offset of the size of a program header, which their number follows."""
+    """The offset of `e_phentsize`, the size of a program header; `e_phnum`, their number, follows it."""
     entry: int
-    """Bytes of a program header."""
+    """The least size of a program header."""
     place: int
-    """In a program header, the offset of the segment's place."""
+    """The offset, in a program header, of `p_offset`: where the segment begins in the file."""
     length: int
-    """In a program header, the offset of the segment's size."""
+    """The offset, in a program header, of `p_filesz`: the segment's size in the file."""
 
 
 _LAYOUTS = {1: _Layout(52, ("I", 28), 42, 32, 4, 16), 2: _Layout(64, ("Q", 32), 54, 56, 8, 32)}
@@ -51,16 +52,17 @@ class Elf(NamedTuple):
     """What the headers of a program say."""
 
     machine: int
+    """`e_machine`, to compare with `MACHINES`."""
     wide: bool
-    """Whether it is of 64 bits."""
+    """Whether the program is 64-bit."""
     little: bool
-    """Whether it is little-endian."""
+    """Whether the program is little-endian."""
     interpreter: str | None
-    """The loader's path, untrusted; None for a static program."""
+    """The path of the loader, untrusted; None for a static program."""
 
 
 def parse(data: bytes | mmap) -> Elf | None:
-    """Read a program file; None when it is not ELF, not executable or cut short."""
+    """Read a program file; return None if it is not ELF, not executable or cut short."""
     layout = _LAYOUTS.get(data[4]) if data[:4] == MAGIC and len(data) > 5 else None  # noqa: PLR2004  # EI_DATA
     if layout is None or len(data) < layout.header or data[5] not in {1, 2}:
         return None

@@ -1,14 +1,15 @@
-"""manifest.lock: the manifest that was locked, and for each of its packages and systems what was chosen.
+"""manifest.lock: the manifest that was locked, and what was chosen for each of its packages on each system.
 
-JSON, two spaces of indentation, a line feed at the end. `lockfile-version` is 1. `manifest` is the manifest as `record`
-writes it; with included environments it is what they were merged to, and `compose` holds the project's own manifest,
-each included one with its name and descriptor, and the warnings of the merge. `packages` has an entry for each package
-and system, of three shapes, told apart by a key that each must have: from a catalogue (keys in snake case), from a
-flake (kebab case, but for `install_id`), a store path. Optional keys are left out where there is nothing to say; only a
-flake's priority may be null.
+The file is JSON with two spaces of indentation and a line feed at the end. `lockfile-version` is 1. `manifest` is the
+manifest as `record` writes it. If environments are included, `manifest` is the merged one, and `compose` holds the
+project's own manifest, each included manifest with its name and descriptor, and the warnings of the merge.
 
-Oddities of real locks: `outputs_to_install` holds duplicates, and they are kept; old locks lack the last line feed; old
-manifests hold empty tables under `options`, and they are kept too.
+`packages` has one entry for each package and system. An entry has one of three shapes, which differ by a required key:
+a package from a catalogue (keys in snake case), one from a flake (kebab case, except for `install_id`), or a store
+path. An optional key without a value is left out; only a flake's priority may be null.
+
+Oddities of real locks: `outputs_to_install` may hold duplicates; old manifests hold empty tables under `options`; old
+locks lack the last line feed. The duplicates and the empty tables are kept.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ __all__ = [
     "render",
 ]
 
-_MEND = "make the lock again: esker lock, after removing the file"
+_MEND = "remove the file, then make the lock again: esker lock"
 
 
 def _manifest(value: Any, report: Report) -> Manifest | None:
@@ -62,11 +63,11 @@ LockedManifest = Annotated[Manifest, ReadBy(_manifest)]
 
 
 class _Entry(msgspec.Struct, frozen=True):
-    """A table of a lock, with its keys in the order in which they are written."""
+    """A table of a lock; its fields stand in the order in which the keys are written."""
 
 
 class CatalogLocked(_Entry, frozen=True, kw_only=True):
-    """A package of a catalogue on one system."""
+    """A package from a catalogue, on one system."""
 
     attr_path: str
     broken: bool | None = None
@@ -85,20 +86,20 @@ class CatalogLocked(_Entry, frozen=True, kw_only=True):
     unfree: bool | None = None
     version: str
     outputs_to_install: tuple[str, ...] | None = None
-    """May hold an output more than once."""
+    """May name an output more than once."""
     outputs: Mapping[str, str]
-    """Output to store path."""
+    """The store path of each output."""
     system: System
     group: str
     priority: Natural
 
     def store_paths(self) -> tuple[str, ...]:
-        """Return the paths that are installed unless the manifest names other outputs."""
+        """Return the store paths that are installed unless the manifest chooses other outputs."""
         return _installed(self.outputs, self.outputs_to_install)
 
 
 class FlakeLocked(_Entry, frozen=True, kw_only=True, rename="kebab"):
-    """A package of a flake on one system."""
+    """A package from a flake, on one system."""
 
     install_id: str = msgspec.field(name="install_id")
     locked_url: str
@@ -106,7 +107,7 @@ class FlakeLocked(_Entry, frozen=True, kw_only=True, rename="kebab"):
     locked_flake_attr_path: str
     derivation: str
     outputs: Mapping[str, str]
-    """Output to store path."""
+    """The store path of each output."""
     output_names: tuple[str, ...]
     outputs_to_install: tuple[str, ...] | None = None
     requested_outputs_to_install: tuple[str, ...] | None = None
@@ -120,10 +121,10 @@ class FlakeLocked(_Entry, frozen=True, kw_only=True, rename="kebab"):
     broken: bool | None = None
     unfree: bool | None = None
     priority: Annotated[Natural | None, Nullable()] = None
-    """None is 5."""
+    """None means 5."""
 
     def store_paths(self) -> tuple[str, ...]:
-        """Return the paths that are installed unless the manifest names other outputs."""
+        """Return the store paths that are installed unless the manifest chooses other outputs."""
         return _installed(self.outputs, self.requested_outputs_to_install or self.outputs_to_install)
 
 
@@ -136,7 +137,7 @@ class StorePathLocked(_Entry, frozen=True, kw_only=True):
     priority: Natural
 
     def store_paths(self) -> tuple[str, ...]:
-        """Return the path."""
+        """Return the one store path."""
         return (self.store_path,)
 
 
@@ -144,7 +145,7 @@ LockedPackage = CatalogLocked | FlakeLocked | StorePathLocked
 
 
 class IncludedManifest(_Entry, frozen=True, kw_only=True):
-    """An environment that was included: its merged manifest, its name, and how the manifest names it."""
+    """An environment that was included: its merged manifest, its name, and how the including manifest refers to it."""
 
     manifest: LockedManifest
     name: str
@@ -152,20 +153,20 @@ class IncludedManifest(_Entry, frozen=True, kw_only=True):
 
 
 class Overriding(_Entry, frozen=True, kw_only=True):
-    """A key that more than one layer has."""
+    """The path of a key that a higher layer overrides."""
 
     path: tuple[str, ...] = msgspec.field(name="Overriding")
 
 
 class MergeWarning(_Entry, frozen=True, kw_only=True):
-    """What a higher layer replaced."""
+    """A warning of the merge: what was overridden, and the layer that did it."""
 
     warning: Overriding
     higher_priority_name: str
 
 
 class Compose(_Entry, frozen=True, kw_only=True):
-    """What a merged manifest was merged from, the lowest layer first."""
+    """The manifests that were merged, and the warnings of the merge; `include` begins with the lowest layer."""
 
     composer: LockedManifest
     """The project's own manifest."""
@@ -182,16 +183,17 @@ class Lockfile(_Entry, frozen=True, kw_only=True):
     compose: Compose | None = None
 
     def own_manifest(self) -> Manifest:
-        """Return the manifest of the project itself, before others were merged in."""
+        """Return the project's own manifest, as it was before included ones were merged into it."""
         return self.compose.composer if self.compose else self.manifest
 
 
 def _installed(outputs: Mapping[str, str], names: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return the store path of each named output once; without names, of every output."""
     return tuple(outputs[name] for name in dict.fromkeys(outputs if names is None else names) if name in outputs)
 
 
 def parse(data: bytes, path: str = "manifest.lock") -> Lockfile:
-    """Read a lock; raises InvalidLock with every problem."""
+    """Read a lock; raise InvalidLock with every problem."""
     try:
         table = json.loads(data.decode(), parse_constant=_no_constant)
     except json.JSONDecodeError as error:
@@ -221,7 +223,7 @@ def _plain(value: Any) -> Any:
         return record(value)
     if isinstance(value, msgspec.Struct):
         keys = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
-        return {key: _plain(held) for name, key in keys if (held := getattr(value, name)) is not None}
+        return {key: _plain(field) for name, key in keys if (field := getattr(value, name)) is not None}
     if isinstance(value, Mapping):
         return {key: value[key] for key in sorted(value)}
     if isinstance(value, tuple):
@@ -230,22 +232,21 @@ def _plain(value: Any) -> Any:
 
 
 def differences(locked: Manifest, declared: Manifest) -> tuple[str, ...]:
-    """Return one line for each entry in which a manifest differs from the one that was locked, and how.
+    """Return one line for each key that was added, removed or changed since a manifest was locked.
 
-    An empty table says nothing, so that it is no difference; values are not shown, because they may be private.
+    An empty table counts as absent. Values are not shown, because they may be private.
     """
     return tuple(_differences(_significant(locked), _significant(declared), ()))
 
 
 def _significant(manifest: Manifest) -> dict[str, Any]:
-    """Return what a manifest's record says, its schema under one key."""
+    """Return a manifest's record in a form to compare: one key for the schema, and nothing that is empty."""
     recorded = record(manifest)
     allow = recorded["options"].get("allow", {})
     if allow.get("licenses") == []:
         del allow["licenses"]
     version = recorded.pop("version", None)
-    found = {"schema-version": version, **recorded} if version else recorded
-    return _without_empty(found)
+    return _without_empty({"schema-version": version, **recorded} if version else recorded)
 
 
 def _without_empty(table: dict[str, Any]) -> dict[str, Any]:
@@ -259,7 +260,7 @@ def _differences(locked: dict[str, Any], declared: dict[str, Any], path: Path) -
         if before == after:
             continue
         here = (*path, key)
-        # A section that is new or gone is told entry by entry.
+        # A whole section that was added or removed is reported key by key.
         if not path and isinstance(before or after, dict):
             before, after = before or {}, after or {}
         if isinstance(before, dict) and isinstance(after, dict):

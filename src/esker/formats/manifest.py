@@ -1,13 +1,13 @@
-"""The manifest: what a developer declares, as Flox lays it down in `.flox/env/manifest.toml`.
+"""The manifest: what a developer declares in `.flox/env/manifest.toml`, in Flox's format.
 
 A manifest names its schema: `version = 1` (legacy), or `schema-version` with one of the versions in `SCHEMAS`. Each
-schema has the keys of the ones before it and a few more; a key that its schema does not have is unknown. Unknown keys
-are errors everywhere but under `[plugins]`, whose tables belong to other programs. `[install]` holds packages of three
-shapes, told apart by the key that each must have; `[services]` holds one key of its own among the names of services.
+schema has all keys of the schemas before it, and a few more. A key that the schema does not have is an error, except
+under `[plugins]`, whose tables belong to other programs. A package in `[install]` has one of three shapes, which differ
+by a required key. In `[services]`, the key `auto-start` is a setting, and every other key is the name of a service.
 
-The lock holds a manifest as JSON with the same keys (`record` makes it, `from_table` reads either): keys in fixed
-order, maps by name, what is absent or an empty map left out, `options` always there, an explicit empty `[hook]` or
-`[profile]` kept. The format is described by Flox's manual (manifest.toml(5)).
+A lock holds the manifest as JSON with the same keys: `record` makes this form, and `from_table` reads both. Its keys
+stand in a fixed order, its maps are sorted by name, and absent keys and empty maps are left out. `options` is always
+there, and an empty `[hook]` or `[profile]` is kept. Source of the format: Flox's manual, manifest.toml(5).
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ __all__ = [
 def parse(text: str, path: str = "manifest.toml") -> Manifest:
     """Read a manifest.
 
-    Raises InvalidManifest with every problem of the text, each with line and hint; a syntax error stands alone.
+    Raises InvalidManifest with every problem of the text, each with line and hint. If the text is not TOML, the syntax
+    error is the only problem.
     """
     table, report = document(text, path)
     manifest = from_table(table, report)
@@ -108,7 +109,7 @@ def parse(text: str, path: str = "manifest.toml") -> Manifest:
 
 
 def document(text: str, path: str = "manifest.toml") -> tuple[dict[str, Any], Report]:
-    """Read TOML; return its values, and a report that knows the line of each key."""
+    """Read TOML; return its values, and an empty report that knows the line of each key."""
     import tomllib
 
     try:
@@ -116,15 +117,18 @@ def document(text: str, path: str = "manifest.toml") -> tuple[dict[str, Any], Re
     except tomllib.TOMLDecodeError as error:
         raise InvalidManifest(path, [_syntax_problem(str(error), text)]) from None
     except ValueError:
-        problem = Problem("a number has too many digits", hint="a manifest has no use for thousands of digits")
+        problem = Problem("a number has too many digits", hint="write a number with fewer digits")
         raise InvalidManifest(path, [problem]) from None
     except RecursionError:
-        problem = Problem("values are nested too deeply", hint="a manifest has no use for hundreds of levels")
+        problem = Problem("values are nested too deeply", hint="use fewer tables or arrays inside each other")
         raise InvalidManifest(path, [problem]) from None
 
 
 def from_table(table: Mapping[str, Any], report: Report) -> Manifest:
-    """Read a manifest from the values of its TOML or JSON; what is wrong is in the report, the rest in the manifest."""
+    """Read a manifest from the values of its TOML or JSON.
+
+    Mistakes are added to the report, and the manifest holds everything else.
+    """
     schema = _schema(table, report)
     report.schema = "1.0.0" if schema == "1" else schema
     if "version" in table and "schema-version" in table:
@@ -143,7 +147,7 @@ def from_table(table: Mapping[str, Any], report: Report) -> Manifest:
 
 
 def _schema(table: Mapping[str, Any], report: Report) -> str:
-    """Return the schema that a manifest names, or the latest where it names none that exists."""
+    """Return the schema that a manifest names, or the latest if it names none or one that does not exist."""
     key = "version" if "version" in table else "schema-version"
     value = table.get(key)
     if value is None:
@@ -167,22 +171,22 @@ def _disabled_systems(manifest: Manifest) -> Iterator[Fault]:
     if enabled is None:
         return
     for name, package in manifest.install.items():
-        for index, one in enumerate(package.systems or ()):
-            if one not in enabled:
+        for index, system in enumerate(package.systems or ()):
+            if system not in enabled:
                 message = (
-                    f"'{name}' specifies disabled or unknown system '{one}' (enabled systems: {', '.join(enabled)})."
+                    f"'{name}' specifies disabled or unknown system '{system}' (enabled systems: {', '.join(enabled)})."
                 )
-                message += f"\n\nAdd '{one}' to 'options.systems' in manifest.toml"
+                message += f"\n\nAdd '{system}' to 'options.systems' in manifest.toml"
                 yield Fault(
                     ("install", name, "systems", str(index)), message, "or remove it from the package's systems"
                 )
 
 
-def _syntax_problem(said: str, text: str) -> Problem:
-    """Return a syntax error with the line it stands in and a caret below the column."""
-    found = re.search(r"^(.*) \(at (?:line (\d+), column (\d+)|end of document)\)$", said, re.DOTALL)
+def _syntax_problem(error: str, text: str) -> Problem:
+    """Return a syntax error that shows its line, with a caret below the column; `error` is tomllib's message."""
+    place = re.search(r"^(.*) \(at (?:line (\d+), column (\d+)|end of document)\)$", error, re.DOTALL)
     lines = text.split("\n")
-    cause, line, column = (found[1], found[2], found[3]) if found else (said, None, None)
+    cause, line, column = (place[1], place[2], place[3]) if place else (error, None, None)
     number, offset = (int(line), int(column)) if line and column else (len(lines), len(lines[-1]) + 1)
     shown = lines[number - 1].rstrip().replace("\t", " ")  # so that the caret stands below its column
     margin = " " * len(str(number))
@@ -190,14 +194,14 @@ def _syntax_problem(said: str, text: str) -> Problem:
         f"TOML parse error at line {number}, column {offset}\n{margin} |\n{number} | {printable(shown)}\n"
         f"{margin} | {' ' * (offset - 1)}^\n{cause}"
     )
-    hint = "correct the syntax; texts stand in quotes, tables in [brackets]"
+    hint = "correct the syntax: write strings in quotes and table names in [brackets]"
     if cause.startswith("Cannot "):  # declare, overwrite, redefine
-        hint = "this stands above already: put the two together"
+        hint = "this is defined above already: put the two together"
     return Problem(message, line=number, hint=hint)
 
 
 def record(manifest: Manifest) -> dict[str, Any]:
-    """Return the manifest as a lock holds it in JSON."""
+    """Return the manifest in the form that a lock holds as JSON."""
     fields = _record(manifest)
     schema = fields.pop("schema-version")
     return {"version": 1, **fields} if schema == "1" else {"schema-version": schema, **fields}
@@ -227,11 +231,12 @@ def _table_record(table: msgspec.Struct) -> dict[str, Any]:
 
 
 def _is_kept_empty(value: object) -> bool:
+    # Flox keeps empty tables such as `[hook]` and `options` in a lock, and our locks are the same byte for byte.
     return isinstance(value, msgspec.Struct) and not isinstance(value, (Services, Include))
 
 
 class LockedOutputs(Protocol):
-    """What a lock says of a package on one system."""
+    """What `migrate` needs to know of a locked package on one system."""
 
     @property
     def install_id(self) -> str:
@@ -239,18 +244,18 @@ class LockedOutputs(Protocol):
 
     @property
     def outputs(self) -> Mapping[str, str]:
-        """Every output's store path."""
+        """The store path of each output."""
 
     @property
     def outputs_to_install(self) -> tuple[str, ...] | None:
-        """The outputs that are installed unless the manifest says more."""
+        """The outputs that are installed unless the manifest chooses others."""
 
 
 def migrate(manifest: Manifest, to: str = LATEST, locked: Iterable[LockedOutputs] | None = None) -> Manifest:
-    """Return a manifest in the schema `to`, or as it is where its schema is that or a later one.
+    """Return a manifest in the schema `to`; one that has this schema or a later one is returned unchanged.
 
-    Version 1 installs every output of a package, later schemas those that it names: `outputs = "all"` is written down
-    unless `locked` shows that on the locked systems both are the same.
+    Version 1 installs every output of a package, but later schemas install only its default outputs. So a package from
+    version 1 gets `outputs = "all"`, unless `locked` shows that its default outputs are all of its outputs.
     """
     if SCHEMAS.index(manifest.schema) >= SCHEMAS.index(to):
         return manifest

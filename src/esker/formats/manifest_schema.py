@@ -1,7 +1,7 @@
-"""The schema of a manifest: the tables and keys of every version, as types that `typed_tables` reads.
+"""The schema of a manifest: the tables and keys of every schema version, as types that `tables.reader` reads.
 
-The order of fields is the order of keys in a lock. What a key means stands in docs/reference/manifest.md; the texts of
-refusals are Flox's where it has one.
+The order of the fields is the order of the keys in a lock. docs/reference/manifest.md says what each key means. Where
+Flox has a message for a mistake, ours is the same text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ PLUGINS_SINCE = "1.14.0"
 
 
 def variable_name(name: str) -> str:
-    """Return the name of a variable that a shell can set and that is not the tracer's own."""
+    """Return `name` if a manifest may set a variable of that name; raise Refusal if not.
+
+    A shell must be able to set it. Names that begin with `BASH_ENVTRACE_` are reserved by Flox.
+    """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise Refusal(f"`{name}` is not the name of a variable", "use letters, digits and underscores, no digit first")
     if name.startswith("BASH_ENVTRACE_"):
@@ -34,18 +37,19 @@ def variable_name(name: str) -> str:
 
 
 def service_name(name: str) -> str:
-    """Return the name of a service that can stand in a path and is not taken."""
+    """Return `name` if a service can have it: it names the log file too, and one name is reserved."""
     if name == "flox_never_exit":
         raise Refusal(f"the name `{name}` is reserved", "choose another name for the service")
     if not name.isprintable() or "/" in name or name in {"", ".", ".."}:
         raise Refusal(
-            f"`{name}` cannot be the name of a service", "its log is a file of that name: no `/`, no line ends"
+            f"`{name}` cannot be the name of a service",
+            "use printable characters without `/`: the log is a file of that name",
         )
     return name
 
 
 def system(name: str) -> str:
-    """Return the name of a system that Flox knows."""
+    """Return `name` if it is a system that Flox supports; raise Refusal if not."""
     if name not in SYSTEMS:
         supported = ", ".join(SYSTEMS)
         message = f"Unrecognized system in manifest: {name}\n\nSupported systems are: {supported}"
@@ -78,7 +82,7 @@ def _natural(number: int) -> int:
 
 def _auto_start(value: Any) -> bool:
     if isinstance(value, dict):
-        raise Refusal("a service cannot be called `auto-start`", "rename it: the key is a switch of [services] itself")
+        raise Refusal("a service cannot be called `auto-start`", "rename it: this key is a setting of [services]")
     if not isinstance(value, bool):
         raise Refusal(f"invalid type: `{value}`, expected a boolean", "write `auto-start = true`")
     return value
@@ -88,9 +92,9 @@ _DEEPEST = 64
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """Return a plugin's value as JSON can hold it, tables by name."""
+    """Return a plugin's value in a form that JSON can hold, with the keys of each table sorted."""
     if depth > _DEEPEST:
-        raise Refusal("values are nested too deeply", f"a lock holds {_DEEPEST} levels")
+        raise Refusal("values are nested too deeply", f"nest at most {_DEEPEST} levels: a lock holds no more")
     if isinstance(value, dict):
         return {key: _plain(value[key], depth + 1) for key in sorted(value)}
     if isinstance(value, list):
@@ -109,7 +113,7 @@ def _no_cycle(variables: Mapping[str, str], _: object) -> Iterator[Fault]:
             f"Found a reference cycle in the '[vars]' section: {' → '.join(loop)}.\n"
             "Remove one of these references so the variables no longer form a loop."
         )
-        yield Fault(loop[:1], message, f"`{loop[0]}` is the first of them")
+        yield Fault(loop[:1], message, f"the loop begins at `{loop[0]}`")
 
 
 def _daemons_can_stop(_: object, table: Mapping[str, Any]) -> Iterator[Fault]:
@@ -132,11 +136,11 @@ Outputs = Annotated[Literal["all"] | tuple[str, ...], Since("1.10.0")]
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=True, forbid_unknown_fields=True):
-    """A table with fixed keys: TOML and JSON spell them in kebab case."""
+    """A table with fixed keys, which TOML and JSON spell in kebab case."""
 
 
 class CatalogPackage(_Table, frozen=True):
-    """A package of a catalogue."""
+    """A package from a catalogue."""
 
     pkg_path: str
     pkg_group: str | None = None
@@ -147,7 +151,7 @@ class CatalogPackage(_Table, frozen=True):
 
 
 class FlakePackage(_Table, frozen=True):
-    """A package of a Nix flake."""
+    """A package from a Nix flake."""
 
     flake: str
     systems: Systems | None = None
@@ -156,7 +160,7 @@ class FlakePackage(_Table, frozen=True):
 
 
 class StorePathPackage(_Table, frozen=True):
-    """A package that is a path of the store."""
+    """A package that is given by its store path."""
 
     store_path: str
     systems: Systems | None = None
@@ -167,14 +171,14 @@ Package = CatalogPackage | FlakePackage | StorePathPackage
 
 
 class Hook(_Table, frozen=True):
-    """Bash text that runs once a start, and once after the last user has left."""
+    """Bash code: one script for when the environment starts, one for after its last user has left."""
 
     on_activate: str | None = None
     on_deactivate: Annotated[str | None, Since("1.15.0")] = None
 
 
 class ProfileScripts(_Table, frozen=True):
-    """Shell text by shell; `common` is read by every shell before its own."""
+    """Code for each shell; every shell reads `common` before its own."""
 
     common: str | None = None
     bash: str | None = None
@@ -184,13 +188,13 @@ class ProfileScripts(_Table, frozen=True):
 
 
 class Profile(ProfileScripts, frozen=True):
-    """Shell text that every attached shell reads, and what undoes it."""
+    """Shell code that every attached shell reads, and in `deactivate` the code that undoes it."""
 
     deactivate: Annotated[ProfileScripts | None, Since("1.13.0")] = None
 
 
 class Shutdown(_Table, frozen=True):
-    """How a daemon is told to stop."""
+    """The command that stops a daemon."""
 
     command: str
 
@@ -199,14 +203,14 @@ Setting = str | int | float | bool | tuple[str, ...]
 
 
 class Systemd(_Table, frozen=True):
-    """Settings of the unit that `services persist` writes."""
+    """Settings for the systemd unit that `services persist` writes."""
 
     unit: Mapping[str, Setting] | None = None
     service: Mapping[str, Setting] | None = None
 
 
 class Service(_Table, frozen=True):
-    """One service, in Flox's words."""
+    """One service; the keys are Flox's."""
 
     command: str
     vars: Variables | None = None
@@ -217,7 +221,7 @@ class Service(_Table, frozen=True):
 
 
 class Services(_Table, frozen=True):
-    """The `[services]` table: one key of its own, every other key a service."""
+    """The `[services]` table: `auto-start` is a setting, every other key is the name of a service."""
 
     auto_start: Annotated[bool | None, Parsed(_auto_start, Any), Since("1.12.0")] = None
     services: Annotated[Mapping[Annotated[str, Parsed(service_name)], Service], Rest()] = {}
@@ -232,13 +236,13 @@ class Allow(_Table, frozen=True):
 
 
 class Semver(_Table, frozen=True):
-    """How version ranges are read."""
+    """How version ranges are resolved."""
 
     allow_pre_releases: bool | None = None
 
 
 class ActivateOptions(_Table, frozen=True):
-    """How the environment is activated when nothing else is said."""
+    """How the environment is activated unless the command says otherwise."""
 
     mode: Literal["dev", "run"] | None = None
 
@@ -254,7 +258,7 @@ class Options(_Table, frozen=True):
 
 
 class BuildVersionFile(_Table, frozen=True):
-    """A version that stands in a file."""
+    """A version that is read from a file."""
 
     file: str
 
@@ -270,7 +274,7 @@ class Build(_Table, frozen=True):
 
     command: str
     runtime_packages: tuple[str, ...] | None = None
-    """Install ids of the packages that the result needs; None is all of the group `toplevel`."""
+    """Install ids of the packages that the result needs; None means every package of the group `toplevel`."""
     sandbox: Literal["off", "pure"] | Annotated[Literal["warn", "enforce"], Since("1.13.0")] | None = None
     sandbox_allow: Annotated[tuple[str, ...] | None, Since("1.13.0")] = None
     version: str | BuildVersionFile | BuildVersionCommand | None = None
@@ -279,7 +283,7 @@ class Build(_Table, frozen=True):
 
 
 class ContainerConfig(_Table, frozen=True):
-    """The OCI configuration of an image that is made of the environment."""
+    """The OCI configuration of an image that is made from the environment."""
 
     user: str | None = None
     exposed_ports: frozenset[str] | None = None
@@ -297,7 +301,7 @@ class Containerize(_Table, frozen=True):
 
 
 class IncludedDirectory(_Table, frozen=True):
-    """An environment in a directory, relative to the project directory."""
+    """An environment in a directory; the path is relative to the project directory."""
 
     dir: str
     name: str | None = None
@@ -312,7 +316,7 @@ class IncludedRemote(_Table, frozen=True):
 
 
 class IncludedReference(_Table, frozen=True):
-    """The same under the key's second name."""
+    """An IncludedRemote that is written with the key `reference`, an alias of `remote`."""
 
     reference: Annotated[str, Parsed(_environment_reference)]
     name: str | None = None
@@ -323,7 +327,7 @@ Included = IncludedDirectory | IncludedRemote | IncludedReference
 
 
 class Include(_Table, frozen=True):
-    """The environments that this one is composed of, the lowest first."""
+    """The environments that are merged into this one, those of the lowest priority first."""
 
     environments: tuple[
         Annotated[
@@ -338,17 +342,17 @@ class Include(_Table, frozen=True):
 
 
 class MinimumVersion(_Table, frozen=True):
-    """The oldest command that may be used, and why."""
+    """The oldest version of the command that may be used, and why."""
 
     version: Annotated[str, Parsed(_version)]
     reason: str | None = None
 
 
 class Manifest(_Table, frozen=True):
-    """A whole manifest; maps are sorted by name, absent tables are None."""
+    """A whole manifest. Maps are sorted by name."""
 
     schema: str = msgspec.field(name="schema-version")
-    """`1` for the legacy `version = 1`, else the schema version, such as `1.14.0`."""
+    """`1` for the legacy `version = 1`, otherwise the schema version, such as `1.14.0`."""
     minimum_cli_version: Annotated[
         Annotated[str, Parsed(_version)] | MinimumVersion | None,
         Since("1.11.0"),
@@ -375,4 +379,4 @@ class Manifest(_Table, frozen=True):
     containerize: Containerize | None = None
     include: Include | None = None
     plugins: Annotated[Mapping[str, Annotated[Any, Parsed(_plain)]], Since(PLUGINS_SINCE)] = {}
-    """Free tables of other programs, as plain values; the only untyped part of a manifest."""
+    """Tables that belong to other programs, as plain values: the only untyped part of a manifest."""

@@ -1,6 +1,6 @@
-"""Texts of others as they may be shown at a terminal, which obeys what it is sent.
+"""Makes untrusted text safe to show in a terminal, which would obey the control sequences in it.
 
-On the path of every command that says something: nothing is imported at the top.
+Every command that prints a message imports this module, so it imports nothing at the top.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ _KEPT = "\n\t"
 
 
 def printable(text: str, *, colours: bool = False) -> str:
-    r"""Return a text in which nothing but line ends and tabs can move a terminal's cursor; `colours` stay if wanted.
+    r"""Return the text with every control character escaped, except line ends and tabs.
+
+    `colours` keeps the escape sequences that set colours, too.
 
     >>> printable("a\x1b[2Jb\n")
     'a\\x1b[2Jb\n'

@@ -1,12 +1,12 @@
 """pylock.toml: the locked Python packages of an environment (PEP 751), and how Esker writes it.
 
-The file names every package with its version, the marker under which it is wanted, and its wheels with their SHA-256.
-Reading, validation and selection are `packaging.pylock`'s; this module adds one way to write the file, so that the same
-lock is always the same bytes, and the table `[tool.esker]`, which says from which inputs the lock was made.
+The file names every package with its version, the marker under which it is installed, and its wheels with their
+SHA-256. `packaging.pylock` reads, validates and selects. This module adds a writer, which always gives the same bytes
+for the same lock, and the table `[tool.esker]`, which records the inputs that the lock was made from.
 
-Oddities: no header and no comment is written (a header would hold a command line); keys stand in one order, packages by
-name, wheels by file name; a source distribution is kept only for a package that may be built; URLs carry no credentials
-and are hints, the hash decides; the name of a wheel is left out where it is the last part of its URL.
+Oddities: we write no header (it would hold a command line) and no comments. The order of keys is fixed; packages are
+sorted by name and wheels by file name. A source distribution is kept only for a package that may be built. URLs carry
+no credentials and are only hints, because the hash decides. A wheel's name is left out if its URL ends with it.
 
 Specification: PEP 751, packaging.python.org/en/latest/specifications/pylock-toml.
 """
@@ -28,28 +28,28 @@ __all__ = ["Inputs", "Pylock", "inputs", "parse", "render"]
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    """What a lock was made from; equal inputs need no new resolution."""
+    """What a lock was made from; while the inputs stay equal, no new resolution is needed."""
 
     requirements: tuple[str, ...]
-    """PEP 508, sorted, as declared."""
+    """PEP 508 requirements as declared, sorted."""
     python: str
-    """The specifier of the interpreter, empty when none was declared."""
+    """The version specifier of the interpreter; empty if none was declared."""
     systems: tuple[str, ...]
     build: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
-    """Indexes added to the default one, without credentials."""
+    """URLs of the indexes that are used besides the default one, without credentials."""
 
     def digest(self) -> str:
-        """Return `sha256:` and the hash of the inputs."""
+        """Return the hash of the inputs, as `sha256:<hex>`."""
         text = json.dumps(msgspec.to_builtins(self), sort_keys=True, separators=(",", ":"))
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 def parse(text: str, path: str = "pylock.toml") -> Pylock:
-    """Read a lock; what PEP 751 refuses is an `InvalidLock` naming the entry."""
+    """Read a lock; raise InvalidLock if it is not valid TOML or violates PEP 751."""
     import tomllib
 
-    hint = "make it again: esker lock, after removing the file"
+    hint = "remove the file, then make it again: esker lock"
     try:
         return Pylock.from_dict({"packages": [], **tomllib.loads(text)})  # uv leaves an empty list out
     except tomllib.TOMLDecodeError as error:
@@ -59,24 +59,28 @@ def parse(text: str, path: str = "pylock.toml") -> Pylock:
 
 
 def inputs(lock: Pylock, path: str = "pylock.toml") -> Inputs | None:
-    """Return what `lock` was made from, or None where another tool made it; a digest that does not fit is refused."""
+    """Return the inputs that `lock` was made from, or None if another tool made it.
+
+    Raises InvalidLock if the recorded digest does not match the recorded inputs.
+    """
     recorded = (lock.tool or {}).get("esker")
     if recorded is None:
         return None
-    hint = "make it again: esker lock, after removing the file"
+    hint = "remove the file, then make it again: esker lock"
     if not isinstance(recorded, Mapping):
         raise InvalidLock(path, [Problem("`tool.esker` is not a table", hint=hint)])
     try:
-        found = msgspec.convert({key: value for key, value in recorded.items() if key != "inputs"}, Inputs)
+        made_from = msgspec.convert({key: value for key, value in recorded.items() if key != "inputs"}, Inputs)
     except msgspec.ValidationError as error:
         raise InvalidLock(path, [Problem(f"`tool.esker`: {error}", hint=hint)]) from error
-    if recorded.get("inputs") != found.digest():
-        raise InvalidLock(path, [Problem("`tool.esker.inputs` is not the digest of the inputs beside it", hint=hint)])
-    return found
+    if recorded.get("inputs") != made_from.digest():
+        message = "`tool.esker.inputs` is not the digest of the other keys of `tool.esker`"
+        raise InvalidLock(path, [Problem(message, hint=hint)])
+    return made_from
 
 
 def render(lock: Pylock, made_from: Inputs, *, build: Collection[str] = ()) -> str:
-    """Write a lock: the same lock is always the same text; source distributions are kept for the names in `build`."""
+    """Return the text of a lock; only the packages named in `build` keep their source distributions."""
     lines = ['lock-version = "1.0"']
     if lock.environments:
         lines += _array("environments", [str(marker) for marker in lock.environments])
@@ -134,5 +138,5 @@ def _array(key: str, values: Sequence[str]) -> list[str]:
 
 
 def _string(value: str) -> str:
-    """Return a TOML basic string; JSON's escapes are a subset of TOML's but for DEL, which TOML wants escaped."""
+    """Return a TOML basic string. JSON's escapes are valid in TOML, but TOML also requires one for DEL."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -1,8 +1,8 @@
-"""Which variable's value speaks of which: the order in which `[vars]` are set, and the loops that have none.
+"""References between variables: the order in which `[vars]` are set, and the loops that make an order impossible.
 
-A value refers to `NAME` by `$NAME`, or by `${NAME` with a closing brace somewhere after it; a backslash takes the
-meaning from the character behind it. A variable may refer to itself: that is the value it had before. Among variables
-that wait for no other the alphabet decides, so that the order is the same on every machine.
+A value refers to `NAME` as `$NAME`, or as `${NAME` with a closing brace anywhere after it. A backslash escapes the next
+character. A variable may refer to itself, which means the value that it had before. Variables that could come next in
+any order are sorted by name, so that the order is the same on every machine.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ def references(value: str) -> frozenset[str]:
     >>> sorted(references("$HOME/${A:-b}/\\$C"))
     ['A', 'HOME']
     """
-    return frozenset(found[1] or found[2] for found in _REFERENCE.finditer(value) if found.lastindex)
+    matches = _REFERENCE.finditer(value)
+    return frozenset(match[1] or match[2] for match in matches if match.lastindex)  # no group: an escaped character
 
 
 def vars_in_order(variables: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Return the variables such that each stands behind those that its value refers to.
+    """Return names and values in an order in which each variable comes after those that its value refers to.
 
-    Raises graphlib.CycleError where a loop leaves no order; a manifest that has one is not read.
+    Raises graphlib.CycleError if there is a loop; a manifest with a loop is refused when it is read.
 
     >>> vars_in_order({"alpha": "${omega}-suffix", "omega": "base", "beta": ""})
     (('beta', ''), ('omega', 'base'), ('alpha', '${omega}-suffix'))
@@ -51,7 +52,9 @@ def vars_in_order(variables: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def cycle(graph: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
-    """Return a loop in a graph of names, each before one that it refers to, the first repeated; empty if there is none.
+    """Return a loop in a graph of names, or an empty tuple if there is none.
+
+    Each name in the loop refers to the next, and the first is repeated at the end.
 
     >>> cycle({"b": ["a"], "a": ["b"], "c": ["a"]})
     ('a', 'b', 'a')
@@ -59,14 +62,14 @@ def cycle(graph: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
     try:
         graphlib.TopologicalSorter({name: sorted(graph[name]) for name in sorted(graph)}).prepare()
     except graphlib.CycleError as error:
-        loop = error.args[1][:0:-1]  # it names each before those that refer to it
+        loop = error.args[1][:0:-1]  # reversed, because graphlib lists a name before those that refer to it
         start = loop.index(min(loop))
         return (*loop[start:], *loop[:start], loop[start])
     return ()
 
 
 def variable_cycle(variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Return a loop of references among variables, as `cycle` does."""
+    """Return a loop of references between variables, in the form that `cycle` returns."""
     return cycle(_graph(variables))
 
 

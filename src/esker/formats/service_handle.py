@@ -1,12 +1,13 @@
-"""`.flox-services.json`: which services a program left running, for another program to stop.
+"""`.flox-services.json`: the services that a program left running, so that another program can stop them.
 
-One JSON object with the keys that Angreal writes and wants: `flox_env_path` (the project directory, absolute),
-`started_at` (UTC, `2026-11-20T12:21:34Z`; any text is read, because nothing is worked out from it) and `services`, a
-list of `name`, `status` and `pid` (null or absent without a process). Angreal ignores other keys, and these are ours:
-`version`, the number of this format, which Angreal's own files lack; `engine`, which says who runs the services; and
-`holder`, the process that keeps Flox from ending them, by `pid`, `start` (clock ticks since the boot) and `boot` (the
-kernel's name of that boot), so that a pid that was used again is never taken for it. A service of ours may also have
-`exit_code` and `health`.
+The file is one JSON object. Angreal writes and expects these keys: `flox_env_path`, the absolute path of the project
+directory; `started_at`, the time in UTC, such as `2026-11-20T12:21:34Z`; and `services`, a list of objects with `name`,
+`status` and `pid` (null or absent without a process). We accept any text in `started_at`, because we never use it.
+
+Angreal ignores other keys, and Esker adds some. `version` is the number of this format; Angreal's own files have none.
+`engine` says who runs the services. `holder` is the process that keeps Flox from ending them. It is identified by
+`pid`, `start` (clock ticks since the boot) and `boot` (the kernel's id of that boot), so that we never mistake another
+process with a reused pid for it. A service may also have `exit_code` and `health`.
 """
 
 from __future__ import annotations
@@ -34,45 +35,46 @@ class ServiceInfo:
 
     name: str
     status: str
-    """Flox's word: Running, Stopped, Completed, ..."""
+    """As Flox names it: Running, Stopped, Completed, ..."""
     pid: int | None = None
-    """The pid of a process that runs."""
+    """The pid, if a process runs."""
     exit_code: int | None = None
     health: str | None = None
-    """Compose's word: starting, healthy, unhealthy; None without a check."""
+    """As Docker Compose names it: starting, healthy, unhealthy; None without a health check."""
 
     def as_tuple(self) -> tuple[str, str, int | None]:
         """Return name, status and pid."""
         return self.name, self.status, self.pid
 
     def __repr__(self) -> str:
-        known = ((name, value) for name, value in asdict(self).items() if value is not None)
-        return f"ServiceInfo({', '.join(f'{name}={value!r}' for name, value in known)})"
+        present = ((name, value) for name, value in asdict(self).items() if value is not None)
+        return f"ServiceInfo({', '.join(f'{name}={value!r}' for name, value in present)})"
 
 
 class Holder(NamedTuple):
-    """A process, named so that no other can be taken for it."""
+    """A process, identified so that another process with the same pid is not mistaken for it."""
 
     pid: int
     start: int
-    """Clock ticks since the boot."""
+    """The time at which it started, in clock ticks since the boot."""
     boot: str
+    """The kernel's id of that boot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedServices:
-    """What a file says."""
+    """The contents of a file."""
 
     flox_env_path: str
     started_at: str
     services: tuple[ServiceInfo, ...]
     engine: str | None = None
-    """`flox`, `native`, or None in a file of Angreal's."""
+    """`flox` or `native`; None if Angreal wrote the file."""
     holder: Holder | None = None
 
 
 def render(saved: SavedServices) -> bytes:
-    """Return the file."""
+    """Return the bytes of the file."""
     record: dict[str, Any] = {
         "flox_env_path": saved.flox_env_path,
         "started_at": saved.started_at,
@@ -85,7 +87,7 @@ def render(saved: SavedServices) -> bytes:
 
 
 def parse(data: bytes, path: str = NAME) -> SavedServices:
-    """Return what the file at `path` says, whether we wrote it or Angreal; raises InvalidFile with every problem."""
+    """Read a file that Esker or Angreal wrote; raise InvalidFile with every problem. `path` is only for messages."""
     try:
         record = json.loads(data)
     except (ValueError, RecursionError):
@@ -93,9 +95,9 @@ def parse(data: bytes, path: str = NAME) -> SavedServices:
     if not isinstance(record, dict):
         raise InvalidFile(path, [Problem("not a JSON object", hint=_HINT)])
     if record.get("version", _VERSION) != _VERSION:
-        hint = "stop these services with the Esker that started them"
+        hint = "stop these services with the version of Esker that started them"
         raise InvalidFile(path, [Problem(f"version `{record['version']}` of this file is not known", hint=hint)])
-    from esker.formats.service_handle_schema import SavedFile  # what it needs is heavy, and few read such a file
+    from esker.formats.service_handle_schema import SavedFile  # its imports are slow, and few programs read such a file
     from esker.formats.tables.reader import Report, read
 
     report = Report()
@@ -105,7 +107,10 @@ def parse(data: bytes, path: str = NAME) -> SavedServices:
     return SavedServices(
         flox_env_path=saved.flox_env_path,
         started_at=saved.started_at,
-        services=tuple(ServiceInfo(one.name, one.status, one.pid, one.exit_code, one.health) for one in saved.services),
+        services=tuple(
+            ServiceInfo(service.name, service.status, service.pid, service.exit_code, service.health)
+            for service in saved.services
+        ),
         engine=saved.engine,
         holder=None if saved.holder is None else Holder(saved.holder.pid, saved.holder.start, saved.holder.boot),
     )

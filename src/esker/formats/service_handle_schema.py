@@ -1,4 +1,4 @@
-"""What `.flox-services.json` may hold, as types that `tables.reader` reads; only `service_handle` needs them."""
+"""The schema of `.flox-services.json`, as types that `tables.reader` reads; only `service_handle` imports it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def _absolute(path: str) -> str:
 
 Pid = Annotated[int, Parsed(_pid)]
 Others = Annotated[Mapping[str, Any], Rest()]
-"""Keys that another version of Angreal may have added."""
+"""Keys that we do not know, which another version of Angreal may have added."""
 
 
 class SavedService(msgspec.Struct, frozen=True):
-    """One service, when it had started."""
+    """One service, as it was just after it had started."""
 
     name: str
     status: str
@@ -44,7 +44,7 @@ class SavedService(msgspec.Struct, frozen=True):
 
 
 class SavedHolder(msgspec.Struct, frozen=True):
-    """The process that keeps the services."""
+    """The process that keeps Flox from ending the services."""
 
     pid: Pid
     start: int

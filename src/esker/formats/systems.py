@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["DEFAULT_SYSTEMS", "SYSTEMS", "declared_systems", "marker", "markers", "system_name"]
 
 DEFAULT_SYSTEMS = ("aarch64-darwin", "aarch64-linux", "x86_64-linux")
-"""What an environment is locked for when it does not say; the machine's own is added."""
+"""The systems that an environment is locked for if it declares none; the machine's own system is added."""
 SYSTEMS = ("aarch64-darwin", "aarch64-linux", "x86_64-darwin", "x86_64-linux")
 
 _MACHINES = {
@@ -27,7 +27,10 @@ def system_name(sys_platform: str, machine: str) -> str:
 
 
 def declared_systems(declared: tuple[str, ...] | None, own: str) -> tuple[str, ...]:
-    """Return the systems an environment is locked for, sorted: the declared ones, or the default three and `own`."""
+    """Return the systems that an environment is locked for, sorted.
+
+    These are the declared ones; if `declared` is None, they are the three defaults and `own`, the machine's own system.
+    """
     return tuple(sorted(set(declared))) if declared is not None else tuple(sorted({*DEFAULT_SYSTEMS, own}))
 
 
@@ -42,6 +45,6 @@ def marker(system: str) -> str:
 
 
 def markers(system: str) -> dict[str, str]:
-    """Return the PEP 508 marker variables that `system` decides."""
+    """Return the values of the PEP 508 marker variables that depend only on `system`."""
     machine, _, platform = system.partition("-")
     return {"sys_platform": platform, "platform_machine": _MACHINES[machine, platform], "os_name": "posix"}

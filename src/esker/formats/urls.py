@@ -1,4 +1,4 @@
-"""URLs as they may be shown and stored: without the credentials that index settings carry in them."""
+"""Removes credentials from URLs before they are shown or stored; the URL of an index may contain some."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CREDENTIALS = re.compile(r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*://)[^/\s]*@")
 
 
 def redact(text: str) -> str:
-    """Return `text` with the user and password of every URL in it taken out.
+    """Return `text` without the user and password of every URL in it.
 
     >>> redact("index https://user:secret@packages.example.org/simple failed")
     'index https://packages.example.org/simple failed'

@@ -1,8 +1,9 @@
-"""A project's environment as one process that runs tests has it: active once, its services leased to this process.
+"""A project's environment in a process that runs tests: active once, with its services leased to this process.
 
-Where the environment is not active yet, it is activated here. Inside `esker activate` it is only joined: Python is then
-often the environment's own, which has Esker's source at best and nothing that Esker needs, so that services are asked
-for through the `esker` command. Whichever it is, a lease ends with this process, however that ends.
+If the environment is not active yet, this module activates it in the process. Inside `esker activate` it only joins the
+active environment. There Python is often the environment's own, which has Esker's source at best and none of Esker's
+dependencies, so we ask for services through the `esker` command. Either way, the lease ends when this process ends, for
+whatever reason.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from esker.runtimes import registry
 __all__ = ["ActiveEnvironment", "active", "find_project"]
 
 Hold = Callable[[Sequence[str], float], object]
-"""Starts services for this process, within some seconds."""
+"""Takes names of services and a timeout in seconds, and starts the services for this process."""
 
 
 class ActiveEnvironment:
@@ -29,16 +30,17 @@ class ActiveEnvironment:
 
     def __init__(self, project: str, hold: Hold) -> None:
         self.project = project
-        """The project directory, absolute, with links resolved."""
+        """The absolute path of the project directory, with symbolic links resolved."""
         self._hold = hold
         self._held: set[str] = set()
         self._failed: dict[frozenset[str], EskerError] = {}
 
     def start(self, *names: str, seconds: float = 60.0) -> None:
-        """Start services with what they depend on, or join them, and return when they are ready.
+        """Start services and their dependencies, or join those that run already, and return when all are ready.
 
-        They run until the last test has ended; those that others use, or that were started to stay, run on. Raises
-        ServiceFailed, ServicesNotReady or UnknownService; what has failed once is not tried again.
+        They run until the last test has ended, and longer if somebody else uses them or started them to stay. Raises
+        ServiceFailed, ServicesNotReady or UnknownService. If the same services are asked for again after a failure, the
+        same error is raised at once.
         """
         missing = frozenset(names) - self._held
         if missing in self._failed:
@@ -54,30 +56,33 @@ class ActiveEnvironment:
 
 
 def find_project(root: str, named: str) -> str:
-    """Return the project of tests below `root`: the one that is `named`, else the nearest, else the active one."""
+    """Return the project directory for the tests below `root`.
+
+    It is `named`, if that is not empty; otherwise the nearest project, and if there is none, the active one.
+    """
     start = os.path.join(root, named)
     try:
         return registry.find(start, explicit=bool(named))[0]
     except NotFound:
-        around = _active_projects(variables.current())
-        if around and not named:
-            return around[0]
-        hint = f"make one: `esker init -d {root}`, or name where it is: `esker_project` in pytest's settings"
+        projects = _active_projects(variables.current())
+        if projects and not named:
+            return projects[0]
+        hint = f"make one with `esker init -d {root}`, or set `esker_project` in pytest's settings to its directory"
         raise NotFound(f"no environment for the tests was found in `{start}`", hint=hint) from None
 
 
 @contextmanager
 def active(project: str) -> Iterator[ActiveEnvironment]:
-    """Give the environment of `project`; at the end this process is as it was, and services that nobody uses stop."""
+    """Yield the environment of `project`; at the end, restore this process and stop services that nobody else uses."""
     joined = project in _active_projects(variables.current())
     with (_joined if joined else _activated)(project) as hold:
         yield ActiveEnvironment(project, hold)
 
 
 def _active_projects(environ: Mapping[str, str]) -> list[str]:
-    """Return the projects whose environments are active around this process, newest first."""
-    found = map(dot_flox_of, active_environments(environ.get("_FLOX_ACTIVE_ENVIRONMENTS")))
-    return [os.path.dirname(os.path.realpath(path)) for path in found if path]
+    """Return the projects whose environments this process was started in, the most recently activated first."""
+    paths = map(dot_flox_of, active_environments(environ.get("_FLOX_ACTIVE_ENVIRONMENTS")))
+    return [os.path.dirname(os.path.realpath(path)) for path in paths if path]
 
 
 @contextmanager
@@ -100,16 +105,16 @@ def _activated(project: str) -> Iterator[Hold]:
 
 @contextmanager
 def _joined(project: str) -> Iterator[Hold]:
-    """Use an environment that is active around this process, in the variables that it has now."""
+    """Use the active environment that this process was started in, with the variables of this moment."""
     environ = variables.current()
-    words = ["--dir", project, "--pid", str(os.getpid()), "--token", os.urandom(8).hex()]
+    options = ["--dir", project, "--pid", str(os.getpid()), "--token", os.urandom(8).hex()]
     held = False
 
     def services(verb: str, *arguments: str) -> None:
-        argv = [*_command(environ), "services", verb, *words, *arguments]
-        done = process.run(argv, environ=environ, check=False, stdin="")
-        if done.returncode:
-            raise _error(done.stdout) or ServiceError(done.stderr.strip())
+        argv = [*_command(environ), "services", verb, *options, *arguments]
+        result = process.run(argv, environ=environ, check=False, stdin="")
+        if result.returncode:
+            raise _error(result.stdout) or ServiceError(result.stderr.strip())
 
     def hold(names: Sequence[str], seconds: float) -> None:
         nonlocal held
@@ -124,7 +129,7 @@ def _joined(project: str) -> Iterator[Hold]:
 
 
 def _error(text: str) -> EskerError | None:
-    """Return the error whose record a command has printed, if it has."""
+    """Return the error that a command printed as JSON, or None if `text` is not such an error."""
     from esker.services.supervised.protocol import error_of
 
     try:
@@ -134,17 +139,17 @@ def _error(text: str) -> EskerError | None:
 
 
 def _command(environ: Mapping[str, str]) -> list[str]:
-    """Return the words that begin a command of Esker."""
+    """Return the first words of an Esker command: `esker` if it is on PATH, otherwise this Python's `-m esker`."""
     if process.find_program("esker", environ.get("PATH")):
         return ["esker"]
     with _whole_esker():
-        import esker.declare.load  # noqa: F401  # whether it can be
+        import esker.declare.load  # noqa: F401  # fails here, with a hint, if Esker's dependencies are missing
     return [sys.executable, "-m", "esker"]
 
 
 @contextmanager
 def _whole_esker() -> Iterator[None]:
-    """Say what to do where this Python has Esker's source and not what it needs."""
+    """Raise HostError, which says what to do, if this Python has Esker's source but not its dependencies."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,7 +1,7 @@
 """The pytest plugin: the project's environment, and the services that each test asks for.
 
-Every run of pytest loads it: it imports nothing that pytest has not imported, and nothing of a project runs before one
-of its fixtures is used.
+Every run of pytest loads this module. So it imports nothing that pytest has not imported, and does nothing with a
+project before a test uses one of its fixtures.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FIXTURE = "_esker_services"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the setting that names the project."""
-    text = "the project directory of the tests' environment, from pytest's root (default: the nearest with a .flox)"
+    text = "the project whose environment the tests use, relative to pytest's root (default: the nearest with a .flox)"
     parser.addini("esker_project", text)
 
 
@@ -35,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every marked test its services before all other fixtures, of whatever scope: those may need them."""
+    """Start the services of every marked test before any other fixture, of whatever scope, because it may need them."""
     for item in items:
         if _services(item) is not None and hasattr(item, "fixturenames"):
             item.fixturenames = [_FIXTURE, *item.fixturenames]
@@ -56,7 +56,7 @@ def _esker_services(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def esker_environment(pytestconfig: pytest.Config) -> Iterator[ActiveEnvironment]:
-    """The project's environment, active until the last test has ended; `start("name")` starts services for as long."""
+    """The project's environment, active until the last test has ended; `start("name")` starts a service until then."""
     from contextlib import ExitStack
 
     from esker.errors import EskerError
@@ -72,12 +72,12 @@ def esker_environment(pytestconfig: pytest.Config) -> Iterator[ActiveEnvironment
 
 
 def _failed(error: EskerError) -> BaseException:
-    """Return what fails a test with what a person needs to know, and no trace of our calls."""
+    """Return an exception that fails the test with the error's message, without a traceback through our code."""
     return pytest.fail.Exception(str(error), pytrace=False)
 
 
 def _services(item: pytest.Item) -> list[str] | None:
-    """Return the services that a test is marked with, by itself, its class or its module; None without a mark."""
+    """Return the services in the marks of a test, its class and its module; None without a mark."""
     marks = list(item.iter_markers(_MARKER))
     for mark in marks:
         services = mark.kwargs.get("services", ())

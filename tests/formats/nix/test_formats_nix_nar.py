@@ -132,8 +132,8 @@ REFUSED = {
     "order by bytes": (directory(b"\xff", b"\xfe"), "out of order"),
     "bytes after the end": (directory(b"a") + b"\0", "bytes follow the end"),
     "device": (words(b"(", b"type", b"device", b")"), "unknown type `device`"),
-    "no contents": (words(b"(", b"type", b"regular", b")"), "`)` where its contents stand"),
-    "executable with a value": (words(b"(", b"type", b"regular", b"executable", b"x"), "where `` stands"),
+    "no contents": (words(b"(", b"type", b"regular", b")"), "`)` where `contents` is expected"),
+    "executable with a value": (words(b"(", b"type", b"regular", b"executable", b"x"), "where `` is expected"),
     "padding": (
         words(b"(", b"type", b"regular", b"contents", (struct.pack("<Q", 3) + b"abc\0\0\0\0x",), b")"),
         "padding is not zero",
@@ -142,15 +142,21 @@ REFUSED = {
         words(b"(", b"type", b"regular", b"contents", (struct.pack("<Q", 1 << 60),)),
         "ends in the middle",
     ),
-    "empty target": (words(b"(", b"type", b"symlink", b"target", b"", b")"), "`` is not a link's target"),
-    "NUL in a target": (words(b"(", b"type", b"symlink", b"target", b"a\0b", b")"), "not a link's target"),
+    "empty target": (
+        words(b"(", b"type", b"symlink", b"target", b"", b")"),
+        "`` cannot be the target of a symbolic link",
+    ),
+    "NUL in a target": (
+        words(b"(", b"type", b"symlink", b"target", b"a\0b", b")"),
+        "cannot be the target of a symbolic link",
+    ),
     "long target": (words(b"(", b"type", b"symlink", b"target", b"x" * 4096, b")"), "at most 4095"),
-    "no entry": (words(b"(", b"type", b"directory", b"node"), "`node` where an entry stands"),
+    "no entry": (words(b"(", b"type", b"directory", b"node"), "`node` where an entry is expected"),
     "word without end": (words(b"(", b"type", (struct.pack("<Q", 1 << 62),)), "a word of 4611686018427387904 bytes"),
     "no archive": (b"nix-archive-1", "ends in the middle"),
     "another version": (
         directory().replace(b"archive-1", b"archive-2"),
-        "holds `nix-archive-2(type` where `nix-archive-1(type` stands",
+        "holds `nix-archive-2(type` where `nix-archive-1(type` is expected",
     ),
     "nothing": (b"", "ends in the middle"),
 }
@@ -181,15 +187,15 @@ def test_a_large_file_is_never_held_whole():
 
 
 UNWRITTEN = {
-    "nothing": ([], "at least its root"),
-    "no root": ([Directory((b"a",))], "the first entry of an archive is its root"),
+    "nothing": ([], "at least a root"),
+    "no root": ([Directory((b"a",))], "the first entry of an archive must be its root"),
     "two roots": ([Directory(()), Directory(())], "does not follow"),
     "below a link": ([Symlink((), b"x"), Symlink((b"a",), b"x")], "does not follow"),
     "no parent": ([Directory(()), Symlink((b"a", b"b"), b"x")], "`a/b` does not follow"),
     "order": ([Directory(()), Symlink((b"b",), b"x"), Symlink((b"a",), b"x")], "`a` is out of order"),
     "two dots": ([Directory(()), Symlink((b"..",), b"x")], "`..` is not a name"),
-    "empty target": ([Symlink((), b"")], "not a link's target"),
-    "changed meanwhile": ([Regular((), False, 3, [b"ab"])], "has 2 bytes where 3 were announced"),
+    "empty target": ([Symlink((), b"")], "cannot be the target of a symbolic link"),
+    "changed meanwhile": ([Regular((), False, 3, [b"ab"])], "has 2 bytes, but 3 were announced"),
 }
 
 

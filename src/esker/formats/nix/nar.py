@@ -1,14 +1,16 @@
-"""Nix archives (NAR): a tree as one stream of bytes that is the same wherever the tree lies.
+"""Nix archives (NAR): a file tree as one stream of bytes, which does not depend on where the tree lies.
 
 A string is its length (64 bits, little-endian), its bytes, and zeros up to a multiple of 8. A node is `( type regular
-[executable ""] contents X )`, `( type symlink target X )` or `( type directory { entry ( name N node NODE ) } )`, each
-word a string; the archive is the string `nix-archive-1` and the root node. Names ascend strictly by their bytes. Owner,
-times and every mode bit but the owner's x are left out. Specification: the Nix manual, "Nix Archive (NAR) format"
+[executable ""] contents X )`, `( type symlink target X )` or `( type directory { entry ( name N node NODE ) } )`. Every
+word and every bracket in these is a string. The archive is the string `nix-archive-1` followed by the root node. The
+names in a directory ascend strictly by their bytes. Owner, times and all mode bits except the owner's x are left out.
+Specification: the Nix manual, "Nix Archive (NAR) format"
 (https://nix.dev/manual/nix/latest/protocols/nix-archive).
 
-Here an archive is a flat run of entries, parents before their children: `dump` takes what `parse` gives. Both refuse
-what would leave the tree or make two archives of one tree: names that are empty, `.`, `..` or hold `/` or NUL, names
-out of order, padding that is not zero, bytes after the end.
+This module treats an archive as a flat sequence of entries, parents before their children. `parse` yields such entries,
+and `dump` takes them. Both refuse paths that would leave the tree: names that are empty, `.` or `..`, or contain `/` or
+NUL. Both also refuse whatever would give one tree two archives: names out of order, padding that is not zero, bytes
+after the end.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ class Directory(NamedTuple):
     """A directory; the entries below it follow."""
 
     path: tuple[bytes, ...]
-    """Names from the root down; the root's own path is empty."""
+    """The names from the root down; the path of the root itself is empty."""
 
 
 class Regular(NamedTuple):
@@ -37,9 +39,9 @@ class Regular(NamedTuple):
     path: tuple[bytes, ...]
     executable: bool
     size: int
-    """Bytes that `chunks` holds together."""
+    """The total number of bytes in `chunks`."""
     chunks: Iterable[bytes]
-    """The contents; what `parse` gives can be read once, before the next entry is taken."""
+    """The contents. Those from `parse` can be read only once, and only before the next entry is taken."""
 
 
 class Symlink(NamedTuple):
@@ -79,13 +81,13 @@ _EXECUTABLE = _strings(b"regular", b"executable", b"", b"contents")
 
 
 def dump(entries: Iterable[Entry]) -> Iterator[bytes]:
-    """Yield the archive of `entries`, in pieces of any size."""
+    """Yield the archive of `entries`, in pieces of any size; raise Malformed if they are no tree."""
     pending = _START
-    last: list[bytes] | None = None  # the last name seen in each open directory, the root's first
+    last: list[bytes] | None = None  # the latest name in each open directory, from the root down; None before the root
     for entry in entries:
         if last is None:
             if entry.path:
-                raise Malformed(f"the first entry of an archive is its root, not `{_shown(entry.path)}`")
+                raise Malformed(f"the first entry of an archive must be its root, not `{_shown(entry.path)}`")
             last, close = [], _CLOSE
         else:
             pending += _descend(last, entry.path)
@@ -97,20 +99,23 @@ def dump(entries: Iterable[Entry]) -> Iterator[bytes]:
             pending += _SYMLINK + _string(_checked_target(entry.target)) + close
         else:
             yield pending + (_EXECUTABLE if entry.executable else _REGULAR) + _LENGTH.pack(entry.size)
-            given = 0
+            length = 0
             for chunk in entry.chunks:
-                given += len(chunk)
+                length += len(chunk)
                 yield chunk
-            if given != entry.size:
-                raise Malformed(f"`{_shown(entry.path)}` has {given} bytes where {entry.size} were announced")
-            pending = bytes(-given % 8) + close
+            if length != entry.size:
+                raise Malformed(f"`{_shown(entry.path)}` has {length} bytes, but {entry.size} were announced")
+            pending = bytes(-length % 8) + close
     if last is None:
-        raise Malformed("an archive has at least its root")
+        raise Malformed("an archive must have at least a root")
     yield pending + _CLOSE_ENTRY * (len(last) - 1) + (_CLOSE if last else b"")
 
 
 def parse(read: Callable[[int], bytes]) -> Iterator[Entry]:
-    """Yield the entries of the archive (untrusted) that `read(at most this many bytes)` gives up to its end."""
+    """Yield the entries of an untrusted archive; raise Malformed where it is not valid.
+
+    `read` takes a number, and returns at most that many bytes of the archive, or none at its end.
+    """
     reader = _Reader(read)
     reader.expect(_START)
     path: tuple[bytes, ...] = ()
@@ -133,7 +138,7 @@ def parse(read: Callable[[int], bytes]) -> Iterator[Entry]:
             reader.expect(_CLOSE_ENTRY if path else _CLOSE)
         while last and (word := reader.string(5)) != b"entry":
             if word != b")":
-                raise Malformed(f"an archive's directory holds `{_shown((word,))}` where an entry stands")
+                raise Malformed(f"an archive's directory holds `{_shown((word,))}` where an entry is expected")
             last.pop()
             if last:
                 reader.expect(_CLOSE)
@@ -146,7 +151,7 @@ def parse(read: Callable[[int], bytes]) -> Iterator[Entry]:
 
 
 class _Reader:
-    """The words of an archive; `left` bytes of a file's contents come before the next word."""
+    """Reads an archive word by word; `_left` bytes of the current file's contents come before the next word."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read = read
@@ -165,13 +170,13 @@ class _Reader:
                     raise Malformed("an archive ends in the middle")
                 missing -= len(piece)
             self._buffer, self._position, end = b"".join(pieces), 0, count
-        taken = self._buffer[self._position : end]
+        data = self._buffer[self._position : end]
         self._position = end
-        return taken
+        return data
 
     def expect(self, words: bytes) -> None:
-        if (found := self.take(len(words))) != words:
-            raise Malformed(f"an archive holds `{_shown((found,))}` where `{_shown((words,))}` stands")
+        if (data := self.take(len(words))) != words:
+            raise Malformed(f"an archive holds `{_shown((data,))}` where `{_shown((words,))}` is expected")
 
     def expect_end(self) -> None:
         if self._position < len(self._buffer) or self._read(1):
@@ -184,7 +189,7 @@ class _Reader:
     def string(self, limit: int) -> bytes:
         length = self.number()
         if length > limit:
-            raise Malformed(f"an archive holds a word of {length} bytes where at most {limit} can stand")
+            raise Malformed(f"an archive holds a word of {length} bytes where at most {limit} are allowed")
         word = self.take(length)
         self.padding(length)
         return word
@@ -200,7 +205,7 @@ class _Reader:
             self.expect(_string(b""))
             word = self.string(8)
         if word != b"contents":
-            raise Malformed(f"an archive's file holds `{_shown((word,))}` where its contents stand")
+            raise Malformed(f"an archive's file holds `{_shown((word,))}` where `contents` is expected")
         self._left = self.number()
         return executable, self._left
 
@@ -211,13 +216,17 @@ class _Reader:
             yield chunk
 
     def finish_contents(self, size: int) -> None:
+        # Whoever took the entry need not have read all of its contents.
         for _ in self.contents():
             pass
         self.padding(size)
 
 
 def _descend(last: list[bytes], path: tuple[bytes, ...]) -> bytes:
-    """Move `last` to the entry at `path`, which must follow what was there, and return the words that lead to it."""
+    """Update `last` for the next entry, at `path`, and return the words that lead to it in the archive.
+
+    Raises Malformed if an archive may not have this path, or not at this place.
+    """
     depth = len(path)
     if not 0 < depth <= len(last) or path[:-1] != tuple(last[: depth - 1]):
         raise Malformed(f"`{_shown(path)}` does not follow its directory in the archive")
@@ -234,7 +243,7 @@ def _descend(last: list[bytes], path: tuple[bytes, ...]) -> bytes:
 
 def _checked_target(target: bytes) -> bytes:
     if not target or b"\0" in target or len(target) > _TARGET_LIMIT:
-        raise Malformed(f"`{_shown((target,))}` is not a link's target")
+        raise Malformed(f"`{_shown((target,))}` cannot be the target of a symbolic link")
     return target
 
 

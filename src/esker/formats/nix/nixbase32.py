@@ -1,9 +1,9 @@
-"""The base 32 in which Nix writes hashes.
+"""The base-32 encoding in which Nix writes hashes.
 
-The bytes are read as one little-endian number and written in digits of five bits, the most significant first, with an
-alphabet that leaves out e, o, u and t. 20 bytes make 32 digits, 32 bytes make 52. Specification: the Nix manual,
-"Nix32 encoding" (https://nix.dev/manual/nix/latest/protocols/nix32). Oddity: the first digit may have unused bits; a
-decoder that does not refuse them reads two texts as one hash.
+The bytes are read as one little-endian number, which is written in digits of five bits, the most significant first. The
+alphabet leaves out e, o, u and t. 20 bytes make 32 digits, and 32 bytes make 52. Specification: the Nix manual,
+"Nix32 encoding" (https://nix.dev/manual/nix/latest/protocols/nix32). Oddity: the first digit may have unused bits.
+`decode` refuses those that are not zero, because otherwise two texts would stand for the same hash.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def encode(data: bytes) -> str:
 
 
 def decode(text: str) -> bytes:
-    """Return the bytes that `text` (untrusted) encodes; the one inverse of `encode`."""
+    """Return the bytes that `text` (untrusted) encodes; raise Malformed unless `encode` would give the same text."""
     size = len(text) * 5 // 8
     number = 0
     for digit in text:
@@ -33,5 +33,5 @@ def decode(text: str) -> bytes:
             raise Malformed(f"`{text}` is not Nix base 32: it holds `{digit}`")
         number = number << 5 | value
     if (size * 8 + 4) // 5 != len(text) or number >> size * 8:
-        raise Malformed(f"`{text}` is not Nix base 32: no bytes are written so")
+        raise Malformed(f"`{text}` is not Nix base 32: no sequence of bytes is encoded like this")
     return number.to_bytes(size, "little")

@@ -1,15 +1,16 @@
 """Store paths: `/nix/store/<digest>-<name>`.
 
-The digest is 32 digits of Nix's base 32: SHA-256 of the text `<type>:sha256:<hex>:/nix/store:<name>`, folded to 20
-bytes by exclusive or. What the hexadecimal hash covers depends on the type:
+The digest is the SHA-256 of the text `<type>:sha256:<hex>:/nix/store:<name>`, folded to 20 bytes by exclusive or and
+written as 32 digits of Nix's base 32. The type decides what `<hex>`, itself a SHA-256, is the hash of:
 
-- `source[:<reference>…][:self]`: the archive (NAR) of what lies there; `text[:<reference>…]`: the contents of one file;
-- `output:out`: `fixed:out:[r:]<algorithm>:<hex>:` for every other content address;
-- `esker`: our own, the inputs from which a path is built. No other program makes paths of this type.
+- `source[:<reference>…][:self]`: the archive (NAR) of the tree at the path;
+- `text[:<reference>…]`: the contents of a single file;
+- `output:out`: the text `fixed:out:[r:]<algorithm>:<hex>:`, for every other content address;
+- `esker`: the inputs from which Esker builds a path. The type is ours; no other program makes such paths.
 
 Specification: the Nix manual, "Complete store path calculation"
-(https://nix.dev/manual/nix/latest/protocols/store-path). Oddities: a recursive SHA-256 is `source`, not `output:out`; a
-name may begin with a dot, yet `.`, `..`, `.-…` and `..-…` are refused.
+(https://nix.dev/manual/nix/latest/protocols/store-path). Oddities: the type for the SHA-256 of a tree is `source`, not
+`output:out`; a name may begin with a dot, but `.`, `..`, `.-…` and `..-…` are refused.
 """
 
 from __future__ import annotations
@@ -28,15 +29,17 @@ if TYPE_CHECKING:
 __all__ = ["DIRECTORY", "StorePath", "fitting", "fixed", "make", "parse", "parse_name", "source", "text"]
 
 DIRECTORY = "/nix/store"
-"""The logical directory of every store path, wherever the tree lies."""
+"""The directory in every store path, even if the files are stored elsewhere."""
 
 _DIGEST = re.compile(rf"[{nixbase32.ALPHABET}]{{32}}")
 _NAME = re.compile(r"(?!\.\.?(?:-|$))[0-9A-Za-z+\-._?=]{1,211}")
-_FITTING = 180  # and room for what the caller adds
+_FITTING = 180  # of the 211 characters, so that the caller can add to the name
 
 
 def fitting(text: str) -> str:
-    """Return the beginning of a store path's name for what a person has named: what no name may hold becomes `-`.
+    """Return `text`, a name that a person chose, in a form with which the name of a store path can begin.
+
+    Every character that such a name cannot contain becomes `-`.
 
     >>> fitting("..tëst: 1")
     't-st--1'
@@ -50,12 +53,12 @@ class _Fields(NamedTuple):
 
 
 class StorePath(_Fields):
-    """A store path's digest and name, both checked, so that rendering it can never leave the store's directory."""
+    """The digest and name of a store path; both are checked, so `str` never gives a path outside the store."""
 
     __slots__ = ()
 
     def __new__(cls, digest: str, name: str) -> Self:
-        """Refuse a digest or a name that no store path has."""
+        """Raise Malformed if a store path cannot have this digest or name."""
         if not _DIGEST.fullmatch(digest):
             raise Malformed(f"`{digest}` is not the digest of a store path: 32 digits of Nix base 32")
         if not _NAME.fullmatch(name):
@@ -64,7 +67,7 @@ class StorePath(_Fields):
 
     @property
     def file_name(self) -> str:
-        """`<digest>-<name>`, the name of its directory entry."""
+        """The last part of the path: `<digest>-<name>`."""
         return f"{self.digest}-{self.name}"
 
     def __str__(self) -> str:
@@ -72,7 +75,7 @@ class StorePath(_Fields):
 
 
 def parse(path: str, directory: str = DIRECTORY) -> StorePath:
-    """Return the store path that `path` (untrusted), directly in `directory`, is."""
+    """Read a store path (untrusted), which must lie directly in `directory`."""
     head, slash, tail = path.rpartition("/")
     if not slash or head != directory:
         raise Malformed(f"`{path}` is not a store path: it does not lie directly in `{directory}`")
@@ -80,14 +83,14 @@ def parse(path: str, directory: str = DIRECTORY) -> StorePath:
 
 
 def parse_name(file_name: str) -> StorePath:
-    """Return the store path whose directory entry is named `file_name` (untrusted)."""
+    """Read the last part of a store path (untrusted): `<digest>-<name>`."""
     if file_name[32:33] != "-":
-        raise Malformed(f"`{file_name}` is not the name of a store path's directory: a digest, a hyphen, a name")
+        raise Malformed(f"`{file_name}` cannot be the last part of a store path: it must be a digest, `-` and a name")
     return StorePath(file_name[:32], file_name[33:])
 
 
 def make(fingerprint: bytes | str, name: str) -> StorePath:
-    """Return the path of what Esker builds from the inputs that `fingerprint` spells out."""
+    """Return the path for something that Esker builds; `fingerprint` describes all inputs of the build."""
     data = fingerprint.encode() if isinstance(fingerprint, str) else fingerprint
     return _path("esker", sha256(data).hexdigest(), name)
 
@@ -95,22 +98,25 @@ def make(fingerprint: bytes | str, name: str) -> StorePath:
 def source(
     digest: bytes, name: str, references: Iterable[StorePath] = (), *, self_reference: bool = False
 ) -> StorePath:
-    """Return the path of a tree whose archive has the SHA-256 `digest`."""
+    """Return the path of a tree whose archive (NAR) has the SHA-256 `digest`."""
     kind = ":".join(["source", *sorted(map(str, references)), *["self"] * self_reference])
     return _path(kind, digest.hex(), name)
 
 
 def text(digest: bytes, name: str, references: Iterable[StorePath] = ()) -> StorePath:
-    """Return the path of a file that was written as text and whose contents have the SHA-256 `digest`."""
+    """Return the path of a file that Nix made from a text; `digest` is the SHA-256 of the contents."""
     return _path(":".join(["text", *sorted(map(str, references))]), digest.hex(), name)
 
 
 def fixed(algorithm: str, digest: bytes, name: str, *, recursive: bool) -> StorePath:
-    """Return the path of a fixed output: `digest` by `algorithm` is of the archive if `recursive`, else of the file."""
+    """Return the path of a fixed output.
+
+    `digest` is the hash, by `algorithm`, of the archive (NAR) if `recursive`, otherwise of the file.
+    """
     if recursive and algorithm == "sha256":
         return source(digest, name)
-    described = f"fixed:out:{'r:' if recursive else ''}{algorithm}:{digest.hex()}:"
-    return _path("output:out", sha256(described.encode()).hexdigest(), name)
+    description = f"fixed:out:{'r:' if recursive else ''}{algorithm}:{digest.hex()}:"
+    return _path("output:out", sha256(description.encode()).hexdigest(), name)
 
 
 def _path(kind: str, hexadecimal: str, name: str) -> StorePath:

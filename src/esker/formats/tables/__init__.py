@@ -1,1 +1,1 @@
-"""Reading tables from TOML and JSON into typed values, with every problem and the line it stands on."""
+"""Reads tables from TOML and JSON into typed values, and reports every problem with its line."""

@@ -1,12 +1,12 @@
-"""Where each key of a TOML document stands: readers of TOML give values and forget their lines.
+"""The line of each key of a TOML document, which TOML parsers do not report.
 
-A path is the tuple of its keys, an element of an array is named by its index in digits: the second table under
-`[[include.environments]]` is `("include", "environments", "1")`. A path that several lines speak of (`[a.b]` and
-`[a.c]` both imply `a`) has the line of the first.
+A path is a tuple of keys, in which the index of an array element is written in digits: the second table under
+`[[include.environments]]` is `("include", "environments", "1")`. If several lines imply a path, as `[a.b]` and `[a.c]`
+both imply `a`, the first line counts.
 
-The scan follows TOML 1.0 (https://toml.io/en/v1.0.0) and takes for granted that a reader has accepted the text: it
-knows where strings end, so that brackets and `#` inside them mean nothing, and does not judge. Lines are counted from
-1, by line feeds alone, as TOML does.
+The scan follows TOML 1.0 (https://toml.io/en/v1.0.0) and does not check the text: a parser must have accepted it. It
+only needs to know where strings end, so that it ignores brackets and `#` inside them. Lines are counted from 1 and end
+at line feeds alone, as in TOML.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _STRING = re.compile(
     r"|'[^'\n]*'",
     re.DOTALL,
 )
-_PLAIN = re.compile(r"[^,\]}#\n]*")  # a number, boolean or date; a date may hold a space
+_PLAIN = re.compile(r"[^,\]}#\n]*")  # a number, boolean or date; a date may contain a space
 
 Path = tuple[str, ...]
 
@@ -36,14 +36,15 @@ def positions(text: str) -> dict[Path, int]:
 
 
 class _Scan:
-    """One walk over a text; `at` is the offset of the next character."""
+    """One pass over a text; `at` is the offset of the next character."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
-        self.line_ends = [found.start() for found in re.finditer("\n", text)]
+        self.line_ends = [line_feed.start() for line_feed in re.finditer("\n", text)]
         self.lines: dict[Path, int] = {}
         self.last_element: dict[Path, int] = {}
+        """The index of the latest table of each array of tables."""
 
     def document(self) -> dict[Path, int]:
         table: Path = ()
@@ -59,7 +60,7 @@ class _Scan:
         return self.lines
 
     def _header(self, opening: str) -> Path:
-        """Read `[a.b]` or `[[a.b]]` and return the path that the keys below it belong to."""
+        """Read `[a.b]` or `[[a.b]]` and return the path of the table that it opens."""
         start = self.at
         self.at += len(opening)
         keys = self._keys()
@@ -70,13 +71,14 @@ class _Scan:
             self._record(path, start)
             if opening == "[[" and index == len(keys):
                 self.last_element[path] = self.last_element.get(path, -1) + 1
+            # A header inside an array of tables, such as `[a.b]` after `[[a]]`, belongs to the latest element.
             if path in self.last_element:
                 path = (*path, str(self.last_element[path]))
                 self._record(path, start)
         return path
 
     def _pair(self, table: Path) -> None:
-        """Read `a.b = value` below `table`."""
+        """Read `a.b = value` in `table`."""
         start = self.at
         for key in self._keys():
             table = (*table, key)
@@ -118,18 +120,20 @@ class _Scan:
         """Read a dotted key."""
         keys = []
         while True:
-            found = _KEY.match(self.text, self.at)
-            assert found is not None
-            self.at = found.end()
-            keys.append(_unescape(found[3]) if found[3] is not None else found[1] or found[2] or "")
+            key = _KEY.match(self.text, self.at)
+            assert key is not None
+            self.at = key.end()
+            bare, literal, basic = key.groups()
+            keys.append(_unescape(basic) if basic is not None else bare or literal or "")
             if self.text[self.at : self.at + 1] != ".":
                 return tuple(keys)
             self.at += 1
 
     def _gap(self) -> None:
-        found = _GAP.match(self.text, self.at)
-        assert found is not None
-        self.at = found.end()
+        """Skip white space, line ends and comments."""
+        gap = _GAP.match(self.text, self.at)
+        assert gap is not None
+        self.at = gap.end()
 
     def _record(self, path: Path, offset: int) -> None:
         if path not in self.lines:

@@ -1,18 +1,19 @@
-"""Tables read into frozen structs: the struct types are the schema, and one reading finds every mistake of a file.
+"""Reads tables into frozen structs. The struct types are the schema, and one pass finds every mistake in a file.
 
-A table is what a reader of TOML or JSON gives: dictionaries with text keys, lists, texts, numbers, booleans. `read`
-walks a type and a value together. What fits becomes a value of the type; what does not is noted in a `Report` with its
-path, and the reading goes on with the rest. A type says more by `Annotated`:
+A table is what a parser of TOML or JSON returns: dictionaries with string keys, lists, strings, numbers and booleans.
+`read` walks through a type and a value side by side. A part that fits becomes a value of its type. A part that does not
+fit is noted in a `Report` with its path, and reading goes on with the rest. `Annotated` adds rules to a type:
 
-    Since("1.10.0")   the key, or the alternative of a union, belongs to schemas from that version on
-    Parsed(function)  the plain value is given to the function, which returns another or raises `Refusal`
-    Checked(function) the value that was read and the table it came from are given to the function, which yields faults
-    Expected(...)     what to say when no alternative of a union fits
-    Rest()            a field that takes every key which is no other field's
-    Nullable()        a field whose JSON may say null for what is absent
-    ReadBy(function)  the value has a reader of its own, which is given the value and a report whose paths begin there
+    Since("1.10.0")    the key, or the alternative of a union, exists from that schema version on
+    Parsed(function)   the function gets the plain value, and returns another value or raises `Refusal`
+    Checked(function)  the function gets the value that was read and the table it came from, and yields faults
+    Expected(...)      the message for a value that fits no alternative of a union
+    Rest()             the field collects every key that belongs to no other field
+    Nullable()         the key may be null, which means that it is absent
+    ReadBy(function)   the function reads the value; it gets the value and a report whose paths begin there
 
-Keys are the names that msgspec encodes the fields by. Texts hold no NUL character: they become variables and arguments.
+A key is the name under which msgspec encodes the field. Strings with a NUL character are refused, because strings
+become variables and arguments.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ T = TypeVar("T")
 
 
 class Refusal(ValueError):
-    """A value is not written as its notation wants; `hint` says what to do."""
+    """Raised by the function of a `Parsed` to refuse a value; `hint` says what to do."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -76,64 +77,64 @@ class Refusal(ValueError):
 
 
 class Report:
-    """The problems of one file, with the lines of its keys and the schema version that it follows."""
+    """The problems of one file, the lines of its keys, and the schema version that it follows."""
 
     def __init__(self, lines: Mapping[Path, int] | None = None) -> None:
         self.lines = lines or {}
         self.schema: str | None = None
-        """None knows every key."""
+        """The schema version; None means that every key is known."""
         self.problems: list[Problem] = []
         self.root: Path = ()
 
     def below(self, path: Path) -> Report:
-        """Return a report of the same file whose paths begin at `path`, with a schema of its own."""
+        """Return a report that adds to the same problems, but whose paths begin at `path` and whose schema is unset."""
         child = Report(self.lines)
         child.problems, child.root = self.problems, (*self.root, *path)
         return child
 
     def note(self, path: Path, message: str, hint: str | None) -> None:
-        """Note a problem in the line of `path` or of the nearest known key above it."""
+        """Add a problem, on the line of `path` or of its nearest parent that has a line."""
         path = (*self.root, *path)
         line = next((self.lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.lines), None)
         self.problems.append(Problem(printable(message), line=line, hint=hint and printable(hint)))
 
     def refuse(self, path: Path, message: str, hint: str | None, *, where: Path | None = None) -> None:
-        """Note a problem at `path`; the message says `where`, which is `path` or the table that it stands in."""
+        """Add a problem at `path` whose message names a place: `where`, or `path` if `where` is None."""
         where = (*self.root, *(path if where is None else where))
         self.note(path, message + (f"\nin `{dotted(where)}`" if where else ""), hint)
 
     def knows(self, since: str | None) -> bool:
-        """Return whether the file's schema has what came with `since`."""
+        """Return whether the file's schema is `since` or a later version; True if either is None."""
         return since is None or self.schema is None or order(self.schema) >= order(since)
 
 
 _NOTHING: Any = object()
-"""What is read from a value that fits nothing, after its problem was noted."""
+"""Stands for a value that could not be read and whose problem was noted. None cannot, because it may be a value."""
 
 
 def read(kind: type[T], value: object, report: Report, path: Path = ()) -> T | None:
-    """Read a value of `kind`; None when nothing could be made of it, which the report then explains."""
-    found = _read(shape(cast("Any", kind)), value, path, report)
-    return None if found is _NOTHING else cast("T", found)
+    """Return `value` as a `kind`, or None if it cannot be read as one; the report says why."""
+    result = _read(shape(cast("Any", kind)), value, path, report)
+    return None if result is _NOTHING else cast("T", result)
 
 
 def _read(kind: Shape, value: Any, path: Path, report: Report) -> Any:
-    found = _read_written(kind, value, path, report)
-    if found is not _NOTHING and kind.parsed is not None:
+    result = _read_written(kind, value, path, report)
+    if result is not _NOTHING and kind.parsed is not None:
         try:
-            found = kind.parsed.parse(found)
+            result = kind.parsed.parse(result)
         except Refusal as refusal:
             report.refuse(path, refusal.message, refusal.hint)
             return _NOTHING
-    if found is not _NOTHING:
+    if result is not _NOTHING:
         for checked in kind.checks:
-            for fault in checked.check(found, value):
+            for fault in checked.check(result, value):
                 report.note((*path, *fault.path), fault.message, fault.hint)
-    return found
+    return result
 
 
 def _read_written(kind: Shape, value: Any, path: Path, report: Report) -> Any:
-    """Read a value as it is written, before its notation is parsed."""
+    """Read a value as the file writes it, before the function of a `Parsed` sees it."""
     if kind.reader is not None:
         return kind.reader(value, report.below(path))
     if kind.alternatives:
@@ -160,8 +161,8 @@ def _read_struct(kind: Shape, table: dict[str, Any], path: Path, report: Report)
         elif rest is not None and key not in every:
             others[key] = value
         else:
-            late = _needs(key, every[key].shape, report) if key in every else None
-            hint = late or near(key, known) or "remove it, or correct its name"
+            newer = _needs(key, every[key].shape, report) if key in every else None
+            hint = newer or near(key, known) or "remove it, or correct its name"
             expected = f", expected {listed(known)}" if known else ""
             report.refuse((*path, key), f"unknown field `{key}`{expected}", hint, where=path)
     if rest is not None:
@@ -169,6 +170,7 @@ def _read_struct(kind: Shape, table: dict[str, Any], path: Path, report: Report)
     for key, field in known.items():
         if field.required and key not in table:
             report.refuse(path, f"missing field `{key}`", f"add `{field.shape.example((key,))}`")
+    # An optional field that could not be read is left out, so that the rest of the table can still be checked.
     values = {name: value for name, value in values.items() if value is not _NOTHING}
     complete = all(field.name in values for field in every.values() if field.required)
     return kind.written(**values) if complete else _NOTHING
@@ -176,22 +178,22 @@ def _read_struct(kind: Shape, table: dict[str, Any], path: Path, report: Report)
 
 def _read_map(kind: Shape, table: dict[str, Any], path: Path, report: Report) -> Any:
     key_kind, value_kind = (shape(argument) for argument in get_args(kind.written))
-    found: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     for key, value in table.items():
         name = _read(key_kind, key, (*path, key), report)
         entry = _read(value_kind, value, (*path, key), report)
-        if name in found:
-            report.refuse((*path, key), f"`{name}` stands here twice", "remove one of the two")
+        if name in entries:  # two keys can be parsed to one name
+            report.refuse((*path, key), f"`{name}` is declared twice", "remove one of the two")
         elif name is not _NOTHING and entry is not _NOTHING:
-            found[name] = entry
-    return dict(sorted(found.items()))
+            entries[name] = entry
+    return dict(sorted(entries.items()))
 
 
 def _read_elements(kind: Shape, values: list[Any], path: Path, report: Report) -> Any:
     element = shape(get_args(kind.written)[0])
-    found = [_read(element, value, (*path, str(index)), report) for index, value in enumerate(values)]
+    elements = [_read(element, value, (*path, str(index)), report) for index, value in enumerate(values)]
     container: Any = get_origin(kind.written)
-    return container(value for value in found if value is not _NOTHING)
+    return container(value for value in elements if value is not _NOTHING)
 
 
 def _read_text(_: Shape, value: str, path: Path, report: Report) -> Any:
@@ -220,22 +222,28 @@ _READERS: dict[Any, Callable[[Shape, Any, Path, Report], Any]] = {
 
 
 def _read_alternative(kind: Shape, value: Any, path: Path, report: Report) -> Any:
-    """Read the alternative that the value's type chooses, or for tables a key that only this one has and must have."""
-    known = [one for one in kind.alternatives if report.knows(one.since)]
-    fitting = [one for one in known if one.fits(value)]
-    choices = tuple(choice for one in fitting for choice in one.choices())
+    """Read a value as one of the alternatives of a union.
+
+    The type of the value decides which one. A table is told by its keys: it is the alternative that has a required key
+    which no other alternative has, and this key is in the table.
+    """
+    known = [alternative for alternative in kind.alternatives if report.knows(alternative.since)]
+    fitting = [alternative for alternative in known if alternative.fits(value)]
+    choices = tuple(choice for alternative in fitting for choice in alternative.choices())
     if choices:
-        later = next((one for one in kind.alternatives if one not in known and value in one.choices()), None)
+        newer = (alternative for alternative in kind.alternatives if alternative not in known)
+        later = next((alternative for alternative in newer if value in alternative.choices()), None)
         if later is None:
             return _read(shape(Literal[choices]), value, path, report)
         report.refuse(path, f"unknown variant `{value}`, expected {listed(choices)}", _needs(value, later, report))
         return _NOTHING
-    tables = [fields(one.written) for one in fitting] if isinstance(value, dict) else []
+    tables = [fields(alternative.written) for alternative in fitting] if isinstance(value, dict) else []
     if tables:
-        fitting = [one for one, keys in zip(fitting, _own_keys(tables), strict=True) if keys & value.keys()]
+        pairs = zip(fitting, _own_keys(tables), strict=True)
+        fitting = [alternative for alternative, keys in pairs if keys & value.keys()]
     if fitting:
         return _read(fitting[0], value, path, report)
-    phrases = " or ".join(dict.fromkeys(one.phrase() for one in known))
+    phrases = " or ".join(dict.fromkeys(alternative.phrase() for alternative in known))
     expected = kind.expected or Expected(
         f"invalid type: {described(value)}, expected {phrases}", f"write `{known[0].example(path)}`"
     )
@@ -246,7 +254,7 @@ def _read_alternative(kind: Shape, value: Any, path: Path, report: Report) -> An
 
 
 def _own_keys(tables: list[dict[str, Field]]) -> Iterator[set[str]]:
-    """Yield for each table the keys that must be there and that no other table has."""
+    """Yield, for each table, the required keys that no other table has."""
     for table in tables:
         others = set().union(*(other for other in tables if other is not table))
         yield {key for key, field in table.items() if field.required} - others
@@ -257,10 +265,13 @@ def _needs(word: str, kind: Shape, report: Report) -> str:
 
 
 def key_paths(kind: Any, path: Path = ()) -> Iterator[tuple[Path, str | None]]:
-    """Yield the path of every key that a type knows, with the schema version it came with; a free name is `<name>`."""
+    """Yield the path of every key that a type knows, and the schema version that added it, if any.
+
+    Where a person chooses the key, the path has `<name>`.
+    """
     whole = shape(kind)
-    for one in whole.alternatives:
-        yield from key_paths(one.kind, path)
+    for alternative in whole.alternatives:
+        yield from key_paths(alternative.kind, path)
     origin = get_origin(whole.written)
     if origin is Mapping:
         yield from key_paths(get_args(whole.written)[1], (*path, "<name>"))

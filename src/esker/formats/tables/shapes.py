@@ -1,6 +1,6 @@
-"""What a type says about the values it takes, worked out once for each type, and how both are spoken of.
+"""The rules that an annotated type states, collected once for each type, and the words that messages use for them.
 
-Only `typed_tables` reads this module; the notes are public there.
+Only `tables.reader` imports this module. It makes the notes (`Since`, `Parsed`, …) public.
 """
 
 from __future__ import annotations
@@ -16,62 +16,64 @@ Path = tuple[str, ...]
 
 
 class Since(NamedTuple):
-    """The first schema version that knows a key or an alternative."""
+    """The first schema version that has a key or an alternative."""
 
     version: str
 
 
 class Parsed(NamedTuple):
-    """The notation of a value: how the value as it is written becomes the value that is meant."""
+    """How the value in the file becomes the value in the struct."""
 
     parse: Callable[[Any], Any]
     written: Any = None
-    """The type of the value as it is written, where that is another than the annotated one."""
+    """The type of the value in the file; None means the annotated type."""
     example: str | None = None
-    """A value as it may be written."""
+    """A value as a file may write it, for hints."""
 
 
 class Fault(NamedTuple):
-    """One mistake below the value that is checked: where, what, and what to do."""
+    """One mistake that a `Checked` rule found."""
 
     path: Path
+    """Relative to the value that was checked."""
     message: str
     hint: str
 
 
 class Checked(NamedTuple):
-    """A rule about a whole value; it sees what could be read of it, and the table as it was written."""
+    """A rule about a whole value; the function gets what could be read of it, and the table as the file has it."""
 
     check: Callable[[Any, Any], Iterable[Fault]]
 
 
 class Expected(NamedTuple):
-    """What to say when a value is none of the alternatives."""
+    """The message and hint for a value that fits none of the alternatives."""
 
     message: str
     hint: str
 
 
 class Rest(NamedTuple):
-    """Marks the field that takes every other key."""
+    """Marks the field that collects every key that no other field has."""
 
 
 class Nullable(NamedTuple):
-    """Marks the field whose JSON may say null for what is absent."""
+    """Marks a field that may be null, which means that it is absent."""
 
 
 class ReadBy(NamedTuple):
-    """A value that a function of its own reads; it is given the value and a report whose paths begin there."""
+    """A function that reads the value; it gets the value and a report whose paths begin there."""
 
     read: Callable[[Any, Any], Any]
 
 
 class Shape(NamedTuple):
-    """A type without its notes, and what the notes say."""
+    """A type taken apart: the plain type, and what its notes say."""
 
     kind: Any
+    """The type with its notes."""
     written: Any
-    """The type of the value as it is written, without None."""
+    """The type of the value in the file, without notes and without None."""
     alternatives: tuple[Shape, ...]
     since: str | None
     parsed: Parsed | None
@@ -86,21 +88,21 @@ class Shape(NamedTuple):
         return isinstance(self.written, type) and issubclass(self.written, msgspec.Struct)
 
     def choices(self) -> tuple[str, ...]:
-        """Return the texts that a value is one of, if only these are allowed."""
+        """Return the allowed strings of a `Literal`; empty for every other type."""
         return get_args(self.written) if get_origin(self.written) is Literal else ()
 
     def fits(self, value: object) -> bool:
-        """Return whether the outermost part of a value is of this type."""
+        """Return whether a value is of this type, without looking at what it contains."""
         kind = get_origin(self.written) or self.written
         if kind is Any:
             return True
-        if isinstance(value, bool):
+        if isinstance(value, bool):  # which Python counts as an int
             return kind is bool
         plain: Any = {Literal: str, tuple: list, frozenset: list, Mapping: dict, float: (int, float)}
         return isinstance(value, dict if self.is_struct() else plain.get(kind, kind))
 
     def phrase(self) -> str:
-        """Return what a message calls a value of this type."""
+        """Return how a message describes a value of this type."""
         return (
             listed(self.choices())
             if self.choices()
@@ -108,7 +110,7 @@ class Shape(NamedTuple):
         )
 
     def example(self, path: Path) -> str:
-        """Return how a value of this type may be written at a path."""
+        """Return an example of this type: `key = value`, or the value alone for an array element."""
         if self.alternatives:
             return self.alternatives[0].example(path)
         kind, choices = get_origin(self.written) or self.written, self.choices()
@@ -127,10 +129,11 @@ class Field(NamedTuple):
 
 @functools.cache
 def shape(kind: Any) -> Shape:
-    """Return what a type says."""
+    """Return the shape of a type."""
     notes: list[Any] = []
     written: Any = kind
     alternatives: tuple[Any, ...] = ()
+    # Peel off notes and `| None`, which may be nested in any order, until a plain type or a real union is left.
     while True:
         if get_origin(written) is Annotated:
             written, *more = get_args(written)
@@ -138,14 +141,14 @@ def shape(kind: Any) -> Shape:
             written = next((note.written for note in more if isinstance(note, Parsed) and note.written), written)
             continue
         union = get_origin(written) in {Union, types.UnionType}
-        alternatives = tuple(one for one in get_args(written) if one is not types.NoneType) if union else ()
+        alternatives = tuple(member for member in get_args(written) if member is not types.NoneType) if union else ()
         if len(alternatives) != 1:
             break
         written = alternatives[0]
     return Shape(
         kind=kind,
         written=written,
-        alternatives=tuple(shape(one) for one in alternatives),
+        alternatives=tuple(shape(alternative) for alternative in alternatives),
         since=next((note.version for note in notes if isinstance(note, Since)), None),
         parsed=next((note for note in notes if isinstance(note, Parsed)), None),
         checks=tuple(note for note in notes if isinstance(note, Checked)),
@@ -173,11 +176,11 @@ _PHRASES[frozenset] = _PHRASES[tuple]
 _EXAMPLES = {str: '"…"', bool: "true", int: "5", float: "5", tuple: '["…"]', frozenset: '["…"]'}
 _WRITTEN = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "table"}
 _SHOWN = 40
-"""How much of a wrong value a message shows."""
+"""How many characters of a wrong value a message shows."""
 
 
 def order(version: str) -> tuple[int, ...]:
-    """Return what a dotted version sorts by."""
+    """Return the key by which a dotted version sorts."""
     return tuple(int(part) for part in version.split("."))
 
 
@@ -193,11 +196,11 @@ def dotted(path: Path) -> str:
 
 
 def near(name: str, names: Iterable[str]) -> str | None:
-    """Return the hint that names what was probably meant, if anything is close."""
+    """Return a hint with the name that was probably meant, or None if no name is close."""
     import difflib
 
-    found = difflib.get_close_matches(name, list(names), n=1)
-    return f"did you mean `{found[0]}`?" if found else None
+    matches = difflib.get_close_matches(name, list(names), n=1)
+    return f"did you mean `{matches[0]}`?" if matches else None
 
 
 def listed(names: Iterable[str]) -> str:
@@ -211,7 +214,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def described(value: object) -> str:
-    """Return what a message calls a value that is not of the right type."""
+    """Return how a message describes a value that has the wrong type."""
     if value is None:
         return "null"
     word = _WRITTEN.get(type(value), "date or time")
