@@ -1,7 +1,8 @@
 """What keeps store paths from being collected: links with their generations, temporary roots, running processes.
 
 Each registered link, such as a project's run link, has a file `gcroots/<key>` in the store's state. The key is made
-from the link's own path. The file lists the link's generations, oldest first; the link itself shows which one is current.
+from the link's own path. The file lists the link's generations, oldest first. The link itself shows which one is
+current.
 """
 
 from __future__ import annotations
