@@ -2,33 +2,34 @@
 
 EskerError                      exit status 1
 |- UsageError                   2    the command line itself is wrong
-|- InvalidFile                       a file a person wrote does not say what it must: all its problems at once
+|- InvalidFile                       a file that a person wrote is wrong; the error lists all its problems at once
 |  |- InvalidManifest                manifest.toml
 |  |- InvalidLock                    manifest.lock, pylock.toml
-|- Malformed                         bytes or text from elsewhere are not what their format says
-|- NotFound                          no environment, no file, no program where one was named; a RuntimeError too
-|  |- NoEnvironment                  no `.flox` in the directory that was named, or around the current one
+|- Malformed                         bytes or text from elsewhere do not follow their format
+|- NotFound                          the environment, file or program that was named does not exist; a RuntimeError too
+|  |- NoEnvironment                  no `.flox` in the directory that was named, or in or above the current one
 |- NotTrusted                        somebody else's project, not allowed to run code yet
-|- StaleLock                         the lock no longer says what the manifest says
-|- ResolutionFailed                  no set of versions, or a package without a wheel for a declared system
-|- RealisationFailed                 a locked thing could not be put into the store
+|- StaleLock                         the lock no longer matches the manifest
+|- ResolutionFailed                  no versions fit together, or a package has no wheel for a declared system
+|- RealisationFailed                 something that the lock lists could not be put into the store
 |- StoreError                        the store itself: not writable, disk full, a damaged path
-|- ActivationFailed                  hook, shell or variables
-|  |- HookCutOff                     the hook did not come to its end
+|- ActivationFailed                  the hook, the shell or the variables of an activation
+|  |- HookCutOff                     the hook's shell ended before the hook was done
 |  |- ModeClash                      the environment is active in the other mode
 |  |- EnvironmentBusy                another thread has activated another environment
-|- HostError                         the machine refused: permission, disk, network, a program missing
+|- HostError                         the machine refused: permission, disk, network, a missing program
 |  |- CommandFailed                  a program that Esker ran ended with an error
 |- ServiceError                      a service or its supervisor
-|  |- StartWithinHook                asked for by a hook, which would wait for itself
+|  |- StartWithinHook                a hook asked for services whose start waits for that same hook
 |  |- UnknownService                 no service of that name is declared; a RuntimeError too
-|  |- ServiceFailed                  a service did not become what it should: its exit status and the end of its log
-|  |  |- PortTaken                   somebody else listens on a port that it declares
+|  |- ServiceFailed                  a service did not start, or ended with an error; holds the end of its log
+|  |  |- PortTaken                   another program listens on a port that the service declares
 |- TimedOut                     124  a limit in seconds was reached
-|  |- ServicesNotReady               services had not become what they should by then
+|  |- ServicesNotReady               services had not reached their expected state by then
 
 A message says what failed, with the value in backticks and no full stop; `hint` says what to do next; `place` is
-`file:line` where there is a file. Messages never hold secrets: `redact` is applied where a foreign text enters.
+`file:line` where there is a file. Messages never hold secrets: code that takes text from another program applies
+`redact` to it first.
 """
 
 from __future__ import annotations
@@ -40,34 +41,37 @@ if TYPE_CHECKING:
 
 
 _KEYS = {"status": "exit_status"}
-"""What a record calls a field whose name is another: an error's own `exit_status` is that of Esker's command."""
+"""The record's name for a field, where it differs from the attribute's.
+
+In a record `exit_status` is the failed program's. As an attribute of an error it is the exit status of Esker itself.
+"""
 
 
 class EskerError(Exception):
     """The root of every error that Esker raises on purpose.
 
-    A class below it declares its own fields by annotations, with a default or without one.
+    A subclass declares its own fields as annotations, with or without a default.
     """
 
     code = "error"
     exit_status = 1
     listed = ""
-    """The field whose texts stand between the message and the hint, a line each."""
+    """The name of a field whose texts `lines` prints between the message and the hint, one a line."""
     recorded: tuple[str, ...] = ()
-    """The fields that `record` shows."""
+    """The names of the fields that `record` includes."""
 
     def __init__(self, message: str, *, hint: str | None = None, place: str | None = None, **fields: Any) -> None:
-        """Take a value for each field of the class; a field that is a tuple takes any iterable.
+        """Take a value for each declared field; a field annotated as a tuple accepts any iterable.
 
-        Raises TypeError for a field that the class does not have, and without one that has no default.
+        Raises TypeError for an unknown field, and for a missing one that has no default.
         """
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.place = place
         classes = type(self).__mro__
-        annotations = [each.__annotations__ for each in classes[: classes.index(EskerError)]]
-        for name, annotation in [item for each in annotations for item in each.items()]:
+        declared = [each.__annotations__ for each in classes[: classes.index(EskerError)]]
+        for name, annotation in [item for fields_of_class in declared for item in fields_of_class.items()]:
             if name in fields:
                 value = fields.pop(name)
                 setattr(self, name, tuple(value) if annotation.startswith("tuple[") else value)
@@ -77,7 +81,7 @@ class EskerError(Exception):
             raise TypeError(f"{type(self).__name__} has no field `{next(iter(fields))}`")
 
     def lines(self) -> list[str]:
-        """Return the message as a person reads it: place and message, what is listed, then the hint."""
+        """Return the lines that a person reads: place and message, the listed texts, then the hint."""
         first = f"{self.place}: {self.message}" if self.place else self.message
         listed = getattr(self, self.listed) if self.listed else ()
         return [first, *(f"  {line}" for line in listed), *([f"hint: {self.hint}"] if self.hint else [])]
@@ -103,7 +107,7 @@ class UsageError(EskerError):
 
 
 class Problem:
-    """One thing that is wrong in a file: what, in which line (from 1, None when unknown), and what to do."""
+    """One thing that is wrong in a file: what it is, its line (from 1; None when unknown), and what to do."""
 
     __slots__ = ("hint", "line", "message")
 
@@ -117,7 +121,7 @@ class Problem:
 
 
 class InvalidFile(EskerError):
-    """A file does not say what it must; `problems` are all that were found in it, in the order of their lines."""
+    """The content of a file is wrong; `problems` holds every problem in it, in the order of their lines."""
 
     code = "invalid-file"
     path: str
@@ -129,7 +133,7 @@ class InvalidFile(EskerError):
         super().__init__(first.message, hint=first.hint, place=_place(path, first.line), path=path, problems=problems)
 
     def lines(self) -> list[str]:
-        """Return every problem with its place and its hint."""
+        """Return every problem with its place and hint."""
         lines = []
         for problem in self.problems:
             lines.append(f"{_place(self.path, problem.line)}: {problem.message}")
@@ -138,41 +142,41 @@ class InvalidFile(EskerError):
         return lines
 
     def record(self) -> dict[str, object]:
-        """Return the error as `--json` shows it, with one entry a problem."""
+        """Return the error as `--json` shows it, with one entry for each problem."""
         problems = [{"message": p.message, "line": p.line, "hint": p.hint} for p in self.problems]
         return {**super().record(), "file": self.path, "problems": problems}
 
 
 class InvalidManifest(InvalidFile):
-    """A manifest.toml does not say what it must."""
+    """The content of a manifest.toml is wrong."""
 
     code = "invalid-manifest"
 
     def lines(self) -> list[str]:
-        """Return every problem below the words that say which file this is."""
+        """Return every problem, below a line that says that the manifest is at fault."""
         return ["Failed to parse manifest:", "", *super().lines()]
 
 
 class InvalidLock(InvalidFile):
-    """A manifest.lock or pylock.toml is not what its format says."""
+    """A manifest.lock or pylock.toml does not follow its format."""
 
     code = "invalid-lock"
 
 
 class Malformed(EskerError):
-    """Bytes or text from elsewhere (a store path, a hash, an archive) are not what their format says."""
+    """Bytes or text from elsewhere (a store path, a hash, an archive) do not follow their format."""
 
     code = "malformed"
 
 
 class NotFound(EskerError, RuntimeError):
-    """There is no environment, file or program where one was named."""
+    """The environment, file or program that was named does not exist."""
 
     code = "not-found"
 
 
 class NoEnvironment(NotFound):
-    """`directory`, which was named, has no environment; None: none was found around the current directory."""
+    """There is no environment in `directory`; when that is None, none in or above the current directory."""
 
     directory: str | None = None
 
@@ -184,7 +188,7 @@ class NotTrusted(EskerError):
 
 
 class StaleLock(EskerError):
-    """The lock no longer says what the manifest says; `reasons` name each entry and why."""
+    """The lock no longer matches the manifest; `reasons` names each entry that differs, and why."""
 
     code = "stale-lock"
     reasons: tuple[str, ...]
@@ -193,13 +197,13 @@ class StaleLock(EskerError):
 
 
 class ResolutionFailed(EskerError):
-    """No set of versions satisfies the declaration on every declared system."""
+    """No set of package versions satisfies the manifest on every system that it declares."""
 
     code = "resolution-failed"
 
 
 class RealisationFailed(EskerError):
-    """A locked thing could not be put into the store."""
+    """Something that the lock lists could not be put into the store."""
 
     code = "realisation-failed"
 
@@ -217,7 +221,7 @@ class ActivationFailed(EskerError):
 
 
 class HookCutOff(ActivationFailed):
-    """The hook took its shell with it; `ending` says how the shell ended, None as if all were well."""
+    """The hook's shell ended before the hook was done; `ending` says how, None where its status was 0."""
 
     ending: str | None = None
 
@@ -242,9 +246,9 @@ class HostError(EskerError):
 
 
 class CommandFailed(HostError):
-    """A program that Esker ran ended with an error; `status` is its exit status, `output` what it said, redacted.
+    """A program that Esker ran ended with an error; `status` is its exit status, `output` its redacted output.
 
-    `exit_status` is ours, where it is not that of other errors.
+    `exit_status` is the exit status that Esker itself ends with.
     """
 
     code = "command-failed"
@@ -260,7 +264,7 @@ class ServiceError(EskerError):
 
 
 class StartWithinHook(ServiceError):
-    """Services were to be started by `hook`, a hook that their start has to wait for."""
+    """The hook `hook` asked for services to start, but their start has to wait for that same hook."""
 
     hook: str
 
@@ -274,7 +278,7 @@ class UnknownService(ServiceError, RuntimeError):
 
 
 class ServiceFailed(ServiceError):
-    """The service `service` failed; `status` is its exit status if it had one, `log` the last lines of its log."""
+    """The service `service` failed; `status` is its exit status, if any, and `log` the last lines of its log."""
 
     code = "service-failed"
     service: str
@@ -285,7 +289,7 @@ class ServiceFailed(ServiceError):
 
 
 class PortTaken(ServiceFailed):
-    """Somebody else listens on a port that the service declares."""
+    """Another program already listens on a port that the service declares."""
 
     code = "port-taken"
 
@@ -298,7 +302,7 @@ class TimedOut(EskerError):
 
 
 class ServicesNotReady(TimedOut):
-    """The services `services` had not become what they should in time; `log` is the end of the first one's log."""
+    """`services` had not reached their expected state in time; `log` is the end of the first one's log."""
 
     services: tuple[str, ...]
     log: tuple[str, ...] = ()

@@ -1,8 +1,9 @@
-"""What the caller's variables and the machine decide for every stage, worked out once at the edge.
+"""The settings that come from the caller's variables and the machine, read once at the edge of the program.
 
-Stages take this value, never a whole environment to look into. What a person or a script sets for Esker itself
-(`ESKER_STORE`, `ESKER_PYTHON`, `ESKER_TRUST`), where files of a user lie, and what passes on to uv and interpreters is
-all there is. On the path of every activation: nothing is imported but `os` and `sys`.
+Stages take this value instead of searching the environment themselves. It holds what a person or a script sets for
+Esker (`ESKER_STORE`, `ESKER_PYTHON`, `ESKER_TRUST`), where the user's files are, and the variables for uv and
+interpreters.
+Every activation needs this module, so it imports little more than `os` and `sys`.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ _FOR_TOOLS = (
     "UV_OFFLINE",
     "UV_CONCURRENT_DOWNLOADS",
 )
-"""The variables of uv that tools get: they name an index, a proxy, a certificate or a cache."""
+"""The variables of uv that we pass on to tools: they concern indexes, proxies, certificates, caches and downloads."""
 _STEERING = ("UV_", "PIP_", "VIRTUAL_ENV", "PYTHON", "CONDA_")
-"""How the names of variables begin that would steer tools otherwise; tools get none of the others."""
+"""Prefixes of variables that change how tools work; tools get no such variable except those in `_FOR_TOOLS`."""
 _PLACES = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 
 
 class Settings:
-    """The settings of one command or call; never changed once made."""
+    """The settings of one command or call; they never change."""
 
     __slots__ = (
         "_places",
@@ -66,11 +67,11 @@ class Settings:
         self.system = system_name(sys.platform, self.machine)
         """The name of this machine's system, such as `x86_64-linux`."""
         self.store = environ.get("ESKER_STORE") or None
-        """The store's directory, where ESKER_STORE names one."""
+        """The store's directory, if ESKER_STORE names one."""
         self.python = environ.get("ESKER_PYTHON") or None
-        """The interpreter that ESKER_PYTHON names."""
+        """The interpreter, if ESKER_PYTHON names one."""
         self.trusts_everything = trusts_everything or environ.get("ESKER_TRUST") == "1"
-        """Whether every project may run code, as on machines of continuous integration."""
+        """Whether every project may run code, as is usual in continuous integration."""
         self.sudo_uid = environ.get("SUDO_UID")
         """The uid of the user who called sudo, as sudo writes it."""
         self.xdg_runtime_dir = environ.get("XDG_RUNTIME_DIR")
@@ -80,16 +81,16 @@ class Settings:
 
     @property
     def choices(self) -> dict[str, str]:
-        """What decides which store and interpreter an environment is made with.
+        """The values that decide with which store and interpreter an environment is made.
 
-        The kind of machine is part of it, because many machines may share a home.
+        They include the machine's architecture, because several machines may share one home directory.
         """
         named = {"ESKER_STORE": self.store, "ESKER_PYTHON": self.python}
         return {"machine": self.machine, **{name: value for name, value in named.items() if value}}
 
     @property
     def indexes(self) -> tuple[str, ...]:
-        """The indexes that this machine adds to the default one, without credentials, in the order uv asks them."""
+        """The indexes that variables add to the default one, without credentials, in the order in which uv asks."""
         words = [word for name in _ADDITIONAL_INDEXES for word in self.tools.get(name, "").replace(",", " ").split()]
         if not words:
             return ()
@@ -99,35 +100,35 @@ class Settings:
 
     @property
     def home(self) -> str:
-        """The user's home directory: HOME, or where that is no absolute path, the one that the machine knows."""
+        """The user's home directory: HOME if that is an absolute path, else the one in the user database."""
         from esker.host import accounts
 
         return accounts.home(self._places)
 
     @property
     def config_home(self) -> str:
-        """The directory of what this user configures."""
+        """The directory for this user's configuration files."""
         from esker.host import places
 
         return places.config(self._places) or f"{self.home}/.config"
 
     @property
     def data_home(self) -> str:
-        """The directory of what programs keep for this user."""
+        """The directory for data that programs keep for this user."""
         from esker.host import places
 
         return places.data(self._places) or f"{self.home}/.local/share"
 
     @property
     def state_home(self) -> str | None:
-        """The directory of what programs remember between runs; None where neither HOME nor XDG_STATE_HOME says."""
+        """The directory for state that programs keep between runs; None without a usable HOME or XDG_STATE_HOME."""
         from esker.host import places
 
         return places.state(self._places)
 
     @property
     def store_root(self) -> str:
-        """The directory of this user's store; raises StoreError where none can be said."""
+        """The directory of this user's store; raises StoreError when the variables do not determine one."""
         from esker.errors import StoreError
         from esker.host import places
 
@@ -150,5 +151,5 @@ class Settings:
 
 
 def _for_tools(environ: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in environ.items() if not name.startswith(_STEERING)}
-    return kept | {name: environ[name] for name in _FOR_TOOLS if environ.get(name)}
+    harmless = {name: value for name, value in environ.items() if not name.startswith(_STEERING)}
+    return harmless | {name: environ[name] for name in _FOR_TOOLS if environ.get(name)}

@@ -96,7 +96,7 @@ def test_a_store_that_is_mounted_read_only_is_named_with_a_way_out(index, enviro
     done = in_namespace(script, environ["ESKER_STORE"], *activate, environ=environ, cwd=directory)
     assert (done.returncode, done.stdout) == (1, "warm\n")
     assert "read-only file system" in done.stderr
-    assert "ESKER_STORE names another directory" in done.stderr
+    assert "set ESKER_STORE to another directory" in done.stderr
 
 
 def test_a_read_only_project_is_named(environ, project):

@@ -82,7 +82,7 @@ def test_a_path_that_the_store_does_not_have_is_an_error_of_its_own(esker, proje
     project()
     done = esker("store", command, "NOPE")
     assert (done.status, done.out) == (1, "")
-    assert "`NOPE` is not a path of the store" in done.err
-    assert "hint: see what there is: esker store path-info" in done.err
+    assert "`NOPE` is not a store path" in done.err
+    assert "hint: list what the store holds: esker store path-info" in done.err
     assert "damaged" not in done.err
     assert "code: not-found" in done.err

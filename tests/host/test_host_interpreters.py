@@ -82,7 +82,7 @@ def test_an_old_one_on_path_is_passed_over_and_listed(posing):
 def test_what_is_no_program_is_told_as_what_it_is(tmp_path):
     """Not there, not on PATH, a directory, a file that may not be executed."""
     (tmp_path / "plain").write_text("")
-    assert refusal(tmp_path / "nowhere") == "which is not there"
+    assert refusal(tmp_path / "nowhere") == "which does not exist"
     assert refusal("no-such-python") == "which is not on PATH"
     assert refusal(tmp_path) == "which is a directory"
     assert refusal(tmp_path / "plain") == "which may not be executed"
@@ -91,7 +91,7 @@ def test_what_is_no_program_is_told_as_what_it_is(tmp_path):
 @pytest.mark.parametrize("lines", [["exit 3"], ["echo hello"], ["echo '{}'"], ["echo '[1]'"], ["kill -SEGV $$"]])
 def test_a_program_that_is_no_python_is_told(script, lines):
     """Whatever it answers and however it ends."""
-    assert refusal(script(*lines)) == "which does not run as a Python"
+    assert refusal(script(*lines)) == "which does not work as a Python"
 
 
 def test_a_program_that_does_not_answer_is_ended_with_its_children(script, tmp_path, monkeypatch):
@@ -100,4 +100,4 @@ def test_a_program_that_does_not_answer_is_ended_with_its_children(script, tmp_p
     hanging = script(f"sleep 1000 & echo $! >{tmp_path}/child", "wait")
     assert refusal(hanging) == "which did not answer within 0.2 s"
     assert not os.path.exists(f"/proc/{(tmp_path / 'child').read_text().strip()}/exe")
-    assert refusal(script("cat")) == "which does not run as a Python"
+    assert refusal(script("cat")) == "which does not work as a Python"

@@ -91,7 +91,7 @@ def test_make_refuses_what_another_could_have_put_there(tmp_path, uid):
     file.touch()
     open_to_all.mkdir()
     open_to_all.chmod(0o777)
-    cases = [(link, "it is a link"), (file, "it is no directory")]
+    cases = [(link, "it is a link"), (file, "it is not a directory")]
     if os.getuid() == 0:
         cases.append((elsewhere, "it belongs to uid 0"))
         os.chown(open_to_all, uid, uid)

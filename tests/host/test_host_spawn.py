@@ -62,9 +62,9 @@ def test_signals_are_as_a_program_expects_them():
 def test_failures_say_at_which_step():
     """A missing program, one that may not run, and a missing directory are told apart, and no child is left."""
     for command, directory, said in (
-        (["no-such-program"], "/", "run `no-such-program`: no such file or directory"),
-        (["/etc/passwd"], "/", "run `/etc/passwd`: permission denied"),
-        (["true"], "/no/such", "enter `/no/such`: no such file or directory"),
+        (["no-such-program"], "/", "cannot run `no-such-program`: no such file or directory"),
+        (["/etc/passwd"], "/", "cannot run `/etc/passwd`: permission denied"),
+        (["true"], "/no/such", "cannot enter `/no/such`: no such file or directory"),
     ):
         with pytest.raises(SpawnRefused, match=said.replace("/", "[/]")):
             run(command, directory=directory)

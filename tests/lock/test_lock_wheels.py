@@ -152,7 +152,7 @@ def test_a_machine_that_has_no_room_is_not_a_resolution_failure(environ, interpr
     (tmp_path / "file").touch()
     with pytest.raises(HostError, match="could not be locked: Failed to initialize cache") as caught:
         resolve(inputs("app"), interpreter, Settings(environ | {"UV_CACHE_DIR": str(tmp_path / "file/cache")}).tools)
-    assert caught.value.hint == "name a directory that can be written in UV_CACHE_DIR"
+    assert caught.value.hint == "set UV_CACHE_DIR to a directory that can be written"
     (tmp_path / "uv").write_text("#!/bin/sh\necho 'error: x: No space left on device (os error 28)' >&2; exit 2\n")
     (tmp_path / "uv").chmod(0o755)
     with monkeypatch.context() as patch:

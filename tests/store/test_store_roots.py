@@ -120,12 +120,12 @@ def test_rollback_says_what_there_is(store, link):
     """Without an earlier generation, or with a number that is none, the error lists what is kept."""
     with pytest.raises(NotFound) as caught:
         roots.rollback(store, link)
-    assert caught.value.lines() == [f"`{link}` has no earlier generation", "hint: kept are: none"]
+    assert caught.value.lines() == [f"`{link}` has no earlier generation", "hint: the generations that are kept: none"]
     for name in ("one", "two"):
         roots.switch(store, link, path(store, name))
     with pytest.raises(NotFound) as caught:
         roots.rollback(store, link, 7)
-    assert caught.value.lines() == [f"`{link}` has no generation 7", "hint: kept are: 1, 2"]
+    assert caught.value.lines() == [f"`{link}` has no generation 7", "hint: the generations that are kept: 1, 2"]
 
 
 def test_rollback_to_what_is_no_longer_valid_changes_nothing(store, link):

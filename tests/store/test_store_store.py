@@ -342,8 +342,8 @@ def test_a_path_without_record_is_an_error_that_names_it(store):
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("NOPE", "`NOPE` is not a path of the store: those lie directly in `{directory}`"),
-        ("{directory}", "`{directory}` is not a path of the store: those lie directly in `{directory}`"),
+        ("NOPE", "`NOPE` is not a store path: store paths lie directly in `{directory}`"),
+        ("{directory}", "`{directory}` is not a store path: store paths lie directly in `{directory}`"),
         ("{other}", "`{other}` is not in the store: it has no record"),
     ],
 )
@@ -355,7 +355,7 @@ def test_a_name_that_is_no_path_of_the_store_is_not_damage(store, path, message)
     with pytest.raises(NotFound) as caught:
         store.named([made, path.format(**names)])
     assert caught.value.message == message.format(**names)
-    assert caught.value.hint == "see what there is: esker store path-info"
+    assert caught.value.hint == "list what the store holds: esker store path-info"
 
 
 def test_what_is_collected_while_all_is_verified_is_not_damage(store):
@@ -491,8 +491,8 @@ def test_a_full_disk_is_a_store_error_with_the_room_that_is_left(disk):
     assert "no space left on device, 0." in message
     assert "MB are free" in message
     assert hint == (
-        "hint: make room on that disk; `esker store gc` frees what nothing uses, "
-        "ESKER_STORE names another directory for the store"
+        "hint: make room on that disk; free what nothing uses with `esker store gc`, "
+        "or set ESKER_STORE to another directory"
     )
 
 

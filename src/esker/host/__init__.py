@@ -1,1 +1,1 @@
-"""The only place that touches the machine: files, processes, ports, the clock, the network and other programs."""
+"""The machine: files, processes, ports, the clock, the network and other programs. Only this folder touches them."""

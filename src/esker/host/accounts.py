@@ -1,4 +1,4 @@
-"""The users of this machine: who they are, which paths they can enter, and directories that are given to them."""
+"""The users of this machine: their accounts, which paths they can reach, and giving them access to a directory."""
 
 from __future__ import annotations
 
@@ -26,72 +26,76 @@ class Account(NamedTuple):
 
 
 def account(uid: int) -> Account:
-    """Return the user with `uid`; one that the machine has no name for is its own group and has no home."""
+    """Return the user with `uid`; if the machine does not know it, use the uid as gid and name, and `/` as home."""
     try:
-        found = pwd.getpwuid(uid)
+        entry = pwd.getpwuid(uid)
     except KeyError:
         return Account(uid, uid, str(uid), "/")
-    return Account(uid, found.pw_gid, found.pw_name, found.pw_dir)
+    return Account(uid, entry.pw_gid, entry.pw_name, entry.pw_dir)
 
 
 def find_account(name: str) -> Account | None:
-    """Return the user called `name`, or with that uid, or None."""
+    """Return the user with this name, or with this uid if `name` is a number; None if there is none."""
     try:
-        found = pwd.getpwnam(name)
+        entry = pwd.getpwnam(name)
     except KeyError:
         return account(int(name)) if name.isdigit() else None
-    return Account(found.pw_uid, found.pw_gid, found.pw_name, found.pw_dir)
+    return Account(entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir)
 
 
 def home(environ: Mapping[str, str]) -> str:
-    """Return the user's home directory: HOME, or where that is no absolute path, the one that the machine knows."""
+    """Return the user's home directory: HOME if that is an absolute path, else the one in the user database."""
     named = environ.get("HOME", "")
     return named if os.path.isabs(named) else account(os.geteuid()).home
 
 
 def unreachable(identity: Identity, paths: Iterable[str]) -> str | None:
-    """Return the first of `paths` that `identity` cannot enter or run, or None; asked of the kernel, by a child."""
+    """Return the first of `paths` that `identity` cannot enter or run, or None.
+
+    A child process takes on the identity and asks the kernel. Raises PermissionError when it cannot do so.
+    """
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             assume(identity)
             refused = next((path for path in paths if not os.access(path, os.X_OK)), "")
+            # The `+` tells "every path is reachable" from a child that failed before it could write.
             os.write(writing, b"+" + os.fsencode(refused))
         finally:
             os._exit(0)
     os.close(writing)
     with open(reading, "rb") as report:
-        said = report.read()
+        answer = report.read()
     os.waitpid(pid, 0)
-    if not said:
+    if not answer:
         raise PermissionError(f"cannot become uid {identity.uid}")
-    return os.fsdecode(said[1:]) or None
+    return os.fsdecode(answer[1:]) or None
 
 
 def give(directory: str, identity: Identity) -> None:
-    """Let `identity` make files of its own in root's `directory` and touch nobody else's.
+    """Let `identity` make its own files in `directory`, which belongs to root, but not touch other users' files.
 
-    What belongs to another user stays as it is, and so does what a link leads to: who owns a directory above could
-    put one there at any moment. The directory goes to the group of the first who asks; when one of another group asks
-    too it becomes what /tmp is.
+    Nothing changes if the directory belongs to another user, or if a link leads to it: the owner of a directory above
+    could put such a link there at any moment. The first identity's group becomes the directory's group. When an
+    identity of another group comes, the directory gets the mode of /tmp.
     """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        found = os.fstat(descriptor)
-        if found.st_uid or not identity.uid or not _is_at(descriptor, directory):
+        status = os.fstat(descriptor)
+        if status.st_uid or not identity.uid or not _is_at(descriptor, directory):
             return
-        if found.st_gid == 0:
+        if status.st_gid == 0:
             os.fchown(descriptor, 0, identity.gid)
-            os.fchmod(descriptor, 0o1771)  # sticky: nobody touches another's
-        elif found.st_gid != identity.gid:
+            os.fchmod(descriptor, 0o1771)  # sticky: nobody can delete or rename another user's files
+        elif status.st_gid != identity.gid:
             os.fchmod(descriptor, 0o1777)  # as /tmp
     finally:
         os.close(descriptor)
 
 
 def _is_at(descriptor: int, path: str) -> bool:
-    """Return whether an open directory is at `path` without a link on the way; /tmp, which is root's, may be one."""
+    """Return whether an open directory is at `path` with no link on the way except /tmp, which is root's."""
     parent, _, rest = path.partition("/tmp/")  # noqa: S108
-    place = path if parent else f"{os.path.realpath('/tmp')}/{rest}"  # noqa: S108
-    return os.readlink(f"/proc/self/fd/{descriptor}") == place
+    real_path = path if parent else f"{os.path.realpath('/tmp')}/{rest}"  # noqa: S108
+    return os.readlink(f"/proc/self/fd/{descriptor}") == real_path

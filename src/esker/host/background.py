@@ -1,4 +1,4 @@
-"""Work that goes on after this process has ended or become another program, in a process that is nobody's child."""
+"""Background work: it goes on, in a detached process, after this process has ended or become another program."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 __all__ = ["SOURCE", "begin", "begin_anew"]
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-"""Where this Esker lies: what a new interpreter needs to find it, and what tells two of them apart."""
+"""The directory that this Esker is imported from: a new interpreter needs it, and it tells two installations apart."""
 _ANEW = """\
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from esker.host.background import begin
 work = getattr(__import__(sys.argv[2], fromlist=[sys.argv[3]]), sys.argv[3])
-given = json.load(sys.stdin)
-print(begin(lambda: work(**given)))
+arguments = json.load(sys.stdin)
+print(begin(lambda: work(**arguments)))
 """
 _LONGEST_PID = 20
 
 
 def begin(work: Callable[[], object]) -> int:
-    """Do `work` in a copy of this process and return its pid; for a process that has but one thread.
+    """Do `work` in a fork of this process and return its pid; only for a process with a single thread.
 
-    The copy leads a session of its own, in our directory, and has nothing of ours open.
+    The fork leads a session of its own and keeps the working directory, but none of our open files.
     """
     reading, writing = os.pipe()
     try:
@@ -48,27 +48,31 @@ def begin(work: Callable[[], object]) -> int:
     return int(pid)
 
 
-def begin_anew(work: Callable[..., object], given: Mapping[str, Any]) -> int:
-    """Do `work`, a function of a module, in a new interpreter and return its pid; `given` are its arguments, for JSON.
+def begin_anew(work: Callable[..., object], arguments: Mapping[str, Any]) -> int:
+    """Call `work` in a new interpreter and return its pid; any thread of any program may do this.
 
-    It costs 30 ms more than `begin`, and needs nothing of the process that asks: any thread of any program may.
+    `work` is a top-level function of a module, and `arguments` are its keyword arguments, which must fit into JSON.
+    This takes 30 ms more than `begin`.
     """
     from esker.host.process import run
 
     argv = [sys.executable, "-ISc", _ANEW, SOURCE, work.__module__, work.__name__]
-    return int(run(argv, environ=os.environ, stdin=json.dumps(given)).stdout)
+    return int(run(argv, environ=os.environ, stdin=json.dumps(arguments)).stdout)
 
 
-def _leave(work: Callable[[], object], told: int) -> None:
-    """Let a child of ours, whose parent ends at once, do the work."""
+def _leave(work: Callable[[], object], report: int) -> None:
+    """Fork again and end at once, so that the grandchild, which does the work, is not a child of our caller.
+
+    The grandchild writes its pid to the descriptor `report`.
+    """
     try:
         if os.fork():
             return
         os.setsid()
-        os.write(told, b"%d" % os.getpid())
-        nothing = os.open(os.devnull, os.O_RDWR)
+        os.write(report, b"%d" % os.getpid())
+        null = os.open(os.devnull, os.O_RDWR)
         for number in (0, 1, 2):
-            os.dup2(nothing, number)
+            os.dup2(null, number)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         work()
     finally:

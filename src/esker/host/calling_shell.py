@@ -8,29 +8,29 @@ __all__ = ["calling_shell"]
 
 _SESSION = 6
 _LAYOUT = (26, 27, 28, 48, 50)
-"""Fields of /proc/PID/stat: where the program's text, stack, arguments and variables lie in its memory."""
+"""Fields of /proc/PID/stat: the addresses of the program's code, stack, arguments and variables."""
 
 
 def calling_shell() -> int:
-    """Return the pid of the shell in whose command substitution this process runs, else that of the parent.
+    """Return the pid of the shell whose command substitution runs this process; without one, the parent's pid.
 
-    A substitution is run by a copy that the shell makes of itself, and that ends with it. A copy has its memory where
-    the original has it; a program that was started anew has it elsewhere. When the shell has ended already, and so
-    nobody will evaluate anything, it is this process.
+    For a substitution, a shell forks itself, and the fork ends with the substitution. We recognise such forks because
+    they have the same memory layout as the shell, while a program that was started by exec has another. If the shell
+    has already ended, nobody will evaluate the output, and the result is the pid of this process.
     """
     own, pid = os.getpid(), os.getppid()
-    session = _seen(own)[1]
-    if _seen(pid)[1] != session != own:  # init, or who else adopts
+    session = _stat(own)[1]
+    if _stat(pid)[1] != session != own:  # the parent has ended: init, or a subreaper, has adopted us
         return own
     while True:
-        parent, _, layout = _seen(pid)
-        if not any(layout) or _seen(parent)[2] != layout:
+        parent, _, layout = _stat(pid)
+        if not any(layout) or _stat(parent)[2] != layout:
             return pid
         pid = parent
 
 
-def _seen(pid: int) -> tuple[int, int, list[int]]:
-    """Return the parent of a process, its session and its layout; zeros where it may not be seen."""
+def _stat(pid: int) -> tuple[int, int, list[int]]:
+    """Return the parent, the session and the memory layout of a process; zeros if they cannot be read."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()

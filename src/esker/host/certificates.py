@@ -1,4 +1,4 @@
-"""The host's own certificate authorities, which include those that a company's proxy needs."""
+"""The certificate authorities that this host trusts; they include the one of a company's proxy."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ _BUNDLES = (
 
 
 def certificate_bundle() -> str | None:
-    """Return the file of the host's certificate authorities, None where there is none."""
+    """Return the file with the host's certificate authorities, or None if there is none."""
     return next((path for path in _BUNDLES if os.path.exists(path)), None)

@@ -1,4 +1,4 @@
-"""What time it is, how much of it is left, and whether the result is still wanted."""
+"""The time, deadlines, and waits that can be given up."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ if TYPE_CHECKING:
 __all__ = ["Abandoned", "Abandonment", "Deadline", "timestamp"]
 
 _STEP = 0.05
-"""Seconds after which a wait that may be given up looks whether it was."""
+"""Seconds after which a wait checks again whether it was given up."""
 
 
 class Abandoned(Exception):
-    """Whoever waited does not want the result any more."""
+    """Whoever waited for the result does not want it any more."""
 
 
 class Abandonment:
-    """Whether a result is still wanted, told to those that look now and then and to those that wait for something."""
+    """Whether a result is still wanted; another thread sets it, and a long call checks it.
+
+    A call that can look now and then uses `is_set`. A call that blocks registers a function with `telling`.
+    """
 
     def __init__(self) -> None:
         from threading import Lock
@@ -31,19 +34,19 @@ class Abandonment:
         self._calls: list[Callable[[], object]] = []
 
     def set(self) -> None:
-        """Say that nobody wants the result any more."""
+        """Declare that nobody wants the result any more, and call the registered functions."""
         with self._lock:
             self._is_set = True
             for call in self._calls:
                 call()
 
     def is_set(self) -> bool:
-        """Whether that was said."""
+        """Return whether `set` was called."""
         return self._is_set
 
     @contextmanager
     def telling(self, call: Callable[[], object]) -> Iterator[None]:
-        """Within the block, `call` is called when the result is given up, at once if it was before."""
+        """During the block, have `set` call `call`; if `set` was called before, call it at once."""
         with self._lock:
             if self._is_set:
                 call()
@@ -56,7 +59,7 @@ class Abandonment:
 
 
 class Deadline:
-    """When a wait ends: after some seconds (None: never), or because it was given up."""
+    """The end of a wait: after some seconds (None means no limit), or when `abandoned` is set."""
 
     def __init__(self, seconds: float | None = None, abandoned: Abandonment | None = None) -> None:
         self.seconds = seconds
@@ -68,7 +71,10 @@ class Deadline:
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
     def step(self, longest: float | None = None) -> float | None:
-        """Return for how many seconds to wait before looking again; raises Abandoned."""
+        """Return how long to wait, at most `longest` seconds, before checking again; None means without limit.
+
+        Raises Abandoned if the wait was given up.
+        """
         if self._abandoned is not None:
             if self.is_abandoned:
                 raise Abandoned
@@ -77,16 +83,16 @@ class Deadline:
         return left if longest is None else longest if left is None else min(left, longest)
 
     def lasting(self, seconds: float) -> Deadline:
-        """Return a deadline of some seconds from now that is given up with this one."""
+        """Return a deadline in `seconds` from now that is given up when this one is."""
         return Deadline(seconds, self._abandoned)
 
     def telling(self, call: Callable[[], object]) -> AbstractContextManager[None]:
-        """Within the returned context, `call` is called when the wait is given up."""
+        """Return a context during which `call` is called if the wait is given up."""
         return nullcontext() if self._abandoned is None else self._abandoned.telling(call)
 
     @property
     def is_limit(self) -> bool:
-        """Whether the wait can end before what is waited for."""
+        """Whether the wait may end before the awaited event, by time or by being given up."""
         return self._end is not None or self._abandoned is not None
 
     @property
@@ -100,10 +106,10 @@ class Deadline:
         return self.left() == 0
 
     def pause(self, seconds: float) -> None:
-        """Sleep for as long, or until the end; raises Abandoned."""
+        """Sleep for `seconds`, or less if the deadline comes first; raises Abandoned if the wait was given up."""
         time.sleep(self.step(seconds) or 0)
 
 
 def timestamp() -> str:
-    """Return the time as ISO 8601 has it, in UTC and whole seconds."""
+    """Return the current time in ISO 8601, in UTC and whole seconds."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,7 +1,7 @@
-"""Files as the machine keeps them: durable writes, links, locks and directories.
+"""Files on disk: durable writes, links, locks and directories.
 
-Functions that take `error` wrap what the machine refuses; the others raise OSError, for a caller that knows more to
-wrap in `refused`.
+Functions with an `error` parameter turn an OSError into that error. The others raise OSError, so that the caller can
+wrap them in `refused` with a better message.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ _LARGEST = 64 << 20
 def refused(
     action: str, path: str, error: type[EskerError] = HostError, *, remedy: str | None = None
 ) -> Iterator[None]:
-    """Raise `error` when the machine refuses to `action` `path`, with what to do; `remedy` is added to that."""
+    """Turn an OSError of the block into `error`: "cannot `action` `path`", with a hint, to which `remedy` is added."""
     try:
         yield
     except OSError as caught:
         reason = (caught.strerror or str(caught)).lower()
         if caught.errno in {errno.ENOSPC, errno.EDQUOT}:
             reason += f", {free_space(path) / 1e6:.1f} MB are free"
-        place = caught.filename and os.fsdecode(caught.filename)
-        if place and place != path:
-            reason += f" (`{place}`)"
-        hint = _hint(caught.errno, place or path)
+        culprit = caught.filename and os.fsdecode(caught.filename)
+        if culprit and culprit != path:
+            reason += f" (`{culprit}`)"
+        hint = _hint(caught.errno, culprit or path)
         if hint and remedy:
             hint = f"{hint}; {remedy}"
         raise error(f"cannot {action} `{path}`: {reason}", hint=hint) from caught
@@ -63,18 +63,18 @@ _HINTS = {
     errno.EDQUOT: _ROOM,
     errno.EFBIG: "raise the limit on the size of a file (`ulimit -f`)",
     errno.EROFS: "that file system is mounted read-only: mount it writable, or work elsewhere",
-    errno.ENOLCK: "that file system gives no locks: start its lock service, or work on another one",
+    errno.ENOLCK: "that file system does not support locks: start its lock service, or work on another file system",
     errno.ENAMETOOLONG: "choose a shorter path: the system takes 4095 bytes, and 255 for each name in it",
 }
 
 
 def _hint(number: int | None, path: str) -> str | None:
     if number in {errno.EACCES, errno.EPERM}:
-        place = _existing(path)
-        found = os.lstat(place)
-        said = f"`{place}` belongs to uid {found.st_uid}, and this process runs as uid {os.geteuid()}"
-        closed = found.st_uid == os.geteuid() and not _serves_its_owner(found.st_mode)
-        return f"{said}; its mode is {stat.S_IMODE(found.st_mode):04o}: chmod u+rwX {place}" if closed else said
+        existing = _existing(path)
+        status = os.lstat(existing)
+        owner = f"`{existing}` belongs to uid {status.st_uid}, and this process runs as uid {os.geteuid()}"
+        closed = status.st_uid == os.geteuid() and not _serves_its_owner(status.st_mode)
+        return f"{owner}; its mode is {stat.S_IMODE(status.st_mode):04o}: chmod u+rwX {existing}" if closed else owner
     if number in {errno.ENOENT, errno.ELOOP} and os.path.islink(path):
         return f"`{path}` is a link to `{os.readlink(path)}`: put the file itself there"
     return None if number is None else _HINTS.get(number)
@@ -86,12 +86,13 @@ def _serves_its_owner(mode: int) -> bool:
 
 
 def free_space(path: str) -> int:
-    """Return the bytes that this process may still write on the file system where `path` lies or would lie."""
-    found = os.statvfs(_existing(path))
-    return found.f_bavail * found.f_frsize
+    """Return how many bytes this process may still write to the file system of `path`, which need not exist."""
+    status = os.statvfs(_existing(path))
+    return status.f_bavail * status.f_frsize
 
 
 def _existing(path: str) -> str:
+    """Return `path`, or the nearest directory above it that exists."""
     path = os.path.abspath(path)
     while not os.path.lexists(path):
         path = os.path.dirname(path)
@@ -99,11 +100,11 @@ def _existing(path: str) -> str:
 
 
 def read(path: str, *, limit: int = _LARGEST) -> bytes:
-    """Return what a file holds; raises HostError for what is none, a pipe or a device, and above `limit` bytes."""
+    """Return the content of a file; raises HostError if it is no regular file or has more than `limit` bytes."""
     with refused("read", path):
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise HostError(f"cannot read `{path}`: it is not a regular file", hint="put a plain file in its place")
-        # Not to wait for ever, should it have become a pipe by now.
+        # Non-blocking: if somebody has replaced the file with a pipe by now, opening must not wait for ever.
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
             content = file.read(limit + 1)
     if len(content) > limit:
@@ -114,7 +115,7 @@ def read(path: str, *, limit: int = _LARGEST) -> bytes:
 
 
 def read_text(path: str, invalid: type[InvalidFile], *, limit: int = _LARGEST) -> str:
-    """Return the text in a file; raises `invalid` when it is not UTF-8, and HostError as `read` does."""
+    """Return the text of a file; raises `invalid` when it is not UTF-8, and HostError as `read` does."""
     content = read(path, limit=limit)
     try:
         return content.decode()
@@ -124,7 +125,7 @@ def read_text(path: str, invalid: type[InvalidFile], *, limit: int = _LARGEST) -
 
 
 def write(path: str, data: bytes, *, mode: int = 0o600, error: type[EskerError] = HostError) -> None:
-    """Replace the file at `path` by rename: a reader sees the old contents or the new, after a power cut too."""
+    """Replace the file at `path` by rename: readers see the old content or the new, even after a power cut."""
     with refused("write", path, error), _beside(path) as temporary:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with open(descriptor, "wb", buffering=0) as file:
@@ -136,7 +137,7 @@ def write(path: str, data: bytes, *, mode: int = 0o600, error: type[EskerError] 
 
 
 def write_changed(path: str, data: bytes, *, mode: int = 0o600, error: type[EskerError] = HostError) -> bool:
-    """Write as `write` does unless the file holds `data` already; return whether it was written."""
+    """Write as `write` does, unless the file already holds `data`; return whether it was written."""
     with refused("read", path, error), suppress(FileNotFoundError), open(path, "rb") as file:
         if file.read(len(data) + 1) == data:
             return False
@@ -145,14 +146,14 @@ def write_changed(path: str, data: bytes, *, mode: int = 0o600, error: type[Eske
 
 
 def is_ours(directory: str) -> bool:
-    """Return whether a directory, or the nearest one above it that is there, belongs to this user."""
+    """Return whether a directory, or the nearest existing one above it, belongs to this user."""
     return os.stat(_existing(directory)).st_uid == os.geteuid()
 
 
 def make_directory(path: str, *, mode: int = 0o700) -> None:
-    """Make `path` with `mode`, and what is missing above it closed to the writing of others, whatever the umask.
+    """Make the directory `path` with `mode`, and missing directories above it so that only their owner can write.
 
-    Raises OSError where something else is in the place of one.
+    The umask may take rights away but cannot add any. Raises OSError if something else than a directory is in the way.
     """
     above = os.path.dirname(path)
     if above != path and not os.path.exists(above):
@@ -165,7 +166,7 @@ def make_directory(path: str, *, mode: int = 0o700) -> None:
 
 
 def replace_link(path: str, target: str, *, error: type[EskerError] = HostError) -> None:
-    """Make `path` a symbolic link to `target` by rename: there is no moment without a link."""
+    """Make `path` a symbolic link to `target` by rename, so that there is no moment without a link."""
     with refused("link", path, error), _beside(path) as temporary:
         os.symlink(target, temporary)
         os.rename(temporary, path)
@@ -173,7 +174,7 @@ def replace_link(path: str, target: str, *, error: type[EskerError] = HostError)
 
 @contextmanager
 def _beside(path: str) -> Iterator[str]:
-    """A new name in the directory of `path`; what has it after an error is removed."""
+    """Give an unused file name in the directory of `path`; after an error, remove the file of that name."""
     directory, name = os.path.split(path)
     temporary = os.path.join(directory, f".{name[:40]}.{os.urandom(6).hex()}.tmp")
     try:
@@ -193,12 +194,12 @@ def locked(
     error: type[EskerError] = HostError,
     remedy: str | None = None,
 ) -> Iterator[None]:
-    """Hold a lock on the file `path`, which is made 0600; `waiting` is called first when somebody else holds it.
+    """Hold a lock on the file `path`, which is made with mode 0600; `waiting` is called first if the lock is taken.
 
-    The lock is flock's: it ends with the process however that ends, and a program that the process starts does not
-    inherit it. Two locks in one process exclude each other too.
+    It is a lock of flock(2). It is released when the process ends, however it ends, and programs that the process
+    starts do not inherit it. Two locks within one process exclude each other too.
     """
-    access = os.O_RDONLY if shared else os.O_RDWR  # as NFS wants it, where the lock is one of fcntl
+    access = os.O_RDONLY if shared else os.O_RDWR  # NFS emulates flock by fcntl locks, which need it
     with refused("lock", path, error, remedy=remedy):
         descriptor = os.open(path, access | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     try:
@@ -216,7 +217,7 @@ def locked(
 
 
 def sync_file_system(path: str) -> None:
-    """Wait until all that was written to the file system of `path` would survive a power cut."""
+    """Flush the file system of `path`: everything written to it so far then survives a power cut."""
     import ctypes
 
     library = ctypes.CDLL(None, use_errno=True)

@@ -1,7 +1,7 @@
-"""A command in the foreground of a process that stays: it keeps the terminal, and its end is waited for.
+"""Running a command in the foreground: it uses our terminal, and we wait for its end.
 
-It is in the process group of the caller, so that the terminal stops, continues and interrupts both as one. What others
-send to the caller is passed on; if the caller is killed, so is the command.
+The command stays in the caller's process group, so that the terminal stops, continues and interrupts both together. The
+caller passes on the signals that other processes send to it. If the caller is killed, so is the command.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = ["run_in_foreground"]
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _WATCHED = frozenset({*_PASSED_ON, signal.SIGCHLD})
 _OF_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
-"""The terminal sends these to the command as well: the caller only has to outlive them."""
+"""The terminal also sends these to the command, so the caller ignores them."""
 
 
 def run_in_foreground(argv: list[str], environ: Mapping[str, str]) -> int:
-    """Run a program to its end and return its exit status; 128 and the signal's number where a signal ended it.
+    """Run a program to its end and return its exit status: 128 plus the signal's number if a signal ended it.
 
     Raises CommandFailed with status 127 when there is no such program.
     """
@@ -45,7 +45,7 @@ def run_in_foreground(argv: list[str], environ: Mapping[str, str]) -> int:
             _become(argv, environ, parent, mask)
         for number in _OF_THE_TERMINAL:
             signal.signal(number, signal.SIG_IGN)
-        # Waited for, not handled: a handler could miss one that comes just before the wait for the command begins.
+        # These signals stay blocked, and `sigwait` takes them. A handler could miss one just before the wait begins.
         signal.pthread_sigmask(signal.SIG_SETMASK, {*mask, *_WATCHED})
         while (status := _status(child)) is None:
             arrived = signal.sigwait(_WATCHED)
@@ -59,7 +59,7 @@ def run_in_foreground(argv: list[str], environ: Mapping[str, str]) -> int:
 
 
 def _status(child: int) -> int | None:
-    """Return the exit status of the command, None while it runs."""
+    """Return the exit status of the command, or None while it runs."""
     pid, status = os.waitpid(child, os.WNOHANG)
     if pid == 0:
         return None
@@ -68,11 +68,12 @@ def _status(child: int) -> int | None:
 
 
 def _send(child: int, number: int) -> None:
-    with suppress(ProcessLookupError):  # it has just ended
+    with suppress(ProcessLookupError):  # the command has just ended
         os.kill(child, number)
 
 
 def _become(argv: list[str], environ: Mapping[str, str], parent: int, mask: Iterable[int]) -> NoReturn:
+    """Turn the forked child into the command, with the signal handling that our own caller gave us."""
     status = 1
     try:
         for number in (*_PASSED_ON, *_OF_THE_TERMINAL):

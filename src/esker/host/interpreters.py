@@ -1,4 +1,4 @@
-"""Python interpreters of this machine: found in a fixed order, asked what they are, never downloaded."""
+"""The Python interpreters of this machine: searched for in a fixed order, inspected, and never downloaded."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["Interpreter", "Interpreters", "inspect"]
 
 _OLDEST = (3, 7)
-"""Before it, byte code could not be compiled to be the same everywhere."""
+"""Older versions cannot compile byte code reproducibly."""
 _MINORS = range(20, _OLDEST[1] - 1, -1)
 _PATIENCE = 20
-"""Seconds."""
+"""Seconds that an interpreter has for its answer."""
 _OLD_QUESTION = "import sys; sys.stdout.write('Python %d.%d.%d' % sys.version_info[:3])"
 _QUESTION = """\
 import json, os, platform, sys, sysconfig
@@ -53,7 +53,7 @@ class Interpreter(msgspec.Struct, frozen=True):
     """One interpreter, as it describes itself."""
 
     executable: str
-    """Absolute, every link resolved, never inside a virtual environment."""
+    """Absolute, with every link resolved; never inside a virtual environment."""
     version: str
     abi: str
     """Such as `cpython-311-x86_64-linux-gnu`."""
@@ -70,16 +70,16 @@ class Interpreter(msgspec.Struct, frozen=True):
 
 
 def inspect(executable: str, variables: Mapping[str, str]) -> Interpreter | None:
-    """Ask an executable what it is; None when it does not start or does not answer as a Python does."""
+    """Ask an executable which Python it is; None when it does not start or does not answer as a Python would."""
     try:
-        return _asked(executable, variables)
+        return _description(executable, variables)
     except (HostError, TimedOut, ValueError):
         return None
 
 
-def _asked(executable: str, variables: Mapping[str, str]) -> Interpreter:
-    said = _answer([executable, "-I", "-S", "-c", _QUESTION], variables)
-    return msgspec.convert(json.loads(said), Interpreter)
+def _description(executable: str, variables: Mapping[str, str]) -> Interpreter:
+    answer = _answer([executable, "-I", "-S", "-c", _QUESTION], variables)
+    return msgspec.convert(json.loads(answer), Interpreter)
 
 
 def _answer(argv: Sequence[str], variables: Mapping[str, str]) -> str:
@@ -87,48 +87,51 @@ def _answer(argv: Sequence[str], variables: Mapping[str, str]) -> str:
 
 
 class Interpreters:
-    """The interpreters of this machine, each asked once; `named` is the one that a person has named (ESKER_PYTHON).
+    """Finds interpreters on this machine and inspects each at most once.
 
-    `variables` are what interpreters are started with, none of which may steer a Python; their PATH is searched.
+    `variables` is the environment that interpreters are started with. Its PATH is searched, and it must hold no
+    variable that changes how Python runs (PYTHON…, VIRTUAL_ENV). `named` is the interpreter from ESKER_PYTHON, if any.
     """
 
     def __init__(self, variables: Mapping[str, str], named: str | None = None) -> None:
         self._variables = variables
         self._named = named
-        self._asked: dict[str, Interpreter | None] = {}
+        self._inspected: dict[str, Interpreter | None] = {}
 
     def find(self, specifier: str | None) -> Interpreter:
-        """Return the first CPython that satisfies `specifier`: the named one, our own base, `pythonX.Y` on PATH.
+        """Return the first CPython that satisfies `specifier`.
 
-        Raises `NotFound` listing every interpreter that was looked at, and `UsageError` for a named one that is none.
+        The order is: the one named by ESKER_PYTHON, the one that Esker runs on, then `pythonX.Y` on PATH, newest first.
+        Raises NotFound, which lists every interpreter that was inspected, and UsageError when ESKER_PYTHON does not
+        name a usable interpreter.
         """
         versions = _specifier(specifier)
-        seen: dict[str, Interpreter] = {}
+        inspected: dict[str, Interpreter] = {}
         for candidate in _candidates(self._named, self._variables.get("PATH", "")):
             interpreter = self._ask(candidate)
-            if interpreter is None or interpreter.executable in seen:
+            if interpreter is None or interpreter.executable in inspected:
                 continue
-            seen[interpreter.executable] = interpreter
+            inspected[interpreter.executable] = interpreter
             if _unfit(interpreter) is None and versions.contains(interpreter.version, True):
                 return interpreter
-        listed = ", ".join(f"{each.version} ({each.executable})" for each in seen.values()) or "none"
+        listed = ", ".join(f"{each.version} ({each.executable})" for each in inspected.values()) or "none"
         raise NotFound(
             f"no Python on this machine satisfies `{specifier}`; found: {listed}",
-            hint="install one, put it on PATH as pythonX.Y or name it in ESKER_PYTHON; "
+            hint="install one, then put it on PATH as pythonX.Y or set ESKER_PYTHON to its path; "
             "or change `version` in [plugins.esker.python]",
         )
 
     def _ask(self, candidate: str) -> Interpreter | None:
-        if candidate not in self._asked:
+        if candidate not in self._inspected:
             ask = _named if candidate == self._named else inspect
-            self._asked[candidate] = ask(candidate, self._variables)
-        return self._asked[candidate]
+            self._inspected[candidate] = ask(candidate, self._variables)
+        return self._inspected[candidate]
 
 
 def _named(executable: str, variables: Mapping[str, str]) -> Interpreter:
-    """Return the interpreter that ESKER_PYTHON names; raises UsageError where it is none that can be used."""
+    """Return the interpreter that ESKER_PYTHON names; raises UsageError when it cannot be used."""
     try:
-        interpreter = _asked(executable, variables)
+        interpreter = _description(executable, variables)
         fault = _unfit(interpreter)
     except TimedOut:
         fault = f"which did not answer within {_PATIENCE} s"
@@ -142,28 +145,29 @@ def _named(executable: str, variables: Mapping[str, str]) -> Interpreter:
 
 
 def _unfit(interpreter: Interpreter) -> str | None:
-    """Return why no environment can be made with an interpreter, or None."""
+    """Return why no environment can be made with an interpreter, as the end of a sentence; None if one can."""
     if interpreter.markers.get("implementation_name") != "cpython":
-        name = interpreter.markers.get("platform_python_implementation", "no CPython")
+        name = interpreter.markers.get("platform_python_implementation", "another implementation of Python")
         return f"which is {name} {interpreter.version}"
     return f"which is Python {interpreter.version}" if interpreter.release < _OLDEST else None
 
 
 def _not_started(executable: str, variables: Mapping[str, str]) -> str:
+    """Return why `executable` gave no usable answer, as the end of a sentence."""
     program = process.find_program(executable, variables.get("PATH"))
     if program is None:
         return "which is not on PATH"
     if not os.path.exists(program):
-        return "which is not there"
+        return "which does not exist"
     if os.path.isdir(program):
         return "which is a directory"
     if not os.access(program, os.X_OK):
         return "which may not be executed"
-    try:  # one that is too old for the first question
-        said = _answer([program, "-E", "-S", "-c", _OLD_QUESTION], variables)
+    try:  # a Python that is too old to understand the first question
+        answer = _answer([program, "-E", "-S", "-c", _OLD_QUESTION], variables)
     except (HostError, TimedOut):
-        said = ""
-    return f"which is {said}" if re.fullmatch(r"Python [0-9.]+", said) else "which does not run as a Python"
+        answer = ""
+    return f"which is {answer}" if re.fullmatch(r"Python [0-9.]+", answer) else "which does not work as a Python"
 
 
 def _specifier(specifier: str | None) -> SpecifierSet:
@@ -186,7 +190,7 @@ def _candidates(named: str | None, path: str) -> Iterator[str]:
 
 
 def _behind_shim(directory: str, name: str) -> list[str]:
-    """Return what a shim may stand for: of several versions that pyenv or asdf has, it starts the chosen one alone."""
+    """Return the programs behind a shim of pyenv or asdf: the shim itself starts only the selected version."""
     if os.path.basename(directory) != "shims":
         return []
     versions = os.path.join(os.path.dirname(directory), "versions")

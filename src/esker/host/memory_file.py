@@ -1,4 +1,4 @@
-"""Files without a name, for texts that a program is to read and that must not reach a disk."""
+"""Files in memory, without a name, for text that another program reads and that must not be written to disk."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ _LOW = 10
 
 
 def memory_file(text: str = "", *, lowest: int = 3) -> int:
-    """Return the descriptor of a new file that holds the text; a child inherits it when told to.
+    """Return the descriptor of a new file that holds `text`; children inherit it only if the caller arranges that.
 
-    It is `lowest` or above where the limit of open files allows that.
-
-    Where the system has no files in memory it is one on disk that has no name any more and only its owner could read.
+    The descriptor is `lowest` or higher, if the limit on open files allows that. On systems without files in memory, it
+    is a file on disk whose name has been removed and that only its owner could ever read.
     """
     import fcntl
 
@@ -24,12 +23,12 @@ def memory_file(text: str = "", *, lowest: int = 3) -> int:
         file.seek(0)
         try:
             return fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, lowest)
-        except OSError:  # no descriptor may have such a number here
+        except OSError:  # the limit on open files is below that number
             return fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, min(lowest, _LOW))
 
 
 def descriptor_path(descriptor: int) -> str:
-    """Return the path by which a program opens a descriptor that it has inherited."""
+    """Return the path at which a program can open a descriptor that it has inherited."""
     directory = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
     return f"{directory}/{descriptor}"
 

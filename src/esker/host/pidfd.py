@@ -1,4 +1,4 @@
-"""A descriptor for a process: unlike a pid it never comes to mean another one, and its end can be waited for."""
+"""Pidfds: descriptors for processes. Unlike a pid, a pidfd never refers to another process, and one can wait for it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["open_process", "opened", "send", "wait"]
 
 
 def open_process(pid: int, start: int | None = None) -> int | None:
-    """Return a descriptor of the process `pid`, or None when it has ended or did not begin at `start`.
+    """Return a pidfd of the process `pid`; None when the process has ended or did not begin at `start`.
 
-    The descriptor is readable once the process has ended, and is the caller's to close.
+    The pidfd becomes readable when the process ends. The caller must close it.
     """
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         return None
-    # Asked after it was opened: from here on the pid is that of the descriptor's process, or of none.
-    found = entry(pid)
-    if found is None or found.ended or start not in {None, found.start}:
+    # This check must come after the opening. If the process that it sees is the right one, it was also the one opened.
+    process = entry(pid)
+    if process is None or process.ended or start not in {None, process.start}:
         os.close(descriptor)
         return None
     return descriptor
@@ -35,7 +35,7 @@ def open_process(pid: int, start: int | None = None) -> int | None:
 
 @contextmanager
 def opened(pid: int, start: int | None = None) -> Iterator[int | None]:
-    """Open a process as `open_process` does, and close the descriptor at the end of the block."""
+    """Give the pidfd that `open_process` returns, and close it at the end of the block."""
     descriptor = open_process(pid, start)
     try:
         yield descriptor
@@ -45,13 +45,13 @@ def opened(pid: int, start: int | None = None) -> Iterator[int | None]:
 
 
 def wait(descriptor: int, timeout: float | None) -> bool:
-    """Return whether the process ended within `timeout` seconds."""
+    """Wait at most `timeout` seconds, or for ever if it is None; return whether the process has ended."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
 
 
 def send(descriptor: int, number: int) -> None:
-    """Send a signal; a process that has ended is no error."""
+    """Send the signal `number`; it is no error if the process has ended."""
     with suppress(ProcessLookupError):
         signal.pidfd_send_signal(descriptor, number)

@@ -1,6 +1,6 @@
-"""Where a user's programs keep their files: the base directories of the XDG specification.
+"""The directories where programs keep a user's files: the base directories of the XDG specification.
 
-A variable that is not an absolute path counts as unset, as the specification wants it; so does such a HOME.
+A variable that is not an absolute path counts as unset, as the specification requires; we treat HOME the same way.
 https://specifications.freedesktop.org/basedir-spec/latest/
 """
 
@@ -19,33 +19,33 @@ _OF_OTHERS = 0o077
 
 
 def config(variables: Mapping[str, str], home: str | None = None) -> str | None:
-    """Return the directory of a user's configuration; `home` replaces HOME. None means that no variable says where."""
+    """Return the directory for a user's configuration; None if no variable gives one. `home` replaces HOME."""
     return _place(variables, "XDG_CONFIG_HOME", ".config", home)
 
 
 def data(variables: Mapping[str, str], home: str | None = None) -> str | None:
-    """Return the directory of what programs keep for a user; `home` and None mean the same as for `config`."""
+    """Return the directory for data that programs keep; `home` and None mean the same as for `config`."""
     return _place(variables, "XDG_DATA_HOME", ".local/share", home)
 
 
 def state(variables: Mapping[str, str], home: str | None = None) -> str | None:
-    """Return the directory of what programs remember between runs; `home` and None mean the same as for `config`."""
+    """Return the directory for state that programs keep between runs; `home` and None mean the same as for `config`."""
     return _place(variables, "XDG_STATE_HOME", ".local/state", home)
 
 
-def _place(variables: Mapping[str, str], variable: str, usual: str, home: str | None) -> str | None:
-    named = variables.get(variable, "")
-    if os.path.isabs(named):
-        return named
+def _place(variables: Mapping[str, str], variable: str, default: str, home: str | None) -> str | None:
+    path = variables.get(variable, "")
+    if os.path.isabs(path):
+        return path
     if home is None:
         home = variables.get("HOME", "")
         if not os.path.isabs(home):
             return None
-    return f"{home}/{usual}"
+    return f"{home}/{default}"
 
 
 def runtime(xdg_runtime_dir: str | None, uid: int) -> str | None:
-    """Return the directory of sockets, if XDG_RUNTIME_DIR names one that belongs to `uid` and is closed to others."""
+    """Return the directory for sockets, if XDG_RUNTIME_DIR names one that belongs to `uid` and is closed to others."""
     if not xdg_runtime_dir or not os.path.isabs(xdg_runtime_dir):
         return None
     try:

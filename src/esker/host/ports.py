@@ -1,4 +1,4 @@
-"""TCP ports of this machine: whether one is free, and who holds it."""
+"""TCP ports of this machine: whether a port is free, and which process listens on it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from esker.host import process_table
 __all__ = ["holder", "is_free"]
 
 _ADDRESSES = (
-    (socket.AF_INET, "0.0.0.0"),  # noqa: S104 - bound for a moment, never listened on
+    (socket.AF_INET, "0.0.0.0"),  # noqa: S104 - bound for a moment, without listening
     (socket.AF_INET, "127.0.0.1"),
     (socket.AF_INET6, "::"),
     (socket.AF_INET6, "::1"),
 )
 _LISTENING = "0A"
+"""The state of a listening socket in /proc/net/tcp."""
 
 
 def is_free(port: int) -> bool:
-    """Return whether a server could listen on the port now, on every address and on the loopback alone."""
+    """Return whether a server could listen on the port now, on all addresses and on the loopback address alone."""
     for family, address in _ADDRESSES:
         try:
             with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -30,26 +31,28 @@ def is_free(port: int) -> bool:
                 probe.bind((address, port))
         except OSError as refusal:
             if refusal.errno in {errno.EADDRINUSE, errno.EACCES}:
-                return False  # any other refusal: this machine has no such address, so nobody can be there
+                return False
+            # Any other error means that this machine does not have the address, so nothing can listen there.
     return True
 
 
 def holder(port: int) -> process_table.Entry | None:
-    """Return a process that listens on the port, or None when there is none or it is not ours to see (Linux)."""
+    """Return a process that listens on the port; None if there is none or we may not see it (Linux only)."""
     sockets = {f"socket:[{inode}]" for inode in _listening(port)}
     if not sockets:
         return None
-    for found in process_table.entries():
-        directory = f"/proc/{found.pid}/fd"
+    for process in process_table.entries():
+        directory = f"/proc/{process.pid}/fd"
         try:
             if any(_target(f"{directory}/{name}") in sockets for name in os.listdir(directory)):
-                return found
-        except OSError:  # another user's, or it has just ended
+                return process
+        except OSError:  # the process belongs to another user, or has just ended
             continue
     return None
 
 
 def _listening(port: int) -> list[str]:
+    """Return the inodes of the sockets that listen on the port."""
     inodes = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:

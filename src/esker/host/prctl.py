@@ -1,6 +1,6 @@
-"""What Linux lets a process say about itself, by prctl(2) and unshare(2); elsewhere these calls do nothing.
+"""Settings that a Linux process makes for itself, by prctl(2) and unshare(2); prctl does nothing on other systems.
 
-Python has no name for them, so they go through ctypes, which costs 0.5 MB: it is loaded when the first is called.
+Python does not offer these calls, so they go through ctypes. That costs 0.5 MB, so it is loaded at the first call.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NEW_USER = 0x10000000
 
 
 def load() -> None:
-    """Load what the calls need, so that a child between fork and exec need not."""
+    """Load ctypes now, so that a child need not load it between fork and exec."""
     if sys.platform == "linux":
         _library()
 
@@ -43,14 +43,14 @@ def _library() -> ctypes.CDLL:
 
 
 def become_subreaper() -> None:
-    """Become the parent of every orphan among the descendants of this process; kept across exec, not by children."""
+    """Become the parent of orphans among the descendants of this process; kept by exec, not inherited."""
     _prctl(_SET_CHILD_SUBREAPER, 1)
 
 
 def end_with_parent(signal: int, parent: int) -> None:
     """Let the kernel send `signal` to this process when the thread that made it ends.
 
-    Forgotten by fork and by a change of user. Raises ProcessLookupError when `parent` had already ended.
+    A fork or a change of user cancels this. Raises ProcessLookupError if `parent` has already ended.
     """
     _prctl(_SET_DEATH_SIGNAL, int(signal))
     if os.getppid() != parent:
@@ -58,29 +58,29 @@ def end_with_parent(signal: int, parent: int) -> None:
 
 
 def ending_with_us(signal: int) -> Callable[[], None]:
-    """Return what a child of this thread calls before its program begins, so as to get `signal` when the thread ends.
+    """Return a `preexec_fn` for `subprocess`: the child that calls it gets `signal` when this thread ends.
 
-    It is for `subprocess`, as its `preexec_fn`: all it needs is loaded, so that no lock of another thread stops it.
+    Everything that it needs is loaded beforehand, so that the child never waits for a lock of another thread.
     """
     load()
     return partial(end_with_parent, signal, os.getpid())
 
 
 def forbid_new_privileges() -> None:
-    """Give up set-user-ID programs and file capabilities, for this process and all it starts."""
+    """Make set-user-ID bits and file capabilities ineffective, for this process and everything that it starts."""
     _prctl(_SET_NO_NEW_PRIVILEGES, 1)
 
 
 def enter_user_namespace(uid: int, gid: int) -> None:
-    """Show this process and all it starts `uid` and `gid` as its identity; outside it keeps the one it has.
+    """Enter a user namespace, where this process and everything that it starts see themselves as `uid` and `gid`.
 
-    Raises OSError where the system refuses user namespaces.
+    For the rest of the system its identity stays the same. Raises OSError when the system refuses user namespaces.
     """
     outside_uid, outside_gid = os.geteuid(), os.getegid()
     if _library().unshare(_NEW_USER):
         raise _failure("unshare")
     for name, text in (
-        ("setgroups", "deny"),  # the kernel asks for this before it takes a gid_map
+        ("setgroups", "deny"),  # the kernel accepts no gid_map before this
         ("gid_map", f"{gid} {outside_gid} 1"),
         ("uid_map", f"{uid} {outside_uid} 1"),
     ):
@@ -93,7 +93,7 @@ def _prctl(option: int, argument: int) -> None:
         return
     import ctypes
 
-    zero = ctypes.c_ulong(0)  # the rest of a variadic call is read as unsigned long, and must be zero
+    zero = ctypes.c_ulong(0)  # the kernel reads the unused arguments as unsigned long, and requires zeros
     if _library().prctl(option, ctypes.c_ulong(argument), zero, zero, zero):
         raise _failure("prctl")
 

@@ -1,11 +1,11 @@
-"""Programs: found on a path, executed in the place of this process, or run and waited for.
+"""Programs: finding them on PATH, replacing this process by them, and running them to their end.
 
-Executing is on the path of every activation, so nothing heavy is imported at the top.
+Every activation calls `execute`, so nothing heavy is imported at the top.
 """
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # `signal` makes enumerations, for 1 ms
+import _signal  # type: ignore[import-not-found]  # `signal` builds enumerations, which takes 1 ms
 import errno
 import os
 
@@ -24,10 +24,11 @@ __all__ = ["NOT_EXECUTABLE", "NOT_FOUND", "execute", "find_program", "not_found"
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 _LAST_WORDS = 2000
+"""How many characters of a failed program's output an error keeps."""
 
 
 def find_program(name: str, path: str | None) -> str | None:
-    """Return the file that a shell with this PATH would execute; a name with a slash stands for itself."""
+    """Return the file that a shell with this PATH would execute; a name that contains a slash is returned as it is."""
     if "/" in name:
         return name
     for directory in (os.defpath if path is None else path).split(":"):
@@ -38,19 +39,19 @@ def find_program(name: str, path: str | None) -> str | None:
 
 
 def execute(argv: list[str], environ: Mapping[str, str]) -> NoReturn:
-    """Become the program, found on the PATH of `environ`, as a shell would: a script without `#!` goes to sh.
+    """Replace this process by a program, found on the PATH of `environ`; as in a shell, sh runs a script without `#!`.
 
-    Raises CommandFailed with a shell's exit status, 127 or 126: there is no such program, or it does not start.
+    Raises CommandFailed with the exit status of a shell: 127 if there is no such program, 126 if it does not start.
     """
     program = find_program(argv[0], environ.get("PATH"))
     if program is None:
         raise not_found(argv[0])
-    # Python ignores these two; a program expects to be ended by them.
+    # Python ignores these two signals, but a program expects that they end it.
     for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
         _signal.signal(number, _signal.SIG_DFL)
     try:
         try:
-            os.execve(program, argv, environ)  # noqa: S606 - no shell is the point
+            os.execve(program, argv, environ)  # noqa: S606 - it must not go through a shell
         except OSError as refusal:
             if refusal.errno != errno.ENOEXEC:
                 raise
@@ -60,12 +61,12 @@ def execute(argv: list[str], environ: Mapping[str, str]) -> NoReturn:
 
 
 def not_found(name: str) -> CommandFailed:
-    """Return the error of a program that is not on PATH."""
+    """Return the error for a program that is not on PATH."""
     return _refused(name, "command not found", NOT_FOUND)
 
 
 def start_failure(name: str, program: str, refusal: OSError) -> CommandFailed:
-    """Return the error of a program that was found, or named, and did not start."""
+    """Return the error for `program`, the file that was found for `name`, when the system refused to start it."""
     if refusal.errno in {errno.ENOENT, errno.ENOTDIR}:
         if os.path.lexists(program):
             return _refused(name, "the program that runs it (its `#!` line or loader) was not found", NOT_FOUND)
@@ -91,8 +92,9 @@ def run(
 ) -> CompletedProcess[str]:
     """Run a program, found on the PATH of `environ`, to its end.
 
-    With a `timeout` (seconds, or when to end) it gets a process group of its own, all of which is killed when the time
-    is up. Raises CommandFailed when the program cannot be started, or, with `check`, when its status is not 0.
+    With a `timeout` (seconds or a Deadline), the program gets a process group of its own. When the time is up, the
+    whole group is killed and TimedOut is raised. Raises CommandFailed when the program cannot be started or, with
+    `check`, when its status is not 0.
     """
     import subprocess
 
@@ -130,14 +132,14 @@ def run(
             else:
                 _kill_group(process)
             raise
-    done = subprocess.CompletedProcess(list(argv), process.returncode, output or "", errors or "")
-    if check and done.returncode:
-        raise _failure(done)
-    return done
+    completed = subprocess.CompletedProcess(list(argv), process.returncode, output or "", errors or "")
+    if check and completed.returncode:
+        raise _failure(completed)
+    return completed
 
 
 def _deadline(timeout: float | Deadline | None) -> Deadline | None:
-    """Return the deadline that is meant, None where there is no limit."""
+    """Return `timeout` as a deadline, or None when there is no limit."""
     if timeout is None:
         return None
     from esker.host.clock import Deadline
@@ -155,11 +157,11 @@ def _communicate(process: Popen[str], stdin: str | None, deadline: Deadline) -> 
         except subprocess.TimeoutExpired as expired:
             if deadline.passed:
                 raise subprocess.TimeoutExpired(expired.cmd, deadline.seconds or 0) from None
-        stdin = None  # it is on its way
+        stdin = None  # the first call has taken it; `communicate` must not get it again
 
 
 def _kill_group(process: Popen[str]) -> None:
-    """Kill a process group, and let go of pipes that something outside of it still holds."""
+    """Kill a process group, and close our pipes to it even if a process outside of the group still holds them."""
     import signal
     import subprocess
     from contextlib import suppress
@@ -173,17 +175,18 @@ def _kill_group(process: Popen[str]) -> None:
             pipe.close()
 
 
-def _failure(done: CompletedProcess[str]) -> CommandFailed:
+def _failure(completed: CompletedProcess[str]) -> CommandFailed:
     import signal
 
     from esker.formats.urls import redact
 
-    status = done.returncode
-    how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-    said = redact(done.stderr.strip() or done.stdout.strip())[-_LAST_WORDS:]  # a cut URL would show its password
-    last = said.rpartition("\n")[2]
+    status = completed.returncode
+    ending = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    # Redacted before it is cut: in half a URL, a password could not be recognised.
+    output = redact(completed.stderr.strip() or completed.stdout.strip())[-_LAST_WORDS:]
+    last_line = output.rpartition("\n")[2]
     return CommandFailed(
-        f"`{redact(done.args[0])}` {how}{': ' if last else ''}{last}",
+        f"`{redact(completed.args[0])}` {ending}{': ' if last_line else ''}{last_line}",
         status=128 - status if status < 0 else status,
-        output=said,
+        output=output,
     )

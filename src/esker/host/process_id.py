@@ -1,6 +1,6 @@
-"""Which process is meant: a pid alone comes to mean another process once its own has ended.
+"""Identifying a process by pid and start time, because the system reuses the pid of a process that has ended.
 
-Start times count from the boot, so a name that is to outlive a boot goes together with `boot_id()`.
+Start times count from the boot. To identify a process beyond a reboot, store `boot_id()` with its id.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ __all__ = ["ProcessId", "boot_id", "of", "own"]
 
 
 class ProcessId(NamedTuple):
-    """A process of this boot, named so that no other one can be taken for it."""
+    """The identity of one process of this boot, which no other process shares."""
 
     pid: int
     start: int
-    """Clock ticks since the boot; 0 where the system does not tell."""
+    """Clock ticks since the boot; 0 if the system does not tell."""
 
     @property
     def lives(self) -> bool:
-        """Whether the process has not ended; a zombie has."""
+        """Whether the process still runs; a zombie does not."""
         if sys.platform != "linux":
             try:
                 os.kill(self.pid, 0)
@@ -40,29 +40,29 @@ class ProcessId(NamedTuple):
         return entry is not None and entry.start == self.start and not entry.ended
 
     def open(self) -> int | None:
-        """Return a descriptor of the process, which is the caller's to close; None when the process has ended."""
+        """Return a pidfd of the process, which the caller must close; None when the process has ended."""
         return pidfd.open_process(self.pid, self.start)
 
     @contextmanager
     def opened(self) -> Iterator[int | None]:
-        """Give what `open` returns, and close it at the end of the block."""
+        """Give the pidfd that `open` returns, and close it at the end of the block."""
         with pidfd.opened(self.pid, self.start) as descriptor:
             yield descriptor
 
 
 def of(pid: int) -> ProcessId:
-    """Return the name of the process that has `pid` now, or had it last."""
+    """Return the identity of the process with this pid; its start is 0 if there is no such process."""
     entry = process_table.entry(pid)
     return ProcessId(pid, entry.start if entry else 0)
 
 
 def own() -> ProcessId:
-    """Return the name of this process."""
+    """Return the identity of this process."""
     return of(os.getpid())
 
 
 def boot_id() -> str:
-    """Return the kernel's name of this boot; empty where there is no such name."""
+    """Return the kernel's id of this boot; empty on systems without one."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip()

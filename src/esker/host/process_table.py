@@ -1,6 +1,6 @@
-"""The processes of this machine as /proc shows them (Linux); elsewhere the table is empty.
+"""The processes of this machine as /proc shows them (Linux); on other systems the table is empty.
 
-Pids are used again: `process_id` names a process for longer than one look at the table.
+The system reuses pids. To identify a process for longer than one look at the table, use `process_id`.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ class Entry(NamedTuple):
     state: str
     """One letter; `Z` is a zombie."""
     program: str
-    """The name of the program, cut at 15 bytes by the kernel; untrusted."""
+    """The name of the program, which the kernel cuts at 15 bytes; untrusted."""
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended, though nobody has asked for its status yet."""
+        """Whether it has ended, even if its parent has not fetched its exit status yet."""
         return self.state in {"Z", "X"}
 
 
 def entry(pid: int) -> Entry | None:
-    """Return the process `pid`, or None when there is none."""
+    """Return the process `pid`, or None when there is no such process."""
     try:
         descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -56,7 +56,7 @@ def entry(pid: int) -> Entry | None:
         return None
     finally:
         os.close(descriptor)
-    # The name stands in parentheses and may hold anything, spaces and parentheses too: fields begin after the last.
+    # The name is in parentheses and may itself contain spaces and parentheses, so the last one closes it.
     opening, closing = text.index(b"("), text.rindex(b")")
     fields = text[closing + 2 :].split()
     return Entry(
@@ -71,26 +71,26 @@ def entry(pid: int) -> Entry | None:
 
 
 def entries() -> Iterator[Entry]:
-    """Yield every process that can be seen."""
+    """Yield every process that this one can see."""
     try:
         names = os.listdir("/proc")
     except OSError:
         return
     for name in names:
-        if name.isdigit() and (found := entry(int(name))):
-            yield found
+        if name.isdigit() and (process := entry(int(name))):
+            yield process
 
 
 def table() -> dict[int, Entry]:
-    """Return every process that can be seen, by pid."""
-    return {found.pid: found for found in entries()}
+    """Return every process that this one can see, by pid."""
+    return {process.pid: process for process in entries()}
 
 
 def descendants(roots: Iterable[int], processes: Mapping[int, Entry]) -> list[Entry]:
-    """Return those of `processes` whose parent, or parent's parent, is one of `roots`; the roots are left out."""
+    """Return the processes that descend from one of the pids in `roots`, without the roots themselves."""
     children: dict[int, list[Entry]] = {}
-    for found in processes.values():
-        children.setdefault(found.parent, []).append(found)
+    for process in processes.values():
+        children.setdefault(process.parent, []).append(process)
     pending, family = list(roots), []
     while pending:
         for child in children.get(pending.pop(), ()):
@@ -100,44 +100,44 @@ def descendants(roots: Iterable[int], processes: Mapping[int, Entry]) -> list[En
 
 
 def family(pid: int) -> dict[int, Entry]:
-    """Return every process below `pid`, parents before their children, without looking at all of this machine's.
+    """Return the descendants of `pid`, parents before their children, without reading the whole process table.
 
-    One that is given another parent at that very moment may be missed: who must not miss any looks again.
+    It may miss a process that gets a new parent at that very moment. A caller that must not miss any should look again.
     """
     if not os.path.exists(f"/proc/{pid}/task/{pid}/children"):
-        return {found.pid: found for found in descendants([pid], table())}
+        return {process.pid: process for process in descendants([pid], table())}
     pending, members = [pid], {}
     while pending:
         for child in _children(pending.pop()):
-            if child not in members and (found := entry(child)):
-                members[child] = found
+            if child not in members and (process := entry(child)):
+                members[child] = process
                 pending.append(child)
     return members
 
 
 def _children(pid: int) -> list[int]:
-    """The children of every thread of `pid`."""
+    """Return the pids of the children that the threads of `pid` have."""
     children = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
                 children += [int(child) for child in file.readall().split()]
-    except OSError:  # it has ended: what it had is given to another
+    except OSError:  # the process has ended, and its children now have another parent
         pass
     return children
 
 
 def ancestors(pid: int, processes: Mapping[int, Entry]) -> list[int]:
-    """Return the parents of `pid`, the nearest first."""
+    """Return the pids of the parent of `pid`, its parent's parent and so on."""
     line = []
-    while (found := processes.get(pid)) and found.parent:
-        pid = found.parent
+    while (process := processes.get(pid)) and process.parent:
+        pid = process.parent
         line.append(pid)
     return line
 
 
 def environment(pid: int) -> dict[bytes, bytes]:
-    """Return the variables that the process was given when its program began; empty where that cannot be seen."""
+    """Return the variables that the process was started with; empty when we may not read them."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             text = file.read()
@@ -147,7 +147,7 @@ def environment(pid: int) -> dict[bytes, bytes]:
 
 
 def owner(pid: int) -> int | None:
-    """Return the uid of who may look into the process: its own, or root's once it has changed it."""
+    """Return the uid that may inspect the process: its own, or root's after a change of uid; None if it ended."""
     try:
         return os.stat(f"/proc/{pid}").st_uid
     except OSError:

@@ -1,10 +1,11 @@
-"""The runtime directory: where sockets live that end with their last user.
+"""The runtime directory: the place for sockets, which are removed when nobody uses them any more.
 
-One directory a user, below it one an environment, which `ESKER_RUNTIME_DIR` names and services put their sockets in.
-The path is short because a socket's may have 107 bytes, and it never depends on TMPDIR, which differs between shells.
+Each user has one directory, and each environment has one below it. `ESKER_RUNTIME_DIR` names the environment's, and
+its services put their sockets there. The path is short because a socket path may have at most 107 bytes. It never
+depends on TMPDIR, which differs between shells.
 
 The directory of an environment belongs to its services: when the last one has ended, whatever they left there is
-removed. A stage that keeps files of its own gives them a name beside it, not in it.
+removed. A stage that keeps files of its own puts them beside that directory, not in it.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ __all__ = [
 ]
 
 LONGEST_SOCKET_PATH = 107
-"""Bytes; Linux's `sun_path` is 108 with its closing zero."""
+"""Bytes; `sun_path` of Linux has 108, including the final zero byte."""
 
 
 def user_directory(xdg_runtime_dir: str | None) -> str:
     """Return the runtime directory of this user: `$XDG_RUNTIME_DIR/esker` if that is safe, else `/tmp/esker-UID`.
 
-    Root's is always below /tmp: its services run under another uid, and those cannot enter /run/user/0.
+    Root's is always below /tmp, because root's services run under another uid, which cannot enter /run/user/0.
     """
     uid = os.geteuid()
     runtime = places.runtime(xdg_runtime_dir, uid) if uid else None
@@ -46,15 +47,15 @@ def user_directory(xdg_runtime_dir: str | None) -> str:
 
 
 def environment_directory(dot_flox: str, xdg_runtime_dir: str | None) -> str:
-    """Return the runtime directory of the environment at `dot_flox`, a `.flox` by its real path."""
+    """Return the runtime directory of the environment whose `.flox` has the real path `dot_flox`."""
     return f"{user_directory(xdg_runtime_dir)}/{environment_name(dot_flox)}"
 
 
 def environment_name(dot_flox: str, inode: int | None = None) -> str:
-    """Return the short name that an environment has in paths which must stay short.
+    """Return the name of an environment for use in paths that must stay short.
 
-    It is made from the path and the inode (default: that of what is at the path), so that a checkout which was removed
-    and made again is another one.
+    It is made from the path and the inode, so that a checkout that was removed and made again gets another name. The
+    inode is by default the one that the path has now.
     """
     from zlib import crc32
 
@@ -62,48 +63,49 @@ def environment_name(dot_flox: str, inode: int | None = None) -> str:
 
 
 def is_ours(directory: str) -> bool:
-    """Return whether `directory` (untrusted) is one that only this user, or root, may have put anything into."""
+    """Return whether `directory` (untrusted) is absolute and a directory that only we, or root, can write to."""
     try:
-        found = os.lstat(directory)
+        status = os.lstat(directory)
     except (OSError, ValueError):
         return False
-    private = found.st_uid == os.geteuid() and not found.st_mode & 0o022
-    return os.path.isabs(directory) and stat.S_ISDIR(found.st_mode) and private
+    private = status.st_uid == os.geteuid() and not status.st_mode & 0o022
+    return os.path.isabs(directory) and stat.S_ISDIR(status.st_mode) and private
 
 
 def make(directory: str) -> None:
-    """Make the runtime directory of an environment, and the user's above it, where they are missing.
+    """Make the runtime directory of an environment, and the user's directory above it, if they are missing.
 
-    Raises HostError when either is a link, no directory, another user's, or open to others.
+    Raises HostError when either is not a directory, is a link, belongs to another user, or lets others write.
     """
     make_user(os.path.dirname(directory))
     _make(directory, 0o700, owner=os.geteuid() or None)
 
 
 def make_user(directory: str) -> None:
-    """Make the runtime directory of this user where it is missing; raises HostError as `make` does."""
+    """Make the runtime directory of this user if it is missing; raises HostError as `make` does."""
     uid = os.geteuid()
-    # Services of root run under another uid, which gets its environment's directory and may pass through the user's.
+    # Root's services run under another uid. That uid owns its environment's directory, and must be able to pass through
+    # root's directory (the 1 in 0711) to reach it.
     _make(directory, 0o700 if uid else 0o711, owner=uid)
 
 
 def _make(path: str, mode: int, owner: int | None) -> None:
     try:
         os.mkdir(path, mode)
-        os.chmod(path, mode)  # whatever the umask
+        os.chmod(path, mode)  # despite the umask
     except FileExistsError:
         pass
     except OSError as error:
         _refuse(path, (error.strerror or str(error)).lower())
-    found = os.lstat(path)
-    if stat.S_ISLNK(found.st_mode):
+    status = os.lstat(path)
+    if stat.S_ISLNK(status.st_mode):
         _refuse(path, "it is a link")
-    if not stat.S_ISDIR(found.st_mode):
-        _refuse(path, "it is no directory")
-    if owner is not None and found.st_uid != owner:
-        _refuse(path, f"it belongs to uid {found.st_uid}")
-    if found.st_mode & 0o022:
-        _refuse(path, f"its mode is {stat.S_IMODE(found.st_mode):04o}, so that others may write there")
+    if not stat.S_ISDIR(status.st_mode):
+        _refuse(path, "it is not a directory")
+    if owner is not None and status.st_uid != owner:
+        _refuse(path, f"it belongs to uid {status.st_uid}")
+    if status.st_mode & 0o022:
+        _refuse(path, f"its mode is {stat.S_IMODE(status.st_mode):04o}, so that others may write there")
 
 
 def _refuse(path: str, reason: str) -> NoReturn:
@@ -112,13 +114,13 @@ def _refuse(path: str, reason: str) -> NoReturn:
 
 
 def clear(directory: str) -> None:
-    """Remove what services have left in `directory`, and then the directory.
+    """Remove what services have left in `directory`, and then the directory itself.
 
-    While somebody listens on a socket in it, only the sockets that nobody listens on are removed, with their locks.
+    While a program still listens on a socket there, this removes only sockets without a listener, and their lock files.
     """
     try:
         if os.path.islink(directory):
-            return  # not what services were given
+            return  # services were given a directory, so somebody else has put this link here
         names = os.listdir(directory)
     except FileNotFoundError:
         return
@@ -135,7 +137,7 @@ def clear(directory: str) -> None:
                 remove_tree(path)
                 continue
             os.unlink(path)
-            if listening and f"{name}.lock" in names:  # PostgreSQL's
+            if listening and f"{name}.lock" in names:  # PostgreSQL makes such a lock file for each socket
                 os.unlink(f"{path}.lock")
         except FileNotFoundError:
             continue
@@ -147,7 +149,7 @@ def clear(directory: str) -> None:
 
 
 def _listening() -> set[str]:
-    """The sockets that somebody listens on, by /proc/net/unix: flags are column 3, the path is column 7."""
+    """Return the sockets that have a listener, from /proc/net/unix: column 3 holds the flags, column 7 the path."""
     try:
         with open("/proc/net/unix", "rb") as file:
             rows = [line.rstrip(b"\n").split(maxsplit=7) for line in file]
@@ -162,5 +164,5 @@ def check_socket_path(path: str) -> None:
     if size > LONGEST_SOCKET_PATH:
         raise HostError(
             f"the socket path `{path}` has {size} bytes, and the system allows {LONGEST_SOCKET_PATH}",
-            hint="choose a shorter directory, such as by a shorter XDG_RUNTIME_DIR",
+            hint="use a shorter directory: set XDG_RUNTIME_DIR to a shorter path",
         )

@@ -1,7 +1,8 @@
-"""A program is started in a session of its own, as another user if need be, so that it ends with its parent.
+"""Starting a program in its own session, as another user if need be, so that it is killed when its parent ends.
 
-Between fork and exec only this module's code runs. `subprocess` would do, but for the order: the kernel forgets the
-signal for the parent's end when the user changes, so it must be set after that, and a failure must say at which step.
+Between fork and exec only this module's code runs. `subprocess` does not fit, because the order of the steps matters.
+The kernel forgets the signal for the parent's end when the user changes, so the signal must be set after that. An error
+must also say at which step it happened.
 """
 
 from __future__ import annotations
@@ -24,25 +25,25 @@ REMEDIES = {
     errno.ENFILE: _FILES,
     errno.EAGAIN: "end programs that are not needed, or raise the limit on them (`ulimit -u`)",
 }
-"""What to do when the system refuses to start a program, by its number for that."""
+"""What to do when the system refuses to start a program, by errno."""
 
 _SIGNALS_PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class Identity(NamedTuple):
-    """Whose rights a program gets."""
+    """The user and group that a program runs as."""
 
     uid: int
     gid: int
     namespace: bool = False
-    """Whether it is only shown `uid` and `gid`, in a user namespace, and keeps the rights of its parent."""
+    """Whether it keeps its parent's rights and, in a user namespace, only sees itself as `uid` and `gid`."""
 
 
 class SpawnRefused(Exception):
-    """The system refused to start a program; `step` says at what."""
+    """The system refused to start a program; `step` says what could not be done, `number` is the errno."""
 
     def __init__(self, step: str, number: int) -> None:
-        super().__init__(f"{step}: {os.strerror(number).lower()}")
+        super().__init__(f"cannot {step}: {os.strerror(number).lower()}")
         self.step = step
         self.number = number
 
@@ -51,24 +52,25 @@ class Program(NamedTuple):
     """A program to start."""
 
     command: tuple[str, ...]
-    """The first word is found on the PATH of `variables`."""
+    """The program, looked up on the PATH of `variables`, and its arguments."""
     variables: Mapping[str, str]
     directory: str
     identity: Identity | None = None
-    """None leaves it the rights of its parent; with one it has no other groups and may gain no privileges."""
+    """None keeps the parent's rights. Otherwise the program has no other groups and cannot gain privileges."""
 
 
 def spawn(program: Program, output: int) -> int:
     """Start `program` and return its pid once it runs; raises SpawnRefused.
 
-    It leads a session and group of its own, reads nothing, writes to the descriptor `output`, and is killed when this
-    process ends. To be called from a thread that lives as long as the process does.
+    The program leads a session and process group of its own. Its input is empty, and its output goes to the descriptor
+    `output`. It is killed when the thread that calls this ends, so call it from one that lives as long as the process.
     """
     prctl.load()
     reading, writing = os.pipe()
     parent = os.getpid()
     everything = signal.valid_signals()
-    # A signal that meets the child before exec must not run the parent's handlers, which share its wake-up descriptor.
+    # If a signal reaches the child before exec, it must not run the parent's handlers: these write to the wake-up
+    # descriptor that both share.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, everything)
     try:
         pid = os.fork()
@@ -78,46 +80,46 @@ def spawn(program: Program, output: int) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(writing)
     with open(reading, "rb") as report:
-        said = report.read()
-    if said:
+        failure = report.read()  # empty once exec has closed the other end, which means success
+    if failure:
         os.waitpid(pid, 0)
-        number, step = said.decode().split(" ", 1)
+        number, step = failure.decode().split(" ", 1)
         raise SpawnRefused(step, int(number))
     return pid
 
 
 def _become(program: Program, output: int, report: int, parent: int, mask: Iterable[int]) -> NoReturn:
-    step = "become a process"
+    step = "set up the process"
     try:
         for number in _handled():
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.setsid()
         os.umask(0o022)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
         if program.identity:
             step = f"become uid {program.identity.uid}"
             assume(program.identity)
             prctl.forbid_new_privileges()
-        step = "end with its supervisor"
+        step = "arrange that it ends with its supervisor"
         prctl.end_with_parent(signal.SIGKILL, parent)
         step = f"enter `{program.directory}`"
         os.chdir(program.directory)
         step = f"run `{program.command[0]}`"
-        os.execvpe(program.command[0], program.command, program.variables)  # noqa: S606  (no shell is wanted)
+        os.execvpe(program.command[0], program.command, program.variables)  # noqa: S606  (it must not go through a shell)
     except OSError as error:
         os.write(report, f"{error.errno or 0} {step}".encode())
-    except BaseException as error:  # noqa: BLE001  (nothing of the parent may run on in the child)
+    except BaseException as error:  # noqa: BLE001  (the child must not go on with the parent's code)
         os.write(report, f"0 {step} ({error!r})".encode(errors="replace"))
     finally:
         os._exit(127)
 
 
 def assume(identity: Identity) -> None:
-    """Become `identity`, in a process that nobody else's code runs in."""
+    """Change this process to `identity`; only for a forked child, since it affects the whole process."""
     if identity.namespace:
         if os.geteuid() == 0:
             os.setgroups([])
@@ -129,7 +131,7 @@ def assume(identity: Identity) -> None:
 
 
 def _handled() -> list[int]:
-    """The signals that this process handles, and those that it ignores because Python does."""
+    """Return the signals that this process handles, and those that Python made it ignore."""
     return [
         number
         for number in signal.valid_signals()

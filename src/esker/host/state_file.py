@@ -1,8 +1,9 @@
-"""Reading what a program of ours wrote down for the next one: a small file of JSON, which may have come from anybody.
+"""Reading the small JSON files that one Esker process leaves for the next, without trusting them.
 
-A link is not followed, a pipe is not waited for, and a file that somebody else may have written is not believed.
+Somebody else may have put a file there. So reading does not follow a link or wait for a pipe, and it rejects a file
+that another user may have written.
 
-On the path of every activation: nothing heavier than json is imported.
+Every activation needs this module, so nothing heavier than json is imported.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ _WRITABLE_BY_OTHERS = 0o022
 
 
 def read(path: str, *, version: int | None = None, as_directory: bool = False) -> dict[str, Any] | None:
-    """Return the object in a file of this user's; with `as_directory` one of the owner of its directory will do too.
+    """Return the JSON object in a file that belongs to this user or, with `as_directory`, to its directory's owner.
 
-    None means that the file says nothing to us: it is missing, another's, damaged or of another version.
+    None means that the file is missing, damaged, not trusted, or not of this `version`.
     """
     try:
         owners = (os.stat(os.path.dirname(path)).st_uid,) if as_directory else ()
@@ -38,11 +39,11 @@ def read(path: str, *, version: int | None = None, as_directory: bool = False) -
 
 
 def load(path: str, *, owners: Collection[int] = ()) -> dict[str, Any]:
-    """Return the object in a file of this user's, or of one of `owners`, and raise where `read` gives None.
+    """Return the JSON object in a file that belongs to this user or to one of `owners` (uids).
 
-    OSError is for a file that is missing or must not be believed, ValueError for a damaged one.
+    Raises OSError when the file is missing or must not be trusted, and ValueError when it is damaged.
     """
-    with open(path, "rb", opener=_opened) as file:
+    with open(path, "rb", opener=_open) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", path)
@@ -59,12 +60,12 @@ def load(path: str, *, owners: Collection[int] = ()) -> dict[str, Any]:
     return record
 
 
-def _opened(path: str, flags: int) -> int:
+def _open(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def parse(data: bytes) -> dict[str, Any] | None:
-    """Return the object that `data` holds; None when it is damaged."""
+    """Return the JSON object in `data`, or None when `data` is not one."""
     try:
         record = json.loads(data)
     except (ValueError, RecursionError):

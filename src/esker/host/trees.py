@@ -1,6 +1,6 @@
-"""Whole trees of files: removed, moved, made canonical, and read as the entries of an archive.
+"""Whole directory trees: removing them, moving them, making them canonical, reading them as entries of an archive.
 
-Functions raise OSError, for a caller that knows more to wrap in `files.refused`.
+All functions raise OSError, so that the caller can wrap them in `files.refused` with a better message.
 """
 
 from __future__ import annotations
@@ -22,90 +22,98 @@ _CANONICAL_TIME = (10**9, 10**9)  # one second after the epoch, as in a Nix stor
 
 
 def remove_tree(path: str) -> int:
-    """Remove `path` and all below it, read-only directories too, and return the bytes that this freed.
+    """Remove `path` and everything below it, even in read-only directories, and return the bytes that this freed.
 
-    What disappears meanwhile is no error; no link is followed, nor one that somebody puts in the place of a directory.
+    Files that disappear meanwhile are no error. No link is followed, not even one that somebody puts in the place of a
+    directory while this runs.
     """
     try:
-        above = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        parent = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return 0
     try:
-        return _removed(path, above)
+        return _remove(path, parent)
     finally:
-        os.close(above)
+        os.close(parent)
 
 
-def _removed(path: str, above: int) -> int:
+def _remove(path: str, parent: int) -> int:
+    """Remove `path`, which lies in the open directory `parent`, and return the bytes that this freed.
+
+    Only its name within `parent` is used, because somebody may replace a directory on the way to it.
+    """
     name = os.path.basename(path)
     try:
-        found = os.stat(name, dir_fd=above, follow_symlinks=False)
-        if not stat.S_ISDIR(found.st_mode):
-            os.unlink(name, dir_fd=above)
-            return found.st_blocks * 512 if found.st_nlink == 1 else 0
-        directory = _opened_to_empty(name, above)
+        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if not stat.S_ISDIR(status.st_mode):
+            os.unlink(name, dir_fd=parent)
+            return status.st_blocks * 512 if status.st_nlink == 1 else 0
+        directory = _open_to_empty(name, parent)
         try:
-            freed = sum(_removed(f"{path}/{child}", directory) for child in os.listdir(directory))
+            freed = sum(_remove(f"{path}/{child}", directory) for child in os.listdir(directory))
         finally:
             os.close(directory)
-        os.rmdir(name, dir_fd=above)
+        os.rmdir(name, dir_fd=parent)
     except FileNotFoundError:
         return 0
     except OSError as refusal:
-        if refusal.filename != name:
+        if refusal.filename != name:  # it comes from deeper in the tree, and already has the whole path
             raise
         raise OSError(refusal.errno, refusal.strerror, path) from None
-    return freed + found.st_blocks * 512
+    return freed + status.st_blocks * 512
 
 
-def _opened_to_empty(name: str, above: int) -> int:
+def _open_to_empty(name: str, parent: int) -> int:
+    """Open the directory `name` in `parent`, and give its owner the rights that emptying it needs."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        directory = os.open(name, flags, dir_fd=above)
-    except PermissionError:  # our own, and closed to ourselves: root, whom a link could lead away, is never refused
-        os.chmod(name, stat.S_IRWXU, dir_fd=above)
-        directory = os.open(name, flags, dir_fd=above)
+        directory = os.open(name, flags, dir_fd=parent)
+    except PermissionError:
+        # This chmod would follow a link that somebody puts here meanwhile, but it can only change what is ours. Root,
+        # who could change anything, never comes here, because root is never refused.
+        os.chmod(name, stat.S_IRWXU, dir_fd=parent)
+        directory = os.open(name, flags, dir_fd=parent)
     if ~os.fstat(directory).st_mode & stat.S_IRWXU:
         os.fchmod(directory, stat.S_IRWXU)
     return directory
 
 
 def move_tree_over(path: str, target: str) -> None:
-    """Move every file and link below `path` to the same place below `target`, over what is there."""
+    """Move every file and link below `path` to the same place below `target`, replacing files that exist there."""
     with os.scandir(path) as children:
         for child in children:
-            place = os.path.join(target, child.name)
+            destination = os.path.join(target, child.name)
             if child.is_dir(follow_symlinks=False):
-                os.makedirs(place, exist_ok=True)
-                move_tree_over(child.path, place)
+                os.makedirs(destination, exist_ok=True)
+                move_tree_over(child.path, destination)
             else:
-                os.replace(child.path, place)
+                os.replace(child.path, destination)
 
 
 def canonicalise(path: str) -> None:
     """Give the tree at `path` the modes (0444, 0555) and times (1 s) of a store, so that equal trees stay equal.
 
-    Raises OSError for what a store cannot hold: devices, sockets, pipes, and a second name of a file, whose mode
-    would change wherever its other names are.
+    Raises OSError for what a store cannot hold: devices, sockets, pipes, and files with several hard links, because a
+    change of mode would also reach the links outside of the tree.
     """
     pending = [os.fsencode(path)]
     _canonicalise(pending[0], os.lstat(path))
     while pending:
         with os.scandir(pending.pop()) as children:
             for child in children:
-                found = child.stat(follow_symlinks=False)
-                _canonicalise(child.path, found)
-                if stat.S_ISDIR(found.st_mode):
+                status = child.stat(follow_symlinks=False)
+                _canonicalise(child.path, status)
+                if stat.S_ISDIR(status.st_mode):
                     pending.append(child.path)
 
 
-def _canonicalise(path: bytes, found: os.stat_result) -> None:
-    if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+def _canonicalise(path: bytes, status: os.stat_result) -> None:
+    if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
         raise OSError(errno.EMLINK, "a file with several names cannot be stored", os.fsdecode(path))
-    wanted = _canonical_mode(path, found.st_mode)
-    if stat.S_IMODE(found.st_mode) != wanted:
-        os.chmod(path, wanted)
-    if found.st_mtime_ns != _CANONICAL_TIME[1]:
+    mode = _canonical_mode(path, status.st_mode)
+    if stat.S_IMODE(status.st_mode) != mode:
+        os.chmod(path, mode)
+    if status.st_mtime_ns != _CANONICAL_TIME[1]:
         os.utime(path, ns=_CANONICAL_TIME, follow_symlinks=False)
 
 
@@ -120,34 +128,40 @@ def _canonical_mode(path: bytes, mode: int) -> int:
 
 
 def with_another_mode(path: str) -> Iterator[str]:
-    """Yield what in the tree at `path` has not the mode that `canonicalise` gives: others might change or abuse it."""
+    """Yield each path in the tree at `path` whose mode is not the one that `canonicalise` gives.
+
+    Other users might be able to change such a file, or to abuse it (a set-user-ID program).
+    """
     top = os.fsencode(path)
     pending = [top]
     while pending:
-        place = pending.pop()
-        mode = os.lstat(place).st_mode
-        if stat.S_IMODE(mode) != _canonical_mode(place, mode):
-            yield os.fsdecode(place)
+        current = pending.pop()
+        mode = os.lstat(current).st_mode
+        if stat.S_IMODE(mode) != _canonical_mode(current, mode):
+            yield os.fsdecode(current)
         if stat.S_ISDIR(mode):
-            with os.scandir(place) as children:
+            with os.scandir(current) as children:
                 pending += sorted((child.path for child in children), reverse=True)
 
 
 def entries(path: str) -> Iterator[nar.Entry]:
-    """Yield what the archive of the tree at `path` holds; a large file is open until the next entry is taken."""
+    """Yield the archive entries of the tree at `path`, in the archive's order.
+
+    The chunks of a large file are read as they are used, so use them before taking the next entry.
+    """
     top = os.fsencode(path)
     pending: list[tuple[tuple[bytes, ...], bytes, int]] = [((), top, stat.S_IFMT(os.lstat(top).st_mode))]
     while pending:
-        names, place, kind = pending.pop()
+        names, current, kind = pending.pop()
         if kind == stat.S_IFDIR:
             yield nar.Directory(names)
-            with os.scandir(place) as found:
-                children = sorted(found, key=_name, reverse=True)
+            with os.scandir(current) as listing:
+                children = sorted(listing, key=_name, reverse=True)  # `pop` takes the last first
             pending += [((*names, child.name), child.path, _kind(child)) for child in children]
         elif kind == stat.S_IFLNK:
-            yield nar.Symlink(names, os.readlink(place))
+            yield nar.Symlink(names, os.readlink(current))
         elif kind == stat.S_IFREG:
-            descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW)
+            descriptor = os.open(current, os.O_RDONLY | os.O_NOFOLLOW)
             try:
                 status = os.fstat(descriptor)
                 size = status.st_size
@@ -156,7 +170,7 @@ def entries(path: str) -> Iterator[nar.Entry]:
             finally:
                 os.close(descriptor)
         else:
-            raise OSError(errno.EINVAL, "only files, directories and links can be stored", os.fsdecode(place))
+            raise OSError(errno.EINVAL, "only files, directories and links can be stored", os.fsdecode(current))
 
 
 def _name(child: os.DirEntry[bytes]) -> bytes:
@@ -164,7 +178,7 @@ def _name(child: os.DirEntry[bytes]) -> bytes:
 
 
 def _kind(child: os.DirEntry[bytes]) -> int:
-    # The directory itself usually knows the type, so that nothing is asked of the file.
+    # The directory listing usually includes the type, so these calls cost no system call for each file.
     if child.is_symlink():
         return stat.S_IFLNK
     if child.is_dir(follow_symlinks=False):
@@ -178,7 +192,7 @@ def _chunks(descriptor: int) -> Iterator[bytes]:
 
 
 def digest(pieces: Iterable[bytes]) -> tuple[bytes, int]:
-    """Return the SHA-256 of `pieces` and their size; a second thread hashes while `pieces` are made."""
+    """Return the SHA-256 of `pieces` and their total size in bytes; a second thread hashes while `pieces` are made."""
     from hashlib import sha256
     from queue import Queue
     from threading import Thread
@@ -199,7 +213,7 @@ def digest(pieces: Iterable[bytes]) -> tuple[bytes, int]:
         for piece in pieces:
             waiting.append(piece)
             held += len(piece)
-            if held >= _CHUNK:  # hashlib lets the other thread run only during long pieces
+            if held >= _CHUNK:  # hashlib lets other threads run only while it hashes a long piece
                 queue.put(b"".join(waiting))
                 size += held
                 waiting, held = [], 0

@@ -1,4 +1,4 @@
-"""The uv program: found beside Esker, run with nothing inherited but what names an index, a proxy or a certificate."""
+"""The uv program: finding the one that is installed with Esker, running it, and explaining its failures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ _UNREACHABLE = (
     "network is disabled",
     "operation timed out",
 )
+"""Texts of uv's messages when it could not reach an index."""
 _ANSWER = "HTTP status client error"
+"""The text when an index did answer, but with an error."""
 _REFUSAL = re.compile(r"\b(?!404)(4\d\d [A-Z][A-Za-z ]+?)(?= error|\))")
 _NO_CACHE = "Failed to initialize cache"
 
@@ -47,17 +49,16 @@ def uv_program() -> str:
 
 
 def run_uv(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, timeout: float | None = None) -> str:
-    """Run uv with these variables and return what it wrote to stderr.
+    """Run uv with exactly these variables and return what it wrote to stderr, redacted.
 
-    Its failure is a `CommandFailed` with that text, redacted.
-
-    It is killed when this process is: nobody would clear up what it goes on to write.
+    Raises CommandFailed, which holds that text, when uv fails, and TimedOut after `timeout` seconds. uv is killed when
+    this process is killed, because nobody would clean up what it wrote after that.
     """
     program = uv_program()
-    # uv brings authorities of its own, which know no company's proxy.
+    # uv comes with its own certificate authorities, which do not include that of a company's proxy.
     certificates = {"UV_SYSTEM_CERTS": "1"} if certificate_bundle() else {}
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             [program, *arguments, "--no-progress", "--color", "never", "--no-python-downloads"],
             cwd=cwd,
             env={**certificates, **variables},
@@ -75,40 +76,40 @@ def run_uv(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, 
         ) from error
     except subprocess.TimeoutExpired as error:
         raise TimedOut(f"`uv {arguments[0]}` did not end within {timeout:g} s") from error
-    said = redact(done.stderr.decode(errors="replace"))
-    if done.returncode != 0:
+    messages = redact(completed.stderr.decode(errors="replace"))
+    if completed.returncode != 0:
         raise CommandFailed(
-            f"`uv {' '.join(arguments[:2])}` ended with status {done.returncode}",
-            status=done.returncode,
-            output=said,
-            hint=_hint(said),
+            f"`uv {' '.join(arguments[:2])}` ended with status {completed.returncode}",
+            status=completed.returncode,
+            output=messages,
+            hint=_hint(messages),
         )
-    return said
+    return messages
 
 
 def is_unreachable(failure: CommandFailed) -> bool:
-    """Tell whether uv failed because it could not reach an index."""
+    """Return whether uv failed because it could not reach an index."""
     return _unreachable(failure.output)
 
 
-def _unreachable(said: str) -> bool:
-    """Whether no index answered; a refusal, such as 404, is an answer."""
-    return _ANSWER not in said and any(text in said for text in _UNREACHABLE)
+def _unreachable(messages: str) -> bool:
+    """Return whether no index answered; an error status, such as 404, counts as an answer."""
+    return _ANSWER not in messages and any(text in messages for text in _UNREACHABLE)
 
 
-def _hint(said: str) -> str | None:
-    if _unreachable(said):
+def _hint(messages: str) -> str | None:
+    if _unreachable(messages):
         return (
             "the package index cannot be reached: check the network, or the proxy and index settings (UV_DEFAULT_INDEX)"
         )
-    refusal = _REFUSAL.search(said)
+    refusal = _REFUSAL.search(messages)
     if refusal:
         return (
             f"a package index refused to answer ({refusal[1]}): check its address and credentials "
             "(UV_DEFAULT_INDEX, UV_INDEX) and the proxy's"
         )
-    if "No space left" in said:
+    if "No space left" in messages:
         return f"the disk is full: free some space ({os.path.expanduser('~/.cache/uv')} can be emptied: uv cache clean)"
-    if _NO_CACHE in said:
-        return "name a directory that can be written in UV_CACHE_DIR"
+    if _NO_CACHE in messages:
+        return "set UV_CACHE_DIR to a directory that can be written"
     return None

@@ -1,4 +1,4 @@
-"""A call that blocks, made by a coroutine: in a thread, and given up when the coroutine is cancelled."""
+"""Blocking calls for coroutines: they run in a thread and are given up when the coroutine is cancelled."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ T = TypeVar("T")
 
 
 async def in_thread(call: Callable[[Abandonment], T], undo: Callable[[T], object] | None = None) -> T:
-    """Return what `call` returns; when this coroutine is cancelled, tell the call so and wait until it has ended.
+    """Run `call` in a thread and return its result; if this coroutine is cancelled, give up the call and wait for it.
 
-    `call` notices (by a `Deadline`), undoes what it began and raises Abandoned; what it had finished all the same is
-    given to `undo`. An error in undoing is raised in place of the cancellation, because nothing else tells it.
+    `call` should notice that it was given up (by a `Deadline`), undo what it began and raise Abandoned. If it finishes
+    all the same, `undo` gets its result. An error of `call` or `undo` then replaces the cancellation, because otherwise
+    nobody would see it.
     """
     import asyncio
 
@@ -41,7 +42,7 @@ async def in_thread(call: Callable[[Abandonment], T], undo: Callable[[T], object
 
 
 async def _end(running: asyncio.Future[T]) -> None:
-    """Wait for a thread, however often we are told not to."""
+    """Wait until `running` is done, however often this coroutine is cancelled meanwhile."""
     import asyncio
 
     while not running.done():

@@ -1,1 +1,1 @@
-"""The store: where store paths live, what keeps them there, and how the others are collected."""
+"""The store: where store paths live, what keeps them from being collected, and how the rest are collected."""

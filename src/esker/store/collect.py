@@ -1,4 +1,4 @@
-"""Giving back the room of store paths that nothing keeps."""
+"""Collecting garbage: deleting the store paths that nothing keeps."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ __all__ = ["Collected", "collect"]
 
 
 class Collected(NamedTuple):
-    """What a collection took away, or would."""
+    """What a collection deleted or, in a dry run, would delete."""
 
     paths: tuple[str, ...]
     """Physical, sorted."""
     freed: int
-    """Bytes on disk; of a dry run, bytes of the paths' archives."""
+    """Bytes on disk; in a dry run, bytes of the paths' archives."""
 
 
 def collect(
@@ -38,10 +38,10 @@ def collect(
     progress: Progress | None = None,
     dry_run: bool = False,
 ) -> Collected:
-    """Delete what no link's newest `keep` generations, temporary root or process needs, and what killed processes left.
+    """Delete every path that no link, temporary root or running process needs, and what killed processes left behind.
 
-    `live` are the paths in use, by default those of `roots.live`. Waits until nobody uses the store; while trees are
-    being removed, others may use it again.
+    Each link keeps its current and its newest `keep` generations. `live` are the paths that processes use, by default
+    what `roots.live` returns. This waits until nobody uses the store. Others may use it again while trees are removed.
     """
     listener = progress or Silent()
     if not os.path.isdir(store.state):
@@ -52,7 +52,7 @@ def collect(
         dead = sorted(set(store.paths()) - kept)
         if dry_run:
             return Collected(tuple(dead), sum(store.record(path).nar_size for path in dead))
-        trash = _left_over(store)  # first: what is discarded would be found again
+        trash = _left_over(store)  # comes first, because it would list the discarded trees a second time
         trash += [store.discard(store.parse(path)) for path in dead]
     listener.begin("deleting what nothing needs", total=len(trash), unit="paths")
     freed = 0
@@ -64,21 +64,22 @@ def collect(
 
 
 def _left_over(store: Store) -> list[str]:
-    """Throw away what killed processes left, and the locks, which nobody holds now."""
-    found = []
+    """Rename what killed processes left, delete all locks, which nobody holds now, and return the new names."""
+    trash = []
     with files.refused("collect", store.directory, StoreError):
         for name in os.listdir(store.directory):
             path = f"{store.directory}/{name}"
             if name.startswith((TEMPORARY, TRASH)):
-                found.append(store.throw_away(path))
+                trash.append(store.throw_away(path))
                 continue
-            with suppress(Malformed):  # somebody else's file stays
+            with suppress(Malformed):  # a file that is not named like a store path is not ours, and stays
                 store_path.parse_name(name)
                 if not store.is_valid(path):
-                    found.append(store.throw_away(path))
+                    trash.append(store.throw_away(path))
         for directory in ("locks", "valid", "gcroots", temporary_roots.DIRECTORY):
-            place = f"{store.state}/{directory}"
-            for name in os.listdir(place) if os.path.exists(place) else ():
+            path = f"{store.state}/{directory}"
+            for name in os.listdir(path) if os.path.exists(path) else ():
+                # In the other directories, a leading dot marks the temporary file of a write that was killed.
                 if directory == "locks" or name.startswith("."):
-                    os.unlink(f"{place}/{name}")
-    return found
+                    os.unlink(f"{path}/{name}")
+    return trash

@@ -1,6 +1,6 @@
-"""The record of a store path: what is known of it, in one file; a path is valid if and only if it has one.
+"""The record of a store path: one file that describes it. A path is valid if and only if it has a record.
 
-The file names paths logically, `/nix/store/…`, so that it stays true where the store's tree is moved as a whole.
+The file gives paths in their logical form, `/nix/store/…`, so that it stays true when the whole store is moved.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ __all__ = ["PathInfo", "read", "write"]
 
 
 class PathInfo(NamedTuple):
-    """What is known of a valid path."""
+    """The description of a valid path."""
 
     path: str
-    """Physical: where the tree lies."""
+    """Physical: where the tree is on disk."""
     nar_hash: str
     """`sha256:` and hexadecimal digits."""
     nar_size: int
     """Bytes of the archive."""
     references: tuple[str, ...]
-    """Physical paths of the store that it needs, sorted; never itself."""
+    """Physical store paths that this path needs, sorted; never the path itself."""
     registered_at: float
     """Seconds since the epoch."""
     built_from: str
@@ -34,11 +34,11 @@ class PathInfo(NamedTuple):
 
 
 def read(file: str, path: str) -> PathInfo:
-    """Return the record of the physical `path` that `file` holds; raises StoreError when it is damaged or missing."""
+    """Read from `file` the record of the physical `path`; raises StoreError when it is damaged or missing."""
     directory = os.path.dirname(path)
     try:
-        with files.refused("read", file, StoreError), open(file, "rb") as opened:
-            data = json.load(opened)
+        with files.refused("read", file, StoreError), open(file, "rb") as stream:
+            data = json.load(stream)
         references = [store_path.parse(reference) for reference in data["references"]]
         return PathInfo(
             path=path,
@@ -59,7 +59,7 @@ def read(file: str, path: str) -> PathInfo:
 
 
 def write(file: str, info: PathInfo) -> None:
-    """Write the record `info` to `file`, by rename: from then on its path is valid."""
+    """Write `info` to `file` by rename; this is the step that makes its path valid."""
     data = {
         "version": 1,
         "path": _logical(info.path),

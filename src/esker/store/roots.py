@@ -1,7 +1,8 @@
 """What keeps store paths from being collected: links with their generations, temporary roots, running processes.
 
-A link, such as a project's run link, has a file `gcroots/<key>` in the store's state, the key made from the link's
-own path. It lists the link's generations, oldest first. The link itself says which of them is current.
+Each registered link, such as a project's run link, has a file `gcroots/<key>` in the store's state. The key is made
+from the link's own path. The file lists the link's generations, oldest first. The link itself shows which one is
+current.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ _IN_STORE = re.compile(rb"/store/([" + nixbase32.ALPHABET.encode() + rb"]{32}-[0
 
 
 class Generation(NamedTuple):
-    """One target that a link has had."""
+    """One target that a link has or had."""
 
     number: int
-    """From 1, never used again."""
+    """Counts from 1; a newer generation has a higher number."""
     path: str
     """Physical."""
     made_at: float
@@ -43,22 +44,23 @@ class Generation(NamedTuple):
 
 
 def switch(store: Store, link: str, path: str) -> None:
-    """Point `link` at the valid `path` and root it; where both are so already, nothing is written.
+    """Point `link` at the valid `path` and keep that path; does nothing if the link points there already.
 
-    A path that is not the newest generation already becomes it. The link's directory is made. What is at `link` and is
-    no link is refused.
+    Unless `path` is the newest generation of the link, it becomes a new one. The link's directory is made if missing.
+    Raises StoreError when something other than a link is at `link`.
     """
     link = _canonical(link)
     physical = store.physical(store.parse(path))
-    if any(each.current and each.path == physical for each in _read(store, link)):
+    if any(generation.current and generation.path == physical for generation in _read(store, link)):
         return
     with store.using(), _locked(store, link):
         if not store.is_valid(physical):
             raise StoreError(f"`{link}` cannot point at `{physical}`, which is not valid")
-        known = _read(store, link)
-        if not known or known[-1].path != physical:
-            number = known[-1].number + 1 if known else 1
-            _write(store, link, (*known, Generation(number, physical, store.clock(), current=False)))
+        earlier = _read(store, link)
+        if not earlier or earlier[-1].path != physical:
+            number = earlier[-1].number + 1 if earlier else 1
+            # Registered before the link points there: a kill in between must not leave a link that keeps nothing.
+            _write(store, link, (*earlier, Generation(number, physical, store.clock(), current=False)))
         _point(link, physical)
 
 
@@ -66,16 +68,16 @@ def rollback(store: Store, link: str, to: int | None = None) -> str:
     """Point `link` at generation `to`, or at the one before the current one, and return its path."""
     link = _canonical(link)
     with store.using(), _locked(store, link):
-        known = _read(store, link)
-        current = next((each.number for each in reversed(known) if each.current), None)
+        registered = _read(store, link)
+        current = next((each.number for each in reversed(registered) if each.current), None)
         if to is None:
-            chosen = next((each for each in reversed(known) if current is None or each.number < current), None)
+            chosen = next((each for each in reversed(registered) if current is None or each.number < current), None)
         else:
-            chosen = next((each for each in known if each.number == to), None)
-        kept = ", ".join(str(each.number) for each in known) or "none"
+            chosen = next((each for each in registered if each.number == to), None)
         if chosen is None:
-            wanted = "no earlier generation" if to is None else f"no generation {to}"
-            raise NotFound(f"`{link}` has {wanted}", hint=f"kept are: {kept}")
+            missing = "no earlier generation" if to is None else f"no generation {to}"
+            numbers = ", ".join(str(each.number) for each in registered) or "none"
+            raise NotFound(f"`{link}` has {missing}", hint=f"the generations that are kept: {numbers}")
         if not store.is_valid(chosen.path):
             raise StoreError(f"generation {chosen.number} of `{link}` is not in the store any more: `{chosen.path}`")
         _point(link, chosen.path)
@@ -83,31 +85,31 @@ def rollback(store: Store, link: str, to: int | None = None) -> str:
 
 
 def generations(store: Store, link: str) -> tuple[Generation, ...]:
-    """Return the generations of `link`, oldest first; none when it is not registered."""
+    """Return the generations of `link`, oldest first; an empty tuple when the link is not registered."""
     return _read(store, _canonical(link))
 
 
 def rooted(store: Store, keep: int, *, forget: bool) -> set[str]:
-    """Return the current and the newest `keep` targets of every link that still exists, and what temporary roots keep.
+    """Return the paths that temporary roots keep, and the current and newest `keep` targets of every existing link.
 
-    With `forget`, other targets are taken off the registration and stale temporary roots are removed: the caller holds
-    the store alone.
+    With `forget`, the other targets are deleted from the registrations and stale temporary roots are removed. The
+    caller must then hold the store alone.
     """
-    found: set[str] = set()
+    paths: set[str] = set()
     for path in temporary_roots.kept(store.root, forget=forget):
-        with suppress(Malformed):  # no path of this store
-            found.add(store.physical(store.parse(path)))
-    for link, known in _registered(store):
-        newest = known[max(len(known) - keep, 0) :]
-        kept = () if _is_gone(link) else tuple(each for each in known if each.current or each in newest)
-        if forget and kept != known:
+        with suppress(Malformed):  # not a path of this store
+            paths.add(store.physical(store.parse(path)))
+    for link, registered in _registered(store):
+        newest = registered[max(len(registered) - keep, 0) :]
+        kept = () if _is_gone(link) else tuple(each for each in registered if each.current or each in newest)
+        if forget and kept != registered:
             _write(store, link, kept)
-        found.update(each.path for each in kept)
-    return found
+        paths.update(generation.path for generation in kept)
+    return paths
 
 
 def _is_gone(link: str) -> bool:
-    """Whether there is no such link; one that cannot be looked at, as on a disk that does not answer, is not gone."""
+    """Return whether the link no longer exists; False if that cannot be told, for instance on a disk with errors."""
     try:
         return not stat.S_ISLNK(os.lstat(link).st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -117,31 +119,32 @@ def _is_gone(link: str) -> bool:
 
 
 def live(store: Store, proc: str = "/proc") -> set[str]:
-    """Return the store paths that processes which this one may look into use; they need not be valid.
+    """Return the store paths that running processes use, valid or not; processes of other users may not be readable.
 
-    Of a process are read its program, working directory, mapped files and variables, among these what FLOX_ENV,
-    FLOX_ENV_DIRS and PATH lead to through links.
+    It looks at each process's program, working directory, mapped files and variables. For FLOX_ENV, FLOX_ENV_DIRS and
+    PATH it also follows links. `proc` is where the proc file system is mounted.
     """
     texts: set[bytes] = set()
-    places: set[bytes] = set()
+    links: set[bytes] = set()
     for process in filter(str.isdecimal, os.listdir(proc)):
         for name in ("exe", "cwd"):
-            with suppress(OSError):  # it has ended, or is somebody else's
+            with suppress(OSError):  # the process has ended, or belongs to another user
                 texts.add(os.fsencode(os.readlink(f"{proc}/{process}/{name}")))
         for name in ("maps", "environ"):
             with suppress(OSError), open(f"{proc}/{process}/{name}", "rb") as file:
                 texts.add(content := file.read())
                 if name == "environ":
-                    for variable, _, value in (each.partition(b"=") for each in content.split(b"\0")):
+                    for variable, _, value in (item.partition(b"=") for item in content.split(b"\0")):
                         if variable in {b"FLOX_ENV", b"FLOX_ENV_DIRS", b"PATH"}:
-                            places.update(value.split(b":"))
-    texts.update(os.path.realpath(place) for place in places if place.startswith(b"/"))
-    # What another store's path of the same name keeps is kept here too: inside a namespace, names are all there is.
+                            links.update(value.split(b":"))
+    texts.update(os.path.realpath(link) for link in links if link.startswith(b"/"))
+    # Inside a namespace every store shows as /nix/store, so only the name is compared. A process that uses a path of
+    # another store therefore also keeps the path of the same name in this one.
     return {f"{store.directory}/{name.decode()}" for text in texts for name in _IN_STORE.findall(text)}
 
 
 def _canonical(link: str) -> str:
-    """One spelling for each link: its directory without links, its own name as it is."""
+    """Return the one spelling that a link is registered under: its directory resolved, its own name unchanged."""
     return os.path.join(os.path.realpath(os.path.dirname(link)), os.path.basename(link))
 
 
@@ -155,7 +158,7 @@ def _locked(store: Store, link: str) -> AbstractContextManager[None]:
 
 def _point(link: str, physical: str) -> None:
     if os.path.lexists(link) and not os.path.islink(link):
-        raise StoreError(f"`{link}` is not a link", hint="Esker will not replace it; move it away")
+        raise StoreError(f"`{link}` is not a link", hint="Esker will not replace it: move it away")
     with files.refused("make", os.path.dirname(link), StoreError):
         os.makedirs(os.path.dirname(link), exist_ok=True)
     if _target(link) != physical:
@@ -176,8 +179,8 @@ def _read(store: Store, link: str) -> tuple[Generation, ...]:
 
 def _parse(store: Store, file: str) -> tuple[str, tuple[Generation, ...]]:
     try:
-        with files.refused("read", file, StoreError), open(file, "rb") as opened:
-            data = json.load(opened)
+        with files.refused("read", file, StoreError), open(file, "rb") as stream:
+            data = json.load(stream)
         link = str(data["link"])
         listed = [(int(each["number"]), store.parse(each["path"]), float(each["time"])) for each in data["generations"]]
     except (ValueError, KeyError, TypeError, Malformed) as error:

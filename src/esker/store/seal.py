@@ -1,7 +1,7 @@
-"""Sealing: what becomes of a tree that a build has filled, before it is a store path.
+"""Sealing: the last step of a build, which prepares the finished tree to become a store path.
 
-The tree gets the modes and times that all store paths have, is checked for links that nothing would keep, hashed, and
-flushed to disk.
+It gives the tree the modes and times that all store paths have. It refuses links whose targets nothing would keep. Then
+it hashes the tree and flushes it to disk.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ __all__ = ["seal"]
 
 
 def seal(top: str, name: str, allowed: Collection[str], *, durable: bool) -> tuple[bytes, int]:
-    """Make the tree at `top` canonical, flush it to disk if `durable`, and return its archive's hash and size.
+    """Make the tree at `top` canonical, flush it to disk if `durable`, and return its archive's hash and size in bytes.
 
-    `top` lies in the store's directory. Its links may lead to the entries of that directory in `allowed`. Raises
-    RealisationFailed, which names the store path's `name`, for a link to any other, and OSError.
+    `top` lies in the store's directory, and `allowed` names the entries of that directory that its links may lead to.
+    Raises RealisationFailed for a link to any other store path, with `name` in the message, and OSError.
     """
     trees.canonicalise(top)
     with _flushing(top, durable=durable):
@@ -33,7 +33,7 @@ def seal(top: str, name: str, allowed: Collection[str], *, durable: bool) -> tup
 
 @contextmanager
 def _flushing(path: str, *, durable: bool) -> Iterator[None]:
-    """Flush the file system of `path` during the block, if `durable`: disk and processor work at once."""
+    """If `durable`, flush the file system of `path` while the block runs, so that disk and processor both work."""
     from threading import Thread
 
     refusals: list[OSError] = []
@@ -57,15 +57,16 @@ def _flushing(path: str, *, durable: bool) -> Iterator[None]:
 
 
 def _checked(top: str, directory: str, name: str, allowed: Collection[str]) -> Iterator[nar.Entry]:
-    """Yield the entries at `top`; refuse a link that leads to a store path which nothing would keep for it."""
+    """Yield the entries of the tree at `top`; refuse a link to a store path that is not in `allowed`."""
     for entry in trees.entries(top):
         if isinstance(entry, nar.Symlink):
             target = os.fsdecode(entry.target)
-            place = os.path.join(top, *map(os.fsdecode, entry.path[:-1]), target)
+            destination = os.path.join(top, *map(os.fsdecode, entry.path[:-1]), target)
             for store in (directory, store_path.DIRECTORY):
-                inside = os.path.relpath(place, store).split("/")[0]
-                own = inside == os.path.basename(top) and not target.startswith("/")
-                if inside not in {".", "..", *allowed} and not own:
+                name_in_store = os.path.relpath(destination, store).split("/")[0]
+                # Only a relative link may lead to `top` itself: the tree will be renamed to its store path.
+                within_top = name_in_store == os.path.basename(top) and not target.startswith("/")
+                if name_in_store not in {".", "..", *allowed} and not within_top:
                     shown = os.fsdecode(b"/".join(entry.path))
                     why = f"which is not among the references of `{name}`"
                     raise RealisationFailed(f"`{shown}` links to `{target}`, {why}")

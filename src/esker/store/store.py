@@ -1,14 +1,15 @@
-"""The store: a tree that shows as `/nix`, and which of its paths are valid.
+"""The store: a directory tree that programs see as `/nix`, and the record of which of its paths are valid.
 
     ROOT/store/<digest>-<name>            read-only, times at 1 s
     ROOT/store/.tmp-… .trash-…            being built, being deleted
     ROOT/var/esker/valid/<digest>-<name>  the record: a path is valid if and only if it has one
-    ROOT/var/esker/gcroots/               what keeps paths: `roots`
+    ROOT/var/esker/gcroots/               what keeps paths from being collected: see `roots`
     ROOT/var/esker/locks/                 held while a path is built or a link is switched
-    ROOT/var/esker/gc.lock                shared by whoever uses the store, held alone by whoever collects
+    ROOT/var/esker/gc.lock                shared by every process that uses the store, exclusive to one that collects
 
-A build fills a temporary directory, which is sealed and renamed; the record follows, by rename. A build that is killed
-in between leaves a tree without a record. The next build of that path, or the next collection, removes it.
+A build fills a temporary directory, seals it and renames it to the store path. Then it writes the record, also by
+rename. A build that is killed in between leaves a tree without a record, which the next build of that path or the next
+collection removes.
 """
 
 from __future__ import annotations
@@ -34,17 +35,18 @@ if TYPE_CHECKING:
 __all__ = ["TEMPORARY", "TRASH", "Store"]
 
 TEMPORARY = ".tmp-"
-"""What the name of a tree begins with while it is built."""
+"""The start of a tree's name while it is being built."""
 TRASH = ".trash-"
-"""What the name of a tree begins with while it is deleted."""
-_REMEDY = "`esker store gc` frees what nothing uses, ESKER_STORE names another directory for the store"
-_LIST = "see what there is: esker store path-info"
+"""The start of a tree's name while it is being deleted."""
+_ELSEWHERE = "set ESKER_STORE to another directory"
+_REMEDY = f"free what nothing uses with `esker store gc`, or {_ELSEWHERE}"
+_LIST = "list what the store holds: esker store path-info"
 
 
 class Store:
-    """The store below `root`; nothing is made on disk before something is built.
+    """The store below `root`; its directories are made when something first uses or builds a path.
 
-    Unless `durable`, a path may be valid and yet broken after a power cut; for tests and throw-away stores.
+    Without `durable`, a power cut may leave paths that are valid but broken. That is for tests and throw-away stores.
     """
 
     def __init__(self, root: str, *, durable: bool = True, clock: Callable[[], float] = time.time) -> None:
@@ -61,12 +63,12 @@ class Store:
         return f"{self.directory}/{path.file_name}"
 
     def parse(self, path: str) -> StorePath:
-        """Return the store path that `path` (untrusted) is, physically or logically."""
+        """Parse `path` (untrusted), which may be physical or logical (`/nix/store/…`); raises Malformed."""
         logical = path.startswith(f"{store_path.DIRECTORY}/")
         return store_path.parse(path, store_path.DIRECTORY if logical else self.directory)
 
     def path(self, name: str, fingerprint: bytes | str) -> str:
-        """Return where `build` puts what is built from `fingerprint`."""
+        """Return the path that `build` gives to the result of this name and fingerprint."""
         return self.physical(store_path.make(fingerprint, name))
 
     def record_file(self, path: StorePath) -> str:
@@ -74,32 +76,32 @@ class Store:
         return f"{self.state}/valid/{path.file_name}"
 
     def lock_file(self, path: StorePath) -> str:
-        """Return the lock that is held while `path` is built or taken away."""
+        """Return the file whose lock is held while `path` is built or deleted."""
         return f"{self.state}/locks/{path.file_name}"
 
     # Reading
 
     def named(self, paths: Iterable[str]) -> list[str]:
-        """Return where the paths that a person has named lie; raise `NotFound` for one that has no record here."""
-        places = []
+        """Return the physical form of paths that a person typed; raises NotFound for a path without a record."""
+        physical = []
         for path in paths:
             try:
                 parsed = self.parse(path)
             except Malformed as error:
-                message = f"`{path}` is not a path of the store: those lie directly in `{self.directory}`"
+                message = f"`{path}` is not a store path: store paths lie directly in `{self.directory}`"
                 raise NotFound(message, hint=_LIST) from error
             if not os.path.exists(self.record_file(parsed)):
                 raise NotFound(f"`{self.physical(parsed)}` is not in the store: it has no record", hint=_LIST)
-            places.append(self.physical(parsed))
-        return places
+            physical.append(self.physical(parsed))
+        return physical
 
     def is_valid(self, path: str) -> bool:
-        """Whether `path` has a record, and its tree is there."""
+        """Return whether `path` has both a record and a tree on disk."""
         parsed = self.parse(path)
         return os.path.exists(self.record_file(parsed)) and os.path.lexists(self.physical(parsed))
 
     def record(self, path: str) -> PathInfo:
-        """Return the record of `path`, or raise StoreError when it is not valid."""
+        """Return the record of `path`; raises StoreError when the path is not valid."""
         parsed = self.parse(path)
         return record.read(self.record_file(parsed), self.physical(parsed))
 
@@ -115,7 +117,7 @@ class Store:
         return [f"{self.directory}/{name}" for name in names if not name.startswith(".")]
 
     def closure(self, paths: Iterable[str]) -> set[str]:
-        """Return those of `paths` that are valid, and every path that they need, directly or not."""
+        """Return the valid ones among `paths`, and every path that they need, directly or indirectly."""
         closure: set[str] = set()
         pending = list(paths)
         while pending:
@@ -129,16 +131,16 @@ class Store:
 
     @contextmanager
     def using(self) -> Iterator[None]:
-        """Keep every path of the store from being collected meanwhile: build and root a path within one `using`."""
+        """Keep collections out during the block; build a path and root it within the same block."""
         self._prepare()
         with files.locked(f"{self.state}/gc.lock", shared=True, error=StoreError):
             yield
 
     @contextmanager
     def alone(self, waiting: Callable[[], object] | None = None) -> Iterator[None]:
-        """Hold the store while nobody uses it; `waiting` is called first when somebody does.
+        """Hold the store alone during the block; `waiting` is called first if others are still using it.
 
-        Within `using` this waits for itself, for ever.
+        Never enter it within `using`: it would wait for ever, for this very process.
         """
         self._prepare()
         with files.locked(f"{self.state}/gc.lock", waiting=waiting, error=StoreError):
@@ -152,11 +154,12 @@ class Store:
         *,
         references: Iterable[str] = (),
     ) -> str:
-        """Return the path built from `fingerprint`; unless it is valid already, `fill(directory)` makes what it holds.
+        """Return the path for `fingerprint`; if it is not valid yet, have `fill(directory)` write its contents first.
 
-        A process that asks for a path while another builds it waits for that build. `references` are the store paths
-        that the result needs, decided by the fingerprint like everything else. A link into any other path is refused,
-        because nothing would keep its target. Outside of `using` the path may be collected as soon as it is returned.
+        If another process is already building the path, this waits for that build. `references` are the store paths
+        that the result needs; the fingerprint must determine them, as it must everything else. A link to any other
+        store path is refused, because nothing would keep its target. Call it within `using`: outside, a collection may
+        delete the path as soon as it is returned.
         """
         path = store_path.make(fingerprint, name)
         physical = self.physical(path)
@@ -164,20 +167,20 @@ class Store:
             if not self.is_valid(physical):
                 with files.locked(self.lock_file(path), error=StoreError, remedy=_REMEDY):
                     if not self.is_valid(physical):  # nobody else has built it while we waited
-                        needed = tuple(sorted({self.physical(self.parse(each)) for each in references} - {physical}))
-                        self._build(path, fingerprint, fill, needed)
+                        needed = {self.physical(self.parse(reference)) for reference in references}
+                        self._build(path, fingerprint, fill, tuple(sorted(needed - {physical})))
         return physical
 
     def invalidate(self, path: str) -> None:
-        """Forget a damaged path, so that it is built again when it is asked for next."""
+        """Delete a damaged path, so that it is built again the next time it is needed."""
         parsed = self.parse(path)
         with self.using(), files.locked(self.lock_file(parsed), error=StoreError):
             self.remove(self.discard(parsed))
 
     def discard(self, path: StorePath) -> str:
-        """Take away the record of `path`, then its tree, and return what is left to remove.
+        """Delete the record of `path`, then rename its tree; return the tree's new name, for `remove`.
 
-        The caller holds the lock of `path`, or the store alone.
+        The caller holds the lock of `path`, or holds the store alone.
         """
         with files.refused("delete", self.physical(path), StoreError):
             with suppress(FileNotFoundError):
@@ -185,16 +188,16 @@ class Store:
             return self.throw_away(self.physical(path))
 
     def throw_away(self, path: str) -> str:
-        """Rename `path`, so that a removal that is killed leaves no half store path, and return its new name."""
+        """Rename the tree at `path` and return its new name; so a removal that is killed leaves no half store path."""
         trash = f"{self.directory}/{TRASH}{os.urandom(8).hex()}"
         with suppress(FileNotFoundError):
             os.rename(path, trash)
         return trash
 
     def remove(self, path: str) -> int:
-        """Remove what was thrown away and return the bytes that this freed.
+        """Remove a tree that was thrown away or never finished, and return the bytes that this freed.
 
-        A tree that an orphan of a killed build still writes into is left for the next collection.
+        If a child of a killed build still writes into the tree, what is left of it waits for the next collection.
         """
         try:
             return trees.remove_tree(path)
@@ -210,6 +213,7 @@ class Store:
                 raise StoreError(f"`{physical}` needs `{missing}`, which is not valid")
         with files.refused("build", physical, StoreError, remedy=_REMEDY):
             self._remove_left_over(path)
+            # In the store's directory: the rename below must not cross file systems.
             temporary = f"{self.directory}/{_prefix(path)}{os.urandom(4).hex()}"
             os.mkdir(temporary, 0o700)
             try:
@@ -226,7 +230,7 @@ class Store:
                 raise
 
     def _remove_left_over(self, path: StorePath) -> None:
-        """Remove what builds of `path` that were killed have left."""
+        """Remove what killed builds of `path` left behind."""
         self.remove(self.discard(path))
         valid = f"{self.state}/valid"
         for directory, prefix in ((self.directory, _prefix(path)), (valid, f".{path.digest}-")):
@@ -235,7 +239,7 @@ class Store:
                     self.remove(f"{directory}/{name}")
 
     def _prepare(self) -> None:
-        """Make the store's directories, and refuse those that somebody else could change."""
+        """Make the store's directories; raises StoreError for one that another user could change."""
         with files.refused("make", self.root, StoreError, remedy=_REMEDY):
             parent = os.path.dirname(self.root)
             files.make_directory(os.path.dirname(parent), mode=0o755)
@@ -246,7 +250,7 @@ class Store:
             for directory in (self.root, self.directory, self.state):
                 status = os.stat(directory)
                 if status.st_uid not in {0, os.geteuid()} or status.st_mode & 0o022:
-                    hint = f"make it yours alone (`chown`, `chmod go-w`); {_REMEDY.partition(', ')[2]}"
+                    hint = f"make it yours alone (`chown`, `chmod go-w`), or {_ELSEWHERE}"
                     raise StoreError(f"`{directory}` can be changed by other users", hint=hint)
 
 
@@ -260,5 +264,5 @@ def _digest(fingerprint: bytes | str) -> str:
 
 def _make_directory(path: str, mode: int) -> None:
     with suppress(FileExistsError):
-        os.mkdir(path, mode)  # never wider, not for a moment
-        os.chmod(path, mode)  # whatever the umask: services under another uid enter the store
+        os.mkdir(path, mode)  # with the mode at once: there is no moment in which others have more access
+        os.chmod(path, mode)  # despite the umask: services that run under another uid must enter the store

@@ -1,13 +1,14 @@
-"""Temporary roots: they keep store paths for as long as somebody needs them, such as running services.
+"""Temporary roots: they keep store paths for as long as something needs them, such as running services.
 
-A temporary root is a file, `gcroots/temporary/<name>` in the store's state. It holds the paths, the processes that need
-them, and the boot and the host of these. Its holder writes it before it relies on the paths, and removes it when done.
+A temporary root is a file, `gcroots/temporary/<name>` in the store's state. It names the paths, the processes that need
+them, and the host and the boot in which those processes run. Its holder writes the file before it relies on the paths,
+and removes it when done.
 
-What a killed holder has left counts until somebody puts things in order and removes it: what the holder started may go
-on running, as a user whose processes this one cannot see. No process outlives its boot, so a root of another boot of
-this host is stale, and a collection removes it. Of another host nothing is known here: its roots count.
+If the holder is killed, its root still counts until somebody cleans up and removes it. Programs that the holder started
+may still be running, perhaps as a user whose processes we cannot see. No process outlives its boot, so a root from an
+earlier boot of this host is stale, and a collection removes it. We know nothing about other hosts: their roots count.
 
-A supervisor imports this module and may live for weeks: it loads nothing heavier than json.
+The supervisor imports this module and may live for weeks, so nothing heavier than json is loaded here.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ if TYPE_CHECKING:
 __all__ = ["DIRECTORY", "kept", "remove", "write"]
 
 DIRECTORY = "gcroots/temporary"
-"""Where the files lie, below the store's state."""
+"""The directory of the files, relative to the store's state."""
 
 
 class _Collecting(Exception):
-    """A collection holds the store."""
+    """A collection holds the store at the moment."""
 
 
 def write(store: str, name: str, paths: Iterable[str], processes: Iterable[tuple[int, int]]) -> bool:
-    """Keep `paths` in the store whose root directory is `store`, in place of what `name` kept there before.
+    """Keep `paths` in the store whose root directory is `store`; replaces what the root `name` kept before.
 
-    `processes`, each a pid and a start time, are those that need the paths. Returns False, and writes nothing, while a
-    collection holds the store: it may have chosen already what it deletes. A path may have been collected before; that
-    it is still there is for the caller to see, afterwards.
+    `processes`, each a pid and a start time, are the processes that need the paths. While a collection holds the store,
+    it returns False and writes nothing, because the collection may already have chosen what it deletes. A path may also
+    have been collected earlier, so the caller must check afterwards that the paths still exist.
     """
     data = {
         "version": 1,
@@ -49,7 +50,7 @@ def write(store: str, name: str, paths: Iterable[str], processes: Iterable[tuple
     }
     directory = _directory(store)
     try:
-        # The lock is `Store.using`'s, without its wait.
+        # The same lock as in `Store.using`, but without waiting for it.
         with files.locked(f"{_state(store)}/gc.lock", shared=True, waiting=_give_up, error=StoreError):
             with files.refused("make", directory, StoreError):
                 files.make_directory(directory)
@@ -64,10 +65,11 @@ def _give_up() -> None:
 
 
 def remove(store: str, name: str) -> None:
-    """Remove the temporary root `name` if it is there; both may come from a file that somebody else has written.
+    """Remove the temporary root `name` if it exists.
 
-    Nothing is removed but a file of ours in a directory that is ours alone, and refusals are passed over: what stays
-    keeps its paths.
+    `store` and `name` are untrusted: they may come from a file that somebody else has written. Only a file in a
+    directory that belongs to this user alone is removed. Errors are ignored: a root that stays only keeps its paths
+    for longer.
     """
     directory = _directory(store)
     if name.isalnum() and runtime_directory.is_ours(directory):
@@ -76,9 +78,9 @@ def remove(store: str, name: str) -> None:
 
 
 def kept(store: str, *, forget: bool) -> set[str]:
-    """Return the paths (untrusted) that temporary roots keep; with `forget`, remove the roots that are stale.
+    """Return the paths (untrusted) that temporary roots keep; with `forget`, remove stale roots.
 
-    Raises StoreError for a root that cannot be read: it might keep anything.
+    Raises StoreError for a root that cannot be read, since it might keep any path.
     """
     directory = _directory(store)
     try:
@@ -101,12 +103,12 @@ def kept(store: str, *, forget: bool) -> set[str]:
 
 
 def _read(file: str) -> tuple[str, str, list[str]]:
-    """Return the host, the boot and the paths of the temporary root in `file`; no paths when it is gone."""
+    """Return the host, boot and paths that a temporary root names; no paths if the file no longer exists."""
     try:
         data = json.loads(files.read(file))
         fields = data["host"], data["boot"], list(data["paths"])
     except HostError as error:
-        if isinstance(error.__cause__, FileNotFoundError):  # its holder has removed it since it was listed
+        if isinstance(error.__cause__, FileNotFoundError):  # its holder removed it after we listed the directory
             return "", "", []
         raise StoreError(error.message, hint=error.hint) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -127,4 +129,4 @@ def _directory(store: str) -> str:
 
 
 def _state(store: str) -> str:
-    return f"{store}/var/esker"  # as `Store.state`, which a supervisor does not load
+    return f"{store}/var/esker"  # the same as `Store.state`; the supervisor does not load `Store`

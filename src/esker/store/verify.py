@@ -1,4 +1,4 @@
-"""Verifying: whether store paths still are what was registered."""
+"""Verifying: checking that store paths have not changed since they were registered."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ __all__ = ["Damaged", "verify"]
 
 
 class Damaged(NamedTuple):
-    """A path that is no longer what was registered."""
+    """A path that has changed since it was registered, or cannot be read."""
 
     path: str
     reason: str
 
 
 def verify(store: Store, paths: Iterable[str] | None = None, progress: Progress | None = None) -> list[Damaged]:
-    """Hash `paths` again, by default every valid path, and return those that are not as they were registered."""
+    """Hash `paths` again, by default every valid path, and return the damaged ones."""
     listener = progress or Silent()
     chosen = store.paths() if paths is None else list(paths)
     listener.begin("verifying the store", total=len(chosen), unit="paths")
     damaged = []
     for path in chosen:
         reason = _damage(store, path)
-        # A path that has lost its record since it was listed was collected: a collection takes the record first.
+        # A collection deletes the record first: a path that we listed and that has none now was collected, not damaged.
         if reason and (paths is not None or os.path.exists(store.record_file(store.parse(path)))):
             damaged.append(Damaged(path, reason))
         listener.advance()
@@ -51,5 +51,5 @@ def _damage(store: Store, path: str) -> str | None:
     except OSError as error:
         return f"`{os.fsdecode(error.filename or path)}`: {(error.strerror or str(error)).lower()}"
     if (f"sha256:{digest.hex()}", size) != (info.nar_hash, info.nar_size):
-        return f"its contents have changed: sha256:{digest.hex()} where {info.nar_hash} was registered"
-    return f"`{changed}` has another mode than was registered" if changed else None
+        return f"its contents have changed: its hash is sha256:{digest.hex()}, but {info.nar_hash} was registered"
+    return f"`{changed}` has another mode than the one that was registered" if changed else None

@@ -239,7 +239,7 @@ def test_a_program_that_cannot_be_started_says_why(project):
     """A missing shell is a failure of that service, at once."""
     project.declare("web")
     project.variables["PATH"] = "/nowhere"
-    with pytest.raises(ServiceFailed, match="cannot start the service `web`: run `sh`: no such file"):
+    with pytest.raises(ServiceFailed, match="cannot start the service `web`: cannot run `sh`: no such file"):
         project.services.start()
 
 
