@@ -50,12 +50,12 @@ def test_unknown_names_are_refused_with_the_known_ones():
     """An unknown dependency and an unknown request are told apart from each other, and both list what there is."""
     with pytest.raises(UnknownService) as caught:
         graph.check(services(a=["b"], c=[]))
-    assert caught.value.message == "the service `a` depends on `b`, which is no service here"
+    assert caught.value.message == "the service `a` depends on `b`, which is not a service here"
     assert caught.value.hint == "the services here are `a`, `c`"
     with pytest.raises(UnknownService) as caught:
         graph.closure(services(a=[]), ["b"])
     assert (caught.value.service, caught.value.hint) == ("b", "the services here are `a`")
-    with pytest.raises(UnknownService, match="there are none"):
+    with pytest.raises(UnknownService, match="there are no services here"):
         graph.closure({}, ["b"])
 
 
@@ -66,7 +66,7 @@ def test_unknown_names_are_refused_with_the_known_ones():
         (
             ServiceSpec(name="a", command="", has_table=True, check=CHECK),
             "service_completed_successfully",
-            "is no oneshot",
+            "is not a oneshot",
         ),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from esker.services.specification import ServiceSpec
 from esker.services.states import ACTIVE, TRANSITIONS, State
 from esker.services.supervised.logs import LogFile
-from esker.services.supervised.service import Service
+from esker.services.supervised.service import SupervisedService
 
 DOCUMENT = Path(__file__).parents[2] / "docs/concepts/services.md"
 
@@ -35,7 +35,9 @@ def test_a_transition_that_is_not_in_the_table_is_a_fault(tmp_path):
     """The one place that sets a state refuses it."""
 
     async def skip():
-        service = Service(ServiceSpec(name="web", command=""), None, LogFile(str(tmp_path / "web.log")), lambda _: None)
+        service = SupervisedService(
+            ServiceSpec(name="web", command=""), None, LogFile(str(tmp_path / "web.log")), lambda _: None
+        )
         service._become("Pending")
         service._become("Pending")
         with pytest.raises(AssertionError, match="Pending -> Completed"):

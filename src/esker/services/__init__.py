@@ -1,1 +1,1 @@
-"""The chamber beside the runtime: declared services, supervised, healthy, shared, and never left behind."""
+"""Services: the programs that a manifest declares, started, checked, shared and stopped by a chamber."""

@@ -1,8 +1,8 @@
-"""What a chamber is: the services beside a runtime, whatever runs them.
+"""The interface of a chamber: the services of an environment, whichever program runs them.
 
-A module that gives a chamber has a function `chamber(project, settings, environ, activation)`; `registry` names it.
-Names choose services; without names every service is meant. A limit is given in seconds or as a `Deadline`, which can
-also be given up from another thread.
+A module that provides a chamber has a function `chamber(project, settings, environ, activation)`, and `registry` lists
+the module. Every method takes the names of services; no names means all services. A limit is a number of seconds, or a
+`Deadline`, which another thread can abandon.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ __all__ = [
 ]
 
 START_SECONDS = 60.0
-"""Seconds in which services become ready, unless the caller says otherwise."""
+"""Seconds within which services must become ready, unless the caller gives another limit."""
 
 Changed = Callable[[ServiceStatus], object]
-"""Hears of each service whose state changes while an answer is awaited."""
+"""Called with the new status of each service that changes while the caller waits."""
 
 if TYPE_CHECKING:
     ServiceActivation = Callable[[Mapping[str, str], "Deadline | None"], Activation]
-    """Works out what the runtime changes for services that begin with these few variables of the caller's."""
+    """Returns what the runtime changes for services, given the few variables of the caller that they start with."""
 else:
     ServiceActivation = Callable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceUser:
-    """A process that was using a service."""
+    """A process that used a service when it was stopped."""
 
     service: str
     pid: int
@@ -57,28 +57,28 @@ class ServiceUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
-    """What became of an order to stop services."""
+    """The result of `Chamber.stop`."""
 
     stopped: tuple[str, ...]
     not_running: tuple[str, ...]
     """The named services that did not run."""
     users: tuple[ServiceUser, ...] = ()
-    """The processes that were using what was stopped, without the caller and its parents."""
+    """The processes that used the stopped services, without the caller and its ancestors."""
 
 
 class Leased:
-    """Services that run for one process; the end of a `with` block releases them."""
+    """Services that are leased for one process; the end of a `with` block releases them."""
 
     def __init__(self, statuses: tuple[ServiceStatus, ...], release: Callable[[], object]) -> None:
         self.statuses = statuses
-        """The services that were started or joined, as they were when all of them were ready."""
+        """The states of the leased services when all of them had become ready."""
         self._release: Callable[[], object] | None = release
         self._owner = os.getpid()
 
     def release(self) -> None:
-        """Give the services back; those that nobody else uses have stopped when this returns.
+        """End the lease, and stop the services that nobody else uses.
 
-        A second call does nothing, and neither does one in a forked child, whose parent still holds them.
+        A second call does nothing. A call in a forked child does nothing either, because its parent has the lease.
         """
         release = self._release
         if release is None or os.getpid() != self._owner:
@@ -96,7 +96,7 @@ class Leased:
 class Chamber(Protocol):
     """The services of one environment.
 
-    Making a chamber and reading from it neither lock, install nor run anything of the project.
+    Neither the constructor nor any method that only reads may lock or install anything, or run the project's code.
     """
 
     @property
@@ -106,9 +106,9 @@ class Chamber(Protocol):
     def start(
         self, *names: str, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
     ) -> tuple[ServiceStatus, ...]:
-        """Start services with what they depend on, and return their states when all are ready; they run until `stop`.
+        """Start services and their dependencies, and return their states once all are ready; they run until `stop`.
 
-        Raises ServiceFailed, or ServicesNotReady after `seconds`; then what this call started has stopped again.
+        Raises ServiceFailed, or ServicesNotReady after `seconds`; both only after stopping what this call started.
         """
 
     def restart(
@@ -124,19 +124,19 @@ class Chamber(Protocol):
         pid: int | None = None,
         token: str | None = None,
     ) -> Leased:
-        """Start services as `start` does, for as long as a process lives (`pid`, by default this one).
+        """Start services as `start` does; they run until a process ends (`pid`, by default this one).
 
-        Whoever knows `pid` and `token` can give the lease back by `release`, from any process.
+        Any process that knows `pid` and `token` can end the lease with `release`.
         """
 
     def release(self, pid: int, token: str) -> None:
-        """Give back the lease that a process holds under a token, as `Leased.release` does."""
+        """End the lease of a process under a token, and stop the services that nobody else uses."""
 
     def stop(self, *names: str) -> Stopped:
         """Stop services, even if other processes use them."""
 
     def status(self, *names: str) -> tuple[ServiceStatus, ...]:
-        """Return the state of services, in the order of their names."""
+        """Return the states of services, sorted by name."""
 
     def wait(
         self, *names: str, until: Until = "healthy", seconds: float | Deadline | None = None
@@ -144,28 +144,28 @@ class Chamber(Protocol):
         """Wait until services are `healthy`, `completed` or `stopped`, and return their states."""
 
     def changes(self) -> Iterator[ServiceStatus]:
-        """Yield the state of each service, and then each change, for as long as any service runs."""
+        """Yield the state of each service, and then each changed state, until no service runs."""
 
     def logs(self, name: str, count: int | None = None) -> list[str]:
-        """Return the last `count` lines of a service's log; without `count`, all that there are."""
+        """Return the last `count` lines of a service's log; without `count`, all lines."""
 
     def follow(
         self, *names: str, count: int | None = 0, pause: Callable[[], bool] | None = None
     ) -> Iterator[tuple[str, str]]:
-        """Yield pairs of service and line: the last `count` lines of each log, then each line that is added.
+        """Yield (service, line): the last `count` lines of each log, then each line that is added.
 
-        A chamber that has to look at its logs again and again calls `pause` in between, and ends when it returns false.
+        A chamber that polls its logs calls `pause` between two looks, and following ends if it returns false.
         """
 
     def keeper(self) -> Holder | None:
-        """Return the process that must live on so that started services do, if the chamber needs one."""
+        """Return the extra process, if the chamber needs one, that must live for services to keep running."""
         return None
 
 
 def unknown_service(name: str, declared: Sequence[str]) -> Exception:
-    """Return the error for a name that no service here has."""
+    """Return the error for a name that is not a declared service; its hint lists the declared ones."""
     from esker.errors import UnknownService
 
-    listed = ", ".join(f"`{each}`" for each in sorted(declared))
+    listed = ", ".join(f"`{service}`" for service in sorted(declared))
     hint = f"the services here are {listed}" if listed else None
     return UnknownService(f"service `{name}` does not exist", service=name, hint=hint)

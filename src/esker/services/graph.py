@@ -1,7 +1,7 @@
-"""Which service waits for which, in the words of Compose.
+"""The dependencies between services, with the conditions of Compose.
 
-A service begins as soon as each of its own conditions holds, so services that do not depend on each other begin at
-once; stopping goes the other way round.
+A service starts as soon as its own conditions hold, so services that do not depend on each other start at the same
+time. Services stop in the opposite order.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ __all__ = ["check", "closure", "dependents"]
 
 
 def check(specs: Mapping[str, ServiceSpec]) -> None:
-    """Raise ServiceError when a dependency is unknown, can never hold, or is part of a cycle, which is named."""
+    """Raise ServiceError if a dependency is unknown, can never be fulfilled, or is part of a cycle."""
     for spec in specs.values():
         for name, condition in spec.depends_on.items():
             target = specs.get(name)
             if target is None:
                 raise UnknownService(
-                    f"the service `{spec.name}` depends on `{name}`, which is no service here",
+                    f"the service `{spec.name}` depends on `{name}`, which is not a service here",
                     service=name,
-                    hint=_known(specs),
+                    hint=_declared(specs),
                 )
             if condition == "service_healthy" and target.check is None:
                 raise ServiceError(
@@ -38,14 +38,14 @@ def check(specs: Mapping[str, ServiceSpec]) -> None:
             endless = target.has_table and not target.oneshot
             if condition == "service_completed_successfully" and endless:
                 raise ServiceError(
-                    f"the service `{spec.name}` waits until `{name}` has completed, but `{name}` is no oneshot",
+                    f"the service `{spec.name}` waits until `{name}` has completed, but `{name}` is not a oneshot",
                     hint=f'give `{name}` the `type = "oneshot"`, or wait for another condition',
                 )
     closure(specs, specs)
 
 
 def closure(specs: Mapping[str, ServiceSpec], names: Iterable[str]) -> list[str]:
-    """Return `names` and all they depend on, each after its own dependencies; a cycle is a ServiceError."""
+    """Return `names` and all they depend on, each after its own dependencies; raise ServiceError for a cycle."""
     dependencies: dict[str, Iterable[str]] = {}
     pending = [*names][::-1]
     while pending:
@@ -53,22 +53,22 @@ def closure(specs: Mapping[str, ServiceSpec], names: Iterable[str]) -> list[str]
         if name in dependencies:
             continue
         if name not in specs:
-            raise UnknownService(f"service `{name}` does not exist", service=name, hint=_known(specs))
+            raise UnknownService(f"service `{name}` does not exist", service=name, hint=_declared(specs))
         dependencies[name] = specs[name].depends_on
         pending += [*specs[name].depends_on][::-1]
     try:
         return list(TopologicalSorter(dependencies).static_order())
     except CycleError as error:
-        path = error.args[1][:0:-1]  # each before what it depends on; the first stands at both ends
+        path = error.args[1][:0:-1]  # each service before its dependency; graphlib gives the first one at both ends
         start = next(path.index(name) for name in dependencies if name in path)
         cycle = " -> ".join([*path[start:], *path[: start + 1]])
         raise ServiceError(
-            f"services depend on each other in a cycle: `{cycle}`", hint="take one of them out"
+            f"services depend on each other in a cycle: `{cycle}`", hint="remove one of these dependencies"
         ) from None
 
 
 def dependents(specs: Mapping[str, ServiceSpec]) -> dict[str, set[str]]:
-    """Return for each service those that name it as a dependency."""
+    """Return, for each service, the services that depend on it directly."""
     by_name: dict[str, set[str]] = {name: set() for name in specs}
     for spec in specs.values():
         for name in spec.depends_on:
@@ -76,5 +76,9 @@ def dependents(specs: Mapping[str, ServiceSpec]) -> dict[str, set[str]]:
     return by_name
 
 
-def _known(specs: Mapping[str, ServiceSpec]) -> str:
-    return "the services here are " + ", ".join(f"`{name}`" for name in sorted(specs)) if specs else "there are none"
+def _declared(specs: Mapping[str, ServiceSpec]) -> str:
+    return (
+        "the services here are " + ", ".join(f"`{name}`" for name in sorted(specs))
+        if specs
+        else "there are no services here"
+    )

@@ -1,4 +1,4 @@
-"""The chambers there are, by name, and which of them goes with a runtime."""
+"""The chambers by name, and which chamber goes with which runtime."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["CHAMBERS", "chamber"]
 
 CHAMBERS = {"supervised": "esker.services.supervised.chamber", "flox": "esker.services.flox.chamber"}
-"""Name to a module that has a function `chamber(project, settings, environ, activation)`, loaded on first use."""
+"""Name to a module with a function `chamber(project, settings, environ, activation)`; imported when first used."""
 _DEFAULT = "supervised"
 
 
 def chamber(
     runtime: str, project: str, settings: Settings, environ: Mapping[str, str], activation: ServiceActivation
 ) -> Chamber:
-    """Return the services beside the runtime of this name: a chamber of the same name, else the supervised one."""
+    """Return the chamber for the runtime of this name: the chamber of the same name, else the supervised one."""
     module = import_module(CHAMBERS.get(runtime, CHAMBERS[_DEFAULT]))
-    made: Chamber = module.chamber(project, settings, environ, activation)
-    return made
+    services: Chamber = module.chamber(project, settings, environ, activation)
+    return services

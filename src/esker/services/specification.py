@@ -1,6 +1,6 @@
-"""What is asked of one service, as plain values that travel to the supervisor.
+"""The specification of a service: plain values that a command sends to the supervisor.
 
-The declaration's own types need more modules than a supervisor of a few megabytes should hold.
+The types of `declare.declaration` would do, but they need modules that would make the small supervisor much bigger.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _BASE_PREFIXES = ("LC_", "XDG_")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckSpec:
-    """When a service is healthy; times in seconds."""
+    """A health check; times in seconds."""
 
     form: Form
     target: tuple[str, ...]
-    """Words for `exec`, else one: shell text, `host:port`, a path, a URL, a regular expression."""
+    """The words of a command for `exec`; else one text: shell text, `host:port`, a path, a URL or a pattern."""
     interval: float = 10.0
     start_interval: float = 0.05
     timeout: float = 2.0
@@ -40,7 +40,7 @@ class CheckSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSpec:
-    """One service; times in seconds."""
+    """One service, as it is to run; times in seconds."""
 
     name: str
     command: str
@@ -50,7 +50,7 @@ class ServiceSpec:
     shutdown: str | None = None
     """Shell text that tells a daemon to stop."""
     has_table: bool = False
-    """Whether Esker's rules of success hold; without a table a service is Flox's: it has started when it runs."""
+    """Whether Esker's own table configures it; without one it is ready once it runs and cannot fail, as in Flox."""
     oneshot: bool = False
     depends_on: Mapping[str, Condition] = field(default_factory=dict)
     check: CheckSpec | None = None
@@ -60,13 +60,13 @@ class ServiceSpec:
     stop_signal: str = "SIGTERM"
     stop_grace_period: float = 10.0
     ports: Mapping[str, int] = field(default_factory=dict)
-    """Variable name to port, never 0."""
+    """Variable name to port; an automatic port (0 in the manifest) is already replaced."""
     pass_env: tuple[str, ...] = ()
     user: str | None = None
 
 
 def parse(record: Mapping[str, Any]) -> ServiceSpec:
-    """Return the specification whose fields `record` holds, as JSON has them."""
+    """Return the specification from `record`, its fields as JSON has them."""
     check = record["check"]
     return ServiceSpec(
         **{
@@ -80,7 +80,7 @@ def parse(record: Mapping[str, Any]) -> ServiceSpec:
 def specify(declaration: Declaration, system: str, ports: Mapping[str, int]) -> dict[str, ServiceSpec]:
     """Return the services of `declaration` for `system`, by name.
 
-    `ports` are the automatic ports by the variable that names them; one that is missing there is an error.
+    `ports` are the automatic ports by their variable. Raises ServiceError if one that a service needs is missing.
     """
     services = declaration.services_for(system)
     return {
@@ -144,16 +144,16 @@ def _check(check: HealthCheck) -> CheckSpec:
 
 
 def _compose_test(words: tuple[str, ...]) -> tuple[Form, tuple[str, ...]]:
-    """Compose's own spelling of a list begins with `CMD` or `CMD-SHELL`."""
+    """Return form and words of a `test` list; as in Compose, its first word may be `CMD` or `CMD-SHELL`."""
     if words[0] == "CMD-SHELL":
         return "shell", (" ".join(words[1:]),)
     return "exec", words[1:] if words[0] == "CMD" else words
 
 
 def passed_variables(caller: Mapping[str, str], also: Collection[str] = ()) -> dict[str, str]:
-    """Return what a service gets of the variables of the process that asks for it, before the activation's own.
+    """Return those of the caller's variables that a service gets; the activation adds its own later.
 
-    `also` names what it gets besides what every service gets.
+    `also` names variables that this service gets in addition to those that every service gets.
     """
     return {
         name: value

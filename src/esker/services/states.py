@@ -1,6 +1,6 @@
-"""The states of a supervised service, in Flox's words, and which may follow which.
+"""The states of a supervised service, in Flox's words, and which state may follow which.
 
-docs/concepts/services.md shows the same table to people.
+docs/concepts/services.md has the same table for users.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 __all__ = ["ACTIVE", "TRANSITIONS", "Health", "State"]
 
 State = Literal[
-    "Stopped",  # nothing of it runs: it was not started yet, or it was stopped
+    "Stopped",  # it was not started yet, or it was stopped; no process of it runs
     "Pending",  # it waits for the services that it depends on
-    "Launching",  # the command of a daemon runs, and the daemon itself does not yet
+    "Launching",  # a daemon's command runs, but the daemon itself does not run yet
     "Running",  # its program, or a daemon's process, runs
-    "Restarting",  # it has ended, and a pause goes by until it runs again
+    "Restarting",  # it has ended, and will run again after a pause
     "Terminating",  # it is being stopped
-    "Completed",  # it has ended as it should, and nothing runs it again
+    "Completed",  # it has ended as it should, and will not run again
     "Error",  # it has failed, or could not be stopped
-    "Skipped",  # it was never run, because a service that it depends on has failed or was stopped
+    "Skipped",  # it did not run, because a service that it depends on has failed or was stopped
 ]
 
 Health = Literal["starting", "healthy", "unhealthy"]
-"""Compose's words for a service that has a health check and runs."""
+"""Compose's words for the health of a running service that has a health check."""
 
 ACTIVE: frozenset[State] = frozenset(("Pending", "Launching", "Running", "Restarting", "Terminating"))
-"""The states in which something runs, or is about to run or to end."""
+"""The states of a service that runs, is about to run, or is being stopped."""
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
     "Stopped": frozenset(("Pending",)),
@@ -41,4 +41,4 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     "Error": frozenset(("Pending", "Terminating")),
     "Skipped": frozenset(("Pending", "Terminating")),
 }
-"""The states that a service may have after each state."""
+"""For each state, the states that may follow it."""

@@ -1,4 +1,4 @@
-"""What is known of one service, as command and API show it."""
+"""The status of one service, as the command and the API show it."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
 __all__ = ["ServiceStatus", "Until", "parse"]
 
 Until = Literal["healthy", "completed", "stopped"]
-"""What to wait for; a service without a health check counts as healthy when it is ready."""
+"""What to wait for; a service without a health check counts as healthy once it is ready."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
-    """One service at one moment; the first four are Flox's."""
+    """The status of one service at one moment; Flox has only the first four fields."""
 
     name: str
     status: str = "Stopped"
-    """Flox's word; `states` explains those of supervised services."""
+    """A state in Flox's words; the module `states` explains those of supervised services."""
     pid: int | None = None
     exit_code: int | None = None
-    """128 and the number of the signal that ended it, if one did."""
+    """128 plus the number of the signal, if a signal ended it."""
     health: str | None = None
-    """Compose's word: starting, healthy, unhealthy; None without a check."""
+    """Compose's word: starting, healthy or unhealthy; None without a health check."""
     ready: bool = False
-    """Whether it is what a start waits for: healthy, running, or completed."""
+    """Whether it is healthy, running or completed, whichever of these a start waits for."""
     ports: Mapping[str, int] = field(default_factory=dict)
     started_at: float | None = None
     """Seconds since 1970."""
@@ -36,19 +36,19 @@ class ServiceStatus:
     kept: bool = False
     """Whether it runs until `services stop`."""
     users: tuple[int, ...] = ()
-    """The pids that hold a lease on it."""
+    """The pids of the processes that have a lease on it."""
     user: str | None = None
-    """Whose rights its processes have."""
+    """The name of the user its processes run as."""
     message: str | None = None
-    """Why it failed, or what its last check found wrong."""
+    """Why it failed, or what its last health check found wrong."""
     note: str | None = None
-    """What people should know about its identity or its log."""
+    """A note for people, about the user it runs as or about its log."""
     environment_set_at: float | None = None
     environment_set_by: int | None = None
-    """The pid that asked for the start which gave it its variables."""
+    """The pid of the process whose start request set its variables."""
     log: str | None = None
 
 
 def parse(record: Mapping[str, Any]) -> ServiceStatus:
-    """Return the status whose fields `record` holds, as JSON has them."""
+    """Return the status from `record`, its fields as JSON has them."""
     return ServiceStatus(**{**record, "users": tuple(record["users"])})

@@ -42,7 +42,7 @@ def test_the_socket_is_ours_alone(project):
     project.declare("web")
     with project.services.lease():
         assert os.stat(project.site.socket).st_mode & 0o777 == 0o600
-        hello, _ = say(project, protocol.request_line(protocol.Status()))
+        hello, _ = say(project, protocol.request_line(protocol.StatusRequest()))
         record = project.record
         assert hello[protocol.KEY] == protocol.VERSION
         assert (hello["supervisor"], hello["guardian"]) == (record.supervisor[0], record.guardian[0])
@@ -51,14 +51,14 @@ def test_the_socket_is_ours_alone(project):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b'{"esker-services": 3, "do": "status"}\n', "version 3 of the services' protocol was named"),
+        (b'{"esker-services": 3, "do": "status"}\n', "the other side speaks version 3 of the services' protocol"),
         (b'{"do": "status"}\n', "version None"),
-        (b'{"esker-services": 2, "do": "dance"}\n', "was sent what is no request"),
-        (b'{"esker-services": 2, "do": "start"}\n', "was sent what is no request"),
-        (b"GET / HTTP/1.1\r\n", "was sent what is no request"),
-        (b"[]\n", "was sent what is no request"),
-        (b"\xff\xfe\n", "was sent what is no request"),
-        (b"[" * 100_000 + b"\n", "was sent what is no request"),
+        (b'{"esker-services": 2, "do": "dance"}\n', "is not a valid request"),
+        (b'{"esker-services": 2, "do": "start"}\n', "is not a valid request"),
+        (b"GET / HTTP/1.1\r\n", "is not a valid request"),
+        (b"[]\n", "is not a valid request"),
+        (b"\xff\xfe\n", "is not a valid request"),
+        (b"[" * 100_000 + b"\n", "is not a valid request"),
     ],
 )
 def test_what_is_no_request_is_answered_by_a_message(project, line, said):
@@ -77,8 +77,8 @@ def test_clients_that_say_nothing_or_too_little_are_forgotten(project):
         for text in (
             b"",
             b'{"esker-serv',
-            protocol.request_line(protocol.Status()),
-            protocol.request_line(protocol.Watch()),
+            protocol.request_line(protocol.StatusRequest()),
+            protocol.request_line(protocol.WatchRequest()),
         ):
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(project.site.socket)
@@ -141,8 +141,11 @@ def test_a_supervisor_of_another_version_is_an_error_with_what_to_do(project):
     hello = {protocol.KEY: 7, "source": "/other/esker", "supervisor": 1234, "guardian": 1233}
     with supervisor(project, json.dumps(hello).encode() + b"\n"), pytest.raises(ServiceError) as caught:
         project.services.start()
-    assert "version 7 of the services' protocol was named, and this Esker speaks version 2" in caught.value.message
-    assert caught.value.hint == "the services are run by the Esker in `/other/esker`: use that, or `kill 1234`"
+    assert "the other side speaks version 7 of the services' protocol, this Esker version 2" in caught.value.message
+    assert (
+        caught.value.hint
+        == "the Esker in `/other/esker` runs these services: use that one, or end them with `kill 1234`"
+    )
 
 
 def test_a_supervisor_that_does_not_answer_is_an_error_in_time(project, monkeypatch):
@@ -155,7 +158,7 @@ def test_a_supervisor_that_does_not_answer_is_an_error_in_time(project, monkeypa
     with supervisor(project, json.dumps(hello).encode() + b"\n"):
         found = connect(project.site, start=False)
         with pytest.raises(TimedOut, match=r"\(pid 1234\) does not answer") as caught:
-            found.ask(protocol.Status(), 0.05)
+            found.ask(protocol.StatusRequest(), 0.05)
     assert caught.value.hint.startswith("end it with `kill -9 1234`")
 
 
@@ -163,7 +166,7 @@ def test_a_supervisor_that_does_not_answer_is_an_error_in_time(project, monkeypa
     ("fields", "said", "hint"),
     [
         ({"host": "elsewhere"}, "run on the machine `elsewhere`", "remove `"),
-        ({"uid": 4242}, "are run by uid 4242, and this process runs as uid", "ask as that user"),
+        ({"uid": 4242}, "are run by uid 4242, and this process runs as uid", "run the command as that user"),
     ],
 )
 def test_services_of_another_machine_or_user_are_told(project, fields, said, hint):
@@ -433,7 +436,7 @@ def test_nothing_is_left_by_a_start_that_the_machine_refuses(project, monkeypatc
         project.services.start()
     assert "`ulimit -u`" in caught.value.hint
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: begun(["true"]))
-    with pytest.raises(ServiceError, match="did not start: it was ended"):
+    with pytest.raises(ServiceError, match="did not start: it ended without a message"):
         project.services.start()
     assert project.leftovers() == []
 

@@ -170,7 +170,7 @@ def test_a_service_that_never_becomes_healthy_fails_with_what_its_check_found(pr
     with pytest.raises(ServiceFailed) as caught:
         project.services.start()
     assert caught.value.message == (
-        "service `db` does not become healthy: `echo no response; exit 2` gave 2: no response"
+        "service `db` does not become healthy: `echo no response; exit 2` exited with status 2: no response"
     )
     assert caught.value.log == ("starting",)
 
@@ -184,8 +184,8 @@ def test_a_start_ends_in_time(project):
         project.services.start(seconds=0.3)
     assert caught.value.message == "services `db`, `api` were not ready within 0.3 s"
     assert caught.value.hint == (
-        "the health check of `db` found: `false` gave 1; allow a longer `--timeout`; "
-        "else mend what its log tells, of which `esker services logs db` shows more"
+        "the health check of `db` found: `false` exited with status 1; allow a longer `--timeout`; "
+        "else fix what its log reports; `esker services logs db` shows more of it"
     )
     assert (caught.value.services, caught.value.log, caught.value.exit_status) == (("db", "api"), ("starting",), 124)
     assert project.processes() == []

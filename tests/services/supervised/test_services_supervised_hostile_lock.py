@@ -202,12 +202,12 @@ def test_a_lock_with_a_second_name_or_of_another_kind_is_refused(project, tmp_pa
     path.parent.mkdir(parents=True)
     (tmp_path / "file").write_text("ours")
     os.link(tmp_path / "file", path)
-    with pytest.raises(HostError, match="no file of ours alone"):
+    with pytest.raises(HostError, match="it is a hard link, a special file"):
         project.services.status()
     assert (tmp_path / "file").read_text() == "ours"
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(HostError, match="no file of ours alone"):
+    with pytest.raises(HostError, match="it is a hard link, a special file"):
         project.services.status()
     path.unlink()
 

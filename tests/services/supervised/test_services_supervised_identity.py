@@ -121,8 +121,8 @@ def test_where_the_user_cannot_enter_a_namespace_shows_it(project, secret):
         (found,) = held.statuses
         assert outside(found.pid) == 0
         assert found.note == (
-            f"`web` runs with root's rights: it sees itself as uid {NOBODY}, which cannot enter `{project.directory}`, "
-            "and nothing is protected from it"
+            f"`web` runs with root's rights, so nothing is protected from it: it sees itself as uid {NOBODY}, "
+            f"but that user cannot enter `{project.directory}`"
         )
     assert project.services.logs("web")[:4] == ["root's alone", f"{NOBODY}", f"{NOBODY}", f"{NOBODY}"]
 
@@ -176,7 +176,7 @@ def test_below_another_users_closed_directory_it_is_an_error_before_anything_run
     os.chmod(closed, 0o700)
     with pytest.raises(ServiceError) as caught:
         identity.choose("web", None, inside, ())
-    assert f"cannot enter `{inside}`, and root shown as another user cannot either" in caught.value.message
+    assert f"cannot enter `{inside}`, and neither can root in a user namespace" in caught.value.message
     assert caught.value.hint == "move it to where everybody may enter, or give `web` a `user` who may enter it"
     choice = identity.choose("web", "4242", inside, ())
     assert (choice.identity, choice.note) == (Identity(4242, 4242), None)

@@ -48,13 +48,13 @@ def test_what_is_no_log_is_neither_written_nor_read(path, tmp_path):
     log = LogFile(path)
     log.write(b"one\n")
     assert (tmp_path / "other").read_text() == "ours\n"
-    assert log.problem == "the log is not complete: the log is no file of its own"
+    assert log.problem == "the log is not complete: its file is a hard link or not a regular file"
     os.remove(path)
     os.mkfifo(path)
     log.write(b"two\n")
     assert log.problem.startswith("the log is not complete: ")
     for read in (tail, lambda place: list(follow({"web": place}, lambda: False))):
-        with pytest.raises(HostError, match="no regular file"):
+        with pytest.raises(HostError, match="not a regular file"):
             read(path)
     os.remove(path)
     os.symlink(tmp_path / "other", path)

@@ -15,8 +15,8 @@ from esker.host import pidfd, process_table
 from esker.services.specification import CheckSpec, ServiceSpec
 from esker.services.supervised.children import Children
 from esker.services.supervised.logs import LogFile
-from esker.services.supervised.programs import Setting
-from esker.services.supervised.service import Service
+from esker.services.supervised.programs import RunContext
+from esker.services.supervised.service import SupervisedService
 
 UP = CheckSpec(form="log", target=("up",))
 
@@ -177,7 +177,7 @@ def test_a_daemon_whose_shutdown_does_not_work_is_killed(project, pidfile):
     project.declare("web", DAEMON, is_daemon=True, shutdown="exit 9")
     project.services.start()
     project.services.stop()
-    assert project.services.logs("web")[-1] == "esker: the shutdown command gave 9"
+    assert project.services.logs("web")[-1] == "esker: the shutdown command exited with status 9"
 
 
 def test_a_daemon_whose_command_fails_has_failed(project):
@@ -206,7 +206,7 @@ def test_health_is_watched_after_the_start(project):
     (started,) = project.services.start()
     os.remove(flag)
     sick = until(project, lambda one: one.health == "unhealthy")
-    assert (sick.pid, sick.status, sick.message) == (started.pid, "Running", f"`test -e {flag}` gave 1")
+    assert (sick.pid, sick.status, sick.message) == (started.pid, "Running", f"`test -e {flag}` exited with status 1")
     open(flag, "w").close()
     assert until(project, lambda one: one.health == "healthy").message is None
     project.services.stop()
@@ -224,7 +224,7 @@ def test_a_check_that_hangs_is_ended(project):
 def test_a_check_that_can_never_be_made_is_a_failure(project):
     """A variable that is not set is named before the service is started."""
     project.declare("web", check=CheckSpec(form="tcp", target=("localhost:$NOWHERE",)))
-    with pytest.raises(ServiceFailed, match=r"the service `web`: the health check names `\$NOWHERE`, which is not set"):
+    with pytest.raises(ServiceFailed, match=r"the service `web`: the health check uses `\$NOWHERE`, which is not set"):
         project.services.start()
 
 
@@ -331,8 +331,8 @@ def test_changes_are_told_while_a_start_is_under_way(project):
     project.services.stop()
 
 
-LOG = "mend what its log tells, of which `esker services logs web` shows more"
-SILENT = "try the command of `web` by hand in `esker activate`: it wrote nothing"
+LOG = "fix what its log reports; `esker services logs web` shows more of it"
+SILENT = "run the command of `web` by hand in `esker activate`: it wrote nothing to its log"
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,7 @@ SILENT = "try the command of `web` by hand in `esker activate`: it wrote nothing
         (
             "echo up; exec sleep 1000",
             {"check": CheckSpec(form="shell", target=("false",), start_period=0.0, retries=1)},
-            f"a check that asks too early takes a longer `start-period`; else {LOG}",
+            f"if the service only needs more time, set a longer `start-period`; else {LOG}",
         ),
     ],
 )
@@ -368,7 +368,7 @@ def test_what_another_users_directory_refuses_is_told_with_the_user_it_ran_as(pr
     project.declare("web", "echo x > data/file", user="4242")
     with pytest.raises(ServiceFailed) as caught:
         project.services.start()
-    assert caught.value.hint.endswith("it ran as `4242`: give it a `user` who may, or that user what it needs")
+    assert caught.value.hint.endswith("it ran as `4242`: set a `user` that has the rights, or give them to this one")
 
 
 def test_uptime_is_not_the_wall_clocks(project, monkeypatch):
@@ -385,8 +385,8 @@ def test_uptime_is_not_the_wall_clocks(project, monkeypatch):
                 running.set()
 
         spec = ServiceSpec(name="web", command="exec sleep 1000")
-        service = Service(spec, Children(asyncio.get_running_loop()), log, told)
-        service.begin(spec, Setting(project.variables, "/"), nothing)
+        service = SupervisedService(spec, Children(asyncio.get_running_loop()), log, told)
+        service.begin(spec, RunContext(project.variables, "/"), nothing)
         await running.wait()
         monkeypatch.setattr(time, "time", lambda: 0.0)
         uptime = service.uptime
@@ -425,11 +425,11 @@ def test_a_stop_is_not_lost_between_two_lives(project, monkeypatch):
                 leaving.set()
                 await leave.wait()
 
-        monkeypatch.setattr(Service, "_monitor", monitor)
+        monkeypatch.setattr(SupervisedService, "_monitor", monitor)
         spec = ServiceSpec(name="web", command="exit 1", has_table=True, restart="always", backoff=0.001)
         log = LogFile(f"{project.directory}/log")
-        service = Service(spec, Children(asyncio.get_running_loop()), log, lambda _: None)
-        service.begin(spec, Setting(project.variables, "/"), nothing)
+        service = SupervisedService(spec, Children(asyncio.get_running_loop()), log, lambda _: None)
+        service.begin(spec, RunContext(project.variables, "/"), nothing)
         await leaving.wait()
         stop = asyncio.create_task(service.stop(0))
         await asyncio.sleep(0)

@@ -58,7 +58,7 @@ def closed_port():
 def test_variables_are_expanded():
     """`$NAME` and `${NAME}` are replaced, `$$` is a dollar, and a dollar before anything else stays."""
     assert expand("$A-${B}:$$A ready$ $(x)", {"A": "1", "B": "2"}) == "1-2:$A ready$ $(x)"
-    with pytest.raises(ServiceError, match=r"names `\$PGPORT`, which is not set"):
+    with pytest.raises(ServiceError, match=r"uses `\$PGPORT`, which is not set"):
         expand("localhost:$PGPORT", {})
 
 
@@ -150,8 +150,8 @@ def test_commands():
     variables = {"PGPORT": "5 6"}
     assert attempt("shell", "pg_isready -p $PGPORT", variables=variables, run=run) is None
     assert attempt("exec", "pg_isready", "-p", "$PGPORT", variables=variables, run=run) is None
-    assert attempt("exec", "pg_isready", "-q", run=run) == "`pg_isready -q` gave 2: no response"
-    assert attempt("shell", "pg_isready", run=run) == "`pg_isready` gave 2: no response"
+    assert attempt("exec", "pg_isready", "-q", run=run) == "`pg_isready -q` exited with status 2: no response"
+    assert attempt("shell", "pg_isready", run=run) == "`pg_isready` exited with status 2: no response"
     assert ran[:2] == [("sh", "-c", "pg_isready -p $PGPORT"), ("pg_isready", "-p", "5 6")]
 
 
@@ -163,7 +163,7 @@ def test_a_log_check_is_told_not_asked():
     assert not pattern(check, {"P": "1"}).search(b"listening on port 12")
     assert pattern(None, {}) is None
     assert pattern(CheckSpec(form="tcp", target=("a:1",)), {}) is None
-    with pytest.raises(ServiceError, match=r"`\(` is no regular expression"):
+    with pytest.raises(ServiceError, match=r"`\(` is not a regular expression"):
         pattern(CheckSpec(form="log", target=("(",)), {})
 
 

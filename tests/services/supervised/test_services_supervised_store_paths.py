@@ -107,7 +107,7 @@ def test_a_start_waits_for_a_collection_and_says_what_it_has_taken(project, stor
     heard = []
     with store.alone(), pytest.raises(ServiceError) as caught:
         project.services.start(seconds=0.2, changed=heard.append)
-    assert caught.value.message == f"a collection has held the store `{store.root}` for 0.2 s"
+    assert caught.value.message == f"a garbage collection has held the store `{store.root}` for 0.2 s"
     assert collect(store, live=()).paths == (path,)
     with pytest.raises(ServiceError) as caught:
         project.services.start(changed=heard.append)

@@ -1,1 +1,1 @@
-"""The chamber that Flox plays: services that its command runs."""
+"""The Flox chamber: services that the `flox` command runs."""

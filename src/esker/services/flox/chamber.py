@@ -1,7 +1,8 @@
-"""Services that Flox runs: started, watched and stopped by its command, for their users or to stay.
+"""The services that Flox runs: started, watched and stopped with the `flox` command.
 
-Flox has no leases and no health checks: a service is ready when it runs. Services that are to stay need a process that
-stays attached (`flox_holder`); one of it is enough for an environment, and it goes when no service runs any more.
+Flox has no leases and no health checks: a service counts as ready once it runs. Flox stops services when the last
+process of their activation has ended. Services that run until `stop` therefore need a process that stays attached to
+the activation (`flox_holder`). One such process serves all services of an environment; we end it when no service runs.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["FloxChamber", "chamber"]
 
 _BEFORE = frozenset({"Pending", "Launching", "Restarting", "Scheduled"})
-"""The words for a service that is on its way."""
+"""Flox's words for a service that does not run yet, but will."""
 _ALIVE = _BEFORE | {"Running", "Terminating"}
 _POLL = 0.1
 _SETTLED = 0.1
@@ -44,7 +45,7 @@ _LOG_LINES = 20
 
 
 class FloxChamber:
-    """The services of one environment as Flox runs them; a Chamber."""
+    """The services of one environment that Flox runs; implements Chamber."""
 
     def __init__(self, flox: FloxCommand, settings: Settings) -> None:
         self._flox = flox
@@ -53,35 +54,35 @@ class FloxChamber:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the declared services, sorted."""
-        return tuple(found.name for found in self.status())
+        return tuple(status.name for status in self.status())
 
     def start(
         self, *names: str, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
     ) -> tuple[ServiceStatus, ...]:
-        """Start services, and return their states when they run; they stay until `stop`.
+        """Start services, and return their states once they run; they run until `stop`.
 
-        When one does not come to run, what this call started is stopped again.
+        If one of them fails to start, this stops the services that this call started.
         """
         deadline = self._trusted(seconds)
         with changing(self._dot_flox) as uses:
-            meant, missing = self._meant(names, deadline)
+            chosen, missing = self._chosen(names, deadline)
             self._keep(uses, deadline)
             self._bring_up(missing, uses, deadline)
-            uses.started -= set(meant)
-        return self._await(meant, missing, deadline, changed)
+            uses.started -= set(chosen)
+        return self._await(chosen, missing, deadline, changed)
 
     def restart(
         self, *names: str, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
     ) -> dict[str, str]:
-        """Stop services that run and start them; those that did not run are there to stay."""
+        """Restart services; those that did not run before are started, and run until `stop`."""
         deadline = self._trusted(seconds)
         with changing(self._dot_flox) as uses:
-            meant, missing = self._meant(names, deadline)
+            chosen, missing = self._chosen(names, deadline)
             if missing:
                 self._keep(uses, deadline)
-            self._flox.call_inside("services", "restart", names=meant, deadline=deadline)
-        self._await(meant, missing, deadline, changed)
-        return {name: "started" if name in missing else "restarted" for name in meant}
+            self._flox.call_inside("services", "restart", names=chosen, deadline=deadline)
+        self._await(chosen, missing, deadline, changed)
+        return {name: "started" if name in missing else "restarted" for name in chosen}
 
     def lease(
         self,
@@ -91,22 +92,22 @@ class FloxChamber:
         pid: int | None = None,
         token: str | None = None,
     ) -> Leased:
-        """Start services for as long as a process lives (`pid`, by default this one), or until they are released."""
+        """Start services that run until a process ends (`pid`, by default this one) or releases them."""
         deadline, token = self._trusted(seconds), token or secrets.token_hex(8)
         pid = os.getpid() if pid is None else pid
         try:
             with changing(self._dot_flox) as uses:
-                meant, missing = self._meant(names, deadline)
-                uses.take(token, pid, meant, missing)
+                chosen, missing = self._chosen(names, deadline)
+                uses.take(token, pid, chosen, missing)
                 self._bring_up(missing, uses, deadline)
-            statuses = self._await(meant, missing, deadline, changed)
+            statuses = self._await(chosen, missing, deadline, changed)
         except BaseException:
             self.release(pid, token)
             raise
         return Leased(statuses, lambda: self.release(pid, token))
 
     def release(self, pid: int, token: str) -> None:
-        """Give back the lease of a process under a token; what nobody else uses has stopped on return."""
+        """End the lease of a process under a token, and stop the services that nobody else uses."""
         with changing(self._dot_flox) as uses:
             unused = uses.release(token, pid)
             if unused:
@@ -115,13 +116,13 @@ class FloxChamber:
     def stop(self, *names: str) -> Stopped:
         """Stop services, even if other processes use them."""
         with changing(self._dot_flox) as uses:
-            meant, missing = self._meant(names)
-            self._stop(meant, uses)
-        stopped = tuple(name for name in meant if name not in missing)
+            chosen, missing = self._chosen(names)
+            self._stop(chosen, uses)
+        stopped = tuple(name for name in chosen if name not in missing)
         return Stopped(stopped=stopped, not_running=tuple(missing) if names else ())
 
     def status(self, *names: str) -> tuple[ServiceStatus, ...]:
-        """Return the state of services, in the order of their names; an environment without services has none."""
+        """Return the states of services, sorted by name; an empty tuple if the environment has no services."""
         statuses = self._statuses()
         declared = [status.name for status in statuses]
         for name in names:
@@ -132,13 +133,13 @@ class FloxChamber:
     def wait(
         self, *names: str, until: Until = "healthy", seconds: float | Deadline | None = None
     ) -> tuple[ServiceStatus, ...]:
-        """Wait until services are `healthy` (Flox: they run), `completed` or `stopped`, and return their states."""
+        """Wait until services are `healthy` (for Flox: they run), `completed` or `stopped`, and return their states."""
         deadline = _deadline(seconds)
-        meant, _ = self._meant(names, deadline)
-        return self._poll(meant, _REACHED[until], deadline)
+        chosen, _ = self._chosen(names, deadline)
+        return self._poll(chosen, _REACHED[until], deadline)
 
     def changes(self) -> Iterator[ServiceStatus]:
-        """Yield the state of each service, and then each change, for as long as any service runs."""
+        """Yield the state of each service, and then each changed state, until no service runs."""
         shown: dict[str, ServiceStatus] = {}
         while True:
             statuses = self.status()
@@ -152,7 +153,7 @@ class FloxChamber:
 
     def logs(self, name: str, count: int | None = None) -> list[str]:
         """Return the last `count` lines of a service's log; without `count`, as many as Flox shows."""
-        self._meant([name])
+        self._chosen([name])
         return self._flox.call("services", "logs", *_tail(count), names=[name]).splitlines()
 
     def follow(
@@ -161,15 +162,15 @@ class FloxChamber:
         count: int | None = 0,
         pause: Callable[[], bool] | None = None,  # noqa: ARG002 - Flox itself waits for lines
     ) -> Iterator[tuple[str, str]]:
-        """Yield pairs of service and line: the last `count` lines of a log, then each line that is added.
+        """Yield (service, line): the last `count` lines of the log, then each line that is added.
 
-        Flox follows one service at a time: raises UsageError for several.
+        Flox follows one service at a time, so several raise UsageError.
         """
-        meant, _ = self._meant(names)
-        if len(meant) != 1:
-            raise UsageError("Flox follows the log of one service at a time", hint=f"name one of {', '.join(meant)}")
-        for line in self._followed(meant[0], count):
-            yield meant[0], line
+        chosen, _ = self._chosen(names)
+        if len(chosen) != 1:
+            raise UsageError("Flox follows the log of one service at a time", hint=f"name one of {', '.join(chosen)}")
+        for line in self._followed(chosen[0], count):
+            yield chosen[0], line
 
     def _followed(self, name: str, count: int | None) -> Iterator[str]:
         argv = [self._flox.program, "services", "logs", "--follow", *_tail(count)]
@@ -197,19 +198,19 @@ class FloxChamber:
                 raise self._flox.failure("services logs --follow", process.returncode, errors.read())
 
     def keeper(self) -> Holder | None:
-        """Return the process that stays attached to the activation, so that services which are to stay do."""
+        """Return the process that stays attached to the activation, if there is one."""
         with changing(self._dot_flox) as uses:
             return uses.holder
 
     def _trusted(self, seconds: float | Deadline) -> Deadline:
-        """Return the deadline of a call that may run code of the project, which has to be trusted."""
+        """Return the deadline of a call that may run the project's code; raise unless the project is trusted."""
         trust.check(self._flox.project, self._settings)
         return _deadline(seconds)
 
     def _statuses(self, deadline: Deadline | None = None) -> tuple[ServiceStatus, ...]:
-        """Return the state of every service, by name.
+        """Return the state of every service, sorted by name.
 
-        Flox has until the deadline to tell, and always as long as an answer takes.
+        Flox has until the deadline to answer, but always at least `_ANSWER` seconds.
         """
         left = None if deadline is None else deadline.left()
         limit = None if deadline is None or left is None else deadline.lasting(max(left, _ANSWER))
@@ -225,23 +226,23 @@ class FloxChamber:
         return f"{self._flox.project}/.flox"
 
     def _declared(self) -> bool:
-        """Whether the manifest, included ones and all, has services."""
+        """Whether the manifest, merged with those it includes, declares services."""
         services: dict[str, Any] = self._flox.ask("list", "-c", parse=tomllib.loads).get("services", {})
         return bool(services.keys() - {"auto-start"})
 
-    def _meant(self, names: Sequence[str], deadline: Deadline | None = None) -> tuple[list[str], list[str]]:
-        """Return the named services, or all, and those of them that do not run."""
+    def _chosen(self, names: Sequence[str], deadline: Deadline | None = None) -> tuple[list[str], list[str]]:
+        """Return the chosen services (all of them if `names` is empty), and which of these do not run."""
         statuses = {status.name: status for status in self._statuses(deadline)}
         if not statuses:
             raise ServiceError("this environment has no services", hint="declare one in `[services]`")
         for name in names:
             if name not in statuses:
                 raise unknown_service(name, list(statuses))
-        meant = list(dict.fromkeys(names)) or list(statuses)
-        return meant, [name for name in meant if statuses[name].status not in _ALIVE]
+        chosen = list(dict.fromkeys(names)) or list(statuses)
+        return chosen, [name for name in chosen if statuses[name].status not in _ALIVE]
 
     def _keep(self, uses: Uses, deadline: Deadline) -> None:
-        """See to it that there is a process which keeps services, and that it is known before it stays."""
+        """Ensure that a process stays attached to the activation; `uses` records it before it may outlive us."""
         if uses.holder is None or not flox_holder.is_alive(uses.holder):
             flox_holder.stay(self._flox.activate, variables.current(), deadline, uses.keep)
 
@@ -255,17 +256,17 @@ class FloxChamber:
             raise
 
     def _await(
-        self, meant: Sequence[str], missing: Sequence[str], deadline: Deadline, changed: Changed | None
+        self, chosen: Sequence[str], missing: Sequence[str], deadline: Deadline, changed: Changed | None
     ) -> tuple[ServiceStatus, ...]:
         """Wait until services run, and return their states.
 
-        When one does not come to run, those that were `missing`, and that nobody else uses, are stopped.
+        If one of them fails, this stops those that did not run before (`missing`) and that nobody else uses.
         """
         try:
-            statuses = self._poll(meant, _is_ready, deadline, changed)
-            if missing:  # many a server that cannot run ends at once
+            statuses = self._poll(chosen, _is_ready, deadline, changed)
+            if missing:  # a server that cannot run often ends right after its start, so look a second time
                 deadline.pause(_SETTLED)
-                statuses = self._poll(meant, _is_ready, deadline, changed)
+                statuses = self._poll(chosen, _is_ready, deadline, changed)
         except BaseException:
             with changing(self._dot_flox) as uses:
                 self._stop([name for name in missing if not uses.users(name)], uses)
@@ -279,7 +280,7 @@ class FloxChamber:
         deadline: Deadline,
         changed: Changed | None = None,
     ) -> tuple[ServiceStatus, ...]:
-        """Look at services until all are as they should be; one that cannot become so any more is an error."""
+        """Ask for the states until every service has `reached` its goal; raise ServiceFailed if one never can."""
         shown: dict[str, ServiceStatus] = {}
         while True:
             statuses = tuple(status for status in self._statuses(deadline) if status.name in names)
@@ -287,28 +288,28 @@ class FloxChamber:
                 if changed and shown.get(status.name) != status:
                     changed(status)
                 shown[status.name] = status
-            left = [status for status in statuses if not reached(status)]
-            if not left:
+            unreached = [status for status in statuses if not reached(status)]
+            if not unreached:
                 return statuses
-            for status in left:
+            for status in unreached:
                 if reached is not _is_stopped and status.status not in _ALIVE:
                     self._refuse(status)
             if deadline.passed:
-                listed = ", ".join(f"`{status.name}` ({status.status})" for status in left)
+                listed = ", ".join(f"`{status.name}` ({status.status})" for status in unreached)
                 raise ServicesNotReady(
                     f"services were not ready within {deadline.seconds:g} s: {listed}",
-                    services=[status.name for status in left],
-                    log=self._log(left[0].name),
+                    services=[status.name for status in unreached],
+                    log=self._log(unreached[0].name),
                 )
             deadline.pause(_POLL)
 
-    def _refuse(self, found: ServiceStatus) -> None:
-        if found.exit_code is not None:
-            how = f"exited with status {found.exit_code}"
+    def _refuse(self, status: ServiceStatus) -> None:
+        if status.exit_code is not None:
+            how = f"exited with status {status.exit_code}"
         else:
-            how = "was ended by a signal" if found.status == "Completed" else f"is {found.status}"
+            how = "was ended by a signal" if status.status == "Completed" else f"is {status.status}"
         raise ServiceFailed(
-            f"service `{found.name}` {how}", service=found.name, status=found.exit_code, log=self._log(found.name)
+            f"service `{status.name}` {how}", service=status.name, status=status.exit_code, log=self._log(status.name)
         )
 
     def _log(self, name: str) -> list[str]:
@@ -318,7 +319,7 @@ class FloxChamber:
             return []
 
     def _stop(self, names: Iterable[str], uses: Uses) -> None:
-        """Stop those of the services that run, and let go of who kept them when none does any more."""
+        """Stop the named services that run; if no service runs after that, end the process that stayed attached."""
         alive = {status.name for status in self._statuses() if status.status in _ALIVE}
         ending = sorted(alive.intersection(names))
         if ending:
@@ -346,11 +347,11 @@ def _deadline(seconds: float | Deadline | None) -> Deadline:
 
 
 def _parsed(text: str) -> tuple[ServiceStatus, ...]:
-    return tuple(sorted(map(_status, json.loads(text)), key=lambda found: found.name))
+    return tuple(sorted(map(_status, json.loads(text)), key=lambda status: status.name))
 
 
 def _status(record: dict[str, Any]) -> ServiceStatus:
-    """Return what Flox says of a service; the pid of one that has ended is nobody's any more."""
+    """Return a service's state from Flox's JSON; drop the pid if it has ended, because the system may reuse it."""
     alive = record["status"] in _ALIVE
     return ServiceStatus(
         name=record["name"],
@@ -360,16 +361,16 @@ def _status(record: dict[str, Any]) -> ServiceStatus:
     )
 
 
-def _is_ready(found: ServiceStatus) -> bool:
-    return found.status == "Running" or _is_completed(found)
+def _is_ready(status: ServiceStatus) -> bool:
+    return status.status == "Running" or _is_completed(status)
 
 
-def _is_completed(found: ServiceStatus) -> bool:
-    return found.status == "Completed" and found.exit_code == 0
+def _is_completed(status: ServiceStatus) -> bool:
+    return status.status == "Completed" and status.exit_code == 0
 
 
-def _is_stopped(found: ServiceStatus) -> bool:
-    return found.status not in _ALIVE
+def _is_stopped(status: ServiceStatus) -> bool:
+    return status.status not in _ALIVE
 
 
 _REACHED = {"healthy": _is_ready, "completed": _is_completed, "stopped": _is_stopped}

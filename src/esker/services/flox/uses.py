@@ -1,10 +1,10 @@
-"""Who uses services that Flox runs, so that they are stopped by whoever is the last to need them, and by no one else.
+"""Which processes use services that Flox runs, so that the last process to need a service stops it.
 
-Flox counts the processes of an activation, not the users of a service. So the programs that start services for a while
-write down, in one file of the checkout, what they started and who uses it: a service that was running before, or that
-was started to stay, is in nobody's list and is never stopped for want of users. The file also names the process that
-keeps the activation for services that stay. Users are known by pid and start time, so that one that was killed does not
-count, and what was written before the last boot is nothing.
+Flox counts the processes of an activation, not the users of a service. So each program that starts services for a
+while records in a file of the checkout what it started and what it uses. Services that ran before, or that run until
+`stop`, are not recorded as started, so we never stop them because nobody uses them. The file also names the process
+that stays attached to the activation for services that run until `stop`. The file records a process by pid and start
+time, so a killed one does not count. Anything written before the last boot is ignored.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Uses:
     path: str
     uses: list[_Use] = field(default_factory=list)
     started: set[str] = field(default_factory=set)
-    """The services that were started for their users alone."""
+    """The services that run only for as long as somebody uses them."""
     holder: Holder | None = None
     _written: str = field(default="", init=False)
 
@@ -46,40 +46,40 @@ class Uses:
         self._written = json.dumps(self.record())
 
     def keep(self, holder: Holder) -> None:
-        """Note who keeps services, in the file at once."""
+        """Record the process that stays attached to the activation, and write the file at once."""
         self.holder = holder
         self.write()
 
     def take(self, token: str, pid: int, names: Iterable[str], started: Iterable[str]) -> None:
-        """Note that a process uses services, and which of them are about to be started, in the file at once."""
+        """Record the services that a process uses, and those that it is about to start, and write the file at once."""
         self.uses.append(_Use(token, process_id.of(pid), tuple(names)))
         self.started |= set(started)
         self.write()
 
     def release(self, token: str, pid: int) -> list[str]:
-        """Forget the use of a process, and return the services that nobody needs any more."""
+        """Remove the use of a process, and return the started services that nobody uses any more."""
         self.uses = [use for use in self.uses if (use.token, use.process.pid) != (token, pid)]
         unused = self.started.difference(*(use.names for use in self.uses))
         self.started -= unused
         return sorted(unused)
 
     def users(self, name: str) -> list[int]:
-        """Return the pids that use a service."""
+        """Return the pids of the processes that use a service."""
         return [use.process.pid for use in self.uses if name in use.names]
 
     def forget(self, names: Iterable[str]) -> None:
-        """Note that services were stopped, whoever used them."""
-        gone = set(names)
-        self.started -= gone
-        self.uses = [use._replace(names=tuple(set(use.names) - gone)) for use in self.uses]
+        """Remove stopped services from all uses and from those that were started."""
+        stopped = set(names)
+        self.started -= stopped
+        self.uses = [use._replace(names=tuple(set(use.names) - stopped)) for use in self.uses]
 
     def record(self) -> dict[str, Any]:
-        """Return the contents as JSON holds them."""
+        """Return the contents as values for JSON."""
         uses = [(use.token, *use.process, use.names) for use in self.uses]
         return {"uses": uses, "started": sorted(self.started), "holder": self.holder}
 
     def write(self) -> None:
-        """Write the file, unless it says the same."""
+        """Write the file, unless nothing has changed."""
         contents = json.dumps(self.record())
         if contents != self._written:
             boot = json.dumps(process_id.boot_id())
@@ -89,7 +89,7 @@ class Uses:
 
 @contextmanager
 def changing(dot_flox: str) -> Iterator[Uses]:
-    """Hold the lock of an environment's file and give its contents, which are written where they were changed."""
+    """Yield the contents of an environment's file under its lock; changes are written at the end of the block."""
     directory = f"{dot_flox}/cache/esker"
     with files.refused("make", directory):
         project_directory.made(dot_flox, "cache", "esker")
@@ -102,7 +102,7 @@ def changing(dot_flox: str) -> Iterator[Uses]:
 
 
 def _read(path: str) -> Uses:
-    """Return what a file says that still holds; a file that cannot be read says nothing."""
+    """Return the contents of a file, without processes that have ended; empty if it is unreadable or malformed."""
     record = state_file.read(path, as_directory=True)
     if record is None or record.get("boot") != process_id.boot_id():
         return Uses(path)

@@ -1,7 +1,7 @@
-"""After a supervisor was killed: its services are ended and its files removed, by its guardian or by us.
+"""Cleaning up after a killed supervisor: ending its services and removing its files, if its guardian did not.
 
-What still runs is found by the supervisor's record and by the token in the variables of each process. The record may
-have come with the project, so it never has more processes ended than its writer could have ended.
+We find the processes by the supervisor's record and by the token in the variables of each process. The record may have
+come with the project, so we trust it only as far as its writer: we end no process that its writer could not have ended.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 __all__ = ["put_in_order"]
 
 _GRACE = 5.0
-"""Seconds for processes to end when they are asked to, and once more when they are killed."""
+"""Seconds that processes have to end after SIGTERM, and again after SIGKILL."""
 _POLL = 0.01
 
 
 def put_in_order(record: SupervisorRecord, site: Site, owner: int) -> None:
-    """Wait for the guardian of a supervisor that has ended, or do what it would have done.
+    """Wait for the guardian of a supervisor that has ended, and clean up whatever the guardian did not.
 
-    `owner` is the uid of whoever may have written the record.
+    `owner` is the uid of the user who can have written the record.
     """
     if record.boot == process_id.boot_id():
         for process in (record.supervisor, record.guardian):
@@ -50,31 +50,35 @@ def put_in_order(record: SupervisorRecord, site: Site, owner: int) -> None:
 
 
 def _end_leftovers(record: SupervisorRecord, owner: int) -> None:
-    """End what the services have left: by SIGTERM for a grace, then by SIGKILL; raises ServiceError for what stays."""
+    """End the remaining processes with SIGTERM, then SIGKILL; raise ServiceError if one of them does not end."""
     deadline = time.monotonic() + _GRACE
     signalled: set[int] = set()
-    while left := _leftovers(record, owner):
+    while leftovers := _leftovers(record, owner):
         late = time.monotonic() - deadline
         if late > _GRACE:
-            if all(entry.ended for entry in left):
+            first = leftovers[0]
+            if all(entry.ended for entry in leftovers):
                 return
-            raise ServiceError(f"process {left[0].pid} (`{left[0].program}`) of a killed supervisor cannot be ended")
-        for entry in left:
+            raise ServiceError(
+                f"cannot end process {first.pid} (`{first.program}`), which a killed supervisor left behind"
+            )
+        for entry in leftovers:
             if late >= 0 or entry.pid not in signalled:
                 signalled.add(entry.pid)
                 with suppress(OSError):
                     os.kill(entry.pid, signal.SIGKILL if late >= 0 else signal.SIGTERM)
-        with ProcessId(left[0].pid, left[0].start).opened() as descriptor:
+        with ProcessId(leftovers[0].pid, leftovers[0].start).opened() as descriptor:
             if descriptor is not None:
                 pidfd.wait(descriptor, 0.1 if late >= 0 else -late)
-            else:  # a zombie is init's to take away; until then PostgreSQL believes that its server runs
+            else:  # only init can remove a zombie; while it exists, PostgreSQL takes it for a running server
                 time.sleep(_POLL)
 
 
 def _leftovers(record: SupervisorRecord, owner: int) -> list[process_table.Entry]:
-    """Return the processes of the services that `record` names: recorded ones, their sessions, and the token's bearers.
+    """Return the processes, zombies included, that belong to the supervisor of `record`, living ones first.
 
-    Zombies are among them. Where the record is not our own word, what it names is only the processes of its `owner`.
+    These are the recorded processes, their sessions, and the processes that have the token in their variables. If we
+    did not write the record ourselves, we believe it only about processes of its `owner`.
     """
     processes = process_table.table()
     sessions = dict(record.sessions)
@@ -87,7 +91,8 @@ def _leftovers(record: SupervisorRecord, owner: int) -> list[process_table.Entry
             return False
         if (entry.pid, entry.start) in record.sessions:
             return True
-        # A number in use as a session is given to no new process; if its leader is another one, so is the session.
+        # The kernel gives no new process the number of a session that is in use. So if a process has this number but
+        # another start time, the recorded session has ended and this is a new one.
         leader = processes.get(entry.session)
         return entry.session in sessions and (leader is None or leader.start == sessions[entry.session])
 

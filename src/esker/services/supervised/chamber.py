@@ -1,4 +1,4 @@
-"""How an environment gets the supervised chamber: from its declaration, and from what its runtime gives at a start."""
+"""Making the supervised chamber of an environment, from its declaration and its runtime's activation."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ __all__ = ["chamber"]
 def chamber(project: str, settings: Settings, environ: Mapping[str, str], activation: ServiceActivation) -> Supervised:
     """Return the supervised services of a project (absolute, links resolved) for a caller with these variables.
 
-    What a service sees is a short list of the caller's variables, what the runtime changes, and the service's own
-    `vars`: the same whoever starts it, from wherever. `activation` is called when something starts.
+    A service gets a short list of the caller's variables, the runtime's changes, and its own `vars`. So it sees the
+    same, whoever starts it and from whichever directory. `activation` is called only when services start.
     """
     declaration = load(project)
     specs = specify(declaration, settings.system, allocate(declaration, settings))
@@ -39,21 +39,21 @@ def chamber(project: str, settings: Settings, environ: Mapping[str, str], activa
 
     def surroundings(deadline: Deadline) -> Surroundings:
         path = {"PATH": environ.get("PATH", os.defpath)}
-        given = activation(passed_variables(environ) | path, deadline)
+        changes = activation(passed_variables(environ) | path, deadline)
         variables = {
-            name: {**given.apply(passed_variables(environ, spec.pass_env) | path), **spec.vars}
+            name: {**changes.apply(passed_variables(environ, spec.pass_env) | path), **spec.vars}
             for name, spec in specs.items()
         }
-        return _surroundings(variables, given)
+        return _surroundings(variables, changes)
 
     return Supervised(site, specs, surroundings)
 
 
 def _surroundings(variables: Mapping[str, Mapping[str, str]], activation: Activation) -> Surroundings:
-    """Return what services of an activation are given, with what they must be able to enter and what must be kept.
+    """Return what services get: their variables, the paths they must be able to enter, and the store paths to protect.
 
-    Both follow from the link that an activation of a store's environment names in FLOX_ENV. Paths of a store that is
-    not Esker's, such as Nix's own, are kept by whoever owns that store.
+    The paths follow from FLOX_ENV, which is a link into a store if the environment is in one. We protect paths only in
+    a store of Esker's; the owner of any other store, such as Nix's, protects its own.
     """
     link = activation.set.get("FLOX_ENV")
     if link is None or not os.path.islink(link):

@@ -1,7 +1,7 @@
-"""The processes below the supervisor: started or adopted, known by the service they belong to, and ended.
+"""The processes below the supervisor: starting them, finding the service they belong to, and ending them.
 
-A supervisor is a subreaper, so whatever a service leaves behind becomes its child. To whom such an orphan belongs is
-told by what it had from its parents: the parent while that lived, the session, a variable of its environment, or the
+The supervisor is a subreaper, so every process that a service leaves behind becomes its child. We find the service of
+such an orphan by what the orphan inherited: its session, its last known parent, a variable of its environment, or the
 pipe that it writes to.
 """
 
@@ -21,19 +21,19 @@ from esker.host.spawn import Program, spawn
 __all__ = ["SERVICE_VARIABLE", "Child", "Children"]
 
 SERVICE_VARIABLE = "ESKER_SERVICE"
-"""Names the service that a process belongs to, to that process and to the supervisor."""
+"""The variable that holds the name of the service a process belongs to."""
 
 
 class Child(NamedTuple):
-    """A program that was started."""
+    """A program that the supervisor started."""
 
     process: ProcessId
     exit: asyncio.Future[int]
-    """Its exit status; minus the number of the signal that ended it."""
+    """Its exit status, or minus the number of the signal that ended it."""
 
 
 class Children:
-    """All processes below this one, which is a subreaper; an owner is the name of a service, or any other text."""
+    """All processes below this one, which must be a subreaper, by owner: the name of a service, or any other text."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -49,16 +49,16 @@ class Children:
         pid = spawn(program, output)
         self._sessions[pid] = owner
         self._outputs[owner] = f"pipe:[{os.fstat(output).st_ino}]"
-        process = process_id.of(pid)  # a child that nobody has waited for is there, if only as a zombie
+        process = process_id.of(pid)  # it exists, at least as a zombie, as long as we have not waited for it
         self._owners[process] = owner
         return Child(process, self.exit_of(pid))
 
     def exit_of(self, pid: int) -> asyncio.Future[int]:
-        """Return the future exit status of the child `pid`, adopted ones too."""
+        """Return the future exit status of a child, which may also be an adopted one."""
         return self._exits.setdefault(pid, self._loop.create_future())
 
     def reap(self) -> None:
-        """Take the exit status of every child that has ended."""
+        """Collect the exit status of every child that has ended."""
         with suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -70,21 +70,21 @@ class Children:
         self._reaped.set()
 
     async def change(self, seconds: float) -> None:
-        """Wait until a child has ended, for `seconds` at most."""
+        """Wait until a child has ended or `wake` is called, for at most `seconds`."""
         self._reaped.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._reaped.wait()
 
     def wake(self) -> None:
-        """End every `change` now."""
+        """Make every `change` return now."""
         self._reaped.set()
 
     def all(self) -> list[tuple[Entry, str | None]]:
-        """Return every living process below this one with its owner, None where that is not known."""
+        """Return every living process below this one with its owner, or None if we do not know it."""
         processes = family(os.getpid())
         owners: dict[ProcessId, str] = {}
-        found: list[tuple[Entry, str | None]] = []
+        living: list[tuple[Entry, str | None]] = []
         for member in processes.values():
             key = ProcessId(member.pid, member.start)
             parent = processes.get(member.parent)
@@ -96,11 +96,11 @@ class Children:
             if owner is not None:
                 owners[key] = owner
             if not member.ended:
-                found.append((member, owner))
+                living.append((member, owner))
         self._owners = owners
         sessions = {member.session for member in processes.values()}
         self._sessions = {session: owner for session, owner in self._sessions.items() if session in sessions}
-        return found
+        return living
 
     def _owner_of_orphan(self, pid: int) -> str | None:
         if named := environment(pid).get(SERVICE_VARIABLE.encode()):
@@ -108,28 +108,31 @@ class Children:
         for descriptor in (1, 2):
             with suppress(OSError):
                 output = os.readlink(f"/proc/{pid}/fd/{descriptor}")
-                for owner, theirs in self._outputs.items():
-                    if theirs == output:
+                for owner, pipe in self._outputs.items():
+                    if pipe == output:
                         return owner
         return None
 
     def known(self) -> list[ProcessId]:
-        """Return what was started or found, as of the last look."""
+        """Return the processes whose owner the last call of `all` knew, and those started since."""
         return sorted(self._owners)
 
     def of(self, owner: str) -> list[Entry]:
         """Return the living processes of `owner`, parents before their children."""
-        # A process that was given another parent at that moment may have been missed, so nothing is looked for twice.
+        # The table may miss a process that gets another parent at that moment, so we believe only two empty results.
         for _ in range(2):
-            if members := [member for member, whose in self.all() if whose == owner]:
+            if members := [member for member, its_owner in self.all() if its_owner == owner]:
                 return members
         return []
 
     @staticmethod
-    def signal(members: list[Entry], number: int, told: set[int]) -> None:
-        """Send `number` once to the group of each of `members` that is a child of this process; `told` remembers."""
-        groups = {member.group for member in members if member.parent == os.getpid()} - told
-        told |= groups
+    def signal(members: list[Entry], number: int, signalled: set[int]) -> None:
+        """Send a signal to the process group of each of `members` that is our child.
+
+        `signalled` has the groups that already got it; they get no second one, and new ones are added.
+        """
+        groups = {member.group for member in members if member.parent == os.getpid()} - signalled
+        signalled |= groups
         for group in groups:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, number)

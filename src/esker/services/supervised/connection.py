@@ -1,37 +1,40 @@
-"""The conversation of a command with a supervisor: its greeting, one request, and what comes back."""
+"""A command's connection to a supervisor: the greeting, one request, and the replies."""
 
 from __future__ import annotations
 
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from esker.errors import ServiceError, TimedOut
 from esker.host import pidfd
 from esker.services import status
-from esker.services.status import ServiceStatus
 from esker.services.supervised import protocol
 
-__all__ = ["ENDED", "GREETED", "Changed", "Connection", "dial", "not_started", "silent"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from esker.services.chamber import Changed
+    from esker.services.status import ServiceStatus
+
+__all__ = ["ENDED", "GREETED", "Connection", "dial", "not_started", "silent"]
 
 GREETED = 10.0
-"""Seconds until a supervisor must have greeted."""
+"""Seconds within which a supervisor must greet us."""
 ENDED = 12.0
-"""Seconds until a guardian must have put everything in order: its grace and some."""
-
-Changed = Callable[[ServiceStatus], object]
+"""Seconds within which a guardian must have cleaned up: a little more than its grace for processes."""
 
 
 class Connection:
-    """A conversation with a supervisor: one request, and what comes back."""
+    """A connection to a supervisor, for one request and its replies."""
 
     def __init__(self, connection: socket.socket, *, advice: str | None = None) -> None:
-        """Take over `connection` and hear the supervisor's greeting; raises ConnectionError when there is none.
+        """Take over `connection` and read the supervisor's greeting.
 
-        `advice` is the hint for a supervisor that says why it did not start, and not what to do.
+        `advice` is the hint of the error if the supervisor could not start and sends no hint of its own. Raises
+        ConnectionError if the supervisor closes without a greeting.
         """
         self._socket = connection
         self._lines = connection.makefile("rb")
@@ -54,7 +57,7 @@ class Connection:
                     pidfd.wait(guardian, ENDED)
             raise not_started(hello["error"]["message"], hello["error"].get("hint") or advice)
         where = hello.get("source", "another place")
-        remedy = f"the services are run by the Esker in `{where}`: use that, or `kill {self.supervisor}`"
+        remedy = f"the Esker in `{where}` runs these services: use that one, or end them with `kill {self.supervisor}`"
         protocol.versions(hello, remedy)
         self._guardian = pidfd.open_process(self.guardian)
 
@@ -66,10 +69,10 @@ class Connection:
         return message
 
     def ask(self, request: protocol.Request, seconds: float | None, changed: Changed | None = None) -> Any:
-        """Send `request` and return its result; `changed` hears of each service that changes meanwhile.
+        """Send `request` and return its result; call `changed` for each service that changes meanwhile.
 
-        When nothing is left to run after that, return only once the supervisor is gone and all is in order.
-        Raises what the supervisor met, and TimedOut when it says nothing for `seconds`.
+        If no service is left to run, return only after the supervisor has ended and its guardian has cleaned up.
+        Raises the error that the supervisor sends, and TimedOut if the supervisor sends nothing for `seconds`.
         """
         try:
             with self:
@@ -89,30 +92,31 @@ class Connection:
             raise silent(self.supervisor) from None
         except ConnectionError:
             pass
-        raise ServiceError("the supervisor of the services was killed", hint="the next command puts things in order")
+        raise ServiceError("the supervisor of the services was killed", hint="the next command cleans up what it left")
 
     def changes(self) -> Iterator[ServiceStatus]:
-        """Yield the state of each service, and then each change, until the supervisor ends."""
+        """Yield the state of each service, and then each changed state, until the supervisor ends."""
         with self:
             self._socket.settimeout(None)
-            self._socket.sendall(protocol.request_line(protocol.Watch()))
+            self._socket.sendall(protocol.request_line(protocol.WatchRequest()))
             while (message := self._read()) is not None:
                 yield status.parse(message["state"])
 
     def _await_end(self) -> None:
+        """Wait until the supervisor says whether it has ended; if it has, wait for its guardian too."""
         self._socket.settimeout(ENDED)
         while (message := self._read()) is not None and "ended" not in message:
-            pass  # services that still stop
+            pass  # states of services that are still being stopped
         if (message is None or message["ended"]) and self._guardian is not None:
             pidfd.wait(self._guardian, ENDED)
 
     def abort(self) -> None:
-        """End the conversation from another thread: the one that waits for an answer gets none."""
+        """Close the connection from another thread; a thread that waits in `ask` then gets an error."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close the connection; a request that is not answered yet is taken back."""
+        """Close the connection, which cancels a request that has no answer yet."""
         self._lines.close()
         self._socket.close()
         if self._guardian is not None:
@@ -127,7 +131,7 @@ class Connection:
 
 
 def dial(path: str) -> Connection:
-    """Begin a conversation at the socket `path`; raises OSError where nobody answers."""
+    """Return a connection to the supervisor at the socket `path`; raise OSError if none listens there."""
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.settimeout(GREETED)
@@ -139,13 +143,13 @@ def dial(path: str) -> Connection:
 
 
 def silent(supervisor: int) -> TimedOut:
-    """Return the error of a supervisor that does not answer, given its pid."""
+    """Return the error for a supervisor (its pid) that does not answer."""
     return TimedOut(
         f"the supervisor of the services (pid {supervisor}) does not answer",
-        hint=f"end it with `kill -9 {supervisor}`; the next command puts things in order",
+        hint=f"end it with `kill -9 {supervisor}`; the next command cleans up what it left",
     )
 
 
 def not_started(reason: str, hint: str | None) -> ServiceError:
-    """Return the error of a supervisor that did not start."""
+    """Return the error for a supervisor that did not start."""
     return ServiceError(f"the supervisor of the services did not start: {reason}", hint=hint)

@@ -1,4 +1,4 @@
-"""The supervised chamber: the services of one environment, which a supervisor of ours runs."""
+"""The supervised chamber: how a command controls the services of one environment through its supervisor."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ if TYPE_CHECKING:
 __all__ = ["Supervised", "Surroundings"]
 
 _ANSWER = 20.0
-"""Seconds for an answer that needs no waiting, and those added to a limit of the request's own."""
+"""Seconds to wait for a simple answer; added to the limit of a request that has one."""
 _ENDLESS = 1e8
-"""The seconds of a limit that nobody set."""
+"""Seconds that stand for no limit."""
 _PAUSE = 0.1
 _MOST = 1_000_000_000
-"""Seconds that a limit may have, and lines that may be asked for: the system's own limits lie above."""
+"""The greatest limit in seconds, and the most lines of a log, that a caller may give; the system allows more."""
 
 
 class Surroundings(NamedTuple):
-    """What services are given when they start."""
+    """What services get from the environment when they start."""
 
     variables: Mapping[str, Mapping[str, str]]
     """All variables of each service, by the service's name."""
     paths: tuple[str, ...] = ()
-    """What services must be able to enter and run besides the project: the store, the interpreter."""
+    """Paths that services must be able to enter and run, besides the project: the store, the interpreter."""
     store: str = ""
-    """The root directory of the store that `store_paths` lie in."""
+    """The root directory of the store that holds `store_paths`."""
     store_paths: tuple[str, ...] = ()
-    """What must not be collected while they run."""
+    """Paths that garbage collection must spare while the services run."""
 
 
 class Supervised:
-    """The services of an environment as processes of a supervisor; a Chamber.
+    """The services of an environment, which a supervisor runs; implements Chamber.
 
-    `surroundings` is called when services start, and only then: it may lock, install and run code of the project.
+    `surroundings` is called only when services start, because it may lock, install and run the project's code.
     """
 
     def __init__(
@@ -72,17 +72,17 @@ class Supervised:
     def start(
         self, *names: str, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
     ) -> tuple[ServiceStatus, ...]:
-        """Start services with what they depend on, and return their states when all are ready; they run until `stop`.
+        """Start services and their dependencies, and return their states once all are ready; they run until `stop`.
 
-        Raises ServiceFailed, or ServicesNotReady after `seconds`; then what this call started has stopped again.
+        Raises ServiceFailed, or ServicesNotReady after `seconds`; both only after stopping what this call started.
         """
-        return self._start(protocol.Start, names, seconds, changed)[1]
+        return self._start(protocol.StartRequest, names, seconds, changed)[1]
 
     def restart(
         self, *names: str, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
     ) -> dict[str, str]:
         """Stop services that run and start them with new variables; return `restarted` or `started` for each."""
-        words: dict[str, str] = self._start(protocol.Restart, names, seconds, changed)[0]
+        words: dict[str, str] = self._start(protocol.RestartRequest, names, seconds, changed)[0]
         return words
 
     def lease(
@@ -93,40 +93,40 @@ class Supervised:
         pid: int | None = None,
         token: str | None = None,
     ) -> Leased:
-        """Start services as `start` does, for as long as the process `pid` (default: ours) lives.
+        """Start services as `start` does; they run until the process `pid` (by default this one) ends.
 
-        Whoever knows `pid` and `token` can give the lease back by `release`, from any process.
+        Any process that knows `pid` and `token` can end the lease with `release`.
         """
         lease = _lease(os.getpid() if pid is None else pid, token or os.urandom(8).hex())
-        statuses = self._start(protocol.Start, names, seconds, changed, lease)[1]
+        statuses = self._start(protocol.StartRequest, names, seconds, changed, lease)[1]
         return Leased(statuses, lambda: self._release(lease))
 
     def release(self, pid: int, token: str) -> None:
-        """Give back the lease of a process under a token; what nobody else uses has stopped on return."""
+        """End the lease of a process under a token, and stop the services that nobody else uses."""
         self._release(_lease(pid, token))
 
     def _release(self, lease: Lease) -> None:
         connection = connect(self.site, start=False)
         if connection:
-            connection.ask(protocol.Release(lease=lease), _ANSWER)
+            connection.ask(protocol.ReleaseRequest(lease=lease), _ANSWER)
 
     def _start(
         self,
-        kind: type[protocol.Start],
+        kind: type[protocol.StartRequest],
         names: tuple[str, ...],
         seconds: float | Deadline,
         changed: Changed | None,
         lease: Lease | None = None,
     ) -> tuple[Any, tuple[ServiceStatus, ...]]:
-        """Ask for a start or restart; return what the supervisor answers for names, and the states of what was meant.
+        """Ask for a start or restart; return the `names` of the answer, and the states of the chosen services.
 
-        A deadline that is given up while the supervisor works takes the request back: see `Deadline.telling`.
+        If another thread abandons the deadline meanwhile, the request is cancelled (see `Deadline.telling`).
         """
         deadline = _deadline(seconds)
         if not self.specs:
             raise _no_services()
         graph.check(self.specs)
-        meant = set(graph.closure(self.specs, names or self.specs))
+        chosen = set(graph.closure(self.specs, names or self.specs))
         surroundings = self._surroundings(deadline)
         left = _limit(seconds)
         limit = _ENDLESS if left is None else left
@@ -145,21 +145,23 @@ class Supervised:
         connection = connect(self.site, start=True)
         assert connection is not None
         with _abandonable(connection, deadline):
-            result = connection.ask(request, limit + self._grace(meant) + _ANSWER, changed)
+            result = connection.ask(request, limit + self._grace(chosen) + _ANSWER, changed)
         statuses = (status.parse(record) for record in result["services"])
-        return result["names"], tuple(sorted((one for one in statuses if one.name in meant), key=lambda one: one.name))
+        return result["names"], tuple(sorted((it for it in statuses if it.name in chosen), key=lambda it: it.name))
 
     def stop(self, *names: str) -> Stopped:
         """Stop services, even if other processes use them or they were started to stay."""
         connection = connect(self.site, start=False)
         unknown = [name for name in names if name not in self.specs]
-        if unknown and not (connection and set(unknown) <= {found.name for found in self._running()}):
+        if unknown and not (connection and set(unknown) <= {service.name for service in self._running()}):
             if connection:
                 connection.close()
             self._refuse(unknown)
         if connection is None:
             return Stopped(stopped=(), not_running=names, users=())
-        result = connection.ask(protocol.Stop(names=names, caller=os.getpid()), self._grace(self.specs) + _ANSWER)
+        result = connection.ask(
+            protocol.StopRequest(names=names, caller=os.getpid()), self._grace(self.specs) + _ANSWER
+        )
         return Stopped(
             stopped=tuple(result["stopped"]),
             not_running=tuple(result["not_running"]),
@@ -167,25 +169,26 @@ class Supervised:
         )
 
     def status(self, *names: str) -> tuple[ServiceStatus, ...]:
-        """Return the state of services, in the order of their names."""
-        found = {name: ServiceStatus(name=name, ports=spec.ports) for name, spec in self.specs.items()}
-        found |= {one.name: one for one in self._running() if one.name in self.specs or one.pid is not None}
-        if unknown := [name for name in names if name not in found]:
+        """Return the states of services, sorted by name."""
+        statuses = {name: ServiceStatus(name=name, ports=spec.ports) for name, spec in self.specs.items()}
+        # A service that was taken out of the manifest is shown for as long as it still runs.
+        statuses |= {it.name: it for it in self._running() if it.name in self.specs or it.pid is not None}
+        if unknown := [name for name in names if name not in statuses]:
             self._refuse(unknown)
-        return tuple(found[name] for name in sorted(names or found))
+        return tuple(statuses[name] for name in sorted(names or statuses))
 
     def _running(self) -> tuple[ServiceStatus, ...]:
         connection = connect(self.site, start=False)
         if connection is None:
             return ()
-        return tuple(status.parse(record) for record in connection.ask(protocol.Status(), _ANSWER))
+        return tuple(status.parse(record) for record in connection.ask(protocol.StatusRequest(), _ANSWER))
 
     def wait(
         self, *names: str, until: Until = "healthy", seconds: float | Deadline | None = None
     ) -> tuple[ServiceStatus, ...]:
-        """Wait until services are `healthy` (ready, without a check), `completed` or `stopped`; return their states."""
+        """Wait until services are `healthy` (ready, if unchecked), `completed` or `stopped`; return their states."""
         deadline = _deadline(seconds)
-        waited = tuple(one.name for one in self.status(*names))
+        waited = tuple(service.name for service in self.status(*names))
         if not waited:
             raise _no_services()
         connection = connect(self.site, start=False)
@@ -196,32 +199,33 @@ class Supervised:
         left = _limit(seconds)
         with _abandonable(connection, deadline):
             limit = None if left is None else left + _ANSWER
-            connection.ask(protocol.Wait(names=waited, until=until, seconds=left), limit)
+            connection.ask(protocol.WaitRequest(names=waited, until=until, seconds=left), limit)
         return self.status(*names)
 
     def changes(self) -> Iterator[ServiceStatus]:
-        """Yield the state of each service, and then each change, for as long as any runs."""
+        """Yield the state of each service, and then each changed state, until no service runs."""
         connection = connect(self.site, start=False)
         if connection:
             yield from connection.changes()
 
     def logs(self, name: str, count: int | None = None) -> list[str]:
-        """Return the last `count` lines of a service's log; without `count`, all that are kept."""
+        """Return the last `count` lines of a service's log; without `count`, all that rotation has left."""
         _check(count, "lines")
         return logs.tail(self._log_paths((name,))[name], count)
 
     def follow(
         self, *names: str, count: int | None = 0, pause: Callable[[], bool] | None = None
     ) -> Iterator[tuple[str, str]]:
-        """Yield pairs of service and line: the last `count` lines of each log, then each line that is added.
+        """Yield (service, line): the last `count` lines of each log, then each line that is added.
 
-        `pause` is called between two looks at the logs; its false result ends it. By default it sleeps for 0.1 s.
+        `pause` is called between two looks at the logs, and following ends if it returns false. By default it sleeps
+        for 0.1 s.
         """
         _check(count, "lines")
         return logs.follow(self._log_paths(names), pause or _sleep, count=count)
 
     def keeper(self) -> Holder | None:
-        """Return None: the supervisor itself keeps services that are to stay."""
+        """Return None: the supervisor keeps services running without any other process."""
         return None
 
     def _log_paths(self, names: Iterable[str]) -> dict[str, str]:
@@ -230,7 +234,7 @@ class Supervised:
         return {name: logs.log_path(self.site.logs, name) for name in names or sorted(self.specs)}
 
     def _grace(self, names: Iterable[str]) -> float:
-        """The longest that stopping may take: each may have to wait for the others."""
+        """Return the most seconds that stopping may take: the sum, as each service may have to wait for the others."""
         return sum(self.specs[name].stop_grace_period for name in names)
 
     def _refuse(self, unknown: list[str]) -> None:
@@ -245,13 +249,13 @@ def _deadline(seconds: float | Deadline | None) -> Deadline:
 
 
 def _limit(seconds: float | Deadline | None) -> float | None:
-    """Return the seconds that the supervisor is told: the number that was given, or what is left of a deadline."""
+    """Return the limit to send to the supervisor: the given seconds, or those left until the deadline."""
     return seconds.left() if isinstance(seconds, Deadline) else seconds
 
 
 @contextmanager
 def _abandonable(connection: Connection, deadline: Deadline) -> Iterator[None]:
-    """Take the request on a connection back when its deadline is given up, from whichever thread."""
+    """Within the block, cancel the request on `connection` if any thread abandons the deadline."""
     try:
         with deadline.telling(connection.abort):
             yield
@@ -272,7 +276,7 @@ def _no_services() -> ServiceError:
 
 def _lease(pid: int, token: str) -> Lease:
     if process_table.entry(pid) is None:
-        raise ServiceError(f"there is no process {pid} for which services could run")
+        raise ServiceError(f"there is no process {pid} to run services for")
     return Lease(token, process_id.of(pid))
 
 

@@ -1,9 +1,7 @@
-"""The guardian: starts the supervisor, waits, and ends what a killed supervisor leaves behind.
+"""The guardian: starts the supervisor, waits for its end, and ends the processes that a killed supervisor leaves.
 
-It is the parent of the supervisor and a subreaper, so that every process of the services is its descendant for as long
-as it lives. It imports next to nothing (ctypes for one call), because it may wait for weeks.
-
-Arguments: those of the supervisor.
+It is the parent of the supervisor and a subreaper, so every process of the services stays its descendant for as long
+as it lives. It may wait for weeks, so it imports hardly anything, to use little memory.
 """
 
 from __future__ import annotations
@@ -25,9 +23,9 @@ _FORWARDED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
 def main(arguments: list[str]) -> NoReturn:
-    """Leave the caller, start the supervisor, and watch over it until nothing is left."""
+    """Detach from the caller, start the supervisor with `arguments`, and exit when it and all processes have ended."""
     if os.fork():
-        os._exit(0)  # the caller waits for this process, and init for the guardian
+        os._exit(0)  # the caller waits for this process; its child, the guardian, belongs to init
     os.setsid()
     from esker.host.prctl import become_subreaper
 
@@ -43,7 +41,7 @@ def main(arguments: list[str]) -> NoReturn:
 
         os._exit(supervise(guardian, arguments))
     _name("esker-guardian")
-    os.close(int(arguments[-1]))  # the caller's connection is the supervisor's alone
+    os.close(int(arguments[-1]))  # only the supervisor may hold the connection: the caller must see it close
     status = _watch(supervisor, signals)
     _end_descendants()
     if status:
@@ -53,7 +51,7 @@ def main(arguments: list[str]) -> NoReturn:
 
 
 def _watch(supervisor: int, signals: set[signal.Signals]) -> int:
-    """Wait for the end of the supervisor, pass signals on to it, and return its status."""
+    """Wait until the supervisor ends, forward signals to it, and return its wait status."""
     while True:
         received = signal.sigwaitinfo(signals).si_signo
         if received != signal.SIGCHLD:
@@ -71,16 +69,16 @@ def _watch(supervisor: int, signals: set[signal.Signals]) -> int:
 
 
 def _end_descendants() -> None:
-    """End every descendant: each child, until there is none, because what a child leaves becomes a child."""
+    """End every descendant: end our children until there are none, as orphans below them become our children too."""
     deadline = time.monotonic() + _GRACE
-    told: set[int] = set()
+    signalled: set[int] = set()
     while children := _children():
         left = deadline - time.monotonic()
         if left < -_GRACE:
-            return  # what cannot be killed, such as another user's program
+            return  # we cannot kill what is left, such as another user's program
         for pid in children:
-            if left <= 0 or pid not in told:
-                told.add(pid)
+            if left <= 0 or pid not in signalled:
+                signalled.add(pid)
                 with suppress(OSError):
                     os.kill(pid, signal.SIGTERM if left > 0 else signal.SIGKILL)
         signal.sigtimedwait({signal.SIGCHLD}, left if left > 0 else 0.1)
@@ -89,7 +87,7 @@ def _end_descendants() -> None:
 
 
 def _reap() -> int:
-    """Take the status of one child that has ended, and return its pid, 0 when there is none."""
+    """Collect the status of one child that has ended; return its pid, or 0 if there is none."""
     try:
         return os.waitpid(-1, os.WNOHANG)[0]
     except ChildProcessError:
@@ -97,8 +95,8 @@ def _reap() -> int:
 
 
 def _children() -> list[int]:
-    """The pids of our children, zombies too; nobody else can wait for them, so they stay theirs meanwhile."""
-    mine, found = str(os.getpid()).encode(), []
+    """Return the pids of our children, zombies included; no pid can be reused until we wait for the child."""
+    guardian, children = str(os.getpid()).encode(), []
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
@@ -106,16 +104,16 @@ def _children() -> list[int]:
                     fields = file.read().rpartition(b")")[2].split()
             except OSError:
                 continue
-            if fields[1] == mine:
-                found.append(int(name))
-    return found
+            if fields[1] == guardian:
+                children.append(int(name))
+    return children
 
 
 def _put_in_order(socket: str, directory: str, dot_flox: str) -> None:
-    """Do what the supervisor would have done at its end.
+    """Clean up as the supervisor would have done at its end.
 
-    The record is cleared last: as long as it names the supervisor, whoever wants another one waits for us, and the
-    socket and the directory are not those of the next.
+    Clear the record last. As long as it names the dead supervisor, a command that wants a new one waits for us, so the
+    socket and the directory that we remove cannot be those of the new one.
     """
     from esker.host.runtime_directory import clear
     from esker.services.supervised.supervisor_record import RecordFile, record_path
@@ -136,6 +134,6 @@ def _put_in_order(socket: str, directory: str, dot_flox: str) -> None:
 
 
 def _name(name: str) -> None:
-    """Show `name` in lists of processes."""
+    """Set the name that process lists show."""
     with suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as file:
         file.write(name)

@@ -1,9 +1,9 @@
-"""Under which user a service runs.
+"""The user that a service runs as.
 
-An ordinary user's services are that user's. Root's run as the user that is declared, else as the owner of the project,
-else as nobody, so that a server that refuses root starts and a service cannot read what is root's alone. Where that
-user cannot enter the project or the store, the service is shown another user in a user namespace but keeps root's
-rights: servers start, and nothing is protected.
+The services of an ordinary user run as that user. Root's services run as the declared user, else as the owner of the
+project, or as nobody if root owns the project. So servers that refuse to run as root do start, and a service cannot
+read files that only root may read. If that user cannot enter the project or the store, we start the service in a user
+namespace: it sees itself as that user, but keeps root's rights. Then servers start too, but nothing is protected.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _OF_THE_CALLER = ("MAIL", "TMPDIR")
 
 
 class Choice(NamedTuple):
-    """Whose rights a service gets."""
+    """The user that a service runs as."""
 
     identity: Identity | None
-    """None leaves it the supervisor's own."""
+    """None means the supervisor's own user."""
     account: Account
     note: str | None = None
-    """What people should know about it."""
+    """A note about this choice, for the service's status."""
 
     def variables(self, variables: Mapping[str, str]) -> dict[str, str]:
-        """Return `variables` as they are for this user: its own name and home, and nothing of the caller's."""
+        """Return `variables` for this user: with its name and home, and without variables about the caller."""
         if self.identity is None or self.identity.namespace:
             return dict(variables)
-        kept = {name: value for name, value in variables.items() if name not in _OF_THE_CALLER and name[:4] != "XDG_"}
-        return kept | {"HOME": self.account.home, "USER": self.account.name, "LOGNAME": self.account.name}
+        own = {name: value for name, value in variables.items() if name not in _OF_THE_CALLER and name[:4] != "XDG_"}
+        return own | {"HOME": self.account.home, "USER": self.account.name, "LOGNAME": self.account.name}
 
 
 def choose(
@@ -49,14 +49,16 @@ def choose(
     paths: tuple[str, ...],
     unreachable: Unreachable = accounts.unreachable,
 ) -> Choice:
-    """Return whose rights `service` gets; `paths` are what it must be able to enter or run besides `project`.
+    """Return the user that `service` runs as.
 
-    `unreachable` answers for many services at once when it remembers: each question takes a child of 3 ms.
+    `user` is the declared one. The service must be able to enter or run `paths`, besides `project`. Each call of
+    `unreachable` starts a child of 3 ms, so a caller with many services passes a cached one. Raises ServiceFailed if
+    no user works.
     """
     uid = os.geteuid()
     if uid:
         return Choice(None, accounts.account(uid))
-    account = _wanted(service, user, project)
+    account = _account(service, user, project)
     if account.uid == 0:
         return Choice(None, account)
     identity = Identity(account.uid, account.gid)
@@ -69,12 +71,12 @@ def choose(
     except PermissionError:
         also = "this system refuses user namespaces"
         raise _cannot_run(service, account, closed, also, 'the `user = "root"`') from None
-    if remains is not None:  # what root is shown in a namespace may enter what is root's, and not what is another's
-        also = "root shown as another user cannot either"
+    if remains is not None:  # in the namespace, root's rights hold for root's own directories only
+        also = "neither can root in a user namespace"
         raise _cannot_run(service, account, closed, also, "a `user` who may enter it")
     note = (
-        f"`{service}` runs with root's rights: it sees itself as uid {account.uid}, which cannot enter `{closed}`, "
-        "and nothing is protected from it"
+        f"`{service}` runs with root's rights, so nothing is protected from it: it sees itself as uid {account.uid}, "
+        f"but that user cannot enter `{closed}`"
     )
     return Choice(shown, account, note)
 
@@ -87,7 +89,7 @@ def _cannot_run(service: str, account: Account, closed: str, also: str, user: st
     )
 
 
-def _wanted(service: str, user: str | None, project: str) -> Account:
+def _account(service: str, user: str | None, project: str) -> Account:
     if user is None:
         return accounts.account(os.stat(project).st_uid or accounts.NOBODY)
     account = accounts.find_account(user)

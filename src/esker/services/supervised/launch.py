@@ -1,4 +1,4 @@
-"""Starting guardian and supervisor: one program that leaves its caller at once, and greets it when it serves."""
+"""Starting guardian and supervisor: a program that detaches at once, and greets its caller when it serves."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ main(sys.argv[2:])
 
 
 def launch(site: Site) -> Connection:
-    """Start guardian and supervisor, and return the connection that the supervisor begins with.
+    """Start guardian and supervisor, and return a connection to the supervisor.
 
-    Raises ServiceError with what the supervisor said when it does not come to greet us.
+    Raises ServiceError, with the supervisor's last message, if the supervisor does not greet us.
     """
     if sys.platform != "linux":
         raise ServiceError("services run on Linux only, so far", hint="run them in a container or a virtual machine")
@@ -54,11 +54,11 @@ def launch(site: Site) -> Connection:
     except ConnectionError:
         with open(messages, errors="replace") as file:
             lines = file.read().strip().splitlines()
-        raise not_started(lines[-1] if lines else "it was ended", advice) from None
+        raise not_started(lines[-1] if lines else "it ended without a message", advice) from None
 
 
 def _opened(site: Site, messages: str) -> int:
-    """Return a descriptor of a new file for the supervisor's own messages, which belongs to the project's owner."""
+    """Create the file for the supervisor's own messages, owned by the project's owner; return its descriptor."""
     with files.refused("write", messages), project_directory.opened(site.dot_flox, "log", "services") as directory:
         name = os.path.basename(messages)
         with suppress(FileNotFoundError):
@@ -69,7 +69,7 @@ def _opened(site: Site, messages: str) -> int:
 
 
 def _begin(site: Site, connection: socket.socket, output: int) -> None:
-    """Start the guardian, which leaves us; `output` is closed here."""
+    """Start the guardian, which detaches from us; close `output`."""
     import subprocess
 
     arguments = (SOURCE, site.socket, site.runtime, site.logs, site.dot_flox, str(connection.fileno()))

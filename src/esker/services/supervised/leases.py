@@ -1,7 +1,7 @@
-"""Why services run: because somebody uses them, or because they are marked kept.
+"""The reasons for services to run: a process uses them, they are marked as kept, or a start is under way.
 
-A lease is held by a process, known by pid and start time; it ends when that process does, however it ends. A start
-that is under way holds what it starts until it has come to its end.
+A process, known by pid and start time, has a lease. The lease ends with the process, however the process ends. A start
+holds its services until it is over.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Holds"]
 
 
 class Holds:
-    """All reasons for services to run; `lapsed` is called when a lease has ended with its process."""
+    """All reasons for services to run; calls `lapsed` when a lease has ended with its process."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, lapsed: Callable[[], object]) -> None:
         self.kept: set[str] = set()
@@ -32,33 +32,33 @@ class Holds:
         self._descriptors: dict[Lease, int] = {}
 
     def held(self) -> set[str]:
-        """Return the services that somebody uses or that are kept."""
+        """Return the services that have any reason to run."""
         return self.kept.union(*self._calls.values(), *self._leases.values())
 
     def users(self, service: str) -> list[int]:
-        """Return the pids that use `service`."""
+        """Return the pids of the processes that use `service`."""
         return sorted({lease.process.pid for lease, names in self._leases.items() if service in names})
 
     def begin(self, call: object, services: Iterable[str]) -> None:
-        """Hold `services` for a start that is under way."""
+        """Hold `services` for a start, which `call` identifies."""
         self._calls[call] = set(services)
 
     def end(self, call: object) -> None:
-        """The start is over."""
+        """Release the services of a start that is over."""
         self._calls.pop(call, None)
 
     def take(self, lease: Lease, services: Iterable[str]) -> None:
-        """Hold `services` for a process until it ends; raises ServiceError when it has."""
+        """Hold `services` for a process until it ends; raise ServiceError if it has ended already."""
         if lease not in self._leases:
             descriptor = lease.process.open()
             if descriptor is None:
-                raise ServiceError(f"the process {lease.process.pid}, for which services were to run, has ended")
+                raise ServiceError(f"process {lease.process.pid} has ended, so no services are started for it")
             self._descriptors[lease] = descriptor
             self._loop.add_reader(descriptor, self._lapse, lease)
         self._leases.setdefault(lease, set()).update(services)
 
     def release(self, lease: Lease) -> bool:
-        """Give a lease back, and return whether there was one."""
+        """End a lease, and return whether it existed."""
         if lease not in self._leases:
             return False
         del self._leases[lease]
@@ -72,12 +72,12 @@ class Holds:
         self._lapsed()
 
     def forget(self, services: Iterable[str]) -> None:
-        """Hold `services` no longer, for nobody."""
+        """Remove every reason for `services` to run."""
         for names in (self.kept, *self._calls.values(), *self._leases.values()):
             names.difference_update(services)
 
     def close(self) -> None:
-        """Give everything back."""
+        """End all leases and remove every other reason."""
         for lease in list(self._leases):
             self.release(lease)
         self.kept.clear()

@@ -1,6 +1,6 @@
-"""The logs of services: a pipe that the supervisor owns, files that are rotated, and how they are read.
+"""The logs of services: the pipe that a service writes to, the rotated files, and how to read them.
 
-A log is `NAME.log`, with what came before the last rotation in `NAME.log.1`; lines are the service's own bytes.
+A log is `NAME.log`; `NAME.log.1` holds what came before the last rotation. Both hold the service's bytes unchanged.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 __all__ = ["ROTATION", "LogFile", "Pump", "follow", "log_path", "tail"]
 
 ROTATION = 10_000_000
-"""Bytes after which a log begins anew."""
+"""Bytes after which a log is rotated."""
 _CHUNK = 1 << 16
 _RECENT = 1 << 13
 _MIB = 1 << 20
 
 
 def log_path(directory: str, service: str) -> str:
-    """Return where the log of `service` lies; a name that is no file name is spelled as in a URL."""
-    name = re.sub(r"[^\w.-]|^\.", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), service)
+    """Return the path of the log of `service`; characters that may not stand in a file name are percent-encoded."""
+    name = re.sub(r"[^\w.-]|^\.", lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), service)
     return f"{directory}/{name}.log"
 
 
 class LogFile:
-    """A log that is written: closed to others, rotated, and never in the way of the service.
+    """The log of a service, open for writing and rotated; other users cannot read it.
 
-    What cannot be written is dropped, and `problem` says why.
+    A failure to write must not disturb the service: the data are dropped, and `problem` says why.
     """
 
     def __init__(self, path: str, *, rotation: int = ROTATION) -> None:
@@ -49,7 +49,7 @@ class LogFile:
         self._size = 0
 
     def begin(self) -> None:
-        """Forget what was said before: the service begins anew."""
+        """Forget recent lines and the problem, because the service starts again."""
         self._recent, self.problem = b"", None
 
     def write(self, data: bytes) -> None:
@@ -68,11 +68,12 @@ class LogFile:
         if self._descriptor is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             self._descriptor = os.open(self.path, flags, 0o600)
-            found = os.fstat(self._descriptor)
-            if found.st_nlink > 1 or not stat.S_ISREG(found.st_mode):
-                raise OSError(errno.EPERM, "the log is no file of its own")
+            status = os.fstat(self._descriptor)
+            # The project can put a link or a pipe here, so we may be about to write into a file of somebody else.
+            if status.st_nlink > 1 or not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EPERM, "its file is a hard link or not a regular file")
             project_directory.give(self._descriptor, os.stat(os.path.dirname(self.path)))
-            self._size = found.st_size
+            self._size = status.st_size
         rest = memoryview(data)
         while rest:
             count = os.write(self._descriptor, rest)
@@ -80,7 +81,7 @@ class LogFile:
             rest = rest[count:]
 
     def recent(self, count: int) -> list[str]:
-        """Return the last `count` lines since it began, of 8 KB at most."""
+        """Return the last `count` lines since the service started, at most 8 KiB of them."""
         return _lines(self._recent)[-count:]
 
     def close(self) -> None:
@@ -91,7 +92,10 @@ class LogFile:
 
 
 class Pump:
-    """Carries what a service writes from its pipe to its log; `output` is the end that its programs write to."""
+    """Copies what a service writes to its pipe into its log; `output` is the end that its programs write to.
+
+    Calls `matched` once, when a line matches `pattern`.
+    """
 
     def __init__(
         self,
@@ -107,13 +111,14 @@ class Pump:
         self._line = b""
         self._source, self.output = os.pipe()
         os.set_blocking(self._source, False)
-        with suppress(OSError, AttributeError):  # fewer turns for a flood; a limit of the user's may forbid it
+        with suppress(OSError, AttributeError):  # a bigger pipe needs fewer reads; the user's limit may forbid it
             import fcntl
 
             fcntl.fcntl(self._source, fcntl.F_SETPIPE_SZ, _MIB)
         loop.add_reader(self._source, self._read)
 
     def _read(self) -> bool:
+        """Copy what is in the pipe, up to a chunk; return whether there was anything."""
         try:
             data = os.read(self._source, _CHUNK)
         except BlockingIOError:
@@ -132,7 +137,7 @@ class Pump:
         self._line = self._line[-_CHUNK:]
 
     def close(self) -> None:
-        """Take what is left in the pipe and close it; who writes on is told so by the system."""
+        """Copy what is left in the pipe and close it; a process that writes later gets SIGPIPE."""
         while self._read():
             pass
         self._loop.remove_reader(self._source)
@@ -141,13 +146,13 @@ class Pump:
 
 
 def _lines(data: bytes) -> list[str]:
-    """The lines in `data`, which end at a line feed and at no other character that Unicode may call an end."""
+    """Return the lines in `data`; only a line feed ends a line, unlike in `str.splitlines`."""
     lines = data.decode(errors="replace").split("\n")
     return lines if lines[-1] else lines[:-1]
 
 
 def tail(path: str, count: int | None = None) -> list[str]:
-    """Return the last `count` lines of the log at `path`, or all; a log that does not exist has none."""
+    """Return the last `count` lines of the log at `path`, or all; an empty list if there is no log."""
     reader = _Reader(path, count)
     reader.close()
     return _ending(_lines(reader.before + reader.rest), count)
@@ -158,16 +163,22 @@ def _ending(lines: list[str], count: int | None) -> list[str]:
 
 
 def _opened(path: str) -> int:
-    """Open a log: a link leads to what is none, and a pipe would be waited for."""
+    """Open a log for reading; raise OSError for anything but a regular file.
+
+    The project can put something else there: a symbolic link to another file, or a pipe that would block us.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
     os.close(descriptor)
-    raise OSError(errno.EINVAL, "it is no regular file", path)
+    raise OSError(errno.EINVAL, "it is not a regular file", path)
 
 
 def _last(descriptor: int, count: int | None, data: bytes) -> bytes:
-    """Return `data` with what stands before it in the file, back to `count` lines; go to the end of the file."""
+    """Return at least the last `count` lines of the file, followed by `data`, and seek to the end of the file.
+
+    `data` comes from the file that follows after rotation; its lines count too. Without `count`, return everything.
+    """
     position = os.lseek(descriptor, 0, os.SEEK_END)
     pieces, lines = [data], data.count(b"\n")
     while position and (count is None or lines <= count):
@@ -181,9 +192,9 @@ def _last(descriptor: int, count: int | None, data: bytes) -> bytes:
 def follow(
     paths: Mapping[str, str], pause: Callable[[], bool], *, count: int | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Yield (service, line) for the last `count` lines of each log and then for each line that is added.
+    """Yield (service, line): the last `count` lines of each log, then each line that is added.
 
-    `pause` is called when there is nothing new; it says whether to go on.
+    `pause` is called when there is nothing new; following ends if it returns false.
     """
     readers = {name: _Reader(path, count) for name, path in paths.items()}
     try:
@@ -200,7 +211,7 @@ def follow(
 
 
 class _Reader:
-    """Reads the end of a log and what is added to it, from one file to the next when it is rotated."""
+    """Reads the end of a log and then what is added to it, even if the log is rotated meanwhile."""
 
     def __init__(self, path: str, count: int | None) -> None:
         self._path = path
@@ -212,7 +223,7 @@ class _Reader:
                 data = _last(file.fileno(), count, data)
         whole, feed, self.rest = data.rpartition(b"\n")
         self.before = whole + feed
-        """Whole lines, `count` or more; what is added to `rest` comes after them."""
+        """Whole lines, `count` of them or more if the log has so many; the line in `rest` is not complete yet."""
 
     def _open(self) -> int | None:
         with files.refused("read", self._path), suppress(FileNotFoundError):
@@ -222,12 +233,12 @@ class _Reader:
     def lines(self) -> list[str]:
         added = self._read()
         if not added and self._rotated():
-            added = self._read()  # what was written between the last read and the rotation
+            added = self._read()  # what the supervisor wrote to the old file between our last read and the rotation
             self.close()
             self._descriptor = self._open()
             added += self._read()
         *lines, self.rest = (self.rest + added).split(b"\n")
-        if len(self.rest) > _MIB:  # no line that a person reads, and no end of it may ever come
+        if len(self.rest) > _MIB:  # nobody reads so long a line, and its end may never come: do not collect it forever
             lines.append(self.rest)
             self.rest = b""
         return [line.decode(errors="replace") for line in lines]
@@ -237,13 +248,13 @@ class _Reader:
 
     def _rotated(self) -> bool:
         try:
-            found = os.stat(self._path)
+            current = os.stat(self._path)
         except FileNotFoundError:
             return False
         if self._descriptor is None:
             return True
-        mine = os.fstat(self._descriptor)
-        return stat.S_ISREG(found.st_mode) and (found.st_ino, found.st_dev) != (mine.st_ino, mine.st_dev)
+        opened = os.fstat(self._descriptor)
+        return stat.S_ISREG(current.st_mode) and (current.st_ino, current.st_dev) != (opened.st_ino, opened.st_dev)
 
     def close(self) -> None:
         if self._descriptor is not None:

@@ -1,6 +1,7 @@
-"""One attempt at a health check; when to make it and what its answers mean is `service`'s to know.
+"""One attempt at a health check.
 
-An attempt returns None when the service is healthy, else what is wrong, in a few words.
+An attempt returns None if the service is healthy, else a few words that say what is wrong. The module `service`
+decides when to make an attempt and what to do with its result.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ __all__ = ["Attempt", "expand", "local_port", "pattern", "prepare"]
 
 Attempt = Callable[[], Awaitable[str | None]]
 Run = Callable[[tuple[str, ...]], Awaitable[tuple[int, str]]]
-"""Runs a command as the service would; returns its exit status and the last line of its output."""
+"""Runs a command as the service's user, with its variables; returns the exit status and the last line of output."""
 _LOOPBACK = ("127.0.0.1", "::1")
-_LOCAL = frozenset(("localhost", "0.0.0.0", "::", *_LOOPBACK))  # noqa: S104  (a check may well name them)
+_LOCAL = frozenset(("localhost", "0.0.0.0", "::", *_LOOPBACK))  # noqa: S104  (a check may name these; nothing binds to them)
 _LINE = 1000
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\}|(\$))")
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
-    """Return `text` with `$NAME` and `${NAME}` replaced, and `$$` by `$`; an unset variable is a ServiceError."""
+    """Return `text` with `$NAME` and `${NAME}` replaced, and `$$` by `$`; raise ServiceError for an unset variable."""
 
-    def value(found: re.Match[str]) -> str:
-        name = found[1] or found[2]
+    def value(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
         if name is None:
             return "$"
         if name not in variables:
             raise ServiceError(
-                f"the health check names `${name}`, which is not set", hint="set it in `[vars]` or `ports`"
+                f"the health check uses `${name}`, which is not set", hint="set it in `[vars]` or `ports`"
             )
         return variables[name]
 
@@ -46,9 +47,10 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
 
 
 def prepare(check: CheckSpec, variables: Mapping[str, str], directory: str, run: Run) -> Attempt | None:
-    """Return what makes one attempt at `check`, or None for a check of the log, which is not asked but told.
+    """Return the function that makes one attempt at `check`.
 
-    Raises ServiceError when the check cannot be made at all: an unset variable, no address.
+    Return None for a check of the log, because `Pump` matches its lines as they come. Raises ServiceError if no
+    attempt is possible: a variable is unset, or an address is malformed.
     """
     if check.form == "shell":
         return lambda: _command(("sh", "-c", check.target[0]), run)
@@ -70,18 +72,18 @@ def prepare(check: CheckSpec, variables: Mapping[str, str], directory: str, run:
 
 
 def pattern(check: CheckSpec | None, variables: Mapping[str, str]) -> re.Pattern[bytes] | None:
-    """Return what a line of the log must match if `check` is of that form."""
+    """Return the expression that a line of the log must match, or None if `check` is not a check of the log."""
     if check is None or check.form != "log":
         return None
     text = expand(check.target[0], variables)
     try:
         return re.compile(text.encode())
     except re.error as error:
-        raise ServiceError(f"the health check `{text}` is no regular expression: {error}") from error
+        raise ServiceError(f"the health check `{text}` is not a regular expression: {error}") from error
 
 
 def local_port(check: CheckSpec | None, variables: Mapping[str, str]) -> int | None:
-    """Return the port of this machine that `check` asks, if it asks one."""
+    """Return the port on this machine that `check` connects to, or None if it connects to none."""
     if check is None or check.form not in {"tcp", "http"}:
         return None
     target = expand(check.target[0], variables)
@@ -90,28 +92,27 @@ def local_port(check: CheckSpec | None, variables: Mapping[str, str]) -> int | N
 
 
 def _address(target: str) -> tuple[str, int]:
-    found = re.fullmatch(r"(\[[^\]]+\]|[^:/]+):(\d{1,5})", target)
-    if found is None or not 0 < int(found[2]) < 1 << 16:
-        raise ServiceError(f"the health check `{target}` is no address", hint="write it as `host:port`")
-    return found[1].strip("[]"), int(found[2])
+    match = re.fullmatch(r"(\[[^\]]+\]|[^:/]+):(\d{1,5})", target)
+    if match is None or not 0 < int(match[2]) < 1 << 16:
+        raise ServiceError(f"the health check `{target}` is not an address", hint="write it as `host:port`")
+    return match[1].strip("[]"), int(match[2])
 
 
 def _url(target: str) -> tuple[str, int, str]:
-    found = re.fullmatch(r"http://(\[[^\]]+\]|[^:/?#@]+)(?::(\d{1,5}))?([/?][^#]*)?(?:#.*)?", target)
-    if found is None:
+    match = re.fullmatch(r"http://(\[[^\]]+\]|[^:/?#@]+)(?::(\d{1,5}))?([/?][^#]*)?(?:#.*)?", target)
+    if match is None:
         hint = 'write it as `http://host:port/path`; for https use `test = "curl -fk https://…"`'
-        raise ServiceError(f"the health check `{target}` is no http URL", hint=hint)
-    path = found[3] or "/"
-    return found[1].strip("[]"), int(found[2] or 80), path if path.startswith("/") else f"/{path}"
+        raise ServiceError(f"the health check `{target}` is not an http URL", hint=hint)
+    path = match[3] or "/"
+    return match[1].strip("[]"), int(match[2] or 80), path if path.startswith("/") else f"/{path}"
 
 
 async def _command(words: tuple[str, ...], run: Run) -> str | None:
-    status, said = await run(words)
+    status, last_line = await run(words)
     if status == 0:
         return None
-    return f"`{words[-1] if words[:2] == ('sh', '-c') else ' '.join(words)}` gave {status}" + (
-        f": {said}" if said else ""
-    )
+    command = words[-1] if words[:2] == ("sh", "-c") else " ".join(words)
+    return f"`{command}` exited with status {status}" + (f": {last_line}" if last_line else "")
 
 
 async def _tcp(host: str, port: int) -> str | None:
@@ -162,18 +163,18 @@ async def _http(host: str, port: int, path: str) -> str | None:
 
 
 async def _connect(host: str, port: int) -> socket.socket | str:
-    """Return a connection to the first address of `host` that takes one, or why none did."""
+    """Return a connection to the first address of `host` that accepts one, or a text that says why none did."""
     loop = asyncio.get_running_loop()
     if host == "localhost":
-        hosts: tuple[str, ...] = _LOOPBACK  # without the name service, which would take a thread
+        hosts: tuple[str, ...] = _LOOPBACK  # asyncio's name lookup would start a thread
     elif re.fullmatch(r"[\d.]+|.*:.*", host):
         hosts = (host,)
     else:
         try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
             return f"`{host}`: {_reason(error)}"
-        hosts = tuple(str(address[4][0]) for address in found)
+        hosts = tuple(str(address[4][0]) for address in addresses)
     reason = "no address"
     for address in hosts:
         connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
@@ -192,5 +193,5 @@ async def _connect(host: str, port: int) -> socket.socket | str:
 
 
 def _reason(error: OSError) -> str:
-    # asyncio's own text names the address again; the name service's errors have numbers of their own.
+    # asyncio's text repeats the address, so we use strerror; but numbers of the name service's errors are not errnos.
     return str(error).lower() if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0).lower()

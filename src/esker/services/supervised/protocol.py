@@ -1,10 +1,11 @@
-"""How command and supervisor talk: lines of JSON over a Unix socket.
+"""The protocol between a command and the supervisor: lines of JSON over a Unix socket.
 
-The supervisor speaks first: `{"esker-services": 2, ...}` names the version it speaks and the processes it is. Then the
-client sends one request, of which `do` is the verb, and reads replies: any number of `state` and `notice`, then one
-`result` or `error`. When nothing is left to run after that, `result` and `error` come with `"ending": true`, and one
-more line says whether the supervisor has `ended` or somebody else needs it. A client that closes takes back what it
-asked for. A new version gets a new number; neither side guesses at one that it does not know.
+The supervisor speaks first: its greeting `{"esker-services": 2, ...}` names the version of the protocol and the pids of
+supervisor and guardian. The client then sends one request, whose verb is in `do`. It reads any number of `state`
+replies, then one `result` or `error`. These have `"ending": true` if no service is left to run. In that case one more
+line follows, whose `ended` says whether the supervisor has ended or another client needs it. A client that closes the
+connection cancels its request. Each change of the protocol gets a new version number, and both sides refuse a version
+that they do not know.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ __all__ = [
     "LIMIT",
     "VERSION",
     "Lease",
-    "Release",
+    "ReleaseRequest",
     "Request",
-    "Restart",
-    "Start",
-    "Status",
-    "Stop",
-    "Wait",
-    "Watch",
+    "RestartRequest",
+    "StartRequest",
+    "StatusRequest",
+    "StopRequest",
+    "WaitRequest",
+    "WatchRequest",
     "error_of",
     "line",
     "parse_request",
@@ -46,49 +47,49 @@ __all__ = [
 VERSION = 2
 KEY = "esker-services"
 LIMIT = 1 << 26
-"""Bytes of a line; variables may be megabytes."""
+"""The most bytes of a line; a service's variables may take megabytes."""
 
 
 class Lease(NamedTuple):
-    """The use of services by one process."""
+    """The right of one process to use services, which run for as long as it lives."""
 
     token: str
-    """Tells two leases of one process apart."""
+    """Distinguishes the leases of one process."""
     process: ProcessId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """Start services with all they depend on, and wait until they are ready; kept, or for a lease."""
+class StartRequest:
+    """Start services and their dependencies, and wait until they are ready; without a lease they run until `stop`."""
 
     verb: ClassVar[str] = "start"
     names: tuple[str, ...]
-    """Empty means all."""
+    """The services to start; empty means all."""
     specs: tuple[ServiceSpec, ...]
     environments: Mapping[str, Mapping[str, str]]
     """The variables of each service."""
     directory: str
     paths: tuple[str, ...] = ()
-    """What the services must be able to enter and run."""
+    """Paths that the services must be able to enter and run."""
     store: str = ""
-    """The root directory of the store that `store_paths` lie in."""
+    """The root directory of the store that holds `store_paths`."""
     store_paths: tuple[str, ...] = ()
-    """What must not be collected while the supervisor runs."""
+    """Paths that garbage collection must spare while the supervisor runs."""
     caller: int
     lease: Lease | None = None
     seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restart(Start):
+class RestartRequest(StartRequest):
     """Stop services that run, and start them with new variables."""
 
     verb: ClassVar[str] = "restart"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stop:
-    """Stop services, whoever uses them."""
+class StopRequest:
+    """Stop services, even if other processes use them."""
 
     verb: ClassVar[str] = "stop"
     names: tuple[str, ...]
@@ -96,30 +97,30 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
-    """Give a lease back; what nobody uses then is stopped."""
+class ReleaseRequest:
+    """End a lease, and stop the services that nobody uses after that."""
 
     verb: ClassVar[str] = "release"
     lease: Lease
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """Tell the state of every service."""
+class StatusRequest:
+    """Return the state of every service."""
 
     verb: ClassVar[str] = "status"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
-    """Tell every change from now on."""
+class WatchRequest:
+    """Send the state of every service, and then each change until the client goes away."""
 
     verb: ClassVar[str] = "watch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wait:
-    """Wait until services are in a state."""
+class WaitRequest:
+    """Wait until services are `healthy`, `completed` or `stopped`."""
 
     verb: ClassVar[str] = "wait"
     names: tuple[str, ...]
@@ -127,27 +128,38 @@ class Wait:
     seconds: float | None = None
 
 
-Request = Start | Stop | Release | Status | Watch | Wait
-_REQUESTS: dict[str, type[Request]] = {kind.verb: kind for kind in (Start, Restart, Stop, Release, Status, Watch, Wait)}
+Request = StartRequest | StopRequest | ReleaseRequest | StatusRequest | WatchRequest | WaitRequest
+_REQUESTS: dict[str, type[Request]] = {
+    kind.verb: kind
+    for kind in (
+        StartRequest,
+        RestartRequest,
+        StopRequest,
+        ReleaseRequest,
+        StatusRequest,
+        WatchRequest,
+        WaitRequest,
+    )
+}
 
 
 def line(**message: object) -> bytes:
-    """Return a message as one line."""
+    """Return `message` as one line of JSON."""
     return json.dumps(message).encode() + b"\n"
 
 
 def versions(message: Mapping[str, Any], remedy: str | None = None) -> None:
-    """Raise ServiceError, with what to do, unless `message` names the version that we speak."""
+    """Raise ServiceError, with `remedy` as its hint, unless `message` names the version that we speak."""
     spoken = message.get(KEY)
     if spoken != VERSION:
         raise ServiceError(
-            f"version {spoken} of the services' protocol was named, and this Esker speaks version {VERSION}",
+            f"the other side speaks version {spoken} of the services' protocol, this Esker version {VERSION}",
             hint=remedy or "use the Esker that started the services, or end its supervisor and start them again",
         )
 
 
 def request_line(request: Request) -> bytes:
-    """Return `request` as one line."""
+    """Return `request` as one line of JSON."""
     message = {KEY: VERSION, "do": request.verb, **asdict(request)}
     if message.get("lease"):
         token, process = message["lease"]
@@ -156,27 +168,27 @@ def request_line(request: Request) -> bytes:
 
 
 def parse_request(text: bytes) -> Request:
-    """Return the request in a line; raises ServiceError for what is none."""
+    """Return the request in a line; raise ServiceError if it is not a valid request."""
     try:
         message = json.loads(text)
         versions(message)
         kind = _REQUESTS[message["do"]]
-        known = {field.name: message[field.name] for field in fields(kind) if field.name in message}
+        arguments = {field.name: message[field.name] for field in fields(kind) if field.name in message}
         for name in ("names", "paths", "store_paths"):
-            if name in known:
-                known[name] = tuple(known[name])
-        if "specs" in known:
-            known["specs"] = tuple(specification.parse(spec) for spec in known["specs"])
-        if known.get("lease"):
-            token, pid, start = known["lease"]
-            known["lease"] = Lease(token, ProcessId(pid, start))
-        return kind(**known)
+            if name in arguments:
+                arguments[name] = tuple(arguments[name])
+        if "specs" in arguments:
+            arguments["specs"] = tuple(specification.parse(spec) for spec in arguments["specs"])
+        if arguments.get("lease"):
+            token, pid, start = arguments["lease"]
+            arguments["lease"] = Lease(token, ProcessId(pid, start))
+        return kind(**arguments)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ServiceError("the supervisor was sent what is no request") from error
+        raise ServiceError("the supervisor got a message that is not a valid request") from error
 
 
 def error_of(record: Mapping[str, Any]) -> EskerError:
-    """Return the error that the other side met, from its `record()`."""
+    """Return the error that the other side sent, made again from its `record()`."""
     message, hint, code = record["message"], record.get("hint"), record["code"]
     if code in {"service-failed", "port-taken"}:
         kind = PortTaken if code == "port-taken" else ServiceFailed

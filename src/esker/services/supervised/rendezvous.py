@@ -1,6 +1,6 @@
-"""Where a command and the supervisor of an environment meet: it is found, or started once for all who ask.
+"""Finding the supervisor of an environment, or starting one that all commands then share.
 
-Whoever looks for a supervisor, or starts one, holds the flock of the environment's supervisor record meanwhile.
+A command holds the flock of the environment's supervisor record while it looks for a supervisor or starts one.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 __all__ = ["connect"]
 
 _HELD = 60.0
-"""Seconds until whoever looks for a supervisor, or starts one, must have done so."""
+"""Seconds that another command may hold the flock before we give up."""
 _ALONE = "services belong to one user at a time"
 
 
 def connect(site: Site, *, start: bool) -> Connection | None:
-    """Return a connection to the supervisor of `site`; None when there is none and none is to be started."""
+    """Return a connection to the supervisor of `site`; if there is none, start one (with `start`) or return None."""
     if not start and _is_idle(record_path(site.dot_flox)):
         return _dial_unrecorded(site)
     with _held(site) as file:
@@ -47,7 +47,7 @@ def connect(site: Site, *, start: bool) -> Connection | None:
 
 
 def _is_idle(path: str) -> bool:
-    """Return whether there is no record, or one that we cannot write and that is empty, as in a read-only project."""
+    """Return whether the record is missing, or is empty and not writable for us, as in a read-only project."""
     with files.refused("look at", path, HostError, remedy=_ALONE):
         try:
             status = os.lstat(path)
@@ -77,14 +77,14 @@ def _held_by_another(file: RecordFile) -> TimedOut:
     end = f"`kill -9 {holder.pid}`" if holder else "end it"
     return TimedOut(
         f"{who} has held `{file.path}` for {_HELD:g} s",
-        hint=f"if it was suspended, let it go on, by `fg` in its shell; else {end}",
+        hint=f"if it was suspended, resume it with `fg` in its shell; else {end}",
     )
 
 
 def _dial_recorded(record: SupervisorRecord, site: Site) -> Connection | None:
-    """Return a connection to the supervisor that `record` names, or None when it has ended.
+    """Return a connection to the supervisor that `record` names, or None if it has ended.
 
-    Raises ServiceError for one of another machine or user.
+    Raises ServiceError if it runs on another machine or as another user.
     """
     host, uid = os.uname().nodename, os.geteuid()
     if record.host != host:
@@ -97,7 +97,7 @@ def _dial_recorded(record: SupervisorRecord, site: Site) -> Connection | None:
     if record.uid != uid:
         raise ServiceError(
             f"the services of this environment are run by uid {record.uid}, and this process runs as uid {uid}",
-            hint="ask as that user",
+            hint="run the command as that user",
         )
     if not site.owns(record):
         return None
@@ -110,7 +110,7 @@ def _dial_recorded(record: SupervisorRecord, site: Site) -> Connection | None:
 
 
 def _dial_unrecorded(site: Site) -> Connection | None:
-    """Return a connection to a supervisor at our socket that no record names, as when `.flox/cache` was removed."""
+    """Return a connection to a supervisor at our socket that has no record, such as after `.flox/cache` was removed."""
     if not runtime_directory.is_ours(os.path.dirname(site.socket)):
         return None
     try:
@@ -120,7 +120,7 @@ def _dial_unrecorded(site: Site) -> Connection | None:
 
 
 def _end_unrecorded(site: Site) -> None:
-    """End a supervisor that no record names, so that there is one for all."""
+    """End a supervisor that has no record, so that all commands share the one that we start."""
     with suppress(OSError, ServiceError):
         connection = _dial_unrecorded(site)
         if connection:

@@ -1,7 +1,8 @@
-"""The supervisor's process: its socket, what it is asked there, and its end.
+"""The supervisor's process: its socket, the requests that come in there, and its end.
 
-It ends when nothing runs and nobody asks for anything. That is decided under the record's flock, which whoever
-looks for a supervisor holds until this one has greeted it, so nobody ever meets one that is about to go.
+The process ends when no service runs and no request is open. It decides that while it holds the record's flock. A
+client that looks for a supervisor holds the same flock until the supervisor has greeted it, so no client can connect
+to a supervisor that is about to end.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ __all__ = ["main"]
 _RETRY = 0.02
 _RETRIES = 50
 _BACKLOG = 1 << 20
-"""Bytes that a listener may be behind before it is given up."""
+"""If more bytes than this wait to be sent to a listener, we drop the listener."""
 _PATIENCE = 60.0
-"""Seconds until a client must have said what it wants."""
+"""Seconds within which a client must send its request."""
 _WATCH = 30.0
-"""Seconds between looks whether the environment still exists."""
+"""Seconds between checks that the environment still exists."""
 
 
 def main(guardian: int, arguments: list[str]) -> int:
-    """Supervise until nothing is left to do; return 0 when all was put in order.
+    """Supervise until nothing is left to do; return 0 when everything was cleaned up.
 
-    Arguments: the control socket, the runtime directory, the directory of logs, the `.flox`, and the descriptor of a
-    connection whose other end is the process that started us.
+    `guardian` is the guardian's pid. `arguments` are the control socket's path, the runtime directory, the log
+    directory, the `.flox` directory, and the descriptor of a connection to the process that started us.
     """
     path, runtime, logs, dot_flox, descriptor = arguments
     first = socket.socket(fileno=int(descriptor))
@@ -55,10 +56,10 @@ def main(guardian: int, arguments: list[str]) -> int:
     try:
         prctl.end_with_parent(signal.SIGTERM, guardian)
     except ProcessLookupError:
-        return 1  # it was killed before we could hear of it
+        return 1  # the guardian was killed before we could ask for a signal at its end
     try:
         asyncio.run(_serve(first, guardian, path=path, runtime=runtime, logs=logs, dot_flox=dot_flox))
-    except (EskerError, OSError) as error:  # a full disk keeps no log: who started us is told, if it still listens
+    except (EskerError, OSError) as error:  # send it to the process that started us: if the disk is full, no log has it
         refusal = error if isinstance(error, EskerError) else HostError((error.strerror or str(error)).lower())
         with suppress(OSError):
             first.sendall(protocol.line(error=refusal.record(), guardian=guardian))
@@ -67,7 +68,7 @@ def main(guardian: int, arguments: list[str]) -> int:
 
 
 async def _serve(first: socket.socket, guardian: int, *, path: str, runtime: str, logs: str, dot_flox: str) -> None:
-    runtime_directory.make(runtime)  # here, so that nobody who is killed on the way to us leaves it behind
+    runtime_directory.make(runtime)  # made here and not by the client, which could be killed and leave it behind
     with files.refused("lock", record_path(dot_flox)):
         record_file = RecordFile(dot_flox)
     record = _record(guardian, path, dot_flox)
@@ -104,18 +105,18 @@ def _record(guardian: int, path: str, dot_flox: str) -> SupervisorRecord:
 
 
 async def _request(reader: asyncio.StreamReader) -> bytes:
-    """Return the line that a client sends, nothing when it says nothing: nobody keeps us by being silent."""
+    """Return the client's line, empty if it sends none in time: a silent client must not keep the supervisor alive."""
     try:
         async with asyncio.timeout(_PATIENCE):
             return await reader.readline()
     except TimeoutError:
         return b""
-    except ValueError:  # longer than any request
+    except ValueError:  # the line is longer than any request
         return b"\n"
 
 
 class _Server:
-    """All who talk to the supervisor, and when it may end."""
+    """The supervisor's conversations with clients, and the decision when the supervisor ends."""
 
     def __init__(self, record_file: RecordFile, record: SupervisorRecord, *, runtime: str, logs: str) -> None:
         self._record_file = record_file
@@ -123,59 +124,60 @@ class _Server:
         self._supervisor = Supervisor(record_file, record, runtime=runtime, logs=logs, released=self._consider_end)
         self._inode = os.stat(record.dot_flox).st_ino
         self._busy: set[asyncio.Task[None]] = set()
-        """Conversations that have not come to their answer."""
+        """Conversations whose answer has not been sent yet."""
         self._lingering: set[asyncio.StreamWriter] = set()
-        """Those that wait to hear whether this is the end."""
-        self._told_to_end = False
+        """Clients that have their answer and wait to hear whether the supervisor ends."""
+        self._must_end = False
         self._end = asyncio.Event()
 
     async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve, beginning with the process that started us, until it is time to end and all has stopped."""
+        """Serve until all has stopped and it is time to end; the first client (`reader`, `writer`) is our starter."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, self._be_told_to_end)
+            loop.add_signal_handler(number, self._end_now)
         loop.call_later(_WATCH, self._watch)
         await self.connected(reader, writer)
         await self._end.wait()
         await self._supervisor.stop_all()
         if self._busy:
             await asyncio.wait(self._busy)
-        for _ in range(_RETRIES if self._told_to_end else 0):
+        for _ in range(_RETRIES if self._must_end else 0):
             if self._record_file.try_acquire():
-                break  # nobody looks for us; who does so for longer sees that we have ended
+                break  # no client looks for us; a client that takes longer than our retries will see that we have ended
             await asyncio.sleep(_RETRY)
 
     def give_back(self) -> None:
-        """Let the store paths of the services be collected: everything has stopped."""
+        """Allow garbage collection of the services' store paths, because everything has stopped."""
         self._supervisor.store_paths.give_back()
 
     async def say_goodbye(self) -> None:
-        """Tell those who wait for it that this was the end."""
+        """Tell the waiting clients that the supervisor has ended."""
         for writer in self._lingering:
             writer.write(protocol.line(ended=True))
             with suppress(ConnectionError):
                 await writer.drain()
             writer.close()
 
-    def _be_told_to_end(self) -> None:
-        self._told_to_end = True
+    def _end_now(self) -> None:
+        """End without waiting for requests, because of a signal or because the environment is gone."""
+        self._must_end = True
         for task in self._busy:
             task.cancel()
         self._end.set()
 
     def _watch(self) -> None:
-        """End when the environment was removed: nobody could find us any more."""
+        """End if the environment was removed, because no client could find us any more."""
         try:
             gone = os.stat(self._record.dot_flox).st_ino != self._inode
         except OSError:
             gone = True
         if gone:
-            self._be_told_to_end()
+            self._end_now()
         else:
             asyncio.get_running_loop().call_later(_WATCH, self._watch)
 
     def _consider_end(self) -> None:
-        """End if nothing runs and nobody asks, unless somebody is looking for us at this moment."""
+        """End if no service runs and no request is open; if a client is looking for us right now, ask again later."""
         if self._end.is_set():
             return
         if self._busy or not self._supervisor.idle:
@@ -189,7 +191,7 @@ class _Server:
             asyncio.get_running_loop().call_later(_RETRY, self._consider_end)
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Begin a conversation."""
+        """Greet a client and begin the conversation with it."""
         supervisor, guardian = self._record.supervisor.pid, self._record.guardian.pid
         hello = {protocol.KEY: protocol.VERSION, "source": SOURCE, "supervisor": supervisor, "guardian": guardian}
         writer.write(protocol.line(**hello))
@@ -208,7 +210,7 @@ class _Server:
                 writer.close()
                 return
             request = protocol.parse_request(text)
-            if isinstance(request, protocol.Watch):
+            if isinstance(request, protocol.WatchRequest):
                 tell = self._listener(writer)
                 for name in self._supervisor.services:
                     tell(self._supervisor.status(name))
@@ -217,15 +219,19 @@ class _Server:
         except EskerError as error:
             reply = {"error": error.record()}
         except asyncio.CancelledError:
-            hint = "somebody ended it or its guardian: start them again"
+            hint = "start the services again; somebody ended the supervisor or its guardian"
             reply = {"error": ServiceError("the supervisor of the services was ended", hint=hint).record()}
         except ConnectionError:
             writer.close()
             return
-        except Exception as error:  # noqa: BLE001  (a fault of ours: its place goes to supervisor.log, and nobody waits)
+        except Exception as error:  # noqa: BLE001  (a bug of ours goes to supervisor.log, and no client waits forever)
             traceback.print_exc()
-            reply = {"error": ServiceError(f"the supervisor met a fault: {error!r}").record()}
-        ending = self._told_to_end or (self._supervisor.idle and len(self._busy) == 1)
+            reply = {
+                "error": ServiceError(
+                    f"the supervisor of the services failed, by an error of Esker's own: {error!r}"
+                ).record()
+            }
+        ending = self._must_end or (self._supervisor.idle and len(self._busy) == 1)
         writer.write(protocol.line(**reply, ending=ending))
         if ending:
             self._lingering.add(writer)
@@ -233,7 +239,7 @@ class _Server:
             writer.close()
 
     async def _while_connected(self, reader: asyncio.StreamReader, answer: Coroutine[object, object, object]) -> object:
-        """Return the answer, unless the client goes away first: then nobody wants it any more."""
+        """Return the answer; if the client closes first, cancel the work and raise ConnectionResetError."""
         task = asyncio.create_task(answer)
         gone = asyncio.create_task(reader.read(1))
         try:
@@ -249,7 +255,7 @@ class _Server:
             task.cancel()
 
     def _listener(self, writer: asyncio.StreamWriter) -> Callable[[ServiceStatus], None]:
-        """Tell the other side of each change until it goes away."""
+        """Send each change to the client until it goes away; return the listener."""
         listeners = self._supervisor.listeners
 
         def tell(status: ServiceStatus) -> None:
@@ -265,22 +271,22 @@ class _Server:
     async def _answer(self, request: protocol.Request, writer: asyncio.StreamWriter) -> object:
         supervisor = self._supervisor
         match request:
-            case protocol.Start():
+            case protocol.StartRequest():
                 tell = self._listener(writer)
                 try:
-                    if isinstance(request, protocol.Restart):
-                        done: object = await supervisor.restart(request)
+                    if isinstance(request, protocol.RestartRequest):
+                        names: object = await supervisor.restart(request)
                     else:
-                        done = await supervisor.start(request)
+                        names = await supervisor.start(request)
                 finally:
                     supervisor.listeners.discard(tell)
-                return {"names": done, "services": self._statuses()}
-            case protocol.Stop():
+                return {"names": names, "services": self._statuses()}
+            case protocol.StopRequest():
                 return await supervisor.stop(request.names, request.caller)
-            case protocol.Release():
+            case protocol.ReleaseRequest():
                 await supervisor.give_back(request.lease)
                 return None
-            case protocol.Wait():
+            case protocol.WaitRequest():
                 await supervisor.wait(request)
                 return self._statuses()
             case _:

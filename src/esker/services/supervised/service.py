@@ -1,7 +1,7 @@
-"""One service: from waiting for others over being healthy to having stopped, as one state that changes are told of.
+"""One supervised service: its state, and everything that changes it, from waiting for dependencies to having stopped.
 
-Its life is one task: wait for the dependencies, run, and run again as the policy says. Stopping cancels that task,
-whatever it is doing, and then ends every process of the service.
+One task runs the life of a service: it waits for the dependencies, runs the service, and restarts it as its policy
+says. Stopping cancels that task, whatever it is doing, and then ends every process of the service.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from esker.host.spawn import REMEDIES
 from esker.services.states import ACTIVE, TRANSITIONS
 from esker.services.supervised import probe
 from esker.services.supervised.logs import LogFile, Pump
-from esker.services.supervised.programs import Programs, Setting
+from esker.services.supervised.programs import Programs, RunContext
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from esker.services.states import Health, State
     from esker.services.supervised.children import Child, Children
 
-__all__ = ["Service"]
+__all__ = ["SupervisedService"]
 
 _SETTLED = 0.1
-"""Seconds that a service without a check must run to be ready."""
+"""A service without a health check is ready once it has run for this many seconds."""
 _STEADY = 10.0
-"""Seconds after which a run that was ready wipes out the failures before it."""
+"""If a run became ready and lasted this many seconds, earlier failures no longer count."""
 _LONGEST_BACKOFF = 10.0
 _DOUBLINGS = 30
 _LOG_LINES = 20
@@ -43,17 +43,19 @@ _UNPRIVILEGED = 1024
 _REFUSED = re.compile("permission denied|not permitted|ownership", re.IGNORECASE)
 
 
-class Service:
-    """The state of one service, and what changes it; `told` is called after each change."""
+class SupervisedService:
+    """One service; calls `notify` with itself after each change of its state."""
 
-    def __init__(self, spec: ServiceSpec, children: Children, log: LogFile, told: Callable[[Service], None]) -> None:
+    def __init__(
+        self, spec: ServiceSpec, children: Children, log: LogFile, notify: Callable[[SupervisedService], None]
+    ) -> None:
         self.spec = spec
-        self.setting = Setting({}, "/")
+        self.context = RunContext({}, "/")
         self.log = log
         self.state: State = "Stopped"
         self.health: Health | None = None
         self.problem: str | None = None
-        """What the last check found wrong."""
+        """What the last health check found wrong."""
         self.pid: int | None = None
         self.exit_code: int | None = None
         self.failure: ServiceFailed | None = None
@@ -63,35 +65,40 @@ class Service:
         self.started_at: float | None = None
         self._begun = 0.0
         self._children = children
-        self._told = told
+        self._notify = notify
         self._loop = asyncio.get_running_loop()
         self._life: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
-        self._programs = Programs(children, spec, self.setting, log)
+        self._programs = Programs(children, spec, self.context, log)
         self._pump: Pump | None = None
         self._matched = asyncio.Event()
         self._launched = asyncio.Event()
 
     @property
     def active(self) -> bool:
-        """Whether it runs or is on its way to running or to having stopped."""
+        """Whether it runs, is about to run, or is being stopped."""
         return self.state in ACTIVE
 
     @property
     def satisfied(self) -> bool:
-        """Whether it is what a start waits for: completed if it is a oneshot, else ready, or completed meanwhile."""
+        """Whether a start need not wait for it any longer: it has completed, or it is ready and not a oneshot."""
         return self.state == "Completed" or (self.ready and not self.spec.oneshot)
 
-    def begin(self, spec: ServiceSpec, setting: Setting, dependencies: Callable[[Service], Awaitable[None]]) -> None:
-        """Begin a life as soon as `dependencies` returns; what it raises is the failure. It must not be active."""
-        self.spec, self.setting = spec, setting
-        self._programs = Programs(self._children, spec, setting, self.log)
+    def begin(
+        self, spec: ServiceSpec, context: RunContext, dependencies: Callable[[SupervisedService], Awaitable[None]]
+    ) -> None:
+        """Run the service once `dependencies` returns; if that raises, the service is `Skipped` with this failure.
+
+        The service must not be active.
+        """
+        self.spec, self.context = spec, context
+        self._programs = Programs(self._children, spec, context, self.log)
         self.failure, self.restarts = None, 0
         self.exit_code = self.started_at = None
         self._become("Pending")
         self._life = asyncio.create_task(self._live(dependencies))
 
-    async def _live(self, dependencies: Callable[[Service], Awaitable[None]]) -> None:
+    async def _live(self, dependencies: Callable[[SupervisedService], Awaitable[None]]) -> None:
         state: State = "Skipped"
         try:
             await dependencies(self)
@@ -106,14 +113,14 @@ class Service:
             reason = (error.strerror or str(error)).lower()
             hint = REMEDIES.get(error.errno or 0)
             self.failure = self._failed(f"cannot start the service `{self.spec.name}`: {reason}", hint)
-        except Exception as error:  # noqa: BLE001  (a fault of ours: its place goes to supervisor.log, and nobody waits)
+        except Exception as error:  # noqa: BLE001  (a bug of ours goes to supervisor.log, and no client waits forever)
             traceback.print_exc()
             self.failure = self._failed(f"cannot run the service `{self.spec.name}`: {error!r}")
         self._close()
         self._become(state)
 
     async def _run(self) -> None:
-        """Run the service, and again as its policy says, until it has completed; else raise how it failed."""
+        """Run the service, and restart it as its policy says, until it completes; raise ServiceFailed if it fails."""
         spec, failures = self.spec, 0
         while True:
             begun = self._loop.time()
@@ -132,19 +139,19 @@ class Service:
             self.restarts += 1
 
     async def _once(self, failures: int) -> tuple[ServiceFailed | None, bool]:
-        """Run the service until it and all its processes have ended; return how it failed, and whether it was ready.
+        """Run the service until all its processes have ended; return its failure, if any, and whether it was ready.
 
-        The failure says how many `failures` there were before.
+        `failures` is the number of failed runs before this one; the failure's message states it.
         """
-        spec, setting = self.spec, self.setting
+        spec, context = self.spec, self.context
         self._test_ports()
         attempt = None
         if spec.check:
-            attempt = probe.prepare(spec.check, setting.variables, setting.directory, self._programs.run)
+            attempt = probe.prepare(spec.check, context.variables, context.directory, self._programs.run)
         self._matched.clear()
         self._launched.clear()
         self.log.begin()
-        self._pump = Pump(self._loop, self.log, self._matched.set, probe.pattern(spec.check, setting.variables))
+        self._pump = Pump(self._loop, self.log, self._matched.set, probe.pattern(spec.check, context.variables))
         child = self._programs.start(self._pump.output)
         self.pid, self.exit_code, self.started_at = child.process.pid, None, time.time()
         self._begun = time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -155,7 +162,8 @@ class Service:
             status = await self._end_of(child)
         finally:
             monitor.cancel()
-            await asyncio.wait({monitor})  # `await monitor` would not tell its end by cancelling from our own
+            # `await monitor` would not tell whether the monitor or this task was cancelled.
+            await asyncio.wait({monitor})
         if not monitor.cancelled():
             monitor.result()
         was_ready = self.ready
@@ -172,31 +180,31 @@ class Service:
         when = "" if was_ready or spec.oneshot else f" before it was {'healthy' if spec.check else 'ready'}"
         hint = self.advice
         if status == 0:
-            hint = f'if it has done its work by then, give `{spec.name}` the `type = "oneshot"`'
+            hint = f'if it is meant to end by itself, give `{spec.name}` the `type = "oneshot"`'
         elif self.problem and not was_ready:
-            hint = f"its health check had found: {self.problem}; {hint}"
+            hint = f"its last health check found: {self.problem}; {hint}"
         after = f", after {failures} restarts" if failures else ""
         return self._failed(f"service `{spec.name}` {how}{when}{after}", hint)
 
     @property
     def uptime(self) -> float | None:
-        """Seconds for which it has run, whatever was done to the clock meanwhile."""
+        """The seconds it has run, even if somebody has set the clock meanwhile."""
         return time.clock_gettime(time.CLOCK_BOOTTIME) - self._begun if self.pid else None
 
     @property
     def advice(self) -> str:
-        """What to do about a failure that only the service itself can explain."""
+        """A hint for a failure that only the service's own output can explain."""
         lines = self.log.recent(_LOG_LINES)
         if not lines:
-            return f"try the command of `{self.spec.name}` by hand in `esker activate`: it wrote nothing"
-        told = f"mend what its log tells, of which `esker services logs {self.spec.name}` shows more"
-        if self.setting.identity and any(_REFUSED.search(line) for line in lines):
-            told += f"; it ran as `{self.setting.user}`: give it a `user` who may, or that user what it needs"
-        return told
+            return f"run the command of `{self.spec.name}` by hand in `esker activate`: it wrote nothing to its log"
+        hint = f"fix what its log reports; `esker services logs {self.spec.name}` shows more of it"
+        if self.context.identity and any(_REFUSED.search(line) for line in lines):
+            hint += f"; it ran as `{self.context.user}`: set a `user` that has the rights, or give them to this one"
+        return hint
 
     @property
     def obstacle(self) -> str | None:
-        """What has kept it from being ready so far, as far as that is known."""
+        """What has kept it from becoming ready so far, if that is known."""
         name, check = self.spec.name, self.spec.check
         if self.restarts:
             return f"`{name}` has ended and was restarted, {self.restarts} times so far"
@@ -211,20 +219,21 @@ class Service:
         return ServiceFailed(message, service=self.spec.name, status=self.exit_code, log=lines, hint=hint)
 
     def _test_ports(self) -> None:
+        """Raise PortTaken if another program uses a port of this service, or the port that its check asks."""
         spec = self.spec
-        wanted = {port: f"`{variable}`" for variable, port in spec.ports.items()}
-        asked = probe.local_port(spec.check, self.setting.variables)
+        needed = {port: f"`{variable}`" for variable, port in spec.ports.items()}
+        asked = probe.local_port(spec.check, self.context.variables)
         if asked is not None:
-            wanted.setdefault(asked, "its health check")
-        for port, name in wanted.items():
+            needed.setdefault(asked, "its health check")
+        for port, name in needed.items():
             if ports.is_free(port):
                 continue
             holder = ports.holder(port)
             if holder is None and port < _UNPRIVILEGED and os.geteuid():
-                continue  # not taken, but not ours to try: the service itself will say so
+                continue  # no program has it, we may not bind it: the service itself will report any problem
             ours = {member.pid for member, _ in self._children.all()}
             if port not in spec.ports.values() and holder and holder.pid in ours:
-                continue  # its check asks another service of this environment
+                continue  # the check of this service asks another service of this environment
             who = f"`{holder.program}` (pid {holder.pid})" if holder else "a program of another user"
             raise PortTaken(
                 f"service `{spec.name}` cannot start: port {port} of {name} is taken by {who}",
@@ -234,7 +243,7 @@ class Service:
             )
 
     async def _end_of(self, child: Child) -> int:
-        """Wait for the end of the service: of its program, or of a daemon's last process."""
+        """Wait until the service's program has ended, or a daemon's last process; return the exit status."""
         status = await asyncio.shield(child.exit)
         if not self.spec.is_daemon or status:
             return status
@@ -248,7 +257,7 @@ class Service:
         return status
 
     async def _monitor(self, attempt: probe.Attempt | None) -> None:
-        """Find out when the service is ready, and then whether it stays healthy."""
+        """Set `ready` when the service becomes ready, then keep checking its health."""
         spec, check = self.spec, self.spec.check
         if spec.is_daemon:
             await self._launched.wait()
@@ -256,7 +265,7 @@ class Service:
             await asyncio.sleep(_SETTLED)
         self.started = True
         self.ready = check is None and not spec.oneshot
-        self._told(self)
+        self._notify(self)
         if check is None:
             return
         if attempt is None:
@@ -267,7 +276,7 @@ class Service:
             self.problem = await _answer(attempt, check.timeout)
             self._children.reap()
             if not spec.is_daemon and self._programs.main_has_ended:
-                return  # whoever answered, it was not this service
+                return  # our program has ended, so the answer came from some other program
             if self.problem is None:
                 failures = 0
                 self._become_healthy()
@@ -293,22 +302,22 @@ class Service:
     def _become_healthy(self) -> None:
         if self.health != "healthy":
             self.health, self.ready = "healthy", True
-            self._told(self)
+            self._notify(self)
 
     def _become_unhealthy(self) -> None:
         self.health = "unhealthy"
-        self._told(self)
+        self._notify(self)
 
     async def stop(self, grace: float) -> None:
-        """Stop within `grace` seconds, then by force; a stop that is under way is only made faster."""
+        """Ask the processes to end, and kill them after `grace` seconds; a second call can only shorten the grace."""
         if self._stopping and not self._stopping.done():
             self._programs.hurry(grace)
         elif self.state == "Stopped":
             return
         else:
-            self._become("Terminating")  # at once, so that nobody takes it for what it was
+            self._become("Terminating")  # before the first await, so that nobody still takes it for running
             if self._life:
-                self._life.cancel()  # at once, so that this life does not become anything else
+                self._life.cancel()  # before the first await, so that the task cannot set another state
             self._stopping = asyncio.create_task(self._stop(grace))
         await asyncio.shield(self._stopping)
 
@@ -340,7 +349,7 @@ class Service:
             self.pid = self.pid if state == "Terminating" else None
             self.health = None
             self.started = self.ready = False
-        self._told(self)
+        self._notify(self)
 
 
 async def _answer(attempt: probe.Attempt, seconds: float) -> str | None:
@@ -351,14 +360,14 @@ async def _answer(attempt: probe.Attempt, seconds: float) -> str | None:
         return f"no answer within {seconds:g} s"
     except EskerError as error:
         return error.message
-    except (OSError, ValueError) as error:  # such as a host whose name no name service would take
+    except (OSError, ValueError) as error:  # ValueError: such as a host name that cannot be encoded
         return str(error)
 
 
 def _pause(interval: float, elapsed: float) -> float:
-    """The pause before the next check of a service that is starting: a quarter of the time it has taken so far.
+    """Return the seconds before the next check of a starting service: a quarter of the time it has taken so far.
 
-    `interval` is the longest and its tenth the shortest, so that a server which is up in 50 ms is not found 50 ms late.
+    `interval` is the maximum and a tenth of it the minimum: then we notice a server that is up in 50 ms early enough.
     """
     return min(max(elapsed / 4, interval / 10), interval)
 

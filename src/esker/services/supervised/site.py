@@ -1,4 +1,4 @@
-"""Where the services of an environment run: the paths by which a command and a supervisor meet."""
+"""The paths that a command and the supervisor of an environment share."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["Site"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """Where the services of an environment run."""
+    """The directories of an environment that its services use."""
 
     project: str
-    """The directory that their programs start in."""
+    """The directory that the services' programs start in."""
     dot_flox: str
-    """The `.flox`, absolute, with links resolved."""
+    """The `.flox` directory, absolute, with links resolved."""
     runtime: str
-    """The environment's runtime directory, by `host.runtime_directory.environment_directory`."""
+    """The environment's runtime directory, from `host.runtime_directory.environment_directory`."""
 
     @property
     def socket(self) -> str:
-        """The supervisor's socket: beside the services' directory, which may be another user's."""
+        """The supervisor's socket: beside the runtime directory and not in it, as that may belong to another user."""
         return f"{self.runtime}.sock"
 
     @property
@@ -36,10 +36,11 @@ class Site:
         return f"{self.dot_flox}/log/services"
 
     def owns(self, record: SupervisorRecord) -> bool:
-        """Return whether `record` (untrusted: it may have come with the project) names a socket of this environment.
+        """Return whether the socket in `record` is one of this environment.
 
-        The socket may be named for where the environment is now or was before it was moved. It must lie in a runtime
-        directory of this user; which one, each session decides for itself.
+        We do not trust the record, because it may have come with the project. The socket's name may be for the
+        environment's present path, or for the path in the record if the environment was moved. The socket must lie in
+        a runtime directory of this user, but not necessarily in that of this session.
         """
         directory, name = os.path.split(record.socket)
         moved = runtime_directory.environment_name(record.dot_flox, os.stat(self.dot_flox).st_ino)

@@ -1,8 +1,8 @@
 """The supervisor: runs the services of one environment for as long as somebody uses them, and then ends itself.
 
-One rule says what runs: a service runs while something holds it, which is a lease, the kept mark, or a start that is
-under way (`leases`). A start that fails takes back its hold, a process that dies loses its lease, `services stop`
-takes away every hold; what is held by nothing then is stopped.
+One rule decides what runs: a service runs while something holds it. A hold is a lease, the kept mark, or a start that
+is under way (see `leases`). A failed start gives up its hold, a process that ends loses its lease, and `services stop`
+removes every hold. The supervisor stops each service that has no hold left.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from esker.services.supervised import identity, protocol
 from esker.services.supervised.children import SERVICE_VARIABLE, Children
 from esker.services.supervised.leases import Holds
 from esker.services.supervised.logs import LogFile, log_path
-from esker.services.supervised.programs import Setting
-from esker.services.supervised.service import Service
+from esker.services.supervised.programs import RunContext
+from esker.services.supervised.service import SupervisedService
 from esker.services.supervised.store_paths import StorePaths
 from esker.services.supervised.supervisor_record import SUPERVISOR_VARIABLE
 
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 __all__ = ["Supervisor"]
 
 _LAST_GRACE = 5.0
-"""Seconds for all that is stopped because nobody uses it, or because the supervisor ends."""
+"""Seconds that all services together may take to stop when nobody uses them or when the supervisor ends."""
 _LOG_LINES = 20
 
 
 class Supervisor:
-    """The services of one environment and who uses them; `released` is called when services have stopped."""
+    """The services of one environment and their holds; calls `released` when services have stopped."""
 
     def __init__(
         self,
@@ -54,9 +54,9 @@ class Supervisor:
         logs: str,
         released: Callable[[], object],
     ) -> None:
-        self.services: dict[str, Service] = {}
+        self.services: dict[str, SupervisedService] = {}
         self.listeners: set[Callable[[ServiceStatus], None]] = set()
-        """Called with each change of a service."""
+        """Called with the new status whenever a service changes."""
         self.store_paths = StorePaths(record)
         self._loop = asyncio.get_running_loop()
         self._record_file = record_file
@@ -66,21 +66,24 @@ class Supervisor:
         self._logs = logs
         self._children = Children(self._loop)
         self._holds = Holds(self._loop, self.release)
-        self._set: dict[str, tuple[float, int]] = {}
-        """When, and by which pid, each service was given its variables."""
+        self._variables_set: dict[str, tuple[float, int]] = {}
+        """When each service got its variables, and from which pid."""
         self._changed = asyncio.Event()
         self._stops: set[asyncio.Task[None]] = set()
 
     @property
     def idle(self) -> bool:
-        """Whether nothing runs and nobody wants anything to run."""
+        """Whether no service runs, nothing is being stopped, and nobody holds a service."""
         stopped = all(service.state == "Stopped" for service in self.services.values())
         return stopped and not self._stops and not self._holds.held()
 
-    async def start(self, request: protocol.Start) -> list[str]:
-        """Start what `request` names with all it depends on, and return it when all is ready; else undo it."""
+    async def start(self, request: protocol.StartRequest) -> list[str]:
+        """Start the services that `request` names and their dependencies; return their names once all are ready.
+
+        If that fails, the services that nothing else holds are stopped again.
+        """
         await self._keep(request)
-        specs = self._taken(request)
+        specs = self._merged_specs(request)
         names = graph.closure(specs, request.names or (spec.name for spec in request.specs))
         call = object()
         self._holds.begin(call, names)
@@ -92,15 +95,15 @@ class Supervisor:
             await asyncio.shield(self.release())
         return names
 
-    async def restart(self, request: protocol.Restart) -> dict[str, str]:
-        """Stop those that run, start all with new variables; return for each `restarted` or `started`.
+    async def restart(self, request: protocol.RestartRequest) -> dict[str, str]:
+        """Stop the services that run and start all with new variables; return `restarted` or `started` by name.
 
-        Services named one by one keep their specification while others run, as Flox has it.
+        If `request` names services while others run, those keep their present specification, as they do with Flox.
         """
         await self._keep(request)
         named = request.names or tuple(spec.name for spec in request.specs)
         running = {name for name, service in self.services.items() if service.active}
-        specs = self._taken(request)
+        specs = self._merged_specs(request)
         if request.names and running - set(named):
             specs |= {name: self.services[name].spec for name in named if name in running}
         names = graph.closure(specs, named)
@@ -115,8 +118,8 @@ class Supervisor:
             await asyncio.shield(self.release())
         return {name: "restarted" if name in running else "started" for name in named}
 
-    def _taken(self, request: protocol.Start) -> dict[str, ServiceSpec]:
-        """The specifications of `request`, over those of services that it does not know any more."""
+    def _merged_specs(self, request: protocol.StartRequest) -> dict[str, ServiceSpec]:
+        """Return the specifications in `request`, and those of known services that the request no longer has."""
         specs = {name: service.spec for name, service in self.services.items()}
         specs |= {spec.name: spec for spec in request.specs}
         graph.check(specs)
@@ -128,8 +131,8 @@ class Supervisor:
         else:
             self._holds.kept.update(names)
 
-    async def _keep(self, request: protocol.Start) -> None:
-        """Keep the store paths of `request` from being collected for as long as this supervisor runs."""
+    async def _keep(self, request: protocol.StartRequest) -> None:
+        """Protect the store paths of `request` from garbage collection for as long as this supervisor runs."""
 
         def recorded() -> None:
             with files.refused("write", self._record_file.path):
@@ -137,7 +140,7 @@ class Supervisor:
 
         await self.store_paths.keep(request.store, request.store_paths, request.seconds, recorded)
 
-    async def _bring_up(self, names: list[str], specs: dict[str, ServiceSpec], request: protocol.Start) -> None:
+    async def _bring_up(self, names: list[str], specs: dict[str, ServiceSpec], request: protocol.StartRequest) -> None:
         try:
             async with asyncio.timeout(request.seconds):
                 await self._until(lambda: not any(self._state(name) == "Terminating" for name in names))
@@ -155,21 +158,24 @@ class Supervisor:
         return self.services[name].state if name in self.services else "Stopped"
 
     def _needs_start(self, name: str) -> bool:
-        """A oneshot that has done its work need not do it again while its result is in use."""
+        """Whether to start it: not if it is active, nor if it is a oneshot whose result is still in use."""
         service = self.services.get(name)
         return service is None or not (service.active or (service.spec.oneshot and service.state == "Completed"))
 
-    def _begin(self, spec: ServiceSpec, request: protocol.Start, unreachable: identity.Unreachable) -> None:
-        setting = self._setting(spec, request, unreachable)
+    def _begin(self, spec: ServiceSpec, request: protocol.StartRequest, unreachable: identity.Unreachable) -> None:
+        context = self._context(spec, request, unreachable)
         service = self.services.get(spec.name)
         if service is None:
             log = LogFile(log_path(self._logs, spec.name))
-            service = self.services[spec.name] = Service(spec, self._children, log, self._told)
-        self._set[spec.name] = (time.time(), request.caller)
-        service.begin(spec, setting, self._dependencies)
+            service = self.services[spec.name] = SupervisedService(spec, self._children, log, self._service_changed)
+        self._variables_set[spec.name] = (time.time(), request.caller)
+        service.begin(spec, context, self._dependencies)
 
-    def _setting(self, spec: ServiceSpec, request: protocol.Start, unreachable: identity.Unreachable) -> Setting:
-        state = os.path.dirname(os.path.dirname(self._record_file.path))  # FLOX_ENV_CACHE, with the services' data
+    def _context(
+        self, spec: ServiceSpec, request: protocol.StartRequest, unreachable: identity.Unreachable
+    ) -> RunContext:
+        # FLOX_ENV_CACHE, where services keep their data.
+        state = os.path.dirname(os.path.dirname(self._record_file.path))
         paths = (os.path.dirname(state), *request.paths)
         choice = identity.choose(spec.name, spec.user, request.directory, paths, unreachable)
         if choice.identity:
@@ -177,14 +183,14 @@ class Supervisor:
                 accounts.give(directory, choice.identity)
         variables = choice.variables(request.environments.get(spec.name, {}))
         variables |= {SERVICE_VARIABLE: spec.name, SUPERVISOR_VARIABLE: self._token}
-        return Setting(variables, request.directory, choice.identity, choice.account.name, choice.note)
+        return RunContext(variables, request.directory, choice.identity, choice.account.name, choice.note)
 
-    async def _dependencies(self, service: Service) -> None:
-        """Wait until every condition of `service` holds; raises ServiceFailed when one never will."""
+    async def _dependencies(self, service: SupervisedService) -> None:
+        """Wait until every condition of `service` holds; raise ServiceFailed if one never can."""
         conditions = service.spec.depends_on.items()
         await self._until(lambda: all(self._fulfils(service, name, condition) for name, condition in conditions))
 
-    def _fulfils(self, service: Service, name: str, condition: str) -> bool:
+    def _fulfils(self, service: SupervisedService, name: str, condition: str) -> bool:
         dependency = self.services[name]
         completed = dependency.state == "Completed"
         if dependency.state in {"Error", "Skipped", "Stopped"} or (completed and dependency.exit_code):
@@ -197,7 +203,7 @@ class Supervisor:
         return completed or (dependency.ready if condition == "service_healthy" else dependency.started)
 
     def _all_ready(self, names: list[str]) -> bool:
-        """Whether a start has come to its end; raises what made it fail, the cause before its consequences."""
+        """Whether a start is over; raise its failure, a service's own error before those of its dependents."""
         services = [self.services[name] for name in names]
         for state in ("Error", "Skipped"):
             for service in services:
@@ -212,27 +218,27 @@ class Supervisor:
                     f"service `{name}` does not become healthy: {service.problem}",
                     service=name,
                     log=service.log.recent(_LOG_LINES),
-                    hint=f"a check that asks too early takes a longer `start-period`; else {service.advice}",
+                    hint=f"if the service only needs more time, set a longer `start-period`; else {service.advice}",
                 )
         return all(service.satisfied for service in services)
 
     def _too_late(self, names: list[str], seconds: float) -> ServicesNotReady:
         listed = ", ".join(f"`{name}`" for name in names)
         first = next((self.services[name] for name in names if self._state(name) != "Pending"), None)
-        found = first.obstacle if first else None
-        told = "allow a longer `--timeout`" + (f"; else {first.advice}" if first else "")
+        obstacle = first.obstacle if first else None
+        hint = "allow a longer `--timeout`" + (f"; else {first.advice}" if first else "")
         verb = "service {} was" if len(names) == 1 else "services {} were"
         return ServicesNotReady(
             f"{verb.format(listed)} not ready within {seconds:g} s",
             services=names,
             log=first.log.recent(_LOG_LINES) if first else (),
-            hint=f"{found}; {told}" if found else told,
+            hint=f"{obstacle}; {hint}" if obstacle else hint,
         )
 
     async def stop(self, names: Iterable[str], caller: int) -> dict[str, object]:
-        """Stop services whoever uses them; return which were stopped, which did not run, and who used them."""
-        known = [name for name in names or self.services if name in self.services]
-        stopped = [name for name in known if self.services[name].active]
+        """Stop services, even if in use; return which stopped, which did not run, and which processes used them."""
+        existing = [name for name in names or self.services if name in self.services]
+        stopped = [name for name in existing if self.services[name].active]
         processes = process_table.table()
         relatives = {caller, *process_table.ancestors(caller, processes)}
         users = [
@@ -241,22 +247,22 @@ class Supervisor:
             for pid in self._holds.users(name)
             if pid not in relatives and pid in processes
         ]
-        self._holds.forget(known)
-        await asyncio.shield(self._stop(known))
+        self._holds.forget(existing)
+        await asyncio.shield(self._stop(existing))
         return {"stopped": stopped, "not_running": [name for name in names if name not in stopped], "users": users}
 
     def release(self) -> asyncio.Task[None]:
-        """Stop what nothing holds any more."""
+        """Stop the services that nothing holds."""
         held = self._holds.held()
         return self._stop([n for n in self.services if n not in held and self._state(n) != "Stopped"], _LAST_GRACE)
 
     async def give_back(self, lease: protocol.Lease) -> None:
-        """End a lease and what only it held."""
+        """End a lease, and stop the services that only this lease held."""
         self._holds.release(lease)
         await asyncio.shield(self.release())
 
     def _stop(self, names: list[str], limit: float | None = None) -> asyncio.Task[None]:
-        """Begin to stop `names`, which goes on whatever becomes of who asked for it."""
+        """Stop `names` in a task of its own, which goes on even if the client that asked for it goes away."""
         task = asyncio.create_task(self._stop_in_order(names, limit))
         self._stops.add(task)
         task.add_done_callback(self._has_stopped)
@@ -267,34 +273,37 @@ class Supervisor:
         self._released()
 
     async def stop_all(self) -> None:
-        """Stop everything, because the supervisor is to end."""
+        """Stop every service and kill every process that remains, before the supervisor ends."""
         self._holds.close()
         await self._stop(list(self.services), _LAST_GRACE)
-        while left := self._children.all():
-            self._children.kill([member for member, _ in left])
+        while living := self._children.all():
+            self._children.kill([process for process, _ in living])
             await self._children.change(0.1)
 
     async def _stop_in_order(self, names: list[str], limit: float | None) -> None:
-        """Stop `names`, each after those that depend on it; with a `limit` in seconds only what nothing holds."""
+        """Stop `names`, each after the services that depend on it.
+
+        With a `limit` in seconds for all of them, a service that something holds again by then is left running.
+        """
         end = None if limit is None else self._loop.time() + limit
         dependents = graph.dependents({name: service.spec for name, service in self.services.items()})
         tasks: dict[str, asyncio.Task[None]] = {}
 
-        async def one(name: str) -> None:
+        async def stop_one(name: str) -> None:
             await asyncio.gather(*(tasks[other] for other in dependents[name] if other in tasks))
             service = self.services[name]
             grace = service.spec.stop_grace_period
             if end is not None:
                 if name in self._holds.held():
-                    return  # somebody wants it again
+                    return  # a new start or lease holds it again
                 grace = min(grace, max(0.0, end - self._loop.time()))
             await service.stop(grace)
 
-        tasks |= {name: asyncio.create_task(one(name)) for name in names}
+        tasks |= {name: asyncio.create_task(stop_one(name)) for name in names}
         await asyncio.gather(*tasks.values())
 
-    async def wait(self, request: protocol.Wait) -> None:
-        """Wait until services are healthy, completed or stopped; raises ServiceFailed when one never will be."""
+    async def wait(self, request: protocol.WaitRequest) -> None:
+        """Wait until services are healthy, completed or stopped; raise ServiceFailed if one never can be."""
         try:
             async with asyncio.timeout(request.seconds):
                 await self._until(lambda: all(self._reached(name, request.until) for name in request.names))
@@ -303,7 +312,7 @@ class Supervisor:
             raise ServicesNotReady(
                 f"{', '.join(f'`{name}`' for name in late)} not {request.until} within {request.seconds:g} s",
                 services=late,
-                hint="allow a longer `--timeout`, or see how it is: `esker services status`",
+                hint="allow a longer `--timeout`, or look at the service with `esker services status`",
             ) from None
 
     def _reached(self, name: str, until: Until) -> bool:
@@ -320,7 +329,7 @@ class Supervisor:
         return service.satisfied
 
     async def _until(self, reached: Callable[[], bool]) -> None:
-        """Wait until `reached`, which is asked after each change of a service."""
+        """Wait until `reached` returns true; it is called again after each change of a service."""
         while not reached():
             self._changed.clear()
             await self._changed.wait()
@@ -328,7 +337,7 @@ class Supervisor:
     def _write_record(self) -> None:
         self._record_file.update(self._children.known(), self.store_paths.stores)
 
-    def _told(self, service: Service) -> None:
+    def _service_changed(self, service: SupervisedService) -> None:
         self._changed.set()
         with suppress(OSError):
             self._write_record()
@@ -337,12 +346,12 @@ class Supervisor:
             listener(status)
 
     def status(self, name: str) -> ServiceStatus:
-        """Return what is known of a service."""
+        """Return the present status of a service."""
         service = self.services[name]
         spec, failure = service.spec, service.failure
-        set_at, set_by = self._set.get(name, (None, None))
+        set_at, set_by = self._variables_set.get(name, (None, None))
         incomplete = service.log.problem and f"`{name}`: {service.log.problem}"
-        notes = [note for note in (service.setting.note, incomplete) if note]
+        notes = [note for note in (service.context.note, incomplete) if note]
         return ServiceStatus(
             name=name,
             status=service.state,
@@ -356,7 +365,7 @@ class Supervisor:
             restarts=service.restarts,
             kept=name in self._holds.kept,
             users=tuple(self._holds.users(name)),
-            user=service.setting.user or None,
+            user=service.context.user or None,
             message=failure.message if failure else service.problem,
             note="; ".join(notes) or None,
             environment_set_at=set_at,

@@ -1,8 +1,8 @@
-"""The supervisor record: one file below `.flox/cache`, by which all who use an environment's services find each other.
+"""The supervisor record: a file below `.flox/cache` that leads commands to the supervisor of an environment.
 
-Whoever looks for the supervisor, starts one, or is one that ends holds the file's flock meanwhile. The file has two
-lines of JSON: the first names the supervisor and is written once; the second says what runs, and is written again in
-place with each change.
+A command holds the file's flock while it looks for the supervisor or starts one, and the supervisor holds it while it
+ends. The file has two lines of JSON. The first describes the supervisor and is written once. The second says what
+runs; the supervisor overwrites it at each change.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 __all__ = ["SUPERVISOR_VARIABLE", "RecordFile", "SupervisorRecord", "record_path", "services_are_running"]
 
 SUPERVISOR_VARIABLE = "ESKER_SUPERVISOR"
-"""Holds the token of its supervisor in the environment of every process of the services."""
+"""The variable in the environment of every process of the services that holds their supervisor's token."""
 _POLL = 0.01
 _PIDS = 1 << 22
-"""Linux has no pid above it."""
+"""The greatest pid on Linux."""
 _RUNS = {"sessions", "stores"}
-"""What stands in the second line."""
+"""The fields in the second line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorRecord:
-    """Who supervises the services of an environment, and what runs."""
+    """Which processes supervise the services of an environment, and what runs."""
 
     token: str
-    """Tells the processes of this supervisor from all others."""
+    """A random text that marks the processes of this supervisor."""
     dot_flox: str
     socket: str
     host: str
@@ -49,9 +49,9 @@ class SupervisorRecord:
     guardian: ProcessId
     supervisor: ProcessId
     sessions: tuple[ProcessId, ...] = ()
-    """The programs that were started; each leads a session."""
+    """The programs that the supervisor started; each leads a session."""
     stores: tuple[str, ...] = ()
-    """The root directories of the stores in which the supervisor has a temporary root; `token` is its name."""
+    """The root directories of the stores where the supervisor has a temporary root; `token` is the root's name."""
 
 
 def record_path(dot_flox: str) -> str:
@@ -60,7 +60,7 @@ def record_path(dot_flox: str) -> str:
 
 
 def services_are_running(dot_flox: str) -> bool:
-    """Return whether services of the environment at `dot_flox` run, here or on another machine."""
+    """Return whether services of the environment at `dot_flox` run, on this machine or on another."""
     record = _read(dot_flox)
     if record is None or record.host != os.uname().nodename:
         return record is not None
@@ -68,12 +68,12 @@ def services_are_running(dot_flox: str) -> bool:
 
 
 def _read(dot_flox: str) -> SupervisorRecord | None:
-    """Return the record of the environment, if there is one that we may read; nothing is made."""
+    """Return the environment's record, or None if there is none or we may not open it; never create the file."""
     if not os.path.exists(record_path(dot_flox)):
         return None
     try:
         file = RecordFile(dot_flox)
-    except OSError:  # it is not ours to open, so nothing of ours runs by it
+    except OSError:  # we may not open it, so our services cannot have written it
         return None
     try:
         return file.read()
@@ -82,7 +82,7 @@ def _read(dot_flox: str) -> SupervisorRecord | None:
 
 
 class RecordFile:
-    """The file of a record, open; `close` gives the flock back. Raises OSError."""
+    """The open file of a record, created if it is missing; `close` also releases the flock. Raises OSError."""
 
     def __init__(self, dot_flox: str) -> None:
         self.path = record_path(dot_flox)
@@ -98,14 +98,14 @@ class RecordFile:
                 raise OSError(refusal.errno, refusal.strerror, self.path) from None
         status = os.fstat(self._descriptor)
         self.owner = status.st_uid
-        """The uid of the user who can write it, besides root."""
+        """The uid of the user who, besides root, can write the file."""
         if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or self.owner not in {os.geteuid(), owner.st_uid}:
             self.close()
-            raise OSError(errno.EPERM, "it is no file of ours alone", self.path)
+            raise OSError(errno.EPERM, "it is a hard link, a special file, or another user's file", self.path)
         self._length = 0
 
     def acquire(self, seconds: float) -> bool:
-        """Wait for the flock for `seconds` at most, and return whether it was taken."""
+        """Wait for the flock for at most `seconds`; return whether we got it."""
         end = time.monotonic() + seconds
         while not self.try_acquire():
             if time.monotonic() >= end:
@@ -114,7 +114,7 @@ class RecordFile:
         return True
 
     def try_acquire(self) -> bool:
-        """Take the flock if nobody holds it, and return whether it was taken."""
+        """Take the flock if nobody holds it; return whether we got it."""
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -122,7 +122,7 @@ class RecordFile:
         return True
 
     def holder(self) -> process_table.Entry | None:
-        """Return the process that has taken the flock, or None when that cannot be seen."""
+        """Return the process that holds the flock, or None if we cannot see it."""
         status = os.fstat(self._descriptor)
         file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
         with suppress(OSError), open("/proc/locks", encoding="ascii") as locks:
@@ -132,51 +132,51 @@ class RecordFile:
         return None
 
     def close(self) -> None:
-        """Close the file; with it goes the flock."""
+        """Close the file, which also releases the flock."""
         os.close(self._descriptor)
 
     def read(self) -> SupervisorRecord | None:
-        """Return what is written, or None when there is no supervisor, as far as the file says."""
+        """Return the record, or None if the file names no supervisor or is malformed."""
         data = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
         first, _, rest = data.partition(b"\n")
         try:
-            named = state_file.parse(first) or {}
-            if not named.keys().isdisjoint(_RUNS):
+            fields = state_file.parse(first) or {}
+            if not fields.keys().isdisjoint(_RUNS):
                 return None
-            named |= {name: ProcessId(*named[name]) for name in ("guardian", "supervisor")}
-            record = SupervisorRecord(**named)
+            fields |= {name: ProcessId(*fields[name]) for name in ("guardian", "supervisor")}
+            record = SupervisorRecord(**fields)
         except (ValueError, TypeError, KeyError):
             return None
         if not _is_well_formed(record):
             return None
-        # The second line may be cut when its writer was killed: then the first alone must do.
+        # The second line may be incomplete if the supervisor was killed while writing: then we use only the first.
         with suppress(ValueError, TypeError, KeyError):
             runs = state_file.parse(rest.partition(b"\n")[0]) or {}
             sessions = tuple(ProcessId(int(pid), int(start)) for pid, start in runs["sessions"])
-            return SupervisorRecord(**named, sessions=sessions, stores=tuple(map(str, runs.get("stores", ()))))
+            return SupervisorRecord(**fields, sessions=sessions, stores=tuple(map(str, runs.get("stores", ()))))
         return record
 
     def write(self, record: SupervisorRecord) -> None:
-        """Name the supervisor."""
-        named = {name: value for name, value in asdict(record).items() if name not in _RUNS}
+        """Write the whole record; a new supervisor does so once."""
+        fields = {name: value for name, value in asdict(record).items() if name not in _RUNS}
         os.ftruncate(self._descriptor, 0)
-        self._length = os.pwrite(self._descriptor, json.dumps(named).encode() + b"\n", 0)
+        self._length = os.pwrite(self._descriptor, json.dumps(fields).encode() + b"\n", 0)
         self.update(record.sessions, record.stores)
 
     def update(self, sessions: Iterable[ProcessId], stores: Iterable[str]) -> None:
-        """Say what runs; only the supervisor that `write` named does, and it needs no flock for that."""
+        """Overwrite the second line; only the supervisor in the first line does so, without the flock."""
         runs: Mapping[str, object] = {"sessions": list(sessions), "stores": list(stores)}
         data = json.dumps(runs).encode() + b"\n"
         os.pwrite(self._descriptor, data, self._length)
         os.ftruncate(self._descriptor, self._length + len(data))
 
     def clear(self) -> None:
-        """Say that there is no supervisor."""
+        """Empty the file: there is no supervisor any more."""
         os.ftruncate(self._descriptor, 0)
 
 
 def _is_well_formed(record: SupervisorRecord) -> bool:
-    """Return whether the fields that `write` writes are what they must be: the file may have come with the project."""
+    """Return whether the fields of the first line have valid values; the file may have come with the project."""
     texts = (record.token, record.dot_flox, record.socket, record.host, record.boot)
     numbers = (record.uid, *record.guardian, *record.supervisor)
     of_their_types = all(isinstance(text, str) for text in texts) and all(type(number) is int for number in numbers)
