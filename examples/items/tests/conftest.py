@@ -1,4 +1,4 @@
-"""A database and a cache of the tests' own, whoever runs the servers."""
+"""Fixtures that give the tests a database and a cache of their own, whoever runs the servers."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
-    """PostgreSQL and Valkey: the project's services, which Esker's plugin starts or joins; without both, our own."""
+    """PostgreSQL and Valkey: the project's services if they run or Esker's plugin is loaded, and otherwise our own."""
     if request.config.pluginmanager.hasplugin("esker.testing"):
         request.getfixturevalue("esker_environment").start("postgres", "cache")
-    if found := running(os.environ):
-        yield found
+    if servers := running(os.environ):
+        yield servers
     else:
         with started() as own:
             yield own
@@ -32,7 +32,7 @@ def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
 
 @pytest.fixture
 def new_name(servers: Servers) -> Iterator[str]:
-    """The name of a database that nobody else uses; what a test makes of it is removed afterwards."""
+    """The name of a database that nobody else uses; the database is removed after the test."""
     yield from scratch_name(servers)
 
 
@@ -55,7 +55,7 @@ def settings(servers: Servers) -> Iterator[Settings]:
 
 @pytest.fixture(autouse=True)
 def _no_items(request: pytest.FixtureRequest) -> None:
-    """Begin every test that uses `settings` without items."""
+    """Remove all items before each test that uses `settings`."""
     if "settings" in request.fixturenames:
         settings: Settings = request.getfixturevalue("settings")
         servers: Servers = request.getfixturevalue("servers")
@@ -66,7 +66,7 @@ def _no_items(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[TestClient]:
-    """The API, started, with neither items nor cached lists."""
+    """A client of a running API that has neither items nor cached lists."""
     with TestClient(api(settings)) as client:
         yield client
 

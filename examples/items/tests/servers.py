@@ -1,7 +1,8 @@
-"""PostgreSQL and Valkey for the tests: those that run already, or our own, started from the programs on PATH.
+"""PostgreSQL and Valkey for the tests: servers that already run, or our own, started from the programs on PATH.
 
-Our own listen on Unix sockets only, in a directory with a short name: a socket's path may have 107 bytes, and a clone
-may lie deep. They stop when the tests end, or, by the kernel's hand, when the tests are killed.
+Our own servers listen only on Unix sockets, in a directory with a short name: the path of a socket may have at most
+107 bytes, and the path of a clone may be long. They stop when the tests end; if the tests are killed, the kernel stops
+them.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ TIMEOUT = 30.0  # seconds to start or to stop
 
 @dataclass(frozen=True)
 class Servers:
-    """Where the two servers listen."""
+    """The addresses of the two servers."""
 
     variables: Mapping[str, str]
-    """PGHOST, PGPORT, PGUSER and VALKEY_URL, as the project's programs read them."""
+    """PGHOST, PGPORT, PGUSER and VALKEY_URL, which the project's programs read."""
 
     @property
     def postgres(self) -> str:
-        """Return a libpq connection string that leaves the database open."""
+        """Return a libpq connection string without the name of a database."""
         return "host={PGHOST} port={PGPORT} user={PGUSER}".format(**self.variables)
 
     @property
@@ -49,7 +50,7 @@ class Servers:
         return self.variables["VALKEY_URL"]
 
     def postgres_answers(self) -> bool:
-        """Return whether PostgreSQL lets us in."""
+        """Return whether PostgreSQL accepts a connection of ours."""
         try:
             psycopg.connect(self.postgres, dbname="postgres", connect_timeout=2).close()
         except psycopg.OperationalError:
@@ -65,7 +66,7 @@ class Servers:
             return False
 
     def drop(self, database: str) -> None:
-        """Drop a database if it is there, whoever uses it."""
+        """Drop a database if it exists, even if somebody is connected to it."""
         with psycopg.connect(self.postgres, dbname="postgres", autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
 
@@ -77,7 +78,10 @@ class Servers:
 
 
 def running(environment: Mapping[str, str]) -> Servers | None:
-    """Return the servers that `environment` names if both answer; on a default port there might be a stranger's."""
+    """Return the servers that `environment` names, if it names both and both answer.
+
+    Default ports do not count: another project's server might listen there.
+    """
     names = ("PGHOST", "PGPORT", "PGUSER", "VALKEY_URL")
     if not all(name in environment for name in names):
         return None
@@ -87,7 +91,7 @@ def running(environment: Mapping[str, str]) -> Servers | None:
 
 @contextmanager
 def started() -> Iterator[Servers]:
-    """Start both servers and yield where they listen; they have stopped when the block ends."""
+    """Start both servers and yield their addresses; both have stopped after the block."""
     for program in ("initdb", "postgres", "valkey-server"):
         if shutil.which(program) is None:
             message = f"`{program}` is not on PATH\nhint: run the tests in the environment: see README.md"
@@ -108,11 +112,12 @@ def started() -> Iterator[Servers]:
 
 
 def _words_before(directory: str) -> list[str]:
-    """Return the words before a server's command: it ends with us, and it is not root, whom PostgreSQL refuses.
+    """Return the words to put before a server's command, so that it ends with us and does not run as root.
 
-    Root's servers run as the owner of the project, or as nobody if that is root; `directory` is given to that user.
-    Where it cannot enter the project or run the programs, as in a clone below /root, they run in a user namespace that
-    shows another user: good enough for PostgreSQL, but no protection, since it still has root's rights.
+    PostgreSQL refuses to run as root. Servers that root starts run as the owner of the project, or as nobody if root
+    owns it, and `directory` is given to that user. If the user cannot enter the project or run the programs, as in a
+    clone below /root, the servers run in a user namespace that shows them another user. That satisfies PostgreSQL but
+    protects nothing, because the servers still have root's rights.
     """
     ends_with_us = ["setpriv", "--pdeathsig=INT"] if shutil.which("setpriv") else []
     if os.geteuid() != 0:
@@ -137,8 +142,8 @@ def _words_before(directory: str) -> list[str]:
 
 @contextmanager
 def _server(command: list[str], log: str, answers: Callable[[], bool]) -> Iterator[None]:
-    """Run a server; the block begins when it answers, and it has stopped when the block ends."""
-    with open(log, "wb") as output:  # its own session: Ctrl-C stops the tests, and they stop the server
+    """Run a server during the block, which begins when the server answers; after the block it has stopped."""
+    with open(log, "wb") as output:  # in a session of its own: Ctrl-C stops the tests, and the tests stop the server
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         deadline = time.monotonic() + TIMEOUT
@@ -149,7 +154,7 @@ def _server(command: list[str], log: str, answers: Callable[[], bool]) -> Iterat
             time.sleep(0.01)
         yield
     finally:
-        process.send_signal(signal.SIGINT)  # PostgreSQL: do not wait for clients
+        process.send_signal(signal.SIGINT)  # tells PostgreSQL not to wait for its clients
         try:
             process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""What a client of the API sees."""
+"""The API, as a client sees it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEMO = {"name": "demo", "description": "created from the shell"}
 
 
 def test_healthy(client: TestClient) -> None:
-    """With both servers up, health says so."""
+    """When both servers are reachable, health says so."""
     answer = client.get("/health")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok", "database": "connected", "cache": "connected"})
 
@@ -28,7 +28,7 @@ def test_healthy(client: TestClient) -> None:
     [("database", {"database": "host=/nowhere"}), ("cache", {"cache": "unix:///nowhere/valkey.sock"})],
 )
 def test_unhealthy(settings: Settings, part: str, away: dict[str, str]) -> None:
-    """With one server away, health answers 503 and names it."""
+    """When one server is unreachable, health answers 503 and names it."""
     with TestClient(api(replace(settings, **away))) as client:
         answer = client.get("/health")
     healthy = {"status": "ok", "database": "connected", "cache": "connected"}
@@ -36,7 +36,7 @@ def test_unhealthy(settings: Settings, part: str, away: dict[str, str]) -> None:
 
 
 def test_create_and_list(client: TestClient) -> None:
-    """An item that was posted comes back with an id, and is listed after those before it."""
+    """A posted item comes back with an id, and is listed after the items that were posted before it."""
     assert client.get("/items").json() == []
     created = [client.post("/items", json={"item": {**DEMO, "name": name}}) for name in ("demo", "δ 'quoted' \\ %s")]
     assert [answer.status_code for answer in created] == [201, 201]
@@ -48,7 +48,7 @@ def test_create_and_list(client: TestClient) -> None:
 
 
 def test_list_is_cached(client: TestClient, settings: Settings) -> None:
-    """A second read does not ask the database; a write makes the next one ask again."""
+    """A second read does not ask the database; the first read after a write asks it again."""
     client.post("/items", json={"item": DEMO})
     before = client.get("/items").json()
     with psycopg.connect(settings.database) as connection:
@@ -59,21 +59,21 @@ def test_list_is_cached(client: TestClient, settings: Settings) -> None:
 
 
 def test_without_cache(settings: Settings) -> None:
-    """With the cache away, items are read from the database and written to it."""
+    """When the cache is unreachable, items are still written to the database and read from it."""
     with TestClient(api(replace(settings, cache="unix:///nowhere/valkey.sock"))) as client:
         created = client.post("/items", json={"item": DEMO}).json()
         assert client.get("/items").json() == [created]
 
 
 def test_without_database(settings: Settings) -> None:
-    """With the database away, a write is refused with a message."""
+    """When the database is unreachable, a write answers 503 with a message."""
     with TestClient(api(replace(settings, database="host=/nowhere"))) as client:
         answer = client.post("/items", json={"item": DEMO})
     assert (answer.status_code, answer.json()) == (503, {"errors": {"database": "is unreachable, try again"}})
 
 
 def test_lost_connections(client: TestClient, settings: Settings) -> None:
-    """Connections that the database has closed are replaced, and no client notices."""
+    """Connections that the database has closed are replaced, and clients do not notice."""
     assert client.get("/items").status_code == 200
     with psycopg.connect(settings.database) as connection:
         connection.execute(
@@ -98,7 +98,7 @@ def test_lost_connections(client: TestClient, settings: Settings) -> None:
     ],
 )
 def test_invalid_item(client: TestClient, document: object, errors: dict[str, str]) -> None:
-    """What is not an item is refused with every field's error, and nothing is stored."""
+    """A body that is not an item is refused with an error for each wrong field, and nothing is stored."""
     answer = client.post("/items", content=json.dumps(document))
     assert (answer.status_code, answer.json()) == (422, {"errors": errors})
     assert client.get("/items").json() == []
@@ -108,5 +108,5 @@ def test_invalid_item(client: TestClient, document: object, errors: dict[str, st
     ("body", "status"), [(b"", 400), (b"{", 400), (b"\xff", 400), (b"[" * 60_000, 400), (b"x" * 70_000, 413)]
 )
 def test_not_json(client: TestClient, body: bytes, status: int) -> None:
-    """A body that is no JSON, or too large, is refused."""
+    """A body that is not JSON, or is too large, is refused."""
     assert client.post("/items", content=body).status_code == status

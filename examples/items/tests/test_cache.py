@@ -1,4 +1,4 @@
-"""What the cache promises beyond what the API shows."""
+"""Promises of the cache that the API alone cannot show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEW = [*OLD, Item(2, "new", "", "2026-01-02T00:00:00Z")]
 
 
 def test_write_during_a_read(settings: Settings) -> None:
-    """A list that was loaded before a write, and kept after it, is never served."""
+    """A list that was loaded before a write, but cached after it, is never served."""
 
     async def scenario() -> None:
         async with aclosing(Cache(settings.cache, prefix=settings.cache_prefix)) as cache:

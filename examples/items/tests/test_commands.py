@@ -29,13 +29,13 @@ ALL = ["0001_create_items.sql", "0002_index_items_by_name.sql"]
 
 
 def test_migrate_twice(empty_database: str) -> None:
-    """The files are applied in order, and once."""
+    """The migrations are applied in order, and only once."""
     assert migrate(empty_database) == ALL
     assert migrate(empty_database) == []
 
 
 def test_migrate_at_once(empty_database: str) -> None:
-    """Of many processes that migrate at the same time, one does it."""
+    """If several callers migrate at the same time, only one applies the migrations."""
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda _: migrate(empty_database), range(8)))
     assert sorted(results) == [[]] * 7 + [ALL]
@@ -52,7 +52,7 @@ def test_failing_migration(empty_database: str, tmp_path: Path) -> None:
 
 
 def test_commands(servers: Servers, new_name: str) -> None:
-    """From nothing to a served, seeded database; each command may be run again; psql reads the same variables."""
+    """The commands create, fill and serve a database, may be repeated, and use the same variables as psql."""
     variables = {**os.environ, **servers.variables, "PGDATABASE": new_name}
     assert run(variables, "items.migrate", "--create") == ["created the database", *(f"applied {name}" for name in ALL)]
     assert run(variables, "items.migrate", "--create") == []
@@ -64,7 +64,7 @@ def test_commands(servers: Servers, new_name: str) -> None:
 
 
 def test_seed_is_seen(client: TestClient, settings: Settings) -> None:
-    """A seed reaches those who had read the empty list, and adds nothing twice, also at the same time."""
+    """Clients that had read the empty list see the seeded items, and two seeds at the same time add nothing twice."""
     assert client.get("/items").json() == []
 
     async def seed_twice_at_once() -> list[str]:
@@ -83,7 +83,7 @@ def run(variables: Mapping[str, str], module: str, *arguments: str) -> list[str]
 
 
 def served(variables: Mapping[str, str], path: str) -> bytes:
-    """Serve the API on a free port, get `path` from it, and end it."""
+    """Serve the API on a free port, and return its answer to a GET of `path`."""
     command = [sys.executable, "-m", "items"]
     with subprocess.Popen(command, env={**variables, "API_PORT": "0"}, stderr=subprocess.PIPE, text=True) as process:
         try:

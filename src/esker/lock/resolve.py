@@ -63,9 +63,7 @@ def resolved_lock(
     if current is not None and not stale.reasons:
         return current, False
     if locked:
-        raise StaleLock(
-            "the lock does not match the manifest", reasons=stale.reasons, hint="make it again: esker lock"
-        )
+        raise StaleLock("the lock does not match the manifest", reasons=stale.reasons, hint="make it again: esker lock")
     packages = lock_packages(declaration.manifest, current.lockfile if current else None, settings.system)
     python = current.python if current else None
     if stale.inputs is None:

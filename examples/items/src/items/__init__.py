@@ -1,1 +1,1 @@
-"""Items: a small API on PostgreSQL, read through a Valkey cache."""
+"""Items: a small API that keeps items in PostgreSQL and caches them in Valkey."""

@@ -11,7 +11,7 @@ from items.settings import Settings
 
 
 def main() -> None:
-    """Serve until a signal ends it."""
+    """Serve the API until a signal ends this process."""
     host, port = os.environ.get("API_HOST", "127.0.0.1"), int(os.environ.get("API_PORT", "8000"))
     uvicorn.run(api(Settings.from_environment(os.environ)), host=host, port=port)
 

@@ -34,7 +34,7 @@ class State(TypedDict):
 
 
 async def health(request: Request[State]) -> Response:
-    """Say of each server whether it is connected; 503 if one is not."""
+    """Return the state of each server, with status 503 if one of them is not reachable."""
     answers = await request.state["store"].health()
     healthy = all(answers.values())
     parts = {name: "connected" if answer else "unreachable" for name, answer in answers.items()}
@@ -58,18 +58,18 @@ async def create_item(request: Request[State]) -> Response:
 
 
 async def invalid_item(_request: Request, error: Exception) -> Response:
-    """Answer a request that does not describe an item."""
+    """Answer a request whose body does not describe an item."""
     assert isinstance(error, InvalidItem)
     return JSONResponse({"errors": error.errors}, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 async def database_away(_request: Request, _error: Exception) -> Response:
-    """Answer a request that the database could not."""
+    """Answer a request that failed because the database is not reachable."""
     return JSONResponse({"errors": {"database": "is unreachable, try again"}}, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def api(settings: Settings) -> Starlette:
-    """Return the application; it connects when it is started."""
+    """Return the application; it connects to the servers when it starts."""
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:

@@ -1,8 +1,9 @@
-"""The list of items as Valkey keeps it, never older than the last write.
+"""The cached list of items in Valkey, which is never older than the last write.
 
-Every copy is stored under a generation number, and a write moves on to the next generation. A reader that began before
-the write stores its copy under the old number, where nobody looks any more; deleting one shared key could not promise
-that. Old copies expire by themselves.
+The cache stores every copy of the list under a generation number, and each write increases that number. A reader that
+began before a write stores its copy under the old number, which nobody reads any more. Deleting one shared key after a
+write would not be enough: such a reader could store its old copy under that key afterwards. Old copies expire by
+themselves.
 """
 
 from __future__ import annotations
@@ -21,26 +22,26 @@ if TYPE_CHECKING:
 
 __all__ = ["Cache"]
 
-LIFETIME = 60  # seconds; also the longest that a write made while the cache was away can stay unseen
+LIFETIME = 60  # seconds; a write that is made while the cache is unreachable may stay unseen for as long
 TIMEOUT = 1.0  # seconds to wait for an answer
 
 log = logging.getLogger(__name__)
 
 
 class Cache:
-    """A cache that may be away: reads then go to the database, and `reachable` says so."""
+    """A cache of the list of items; while its server is unreachable, reads go to the database."""
 
     def __init__(self, url: str, *, prefix: str) -> None:
         self._valkey = Valkey.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
         self._prefix = prefix
 
     async def items(self, load: Callable[[], Awaitable[list[Item]]]) -> list[Item]:
-        """Return the list from the cache, or `load` it and keep it."""
+        """Return the list from the cache; if it is not there, call `load` and keep the result."""
         try:
             generation = int(await self._valkey.get(f"{self._prefix}generation") or 0)
             key = f"{self._prefix}list:{generation}"
-            if (kept := await self._valkey.get(key)) is not None:
-                return [Item(**fields) for fields in json.loads(kept)]
+            if (cached := await self._valkey.get(key)) is not None:
+                return [Item(**fields) for fields in json.loads(cached)]
         except ValkeyError as error:
             log.warning("reading past the cache: %s", error)
             return await load()
@@ -52,7 +53,7 @@ class Cache:
         return items
 
     async def invalidate(self) -> None:
-        """Make every copy kept so far unseen; call it after the write is committed."""
+        """Make readers ignore every copy that is cached so far; call this after a write is committed."""
         try:
             await self._valkey.incr(f"{self._prefix}generation")
         except ValkeyError as error:
@@ -66,5 +67,5 @@ class Cache:
             return False
 
     async def aclose(self) -> None:
-        """Give the connections back."""
+        """Close the connections to the server."""
         await self._valkey.aclose()

@@ -1,4 +1,4 @@
-"""An item, and what a client may ask for."""
+"""An item, and the check of a request to add one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ LONGEST = {"name": 200, "description": 5000}  # characters
 
 @dataclass(frozen=True)
 class Item:
-    """One row of the table."""
+    """One row of the table `items`."""
 
     id: int
     name: str
     description: str
     created_at: str
-    """ISO 8601, in UTC."""
+    """The time of the insertion: ISO 8601, in UTC."""
 
     def as_json(self) -> dict[str, object]:
         """Return the item as the API shows it."""
@@ -25,7 +25,7 @@ class Item:
 
 
 class InvalidItem(Exception):
-    """A request does not describe an item; `errors` says what is wrong with each field."""
+    """A request does not describe an item; `errors` maps each wrong field to what is wrong with it."""
 
     def __init__(self, errors: dict[str, str]) -> None:
         super().__init__("; ".join(f"{field} {error}" for field, error in errors.items()))
@@ -34,14 +34,14 @@ class InvalidItem(Exception):
 
 @dataclass(frozen=True)
 class NewItem:
-    """An item that has no row yet."""
+    """An item that is not in the database yet."""
 
     name: str
     description: str = ""
 
     @classmethod
     def parse(cls, document: object) -> NewItem:
-        """Read `{"item": {"name": …, "description": …}}`; report every field that is wrong at once."""
+        """Read `{"item": {"name": …, "description": …}}`; raises one InvalidItem for all wrong fields."""
         fields = document.get("item") if isinstance(document, dict) else None
         if not isinstance(fields, dict):
             raise InvalidItem({"item": "must be an object with a name and, if you like, a description"})
@@ -57,7 +57,7 @@ class NewItem:
 
 
 def _text_error(value: object, *, longest: int) -> str | None:
-    """Return why PostgreSQL could not keep `value` as text, or why we do not want it to."""
+    """Return why `value` is not a text that we store, or None if it is one."""
     if not isinstance(value, str):
         return "must be text"
     if len(value) > longest:

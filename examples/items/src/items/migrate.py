@@ -1,7 +1,7 @@
 """Bring the database's schema up to date: `python -m items.migrate [--create]`.
 
-Each file of migrations/ is applied once, in the order of their names, all in one transaction: after a failure the
-database is as it was. An advisory lock lets any number of processes migrate at once.
+Each file of migrations/ is applied once, in the order of the file names. All new files are applied in one transaction,
+so a failure leaves the database as it was. An advisory lock makes it safe that several processes migrate at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["create_database", "migrate"]
 
 MIGRATIONS = files("items").joinpath("migrations")
-LOCK = 0x6974656D73  # any number that nothing else locks in this database: "items"
+LOCK = 0x6974656D73  # "items" in ASCII; any number works that nothing else locks in this database
 
 
 def migrate(database: str, directory: Traversable = MIGRATIONS) -> list[str]:
@@ -44,7 +44,7 @@ def migrate(database: str, directory: Traversable = MIGRATIONS) -> list[str]:
 
 
 def create_database(server: str, name: str) -> bool:
-    """Create the database `name` unless it is there; return whether it was created."""
+    """Create the database `name` unless it exists; return whether it was created."""
     with psycopg.connect(server, dbname="postgres", autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is not None:
@@ -54,7 +54,7 @@ def create_database(server: str, name: str) -> bool:
 
 
 def main() -> None:
-    """Migrate, and say what was done."""
+    """Migrate the database, and print what was done."""
     parser = argparse.ArgumentParser(prog="python -m items.migrate", description="Bring the schema up to date.")
     parser.add_argument("--create", action="store_true", help="create the database first if it is missing")
     create = parser.parse_args().create

@@ -1,4 +1,4 @@
-"""Fill an empty project with something to look at: `python -m items.seed`; a second run changes nothing."""
+"""Add some example items to the database: `python -m items.seed`. A second run changes nothing."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ ITEMS = [
 
 
 async def seed(store: Store) -> list[str]:
-    """Add the items whose names are not there yet, and return those names."""
+    """Add the example items whose names are not in the database yet, and return those names."""
     return [item.name for item in ITEMS if await store.add_if_missing(item)]
 
 
 async def run() -> None:
-    """Seed, and say what was done."""
+    """Add the example items, and print which were added."""
     async with open_store(Settings.from_environment(os.environ)) as store:
         for name in await seed(store):
             print(f"added {name}")

@@ -1,4 +1,4 @@
-"""Items in PostgreSQL, read through the cache."""
+"""Items in PostgreSQL, and the cache in front of them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Store:
         return await self._cache.items(self._load)
 
     async def add(self, new: NewItem) -> Item:
-        """Insert an item; the next reader sees it."""
+        """Insert an item and return it; every later read sees it."""
         query = f"INSERT INTO items (name, description) VALUES (%s, %s) RETURNING {COLUMNS}"
         async with self._pool.connection() as connection:
             item = await (await connection.execute(query, [new.name, new.description])).fetchone()
@@ -48,13 +48,13 @@ class Store:
         return item
 
     async def add_if_missing(self, new: NewItem) -> bool:
-        """Insert an item unless one of its name is there; return whether it was inserted."""
+        """Insert an item unless there is one with the same name; return whether it was inserted."""
         query = """
             INSERT INTO items (name, description) SELECT %(name)s, %(description)s
             WHERE NOT EXISTS (SELECT FROM items WHERE name = %(name)s)
         """
         async with self._pool.connection() as connection:
-            await connection.execute("LOCK TABLE items IN SHARE ROW EXCLUSIVE MODE")  # readers go on, writers wait
+            await connection.execute("LOCK TABLE items IN SHARE ROW EXCLUSIVE MODE")  # readers continue, writers wait
             cursor = await connection.execute(query, asdict(new))
         if cursor.rowcount == 0:
             return False
@@ -79,7 +79,7 @@ class Store:
 
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[Store]:
-    """Yield the store; the servers need not be up yet, and may go and come back."""
+    """Yield the store; the servers need not be reachable yet, and may become unreachable for a while."""
     cache = Cache(settings.cache, prefix=settings.cache_prefix)
     pool = AsyncConnectionPool(
         settings.database,

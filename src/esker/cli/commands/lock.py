@@ -33,9 +33,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     if options.check:
         stale = staleness(declaration, read_lock(declaration), settings.system, settings.indexes).reasons
         if stale:
-            raise StaleLock(
-                "the lock does not match the manifest", reasons=stale, hint="make it again: esker lock"
-            )
+            raise StaleLock("the lock does not match the manifest", reasons=stale, hint="make it again: esker lock")
         return 0
     before = [_stamp(path) for path in lock_paths(declaration)]
     with alone(declaration.project):
