@@ -93,9 +93,9 @@ def begin(plan: Plan, environ: Mapping[str, str], deadline: Deadline | None = No
     runtime = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
     if not plan.is_shared(runtime):
         return activation(plan, environ, runtime_directory=runtime), nothing
-    from esker.activate.starts.attachment import User, attach
+    from esker.activate.starts.attachment import Participant, attach
 
-    attachment = attach(plan, environ, User(stays=True), deadline=deadline)
+    attachment = attach(plan, environ, Participant(stays=True), deadline=deadline)
     return attachment.activation, attachment.leave
 
 
