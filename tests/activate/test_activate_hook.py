@@ -99,7 +99,7 @@ OPTIONS = [
     *REVIEW,
     "- 'set -e' and 'set -u', under which a failed command or a variable that is not set ends the script",
 ]
-SENT = ["hint: find out what sent it: the script, a program it ran, a limit of memory or time, a person"]
+SENT = ["hint: find out what sent the signal: the script, a program it ran, a limit of memory or time, a person"]
 ENDS = {
     "exit": ("export A=1; exit 0", "", REVIEW),
     "exec": ("exec true", "", REVIEW),
@@ -151,7 +151,7 @@ def test_a_hook_that_is_not_bash_has_failed(script, said):
         hook.run(BASE, script=script)
     assert str(caught.value).splitlines() == [
         f"The hook.on-activate script is not valid bash: {said}",
-        "hint: correct it in manifest.toml; lines are counted from the script's first",
+        "hint: correct it in manifest.toml; line 1 is the first line of the script",
     ]
 
 

@@ -31,7 +31,7 @@ def environ(environ, tmp_path):
 
 def place(directory, environ):
     """Where the activations of a project are noted."""
-    return registry.place(environment_directory(f"{directory}/.flox", environ["XDG_RUNTIME_DIR"]))
+    return registry.registry_path(environment_directory(f"{directory}/.flox", environ["XDG_RUNTIME_DIR"]))
 
 
 def starts(directory, environ):

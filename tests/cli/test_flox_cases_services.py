@@ -205,8 +205,8 @@ def test_services_are_not_started_from_the_hook(flox, services, command):
         "✘ ERROR: Cannot start services from 'hook.on-activate'.\n\n"
         "Starting services from the activation hook would cause a deadlock.\n"
         "Activate the environment with 'flox activate --start-services' instead.\n"
-        "✘ ERROR: services cannot be started from `hook.on-activate`, which their start would wait for\n"
-        "hint: activate with them: esker activate -s, or `services.auto-start` in the manifest\ncode: service\n"
+        "✘ ERROR: services cannot be started from `hook.on-activate`, because they would wait until it has ended\n"
+        "hint: start them when you activate: esker activate -s, or `services.auto-start` in the manifest\ncode: service\n"
     )
     assert flox("activate", "--", "echo", "on") == (0, "on\n", table + told)
     assert statuses(flox)[0] == {"one": "Stopped"}
@@ -221,7 +221,7 @@ def test_services_are_not_started_from_what_runs_at_the_end(flox, services):
     assert flox("activate", "--", "true").status == 0
     log = directory / ".flox/log/on-deactivate.log"
     until(lambda: log.exists() and "end\n" in log.read_text())
-    told = "✘ ERROR: services cannot be started from `hook.on-deactivate`, which their start would wait for\n"
+    told = "✘ ERROR: services cannot be started from `hook.on-deactivate`, because they would wait until it has ended\n"
     assert log.read_text().startswith(f"{told}end\n")
     assert flox("activate", "--", "echo", "again") == (0, "again\n", "")
 
@@ -234,7 +234,9 @@ def test_what_runs_at_the_end_does_not_wait_for_itself(flox, project, tmp_path):
     assert flox("activate", "--", "flox", "-q", "edit", "-f", tmp_path / "new.toml") == (0, "", "")
     log = directory / ".flox/log/on-deactivate.log"
     until(lambda: log.exists() and "end\n" in log.read_text())
-    told = "✘ ERROR: a hook of `project` activates it anew, and would wait for itself\nend\n"
+    told = (
+        "✘ ERROR: a hook of `project` activates the same environment again, and would wait for itself for ever\nend\n"
+    )
     assert log.read_text().startswith(told)
     assert flox("activate", "-c", 'echo "$A"') == (0, "1\n", "")
 

@@ -1,1 +1,1 @@
-"""From a realised profile and its declaration to an activation: a difference of variables, and what runs it."""
+"""Activation: which variables a realised environment changes, and how processes and shells get these changes."""

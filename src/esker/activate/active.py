@@ -1,7 +1,7 @@
-"""Which environments this process has active: one set of variables, shared by all its threads.
+"""The environments that are active in this process, whose threads all share one set of variables.
 
-While a thread has an environment active, others may activate the same one, but no other: what a program finds in its
-variables would otherwise depend on when it looked.
+While a thread has an environment active, other threads may activate the same environment, but no other one. Otherwise
+the variables that a thread reads would depend on the moment at which it reads them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from esker.host.clock import Deadline
 
     Begun = tuple[Activation, Callable[[], object]]
-    """What an activation changes, and what ends it."""
+    """An activation, and a function that ends it."""
 
 __all__ = ["PROCESS", "Active", "begin", "nothing", "shared"]
 
@@ -30,18 +30,18 @@ __all__ = ["PROCESS", "Active", "begin", "nothing", "shared"]
 class Active:
     """The active environments, each under a key that begins with its project directory, then a NUL.
 
-    Everything but `lock` is read and changed under it.
+    Callers hold `lock` while they use anything else of it.
     """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.edits = edits.Edits()
         self.holders: dict[str, list[threading.Thread]] = {}
-        """For each active environment's key, the threads that have activated it, once for each time."""
+        """The threads that have activated each environment; a thread is listed once for each time it did so."""
         self._ends: dict[str, Callable[[], object]] = {}
 
     def check(self, key: str) -> None:
-        """Raise EnvironmentBusy when another thread has another environment active."""
+        """Raise EnvironmentBusy if another thread has another environment active."""
         thread = threading.current_thread()
         for other, holders in self.holders.items():
             for holder in holders:
@@ -49,13 +49,13 @@ class Active:
                     project = other.partition("\0")[0]
                     raise EnvironmentBusy(
                         f"thread `{holder.name}` has `{project}` active",
-                        hint="a process has one set of variables: use `run` or `variables`, which set none",
+                        hint="all threads share one set of variables: use `run` or `variables`, which do not change it",
                     )
 
     def enter(self, key: str, begin: Callable[[Mapping[str, str]], Begun]) -> bool:
-        """Activate an environment, and return whether it was not active before: only then `begin` is called.
+        """Activate an environment for this thread, and return whether it was inactive before.
 
-        It is given the variables as they are, and returns the activation and what ends it.
+        Only then `begin` is called, with the present variables. It returns the activation and a function that ends it.
         """
         self.check(key)
         fresh = key not in self.holders
@@ -73,34 +73,41 @@ class Active:
         return fresh
 
     def leave(self, key: str) -> Callable[[], object]:
-        """Undo one `enter`, and return what is left to do outside the lock: it ends the activation after the last."""
+        """Undo one `enter`, and return a function to call after the lock is released.
+
+        After the last `leave` of an environment, this function ends the activation. Before, it does nothing.
+        """
         thread, holders = threading.current_thread(), self.holders[key]
         if len(holders) > 1:
             holders.remove(thread if thread in holders else holders[-1])
             return nothing
-        left, changes = edits.leave(self.edits, key, variables.current())
+        remaining, changes = edits.leave(self.edits, key, variables.current())
         variables.assign(changes)
-        self.edits = left
+        self.edits = remaining
         del self.holders[key]
         return self._ends.pop(key)
 
 
 def begin(plan: Plan, environ: Mapping[str, str], deadline: Deadline | None = None) -> Begun:
-    """Return what activating a plan changes in `environ`, and what ends this process's use of the environment.
+    """Return the activation of a plan in `environ`, and a function that ends this process's use of the environment.
 
-    The hook runs unless a start of the plan is running anywhere; `deadline` limits how long to wait for either.
+    The hook runs unless a start of the plan is running already. `deadline` limits the hook here, and the waiting for
+    the hook of another process.
     """
     runtime = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
     if not plan.is_shared(runtime):
         return activation(plan, environ, runtime_directory=runtime), nothing
-    from esker.activate.starts.attachment import User, attach
+    from esker.activate.starts.attachment import Participant, attach
 
-    attachment = attach(plan, environ, User(stays=True), deadline=deadline)
+    attachment = attach(plan, environ, Participant(stays=True), deadline=deadline)
     return attachment.activation, attachment.leave
 
 
 def shared(key: str, environ: Mapping[str, str], begin: Callable[[Mapping[str, str]], Begun]) -> Activation:
-    """Return the activation that this process has under a key, or else one that begins and ends within this call."""
+    """Return the activation that is active in this process under a key.
+
+    If there is none, `begin` makes one, which ends before this function returns.
+    """
     activation = dict(PROCESS.edits.entries).get(key)
     if activation is None:
         activation, end = begin(environ)
@@ -109,7 +116,7 @@ def shared(key: str, environ: Mapping[str, str], begin: Callable[[Mapping[str, s
 
 
 def nothing() -> None:
-    """Do nothing: the end of an activation that needs none."""
+    """Do nothing, for activations that need no end."""
 
 
 PROCESS = Active()

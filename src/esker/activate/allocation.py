@@ -1,9 +1,11 @@
-"""Automatic ports: one for each variable that asks, kept for a checkout, never another checkout's.
+"""Automatic ports: each variable that asks for one gets a port that its checkout keeps and no other checkout gets.
 
-A port lies below those that the system gives to outgoing connections, at a place that follows from the checkout's path
-and the variable's name, so that it is the same again wherever that is free. Two files remember it: the checkout's own
-(`.flox/cache/esker/ports.json`, which names the checkout, since a copy has the file too) and the user's, of all
-checkouts, in `$XDG_STATE_HOME/esker/ports.json`, under a lock.
+A port is below the ports that the system gives to outgoing connections. The search for a free port begins at a number
+that follows from the checkout's path and the variable's name, so it usually finds the same port again.
+
+Two files remember the ports. The checkout's own file is `.flox/cache/esker/ports.json`; it names the checkout, because
+a copy of the checkout has the file too. The user's file `$XDG_STATE_HOME/esker/ports.json` has the ports of all
+checkouts, and is changed under a lock.
 """
 
 from __future__ import annotations
@@ -28,13 +30,14 @@ __all__ = ["FIRST", "LAST", "allocate"]
 
 FIRST, LAST = 10_000, 32_767
 _ROOTS = "/var/lib/esker"
+"""The directory for root's memory of ports if root's environment has another user's directories, as with sudo."""
 
 
 def allocate(declaration: Declaration, settings: Settings, *, renew: bool = False) -> dict[str, int]:
-    """Return the port of every variable that a service of the declaration gives one, automatic or fixed.
+    """Return the port, automatic or fixed, of every variable that a service of the declaration gives a port to.
 
-    An automatic one is kept from the first time on, even when somebody else has taken it since; `renew` chooses others.
-    Raises HostError when it cannot be kept.
+    A checkout keeps an automatic port from the first time on, even if another program has taken it since. `renew`
+    chooses new automatic ports. Raises HostError if the ports cannot be written down or no port is free.
     """
     declared = {name: port for table in declaration.esker.services.values() for name, port in table.ports.items()}
     automatic = [name for name in sorted(declared) if not declared[name]]
@@ -45,11 +48,13 @@ def allocate(declaration: Declaration, settings: Settings, *, renew: bool = Fals
 
 
 def _state(settings: Settings) -> str:
+    """Return the directory in which the user's memory of ports is."""
     state = settings.state_home
     if state is None:
-        raise HostError("there is no place to reserve ports in: HOME is not set", hint="set HOME or XDG_STATE_HOME")
+        raise HostError("cannot reserve ports: HOME is not set", hint="set HOME or XDG_STATE_HOME")
     if settings.uid == 0 and not (files.is_ours(state) and files.is_ours(settings.home)):
-        # With sudo: another user's, who could lead root elsewhere, and could not use what root has made.
+        # With sudo, the directory may be another user's. This user could redirect root with links, and could not use
+        # files that root has made there.
         return _ROOTS
     return f"{state}/esker"
 
@@ -62,12 +67,12 @@ def _allocated(project: str, names: list[str], fixed: set[int], state: str, *, r
     with files.refused("make", state):
         files.make_directory(state)
     with files.locked(f"{shared}.lock"):
-        kept = _kept(own, project)
+        earlier = _earlier(own, project)
         reserved = {port: owner for port, owner in _reserved(shared).items() if owner != project}
         taken = fixed | reserved.keys()
         chosen: dict[str, int] = {}
         for name in names:
-            port = kept.get(name)
+            port = earlier.get(name)
             if port is None or port in taken or renew:
                 unwanted = {port} if port else set()
                 port = _free_port(project, name, taken | unwanted)
@@ -82,28 +87,28 @@ def _free_port(project: str, name: str, taken: set[int]) -> int:
     for port in _candidates(project, name):
         if port not in taken and ports.is_free(port):
             return port
-    raise HostError(f"no port from {FIRST} to {LAST} is free for `{name}`", hint="end something that listens on one")
+    raise HostError(f"no port from {FIRST} to {LAST} is free for `{name}`", hint="stop a program that listens on one")
 
 
 def _candidates(project: str, name: str) -> Iterator[int]:
-    """Yield every port of the range once, from a place of its own for each checkout and name."""
+    """Yield every port of the range once, beginning at a number that the checkout and the name decide."""
     seed = hashlib.blake2b(os.fsencode(f"{project}\0{name}"), digest_size=8).digest()
     start = int.from_bytes(seed) % (LAST - FIRST + 1)
     yield from range(FIRST + start, LAST + 1)
     yield from range(FIRST, FIRST + start)
 
 
-def _kept(path: str, project: str) -> dict[str, int]:
-    """Return the ports of a checkout; none when the file was made for another one, or is damaged."""
+def _earlier(path: str, project: str) -> dict[str, int]:
+    """Return the ports that a checkout's file remembers; none if it is damaged or was made for another checkout."""
     record = _read(path)
-    found = record.get("ports")
-    if record.get("project") != project or not isinstance(found, dict):
+    entries = record.get("ports")
+    if record.get("project") != project or not isinstance(entries, dict):
         return {}
-    return {name: port for name, port in found.items() if isinstance(port, int) and FIRST <= port <= LAST}
+    return {name: port for name, port in entries.items() if isinstance(port, int) and FIRST <= port <= LAST}
 
 
 def _reserved(path: str) -> dict[int, str]:
-    """Return the checkouts that have a port and still exist, by port."""
+    """Return the reserved ports, each with the path of its checkout, if this checkout still exists."""
     return {int(port): owner for port, owner in _read(path).items() if port.isdigit() and _is_checkout(owner)}
 
 
@@ -112,7 +117,7 @@ def _is_checkout(path: Any) -> bool:
 
 
 def _read(path: str) -> dict[str, Any]:
-    """Return what a memory holds; nothing when there is none or it is damaged."""
+    """Return the contents of a file of ports; an empty dictionary if it is missing or damaged."""
     if not os.path.lexists(path):
         return {}
     with files.refused("read", path), suppress(ValueError):

@@ -1,7 +1,7 @@
-"""The `.bash` files beside our modules: fixed text that a bash evaluates.
+"""The `.bash` files beside our modules: fixed texts that a bash evaluates.
 
-Each file is a whole text that shellcheck reads. It is handed to a bash as an argument or inside `eval`, never by its
-path, which an upgrade of Esker may remove while shells still run.
+Each file is complete by itself, so that shellcheck can check it. Bash gets the text as an argument or inside `eval`,
+never the path of the file, because an upgrade of Esker may remove the file while shells still run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ __all__ = ["bash_text"]
 def bash_text(path: str) -> str:
     """Return the text of a file without its comments, indentation and empty lines.
 
-    No string or here document in these files may span lines, because it would lose its indentation too.
+    No string or here document in these files may span several lines, because it would lose its indentation as well.
     """
     with open(path, encoding="ascii") as file:
         lines = [line.strip() for line in file]

@@ -1,4 +1,6 @@
-"""From a plan and the caller's variables to an activation: Esker's own variables, then the project's, then its hook.
+"""How an activation is worked out from a plan and the caller's variables.
+
+First come Esker's own variables, then the project's, and at the end the project's hook.
 
 This module is on the path of every activation: it imports nothing heavier than json.
 """
@@ -49,11 +51,11 @@ def activation(
     start_services: bool = False,
     run_code: bool = True,
 ) -> Activation:
-    """Return what activating a plan changes in an environment.
+    """Return what activating a plan changes in `environ`.
 
-    The hook runs here, and bash for the values that need it, unless this plan's own variables and hook are already in
-    `environ`: then they are inherited. Without `run_code` neither runs, and the values that need bash are left out.
-    `runtime_directory` is the environment's; it need not exist.
+    This runs the hook, and lets bash expand the values that need it. But if `environ` has the results of this plan's
+    variables and hook already, they are inherited. With `run_code=False` nothing runs, and the values that need bash
+    are left out. `runtime_directory` is the environment's; it need not exist.
     """
     base = composed(plan, environ, runtime_directory, add_sbin=add_sbin, start_services=start_services)
     if is_started(plan, environ):
@@ -71,7 +73,7 @@ def composed(
     add_sbin: bool = False,
     start_services: bool = False,
 ) -> dict[str, str]:
-    """Return the environment with everything but the project's own variables and hook."""
+    """Return `environ` with the changes of an activation, except for the project's own variables and hook."""
     root = plan.flox_env
     after = dict(environ)
 
@@ -91,6 +93,7 @@ def composed(
         after.setdefault("SSL_CERT_FILE", plan.certificates)
     put("PATH", "bin", *(("sbin",) if add_sbin else ()))
     put("MANPATH", "share/man")
+    # To `man` and `info`, an empty element stands for their default path, which an activation must not hide.
     if not (after["MANPATH"].startswith(":") or after["MANPATH"].endswith(":") or "::" in after["MANPATH"]):
         after["MANPATH"] += ":"
     put("INFOPATH", "share/info")
@@ -107,7 +110,7 @@ def composed(
 
 
 def _push(plan: Plan, after: dict[str, str]) -> None:
-    """Make the plan's the newest active environment; one that is active already is moved, not pushed again."""
+    """Make the plan's environment the newest active one; if it is active already, it moves to the front."""
     active = active_environments(after.get(ACTIVE_ENVIRONMENTS))
     own = {
         "environment": {"type": "dot-flox", "path": plan.dot_flox, "pointer": {"name": plan.name, "version": 1}},
@@ -123,10 +126,10 @@ def _push(plan: Plan, after: dict[str, str]) -> None:
 def inherited(
     plan: Plan, environ: Mapping[str, str], base: Mapping[str, str], own: Activation | None = None
 ) -> dict[str, str]:
-    """Return a composed environment that leaves alone what the project's own variables and hook have decided before.
+    """Return the composed environment `base`, but with the inherited results of the project's variables and hook.
 
-    `own` is the difference that they made; without it we take the one of those variables that need no bash. What they
-    have put in front of the environment's own directories, and is still there, stays in front of them.
+    `own` is the difference that they made when they ran. Without it, we work out the difference for the variables that
+    need no bash. List elements that they put in front, and that `environ` still has, stay in front.
     """
     if own is None:
         own = difference(base, without_duplicates(evaluated(plan, base, run_code=False)))
@@ -146,9 +149,9 @@ def inherited(
 def evaluated(
     plan: Plan, base: Mapping[str, str], *, run_code: bool = True, deadline: Deadline | None = None
 ) -> dict[str, str]:
-    """Return a composed environment with the project's own variables, as its hook leaves it.
+    """Return the composed environment `base` with the project's variables and the changes that its hook makes.
 
-    The deadline is the hook's.
+    The deadline limits the hook. With `run_code=False`, the hook and the variables that need bash are left out.
     """
     after, pending = _expanded(plan, dict(base), run_code=run_code)
     if run_code or not (pending or plan.hook):
@@ -163,9 +166,9 @@ def evaluated(
 def resulting_activation(
     plan: Plan, environ: Mapping[str, str], after: Mapping[str, str], always: Iterable[str] = ()
 ) -> Activation:
-    """Return the activation that leads from `environ` to an environment that was composed and evaluated.
+    """Return the activation that leads from `environ` to `after`, an environment that was composed and evaluated.
 
-    The variables in `always` are set even where they have their values already.
+    The activation also sets the variables in `always` if `environ` has the same values for them.
     """
     return difference(environ, without_duplicates(after), (*_fixed(plan), *always))
 
@@ -183,19 +186,19 @@ def _fixed(plan: Plan) -> tuple[str, ...]:
 
 
 def is_started(plan: Plan, environ: Mapping[str, str]) -> bool:
-    """Return whether the plan's own variables and hook are in an environment already, inherited."""
+    """Return whether `environ` has inherited the results of the plan's own variables and hook."""
     return plan.identity in elements(STARTS, environ.get(STARTS))
 
 
 def is_active(plan: Plan, environ: Mapping[str, str]) -> bool:
-    """Return whether an environment was activated in the process that has these variables, or in one above it."""
+    """Return whether the plan's environment, perhaps by an earlier plan, is active for a process with `environ`."""
     return any(
         dot_flox_of(element) == plan.dot_flox for element in active_environments(environ.get(ACTIVE_ENVIRONMENTS))
     )
 
 
 def left_out(plan: Plan, environ: Mapping[str, str]) -> list[str]:
-    """Return what an activation that runs no code cannot know: the variables that need bash, and the hook."""
+    """Return the names of what an activation that runs no code leaves out: variables that need bash, and the hook."""
     if is_started(plan, environ):
         return []
     names = [name for name, _ in _expanded(plan, dict(environ), run_code=False)[1]]
@@ -203,9 +206,10 @@ def left_out(plan: Plan, environ: Mapping[str, str]) -> list[str]:
 
 
 def _expanded(plan: Plan, after: dict[str, str], *, run_code: bool) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """Return the environment with `[vars]`, and the variables left over: all from the first that needs bash.
+    """Return the environment with the `[vars]` that need no bash, and the variables that are still to be expanded.
 
-    Without `run_code` only those are left over that need bash, or refer to one that does.
+    With `run_code`, these are all variables from the first one that needs bash, so that their order stays. Without
+    it, these are only the variables that need bash and those that refer to such a variable.
     """
     pending: list[tuple[str, str]] = []
     for name, text in plan.vars:

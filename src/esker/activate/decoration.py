@@ -1,8 +1,9 @@
-"""A function made to run inside a context, whatever kind of function it is and whoever holds it already.
+"""How to make a function of any kind run inside a context, even a function that a task runner has registered already.
 
-Task runners keep the function that they are given when a file is read. Angreal marks it with the attribute `__command`
-and calls that very object later, so a decorator that is applied afterwards would be passed over. Such a function stays
-the object that it is and gets another body: a copy keeps the old one, and the new one calls the wrapper of the copy.
+Task runners keep the function object that they get when a task file is read. Angreal marks it with the attribute
+`__command` and calls that very object later. It would therefore never call a wrapper that a later decorator returns.
+So a registered function stays the same object and gets a new body. The old body moves to a copy, and the new body calls
+a wrapper of this copy.
 """
 
 from __future__ import annotations
@@ -26,18 +27,19 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 
 class Context(AbstractContextManager[object], AbstractAsyncContextManager[object], Protocol):
-    """What a function can run in: both kinds of context manager in one."""
+    """A context that a function can run in: it works with `with` and with `async with`."""
 
 
 def decorated(function: F, context: Callable[[], Context]) -> F:
-    """Return `function` such that each call runs inside a new `context()`.
+    """Return `function`, changed so that each call runs inside a new `context()`.
 
-    A coroutine, generator or asynchronous generator function stays one, and its body runs inside until it ends.
+    Coroutine functions, generator functions and asynchronous generator functions keep their kind. Their body runs
+    inside the context until it ends.
     """
     if isinstance(function, (staticmethod, classmethod)):
         return type(function)(decorated(function.__func__, context))
     if inspect.isclass(function) or not callable(function):
-        raise TypeError(f"only functions can be decorated, and {function!r} is none")
+        raise TypeError(f"only functions can be decorated, and {function!r} is not a function")
     registered = _registered(function)
     if registered is None:
         return _wrapper(function, context)  # type: ignore[return-value]
@@ -46,9 +48,9 @@ def decorated(function: F, context: Callable[[], Context]) -> F:
 
 
 def defining_directory(function: Callable[..., Any]) -> str | None:
-    """Return the directory of the file that defines `function`, or None when nobody can know it.
+    """Return the directory of the file that defines `function`, or None if it cannot be known.
 
-    Angreal runs task files without telling Python their names; they lie in the directory that it calls the root.
+    Angreal runs task files without telling Python their names, but they are all in the directory it calls the root.
     """
     function = inspect.unwrap(getattr(function, "__func__", function))
     path = getattr(getattr(function, "__code__", None), "co_filename", "")
@@ -62,7 +64,10 @@ def defining_directory(function: Callable[..., Any]) -> str | None:
 
 
 def _wrapper(function: Callable[..., Any], context: Callable[[], Context]) -> Callable[..., Any]:
-    """Return a plain function, on which decorators can set attributes and which is a method in a class."""
+    """Return a wrapper that runs `function` inside the context.
+
+    It is a plain function, so that other decorators can set attributes on it and a class can have it as a method.
+    """
     if inspect.isasyncgenfunction(function):
         return _items(function, context)
     if inspect.iscoroutinefunction(function):
@@ -91,7 +96,7 @@ def _wrapper(function: Callable[..., Any], context: Callable[[], Context]) -> Ca
 
 
 def _items(function: Callable[..., Any], context: Callable[[], Context]) -> Callable[..., AsyncIterator[Any]]:
-    """Return the wrapper of an asynchronous generator, which hands on what is sent and thrown into it."""
+    """Return a wrapper of an asynchronous generator function that passes on values and exceptions sent into it."""
 
     @functools.wraps(function)
     async def items(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
@@ -108,27 +113,30 @@ def _items(function: Callable[..., Any], context: Callable[[], Context]) -> Call
                 except GeneratorExit:
                     await inner.aclose()
                     raise
-                except BaseException as error:  # noqa: BLE001 - what is thrown in goes on to the body
+                except BaseException as error:  # noqa: BLE001 - the caller's `athrow` goes on to the body
                     step = inner.athrow(error)
 
     return items
 
 
 def _registered(function: Callable[..., Any]) -> FunctionType | None:
-    """Return the function that Angreal holds: the innermost with its mark, which `functools.wraps` copies outwards."""
-    found: Callable[..., Any] | None = None
+    """Return the function that Angreal has registered, or None if it has registered none.
+
+    `functools.wraps` copies Angreal's mark to outer wrappers, so the registered function is the innermost with it.
+    """
+    registered: Callable[..., Any] | None = None
     link: Callable[..., Any] | None = function
     while link is not None:
         if _REGISTERED in getattr(link, "__dict__", {}):
-            found = link
+            registered = link
         link = getattr(link, "__wrapped__", None)
-    if found is None or isinstance(found, FunctionType):
-        return found
-    raise TypeError(f"{found!r} is registered as a task already; apply this decorator below `@angreal.command`")
+    if registered is None or isinstance(registered, FunctionType):
+        return registered
+    raise TypeError(f"{registered!r} is registered as a task already; apply this decorator below `@angreal.command`")
 
 
 def _copy(function: FunctionType) -> FunctionType:
-    """Return a function of the same body, without the marks that task runners have left on this one."""
+    """Return a function with the same body, but without the attributes that task runners have set."""
     copy = FunctionType(
         function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
     )
@@ -141,8 +149,10 @@ def _copy(function: FunctionType) -> FunctionType:
 
 
 def _exchange_body(function: FunctionType, wrapper: Callable[..., Any]) -> None:
-    """Let `function` call `wrapper`, as the same object."""
+    """Give `function` a body that calls `wrapper`; it stays the same object."""
 
+    # The new body cannot be a closure over `wrapper`, because a function's closure cannot be replaced. So the wrapper
+    # is written into the code itself, as a constant in place of "target".
     def body(*args: Any, **kwargs: Any) -> Any:
         target: Any = "target"
         return target(*args, **kwargs)
@@ -150,7 +160,7 @@ def _exchange_body(function: FunctionType, wrapper: Callable[..., Any]) -> None:
     code = function.__code__
     function.__code__ = body.__code__.replace(
         co_consts=tuple(wrapper if constant == "target" else constant for constant in body.__code__.co_consts),
-        co_freevars=code.co_freevars,  # as many as the function has cells, though the new body uses none
+        co_freevars=code.co_freevars,  # as many as the function has cells; the new body uses none
         co_filename=code.co_filename,
         co_firstlineno=code.co_firstlineno,
         co_name=code.co_name,

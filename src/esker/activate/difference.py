@@ -1,4 +1,4 @@
-"""An activation as a difference of variables, and how it is worked out from the variables before and after.
+"""An activation as a difference of variables, and how to work it out from the variables before and after.
 
 This module is on the path of every activation: it imports nothing heavier than json.
 """
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["Activation", "difference"]
 
 _MOST_CANDIDATES = 64
+"""How many lengths of a prepended part we try before we give up and set the list as a whole."""
 
 
 class Activation:
-    """A difference of variables, free of the environment it was worked out in; frozen.
+    """A difference of variables, which can be applied to any environment; frozen.
 
-    `prepend`, `append` and `remove` hold elements of the variables in `LISTS`.
+    `prepend`, `append` and `remove` hold elements of variables that are in `LISTS`.
     """
 
     __slots__ = ("append", "prepend", "remove", "set", "unset")
@@ -52,11 +53,11 @@ class Activation:
         return f"Activation({self.record()!r})"
 
     def names(self) -> frozenset[str]:
-        """Return every variable that this touches."""
+        """Return the names of all variables that this activation touches."""
         return frozenset((*self.set, *self.unset, *self.prepend, *self.append, *self.remove))
 
     def value(self, name: str, value: str | None) -> str | None:
-        """Return what a variable that has `value` becomes; None is a variable that is not set."""
+        """Return the new value of the variable `name`, which has `value` now; None means that it is not set."""
         if name in self.set:
             return self.set[name]
         if name in self.unset:
@@ -76,19 +77,19 @@ class Activation:
         return after
 
     def without(self, names: Iterable[str]) -> Activation:
-        """Return this activation leaving some variables alone."""
-        left = frozenset(names)
+        """Return this activation without any change to the variables `names`."""
+        excluded = frozenset(names)
         return Activation(
-            set={name: value for name, value in self.set.items() if name not in left},
-            unset=(name for name in self.unset if name not in left),
+            set={name: value for name, value in self.set.items() if name not in excluded},
+            unset=(name for name in self.unset if name not in excluded),
             **{
-                kind: {name: parts for name, parts in getattr(self, kind).items() if name not in left}
+                kind: {name: parts for name, parts in getattr(self, kind).items() if name not in excluded}
                 for kind in ("prepend", "append", "remove")
             },
         )
 
     def record(self) -> dict[str, Any]:
-        """Return the activation as JSON holds it; `remove` only where something is removed."""
+        """Return the activation in the form that is written as JSON; `remove` is left out if it is empty."""
         record: dict[str, Any] = {
             "set": self.set,
             "unset": list(self.unset),
@@ -100,7 +101,7 @@ class Activation:
         return record
 
     def published(self, environ: Mapping[str, str]) -> dict[str, Any]:
-        """Return the record for `activate --json`: only lists that are joined by colons are left as lists."""
+        """Return the record for `activate --json`, with whole values for lists whose elements no colon separates."""
         special = [name for name in self.names() if name not in self.set and LISTS.get(name, ":") != ":"]
         record = self.without(special).record()
         record["set"] |= {name: self.value(name, environ.get(name)) for name in special}
@@ -108,9 +109,10 @@ class Activation:
 
 
 def difference(before: Mapping[str, str], after: Mapping[str, str], always: Iterable[str] = ()) -> Activation:
-    """Return what leads from one environment to the other; `always` are set even where they are the same.
+    """Return the activation that leads from one environment to the other.
 
-    A list variable is set whole only when no edit of its elements gives exactly the new value.
+    A list variable is set as a whole only if no edit of its elements gives exactly the new value. The activation also
+    sets the variables in `always` if their values are the same.
     """
     kinds: dict[str, dict[str, Sequence[str]]] = {"prepend": {}, "append": {}, "remove": {}}
     changed = {}
@@ -128,6 +130,7 @@ def difference(before: Mapping[str, str], after: Mapping[str, str], always: Iter
 
 
 def _edit(name: str, before: str | None, after: str) -> tuple[Sequence[str], Sequence[str], Sequence[str]] | None:
+    """Return the elements to prepend, append and remove, or None if no such edit gives exactly the new value."""
     old, new = elements(name, before), elements(name, after)
     common = [index for index, element in enumerate(new) if element in old]
     if common:
@@ -139,7 +142,8 @@ def _edit(name: str, before: str | None, after: str) -> tuple[Sequence[str], Seq
     first = common[0] if common else len(new) - len(append)
     remove = [element for element in old if element not in new]
     most = len(new) - len(append)
-    # Old elements may have been moved to the front, so we try ever more of the new list as what was put there.
+    # Old elements may have been moved to the front, so the prepended part can be longer than the elements that are new.
+    # We try ever longer ones.
     for count in range(first, min(most, first + _MOST_CANDIDATES) + 1):
         parts = (new[:count], append, remove)
         if any(parts) and edited(name, before, *parts) == after:

@@ -1,11 +1,16 @@
 """Entering and leaving activations in any order, without losing what the caller changed in between.
 
-The state is an ordered list of differences over a base, which is what the variables they touch would be without them,
-and what each of these variables was last given. A variable that is no longer what it was given was changed by the
-caller, and that is the caller's own from then on: in a list the elements that were added and removed go into the base;
-any other change goes there whole, and the differences that are active give the variable up. Leaving gives each
-variable of the leaver its base and the remaining differences; where nobody changed anything the saved text comes back
-byte for byte. Nothing here touches a process: every function returns the new state and the changes to make.
+The state has three parts: the active differences in their order, a base, and the given values. The base holds the
+variables that the differences touch, as they would be without any difference. The given values are what we last set
+these variables to.
+
+If a variable differs from its given value, the caller has changed it, and the change belongs to the caller from then
+on. If both values are lists, the elements that the caller added and removed go into the base. Otherwise the new value
+becomes the base, and the active differences no longer touch the variable.
+
+To leave, each variable of the leaving activation gets its base with the remaining differences applied. If nobody has
+changed anything, the earlier text comes back byte for byte. Nothing here touches a process: every function returns
+the new state and the changes to make.
 """
 
 from __future__ import annotations
@@ -25,7 +30,7 @@ __all__ = ["Edits", "enter", "leave"]
 
 
 class Edits:
-    """The activations that are entered, oldest first, each under a key of its own; frozen."""
+    """The state: the activations that are entered, oldest first, each under a key of its own; frozen."""
 
     __slots__ = ("base", "entries", "given")
 
@@ -36,13 +41,13 @@ class Edits:
         entries: Iterable[tuple[str, Activation]] = (),
     ) -> None:
         self.base = dict(base or {})
-        """The variables that any entry touches, as they would be without the entries."""
+        """The variables that the entries touch, with the values that they would have without any entry."""
         self.given = dict(given or {})
-        """The same variables as they were left the last time."""
+        """The same variables, with the values that we last gave them."""
         self.entries = tuple(entries)
 
     def record(self) -> dict[str, Any]:
-        """Return the state as JSON holds it."""
+        """Return the state in the form that is written as JSON."""
         return {
             "base": self.base,
             "given": self.given,
@@ -51,13 +56,13 @@ class Edits:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Edits:
-        """Return the state that a record holds."""
+        """Return the state that `record` returned this for."""
         entries = ((key, Activation(**activation)) for key, activation in record["entries"])
         return cls(record["base"], record["given"], entries)
 
 
 def enter(edits: Edits, key: str, activation: Activation, environ: Mapping[str, str]) -> tuple[Edits, Changes]:
-    """Put an activation on top of an environment."""
+    """Enter an activation as the newest; return the new state and the variables to change."""
     edits = _absorbed(edits, environ)
     base, given = dict(edits.base), dict(edits.given)
     for name in activation.names():
@@ -68,7 +73,7 @@ def enter(edits: Edits, key: str, activation: Activation, environ: Mapping[str, 
 
 
 def leave(edits: Edits, key: str, environ: Mapping[str, str]) -> tuple[Edits, Changes]:
-    """Take the activation under a key out of an environment, wherever it stands."""
+    """Leave the activation under a key, newest or not; return the new state and the variables to change."""
     edits = _absorbed(edits, environ)
     leaver = dict(edits.entries)[key]
     remaining = [(other, activation) for other, activation in edits.entries if other != key]
@@ -89,7 +94,7 @@ def _changes(environ: Mapping[str, str], values: Mapping[str, str | None]) -> Ch
 
 
 def _absorbed(edits: Edits, environ: Mapping[str, str]) -> Edits:
-    """Return the state with all that the caller has changed since then in the base."""
+    """Return the state with the caller's changes since the last enter or leave taken into the base."""
     changed = {name: environ.get(name) for name, value in edits.given.items() if environ.get(name) != value}
     base, given_up = dict(edits.base), set()
     for name, now in changed.items():
@@ -108,46 +113,49 @@ def _is_list(name: str, value: str) -> bool:
 
 
 def _with_changes(name: str, base: str | None, given: str, now: str) -> str | None:
-    """Return the base with what the caller has done to a list that was `given` and is something else `now`."""
-    # The base is not `now` without what the activations have added. They also hide elements of the base, by removing
-    # them or because PATH shows one copy of several, and those must come back. So the caller's edit is worked out as
-    # steps from `given` to `now`, and the steps are repeated on the base.
+    """Return the base of a list after the caller has changed the list from `given` to `now`."""
+    # It is not enough to remove from `now` what the activations have added. Activations also hide elements of the base:
+    # they remove some, and PATH keeps only one copy of several. Those elements must come back later. So we work out the
+    # caller's edit as steps from `given` to `now`, and repeat the steps on the base.
     from difflib import SequenceMatcher
 
     parts, old, new = elements(name, base), elements(name, given), elements(name, now)
     own = frozenset(parts)
     inserted = []
     for _, start, end, new_start, new_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        # An element that only an activation brought stays the activation's, wherever it was moved.
+        # An element that only an activation has added stays the activation's, even if the caller has moved it.
         added = [part for part in new[new_start:new_end] if part in own or part not in old]
         if new[new_start:new_end] != old[start:end]:
             for index in range(start, end):
                 _remove(parts, old, index, new)
             inserted.append((start, end, added))
-    # All removals come first, because `_remove` counts copies, and an element just inserted is none that was there.
+    # All removals come before the insertions, because `_remove` counts copies and must not count inserted ones.
     for start, end, added in inserted:
-        # What was added at the end belongs behind the elements that are hidden, too.
-        place = len(parts) if end == len(old) else _place(parts, old[:start])
-        parts[place:place] = added
+        # What the caller added at the end of the list also goes behind the hidden elements.
+        position = len(parts) if end == len(old) else _position(parts, old[:start])
+        parts[position:position] = added
     return joined(name, parts) if parts or not now else None
 
 
 def _remove(parts: list[str], old: list[str], index: int, new: list[str]) -> None:
-    """Remove an element of `old` from `parts`: every copy when `new` has none, else the one of the same rank."""
+    """Remove the element at `index` of `old` from `parts`.
+
+    If `new` lacks the element, every copy goes. Otherwise one copy goes: the n-th in `parts` for the n-th in `old`.
+    """
     element = old[index]
     if element not in new:
         parts[:] = [part for part in parts if part != element]
         return
-    copies = [place for place, part in enumerate(parts) if part == element]
+    copies = [position for position, part in enumerate(parts) if part == element]
     rank = old[:index].count(element)
     if rank < len(copies):
         del parts[copies[rank]]
 
 
-def _place(parts: list[str], before: list[str]) -> int:
-    """Return the place in `parts` behind the nearest of the elements `before` that it has."""
+def _position(parts: list[str], before: list[str]) -> int:
+    """Return the index in `parts` just behind the last element of `before` that `parts` contains, or 0 for none."""
     for index in range(len(before) - 1, -1, -1):
-        copies = [place for place, part in enumerate(parts) if part == before[index]]
+        copies = [position for position, part in enumerate(parts) if part == before[index]]
         if copies:
             return copies[min(before[:index].count(before[index]), len(copies) - 1)] + 1
     return 0

@@ -1,7 +1,8 @@
-r"""The values of `[vars]`: shell text as it stands between double quotes, with a quote in it meaning itself.
+r"""The values of `[vars]`: shell text as between double quotes, except that a double quote in it stands for itself.
 
-`$NAME`, `${NAME}` and `\` (before `$`, a backtick, a double quote and itself) are understood here; a value with more
-(`$(date)`, `${X:-d}`, `$?`, a `\` that joins two lines) is for bash, as `quoted` spells it.
+This module expands `$NAME`, `${NAME}`, and a `\` before `$`, a backtick, a double quote or another `\`. Only bash can
+expand anything else, such as `$(date)`, `${X:-d}`, `$?`, or a `\` that joins two lines. For that, `quoted` writes the
+value as bash text.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _PARAMETERS = frozenset("0123456789@*#?-$!([{")
 
 
 def needs_bash(value: str) -> bool:
-    r"""Return whether only bash can say what the value means.
+    r"""Return whether only bash can expand the value.
 
     >>> needs_bash("${HOME}/a"), needs_bash("${HOME:-/}"), needs_bash(r"5 $ or \$(x)")
     (False, True, False)
@@ -27,13 +28,14 @@ def needs_bash(value: str) -> bool:
 
 
 def expanded(value: str, variables: Mapping[str, str]) -> str:
-    """Return what the value stands for; a variable that is not set is empty. It must not need bash."""
+    """Return the expanded value, which must not need bash; a variable that is not set counts as empty."""
     text = _expanded(value, variables)
     assert text is not None, value
     return text
 
 
 def _expanded(value: str, variables: Mapping[str, str]) -> str | None:
+    """Return the expanded value, or None if it needs bash."""
     if "$" not in value and "\\" not in value and "`" not in value:
         return value
     if "\\\n" in value:
@@ -69,7 +71,9 @@ def _name_end(value: str, start: int) -> int:
 
 
 def quoted(value: str) -> str:
-    r"""Return bash text of the value in double quotes: its own quotes kept, those inside a substitution left alone.
+    r"""Return the value as bash text in double quotes, with its own double quotes escaped.
+
+    Quotes inside a substitution stay as they are, because bash reads them as quotes of the inner command.
 
     >>> print(quoted('say "$(echo "$USER")"'))
     "say \"$(echo "$USER")\""
@@ -85,7 +89,10 @@ def quoted(value: str) -> str:
 
 
 def _unit_end(value: str, index: int, closing: str) -> int:
-    """Return where the character, escape, string or substitution at `index` ends, inside what `closing` ends."""
+    """Return where the character, escape, string or substitution at `index` ends.
+
+    `closing` is the character that ends the surrounding string or substitution, and so decides what counts as a quote.
+    """
     character, pair = value[index], value[index : index + 2]
     code = closing in {")", "`"}
     if character == "\\":
@@ -100,6 +107,7 @@ def _unit_end(value: str, index: int, closing: str) -> int:
 
 
 def _end(value: str, index: int, closing: str) -> int:
+    """Return the index behind the next `closing` that is not part of an inner string or substitution."""
     while index < len(value) and value[index] != closing:
         index = index + 1 if closing == "'" else _unit_end(value, index, closing)
     return index + 1

@@ -1,21 +1,21 @@
-# Runs the values of `[vars]` and the hook, then writes the environment that they leave: each entry ends with a NUL.
+# Expands the values of `[vars]`, runs the hook, and writes the resulting environment. Each entry ends with a NUL.
 #
 #   bash -p -c TEXT NAME VALUES HOOK RESULT BASH
 #
 # VALUES and HOOK are files to read, RESULT is the descriptor to write to, and BASH is the path of this very bash.
 
-# The hook must find no positional parameters, and it can neither unset nor change what is readonly.
+# The hook must find no positional parameters. The variables are readonly so that it cannot change or unset them.
 readonly _esker_values=$1 _esker_hook=$2 _esker_result=$3 _esker_bash=$4
 set --
 
 # Bash parses the whole group before it runs any of it, so aliases that the hook makes cannot change a word below.
 {
-    # Bash would ask the terminal for its size after each program, and put that into COLUMNS and LINES.
+    # With checkwinsize, bash would put the size of the terminal into COLUMNS and LINES after each program.
     shopt -u checkwinsize
 
     # shellcheck source=/dev/null # a file in memory
     . "$_esker_values" || exit
-    # Esker reads a `v` as: all values were expanded.
+    # A `v` tells Esker that all values were expanded.
     printf v >&"$_esker_result"
     # shellcheck source=/dev/null # a file in memory
     . "$_esker_hook"
@@ -33,8 +33,8 @@ set --
             *) export -n POSIXLY_CORRECT ;;
         esac
 
-        # The program that takes the place of this bash is given exactly what is exported. On Linux that is a second bash,
-        # which asks the kernel what it was given; elsewhere it is `env`.
+        # The program that replaces this bash is given exactly the exported variables, and writes them. On Linux that is
+        # a second bash, which asks the kernel for the environment that it was given; elsewhere it is `env`.
         if [[ -r /proc/self/environ ]]; then
             # shellcheck disable=SC2016 # the second bash expands this
             exec "$_esker_bash" --noprofile --norc -p -c \

@@ -1,8 +1,9 @@
-"""The hook: project code that one bash runs, and whose environment afterwards is taken over exactly.
+"""The hook: code of the project that a bash runs. The environment that it leaves is taken over exactly.
 
-The texts of the values and of the hook go in through files in memory, the result comes out through another; nothing is
-written to disk and nothing is scraped from output. `hook.bash` says what bash does with them. `-p` keeps the caller's
-BASH_ENV and exported functions out. No result means that the hook ended bash: by `exit`, `exec`, an option or a signal.
+The values of `[vars]` and the hook are handed to bash in files in memory, and the result comes back in another one.
+So nothing is written to disk, and nothing has to be found in the hook's output. `hook.bash` is the text that bash runs.
+The option `-p` keeps the caller's BASH_ENV and exported functions out. If there is no result, the hook has ended bash:
+by `exit`, by `exec`, by an option such as `set -e`, or by a signal.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ _OPTIONS = """
 - 'set -e' and 'set -u', under which a failed command or a variable that is not set ends the script"""
 _TOO_LARGE = """
 - exported values that are too large to start a program with, on Linux 128 kB each"""
-_NOT_STARTED = 126  # a shell's status for it
-_SENT = "find out what sent it: the script, a program it ran, a limit of memory or time, a person"
-CORRECT = "correct it in manifest.toml; lines are counted from the script's first"
+_NOT_STARTED = 126  # the status of a shell that could not start a program
+_SENT = "find out what sent the signal: the script, a program it ran, a limit of memory or time, a person"
+CORRECT = "correct it in manifest.toml; line 1 is the first line of the script"
 _STATUS = "_esker_status"
-_LOWEST_DESCRIPTOR = 100  # out of the way of a hook that opens 3 to 9
+_LOWEST_DESCRIPTOR = 100  # because a hook may open descriptors 3 to 9 for itself
 
 _OWN = """
 _ SHLVL PWD OLDPWD SHELLOPTS BASHOPTS IFS PS4 OPTIND OPTERR RANDOM SRANDOM LINENO PPID HISTCMD COMP_WORDBREAKS
@@ -51,10 +52,10 @@ EPOCHSECONDS EPOCHREALTIME BASH BASHPID BASH_ARGV0 BASH_COMMAND BASH_EXECUTION_S
 BASH_VERSION _ESKER_UNDO
 """
 _BASH_OWN = frozenset(_OWN.split())
-"""Variables that bash changes by merely running, and what only the shell in which it was activated can undo."""
+"""Variables that bash changes by running, and `_ESKER_UNDO`, which means something only to the shell that set it."""
 
 _TAKEN_AWAY = ("PS1", "PS2")
-"""Variables that a bash which is not interactive begins by removing."""
+"""Variables that a non-interactive bash removes when it starts."""
 
 _EXPORT = re.compile(r"(?:^|[\s;&|({])(?:export|declare|typeset)\s([^;&|\n]*)")
 _NAME = re.compile(r"([A-Za-z_]\w*)(?:\+?=.*)?")
@@ -70,10 +71,11 @@ def run(
     script: str = "",
     deadline: Deadline | None = None,
 ) -> dict[str, str]:
-    """Return the environment after `values` were expanded, in their order, and the script was run, by bash.
+    """Let bash expand and export `values` in their order, then run the script; return the environment afterwards.
 
-    The script's output goes to the standard error. Raises ActivationFailed when either did not come to its end, and
-    TimedOut when the deadline has passed; then all that the script left in its process group is killed.
+    The output of the script goes to the standard error. Raises ActivationFailed if a value cannot be expanded or the
+    script does not run to its end. Raises TimedOut when the deadline passes; every process in the script's process
+    group is then killed.
     """
     bash = find_bash(environ.get("PATH"))
     with ExitStack() as stack:
@@ -81,20 +83,24 @@ def run(
         status = _run_bash(bash, environ, _file(stack, _assignments(values)), text, result, deadline)
         with open(os.dup(result), "rb") as file:
             file.seek(0)
-            begun, done, entries = file.read().partition(_VALUES_DONE)
+            dots, done, entries = file.read().partition(_VALUES_DONE)
         exported = dict(entry.split("=", 1) for entry in os.fsdecode(entries).split("\0") if "=" in entry)
-        # A script with a syntax error runs up to it and gives a status, as one with a failed command at its end does.
+        # A script with a syntax error runs up to the error and then fails. So does a valid script whose last command
+        # fails, and that is allowed. Only a second look at the script tells the two apart.
         if done and exported.get(_STATUS, str(status)) != "0" and (reason := _refusal(bash, environ, text)):
             raise ActivationFailed(f"The hook.on-activate script is not valid bash: {reason}", hint=CORRECT)
     if not done:
-        raise _not_begun(bash, status) if not begun else _not_expanded(values[len(begun) - 1][0])
+        raise _not_begun(bash, status) if not dots else _not_expanded(values[len(dots) - 1][0])
     if not exported:
         raise _cut_off(status)
     return _merged(environ, exported)
 
 
 def find_bash(path: str | None) -> str:
-    """Return the bash on a PATH, or in one of the usual places."""
+    """Return the absolute path of the bash on `path`, else of one in the usual directories.
+
+    Raises ActivationFailed if there is no bash.
+    """
     program = find_program("bash", path) or find_program("bash", _USUAL_PATH)
     if program is None:
         raise ActivationFailed("the environment's scripts need `bash`, which is not on PATH", hint="install bash")
@@ -102,7 +108,10 @@ def find_bash(path: str | None) -> str:
 
 
 def run_end(environ: Mapping[str, str], script: str, output: int) -> None:
-    """Run what a project wants done at the end; its output goes to a descriptor, and then a line that says its end."""
+    """Run the script `hook.on-deactivate` of a project, with its output going to the descriptor `output`.
+
+    The last line written there says how the script ended, or why it did not run.
+    """
     import subprocess
 
     with ExitStack() as stack:
@@ -126,7 +135,7 @@ def run_end(environ: Mapping[str, str], script: str, output: int) -> None:
 
 
 def exported_names(script: str) -> list[str]:
-    r"""Return the names that a script says it exports, as far as its text shows them.
+    r"""Return the names of the variables that a script exports, as far as they can be read from its text.
 
     >>> exported_names('export A=1 B="${C:-2}"; D=3 true\n  declare -x E  # export F=4')
     ['A', 'B', 'E']
@@ -147,7 +156,11 @@ def _file(stack: ExitStack, text: str) -> int:
 
 
 def _assignments(values: Iterable[tuple[str, str]]) -> str:
-    """Return what hook.bash reads to export values: each is parsed for itself, and a dot before it says it begins."""
+    """Return the commands with which hook.bash exports the values.
+
+    Each value has an `eval` of its own, so that a syntax error in it does not affect the others. A dot is written to
+    the result before each value. If a value fails, the number of dots tells which.
+    """
     import shlex
 
     return "".join(
@@ -164,16 +177,17 @@ def _run_bash(
     result: int,
     deadline: Deadline | None,
 ) -> int:
-    """Return the status that bash ended with, negative where a signal did it."""
+    """Run bash and return the status it ended with; if a signal ended it, the status is the negative signal number."""
     import subprocess
 
     driver = bash_text(f"{os.path.dirname(__file__)}/hook.bash")
     parameters = (descriptor_path(values), descriptor_path(script), str(result), bash)
     argv = [bash, "--noprofile", "--norc", "-p", "-c", driver, _NAME_OF_HOOK, *parameters]
-    output = subprocess.DEVNULL if sys.stderr is None else 2  # None: there was no such descriptor, or is another's now
+    # Without sys.stderr, descriptor 2 was closed when we started, and may be any other file by now.
+    output = subprocess.DEVNULL if sys.stderr is None else 2
     limited = deadline is not None and deadline.is_limit
-    # A group of its own can be killed whole, with what the hook has started. But it cannot read from the terminal, and
-    # Ctrl-C does not reach it, so a hook without a limit stays in our group.
+    # A hook in a process group of its own can be killed together with everything it has started. But such a hook cannot
+    # read from the terminal, and Ctrl-C does not reach it. So a hook without a time limit stays in our group.
     group = 0 if limited else None
     try:
         with ExitStack() as starting:
@@ -182,8 +196,8 @@ def _run_bash(
                 argv, env=environ, stdout=output, stderr=output, pass_fds=(values, script, result), process_group=group
             ) as process:
                 try:
-                    # An interruption that was held back is raised here, where bash is ended for it. If it were not,
-                    # `with` would wait until the hook has ended by itself.
+                    # An interruption that was held back is raised here, inside the `try` that kills bash. Raised any
+                    # later, `with` would wait until the hook ends by itself.
                     starting.close()
                     _wait(process, deadline)
                 except BaseException:
@@ -198,19 +212,22 @@ def _run_bash(
 
 @contextmanager
 def _interruptions_held() -> Iterator[None]:
-    """Let an interruption come after the block: one in the midst of starting a program would leave it to itself."""
-    came: list[int] = []
-    before = signal.getsignal(signal.SIGINT)  # no function where it is ignored or ends the process: nothing to hold
+    """Hold back Ctrl-C until the block has ended.
+
+    An interruption while `Popen` starts a program would leave that program running without anybody to end it.
+    """
+    arrived: list[int] = []
+    before = signal.getsignal(signal.SIGINT)  # if not callable, SIGINT raises no exception here and need not be held
     try:
-        held = callable(before) and bool(signal.signal(signal.SIGINT, lambda number, _: came.append(number)))
+        held = callable(before) and bool(signal.signal(signal.SIGINT, lambda number, _: arrived.append(number)))
     except ValueError:
-        held = False  # another thread than the main one, which alone is interrupted
+        held = False  # this is not the main thread, and only the main thread is interrupted
     try:
         yield
     finally:
         if held:
             signal.signal(signal.SIGINT, before)
-        for number in came:
+        for number in arrived:
             signal.raise_signal(number)
 
 
@@ -228,11 +245,11 @@ def _wait(process: Popen[bytes], deadline: Deadline | None) -> None:
 
 
 def _refusal(bash: str, environ: Mapping[str, str], script: int) -> str | None:
-    """Return what bash says of a script that it cannot read, with the numbers of lines; None when it can."""
+    """Return bash's messages, with line numbers, about a script that it cannot parse, or None if it can parse it."""
     import subprocess
 
     reasons = ""
-    for option in ("+O", "-O"):  # what the script itself may have chosen
+    for option in ("+O", "-O"):  # without and with extglob, which the script itself may switch on
         os.lseek(script, 0, os.SEEK_SET)
         done = subprocess.run(
             [_NAME_OF_HOOK, "--noprofile", "--norc", "-p", option, "extglob", "-n"],
@@ -260,7 +277,7 @@ def _not_expanded(name: str) -> ActivationFailed:
 
 
 def _cut_off(status: int) -> ActivationFailed:
-    """Return the error for a hook after which its bash was gone."""
+    """Return the error for a hook that ended its bash before the result was written."""
     if status == 0:
         return HookCutOff(_CUT_OFF, hint=_REVIEW)
     hint = _SENT if status < 0 else _REVIEW + _OPTIONS + (_TOO_LARGE if status == _NOT_STARTED else "")
@@ -278,7 +295,7 @@ def _ended(status: int) -> str:
 
 
 def _merged(environ: Mapping[str, str], exported: Mapping[str, str]) -> dict[str, str]:
-    """Return what bash exported, with bash's own business as it was before."""
+    """Return the variables that bash exported; those that bash itself changes keep their values from `environ`."""
     earlier = {name: value for name, value in environ.items() if name in _TAKEN_AWAY or _is_bash_own(name)}
     new = {name: value for name, value in exported.items() if not _is_bash_own(name)}
     return earlier | {name: value for name, value in new.items() if not name.startswith("_esker_")}

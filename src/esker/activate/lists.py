@@ -1,4 +1,4 @@
-"""The variables that are lists: how to take their values apart, edit their elements, and join them again.
+"""Variables that hold lists, such as PATH: how to split their values, edit the elements, and join them again.
 
 This module is on the path of every activation: it imports nothing heavier than json.
 """
@@ -28,7 +28,7 @@ __all__ = [
 ACTIVE_ENVIRONMENTS = "_FLOX_ACTIVE_ENVIRONMENTS"
 PROMPT_ENVIRONMENTS = "FLOX_PROMPT_ENVIRONMENTS"
 STARTS = "_ESKER_STARTS"
-"""Identities of the plans whose variables and hook this process has inherited, newest first."""
+"""The variable with the identities of the plans whose variables and hook a process has inherited, newest first."""
 
 _COLON_LISTS = """
 ACLOCAL_PATH CLASSPATH CMAKE_PREFIX_PATH CPATH CPLUS_INCLUDE_PATH C_INCLUDE_PATH DYLD_FALLBACK_LIBRARY_PATH
@@ -37,14 +37,14 @@ MANPATH NODE_PATH OBJC_INCLUDE_PATH PATH PERL5LIB PKG_CONFIG_PATH PYTHONPATH QML
 TERMINFO_DIRS XDG_CONFIG_DIRS XDG_DATA_DIRS
 """
 LISTS = dict.fromkeys(_COLON_LISTS.split(), ":")
-"""The variables that are lists, with what stands between their elements; `[` is a JSON array."""
+"""The variables that are lists, with the separator of their elements; `[` means a JSON array."""
 LISTS.update({STARTS: ":", PROMPT_ENVIRONMENTS: " ", ACTIVE_ENVIRONMENTS: "["})
 
 _WITHOUT_DUPLICATES = frozenset({"PATH", "MANPATH"})
 
 
 def elements(name: str, value: str | None) -> list[str]:
-    """Return the elements of a list variable, none where it is empty or not set."""
+    """Return the elements of a list variable; an empty value or None gives no elements."""
     if not value:
         return []
     if LISTS[name] != "[":
@@ -53,7 +53,7 @@ def elements(name: str, value: str | None) -> list[str]:
 
 
 def joined(name: str, parts: Iterable[str]) -> str:
-    """Return a list variable's value."""
+    """Return the value of a list variable with these elements."""
     return f"[{','.join(parts)}]" if LISTS[name] == "[" else LISTS[name].join(parts)
 
 
@@ -64,29 +64,29 @@ def edited(
     append: Sequence[str] = (),
     remove: Sequence[str] = (),
 ) -> str:
-    """Return a list variable with elements added and removed.
+    """Return the value of a list variable with elements added and removed.
 
-    An element that is put in front is not left behind as well. Only names in the prompt may repeat, because two
-    environments may have the same name.
+    An element that is put in front is removed from the rest of the list. Only names in the prompt may occur twice,
+    because two environments may have the same name.
     """
     rest = [element for element in elements(name, value) if element not in remove]
     if name != PROMPT_ENVIRONMENTS:
-        # An empty element means something where it stands (the default path in MANPATH), so it is never moved.
+        # An empty element has a meaning that depends on its position (in MANPATH it is the default path), so it stays.
         rest = [element for element in rest if not element or element not in prepend]
     parts = [*prepend, *rest, *append]
     if name in _WITHOUT_DUPLICATES:
-        # The first copy decides what is found, and nested activations would make PATH longer each time.
+        # Only the first copy of a directory counts, and without this each nested activation would make PATH longer.
         parts = [part for index, part in enumerate(parts) if not part or part not in parts[:index]]
     return joined(name, parts)
 
 
 def without_duplicates(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables with no element twice in the lists that are kept so, whoever has put it there."""
+    """Return the variables, with later copies of the same element removed from PATH and MANPATH."""
     return {name: edited(name, value) if name in _WITHOUT_DUPLICATES else value for name, value in variables.items()}
 
 
 def active_environments(value: str | None) -> list[dict[str, Any]]:
-    """Return the elements of `_FLOX_ACTIVE_ENVIRONMENTS`, newest first; text that is no JSON array has none."""
+    """Return the elements of `_FLOX_ACTIVE_ENVIRONMENTS`, newest first; no elements if it is not a JSON array."""
     try:
         parts = json.loads(value) if value else []
     except ValueError:
@@ -95,7 +95,7 @@ def active_environments(value: str | None) -> list[dict[str, Any]]:
 
 
 def dot_flox_of(element: Mapping[str, Any]) -> str | None:
-    """Return the `.flox` that an element of `_FLOX_ACTIVE_ENVIRONMENTS` names, in Flox's present or earlier form."""
+    """Return the path of the `.flox` in an element of `_FLOX_ACTIVE_ENVIRONMENTS`, in Flox's present or older form."""
     environment = element.get("environment", element)
     path = environment.get("path") if isinstance(environment, dict) else None
     return path if isinstance(path, str) else None

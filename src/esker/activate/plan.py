@@ -1,9 +1,11 @@
-"""The plan: what the first activation works out once, and every later one reads instead of working.
+"""The plan: what the first activation of an environment works out, so that later ones only have to read it.
 
-One JSON object a mode, `.flox/cache/esker/plan-<mode>.json`, 0600. A reader takes it when it is whole, of this version,
-owned by the user who reads, and was made for the directory in which it lies (a copied checkout carries the plan of the
-original); it is fresh while every file it was made from still has the modification time, size and inode it had then,
-and the caller asks for the same store and interpreter on the same kind of machine.
+There is one JSON file for each mode, `.flox/cache/esker/plan-<mode>.json`, with mode 0600. A reader accepts it if it is
+undamaged, has our version, and belongs to the user who reads it. It must also have been made for the directory that it
+is in, because a copied checkout carries the plan of the original.
+
+A plan is fresh as long as every file that it was made from has the same modification time, size and inode. The caller
+must also ask for the same store and interpreter, on the same kind of machine.
 
 This module is on the path of every activation: it imports nothing heavier than json.
 """
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 else:
 
     def dataclass(**_: bool) -> Callable[[type], type]:
-        """Do nothing: a real dataclass costs 17 ms to import, and type checkers alone need to see one."""
+        """Do nothing: only type checkers need a dataclass here, and importing `dataclasses` costs 17 ms."""
         return lambda described: described
 
 
@@ -43,29 +45,29 @@ __all__ = [
 ]
 
 Fingerprint = tuple[str, int | None, int | None, int | None]
-"""Path, modification time in nanoseconds, size, inode; three times None for a file that is not there."""
+"""Path, modification time in nanoseconds, size in bytes, inode; the last three are None if the file is missing."""
 
 RUNNING = ".activations"
-"""What is added to the environment's runtime directory to name the file that says who uses the environment."""
+"""The suffix that makes the path of an environment's registry file from the path of its runtime directory."""
 _VERSION = 6
 
 
 @dataclass(kw_only=True, frozen=True, eq=False)
 class Plan:
-    """What an activation needs to know; never changed once made.
+    """Everything that an activation needs to know; a plan never changes after it is made.
 
-    The annotations are the one list of the fields: the constructor, the record, and the check of a file follow them.
+    The annotations are the only list of the fields. The constructor, the record, and the check of a file follow them.
     """
 
     project: str
     """The project directory, absolute, with links resolved."""
     name: str
     description: str = ""
-    """What people read; `completed` takes the name where there is none."""
+    """A description for people; if there is none, `completed` sets it to the name."""
     mode: str
     """`dev` or `run`."""
     default: bool = True
-    """Whether `mode` is the one that the manifest means when nobody names one."""
+    """Whether `mode` is the mode that the manifest asks for when the user names none."""
     system: str
     flox_env: str
     """The run link, `<project>/.flox/run/<system>.<name>-<mode>`."""
@@ -74,31 +76,30 @@ class Plan:
     runtime_name: str = "environment"
     """The name of the environment's directory below the user's runtime directory."""
     stats: tuple[Fingerprint, ...]
-    """Every file that the plan was made from. Take the `fingerprints` before the files are read, so that a change in
-    between is seen the next time."""
+    """Every file that the plan was made from. Take the `fingerprints` before you read the files: then the next
+    activation notices a change that was made in between."""
     choices: Mapping[str, str] = {}
-    """What decided the store and the interpreter when the plan was made: `Settings.choices`."""
+    """`Settings.choices` when the plan was made, which decided the store and the interpreter."""
     vars: tuple[tuple[str, str], ...] = ()
-    """Names and raw texts of `[vars]`, each after those it refers to."""
+    """Names and raw texts of `[vars]`; a variable comes after the variables that it refers to."""
     ports: Mapping[str, int] = {}
     hook: str | None = None
     on_deactivate: str | None = None
-    """What bash runs when the last process of a start has left."""
+    """The script that bash runs when the last process of a start has left."""
     profile: Mapping[str, str] = {}
-    """Scripts by `common` and by shell."""
+    """Scripts under the name of their shell, and the script for every shell under `common`."""
     deactivate: Mapping[str, str] = {}
     certificates: str | None = None
-    """A file of certificate authorities."""
+    """The path of a file with certificate authorities."""
     auto_start: bool = False
-    """Whether an activation starts the services unasked."""
+    """Whether an activation starts the services without being asked to."""
     minimum_version: Sequence[str | None] | None = None
-    """The oldest command that the manifest wishes for, and why."""
+    """The oldest version of the command that the manifest asks for, and the reason."""
     runs_code: bool = False
-    """Whether activating runs code of the project, now or at the end: then its processes share one start. `completed`
-    works it out."""
+    """Whether an activation runs code of the project, at its beginning or its end. If so, all processes that use the
+    environment share one start. `completed` works this out."""
     identity: str = ""
-    """A short name of everything that an activation sets: another one after any change of it. `completed` works it
-    out."""
+    """A short hash of everything that decides what an activation sets. `completed` works it out."""
 
     if not TYPE_CHECKING:
 
@@ -114,19 +115,20 @@ class Plan:
         return hash((self.identity, self.stats))
 
     def record(self) -> dict[str, Any]:
-        """Return the plan as JSON holds it."""
+        """Return the plan in the form that is written as JSON."""
         return {field: getattr(self, field) for field in Plan.__annotations__}
 
     def runtime_directory(self, xdg_runtime_dir: str | None) -> str:
-        """Return where the environment's sockets live for this user; it need not exist."""
+        """Return the directory of the environment's sockets for this user; it need not exist."""
         from esker.host.runtime_directory import user_directory
 
         return f"{user_directory(xdg_runtime_dir)}/{self.runtime_name}"
 
     def is_shared(self, runtime_directory: str, *, lasting: bool = False) -> bool:
-        """Return whether an activation must know of the others: where nothing of the project runs, only a lasting one.
+        """Return whether an activation has to look into the registry of the environment's running starts.
 
-        Where there are such others, every one must.
+        It has to if it runs code of the project, if it is `lasting` (a shell, or one that starts services), or if the
+        registry exists already.
         """
         return self.runs_code or lasting or os.path.lexists(runtime_directory + RUNNING)
 
@@ -144,16 +146,16 @@ _JSON_TYPES: dict[str, Any] = {
     "Mapping": dict,
     "Sequence": (list, type(None)),
 }
-"""What JSON makes of an annotation, given up to its bracket."""
+"""The types that JSON gives to a field, by the part of its annotation before the bracket."""
 _FIELDS = {field: _JSON_TYPES[annotation.partition("[")[0]] for field, annotation in Plan.__annotations__.items()}
 _NOT_SET = {"default", "stats", "choices", "minimum_version", "identity"}
-"""The fields that decide nothing of what an activation sets, and so are no part of the identity."""
+"""The fields that have no influence on what an activation sets, and so do not count for the identity."""
 
 
 def completed(plan: Plan) -> Plan:
-    """Return the plan with its `runs_code` and `identity`; scripts lose the indentation that all their lines share.
+    """Return the plan with the fields that can be worked out: `description`, `runs_code` and `identity`.
 
-    Raises ActivationFailed as `check_path` does.
+    Scripts lose the indentation that all their lines share. Raises ActivationFailed as `check_path` does.
     """
     import hashlib
 
@@ -174,7 +176,7 @@ def completed(plan: Plan) -> Plan:
 
 
 def check_path(path: str) -> None:
-    """Raise ActivationFailed for a project, or a run link in it, where PATH cannot reach."""
+    """Raise ActivationFailed if PATH cannot hold `path`, the path of a project or of its run link."""
     from esker.errors import ActivationFailed
 
     if ":" in path:
@@ -193,7 +195,7 @@ def _script(text: str | None) -> str | None:
 
 
 def outdented(script: str) -> str:
-    r"""Return the script without the leading spaces that all its lines have that are not empty.
+    r"""Return the script without the leading spaces that all its non-empty lines share.
 
     >>> outdented("    if true; then\n        echo a\n    fi\n")
     'if true; then\n    echo a\nfi\n'
@@ -204,12 +206,12 @@ def outdented(script: str) -> str:
 
 
 def plan_path(project: str, mode: str) -> str:
-    """Return where the plan of a project (absolute, links resolved) lies."""
+    """Return the path of the plan of a project (absolute, links resolved)."""
     return f"{project}/.flox/cache/esker/plan-{mode}.json"
 
 
 def fingerprints(paths: Iterable[str]) -> tuple[Fingerprint, ...]:
-    """Return what tells whether one of these files has changed, through links, or has come or gone."""
+    """Return what tells later whether one of these files, behind any links, has changed, appeared or vanished."""
     return tuple(_fingerprint(path) for path in paths)
 
 
@@ -222,12 +224,12 @@ def _fingerprint(path: str) -> Fingerprint:
 
 
 def fresh(plan: Plan) -> bool:
-    """Return whether every file that the plan was made from is still as it was."""
+    """Return whether no file that the plan was made from has changed."""
     return all(_fingerprint(fingerprint[0]) == fingerprint for fingerprint in plan.stats)
 
 
 def write(plan: Plan, path: str) -> None:
-    """Write the plan for its owner alone, by rename, with the directories above it."""
+    """Write the plan by rename, readable for its owner only, and make the directories above it."""
     from esker.host import files
 
     directory = os.path.dirname(path)
@@ -238,7 +240,10 @@ def write(plan: Plan, path: str) -> None:
 
 
 def read(path: str) -> Plan | None:
-    """Return the plan in a file, or None: missing, another user's, of another version or place, damaged."""
+    """Return the plan in a file.
+
+    Return None if the file is missing, damaged, another user's, of another version, or made for another directory.
+    """
     record = state_file.read(path, version=_VERSION)
     if record is None:
         return None
@@ -255,9 +260,9 @@ def read(path: str) -> Plan | None:
 
 
 def warm(project: str, choices: Mapping[str, str], mode: str | None = None) -> Plan | None:
-    """Return the fresh plan of a project (absolute, links resolved), or None: then it has to be prepared.
+    """Return the plan of a project (absolute, links resolved) if it is fresh, or None if it has to be made anew.
 
-    `choices` are `Settings.choices`. Without a mode it is the plan of the mode that the manifest asks for.
+    `choices` are `Settings.choices`. Without a mode, this is the plan of the mode that the manifest asks for.
     """
     for candidate in (mode,) if mode else ("dev", "run"):
         plan = read(plan_path(project, candidate))

@@ -362,7 +362,7 @@ def test_a_command_does_not_run_after_a_script_that_bash_cannot_read(name):
     assert (done.returncode, done.stdout) == (1, "read\n")
     assert done.stderr.splitlines()[-2:] == [
         f"✘ ERROR: bash cannot read the script `profile.{name}`, for the reason above",
-        "hint: correct it in manifest.toml; lines are counted from the script's first",
+        "hint: correct it in manifest.toml; line 1 is the first line of the script",
     ]
     assert "line 4: syntax error: unexpected end of file" in done.stderr
 

@@ -11,14 +11,14 @@ import pytest
 
 from esker.activate.active import begin
 from esker.activate.starts import attachment, registry
-from esker.activate.starts.attachment import User, attach
+from esker.activate.starts.attachment import Participant, attach
 from esker.errors import ActivationFailed, HostError, TimedOut
 from esker.host import pidfd, runtime_directory
 from esker.host.clock import Deadline
 from tests.support import plans
 
 PATH = os.environ["PATH"]
-STAYS = User(stays=True)
+STAYS = Participant(stays=True)
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_without_code_only_a_shell_is_registered(place, a_plan):
     assert not plan.is_shared(f"{place}/environment")
     attach(plan, {"PATH": PATH}).leave()
     assert os.listdir(place) == []
-    shell = attach(plan, {"PATH": PATH}, User(lasting=True))
+    shell = attach(plan, {"PATH": PATH}, Participant(lasting=True))
     assert plan.is_shared(f"{place}/environment")
     assert attach(plan, {"PATH": PATH, "HOME": "/h"}).activation.set["A"] == "/h"
     shell.leave()
@@ -221,7 +221,7 @@ def test_where_nothing_can_be_noted_each_activation_is_a_start(place, a_plan, br
         assert found.activation.set["A"] == "1"
         found.leave()
     assert capfd.readouterr().err == "ran\nran\n"
-    with pytest.raises(HostError, match=r"when to run `hook.on-deactivate`: .*No space left"):
+    with pytest.raises(HostError, match=r"`hook.on-deactivate` would never run: .*No space left"):
         attach(a_plan(on_deactivate="true"), {"PATH": PATH}, STAYS)
 
 

@@ -313,11 +313,11 @@ def test_one_file_for_sessions_with_and_without_a_runtime_directory(tmp_path, mo
     for directory in (own, fallback):
         directory.mkdir(0o700)
     monkeypatch.setattr(runtime_directory, "user_directory", lambda xdg: str(fallback))
-    assert registry.place(f"{own}/n") == f"{own}/n.activations"
+    assert registry.registry_path(f"{own}/n") == f"{own}/n.activations"
     (fallback / "n.activations").write_text("")
-    assert registry.place(f"{own}/n") == f"{fallback}/n.activations"
+    assert registry.registry_path(f"{own}/n") == f"{fallback}/n.activations"
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    assert registry.place(f"{own}/n") == f"{own}/n.activations"
+    assert registry.registry_path(f"{own}/n") == f"{own}/n.activations"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a file of somebody else's")

@@ -1,7 +1,7 @@
-"""Flox's own command: found on PATH, asked for values, and told what to do.
+"""Flox's own command: how to find it on PATH, ask it for values, and tell it what to do.
 
-Everything that is read from it was made for programs, such as `--json`. What Flox says to people is passed on to them,
-and nothing is worked out from it; its words on failing are the message of the error.
+We read only output that is made for programs, such as that of `--json`. What Flox says to people is passed on to them
+and never interpreted. When a command fails, Flox's own words become the message of the error.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ __all__ = ["MINIMUM", "FloxCommand", "find_flox", "version_of"]
 T = TypeVar("T")
 
 MINIMUM = (1, 14, 0)
-"""The first version whose behaviour was studied; earlier ones answer some of these commands otherwise."""
+"""The oldest version whose behaviour we have studied. Earlier ones give other answers to some of these commands."""
 _SECONDS = 60.0
-"""For answers that Flox gives without building anything."""
+"""The usual time limit, for commands that build nothing."""
 _HINT = "install Flox, or let Esker do it alone: ESKER_ENGINE=native"
 _WORDS = 80
-"""How much is repeated of what was said in place of an answer."""
+"""How many characters of an unexpected answer a message repeats."""
 
 
 def find_flox(path: str | None) -> str | None:
-    """Return the `flox` on a PATH; one that is Esker's own shim is none."""
-    found = process.find_program("flox", path)
-    return None if found is None or is_own_shim(found) else os.path.abspath(found)
+    """Return the path of the `flox` on a PATH, or None if there is none or it is Esker's own shim."""
+    program = process.find_program("flox", path)
+    return None if program is None or is_own_shim(program) else os.path.abspath(program)
 
 
 def version_of(program: str | None) -> str:
-    """Return the version of a `flox`; raises HostError when there is none or it is too old."""
+    """Return the version of a `flox`; raises HostError if `program` is None, or too old, or tells no version."""
     if program is None:
         raise HostError("`flox` is not on PATH", hint=_HINT)
-    found = os.stat(program)
-    version = _version(program, found.st_mtime_ns, found.st_size)
+    status = os.stat(program)
+    version = _version(program, status.st_mtime_ns, status.st_size)
     numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
     if numbers is None:
         raise HostError(f"`{program}` does not tell its version: it said `{version[:_WORDS]}`", hint=_HINT)
@@ -56,6 +56,7 @@ def version_of(program: str | None) -> str:
 
 @lru_cache
 def _version(program: str, _modified: int, _size: int) -> str:
+    # The time and the size are part of the cache's key, so that an upgrade is noticed.
     done = process.run([program, "--version"], environ=variables.current(), timeout=_SECONDS)
     return done.stdout.strip()
 
@@ -68,7 +69,7 @@ class FloxCommand:
 
     @property
     def program(self) -> str:
-        """The command; raises HostError when it is missing or too old."""
+        """The path of the command; raises HostError if it is missing or too old."""
         program = find_flox(variables.current().get("PATH"))
         version_of(program)
         assert program is not None
@@ -76,7 +77,7 @@ class FloxCommand:
 
     @property
     def activate(self) -> list[str]:
-        """The arguments of an activation, before the program that it is for."""
+        """The arguments of `flox activate`, to put before a program that is to run in the activation."""
         return [self.program, "activate", "-d", self.project, "--"]
 
     def version(self) -> str:
@@ -84,23 +85,23 @@ class FloxCommand:
         return version_of(find_flox(variables.current().get("PATH")))
 
     def call(self, *words: str, deadline: Deadline | None = None, names: Sequence[str] = ()) -> str:
-        """Run `flox WORDS -d PROJECT -- NAMES` and return what it printed for programs.
+        """Run `flox WORDS -d PROJECT -- NAMES` and return its standard output.
 
         Raises CommandFailed with Flox's message, or TimedOut.
         """
         return self._succeed([self.program, *words, "-d", self.project, *_names(names)], " ".join(words), deadline)
 
     def call_inside(self, *words: str, deadline: Deadline | None = None, names: Sequence[str] = ()) -> str:
-        """Do as `call`, from within an activation, where some commands work only."""
+        """Do as `call`, but inside an activation, because some commands work only there."""
         argv = [*self.activate, self.program, *words, "-d", self.project, *_names(names)]
         return self._succeed(argv, " ".join(words), deadline)
 
     def ask(self, *words: str, parse: Callable[[str], T], deadline: Deadline | None = None) -> T:
-        """Do as `call`, and make a value of what was printed; raises Malformed where `parse` cannot."""
+        """Do as `call`, and return the output as `parse` reads it; raises Malformed if `parse` cannot."""
         return _parsed(" ".join(words), self.call(*words, deadline=deadline), parse)
 
     def answer(self, words: Sequence[str], shown: str, *, parse: Callable[[str], T], deadline: Deadline) -> T:
-        """Do as `ask` with exactly these words, which messages shorten to `shown`."""
+        """Do as `ask`, but with exactly these words, without `-d PROJECT`. Messages show `shown` in their place."""
         return _parsed(shown, self._succeed([self.program, *words], shown, deadline), parse)
 
     def _succeed(self, argv: Sequence[str], shown: str, deadline: Deadline | None) -> str:
@@ -112,7 +113,7 @@ class FloxCommand:
 
     @staticmethod
     def failure(shown: str, status: int, errors: str) -> CommandFailed:
-        """Return the error that a command of Flox's has ended with, in its own words."""
+        """Return the error for a Flox command that has failed, with Flox's own message."""
         output = redact(errors.strip())
         reason = output.rpartition("✘ ERROR: ")[2] or f"status {status}, and nothing was said"
         return CommandFailed(f"`flox {shown}` failed: {reason}", status=status, output=output)
@@ -126,5 +127,5 @@ def _parsed(shown: str, text: str, parse: Callable[[str], T]) -> T:
 
 
 def _names(names: Sequence[str]) -> Sequence[str]:
-    """Return names such that none is taken for an option."""
+    """Return the arguments for these names, after a `--` so that Flox takes no name for an option."""
     return ["--", *names] if names else []

@@ -1,10 +1,12 @@
-"""A process that stays inside an activation of Flox's, tells what its variables are, and leaves when it should.
+"""The holder: a process that keeps an activation by Flox alive, and tells us the variables of that activation.
 
-Flox keeps an activation, and the services in it, for as long as a process is attached to it, and what it prints for
-shells is not made to be read. So a small program is run as `flox activate -- PROGRAM`: it connects to a socket of ours,
-sends its environment as the kernel gave it, and stays until the connection ends, which also happens when we are killed.
-A detached one is told to stay beyond that, until a signal. Nothing is inherited, so nothing that a hook leaves running
-can keep a pipe open; what the activation prints goes into a file in memory and from there to our standard error.
+Flox keeps an activation, with its services, for as long as a process is attached to it. What Flox prints for shells is
+not made for programs to read. So we run a small program as `flox activate -- PROGRAM`. It connects to a socket of
+ours, sends the environment that the kernel gave it, and stays until the connection ends. The connection also ends when
+we are killed. For services that outlive us, the program is told to stay until it gets a signal.
+
+The program inherits no pipe of ours, so a process that the hook leaves running cannot keep one open. What the
+activation prints goes into a file in memory, and from there to our standard error.
 """
 
 from __future__ import annotations
@@ -37,24 +39,27 @@ with socket.socket(socket.AF_UNIX) as home:
     home.connect(sys.argv[1])
     try:
         with open("/proc/self/environ", "rb") as file:
-            given = file.read()
+            environ = file.read()
     except OSError:
-        given = b"".join(name + b"=" + value + b"\\0" for name, value in os.environb.items())
-    home.sendall(b"%d\\n%b" % (len(given), given))
+        environ = b"".join(name + b"=" + value + b"\\0" for name, value in os.environb.items())
+    home.sendall(b"%d\\n%b" % (len(environ), environ))
     stay = home.recv(1)
 os.chdir("/")
 while stay:
     signal.pause()
 """
 _LOOK = 0.05
+"""Seconds between two looks at what Flox has printed."""
 _SOON = 0.005
 _GRACE = 5.0
+"""Seconds that a holder has to end before it is killed, or before we stop waiting for it."""
 _LAST_WORDS = 2000
 _OF_THE_PROGRAM = frozenset({"_", "SHLVL", "PWD", "OLDPWD"})
+"""Variables that every program changes merely by running."""
 
 
 class Attached:
-    """A process in an activation, which leaves when `leave` is called or this process ends."""
+    """A holder in an activation, which ends when `leave` is called or when this process ends."""
 
     def __init__(self, variables: Mapping[str, str], connection: socket.socket, child: int) -> None:
         self.variables = dict(variables)
@@ -64,7 +69,7 @@ class Attached:
         self._owner = os.getpid()
 
     def leave(self) -> None:
-        """Let the process go, and wait until it has; a second time, or in a forked child, nothing happens."""
+        """Let the holder end, and wait for it; this does nothing the second time or in a forked child."""
         if self._connection is None or self._owner != os.getpid():
             return
         with suppress(OSError):
@@ -75,9 +80,9 @@ class Attached:
 
 
 def attach(activate: Sequence[str], environ: Mapping[str, str], deadline: Deadline) -> Attached:
-    """Run `activate` (`flox activate … --`) around a process that stays while we do, and return it.
+    """Start a holder with the arguments `activate` (`flox activate … --`); it ends with this process at the latest.
 
-    Raises ActivationFailed with what Flox said, or TimedOut.
+    Raises ActivationFailed with Flox's message, or TimedOut.
     """
     child, connection, variables = _started(activate, environ, deadline)
     return Attached(variables, connection, child)
@@ -86,36 +91,38 @@ def attach(activate: Sequence[str], environ: Mapping[str, str], deadline: Deadli
 def stay(
     activate: Sequence[str], environ: Mapping[str, str], deadline: Deadline, note: Callable[[Holder], object]
 ) -> None:
-    """As `attach`, but the process stays when we end, until `end` is called by whoever knows it.
+    """Start a holder that outlives this process, until somebody calls `end` with it.
 
-    `note` is told of it before it stays: should we be killed here, either it is known or it ends with us.
+    `note` has to record the holder. It is called before the holder is told to stay. So if we are killed in between, the
+    holder is either recorded or ends with us.
     """
     _, connection, _ = _started(activate, environ, deadline)
     with connection:
         note(Holder(*process_id.of(_peer(connection)), process_id.boot_id()))
-        connection.sendall(b"s")
+        connection.sendall(b"s")  # any byte tells it to stay
 
 
 def is_alive(holder: Holder) -> bool:
-    """Whether this very process still runs."""
+    """Return whether the holder still runs; another process may have its pid by now."""
     return holder.boot == process_id.boot_id() and ProcessId(holder.pid, holder.start).lives
 
 
 def end(holder: Holder) -> None:
-    """End a process that stays, if it still is that process."""
+    """End a holder that `stay` has started, if it still runs."""
     if not is_alive(holder):
         return
     with ProcessId(holder.pid, holder.start).opened() as descriptor:
         if descriptor is not None:
             pidfd.send(descriptor, signal.SIGTERM)
             pidfd.wait(descriptor, _GRACE)
-    with suppress(ChildProcessError):  # mostly somebody else's child
+    with suppress(ChildProcessError):  # in most cases another process has started it
         os.waitpid(holder.pid, os.WNOHANG)
 
 
 def _started(
     activate: Sequence[str], environ: Mapping[str, str], deadline: Deadline
 ) -> tuple[int, socket.socket, dict[str, str]]:
+    """Start a holder; return the pid of `flox`, the connection to the holder, and the activation's variables."""
     directory = f"{runtime_directory.user_directory(environ.get('XDG_RUNTIME_DIR'))}/flox-{os.urandom(6).hex()}"
     path = f"{directory}/socket"
     runtime_directory.check_socket_path(path)
@@ -144,7 +151,7 @@ def _started(
 
 
 def _spawn(argv: Sequence[str], environ: Mapping[str, str], output: int) -> int:
-    """Start a program in a session of its own, so that Ctrl-C is ours alone; it reads nothing."""
+    """Start a program in a session of its own, so that Ctrl-C reaches only us; its standard input is empty."""
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_DUP2, output, 1),
@@ -158,15 +165,15 @@ def _spawn(argv: Sequence[str], environ: Mapping[str, str], output: int) -> int:
 
 
 def _connected(listener: socket.socket, child: int, output: int, deadline: Deadline) -> socket.socket:
-    """Wait for the program to connect, and pass on what is said meanwhile."""
-    told = 0
+    """Wait for the holder to connect, and pass on what Flox prints in the meantime."""
+    position = 0
     while True:
         listener.settimeout(deadline.step(_LOOK))
         try:
             connection = listener.accept()[0]
-        except (TimeoutError, BlockingIOError):  # the latter when no time is left
+        except (TimeoutError, BlockingIOError):  # with a timeout of 0 it is BlockingIOError
             connection = None
-        told = _tell(output, told)
+        position = _tell(output, position)
         if connection is not None:
             return connection
         if _has_ended(child):
@@ -175,39 +182,39 @@ def _connected(listener: socket.socket, child: int, output: int, deadline: Deadl
             raise _late(deadline)
 
 
-def _tell(output: int, told: int) -> int:
-    """Write to our standard error what is new in a file, as a hook's output is for people; return how far that is."""
-    while data := os.pread(output, 65536, told):
-        told += len(data)
+def _tell(output: int, position: int) -> int:
+    """Copy a file from `position` on to our standard error, where people read it; return the new position."""
+    while data := os.pread(output, 65536, position):
+        position += len(data)
         with suppress(OSError):
             os.write(2, data)
-    return told
+    return position
 
 
 def _last_words(output: int) -> str:
     size = os.fstat(output).st_size
-    said = os.pread(output, _LAST_WORDS, max(0, size - _LAST_WORDS)).decode(errors="replace")
-    return redact(said.rpartition("✘ ERROR: ")[2].strip()) or "it said nothing"
+    text = os.pread(output, _LAST_WORDS, max(0, size - _LAST_WORDS)).decode(errors="replace")
+    return redact(text.rpartition("✘ ERROR: ")[2].strip()) or "it said nothing"
 
 
 def _variables(connection: socket.socket, environ: Mapping[str, str], deadline: Deadline) -> dict[str, str]:
-    """Read the program's environment; what every program changes by merely running is as it was."""
+    """Return the variables that the holder sends; those that every program changes are taken from `environ`."""
     left = deadline.left()
-    if left is not None and left <= 0:  # a socket without any time reads as one that has ended
+    if left is not None and left <= 0:  # a socket with a timeout of 0 would look like a closed one
         raise _late(deadline)
     connection.settimeout(left)
     try:
         with connection.makefile("rb") as stream:
             size = int(stream.readline() or 0)
-            given = os.fsdecode(stream.read(size))
+            text = os.fsdecode(stream.read(size))
     except (TimeoutError, BlockingIOError):
         raise _late(deadline) from None
-    if not size or len(os.fsencode(given)) != size:
+    if not size or len(os.fsencode(text)) != size:
         raise ActivationFailed("the process in the activation ended before it had sent its variables")
     connection.settimeout(None)
-    found = dict(entry.split("=", 1) for entry in given.split("\0") if "=" in entry[1:])
+    sent = dict(entry.split("=", 1) for entry in text.split("\0") if "=" in entry[1:])
     own = {name: value for name, value in environ.items() if name in _OF_THE_PROGRAM}
-    return {name: value for name, value in found.items() if name not in _OF_THE_PROGRAM} | own
+    return {name: value for name, value in sent.items() if name not in _OF_THE_PROGRAM} | own
 
 
 def _late(deadline: Deadline) -> TimedOut:
@@ -240,5 +247,5 @@ def _reap(child: int) -> None:
 def _has_ended(child: int) -> bool:
     try:
         return os.waitpid(child, os.WNOHANG) != (0, 0)
-    except ChildProcessError:  # somebody else has asked for its status
+    except ChildProcessError:  # its status has been collected already
         return True

@@ -1,7 +1,7 @@
-"""The shim: a program called `flox` that is Esker, written into a directory of the user's choice.
+"""The shim: a program called `flox` that runs Esker, in a directory of the user's choice.
 
-It starts the interpreter that it was made with, by its absolute path and whatever PYTHON* variables its caller has:
-it is called from everywhere, also from inside other environments.
+It may be called from anywhere, also from inside other environments. So it names its Python interpreter by absolute
+path, and ignores the PYTHON* variables of its caller.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NAME = "flox"
 _MARK = b"# This `flox` is Esker's: `esker shim flox` wrote it, and will replace it without asking."
 _READ = 8192
 _LONGEST_LINE = 127
-"""Bytes of a `#!` line that every kernel reads."""
+"""Bytes; every kernel reads a `#!` line up to this length."""
 
 
 def is_own_shim(path: str) -> bool:
@@ -31,10 +31,10 @@ def is_own_shim(path: str) -> bool:
 
 
 def write_shim(directory: str, *, interpreter: str, source: str) -> str:
-    """Write `flox` into a directory, which is made if it is not there, and return its path.
+    """Write `flox` into a directory, which is made if it is missing, and return the path of the shim.
 
-    `interpreter` is absolute; `source` is the directory that the package `esker` lies in. A `flox` that somebody else
-    put there is refused with an EskerError and stays as it is.
+    `interpreter` is an absolute path; `source` is the directory that contains the package `esker`. Raises EskerError if
+    the directory has a `flox` that is not Esker's, and leaves that file as it is.
     """
     from esker.errors import EskerError
     from esker.host import files
@@ -53,7 +53,7 @@ def _lines(interpreter: str, source: str) -> Iterator[bytes]:
     first = b"#!%s -EP" % program
     if len(first) <= _LONGEST_LINE and not set(program) & set(b" \t\n"):
         yield first
-    else:  # to the shell a command, to Python the beginning of a text
+    else:  # to the shell these lines are a command, and to Python a string
         yield b"#!/bin/sh"
         yield b"'''exec' '%s' -EP \"$0\" \"$@\"" % program.replace(b"'", b"'\\''")
         yield b"' '''"

@@ -1,1 +1,1 @@
-"""The shells that an activation can reach: a module a shell."""
+"""The shells that can be activated, with one module for each."""

@@ -1,16 +1,18 @@
 """The texts that make a shell activate and deactivate, and the shells that Esker starts.
 
-A value is written so that each variable is one line: `export NAME='VALUE'` where the value allows it, else one that
-assigns it first, as bash or as any other shell spells it. Programs that read the lines instead of evaluating them then
-see no line of a value as a line of its own. Texts are ASCII or UTF-8 whatever the bytes of a value. Around these lines
-bash sets aside what would give their words another meaning: aliases, functions with their names, and `set -k`. Other
-lines say `builtin`.
+Each variable is written as exactly one line. That is `export NAME='VALUE'` if the value allows it. Otherwise the line
+first assigns the value, in a notation for bash and another for every other shell. A value never spreads over several
+lines, because some programs read these lines instead of evaluating them. The texts are always valid ASCII or UTF-8,
+even if the bytes of a value are not.
 
-In place, and in an interactive shell, a function with the name of the command lets plain `esker deactivate` change the
-shell it is typed in; `eval "$(esker deactivate)"` does so without it.
+Aliases, functions named `export` or `unset`, and `set -k` could change what these lines do. So bash sets them aside
+before the lines and puts them back after. All other lines say `builtin`.
 
-What does not depend on the environment stands in the `.bash` files of this folder. Their parameters are positional
-ones of a function, or variables that are assigned before the text.
+When a shell is activated in place or is started interactively, it gets a function with the name of the command. With
+it, plain `esker deactivate` can change the shell it is typed in. Without it, one types `eval "$(esker deactivate)"`.
+
+Text that does not depend on the environment is in the `.bash` files of this folder. Their parameters are the positional
+parameters of a function, or variables that are assigned before the text.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from esker.activate.plan import Plan
 
     class Shell(Protocol):
-        """What is needed of a kind of shell."""
+        """What each kind of shell has to provide."""
 
         def in_place(
             self,
@@ -62,15 +64,16 @@ __all__ = ["Bash", "shell"]
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
 _CONTROLS |= {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(128, 256)}
 _CONTROLS |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
-_ESCAPES = {**_CONTROLS, ord("\\"): "\\\\", ord("'"): "\\047"}  # so that a shell without `$''` sees balanced quotes
+# A quote is written as \047, so that the quotes are balanced even for a shell that does not know `$''`.
+_ESCAPES = {**_CONTROLS, ord("\\"): "\\\\", ord("'"): "\\047"}
 _SOURCED = "_FLOX_SOURCED_PROFILE_SCRIPTS"
 _NOT_HASHED = "\\builtin set +h"
-"""Bash looks for a program each time, because the environment may change while it is active."""
+"""Makes bash search PATH for a program each time, because the environment may change while it is active."""
 _HASHED = "\\builtin set -h"
 
 
 def shell(name: str | None = None) -> Shell:
-    """Return the kind of shell with this name or path; bash for every one that has no kind of its own yet."""
+    """Return the kind of shell with this name or path; a shell that we do not know is treated as bash."""
     return _SHELLS.get(os.path.basename(name or ""), _SHELLS["bash"])
 
 
@@ -85,7 +88,7 @@ class Bash:
         *,
         program: str = "esker",
     ) -> str:
-        """Return the text for `eval`; `activate` works out the activation in an environment."""
+        """Return the text for `eval` that activates; `activate` works out the activation in a given environment."""
         lines = [
             *_profile(plan.flox_env, plan.profile),
             _NOT_HASHED,
@@ -95,7 +98,10 @@ class Bash:
         return _evaluated(undo.enter(plan, environ, activate), lines)
 
     def deactivation(self, environ: Mapping[str, str], *, program: str = "esker") -> str | None:
-        """Return the text for `eval`: the exit of an interactive shell, or what undoes the last `in_place`."""
+        """Return the text for `eval` that undoes the last `in_place`, or that exits an interactive shell of ours.
+
+        Return None if nothing is active in this shell.
+        """
         departure = undo.leave(environ)
         if departure is None:
             return "exit\n" if environ.get(undo.VARIABLE) == undo.EXIT else None
@@ -112,8 +118,8 @@ class Bash:
     def command(self, plan: Plan, environ: Mapping[str, str], activation: Activation, text: str) -> list[str]:
         """Return the arguments of a bash that runs the profile scripts of all active environments, then a command.
 
-        The scripts are read from a file in memory whose descriptor the process keeps open for the program it becomes.
-        A script that bash cannot read ends it before the command: nobody is there to see the error and to decide.
+        Bash reads the scripts from a file in memory. This process keeps its descriptor open across exec. If bash cannot
+        parse a script, it ends before the command, because nobody is there to see the error and to decide.
         """
         bash = find_bash(activation.value("PATH", environ.get("PATH")))
         scripts = list(_profiles(plan, environ, bash))
@@ -127,11 +133,11 @@ class Bash:
     ) -> tuple[list[str], dict[str, str]]:
         """Return the arguments and the variables of an interactive bash.
 
-        It reads the user's ~/.bashrc first; then the activation is applied over what that has changed.
+        It reads the user's ~/.bashrc first. Then it applies the activation again, over the changes of ~/.bashrc.
         """
         after = activation.apply(environ)
         bash = find_bash(after.get("PATH"))
-        # A bash that begins in POSIX mode reads no file of ours, so it enters the mode at the end of that file.
+        # A bash that starts in POSIX mode ignores --rcfile, so it enters that mode only at the end of our file.
         posix = {name: after.pop(name) for name in ("POSIXLY_CORRECT",) if name in after}
         changes = dict(sorted(activation.set.items())) | dict.fromkeys(activation.unset)
         lines = [
@@ -159,9 +165,9 @@ def _text(lines: Iterable[str]) -> str:
 
 
 def _evaluated(changes: Mapping[str, str | None], lines: Iterable[str]) -> str:
-    """Return what a shell evaluates to change its variables, and bash to do what the lines say as well.
+    """Return text that changes the variables of any shell, and that in bash also runs the lines.
 
-    The user's words have their meaning back before those lines, because the project's scripts are read among them.
+    The user's aliases and functions are put back before the lines, because the lines read scripts of the project.
     """
     after = _text((_fixed("put_back"), *lines))
     return _text((_for_bash(_fixed("set_aside")), *_assignments(changes), _for_bash(after)))
@@ -173,7 +179,7 @@ def _fixed(name: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return the text as one word of bash in one line."""
+    """Return the text quoted as one word of bash, without line breaks."""
     if text.translate(_CONTROLS) == text:
         return "'" + text.replace("'", "'\\''") + "'"
     return f"$'{text.translate(_ESCAPES)}'"
@@ -182,7 +188,7 @@ def _quoted(text: str) -> str:
 def _assignments(changes: Mapping[str, str | None]) -> Iterator[str]:
     for name, value in changes.items():
         if not name.isidentifier() or not name.isascii():
-            continue  # no shell can name it
+            continue  # a shell cannot have a variable of this name
         if value is None:
             yield f"unset {name}"
         elif (word := _quoted(value)) == f"'{value}'":
@@ -195,30 +201,31 @@ def _assignments(changes: Mapping[str, str | None]) -> Iterator[str]:
 
 
 def _octal(text: str) -> str:
-    """Return the text for a `printf %b` between single quotes, which every shell has."""
+    """Return the text escaped for `printf %b`, which every shell has; it can stand between single quotes."""
     plain = {*range(32, 127)} - {ord("'"), ord("\\")}
     return "".join(chr(byte) if byte in plain else f"\\0{byte:03o}" for byte in os.fsencode(text))
 
 
 def _source(script: str) -> str:
-    """Return a line that reads a script as a file, in which `return` has a meaning."""
+    """Return a line that sources a script as if it were a file, so that the script may use `return`."""
     return f"\\builtin . <(\\builtin printf '%s\\n' {_quoted(script)})"
 
 
 def _or_exit(name: str, script: str, bash: str) -> str:
-    """Return what comes after `_source`: the exit of a shell that could not read the script to its end.
+    """Return text to put after `_source`, which exits the shell if it could not parse the script.
 
-    The script may have failed by itself too, which is its own affair: a second bash reads it without running it.
+    A valid script may fail as well, and then the shell goes on. To tell the two apart, a second bash parses the script
+    without running it.
     """
     message = f"✘ ERROR: bash cannot read the script `profile.{name}`, for the reason above\nhint: {CORRECT}"
     return f"; [[ $? == 0 ]] || _esker_readable {' '.join(map(_quoted, (bash, script, message)))}"
 
 
 def _profile(link: str, scripts: Mapping[str, str], bash: str | None = None) -> Iterator[str]:
-    """Yield the line that reads an environment's scripts unless this very shell has read them.
+    """Yield the line that sources an environment's scripts, unless this very shell has done so already.
 
-    Which scripts it has read stands in a variable that is not exported. `bash` is a bash to ask whether it can read a
-    script to its end; if it cannot, the shell ends.
+    The shell remembers the environments in a variable that is not exported, so that a child shell begins without it.
+    If `bash` is given, the shell ends when this bash cannot parse a script.
     """
     sources = [
         _source(scripts[name]) + (_or_exit(name, scripts[name], bash) if bash else "")
@@ -232,17 +239,17 @@ def _profile(link: str, scripts: Mapping[str, str], bash: str | None = None) -> 
 
 
 def _profiles(plan: Plan, environ: Mapping[str, str], bash: str | None = None) -> Iterator[str]:
-    """Yield the lines that read the scripts of every active environment, the oldest first."""
+    """Yield the lines that source the scripts of every active environment, the oldest first."""
     for element in reversed(active_environments(environ.get("_FLOX_ACTIVE_ENVIRONMENTS"))):
-        place = dot_flox_of(element)
-        older = read(plan_path(os.path.dirname(place), element.get("mode", "dev"))) if place else None
-        if older is not None and place != plan.dot_flox:
+        dot_flox = dot_flox_of(element)
+        older = read(plan_path(os.path.dirname(dot_flox), element.get("mode", "dev"))) if dot_flox else None
+        if older is not None and dot_flox != plan.dot_flox:
             yield from _profile(older.flox_env, older.profile, bash)
     yield from _profile(plan.flox_env, plan.profile, bash)
 
 
 def _prepended(activation: Activation, environ: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
-    """Yield the lines that put an activation's elements in front again where ~/.bashrc has put others."""
+    """Yield the lines that put an activation's elements in front again, if ~/.bashrc has changed the list."""
     older = [f"{link}/bin" for link in environ.get("FLOX_ENV_DIRS", "").split(":") if link]
     for name in sorted(activation.prepend.keys() | activation.append.keys()):
         if LISTS[name] == ":":
@@ -253,14 +260,14 @@ def _prepended(activation: Activation, environ: Mapping[str, str], after: Mappin
 
 
 def _prompt(program: str) -> str:
-    """Return the lines that put the names of the active environments in front of an interactive shell's prompt."""
+    """Return the lines that show the names of the active environments before an interactive shell's prompt."""
     return f"_esker_program={_function_name(program)}\n{_fixed('prompt')}"
 
 
 def _function(program: str) -> str:
-    """Return the definition of a function that lets `deactivate` change the shell, and passes on everything else.
+    """Return the definition of a function named like the command, through which `deactivate` changes the shell itself.
 
-    In a subshell of that shell, such as `$(esker deactivate)`, it passes that on too.
+    Every other subcommand goes to the program. So does `deactivate` in a subshell, such as `$(esker deactivate)`.
     """
     parameters = f'\\builtin set -- {_quoted(program)} "$@"'
     definition = f"function {_function_name(program)} {{\n{parameters}\n{_fixed('command')}\n}}"
@@ -273,7 +280,10 @@ def _function_name(program: str) -> str:
 
 
 def _rc_file(lines: Iterable[str]) -> str:
-    """Return the path of a file in memory that this process keeps open for the shell it becomes, which closes it."""
+    """Return the path of a file in memory with these lines.
+
+    This process keeps the descriptor open for the shell that it becomes by exec, and the first line closes it there.
+    """
     descriptor = memory_file(lowest=10)
     with open(descriptor, "wb", closefd=False) as file:
         file.write(_text((f"exec {descriptor}<&-", *lines)).encode())
@@ -283,5 +293,5 @@ def _rc_file(lines: Iterable[str]) -> str:
 
 
 def _for_bash(text: str) -> str:
-    """Return a line that other shells can read, though only bash does what the text says."""
+    """Return a line that evaluates the text in bash and does nothing in other shells."""
     return f'[ -z "${{BASH_VERSION-}}" ] || \\builtin eval {_quoted(text)}'

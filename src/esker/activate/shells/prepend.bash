@@ -1,5 +1,5 @@
-# Puts elements in front of the list variable $1: those of $2, which colons join, then what the variable holds without
-# them. Each parameter after that goes behind everything unless it is in the list already.
+# Puts the elements of $2, which colons separate, in front of the list variable $1, and removes them from the rest of
+# it. Each further parameter is added at the end, unless the list contains it already.
 _esker_prepend() {
     local old="${!1-}" new='' part
     [ -z "$old" ] || old=$old:

@@ -1,9 +1,9 @@
-# Puts the names of the active environments in front of an interactive shell's prompt, or of its second line.
-# $_esker_program is the name that the prompt shows where FLOX_PROMPT does not give another.
+# Puts the names of the active environments in front of an interactive shell's prompt, or of the prompt's second line.
+# $_esker_program is the name that the prompt shows unless FLOX_PROMPT gives another.
 # shellcheck disable=SC2016 # the prompt expands these variables each time it is shown
 # shellcheck disable=SC2154 # whoever evaluates this text assigns _esker_program
 
-# A prompt that has the names already is left alone: the outer environment has put them there, or the user.
+# A prompt that shows the names already is left alone. An outer environment has put them there, or the user.
 if [[ $- == *i* && ${PS1-} != *'${FLOX_PROMPT_ENVIRONMENTS-}'* ]]; then
     FLOX_SAVE_BASH_PS1=${PS1-}
     if [[ -n ${NO_COLOR-} ]]; then
@@ -13,7 +13,7 @@ if [[ $- == *i* && ${PS1-} != *'${FLOX_PROMPT_ENVIRONMENTS-}'* ]]; then
         _esker_prompt='\[\e[1;38;5;${FLOX_PROMPT_COLOR_1-99}m\]${FLOX_PROMPT-'$_esker_program'} '
         _esker_prompt+='\[\e[1;38;5;${FLOX_PROMPT_COLOR_2-141}m\][${FLOX_PROMPT_ENVIRONMENTS-}]\[\e[0m\] '
     fi
-    # Only the escape `\n` of a prompt is looked for; what comes before it is a line of its own.
+    # In a prompt with several lines, which the escape `\n` separates, the names go to the beginning of the second line.
     case $FLOX_SAVE_BASH_PS1 in
         *'\n'*) PS1=${FLOX_SAVE_BASH_PS1%%'\n'*}'\n'$_esker_prompt${FLOX_SAVE_BASH_PS1#*'\n'} ;;
         *) PS1=$_esker_prompt$FLOX_SAVE_BASH_PS1 ;;

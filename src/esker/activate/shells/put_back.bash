@@ -1,4 +1,4 @@
-# Puts back what set_aside.bash has set aside.
+# Restores the aliases, functions and options that set_aside.bash has set aside.
 # shellcheck disable=SC2154 # set_aside.bash assigns these variables
 
 builtin eval "$_esker_functions"

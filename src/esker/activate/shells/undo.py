@@ -1,7 +1,8 @@
-"""What a shell that activated in place remembers in order to deactivate: one variable, which it exports.
+"""How a shell that was activated in place remembers what to undo: in one exported variable, `_ESKER_UNDO`.
 
-`_ESKER_UNDO` holds the state of `edits`, with what each environment wants done at its end, as JSON, compressed, in
-base 64. In an interactive shell that Esker started it holds `exit` instead: leaving means ending that shell.
+It holds the state of `edits` and, for each environment, the link and the scripts to run when it is left. The form is
+JSON, compressed, in base 64. In an interactive shell that Esker started it holds `exit` instead, because there
+deactivating means ending the shell.
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ EXIT = "exit"
 
 
 class Departure:
-    """One environment leaving a shell: its variables to change, link and scripts, and whether it was the last."""
+    """What a shell has to do to leave one environment.
+
+    `changes` are the variables to set, or to unset where they are None. `last` says whether no other environment that
+    was activated in place remains.
+    """
 
     __slots__ = ("changes", "dot_flox", "last", "link", "scripts")
 
@@ -43,10 +48,10 @@ class Departure:
 
 
 def enter(plan: Plan, environ: Mapping[str, str], activate: Callable[[Mapping[str, str]], Activation]) -> Changes:
-    """Return every variable that a shell sets or unsets to activate a plan in place, and to remember how to leave.
+    """Return every variable that a shell sets or unsets to activate a plan in place and to remember how to leave it.
 
-    `activate` works out the activation in an environment. One that is in place already is not entered twice; when it
-    has changed since, it is left first.
+    `activate` works out the activation in a given environment. A plan that is active in place already is not entered a
+    second time. If the plan has changed since it was entered, its earlier activation is undone first.
     """
     edits, ends, outer = _state(environ)
     key = plan.dot_flox
@@ -74,7 +79,7 @@ def enter(plan: Plan, environ: Mapping[str, str], activate: Callable[[Mapping[st
 
 
 def leave(environ: Mapping[str, str]) -> Departure | None:
-    """Return how the environment that was activated in place last leaves the shell; None when there is none."""
+    """Return how to leave the environment that was activated in place last, or None if there is none."""
     edits, ends, outer = _state(environ)
     if not edits.entries:
         return None
@@ -92,14 +97,14 @@ def _changed(environ: Mapping[str, str], changes: Changes) -> dict[str, str]:
 
 
 def _state(environ: Mapping[str, str]) -> tuple[Edits, dict[str, Any], str | None]:
-    """Return the stack, what each environment wants at its end, and what the variable held before."""
+    """Return the edits, what to do when each environment is left, and the value of the variable before the first."""
     text = environ.get(VARIABLE)
     if text is None or text == EXIT:
         return Edits(), {}, text
     try:
         record = json.loads(zlib.decompress(base64.urlsafe_b64decode(text)))
         return Edits.of(record["edits"]), record["ends"], record["outer"]
-    except (ValueError, KeyError, TypeError, zlib.error):  # not ours: nothing is known to undo
+    except (ValueError, KeyError, TypeError, zlib.error):  # the variable is not ours: we have nothing to undo
         return Edits(), {}, None
 
 

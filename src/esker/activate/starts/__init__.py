@@ -1,1 +1,1 @@
-"""Who shares a start of an environment, from the first process that activates it until the last has left."""
+"""Starts of environments: several processes share one start, from the first that activates until the last leaves."""

@@ -1,7 +1,8 @@
-"""Attaching: the first process of an environment runs its hook, the others take over what that has changed.
+"""Attaching: the first process that activates an environment runs its hook; the others take over its changes.
 
-What is taken over is the difference that the project's own variables and hook have made, on the newcomer's own values:
-its directories and ports are composed for each process anew.
+A later process takes over the difference that the project's own variables and hook have made. It applies this
+difference to its own variables. The environment's directories and ports are not part of it: each process works them
+out anew.
 """
 
 from __future__ import annotations
@@ -32,42 +33,44 @@ if TYPE_CHECKING:
 
     from esker.activate.plan import Plan
 
-__all__ = ["Attachment", "User", "attach", "check_outside_hooks"]
+__all__ = ["Attachment", "Participant", "attach", "check_outside_hooks"]
 
 AT_THE_END = 10.0
-"""Seconds that a program which leaves waits for what runs then."""
+"""Seconds that a program waits for `hook.on-deactivate` when it leaves as the last process."""
 _PAUSE = 0.05
-"""Seconds between two looks at another process's hook."""
+"""Seconds between two checks whether another process's hook has ended."""
 _LOOKS = 100
-"""How many of them before the caller is told, and told again."""
+"""The caller is told of the waiting after every so many checks."""
 
 
-class User(NamedTuple):
-    """The process that is to use an environment."""
+class Participant(NamedTuple):
+    """The process that is going to use an environment."""
 
     pid: int | None = None
-    """None is this one."""
+    """None means this process."""
     lasting: bool = False
-    """Whether it is a shell, which is registered though no code of the project runs."""
+    """Whether to register the process even if the environment runs no code of the project, as for a shell."""
     stays: bool = False
-    """Whether it goes on with this program, and leaves before its end, once for each attachment."""
+    """Whether the process goes on running this program after it has attached, and will call `leave` itself.
+
+    Such a process can attach several times, and then leaves once for each attachment."""
 
 
 class Attachment:
-    """One use of an environment, until `leave` or the end of the process."""
+    """One use of an environment by a process, which ends with `leave` or with the process."""
 
     def __init__(self, activation: Activation, path: str, member: registry.Member | None, *, found: bool) -> None:
         self.activation = activation
         self.found = found
-        """Whether the environment was active already, so that no hook has run here."""
+        """Whether the process attached to a start that was running already, so that no hook ran here."""
         self._path = path
         self._member = member
         self._owner = os.getpid()
 
     def leave(self, seconds: float = AT_THE_END) -> None:
-        """Detach; where this was the last process, wait until what runs at the end has ended, or for some seconds."""
+        """Detach from the start; after the last process, wait at most `seconds` for `hook.on-deactivate` to end."""
         member, self._member = self._member, None
-        if member is None or os.getpid() != self._owner:  # a copy of the process has no use of its own
+        if member is None or os.getpid() != self._owner:  # a forked child inherits this object, but is not registered
             return
         atexit.unregister(self.leave)
         keeper = registry.leave(self._path, member)
@@ -82,74 +85,82 @@ class Attachment:
 def attach(
     plan: Plan,
     environ: Mapping[str, str],
-    user: User | None = None,
+    participant: Participant | None = None,
     *,
     add_sbin: bool = False,
     start_services: bool = False,
     waiting: Callable[[int], object] | None = None,
     deadline: Deadline | None = None,
 ) -> Attachment:
-    """Return the activation of a plan in an environment, and register who uses it.
+    """Return the activation of a plan in `environ`, and register the process that uses it.
 
-    Where a start of the plan is running its difference is taken over, else this is a start and the hook runs here.
-    `waiting` is called with a pid every five seconds while that process runs the hook; `deadline` ends the waiting and
-    our own hook with TimedOut. Raises ModeClash when the environment is active in another mode.
+    If a start of the plan is running, this takes over its changes. Otherwise it begins a new start, and the hook runs
+    here. While another process runs the hook, `waiting` is called with the pid of that process every five seconds.
+    Raises TimedOut when `deadline` passes while another process's hook or our own is running, and ModeClash if the
+    environment is active in another mode.
     """
-    user = user or User()
+    participant = participant or Participant()
     runtime = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
     base = composed(plan, environ, runtime, add_sbin=add_sbin, start_services=start_services)
-    path = registry.place(runtime)
-    member = registry.member(user.pid or os.getpid(), os.urandom(4).hex() if user.stays else "")
-    known = is_started(plan, environ)
+    path = registry.registry_path(runtime)
+    member = registry.member(participant.pid or os.getpid(), os.urandom(4).hex() if participant.stays else "")
+    has_inherited = is_started(plan, environ)
     joined = registry.Joined(None)
     with _needed(plan):
-        if plan.runs_code or user.lasting:
-            if not known:
-                registry.leave(path, member, unless=plan.identity)  # this very process may have used an earlier plan
+        if plan.runs_code or participant.lasting:
+            if not has_inherited:
+                # This process may be attached to a start of an earlier plan, from before the project was edited.
+                registry.leave(path, member, unless=plan.identity)
             within = is_active(plan, environ)
-            joined = _joined(path, plan, member, waiting, deadline or Deadline(), inherited=known, within=within)
+            joined = _joined(
+                path, plan, member, waiting, deadline or Deadline(), inherited=has_inherited, within=within
+            )
         else:
             registry.check_mode(path, plan, member)
-    if known:
+    if has_inherited:
         recorded = registry.recorded_difference(path, joined.start) if joined.start and plan.runs_code else None
-        made = Activation(**recorded["difference"]) if recorded else None
-        found = resulting_activation(plan, environ, inherited(plan, environ, base, made))
+        own_changes = Activation(**recorded["difference"]) if recorded else None
+        activation = resulting_activation(plan, environ, inherited(plan, environ, base, own_changes))
     else:
-        after = _after(plan, base, path, joined, user, deadline)
-        found = resulting_activation(plan, environ, after, always=[name for name, _ in plan.vars])
+        after = _after(plan, base, path, joined, participant, deadline)
+        activation = resulting_activation(plan, environ, after, always=[name for name, _ in plan.vars])
     attached = joined.start is not None
-    mine = member if attached and not joined.known else None
-    attachment = Attachment(found, path, mine, found=attached and not joined.fresh)
-    if user.stays and attached:
+    # Whoever attached this process before will also detach it.
+    member_to_detach = member if attached and not joined.known else None
+    attachment = Attachment(activation, path, member_to_detach, found=attached and not joined.fresh)
+    if participant.stays and attached:
         atexit.register(attachment.leave)
     return attachment
 
 
 def check_outside_hooks(plan: Plan, environ: Mapping[str, str]) -> None:
-    """Raise StartWithinHook when this process runs within a hook of the environment.
+    """Raise StartWithinHook if this process runs within a hook of the environment.
 
-    A service that is started there would wait for the end of the hook, and the hook for the service.
+    If a hook started services, the services would wait for the end of the hook, and the hook for the services.
     """
-    path = registry.place(plan.runtime_directory(environ.get("XDG_RUNTIME_DIR")))
+    path = registry.registry_path(plan.runtime_directory(environ.get("XDG_RUNTIME_DIR")))
     blocker = registry.blocker(path, plan)
     if blocker and blocker[0] in process_table.ancestors(os.getpid(), process_table.table()):
         raise StartWithinHook(
-            f"services cannot be started from `{blocker[1]}`, which their start would wait for",
+            f"services cannot be started from `{blocker[1]}`, because they would wait until it has ended",
             hook=blocker[1],
-            hint="activate with them: esker activate -s, or `services.auto-start` in the manifest",
+            hint="start them when you activate: esker activate -s, or `services.auto-start` in the manifest",
         )
 
 
 @contextmanager
 def _needed(plan: Plan) -> Iterator[None]:
-    """Let an activation go on where the machine cannot note it: only what must run at the end may not be lost."""
+    """Let an activation go on if the registry cannot be written, unless the plan needs it for `hook.on-deactivate`.
+
+    Raises HostError in that case.
+    """
     try:
         yield
     except (OSError, HostError) as refusal:
         if plan.on_deactivate is not None:
             reason = refusal.message if isinstance(refusal, HostError) else str(refusal)
             raise HostError(
-                f"cannot note who uses `{plan.name}`, and so when to run `hook.on-deactivate`: {reason}",
+                f"cannot record which processes use `{plan.name}`, so `hook.on-deactivate` would never run: {reason}",
                 hint="set XDG_RUNTIME_DIR to a directory of yours with mode 0700",
             ) from refusal
 
@@ -164,7 +175,11 @@ def _joined(
     inherited: bool,
     within: bool,
 ) -> registry.Joined:
-    """Join a start; wait for one whose hook another process is running, unless we are `within` it."""
+    """Join a start, after waiting for any hook of the environment that another process is running.
+
+    `within` says that the environment is active in this process. Then the hook may be running above this process, and
+    this raises ActivationFailed instead of waiting for ever. Raises TimedOut after the deadline.
+    """
     looks = 0
     while True:
         joined = registry.join(path, plan, member, inherited=inherited)
@@ -174,8 +189,8 @@ def _joined(
             return joined
         if within and looks == 0 and joined.blocker in process_table.ancestors(os.getpid(), process_table.table()):
             raise ActivationFailed(
-                f"a hook of `{plan.name}` activates it anew, and would wait for itself",
-                hint="in a hook the environment is active: run the command as it is",
+                f"a hook of `{plan.name}` activates the same environment again, and would wait for itself for ever",
+                hint="the environment is active in the hook already: run the command without `activate`",
             )
         if deadline.passed:
             raise TimedOut(f"process {joined.blocker} was still activating `{plan.name}` after {deadline.seconds:g} s")
@@ -190,10 +205,13 @@ def _after(
     base: Mapping[str, str],
     path: str,
     joined: registry.Joined,
-    user: User,
+    participant: Participant,
     deadline: Deadline | None,
 ) -> Mapping[str, str]:
-    """Return the environment with the project's own variables, after its hook or the start's."""
+    """Return the environment with the project's own variables and the changes that its hook makes.
+
+    The hook runs here if the start is fresh. Otherwise this takes the changes that the start has recorded.
+    """
     start = joined.start
     if start is None or not plan.runs_code:
         return evaluated(plan, base, deadline=deadline)
@@ -204,7 +222,7 @@ def _after(
     try:
         after = evaluated(plan, base, deadline=deadline)
         with _needed(plan):
-            registry.settle(path, start, _recorded(plan, base, after), _keep(plan, path, start, after, user))
+            registry.settle(path, start, _recorded(plan, base, after), _keep(plan, path, start, after, participant))
             settled = True
     finally:
         if not settled:
@@ -213,13 +231,14 @@ def _after(
 
 
 def _recorded(plan: Plan, base: Mapping[str, str], after: Mapping[str, str]) -> dict[str, Any]:
-    """Return what others take over: a difference, and what is only set where it is not set yet.
+    """Return what later processes take over: a difference, and defaults for variables that they do not have.
 
-    A variable that the hook exports with the value it has already is in no difference, and is part of the activation.
+    The hook may export a variable with the value that it has already. It is then in no difference, but a later process
+    that lacks the variable needs it all the same: such variables are the defaults.
     """
-    made = difference(base, after, [name for name, _ in plan.vars])
+    changes = difference(base, after, [name for name, _ in plan.vars])
     same = [name for name in exported_names(plan.hook or "") if name in after and base.get(name) == after[name]]
-    return {"difference": made.record(), "defaults": {name: after[name] for name in same if name not in made.set}}
+    return {"difference": changes.record(), "defaults": {name: after[name] for name in same if name not in changes.set}}
 
 
 def _replayed(recorded: Mapping[str, Any], base: Mapping[str, str]) -> dict[str, str]:
@@ -227,19 +246,21 @@ def _replayed(recorded: Mapping[str, Any], base: Mapping[str, str]) -> dict[str,
 
 
 def _keep(
-    plan: Plan, path: str, start: registry.Start, after: Mapping[str, str], user: User
+    plan: Plan, path: str, start: registry.Start, after: Mapping[str, str], participant: Participant
 ) -> Callable[[], int] | None:
-    """Return what begins the watcher.
+    """Return a function that begins the watcher and returns its pid, or None if the start needs no watcher.
 
-    A program that stays needs none, unless something has to run even if it is killed.
+    A program that stays detaches by itself, so it needs a watcher only for `hook.on-deactivate`, which has to run even
+    if the program is killed.
     """
-    given: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "path": path,
         "token": start.token,
         "script": plan.on_deactivate,
         "environ": dict(after),
         "log": f"{plan.dot_flox}/log/on-deactivate.log",
     }
-    if not user.stays:
-        return lambda: background.begin(lambda: watch(**given))
-    return (lambda: background.begin_anew(watch, given)) if plan.on_deactivate else None
+    if not participant.stays:
+        return lambda: background.begin(lambda: watch(**arguments))
+    # This program may have threads, so a fork that goes on in Python is not safe: a new interpreter is started.
+    return (lambda: background.begin_anew(watch, arguments)) if plan.on_deactivate else None

@@ -1,9 +1,13 @@
-"""Who uses an environment: its starts that are running, and the processes that are attached to each.
+"""The registry of an environment: its running starts, and the processes that are attached to each.
 
-A start is one run of the project's variables and hook; it lasts while a process is attached to it. What is known of
-them is one file a user and environment beside its runtime directory, `NAME.activations`: one line of JSON, 0600,
-changed under its own flock. A process is known by pid and start time, and counts until it ends or leaves. What a start
-has recorded of variables may be secret: it is in `NAME.activations.TOKEN`, 0600, which is removed with the start.
+A start is one run of the project's variables and hook. It lasts while a process is attached to it.
+
+Each user has one registry file for each environment, `NAME.activations`, beside the environment's runtime directory.
+It is one line of JSON with mode 0600, and whoever changes it holds a flock on it. It names a process by pid and start
+time. The process counts as attached until it ends or leaves.
+
+The variables that a start has changed may be secret. They are in a file of their own, `NAME.activations.TOKEN`, with
+mode 0600, which is removed with the start.
 """
 
 from __future__ import annotations
@@ -38,30 +42,30 @@ __all__ = [
     "join",
     "leave",
     "member",
-    "place",
     "recorded_difference",
+    "registry_path",
     "settle",
     "sweep",
 ]
 
 WAKE = signal.SIGURG
-"""Tells a keeper to look again; who does not listen for it never notices."""
+"""The signal that tells a keeper to read the registry again. By default a process ignores it."""
 _VERSION = 1
 
 
 class Member(NamedTuple):
-    """A process that uses an environment; the token tells several uses by one process apart."""
+    """One use of an environment by a process; the token tells several uses by the same process apart."""
 
     process: ProcessId
     token: str = ""
 
     def record(self) -> tuple[int, int, str]:
-        """Return the use as JSON holds it."""
+        """Return the use in the form that is written as JSON."""
         return *self.process, self.token
 
     @classmethod
     def of(cls, record: tuple[int, int, str]) -> Member:
-        """Return the use that a record holds."""
+        """Return the use that `record` returned this for."""
         pid, start, token = record
         return cls(ProcessId(pid, start), token)
 
@@ -72,7 +76,7 @@ def member(pid: int, token: str = "") -> Member:
 
 
 class Start:
-    """A start that is running."""
+    """A running start of an environment."""
 
     __slots__ = ("ends", "identity", "keeper", "members", "mode", "ready", "token")
 
@@ -89,58 +93,59 @@ class Start:
     ) -> None:
         self.token = token
         self.identity = identity
-        """The plan's: only who would evaluate the same may attach."""
+        """The identity of the plan. A process may attach only if its own plan has the same one."""
         self.mode = mode
         self.ready = ready
         """Whether the hook has run."""
         self.ends = ends
-        """Whether there is something to run when the last process has left."""
+        """Whether `hook.on-deactivate` has to run when the last process has left."""
         self.keeper = keeper
-        """Who runs the hook, as long as that is not done; then who waits for the last process, if somebody does."""
+        """The process that runs the hook; once the start is ready, the watcher, or None if there is no watcher."""
         self.members = list(members)
 
     def record(self) -> dict[str, Any]:
-        """Return the start as JSON holds it."""
+        """Return the start in the form that is written as JSON."""
         record = {name: getattr(self, name) for name in self.__slots__}
         record["keeper"] = self.keeper and self.keeper.record()
-        record["members"] = [one.record() for one in self.members]
+        record["members"] = [use.record() for use in self.members]
         return record
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> Start:
-        """Return the start that a record holds."""
+        """Return the start that `record` returned this for."""
         keeper = record["keeper"] and Member.of(record["keeper"])
         return cls(**record | {"keeper": keeper, "members": map(Member.of, record["members"])})
 
     def settle(self, keeper: Member | None) -> None:
-        """Note that the hook has run, and who waits for the last process."""
+        """Note that the hook has run, and which watcher, if any, waits for the last process to leave."""
         self.keeper, self.ready = keeper, True
 
     def lives(self) -> bool:
-        """Forget the processes that have ended, and return whether anything is left of the start."""
-        self.members = [one for one in self.members if one.process.lives]
+        """Forget the processes that have ended, and return whether the start still has to be kept."""
+        self.members = [use for use in self.members if use.process.lives]
         if self.ready and self.members:
             return True
         return self.keeper is not None and self.keeper.process.lives and (self.ends or not self.ready)
 
 
 class Joined(NamedTuple):
-    """How a process stands to the start it asked for."""
+    """The answer to a process that asks to join a start."""
 
     start: Start | None
-    """The start that it is attached to now."""
+    """The start that the process is attached to now; None if it is attached to no start."""
     fresh: bool = False
-    """Whether that is a new one, whose hook this process has to run."""
+    """Whether the start is new, so that this process has to run the hook."""
     known: bool = False
-    """Whether it was attached before."""
+    """Whether the process was attached to this start before it asked."""
     blocker: int | None = None
-    """Whom to wait for, and then ask again."""
+    """The pid of a process that is running a hook: wait for it, then ask again."""
 
 
-def place(runtime: str) -> str:
-    """Return the path of the file for an environment, given its runtime directory.
+def registry_path(runtime: str) -> str:
+    """Return the path of an environment's registry file, given the environment's runtime directory.
 
-    A file that is in another runtime directory of the same user is that one: not every session has XDG_RUNTIME_DIR.
+    Some sessions of a user have XDG_RUNTIME_DIR and others do not, and all of them must share one registry. So a file
+    that exists already in any runtime directory of this user is taken.
     """
     name, uid = os.path.basename(runtime) + RUNNING, os.geteuid()
     usual = (runtime_directory.user_directory(f"/run/user/{uid}"), runtime_directory.user_directory(None))
@@ -153,27 +158,30 @@ def place(runtime: str) -> str:
 
 @contextmanager
 def changing(path: str, *, make: bool = False, own: bool = True) -> Iterator[list[Start]]:
-    """Give the starts that are running, and write what the block has made of them; for all others they are locked.
+    """Yield the running starts as a list, and write the list back as the block has left it.
 
-    Without `make`, a file that is not there stays so. When there are no starts any more it is removed. A file that is
-    not our `own` environment's stays as it is when it cannot be read; BlockingIOError when somebody else has it.
+    Other processes cannot read or change the registry during the block. `make` creates a missing file; without it, the
+    list is empty and nothing is written. A file without running starts is removed.
+
+    Pass `own=False` for the registry of another environment. If that file is damaged or of another version, it stays
+    as it is. If another process has locked it, this raises BlockingIOError instead of waiting.
     """
     descriptor = _locked(path, make=make, wait=own)
     if descriptor is None:
         yield []
         return
     try:
-        found = _parse(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
-        if found is None and not own:
+        recorded = _parse(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
+        if recorded is None and not own:
             yield []
             return
-        found = found or []
-        starts = [start for start in found if start.lives()]
+        recorded = recorded or []
+        starts = [start for start in recorded if start.lives()]
         yield starts
         starts = [start for start in starts if start.lives()]
-        kept = {start.token for start in starts}
-        for start in found:
-            if start.token not in kept:
+        tokens = {start.token for start in starts}
+        for start in recorded:
+            if start.token not in tokens:
                 with suppress(FileNotFoundError):
                     os.unlink(f"{path}.{start.token}")
         if starts:
@@ -185,10 +193,11 @@ def changing(path: str, *, make: bool = False, own: bool = True) -> Iterator[lis
 
 
 def join(path: str, plan: Plan, joining: Member, *, inherited: bool) -> Joined:
-    """Attach a process to the start of a plan that is running, or to a new one, which is ready when no code runs.
+    """Attach a process to the running start of a plan, or make a new start and attach it to that.
 
-    A process that has inherited the variables of such a start makes no new one, and waits for nobody. Raises
-    ModeClash when the environment is active in another mode.
+    If the plan runs no code, a new start is ready at once. `inherited` says that the process has inherited the
+    variables of a start of this plan: then it never makes a new start, and never has to wait.
+    Raises ModeClash if the environment is active in another mode.
     """
     with changing(path, make=not inherited) as starts:
         _check_mode(plan, starts, joining)
@@ -218,7 +227,10 @@ def join(path: str, plan: Plan, joining: Member, *, inherited: bool) -> Joined:
 
 
 def blocker(path: str, plan: Plan) -> tuple[int, str] | None:
-    """Return the process for which a new start of a plan has to wait, and which hook it runs."""
+    """Return the pid of the process that a new start of a plan has to wait for, and the name of the hook it runs.
+
+    Return None if a new start need not wait.
+    """
     with changing(path) as starts:
         busy = _busy(starts, plan)
         if busy is None or busy.keeper is None:
@@ -227,19 +239,26 @@ def blocker(path: str, plan: Plan) -> tuple[int, str] | None:
 
 
 def _busy(starts: Iterable[Start], plan: Plan) -> Start | None:
-    """Return the start that is on its way, or at its end: what runs then comes before anything that a new one does."""
-    return next((one for one in starts if not one.members or (one.identity == plan.identity and not one.ready)), None)
+    """Return a start whose hook is running now, so that a new start of the plan has to wait for it.
+
+    That is a start that no process uses any more, while its `hook.on-deactivate` runs, or a start of the same plan
+    whose hook has not ended.
+    """
+    for start in starts:
+        if not start.members or (start.identity == plan.identity and not start.ready):
+            return start
+    return None
 
 
 def check_mode(path: str, plan: Plan, joining: Member) -> None:
-    """Raise ModeClash when the environment is active in another mode than the plan's."""
+    """Raise ModeClash if the environment is active in another mode than the plan's."""
     with changing(path) as starts:
         _check_mode(plan, starts, joining)
 
 
 def _check_mode(plan: Plan, starts: Iterable[Start], joining: Member) -> None:
-    pids = {one.process.pid for start in starts if start.mode != plan.mode for one in start.members}
-    others = sorted(pids - {joining.process.pid})  # whoever is attached already moves, if nobody else is
+    pids = {use.process.pid for start in starts if start.mode != plan.mode for use in start.members}
+    others = sorted(pids - {joining.process.pid})  # a process that is alone in the other mode may change to this one
     if others:
         other = "run" if plan.mode == "dev" else "dev"
         existing = f"whilst there are existing activations in '{other}' mode"
@@ -250,13 +269,13 @@ def _check_mode(plan: Plan, starts: Iterable[Start], joining: Member) -> None:
 
 
 def settle(path: str, start: Start, recorded: dict[str, Any], keep: Callable[[], int] | None = None) -> None:
-    """Say that the hook of a start has run, and what newcomers are to take over.
+    """Note that the hook of a start has run, and record what later processes take over from it.
 
-    `keep` begins a process that waits for the last one to leave, and returns its pid.
+    `keep` begins the watcher, which waits until the last process has left, and returns the watcher's pid.
     """
     with changing(path) as starts:
-        own = next((one for one in starts if one.token == start.token), None)
-        if own is None:  # somebody has removed the file: nobody will attach
+        own = next((other for other in starts if other.token == start.token), None)
+        if own is None:  # somebody has removed the file, so no process can attach to this start
             return
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(f"{path}.{start.token}", flags, 0o600), "w", encoding="ascii") as file:
@@ -265,17 +284,18 @@ def settle(path: str, start: Start, recorded: dict[str, Any], keep: Callable[[],
 
 
 def recorded_difference(path: str, start: Start) -> dict[str, Any] | None:
-    """Return what `settle` has recorded of a start, or None where that cannot be read any more."""
+    """Return what `settle` has recorded for a start, or None if that cannot be read any more."""
     return state_file.read(f"{path}.{start.token}")
 
 
 def leave(path: str, leaving: Member, *, unless: str | None = None) -> Member | None:
-    """Detach a process before its end; return who finishes the start that it was the last of, if somebody does.
+    """Detach a process from its start while it goes on running.
 
-    `unless` is the identity of a plan whose start it does not leave.
+    If it was the last process, return the watcher that now finishes the start, or None if the start has no watcher.
+    `unless` is the identity of a plan: a process that is attached to a start of this plan stays attached.
     """
     with changing(path) as starts:
-        start = next((one for one in starts if leaving in one.members and one.identity != unless), None)
+        start = next((other for other in starts if leaving in other.members and other.identity != unless), None)
         if start is not None:
             start.members.remove(leaving)
     if start is None or start.keeper is None or not start.ready:
@@ -286,13 +306,16 @@ def leave(path: str, leaving: Member, *, unless: str | None = None) -> Member | 
 
 
 def abandon(path: str, start: Start) -> None:
-    """Remove a start: its hook has failed, or all that was to run at its end has run."""
+    """Remove a start, because its hook has failed or because `hook.on-deactivate` has run."""
     with changing(path) as starts:
-        starts[:] = [one for one in starts if one.token != start.token]
+        starts[:] = [other for other in starts if other.token != start.token]
 
 
 def sweep(path: str) -> None:
-    """Remove what processes of other environments have left beside the file at `path`."""
+    """Remove the files beside `path` that belong to starts of other environments which have ended.
+
+    A process that is killed leaves its files behind, and nobody may ever use its environment again.
+    """
     directory, own = os.path.split(path)
     for name in os.listdir(directory):
         environment, mark, token = name.partition(RUNNING)
@@ -317,10 +340,12 @@ def _locked(path: str, *, make: bool, wait: bool) -> int | None:
             return None
         try:
             if not make and os.fstat(descriptor).st_uid != os.geteuid():
-                os.close(descriptor)  # in a runtime directory that somebody else has made, and whose lock might be held
+                # Another user has made this runtime directory, and could hold the lock for ever.
+                os.close(descriptor)
                 return None
             fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with suppress(FileNotFoundError):  # removed, or made anew, while we waited
+            # While we waited for the lock, the file may have been removed or made anew: then open it again.
+            with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
                     return descriptor
         except BaseException:
@@ -330,7 +355,10 @@ def _locked(path: str, *, make: bool, wait: bool) -> int | None:
 
 
 def _parse(text: bytes) -> list[Start] | None:
-    """Return the starts that a file holds, none of an earlier boot; None when it is damaged or of another version."""
+    """Return the starts in the text of a registry file, or None if it is damaged or of another version.
+
+    Starts from before the last boot are left out, because pids mean nothing after it.
+    """
     record = state_file.parse(text.partition(b"\n")[0])
     if record is None or record.get("version") != _VERSION:
         return None
@@ -341,7 +369,11 @@ def _parse(text: bytes) -> list[Start] | None:
 
 
 def _write(descriptor: int, starts: list[Start]) -> None:
-    """Write in place, since the lock is on the file: a line is read up to its end, whatever is left behind it."""
-    found = {"version": _VERSION, "boot": process_id.boot_id(), "starts": [start.record() for start in starts]}
-    size = os.pwrite(descriptor, json.dumps(found).encode("ascii") + b"\n", 0)
+    """Write the starts into the open file.
+
+    A rename would put another file in its place, while the lock is on this one. A reader stops at the end of the first
+    line, so the remains of a longer text do no harm.
+    """
+    record = {"version": _VERSION, "boot": process_id.boot_id(), "starts": [start.record() for start in starts]}
+    size = os.pwrite(descriptor, json.dumps(record).encode("ascii") + b"\n", 0)
     os.ftruncate(descriptor, size)

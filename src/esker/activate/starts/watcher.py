@@ -1,7 +1,8 @@
-"""The watcher: waits until the last process of a start has left, runs `hook.on-deactivate`, and removes the start.
+"""The watcher: a process that waits until the last user of a start has left, and then runs `hook.on-deactivate`.
 
-A command that has taken Esker's place ends without telling anybody, and so does a shell: this process notices. It
-waits for one of the attached processes at a time, and looks at the registry when that has ended or when it is told to.
+A command that has taken Esker's place by exec ends without telling anybody, and so does a shell. So the watcher waits
+for one attached process at a time. When that process has ended, or when a signal tells it to, it reads the registry
+again. After the hook it removes the start.
 """
 
 from __future__ import annotations
@@ -20,46 +21,51 @@ if TYPE_CHECKING:
 __all__ = ["watch"]
 
 _OUTLIVED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-"""Who ends everything also ends the processes that are waited for, and only after them is there nothing to do."""
+"""Signals that do not end the watcher. Whoever ends the whole session with one also ends the attached processes, and
+the watcher's work begins only then."""
 _LOOK = 500
-"""Milliseconds after which to look again where the end of a process cannot be waited for."""
+"""Milliseconds between two looks at the registry on a system that has no pidfd to wait for the end of a process."""
 
 
 def watch(path: str, token: str, script: str | None, environ: Mapping[str, str], log: str) -> None:
-    """Stay until nobody uses the start `token` of the registry at `path`; then run `script` in `environ`, if any."""
+    """Wait until no process uses the start `token` of the registry at `path`; then run `script`, if any, in `environ`.
+
+    The output of the script goes to the file `log`.
+    """
     with suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as file:
         file.write("esker-watcher")
-    told, telling = os.pipe()
-    os.set_blocking(telling, False)
-    signal.set_wakeup_fd(telling, warn_on_full_buffer=False)
+    wake_reader, wake_writer = os.pipe()
+    os.set_blocking(wake_writer, False)
+    signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
     for number in (registry.WAKE, *_OUTLIVED):
-        signal.signal(number, lambda *_: None)  # not ignored: what runs at the end would inherit that
+        signal.signal(number, lambda *_: None)  # not SIG_IGN, which the script would inherit
     while (start := _start(path, token)) is not None and start.members:
-        _wait(start.members[0], told)
+        _wait(start.members[0], wake_reader)
     if start is not None and script is not None:
         _run(script, environ, log)
         registry.abandon(path, start)
-    with suppress(FileNotFoundError):  # it is there when somebody else has removed the registry
+    with suppress(FileNotFoundError):  # the file is left only if somebody else has removed the registry
         os.unlink(f"{path}.{token}")
 
 
 def _start(path: str, token: str) -> registry.Start | None:
-    """Return the start as it is now, if there is anything left of it; the registry forgets who has ended."""
+    """Return the start as it is now, without the processes that have ended, or None if the start is gone."""
     with registry.changing(path) as starts:
         return next((start for start in starts if start.token == token), None)
 
 
-def _wait(attached: registry.Member, told: int) -> None:
+def _wait(attached: registry.Member, wake_reader: int) -> None:
+    """Wait until the process ends, or until a signal arrives, which makes `wake_reader` readable."""
     poll = select.poll()
-    poll.register(told, select.POLLIN)
+    poll.register(wake_reader, select.POLLIN)
     descriptor = None
     if hasattr(os, "pidfd_open"):
         descriptor = attached.process.open()
         if descriptor is None:
             return
         poll.register(descriptor, select.POLLIN)
-    if any(ready == told for ready, _ in poll.poll(_LOOK if descriptor is None else None)):
-        os.read(told, 4096)
+    if any(ready == wake_reader for ready, _ in poll.poll(_LOOK if descriptor is None else None)):
+        os.read(wake_reader, 4096)
     if descriptor is not None:
         os.close(descriptor)
 

@@ -298,12 +298,12 @@ def _begin(
     services = _starts_services(plan, options)
     if not plan.is_shared(runtime, lasting=shell_pid is not None or services):
         return _activation(plan, options, environ, run_code=True), None
-    from esker.activate.starts.attachment import User, attach
+    from esker.activate.starts.attachment import Participant, attach
 
     attachment = attach(
         plan,
         environ,
-        User(shell_pid, lasting=shell_pid is not None or services),
+        Participant(shell_pid, lasting=shell_pid is not None or services),
         add_sbin=options.add_sbin,
         start_services=services,
         waiting=lambda pid: voice.say(f"⚠️  Waiting for another activation to complete (blocked by PID {pid})..."),

@@ -54,5 +54,5 @@ def _detach(environ: Mapping[str, str]) -> None:
             from esker.cli.session import release_for_shell
 
             release_for_shell(os.path.dirname(departure.dot_flox), environ, calling_shell())
-        path = registry.place(environment_directory(departure.dot_flox, environ.get("XDG_RUNTIME_DIR")))
+        path = registry.registry_path(environment_directory(departure.dot_flox, environ.get("XDG_RUNTIME_DIR")))
         registry.leave(path, registry.member(calling_shell()))

@@ -79,10 +79,10 @@ class NativeRuntime:
         plan = self._plan(environ)
         if not is_started(plan, environ):
             return None
-        from esker.activate.starts.attachment import User, attach, check_outside_hooks
+        from esker.activate.starts.attachment import Participant, attach, check_outside_hooks
 
         check_outside_hooks(plan, environ)
-        attachment = attach(plan, base, User(stays=True), deadline=deadline)
+        attachment = attach(plan, base, Participant(stays=True), deadline=deadline)
         attachment.leave()
         return attachment.activation
 
