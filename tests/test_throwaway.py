@@ -89,7 +89,7 @@ def test_commands_work(project, capsys):
     assert main(["activate", "--json", "-d", str(project)]) == 0
     assert '"GREETING": "hello there"' in capsys.readouterr().out
     assert main(["activate", "-p", "-d", str(project)]) == 2
-    assert "the runtime `throwaway` activates for a command" in capsys.readouterr().err
+    assert "the runtime `throwaway` can only be activated for a command" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["--", "sh", "-c", "echo $GREETING; exit 3"], ["-c", "echo $GREETING; exit 3"]])
