@@ -43,7 +43,7 @@ def test_a_function_runs_inside_each_time(inside, seen):
 
     @inside()
     def add(left, *, right=2):
-        """Add two numbers."""
+        """Add."""
         seen.append("body")
         return left + right
 
@@ -220,7 +220,7 @@ def test_over_a_command(inside, seen):
     @angreal.command(name="over", about="")
     @angreal.argument(name="n", long="n")
     def over(n, step=1, *, more=100):
-        """Add two numbers."""
+        """Add."""
         return n + step + more + free
 
     assert held(over) is over
