@@ -29,7 +29,7 @@ def checkout(path, **ports):
 
 
 def test_a_port_is_below_those_of_connections_and_stays(tmp_path, environ):
-    """The same checkout gets the same ports every time; fixed ones pass through."""
+    """A checkout gets the same automatic ports every time, and its fixed ports are used as they are."""
     declaration = checkout(tmp_path / "p", PGPORT=0, WEB_PORT=0, FIXED=5432)
     found = allocate(declaration, Settings(environ))
     assert found["FIXED"] == 5432
@@ -39,13 +39,13 @@ def test_a_port_is_below_those_of_connections_and_stays(tmp_path, environ):
 
 
 def test_without_automatic_ports_nothing_is_touched(tmp_path):
-    """Fixed ports need no place to be kept in."""
+    """A checkout with fixed ports alone writes no files."""
     assert allocate(checkout(tmp_path, PORT=80), Settings({})) == {"PORT": 80}
     assert os.listdir(tmp_path / ".flox") == []
 
 
 def test_files_are_for_their_owner_alone(tmp_path, environ):
-    """Both memories are 0600 in 0700 directories."""
+    """Both files that remember ports have mode 0600, in directories with mode 0700."""
     allocate(checkout(tmp_path / "p", PORT=0), Settings(environ))
     for path in (tmp_path / "p/.flox/cache/esker/ports.json", tmp_path / "home/.local/state/esker/ports.json"):
         assert path.stat().st_mode & 0o777 == 0o600
@@ -53,7 +53,7 @@ def test_files_are_for_their_owner_alone(tmp_path, environ):
 
 
 def test_the_state_home_is_where_the_user_says(tmp_path):
-    """XDG_STATE_HOME counts when it is absolute."""
+    """XDG_STATE_HOME is used if it is an absolute path."""
     allocate(checkout(tmp_path / "p", PORT=0), Settings({"XDG_STATE_HOME": str(tmp_path / "state"), "HOME": "x"}))
     assert (tmp_path / "state/esker/ports.json").exists()
     with pytest.raises(HostError, match="HOME is not set"):
@@ -62,7 +62,7 @@ def test_the_state_home_is_where_the_user_says(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root comes into another user's home")
 def test_root_makes_nothing_in_another_user_s_home(tmp_path, monkeypatch):
-    """With sudo, HOME may be the caller's: root keeps its ports at a place of its own, whatever links are there."""
+    """Under sudo, HOME may be the caller's: root keeps its ports in a place of its own, even if links are there."""
     monkeypatch.setattr(allocation, "_ROOTS", str(tmp_path / "root"))
     home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
     home.mkdir()
@@ -78,7 +78,7 @@ def test_root_makes_nothing_in_another_user_s_home(tmp_path, monkeypatch):
 
 
 def test_a_port_in_use_is_not_chosen(tmp_path, environ):
-    """Somebody listens where the checkout would have gone: it goes elsewhere, and stays there afterwards."""
+    """If another program listens on the port, the checkout gets another port, and keeps it afterwards."""
     declaration = checkout(tmp_path / "p", PORT=0)
     first = allocate(declaration, Settings(environ))["PORT"]
     shutil.rmtree(tmp_path / "p/.flox/cache")
@@ -92,7 +92,7 @@ def test_a_port_in_use_is_not_chosen(tmp_path, environ):
 
 
 def test_a_port_that_was_kept_is_not_changed_silently(tmp_path, environ):
-    """Taken by somebody since, it is still this checkout's: the start of the service says so."""
+    """A remembered port stays even if another program has taken it: the start of the service reports that."""
     declaration = checkout(tmp_path / "p", PORT=0)
     first = allocate(declaration, Settings(environ))["PORT"]
     with socket.socket() as other:
@@ -103,7 +103,7 @@ def test_a_port_that_was_kept_is_not_changed_silently(tmp_path, environ):
 
 
 def test_renewing_chooses_another(tmp_path, environ):
-    """Every automatic port changes, and the new one is kept."""
+    """Renewing changes every automatic port, and the new ones are remembered."""
     declaration = checkout(tmp_path / "p", PORT=0)
     first = allocate(declaration, Settings(environ))["PORT"]
     second = allocate(declaration, Settings(environ), renew=True)["PORT"]
@@ -111,7 +111,7 @@ def test_renewing_chooses_another(tmp_path, environ):
 
 
 def test_a_copied_checkout_gets_its_own(tmp_path, environ):
-    """The copy carries the original's file, which names the original."""
+    """A copied checkout contains the original's file of ports, which names the original, and so is not used."""
     first = allocate(checkout(tmp_path / "p", PORT=0), Settings(environ))["PORT"]
     shutil.copytree(tmp_path / "p", tmp_path / "q")
     second = allocate(checkout(tmp_path / "q", PORT=0), Settings(environ))["PORT"]
@@ -120,7 +120,7 @@ def test_a_copied_checkout_gets_its_own(tmp_path, environ):
 
 
 def test_a_port_of_another_checkout_is_not_chosen(tmp_path, environ):
-    """It is reserved while that checkout exists, whether or not anything listens there."""
+    """A port is reserved while its checkout exists, whether or not anything listens there."""
     first = allocate(checkout(tmp_path / "p", PORT=0), Settings(environ))["PORT"]
     shared = tmp_path / "home/.local/state/esker/ports.json"
     shutil.rmtree(tmp_path / "p/.flox/cache")
@@ -136,7 +136,7 @@ def test_a_port_of_another_checkout_is_not_chosen(tmp_path, environ):
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"project": 1, "ports": 2}', '{"x": "y", "7": 8}'])
 def test_damaged_memories_are_made_again(tmp_path, environ, damage):
-    """The same port follows from the same path."""
+    """If the files are damaged, the same path gives the same port again."""
     declaration = checkout(tmp_path / "p", PORT=0)
     first = allocate(declaration, Settings(environ))
     (tmp_path / "p/.flox/cache/esker/ports.json").write_text(damage)
@@ -145,14 +145,14 @@ def test_damaged_memories_are_made_again(tmp_path, environ, damage):
 
 
 def test_a_place_that_refuses_is_named(tmp_path, environ):
-    """Where the reservation cannot be written the error says which directory."""
+    """If the reservation cannot be written, the error names the directory."""
     (tmp_path / "home").write_text("")
     with pytest.raises(HostError, match=r"home/\.local/state/esker"):
         allocate(checkout(tmp_path / "p", PORT=0), Settings(environ))
 
 
 def test_a_full_range_is_an_error(tmp_path, environ, monkeypatch):
-    """Nothing free is said, not looped over."""
+    """If no port is free, that is an error, not an endless loop."""
     monkeypatch.setattr("esker.host.ports.is_free", lambda port: False)
     with pytest.raises(HostError, match="no port from 10000 to 32767 is free for `PORT`"):
         allocate(checkout(tmp_path / "p", PORT=0), Settings(environ))

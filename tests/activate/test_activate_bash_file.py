@@ -12,14 +12,14 @@ FILES = sorted(Path(activate.__file__).parent.rglob("*.bash"))
 
 
 def test_comments_indentation_and_empty_lines_are_left_out(tmp_path):
-    """What is left is what bash does; a `#` inside a line is part of it."""
+    """Removing comments and indentation does not change what bash does; a `#` inside a line is kept."""
     (tmp_path / "a.bash").write_text("# Why\n\nif true; then\n    # more\n    echo $# '# a'\nfi\n")
     assert bash_text(f"{tmp_path}/a.bash") == "if true; then\necho $# '# a'\nfi"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_what_is_left_is_what_the_file_says(path):
-    """Bash prints a function of the file's text as it has parsed it, which shows every string of it."""
+    """Bash prints the same function for the shortened text as for the file, with every string in it."""
     printed = [
         subprocess.run(
             ["bash", "--noprofile", "--norc", "-c", f"f() {{\n{text}\n}}; declare -f f"],

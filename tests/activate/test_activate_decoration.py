@@ -17,7 +17,7 @@ def seen():
 
 @pytest.fixture
 def inside(seen):
-    """Give a decorator whose context notes when it is entered and left, under the name it is given."""
+    """Give a decorator whose context records, under a given name, when it is entered and left."""
 
     class Context:
         def __init__(self, name):
@@ -39,7 +39,7 @@ def inside(seen):
 
 
 def test_a_function_runs_inside_each_time(inside, seen):
-    """The context is entered and left once a call, arguments and result pass, and the function keeps its face."""
+    """Each call enters and leaves the context and passes arguments and result; the function keeps its signature."""
 
     @inside()
     def add(left, *, right=2):
@@ -53,7 +53,7 @@ def test_a_function_runs_inside_each_time(inside, seen):
 
 
 def test_an_error_leaves_the_context(inside, seen):
-    """What the body raises comes out as it is, after the context was left."""
+    """An error of the body comes out unchanged, after the context was left."""
 
     @inside()
     def fail():
@@ -65,7 +65,7 @@ def test_an_error_leaves_the_context(inside, seen):
 
 
 def test_methods(inside, seen):
-    """Methods of all three kinds get what methods get, whichever decorator stands above."""
+    """Methods of all three kinds get their first argument as usual, whichever decorator is outermost."""
 
     class Task:
         @inside()
@@ -108,7 +108,7 @@ def test_a_coroutine_runs_inside(inside, seen):
 
 
 def test_a_generator_stays_inside_between_its_items(inside, seen):
-    """A generator is inside from its first step to its end; what is sent, thrown and returned passes."""
+    """A generator stays in the context from its first step to its end; sent, thrown and returned values pass."""
 
     @inside()
     def items():
@@ -135,7 +135,7 @@ def test_a_generator_stays_inside_between_its_items(inside, seen):
 
 
 def test_an_asynchronous_generator_stays_inside_between_its_items(inside, seen):
-    """As a generator: what is sent, thrown in and closed reaches the body."""
+    """Sent values, thrown errors and closing reach the body of an asynchronous generator too."""
 
     @inside()
     async def items():
@@ -178,7 +178,7 @@ def test_decorators_nest(inside, seen):
 
 @pytest.mark.parametrize("thing", [type("Task", (), {}), 3], ids=["class", "number"])
 def test_only_functions_are_decorated(inside, thing):
-    """A class, or what cannot be called at all, is refused when the decorator is applied."""
+    """Decorating a class, or an object that cannot be called, fails when the decorator is applied."""
     with pytest.raises(TypeError, match="only functions can be decorated"):
         inside()(thing)
 
@@ -189,7 +189,7 @@ def held(function):
 
 
 def test_under_a_command(inside, seen):
-    """Angreal's decorators above find the attributes they set, with an argument on either side."""
+    """Angreal's decorators above ours find the attributes that they set, with an argument on either side."""
 
     @angreal.command(name="under", about="")
     @inside()
@@ -211,7 +211,7 @@ def test_under_a_command(inside, seen):
 
 
 def test_over_a_command(inside, seen):
-    """The function that Angreal holds already runs inside too, with its closure, defaults and arguments."""
+    """The function that Angreal already holds also runs in the context, with its closure, defaults and arguments."""
     free = 10
 
     @angreal.command_group("some", about="")()
@@ -232,7 +232,7 @@ def test_over_a_command(inside, seen):
 
 
 def test_over_a_decorator_over_a_command(inside, seen):
-    """`functools.wraps` copies Angreal's mark outwards; what Angreal holds is the innermost that has it."""
+    """`functools.wraps` copies Angreal's mark outwards; Angreal calls the innermost function that has it."""
 
     def loud(function):
         @functools.wraps(function)
@@ -253,7 +253,7 @@ def test_over_a_decorator_over_a_command(inside, seen):
 
 
 def test_over_a_command_that_is_no_function(inside):
-    """Another decorator's object cannot get another body: that is said when the file is read."""
+    """An object of another decorator cannot get another body, so decorating it fails when the file is read."""
 
     class Wrapper:
         def __call__(self):
@@ -264,7 +264,7 @@ def test_over_a_command_that_is_no_function(inside):
 
 
 def test_where_a_function_is_defined(inside):
-    """The file of the innermost function counts, for methods too; text that is no file has no directory."""
+    """The file of the innermost function counts, for methods too; code that is in no file has no directory."""
     here = __file__.rpartition("/")[0]
     assert defining_directory(held) == here
     assert defining_directory(inside()(inside()(held))) == here
@@ -275,7 +275,7 @@ def test_where_a_function_is_defined(inside):
 
 
 def test_where_a_task_is_defined(tmp_path, monkeypatch):
-    """Angreal runs task files under no name; they lie in the directory `.angreal` above the current one."""
+    """Angreal runs task files without a name; they are in the directory `.angreal` above the current directory."""
     (tmp_path / ".angreal").mkdir()
     (tmp_path / "below").mkdir()
     monkeypatch.chdir(tmp_path / "below")

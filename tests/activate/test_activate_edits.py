@@ -17,18 +17,18 @@ EMPTY = Edits()
 
 
 class Process:
-    """Variables that activations enter and leave, as a process would have them."""
+    """The variables of a process in which activations are entered and left."""
 
     def __init__(self, **environ):
         self.environ = environ
         self.edits = EMPTY
 
     def enter(self, key, **difference):
-        """Put a difference on top."""
+        """Enter an activation that makes a difference."""
         self._change(*enter(self.edits, key, Activation(**difference), self.environ))
 
     def leave(self, key):
-        """Take one out."""
+        """Leave an activation."""
         self._change(*leave(self.edits, key, self.environ))
 
     def _change(self, edits, changes):
@@ -42,7 +42,7 @@ class Process:
 
 
 def test_leaving_gives_back_what_was_there_byte_for_byte():
-    """A list with duplicates and empty elements, an empty value, an absent one."""
+    """Leaving restores a list with duplicates and empty elements, an empty value, and an absent variable."""
     before = {"PATH": ":/a:/b::/a:", "CPATH": "", "X": "x\nexport Y=1\n\udcff"}
     process = Process(**before)
     process.enter("a", set={"X": "", "NEW": "1"}, prepend={"PATH": ["/e"], "CPATH": ["/e"], "MANPATH": ["/e"]})
@@ -52,7 +52,7 @@ def test_leaving_gives_back_what_was_there_byte_for_byte():
 
 
 def test_activations_leave_in_any_order():
-    """Whoever stays keeps its own differences over what was there first."""
+    """When an activation leaves, those that stay keep their differences, applied to the original values."""
     process = Process(PATH="/a", X="0")
     process.enter("a", set={"X": "a", "A": "1"}, prepend={"PATH": ["/ea"]})
     process.enter("b", set={"X": "b"}, unset=["A"], prepend={"PATH": ["/eb"]}, append={"PATH": ["/late"]})
@@ -64,7 +64,7 @@ def test_activations_leave_in_any_order():
 
 
 def test_what_the_caller_set_or_deleted_stays():
-    """A value of the caller is never undone, also while another environment stays that had set the variable."""
+    """A value that the caller has set stays, even if another active environment had set the variable."""
     process = Process(X="0", Y="0", Z="0")
     process.enter("a", set={"X": "a", "Y": "a", "Z": "a"})
     process.environ["X"] = "mine"
@@ -96,7 +96,7 @@ def test_what_the_caller_set_or_deleted_stays():
     ],
 )
 def test_a_list_keeps_the_elements_that_the_caller_added_and_removed(edit, left):
-    """Whatever stands where, the activation takes its own elements with it and no others."""
+    """Wherever the elements are in a list, a leaving activation removes its own elements and no others."""
     process = Process(PATH="/a:/b")
     process.enter("a", prepend={"PATH": ["/e"]}, append={"PATH": ["/late"]})
     process.environ["PATH"] = edit
@@ -106,7 +106,7 @@ def test_a_list_keeps_the_elements_that_the_caller_added_and_removed(edit, left)
 
 @pytest.mark.parametrize("hidden", ["/a", "/b"])
 def test_an_element_that_an_activation_hid_comes_back(hidden):
-    """What was removed by the activation was not removed by the caller, who edited the rest."""
+    """An element that the activation removed comes back, even if the caller has edited the rest of the list."""
     process = Process(PATH="/a:/b")
     process.enter("a", remove={"PATH": [hidden]})
     process.environ["PATH"] += ":/x"
@@ -115,7 +115,7 @@ def test_an_element_that_an_activation_hid_comes_back(hidden):
 
 
 def test_an_edit_counts_once():
-    """Other environments may enter and leave after it."""
+    """An edit of the caller counts once, even if other environments enter and leave after it."""
     process = Process(PATH="/a")
     process.enter("a", prepend={"PATH": ["/e"]})
     process.environ["PATH"] += ":/x"
@@ -136,7 +136,7 @@ def test_an_edit_counts_once():
     ],
 )
 def test_duplicates_go_as_the_caller_saw_them(name, before, edit, left):
-    """One copy of several is removed alone; a copy that stood for all, because PATH shows one, takes all with it."""
+    """If the caller saw several copies of an element, one is removed; if PATH showed one for all, all are."""
     process = Process(**{name: before})
     process.enter("a", prepend={name: ["/e"]})
     process.environ[name] = edit
@@ -145,7 +145,7 @@ def test_duplicates_go_as_the_caller_saw_them(name, before, edit, left):
 
 
 def test_a_list_that_is_not_readable_is_the_callers_whole():
-    """Foreign text in a variable that should hold JSON is kept as it is."""
+    """If a variable that should hold JSON has other text, that text is kept as it is."""
     process = Process()
     process.enter("a", prepend={"_FLOX_ACTIVE_ENVIRONMENTS": ['{"a":1}']})
     assert process.environ["_FLOX_ACTIVE_ENVIRONMENTS"] == '[{"a":1}]'
@@ -182,13 +182,13 @@ originals = st.fixed_dictionaries(
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Activations enter and leave in any order while the caller edits; in the end only the edits are left."""
+    """Activations enter and leave in any order while the caller edits; in the end only the caller's edits remain."""
 
     entered = Bundle("entered")
 
     @initialize(environ=originals)
     def start(self, environ):
-        """Begin with what was there."""
+        """Begin with random variables."""
         self.process = Process(**environ)
         self.original = environ
         self.seen = dict(environ)  # when something last entered or left
@@ -199,7 +199,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(target=entered, difference=differences, key=st.uuids().map(str))
     def enter(self, difference, key):
-        """Put one on top: the environment is what it was with the difference applied."""
+        """Enter an activation: the variables are the earlier ones with its difference applied."""
         self._observe()
         self.active[key] = Activation(**difference)
         expected = self.active[key].apply(self.process.environ)
@@ -210,7 +210,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(key=consumes(entered))
     def leave(self, key):
-        """Take one out: only what it touched changes, and when all are out only what the caller did is left."""
+        """Leave an activation: only its variables change, and after the last one only the caller's edits remain."""
         self._observe()
         before = dict(self.process.environ)
         leaver = self.active.pop(key)
@@ -239,7 +239,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(PATHS), where=st.integers(0, 9))
     def add_element(self, name, where):
-        """Put an element somewhere into a list."""
+        """Insert an element somewhere in a list."""
         own = self._own(name) if name in self.process.environ else self._after_deletion(name)
         parts = elements(name, self.process.environ.get(name))
         parts.insert(where % (len(parts) + 1), next(self.tokens))
@@ -248,7 +248,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(PATHS), where=st.integers(0, 9))
     def remove_element(self, name, where):
-        """Take every copy of an element out of a list."""
+        """Remove every copy of an element from a list."""
         parts = elements(name, self.process.environ.get(name))
         if parts:
             element = parts[where % len(parts)]
@@ -259,13 +259,13 @@ class AnyOrder(RuleBasedStateMachine):
         return self.recent.get(name, self.mine.get(name, set(elements(name, self.original.get(name)))))
 
     def _after_deletion(self, name):
-        """A list that was deleted and made anew looks as if its elements had been taken out one by one."""
+        """If a list was deleted and set again, treat its elements as removed one by one."""
         if name not in self.seen:
             return set()
         return self.mine.get(name, set(elements(name, self.original.get(name)))) - set(elements(name, self.seen[name]))
 
     def _observe(self):
-        """Keep what the caller changed; what it changed and changed back, nobody has seen."""
+        """Record what the caller changed; a change that was undone before anybody looked does not count."""
         for name in ALL:
             value = self.process.environ.get(name)
             if value != self.seen.get(name):
@@ -274,7 +274,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def what_nobody_edited_is_the_original_with_what_is_active(self):
-        """The active differences, one after the other, over what was there."""
+        """Variables that nobody edited are the original ones with the active differences applied in order."""
         expected = self.original
         for activation in self.active.values():
             expected = activation.apply(expected)
@@ -288,4 +288,4 @@ AnyOrder.TestCase.settings = settings(max_examples=300 if os.environ.get("CI") e
 
 @pytest.mark.slow
 class TestAnyOrder(AnyOrder.TestCase):
-    """Random sequences of entering, leaving in any order, and the caller's edits, under hostile values."""
+    """Random sequences of entering, leaving and edits keep the rules, with difficult values."""

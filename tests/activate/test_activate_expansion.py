@@ -13,7 +13,7 @@ ENVIRON = {"A": "first", "LONG_name_2": "two words", "Q": 'a"b$A`\\', "EMPTY": "
 
 
 def in_bash(value):
-    """What bash makes of the value; None when it refuses."""
+    """Return what bash makes of the value, or None if bash refuses it."""
     done = subprocess.run(
         ["bash", "--noprofile", "--norc", "-c", f'export V={quoted(value)}\nprintf %s "$V"'],
         env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **ENVIRON},
@@ -44,7 +44,7 @@ def in_bash(value):
     ],
 )
 def test_simple_values_mean_what_they_mean_to_bash(value):
-    """Names, escapes and lone signs are expanded in Python as bash does between double quotes."""
+    """Python expands names, escapes and single signs as bash does between double quotes."""
     assert not needs_bash(value)
     assert expanded(value, ENVIRON) == in_bash(value)
 
@@ -72,7 +72,7 @@ def test_simple_values_mean_what_they_mean_to_bash(value):
     ],
 )
 def test_other_values_are_for_bash(value, expected):
-    """Substitutions, arithmetic and operators need bash; the value's own quotes stay, theirs are code."""
+    """Substitutions, arithmetic and operators need bash; quotes of the value stay, quotes within them are code."""
     assert needs_bash(value)
     assert in_bash(value) == expected
 
@@ -81,7 +81,7 @@ def test_other_values_are_for_bash(value, expected):
 @given(st.lists(st.sampled_from(["$", "A", "{", "}", "\\", '"', "'", " ", "\n", "$A", "${A}", "é", "`", "(", ")"])))
 @pytest.mark.slow
 def test_python_and_bash_agree_on_every_simple_value(parts):
-    """Whatever is not left to bash is expanded to exactly what bash makes of it."""
+    """A value that is not left to bash expands to exactly what bash makes of it."""
     value = "".join(parts)
     if not needs_bash(value) and not value.endswith("\\"):
         assert expanded(value, ENVIRON) == in_bash(value)

@@ -21,7 +21,7 @@ BASE = {"PATH": os.environ["PATH"], "HOME": "/home/me", "LIST": "a b", "SHLVL": 
 
 
 def changes(script, environ=BASE, **options):
-    """What the hook changed: None for a variable that is gone."""
+    """Return the variables that the hook changed, with None for a removed variable."""
     found = hook.run(environ, script=script, **options)
     return {name: found.get(name) for name in environ.keys() | found.keys() if environ.get(name) != found.get(name)}
 
@@ -86,7 +86,7 @@ NASTY = {
 
 @pytest.mark.parametrize(("script", "expected"), NASTY.values(), ids=NASTY)
 def test_the_environment_after_a_hook_is_exactly_what_bash_exports(script, expected):
-    """Whatever the hook leaves behind, its exports are taken over and nothing else is."""
+    """Whatever the hook does, the activation takes over its exported variables and nothing else."""
     assert changes(script) == expected
 
 
@@ -121,14 +121,14 @@ ENDS = {
 
 @pytest.mark.parametrize(("script", "seen", "hint"), ENDS.values(), ids=ENDS)
 def test_a_hook_that_leaves_has_not_completed(script, seen, hint):
-    """It would hide what follows, so it is an error that says how bash ended, and what ends it so."""
+    """A script that ends its shell is an error that says how bash ended and what causes that."""
     with pytest.raises(ActivationFailed) as caught:
         hook.run(BASE, script=script)
     assert str(caught.value).splitlines() == [f"The hook.on-activate script did not complete normally{seen}", *hint]
 
 
 def test_flox_has_other_words_for_a_status():
-    """What replaces its command begins as it does."""
+    """Flox's command reports such a status in its own words."""
     with pytest.raises(HookCutOff) as caught:
         hook.run(BASE, script="exit 3")
     words = flox_dialect.words(caught.value)
@@ -146,7 +146,7 @@ BROKEN = {
 
 @pytest.mark.parametrize(("script", "said"), BROKEN.values(), ids=BROKEN)
 def test_a_hook_that_is_not_bash_has_failed(script, said):
-    """Bash's own words say where, counted from the first line of the script."""
+    """Bash's own message says where the mistake is, with lines counted from the first line of the script."""
     with pytest.raises(ActivationFailed) as caught:
         hook.run(BASE, script=script)
     assert str(caught.value).splitlines() == [
@@ -156,17 +156,17 @@ def test_a_hook_that_is_not_bash_has_failed(script, said):
 
 
 def test_a_hook_is_read_with_the_options_it_chooses():
-    """A pattern that is a mistake until `extglob` is set is none after it, whatever status the hook returns."""
+    """A pattern that is a mistake before `extglob` is set is none afterwards, whatever status the hook returns."""
     assert changes("shopt -s extglob\ncase ab in +(a|b)) export A=1 ;; esac\nreturn 4") == {"A": "1"}
 
 
 def test_a_mistake_in_what_the_hook_evaluates_is_the_hooks_own():
-    """Only the script itself must be whole; a failed command in it is no failure of the hook."""
+    """Only the script itself must be free of syntax errors; a failed command in it does not fail the hook."""
     assert changes("eval ')' 2>/dev/null; export A=1; eval '(' 2>/dev/null") == {"A": "1"}
 
 
 def test_the_output_goes_to_the_standard_error(capfd):
-    """Standard output belongs to whoever evaluates or reads it."""
+    """The output goes to standard error, because the caller evaluates or reads standard output."""
     hook.run(BASE, script="echo out; echo err >&2; trap 'echo late' EXIT", values=[("A", "$(echo said >&2)")])
     captured = capfd.readouterr()
     assert captured.out == ""
@@ -174,7 +174,7 @@ def test_the_output_goes_to_the_standard_error(capfd):
 
 
 def test_the_hook_runs_where_the_caller_is_and_reads_its_input(tmp_path):
-    """Directory and standard input are the caller's."""
+    """The hook has the caller's directory and standard input."""
     script = (
         "import os\nfrom esker.activate import hook\n"
         "found = hook.run(dict(os.environ), script='export A=$PWD; read -r B; export B')\nprint(found['A'], found['B'])"
@@ -187,7 +187,7 @@ def test_the_hook_runs_where_the_caller_is_and_reads_its_input(tmp_path):
 
 @pytest.mark.parametrize("closed", ["<&- 2>&-", "2>&-", "<&- >&- 2>&-"])
 def test_the_hook_runs_where_there_is_no_standard_error(tmp_path, closed):
-    """Its output goes nowhere then, and into no file that has the number by chance."""
+    """Without a standard error the output is dropped; it goes into no file that happens to have the number."""
     script = (
         "import os\nfrom esker.activate import hook\n"
         f"open({str(tmp_path / 'found')!r}, 'w').write(hook.run(dict(os.environ), script='echo a; echo b >&2; export A=1')['A'])"
@@ -197,7 +197,7 @@ def test_the_hook_runs_where_there_is_no_standard_error(tmp_path, closed):
 
 
 def test_a_process_that_stays_does_not_keep_the_caller_waiting(tmp_path):
-    """The hook may start something that outlives it and holds every descriptor."""
+    """The caller does not wait for a process that outlives the hook and holds every descriptor."""
     os.mkfifo(tmp_path / "fifo")
     found = hook.run(BASE, script=f"cat {tmp_path}/fifo &\nexport A=1")
     assert found["A"] == "1"
@@ -206,7 +206,7 @@ def test_a_process_that_stays_does_not_keep_the_caller_waiting(tmp_path):
 
 
 def test_what_the_caller_exported_does_not_reach_into_the_hook():
-    """Functions, BASH_ENV and shell options of the caller are passed on, not obeyed."""
+    """Functions, BASH_ENV and shell options of the caller are passed on, but do not affect the hook."""
     caller = {
         **BASE,
         "BASH_FUNC_printf%%": "() { exit 1; }",
@@ -224,7 +224,7 @@ def test_what_the_caller_exported_does_not_reach_into_the_hook():
 
 
 def test_what_bash_does_to_its_own_variables_is_nothing_that_the_hook_did():
-    """Such as a prompt that the caller has exported, which a bash without a terminal removes."""
+    """Changes that bash makes itself do not count, such as the removal of a prompt when there is no terminal."""
     names = (
         "PS1 PS2 PS3 PS4 OPTIND OPTERR RANDOM LINENO PPID BASH BASH_VERSION EPOCHSECONDS COLUMNS LINES UID BASH_COMMAND"
     )
@@ -234,7 +234,7 @@ def test_what_bash_does_to_its_own_variables_is_nothing_that_the_hook_did():
 
 
 def test_the_size_of_the_terminal_is_not_what_the_hook_did():
-    """Others take over what a hook has changed, on terminals of their own."""
+    """The size of the terminal does not count, because others take over the changes on terminals of their own."""
     script = (
         "import os\nfrom esker.activate import hook\n"
         "found = hook.run(dict(os.environ), script='sh -c :')\nprint(found['COLUMNS'], found['LINES'])"
@@ -249,7 +249,7 @@ def test_the_size_of_the_terminal_is_not_what_the_hook_did():
 
 
 def test_values_for_bash_come_before_the_hook_and_in_order():
-    """A value sees those before it, the hook sees them all, and quotes in a value are its own."""
+    """A value sees the values before it, the hook sees them all, and quotes in a value belong to the value."""
     values = [("A", '"$(echo "a b")"'), ("B", "${A:-x}/${NOT_SET:-d}"), ("C", "$HOME"), ("D", "`echo d`\nd")]
     expected = {"A": '"a b"', "B": '"a b"/d', "C": "/home/me", "D": "d\nd", "E": "/home/me"}
     assert changes("export E=$C", values=values) == expected
@@ -257,7 +257,7 @@ def test_values_for_bash_come_before_the_hook_and_in_order():
 
 @pytest.mark.parametrize("value", ["$(", "${NOT_SET:?is needed}", "${A", "${A!}", "`"])
 def test_a_value_that_bash_refuses_is_an_error(value):
-    """The variable is named, whatever stands around it, and neither the next value nor the hook is run."""
+    """The error names the variable, whatever surrounds it, and neither the next value nor the hook runs."""
     values = [("A", "$(echo a)"), ("B", value), ("C", '$(kill -9 $PPID)"')]
     with pytest.raises(ActivationFailed) as caught:
         hook.run(BASE, values=values, script="kill -9 $PPID")
@@ -268,13 +268,13 @@ def test_a_value_that_bash_refuses_is_an_error(value):
 
 
 def test_a_variable_that_bash_keeps_for_itself_is_an_error():
-    """It would otherwise be lost without a word."""
+    """Setting a variable that bash keeps for itself is an error, because the value would be lost silently."""
     with pytest.raises(ActivationFailed, match=r"could not expand `UID` of `\[vars\]`"):
         hook.run(BASE, values=[("UID", "$(echo 5)")])
 
 
 def test_a_bash_that_does_not_read_what_it_is_given_is_named(tmp_path):
-    """Such as one that a program starts with the descriptors closed: no variable is blamed for it."""
+    """If bash does not read its input, the error names that bash and blames no variable."""
     wrapper = tmp_path / "bash"
     wrapper.write_text("#!/bin/sh\nexit 5\n")
     wrapper.chmod(0o755)
@@ -287,14 +287,14 @@ def test_a_bash_that_does_not_read_what_it_is_given_is_named(tmp_path):
 
 
 def test_a_missing_bash_is_said(monkeypatch):
-    """Only an environment with scripts needs it."""
+    """A missing bash is an error only for an environment with scripts."""
     monkeypatch.setattr(hook, "_USUAL_PATH", "/nowhere")
     with pytest.raises(ActivationFailed, match="need `bash`, which is not on PATH"):
         hook.run({"PATH": "/nowhere"}, script=":")
 
 
 def test_no_descriptor_and_no_file_is_left(tmp_path, monkeypatch):
-    """Whether it succeeds or fails, everything that was opened is closed."""
+    """Whether the hook succeeds or fails, every opened file and descriptor is closed."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     before = os.listdir("/dev/fd")
     hook.run(BASE, script=":")
@@ -305,7 +305,7 @@ def test_no_descriptor_and_no_file_is_left(tmp_path, monkeypatch):
 
 
 def test_an_activation_holds_what_the_hook_did():
-    """Edits of lists are edits, other changes are values, and variables are evaluated before."""
+    """Changes of lists are recorded as edits, other changes as values; variables are evaluated before the hook."""
     made = a_plan(
         mode="run",
         vars=[("X", "$(echo x)")],
@@ -325,7 +325,7 @@ def test_an_activation_holds_what_the_hook_did():
 
 
 def test_a_second_activation_inside_the_first_runs_no_hook(capfd):
-    """The hook runs once a start; whoever comes from an active environment has inherited what it did."""
+    """The hook runs once per start; an activation inside an active environment has inherited its changes."""
     made = a_plan(mode="run", hook="echo ran; export A=1")
     once = activation(made, BASE, runtime_directory="/r").apply(BASE)
     assert activation(made, once, runtime_directory="/r").apply(once) == once
@@ -333,7 +333,7 @@ def test_a_second_activation_inside_the_first_runs_no_hook(capfd):
 
 
 def test_a_hook_that_takes_too_long(tmp_path):
-    """It is killed with what it has started, and the message says how long it had."""
+    """A hook that exceeds its limit is killed with everything it started, and the message says how long it had."""
 
     class Until(Deadline):
         def left(self):
@@ -347,12 +347,12 @@ def test_a_hook_that_takes_too_long(tmp_path):
 
 
 def test_a_hook_with_a_limit_that_is_kept():
-    """It is like any other."""
+    """A hook that keeps its limit gives the same result as one without a limit."""
     assert hook.run(dict(os.environ), script="export A=1", deadline=Deadline(60))["A"] == "1"
 
 
 def test_an_interruption_while_bash_starts_leaves_no_bash_behind(monkeypatch):
-    """It comes once the program is known to who ends it; before, it would run on as nobody's."""
+    """An interruption during the start of bash takes effect once bash can be killed, so no bash runs on unnoticed."""
     started = []
 
     class Interrupted(subprocess.Popen):
@@ -370,6 +370,6 @@ def test_an_interruption_while_bash_starts_leaves_no_bash_behind(monkeypatch):
 
 
 def test_a_hook_runs_in_a_thread_too():
-    """Only the main thread may hold interruptions back, and only it is interrupted."""
+    """A hook runs in another thread too, where signals cannot be held back and no interruption arrives."""
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(changes, "export A=b").result() == {"A": "b"}

@@ -13,7 +13,7 @@ from tests.support import plans
 
 
 def a_plan(project, **changes):
-    """The plan of a project that is made from two of its files, by a caller who asks for nothing."""
+    """Return the plan of a project that is made from two of its files, for a caller with no settings of its own."""
     made_from = plan.fingerprints([f"{project}/manifest.toml", f"{project}/pylock.toml"])
     return plans.a_plan(project, **{"stats": made_from, "choices": Settings({}).choices, **changes})
 
@@ -41,7 +41,7 @@ def written(project):
 
 
 def test_a_plan_that_was_written_is_read_as_it_was(project, written):
-    """Every field comes back, text that is not UTF-8 too; absent scripts are absent and scripts are outdented."""
+    """Every field comes back, including text that is not UTF-8; scripts come back without common indentation."""
     found = plan.read(written)
     assert found == plan.warm(project, Settings({}).choices)
     assert found.vars == (("A", "\udcff\n"), ("B", "$A"))
@@ -51,19 +51,19 @@ def test_a_plan_that_was_written_is_read_as_it_was(project, written):
 
 
 def test_a_plan_has_the_fields_that_it_lists_and_no_other(project):
-    """A misspelt one would otherwise be a default."""
+    """A plan with an unknown field is refused, because a misspelt field would otherwise silently get its default."""
     with pytest.raises(TypeError, match="a plan has no colour"):
         a_plan(project, colour="red")
 
 
 def test_a_plan_is_for_its_owner_alone(written):
-    """The file is 0600 and the directory that was made for it 0700."""
+    """The plan's file has mode 0600, and its new directory 0700."""
     assert os.stat(written).st_mode & 0o777 == 0o600
     assert os.stat(os.path.dirname(written)).st_mode & 0o777 == 0o700
 
 
 def test_a_plan_that_cannot_be_written_says_why(project):
-    """Where the directory cannot be made, the error names it."""
+    """If the directory cannot be made, the error names it."""
     with open(f"{project}/.flox", "w"):
         pass
     with pytest.raises(HostError, match="cannot make"):
@@ -86,7 +86,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_plan_is_no_plan(written, damage):
-    """Cut off, of another version, with a field missing or of another type: it is worked out again."""
+    """A plan that is cut off, of another version, or lacks a field or has one of a wrong type is not used."""
     with open(written, encoding="latin-1") as file:
         text = file.read()
     with open(written, "w", encoding="latin-1") as file:
@@ -95,7 +95,7 @@ def test_a_damaged_plan_is_no_plan(written, damage):
 
 
 def test_a_missing_plan_and_a_link_to_one_are_no_plan(project, written):
-    """A plan is a plain file in its place."""
+    """A plan must be a plain file: a missing file and a link count as no plan."""
     assert plan.read(plan.plan_path(project, "run")) is None
     os.rename(written, f"{written}.moved")
     os.symlink(f"{written}.moved", written)
@@ -103,20 +103,20 @@ def test_a_missing_plan_and_a_link_to_one_are_no_plan(project, written):
 
 
 def test_the_plan_of_another_user_is_no_plan(written, monkeypatch):
-    """Who may write a plan decides what runs, so it counts only when the reader wrote it."""
+    """A plan counts only if the reader wrote it, because a plan decides what code runs."""
     uid = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
     assert plan.read(written) is None
 
 
 def test_a_plan_that_others_may_write_is_no_plan(written):
-    """It would be no more than a wish of theirs."""
+    """A plan that others may write is not used, because they could change it."""
     os.chmod(written, 0o620)
     assert plan.read(written) is None
 
 
 def test_a_directory_with_a_colon_is_refused(project):
-    """Rather than a PATH that points elsewhere."""
+    """A project directory with a colon is refused, because PATH would split it."""
     with pytest.raises(ActivationFailed, match="PATH cannot hold a directory with a colon"):
         a_plan(f"{project}/a:b")
     os.makedirs(f"{project}/a:b/.flox")
@@ -126,7 +126,7 @@ def test_a_directory_with_a_colon_is_refused(project):
 
 
 def test_the_plan_in_a_copied_checkout_is_no_plan(project, written, tmp_path_factory):
-    """A copy carries a plan whose files are all still as they were: those of the original."""
+    """In a copied checkout the plan is not used, although its files, those of the original, are unchanged."""
     copy = str(tmp_path_factory.mktemp("copy").resolve())
     path = plan.plan_path(copy, "dev")
     os.makedirs(os.path.dirname(path))
@@ -136,7 +136,7 @@ def test_the_plan_in_a_copied_checkout_is_no_plan(project, written, tmp_path_fac
 
 
 def test_a_plan_is_fresh_until_a_file_changes(project):
-    """A changed, replaced, removed or new file ends it, and nothing else does."""
+    """A plan is used until a file that it was made from is changed, replaced, removed or new."""
     made = a_plan(project)
     assert plan.fresh(made)
     with open(f"{project}/manifest.toml", "a") as file:
@@ -154,7 +154,7 @@ def test_a_plan_is_fresh_until_a_file_changes(project):
 
 
 def test_without_a_mode_the_manifest_decides(project):
-    """The plan of the mode that is not the default is found only when it is asked for."""
+    """The plan of the mode that is not the default is found only when the caller asks for that mode."""
     plan.write(a_plan(project, default=False), plan.plan_path(project, "dev"))
     assert plan.warm(project, Settings({}).choices) is None
     assert plan.warm(project, Settings({}).choices, "dev") is not None
@@ -163,7 +163,7 @@ def test_without_a_mode_the_manifest_decides(project):
 
 
 def test_another_store_or_interpreter_is_another_plan(project):
-    """What was made with one ESKER_STORE or ESKER_PYTHON is not for a caller with another, or with none any more."""
+    """A plan that was made with one ESKER_STORE or ESKER_PYTHON is not used for a caller with another or with none."""
     theirs = {"ESKER_STORE": "/a", "ESKER_PYTHON": "/b", "PATH": "/c"}
     plan.write(a_plan(project, choices=Settings(theirs).choices), plan.plan_path(project, "dev"))
     assert plan.warm(project, Settings(theirs).choices) is not None
@@ -174,7 +174,7 @@ def test_another_store_or_interpreter_is_another_plan(project):
 
 
 def test_the_plan_of_another_kind_of_machine_is_not_for_this_one(project):
-    """A home may be shared by machines that run different programs."""
+    """A plan of another kind of machine is not used, because machines may share a home directory."""
     path = plan.plan_path(project, "dev")
     plan.write(a_plan(project), path)
     assert plan.warm(project, Settings({}).choices) is not None
@@ -183,7 +183,7 @@ def test_the_plan_of_another_kind_of_machine_is_not_for_this_one(project):
 
 
 def test_the_identity_changes_with_what_is_set(project):
-    """Another variable is another start, another time of a file is not."""
+    """Another variable changes a plan's identity; another modification time of a file does not."""
     assert a_plan(project).identity == a_plan(project, stats=()).identity
     assert a_plan(project).identity != a_plan(project, vars=[("A", "1")]).identity
 
@@ -199,5 +199,5 @@ def test_the_identity_changes_with_what_is_set(project):
     ],
 )
 def test_scripts_lose_their_common_indentation(script, expected):
-    """Only spaces count, only lines with something on them are measured."""
+    """Scripts lose their common indentation: only spaces count, and empty lines are not measured."""
     assert plan.outdented(script) == expected

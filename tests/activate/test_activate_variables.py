@@ -29,7 +29,7 @@ def other(name="second"):
 
 
 def test_the_whole_difference_in_an_empty_environment():
-    """What decision records name is set, nothing else."""
+    """An activation in an empty environment sets the variables that the decision records name, and no others."""
     made = a_plan(description="owner/app", ports={"PGPORT": 12345}, certificates="/etc/ca.pem")
     found = activated({}, made, start_services=True)
     assert found == {
@@ -60,7 +60,7 @@ def test_the_whole_difference_in_an_empty_environment():
 
 
 def test_values_of_the_caller_are_corrected_or_kept():
-    """What says which environment this is is overwritten; colours and certificates are the caller's choice."""
+    """Variables that identify the environment are overwritten; the caller's colours and certificates are kept."""
     caller = {"FLOX_ENV": "WRONG", "FLOX_ENV_CACHE": "WRONG", "FLOX_ENV_PROJECT": "WRONG", "FLOX_ENV_DESCRIPTION": ""}
     found = activated({**caller, "FLOX_PROMPT_COLOR_1": "1", "SSL_CERT_FILE": "mine"}, a_plan(certificates="/c"))
     assert (found["FLOX_ENV"], found["FLOX_ENV_CACHE"]) == (ENV, "/p/.flox/cache")
@@ -88,25 +88,25 @@ def test_values_of_the_caller_are_corrected_or_kept():
     ],
 )
 def test_paths_are_composed_in_front(name, value, expected):
-    """The environment comes first; duplicates leave PATH and MANPATH; empty elements stay."""
+    """The environment's directories come first; PATH and MANPATH lose duplicates; empty elements stay."""
     assert activated({name: value})[name] == expected
 
 
 def test_sbin_only_when_asked_for():
-    """`--add-sbin` puts sbin behind bin."""
+    """`--add-sbin` puts sbin behind bin; without it sbin is not on PATH."""
     assert "/sbin" not in activated({"PATH": "/a"})["PATH"]
     assert activated({"PATH": "/a"}, add_sbin=True)["PATH"] == f"{ENV}/bin:{ENV}/sbin:/a"
 
 
 def test_run_mode_leaves_the_compiler_alone():
-    """Headers and libraries are for building only."""
+    """In `run` mode the variables for headers and libraries are not set."""
     found = activated({"CPATH": "/c"}, a_plan(mode="run"))
     assert found["CPATH"] == "/c"
     assert not {"LIBRARY_PATH", "PKG_CONFIG_PATH", "ACLOCAL_PATH"} & found.keys()
 
 
 def test_the_newest_environment_comes_first():
-    """In nesting the stack, the prompt and the directories begin with the inner one."""
+    """In nested environments the stack, the prompt and the directories begin with the innermost."""
     found = activated(activated({"PATH": "/a"}), other())
     assert found["FLOX_PROMPT_ENVIRONMENTS"] == "second app"
     assert found["FLOX_ENV_DIRS"] == f"{other().flox_env}:{ENV}"
@@ -117,7 +117,7 @@ def test_the_newest_environment_comes_first():
 
 
 def test_activating_again_changes_nothing():
-    """An environment that is active is not pushed twice, and its variables are not evaluated twice."""
+    """Activating an active environment adds it only once, and does not evaluate its variables again."""
     made = a_plan(vars=[("GROWS", "${GROWS}x"), ("PATH", "${PATH}:/x")])
     once = activated({"PATH": "/a"}, made)
     assert once["GROWS"] == "x"
@@ -125,7 +125,7 @@ def test_activating_again_changes_nothing():
 
 
 def test_what_variables_put_in_front_stays_in_front():
-    """An activation inside the first repeats it, and puts back what something in between has moved or taken away."""
+    """A second activation inside the first restores elements that something in between has moved or removed."""
     made = a_plan(
         vars=[("CPATH", "/x:${CPATH}"), ("LD_LIBRARY_PATH", "${LD_LIBRARY_PATH}:/l"), ("PATH", "/x:${PATH}:/y")]
     )
@@ -138,13 +138,13 @@ def test_what_variables_put_in_front_stays_in_front():
 
 
 def test_an_environment_is_active_below_its_activation():
-    """Whoever inherits the variables is inside."""
+    """A process that inherits the variables is inside the environment."""
     assert not is_active(a_plan(), {})
     assert is_active(a_plan(), activated(activated({}), other()))
 
 
 def test_an_environment_that_changed_since_is_evaluated_again():
-    """Another identity is another start, though the environment stays one entry of the stack."""
+    """If the plan's identity has changed, the variables are evaluated again, but the stack keeps one entry."""
     once = activated({}, a_plan(vars=[("A", "1")]))
     twice = activated(once, a_plan(vars=[("A", "2")]))
     assert twice["A"] == "2"
@@ -153,27 +153,27 @@ def test_an_environment_that_changed_since_is_evaluated_again():
 
 
 def test_another_mode_replaces_the_entry():
-    """One checkout is active in one mode."""
+    """A checkout is active in one mode: another mode replaces its entry of the stack."""
     found = activated(activated({}), a_plan(mode="run"))
     assert [element["mode"] for element in json.loads(found["_FLOX_ACTIVE_ENVIRONMENTS"])] == ["run"]
 
 
 def test_two_environments_of_one_name_are_both_in_the_prompt():
-    """Names may repeat; places do not."""
+    """Environments in different places may have the same name, and the prompt shows both."""
     found = activated(activated({}), a_plan("/q"))
     assert found["FLOX_PROMPT_ENVIRONMENTS"] == "app app"
 
 
 @pytest.mark.parametrize("stack", ["{", "7", '"x"', '[1,{"a":1}]', ""])
 def test_a_stack_that_cannot_be_read_is_empty(stack):
-    """A foreign value does not stop an activation; entries of other forms stay."""
+    """A stack with text that is not ours does not stop an activation; entries of other forms stay."""
     found = json.loads(activated({"_FLOX_ACTIVE_ENVIRONMENTS": stack})["_FLOX_ACTIVE_ENVIRONMENTS"])
     assert found[0]["mode"] == "dev"
     assert found[1:] == ([{"a": 1}] if stack.startswith("[") else [])
 
 
 def test_variables_in_order_see_ports_paths_and_each_other():
-    """A value may use everything that stands before it."""
+    """A variable may use everything that was set before it."""
     made = a_plan(
         ports={"PGPORT": 12345},
         vars=[("URL", "db://localhost:$PGPORT"), ("B", "$URL/x"), ("PATH", "${PATH}:$FLOX_ENV_PROJECT/y")],
@@ -184,20 +184,20 @@ def test_variables_in_order_see_ports_paths_and_each_other():
 
 
 def test_variables_are_set_even_when_the_caller_has_the_value():
-    """The difference can be replayed where the value is another one."""
+    """A variable is recorded even if the caller already has its value, so that others may have another value."""
     made = a_plan(vars=[("X", "same")])
     found = activation(made, {"X": "same"}, runtime_directory="/r")
     assert found.apply({"X": "other"})["X"] == "same"
 
 
 def test_a_nul_character_is_refused():
-    """No environment can hold it, so it is said before anything has changed."""
+    """A NUL character is refused before anything changes, because no environment can hold it."""
     with pytest.raises(ActivationFailed, match="`A` in `\\[vars\\]` holds a NUL"):
         activated({}, a_plan(vars=[("A", "x\0")]))
 
 
 def test_json_runs_nothing():
-    """`activate --json` leaves out what needs bash, and does not claim that the hook has run."""
+    """`activate --json` leaves out values that need bash, and does not claim that the hook has run."""
     made = a_plan(hook="echo no", vars=[("A", "1"), ("B", "$(echo no)")])
     found = activation(made, {}, runtime_directory="/r", run_code=False)
     assert found.set["A"] == "1"
@@ -205,7 +205,7 @@ def test_json_runs_nothing():
 
 
 def test_json_leaves_out_no_more_than_it_must_and_says_what():
-    """A value that does not speak of one which needs bash is told, whatever its place; the others are named."""
+    """Values that do not depend on one that needs bash are shown, whatever their place; the others are named."""
     texts = {"A": "$(echo no)", "B": "b", "C": "$B and ${A}", "D": "$B", "E": "$C"}
     made = a_plan(hook="echo no", vars=list(texts.items()))
     found = activation(made, {}, runtime_directory="/r", run_code=False)
@@ -217,7 +217,7 @@ def test_json_leaves_out_no_more_than_it_must_and_says_what():
 
 
 def test_json_keeps_lists_as_lists():
-    """Published are the four keys; lists that have no colons are given whole."""
+    """The JSON has four keys, and shows lists that have no colons in full."""
     environ = {"PATH": "/a", "FLOX_PROMPT_ENVIRONMENTS": "outer"}
     found = activation(a_plan(), environ, runtime_directory="/r").published(environ)
     assert list(found) == ["set", "unset", "prepend", "append"]
@@ -240,7 +240,7 @@ def test_json_keeps_lists_as_lists():
     ],
 )
 def test_edits_of_lists_are_kept_as_edits(before, after, expected):
-    """What was added in front or behind and what was removed is recorded, not the whole value."""
+    """The difference records which elements were added at either end or removed, not the whole value."""
     environ = {} if before is None else {"CPATH": before}
     found = difference(environ, {"CPATH": after}).record()
     assert {kind: found[kind]["CPATH"] for kind in ("prepend", "append", "remove") if found.get(kind)} == expected
@@ -248,7 +248,7 @@ def test_edits_of_lists_are_kept_as_edits(before, after, expected):
 
 
 def test_a_list_that_was_replaced_is_set():
-    """Nothing in common: the value stands for itself."""
+    """A list that shares no element with its old value is recorded as a value."""
     assert difference({"PATH": "/a:/b"}, {"PATH": "/x"}).set == {"PATH": "/x"}
 
 
@@ -259,32 +259,32 @@ environments = st.dictionaries(st.sampled_from([*LISTS, "A", "B"]), values)
 @pytest.mark.slow
 @given(environments, environments)
 def test_a_difference_leads_exactly_from_one_environment_to_the_other(before, after):
-    """Whatever was edited, applying the difference gives the new environment byte for byte."""
+    """Applying a difference gives exactly the new environment, byte for byte, whatever was edited."""
     assert difference(before, after).apply(before) == after
 
 
 @pytest.mark.slow
 @given(environments, environments)
 def test_a_difference_survives_json(before, after):
-    """It is a value that can be stored and replayed."""
+    """A difference can be stored as JSON and applied afterwards."""
     found = difference(before, after)
     assert Activation(**json.loads(json.dumps(found.record()))) == found
 
 
 def test_leaving_variables_out():
-    """`without` forgets a variable in every part of the difference."""
+    """`without` leaves a variable out of every part of the difference."""
     found = Activation(set={"A": "1"}, unset=["B"], prepend={"PATH": ["/x"]}, append={"PATH": ["/y"]})
     assert found.without(["A", "B", "PATH"]) == Activation()
     assert found.without(["B"]).names() == {"A", "PATH"}
 
 
 def test_edited_moves_an_element_to_the_front():
-    """What is put in front is not left behind as well; empty elements are never moved."""
+    """An element that is moved to the front is not kept in its old place; empty elements are never moved."""
     assert edited("CPATH", "/a::/x", ["/x", ""]) == "/x::/a:"
 
 
 def test_a_warm_activation_imports_a_fixed_set_of_modules():
-    """Start-up time is what is imported: nothing heavier than json on the path of a warm activation."""
+    """A warm activation imports only a fixed set of modules, nothing heavier than json."""
     script = (
         "import json, sys; known = set(sys.modules)\n"
         "from esker.activate import composition, plan\n"

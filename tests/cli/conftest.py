@@ -1,4 +1,4 @@
-"""What the command line's tests share: the command as a process, and projects to run it in."""
+"""Fixtures of the command line's tests: the command as a process, and projects to run it in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 
 class Result(NamedTuple):
-    """How a command ended, and all it said."""
+    """How a command ended, and what it printed."""
 
     status: int
     out: str
@@ -21,7 +21,7 @@ class Result(NamedTuple):
 
 @pytest.fixture
 def esker(environ, tmp_path):
-    """Give a function that runs `esker` in a directory (default: the project's) and returns all it said."""
+    """Give a function that runs `esker` in a directory (default: the project's) and returns its result."""
 
     def run(*arguments, cwd=None, stdin="", **variables):
         done = subprocess.run(
@@ -63,7 +63,7 @@ def empty(tmp_path):
 
 @pytest.fixture
 def served(index):
-    """Give an index with two packages, each with a command."""
+    """Give an index with two packages, each of which has a command."""
     for name in ("app", "tool"):
         files = {f"{name}.py": f"def main(): print('{name} runs')\n", f"{name}.dat": bytes(200_000)}
         index.add(name, "1.0", files, scripts={name: f"{name}:main"})
@@ -71,7 +71,7 @@ def served(index):
 
 
 class Shim:
-    """The `flox` that is Esker, on PATH: called by itself, from a bash, and at a terminal."""
+    """Esker's `flox` on PATH, which can be called directly, from a bash, or at a terminal."""
 
     def __init__(self, environ, directory, cwd):
         self.environ = environ
@@ -83,11 +83,11 @@ class Shim:
         return self.run([f"{self.directory}/flox", *map(str, arguments)], **how)
 
     def bash(self, script, *options, **how):
-        """Run a script by a bash that reads no start-up files."""
+        """Run a script in a bash that reads no start-up files."""
         return self.run(["bash", "--noprofile", "--norc", *options, "-c", script], **how)
 
     def terminal(self, script, **how):
-        """Run a script as `bash` does, at a terminal; its two streams are one."""
+        """Run a script in a bash at a terminal, where both outputs are one stream."""
         code = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
         done = self.run([sys.executable, "-c", code, "bash", "--noprofile", "--norc", "-c", script], **how)
         return Result(done.status, done.out.replace("\r\n", "\n"), done.err)
@@ -116,7 +116,7 @@ class Shim:
 
 @pytest.fixture
 def flox(environ, tmp_path):
-    """Give the `flox` that is Esker; it runs in the project's directory unless told otherwise."""
+    """Give Esker's `flox`; it runs in the project's directory by default."""
     import esker
     from esker.activate.flox.shim import write_shim
 

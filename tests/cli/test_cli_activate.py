@@ -15,20 +15,20 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_command_takes_the_place_of_esker(esker, project):
-    """`activate -- CMD` hands over arguments, status and output untouched."""
+    """`activate -- CMD` passes arguments, exit status and output on unchanged."""
     project()
     done = esker("activate", "--", "sh", "-c", 'printf "%s|" "$@"; echo warn >&2; exit 7', "sh", "a b", "", "--", "$x")
     assert done == (7, "a b||--|$x|", "warn\n")
 
 
 def test_a_signal_ends_the_command_as_itself(esker, project):
-    """A command that dies of a signal looks so to the caller: exec leaves nothing in between."""
+    """If a signal ends the command, the caller sees that signal, because exec leaves no process in between."""
     project()
     assert esker("activate", "--", "sh", "-c", "kill -TERM $$").status == -signal.SIGTERM
 
 
 def test_a_missing_command_is_127_and_one_that_cannot_run_126(esker, project, tmp_path):
-    """What is not there and what may not be run are told as a shell tells them."""
+    """A missing command has status 127, and one that may not be run 126, as in a shell."""
     project()
     done = esker("activate", "--", "no-such-command")
     assert (done.status, "no-such-command: command not found" in done.err) == (127, True)
@@ -37,7 +37,7 @@ def test_a_missing_command_is_127_and_one_that_cannot_run_126(esker, project, tm
 
 
 def test_packages_are_there_inside_and_not_outside(esker, project, index):
-    """The first activation locks, realises and runs; outside nothing of it is on PATH."""
+    """The first activation locks, realises and runs; outside the environment its programs are not on PATH."""
     index.add("app", "1.0", {"app.py": "def main(): print('hello from app')\n"}, scripts={"app": "app:main"})
     directory = project(PYTHON)
     assert esker("activate", "--", "app").out == "hello from app\n"
@@ -70,7 +70,7 @@ def test_a_warm_activation_needs_neither_uv_nor_network_nor_locks(esker, project
 
 
 def test_a_changed_manifest_is_locked_again_unless_locked_is_asked(esker, project):
-    """`--locked` refuses, naming the entry; without it the lock is made again, as Flox does."""
+    """`--locked` refuses a stale lock and names the entry; without it the lock is made again, as Flox does."""
     directory = project()
     assert esker("activate", "--", "true").status == 0
     manifest = directory / ".flox/env/manifest.toml"
@@ -84,7 +84,7 @@ def test_a_changed_manifest_is_locked_again_unless_locked_is_asked(esker, projec
 
 
 def test_the_environments_new_name_is_seen_by_the_next_activation(esker, project):
-    """Its name stands in env.json, which a warm activation looks at too."""
+    """The name is in env.json, which a warm activation checks too."""
     directory = project()
     assert esker("activate", "--", "sh", "-c", "echo $FLOX_PROMPT_ENVIRONMENTS").out == "project\n"
     (directory / ".flox/env.json").write_text('{"name": "renamed", "version": 1}')
@@ -92,7 +92,7 @@ def test_the_environments_new_name_is_seen_by_the_next_activation(esker, project
 
 
 def test_another_store_or_interpreter_is_used_by_the_next_activation(esker, project, index, tmp_path):
-    """A warm activation uses what it was made with, unless the caller asks for something else."""
+    """A warm activation uses the same store and interpreter as before, unless the caller asks for others."""
     index.add("app", "1.0")
     project(PYTHON)
     where = ("activate", "--", "sh", "-c", "readlink $FLOX_ENV")
@@ -104,7 +104,7 @@ def test_another_store_or_interpreter_is_used_by_the_next_activation(esker, proj
 
 
 def test_the_two_modes_have_their_own_links(esker, project):
-    """FLOX_ENV is the run link of the mode; dev adds search paths for headers and libraries, run does not."""
+    """FLOX_ENV is the run link of the mode; `dev` adds search paths for headers and libraries, `run` does not."""
     directory = project()
     code = 'echo "$FLOX_ENV ${CPATH-none}"'
     dev = esker("activate", "--", "sh", "-c", code).out.split()
@@ -117,7 +117,7 @@ def test_the_two_modes_have_their_own_links(esker, project):
 
 
 def test_json_runs_nothing_of_the_project(esker, project, tmp_path):
-    """`--json` prints the difference without the hook having run."""
+    """`--json` prints the difference without running the hook."""
     project(f'schema-version = "1.14.0"\n[vars]\nA = "1"\n[hook]\non-activate = "touch {tmp_path}/ran"\n')
     done = esker("activate", "--json")
     assert "Left out, because only the project's own code can work it out: hook.on-activate" in done.err
@@ -129,7 +129,7 @@ def test_json_runs_nothing_of_the_project(esker, project, tmp_path):
 
 
 def test_a_directory_without_an_environment_says_what_to_do(esker, tmp_path):
-    """Neither here nor above: the message names `esker init`."""
+    """If there is no environment here or above, the message names `esker init`."""
     done = esker("activate", "--", "true", cwd=tmp_path)
     assert done.status == 1
     assert done.err == (
@@ -138,7 +138,7 @@ def test_a_directory_without_an_environment_says_what_to_do(esker, tmp_path):
 
 
 def test_every_mistake_of_a_manifest_is_told_at_once(esker, project):
-    """Two wrong lines are two messages, each with its line and a hint; the status is 1."""
+    """Two wrong lines give two messages, each with its line and a hint; the status is 1."""
     project('schema-version = "1.14.0"\n[vars]\nA = 1\n[hooks]\non-activate = ""\n')
     done = esker("activate", "--", "true")
     assert done.status == 1
@@ -148,7 +148,7 @@ def test_every_mistake_of_a_manifest_is_told_at_once(esker, project):
 
 
 def test_a_command_without_dashes_is_a_usage_error(esker, project):
-    """Status 2, and the command line as it was meant; of an option that is not there, the help."""
+    """The status is 2, and the hint shows the command line with dashes; for an unknown option it names the help."""
     project()
     done = esker("activate", "true", "-x")
     assert done.status == 2
@@ -157,7 +157,7 @@ def test_a_command_without_dashes_is_a_usage_error(esker, project):
 
 
 def test_an_index_that_is_gone_leaves_nothing_half_written(esker, project):
-    """Without network and cache the first activation fails with the reason, and no lock, plan or link is there."""
+    """Without network and cache the first activation fails with the reason, and leaves no lock, plan or link."""
     directory = project(PYTHON)
     done = esker("activate", "--", "true", UV_DEFAULT_INDEX="http://127.0.0.1:9/simple")
     assert done.status == 1
@@ -170,7 +170,7 @@ def test_an_index_that_is_gone_leaves_nothing_half_written(esker, project):
 
 @pytest.mark.parametrize("manifest", ["[vars\n", 'schema-version = "1.14.0"\n[hook]\non-activate = "exit"\n'])
 def test_an_activation_in_place_that_fails_ends_a_script(esker, project, environ, manifest):
-    """`eval` of what a failed activation prints has a status, so that under `set -e` nothing goes on without it."""
+    """If an activation fails, the `eval` of its output fails too, so a script under `set -e` ends."""
     directory = project(manifest)
     script = f'set -e; eval "$("{sys.executable}" -m esker activate)"; echo went on'
     done = subprocess.run(
@@ -181,7 +181,7 @@ def test_an_activation_in_place_that_fails_ends_a_script(esker, project, environ
 
 
 def test_an_activation_in_place_that_is_interrupted_ends_a_script(esker, project, environ):
-    """The shell survives the key that interrupts, since Esker does not die of it: nothing goes on all the same."""
+    """If an activation is interrupted, a script ends, although the shell itself survives the interrupt."""
     directory = project("schema-version = \"1.14.0\"\n[hook]\non-activate = 'kill -INT $PPID; while :; do :; done'\n")
     script = f'set -e; eval "$("{sys.executable}" -m esker activate)"; echo went on'
     done = subprocess.run(

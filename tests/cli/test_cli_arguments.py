@@ -1,4 +1,4 @@
-"""Arguments mean what argparse says they mean, whether argparse is asked or not; errors are Esker's."""
+"""Arguments mean what argparse says, whether argparse is loaded or not; errors are Esker's."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ WORDS = st.sampled_from(
 
 
 def outcome(function):
-    """Return what a reading gives: values, or the message of its error."""
+    """Return the result of reading arguments: the values, or the message of the error."""
     try:
         return function()
     except UsageError as error:
@@ -58,7 +58,7 @@ def outcome(function):
 
 @given(st.lists(WORDS, max_size=5))
 def test_reading_activate_without_argparse_changes_nothing(words):
-    """For any sequence of words the result, or the error, is argparse's own; generations are an error after it."""
+    """For any sequence of words the result or the error is argparse's own; `--generation` is refused afterwards."""
 
     def parsed():
         values = vars(activate._parser(ESKER).parse_args(words))
@@ -70,7 +70,7 @@ def test_reading_activate_without_argparse_changes_nothing(words):
 
 
 def test_a_usual_command_line_of_activate_needs_no_argparse(monkeypatch):
-    """Options that are written as the table says are read without it."""
+    """Options in their usual form are read without argparse."""
     monkeypatch.setitem(sys.modules, "esker.cli.arguments", None)
     options = activate._options(["-d", "x", "--mode=run", "-s", "--ref", "o/n"], ESKER)
     assert (options.dir, options.mode, options.start_services, options.reference) == ("x", "run", True, "o/n")
@@ -78,14 +78,14 @@ def test_a_usual_command_line_of_activate_needs_no_argparse(monkeypatch):
 
 
 def test_an_error_is_a_usage_error_that_names_the_help():
-    """It carries argparse's message, and the command's name in the voice that speaks."""
+    """A usage error has argparse's message, and names the command as the voice calls it."""
     with pytest.raises(UsageError) as caught:
         Parser("test", "Test.", voice=FLOX).parse_args(["x"])
     assert (caught.value.message, caught.value.hint) == ("unrecognized arguments: x", "see: flox test --help")
 
 
 def test_words_that_nothing_takes_may_have_a_hint_of_their_own():
-    """The hint ends with them, but not where they are mistyped options."""
+    """The hint for unexpected words ends with them, but not if they are mistyped options."""
     parser = Parser("test", "Test.", voice=FLOX, stray="name it: esker test -d")
     with pytest.raises(UsageError) as caught:
         parser.parse_args(["x", "y"])
@@ -96,5 +96,5 @@ def test_words_that_nothing_takes_may_have_a_hint_of_their_own():
 
 
 def test_examples_are_in_the_words_of_the_voice():
-    """They call the command by the name that it was called by."""
+    """Examples call the command by the name under which it was called."""
     assert Parser("test", "Test.", "  esker test", voice=FLOX).format_help().endswith("examples:\n  flox test\n")

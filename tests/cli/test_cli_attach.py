@@ -1,4 +1,4 @@
-"""Several processes in one environment: who runs the hook, who attaches, who is refused, and what runs at the end."""
+"""Several processes in one environment: which runs the hook, which attach, which are refused, what runs at the end."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ HOOK = HEAD + "[hook]\non-activate = 'echo ran >&2; export A=${A-}x PATH=/hook:$
 
 @pytest.fixture
 def environ(environ, tmp_path):
-    """Give the variables with a runtime directory of the test's own, where the user is not root."""
+    """Give the variables with a runtime directory of the test's own, unless the user is root."""
     (tmp_path / "run").mkdir(0o700)
     return environ | {"XDG_RUNTIME_DIR": str(tmp_path / "run")}
 
 
 def place(directory, environ):
-    """Where the activations of a project are noted."""
+    """Return the file that records the activations of a project."""
     return registry.registry_path(environment_directory(f"{directory}/.flox", environ["XDG_RUNTIME_DIR"]))
 
 
 def starts(directory, environ):
-    """The starts that are running."""
+    """Return the starts that are running."""
     with registry.changing(place(directory, environ)) as found:
         return list(found)
 
 
 class Holder:
-    """A command in an environment that says `ready`, then stays until it is let go."""
+    """A command in an environment that says `ready`, then runs until it is told to end."""
 
     def __init__(self, directory, environ, *arguments):
         self.process = subprocess.Popen(
@@ -56,12 +56,12 @@ class Holder:
         self.ready = False
 
     def wait(self):
-        """Wait until it is ready."""
+        """Wait until the command is ready."""
         assert self.process.stdout.readline() == "ready\n", self.process.stderr.read()
         return self
 
     def end(self):
-        """Let it go, and return what it has said on stderr."""
+        """Tell the command to end, and return what it has written to standard error."""
         return self.process.communicate("\n", timeout=30)[1]
 
 
@@ -70,7 +70,7 @@ STAY = ("-c", "echo ready; read line")
 
 @pytest.fixture
 def holding(environ):
-    """Give a function that starts a holder; those that are left are killed."""
+    """Give a function that starts a `Holder`; those that still run after the test are killed."""
     started = []
 
     def hold(directory, *arguments, **variables):
@@ -85,7 +85,7 @@ def holding(environ):
 
 @pytest.fixture
 def vanished(environ):
-    """Give a function that waits until what watches a project has ended, and returns what is noted of it then."""
+    """Give a function that waits until a project's watcher has ended, and returns what is still recorded."""
 
     def wait(directory, let_go):
         watchers = [start.keeper for start in starts(directory, environ)]
@@ -101,7 +101,7 @@ def vanished(environ):
 
 
 def test_case_11_the_hook_runs_once_for_two_terminals(esker, project, holding):
-    """The second gets what the first one's hook exported, on its own values; profile scripts run in both."""
+    """The second process gets the first hook's changes, on its own values; profile scripts run in both."""
     directory = project(HOOK + "[profile]\ncommon = 'echo profile'\n")
     first = holding(directory, "-c", "echo ready; read line; echo $A")
     assert first.process.stdout.readline() == "profile\n"
@@ -116,7 +116,7 @@ def test_case_11_the_hook_runs_once_for_two_terminals(esker, project, holding):
 
 
 def test_a_later_start_runs_the_hook_again(esker, project, environ, vanished, holding):
-    """What was recorded is gone with the last process, and nothing of it is used again."""
+    """The recorded changes are removed with the last process, and a later start does not use them."""
     directory = project(HOOK)
     first = holding(directory).wait()
     assert vanished(directory, first.end) == []
@@ -126,7 +126,7 @@ def test_a_later_start_runs_the_hook_again(esker, project, environ, vanished, ho
 
 @pytest.mark.parametrize("arguments", [("-c", "echo $A"), ("--", "sh", "-c", "echo $A"), ()])
 def test_every_form_attaches(esker, project, environ, holding, arguments):
-    """A command, a program, and a shell in place."""
+    """A command, a program and a shell in place all attach."""
     directory = project(HOOK)
     holding(directory).wait()
     if arguments:
@@ -140,7 +140,7 @@ def test_every_form_attaches(esker, project, environ, holding, arguments):
 
 
 def test_an_interactive_shell_says_that_it_attached(project, environ, holding):
-    """Flox's words, and no hook."""
+    """An interactive shell that attaches says so in Flox's words, and no hook runs."""
     directory = project(HOOK)
     holding(directory).wait()
     ours, theirs = pty.openpty()
@@ -169,7 +169,7 @@ def test_an_interactive_shell_says_that_it_attached(project, environ, holding):
 
 
 def test_case_13_a_hook_that_failed_starts_nothing(esker, project, environ, tmp_path):
-    """Who waited for it starts, and is told of its own failure."""
+    """After a failed hook, a waiting process starts and reports its own failure."""
     for name in ("begun", "go"):
         os.mkfifo(tmp_path / name)
     script = f"echo begun; echo > {tmp_path}/begun; read line < {tmp_path}/go; exit"
@@ -191,7 +191,7 @@ def test_case_13_a_hook_that_failed_starts_nothing(esker, project, environ, tmp_
 
 
 def test_whoever_waits_takes_over_when_the_first_is_killed(project, environ, tmp_path):
-    """During its hook: the second one starts."""
+    """If the first process is killed during its hook, the second one starts."""
     os.mkfifo(tmp_path / "begun")
     directory = project(
         HEAD + f"[hook]\non-activate = '[ -n \"$QUICK\" ] || {{ echo > {tmp_path}/begun; sleep 60; }}'\n"
@@ -205,7 +205,7 @@ def test_whoever_waits_takes_over_when_the_first_is_killed(project, environ, tmp
 
 
 def test_a_mode_clash_names_the_pids(esker, project, environ, holding):
-    """Every form is refused with Flox's text, commands without a hook too; the holder is not disturbed."""
+    """Every form is refused with Flox's text, also a command without a hook; the holder is not disturbed."""
     directory = project(HOOK)
     holder = holding(directory).wait()
     expected = (
@@ -221,7 +221,7 @@ def test_a_mode_clash_names_the_pids(esker, project, environ, holding):
 
 
 def test_flox_refuses_another_mode_in_its_own_words(flox, project, holding):
-    """Nothing but Flox's text, and status 1."""
+    """`flox` prints only Flox's own text, with status 1."""
     directory = project(HOOK)
     holder = holding(directory).wait()
     text = (
@@ -240,21 +240,21 @@ def test_flox_refuses_another_mode_in_its_own_words(flox, project, holding):
     ],
 )
 def test_case_25_what_was_the_same_already(flox, project, holding, manifest, third):
-    """The first has X already: the second, without it, gets it; the third has another, which only `[vars]` overwrite."""
+    """A process without X gets the first one's X; a process with another X keeps it, unless `[vars]` set it."""
     holding(project(manifest), X="same").wait()
     assert flox("activate", "-c", "echo $X", X=None) == (0, "same\n", "")
     assert flox("activate", "-c", "echo $X", X="other") == (0, f"{third}\n", "")
 
 
 def test_case_26_only_what_is_exported_reaches_others(flox, project, holding):
-    """By whatever builtin; what is taken back from the export, or local to a function, stays in the hook."""
+    """Variables exported by any builtin are shared; unexported ones and those local to a function are not."""
     hook = "A=v; declare -x A\nexport B=l; declare +x B\nf() { local -x C=s; }\nf\n"
     holding(project(f"version = 1\n[hook]\non-activate = '''\n{hook}'''\n")).wait()
     assert flox("activate", "-c", "echo $A ${B-unset} ${C-unset}") == (0, "v unset unset\n", "")
 
 
 def test_a_shell_in_an_environment_without_hook_is_known_too(esker, project, environ):
-    """What is active in a shell is not activated in another mode, and `deactivate` ends that."""
+    """An environment without a hook that a shell has active is refused in another mode, until `deactivate`."""
     directory = project()
     script = (
         f'eval "$({ESKER} activate)"\n{ESKER} activate -m run -- true; echo $?\n'
@@ -270,7 +270,7 @@ def test_a_shell_in_an_environment_without_hook_is_known_too(esker, project, env
 
 
 def test_a_changed_environment_starts_beside(esker, project, holding):
-    """Who is there keeps what it has; who comes gets the new one."""
+    """After a change of the manifest, running processes keep what they have, and new ones get the new environment."""
     directory = project(HOOK)
     first = holding(directory, "-c", "echo ready; read line; echo $A")
     first.wait()
@@ -280,7 +280,7 @@ def test_a_changed_environment_starts_beside(esker, project, holding):
 
 
 def test_case_46_states_are_for_their_owner_alone(project, environ, holding):
-    """Every file 0600 in a directory 0700 (root's lets its services pass), and no secret below the project or home."""
+    """Files have mode 0600 in directories of mode 0700 (root's let services pass); no secret is elsewhere."""
     directory = project(HEAD + "[hook]\non-activate = 'export TOKEN=s3cr3t$((6 * 7))'\n")
     holding(directory).wait()
     path = place(directory, environ)
@@ -297,7 +297,7 @@ ENDS = 'on-deactivate = \'echo "$A $PWD" >> "$FLOX_ENV_CACHE/ends"\'\n'
 
 
 def test_the_end_runs_once_after_the_last_has_left(esker, project, environ, holding, vanished):
-    """However they go: one exits, the last one is killed; where the first one was, with what its hook exported."""
+    """`on-deactivate` runs once, even if the last process was killed, where the hook ran and with its exports."""
     directory = project(HOOK + ENDS)
     first, second = holding(directory).wait(), holding(directory).wait()
     ends = directory / ".flox/cache/ends"
@@ -314,7 +314,7 @@ def test_the_end_runs_once_after_the_last_has_left(esker, project, environ, hold
 
 
 def test_the_end_comes_before_the_next_start(esker, project, environ, tmp_path):
-    """Two commands in a row: hook, end, hook, end."""
+    """Two commands in a row run the hook, its end, the hook, its end."""
     directory = project(
         HEAD + f"[hook]\non-activate = 'echo in >> {tmp_path}/log'\non-deactivate = 'echo out >> {tmp_path}/log'\n"
     )
@@ -327,7 +327,7 @@ def test_the_end_comes_before_the_next_start(esker, project, environ, tmp_path):
 
 
 def test_an_environment_that_only_ends_has_a_start_too(esker, project, environ, holding, vanished):
-    """`hook.on-deactivate` needs no `hook.on-activate`."""
+    """`hook.on-deactivate` runs without a `hook.on-activate` too."""
     directory = project(HEAD + "[hook]\n" + ENDS)
     holder = holding(directory).wait()
     assert esker("activate", "--", "true").status == 0
@@ -336,7 +336,7 @@ def test_an_environment_that_only_ends_has_a_start_too(esker, project, environ, 
 
 
 def test_with_services_nothing_is_left_on_return(esker, project, environ):
-    """Esker stays, so it leaves last, and what runs at the end has run when it returns the command's status."""
+    """With services Esker leaves last, and `on-deactivate` has run when it returns the command's status."""
     services = '[services]\none.command = "exec sleep 1000"\n'
     directory = project(HOOK + ENDS + services)
     assert esker("activate", "-s", "--", "sh", "-c", "exit 7").status == 7
@@ -345,7 +345,7 @@ def test_with_services_nothing_is_left_on_return(esker, project, environ):
 
 
 def test_a_shell_in_place_keeps_the_start_until_it_leaves(esker, project, environ, vanished):
-    """It is the shell that counts, not what it was asked through; `deactivate` ends the start, and so does its end."""
+    """The shell counts as the user, not the process that it called; `deactivate` or the shell's end ends the start."""
     directory = project(HOOK + ENDS)
     ends = directory / ".flox/cache/ends"
     enter, leave = (f'eval "$({ESKER} {word})"\n' for word in ("activate", "deactivate"))
@@ -377,7 +377,7 @@ def test_a_shell_in_place_keeps_the_start_until_it_leaves(esker, project, enviro
 
 
 def test_python_and_shells_share_a_start(esker, project, environ, holding, vanished):
-    """A program attaches to a shell's start, and a shell to a program's; the end runs after both."""
+    """A program attaches to a shell's start, and a shell to a program's; `on-deactivate` runs after both."""
     directory = project(HOOK + ENDS)
     code = (
         "import os, sys; from esker import Environment\n"
@@ -408,7 +408,7 @@ def test_python_and_shells_share_a_start(esker, project, environ, holding, vanis
 
 
 def test_a_killed_program_leaves_nothing_for_long(esker, project, environ):
-    """What it recorded goes with the next activation, of whatever environment of this user."""
+    """The recorded changes of a killed program are removed by this user's next activation of any environment."""
     directory = project(HOOK)
     other = project(HOOK, name="other")
     code = "import os, sys; from esker import Environment; Environment(sys.argv[1]).activate(); os.kill(os.getpid(), 9)"
@@ -421,14 +421,14 @@ def test_a_killed_program_leaves_nothing_for_long(esker, project, environ):
 
 
 def test_a_command_in_an_environment_without_hook_leaves_no_trace(esker, project, environ):
-    """Nothing is written, and no process stays."""
+    """A command in an environment without a hook writes nothing, and leaves no process."""
     directory = project()
     assert esker("activate", "--", "true").status == 0
     assert not os.path.exists(place(directory, environ))
 
 
 def test_the_watcher_has_nothing_of_the_caller(project, environ, holding):
-    """Neither descriptors, which would keep pipes open, nor its session, which ends with the terminal."""
+    """The watcher has neither the caller's descriptors, which keep pipes open, nor its session."""
     directory = project(HOOK)
     holder = holding(directory).wait()
     watcher = starts(directory, environ)[0].keeper.process.pid

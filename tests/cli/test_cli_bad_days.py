@@ -1,4 +1,4 @@
-"""What goes wrong on a machine ends in a message that says what to do, and nothing is left half-written."""
+"""Problems of the machine end in a message that says what to do, and leave nothing half-written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 def in_namespace(script, *arguments, environ, cwd):
-    """Run a shell script as root of a user and mount namespace of its own, where it may mount what it likes."""
+    """Run a shell script as root in its own user and mount namespaces, where it may mount file systems."""
     return subprocess.run(
         ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", script, "sh", *map(str, arguments)],
         env=environ,
@@ -48,7 +48,7 @@ def test_a_full_disk_names_the_place_and_leaves_no_store_path(index, environ, pr
 
 @pytest.mark.parametrize("room", ["2m", "6m"])  # too little for the files; enough for them, but not for byte code
 def test_a_full_disk_never_gives_half_an_environment(index, environ, project, tmp_path, room):
-    """Where uv has the package in its cache, a disk that fills up after some of its files is still an error."""
+    """If the disk fills up while uv takes a package from its cache, that is an error too."""
     modules = {f"app/m{number}.py": "x = 1\n" for number in range(500)}
     index.add("app", "1.0", {**modules, "app/data": os.urandom(3_000_000)})
     directory = project(PYTHON)
@@ -67,7 +67,7 @@ def test_a_full_disk_never_gives_half_an_environment(index, environ, project, tm
 
 
 def test_a_read_only_home_is_named(index, environ, project, tmp_path):
-    """Where nothing can be written below HOME, the message names the directory and ESKER_STORE as a way out."""
+    """If nothing can be written below HOME, the message names the directory, and ESKER_STORE as a remedy."""
     index.add("app", "1.0")
     directory = project(PYTHON)
     home = tmp_path / "home"
@@ -86,7 +86,7 @@ def test_a_read_only_home_is_named(index, environ, project, tmp_path):
 
 
 def test_a_store_that_is_mounted_read_only_is_named_with_a_way_out(index, environ, project, tmp_path):
-    """What is in it can be used; what is not needs another store, and the message says how to name one."""
+    """Paths in a read-only store can be used; for new ones the message says how to name another store."""
     index.add("app", "1.0")
     index.add("other", "1.0")
     directory = project(PYTHON)
@@ -117,7 +117,7 @@ def test_a_read_only_project_is_named(environ, project):
 
 
 def test_a_wheel_that_does_not_exist_is_named(esker, project):
-    """A requirement that no index has ends in its name and a hint."""
+    """If no index has a requirement, the message names it and has a hint."""
     project('schema-version = "1.14.0"\n[plugins.esker.python]\ndependencies = ["nowhere"]\n')
     done = esker("activate", "--", "true")
     assert done.status == 1
@@ -127,7 +127,7 @@ def test_a_wheel_that_does_not_exist_is_named(esker, project):
 
 @pytest.mark.parametrize("missing", ["env.json", "env/manifest.toml"])
 def test_a_missing_file_is_named(esker, project, missing):
-    """Without env.json or manifest.toml the message names the file and how to get it back."""
+    """If env.json or manifest.toml is missing, the message names the file and how to get it back."""
     directory = project()
     (directory / ".flox" / missing).unlink()
     done = esker("activate", "--", "true")
@@ -137,7 +137,7 @@ def test_a_missing_file_is_named(esker, project, missing):
 
 
 def test_a_damaged_lock_is_refused_and_not_overwritten(esker, project):
-    """A manifest.lock that is no lock is an error naming it, and stays for the person to look at."""
+    """A damaged manifest.lock is an error that names it; the file stays, so that a person can look at it."""
     directory = project()
     (directory / ".flox/env/manifest.lock").write_text("{]")
     done = esker("activate", "--", "true")
@@ -147,7 +147,7 @@ def test_a_damaged_lock_is_refused_and_not_overwritten(esker, project):
 
 
 def test_a_package_of_a_catalogue_is_refused_by_name(esker, project):
-    """[install] cannot be locked yet: the package is named, with the wheel as the way out."""
+    """A package of `[install]` cannot be locked yet: the message names it, and a wheel as the remedy."""
     project('schema-version = "1.14.0"\n[install]\ncurl.pkg-path = "curl"\n')
     done = esker("activate", "--", "true")
     assert done.status == 1
@@ -156,7 +156,7 @@ def test_a_package_of_a_catalogue_is_refused_by_name(esker, project):
 
 
 def test_a_store_path_that_was_deleted_is_made_again(esker, index, project, environ):
-    """Somebody removed the store: the next activation notices, and makes what is missing again."""
+    """If somebody removed the store, the next activation notices and makes the missing paths again."""
     index.add("app", "1.0")
     project(PYTHON)
     assert esker("activate", "--", "python", "-c", "import app").status == 0
@@ -184,7 +184,7 @@ def test_somebody_elses_project_is_refused_until_it_is_trusted(esker, project, e
 
 
 def test_root_in_somebodys_project_leaves_it_usable_for_its_owner(esker, project):
-    """What root makes in a project of another user belongs to that user, so that both can go on working in it."""
+    """What root makes in a project of another user belongs to that user, who can go on working in it."""
     if os.geteuid() != 0:
         pytest.skip("being root needs root")
     directory = project()
@@ -195,7 +195,7 @@ def test_root_in_somebodys_project_leaves_it_usable_for_its_owner(esker, project
 
 
 def test_root_gives_nothing_away_behind_a_link(esker, project, tmp_path):
-    """Where the owner of a project has put a link in the way, what it leads to stays root's."""
+    """If the owner of a project has placed a link there, the link's target stays root's."""
     if os.geteuid() != 0:
         pytest.skip("being root needs root")
     directory = project()

@@ -1,4 +1,4 @@
-"""Flox's words are made from an error's class and fields; where it has none of its own, they are the message."""
+"""Flox's texts are made from the class and fields of an error; without a text of Flox's, its message is used."""
 
 from __future__ import annotations
 
@@ -42,26 +42,26 @@ WORDS = [
 
 @pytest.mark.parametrize(("error", "expected"), WORDS)
 def test_what_flox_says_of_an_error(error, expected):
-    """Neither place nor hint, unless they are part of Flox's own text."""
+    """Flox's text has neither place nor hint, unless they are part of it."""
     assert words(error) == expected
 
 
 def test_a_hook_is_told_that_it_may_start_nothing():
-    """Flox names its own command."""
+    """The hint about services in a hook names Flox's own command."""
     error = StartWithinHook("it would wait", hook="hook.on-activate")
     assert words(error).startswith("Cannot start services from 'hook.on-activate'.\n")
     assert words(error).endswith("with 'flox activate --start-services' instead.")
 
 
 def test_flox_shows_three_columns_of_services():
-    """Where no process runs, its cell is empty; Esker's is a dash."""
+    """If no process runs, Flox's cell for the pid is empty; Esker's has a dash."""
     cells = ["web", "Stopped", "-", "healthy", "PORT=1", "-"]
     assert ESKER.service_cells(cells) == cells
     assert FLOX.service_cells(cells) == ["web", "Stopped", ""]
 
 
 def test_what_only_esker_tells_is_a_remark(capsys):
-    """The other voice is silent."""
+    """Remarks that only Esker makes are not printed by `flox`."""
     FLOX.remark("by the way")
     assert capsys.readouterr().err == ""
     ESKER.remark("by the way")

@@ -1,4 +1,4 @@
-"""A stranger's project, looked at: nothing of it runs, and nothing outside of it is written, whatever lies in it."""
+"""Looking at a stranger's project runs nothing of it, and writes nothing outside of it, whatever it contains."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ ports = { WEB = 0 }
 
 @pytest.fixture
 def hostile(project, environ, tmp_path, monkeypatch):
-    """Give a project that belongs to another user where that can be, and is not trusted; we are in it."""
+    """Give an untrusted project, which belongs to another user if possible, as the current directory."""
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     directory = project(CODE.replace("CANARY", str(tmp_path / "canary")))
@@ -69,7 +69,7 @@ def hostile(project, environ, tmp_path, monkeypatch):
 
 
 def snapshot(top):
-    """What lies below a directory: names, kinds, modes, owners, contents."""
+    """Return everything below a directory: names, kinds, modes, owners, contents."""
     found = {}
     for path in sorted(top.rglob("*")):
         status = path.lstat()
@@ -79,14 +79,14 @@ def snapshot(top):
 
 
 def run_all(commands, capsys):
-    """Run commands in this process; each ends, by itself, with a status, and none with a fault of ours."""
+    """Run commands in this process; each must end by itself with a status, and without an unexpected exception."""
     for arguments in commands:
         assert main(list(arguments)) in {0, 1}, arguments
         assert "Traceback" not in capsys.readouterr().err
 
 
 def test_looking_at_a_project_of_somebody_else_runs_nothing(hostile, capsys):
-    """Every command but the explicit ones leaves the project's code alone; `activate` refuses a stranger's."""
+    """Only the explicit commands run a project's code, and `activate` refuses a stranger's project."""
     if os.geteuid() == 0:
         os.chown(hostile / ".flox", 4242, 4242)
         commands = LOOKS
@@ -97,7 +97,7 @@ def test_looking_at_a_project_of_somebody_else_runs_nothing(hostile, capsys):
 
 @pytest.mark.parametrize("name", ["cache", "cache/esker", "log", "log/services", "run"])
 def test_a_directory_that_leads_elsewhere_is_not_followed(hostile, tmp_path, capsys, name):
-    """Whatever a command does or refuses, what the link leads to stays as it was."""
+    """Whatever a command does or refuses, the target of such a link stays as it was."""
     elsewhere = tmp_path / "elsewhere"
     for file in ("lock", "ports.json", "plan-dev.json", "web.log", "prepare.lock"):
         (elsewhere / file).write_text("{}\n")
@@ -116,7 +116,7 @@ def test_a_directory_that_leads_elsewhere_is_not_followed(hostile, tmp_path, cap
 )
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_says_nothing_is_an_error_or_nothing(hostile, capsys, name, content):
-    """Whatever a file holds, a command ends by itself with a message or goes on without."""
+    """Whatever a file contains, a command ends by itself, with a message or without using the file."""
     place = hostile / ".flox" / name
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes(content)
@@ -126,7 +126,7 @@ def test_a_file_that_says_nothing_is_an_error_or_nothing(hostile, capsys, name, 
 @pytest.mark.parametrize("kind", ["link", "pipe", "directory", "second name", "device"])
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_is_none_of_its_own_is_not_written_nor_waited_for(hostile, tmp_path, capsys, name, kind):
-    """A link, a pipe, a directory, a device or another name of a file of ours: no command hangs, none changes it."""
+    """With a link, pipe, directory, device or hard link in place of a file, no command hangs or changes it."""
     victim = tmp_path / "elsewhere" / "victim"
     victim.write_text("{}\n")
     place = hostile / ".flox" / name

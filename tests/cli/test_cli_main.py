@@ -1,4 +1,4 @@
-"""The command line as a whole: help, mistakes in it, and standard streams that are closed or cannot be written."""
+"""The command line as a whole: help, mistakes, and standard streams that are closed or cannot be written to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_help_shows_every_command_with_examples(esker, empty):
-    """`--help` of the whole and of each command ends with status 0 and examples, and shows no hidden option."""
+    """`--help` of Esker and of each command has status 0 and shows examples, but no hidden option."""
     told = esker("--help").out
     assert all(name in told for name in commands(ESKER))
     for name in COMMANDS:
@@ -25,7 +25,7 @@ def test_help_shows_every_command_with_examples(esker, empty):
 
 
 def test_an_unknown_command_names_the_near_one(esker, empty):
-    """A slip of the pen is status 2 with the command that was meant."""
+    """A mistyped command has status 2, and the message names the one that was probably meant."""
     assert esker("actviate") == (
         2,
         "",
@@ -40,7 +40,7 @@ def test_an_unknown_command_names_the_near_one(esker, empty):
 
 @pytest.mark.parametrize("command", ["init", "list", "rollback", "activate", "services status"])
 def test_an_empty_directory_name_is_refused(esker, empty, command):
-    """What an unset variable left in `-d "$DIR"` is not the current directory."""
+    """The empty name that an unset variable leaves in `-d "$DIR"` does not mean the current directory."""
     done = esker(*command.split(), "-d", "", cwd=empty)
     assert (done.status, "the path of the project is empty" in done.err) == (2, True)
     assert not (empty / ".flox").exists()
@@ -48,7 +48,7 @@ def test_an_empty_directory_name_is_refused(esker, empty, command):
 
 @pytest.mark.parametrize("command", ["list", "activate --json", "activate", "--help", "activate --help"])
 def test_output_that_cannot_be_written_is_told_once(environ, project, command):
-    """A reader that is gone, a full disk, a closed descriptor: a status and at most one message, no traceback."""
+    """If a reader is gone, a disk full or a descriptor closed, there is a status and at most one message."""
     directory = project()
     esker = f'"{sys.executable}" -m esker'
     subprocess.run(f"{esker} activate -- true", shell=True, cwd=directory, env=environ, check=True, capture_output=True)
@@ -73,7 +73,7 @@ def test_output_that_cannot_be_written_is_told_once(environ, project, command):
 
 @pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_stay_closed_for_the_command_and_disturb_no_hook(environ, project, tmp_path, closed):
-    """No file of ours takes the place of a stream, for the hook and what it starts; the command finds none open."""
+    """No file of ours gets a closed stream's number in the hook, and the command finds the streams closed."""
     directory = project(
         'schema-version = "1.14.0"\n[hook]\non-activate = "cat; echo said; echo told >&2; export A=1"\n'
     )
@@ -86,7 +86,7 @@ def test_closed_streams_stay_closed_for_the_command_and_disturb_no_hook(environ,
 
 
 def test_a_gone_directory_and_no_standard_input_are_no_tracebacks(environ, project, tmp_path):
-    """An environment elsewhere can be named; which one is meant is not asked where nobody can answer."""
+    """In a removed directory one can name another environment, and Esker asks nothing if nobody can answer."""
     directory, other = project(), project(name="other")
     esker = f'"{sys.executable}" -m esker'
     script = f"mkdir gone && cd gone && rmdir ../gone; {esker} trust .; {esker} activate -d {directory} -- true"

@@ -1,4 +1,4 @@
-"""`esker init`, `install`, `uninstall` and `edit`: what they make of the manifest, and what goes wrong in it."""
+"""`esker init`, `install`, `uninstall` and `edit`: how they change the manifest, and what may fail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 def snapshot(directory):
-    """Return everything that a change may change: files by content, links by target."""
+    """Return all files that a change may touch, with their contents, and all links with their targets."""
     return {
         path: os.readlink(path) if path.is_symlink() else path.read_bytes()
         for path in sorted(directory.rglob("*"))
@@ -26,7 +26,7 @@ def snapshot(directory):
 
 @pytest.mark.usefixtures("served")
 def test_install_keeps_comments_and_order(esker, project):
-    """A manifest with comments keeps each of them, and gets one more dependency."""
+    """`install` adds one dependency to a manifest, and keeps every comment."""
     text = '# top\nschema-version = "1.14.0"\n\n[vars]  # mine\nB = "1"\nA = "2"\n\n[plugins.esker.python]\ndependencies = [\n  "tool",  # why\n]\n'
     directory = project(text)
     assert esker("install", "pypi/app").status == 0
@@ -50,7 +50,7 @@ def test_install_keeps_comments_and_order(esker, project):
     ],
 )
 def test_a_failed_change_changes_nothing(esker, empty, command, words):
-    """Whatever stops a change, manifest, locks and links are what they were."""
+    """Whatever stops a change, the manifest, the locks and the links stay as they were."""
     esker("init")
     esker("install", "pypi/app")
     before = snapshot(empty)
@@ -63,7 +63,7 @@ def test_a_failed_change_changes_nothing(esker, empty, command, words):
 
 @pytest.mark.usefixtures("served")
 def test_a_change_that_cannot_be_realised_changes_nothing(esker, empty):
-    """A program pattern that matches nothing is found while realising: the manifest stays as it was."""
+    """If a pattern in `programs` matches nothing, realising fails and the manifest stays as it was."""
     esker("init")
     esker("install", "pypi/app")
     before = snapshot(empty)
@@ -76,7 +76,7 @@ def test_a_change_that_cannot_be_realised_changes_nothing(esker, empty):
 
 
 def test_an_edit_that_changes_nothing_says_so(esker, project):
-    """The same text again is no change."""
+    """Editing without a change says that nothing has changed."""
     directory = project()
     text = (directory / ".flox/env/manifest.toml").read_text()
     assert esker("edit", "-f", "-", stdin=text) == (0, "", "! No changes made to environment.\n")
@@ -93,7 +93,7 @@ def test_no_lock_only_writes_the_manifest(esker, project):
 
 @pytest.mark.usefixtures("served")
 def test_an_older_manifest_is_migrated_and_the_change_is_told(esker, project):
-    """Writing plugins into `version = 1` makes it schema 1.14.0, and says so."""
+    """Writing `[plugins.esker]` into a manifest of `version = 1` migrates it to schema 1.14.0, and says so."""
     directory = project('version = 1\n[vars]\nA = "1"\n')
     done = esker("install", "pypi/app")
     assert done.status == 0
@@ -102,7 +102,7 @@ def test_an_older_manifest_is_migrated_and_the_change_is_told(esker, project):
 
 
 def test_a_change_that_was_cut_off_is_told_with_its_mend(esker, project):
-    """A leftover backup stops every change, and the message holds the command that puts it back."""
+    """If a backup was left over, every change stops, and the message has the command that puts it back."""
     directory = project()
     (directory / ".flox/env.tmp").mkdir()
     done = esker("install", "pypi/app")
@@ -111,7 +111,7 @@ def test_a_change_that_was_cut_off_is_told_with_its_mend(esker, project):
 
 
 def test_of_changes_at_the_same_time_none_is_lost(project, environ, index):
-    """Each of two installations is in the manifest afterwards, or has said that it is not."""
+    """Of two installations at once, each is in the manifest afterwards or has failed with a message."""
     directory = project()
     for name in ("one", "two"):
         index.add(name, "1.0")
@@ -129,7 +129,7 @@ def test_of_changes_at_the_same_time_none_is_lost(project, environ, index):
 
 @pytest.mark.parametrize("command", [["install", "pypi/app"], ["uninstall", "app"], ["edit", "-f", "latin-1"]])
 def test_a_manifest_that_is_not_utf_8_is_told_with_its_line(esker, project, command):
-    """Nothing of it is guessed, and the line that has to be saved again is named."""
+    """A manifest that is not UTF-8 is refused, and the message names the line to correct."""
     directory = project()
     (directory / "latin-1").write_bytes(b"\n# caf\xe9\n")
     if command[0] != "edit":
@@ -141,7 +141,7 @@ def test_a_manifest_that_is_not_utf_8_is_told_with_its_line(esker, project, comm
 
 @pytest.mark.usefixtures("served")
 def test_line_ends_are_kept(esker, project):
-    """A manifest of a Windows editor keeps its line ends where nothing is changed."""
+    """Line ends of a Windows editor stay in lines that are not changed."""
     path = project() / ".flox/env/manifest.toml"
     path.write_bytes(b'schema-version = "1.14.0"\r\n[vars]\r\nA = "1"\r\n')
     assert esker("install", "pypi/app").status == 0
@@ -149,7 +149,7 @@ def test_line_ends_are_kept(esker, project):
 
 
 def test_what_an_editor_saved_meanwhile_is_kept(project, environ):
-    """A manifest that is not the one that was changed is not replaced."""
+    """If an editor saved the manifest during a change, the manifest is not replaced."""
     directory = project()
     path = directory / ".flox/env/manifest.toml"
     before = path.read_text()
@@ -160,7 +160,7 @@ def test_what_an_editor_saved_meanwhile_is_kept(project, environ):
 
 
 def test_init_refuses_to_overwrite(esker, project):
-    """A directory that has an environment keeps it."""
+    """`init` refuses to replace an existing environment."""
     directory = project()
     before = snapshot(directory)
     done = esker("init")

@@ -45,7 +45,7 @@ pass-env = ["PYTHON_OF_THE_TEST"]
 
 @pytest.fixture
 def web(project, environ, esker):
-    """Give a project with a web server behind a oneshot; whatever a test leaves running is stopped."""
+    """Give a project with a web server that depends on a oneshot; services that still run afterwards are stopped."""
     environ["PYTHON_OF_THE_TEST"] = os.path.realpath(sys.executable)
     directory = project(MANIFEST)
     (directory / "server.py").write_text(SERVER)
@@ -55,7 +55,7 @@ def web(project, environ, esker):
 
 
 def leftovers(directory, environ):
-    """Return the processes and sockets that belong to a project's services."""
+    """Return the processes and sockets of a project's services."""
     done = subprocess.run(
         [
             sys.executable,
@@ -87,12 +87,12 @@ def leftovers(directory, environ):
 
 
 def status(esker):
-    """Return the states by name, as `--json` shows them."""
+    """Return the state of each service by its name, from `--json`."""
     return {one["name"]: one for one in json.loads(esker("services", "status", "--json").out)}
 
 
 def test_started_means_ready(esker, web):
-    """`start` returns when the server answers; it ran after its oneshot, with the hook's variables and its own port."""
+    """`start` returns when the server answers; it ran after its oneshot, with the hook's variables and its port."""
     done = esker("services", "start")
     assert (done.status, done.out) == (0, "")
     assert "✔ Service 'web' started." in done.err
@@ -112,7 +112,7 @@ def test_started_means_ready(esker, web):
 
 
 def test_the_table_begins_with_the_columns_of_flox(esker, web):
-    """NAME STATUS PID, then health, ports and uptime; an absent pid is a dash."""
+    """The columns are NAME STATUS PID, then health, ports and uptime; a missing pid is a dash."""
     port = esker("services", "ports").out.strip()
     assert esker("services", "status").out == (
         "NAME       STATUS       PID HEALTH    PORTS                UPTIME\n"
@@ -122,7 +122,7 @@ def test_the_table_begins_with_the_columns_of_flox(esker, web):
 
 
 def test_stop_says_what_it_stopped_and_what_did_not_run(esker, web):
-    """A second stop is a warning, not an error; an unknown name is an error before anything is stopped."""
+    """A second stop gives a warning; an unknown name is an error before anything is stopped."""
     esker("services", "start")
     assert esker("services", "stop", "web", "absent").status == 1
     assert status(esker)["web"]["status"] == "Running"
@@ -131,7 +131,7 @@ def test_stop_says_what_it_stopped_and_what_did_not_run(esker, web):
 
 
 def test_services_run_for_a_command_and_end_with_it(esker, web):
-    """`activate -s -- CMD` returns CMD's status, and when it returns nothing runs any more."""
+    """`activate -s -- CMD` returns the status of CMD, and no service runs when it returns."""
     script = 'printf "%s\\n" "$FLOX_ACTIVATE_START_SERVICES"; exit 7'
     done = esker("activate", "-s", "--", "sh", "-c", script)
     assert (done.status, done.out) == (7, "true\n")
@@ -139,7 +139,7 @@ def test_services_run_for_a_command_and_end_with_it(esker, web):
 
 
 def test_what_was_started_to_stay_outlives_the_command(esker, web):
-    """`-s` never stops what `services start` has started, and says that it started nothing."""
+    """`-s` does not stop services that `services start` has started, and says that it started none."""
     esker("services", "start")
     done = esker("activate", "-s", "--", "true")
     assert "! Skipped starting services, services are already running\n" in done.err
@@ -147,7 +147,7 @@ def test_what_was_started_to_stay_outlives_the_command(esker, web):
 
 
 def test_the_hook_runs_once_for_command_and_services(esker, web):
-    """The services get the very activation that the command has."""
+    """The services get the same activation as the command, from one run of the hook."""
     manifest = web / ".flox/env/manifest.toml"
     manifest.write_text(MANIFEST.replace("on-activate = '", "on-activate = 'echo ran >> hook.log; "))
     assert esker("activate", "-s", "--", "true").status == 0
@@ -156,7 +156,7 @@ def test_the_hook_runs_once_for_command_and_services(esker, web):
 
 @pytest.mark.parametrize("how", [("services", "start"), ("activate", "-s", "--", "true")])
 def test_services_started_inside_an_activation_have_all_of_it(esker, web, how):
-    """Whoever is activated already lacks nothing of it himself; what he starts gets it whole, and no hook runs again."""
+    """Services started inside an activation get all of its variables, and no hook runs again."""
     text = MANIFEST.replace("on-activate = '", "on-activate = 'echo ran >> hook.log; ").replace(
         'echo "$FROM_HOOK" >', 'echo "$FROM_HOOK, $GREETING" >'
     )
@@ -168,7 +168,7 @@ def test_services_started_inside_an_activation_have_all_of_it(esker, web, how):
 
 
 def test_auto_start_counts_as_s(esker, web):
-    """With `services.auto-start` a plain activation starts services, unless it is told not to."""
+    """With `services.auto-start` a plain activation starts the services, unless a flag forbids it."""
     text = MANIFEST.replace("[services.prepare]", "[services]\nauto-start = true\n[services.prepare]", 1)
     (web / ".flox/env/manifest.toml").write_text(text)
     show = ("sh", "-c", "echo $FLOX_ACTIVATE_START_SERVICES")
@@ -179,7 +179,7 @@ def test_auto_start_counts_as_s(esker, web):
 
 
 def test_an_environment_without_services_only_warns(esker, project):
-    """`-s` where nothing is declared runs the command; `services` itself is an error."""
+    """Without declared services `-s` warns and runs the command; `services` itself is an error."""
     project()
     done = esker("activate", "-s", "--", "echo", "ran")
     assert done == (0, "ran\n", "! Environment does not have any services defined.\n")
@@ -189,7 +189,7 @@ def test_an_environment_without_services_only_warns(esker, project):
 
 
 def test_a_service_that_fails_is_named_with_its_log(esker, project):
-    """The error holds the name, the exit status and the last lines; the command is not run; nothing is left."""
+    """The error has the name, the exit status and the last lines; the command does not run, nothing is left."""
     directory = project(
         'schema-version = "1.14.0"\n[services.bad]\ncommand = "echo the reason; exit 3"\n'
         '[plugins.esker.services.bad]\nhealthcheck = { test = "false" }\n'
@@ -204,7 +204,7 @@ def test_a_service_that_fails_is_named_with_its_log(esker, project):
 
 
 def test_a_start_that_takes_too_long_is_124(esker, project):
-    """A service that never becomes healthy ends the start at its timeout, named."""
+    """If a service never becomes healthy, the start ends at its limit with status 124, and names the service."""
     project(
         'schema-version = "1.14.0"\n[services.slow]\ncommand = "exec sleep 1000"\n'
         '[plugins.esker.services.slow]\nhealthcheck = { test = "false" }\n'
@@ -216,7 +216,7 @@ def test_a_start_that_takes_too_long_is_124(esker, project):
 
 
 def test_a_killed_esker_takes_command_and_services_with_it(esker, web, environ):
-    """After kill -9 of `activate -s` the command is gone, and the next command finds nothing running."""
+    """After `kill -9` of `activate -s` the command is gone, and the next command finds no service running."""
     parent = subprocess.Popen(
         [sys.executable, "-m", "esker", "activate", "-s", "--", "sh", "-c", "echo $$; exec sleep 1000"],
         cwd=web,
@@ -234,7 +234,7 @@ def test_a_killed_esker_takes_command_and_services_with_it(esker, web, environ):
 
 
 def test_two_shells_share_one_server(esker, web, environ):
-    """The second `-s` joins what the first has started; the last to leave stops it."""
+    """The second `-s` joins the services of the first; they stop when the last one leaves."""
     first = subprocess.Popen(
         [sys.executable, "-m", "esker", "activate", "-s", "--", "sh", "-c", "echo ready; read line"],
         cwd=web,
@@ -253,7 +253,7 @@ def test_two_shells_share_one_server(esker, web, environ):
 
 
 def test_ports_stay_until_they_are_renewed(esker, web):
-    """A checkout keeps its port; `--renew` chooses another, which the next activation sees."""
+    """A checkout keeps its port; `--renew` chooses another, which the next activation gets."""
     before = esker("services", "ports").out
     show = ("activate", "--", "sh", "-c", "echo WEB_PORT=$WEB_PORT")
     assert esker(*show).out == before == esker("services", "ports").out
@@ -262,7 +262,7 @@ def test_ports_stay_until_they_are_renewed(esker, web):
 
 
 def test_logs_follow_and_wait(esker, web, environ):
-    """`logs --follow` shows a line as it is written; `wait --for stopped` returns when it is over."""
+    """`logs --follow` shows a line as it is written; `wait --for stopped` returns when the service has stopped."""
     esker("services", "start")
     follower = subprocess.Popen(
         [sys.executable, "-m", "esker", "services", "logs", "--follow", "web"],
@@ -281,7 +281,7 @@ def test_logs_follow_and_wait(esker, web, environ):
 
 
 def test_looking_runs_nothing_of_the_project(esker, web):
-    """Status, ports and logs of a fresh project neither lock nor run its hook."""
+    """Status, ports and logs of a fresh project neither lock it nor run its hook."""
     manifest = web / ".flox/env/manifest.toml"
     manifest.write_text(MANIFEST.replace("on-activate = '", "on-activate = 'echo ran >> hook.log; "))
     for command in (("status",), ("ports",), ("logs", "web"), ("stop",)):
@@ -291,7 +291,7 @@ def test_looking_runs_nothing_of_the_project(esker, web):
 
 
 def test_a_shell_that_starts_services_in_place_ends_them_when_it_leaves(esker, web, environ):
-    """`eval "$(esker activate -s)"` holds the services for the shell itself; `deactivate` or its end gives them back."""
+    """`eval "$(esker activate -s)"` holds services for the shell; `deactivate` or its end gives them back."""
     esker_path = os.path.join(os.path.dirname(sys.executable), "esker")
     show = f"{esker_path} services status --json"
     script = f"""set -eu
@@ -320,12 +320,12 @@ def test_a_shell_that_starts_services_in_place_ends_them_when_it_leaves(esker, w
     ],
 )
 def test_what_is_redrawn_fits_the_terminal(columns, rows, drawn):
-    """No row wraps and none scrolls away, because the next drawing could not take those back."""
+    """No drawn row wraps or scrolls away, because the next drawing could not erase it."""
     assert _fitting(["NAME", "one", "two", "three is longer"], columns, rows) == drawn
 
 
 def test_a_terminal_that_became_smaller_is_cleared_as_far_as_it_goes(monkeypatch):
-    """Rows that have wrapped since they were drawn are counted, and never more than the terminal has."""
+    """Rows that wrapped after a change of size are erased too, but not more rows than the terminal has."""
     written = []
     sizes = iter([(80, 24), (10, 24), (80, 24), (10, 4)])
     monkeypatch.setattr(view, "_terminal_size", lambda: next(sizes))

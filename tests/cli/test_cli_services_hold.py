@@ -1,4 +1,4 @@
-"""`esker services hold` and `release`: what programs call that want services for a process and cannot ask themselves."""
+"""`esker services hold` and `release`, for programs that need services for as long as a process lives."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ type = "oneshot"
 
 @pytest.fixture
 def services(project, esker):
-    """Give a function that runs `esker services` in a project; whatever a test leaves running is stopped."""
+    """Give a function that runs `esker services` in a project; services that still run afterwards are stopped."""
     project(MANIFEST)
 
     def run(*arguments):
@@ -41,12 +41,12 @@ def process():
 
 
 def running(services):
-    """Return the names of the services that run."""
+    """Return the names of the running services."""
     return {one["name"] for one in json.loads(services("status", "--json").out) if one["pid"]}
 
 
 def test_services_run_until_the_process_has_ended(services, process):
-    """They are ready when `hold` returns, and end with the process, however it ends."""
+    """Services are ready when `hold` returns, and end with the process, however it ends."""
     held = services("hold", "--json", "--pid", process.pid, "--token", "t", "one")
     assert (held.status, [one["users"] for one in json.loads(held.out)]) == (0, [[process.pid]])
     assert running(services) == {"one"}
@@ -55,7 +55,7 @@ def test_services_run_until_the_process_has_ended(services, process):
 
 
 def test_release_gives_back_all_that_is_held_with_a_token(services, process):
-    """What is held with another token, as by another part of the same process, runs on."""
+    """`release` leaves services that the process holds with another token running."""
     for token, name in (("t", "one"), ("t", "two"), ("other", "two")):
         assert services("hold", "--pid", process.pid, "--token", token, name).status == 0
     assert services("release", "--pid", process.pid, "--token", "t") == (0, "", "")
@@ -66,7 +66,7 @@ def test_release_gives_back_all_that_is_held_with_a_token(services, process):
 
 
 def test_what_fails_is_told_to_programs_and_people(services):
-    """With `--json` the error is a record: its class, the service and the end of its log."""
+    """With `--json` the error is a record with its class, the service and the end of its log."""
     holder = ("--pid", os.getpid(), "--token", "t")
     failed = services("hold", "--json", *holder, "bad")
     record = json.loads(failed.out)
@@ -79,7 +79,7 @@ def test_what_fails_is_told_to_programs_and_people(services):
 
 
 def test_a_process_that_is_not_there_can_hold_nothing(services, process):
-    """It is an error that names it, and nothing is started."""
+    """A process that does not exist is an error that names it, and nothing is started."""
     process.stdin.close()
     process.wait()
     failed = services("hold", "--pid", process.pid, "--token", "t", "one")

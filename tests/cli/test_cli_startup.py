@@ -1,4 +1,4 @@
-"""What a warm activation loads, reads and starts: a fixed set, so that it stays as fast as it is."""
+"""A warm activation loads, reads and starts a fixed set of things, so that it stays fast."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ main()
 
 
 def test_a_warm_activation_loads_these_modules_and_no_other(esker, project, environ):
-    """Besides json and what it loads, only the modules named here."""
+    """A warm activation loads json, what json loads, and only the modules named here."""
     directory = project('schema-version = "1.14.0"\n[vars]\nA = "1"\n')
     assert esker("activate", "--", "true").status == 0
     done = subprocess.run(
@@ -75,7 +75,7 @@ def test_a_warm_activation_loads_these_modules_and_no_other(esker, project, envi
 
 
 def test_a_warm_activation_starts_nothing_and_reads_one_file(esker, project, environ, index):
-    """Of the project one small file is opened; what it was made from is only looked at; no process is started."""
+    """A warm activation opens one small file of the project, stats the files behind it, and starts no process."""
     if not os.path.exists("/usr/bin/strace"):
         pytest.skip("strace is not here")
     index.add("app", "1.0")
@@ -112,14 +112,14 @@ def test_a_warm_activation_starts_nothing_and_reads_one_file(esker, project, env
 
 
 def test_importing_esker_loads_nothing_else():
-    """`import esker` loads its own module and no other of the project's; the public names come with their first use."""
+    """`import esker` loads only its own module; the public names are loaded when they are first used."""
     code = "import sys; before = set(sys.modules); import esker; print(sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['__future__', 'esker']"
 
 
 def test_the_public_names_are_there():
-    """Each name in `__all__` can be taken from the package."""
+    """Every name in `__all__` can be imported from the package."""
     import esker
 
     assert all(hasattr(esker, name) for name in esker.__all__)

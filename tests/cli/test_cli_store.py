@@ -1,4 +1,4 @@
-"""`esker store` and `esker rollback`: what was installed is shared, verified, gone back to and collected."""
+"""`esker store` and `esker rollback`: installed paths are shared, verified, returned to and collected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.usefixtures("served")
 def test_a_story_from_init_to_gc(esker, empty, environ):
-    """Init, install, use, uninstall, collect: inside the commands are there, outside not, and the space comes back."""
+    """Init, install, use, uninstall, collect: programs exist inside only, and the disk space is freed at the end."""
     assert esker("init").status == 0
     assert esker("install", "pypi/app", "pypi/tool").status == 0
     assert esker("activate", "--", "sh", "-c", "app && tool").out == "app runs\ntool runs\n"
@@ -42,7 +42,7 @@ def size(directory):
 
 @pytest.mark.usefixtures("served")
 def test_a_rollback_holds_until_the_lock_changes(esker, empty):
-    """After a rollback the older profile is used, by later activations too; the next change goes on from there."""
+    """After a rollback later activations use the older profile, until the lock changes."""
     esker("init")
     esker("install", "pypi/app")
     esker("install", "pypi/tool")
@@ -58,7 +58,7 @@ def test_a_rollback_holds_until_the_lock_changes(esker, empty):
 
 @pytest.mark.usefixtures("served")
 def test_the_store_is_shared_and_verified(esker, empty, environ):
-    """A tampered path is found by `store verify`, named, and `path-info` knows every path."""
+    """`store verify` finds and names a changed path, and `path-info` knows every path."""
     esker("init")
     esker("install", "pypi/app")
     records = json.loads(esker("store", "path-info", "--json").out)
@@ -78,7 +78,7 @@ def test_the_store_is_shared_and_verified(esker, empty, environ):
 
 @pytest.mark.parametrize("command", ["verify", "path-info"])
 def test_a_path_that_the_store_does_not_have_is_an_error_of_its_own(esker, project, command):
-    """A mistyped name is not counted as damaged, and the error says what to do."""
+    """A mistyped path does not count as damaged, and the error says what to do."""
     project()
     done = esker("store", command, "NOPE")
     assert (done.status, done.out) == (1, "")

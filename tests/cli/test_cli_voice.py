@@ -1,4 +1,4 @@
-"""How a command speaks: nothing that others have written moves the terminal of who reads it."""
+"""Texts that others have written cannot control the terminal of the person who reads them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TITLE = "\x1b]0;title\x07"
 
 @pytest.mark.parametrize("voice", [ESKER, FLOX])
 def test_what_is_told_cannot_move_the_cursor(capsys, voice):
-    """Control characters in a message, a hint or the log of a service are shown, not sent; lines and tabs stay."""
+    """Control characters in a message, a hint or a log are shown, not sent to the terminal; lines and tabs stay."""
     voice.say(f"a{TITLE}\tb\nc")
     voice.report(EskerError(f"failed{TITLE}", hint=f"do{TITLE}", place=f"{TITLE}:1"))
     voice.report(ServiceFailed(f"failed{TITLE}", service=TITLE, log=[f"said{TITLE}"]))
@@ -28,7 +28,7 @@ def test_what_is_told_cannot_move_the_cursor(capsys, voice):
 
 
 def test_standard_output_is_data_unless_it_is_a_terminal(capsys, monkeypatch):
-    """A file or a pipe gets what there is; a terminal gets colours where they are wanted, and nothing else."""
+    """A file or pipe gets plain data; a terminal gets colours if they are wanted, and nothing else."""
     text = f"\x1b[31mred\x1b[0m{TITLE}"
     assert shown(text) == text
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
@@ -37,7 +37,7 @@ def test_standard_output_is_data_unless_it_is_a_terminal(capsys, monkeypatch):
 
 
 def test_a_log_is_shown_without_what_moves_the_cursor(project, environ, capsys, monkeypatch):
-    """A service writes what it likes, and so does who sends a project with a log in it."""
+    """A log, which may come with a project, is shown without characters that control the terminal."""
     directory = project('schema-version = "1.14.0"\n[services.web]\ncommand = "true"\n')
     (directory / ".flox/log/services").mkdir(parents=True)
     (directory / ".flox/log/services/web.log").write_text(f"\x1b[32mup\x1b[0m{TITLE}\n")

@@ -1,4 +1,4 @@
-"""The real task runner that calls `flox`: unmodified, from the package index, on the `flox` that is Esker."""
+"""The real task runner that calls `flox`, unmodified from the package index, with Esker's `flox`."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ print(json.dumps(dict(os.environ) == before))
 
 @pytest.fixture
 def client(flox, index, project):
-    """Give a function that runs a program of the client's on a project of its own, and returns the JSON it prints."""
+    """Give a function that runs a program of the client on a project of its own, and returns the JSON it prints."""
     code = "import sys\ndef main(): print('app', sys.argv[1:])\n"
     index.add("app", "1.0", {"app.py": code}, scripts={"app": "app:main"})
 
@@ -87,7 +87,7 @@ def client(flox, index, project):
 
 
 def test_the_client_activates_runs_and_puts_everything_back(client):
-    """Values arrive as they are, the profile's bin first on PATH; afterwards every variable is what it was."""
+    """Values arrive unchanged, the profile's bin comes first on PATH, and afterwards every variable is as before."""
     directory, (found,) = client(ACTIVATE)
     inside = found["inside"]
     assert inside["PATH"].split(":")[0] == f"{inside['FLOX_ENV']}/bin"
@@ -104,13 +104,13 @@ def test_the_client_activates_runs_and_puts_everything_back(client):
 
 
 def test_what_the_client_cannot_read_is_absent_and_never_wrong(client):
-    """A quote or a line end has no form that both a shell and the client read: the client then has no such variable."""
+    """A value with a quote or a newline fits no line that both a shell and the client read: the client has none."""
     _, (found,) = client(ACTIVATE)
     assert not {"QUOTED", "LINES", "INJECTED"} & found["inside"].keys()
 
 
 def test_the_client_has_services(client):
-    """Started, restarted, read and stopped from a process that was not activated; variables are left alone."""
+    """A process outside an activation starts, restarts, reads and stops services, and keeps its variables."""
     _, (said, never, started, log, again, stopped, refused, unchanged) = client(SERVICES)
     assert said == {"version": "1.14.1", "available": True}
     assert never == [["clock", "Stopped", None]]

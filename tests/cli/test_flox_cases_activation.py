@@ -1,4 +1,4 @@
-"""What Flox's own tests say of one environment in bash, asked of the `flox` that is Esker; by the cases' numbers."""
+"""Flox's own test cases of one environment in bash, by their numbers, run with Esker's `flox`."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ VARIABLE = 'version = 1\n[vars]\nfoo = "baz"\n'
     ],
 )
 def test_case_01_variables_are_set(flox, project, script):
-    """A variable is there in every form of activation, and nothing else is said."""
+    """A variable is set in every form of activation, and nothing else is printed."""
     project(VARIABLE)
     assert flox.bash(script) == (0, "baz\n", "")
 
 
 def test_case_02_variables_refer_to_each_other(flox, project):
-    """Whatever the order in the file, what is referred to comes first."""
+    """Whatever the order in the file, a variable is set before those that refer to it."""
     project('version = 1\n[vars]\nalpha = "${omega}-suffix"\nomega = "base"\n')
     assert flox("activate", "-c", "echo $alpha") == (0, "base-suffix\n", "")
 
 
 def test_case_04_a_variable_may_extend_itself(flox, project):
-    """A reference to itself means the value that was there before, and is no cycle."""
+    """A reference to itself means the value that the variable had before, and is no cycle."""
     directory = project('version = 1\n[vars]\nPATH = "${PATH}:/x"\n')
     done = flox("activate", "-c", "echo $PATH", PATH="/usr/bin:/bin")
     assert done == (0, f"{link(directory)}/bin:/usr/bin:/bin:/x\n", "")
 
 
 def test_case_05_the_hook_sees_the_variables_and_keeps_stdout_clean(flox, project):
-    """What a hook prints is on stderr, in place too."""
+    """The output of a hook goes to standard error, also for an activation in place."""
     project(VARIABLE + "[hook]\non-activate = 'echo $foo'\n")
     assert flox("activate", "-c", "exit") == (0, "", "baz\n")
     assert flox.bash('eval "$(flox activate)"') == (0, "", "baz\n")
@@ -65,19 +65,19 @@ tcsh = "echo sourcing profile.tcsh"
 
 
 def test_case_07_profile_scripts_run_for_a_shell_command(flox, project):
-    """The common one and the shell's own, once each, in that order."""
+    """The common script and the shell's own script run once each, in that order."""
     project(PROFILE)
     assert flox("activate", "-c", ":") == (0, "sourcing profile.common\nsourcing profile.bash\n", "")
 
 
 def test_case_08_no_profile_script_runs_for_a_program(flox, project):
-    """A program that takes the place of Flox gets no shell."""
+    """A program runs without a shell, so no profile script runs."""
     project(PROFILE)
     assert flox("activate", "--", "true") == (0, "", "")
 
 
 def test_case_10_a_second_activation_in_place_runs_no_hook(flox, project):
-    """The hook ran already for this shell."""
+    """A second activation in place does not run the hook again for this shell."""
     project("version = 1\n[hook]\non-activate = 'echo X'\n")
     script = 'eval "$(flox activate)"; echo first >&2; eval "$(flox activate)"; echo second >&2'
     assert flox.bash(script) == (0, "", "X\nfirst\nsecond\n")
@@ -85,7 +85,7 @@ def test_case_10_a_second_activation_in_place_runs_no_hook(flox, project):
 
 @pytest.mark.parametrize("end", ["exit 0", "exec true"])
 def test_case_13_a_hook_that_leaves_its_shell_is_an_error(flox, project, end):
-    """The command is not run, and the message says what to look for."""
+    """If a hook leaves its shell, the command does not run, and the message says what to review."""
     project(f"version = 1\n[hook]\non-activate = '''\nexport A=1\n{end}\n'''\n")
     told = (
         "✘ ERROR: The hook.on-activate script did not complete normally.\n\n"
@@ -103,7 +103,7 @@ def test_case_14_a_failing_command_does_not_end_the_hook(flox, project):
 
 
 def test_case_16_an_interactive_activation_of_an_active_environment_is_refused(flox, project):
-    """At a terminal, in a shell that has it in place; the forms that run a command go on."""
+    """An interactive activation is refused in a shell that has it in place; forms with a command still work."""
     project()
     refused = flox.terminal('eval "$(flox activate 2>/dev/null)"; flox activate; echo "status $?"')
     assert refused.out == "✘ ERROR: Environment 'project' is already active\nstatus 1\n"
@@ -111,7 +111,7 @@ def test_case_16_an_interactive_activation_of_an_active_environment_is_refused(f
 
 
 def test_case_17_environments_are_nested(flox, project):
-    """The newest comes first in every list, and FLOX_ENV is its."""
+    """The environment that was activated last comes first in every list, and FLOX_ENV is its link."""
     first, second = project(name="first"), project(name="second")
     show = 'echo "$FLOX_PROMPT_ENVIRONMENTS|$FLOX_ENV_DIRS|$FLOX_ENV"'
     script = f'eval "$(flox activate -d {first})"; {show}; eval "$(flox activate -d {second})"; {show}'
@@ -123,7 +123,7 @@ def test_case_17_environments_are_nested(flox, project):
 
 
 def test_case_19_the_callers_own_values_do_not_matter(flox, project):
-    """What an activation says of itself is what is so."""
+    """Whatever values the caller has, an activation sets the variables that describe it correctly."""
     directory = project()
     names = ("FLOX_ENV", "FLOX_ENV_CACHE", "FLOX_ENV_PROJECT", "FLOX_ENV_DESCRIPTION")
     done = flox("activate", "--", "printenv", *names, **dict.fromkeys(names, "WRONG"))
@@ -131,7 +131,7 @@ def test_case_19_the_callers_own_values_do_not_matter(flox, project):
 
 
 def test_case_20_sbin_is_on_path_when_asked_for(flox, project):
-    """Behind the environment's bin, and not otherwise."""
+    """With `--add-sbin` sbin is on PATH behind the environment's bin; otherwise it is not on PATH."""
     directory = project()
     show = ("--", "sh", "-c", "echo $PATH")
     assert flox("activate", *show, PATH="/usr/bin:/bin").out == f"{link(directory)}/bin:/usr/bin:/bin\n"
@@ -141,14 +141,14 @@ def test_case_20_sbin_is_on_path_when_asked_for(flox, project):
 
 @pytest.mark.parametrize(("before", "after"), [(None, ":"), ("", ":"), ("foo:", ":foo:"), ("foo", ":foo:")])
 def test_case_22_the_systems_own_manuals_stay_found(flox, project, before, after):
-    """A MANPATH ends with a colon, which stands for them, and has no more of them than it needs."""
+    """MANPATH ends with a colon, which stands for the system's manuals, and has no more colons than it needs."""
     directory = project()
     done = flox("activate", "--", "printenv", "MANPATH", MANPATH=before)
     assert done == (0, f"{link(directory)}/share/man{after}\n", "")
 
 
 def test_case_23_modes(flox, project):
-    """`dev` adds what compilers need, `run` does not; the flag beats the manifest, and `dev` is the default."""
+    """`dev` sets what compilers need, `run` does not; the flag overrides the manifest, and `dev` is the default."""
     directory = project()
     show = ("-c", 'echo "$CPATH|$FLOX_ENV"')
     dev = f"{link(directory)}/include:/mine|{link(directory)}\n"
@@ -163,7 +163,7 @@ def test_case_23_modes(flox, project):
 
 
 def test_case_11_a_second_terminal_attaches(flox, project):
-    """While one activation lives another gets what its hook exported; the hook ran once, the profile runs in both."""
+    """During one activation another gets the hook's exports; the hook runs once, the profile in both."""
     manifest = (
         "version = 1\n[hook]\non-activate = 'echo hook >&2; export A=\"from $$\"'\n[profile]\ncommon = 'echo profile'\n"
     )

@@ -1,4 +1,4 @@
-"""Flox's cases of manifests and locks, asked of the `flox` that is Esker, by their numbers; and what goes with them."""
+"""Flox's test cases of manifests and locks, by their numbers, run with Esker's `flox`, and related tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PARSE = "✘ ERROR: Failed to parse manifest:\n\n"
 
 
 def locked(install_id, name, version, system=SYSTEM, priority=5, **more):
-    """Return an entry of a lock, with the keys that a catalogue's has."""
+    """Return an entry of a lock with the keys that an entry from a catalogue has."""
     return {
         "attr_path": install_id,
         "broken": False,
@@ -45,7 +45,7 @@ def locked(install_id, name, version, system=SYSTEM, priority=5, **more):
 
 @pytest.fixture
 def with_lock(project):
-    """Give a function that makes a project whose [install] and lock hold packages: pkg-path by id, and entries."""
+    """Give a function that makes a project with packages in [install] (pkg-path by id) and in the lock."""
 
     def make(install, *entries):
         text = "version = 1\n[install]\n" + "".join(f'{name}.pkg-path = "{path}"\n' for name, path in install.items())
@@ -59,13 +59,13 @@ def with_lock(project):
 
 
 def files(directory):
-    """Return what a change may touch."""
+    """Return the contents of the files that a change may touch."""
     kept = [".flox/env/manifest.toml", ".flox/env/manifest.lock", ".flox/env.json"]
     return {path: (directory / path).read_text() for path in kept if (directory / path).exists()}
 
 
 def test_case_47_a_manifest_that_is_not_toml_changes_nothing(flox, project, tmp_path):
-    """The message has the place and a caret; the files stay as they were."""
+    """The message has the place and a caret, and the files stay as they were."""
     directory = project()
     (tmp_path / "bad.toml").write_text("foo = ;\n")
     before = files(directory)
@@ -76,7 +76,7 @@ def test_case_47_a_manifest_that_is_not_toml_changes_nothing(flox, project, tmp_
 
 
 def test_case_47_an_unknown_key_changes_nothing(flox, project):
-    """The message names the key, what may stand there, and the table."""
+    """The message names the key, the keys that are allowed, and the table."""
     directory = project()
     before = files(directory)
     done = flox("edit", "-f", "-", stdin='schema-version = "1.14.0"\n[services.db.shutdown]\ncomand = "x"\n')
@@ -96,20 +96,20 @@ def test_case_47_an_unknown_key_changes_nothing(flox, project):
     ],
 )
 def test_case_47_a_manifest_whose_schema_is_not_known(flox, project, text, told):
-    """Nothing can be said about its keys then: one line."""
+    """A manifest of an unknown schema gives one line, because its keys cannot be checked."""
     project()
     assert flox("edit", "-f", "-", stdin=text) == (1, "", f"✘ ERROR: Failed to parse manifest: {told}\n")
 
 
 def test_case_47_the_same_text_is_no_change(flox, project):
-    """It says so, and succeeds."""
+    """Editing to the same text says that nothing changed, and succeeds."""
     directory = project()
     done = flox("edit", "-f", directory / ".flox/env/manifest.toml")
     assert done == (0, "", "! No changes made to environment.\n")
 
 
 def test_an_edit_is_told(flox, project):
-    """Another text is a change; where an active environment would not notice, that is told instead."""
+    """An edit reports the change; if an active environment would not notice it, the message says so instead."""
     project()
     manifest = 'version = 1\n[vars]\nA = "1"\n'
     assert flox("edit", "-f", "-", stdin=manifest) == (0, "", "✔ Environment successfully updated.\n")
@@ -121,7 +121,7 @@ def test_an_edit_is_told(flox, project):
 
 
 def test_case_49_list_shows_id_path_and_version(flox, with_lock):
-    """A package goes by the name it has here, then its place in the catalogue, then its version."""
+    """A package is listed by its id, then its place in the catalogue, then its version."""
     with_lock({"greeting": "hello"}, locked("greeting", "hello-2.12.3", "2.12.3"))
     assert flox("list") == (0, "greeting: hello (2.12.3)\n", "")
     assert flox("l", "--extended") == (0, "greeting: hello (2.12.3)\n", "")
@@ -129,20 +129,20 @@ def test_case_49_list_shows_id_path_and_version(flox, with_lock):
 
 @pytest.mark.parametrize("version", ["influxdb2", ""])
 def test_case_49_a_package_without_a_version_shows_its_name(flox, with_lock, version):
-    """Some packages have no number: then the full name stands in its place."""
+    """For a package without a version the list shows its full name."""
     with_lock({"influxdb2": "influxdb2"}, locked("influxdb2", "influxdb2", version))
     assert flox("list") == (0, "influxdb2: influxdb2 (influxdb2)\n", "")
 
 
 def test_case_49_names_alone_of_this_system_alone(flox, with_lock):
-    """What is locked for another system is not listed."""
+    """Packages that are locked for other systems are not listed."""
     hello, htop = locked("hello", "hello-2.12.3", "2.12.3"), locked("htop", "htop-3.4.1", "3.4.1", system=OTHER)
     with_lock({"hello": "hello", "htop": "htop"}, hello, htop)
     assert flox("list", "-n") == (0, "hello\n", "")
 
 
 def test_case_49_nothing_installed_is_a_warning(flox, project):
-    """An empty environment is no error."""
+    """An empty environment gives a warning and no error."""
     project()
     told = (
         f"! No packages are installed for your current system ('{SYSTEM}').\n\n"
@@ -153,7 +153,7 @@ def test_case_49_nothing_installed_is_a_warning(flox, project):
 
 
 def test_case_49_no_environment_is_an_error(flox, tmp_path):
-    """Neither active nor here; with `-d` the directory is named."""
+    """An environment that is neither active nor here is an error; with `-d` it names the directory."""
     told = "✘ ERROR: Did not find an active environment or an environment in the current directory.\n"
     assert flox("list", cwd=tmp_path) == (1, "", told)
     told = f"✘ ERROR: Did not find an environment in '{tmp_path}'\n\nCreate an environment with 'flox init --dir {tmp_path}'\n"
@@ -161,7 +161,7 @@ def test_case_49_no_environment_is_an_error(flox, tmp_path):
 
 
 def test_list_all_shows_a_block_for_each_package(flox, with_lock):
-    """Everything that the lock says, the package that wins over the others first."""
+    """The list shows everything in the lock, beginning with the package of the highest priority."""
     hello = locked("hello", "hello-2.12.3", "2.12.3")
     with_lock({"curl": "curl", "hello": "hello"}, hello, locked("curl", "curl-8.21.0", "8.21.0", priority=4))
     blocks = "".join(
@@ -182,14 +182,14 @@ def test_list_all_shows_a_block_for_each_package(flox, with_lock):
 
 
 def test_list_config_prints_the_manifest(flox, project):
-    """Byte for byte, comments and all."""
+    """`list -c` prints the manifest byte for byte, with its comments."""
     text = "# mine\nversion = 1\n"
     project(text)
     assert flox("list", "-c") == (0, text, "")
 
 
 def test_case_50_a_later_flox_is_wished_for(flox, project):
-    """A warning before everything else, with the reason if there is one; nothing is refused."""
+    """If the manifest asks for a later Flox, a warning comes first, with the reason, and nothing is refused."""
     text = 'schema-version = "1.11.0"\nminimum-cli-version = {}\n[vars]\nA = "1"\n'
     directory = project(text.format('"99.99.99"'))
     told = "! This environment requires Flox v99.99.99 or later, you have v1.14.1.\n"
@@ -206,14 +206,14 @@ def test_case_50_a_later_flox_is_wished_for(flox, project):
 
 
 def test_case_50_a_wish_that_is_no_version(flox, project):
-    """The message shows both forms."""
+    """If the minimum version is not a version, the message shows both forms."""
     project('schema-version = "1.11.0"\nminimum-cli-version = "not.a.version"\n')
     told = 'Expected a version string or { version = "<version>", reason = "<reason>" }\nin `minimum-cli-version`\n'
     assert flox("activate", "--", "true") == (1, "", PARSE + told)
 
 
 def test_a_lock_is_made_of_a_manifest_alone(flox, tmp_path, with_lock):
-    """`lock-manifest` prints it, with what another lock knows; it touches no environment."""
+    """`lock-manifest` prints the lock, with entries from another lock, and touches no environment."""
     directory = with_lock({"hello": "hello"}, locked("hello", "hello-2.12.3", "2.12.3"))
     manifest, lock = (directory / f".flox/env/manifest.{end}" for end in ("toml", "lock"))
     assert flox("lock-manifest", "-l", lock, manifest) == (0, lock.read_text(), "")

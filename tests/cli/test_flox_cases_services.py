@@ -1,4 +1,4 @@
-"""Flox's cases of services, asked of the `flox` that is Esker, by their numbers."""
+"""Flox's test cases of services, by their numbers, run with Esker's `flox`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ two.command = "exec sleep 1000"
 
 @pytest.fixture
 def services(flox, project):
-    """Give a function that makes a project with a manifest; whatever runs at the end is stopped, and then gone."""
+    """Give a function that makes a project with a manifest; services that still run afterwards are stopped."""
     made = []
 
     def make(manifest):
@@ -42,7 +42,7 @@ def services(flox, project):
 
 
 def at_work(directory):
-    """Return the processes that work in a directory, but for ours."""
+    """Return the processes whose working directory is a directory, without our own."""
     found = []
     for pid in filter(str.isdecimal, os.listdir("/proc")):
         try:
@@ -62,7 +62,7 @@ def until(condition, seconds=20):
 
 
 def statuses(flox, **how):
-    """Return the words by service, and the pids."""
+    """Return the state of each service by its name, and the pids."""
     done = flox("services", "status", "--json", **how)
     assert (done.status, done.err) == (0, "")
     found = json.loads(done.out)
@@ -70,7 +70,7 @@ def statuses(flox, **how):
 
 
 def test_case_37_stopping_what_runs_and_what_does_not(flox, services):
-    """Each service has its line; one that does not run is a warning."""
+    """Each stopped service has its line; a service that does not run gives a warning."""
     services('version = 1\n[services]\none.command = "exec sleep 1000"\n')
     assert flox("services", "start") == (0, "", "✔ Service 'one' started.\n")
     assert flox("services", "stop") == (0, "", "✔ Service 'one' stopped\n")
@@ -79,7 +79,7 @@ def test_case_37_stopping_what_runs_and_what_does_not(flox, services):
 
 
 def test_case_37_an_unknown_name_stops_nothing(flox, services):
-    """All names are checked before anything is done."""
+    """All names are checked before a service is stopped."""
     services(ONE_AND_TWO)
     assert flox("services", "start").status == 0
     before = statuses(flox)
@@ -90,7 +90,7 @@ def test_case_37_an_unknown_name_stops_nothing(flox, services):
 
 @pytest.mark.parametrize("command", ["logs", "restart", "start", "status", "stop"])
 def test_case_38_no_services(flox, project, command):
-    """Every command of services says that there are none, here or for this system."""
+    """Every command of services says that there are no services, in general or for this system."""
     directory = project("version = 1\n")
     assert flox("activate", "--", "flox", "services", command) == (1, "", NONE)
     manifest = f'version = 1\n[services.one]\ncommand = "true"\nsystems = ["{OTHER}"]\n'
@@ -100,7 +100,7 @@ def test_case_38_no_services(flox, project, command):
 
 
 def test_every_name_is_checked_before_anything_is_done(flox, project):
-    """One that is not declared, and one that is declared for other systems, each have their text."""
+    """An undeclared service and a service that is declared for other systems have different messages."""
     project(f'version = 1\n[services]\none.command = "true"\n[services.two]\ncommand = "true"\nsystems = ["{OTHER}"]\n')
     for command in ("start", "restart", "stop", "status"):
         unknown = (1, "", "✘ ERROR: Service 'three' does not exist.\n")
@@ -113,7 +113,7 @@ def test_every_name_is_checked_before_anything_is_done(flox, project):
 
 
 def test_the_states_as_json_begin_with_floxs_keys(flox, services):
-    """One pretty array; what only Esker knows comes after."""
+    """The states are one indented array; the keys that only Esker has come last."""
     services('version = 1\n[services]\none.command = "exit 3"\n')
     assert flox("services", "start").status == 0
     until(lambda: statuses(flox)[1] == {"one": None})
@@ -126,7 +126,7 @@ def test_the_states_as_json_begin_with_floxs_keys(flox, services):
 
 
 def test_case_40_the_variables_of_a_service(flox, services):
-    """They are its own, and no file called `.env` changes them."""
+    """The `vars` of a service are its own, and a file `.env` does not change them."""
     directory = services(
         "version = 1\n[services.one]\ncommand = '''echo \"hello $myvar\"'''\nvars.myvar = \"some_value\"\n"
     )
@@ -137,7 +137,7 @@ def test_case_40_the_variables_of_a_service(flox, services):
 
 
 def test_a_log_is_followed_until_the_person_has_enough(flox, services):
-    """Each line has its service's name before it, as wide as the longest; the interruption is told as Flox does."""
+    """Each line begins with its service's name, padded to the longest; an interruption is reported as by Flox."""
     services("version = 1\n[services]\none.command = 'echo 1; exec sleep 1000'\nlonger.command = 'exec sleep 1000'\n")
     assert flox("services", "start").status == 0
     following = flox.start(["services", "logs", "--follow"])
@@ -148,7 +148,7 @@ def test_a_log_is_followed_until_the_person_has_enough(flox, services):
 
 
 def test_case_41_services_that_start_unasked(flox, services):
-    """`auto-start` counts as `-s`; the flag against it wins, and the two flags exclude each other."""
+    """`auto-start` counts as `-s`; the flag against it wins, and the two flags cannot be combined."""
     services('schema-version = "1.12.0"\n[services]\nauto-start = true\none.command = "exec sleep 1000"\n')
     show = ("--", "sh", "-c", "echo $FLOX_ACTIVATE_START_SERVICES; flox services status")
     done = flox("activate", *show)
@@ -163,7 +163,7 @@ def test_case_41_services_that_start_unasked(flox, services):
 
 
 def test_case_43_services_end_with_the_last_activation(flox, services):
-    """Two activations share them: the first to leave leaves them running, the last takes everything with it."""
+    """Two activations share services, which run on when the first leaves and stop when the last one does."""
     directory = services('version = 1\n[services]\none.command = "exec sleep 1000"\n')
     runtime = flox("activate", "--", "printenv", "ESKER_RUNTIME_DIR").out.strip()
     hold = ["activate", "-s", "--", "sh", "-c", "echo ready; exec cat"]
@@ -183,21 +183,21 @@ def test_case_43_services_end_with_the_last_activation(flox, services):
 
 
 def started(flox, arguments):
-    """Start `flox`, and return the process when it says that it is ready."""
+    """Start `flox`, and return the process when it has printed that it is ready."""
     process = flox.start(arguments)
     assert process.stdout.readline() == "ready\n"
     return process
 
 
 def ended(process):
-    """Let a command that reads come to its end, and return status and messages."""
+    """Close the input of a command, and return its exit status and messages."""
     _, messages = process.communicate(timeout=30)
     return process.returncode, messages
 
 
 @pytest.mark.parametrize("command", ["services start one", "services restart", "activate -s -- true"])
 def test_services_are_not_started_from_the_hook(flox, services, command):
-    """It would wait for what waits for it; looking at them is fine, and the activation goes on."""
+    """A start from the hook would wait for itself and is refused; status works, and the activation goes on."""
     hook = f"flox services status; flox {command}; {sys.executable} -m esker {command}"
     services(f"version = 1\n[hook]\non-activate = '{hook}'\n[services]\none.command = 'exec sleep 1000'\n")
     table = "NAME       STATUS       PID\none        Stopped         \n\n"
@@ -213,7 +213,7 @@ def test_services_are_not_started_from_the_hook(flox, services, command):
 
 
 def test_services_are_not_started_from_what_runs_at_the_end(flox, services):
-    """That would wait for itself too, and every later activation for it."""
+    """A start from `on-deactivate` would wait for itself too, and so would every later activation."""
     directory = services(
         'schema-version = "1.15.0"\n[hook]\non-deactivate = "flox services start; echo end"\n'
         "[services]\none.command = 'exec sleep 1000'\n"
@@ -227,7 +227,7 @@ def test_services_are_not_started_from_what_runs_at_the_end(flox, services):
 
 
 def test_what_runs_at_the_end_does_not_wait_for_itself(flox, project, tmp_path):
-    """After a change of the manifest an activation is a new start, and comes behind the end of the one before."""
+    """After a change of the manifest an activation is a new start, which waits for the end of the old one."""
     text = 'schema-version = "1.15.0"\n[hook]\non-deactivate = "flox activate -- echo no; echo end"\n'
     directory = project(text)
     (tmp_path / "new.toml").write_text(f"{text}[vars]\nA = '1'\n")
@@ -242,7 +242,7 @@ def test_what_runs_at_the_end_does_not_wait_for_itself(flox, project, tmp_path):
 
 
 def test_case_44_a_restart_of_what_has_ended_is_a_start(flox, services):
-    """The word says what became of each: started where it had ended, restarted where it ran."""
+    """A restart says for each service whether it was started or restarted."""
     services('version = 1\n[services]\none.command = "true"\ntwo.command = "true"\nthree.command = "exec sleep 1000"\n')
     assert flox("services", "start").status == 0
     until(lambda: statuses(flox)[0] == {"one": "Completed", "two": "Completed", "three": "Running"})
@@ -252,7 +252,7 @@ def test_case_44_a_restart_of_what_has_ended_is_a_start(flox, services):
 
 
 def test_case_44_a_restart_of_all_takes_the_new_manifest(flox, services):
-    """One that is gone from it does not exist any more; a restart of one keeps the others as they were."""
+    """A restart of all services drops those that the manifest no longer has; a restart of one keeps the others."""
     text = "version = 1\n[services]\none.command = 'echo {0}; exec sleep 1000'\ntwo.command = 'exec sleep 1000'\n"
     directory = services(text.format("old"))
     assert flox("services", "start").status == 0
@@ -271,7 +271,7 @@ def test_case_44_a_restart_of_all_takes_the_new_manifest(flox, services):
 
 
 def test_case_46_what_is_kept_is_private(flox, services):
-    """Directories of state are 0700 and files 0600, while services run and afterwards."""
+    """State directories have mode 0700 and files 0600, while services run and afterwards."""
     directory = services(
         'version = 1\n[hook]\non-activate = "export A=1"\n[services]\none.command = "exec sleep 1000"\n'
     )

@@ -1,4 +1,4 @@
-"""The rest of Flox's command line, on the `flox` that is Esker, and where `esker` says more."""
+"""The other commands of Flox with Esker's `flox`, and where `esker` prints more."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def nowhere(tmp_path):
 
 
 def test_the_version_is_the_one_whose_behaviour_it_has(flox, nowhere):
-    """Plain, one line."""
+    """The version is one plain line."""
     assert flox("--version", cwd=nowhere) == (0, "1.14.1\n", "")
     assert flox("-V", cwd=nowhere) == (0, "1.14.1\n", "")
 
 
 def test_a_bare_flox_says_what_to_do_next(flox, project, nowhere):
-    """Version, usage, and a last word: begin, look at the list, or what is active."""
+    """`flox` alone prints version, usage, and what to do next: make an environment, list it, or see what is active."""
     first = flox(cwd=nowhere)
     assert (first.status, first.err) == (0, "")
     assert first.out.startswith("flox version 1.14.1\n\nusage: flox COMMAND [OPTIONS]\n")
@@ -70,13 +70,13 @@ def test_a_bare_flox_says_what_to_do_next(flox, project, nowhere):
     ],
 )
 def test_every_error_is_one_text_and_status_1(flox, project, arguments, told):
-    """No hint, no place, no code: whatever reads Flox's messages reads these."""
+    """Errors have no hint, place or code, so programs that read Flox's messages can read them."""
     directory = project()
     assert flox(*arguments) == (1, "", f"✘ ERROR: {told.format(project=directory)}\n")
 
 
 def test_esker_adds_hint_and_code_and_has_its_own_statuses(esker, flox, project):
-    """The same errors in Esker's voice; and in Flox's too, when more is asked for."""
+    """`esker` prints the same errors with hint and code; `flox` does too with more verbosity."""
     project()
     told = "✘ ERROR: couldn't parse `x`: not a valid activation mode\nhint: write dev or run\ncode: usage\n"
     assert esker("activate", "-m", "x", "--", "true") == (2, "", told)
@@ -84,7 +84,7 @@ def test_esker_adds_hint_and_code_and_has_its_own_statuses(esker, flox, project)
 
 
 def test_general_options_stand_before_the_command(flox, project):
-    """`-q` leaves errors alone; the options of Flox that mean nothing here are taken."""
+    """`-q` does not hide errors, and options of Flox that have no effect here are accepted."""
     project()
     assert flox("-q", "edit", "-f", "-", stdin="version = 1\n") == (0, "", "")
     assert flox("-q", "uninstall", "x") == (1, "", "✘ ERROR: no package named 'x' in the manifest\n")
@@ -94,13 +94,13 @@ def test_general_options_stand_before_the_command(flox, project):
 
 @pytest.mark.parametrize("alias", ["develop", "activate"])
 def test_aliases_of_activate(flox, project, alias):
-    """Flox's other name of a command does the same."""
+    """Flox's other name for `activate` does the same."""
     project()
     assert flox(alias, "--", "echo", "ran") == (0, "ran\n", "")
 
 
 def test_init_lays_an_environment_out(flox, tmp_path):
-    """By the directory's name or a given one; Flox's other flag is taken."""
+    """The environment gets the directory's name or a given one; Flox's other flag is accepted."""
     directory = tmp_path / "My Project"
     directory.mkdir()
     done = flox("init", "--no-auto-setup", cwd=directory)
@@ -113,7 +113,7 @@ def test_init_lays_an_environment_out(flox, tmp_path):
 
 @pytest.mark.usefixtures("served")
 def test_packages_come_and_go(flox, project):
-    """Installing, installing again, another requirement, uninstalling with and without `pypi/`."""
+    """Packages can be installed, again or with another requirement, and uninstalled, with and without `pypi/`."""
     project()
     assert flox("install", "pypi/app", "pypi/tool") == (0, "", "✔ 'app', 'tool' installed to environment 'project'\n")
     assert flox("i", "pypi/app").err == "! Package with id 'app' already installed to environment 'project'\n"
@@ -126,7 +126,7 @@ def test_packages_come_and_go(flox, project):
 
 
 def test_an_environment_gets_another_name(flox, project):
-    """Its next activation has the name and its own links; what else env.json says stays."""
+    """The next activation uses the new name and makes its links; the rest of env.json stays."""
     directory = project()
     assert flox("activate", "--", "true").status == 0
     assert flox("edit", "-n", "other") == (0, "", "✔ renamed environment 'project' to 'other'\n")
@@ -135,7 +135,7 @@ def test_an_environment_gets_another_name(flox, project):
 
 
 def test_envs_shows_what_is_active_and_what_is_known(flox, project, nowhere):
-    """Names and places on stdout, headings on stderr; as JSON in Flox's shapes."""
+    """Names and places go to standard output, headings to standard error; the JSON has Flox's form."""
     assert flox("envs", cwd=nowhere) == (0, "", "No environments known to Flox\n")
     assert flox("envs", "--active", cwd=nowhere) == (0, "", "No active environments\n")
     first, second = project(name="first"), project(name="second-one")
@@ -158,7 +158,7 @@ def test_envs_shows_what_is_active_and_what_is_known(flox, project, nowhere):
 
 
 def test_envs_shows_any_place(flox, tmp_path):
-    """A directory whose name is no text of the locale, or of any, is listed by its bytes."""
+    """A directory whose name is not text in the locale is listed by its bytes."""
     place = os.fsencode(tmp_path) + b"/caf\xe9"
     os.mkdir(place)
     assert flox.run([f"{flox.directory}/flox", "init", "-n", "any", "-d", place], cwd="/").status == 0
@@ -168,7 +168,7 @@ def test_envs_shows_any_place(flox, tmp_path):
 
 
 def test_an_environment_is_deleted(flox, project, nowhere):
-    """With `--force`, or when the answer at a terminal is yes; afterwards it is not known any more."""
+    """An environment is deleted with `--force` or after a yes at a terminal, and is then no longer listed."""
     directory = project()
     assert flox("activate", "--", "true").status == 0
     (directory / "kept").write_text("")
@@ -184,7 +184,7 @@ def test_an_environment_is_deleted(flox, project, nowhere):
 
 
 def test_an_environment_whose_services_run_is_not_deleted(flox, project):
-    """They would lose the ground under their feet: first stop, then delete."""
+    """An environment with running services is not deleted: stop them first, because they use its files."""
     directory = project('version = 1\n[services]\none.command = "exec sleep 1000"\n')
     try:
         assert flox("services", "start").status == 0
@@ -198,7 +198,7 @@ def test_an_environment_whose_services_run_is_not_deleted(flox, project):
 
 
 def test_which_environment_is_meant(flox, project, nowhere):
-    """What is active where nothing is here, what is here where both are; `default` gives way to the other."""
+    """The active environment counts if there is none here; if there are both, the one here; `default` comes last."""
     for name in ("active", "here", "default"):
         directory = project(EMPTY, name=name)
         (directory / ".flox/env/manifest.toml").write_text(f'{EMPTY}[vars]\nWHICH = "{name}"\n')
@@ -215,7 +215,7 @@ def test_which_environment_is_meant(flox, project, nowhere):
 
 
 def test_which_environment_is_meant_is_asked_at_a_terminal(flox, project):
-    """Where two could be meant and somebody is there to say."""
+    """If two environments could be meant, a person at a terminal is asked."""
     active, here = project(name="active"), project(name="here")
     script = f'eval "$(flox activate -d {active} 2>/dev/null)"; flox edit -n chosen'
     done = flox.terminal(script, cwd=here, stdin="1\n")
@@ -224,7 +224,7 @@ def test_which_environment_is_meant_is_asked_at_a_terminal(flox, project):
 
 
 def test_flox_deactivate_undoes_what_the_shim_activated(flox, project):
-    """In the shell itself, by the function that the activation leaves; with nothing active it says so."""
+    """The function that the activation defines undoes it in the shell; without an activation it says so."""
     project('version = 1\n[vars]\nA = "inside"\n')
     script = 'eval "$(flox activate)"; echo "$A"; flox deactivate; echo "${A-gone} ${FLOX_ENV-gone}"; declare -F'
     assert flox.bash(script) == (0, "inside\ngone gone\n", "")
@@ -245,7 +245,7 @@ def test_an_interactive_shell_carries_floxs_name(flox, project):
 
 
 def test_direnv_gets_the_variables(flox, project):
-    """`use flox` runs `flox activate -- direnv dump`: whatever the program prints passes through untouched."""
+    """`use flox` runs `flox activate -- direnv dump`, and the program's output passes through unchanged."""
     project('version = 1\n[vars]\nA = "1"\n[hook]\non-activate = "echo from the hook"\n[profile]\nbash = "echo no"\n')
     dump = "import json, os; print(json.dumps(dict(os.environ)))"
     done = flox("activate", "--", "python3", "-c", dump)
@@ -254,7 +254,7 @@ def test_direnv_gets_the_variables(flox, project):
 
 
 def test_esker_shim_writes_it(esker, nowhere):
-    """It says where, and whether programs will find it there; a `flox` of somebody else's is left alone."""
+    """The command says where the shim is and whether it is on PATH; another `flox` is left alone."""
     done = esker("shim", "flox", "tools", cwd=nowhere)
     assert done.status == 0
     assert f"✔ Wrote `{nowhere}/tools/flox`" in done.err
@@ -268,7 +268,7 @@ def test_esker_shim_writes_it(esker, nowhere):
 
 
 def test_a_project_that_is_somebody_elses_is_trusted_for_once(flox, project):
-    """`-t` is the consent for one activation."""
+    """`-t` trusts the project for one activation."""
     if os.geteuid() != 0:
         pytest.skip("giving a directory away needs root")
     directory = project()
@@ -280,7 +280,7 @@ def test_a_project_that_is_somebody_elses_is_trusted_for_once(flox, project):
 
 
 def test_no_current_directory(flox, project):
-    """A directory that was removed under a shell is said so."""
+    """If the current directory was removed, the message says so."""
     directory = project()
     script = f"mkdir {directory}/gone; cd {directory}/gone; rmdir {directory}/gone; flox list"
     done = flox.bash(script)

@@ -1,4 +1,4 @@
-"""Each engine in turn, and projects of which nothing runs on after a test."""
+"""The engines, one test after the other, and projects whose services are stopped after a test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.engines import SERVICES, running
 
 @pytest.fixture(params=["flox", "native"])
 def engine(request, monkeypatch, stand_in, environ):
-    """Choose the engine by the variable that chooses it for every `auto`, with a home and a store of its own."""
+    """Choose the engine through `ESKER_ENGINE`, with a home and a store of its own."""
     for name in ("HOME", "ESKER_STORE", "UV_CACHE_DIR", "UV_DEFAULT_INDEX", "UV_HTTP_RETRIES"):
         monkeypatch.setenv(name, environ[name])
     monkeypatch.setenv("ESKER_ENGINE", request.param)
@@ -20,7 +20,7 @@ def engine(request, monkeypatch, stand_in, environ):
 
 @pytest.fixture
 def project(engine, stand_in):
-    """Give a function that makes a project; whatever a test starts there has ended after it."""
+    """Give a function that makes a project; whatever a test starts there has ended after the test."""
     made = []
 
     def make(manifest=SERVICES, name="project"):

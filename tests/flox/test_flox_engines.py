@@ -36,7 +36,7 @@ def states(flox):
 
 
 def test_what_is_known_without_running_anything(project):
-    """Path, existence and manifest; the text for people names the project."""
+    """Path, existence and manifest are known without running anything; the `repr` names the project."""
     path = project()
     flox = Flox(path)
     assert (flox.path, flox.exists, flox.has_manifest, flox.is_activated) == (path, True, True, False)
@@ -49,7 +49,7 @@ def test_what_is_known_without_running_anything(project):
 
 
 def test_the_variables_are_set_and_come_back(project):
-    """Also values of many lines, and what the hook has unset."""
+    """Values of many lines are set, and variables that the hook has unset are unset, until the block ends."""
     path = project("[vars]\nA = 'x y'\n[hook]\non-activate = '''\nexport B=\"one\ntwo\"\nunset GONE\n'''\n")
     os.environ["GONE"] = "here"
     before = dict(os.environ)
@@ -68,7 +68,7 @@ def test_the_variables_are_set_and_come_back(project):
 
 
 def test_blocks_nest_and_the_caller_s_changes_stay(project):
-    """The same object twice, `activate` within a block, and edits of the body."""
+    """The same object may be nested, `activate` may be called in a block, and the caller's edits stay."""
     flox = Flox(project("[vars]\nA = '1'\n"))
     path = os.environ["PATH"]
     with flox as same:
@@ -85,7 +85,7 @@ def test_blocks_nest_and_the_caller_s_changes_stay(project):
 
 
 def test_environments_leave_in_any_order(project):
-    """The first may leave before the second."""
+    """The environment that was entered first may leave first."""
     first, second = Flox(project("[vars]\nA = '1'\n", "first")), Flox(project("[vars]\nA = '2'\n", "second"))
     before = dict(os.environ)
     first.activate()
@@ -99,7 +99,7 @@ def test_environments_leave_in_any_order(project):
 
 
 def test_a_hook_that_fails_changes_nothing(project):
-    """The error says what to look for."""
+    """A failing hook changes no variable, and the error says what to look for."""
     flox = Flox(project("[hook]\non-activate = 'export A=1; exit 0'\n"))
     before = dict(os.environ)
     with pytest.raises(ActivationFailed, match="did not complete normally"):
@@ -108,7 +108,7 @@ def test_a_hook_that_fails_changes_nothing(project):
 
 
 def test_no_environment(engine, tmp_path):
-    """Every way to use it says the same, and how to make one."""
+    """Without an environment every use raises the same error, which says how to make one."""
     flox = Flox(tmp_path)
     for use in (flox.activate, flox.__enter__, flox.lock, flox.list, flox.services.status, flox.services.start):
         with pytest.raises(NotFound, match=f"Flox environment at {tmp_path} does not exist") as caught:
@@ -118,7 +118,7 @@ def test_no_environment(engine, tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a project away")
 def test_the_project_of_another(project):
-    """Nothing of it runs; looking is allowed."""
+    """Nothing of another user's project runs, but one may look at it."""
     path = project()
     os.chown(path / ".flox", 12345, 12345)
     flox = Flox(path)
@@ -129,7 +129,7 @@ def test_the_project_of_another(project):
 
 
 def test_running_a_program(project, tmp_path, capfd):
-    """Status, both outputs, input, directory; bytes that are no text survive, and a signal has a number below zero."""
+    """A program has status, both outputs, input and directory; bytes survive, and a signal is a negative status."""
     flox = Flox(project("[vars]\nA = 'x y'\n"))
     assert flox.run("sh", ["-c", 'echo "$A"; echo err >&2; exit 7']) == Result(7, "x y\n", "err\n")
     assert flox.run("pwd").stdout == f"{os.getcwd()}\n"
@@ -147,7 +147,7 @@ def test_running_a_program(project, tmp_path, capfd):
 
 
 def test_services_of_a_block(project):
-    """They run inside of it, and what ran before runs on after it."""
+    """The services of a block run in it, and services that ran before run on after it."""
     path = project()
     outer = Flox(path, services=["other"])
     with outer:
@@ -159,7 +159,7 @@ def test_services_of_a_block(project):
 
 
 def test_services_that_stay(project):
-    """What `start` started stays after blocks that use it, and until it is stopped by name."""
+    """Services that `start` started stay after blocks that use them, until they are stopped by name."""
     flox = Flox(project())
     handle = flox.services.start("web")
     with Flox(flox.path, services=["web", "other"]):
@@ -172,7 +172,7 @@ def test_services_that_stay(project):
 
 
 def test_a_failed_start_undoes_the_activation(project):
-    """The error names the service, its status and its log; nothing of the block stays."""
+    """The error of a failed start names the service, its status and its log; the activation is undone."""
     before = dict(os.environ)
     flox = Flox(project(), services=["web", "broken"])
     with pytest.raises(ServiceFailed) as caught, flox:
@@ -182,7 +182,7 @@ def test_a_failed_start_undoes_the_activation(project):
 
 
 def test_an_error_in_the_block(project):
-    """It comes out as it is, after everything was undone."""
+    """An error in the block comes out unchanged, after the activation was undone."""
     before = dict(os.environ)
     with pytest.raises(KeyboardInterrupt), Flox(project(), services=["web"]) as flox:
         raise KeyboardInterrupt
@@ -190,7 +190,7 @@ def test_an_error_in_the_block(project):
 
 
 def test_unknown_services(project):
-    """Names are names, whatever they look like, and nothing is started."""
+    """An unknown name is refused even if it looks like an option, and nothing is started."""
     flox = Flox(project(), services=["web", "--help"])
     with pytest.raises(UnknownService, match="`--help`"), flox:
         pytest.fail("the block was entered")
@@ -203,7 +203,7 @@ def test_unknown_services(project):
 
 
 def test_waiting_restarting_and_following(project):
-    """By name and for all, within a limit."""
+    """Waiting, restarting and following work by name and for all services, within a limit."""
     flox = Flox(project())
     flox.services.start("web")
     flox.services.wait("web")
@@ -223,7 +223,7 @@ def test_waiting_restarting_and_following(project):
 
 
 def test_an_environment_without_services(project):
-    """It has no status, and nothing to start, wait for or stop."""
+    """Without services the status is empty, and there is nothing to start, wait for or stop."""
     services = FloxServices(project(""))
     assert services.status() == []
     for use in (services.start, services.wait):
@@ -232,7 +232,7 @@ def test_an_environment_without_services(project):
 
 
 def test_a_handle_outlives_its_process(project, monkeypatch):
-    """Saved by one process, loaded by another, and what it names is stopped there, and only that."""
+    """A handle that one process saved, another loads; stopping it stops the services that it names, and no others."""
     path = project()
     script = "from esker.flox import Flox\nwith Flox('.') as flox:\n    flox.services.start('web').save()"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=path, capture_output=True)
@@ -255,7 +255,7 @@ def test_a_handle_outlives_its_process(project, monkeypatch):
 
 @pytest.mark.parametrize("engine", ["native"], indirect=True)  # Flox has no dependencies
 def test_a_handle_names_what_was_started_with_its_services(project):
-    """What they depend on too, unless it ran before."""
+    """A handle also names the dependencies of its services, unless they ran before."""
     depends = "[plugins.esker.services.other]\nuser='root'\ndepends-on = { web = 'service_started' }\n"
     flox = Flox(project(SERVICES.replace('other.user = "root"\n', "") + depends))
     handle = flox.services.start("other")
@@ -270,7 +270,7 @@ def test_a_handle_names_what_was_started_with_its_services(project):
 
 
 def test_a_handle_without_services_stops_none(project, tmp_path):
-    """Neither an empty list nor names that are gone mean all."""
+    """A handle without services, or with names that no longer exist, stops nothing."""
     flox = Flox(project())
     flox.services.start("web")
     for services in ("[]", '[{"name": "gone", "status": "Running", "pid": 1}]'):
@@ -283,7 +283,7 @@ def test_a_handle_without_services_stops_none(project, tmp_path):
 
 @pytest.mark.parametrize("engine", ["flox"], indirect=True)  # Esker's supervisor needs no process beside it
 def test_what_is_not_there_is_a_runtime_error_too(project, tmp_path):
-    """Tasks that were written for Angreal's own integration catch RuntimeError."""
+    """Missing things raise a RuntimeError, which tasks written for Angreal's own integration catch."""
     with pytest.raises(RuntimeError) as caught:
         Flox(tmp_path).activate()
     assert isinstance(caught.value, NotFound)
@@ -293,7 +293,7 @@ def test_what_is_not_there_is_a_runtime_error_too(project, tmp_path):
 
 
 def test_a_handle_whose_project_is_gone(project):
-    """What kept the services ends all the same, and they with it."""
+    """If the project is gone, the process that kept its services ends all the same, and the services with it."""
     path = project()
     handle = Flox(path).services.start("web")
     with pidfd.opened(handle.services[0].pid) as service:
@@ -304,7 +304,7 @@ def test_a_handle_whose_project_is_gone(project):
 
 
 def test_handles_that_cannot_be_loaded(project, tmp_path):
-    """No file; and, for root, the file of another."""
+    """A handle cannot be loaded if there is no file, or if, for root, it belongs to another user."""
     with pytest.raises(NotFound, match="there is no saved handle at"):
         FloxServiceHandle.load(tmp_path / "none.json")
     if os.geteuid() == 0:
@@ -315,7 +315,7 @@ def test_handles_that_cannot_be_loaded(project, tmp_path):
 
 
 def test_the_engine_of_a_handle_counts(project, monkeypatch):
-    """Whatever engine is chosen now, services are stopped by the one that started them."""
+    """The engine that started the services of a handle stops them, whatever engine is chosen now."""
     flox = Flox(project())
     handle = flox.services.start("web")
     monkeypatch.setenv("ESKER_ENGINE", {"flox": "native", "native": "flox"}[os.environ["ESKER_ENGINE"]])
@@ -325,7 +325,7 @@ def test_the_engine_of_a_handle_counts(project, monkeypatch):
 
 
 def test_threads(project):
-    """Another thread may activate the same environment but no other."""
+    """Another thread may activate the same environment, but no other."""
     first, second = Flox(project("", "first")), Flox(project("", "second"))
     with ThreadPoolExecutor(1) as pool, first:
         pool.submit(lambda: Flox(first.path).__enter__().__exit__(None, None, None)).result()
@@ -335,7 +335,7 @@ def test_threads(project):
 
 
 def test_asynchronous_blocks(project):
-    """As the others; the loop goes on meanwhile, and a block within may be one of either kind."""
+    """Asynchronous blocks work as plain ones; the loop goes on meanwhile, and blocks of both kinds nest."""
     path, other = project(), project("[vars]\nA = 'other'\n", "other")
 
     async def use():
@@ -369,7 +369,7 @@ def test_asynchronous_blocks(project):
 
 
 def test_a_failed_start_undoes_an_asynchronous_activation(project):
-    """As in a plain block."""
+    """A failed start undoes an asynchronous block as it does a plain one."""
 
     async def use():
         async with Flox(path, services=["broken"]):
@@ -382,7 +382,7 @@ def test_a_failed_start_undoes_an_asynchronous_activation(project):
 
 
 async def cancel_once(begun, work):
-    """Cancel what has begun when something is written into a pipe."""
+    """Cancel a coroutine when something is written into a pipe."""
     task = asyncio.create_task(work)
     await asyncio.to_thread(begun.read_text)
     task.cancel()
@@ -392,7 +392,7 @@ async def cancel_once(begun, work):
 
 @pytest.mark.parametrize("engine", ["native"], indirect=True)  # Flox has no checks: what was started is ready
 def test_a_cancelled_start_is_undone(project, tmp_path):
-    """What it had started has stopped when the cancellation is seen."""
+    """When a start was cancelled, the services that it had started stop."""
     os.mkfifo(tmp_path / "begun")
     tmp_path.chmod(0o755)
     path = project(
@@ -405,7 +405,7 @@ def test_a_cancelled_start_is_undone(project, tmp_path):
 
 
 def test_a_cancelled_activation_is_undone(project, tmp_path):
-    """The hook is ended with what it started."""
+    """When an activation is cancelled, its hook is ended with everything that it started."""
     os.mkfifo(tmp_path / "begun")
     path = project(f"[hook]\non-activate = 'echo > {tmp_path}/begun; sleep 1000'\n")
 
@@ -419,7 +419,7 @@ def test_a_cancelled_activation_is_undone(project, tmp_path):
 
 
 def test_an_activation_that_comes_too_late_is_undone(project, stand_in, tmp_path):
-    """While the hook ran another thread has activated another environment: nothing of this one stays."""
+    """If another thread activates another environment during the hook, nothing of this activation remains."""
     for pipe in ("begun", "go"):
         os.mkfifo(tmp_path / pipe)
     hook = f"echo > {tmp_path}/begun; read -r line < {tmp_path}/go"
@@ -446,14 +446,14 @@ def test_an_activation_that_comes_too_late_is_undone(project, stand_in, tmp_path
 
 
 def test_a_cancelled_program_is_killed(project, tmp_path):
-    """Nobody waits for it any more."""
+    """A program whose coroutine was cancelled is killed."""
     os.mkfifo(tmp_path / "begun")
     flox = Flox(project(""))
     asyncio.run(cancel_once(tmp_path / "begun", flox.arun("sh", ["-c", f"echo > {tmp_path}/begun; sleep 1000"])))
 
 
 def test_decorated_functions(project):
-    """Each call is activated with its services; the function's own result and error come out."""
+    """Each call runs with the environment and its services; the function's own result and error come out."""
     path = project()
 
     @flox_required(path, services=["web"])
@@ -470,7 +470,7 @@ def test_decorated_functions(project):
 
 
 def test_decorated_coroutines_and_generators(project):
-    """Their bodies run inside, to the end."""
+    """The bodies of coroutines and generators run in the environment, to their end."""
     path = project("[vars]\nA = '1'\n")
 
     @flox_required(path)
@@ -488,7 +488,7 @@ def test_decorated_coroutines_and_generators(project):
 
 
 def test_a_decorated_function_s_project_is_that_of_its_file(project, tmp_path, monkeypatch):
-    """Wherever it is called: a relative path starts at the file, and goes upwards within the repository."""
+    """A relative path starts at the function's file and goes upwards; the caller's directory does not matter."""
     path = project("[vars]\nA = '1'\n")
     (path / ".git").mkdir()
     (path / "src").mkdir()
@@ -505,7 +505,7 @@ def test_a_decorated_function_s_project_is_that_of_its_file(project, tmp_path, m
 
 
 def test_making_and_changing_an_environment(engine, tmp_path, index):
-    """By the engine's own packages: any of Flox's, and Python's in the native one."""
+    """An environment is made and changed with the engine's packages: any with Flox, Python packages with Esker."""
     path = tmp_path / "made"
     path.mkdir()
     flox = Flox.init(path, "chosen")
@@ -523,7 +523,7 @@ def test_making_and_changing_an_environment(engine, tmp_path, index):
 
 
 def test_only_python_packages_without_flox(project):
-    """The hint says who installs the others."""
+    """Without Flox other packages are refused, and the hint says who installs them."""
     flox = Flox(project(""), engine="native")
     for change in (flox.install, flox.uninstall):
         with pytest.raises(UsageError) as caught:
@@ -532,7 +532,7 @@ def test_only_python_packages_without_flox(project):
 
 
 def test_which_engine(stand_in, monkeypatch, tmp_path):
-    """The argument, then `ESKER_ENGINE`, then Flox where it is on PATH, then Esker; anything else is refused."""
+    """The argument decides, then `ESKER_ENGINE`, then a Flox on PATH, then Esker; another name is refused."""
     path = stand_in.project()
     name = lambda *args: Flox(path, engine=args[0] if args else "auto")._engine  # noqa: E731
     assert (name(), name("native"), name("flox")) == ("flox", "native", "flox")
@@ -554,7 +554,7 @@ def test_which_engine(stand_in, monkeypatch, tmp_path):
 
 
 def test_which_project(stand_in, monkeypatch, tmp_path):
-    """A relative path goes upwards within the repository; an absolute one, and one that is not there, does not."""
+    """A relative path goes upwards in the repository; an absolute one, and one that does not exist, does not."""
     path = stand_in.project()
     (path / "src/.angreal").mkdir(parents=True)
     monkeypatch.chdir(path / "src")
@@ -574,7 +574,7 @@ def test_which_project(stand_in, monkeypatch, tmp_path):
 
 
 def test_wrong_arguments():
-    """One text is no list of names, and a decorator needs its parentheses."""
+    """A string in place of a list of names is refused, and so is a decorator without parentheses."""
     for make in (Flox, flox_required):
         with pytest.raises(TypeError, match="`services` is a list of names"):
             make(".", services="web")
@@ -583,7 +583,7 @@ def test_wrong_arguments():
 
 
 def test_service_information():
-    """Values are equal by what they say, cannot be changed, and give Angreal's tuple."""
+    """Service information is compared by value, cannot be changed, and converts to Angreal's tuple."""
     info = ServiceInfo("web", "Running", 7)
     assert info == ServiceInfo("web", "Running", 7)
     assert info.as_tuple() == ("web", "Running", 7)
@@ -593,7 +593,7 @@ def test_service_information():
 
 
 def test_importing_it_costs_little():
-    """Nothing that reads a manifest, resolves, realises or serves is loaded before it is used."""
+    """Importing the package loads no module that reads a manifest, resolves, realises or runs services."""
     script = "import sys; before = set(sys.modules); import esker.flox; print(*sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())

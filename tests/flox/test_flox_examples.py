@@ -1,4 +1,4 @@
-"""The usage examples of the initiative that asked for the integration, as written, under the real `angreal`.
+"""The examples of the initiative that asked for the integration, as written, under the real `angreal`.
 
 Only the import differs, and `import angreal, subprocess` stands above.
 """
@@ -72,7 +72,7 @@ print("pytest", *sys.argv[1:], "|", os.environ["GREETING"], "|", found)
 
 @pytest.fixture
 def angreal(project, stand_in):
-    """Give a function that runs a task of a project with the examples, below a directory of it, and its output."""
+    """Give a function that runs a task of a project with the examples, and returns the task's output."""
     project = project(MANIFEST)
     (project / ".angreal").mkdir()
     (project / ".angreal/angreal.toml").write_text("")
@@ -93,12 +93,12 @@ def angreal(project, stand_in):
 
 
 def test_the_decorator(angreal):
-    """The task runs in the environment with its service, and nothing of it stays."""
+    """The decorated task runs in the environment with its service, and nothing of it remains."""
     assert angreal("test") == ["pytest | hello there | postgres"]
 
 
 def test_the_decorator_above_the_command(angreal):
-    """The other order does the same."""
+    """The decorator above the command does the same."""
     lines = EXAMPLES.splitlines()
     command, required = lines[4:6]
     assert (command[:8], required[:6]) == ("@angreal", "@flox_")
@@ -107,17 +107,17 @@ def test_the_decorator_above_the_command(angreal):
 
 
 def test_the_decorator_from_a_directory_below(angreal):
-    """A relative path of a decorator does not depend on where the task is called."""
+    """A relative path of a decorator does not depend on the directory in which the task is called."""
     assert angreal("test", directory="src") == ["pytest | hello there | postgres"]
 
 
 def test_the_context_manager(angreal):
-    """As the decorator, with two services."""
+    """The context manager does the same as the decorator, with two services."""
     assert angreal("integration-test") == ["pytest tests/integration | hello there | postgres redis"]
 
 
 def test_up_in_one_process_and_down_in_another(angreal):
-    """Services stay after the first has ended, and are gone, with what kept them, after the second."""
+    """Services stay after the first process has ended; after the second they and their keeper are gone."""
     assert angreal("dev-up") == ["Dev environment ready"]
     assert running(Flox(angreal.project)) == {"postgres", "redis"}
     assert angreal("dev-down") == []
@@ -127,7 +127,7 @@ def test_up_in_one_process_and_down_in_another(angreal):
 
 
 def test_a_handle_that_the_real_integration_reads(angreal):
-    """`dev-down` may still use Angreal's own class: its `load` reads our file."""
+    """`dev-down` may still use Angreal's own class, whose `load` reads our file."""
     tasks = EXAMPLES.replace(
         "    from esker.flox import FloxServiceHandle\n",
         (

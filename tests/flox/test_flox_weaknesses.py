@@ -1,4 +1,4 @@
-"""What goes wrong in Angreal 2.9's Flox integration, one test a weakness, by its number in a study of that version.
+"""Weaknesses of Angreal 2.9's Flox integration, one test each, by the numbers in a study of that version.
 
 14, documents that drift, is met by guides whose code the tests run; 18, tests that never see a Flox, is said in the
 comparison of the guides: these tests see a stand-in.
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_01_decorators_work_in_every_order(project):
-    """Above and below `@angreal.command`, with arguments, what Angreal holds runs inside."""
+    """Decorators work above and below `@angreal.command`, with arguments; Angreal's own function runs inside."""
     path = project("[vars]\nA = '1'\n")
 
     @angreal.command(name="weakness-below", about="")
@@ -57,7 +57,7 @@ def test_01_decorators_work_in_every_order(project):
 
 
 def test_02_path_and_values_are_those_of_a_shell(project):
-    """Nothing is read line by line; a value cannot smuggle in a variable, and what the hook unset is unset."""
+    """No value can smuggle in another variable, and variables that the hook unsets are unset."""
     path = project(
         "[vars]\nA = 'x'\nB = '$A/y'\n[hook]\non-activate = '''\n"
         "export C=$'it\\'s \"1\";\\nexport INJECTED=evil' PATH=/hook/bin:$PATH\nunset GONE\n'''\n"
@@ -72,7 +72,7 @@ def test_02_path_and_values_are_those_of_a_shell(project):
 
 
 def test_02_the_real_client_shows_that_the_stand_in_prints_what_flox_does(stand_in):
-    """With what real Flox prints, as the stand-in does, Angreal leaves PATH as it was; our engine does not."""
+    """With Flox's output, which the stand-in imitates, Angreal leaves PATH as it was; our engine does not."""
     path = stand_in.project("[vars]\nA = 'x y'\n")
     script = (
         "import os, sys\nfrom {} import Flox\nbefore = os.environ['PATH']\nflox = Flox(sys.argv[1])\nflox.activate()\n"
@@ -89,7 +89,7 @@ def test_02_the_real_client_shows_that_the_stand_in_prints_what_flox_does(stand_
 
 @pytest.mark.parametrize("name", ["qu'o\"te", b"not-\xfftext"], ids=["quotes", "bytes"])
 def test_03_no_value_and_no_path_ends_the_interpreter(project, name):
-    """Single quote characters as values, and a directory whose name is no text."""
+    """Values of single quote characters are set, and so is a directory whose name is not text."""
     path = project("[vars]\nA = '\\\"'\nB = \"'\"\n")
     moved = pathlib.Path(os.fsdecode(os.fsencode(path.parent) + b"/" + os.fsencode(name)))
     path.rename(moved)
@@ -100,7 +100,7 @@ def test_03_no_value_and_no_path_ends_the_interpreter(project, name):
 
 
 def test_04_a_failed_start_undoes_the_activation(project):
-    """In the block and in the decorator."""
+    """A failed start undoes the activation, in the block and in the decorator."""
     path, before = project(), dict(os.environ)
 
     @flox_required(path, services=["broken"])
@@ -115,7 +115,7 @@ def test_04_a_failed_start_undoes_the_activation(project):
 
 
 def test_05_only_what_was_started_is_stopped(project):
-    """Neither what ran before, nor what was started to stay, nor what somebody else uses."""
+    """Services that ran before, were started to stay, or are used by somebody else are not stopped."""
     path = project()
     task = flox_required(path, services=["web"])(lambda: None)
     Flox(path).services.start("other")
@@ -129,7 +129,7 @@ def test_05_only_what_was_started_is_stopped(project):
 
 
 def test_06_a_handle_without_services_stops_none(project):
-    """No names are not all names."""
+    """A handle without services stops no service."""
     flox = Flox(project())
     flox.services.start("web").save()
     file = flox.path / ".flox-services.json"
@@ -140,7 +140,7 @@ def test_06_a_handle_without_services_stops_none(project):
 
 
 def test_07_status_is_read_from_what_is_made_for_programs(project):
-    """The first service is not taken for a headline, and the exit code of one that has ended is known."""
+    """The first service is not taken for a headline, and the exit code of an ended service is known."""
     flox = Flox(project(f"{SERVICES}[services.a-task]\ncommand = 'exit 0'\n"))
     with pytest.raises(ServiceFailed):
         flox.services.start("broken", "web")
@@ -154,7 +154,7 @@ def test_07_status_is_read_from_what_is_made_for_programs(project):
 
 
 def test_08_other_threads_go_on_and_waiting_has_an_end(project):
-    """While a program runs; and it is killed when its time is up."""
+    """Other threads go on while a program runs, and the program is killed when its time is up."""
     flox, ticks, ending = Flox(project("")), [], threading.Event()
 
     def tick():
@@ -172,7 +172,7 @@ def test_08_other_threads_go_on_and_waiting_has_an_end(project):
 
 @pytest.mark.parametrize("engine", ["native"], indirect=True)
 def test_08_started_means_ready(project, tmp_path):
-    """With a health check `start` returns when it has succeeded, and fails when it does not in time."""
+    """With a health check, `start` returns when the check has succeeded, and fails if it does not succeed in time."""
     tmp_path.chmod(0o755)
     flox = Flox(
         project(
@@ -188,7 +188,7 @@ def test_08_started_means_ready(project, tmp_path):
 
 
 def test_09_variables_of_one_process(project):
-    """Nested, left in another order, across steps of a generator and a coroutine: always as without, afterwards."""
+    """After nested blocks, left in any order, also in generators and coroutines, the variables are as before."""
     first, second = (Flox(project(f"[vars]\nA = '{name}'\n", name)) for name in ("first", "second"))
     before = dict(os.environ)
 
@@ -215,7 +215,7 @@ def test_09_variables_of_one_process(project):
 
 
 def test_10_errors_have_types_and_say_what_to_do(project, monkeypatch, tmp_path):
-    """A missing command, no environment, an unknown service and a failing one are four things."""
+    """A missing command, no environment, an unknown service and a failing one raise four different errors."""
     path = project()
     met = {}
     for kind, use in {
@@ -238,7 +238,7 @@ def test_10_errors_have_types_and_say_what_to_do(project, monkeypatch, tmp_path)
 
 @pytest.mark.parametrize("engine", ["flox"], indirect=True)
 def test_10_flox_s_own_words_are_kept(project):
-    """With its exit status."""
+    """The error has Flox's own message and exit status."""
     with pytest.raises(CommandFailed) as caught:
         Flox(project("")).install("no-such-package")
     assert "Could not find package 'no-such-package'" in caught.value.message
@@ -246,7 +246,7 @@ def test_10_flox_s_own_words_are_kept(project):
 
 
 def test_11_the_handle_s_file(project, monkeypatch, tmp_path):
-    """At the project wherever we are, replaced whole, 0600, a path of any kind, with a version; and checked."""
+    """The handle's file is in the project, is replaced whole, has mode 0600 and a version, and is checked when read."""
     path = project()
     monkeypatch.chdir(tmp_path)
     handle = Flox(path).services.start("web")
@@ -267,7 +267,7 @@ def test_11_the_handle_s_file(project, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("engine", ["flox"], indirect=True)
 def test_11_a_pid_that_was_used_again_is_not_signalled(project):
-    """The process that keeps services is known by its start time and boot too."""
+    """The process that keeps services is identified by its start time and boot too."""
     flox = Flox(project())
     flox.services.start("web").save()
     file = flox.path / ".flox-services.json"
@@ -282,7 +282,7 @@ def test_11_a_pid_that_was_used_again_is_not_signalled(project):
 
 
 def test_12_relative_paths_start_at_the_file_of_the_function(project, monkeypatch, tmp_path):
-    """Not at whatever directory the caller happens to be in."""
+    """A relative path starts at the project, not at the caller's directory."""
     path = project("[vars]\nA = '1'\n")
     (path / ".git").mkdir()
     (path / "tasks").mkdir()
@@ -298,7 +298,7 @@ def test_12_relative_paths_start_at_the_file_of_the_function(project, monkeypatc
 
 
 def test_13_names_are_never_options(project):
-    """Not even those that look like one."""
+    """A name is never taken for an option, even if it looks like one."""
     flox = Flox(
         project('[services."--help"]\ncommand = "exec sleep 1000"\n[plugins.esker.services]\n"--help".user="root"\n')
     )
@@ -310,14 +310,14 @@ def test_13_names_are_never_options(project):
 
 
 def test_15_the_package_is_typed():
-    """It says so; that the types are right is checked in tests/typing."""
+    """The package says that it is typed; tests/typing checks that the types are right."""
     import esker
 
     assert (pathlib.Path(esker.__file__).parent / "py.typed").exists()
 
 
 def test_16_paths_are_the_system_s_business(project, monkeypatch):
-    """`~`, `..` and links mean what they mean elsewhere."""
+    """`~`, `..` and links in paths mean what they mean elsewhere."""
     path = project("")
     (path.parent / "link").symlink_to(path)
     monkeypatch.setenv("HOME", str(path.parent))
@@ -327,7 +327,7 @@ def test_16_paths_are_the_system_s_business(project, monkeypatch):
 
 
 def test_17_variables_are_set_all_or_none():
-    """One that cannot be set leaves the others as they were, and ends the activation that had begun."""
+    """If one variable cannot be set, the others stay as they were, and the begun activation ends."""
     ended, before = [], dict(os.environ)
     change = Activation(set={"A": "1", "B": "x\0y", "C": "3"})
     with pytest.raises(ActivationFailed, match="`B` cannot be set"):

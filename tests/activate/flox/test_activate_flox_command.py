@@ -52,7 +52,7 @@ command = "kill -9 $$"
 
 @pytest.fixture
 def flox(stand_in):
-    """Give a function that makes the engine of a new project; whatever a test starts there has ended after it."""
+    """Give a function that makes a project and its Flox engine; whatever a test starts has ended after it."""
     made = []
 
     def make(manifest=""):
@@ -68,7 +68,7 @@ def flox(stand_in):
 
 
 def entered(engine, **variables):
-    """Activate, and return the variables inside and what ends it."""
+    """Activate, and return the variables inside and the function that ends the activation."""
     environ = {**os.environ, **variables}
     activation, end = engine.begin(environ, Deadline(60))
     return activation.apply(environ), end
@@ -89,20 +89,20 @@ def gone(pid):
 
 
 def give_up(path, abandoned, said):
-    """Wait until something is written to a named pipe, keep it, and give up what is under way."""
+    """Wait until something is written to a named pipe, then hold the pipe open and give up the running call."""
     said.append(path.read_text())
     abandoned.set()
 
 
 def program(path, text):
-    """Write a program in place of the stand-in."""
+    """Replace the stand-in by a program with this text."""
     path.write_text(text)
     path.chmod(0o755)
     return str(path)
 
 
 def test_variables_arrive_exactly(flox, tmp_path):
-    """Quotes, lines, signs of shells and bytes that are no text; what a shell would drop, and what it unset."""
+    """Quotes, newlines, shell syntax and bytes that are not text arrive exactly, and unset variables are unset."""
     nasty = """a'b"c$d`e`;f=g\\h\nexport INJECTED=evil\n\té\u2028 """
     (tmp_path / "value").write_text(nasty)
     engine = flox(f"""
@@ -125,14 +125,14 @@ unset GONE
 
 
 def test_what_the_activation_says_is_for_people(flox, capfd):
-    """A hook's output reaches our standard error, all of it, and nothing our standard output."""
+    """All output of a hook goes to our standard error, and none to our standard output."""
     engine = flox("[hook]\non-activate = 'echo out; echo err >&2; seq 3'\n")
     entered(engine)[1]()
     assert capfd.readouterr() == ("", "out\nerr\n1\n2\n3\n")
 
 
 def test_a_hook_that_fails(flox, stand_in):
-    """Flox's own words are the message, and nothing stays behind."""
+    """If a hook fails, the error has Flox's own message, and no process remains."""
     engine = flox("[hook]\non-activate = 'exit 0'\n")
     with pytest.raises(ActivationFailed, match=r"The hook\.on-activate script did not complete normally\."):
         entered(engine)
@@ -140,33 +140,33 @@ def test_a_hook_that_fails(flox, stand_in):
 
 
 class Patient(Deadline):
-    """A deadline whose pauses last until something is so."""
+    """A deadline whose pauses last until a condition holds."""
 
     def __init__(self, reached):
         super().__init__(60)
         self.reached = reached
 
     def pause(self, seconds):
-        """Pause at least as long."""
+        """Pause for at least as long as the condition needs."""
         super().pause(seconds)
         while not self.reached():
             super().pause(0.01)
 
 
 class Until(Deadline):
-    """A deadline that passes when a file is there."""
+    """A deadline that passes when a file exists."""
 
     def __init__(self, path):
         super().__init__(0.3)
         self.path = path
 
     def left(self):
-        """Return that nothing is left when the file is there."""
+        """Return 0 seconds when the file exists."""
         return 0 if self.path.exists() else 0.01
 
 
 def test_a_hook_that_takes_too_long(flox, tmp_path):
-    """It is ended with all it started, and the message says how long it had."""
+    """A hook that exceeds its limit is ended with everything it started, and the message says how long it had."""
     engine = flox(f"[hook]\non-activate = 'echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; sleep 1000'\n")
     with pytest.raises(TimedOut, match=r"`flox activate` did not end within 0\.3 s"):
         engine.begin(dict(os.environ), Until(tmp_path / "pid"))
@@ -174,7 +174,7 @@ def test_a_hook_that_takes_too_long(flox, tmp_path):
 
 
 def test_a_hook_that_is_given_up(flox, tmp_path):
-    """As when the coroutine that waited was cancelled."""
+    """A hook that is given up is ended too, as when a waiting coroutine is cancelled."""
     os.mkfifo(tmp_path / "begun")
     engine = flox(f"[hook]\non-activate = 'echo $$ > {tmp_path}/begun; sleep 1000'\n")
     abandoned, pids = Abandonment(), []
@@ -187,7 +187,7 @@ def test_a_hook_that_is_given_up(flox, tmp_path):
 
 
 def test_a_program_that_ends_before_it_says_its_variables(stand_in, monkeypatch, tmp_path):
-    """A connection that brings nothing is an error, and so is none."""
+    """A program that ends before it connects is an error, and so is a connection that sends nothing."""
     project = stand_in.project()
     monkeypatch.setattr(flox_command, "version_of", lambda _: "1.14.1")
     connect = "import socket,sys; socket.socket(socket.AF_UNIX).connect(sys.argv[-1])"
@@ -207,7 +207,7 @@ def test_a_program_that_ends_before_it_says_its_variables(stand_in, monkeypatch,
 
 
 def test_the_activation_lasts_until_it_is_ended(flox, stand_in):
-    """A second end does nothing, and one in a forked child ends nothing of its parent's."""
+    """Ending an activation twice does nothing more, and a forked child cannot end its parent's activation."""
     engine = flox()
     _, end = entered(engine)
     (executive,) = stand_in.executives(stand_in.projects[0])
@@ -225,7 +225,7 @@ def test_the_activation_lasts_until_it_is_ended(flox, stand_in):
 
 
 def test_a_process_that_does_not_leave_is_killed(flox, monkeypatch):
-    """One that was stopped cannot see that it should go."""
+    """A stopped process that cannot see that it should leave is killed."""
     engine = flox()
     held = flox_holder.attach(engine.command.activate, os.environ, Deadline(60))
     monkeypatch.setattr(flox_holder, "_GRACE", 0.02)
@@ -235,7 +235,7 @@ def test_a_process_that_does_not_leave_is_killed(flox, monkeypatch):
 
 
 def test_the_activation_ends_with_a_process_that_is_killed(flox, stand_in):
-    """Nothing can be undone by a process that is killed, and nothing stays."""
+    """When a process is killed, its activation ends, and no process remains."""
     engine = flox("[hook]\non-deactivate = 'echo > $FLOX_ENV_CACHE/ended'\n")
     script = (
         "import os, signal\nfrom esker.host.clock import Deadline\nfrom tests.support.flox_engine import FloxEngine\n"
@@ -249,7 +249,7 @@ def test_the_activation_ends_with_a_process_that_is_killed(flox, stand_in):
 
 
 def test_without_flox(stand_in, monkeypatch, tmp_path):
-    """The message says that it is missing, and what can be done instead."""
+    """Without Flox, the message says that it is missing and what to do instead."""
     project = str(stand_in.project())
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HostError, match="`flox` is not on PATH") as caught:
@@ -259,7 +259,7 @@ def test_without_flox(stand_in, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("version", ["1.13.9", "0.0.1"])
 def test_with_a_flox_that_is_too_old(version, monkeypatch, tmp_path):
-    """The message names the version and the least that is needed."""
+    """The message names the version of Flox and the oldest version that works."""
     path = program(tmp_path / "flox", f"#!/bin/sh\necho {version}\n")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HostError) as caught:
@@ -270,7 +270,7 @@ def test_with_a_flox_that_is_too_old(version, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("said", ["", "one"])
 def test_with_a_flox_that_does_not_tell_its_version(said, monkeypatch, tmp_path):
-    """The message repeats what it said instead."""
+    """If Flox does not print a version, the message repeats what it printed."""
     path = program(tmp_path / "flox", f"#!/bin/sh\necho {said}\n")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HostError) as caught:
@@ -281,7 +281,7 @@ def test_with_a_flox_that_does_not_tell_its_version(said, monkeypatch, tmp_path)
 
 @pytest.mark.parametrize("said", ["", "{not json", "[1, 2]", '[{"name": "web"}]', '{"web": {}}', "null", "\\0377"])
 def test_with_a_flox_whose_answers_cannot_be_read(said, flox, monkeypatch, tmp_path):
-    """The message names the command, and the lock stays as it was."""
+    """If Flox's answer cannot be read, the message names the command, and the lock stays as it was."""
     engine = flox(SERVICES)
     monkeypatch.setattr(flox_command, "version_of", lambda _: "1.14.1")
     program(tmp_path / "bin/flox", f"#!/bin/sh\nprintf '%b' '{said}'\n")
@@ -300,7 +300,7 @@ def test_with_a_flox_whose_answers_cannot_be_read(said, flox, monkeypatch, tmp_p
 
 
 def test_with_a_flox_that_hangs(flox, monkeypatch, tmp_path):
-    """The caller's limit counts for what is asked on the way, too; who gives up does not wait for the answer."""
+    """The caller's limit includes the questions to Flox on the way; a caller that gives up does not wait for them."""
     engine = flox(SERVICES)
     monkeypatch.setattr(flox_command, "version_of", lambda _: "1.14.1")
     monkeypatch.setattr(flox_services, "_ANSWER", 0)
@@ -319,14 +319,14 @@ def test_with_a_flox_that_hangs(flox, monkeypatch, tmp_path):
 
 
 def test_a_newer_flox_is_taken(monkeypatch, tmp_path):
-    """Versions are compared by number, and what stands behind them does not matter."""
+    """Versions are compared as numbers, and text after the numbers does not matter."""
     program(tmp_path / "flox", "#!/bin/sh\necho 1.20.0-rc1\n")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert FloxEngine("/").command.version() == "1.20.0-rc1"
 
 
 def test_our_own_shim_is_no_flox(tmp_path):
-    """Else Esker would drive itself."""
+    """Our own shim is not taken for Flox, because Esker would then call itself."""
     write_shim(str(tmp_path), interpreter=sys.executable, source="/")
     assert find_flox(str(tmp_path)) is None
     program(tmp_path / "flox", "#!/bin/sh\n")
@@ -334,7 +334,7 @@ def test_our_own_shim_is_no_flox(tmp_path):
 
 
 def test_services_for_a_while(flox, stand_in):
-    """They run until they are given back, and the activation is left alone."""
+    """Leased services run until they are given back, and the activation is left alone."""
     engine = flox(SERVICES)
     _, end = entered(engine)
     release = engine.services.lease("web", seconds=Deadline(60)).release
@@ -345,7 +345,7 @@ def test_services_for_a_while(flox, stand_in):
 
 
 def test_the_last_user_of_a_service_stops_it(flox):
-    """Whoever was the first; a service that ran before, or was started to stay, is nobody's."""
+    """The last user stops a service, whoever was the first; one that ran before, or was started to stay, runs on."""
     engine = flox(SERVICES)
     _, end = entered(engine)
     first = engine.services.lease("web", seconds=Deadline(60)).release
@@ -366,7 +366,7 @@ def test_the_last_user_of_a_service_stops_it(flox):
 
 
 def test_a_user_that_was_killed_does_not_count(flox):
-    """Its services are stopped by the next one that has no use for them."""
+    """The services of a killed user are stopped when another user gives its services back."""
     engine = flox(SERVICES)
     _, end = entered(engine)
     script = (
@@ -381,7 +381,7 @@ def test_a_user_that_was_killed_does_not_count(flox):
 
 
 def test_services_that_stay(flox, stand_in):
-    """Without an activation of ours they are kept by one process, the same for all of them, which goes with the last."""
+    """Without an activation of ours, one process keeps all services that stay, and ends with the last of them."""
     engine = flox(SERVICES)
     engine.services.start("web", seconds=Deadline(60))
     holder = engine.services.keeper()
@@ -397,7 +397,7 @@ def test_services_that_stay(flox, stand_in):
 
 
 def test_a_keeper_that_was_killed_is_replaced(flox):
-    """The next start makes a new one."""
+    """If the process that keeps services was killed, the next start makes a new one."""
     engine = flox(SERVICES)
     engine.services.start("web", seconds=Deadline(60))
     first = engine.services.keeper()
@@ -427,14 +427,14 @@ engine.services.{verb}("web", seconds=Deadline(60))
 
 
 def killed_on_the_way(engine, verb):
-    """Do something with services in a process that is killed when they have just begun."""
+    """Do something with services in a process that is killed when it has just begun."""
     script = KILLED_ON_THE_WAY.format(project=engine.project, verb=verb)
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
     assert states(engine)["web"] == "Running"
 
 
 def test_who_keeps_services_is_known_though_who_asked_for_it_was_killed(flox, stand_in):
-    """Between the start and its end: the next stop ends the keeper, and with it the activation."""
+    """If a start is killed, the next stop ends the process that keeps services, and with it the activation."""
     engine = flox(SERVICES)
     killed_on_the_way(engine, "start")
     with changing(f"{engine.project}/.flox") as uses:
@@ -444,7 +444,7 @@ def test_who_keeps_services_is_known_though_who_asked_for_it_was_killed(flox, st
 
 
 def test_what_was_started_for_one_that_was_killed_on_the_way(flox):
-    """It is nobody's, and goes when the next user of any service does."""
+    """A service that a killed process started for itself stops when the next user gives any service back."""
     engine = flox(SERVICES)
     _, end = entered(engine)
     killed_on_the_way(engine, "lease")
@@ -455,7 +455,7 @@ def test_what_was_started_for_one_that_was_killed_on_the_way(flox):
 
 @pytest.mark.parametrize("change", [{"start": 1}, {"boot": "another"}])
 def test_another_process_is_never_taken_for_the_keeper(change):
-    """One that has the pid now but began at another time, or a file from before the boot: no signal is sent."""
+    """No signal goes to a process with the pid of an earlier one, or to a pid from a file of an earlier boot."""
     with subprocess.Popen(["sleep", "1000"]) as stranger:
         holder = Holder(*process_id.of(stranger.pid), process_id.boot_id())
         assert flox_holder.is_alive(holder)
@@ -475,7 +475,7 @@ def test_another_process_is_never_taken_for_the_keeper(change):
 )
 @pytest.mark.parametrize("verb", ["start", "lease"])
 def test_a_service_that_fails(flox, name, message, status, verb):
-    """It is named with its status and log; what the call started has stopped, and what ran before runs on."""
+    """The error names the service with its status and log; services that the call started stop, others run on."""
     engine = flox(SERVICES)
     _, end = entered(engine)
     release = engine.services.lease("other", seconds=Deadline(60)).release
@@ -491,7 +491,7 @@ def test_a_service_that_fails(flox, name, message, status, verb):
 
 
 def test_restarting(flox):
-    """Services that run get another process, and those that did not run are started to stay."""
+    """Running services get a new process, and services that did not run are started to stay."""
     engine = flox(SERVICES)
     engine.services.start("web", seconds=Deadline(60))
     before = {found.name: found.pid for found in engine.services.status()}
@@ -503,7 +503,7 @@ def test_restarting(flox):
 
 
 def test_waiting(flox):
-    """For what is so already, for what becomes so, and not longer than was said."""
+    """Waiting returns for a state that holds already or comes later, and ends when the limit has passed."""
     engine = flox(SERVICES)
     engine.services.start("web", "task", seconds=Patient(lambda: logged(engine, "web")))
     engine.services.wait("web", until="healthy", seconds=Deadline(60))
@@ -518,7 +518,7 @@ def test_waiting(flox):
 
 
 def test_what_is_known_of_services(flox):
-    """Exit codes of those that ended, pids of those that run, and no pid that is nobody's any more."""
+    """The states have the exit codes of ended services and the pids of running services, but no stale pids."""
     engine = flox(SERVICES)
     _, end = entered(engine)
     engine.services.start("task", seconds=Deadline(60))
@@ -532,7 +532,7 @@ def test_what_is_known_of_services(flox):
 
 
 def test_an_unknown_name(flox):
-    """It is refused before anything happens, whatever it looks like, and the known ones are named."""
+    """An unknown name is refused before anything happens, and the error names the known services."""
     engine = flox(SERVICES)
     services = engine.services
     for act in (
@@ -551,7 +551,7 @@ def test_an_unknown_name(flox):
 
 
 def test_an_environment_without_services(flox):
-    """It has none, and starting is an error; a manifest that Flox cannot read is another one."""
+    """Without services the list is empty and a start is an error; a manifest that Flox cannot read is another error."""
     engine = flox()
     assert engine.services.status() == ()
     with pytest.raises(ServiceError, match="this environment has no services"):
@@ -563,7 +563,7 @@ def test_an_environment_without_services(flox):
 
 
 def test_names_are_no_options(flox):
-    """A service may be called like an option."""
+    """A service may have a name that looks like an option."""
     engine = flox('[services."--json"]\ncommand = "echo hello; exec sleep 1000"\n')
     engine.services.start("--json", seconds=Patient(lambda: logged(engine, "--json")))
     assert states(engine) == {"--json": "Running"}
@@ -573,7 +573,7 @@ def test_names_are_no_options(flox):
 
 
 def test_following_a_log(flox, tmp_path):
-    """Lines come as they are written, without the name before them, until the caller has enough."""
+    """Lines come as they are written, without the service's name in front, until the caller stops."""
     engine = flox(
         f"[services.web]\ncommand = 'echo one; read line < {tmp_path}/more; echo \"$line\"; exec sleep 1000'\n"
     )
@@ -592,7 +592,7 @@ def test_following_a_log(flox, tmp_path):
 
 
 def test_packages(flox):
-    """They are added and taken out by Flox, whose message is that of the error."""
+    """Flox adds and removes packages, and its message is that of the error."""
     engine = flox()
     engine.editor.install(["hello", "curl"], Deadline(60))
     engine.editor.uninstall(["curl"], Deadline(60))
@@ -607,7 +607,7 @@ def test_packages(flox):
 
 
 def test_locking(flox):
-    """The lock says what the manifest says; one that says so already is not touched."""
+    """The lock matches the manifest afterwards; a lock that matches already is not touched."""
     engine = flox()
     path = f"{engine.project}/.flox/env/manifest.lock"
     with open(f"{engine.project}/.flox/env/manifest.toml", "a") as file:
@@ -624,7 +624,7 @@ def test_locking(flox):
 
 
 def test_an_environment_is_made(stand_in, tmp_path):
-    """With the name that was given, and not where there is one."""
+    """An environment is made with the given name, but not where there is one already."""
     (tmp_path / "new").mkdir()
     engine = FloxEngine(str(tmp_path / "new"))
     engine.editor.init("chosen")

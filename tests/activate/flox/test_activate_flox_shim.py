@@ -24,7 +24,7 @@ def _version(path, **variables):
 
 
 def test_it_is_known_by_its_contents_through_links(tmp_path):
-    """Where it lies does not matter: a link to it and a copy of it are it, and another program is not."""
+    """A link to the shim and a copy of it are recognised wherever they are; another program is not."""
     path = _written(tmp_path / "bin")
     (tmp_path / "link").symlink_to(path)
     assert is_own_shim(path)
@@ -35,7 +35,7 @@ def test_it_is_known_by_its_contents_through_links(tmp_path):
 
 
 def test_one_of_its_own_is_written_again_and_another_is_left_alone(tmp_path):
-    """A `flox` that is not Esker's is an error that names it, and keeps its contents."""
+    """The shim is written again over itself; another `flox` is kept, and the error names it."""
     path = _written(tmp_path)
     assert _written(tmp_path) == path
     other = tmp_path / "other" / "flox"
@@ -52,14 +52,14 @@ def test_one_of_its_own_is_written_again_and_another_is_left_alone(tmp_path):
 
 
 def test_it_starts_its_own_interpreter_whatever_the_caller_has_set(tmp_path):
-    """Neither PYTHON* variables nor a module beside it nor an empty PATH change what runs."""
+    """PYTHON* variables, a module beside the shim and an empty PATH do not change what runs."""
     path = _written(tmp_path)
     (tmp_path / "esker.py").write_text("raise SystemExit(9)\n")
     assert _version(path, PYTHONHOME="/nowhere", PYTHONPATH=str(tmp_path), PATH="") == (0, "1.14.1\n", "")
 
 
 def test_an_interpreter_whose_path_no_first_line_can_hold(tmp_path):
-    """A path with a space, or longer than a `#!` line may be, is started by way of the shell."""
+    """An interpreter whose path has a space, or is too long for a `#!` line, is started through the shell."""
     place = tmp_path / "with a space's" / ("long" * 30)
     place.mkdir(parents=True)
     (place / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
@@ -68,7 +68,7 @@ def test_an_interpreter_whose_path_no_first_line_can_hold(tmp_path):
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path):
-    """The message names the directory."""
+    """If the directory cannot be made, the error names it."""
     (tmp_path / "file").write_text("")
     with pytest.raises(EskerError, match=f"{tmp_path}/file/bin"):
         _written(tmp_path / "file" / "bin")

@@ -34,7 +34,7 @@ def in_place(made, environ, **options):
 
 
 def bash(script, environ, **settings):
-    """What a bash that evaluates the script says, its exit status required to be 0."""
+    """Return what a bash that evaluates the script prints; its exit status must be 0."""
     return subprocess.run(
         ["bash", "--noprofile", "--norc", "-c", script],
         env=environ,
@@ -45,14 +45,14 @@ def bash(script, environ, **settings):
 
 
 def after(script, environ):
-    """The variables that a program started by bash after the script is given."""
+    """Return the variables of a program that bash starts after the script."""
     found = bash(f"{script}\nexec env -0", environ)
     pairs = (entry.split("=", 1) for entry in os.fsdecode(found).split("\0") if entry)
     return {name: value for name, value in pairs if name not in {"_", "SHLVL", "PWD", "OLDPWD"}}
 
 
 def test_the_whole_text_in_place():
-    """One plain line a variable, between two lines that only bash obeys."""
+    """The script has one plain line for each variable, between two lines that only bash obeys."""
     environ = {"PATH": "/a", "GONE": "x", "LINES": "1"}
     found = Activation(
         set={
@@ -95,7 +95,7 @@ HOSTILE = {
 
 
 def test_bash_understands_every_value():
-    """Evaluated, the text gives exactly the variables of the activation."""
+    """Evaluating the script gives exactly the variables of the activation."""
     environ = {"PATH": PATH, "GONE": "x", "A": "old"}
     found = Activation(set=HOSTILE, unset=["GONE"], prepend={"PATH": ["/with space/it's"]})
     text = BASH.in_place(a_plan(), environ, lambda _: found)
@@ -106,7 +106,7 @@ def test_bash_understands_every_value():
 
 @pytest.mark.parametrize("name", ["sh", "dash"])
 def test_any_shell_understands_every_value(name):
-    """One without `$''` is given exactly the same, also what ends in newlines."""
+    """A shell without `$''` gets exactly the same variables, including values that end in newlines."""
     if shutil.which(name) is None:
         pytest.skip(f"there is no {name}")
     found = Activation(set=HOSTILE)
@@ -119,7 +119,7 @@ def test_any_shell_understands_every_value(name):
 
 
 def test_sh_understands_the_variables(tmp_path):
-    """A shell that is no bash gets the variables and is not stopped by the rest."""
+    """A shell other than bash gets the variables, and the rest of the script does not stop it."""
     made = a_plan(profile={"common": "echo no"})
     script = f'set -eu\n{in_place(made, {"PATH": PATH})}\nprintf %s "$FLOX_ENV_DESCRIPTION"'
     done = subprocess.run(["sh", "-c", script], env={"PATH": PATH}, capture_output=True, text=True, check=True)
@@ -127,7 +127,7 @@ def test_sh_understands_the_variables(tmp_path):
 
 
 def evaluated(tmp_path, environ, body, **plan_fields):
-    """Run a script in which `esker` is a program that activates and deactivates, as the command line does."""
+    """Run a script in which a program `esker` activates and deactivates, as the real command does."""
     fields = repr(plan_fields)
     program = tmp_path / "esker"
     program.write_text(
@@ -161,7 +161,7 @@ ACTIVATE = 'eval "$(esker activate)"\n'
 
 
 def test_deactivating_gives_back_what_was_there(tmp_path):
-    """Every variable is as it was, byte for byte, and so are functions, options and shell variables."""
+    """Every variable is as it was before, byte for byte, and so are functions, options and shell variables."""
     state = "env -0 | grep -zv ^_= | sort -z; declare -F; echo $-; compgen -v | grep -iE 'esker|flox'; :"
     body = f'({state}); echo =; {ACTIVATE}echo "$FLOX_ENV_DESCRIPTION"; echo =; eval "$(esker deactivate)"; ({state})'
     out, err = evaluated(
@@ -198,7 +198,7 @@ CHANGED_SHELLS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", CHANGED_SHELLS.values(), ids=CHANGED_SHELLS)
 def test_a_shell_that_means_other_things_by_its_words(tmp_path, setting):
-    """Whatever aliases, functions and options the user has, the text does its work and leaves them as they were."""
+    """Whatever aliases, functions and options the user has, the script works and leaves them as they were."""
     state = "env -0 | grep -zv ^_= | sort -z; builtin declare -fp; builtin alias; echo $-; shopt; builtin trap"
     body = (
         f'{setting}\n\\builtin eval "$(esker activate)"\n'
@@ -219,7 +219,7 @@ def test_a_shell_that_means_other_things_by_its_words(tmp_path, setting):
 
 @pytest.mark.slow
 def test_plain_deactivate_works_through_the_function(tmp_path):
-    """After an activation in place, the command typed without `eval` changes the shell; other words reach the program."""
+    """After `eval`, `esker deactivate` changes the shell without `eval`; other subcommands reach the program."""
     body = f'{ACTIVATE}esker deactivate\necho "${{FLOX_ENV-none}}"; esker deactivate; {ACTIVATE}esker deactivate --help "a b"\n'
     body += f'( {ACTIVATE}esker deactivate; echo "${{FLOX_ENV-none}}" )'
     out, _ = evaluated(tmp_path, {}, body)
@@ -227,7 +227,7 @@ def test_plain_deactivate_works_through_the_function(tmp_path):
 
 
 def test_a_program_with_a_path_is_called_by_it():
-    """The function is named after the command, and calls the one that was called."""
+    """The function has the name of the command, and calls the program that was called first."""
     text = in_place(a_plan(), {}, program="/opt/my tools/flox")
     assert "function flox {" in text
     assert "/opt/my tools/flox" in text
@@ -235,7 +235,7 @@ def test_a_program_with_a_path_is_called_by_it():
 
 
 def test_the_hook_runs_once(tmp_path):
-    """Evaluated twice, the second finds the environment active; its profile is not read again either."""
+    """A second `eval` finds the environment active: neither hook nor profile runs again."""
     body = f'{ACTIVATE}{ACTIVATE}echo "$FLOX_PROMPT_ENVIRONMENTS $A"; esker deactivate; echo "${{A-none}}"'
     out, err = evaluated(tmp_path, {}, body, hook="echo ran; export A=${A}x", profile={"common": "echo profile"})
     assert err == "ran\n"
@@ -243,7 +243,7 @@ def test_the_hook_runs_once(tmp_path):
 
 
 def test_profile_scripts_are_read_as_files(tmp_path):
-    """`return` ends a script, its variables and functions are the shell's, and bash's own comes after the common one."""
+    """`return` ends a profile script, its variables and functions are the shell's, and bash's script comes last."""
     profile = {
         "common": "echo common\nshell_variable=1\nf() { echo f; }\nreturn\necho never",
         "bash": "declare -A map=([k]=v)\necho bash it\\'s",
@@ -254,7 +254,7 @@ def test_profile_scripts_are_read_as_files(tmp_path):
 
 
 def test_deactivation_reads_the_scripts_for_it(tmp_path):
-    """Bash's own first, then the common one, after the variables are back."""
+    """`profile.deactivate` runs after the variables are restored: bash's own script first, then the common one."""
     out, _ = evaluated(
         tmp_path,
         {},
@@ -266,7 +266,7 @@ def test_deactivation_reads_the_scripts_for_it(tmp_path):
 
 
 def test_environments_in_place_leave_in_turn_and_edits_stay(tmp_path):
-    """The last one first; what the user changed meanwhile is kept."""
+    """The environment that was activated last leaves first, and the user's changes in between are kept."""
     body = (
         f"{ACTIVATE}export MINE=1 Y=mine PATH=$PATH:/mine\nOTHER=1; export OTHER; {ACTIVATE}"
         'echo "$FLOX_PROMPT_ENVIRONMENTS"; esker deactivate; echo "$FLOX_PROMPT_ENVIRONMENTS $Y"\n'
@@ -277,7 +277,7 @@ def test_environments_in_place_leave_in_turn_and_edits_stay(tmp_path):
 
 
 def test_an_environment_that_changed_is_entered_anew(tmp_path):
-    """Variables that the new declaration has no more are gone, and leaving gives back the first value."""
+    """Variables that the changed manifest no longer has are removed; leaving restores the original values."""
     environ = {"PATH": PATH, "A": "0"}
     first = after(in_place(a_plan(vars=[("A", "1"), ("OLD", "1")]), environ), environ)
     second = after(in_place(a_plan(vars=[("A", "2")]), first), first)
@@ -286,7 +286,7 @@ def test_an_environment_that_changed_is_entered_anew(tmp_path):
 
 
 def test_an_environment_activated_again_is_left_once(tmp_path):
-    """Its values are asserted again, over another environment's too, and one deactivation undoes them."""
+    """A second activation restores its values, even over another environment's, and one deactivation undoes both."""
     environ = {"PATH": PATH}
     first = after(in_place(a_plan(), environ), environ)
     wrong = {**first, "FLOX_ENV": "WRONG"}
@@ -298,12 +298,12 @@ def test_an_environment_activated_again_is_left_once(tmp_path):
 
 @pytest.mark.parametrize("value", [None, "", "rubbish", "e30="])
 def test_there_is_nothing_to_leave(value):
-    """Without a state, or with one that is not ours, there is no text."""
+    """Without a saved state, or with a state that is not ours, there is no script."""
     assert BASH.deactivation({} if value is None else {undo.VARIABLE: value}) is None
 
 
 def test_an_interactive_shell_is_left_by_its_end():
-    """Where Esker started the shell, leaving is `exit`; what is in place on top of it goes first."""
+    """In a shell that Esker started, leaving is `exit`; an environment that was activated inside leaves first."""
     environ = {"PATH": PATH, undo.VARIABLE: undo.EXIT}
     assert BASH.deactivation(environ) == "exit\n"
     on_top = after(in_place(a_plan(), environ), environ)
@@ -311,7 +311,7 @@ def test_an_interactive_shell_is_left_by_its_end():
 
 
 def inheritable():
-    """The descriptors that a program would inherit."""
+    """Return the descriptors that a program would inherit."""
     found = set()
     for name in os.listdir("/dev/fd"):
         with contextlib.suppress(OSError):  # the directory's own
@@ -321,7 +321,7 @@ def inheritable():
 
 @contextlib.contextmanager
 def kept():
-    """The descriptors that were left open inside, which are closed in the end."""
+    """Give a function that returns the descriptors opened in the block; all are closed at the end."""
     before, new = inheritable(), set()
     yield lambda: new.update(inheritable() - before) or new
     for descriptor in new:
@@ -345,7 +345,7 @@ def commanded(text, made, environ=None, **settings):
 
 
 def test_a_command_runs_after_the_profile_scripts():
-    """Both scripts once, no other shell's, the status is the command's, and the input is the command's too."""
+    """The common and bash's scripts are read once; exit status and standard input are those of the command."""
     made = a_plan(profile={"common": "echo common; X=1; return 1", "bash": "f() { echo f; }", "zsh": "echo zsh"})
     done = commanded('f; echo "$X $0"; cat; exit 7', made, input="typed")
     assert (done.returncode, done.stdout, done.stderr) == (
@@ -357,7 +357,7 @@ def test_a_command_runs_after_the_profile_scripts():
 
 @pytest.mark.parametrize("name", ["common", "bash"])
 def test_a_command_does_not_run_after_a_script_that_bash_cannot_read(name):
-    """Half a script has been read, which a status of its own would not say."""
+    """A script with a syntax error is read only in part, so the command does not run."""
     done = commanded("echo command", a_plan(profile={name: "echo read\nif true; then\n"}))
     assert (done.returncode, done.stdout) == (1, "read\n")
     assert done.stderr.splitlines()[-2:] == [
@@ -368,13 +368,13 @@ def test_a_command_does_not_run_after_a_script_that_bash_cannot_read(name):
 
 
 def test_a_command_runs_after_a_script_with_any_status():
-    """What a script returns is its own affair, and so is what it allows itself to write."""
+    """The status of a profile script is ignored, and the script may change shell options for itself."""
     script = "shopt -s extglob\ncase ab in +(a|b)) A=1 ;; esac\neval ')' 2>/dev/null\nreturn 4"
     assert commanded("echo $A", a_plan(profile={"common": script})).stdout == "1\n"
 
 
 def test_a_command_without_profile_needs_no_file():
-    """It is plain `bash -c`."""
+    """Without profile scripts, the command is plain `bash -c`."""
     argv = BASH.command(a_plan(), {"PATH": PATH}, Activation(), "echo 'a'")
     assert argv[1:] == ["--noprofile", "--norc", "-c", "echo 'a'"]
 
@@ -387,7 +387,7 @@ def test_no_descriptor_reaches_the_command():
 
 
 def test_scripts_of_outer_environments_come_first(tmp_path):
-    """Aliases and functions are not inherited, so every active environment's scripts are read, the oldest first."""
+    """Aliases and functions are not inherited, so the scripts of all active environments are read, the oldest first."""
     outer = str((tmp_path / "outer").resolve())
     older = a_plan(project=outer, name="outer", flox_env=f"{outer}/run", profile={"common": "echo outer"})
     plan.write(older, plan.plan_path(outer, "run"))
@@ -401,7 +401,7 @@ def test_scripts_of_outer_environments_come_first(tmp_path):
 
 
 def interactive(made, environ, typed, bashrc=""):
-    """Type into an interactive shell on a terminal of its own; return all that the terminal shows."""
+    """Type into an interactive shell on its own terminal, and return everything that the terminal shows."""
     with open(f"{environ['HOME']}/.bashrc", "w") as file:
         file.write(bashrc)
     found = activator(made)(environ)
@@ -427,7 +427,7 @@ def home(tmp_path):
 
 
 def test_the_activation_wins_over_the_users_bashrc(home):
-    """What ~/.bashrc sets first is set again, and the environment is in front of the paths that it puts there."""
+    """Variables that ~/.bashrc sets are set again, and the environment comes before the paths that it adds."""
     made = a_plan(
         flox_env="/e", vars=[("X", "declared"), ("PATH", "${PATH}:/late")], profile={"common": "echo profile"}
     )
@@ -441,7 +441,7 @@ def test_the_activation_wins_over_the_users_bashrc(home):
 
 
 def test_a_bashrc_that_makes_path_anew_keeps_nothing_from_the_end(home):
-    """All that the environment appends comes back, once."""
+    """If ~/.bashrc sets PATH anew, all elements that the environment appends come back, once."""
     made = a_plan(flox_env="/e", vars=[("PATH", "${PATH}:/late:/later:/last")])
     shown = interactive(made, home, 'echo "<$PATH>"\nexit\n', "PATH=/rc:/later:/bin")
     assert "</e/bin:/rc:/later:/bin:/late:/last>\n" in shown
@@ -457,7 +457,7 @@ def test_a_bashrc_that_makes_path_anew_keeps_nothing_from_the_end(home):
     ],
 )
 def test_a_bashrc_that_gives_words_another_meaning(home, bashrc):
-    """The activation is applied over it all the same, and the user's words stay the user's."""
+    """Aliases and functions of ~/.bashrc do not disturb the activation, and stay as they are."""
     made = a_plan(flox_env="/e", vars=[("X", "declared")], profile={"common": "echo profile"})
     shown = interactive(
         made, home, 'echo "<$X $PATH>"; compgen -A function _esker; exit 0\n', f"X=rc PATH=/rc; {bashrc}"
@@ -469,7 +469,7 @@ def test_a_bashrc_that_gives_words_another_meaning(home, bashrc):
 
 
 def test_an_interactive_shell_in_posix_mode(home):
-    """Such a bash would read no file of ours at its start: it enters the mode when it has."""
+    """In posix mode bash would not read our file at its start, so the shell enters that mode after reading it."""
     made = a_plan(flox_env="/e", profile={"common": "echo profile"})
     typed = 'echo "<$POSIXLY_CORRECT $(shopt -o posix)>"; declare -F esker; esker deactivate\nexit\n'
     shown = interactive(made, {**home, "POSIXLY_CORRECT": "mine"}, typed, "PS1='$ '")
@@ -490,13 +490,13 @@ def test_an_interactive_shell_in_posix_mode(home):
     ],
 )
 def test_the_prompt_names_the_environments(home, bashrc, prompt):
-    """In front of the user's own prompt, or of its second line."""
+    """The names of the environments come before the user's own prompt, or before its second line."""
     shown = interactive(a_plan(flox_env="/e"), home, "exit\n", f"{bashrc}; echo")
     assert prompt in shown
 
 
 def test_a_name_in_the_prompt_is_not_evaluated(home, tmp_path):
-    """A name may hold anything but a space and a slash."""
+    """A name may contain any character except space and slash, and the prompt shows it without evaluating it."""
     name = "$(>ran)`>ran`\\a"
     shown = interactive(a_plan(name=name, flox_env="/e"), home, f"cd {tmp_path}; :\nexit\n", "PS1='$ '")
     assert f"[{name}]" in shown
@@ -504,12 +504,12 @@ def test_a_name_in_the_prompt_is_not_evaluated(home, tmp_path):
 
 
 def test_other_shells_are_bash_for_now():
-    """Whatever the name, there is a shell."""
+    """For every other shell, bash is used so far."""
     assert shell("/bin/zsh") is shell() is BASH
 
 
 def test_the_state_is_json(tmp_path):
-    """What the shell remembers can be read by the next version, and says what there is to undo."""
+    """The saved state is JSON that a later version can read, and says what to undo."""
     import base64
     import zlib
 

@@ -23,7 +23,7 @@ STAYS = Participant(stays=True)
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """Let the user's runtime directory be one of the test's own, which is empty in the end."""
+    """Set XDG_RUNTIME_DIR to a directory of the test, which must be empty at the end."""
     directory = tmp_path / "runtime"
     directory.mkdir(0o700)
     monkeypatch.setattr(runtime_directory, "user_directory", lambda xdg: str(directory))
@@ -38,7 +38,7 @@ def a_plan(tmp_path):
 
 
 def running(plan, environ=None):
-    """Start a plan in this process; return its variables and the attachment."""
+    """Start a plan in this process, and return its variables and the attachment."""
     environ = environ or {"PATH": PATH}
     found = attach(plan, environ, STAYS)
     assert not found.found
@@ -46,7 +46,7 @@ def running(plan, environ=None):
 
 
 def attached(plan, environ):
-    """The variables of another use, which ends at once."""
+    """Return the variables of another process's use, which ends at once."""
     found = attach(plan, environ, STAYS)
     assert found.found
     found.leave()
@@ -54,7 +54,7 @@ def attached(plan, environ):
 
 
 def test_the_hook_runs_once_and_its_difference_is_taken_over(place, a_plan, capfd):
-    """Values, removals and elements of lists come on the newcomer's own values, as if it had started."""
+    """Values, removals and edits of lists are applied to a later process's own values, as if it had started."""
     plan = a_plan(
         vars=[("A", "$HOME/a")],
         hook="echo ran\nexport B=$A PATH=/first:$PATH:/last MANPATH=${MANPATH//\\/gone:/}\nunset GONE",
@@ -75,7 +75,7 @@ def test_the_hook_runs_once_and_its_difference_is_taken_over(place, a_plan, capf
 
 
 def test_case_25_vars_win_and_a_hook_that_changes_nothing_does_not(place, a_plan):
-    """`[vars]` are set for everybody; what the hook exports as it was already is set where it is missing."""
+    """`[vars]` are set for every process; a variable that the hook exported unchanged is set where it is missing."""
     by_vars, by_hook = a_plan(vars=[("X", "same")], hook="true"), a_plan(hook="export X=same")
     for plan, other in ((by_vars, "same"), (by_hook, "other")):
         _, start = running(plan, {"PATH": PATH, "X": "same"})
@@ -85,7 +85,7 @@ def test_case_25_vars_win_and_a_hook_that_changes_nothing_does_not(place, a_plan
 
 
 def test_case_26_only_what_is_exported_is_taken_over(place, a_plan):
-    """What the hook keeps to itself stays there."""
+    """Variables that the hook does not export are not taken over."""
     plan = a_plan(hook="A=v; declare -x A\nexport B=l; declare +x B\nf() { local -x C=s; }; f")
     _, start = running(plan)
     found = attached(plan, {"PATH": PATH})
@@ -94,7 +94,7 @@ def test_case_26_only_what_is_exported_is_taken_over(place, a_plan):
 
 
 def test_any_text_is_taken_over(place, a_plan):
-    """Newlines, quotes and bytes that are no UTF-8, by way of the file."""
+    """Newlines, quotes and bytes that are not UTF-8 are taken over exactly."""
     plan = a_plan(hook="export A=$'a\\nexport EVIL=1\\n\\xff\\'\"'")
     first, start = running(plan)
     assert attached(plan, {"PATH": PATH})["A"] == first["A"] == "a\nexport EVIL=1\n\udcff'\""
@@ -102,7 +102,7 @@ def test_any_text_is_taken_over(place, a_plan):
 
 
 def test_what_the_hook_exported_is_not_in_the_project(place, a_plan, tmp_path):
-    """It is in one file of the runtime directory, 0600."""
+    """What the hook exported is in one file of the runtime directory, with mode 0600, and nowhere else."""
     (tmp_path / "p/.flox").mkdir(parents=True)
     _, start = running(a_plan(hook="export TOKEN=s3cret"))
     assert [file.name for file in (tmp_path / "p").rglob("*") if file.is_file()] == []
@@ -112,14 +112,14 @@ def test_what_the_hook_exported_is_not_in_the_project(place, a_plan, tmp_path):
 
 
 def test_a_hook_that_fails_starts_nothing(place, a_plan):
-    """Nobody can attach to it, and nothing is left of it."""
+    """After a failed hook there is no start to attach to, and nothing of it remains."""
     with pytest.raises(ActivationFailed):
         attach(a_plan(hook="exit 1"), {"PATH": PATH}, STAYS)
     assert os.listdir(place) == []
 
 
 def test_newcomers_wait_for_the_hook_and_say_so(place, a_plan, tmp_path, monkeypatch):
-    """They are told whom they wait for, again and again, and then get what that one recorded."""
+    """A process that waits for a hook is told repeatedly for whom, and then gets what that hook changed."""
     monkeypatch.setattr(attachment, "_PAUSE", 0.001)
     os.mkfifo(tmp_path / "begun")
     os.mkfifo(tmp_path / "go")
@@ -142,7 +142,7 @@ def test_newcomers_wait_for_the_hook_and_say_so(place, a_plan, tmp_path, monkeyp
 
 
 def test_waiting_has_an_end(place, a_plan):
-    """A limit is told with the process that took so long."""
+    """When the limit has passed, the error names the process that took so long."""
     plan = a_plan(hook="true")
     joined = registry.join(f"{place}/environment.activations", plan, registry.member(os.getpid()), inherited=False)
     with pytest.raises(TimedOut, match=f"process {os.getpid()} was still activating `app` after 0 s"):
@@ -151,7 +151,7 @@ def test_waiting_has_an_end(place, a_plan):
 
 
 def test_an_activation_inside_the_first_runs_no_hook_and_is_attached(place, a_plan, capfd):
-    """The variables are there, and the start lasts as long as the inner one."""
+    """An activation inside the first finds the variables set, and the start lasts as long as the inner one."""
     plan = a_plan(hook="echo ran; export GROWS=${GROWS}x")
     inside, start = running(plan)
     inner = attach(plan, inside, STAYS)
@@ -163,7 +163,7 @@ def test_an_activation_inside_the_first_runs_no_hook_and_is_attached(place, a_pl
 
 
 def test_an_activation_inside_the_first_leaves_alone_what_the_hook_has_decided(place, a_plan):
-    """Its output is compared with the variables there: what the hook put in front stays there, what it took stays away."""
+    """Inside, elements that the hook put in front of a list stay there, and elements that it removed stay away."""
     plan = a_plan(
         vars=[("B", "$(echo b)")],
         hook="export PATH=/first:$PATH:/last FLOX_ENV_CACHE=/cache INFOPATH=/only B=c; unset CPATH",
@@ -177,7 +177,7 @@ def test_an_activation_inside_the_first_leaves_alone_what_the_hook_has_decided(p
 
 
 def test_the_variables_of_a_start_that_is_over_are_still_inherited(place, a_plan, capfd):
-    """No hook runs for who has them, and there is nothing to attach to."""
+    """A process that has the variables of an ended start runs no hook and attaches to nothing."""
     plan = a_plan(hook="echo ran; export A=1")
     inside, start = running(plan)
     start.leave()
@@ -187,7 +187,7 @@ def test_the_variables_of_a_start_that_is_over_are_still_inherited(place, a_plan
 
 
 def test_without_code_only_a_shell_is_registered(place, a_plan):
-    """A command in an environment without hook leaves no trace, and runs when somebody else's shell is there."""
+    """Without a hook a command leaves no trace and may run while somebody's shell is active; a shell is recorded."""
     plan = a_plan(vars=[("A", "$HOME")])
     assert not plan.is_shared(f"{place}/environment")
     attach(plan, {"PATH": PATH}).leave()
@@ -199,7 +199,7 @@ def test_without_code_only_a_shell_is_registered(place, a_plan):
 
 
 def test_what_was_recorded_and_cannot_be_read_is_made_again(place, a_plan, capfd):
-    """Whoever cleans up the runtime directory costs a run of the hook."""
+    """If the recorded changes are gone, for example after a cleanup of the runtime directory, the hook runs again."""
     plan = a_plan(hook="echo ran; export A=1")
     _, start = running(plan)
     os.unlink(next(file for file in place.iterdir() if not file.name.endswith(".activations")))
@@ -210,7 +210,7 @@ def test_what_was_recorded_and_cannot_be_read_is_made_again(place, a_plan, capfd
 
 @pytest.mark.parametrize("breaks", ["join", "settle"])
 def test_where_nothing_can_be_noted_each_activation_is_a_start(place, a_plan, breaks, monkeypatch, capfd):
-    """A runtime directory that is refused, or full, costs the sharing; what must run at the end is not lost silently."""
+    """If nothing can be recorded, each process starts alone; only a start with `on-deactivate` is an error."""
 
     def refuse(*_, **__):
         raise OSError(28, "No space left on device")
@@ -226,7 +226,7 @@ def test_where_nothing_can_be_noted_each_activation_is_a_start(place, a_plan, br
 
 
 def test_a_copy_of_the_process_has_no_use_of_its_own(place, a_plan):
-    """What a forked child leaves at its end is the parent's."""
+    """A forked child does not leave for its parent."""
     plan = a_plan(hook="export A=1")
     _, start = running(plan)
     child = os.fork()
@@ -252,7 +252,7 @@ sys.stdin.readline()
 
 
 def program(place, plan):
-    """A program that activates, says `ready`, and ends with its input."""
+    """Run a program that activates, prints `ready`, and ends when its input ends."""
     child = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(place), repr(plan.record()), PATH],
         stdin=subprocess.PIPE,
@@ -265,21 +265,21 @@ def program(place, plan):
 
 @pytest.mark.slow
 def test_a_program_that_ends_has_left(place, a_plan):
-    """It need not say so."""
+    """A program leaves by ending; it need not call anything."""
     with program(place, a_plan(hook="export A=1")) as child:
         child.communicate("\n")
     assert os.listdir(place) == []
 
 
 def watcher(place):
-    """The process that waits for the last one, as the only start names it."""
+    """Return the process that waits for the last one, as the only start names it."""
     with registry.changing(f"{place}/environment.activations") as starts:
         return starts[0].keeper
 
 
 @pytest.mark.slow
 def test_the_end_runs_once_even_after_a_kill(place, a_plan, tmp_path):
-    """When both programs are gone, one killed; it sees what the hook exported, has no input, and is logged."""
+    """`hook.on-deactivate` runs once after both programs ended, one killed, with the hook's variables and no input."""
     plan = a_plan(
         hook="export A=1",
         on_deactivate=f'echo "$A $FLOX_ENV_PROJECT $(cat)$(readlink /proc/$$/fd/0)" >> {tmp_path}/ends; echo logged; exit 3',
@@ -299,7 +299,7 @@ def test_the_end_runs_once_even_after_a_kill(place, a_plan, tmp_path):
 
 @pytest.mark.slow
 def test_a_watcher_without_a_registry_runs_nothing(place, a_plan, tmp_path):
-    """Somebody has removed the file: who else is attached is not known any more, but nothing recorded stays."""
+    """If somebody removed the registry, the watcher ends without running `hook.on-deactivate`."""
     with program(place, a_plan(on_deactivate=f"echo >> {tmp_path}/ends")) as one:
         waiting = watcher(place)
         with waiting.process.opened() as descriptor:
@@ -311,7 +311,7 @@ def test_a_watcher_without_a_registry_runs_nothing(place, a_plan, tmp_path):
 
 @pytest.mark.slow
 def test_who_leaves_last_waits_for_the_end(place, a_plan, tmp_path):
-    """In one process: what runs at the end has run when `leave` returns."""
+    """When the last attachment is left, `hook.on-deactivate` has run before `leave` returns."""
     plan = a_plan(on_deactivate=f"echo $A >> {tmp_path}/ends", vars=[("A", "é\udcff")])
     (_, first), second = begin(plan, {"PATH": PATH}), attach(plan, {"PATH": PATH}, STAYS)
     first()
@@ -321,7 +321,7 @@ def test_who_leaves_last_waits_for_the_end(place, a_plan, tmp_path):
 
 
 def test_where_bash_is_gone_the_log_says_so(place, a_plan, tmp_path, monkeypatch):
-    """The end cannot fail any more; it is told."""
+    """If bash is missing for `hook.on-deactivate`, the log says so, because the command has ended already."""
     from esker.activate import hook
 
     monkeypatch.setattr(hook, "find_program", lambda name, path: None)

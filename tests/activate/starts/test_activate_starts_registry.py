@@ -53,7 +53,7 @@ def joined(path, member, made=PLAN, *, inherited=False):
 
 
 def running(path, member, made=PLAN, keep=None):
-    """Let a process start a plan, its hook done."""
+    """Let a process start a plan whose hook has run."""
     found = joined(path, member, made)
     assert found.fresh
     registry.settle(path, found.start, {"A": "secret"}, keep)
@@ -61,7 +61,7 @@ def running(path, member, made=PLAN, keep=None):
 
 
 def test_the_first_starts_and_the_others_attach(path, process):
-    """The first has to run the hook; who comes when it has run reads what was recorded."""
+    """The first process has to run the hook; a process that comes afterwards reads what the hook changed."""
     first, second = process(), process()
     start = running(path, first)
     found = joined(path, second)
@@ -72,7 +72,7 @@ def test_the_first_starts_and_the_others_attach(path, process):
 
 
 def test_nobody_attaches_before_the_hook_has_run(path, process):
-    """Who comes meanwhile is told for whom to wait, and is not registered."""
+    """A process that comes while the hook runs is told which process it waits for, and is not registered."""
     joined(path, process())
     assert joined(path, process()) == registry.Joined(None, blocker=os.getpid())
     with registry.changing(path) as starts:
@@ -80,7 +80,7 @@ def test_nobody_attaches_before_the_hook_has_run(path, process):
 
 
 def test_one_of_many_at_once_starts(path):
-    """However many ask, the file is written by one after the other."""
+    """Of many processes at once one starts; they write the file one after the other."""
     with ThreadPoolExecutor(8) as pool:
         found = list(
             pool.map(
@@ -93,7 +93,7 @@ def test_one_of_many_at_once_starts(path):
 
 
 def test_a_start_whose_hook_died_is_none(path, process):
-    """The next one starts again, and nothing of the first is left."""
+    """If the process that runs the hook dies, the next one starts again, and nothing of the first start remains."""
     keeper = process()
     found = joined(path, keeper)
     with registry.changing(path) as starts:
@@ -105,7 +105,7 @@ def test_a_start_whose_hook_died_is_none(path, process):
 
 
 def test_a_start_ends_with_its_last_process(path, process, tmp_path):
-    """However they ended; what it had recorded is gone with it, and a later one does not get it."""
+    """A start ends with its last process, however that ended, and a later start does not get what it recorded."""
     first, second = process(), process()
     start = running(path, first)
     joined(path, second)
@@ -119,14 +119,14 @@ def test_a_start_ends_with_its_last_process(path, process, tmp_path):
 
 
 def test_a_process_with_the_same_pid_is_another(path, process):
-    """Pids are used again: the start time tells."""
+    """A process with the pid of an ended one is recognised as another by its start time."""
     other = process()
     running(path, other._replace(process=other.process._replace(start=1)))
     assert joined(path, SELF).fresh
 
 
 def test_when_the_last_has_left_nothing_is_there(path, process, tmp_path):
-    """Leaving is not for the process that was never there, and the last one takes the files away."""
+    """Leaving without having joined changes nothing; the last process to leave removes the files."""
     first = process()
     running(path, first)
     registry.leave(path, SELF)
@@ -137,7 +137,7 @@ def test_when_the_last_has_left_nothing_is_there(path, process, tmp_path):
 
 
 def test_a_process_may_use_an_environment_twice(path):
-    """Each use has its token and ends for itself."""
+    """A process may use an environment twice: each use has its own token and ends separately."""
     one, two = SELF._replace(token="1"), SELF._replace(token="2")
     running(path, one)
     joined(path, two)
@@ -146,7 +146,7 @@ def test_a_process_may_use_an_environment_twice(path):
 
 
 def test_what_runs_at_the_end_comes_before_the_next_start(path, process):
-    """Until it has ended the next one waits; if whoever runs it is killed, nobody waits."""
+    """The next start waits until `hook.on-deactivate` has ended, unless the process that runs it is killed."""
     ending = a_plan(on_deactivate="true")
     first, keeper = process(), process()
     running(path, first, ending, keep=lambda: keeper.process.pid)
@@ -158,7 +158,7 @@ def test_what_runs_at_the_end_comes_before_the_next_start(path, process):
 
 
 def test_who_waits_is_told_when_somebody_leaves(path, process):
-    """It looks whether it was the last one then; the last one is told whom to wait for."""
+    """The watcher is woken when a process leaves, and the last process is told to wait for the watcher."""
     ending = a_plan(on_deactivate="true")
     first, second = process(), process()
     keeper = subprocess.Popen(
@@ -184,7 +184,7 @@ def test_who_waits_is_told_when_somebody_leaves(path, process):
 
 
 def test_a_changed_environment_starts_beside_the_old_one(path, process):
-    """Another plan is another start, whose hook runs; both last as long as somebody uses them."""
+    """A changed plan makes a new start, whose hook runs; both starts last as long as somebody uses them."""
     running(path, process())
     found = joined(path, process(), a_plan(vars=[("A", "1")]))
     assert found.fresh
@@ -193,7 +193,7 @@ def test_a_changed_environment_starts_beside_the_old_one(path, process):
 
 
 def test_another_mode_is_refused_with_the_pids(path, process):
-    """Everybody is told, also who would not register; the text is Flox's."""
+    """Another mode is refused with Flox's text, even for a process that would not be registered."""
     first, second = process(), process()
     running(path, first)
     joined(path, second)
@@ -210,13 +210,13 @@ def test_another_mode_is_refused_with_the_pids(path, process):
 
 
 def test_the_only_process_may_change_the_mode(path):
-    """A shell that activates again disturbs nobody else."""
+    """If only one process uses an environment, it may activate it in another mode."""
     running(path, SELF)
     assert joined(path, SELF, a_plan(mode="run")).fresh
 
 
 def test_who_has_inherited_the_variables_waits_for_nobody(path, process):
-    """A command that the hook runs is attached at once; without a running start nothing is made."""
+    """A command that the hook runs is attached at once; if no start is running, nothing is made."""
     assert joined(path, SELF, inherited=True) == registry.Joined(None)
     assert not os.path.exists(path)
     joined(path, process())
@@ -224,14 +224,14 @@ def test_who_has_inherited_the_variables_waits_for_nobody(path, process):
 
 
 def test_without_code_there_is_nothing_to_wait_for(path, process):
-    """A shell in an environment without a hook is registered, and no hook is awaited."""
+    """In an environment without a hook, a shell is registered and waits for nobody."""
     plain = a_plan(hook=None)
     assert joined(path, process(), plain).start.ready
     assert joined(path, process(), plain).start is not None
 
 
 def test_a_failed_hook_leaves_nothing(path, process, tmp_path):
-    """The next one starts."""
+    """After a failed hook the next process starts again."""
     found = joined(path, process())
     registry.abandon(path, found.start)
     assert os.listdir(tmp_path) == []
@@ -239,7 +239,7 @@ def test_a_failed_hook_leaves_nothing(path, process, tmp_path):
 
 
 def test_the_files_are_for_their_owner_alone(path, process, tmp_path):
-    """0600, and what the hook exported is not in the file that says who is attached."""
+    """The files have mode 0600, and the file that says who is attached does not contain the exported values."""
     running(path, process())
     found = [tmp_path / name for name in os.listdir(tmp_path)]
     assert [file.stat().st_mode & 0o777 for file in found] == [0o600, 0o600]
@@ -248,7 +248,7 @@ def test_the_files_are_for_their_owner_alone(path, process, tmp_path):
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"version": 0}', "{", "null"])
 def test_a_damaged_file_says_nothing(path, damage, process):
-    """Whoever is attached to what nobody can read is not known."""
+    """If the file is damaged, nobody counts as attached."""
     running(path, process())
     with open(path, "w") as file:
         file.write(damage)
@@ -256,7 +256,7 @@ def test_a_damaged_file_says_nothing(path, damage, process):
 
 
 def test_what_was_written_before_the_last_boot_does_not_count(path, process):
-    """Pids and start times begin anew."""
+    """A file from before the last boot does not count, because pids and start times begin anew."""
     running(path, process())
     with open(path) as file:
         found = json.load(file)
@@ -266,7 +266,7 @@ def test_what_was_written_before_the_last_boot_does_not_count(path, process):
 
 
 def test_a_line_counts_up_to_its_end(path, process):
-    """What a writer that was killed has left behind the line is not read."""
+    """Anything behind the first line of the file is ignored, such as what a killed writer has left."""
     running(path, process())
     with open(path, "a") as file:
         file.write('"starts": []}')
@@ -274,7 +274,7 @@ def test_a_line_counts_up_to_its_end(path, process):
 
 
 def test_a_link_is_not_followed(path, tmp_path):
-    """Neither for the state nor for what was recorded."""
+    """A link is not followed, neither for the file of uses nor for the file of changes."""
     (tmp_path / "elsewhere").write_text("{}")
     os.symlink(tmp_path / "elsewhere", path)
     with pytest.raises(OSError, match="symbolic links"):
@@ -285,14 +285,14 @@ def test_a_link_is_not_followed(path, tmp_path):
 
 
 def test_a_directory_that_others_may_write_is_refused(path, tmp_path):
-    """As for sockets."""
+    """A runtime directory that others may write to is refused, as it is for sockets."""
     tmp_path.chmod(0o770)
     with pytest.raises(HostError, match="others may write there"):
         joined(path, SELF)
 
 
 def test_leftovers_of_other_environments_are_swept(path, process, tmp_path):
-    """What lives stays, what nobody uses any more goes; what is locked, or another version's, is left alone."""
+    """Files of starts without processes are removed; files in use, locked or of another version are left alone."""
     dead = process()
     running(path, process())
     (tmp_path / "foreign.activations").write_text('{"version": 0}')
@@ -308,7 +308,7 @@ def test_leftovers_of_other_environments_are_swept(path, process, tmp_path):
 
 
 def test_one_file_for_sessions_with_and_without_a_runtime_directory(tmp_path, monkeypatch):
-    """A file that is in another runtime directory of the user is found there; another user's is not."""
+    """A file in another runtime directory of the same user is found there; another user's file is not."""
     own, fallback = tmp_path / "own", tmp_path / "fallback"
     for directory in (own, fallback):
         directory.mkdir(0o700)
@@ -322,7 +322,7 @@ def test_one_file_for_sessions_with_and_without_a_runtime_directory(tmp_path, mo
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a file of somebody else's")
 def test_another_user_s_file_is_none_of_ours(path):
-    """Somebody may have made our runtime directory before us: what lies there is not believed, nor waited for."""
+    """A file that another user has made in place of ours is neither believed nor waited for."""
     registry.join(path, PLAN, SELF, inherited=False)
     os.chown(path, 12345, 12345)
     with open(path, "rb") as held:
