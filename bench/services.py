@@ -20,7 +20,7 @@ from bench.projects import MANIFEST, copy_example
 from bench.report import Figure, difference, ratio, wall
 from bench.workspace import ESKER, Workspace, workspace
 from esker.host import prctl
-from esker.host.accounts import give
+from esker.host.accounts import give_directory
 from esker.host.spawn import Identity, assume
 from esker.services.supervised import identity
 
@@ -196,7 +196,7 @@ def by_hand(project: Path, user: Client, directory: Path) -> ByHand:
     declared = tomllib.loads((project / MANIFEST).read_text(encoding="utf-8"))["services"]
     sockets.mkdir()
     if choice.identity:
-        give(str(sockets), choice.identity)
+        give_directory(str(sockets), choice.identity)
         prctl.load()
     commands = {name: command_words(declared[name]["command"], environment) for name in SERVERS}
     return ByHand(commands, environment, choice.identity, directory / "servers.log")

@@ -122,7 +122,7 @@ def lock_of(index, environ):
     from esker.formats.systems import system_name
     from esker.host.interpreters import Interpreters
     from esker.lock.wheels import resolve
-    from esker.realise.wheels import selected
+    from esker.realise.wheels import selected_artifacts
     from esker.settings import Settings
 
     interpreter = Interpreters(Settings(environ).tools).find(None)
@@ -133,7 +133,7 @@ def lock_of(index, environ):
         lock = pylock.parse(
             pylock.render(resolve(made_from, interpreter, Settings(environ).tools), made_from, build=build)
         )
-        return selected(lock, interpreter, build), interpreter
+        return selected_artifacts(lock, interpreter, build), interpreter
 
     return locked
 

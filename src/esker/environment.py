@@ -54,7 +54,7 @@ class Environment:
         if isinstance(services, str):
             raise TypeError("`services` is a list of names, not one text")
         start = os.curdir if path is None else os.fspath(path)
-        self.project, declared = registry.find(start, explicit=path is not None)
+        self.project, declared = registry.find_project(start, explicit=path is not None)
         """The project directory, absolute, with links resolved."""
         self.mode = mode
         chosen = declared if runtime is None else runtime

@@ -38,7 +38,7 @@ def test_family():
     """Descendants are found below their roots, ancestors above a process, both by the parents' pids alone."""
 
     def of(pid, parent):
-        return process_table.Entry(pid, parent, pid, pid, 1, "S", "x")
+        return process_table.ProcessEntry(pid, parent, pid, pid, 1, "S", "x")
 
     processes = {found.pid: found for found in (of(1, 0), of(2, 1), of(3, 2), of(4, 2), of(5, 4), of(6, 1))}
     assert {found.pid for found in process_table.descendants([2], processes)} == {3, 4, 5}

@@ -160,14 +160,14 @@ def test_a_given_directory_lets_its_user_add_files_but_not_touch_others(open_pat
     cache.mkdir(mode=0o700)
     (cache / "root's").write_text("")
     nobody = Identity(65534, 65534)
-    accounts.give(str(cache), nobody)
-    accounts.give(str(cache), nobody)
+    accounts.give_directory(str(cache), nobody)
+    accounts.give_directory(str(cache), nobody)
     status, _ = run(
         ["sh", "-c", 'mkdir data && ! rm -f "root\'s" && ! mv "root\'s" x'], directory=str(cache), identity=nobody
     )
     assert status == 0
     assert stat.S_IMODE(cache.stat().st_mode) == 0o1771
-    accounts.give(str(cache), Identity(1, 1))
+    accounts.give_directory(str(cache), Identity(1, 1))
     assert stat.S_IMODE(cache.stat().st_mode) == 0o1777
 
 
@@ -176,7 +176,7 @@ def test_a_directory_of_another_user_is_left_alone(tmp_path):
     """An existing directory keeps the uid that owns it."""
     os.chown(tmp_path, 4242, 4242)
     before = tmp_path.stat()
-    accounts.give(str(tmp_path), Identity(65534, 65534))
+    accounts.give_directory(str(tmp_path), Identity(65534, 65534))
     assert tmp_path.stat() == before
 
 
@@ -189,7 +189,7 @@ def test_what_a_link_leads_to_is_not_given(tmp_path, above):
     (roots / "cache").chmod(0o755)
     link = tmp_path / "link"
     link.symlink_to(roots if above else roots / "cache")
-    accounts.give(str(link / "cache") if above else str(link), Identity(65534, 65534))
+    accounts.give_directory(str(link / "cache") if above else str(link), Identity(65534, 65534))
     found = (roots / "cache").stat()
     assert (found.st_gid, stat.S_IMODE(found.st_mode)) == (0, 0o755)
 

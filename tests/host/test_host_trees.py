@@ -116,7 +116,7 @@ def test_what_no_archive_holds_is_refused(tmp_path):
     """A pipe is refused by name, in canonicalising and in reading, where opening it would wait for ever."""
     (tmp_path / "tree").mkdir()
     os.mkfifo(tmp_path / "tree" / "pipe")
-    for function in (trees.canonicalise, lambda path: list(trees.entries(path))):
+    for function in (trees.canonicalise, lambda path: list(trees.archive_entries(path))):
         with pytest.raises(OSError, match="only files, directories and links") as caught:
             function(str(tmp_path / "tree"))
         assert caught.value.filename == str(tmp_path / "tree" / "pipe")
@@ -184,11 +184,11 @@ def test_what_cannot_be_removed_is_named_by_its_path(tmp_path, monkeypatch):
 def test_a_tree_is_the_archive_that_nix_makes_of_it(tmp_path):
     """Reading a tree gives the golden archive, whatever its modes and times; a file or link alone is an archive too."""
     top = str(tree(tmp_path / "tree"))
-    assert b"".join(nar.dump(trees.entries(top))) == GOLDEN.read_bytes()
+    assert b"".join(nar.dump(trees.archive_entries(top))) == GOLDEN.read_bytes()
     trees.canonicalise(top)
-    assert b"".join(nar.dump(trees.entries(top))) == GOLDEN.read_bytes()
-    assert list(trees.entries(f"{top}/sub/link")) == [nar.Symlink((), b"../greeting")]
-    assert next(iter(trees.entries(f"{top}/run")))[:3] == ((), True, 10)
+    assert b"".join(nar.dump(trees.archive_entries(top))) == GOLDEN.read_bytes()
+    assert list(trees.archive_entries(f"{top}/sub/link")) == [nar.Symlink((), b"../greeting")]
+    assert next(iter(trees.archive_entries(f"{top}/run")))[:3] == ((), True, 10)
 
 
 def test_entries_come_in_the_order_of_their_bytes(tmp_path):
@@ -199,7 +199,7 @@ def test_entries_come_in_the_order_of_their_bytes(tmp_path):
     for name in (b"a-b", b"B", b"a.c"):
         with open(os.path.join(top, name), "xb"):
             pass
-    found = [b"/".join(entry.path) for entry in trees.entries(os.fsdecode(top))]
+    found = [b"/".join(entry.path) for entry in trees.archive_entries(os.fsdecode(top))]
     assert found == [b"", b"B", b"a", b"a/b", b"a-b", b"a.c", b"\xc3\xa9", b"\xc3\xa9/x", b"\xff", b"\xff/x"]
 
 
@@ -207,7 +207,7 @@ def test_large_files_are_read_in_pieces(tmp_path):
     """A file of 3 MiB and a byte comes in pieces of at most 1 MiB, and its descriptor is closed afterwards."""
     (tmp_path / "large").write_bytes(bytes(3 << 20) + b"x")
     before = os.listdir("/proc/self/fd")
-    for entry in trees.entries(str(tmp_path / "large")):
+    for entry in trees.archive_entries(str(tmp_path / "large")):
         sizes = [len(chunk) for chunk in entry.chunks]
     assert sizes == [1 << 20, 1 << 20, 1 << 20, 1]
     assert os.listdir("/proc/self/fd") == before

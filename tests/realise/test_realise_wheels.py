@@ -25,7 +25,7 @@ from esker.realise.overlap import overlapping
 from esker.realise.profile import profile, source_directories
 from esker.realise.realise import realise
 from esker.realise.wheels import _compile as compile_byte_code
-from esker.realise.wheels import python_environment, selected
+from esker.realise.wheels import python_environment
 from esker.settings import Settings
 from esker.store.store import Store
 from esker.store.verify import verify
@@ -155,7 +155,7 @@ def test_a_lock_cannot_say_more_to_uv_than_hashes(index, lock_of, hashes):
         packages=[Package(name=name, version=Version(version), wheels=[other])],
     )
     with pytest.raises(RealisationFailed, match="`app` is locked without a SHA-2 hash"):
-        selected(lock, interpreter)
+        selected_artifacts(lock, interpreter)
 
 
 def test_an_unreachable_index_leaves_nothing(index, lock_of, environ, store, tmp_path):

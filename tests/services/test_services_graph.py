@@ -22,8 +22,8 @@ def test_closure_puts_each_after_its_dependencies():
     specs = services(
         files=[], postgres=["files"], cache=[], migrate=["postgres"], api=["migrate", "postgres", "cache"], other=[]
     )
-    assert graph.closure(specs, ["api"]) == ["cache", "files", "postgres", "migrate", "api"]
-    assert graph.closure(specs, []) == []
+    assert graph.with_dependencies(specs, ["api"]) == ["cache", "files", "postgres", "migrate", "api"]
+    assert graph.with_dependencies(specs, []) == []
 
 
 def test_dependents():
@@ -43,20 +43,20 @@ def test_dependents():
 def test_a_cycle_is_refused_by_name(specs, cycle):
     """The message names the cycle alone, not what leads to it."""
     with pytest.raises(ServiceError, match=f"`{cycle}`"):
-        graph.check(specs)
+        graph.check_dependencies(specs)
 
 
 def test_unknown_names_are_refused_with_the_known_ones():
     """An unknown dependency and an unknown request are told apart from each other, and both list what there is."""
     with pytest.raises(UnknownService) as caught:
-        graph.check(services(a=["b"], c=[]))
+        graph.check_dependencies(services(a=["b"], c=[]))
     assert caught.value.message == "the service `a` depends on `b`, which is not a service here"
     assert caught.value.hint == "the services here are `a`, `c`"
     with pytest.raises(UnknownService) as caught:
-        graph.closure(services(a=[]), ["b"])
+        graph.with_dependencies(services(a=[]), ["b"])
     assert (caught.value.service, caught.value.hint) == ("b", "the services here are `a`")
     with pytest.raises(UnknownService, match="there are no services here"):
-        graph.closure({}, ["b"])
+        graph.with_dependencies({}, ["b"])
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_conditions_that_can_never_hold_are_refused(target, condition, message):
     """Waiting for health without a check, or for the completion of a server, would wait for ever."""
     specs = {"a": target, "b": ServiceSpec(name="b", command="", depends_on={"a": condition})}
     with pytest.raises(ServiceError, match=message) as caught:
-        graph.check(specs)
+        graph.check_dependencies(specs)
     assert caught.value.hint
 
 
@@ -89,4 +89,4 @@ def test_conditions_that_can_never_hold_are_refused(target, condition, message):
 )
 def test_conditions_that_can_hold_are_taken(target, condition):
     """A service without a table is Flox's, and may complete."""
-    graph.check({"a": target, "b": ServiceSpec(name="b", command="", depends_on={"a": condition})})
+    graph.check_dependencies({"a": target, "b": ServiceSpec(name="b", command="", depends_on={"a": condition})})

@@ -52,7 +52,7 @@ def _state(settings: Settings) -> str:
     state = settings.state_home
     if state is None:
         raise HostError("cannot reserve ports: HOME is not set", hint="set HOME or XDG_STATE_HOME")
-    if settings.uid == 0 and not (files.is_ours(state) and files.is_ours(settings.home)):
+    if settings.uid == 0 and not (files.belongs_to_us(state) and files.belongs_to_us(settings.home)):
         # With sudo, the directory may be another user's. This user could redirect root with links, and could not use
         # files that root has made there.
         return _ROOTS

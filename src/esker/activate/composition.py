@@ -34,7 +34,7 @@ __all__ = [
     "activation",
     "composed",
     "evaluated",
-    "inherited",
+    "inherited_environment",
     "is_active",
     "is_started",
     "left_out",
@@ -59,7 +59,7 @@ def activation(
     """
     base = composed(plan, environ, runtime_directory, add_sbin=add_sbin, start_services=start_services)
     if is_started(plan, environ):
-        return resulting_activation(plan, environ, inherited(plan, environ, base))
+        return resulting_activation(plan, environ, inherited_environment(plan, environ, base))
     return resulting_activation(
         plan, environ, evaluated(plan, base, run_code=run_code), always=[name for name, _ in plan.vars]
     )
@@ -123,7 +123,7 @@ def _push(plan: Plan, after: dict[str, str]) -> None:
     after["FLOX_ENV_DIRS"] = edited("FLOX_ENV_DIRS", after.get("FLOX_ENV_DIRS"), [plan.flox_env])
 
 
-def inherited(
+def inherited_environment(
     plan: Plan, environ: Mapping[str, str], base: Mapping[str, str], own: Activation | None = None
 ) -> dict[str, str]:
     """Return the composed environment `base`, but with the inherited results of the project's variables and hook.

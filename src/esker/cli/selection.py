@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.formats.manifest import Manifest
 
-__all__ = ["active_project", "check_version", "declared", "selected"]
+__all__ = ["active_project", "check_version", "declared", "selected_project"]
 
 _ANYWHERE = "default"
 """The name of a home directory's environment. That one is active everywhere, so a project's takes precedence."""
 
 
-def selected(options: Namespace, environ: Mapping[str, str]) -> str:
+def selected_project(options: Namespace, environ: Mapping[str, str]) -> str:
     """Return the project directory that a command works on, absolute and with links resolved, and remember it.
 
     The options may name it. Otherwise there are two candidates: the environment that was activated last, and the one
@@ -37,14 +37,14 @@ def selected(options: Namespace, environ: Mapping[str, str]) -> str:
     we ask a person at a terminal; without a terminal it is the one around the current directory.
     """
     start, explicit = place(options)
-    project = registry.find(start, explicit=True)[0] if explicit else _meant(start, environ)
+    project = registry.find_project(start, explicit=True)[0] if explicit else _meant(start, environ)
     remember(project, Settings(environ))
     return project
 
 
 def declared(options: Namespace, environ: Mapping[str, str], voice: Voice) -> Declaration:
     """Return the declaration of the selected environment."""
-    declaration = load(selected(options, environ))
+    declaration = load(selected_project(options, environ))
     check_version(declaration.manifest, voice)
     return declaration
 
@@ -70,7 +70,7 @@ def active_project(environ: Mapping[str, str]) -> str | None:
 def _meant(start: str, environ: Mapping[str, str]) -> str:
     active = active_project(environ)
     try:
-        here = registry.find(start, explicit=False)[0]
+        here = registry.find_project(start, explicit=False)[0]
     except NotFound as error:
         if active is not None:
             return active

@@ -59,7 +59,7 @@ def run_with_services(command: tuple[list[str], Mapping[str, str]], leased: Leas
 
 def release_for_shell(project: str, environ: Mapping[str, str], pid: int) -> None:
     """Release the services that a shell leased in place; those that nobody else uses have stopped on return."""
-    project, name = registry.find(project, explicit=True)
+    project, name = registry.find_project(project, explicit=True)
     runtime = registry.runtime(name, project)
     chamber(runtime, environ, lambda given, deadline: runtime.begin(given, deadline)[0]).release(pid, _SHELL)
 

@@ -15,10 +15,7 @@ if TYPE_CHECKING:
     from esker.errors import EskerError
     from esker.progress import Progress
 
-__all__ = ["ESKER", "FLOX", "FLOX_VERSION", "Voice"]
-
-FLOX_VERSION = "1.14.1"
-"""The version of Flox whose behaviour Esker reproduces."""
+__all__ = ["ESKER", "FLOX", "Voice"]
 
 
 class Voice:
@@ -104,9 +101,11 @@ class Voice:
         return os.path.abspath(sys.argv[0]) if os.path.basename(sys.argv[0]) == self.program else self.program
 
     def check_version(self, minimum: str | None, reason: str | None = None) -> None:
-        """Warn if a manifest requires a later version of Flox than `FLOX_VERSION`, with the manifest's reason."""
-        if minimum is not None and _numbers(minimum) > _numbers(FLOX_VERSION):
-            self.say(f"! This environment requires Flox v{minimum} or later, you have v{FLOX_VERSION}.")
+        """Warn if a manifest requires a later version of Flox than Esker reproduces, with the manifest's reason."""
+        from esker.activate.flox import VERSION
+
+        if minimum is not None and _numbers(minimum) > _numbers(VERSION):
+            self.say(f"! This environment requires Flox v{minimum} or later, you have v{VERSION}.")
             if reason:
                 self.say(f"Reason: {reason}")
 
@@ -124,7 +123,9 @@ class _FloxVoice(Voice):
     @property
     def version(self) -> str:
         """What `--version` prints."""
-        return FLOX_VERSION
+        from esker.activate.flox import VERSION
+
+        return VERSION
 
     def welcome(self, usage: str) -> None:
         """Answer a command line that names no command as Flox does: list the active environments too."""

@@ -57,7 +57,7 @@ def remember(project: str, settings: Settings) -> None:
     if dot_flox in _entries(path):
         return
     with suppress(HostError, OSError, NotFound, InvalidFile):
-        if not files.is_ours(os.path.dirname(path)):
+        if not files.belongs_to_us(os.path.dirname(path)):
             return  # under sudo this can be another user's home, and they could not write to a list that root made
         pointer = {"name": environment_name(project), "version": 1}
         since = int(os.stat(f"{dot_flox}/env.json").st_mtime)

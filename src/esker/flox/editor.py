@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from esker.declare.edit import Edit
     from esker.host.clock import Deadline
 
-__all__ = ["FLOX_VERSION", "Editor", "FloxEditor", "NativeEditor", "editor"]
+__all__ = ["Editor", "FloxEditor", "NativeEditor", "editor"]
 
-FLOX_VERSION = "1.14.1"
-"""The Flox whose behaviour Esker has."""
 _PREFIX = "pypi/"
 
 
@@ -51,7 +49,9 @@ class NativeEditor:
 
     def version(self) -> str:
         """Return the version of Flox that this behaves like."""
-        return FLOX_VERSION
+        from esker.activate.flox import VERSION
+
+        return VERSION
 
     def init(self, name: str | None) -> None:
         """Make an environment in the project."""

@@ -13,7 +13,7 @@ from esker.environment import Environment
 from esker.errors import CommandFailed, EskerError, NotFound
 from esker.flox.editor import editor
 from esker.flox.engine import engine_name
-from esker.flox.project import check_exists, find_project
+from esker.flox.project import check_exists, find_flox_project
 from esker.flox.services import FloxServices
 from esker.host import process, variables
 from esker.host.clock import Deadline
@@ -59,7 +59,7 @@ class Flox:
         engine: EngineName = "auto",
         timeout: float = START_SECONDS,
     ) -> None:
-        self._project = find_project(path, os.getcwd())
+        self._project = find_flox_project(path, os.getcwd())
         self._names = _names(services)
         self._engine_name = engine
         self._timeout = timeout
@@ -282,7 +282,7 @@ def flox_required(
         start = defining_directory(function)
 
         def context() -> Flox:
-            return Flox(find_project(path, start or os.getcwd()), names, engine=engine, timeout=timeout)
+            return Flox(find_flox_project(path, start or os.getcwd()), names, engine=engine, timeout=timeout)
 
         return decorated(function, context)
 

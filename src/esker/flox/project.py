@@ -8,12 +8,12 @@ from esker.declare import discover
 from esker.errors import NotFound
 from esker.runtimes import registry
 
-__all__ = ["check_exists", "find_project"]
+__all__ = ["check_exists", "find_flox_project"]
 
 _TASKS = ".angreal"
 
 
-def find_project(path: str | os.PathLike[str] | None, start: str) -> str:
+def find_flox_project(path: str | os.PathLike[str] | None, start: str) -> str:
     """Return the directory that `path` means, absolute, with links resolved; it need not have an environment.
 
     A relative path starts at the directory `start`; the nearest directory upwards with a `.flox` counts, within the
@@ -34,7 +34,7 @@ def find_project(path: str | os.PathLike[str] | None, start: str) -> str:
 def check_exists(project: str) -> None:
     """Raise NotFound when `project` has no environment."""
     try:
-        registry.find(project, explicit=True)
+        registry.find_project(project, explicit=True)
     except NotFound:
         hint = f"make one: esker init -d {project}"
         raise NotFound(f"Flox environment at {project} does not exist", hint=hint) from None

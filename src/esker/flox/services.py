@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self, overload
 from esker.environment import Environment
 from esker.errors import NotFound, NotTrusted
 from esker.flox.engine import engine_name
-from esker.flox.project import check_exists, find_project
+from esker.flox.project import check_exists, find_flox_project
 from esker.formats import service_handle
 from esker.formats.service_handle import SavedServices, ServiceInfo
 from esker.host import files
@@ -37,7 +37,7 @@ class FloxServices:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, engine: EngineName = "auto") -> None:
-        self._project = find_project(path, os.getcwd())
+        self._project = find_flox_project(path, os.getcwd())
         self._engine_name = engine
 
     def __repr__(self) -> str:
@@ -199,7 +199,7 @@ class FloxServiceHandle:
 
         A relative path starts at the project of the current directory. Raises NotFound when there is no file.
         """
-        place = os.path.join(find_project(None, os.getcwd()), path)
+        place = os.path.join(find_flox_project(None, os.getcwd()), path)
         with files.refused("read", place):
             try:
                 with open(place, "rb") as file:

@@ -11,7 +11,7 @@ from esker.host.spawn import Identity, assume
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["NOBODY", "Account", "account", "find_account", "give", "home", "unreachable"]
+__all__ = ["NOBODY", "Account", "account", "find_account", "give_directory", "home", "unreachable"]
 
 NOBODY = 65534
 
@@ -73,7 +73,7 @@ def unreachable(identity: Identity, paths: Iterable[str]) -> str | None:
     return os.fsdecode(answer[1:]) or None
 
 
-def give(directory: str, identity: Identity) -> None:
+def give_directory(directory: str, identity: Identity) -> None:
     """Let `identity` make its own files in `directory`, which belongs to root, but not touch other users' files.
 
     Nothing changes if the directory belongs to another user, or if a link leads to it: the owner of a directory above

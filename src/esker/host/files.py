@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from esker.errors import InvalidFile
 
 __all__ = [
+    "belongs_to_us",
     "free_space",
-    "is_ours",
     "locked",
     "make_directory",
     "read",
@@ -145,7 +145,7 @@ def write_changed(path: str, data: bytes, *, mode: int = 0o600, error: type[Eske
     return True
 
 
-def is_ours(directory: str) -> bool:
+def belongs_to_us(directory: str) -> bool:
     """Return whether a directory, or the nearest existing one above it, belongs to this user."""
     return os.stat(_existing(directory)).st_uid == os.geteuid()
 

@@ -36,7 +36,7 @@ def is_free(port: int) -> bool:
     return True
 
 
-def holder(port: int) -> process_table.Entry | None:
+def holder(port: int) -> process_table.ProcessEntry | None:
     """Return a process that listens on the port; None if there is none or we may not see it (Linux only)."""
     sockets = {f"socket:[{inode}]" for inode in _listening(port)}
     if not sockets:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
-    "Entry",
+    "ProcessEntry",
     "ancestors",
     "descendants",
     "entries",
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-class Entry(NamedTuple):
+class ProcessEntry(NamedTuple):
     """One process."""
 
     pid: int
@@ -44,7 +44,7 @@ class Entry(NamedTuple):
         return self.state in {"Z", "X"}
 
 
-def entry(pid: int) -> Entry | None:
+def entry(pid: int) -> ProcessEntry | None:
     """Return the process `pid`, or None when there is no such process."""
     try:
         descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
@@ -59,7 +59,7 @@ def entry(pid: int) -> Entry | None:
     # The name is in parentheses and may itself contain spaces and parentheses, so the last one closes it.
     opening, closing = text.index(b"("), text.rindex(b")")
     fields = text[closing + 2 :].split()
-    return Entry(
+    return ProcessEntry(
         pid=pid,
         parent=int(fields[1]),
         group=int(fields[2]),
@@ -70,7 +70,7 @@ def entry(pid: int) -> Entry | None:
     )
 
 
-def entries() -> Iterator[Entry]:
+def entries() -> Iterator[ProcessEntry]:
     """Yield every process that this one can see."""
     try:
         names = os.listdir("/proc")
@@ -81,14 +81,14 @@ def entries() -> Iterator[Entry]:
             yield process
 
 
-def table() -> dict[int, Entry]:
+def table() -> dict[int, ProcessEntry]:
     """Return every process that this one can see, by pid."""
     return {process.pid: process for process in entries()}
 
 
-def descendants(roots: Iterable[int], processes: Mapping[int, Entry]) -> list[Entry]:
+def descendants(roots: Iterable[int], processes: Mapping[int, ProcessEntry]) -> list[ProcessEntry]:
     """Return the processes that descend from one of the pids in `roots`, without the roots themselves."""
-    children: dict[int, list[Entry]] = {}
+    children: dict[int, list[ProcessEntry]] = {}
     for process in processes.values():
         children.setdefault(process.parent, []).append(process)
     pending, family = list(roots), []
@@ -99,7 +99,7 @@ def descendants(roots: Iterable[int], processes: Mapping[int, Entry]) -> list[En
     return family
 
 
-def family(pid: int) -> dict[int, Entry]:
+def family(pid: int) -> dict[int, ProcessEntry]:
     """Return the descendants of `pid`, parents before their children, without reading the whole process table.
 
     It may miss a process that gets a new parent at that very moment. A caller that must not miss any should look again.
@@ -127,7 +127,7 @@ def _children(pid: int) -> list[int]:
     return children
 
 
-def ancestors(pid: int, processes: Mapping[int, Entry]) -> list[int]:
+def ancestors(pid: int, processes: Mapping[int, ProcessEntry]) -> list[int]:
     """Return the pids of the parent of `pid`, its parent's parent and so on."""
     line = []
     while (process := processes.get(pid)) and process.parent:

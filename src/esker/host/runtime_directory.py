@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 __all__ = [
     "LONGEST_SOCKET_PATH",
     "check_socket_path",
+    "directory_name",
     "environment_directory",
-    "environment_name",
-    "is_ours",
+    "is_private",
     "make",
     "make_user",
     "user_directory",
@@ -48,10 +48,10 @@ def user_directory(xdg_runtime_dir: str | None) -> str:
 
 def environment_directory(dot_flox: str, xdg_runtime_dir: str | None) -> str:
     """Return the runtime directory of the environment whose `.flox` has the real path `dot_flox`."""
-    return f"{user_directory(xdg_runtime_dir)}/{environment_name(dot_flox)}"
+    return f"{user_directory(xdg_runtime_dir)}/{directory_name(dot_flox)}"
 
 
-def environment_name(dot_flox: str, inode: int | None = None) -> str:
+def directory_name(dot_flox: str, inode: int | None = None) -> str:
     """Return the name of an environment for use in paths that must stay short.
 
     It is made from the path and the inode, so that a checkout that was removed and made again gets another name. The
@@ -62,7 +62,7 @@ def environment_name(dot_flox: str, inode: int | None = None) -> str:
     return f"{crc32(os.fsencode(dot_flox)):08x}{os.stat(dot_flox).st_ino if inode is None else inode:x}"
 
 
-def is_ours(directory: str) -> bool:
+def is_private(directory: str) -> bool:
     """Return whether `directory` (untrusted) is absolute and a directory that only we, or root, can write to."""
     try:
         status = os.lstat(directory)

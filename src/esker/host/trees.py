@@ -15,7 +15,7 @@ from esker.formats.nix import nar
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["canonicalise", "digest", "entries", "move_tree_over", "remove_tree", "with_another_mode"]
+__all__ = ["archive_entries", "canonicalise", "digest", "move_tree_over", "remove_tree", "with_another_mode"]
 
 _CHUNK = 1 << 20
 _CANONICAL_TIME = (10**9, 10**9)  # one second after the epoch, as in a Nix store
@@ -144,7 +144,7 @@ def with_another_mode(path: str) -> Iterator[str]:
                 pending += sorted((child.path for child in children), reverse=True)
 
 
-def entries(path: str) -> Iterator[nar.Entry]:
+def archive_entries(path: str) -> Iterator[nar.Entry]:
     """Yield the archive entries of the tree at `path`, in the archive's order.
 
     The chunks of a large file are read as they are used, so use them before taking the next entry.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from esker.errors import RealisationFailed
 from esker.formats.nix import store_path
-from esker.realise.programs import Program, check_program
+from esker.realise.programs import WheelProgram, check_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,7 @@ def profile(
     name: str,
     python: PythonEnvironment | None,
     *,
-    programs: Sequence[Program] = (),
+    programs: Sequence[WheelProgram] = (),
     source: Sequence[str] = (),
 ) -> str:
     """Return the store path of the profile over a Python environment, building it if it is missing.

@@ -17,7 +17,7 @@ from esker.formats import elf
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-__all__ = ["Program", "check_program", "known_rules", "programs"]
+__all__ = ["WheelProgram", "check_program", "known_rules", "programs"]
 
 _HEAD = 4096
 _WORD = 1 << 32
@@ -25,7 +25,7 @@ _LOADER = re.compile(r"/(?:.*/)?ld[^/]*\.so\.[0-9]+")
 """The paths of loaders. A program names its loader, which we start to check it: we must not start anything else."""
 
 
-class Program(NamedTuple):
+class WheelProgram(NamedTuple):
     """A program of the profile."""
 
     name: str
@@ -48,7 +48,7 @@ def programs(
     declared: Mapping[str, tuple[ProgramRule, ...]],
     wheels: Collection[str],
     taken: Collection[str],
-) -> tuple[Program, ...]:
+) -> tuple[WheelProgram, ...]:
     """Return the programs below `libraries` (a site-packages), sorted by name.
 
     `declared` rules replace the built-in rules for the same wheel. The names in `taken` are in the environment's own
@@ -61,7 +61,7 @@ def programs(
             f"`programs` names `{missing[0]}`, which is not among the locked packages",
             hint="add it to `dependencies`, or take the line out of `programs`",
         )
-    chosen: dict[str, Program] = {}
+    chosen: dict[str, WheelProgram] = {}
     for wheel, rules in sorted({**known_rules(wheels), **declared}.items()):
         for program in _matches(libraries, wheel, rules):
             if program.name in taken:
@@ -139,7 +139,7 @@ def _rules(rules: Iterable[str | Mapping[str, str]]) -> Iterator[ProgramRule]:
             yield from (ProgramRule(pattern=pattern, name=name) for name, pattern in rule.items())
 
 
-def _matches(libraries: str, wheel: str, rules: Iterable[ProgramRule]) -> Iterator[Program]:
+def _matches(libraries: str, wheel: str, rules: Iterable[ProgramRule]) -> Iterator[WheelProgram]:
     for rule in rules:
         paths = [path for path in _glob(libraries, rule.pattern) if os.access(path, os.X_OK)]
         if not paths:
@@ -154,7 +154,7 @@ def _matches(libraries: str, wheel: str, rules: Iterable[ProgramRule]) -> Iterat
                 hint="make the pattern match one file",
             )
         for path in paths:
-            yield Program(rule.name or os.path.basename(path), path, wheel)
+            yield WheelProgram(rule.name or os.path.basename(path), path, wheel)
 
 
 def _glob(directory: str, pattern: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from esker.errors import RealisationFailed
 from esker.realise.profile import OWN_COMMANDS, profile, source_directories
 from esker.realise.programs import programs
-from esker.realise.wheels import python_environment, selected
+from esker.realise.wheels import python_environment, selected_artifacts
 
 if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
@@ -39,7 +39,7 @@ def realise(
     if table is None or lock.python is None:
         return profile(store, declaration.name, None)
     interpreter = interpreters.find(str(lock.python.requires_python or table.version or ""))
-    artifacts = selected(lock.python, interpreter, table.build)
+    artifacts = selected_artifacts(lock.python, interpreter, table.build)
     python = python_environment(store, artifacts, interpreter, settings.tools, progress, build=table.build)
     wheels = {name for name, _, _ in artifacts}
     taken = {*os.listdir(f"{python.path}/bin"), *OWN_COMMANDS}

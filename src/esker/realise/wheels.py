@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from esker.progress import Progress
     from esker.store.store import Store
 
-__all__ = ["Artifact", "PythonEnvironment", "python_environment", "selected"]
+__all__ = ["Artifact", "PythonEnvironment", "python_environment", "selected_artifacts"]
 
 RECIPE = 3
 """Increase it whenever the same inputs would give a different tree."""
@@ -74,7 +74,7 @@ class PythonEnvironment(NamedTuple):
     """Its site-packages."""
 
 
-def selected(lock: Pylock, interpreter: Interpreter, build: Sequence[str] = ()) -> tuple[Artifact, ...]:
+def selected_artifacts(lock: Pylock, interpreter: Interpreter, build: Sequence[str] = ()) -> tuple[Artifact, ...]:
     """Return the files that `lock` installs for `interpreter`, sorted by name.
 
     Packages named in `build` are installed from a source distribution where the lock has one.

@@ -35,7 +35,7 @@ class FloxRuntime(Runtime):
         A process of ours stays inside the activation until then.
         """
         trust.check(self.project, Settings(environ))
-        held = holder.attach(self._command.activate, environ, deadline or Deadline())
+        held = holder.attach_holder(self._command.activate, environ, deadline or Deadline())
         return difference(environ, held.variables), held.leave
 
 

@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from esker.runtimes.protocol import Runtime
 
-__all__ = ["RUNTIMES", "Kind", "find", "runtime"]
+__all__ = ["RUNTIMES", "Kind", "find_project", "runtime"]
 
 
 class Kind:
@@ -28,7 +28,7 @@ RUNTIMES = {"native": Kind("esker.runtimes.native.runtime", ".flox/"), "flox": K
 """By name; where a directory has several declarations, the first of them counts."""
 
 
-def find(start: str, *, explicit: bool) -> tuple[str, str]:
+def find_project(start: str, *, explicit: bool) -> tuple[str, str]:
     """Return a project directory (absolute, links resolved) and the name of the runtime that it is declared for.
 
     `declare.discover.find_marked` says how the directory is found from `start`. Raises NotFound.

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from esker.services.specification import ServiceSpec
 
-__all__ = ["check", "closure", "dependents"]
+__all__ = ["check_dependencies", "dependents", "with_dependencies"]
 
 
-def check(specs: Mapping[str, ServiceSpec]) -> None:
+def check_dependencies(specs: Mapping[str, ServiceSpec]) -> None:
     """Raise ServiceError if a dependency is unknown, can never be fulfilled, or is part of a cycle."""
     for spec in specs.values():
         for name, condition in spec.depends_on.items():
@@ -41,10 +41,10 @@ def check(specs: Mapping[str, ServiceSpec]) -> None:
                     f"the service `{spec.name}` waits until `{name}` has completed, but `{name}` is not a oneshot",
                     hint=f'give `{name}` the `type = "oneshot"`, or wait for another condition',
                 )
-    closure(specs, specs)
+    with_dependencies(specs, specs)
 
 
-def closure(specs: Mapping[str, ServiceSpec], names: Iterable[str]) -> list[str]:
+def with_dependencies(specs: Mapping[str, ServiceSpec], names: Iterable[str]) -> list[str]:
     """Return `names` and all they depend on, each after its own dependencies; raise ServiceError for a cycle."""
     dependencies: dict[str, Iterable[str]] = {}
     pending = [*names][::-1]

@@ -58,7 +58,7 @@ def _flushing(path: str, *, durable: bool) -> Iterator[None]:
 
 def _checked(top: str, directory: str, name: str, allowed: Collection[str]) -> Iterator[nar.Entry]:
     """Yield the entries of the tree at `top`; refuse a link to a store path that is not in `allowed`."""
-    for entry in trees.entries(top):
+    for entry in trees.archive_entries(top):
         if isinstance(entry, nar.Symlink):
             target = os.fsdecode(entry.target)
             destination = os.path.join(top, *map(os.fsdecode, entry.path[:-1]), target)

@@ -72,7 +72,7 @@ def remove(store: str, name: str) -> None:
     for longer.
     """
     directory = _directory(store)
-    if name.isalnum() and runtime_directory.is_ours(directory):
+    if name.isalnum() and runtime_directory.is_private(directory):
         with suppress(OSError):
             os.unlink(f"{directory}/{name}")
 

@@ -44,7 +44,7 @@ def verify(store: Store, paths: Iterable[str] | None = None, progress: Progress 
 def _damage(store: Store, path: str) -> str | None:
     try:
         info = store.record(path)
-        digest, size = trees.digest(nar.dump(trees.entries(info.path)))
+        digest, size = trees.digest(nar.dump(trees.archive_entries(info.path)))
         changed = next(trees.with_another_mode(info.path), None)
     except (StoreError, Malformed) as error:
         return error.message

@@ -19,7 +19,7 @@ from esker.errors import EskerError, HostError, NotFound, ServiceError
 from esker.host import process, variables
 from esker.runtimes import registry
 
-__all__ = ["ActiveEnvironment", "active", "find_project"]
+__all__ = ["ActiveEnvironment", "active", "find_tests_project"]
 
 Hold = Callable[[Sequence[str], float], object]
 """Takes names of services and a timeout in seconds, and starts the services for this process."""
@@ -55,14 +55,14 @@ class ActiveEnvironment:
         self._held |= missing
 
 
-def find_project(root: str, named: str) -> str:
+def find_tests_project(root: str, named: str) -> str:
     """Return the project directory for the tests below `root`.
 
     It is `named`, if that is not empty; otherwise the nearest project, and if there is none, the active one.
     """
     start = os.path.join(root, named)
     try:
-        return registry.find(start, explicit=bool(named))[0]
+        return registry.find_project(start, explicit=bool(named))[0]
     except NotFound:
         projects = _active_projects(variables.current())
         if projects and not named:

@@ -60,11 +60,11 @@ def esker_environment(pytestconfig: pytest.Config) -> Iterator[ActiveEnvironment
     from contextlib import ExitStack
 
     from esker.errors import EskerError
-    from esker.testing.active_environment import active, find_project
+    from esker.testing.active_environment import active, find_tests_project
 
     with ExitStack() as stack:
         try:
-            project = find_project(str(pytestconfig.rootpath), pytestconfig.getini("esker_project"))
+            project = find_tests_project(str(pytestconfig.rootpath), pytestconfig.getini("esker_project"))
             environment = stack.enter_context(active(project))
         except EskerError as error:
             raise _failed(error) from None

@@ -31,7 +31,7 @@ from esker.formats.service_handle import Holder
 from esker.host import pidfd, process_id
 from esker.host.clock import Abandoned, Abandonment, Deadline
 from esker.services.flox import chamber as flox_services
-from esker.services.flox.uses import changing
+from esker.services.flox.uses import changing_uses
 from tests.support.flox_engine import FloxEngine
 
 pytestmark = pytest.mark.slow
@@ -227,7 +227,7 @@ def test_the_activation_lasts_until_it_is_ended(flox, stand_in):
 def test_a_process_that_does_not_leave_is_killed(flox, monkeypatch):
     """A stopped process that cannot see that it should leave is killed."""
     engine = flox()
-    held = flox_holder.attach(engine.command.activate, os.environ, Deadline(60))
+    held = flox_holder.attach_holder(engine.command.activate, os.environ, Deadline(60))
     monkeypatch.setattr(flox_holder, "_GRACE", 0.02)
     os.kill(held._child, signal.SIGSTOP)
     held.leave()
@@ -437,7 +437,7 @@ def test_who_keeps_services_is_known_though_who_asked_for_it_was_killed(flox, st
     """If a start is killed, the next stop ends the process that keeps services, and with it the activation."""
     engine = flox(SERVICES)
     killed_on_the_way(engine, "start")
-    with changing(f"{engine.project}/.flox") as uses:
+    with changing_uses(f"{engine.project}/.flox") as uses:
         assert flox_holder.is_alive(uses.holder)
     engine.services.stop()
     assert stand_in.ended(stand_in.projects[0])
@@ -486,7 +486,7 @@ def test_a_service_that_fails(flox, name, message, status, verb):
     assert (states(engine)["web"], states(engine)["other"]) == ("Completed", "Running")
     release()
     end()
-    with changing(f"{engine.project}/.flox") as uses:
+    with changing_uses(f"{engine.project}/.flox") as uses:
         assert uses.record() == {"uses": [], "started": [], "holder": None}
 
 

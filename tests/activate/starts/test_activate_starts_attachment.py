@@ -273,7 +273,7 @@ def test_a_program_that_ends_has_left(place, a_plan):
 
 def watcher(place):
     """Return the process that waits for the last one, as the only start names it."""
-    with registry.changing(f"{place}/environment.activations") as starts:
+    with registry.changing_starts(f"{place}/environment.activations") as starts:
         return starts[0].keeper
 
 

@@ -91,7 +91,7 @@ class Project:
         finally:
             file.close()
 
-    def processes(self) -> list[process_table.Entry]:
+    def processes(self) -> list[process_table.ProcessEntry]:
         """Every living process of the services, by a variable that they carry or by what the supervisor was started with."""
         mark, found = self.directory.encode(), []
         for entry in process_table.entries():

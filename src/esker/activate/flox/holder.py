@@ -31,7 +31,7 @@ from esker.host.process_id import ProcessId
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Attached", "attach", "end", "is_alive", "stay"]
+__all__ = ["Attached", "attach_holder", "end", "is_alive", "stay"]
 
 _PROGRAM = """\
 import os, signal, socket, sys
@@ -79,7 +79,7 @@ class Attached:
         _reap(self._child)
 
 
-def attach(activate: Sequence[str], environ: Mapping[str, str], deadline: Deadline) -> Attached:
+def attach_holder(activate: Sequence[str], environ: Mapping[str, str], deadline: Deadline) -> Attached:
     """Start a holder with the arguments `activate` (`flox activate … --`); it ends with this process at the latest.
 
     Raises ActivationFailed with Flox's message, or TimedOut.

@@ -12,9 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["NAME", "is_own_shim", "write_shim"]
+__all__ = ["SHIM_NAME", "is_own_shim", "write_shim"]
 
-NAME = "flox"
+SHIM_NAME = "flox"
 _MARK = b"# This `flox` is Esker's: `esker shim flox` wrote it, and will replace it without asking."
 _READ = 8192
 _LONGEST_LINE = 127
@@ -39,7 +39,7 @@ def write_shim(directory: str, *, interpreter: str, source: str) -> str:
     from esker.errors import EskerError
     from esker.host import files
 
-    path = os.path.join(directory, NAME)
+    path = os.path.join(directory, SHIM_NAME)
     if os.path.lexists(path) and not is_own_shim(path):
         raise EskerError(f"`{path}` is not Esker's, and stays as it is", hint="name another directory, or remove it")
     with files.refused("make", directory):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from esker.activate.composition import (
     composed,
     evaluated,
-    inherited,
+    inherited_environment,
     is_active,
     is_started,
     resulting_activation,
@@ -120,7 +120,7 @@ def attach(
     if has_inherited:
         recorded = registry.recorded_difference(path, joined.start) if joined.start and plan.runs_code else None
         own_changes = Activation(**recorded["difference"]) if recorded else None
-        activation = resulting_activation(plan, environ, inherited(plan, environ, base, own_changes))
+        activation = resulting_activation(plan, environ, inherited_environment(plan, environ, base, own_changes))
     else:
         after = _after(plan, base, path, joined, participant, deadline)
         activation = resulting_activation(plan, environ, after, always=[name for name, _ in plan.vars])

@@ -37,7 +37,7 @@ __all__ = [
     "Start",
     "abandon",
     "blocker",
-    "changing",
+    "changing_starts",
     "check_mode",
     "join",
     "leave",
@@ -157,7 +157,7 @@ def registry_path(runtime: str) -> str:
 
 
 @contextmanager
-def changing(path: str, *, make: bool = False, own: bool = True) -> Iterator[list[Start]]:
+def changing_starts(path: str, *, make: bool = False, own: bool = True) -> Iterator[list[Start]]:
     """Yield the running starts as a list, and write the list back as the block has left it.
 
     Other processes cannot read or change the registry during the block. `make` creates a missing file; without it, the
@@ -199,7 +199,7 @@ def join(path: str, plan: Plan, joining: Member, *, inherited: bool) -> Joined:
     variables of a start of this plan: then it never makes a new start, and never has to wait.
     Raises ModeClash if the environment is active in another mode.
     """
-    with changing(path, make=not inherited) as starts:
+    with changing_starts(path, make=not inherited) as starts:
         _check_mode(plan, starts, joining)
         start = next((start for start in starts if start.identity == plan.identity), None)
         if inherited and not (start and start.members):
@@ -231,7 +231,7 @@ def blocker(path: str, plan: Plan) -> tuple[int, str] | None:
 
     Return None if a new start need not wait.
     """
-    with changing(path) as starts:
+    with changing_starts(path) as starts:
         busy = _busy(starts, plan)
         if busy is None or busy.keeper is None:
             return None
@@ -252,7 +252,7 @@ def _busy(starts: Iterable[Start], plan: Plan) -> Start | None:
 
 def check_mode(path: str, plan: Plan, joining: Member) -> None:
     """Raise ModeClash if the environment is active in another mode than the plan's."""
-    with changing(path) as starts:
+    with changing_starts(path) as starts:
         _check_mode(plan, starts, joining)
 
 
@@ -273,7 +273,7 @@ def settle(path: str, start: Start, recorded: dict[str, Any], keep: Callable[[],
 
     `keep` begins the watcher, which waits until the last process has left, and returns the watcher's pid.
     """
-    with changing(path) as starts:
+    with changing_starts(path) as starts:
         own = next((other for other in starts if other.token == start.token), None)
         if own is None:  # somebody has removed the file, so no process can attach to this start
             return
@@ -294,7 +294,7 @@ def leave(path: str, leaving: Member, *, unless: str | None = None) -> Member | 
     If it was the last process, return the watcher that now finishes the start, or None if the start has no watcher.
     `unless` is the identity of a plan: a process that is attached to a start of this plan stays attached.
     """
-    with changing(path) as starts:
+    with changing_starts(path) as starts:
         start = next((other for other in starts if leaving in other.members and other.identity != unless), None)
         if start is not None:
             start.members.remove(leaving)
@@ -307,7 +307,7 @@ def leave(path: str, leaving: Member, *, unless: str | None = None) -> Member | 
 
 def abandon(path: str, start: Start) -> None:
     """Remove a start, because its hook has failed or because `hook.on-deactivate` has run."""
-    with changing(path) as starts:
+    with changing_starts(path) as starts:
         starts[:] = [other for other in starts if other.token != start.token]
 
 
@@ -323,7 +323,7 @@ def sweep(path: str) -> None:
             if token and not os.path.lexists(f"{directory}/{environment}{mark}"):
                 os.unlink(f"{directory}/{name}")
             elif mark and not token and name != own:
-                with changing(f"{directory}/{name}", own=False):
+                with changing_starts(f"{directory}/{name}", own=False):
                     pass
 
 

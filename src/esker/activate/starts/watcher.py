@@ -50,7 +50,7 @@ def watch(path: str, token: str, script: str | None, environ: Mapping[str, str],
 
 def _start(path: str, token: str) -> registry.Start | None:
     """Return the start as it is now, without the processes that have ended, or None if the start is gone."""
-    with registry.changing(path) as starts:
+    with registry.changing_starts(path) as starts:
         return next((start for start in starts if start.token == token), None)
 
 

@@ -63,7 +63,7 @@ def run(_: str, arguments: list[str], voice: Voice) -> int:
 def _activated(options: SimpleNamespace, command: list[str] | None, voice: Voice, *, for_eval: bool) -> int:
     environ = inherited()
     start, explicit = directory.place(options)
-    project, kind = registry.find(start, explicit=explicit)
+    project, kind = registry.find_project(start, explicit=explicit)
     if kind != "native":
         from esker.cli.other_runtime import run as run_other
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory
 from esker.cli.manifest import read_manifest, replace_manifest
-from esker.cli.selection import selected
+from esker.cli.selection import selected_project
 from esker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _install(arguments: list[str], voice: Voice) -> int:
         raise UsageError("`--id` is for packages of a catalogue, which Esker does not support yet", hint="leave it out")
     if not options.package:
         raise UsageError("Must specify at least one package", hint=f"{voice.program} install {ORIGIN}NAME")
-    project = selected(options, os.environ)
+    project = selected_project(options, os.environ)
     name = environment_name(project)
     before = read_manifest(project)
     edit = with_requirements(before, [_requirement(package) for package in options.package], locked=_locked(project))
@@ -65,7 +65,7 @@ def _uninstall(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("package", nargs="+", metavar="NAME", help="a package to remove, with or without pypi/")
     parser.add_argument("--no-lock", action="store_true", help="write the manifest, but lock and install nothing")
     options = parser.parse_args(arguments)
-    project = selected(options, os.environ)
+    project = selected_project(options, os.environ)
     before = read_manifest(project)
     edit = without_packages(before, options.package)
     replace_manifest(project, before, edit.text, voice, lock=not options.no_lock)

@@ -7,9 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
-from esker.cli.selection import check_version, declared, selected
+from esker.cli.selection import check_version, declared, selected_project
 from esker.cli.views.output import print_json, shown
-from esker.cli.views.services import Live, record, state, table
+from esker.cli.views.services import Live, as_record, state_record, table
 from esker.cli.voice import ESKER
 from esker.declare.load import load
 from esker.errors import ServiceError, ServicesNotReady, UsageError
@@ -124,7 +124,7 @@ def _stop(arguments: list[str], voice: Voice) -> int:
             {
                 "stopped": result.stopped,
                 "not_running": [*result.not_running, *idle],
-                "users": [record(user) for user in result.users],
+                "users": [as_record(user) for user in result.users],
             }
         )
     return 0
@@ -279,7 +279,7 @@ def _services(options: Namespace, voice: Voice) -> Chamber:
     """Return the services of the selected environment; raises ServiceError if it declares none for this system."""
     from esker.environment import Environment
 
-    environment = Environment(selected(options, os.environ))
+    environment = Environment(selected_project(options, os.environ))
     if os.path.isdir(f"{environment.project}/.flox"):
         declaration = load(environment.project)
         check_version(declaration.manifest, voice)
@@ -303,5 +303,5 @@ def _require_services(declaration: Declaration, system: str, names: Iterable[str
 
 def _print_states(statuses: Iterable[ServiceStatus], options: Namespace) -> int:
     if options.json:
-        print_json([state(status) for status in statuses])
+        print_json([state_record(status) for status in statuses])
     return 0

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from esker.activate.flox.shim import NAME, write_shim
+from esker.activate.flox.shim import SHIM_NAME, write_shim
 from esker.cli.arguments import Parser
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run `shim`."""
     summary = "Write a `flox` command that runs Esker and prints Flox's texts, for programs that call Flox."
     parser = Parser(name, summary, _EXAMPLES, voice=voice)
-    parser.add_argument("command", choices=(NAME,), help="the command to write")
+    parser.add_argument("command", choices=(SHIM_NAME,), help="the command to write")
     parser.add_argument("dir", metavar="DIR", help="the directory to write it to, created if missing")
     options = parser.parse_args(arguments)
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from esker.cli.voice import Voice
     from esker.services.status import ServiceStatus
 
-__all__ = ["Live", "record", "state", "table"]
+__all__ = ["Live", "as_record", "state_record", "table"]
 
 _HEAD = ["NAME", "STATUS", "PID", "HEALTH", "PORTS", "UPTIME"]
 _FEWEST_ROWS = 3
@@ -56,12 +56,12 @@ def _span(seconds: float) -> str:
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
 
 
-def state(service: ServiceStatus) -> dict[str, object]:
+def state_record(service: ServiceStatus) -> dict[str, object]:
     """Return a service's state as a JSON object, with Flox's keys first."""
-    return {**record(service), "engine": "native"}
+    return {**as_record(service), "engine": "native"}
 
 
-def record(value: object) -> dict[str, object]:
+def as_record(value: object) -> dict[str, object]:
     """Return a dataclass of the services' API as a JSON object."""
     from dataclasses import asdict
 
@@ -93,7 +93,7 @@ class Live:
             sys.stderr.write("".join(f"{line}\n" for line in self._drawn))
             sys.stderr.flush()
         elif self._always and self._json:
-            print_json(state(service), indent=None)
+            print_json(state_record(service), indent=None)
         elif self._always:
             print(table([service], self._voice).partition("\n")[2], flush=True)
 

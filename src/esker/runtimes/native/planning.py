@@ -9,7 +9,7 @@ from esker.activate import plan as plans
 from esker.activate.allocation import allocate
 from esker.formats.manifest import Manifest, MinimumVersion, vars_in_order
 from esker.host.certificates import certificate_bundle
-from esker.host.runtime_directory import environment_name
+from esker.host.runtime_directory import directory_name
 
 if TYPE_CHECKING:
     from esker.activate.plan import Plan
@@ -46,7 +46,7 @@ def planned(
         system=settings.system,
         flox_env=link,
         store_path=os.readlink(link),
-        runtime_name=environment_name(declaration.dot_flox),
+        runtime_name=directory_name(declaration.dot_flox),
         stats=(*sources, *plans.fingerprints((*locks, anchor))),
         choices=settings.choices,
         vars=vars_in_order(manifest.vars),

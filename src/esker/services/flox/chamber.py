@@ -22,7 +22,7 @@ from esker.host import variables
 from esker.host.clock import Deadline
 from esker.host.memory_file import memory_file
 from esker.services.chamber import START_SECONDS, Leased, Stopped, unknown_service
-from esker.services.flox.uses import Uses, changing
+from esker.services.flox.uses import Uses, changing_uses
 from esker.services.status import ServiceStatus
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class FloxChamber:
         If one of them fails to start, this stops the services that this call started.
         """
         deadline = self._trusted(seconds)
-        with changing(self._dot_flox) as uses:
+        with changing_uses(self._dot_flox) as uses:
             chosen, missing = self._chosen(names, deadline)
             self._keep(uses, deadline)
             self._bring_up(missing, uses, deadline)
@@ -76,7 +76,7 @@ class FloxChamber:
     ) -> dict[str, str]:
         """Restart services; those that did not run before are started, and run until `stop`."""
         deadline = self._trusted(seconds)
-        with changing(self._dot_flox) as uses:
+        with changing_uses(self._dot_flox) as uses:
             chosen, missing = self._chosen(names, deadline)
             if missing:
                 self._keep(uses, deadline)
@@ -96,7 +96,7 @@ class FloxChamber:
         deadline, token = self._trusted(seconds), token or secrets.token_hex(8)
         pid = os.getpid() if pid is None else pid
         try:
-            with changing(self._dot_flox) as uses:
+            with changing_uses(self._dot_flox) as uses:
                 chosen, missing = self._chosen(names, deadline)
                 uses.take(token, pid, chosen, missing)
                 self._bring_up(missing, uses, deadline)
@@ -108,14 +108,14 @@ class FloxChamber:
 
     def release(self, pid: int, token: str) -> None:
         """End the lease of a process under a token, and stop the services that nobody else uses."""
-        with changing(self._dot_flox) as uses:
+        with changing_uses(self._dot_flox) as uses:
             unused = uses.release(token, pid)
             if unused:
                 self._stop(unused, uses)
 
     def stop(self, *names: str) -> Stopped:
         """Stop services, even if other processes use them."""
-        with changing(self._dot_flox) as uses:
+        with changing_uses(self._dot_flox) as uses:
             chosen, missing = self._chosen(names)
             self._stop(chosen, uses)
         stopped = tuple(name for name in chosen if name not in missing)
@@ -199,7 +199,7 @@ class FloxChamber:
 
     def keeper(self) -> Holder | None:
         """Return the process that stays attached to the activation, if there is one."""
-        with changing(self._dot_flox) as uses:
+        with changing_uses(self._dot_flox) as uses:
             return uses.holder
 
     def _trusted(self, seconds: float | Deadline) -> Deadline:
@@ -268,7 +268,7 @@ class FloxChamber:
                 deadline.pause(_SETTLED)
                 statuses = self._poll(chosen, _is_ready, deadline, changed)
         except BaseException:
-            with changing(self._dot_flox) as uses:
+            with changing_uses(self._dot_flox) as uses:
                 self._stop([name for name in missing if not uses.users(name)], uses)
             raise
         return statuses

@@ -22,7 +22,7 @@ from esker.host.process_id import ProcessId
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Uses", "changing"]
+__all__ = ["Uses", "changing_uses"]
 
 
 class _Use(NamedTuple):
@@ -88,7 +88,7 @@ class Uses:
 
 
 @contextmanager
-def changing(dot_flox: str) -> Iterator[Uses]:
+def changing_uses(dot_flox: str) -> Iterator[Uses]:
     """Yield the contents of an environment's file under its lock; changes are written at the end of the block."""
     directory = f"{dot_flox}/cache/esker"
     with files.refused("make", directory):

@@ -74,7 +74,7 @@ def _end_leftovers(record: SupervisorRecord, owner: int) -> None:
                 time.sleep(_POLL)
 
 
-def _leftovers(record: SupervisorRecord, owner: int) -> list[process_table.Entry]:
+def _leftovers(record: SupervisorRecord, owner: int) -> list[process_table.ProcessEntry]:
     """Return the processes, zombies included, that belong to the supervisor of `record`, living ones first.
 
     These are the recorded processes, their sessions, and the processes that have the token in their variables. If we
@@ -84,7 +84,7 @@ def _leftovers(record: SupervisorRecord, owner: int) -> list[process_table.Entry
     sessions = dict(record.sessions)
     ours = {os.getpid(), *process_table.ancestors(os.getpid(), processes)}
 
-    def belongs(entry: process_table.Entry) -> bool:
+    def belongs(entry: process_table.ProcessEntry) -> bool:
         if process_table.environment(entry.pid).get(SUPERVISOR_VARIABLE.encode()) == record.token.encode():
             return True
         if owner != os.geteuid() and process_table.owner(entry.pid) != owner:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from esker.host import process_id
 from esker.host.process_id import ProcessId
-from esker.host.process_table import Entry, environment, family
+from esker.host.process_table import ProcessEntry, environment, family
 from esker.host.spawn import Program, spawn
 
 __all__ = ["SERVICE_VARIABLE", "Child", "Children"]
@@ -80,11 +80,11 @@ class Children:
         """Make every `change` return now."""
         self._reaped.set()
 
-    def all(self) -> list[tuple[Entry, str | None]]:
+    def all(self) -> list[tuple[ProcessEntry, str | None]]:
         """Return every living process below this one with its owner, or None if we do not know it."""
         processes = family(os.getpid())
         owners: dict[ProcessId, str] = {}
-        living: list[tuple[Entry, str | None]] = []
+        living: list[tuple[ProcessEntry, str | None]] = []
         for member in processes.values():
             key = ProcessId(member.pid, member.start)
             parent = processes.get(member.parent)
@@ -117,7 +117,7 @@ class Children:
         """Return the processes whose owner the last call of `all` knew, and those started since."""
         return sorted(self._owners)
 
-    def of(self, owner: str) -> list[Entry]:
+    def of(self, owner: str) -> list[ProcessEntry]:
         """Return the living processes of `owner`, parents before their children."""
         # The table may miss a process that gets another parent at that moment, so we believe only two empty results.
         for _ in range(2):
@@ -126,7 +126,7 @@ class Children:
         return []
 
     @staticmethod
-    def signal(members: list[Entry], number: int, signalled: set[int]) -> None:
+    def signal(members: list[ProcessEntry], number: int, signalled: set[int]) -> None:
         """Send a signal to the process group of each of `members` that is our child.
 
         `signalled` has the groups that already got it; they get no second one, and new ones are added.
@@ -138,7 +138,7 @@ class Children:
                 os.killpg(group, number)
 
     @staticmethod
-    def kill(members: list[Entry]) -> None:
+    def kill(members: list[ProcessEntry]) -> None:
         """Kill each of `members`."""
         for member in members:
             with suppress(ProcessLookupError):

@@ -125,8 +125,8 @@ class Supervised:
         deadline = _deadline(seconds)
         if not self.specs:
             raise _no_services()
-        graph.check(self.specs)
-        chosen = set(graph.closure(self.specs, names or self.specs))
+        graph.check_dependencies(self.specs)
+        chosen = set(graph.with_dependencies(self.specs, names or self.specs))
         surroundings = self._surroundings(deadline)
         left = _limit(seconds)
         limit = _ENDLESS if left is None else left

@@ -19,7 +19,7 @@ from esker.host.spawn import REMEDIES, Identity, Program, SpawnRefused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from esker.host.process_table import Entry
+    from esker.host.process_table import ProcessEntry
     from esker.services.specification import ServiceSpec
     from esker.services.supervised.children import Child, Children
     from esker.services.supervised.logs import LogFile
@@ -68,7 +68,7 @@ class Programs:
         """Whether the program that was started for the service has ended."""
         return self._main is not None and self._main.exit.done()
 
-    def members(self) -> list[Entry]:
+    def members(self) -> list[ProcessEntry]:
         """Return the living processes of the service."""
         return self._children.of(self._spec.name)
 

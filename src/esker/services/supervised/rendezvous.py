@@ -111,7 +111,7 @@ def _dial_recorded(record: SupervisorRecord, site: Site) -> Connection | None:
 
 def _dial_unrecorded(site: Site) -> Connection | None:
     """Return a connection to a supervisor at our socket that has no record, such as after `.flox/cache` was removed."""
-    if not runtime_directory.is_ours(os.path.dirname(site.socket)):
+    if not runtime_directory.is_private(os.path.dirname(site.socket)):
         return None
     try:
         return dial(site.socket)

@@ -43,6 +43,6 @@ class Site:
         a runtime directory of this user, but not necessarily in that of this session.
         """
         directory, name = os.path.split(record.socket)
-        moved = runtime_directory.environment_name(record.dot_flox, os.stat(self.dot_flox).st_ino)
+        moved = runtime_directory.directory_name(record.dot_flox, os.stat(self.dot_flox).st_ino)
         named = name in {os.path.basename(self.socket), f"{moved}.sock"}
-        return named and runtime_directory.is_ours(directory)
+        return named and runtime_directory.is_private(directory)

@@ -84,7 +84,7 @@ class Supervisor:
         """
         await self._keep(request)
         specs = self._merged_specs(request)
-        names = graph.closure(specs, request.names or (spec.name for spec in request.specs))
+        names = graph.with_dependencies(specs, request.names or (spec.name for spec in request.specs))
         call = object()
         self._holds.begin(call, names)
         try:
@@ -106,7 +106,7 @@ class Supervisor:
         specs = self._merged_specs(request)
         if request.names and running - set(named):
             specs |= {name: self.services[name].spec for name in named if name in running}
-        names = graph.closure(specs, named)
+        names = graph.with_dependencies(specs, named)
         call = object()
         self._holds.begin(call, names)
         try:
@@ -122,7 +122,7 @@ class Supervisor:
         """Return the specifications in `request`, and those of known services that the request no longer has."""
         specs = {name: service.spec for name, service in self.services.items()}
         specs |= {spec.name: spec for spec in request.specs}
-        graph.check(specs)
+        graph.check_dependencies(specs)
         return specs
 
     def _hold(self, names: Iterable[str], lease: protocol.Lease | None) -> None:
@@ -180,7 +180,7 @@ class Supervisor:
         choice = identity.choose(spec.name, spec.user, request.directory, paths, unreachable)
         if choice.identity:
             for directory in (state, self._runtime):
-                accounts.give(directory, choice.identity)
+                accounts.give_directory(directory, choice.identity)
         variables = choice.variables(request.environments.get(spec.name, {}))
         variables |= {SERVICE_VARIABLE: spec.name, SUPERVISOR_VARIABLE: self._token}
         return RunContext(variables, request.directory, choice.identity, choice.account.name, choice.note)

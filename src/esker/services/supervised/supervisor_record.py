@@ -121,7 +121,7 @@ class RecordFile:
             return False
         return True
 
-    def holder(self) -> process_table.Entry | None:
+    def holder(self) -> process_table.ProcessEntry | None:
         """Return the process that holds the flock, or None if we cannot see it."""
         status = os.fstat(self._descriptor)
         file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
