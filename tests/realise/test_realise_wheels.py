@@ -25,7 +25,7 @@ from esker.realise.overlap import overlapping
 from esker.realise.profile import profile, source_directories
 from esker.realise.realise import realise
 from esker.realise.wheels import _compile as compile_byte_code
-from esker.realise.wheels import python_environment
+from esker.realise.wheels import python_environment, selected_artifacts
 from esker.settings import Settings
 from esker.store.store import Store
 from esker.store.verify import verify
