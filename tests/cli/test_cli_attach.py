@@ -36,7 +36,7 @@ def place(directory, environ):
 
 def starts(directory, environ):
     """Return the starts that are running."""
-    with registry.changing_starts(place(directory, environ)) as found:
+    with registry.locked_starts(place(directory, environ)) as found:
         return list(found)
 
 

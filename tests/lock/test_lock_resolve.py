@@ -13,7 +13,7 @@ from esker.lock.lock_files import read_lock
 from esker.lock.resolve import lock_project
 from esker.progress import Silent
 from esker.runtimes.native.change import change_manifest
-from esker.runtimes.native.preparation import prepare_anew
+from esker.runtimes.native.preparation import prepare_stale
 from esker.settings import Settings
 from tests.support.projects import EMPTY, write_project
 
@@ -48,7 +48,7 @@ def test_included_environments_are_not_locked(composed):
 def test_included_environments_are_not_activated(composed):
     """Nor where Flox has locked it; nothing is written."""
     with pytest.raises(ResolutionFailed, match="include"):
-        prepare_anew(composed, Settings({}))
+        prepare_stale(composed, Settings({}))
     assert not os.path.exists(f"{composed}/.flox/env/manifest.lock")
 
 

@@ -163,7 +163,7 @@ def test_a_switch_killed_at_any_step_leaves_the_old_target_or_the_new(store, lin
     for _ in killed_at_each_step(lambda: roots.switch(store, link, new)):
         killed += 1
         assert os.readlink(link) == old
-        assert old in roots.rooted(store, 1, forget=False)
+        assert old in roots.rooted(store, 1, remove_stale=False)
     assert killed > 10
     assert os.readlink(link) == new
     assert [each[:2] for each in listed(store, link)] == [(1, "old"), (2, "new")]
@@ -175,7 +175,7 @@ def test_a_damaged_registration_is_an_error_that_names_it(store, link, text):
     roots.switch(store, link, path(store, "target"))
     with open(registration(store), "w", encoding="ascii") as file:
         file.write(text)
-    for function in (lambda: roots.generations(store, link), lambda: roots.rooted(store, 5, forget=True)):
+    for function in (lambda: roots.generations(store, link), lambda: roots.rooted(store, 5, remove_stale=True)):
         with pytest.raises(StoreError) as caught:
             function()
         assert caught.value.message == f"the registration `{registration(store)}` is damaged"
@@ -188,10 +188,10 @@ def test_a_link_that_cannot_be_looked_at_keeps_its_targets(store, link):
     run = os.path.dirname(link)
     os.rename(run, f"{run}-away")
     os.symlink("run", run)  # a loop
-    assert roots.rooted(store, 5, forget=True) == {target}
+    assert roots.rooted(store, 5, remove_stale=True) == {target}
     os.unlink(run)
     os.symlink("/dev/null", run)
-    assert roots.rooted(store, 5, forget=True) == set()
+    assert roots.rooted(store, 5, remove_stale=True) == set()
 
 
 # Processes

@@ -60,7 +60,7 @@ def test_a_root_keeps_its_paths_until_it_is_removed(store, target):
 def test_what_a_killed_holder_left_counts_until_it_is_removed(store, target):
     """The processes that are named have ended; what they started may run on as somebody whom we cannot see."""
     assert temporary_roots.write(store.root, "x", [target], GONE)
-    assert roots.rooted(store, 5, forget=True) == {target}
+    assert roots.rooted(store, 5, remove_stale=True) == {target}
 
 
 def test_a_root_of_another_boot_is_stale(store, target):
@@ -85,7 +85,7 @@ def test_paths_of_no_store_or_of_another_one_are_ignored(store, target):
     """What a root names is looked at as a name, and only a path of this store is kept by it."""
     named = ["", "..", "/elsewhere/store/x", f"{store.directory}/../x", "/nix/store/x", target]
     assert temporary_roots.write(store.root, "x", named, GONE)
-    assert roots.rooted(store, 5, forget=True) == {target}
+    assert roots.rooted(store, 5, remove_stale=True) == {target}
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_only_a_plain_name_is_removed(store, target, name):
     """The name may come with a project: it cannot lead to another file."""
     assert temporary_roots.write(store.root, "x", [target], GONE)
     temporary_roots.remove(store.root, name)
-    assert roots.rooted(store, 5, forget=False) == {target}
+    assert roots.rooted(store, 5, remove_stale=False) == {target}
     assert store.is_valid(target)
 
 

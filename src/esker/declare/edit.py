@@ -1,8 +1,8 @@
 """Edits of a manifest: each takes a text and returns a new one, with every comment, blank line and the order kept.
 
-tomlkit edits existing keys and lists. New lines right below a header, or a new table at the end, are inserted as text:
-tomlkit would put them behind the comment of the next table. Either way, the new text is parsed again, and must hold
-exactly the intended values.
+tomlkit changes an existing list, and removes a key where its lines cannot simply be left out. New keys and tables are
+inserted as text where that works: tomlkit would put them behind the comment of the next table. Either way, the new text
+is parsed again, and must hold exactly the intended values.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["ORIGIN", "Edit", "touches_activation", "with_requirements", "without_packages", "without_requirements"]
 
 ORIGIN = "pypi/"
-"""The prefix of a Python package's name, where packages of other origins can be named too."""
+"""The prefix that marks a name as a Python package's where a name of [install] is possible too, as in `pypi/numpy`."""
 _PYTHON: Path = ("plugins", "esker", "python")
 
 
@@ -41,11 +41,13 @@ class Edit(NamedTuple):
     notes: tuple[str, ...] = ()
     """What else had to change for it, one sentence each."""
     installed: tuple[str, ...] = ()
+    """Requirements that are new in the manifest, as they are written there."""
     replaced: tuple[tuple[str, str], ...] = ()
     """Pairs: the requirement that is written now, and the one that it replaced."""
     present: tuple[str, ...] = ()
-    """Requirements that the manifest had already, as it writes them."""
+    """Requirements that were asked for, and that the manifest had already."""
     removed: tuple[str, ...] = ()
+    """The install ids of packages, and the normalised names of Python packages."""
 
 
 def with_requirements(
@@ -57,9 +59,12 @@ def with_requirements(
 ) -> Edit:
     """Add Python packages, given as PEP 508 requirements, to `[plugins.esker.python]`.
 
-    A requirement replaces one of the same name, unless the new one is only a name. `python_version` is written if the
-    manifest gives no version yet. A manifest whose schema has no plugins is migrated first; `locked` is what its lock
-    says of outputs. Raises InvalidManifest, and UsageError for a text that is not a requirement.
+    A requirement replaces one of the same name, unless the new one is only a name. `python_version`, a PEP 440
+    specifier, is ignored if the manifest gives a version. A manifest whose schema has no plugins is migrated first;
+    `locked` is what its lock says of the packages' outputs, which the migration needs.
+
+    Raises InvalidManifest for the text; UsageError for an argument that is not a requirement or a specifier; EskerError
+    if the packages are listed in a project file, if the manifest has one of them twice, or if it cannot be edited.
     """
     additions = [_parse_argument(notations.requirement, requirement) for requirement in requirements]
     manifest, esker = read_text(text)
@@ -79,8 +84,10 @@ def with_requirements(
 def without_packages(text: str, names: Sequence[str]) -> Edit:
     """Remove packages: from [install], by install id or catalogue name, or from the Python packages.
 
-    A name that matches nothing in [install] is a Python package's, with or without `pypi/`. Raises NotFound for a
-    package that is not in the manifest, and EskerError for a catalogue name that several packages have.
+    A name that matches nothing in [install] is a Python package's, with or without `pypi/`.
+
+    Raises InvalidManifest for the text; NotFound for a package that is not in the manifest; UsageError for a name that
+    is none; EskerError for a catalogue name that several packages have, and if the manifest cannot be edited.
     """
     install = read_text(text)[0].install
     ids, python = [], []
@@ -97,10 +104,11 @@ def without_packages(text: str, names: Sequence[str]) -> Edit:
             raise EskerError(message, hint="name one of them")
         else:
             python.append(word.removeprefix(ORIGIN))
-    removed = without_requirements(text, python).removed
+    edit = without_requirements(text, python)
+    text = edit.text
     for install_id in dict.fromkeys(ids):
         text = _without_key(text, ("install", install_id))
-    return Edit(without_requirements(text, python).text, removed=(*dict.fromkeys(ids), *removed))
+    return Edit(text, removed=(*dict.fromkeys(ids), *edit.removed))
 
 
 def touches_activation(before: str, after: str) -> bool:
@@ -119,7 +127,7 @@ def touches_activation(before: str, after: str) -> bool:
 
 def without_requirements(text: str, requirements: Sequence[str]) -> Edit:
     """Remove Python packages, given by name, from `[plugins.esker.python]`; raises NotFound for a missing one."""
-    removals = [_parsed(_parse_argument(notations.requirement, requirement)) for requirement in requirements]
+    removals = [_requirement(_parse_argument(notations.requirement, requirement)) for requirement in requirements]
     _, esker = read_text(text)
     if removals:
         _refuse_project(esker, "take them out there")
@@ -144,14 +152,14 @@ def _refuse_project(esker: EskerTable, advice: str) -> None:
 
 
 def _parse_argument(notation: Callable[[str], str], text: str) -> str:
-    """Return an argument of the command line as `notation` parses it; raises UsageError."""
+    """Return an argument of the command line, checked and normalised by `notation`; raises UsageError."""
     try:
         return notation(text)
     except Refusal as refusal:
         raise UsageError(refusal.message, hint=refusal.hint) from None
 
 
-def _parsed(text: str) -> Requirement:
+def _requirement(text: str) -> Requirement:
     from packaging.requirements import Requirement
 
     return Requirement(text)
@@ -161,19 +169,19 @@ def _name(requirement: Requirement | str) -> str:
     """Return the normalised name of a requirement, as package indexes compare names."""
     from packaging.utils import canonicalize_name
 
-    return canonicalize_name((_parsed(requirement) if isinstance(requirement, str) else requirement).name)
+    return canonicalize_name((_requirement(requirement) if isinstance(requirement, str) else requirement).name)
 
 
 def _put(dependencies: list[str], requirement: str, edit: Edit) -> Edit:
     """Put a requirement into the list, in place of one of the same name, and return the edit with that recorded."""
-    new = _parsed(requirement)
+    new = _requirement(requirement)
     same = [index for index, present in enumerate(dependencies) if _name(present) == _name(new)]
     if not same:
         dependencies.append(requirement)
         return edit._replace(installed=(*edit.installed, requirement))
     old = dependencies[same[0]]
     bare = new.name == str(new)
-    if bare or any(_parsed(dependencies[index]) == new for index in same):
+    if bare or any(_requirement(dependencies[index]) == new for index in same):
         return edit._replace(present=(*edit.present, old if bare else requirement))
     if len(same) > 1:
         raise EskerError(f"`{new.name}` is in the manifest more than once", hint="leave one of them: esker edit")
@@ -220,7 +228,7 @@ def _with_dependencies(text: str, dependencies: list[str]) -> str:
             array.append(dependency)
         elif array[index] != dependency:
             array[index] = dependency
-    return _first_with([_rendered(document, text)], _changed(text, _PYTHON, {"dependencies": dependencies}))
+    return _first_with([_rendered(document, text)], _intended(text, _PYTHON, {"dependencies": dependencies}))
 
 
 def _without_key(text: str, path: Path) -> str:
@@ -228,12 +236,12 @@ def _without_key(text: str, path: Path) -> str:
     values = tomllib.loads(text)
     table = _at(values, path[:-1])
     del table[path[-1]]
-    # A table that was written as `install.NAME = …` alone vanishes with its last key; one with a header stays, empty.
+    # A table that exists only through `install.NAME = …` vanishes with its last key; one with a header stays, empty.
     without_table = {key: values[key] for key in values if key != path[0]}
-    return _first_with(_cut(text, path), values if table else without_table, values)
+    return _first_with(_without_key_candidates(text, path), values if table else without_table, values)
 
 
-def _cut(text: str, path: Path) -> Iterator[str]:
+def _without_key_candidates(text: str, path: Path) -> Iterator[str]:
     """Yield two candidates: the text without the lines of the key, and the text as tomlkit removes the key."""
     import tomlkit
 
@@ -246,10 +254,10 @@ def _cut(text: str, path: Path) -> Iterator[str]:
 
 def _with_keys(text: str, path: Path, keys: Mapping[str, Any]) -> str:
     """Return the text with new keys in the table at `path`, which is created if it is missing."""
-    return _first_with(_candidates(text, path, keys), _changed(text, path, keys))
+    return _first_with(_with_keys_candidates(text, path, keys), _intended(text, path, keys))
 
 
-def _candidates(text: str, path: Path, keys: Mapping[str, Any]) -> Iterator[str]:
+def _with_keys_candidates(text: str, path: Path, keys: Mapping[str, Any]) -> Iterator[str]:
     """Yield texts with the new keys, the tidiest first; for some documents a candidate is not valid TOML."""
     import tomlkit
 
@@ -281,7 +289,7 @@ def _rendered(document: TOMLDocument, before: str) -> str:
     return text.replace("\r\n", "\n").replace("\n", "\r\n") if "\r\n" in before else text
 
 
-def _changed(text: str, path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
+def _intended(text: str, path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a text, with `keys` set in the table at `path`."""
     values = copy.deepcopy(tomllib.loads(text))
     table = values
@@ -303,6 +311,7 @@ def _first_with(candidates: Iterable[str], *values: Mapping[str, Any]) -> str:
 
 
 def _at(values: Any, path: Path) -> Any:
+    """Return what is at `path` in nested tables, or None if a table on the way is missing."""
     for key in path:
         values = values.get(key) if values is not None else None
     return values

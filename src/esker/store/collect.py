@@ -48,7 +48,7 @@ def collect(
         return Collected((), 0)
     with store.alone(waiting=lambda: listener.begin("waiting until nobody uses the store")):
         used = roots.live(store) if live is None else live
-        kept = store.closure({*roots.rooted(store, keep, forget=not dry_run), *used})
+        kept = store.closure({*roots.rooted(store, keep, remove_stale=not dry_run), *used})
         dead = sorted(set(store.paths()) - kept)
         if dry_run:
             return Collected(tuple(dead), sum(store.record(path).nar_size for path in dead))

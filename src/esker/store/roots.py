@@ -89,20 +89,20 @@ def generations(store: Store, link: str) -> tuple[Generation, ...]:
     return _read(store, _canonical(link))
 
 
-def rooted(store: Store, keep: int, *, forget: bool) -> set[str]:
+def rooted(store: Store, keep: int, *, remove_stale: bool) -> set[str]:
     """Return the paths that temporary roots keep, and the current and newest `keep` targets of every existing link.
 
-    With `forget`, the other targets are deleted from the registrations and stale temporary roots are removed. The
+    With `remove_stale`, the other targets are deleted from the registrations and stale temporary roots are removed. The
     caller must then hold the store alone.
     """
     paths: set[str] = set()
-    for path in temporary_roots.kept(store.root, forget=forget):
+    for path in temporary_roots.kept(store.root, remove_stale=remove_stale):
         with suppress(Malformed):  # not a path of this store
             paths.add(store.physical(store.parse(path)))
     for link, registered in _registered(store):
         newest = registered[max(len(registered) - keep, 0) :]
         kept = () if _is_gone(link) else tuple(each for each in registered if each.current or each in newest)
-        if forget and kept != registered:
+        if remove_stale and kept != registered:
             _write(store, link, kept)
         paths.update(generation.path for generation in kept)
     return paths

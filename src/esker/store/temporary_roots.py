@@ -1,12 +1,13 @@
 """Temporary roots: they keep store paths for as long as something needs them, such as running services.
 
-A temporary root is a file, `gcroots/temporary/<name>` in the store's state. It names the paths, the processes that need
-them, and the host and the boot in which those processes run. Its holder writes the file before it relies on the paths,
-and removes it when done.
+A temporary root is a file, `gcroots/temporary/<name>` in the store's state. It names the paths, and the host and the
+boot in which they are needed. It also names the processes that need them, but only for people who look at the file. Its
+holder writes the file before it relies on the paths, and removes it when done.
 
-If the holder is killed, its root still counts until somebody cleans up and removes it. Programs that the holder started
-may still be running, perhaps as a user whose processes we cannot see. No process outlives its boot, so a root from an
-earlier boot of this host is stale, and a collection removes it. We know nothing about other hosts: their roots count.
+If the holder is killed, its root still counts until the next Esker command that ends what the holder left running, and
+then removes the root. Until then, programs that the holder started may still run, perhaps as a user whose processes we
+cannot see. No process outlives its boot, so a root from an earlier boot of this host is stale, and a collection removes
+it. We know nothing about other hosts: their roots count.
 
 The supervisor imports this module and may live for weeks, so nothing heavier than json is loaded here.
 """
@@ -37,9 +38,10 @@ class _Collecting(Exception):
 def write(store: str, name: str, paths: Iterable[str], processes: Iterable[tuple[int, int]]) -> bool:
     """Keep `paths` in the store whose root directory is `store`; replaces what the root `name` kept before.
 
-    `processes`, each a pid and a start time, are the processes that need the paths. While a collection holds the store,
-    it returns False and writes nothing, because the collection may already have chosen what it deletes. A path may also
-    have been collected earlier, so the caller must check afterwards that the paths still exist.
+    `name` is letters and digits. `processes` are pairs of a pid and a start time. Returns True if it wrote the root.
+    While a collection holds the store, it returns False and writes nothing, because the collection may already have
+    chosen what it deletes. A path may also have been collected earlier, so the caller must check afterwards that the
+    paths still exist. Raises StoreError if the store cannot be written.
     """
     data = {
         "version": 1,
@@ -50,7 +52,7 @@ def write(store: str, name: str, paths: Iterable[str], processes: Iterable[tuple
     }
     directory = _directory(store)
     try:
-        # The same lock as in `Store.using`, but without waiting for it.
+        # The same lock as in `Store.using`, but without waiting for it: `waiting` is called when it is not free.
         with files.locked(f"{_state(store)}/gc.lock", shared=True, waiting=_give_up, error=StoreError):
             with files.refused("make", directory, StoreError):
                 files.make_directory(directory)
@@ -77,8 +79,8 @@ def remove(store: str, name: str) -> None:
             os.unlink(f"{directory}/{name}")
 
 
-def kept(store: str, *, forget: bool) -> set[str]:
-    """Return the paths (untrusted) that temporary roots keep; with `forget`, remove stale roots.
+def kept(store: str, *, remove_stale: bool) -> set[str]:
+    """Return the paths (untrusted) that temporary roots keep; with `remove_stale`, stale roots are removed.
 
     Raises StoreError for a root that cannot be read, since it might keep any path.
     """
@@ -94,7 +96,7 @@ def kept(store: str, *, forget: bool) -> set[str]:
     for name in names:
         host, boot, rooted = _read(f"{directory}/{name}")
         if host == os.uname().nodename and boot != process_id.boot_id():
-            if forget:
+            if remove_stale:
                 with files.refused("remove", f"{directory}/{name}", StoreError):
                     os.unlink(f"{directory}/{name}")
         else:

@@ -147,7 +147,7 @@ def test_waiting_has_an_end(place, a_plan):
     joined = registry.join(f"{place}/environment.activations", plan, registry.member(os.getpid()), inherited=False)
     with pytest.raises(TimedOut, match=f"process {os.getpid()} was still activating `app` after 0 s"):
         attach(plan, {"PATH": PATH}, STAYS, deadline=Deadline(0))
-    registry.abandon(f"{place}/environment.activations", joined.start)
+    registry.remove_start(f"{place}/environment.activations", joined.start)
 
 
 def test_an_activation_inside_the_first_runs_no_hook_and_is_attached(place, a_plan, capfd):
@@ -273,7 +273,7 @@ def test_a_program_that_ends_has_left(place, a_plan):
 
 def watcher(place):
     """Return the process that waits for the last one, as the only start names it."""
-    with registry.changing_starts(f"{place}/environment.activations") as starts:
+    with registry.locked_starts(f"{place}/environment.activations") as starts:
         return starts[0].keeper
 
 

@@ -75,7 +75,7 @@ def test_nobody_attaches_before_the_hook_has_run(path, process):
     """A process that comes while the hook runs is told which process it waits for, and is not registered."""
     joined(path, process())
     assert joined(path, process()) == registry.Joined(None, blocker=os.getpid())
-    with registry.changing_starts(path) as starts:
+    with registry.locked_starts(path) as starts:
         assert len(starts[0].members) == 1
 
 
@@ -88,7 +88,7 @@ def test_one_of_many_at_once_starts(path):
             )
         )
     assert [each.fresh for each in found].count(True) == 1
-    with registry.changing_starts(path) as starts:
+    with registry.locked_starts(path) as starts:
         assert len(starts[0].members) == 64
 
 
@@ -96,7 +96,7 @@ def test_a_start_whose_hook_died_is_none(path, process):
     """If the process that runs the hook dies, the next one starts again, and nothing of the first start remains."""
     keeper = process()
     found = joined(path, keeper)
-    with registry.changing_starts(path) as starts:
+    with registry.locked_starts(path) as starts:
         starts[0].keeper = keeper
     process.end(keeper)
     again = joined(path, process())
@@ -177,7 +177,7 @@ def test_who_waits_is_told_when_somebody_leaves(path, process):
         assert keeper.wait() == 0
     running(path, first)
     keeper = process()
-    with registry.changing_starts(path) as starts:
+    with registry.locked_starts(path) as starts:
         starts[-1].keeper = keeper
         starts[-1].ends = True
     assert registry.leave(path, first) == keeper
@@ -188,7 +188,7 @@ def test_a_changed_environment_starts_beside_the_old_one(path, process):
     running(path, process())
     found = joined(path, process(), a_plan(vars=[("A", "1")]))
     assert found.fresh
-    with registry.changing_starts(path) as starts:
+    with registry.locked_starts(path) as starts:
         assert len(starts) == 2
 
 
@@ -233,7 +233,7 @@ def test_without_code_there_is_nothing_to_wait_for(path, process):
 def test_a_failed_hook_leaves_nothing(path, process, tmp_path):
     """After a failed hook the next process starts again."""
     found = joined(path, process())
-    registry.abandon(path, found.start)
+    registry.remove_start(path, found.start)
     assert os.listdir(tmp_path) == []
     assert joined(path, process()).fresh
 
@@ -329,6 +329,6 @@ def test_another_user_s_file_is_none_of_ours(path):
         fcntl.flock(held, fcntl.LOCK_EX)
         registry.check_mode(path, a_plan(mode="run"), registry.member(1))
         assert registry.leave(path, SELF) is None
-        with registry.changing_starts(path) as starts:
+        with registry.locked_starts(path) as starts:
             assert starts == []
     os.unlink(path)

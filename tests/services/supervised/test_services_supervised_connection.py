@@ -150,7 +150,7 @@ def test_a_supervisor_of_another_version_is_an_error_with_what_to_do(project):
 
 def test_a_supervisor_that_does_not_answer_is_an_error_in_time(project, monkeypatch):
     """One that was stopped or hangs is named with its pid, before its greeting and after it."""
-    monkeypatch.setattr(connection, "GREETED", 0.05)
+    monkeypatch.setattr(connection, "GREETING_SECONDS", 0.05)
     project.declare("web")
     with supervisor(project), pytest.raises(TimedOut, match=f"the supervisor of the services \\(pid {os.getpid()}\\)"):
         project.services.start()
@@ -443,8 +443,8 @@ def test_nothing_is_left_by_a_start_that_the_machine_refuses(project, monkeypatc
 
 def test_a_new_supervisor_that_says_nothing_is_no_pid_to_kill(project, monkeypatch):
     """When the one that was just begun does not greet in time nobody knows its pid, and no `kill` is advised."""
-    monkeypatch.setattr(connection, "GREETED", 0.05)
-    monkeypatch.setattr(launch, "GREETED", 0.05)
+    monkeypatch.setattr(connection, "GREETING_SECONDS", 0.05)
+    monkeypatch.setattr(launch, "GREETING_SECONDS", 0.05)
     begun = subprocess.Popen
 
     def stay(*_, pass_fds, **__):

@@ -139,7 +139,7 @@ def check_outside_hooks(plan: Plan, environ: Mapping[str, str]) -> None:
     If a hook started services, the services would wait for the end of the hook, and the hook for the services.
     """
     path = registry.registry_path(plan.runtime_directory(environ.get("XDG_RUNTIME_DIR")))
-    blocker = registry.blocker(path, plan)
+    blocker = registry.hook_to_wait_for(path, plan)
     if blocker and blocker[0] in process_table.ancestors(os.getpid(), process_table.table()):
         raise StartWithinHook(
             f"services cannot be started from `{blocker[1]}`, because they would wait until it has ended",
@@ -226,7 +226,7 @@ def _after(
             settled = True
     finally:
         if not settled:
-            registry.abandon(path, start)
+            registry.remove_start(path, start)
     return after
 
 

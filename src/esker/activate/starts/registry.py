@@ -1,6 +1,7 @@
 """The registry of an environment: its running starts, and the processes that are attached to each.
 
-A start is one run of the project's variables and hook. It lasts while a process is attached to it.
+A start is one evaluation of the project's `[vars]` and one run of its `hook.on-activate`. It lasts while a process is
+attached to it, and then until its `hook.on-deactivate` has run.
 
 Each user has one registry file for each environment, `NAME.activations`, beside the environment's runtime directory.
 It is one line of JSON with mode 0600, and whoever changes it holds a flock on it. It names a process by pid and start
@@ -35,21 +36,21 @@ __all__ = [
     "Joined",
     "Member",
     "Start",
-    "abandon",
-    "blocker",
-    "changing_starts",
     "check_mode",
+    "hook_to_wait_for",
     "join",
     "leave",
+    "locked_starts",
     "member",
     "recorded_difference",
     "registry_path",
+    "remove_start",
     "settle",
     "sweep",
 ]
 
 WAKE = signal.SIGURG
-"""The signal that tells a keeper to read the registry again. By default a process ignores it."""
+"""The signal that tells a start's keeper to read the registry again; a process without a handler ignores it."""
 _VERSION = 1
 
 
@@ -65,7 +66,7 @@ class Member(NamedTuple):
 
     @classmethod
     def of(cls, record: tuple[int, int, str]) -> Member:
-        """Return the use that `record` returned this for."""
+        """Return the use that has this `record`."""
         pid, start, token = record
         return cls(ProcessId(pid, start), token)
 
@@ -92,11 +93,12 @@ class Start:
         members: Iterable[Member],
     ) -> None:
         self.token = token
+        """Ends the name of the file with the variables that the start has changed."""
         self.identity = identity
         """The identity of the plan. A process may attach only if its own plan has the same one."""
         self.mode = mode
         self.ready = ready
-        """Whether the hook has run."""
+        """Whether processes may attach: the hook has run, or the plan has none."""
         self.ends = ends
         """Whether `hook.on-deactivate` has to run when the last process has left."""
         self.keeper = keeper
@@ -112,16 +114,19 @@ class Start:
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> Start:
-        """Return the start that `record` returned this for."""
+        """Return the start that has this `record`."""
         keeper = record["keeper"] and Member.of(record["keeper"])
         return cls(**record | {"keeper": keeper, "members": map(Member.of, record["members"])})
 
-    def settle(self, keeper: Member | None) -> None:
+    def mark_ready(self, keeper: Member | None) -> None:
         """Note that the hook has run, and which watcher, if any, waits for the last process to leave."""
         self.keeper, self.ready = keeper, True
 
-    def lives(self) -> bool:
-        """Forget the processes that have ended, and return whether the start still has to be kept."""
+    def prune(self) -> bool:
+        """Forget the processes that have ended, and return whether the start is still needed.
+
+        It is while a process is attached to it, and while its keeper lives and has a hook to finish.
+        """
         self.members = [use for use in self.members if use.process.lives]
         if self.ready and self.members:
             return True
@@ -134,7 +139,7 @@ class Joined(NamedTuple):
     start: Start | None
     """The start that the process is attached to now; None if it is attached to no start."""
     fresh: bool = False
-    """Whether the start is new, so that this process has to run the hook."""
+    """Whether this process has made the start; if the plan runs code, the process has to run it now."""
     known: bool = False
     """Whether the process was attached to this start before it asked."""
     blocker: int | None = None
@@ -157,14 +162,15 @@ def registry_path(runtime: str) -> str:
 
 
 @contextmanager
-def changing_starts(path: str, *, make: bool = False, own: bool = True) -> Iterator[list[Start]]:
+def locked_starts(path: str, *, make: bool = False, own: bool = True) -> Iterator[list[Start]]:
     """Yield the running starts as a list, and write the list back as the block has left it.
 
-    Other processes cannot read or change the registry during the block. `make` creates a missing file; without it, the
-    list is empty and nothing is written. A file without running starts is removed.
+    Other processes can neither read nor change the registry during the block; if the block raises, nothing is written.
+    With `make`, a missing file is created; without it, the list is empty and nothing is written. A file without running
+    starts is removed, and so are the files of starts that have ended. A damaged file counts as empty.
 
-    Pass `own=False` for the registry of another environment. If that file is damaged or of another version, it stays
-    as it is. If another process has locked it, this raises BlockingIOError instead of waiting.
+    Pass `own=False` for the registry of another environment: a damaged file then stays as it is, and if another process
+    has locked the file, this raises BlockingIOError instead of waiting.
     """
     descriptor = _locked(path, make=make, wait=own)
     if descriptor is None:
@@ -176,9 +182,9 @@ def changing_starts(path: str, *, make: bool = False, own: bool = True) -> Itera
             yield []
             return
         recorded = recorded or []
-        starts = [start for start in recorded if start.lives()]
+        starts = [start for start in recorded if start.prune()]
         yield starts
-        starts = [start for start in starts if start.lives()]
+        starts = [start for start in starts if start.prune()]
         tokens = {start.token for start in starts}
         for start in recorded:
             if start.token not in tokens:
@@ -196,10 +202,10 @@ def join(path: str, plan: Plan, joining: Member, *, inherited: bool) -> Joined:
     """Attach a process to the running start of a plan, or make a new start and attach it to that.
 
     If the plan runs no code, a new start is ready at once. `inherited` says that the process has inherited the
-    variables of a start of this plan: then it never makes a new start, and never has to wait.
-    Raises ModeClash if the environment is active in another mode.
+    variables of a start of this plan: then it attaches to that start, or to none if it is over, and never has to wait.
+    Raises ModeClash if another process uses the environment in another mode.
     """
-    with changing_starts(path, make=not inherited) as starts:
+    with locked_starts(path, make=not inherited) as starts:
         _check_mode(plan, starts, joining)
         start = next((start for start in starts if start.identity == plan.identity), None)
         if inherited and not (start and start.members):
@@ -226,12 +232,12 @@ def join(path: str, plan: Plan, joining: Member, *, inherited: bool) -> Joined:
         return Joined(start, fresh)
 
 
-def blocker(path: str, plan: Plan) -> tuple[int, str] | None:
+def hook_to_wait_for(path: str, plan: Plan) -> tuple[int, str] | None:
     """Return the pid of the process that a new start of a plan has to wait for, and the name of the hook it runs.
 
     Return None if a new start need not wait.
     """
-    with changing_starts(path) as starts:
+    with locked_starts(path) as starts:
         busy = _busy(starts, plan)
         if busy is None or busy.keeper is None:
             return None
@@ -241,8 +247,8 @@ def blocker(path: str, plan: Plan) -> tuple[int, str] | None:
 def _busy(starts: Iterable[Start], plan: Plan) -> Start | None:
     """Return a start whose hook is running now, so that a new start of the plan has to wait for it.
 
-    That is a start that no process uses any more, while its `hook.on-deactivate` runs, or a start of the same plan
-    whose hook has not ended.
+    That is a start of the same plan whose hook has not ended, or any start that no process is attached to: it still has
+    `hook.on-deactivate` to run.
     """
     for start in starts:
         if not start.members or (start.identity == plan.identity and not start.ready):
@@ -251,8 +257,8 @@ def _busy(starts: Iterable[Start], plan: Plan) -> Start | None:
 
 
 def check_mode(path: str, plan: Plan, joining: Member) -> None:
-    """Raise ModeClash if the environment is active in another mode than the plan's."""
-    with changing_starts(path) as starts:
+    """Raise ModeClash if another process uses the environment in another mode than the plan's."""
+    with locked_starts(path) as starts:
         _check_mode(plan, starts, joining)
 
 
@@ -268,19 +274,19 @@ def _check_mode(plan: Plan, starts: Iterable[Start], joining: Member) -> None:
         raise ModeClash(message, pids=others, hint=hint)
 
 
-def settle(path: str, start: Start, recorded: dict[str, Any], keep: Callable[[], int] | None = None) -> None:
-    """Note that the hook of a start has run, and record what later processes take over from it.
+def settle(path: str, start: Start, changes: dict[str, Any], start_watcher: Callable[[], int] | None = None) -> None:
+    """Note that the hook of a start has run, and record the `changes` that later processes take over from it.
 
-    `keep` begins the watcher, which waits until the last process has left, and returns the watcher's pid.
+    `start_watcher` starts the process that waits until the last process has left, and returns its pid.
     """
-    with changing_starts(path) as starts:
-        own = next((other for other in starts if other.token == start.token), None)
+    with locked_starts(path) as starts:
+        own = next((candidate for candidate in starts if candidate.token == start.token), None)
         if own is None:  # somebody has removed the file, so no process can attach to this start
             return
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(f"{path}.{start.token}", flags, 0o600), "w", encoding="ascii") as file:
-            json.dump(recorded, file)
-        own.settle(member(keep()) if keep else None)
+            json.dump(changes, file)
+        own.mark_ready(member(start_watcher()) if start_watcher else None)
 
 
 def recorded_difference(path: str, start: Start) -> dict[str, Any] | None:
@@ -289,13 +295,16 @@ def recorded_difference(path: str, start: Start) -> dict[str, Any] | None:
 
 
 def leave(path: str, leaving: Member, *, unless: str | None = None) -> Member | None:
-    """Detach a process from its start while it goes on running.
+    """Detach a process, which goes on running, from its start.
 
-    If it was the last process, return the watcher that now finishes the start, or None if the start has no watcher.
+    If it was the last process, return the watcher that now finishes the start; None if there is none, or if other
+    processes are still attached.
     `unless` is the identity of a plan: a process that is attached to a start of this plan stays attached.
     """
-    with changing_starts(path) as starts:
-        start = next((other for other in starts if leaving in other.members and other.identity != unless), None)
+    with locked_starts(path) as starts:
+        start = next(
+            (candidate for candidate in starts if leaving in candidate.members and candidate.identity != unless), None
+        )
         if start is not None:
             start.members.remove(leaving)
     if start is None or start.keeper is None or not start.ready:
@@ -305,14 +314,14 @@ def leave(path: str, leaving: Member, *, unless: str | None = None) -> Member | 
     return None if start.members else start.keeper
 
 
-def abandon(path: str, start: Start) -> None:
+def remove_start(path: str, start: Start) -> None:
     """Remove a start, because its hook has failed or because `hook.on-deactivate` has run."""
-    with changing_starts(path) as starts:
+    with locked_starts(path) as starts:
         starts[:] = [other for other in starts if other.token != start.token]
 
 
 def sweep(path: str) -> None:
-    """Remove the files beside `path` that belong to starts of other environments which have ended.
+    """Remove the files beside `path` that starts of any environment have left behind.
 
     A process that is killed leaves its files behind, and nobody may ever use its environment again.
     """
@@ -323,11 +332,15 @@ def sweep(path: str) -> None:
             if token and not os.path.lexists(f"{directory}/{environment}{mark}"):
                 os.unlink(f"{directory}/{name}")
             elif mark and not token and name != own:
-                with changing_starts(f"{directory}/{name}", own=False):
+                with locked_starts(f"{directory}/{name}", own=False):
                     pass
 
 
 def _locked(path: str, *, make: bool, wait: bool) -> int | None:
+    """Open and lock a registry file; return None if it is missing, unreadable or another user's.
+
+    A file that we may `make` lies in a runtime directory that `make_user` has checked, so that its owner is known.
+    """
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if make else 0)
     if make:
         runtime_directory.make_user(os.path.dirname(path))
@@ -372,7 +385,7 @@ def _write(descriptor: int, starts: list[Start]) -> None:
     """Write the starts into the open file.
 
     A rename would put another file in its place, while the lock is on this one. A reader stops at the end of the first
-    line, so the remains of a longer text do no harm.
+    line, so if we are killed before the file is cut, the remains of a longer text do no harm.
     """
     record = {"version": _VERSION, "boot": process_id.boot_id(), "starts": [start.record() for start in starts]}
     size = os.pwrite(descriptor, json.dumps(record).encode("ascii") + b"\n", 0)

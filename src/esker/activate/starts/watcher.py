@@ -43,14 +43,14 @@ def watch(path: str, token: str, script: str | None, environ: Mapping[str, str],
         _wait(start.members[0], wake_reader)
     if start is not None and script is not None:
         _run(script, environ, log)
-        registry.abandon(path, start)
+        registry.remove_start(path, start)
     with suppress(FileNotFoundError):  # the file is left only if somebody else has removed the registry
         os.unlink(f"{path}.{token}")
 
 
 def _start(path: str, token: str) -> registry.Start | None:
     """Return the start as it is now, without the processes that have ended, or None if the start is gone."""
-    with registry.changing_starts(path) as starts:
+    with registry.locked_starts(path) as starts:
         return next((start for start in starts if start.token == token), None)
 
 

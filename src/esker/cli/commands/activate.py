@@ -1,6 +1,7 @@
 """`esker activate`.
 
-On its way to exec, a warm `activate -- CMD` imports nothing heavier than json.
+An activation is warm if the lock, the store and the saved plan are current, so that nothing has to be prepared. On its
+way to exec, a warm `activate -- CMD` imports nothing heavier than json.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def run(_: str, arguments: list[str], voice: Voice) -> int:
 
 
 def _activated(options: SimpleNamespace, command: list[str] | None, voice: Voice, *, for_eval: bool) -> int:
+    """Run the form of the command that the options ask for, and return its exit status."""
     environ = inherited()
     start, explicit = directory.place(options)
     project, kind = registry.find_project(start, explicit=explicit)
@@ -118,6 +120,7 @@ def _starts_services(plan: Plan, options: SimpleNamespace) -> bool:
 
 
 def _in_place(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], voice: Voice) -> int:
+    """Print the script that activates the environment in the calling shell, for `eval`."""
     from esker.activate.shells.bash import shell
     from esker.host.calling_shell import calling_shell
 
@@ -144,6 +147,7 @@ def _in_place(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], 
 
 
 def _interactive(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], voice: Voice) -> int:
+    """Replace this process by an interactive shell in the environment."""
     from esker.activate.composition import is_active
     from esker.activate.shells.bash import shell
 
@@ -239,7 +243,7 @@ def _read(arguments: list[str]) -> dict[str, Any]:
         name, joined, value = word.partition("=") if word.startswith("--") else (word, "", "")
         destination, how = options[name]
         if "action" not in how:
-            value = value if joined else next(words, "-")
+            value = value if joined else next(words, "-")  # without a value: "-" is refused below
         if value.startswith("-") or (joined and "action" in how):
             raise ValueError(word)
         values[destination] = True if "action" in how else how.get("type", str)(value)
@@ -293,7 +297,11 @@ def _begin(
     *,
     shell_pid: int | None = None,
 ) -> Begun:
-    """Work out the activation; if other activations must know of this one, register its process as a user."""
+    """Run the hook if it has to run, and work out the activation.
+
+    If other activations must know of this one, its process is registered as a user of the environment. `shell_pid` is
+    the shell that is activated, if it is not this process that becomes the command.
+    """
     runtime = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
     services = _starts_services(plan, options)
     if not plan.is_shared(runtime, lasting=shell_pid is not None or services):

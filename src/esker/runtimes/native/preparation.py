@@ -32,7 +32,7 @@ __all__ = [
     "MODES",
     "Links",
     "forget_plans",
-    "prepare_anew",
+    "prepare_stale",
     "realised",
     "run_links",
 ]
@@ -40,7 +40,7 @@ __all__ = [
 MODES = ("dev", "run")
 
 
-def prepare_anew(
+def prepare_stale(
     project: str,
     settings: Settings,
     *,
@@ -48,20 +48,23 @@ def prepare_anew(
     locked: bool = False,
     progress: Progress | None = None,
 ) -> Plan:
-    """Lock, realise and link `project` as far as that is not done yet; write its plan, and return it."""
+    """Lock, realise and link `project`, whose plan is not fresh; write the new plan, and return it.
+
+    If another process does so first, its plan is returned. With `locked`, a stale lock is refused (StaleLock).
+    """
     listener = progress or Silent()
-    plans.check_path(project)  # before the work, which may be long
+    plans.check_path(project)  # a path that PATH cannot hold: found before the work, which may be long
     with alone(project):
         plan = plans.warm(project, settings.choices, mode)
-        if plan is not None:  # whoever held the lock before us has done it
+        if plan is not None:  # whoever prepared the project before us has done it
             return plan
         sources = plans.fingerprints(f"{project}/.flox/{name}" for name in ("env.json", "env/manifest.toml"))
         declaration = load(project)
-        sources += plans.fingerprints(_named_files(declaration))
+        sources += plans.fingerprints(_project_files(declaration))
         interpreters = settings.interpreters()
         lock, is_new = lock_project(declaration, settings, interpreters, locked=locked, progress=listener)
         with realised(declaration, lock, settings, interpreters, progress=listener) as links:
-            links.switch(keep_rollback=not is_new)
+            links.switch(keep_rollback=not is_new)  # a new lock overrides a rollback
         remember(project, settings)
         chosen = mode or declared_mode(declaration)
         plan = planned(declaration, chosen, links.by_mode[chosen], sources, settings)
@@ -80,7 +83,8 @@ class Links(NamedTuple):
     def switch(self, *, keep_rollback: bool) -> None:
         """Point the links at the profile.
 
-        With `keep_rollback`, a link stays that a person has rolled back from this very profile.
+        With `keep_rollback`, a link stays as it is if the profile is its newest generation and a person has gone back
+        to an older one.
         """
         for link in self.by_mode.values():
             generations = roots.generations(self.store, link)
@@ -107,7 +111,7 @@ def run_links(declaration: Declaration, system: str) -> dict[str, str]:
 def realised(
     declaration: Declaration, lock: Lock, settings: Settings, interpreters: Interpreters, *, progress: Progress
 ) -> Iterator[Links]:
-    """Realise a lock and give its links; within the context its store paths cannot be collected."""
+    """Realise a lock and yield its links, which do not point at it yet; nothing of it is collected meanwhile."""
     store = Store(settings.store_root)
     with store.using():
         profile = realise(declaration, lock, store, interpreters, settings, progress=progress)
@@ -116,7 +120,7 @@ def realised(
         yield Links(store, profile, run_links(declaration, settings.system))
 
 
-def _named_files(declaration: Declaration) -> list[str]:
-    """Return the files, besides the manifest, that the declaration was read from."""
+def _project_files(declaration: Declaration) -> list[str]:
+    """Return the pyproject.toml that the manifest names, if it does: locking reads it."""
     python = declaration.esker.python
     return [os.path.join(declaration.project, python.project)] if python and python.project else []

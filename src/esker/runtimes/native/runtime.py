@@ -42,9 +42,9 @@ def prepare(
     plan = plans.warm(project, settings.choices, mode)
     if plan is not None:
         return plan
-    from esker.runtimes.native.preparation import prepare_anew
+    from esker.runtimes.native.preparation import prepare_stale
 
-    return prepare_anew(project, settings, mode=mode, locked=locked, progress=progress)
+    return prepare_stale(project, settings, mode=mode, locked=locked, progress=progress)
 
 
 class NativeRuntime:

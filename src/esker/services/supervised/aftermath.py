@@ -1,7 +1,8 @@
 """Cleaning up after a killed supervisor: ending its services and removing its files, if its guardian did not.
 
 We find the processes by the supervisor's record and by the token in the variables of each process. The record may have
-come with the project, so we trust it only as far as its writer: we end no process that its writer could not have ended.
+come with the project, so we believe what it says of pids only for processes of its writer. A token is believed for any
+process: nobody but the supervisor and its services know it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from esker.errors import ServiceError
 from esker.host import pidfd, process_id, process_table, runtime_directory
 from esker.host.process_id import ProcessId
-from esker.services.supervised.connection import ENDED, silent
+from esker.services.supervised.connection import END_SECONDS, no_answer
 from esker.services.supervised.supervisor_record import SUPERVISOR_VARIABLE
 from esker.store import temporary_roots
 
@@ -23,23 +24,23 @@ if TYPE_CHECKING:
     from esker.services.supervised.site import Site
     from esker.services.supervised.supervisor_record import SupervisorRecord
 
-__all__ = ["put_in_order"]
+__all__ = ["clean_up_after"]
 
 _GRACE = 5.0
-"""Seconds that processes have to end after SIGTERM, and again after SIGKILL."""
+"""Seconds that we give processes to end after SIGTERM, and again after SIGKILL."""
 _POLL = 0.01
 
 
-def put_in_order(record: SupervisorRecord, site: Site, owner: int) -> None:
-    """Wait for the guardian of a supervisor that has ended, and clean up whatever the guardian did not.
+def clean_up_after(record: SupervisorRecord, site: Site, owner: int) -> None:
+    """Wait for a killed supervisor and its guardian to end, then clean up whatever the guardian has not.
 
-    `owner` is the uid of the user who can have written the record.
+    `owner` is the uid of the record file's owner. Raises TimedOut if one of the two does not end.
     """
     if record.boot == process_id.boot_id():
         for process in (record.supervisor, record.guardian):
             with process.opened() as descriptor:
-                if descriptor is not None and not pidfd.wait(descriptor, ENDED):
-                    raise silent(process.pid)
+                if descriptor is not None and not pidfd.wait(descriptor, END_SECONDS):
+                    raise no_answer(process.pid)
         _end_leftovers(record, owner)
     for store in record.stores:
         temporary_roots.remove(store, record.token)
@@ -50,12 +51,15 @@ def put_in_order(record: SupervisorRecord, site: Site, owner: int) -> None:
 
 
 def _end_leftovers(record: SupervisorRecord, owner: int) -> None:
-    """End the remaining processes with SIGTERM, then SIGKILL; raise ServiceError if one of them does not end."""
+    """End the remaining processes with SIGTERM, then SIGKILL.
+
+    Raises ServiceError if one of them does not end; a zombie that nobody takes away is passed over.
+    """
     deadline = time.monotonic() + _GRACE
     signalled: set[int] = set()
     while leftovers := _leftovers(record, owner):
-        late = time.monotonic() - deadline
-        if late > _GRACE:
+        overdue = time.monotonic() - deadline
+        if overdue > _GRACE:
             first = leftovers[0]
             if all(entry.ended for entry in leftovers):
                 return
@@ -63,26 +67,27 @@ def _end_leftovers(record: SupervisorRecord, owner: int) -> None:
                 f"cannot end process {first.pid} (`{first.program}`), which a killed supervisor left behind"
             )
         for entry in leftovers:
-            if late >= 0 or entry.pid not in signalled:
+            if overdue >= 0 or entry.pid not in signalled:
                 signalled.add(entry.pid)
                 with suppress(OSError):
-                    os.kill(entry.pid, signal.SIGKILL if late >= 0 else signal.SIGTERM)
+                    os.kill(entry.pid, signal.SIGKILL if overdue >= 0 else signal.SIGTERM)
         with ProcessId(leftovers[0].pid, leftovers[0].start).opened() as descriptor:
             if descriptor is not None:
-                pidfd.wait(descriptor, 0.1 if late >= 0 else -late)
-            else:  # only init can remove a zombie; while it exists, PostgreSQL takes it for a running server
+                pidfd.wait(descriptor, 0.1 if overdue >= 0 else -overdue)
+            else:  # a zombie, which only its parent takes away: until then PostgreSQL believes that its server runs
                 time.sleep(_POLL)
 
 
 def _leftovers(record: SupervisorRecord, owner: int) -> list[process_table.ProcessEntry]:
     """Return the processes, zombies included, that belong to the supervisor of `record`, living ones first.
 
-    These are the recorded processes, their sessions, and the processes that have the token in their variables. If we
-    did not write the record ourselves, we believe it only about processes of its `owner`.
+    These are the recorded session leaders, all processes of their sessions, all processes that have the token in their
+    variables, and the descendants of all these; never this process or one above it. If the record file is not ours,
+    what it says of pids counts only for processes of its `owner`.
     """
     processes = process_table.table()
     sessions = dict(record.sessions)
-    ours = {os.getpid(), *process_table.ancestors(os.getpid(), processes)}
+    spared = {os.getpid(), *process_table.ancestors(os.getpid(), processes)}
 
     def belongs(entry: process_table.ProcessEntry) -> bool:
         if process_table.environment(entry.pid).get(SUPERVISOR_VARIABLE.encode()) == record.token.encode():
@@ -96,6 +101,6 @@ def _leftovers(record: SupervisorRecord, owner: int) -> list[process_table.Proce
         leader = processes.get(entry.session)
         return entry.session in sessions and (leader is None or leader.start == sessions[entry.session])
 
-    roots = {entry.pid: entry for entry in processes.values() if entry.pid not in ours and belongs(entry)}
+    roots = {entry.pid: entry for entry in processes.values() if entry.pid not in spared and belongs(entry)}
     family = roots | {entry.pid: entry for entry in process_table.descendants(roots, processes)}
     return sorted(family.values(), key=lambda entry: entry.ended)

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from esker.services.chamber import Changed
     from esker.services.status import ServiceStatus
 
-__all__ = ["ENDED", "GREETED", "Connection", "dial", "not_started", "silent"]
+__all__ = ["END_SECONDS", "GREETING_SECONDS", "Connection", "dial", "no_answer", "not_started"]
 
-GREETED = 10.0
+GREETING_SECONDS = 10.0
 """Seconds within which a supervisor must greet us."""
-ENDED = 12.0
+END_SECONDS = 12.0
 """Seconds within which a guardian must have cleaned up: a little more than its grace for processes."""
 
 
@@ -40,7 +40,7 @@ class Connection:
         self._lines = connection.makefile("rb")
         self._guardian: int | None = None
         try:
-            connection.settimeout(GREETED)
+            connection.settimeout(GREETING_SECONDS)
             self._greet(self._read() or {}, advice)
         except BaseException:
             self.close()
@@ -54,7 +54,7 @@ class Connection:
         if "error" in hello:
             with pidfd.opened(self.guardian) as guardian:
                 if guardian is not None:
-                    pidfd.wait(guardian, ENDED)
+                    pidfd.wait(guardian, END_SECONDS)
             raise not_started(hello["error"]["message"], hello["error"].get("hint") or advice)
         where = hello.get("source", "another place")
         remedy = f"the Esker in `{where}` runs these services: use that one, or end them with `kill {self.supervisor}`"
@@ -89,7 +89,7 @@ class Connection:
                         raise protocol.error_of(message["error"])
                     return message["result"]
         except TimeoutError:
-            raise silent(self.supervisor) from None
+            raise no_answer(self.supervisor) from None
         except ConnectionError:
             pass
         raise ServiceError("the supervisor of the services was killed", hint="the next command cleans up what it left")
@@ -104,11 +104,11 @@ class Connection:
 
     def _await_end(self) -> None:
         """Wait until the supervisor says whether it has ended; if it has, wait for its guardian too."""
-        self._socket.settimeout(ENDED)
+        self._socket.settimeout(END_SECONDS)
         while (message := self._read()) is not None and "ended" not in message:
             pass  # states of services that are still being stopped
         if (message is None or message["ended"]) and self._guardian is not None:
-            pidfd.wait(self._guardian, ENDED)
+            pidfd.wait(self._guardian, END_SECONDS)
 
     def abort(self) -> None:
         """Close the connection from another thread; a thread that waits in `ask` then gets an error."""
@@ -134,7 +134,7 @@ def dial(path: str) -> Connection:
     """Return a connection to the supervisor at the socket `path`; raise OSError if none listens there."""
     connection = socket.socket(socket.AF_UNIX)
     try:
-        connection.settimeout(GREETED)
+        connection.settimeout(GREETING_SECONDS)
         connection.connect(path)
     except OSError:
         connection.close()
@@ -142,7 +142,7 @@ def dial(path: str) -> Connection:
     return Connection(connection)
 
 
-def silent(supervisor: int) -> TimedOut:
+def no_answer(supervisor: int) -> TimedOut:
     """Return the error for a supervisor (its pid) that does not answer."""
     return TimedOut(
         f"the supervisor of the services (pid {supervisor}) does not answer",

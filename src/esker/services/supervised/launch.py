@@ -13,7 +13,7 @@ from esker.errors import ServiceError
 from esker.host import files, runtime_directory
 from esker.host.background import SOURCE
 from esker.host.spawn import REMEDIES
-from esker.services.supervised.connection import GREETED, Connection, not_started
+from esker.services.supervised.connection import GREETING_SECONDS, Connection, not_started
 
 if TYPE_CHECKING:
     from esker.services.supervised.site import Site
@@ -50,7 +50,7 @@ def launch(site: Site) -> Connection:
     try:
         return Connection(ours, advice=advice)
     except TimeoutError:
-        raise not_started(f"it said nothing for {GREETED:g} s", advice) from None
+        raise not_started(f"it said nothing for {GREETING_SECONDS:g} s", advice) from None
     except ConnectionError:
         with open(messages, errors="replace") as file:
             lines = file.read().strip().splitlines()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from esker.errors import HostError, ServiceError, TimedOut
 from esker.host import files, pidfd, process_id, runtime_directory
-from esker.services.supervised.aftermath import put_in_order
-from esker.services.supervised.connection import ENDED, Connection, dial, silent
+from esker.services.supervised.aftermath import clean_up_after
+from esker.services.supervised.connection import END_SECONDS, Connection, dial, no_answer
 from esker.services.supervised.launch import launch
 from esker.services.supervised.supervisor_record import RecordFile, record_path
 
@@ -39,7 +39,7 @@ def connect(site: Site, *, start: bool) -> Connection | None:
         if record and (connection := _dial_recorded(record, site)):
             return connection
         if record:
-            put_in_order(record, site, file.owner)
+            clean_up_after(record, site, file.owner)
             file.clear()
         elif start:
             _end_unrecorded(site)
@@ -104,7 +104,7 @@ def _dial_recorded(record: SupervisorRecord, site: Site) -> Connection | None:
     try:
         return dial(record.socket)
     except TimeoutError:
-        raise silent(record.supervisor.pid) from None
+        raise no_answer(record.supervisor.pid) from None
     except OSError:
         return None  # it is about to end
 
@@ -127,4 +127,4 @@ def _end_unrecorded(site: Site) -> None:
             with connection, pidfd.opened(connection.guardian) as guardian:
                 os.kill(connection.supervisor, signal.SIGTERM)
                 if guardian is not None:
-                    pidfd.wait(guardian, ENDED)
+                    pidfd.wait(guardian, END_SECONDS)
