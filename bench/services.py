@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import socket
@@ -191,8 +192,11 @@ def by_hand(project: Path, user: Client, directory: Path) -> ByHand:
     """Return the servers of a project, to start by hand; their sockets and their log go below `directory`."""
     sockets = directory / "sockets"
     site = user.site()
-    choice = identity.choose("postgres", None, site["project"], (site["dot_flox"], *site["paths"]))
-    environment = {**choice.variables(user.variables()), "PGHOST": str(sockets)}
+    variables = user.variables()
+    link = variables["FLOX_ENV"]
+    paths = (site["dot_flox"], os.path.dirname(os.path.realpath(link)), os.path.realpath(f"{link}/bin/python"))
+    choice = identity.choose("postgres", None, site["project"], paths)
+    environment = {**choice.variables(variables), "PGHOST": str(sockets)}
     declared = tomllib.loads((project / MANIFEST).read_text(encoding="utf-8"))["services"]
     sockets.mkdir()
     if choice.identity:

@@ -6,13 +6,17 @@ lines elsewhere. A caller of the library may pass none, and then nothing is repo
 
 from __future__ import annotations
 
-from typing import Protocol
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
 
-__all__ = ["Progress", "Silent"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Progress", "Silent", "reporting"]
 
 
 class Progress(Protocol):
-    """A listener for progress: `begin` starts a piece of work, `advance` counts its units, `end` completes it."""
+    """A listener for progress: `begin` and `end` enclose a piece of work, `advance` counts its units."""
 
     def begin(self, title: str, *, total: int | None = None, unit: str = "") -> None:
         """A piece of work begins, and the previous one ends; it consists of `total` units, if that is known."""
@@ -21,7 +25,7 @@ class Progress(Protocol):
         """`count` more units of the current piece of work are done."""
 
     def end(self) -> None:
-        """The current piece of work is done."""
+        """The current piece of work is over, whether it succeeded or failed; there may be none."""
 
 
 class Silent:
@@ -35,3 +39,16 @@ class Silent:
 
     def end(self) -> None:
         """Do nothing."""
+
+
+@contextmanager
+def reporting(progress: Progress | None) -> Iterator[Progress]:
+    """Give the listener, or one that ignores everything; at the end of the context its last piece of work ends.
+
+    So does it after an error: a bar that stayed would stand between the error's message and the prompt.
+    """
+    listener = progress or Silent()
+    try:
+        yield listener
+    finally:
+        listener.end()

@@ -14,6 +14,7 @@ from esker.formats.systems import declared_systems
 from esker.lock.lock_files import Lock, read_lock, write_lock
 from esker.lock.staleness import staleness
 from esker.lock.wheels import resolve
+from esker.progress import reporting
 
 if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
@@ -69,9 +70,9 @@ def resolved_lock(
     if stale.inputs is None:
         python = None
     elif python is None or pylock.inputs(python) != stale.inputs:
-        progress.begin("Locking Python packages")
-        python = _python_lock(stale.inputs, python, interpreters, settings)
-        progress.end()
+        with reporting(progress):
+            progress.begin("Locking Python packages")
+            python = _python_lock(stale.inputs, python, interpreters, settings)
     return Lock(lockfile.Lockfile(manifest=declaration.manifest, packages=packages), python), True
 
 

@@ -20,6 +20,7 @@ from packaging.tags import Tag, compatible_tags, cpython_tags
 from esker.errors import CommandFailed, HostError, RealisationFailed
 from esker.host import prctl, trees
 from esker.host.uv import is_unreachable, run_uv
+from esker.progress import reporting
 from esker.realise.overlap import overlapping
 
 if TYPE_CHECKING:
@@ -123,13 +124,13 @@ def python_environment(
     """
 
     def fill(directory: str) -> None:
-        if artifacts:
-            progress.begin(f"Installing {len(artifacts)} Python package{'s' * (len(artifacts) > 1)}")
-        _install(directory, artifacts, interpreter, tools, build)
-        progress.begin("Compiling byte code")
-        _compile(directory, interpreter, tools)
-        _drop_traces(directory)
-        progress.end()
+        with reporting(progress):
+            if artifacts:
+                progress.begin(f"Installing {len(artifacts)} Python package{'s' * (len(artifacts) > 1)}")
+            _install(directory, artifacts, interpreter, tools, build)
+            progress.begin("Compiling byte code")
+            _compile(directory, interpreter, tools)
+            _drop_traces(directory)
 
     path = store.build(f"python-{interpreter.version}-environment", _fingerprint(artifacts, interpreter), fill)
     return PythonEnvironment(path, f"{path}/{_libraries(interpreter)}")

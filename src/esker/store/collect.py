@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.errors import Malformed, StoreError
 from esker.formats.nix import store_path
 from esker.host import files
-from esker.progress import Progress, Silent
+from esker.progress import reporting
 from esker.store import roots, temporary_roots
 from esker.store.store import TEMPORARY, TRASH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from esker.progress import Progress
     from esker.store.store import Store
 
 __all__ = ["Collected", "collect"]
@@ -43,23 +44,22 @@ def collect(
     Each link keeps its current and its newest `keep` generations. `live` are the paths that processes use, by default
     what `roots.live` returns. This waits until nobody uses the store. Others may use it again while trees are removed.
     """
-    listener = progress or Silent()
     if not os.path.isdir(store.state):
         return Collected((), 0)
-    with store.alone(waiting=lambda: listener.begin("waiting until nobody uses the store")):
-        used = roots.live(store) if live is None else live
-        kept = store.closure({*roots.rooted(store, keep, remove_stale=not dry_run), *used})
-        dead = sorted(set(store.paths()) - kept)
-        if dry_run:
-            return Collected(tuple(dead), sum(store.record(path).nar_size for path in dead))
-        trash = _left_over(store)  # comes first, because it would list the discarded trees a second time
-        trash += [store.discard(store.parse(path)) for path in dead]
-    listener.begin("deleting what nothing needs", total=len(trash), unit="paths")
-    freed = 0
-    for path in trash:
-        freed += store.remove(path)
-        listener.advance()
-    listener.end()
+    with reporting(progress) as listener:
+        with store.alone(waiting=lambda: listener.begin("waiting until nobody uses the store")):
+            used = roots.live(store) if live is None else live
+            kept = store.closure({*roots.rooted(store, keep, remove_stale=not dry_run), *used})
+            dead = sorted(set(store.paths()) - kept)
+            if dry_run:
+                return Collected(tuple(dead), sum(store.record(path).nar_size for path in dead))
+            trash = _left_over(store)  # comes first, because it would list the discarded trees a second time
+            trash += [store.discard(store.parse(path)) for path in dead]
+        listener.begin("deleting what nothing needs", total=len(trash), unit="paths")
+        freed = 0
+        for path in trash:
+            freed += store.remove(path)
+            listener.advance()
     return Collected(tuple(dead), freed)
 
 

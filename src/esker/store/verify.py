@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.errors import Malformed, StoreError
 from esker.formats.nix import nar
 from esker.host import trees
-from esker.progress import Progress, Silent
+from esker.progress import reporting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from esker.progress import Progress
     from esker.store.store import Store
 
 __all__ = ["Damaged", "verify"]
@@ -27,17 +28,16 @@ class Damaged(NamedTuple):
 
 def verify(store: Store, paths: Iterable[str] | None = None, progress: Progress | None = None) -> list[Damaged]:
     """Hash `paths` again, by default every valid path, and return the damaged ones."""
-    listener = progress or Silent()
     chosen = store.paths() if paths is None else list(paths)
-    listener.begin("verifying the store", total=len(chosen), unit="paths")
     damaged = []
-    for path in chosen:
-        reason = _damage(store, path)
-        # A collection deletes the record first: a path that we listed and that has none now was collected, not damaged.
-        if reason and (paths is not None or os.path.exists(store.record_file(store.parse(path)))):
-            damaged.append(Damaged(path, reason))
-        listener.advance()
-    listener.end()
+    with reporting(progress) as listener:
+        listener.begin("verifying the store", total=len(chosen), unit="paths")
+        for path in chosen:
+            reason = _damage(store, path)
+            # A collection deletes the record first: a path that we listed and that has none now was collected.
+            if reason and (paths is not None or os.path.exists(store.record_file(store.parse(path)))):
+                damaged.append(Damaged(path, reason))
+            listener.advance()
     return damaged
 
 

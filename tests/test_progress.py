@@ -1,0 +1,49 @@
+"""What a listener for progress hears."""
+
+from __future__ import annotations
+
+import pytest
+
+from esker.progress import reporting
+
+
+class Listener:
+    """Records what it hears."""
+
+    def __init__(self):
+        self.heard = []
+
+    def begin(self, title, *, total=None, unit=""):
+        """A piece of work begins."""
+        self.heard.append(title)
+
+    def advance(self, count=1):
+        """Units are done."""
+        self.heard.append(count)
+
+    def end(self):
+        """The piece of work is over."""
+        self.heard.append("end")
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_work_that_fails_ends(error):
+    """A listener hears the end of a piece of work before anybody hears of the error that ended it."""
+    listener = Listener()
+
+    def fail():
+        with reporting(listener) as progress:
+            progress.begin("counting", total=2)
+            progress.advance()
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert listener.heard == ["counting", 1, "end"]
+
+
+def test_no_listener_is_needed():
+    """Without a listener the work is reported to nobody."""
+    with reporting(None) as progress:
+        progress.begin("counting")
+        progress.advance()
