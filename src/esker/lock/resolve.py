@@ -8,6 +8,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from esker.declare import trust
+from esker.declare.tool_wheels import or_its_wheel
 from esker.errors import ResolutionFailed, StaleLock
 from esker.formats import lockfile, pylock
 from esker.formats.systems import declared_systems
@@ -119,7 +120,7 @@ def lock_packages(manifest: Manifest, before: Lockfile | None, system: str) -> t
         if not is_same or not locked_for & set(descriptor.systems or systems):
             raise ResolutionFailed(
                 f"`{name}` of [install] cannot be locked: no catalogue can be asked yet",
-                hint=f"take a wheel instead where there is one (esker install pypi/{name}), or lock it with Flox first",
+                hint=f"lock it with Flox first{or_its_wheel(name)}",
             )
     return tuple(package for package in locked if package.install_id in declared)
 

@@ -219,8 +219,8 @@ def _explained(failure: CommandFailed, inputs: pylock.Inputs) -> HostError | Res
     if _WITHOUT_WHEEL.search(failure.output):
         return ResolutionFailed(
             f"a package has no wheel{place}: {cause}",
-            hint="ask for a version that has one, declare fewer systems in `options.systems`, "
-            "or allow its source to be built: build = [NAME] in [plugins.esker.python]",
+            hint="ask for a version that has one, or declare fewer systems in `options.systems`; the manifest "
+            "reference says how source distributions of authors whom you trust are built",
         )
     damaged = _DAMAGED.search(failure.output)
     if damaged:

