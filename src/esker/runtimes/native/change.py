@@ -6,9 +6,11 @@ one stays.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from esker.declare import notations
@@ -23,7 +25,7 @@ from esker.runtimes.native.project_lock import alone
 from esker.services.supervised.supervisor_record import services_are_running
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from esker.progress import Progress
     from esker.settings import Settings
@@ -77,8 +79,8 @@ def change_manifest(
         manifest_lock, pylock = rendered(lock_made)
         with realised(declaration, lock_made, settings, interpreters, progress=progress) as links:
             _check_unchanged(path, before)
-            put(lock_paths(declaration)[1], pylock)
-            _swap(project, {"manifest.toml": text.encode(), "manifest.lock": manifest_lock})
+            with _swapped(project, {"manifest.toml": text.encode(), "manifest.lock": manifest_lock}):
+                put(lock_paths(declaration)[1], pylock)
             links.switch(keep_rollback=False)
     return True
 
@@ -127,15 +129,34 @@ def _check_unchanged(path: str, before: str) -> None:
         )
 
 
-def _swap(project: str, contents: Mapping[str, bytes]) -> None:
-    """Replace `.flox/env` by a copy with new `contents`, as Flox does: by renaming; the old one is removed last."""
+@contextmanager
+def _swapped(project: str, contents: Mapping[str, bytes]) -> Iterator[None]:
+    """Replace `.flox/env` by a copy with new `contents` after the block, as Flox does: by renaming it.
+
+    The copy is made before the block, so that an `.flox/env` which cannot be changed is an error before anything has
+    changed. If anything fails, the copy is removed.
+    """
     current, fresh, backup = (f"{project}/.flox/{name}" for name in ("env", "env.new", "env.tmp"))
-    with files.refused("change", current):
-        if os.path.lexists(fresh):
-            shutil.rmtree(fresh)
-        shutil.copytree(current, fresh, symlinks=True)
-        for name, content in contents.items():
-            files.write_changed(f"{fresh}/{name}", content, mode=0o644)
-        os.rename(current, backup)
-        os.rename(fresh, current)
-        shutil.rmtree(backup)
+    try:
+        with files.refused("change", current):
+            _check_writable(current)
+            trees.remove_tree(fresh)  # a killed change may have left it
+            shutil.copytree(current, fresh, symlinks=True)
+            for name, content in contents.items():
+                files.write_changed(f"{fresh}/{name}", content, mode=0o644)
+        yield
+        with files.refused("change", current):
+            os.rename(current, backup)
+            os.rename(fresh, current)
+            trees.remove_tree(backup)
+    except BaseException:
+        trees.remove_tree(fresh)
+        raise
+
+
+def _check_writable(directory: str) -> None:
+    """Raise OSError for a directory that this process may not write, whose copy it may not write either."""
+    if not os.access(directory, os.W_OK):
+        read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
+        number = errno.EROFS if read_only else errno.EACCES
+        raise OSError(number, os.strerror(number), directory)
