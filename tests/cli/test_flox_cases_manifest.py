@@ -221,3 +221,17 @@ def test_a_lock_is_made_of_a_manifest_alone(flox, tmp_path, with_lock):
     wanted = {"lockfile-version": 1, "manifest": {"version": 1, "vars": {"A": "1"}, "options": {}}, "packages": []}
     assert (done.status, done.err) == (0, "")
     assert done.out == json.dumps(wanted, indent=2) + "\n"
+
+
+def test_an_environment_for_another_system_is_no_empty_one(flox, project):
+    """If `options.systems` leaves this system out, nothing is activated; locking for the others still works."""
+    project(f'version = 1\n[options]\nsystems = ["{OTHER}"]\n')
+    told = f"✘ ERROR: This environment is not yet compatible with your system ({SYSTEM}).\n"
+    assert flox("activate", "--", "true") == (1, "", told)
+
+
+def test_a_lock_for_other_systems_only_is_no_empty_environment(flox, with_lock):
+    """If every package is locked for other systems only, nothing is activated."""
+    with_lock({"hello": "hello"}, locked("hello", "hello-2.12.3", "2.12.3", system=OTHER))
+    told = f"✘ ERROR: This environment is not yet compatible with your system ({SYSTEM}).\n"
+    assert flox("activate", "--", "true") == (1, "", told)

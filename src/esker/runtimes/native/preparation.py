@@ -10,6 +10,8 @@ from esker.activate import plan as plans
 from esker.declare import project_directory
 from esker.declare.known_environments import remember
 from esker.declare.load import load
+from esker.errors import RealisationFailed
+from esker.formats.manifest import CatalogPackage
 from esker.host import files
 from esker.lock.resolve import lock_project
 from esker.progress import Progress, Silent
@@ -63,6 +65,7 @@ def prepare_stale(
         sources += plans.fingerprints(_project_files(declaration))
         interpreters = settings.interpreters()
         lock, is_new = lock_project(declaration, settings, interpreters, locked=locked, progress=listener)
+        _check_system(declaration, lock, settings.system)
         with realised(declaration, lock, settings, interpreters, progress=listener) as links:
             links.switch(keep_rollback=not is_new)  # a new lock overrides a rollback
         remember(project, settings)
@@ -71,6 +74,25 @@ def prepare_stale(
         plans.write(plan, plans.plan_path(project, chosen))
         hand_over(declaration.dot_flox)
         return plan
+
+
+def _check_system(declaration: Declaration, lock: Lock, system: str) -> None:
+    """Raise RealisationFailed if the environment is for other systems, as Flox does.
+
+    It is if `options.systems` leaves this one out. Without `options.systems`, it is if all catalogue packages that name
+    no systems of their own are locked for other systems only.
+    """
+    systems = declaration.manifest.options.systems
+    install = declaration.manifest.install
+    everywhere = {name for name, it in install.items() if isinstance(it, CatalogPackage) and not it.systems}
+    locked_for = {package.system for package in lock.lockfile.packages if package.install_id in everywhere}
+    if systems is None and (not locked_for or system in locked_for):
+        return
+    if systems is None or system not in systems:
+        raise RealisationFailed(
+            f"This environment is not yet compatible with your system ({system}).",
+            hint="lock it again with Flox" if systems is None else f"add '{system}' to `options.systems`: esker edit",
+        )
 
 
 class Links(NamedTuple):
