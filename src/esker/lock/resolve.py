@@ -10,22 +10,20 @@ from packaging.utils import canonicalize_name
 from esker.declare import trust
 from esker.errors import ResolutionFailed, StaleLock
 from esker.formats import lockfile, pylock
-from esker.formats.systems import declared_systems
 from esker.lock.lock_files import Lock, read_lock, write_lock
+from esker.lock.packages import lock_packages
 from esker.lock.staleness import staleness
 from esker.lock.wheels import resolve
 from esker.progress import reporting
 
 if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
-    from esker.formats.lockfile import Lockfile
-    from esker.formats.manifest import Manifest
     from esker.formats.pylock import Pylock
     from esker.host.interpreters import Interpreters
     from esker.progress import Progress
     from esker.settings import Settings
 
-__all__ = ["lock_packages", "lock_project", "resolved_lock"]
+__all__ = ["lock_project", "resolved_lock"]
 
 
 def lock_project(
@@ -101,27 +99,6 @@ def _check_build(declaration: Declaration, settings: Settings) -> None:
     python = declaration.esker.python
     if python is not None and python.build:
         trust.check(declaration.project, settings)
-
-
-def lock_packages(manifest: Manifest, before: Lockfile | None, system: str) -> tuple[lockfile.LockedPackage, ...]:
-    """Return the locked packages of `[install]`.
-
-    Raises ResolutionFailed for a package that is not locked yet, because no catalogue can be asked.
-    """
-    declared = manifest.install
-    if not declared:
-        return ()
-    systems = declared_systems(manifest.options.systems, system)
-    locked = before.packages if before else ()
-    for name, descriptor in declared.items():
-        is_same = before is not None and before.own_manifest().install.get(name) == descriptor
-        locked_for = {package.system for package in locked if package.install_id == name}
-        if not is_same or not locked_for & set(descriptor.systems or systems):
-            raise ResolutionFailed(
-                f"`{name}` of [install] cannot be locked: no catalogue can be asked yet",
-                hint=f"take a wheel instead where there is one (esker install pypi/{name}), or lock it with Flox first",
-            )
-    return tuple(package for package in locked if package.install_id in declared)
 
 
 def _changed(before: pylock.Inputs | None, after: pylock.Inputs) -> frozenset[str]:
