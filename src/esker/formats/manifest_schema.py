@@ -144,9 +144,9 @@ class CatalogPackage(_Table, frozen=True):
 
     pkg_path: str
     pkg_group: str | None = None
+    priority: Natural | None = None
     version: str | None = None
     systems: Systems | None = None
-    priority: Natural | None = None
     outputs: Outputs | None = None
 
 
@@ -154,8 +154,8 @@ class FlakePackage(_Table, frozen=True):
     """A package from a Nix flake."""
 
     flake: str
-    systems: Systems | None = None
     priority: Natural | None = None
+    systems: Systems | None = None
     outputs: Outputs | None = None
 
 
@@ -216,8 +216,9 @@ class Service(_Table, frozen=True):
     vars: Variables | None = None
     is_daemon: bool | None = None
     shutdown: Shutdown | None = None
-    systems: Systems | None = None
     systemd: Systemd | None = None
+    systems: tuple[str, ...] | None = None
+    """The systems to run it on; any text, because Flox takes any."""
 
 
 class Services(_Table, frozen=True):
