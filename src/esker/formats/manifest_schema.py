@@ -127,8 +127,8 @@ def _daemons_can_stop(_: object, table: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 Natural = Annotated[int, Parsed(_natural)]
-Systems = tuple[Annotated[str, Parsed(system)], ...]
-Variables = Mapping[Annotated[str, Parsed(variable_name)], str]
+Systems = tuple[Annotated[str, Parsed(system, is_rule=True)], ...]
+Variables = Mapping[Annotated[str, Parsed(variable_name, is_rule=True)], str]
 Outputs = Annotated[Literal["all"] | tuple[str, ...], Since("1.10.0")]
 
 
@@ -225,7 +225,7 @@ class Services(_Table, frozen=True):
     """The `[services]` table: `auto-start` is a setting, every other key is the name of a service."""
 
     auto_start: Annotated[bool | None, Parsed(_auto_start, Any), Since("1.12.0")] = None
-    services: Annotated[Mapping[Annotated[str, Parsed(service_name)], Service], Rest()] = {}
+    services: Annotated[Mapping[Annotated[str, Parsed(service_name, is_rule=True)], Service], Rest()] = {}
 
 
 class Allow(_Table, frozen=True):

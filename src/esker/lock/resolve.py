@@ -71,7 +71,9 @@ def resolved_lock(
         with reporting(progress):
             progress.begin("Locking Python packages")
             python = _python_lock(stale.inputs, python, interpreters, settings)
-    return Lock(lockfile.Lockfile(manifest=declaration.manifest, packages=packages), python), True
+    line_feed = current is None or current.lockfile.ends_with_line_feed
+    made = lockfile.Lockfile(manifest=declaration.manifest, packages=packages, ends_with_line_feed=line_feed)
+    return Lock(made, python), True
 
 
 def _python_lock(
