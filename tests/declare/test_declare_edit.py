@@ -163,7 +163,7 @@ def test_migration_of_version_1():
     edit = with_requirements(VERSION_1, ["x"])
     assert edit.text == VERSION_1.replace("version = 1 ", 'schema-version = "1.14.0" ').replace(
         "# greets\n", '# greets\nhello.outputs = "all"\n'
-    ).replace('"jq" }', '"jq", outputs = "all"}').replace("[install.curl]\n", '[install.curl]\noutputs = "all"\n') + (
+    ).replace('"jq" }', '"jq", outputs = "all" }').replace("[install.curl]\n", '[install.curl]\noutputs = "all"\n') + (
         '\n[plugins.esker.python]\ndependencies = [\n    "x",\n]\n'
     )
     assert edit.notes == (

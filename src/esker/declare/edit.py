@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import re
 import tomllib
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.declare import notations
@@ -284,9 +285,22 @@ def _with_keys_candidates(text: str, path: Path, keys: Mapping[str, Any]) -> Ite
 
 
 def _rendered(document: TOMLDocument, before: str) -> str:
-    """Return an edited document as text, with the line endings of the text before the edit."""
-    text = document.as_string()
+    """Return an edited document as text, with the line endings and the inner spaces of the text before the edit."""
+    text = _with_inner_space(document.as_string(), before)
     return text.replace("\r\n", "\n").replace("\n", "\r\n") if "\r\n" in before else text
+
+
+def _with_inner_space(text: str, before: str) -> str:
+    """Return an edited text with a space before the `}` of each inline table that had one; tomlkit loses it."""
+    lines, old_lines = text.split("\n"), before.split("\n")
+    if len(lines) != len(old_lines):
+        return text
+    for number, (line, old) in enumerate(zip(lines, old_lines, strict=True)):
+        pairs = zip(reversed(line), reversed(old), strict=False)
+        ending = "".join(new for new, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))[::-1]
+        if line != old and ending.startswith("}") and old.removesuffix(ending).endswith(" "):
+            lines[number] = f"{line.removesuffix(ending)} {ending}"
+    return "\n".join(lines)
 
 
 def _intended(text: str, path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
