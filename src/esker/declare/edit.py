@@ -140,7 +140,9 @@ def without_requirements(text: str, requirements: Sequence[str]) -> Edit:
             raise NotFound(f"no package named '{requirement.name}' in the manifest", hint=hint)
     removed = tuple(dict.fromkeys(_name(requirement) for requirement in removals))
     remaining = [present for present in dependencies if _name(present) not in removed]
-    return Edit(_with_dependencies(text, remaining) if remaining != dependencies else text, removed=removed)
+    if remaining != dependencies:
+        text = (None if remaining else _without_python(text)) or _with_dependencies(text, remaining)
+    return Edit(text, removed=removed)
 
 
 def _refuse_project(esker: EskerTable, advice: str) -> None:
@@ -230,6 +232,32 @@ def _with_dependencies(text: str, dependencies: list[str]) -> str:
         elif array[index] != dependency:
             array[index] = dependency
     return _first_with([_rendered(document, text)], _intended(text, _PYTHON, {"dependencies": dependencies}))
+
+
+def _without_python(text: str) -> str | None:
+    """Return the text without its table of Python packages; None if that holds more than packages, or a comment."""
+    values, lines, places = tomllib.loads(text), text.split("\n"), positions(text)
+    header = places.get(_PYTHON, 0)
+    if set(_at(values, _PYTHON)) != {"dependencies"} or not lines[header - 1].lstrip().startswith("["):
+        return None
+    start, blank = lines[: header - 1], "\r" if "\r\n" in text else ""
+    while start and not start[-1].strip():
+        start.pop()
+    for end in range(places[(*_PYTHON, "dependencies")], len(lines) + 1):
+        rest = lines[end:] if any(line.strip() for line in lines[end:]) else [""]
+        candidate = "\n".join([*start, *([blank] if rest[0].strip() else []), *rest])
+        try:
+            remaining = tomllib.loads(candidate)
+        except tomllib.TOMLDecodeError:
+            continue  # the list of packages goes on
+        expected = copy.deepcopy(values)
+        for depth in range(len(_PYTHON), 0, -1):
+            del _at(expected, _PYTHON[: depth - 1])[_PYTHON[depth - 1]]
+            if remaining == expected:
+                return None if any("#" in line for line in lines[header - 1 : end]) else candidate
+            if _at(expected, _PYTHON[: depth - 1]):
+                return None
+    return None
 
 
 def _without_key(text: str, path: Path) -> str:
