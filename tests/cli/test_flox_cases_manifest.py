@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from esker.formats.systems import declared_systems
 from esker.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -214,7 +215,8 @@ def test_case_50_a_wish_that_is_no_version(flox, project):
 
 def test_a_lock_is_made_of_a_manifest_alone(flox, tmp_path, with_lock):
     """`lock-manifest` prints the lock, with entries from another lock, and touches no environment."""
-    directory = with_lock({"hello": "hello"}, locked("hello", "hello-2.12.3", "2.12.3"))
+    systems = declared_systems(None, SYSTEM)
+    directory = with_lock({"hello": "hello"}, *(locked("hello", "hello-2.12.3", "2.12.3", each) for each in systems))
     manifest, lock = (directory / f".flox/env/manifest.{end}" for end in ("toml", "lock"))
     assert flox("lock-manifest", "-l", lock, manifest) == (0, lock.read_text(), "")
     done = flox("lock-manifest", "-", stdin='version = 1\n[vars]\nA = "1"\n', cwd=tmp_path)

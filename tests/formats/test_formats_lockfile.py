@@ -10,7 +10,7 @@ from esker.errors import InvalidLock
 from esker.formats.lockfile import CatalogLocked, FlakeLocked, Lockfile, StorePathLocked, differences, parse, render
 from esker.formats.manifest import Manifest, migrate, record
 from esker.formats.manifest import parse as parse_manifest
-from tests.support.locks import LOCKS, OWN, lock_id
+from tests.support.locks import LOCKS, OWN, PROJECTS, lock_id
 
 V14 = 'schema-version = "1.14.0"\n'
 
@@ -20,11 +20,15 @@ def test_the_locks_are_here():
     assert {"shapes", "composed", "migrated"} <= {lock_id(path) for path in LOCKS}
 
 
-@pytest.mark.parametrize("path", LOCKS, ids=lock_id)
+@pytest.mark.parametrize("path", [*LOCKS, *PROJECTS], ids=lock_id)
 def test_byte_for_byte(path):
-    """A lock is read into typed values and written again as it was."""
-    lockfile = parse(path.read_bytes())
-    assert render(lockfile) == path.read_bytes()
+    """A lock is read into typed values and written again as it was; nothing is left out but null."""
+    data = path.read_bytes()
+    lockfile = parse(data)
+    if b": null" in data:
+        text = json.dumps(without_nulls(json.loads(data)), indent=2, ensure_ascii=False)
+        data = (text + "\n" * data.endswith(b"\n")).encode()
+    assert render(lockfile) == data
     assert not list(plain_tables(lockfile))
 
 
@@ -119,7 +123,7 @@ def required(path, lock):
     if table is not None:
         return path[-1] not in OPTIONAL[table]
     always = {"options", "version", "schema-version", "pkg-path", "flake", "store-path", "command", "dir", "remote"}
-    return path[-1] in always or path[-2:] == ("db", "shutdown")  # db is a daemon
+    return path[-1] in always
 
 
 def holder(lock, path):
@@ -180,8 +184,8 @@ def test_a_value_of_another_type_is_refused(path, key):
     for other in OTHERS:
         if type(other) is type(was) and other not in ([7], {"x": 7}):
             continue
-        if key[-1] == "priority" and other is None and table_of(key, lock) == "flake":
-            continue  # null is how a flake says that it has none
+        if other is None and not required(key, lock):
+            continue  # null is how old locks say that a key is absent
         if key[-1] == "outputs" and other == [] and table_of(key, lock) is None:
             continue  # of a package in the manifest: `all`, or a list
         if key[-1] == "plugins" and isinstance(other, dict):
@@ -233,13 +237,86 @@ def test_what_was_composed():
     assert lockfile.compose.warnings[1].warning.path == ("vars", "bar")
 
 
-def test_a_flake_without_a_priority():
-    """A flake's priority may be null or absent; both are read, and written as absent."""
-    lock = json.loads((OWN / "shapes" / "manifest.lock").read_text())
-    lock["packages"][2]["priority"] = None
-    lockfile = parse(json.dumps(lock).encode())
-    assert lockfile.packages[2].priority is None
-    assert "priority" not in json.loads(render(lockfile))["packages"][2]
+@pytest.mark.parametrize(("path", "key"), CASES)
+def test_null_is_written_as_absent(path, key):
+    """Old locks hold null for what is not there; it is read as if the key were missing."""
+    lock = json.loads(path.read_text())
+    with_null, parent = holder(lock, key)
+    without, bare = holder(lock, key)
+    if required(key, lock):
+        return
+    parent[key[-1]] = None
+    del bare[key[-1]]
+    assert render(parse(json.dumps(with_null).encode())) == render(parse(json.dumps(without).encode()))
+
+
+def test_a_hook_with_null_is_an_empty_hook():
+    """Flox wrote this where a manifest had nothing but the header of a table."""
+    lock = {
+        "lockfile-version": 1,
+        "manifest": {"version": 1, "hook": {"on-activate": None}, "options": {}},
+        "packages": [],
+    }
+    assert differences(parse(json.dumps(lock).encode()).manifest, parse_manifest("version = 1\n[hook]\n")) == ()
+
+
+OLD = """{
+  "lockfile-version": 1,
+  "manifest": {
+    "version": 1,
+    "install": {},
+    "vars": {},
+    "hook": {},
+    "options": {
+      "allow": {},
+      "semver": {}
+    },
+    "services": {},
+    "build": {},
+    "include": {}
+  },
+  "packages": []
+}"""
+
+
+@pytest.mark.parametrize("ending", ["", "\n"])
+def test_the_empty_tables_and_the_last_line_feed_of_a_lock_stay_as_they_are(ending):
+    """Old locks hold tables without keys and end without a line feed; a lock that was read is written as it was."""
+    lockfile = parse((OLD + ending).encode())
+    assert render(lockfile).decode() == OLD + ending
+    assert differences(lockfile.manifest, Manifest(schema="1")) == ()
+
+
+def test_a_lock_is_not_held_to_the_rules_for_manifests():
+    """What Flox has locked is read, so that it can be locked again once the manifest is corrected."""
+    lock = json.loads(OLD)
+    lock["manifest"]["vars"] = {"A": "$B", "B": "$A", "1": "", "BASH_ENVTRACE_X": ""}
+    lock["manifest"]["services"] = {"db": {"command": "db -D", "is-daemon": True, "systems": ["any text"]}}
+    lock["manifest"]["options"]["systems"] = ["x86_64-linux"]
+    lock["manifest"]["install"] = {"jq": {"pkg-path": "jq", "systems": ["aarch64-linux", "riscv64-linux"]}}
+    assert json.loads(render(parse(json.dumps(lock).encode()))) == lock
+
+
+def test_the_errors_of_a_lock_speak_of_json():
+    """Nobody writes a lock, so no hint says what to write in TOML."""
+    lock = json.loads(OLD)
+    lock["manifest"]["vars"] = "text"
+    lock["manifest"]["options"]["allow"] = {"licenses": {}}
+    lock["manifest"]["services"] = {"web": {}, "auto-start": 5}
+    lock["packages"] = [{"attr_path": "jq"}, 7]
+    problems = refused(lock)
+    assert {problem.hint for problem in problems} == {"remove the file, then make the lock again: esker lock"}
+    told = [problem.message.partition("\n")[0] for problem in problems]
+    assert "invalid type: string `text`, expected an object" in told
+    assert "invalid type: object, expected an array" in told
+    assert not any("table" in message for message in told)
+
+
+def without_nulls(value):
+    """Return what JSON holds without the keys that are null."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def test_all_problems_at_once():
@@ -269,8 +346,8 @@ def test_all_problems_at_once():
         (b"\xff", "not JSON: 'utf-8' codec can't decode", None),
         (b'{"lockfile-version": NaN}', "not JSON: `NaN` is not a number", None),
         (b"[" * 100000, "not JSON: maximum recursion depth", None),
-        (b"[]", "invalid type: array, expected a table", None),
-        (b'"text"', "invalid type: string `text`, expected a table", None),
+        (b"[]", "invalid type: array, expected an object", None),
+        (b'"text"', "invalid type: string `text`, expected an object", None),
         (b"<<<<<<< HEAD\n{}", "not JSON: Expecting value", 1),
     ],
 )

@@ -322,6 +322,32 @@ def test_record_has_a_fixed_order():
     assert json.dumps(recorded, indent=2) + "\n" == (DATA / "everything" / "manifest.json").read_text()
 
 
+def test_the_keys_of_a_lock_stand_in_the_order_of_flox():
+    """A lock that Esker makes again differs from that of Flox only where the manifest does."""
+    text = """
+        [install]
+        jq = { outputs = "all", systems = [], version = "1", priority = 1, pkg-group = "g", pkg-path = "jq" }
+        hydra = { outputs = "all", systems = [], priority = 1, flake = "f" }
+        own = { priority = 1, systems = [], store-path = "/nix/store/own" }
+        [services]
+        db = { systems = [], systemd = {}, shutdown.command = "c", is-daemon = true, vars.A = "a", command = "c" }
+    """
+    recorded = record(parse(V15 + text))
+    assert {name: list(package) for name, package in recorded["install"].items()} == {
+        "hydra": ["flake", "priority", "systems", "outputs"],
+        "jq": ["pkg-path", "pkg-group", "priority", "version", "systems", "outputs"],
+        "own": ["store-path", "systems", "priority"],
+    }
+    assert list(recorded["services"]["db"]) == ["command", "vars", "is-daemon", "shutdown", "systemd", "systems"]
+
+
+def test_a_service_may_name_any_system():
+    """Flox checks only the systems of packages and options; a service of another system is not there on this one."""
+    assert parse(V15 + 'services.web = { command = "c", systems = ["riscv64-linux"] }').services.services[
+        "web"
+    ].systems == ("riscv64-linux",)
+
+
 def test_plugins_are_plain_json():
     """Dates become texts and tables are sorted, so that a lock can hold them and order does not matter."""
     manifest = parse(V15 + "[plugins.x]\nz = 1979-05-27\na = [{ c = 1, b = 07:32:00 }]\n")

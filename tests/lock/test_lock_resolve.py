@@ -52,6 +52,19 @@ def test_included_environments_are_not_activated(composed):
     assert not os.path.exists(f"{composed}/.flox/env/manifest.lock")
 
 
+@pytest.mark.parametrize("ending", ["", "\n"])
+def test_a_lock_that_is_made_again_ends_as_it_did(tmp_path, ending):
+    """Old locks have no line feed at their end; a change of the manifest does not add one."""
+    old = '{"lockfile-version": 1, "manifest": {"version": 1, "hook": {"on-activate": null}, "options": {}}, "packages": []}'
+    directory = write_project(tmp_path, 'version = 1\n[vars]\nA = "1"\n')
+    path = directory / ".flox/env/manifest.lock"
+    path.write_text(old + ending)
+    _, is_new = lock_project(load(str(directory)), Settings({}), Interpreters({}), progress=Silent())
+    assert is_new
+    assert path.read_text().endswith("}" + ending)
+    assert '"A": "1"' in path.read_text()
+
+
 @pytest.mark.parametrize("content", [b"# caf\xe9\n", b"a = " + b"9" * 5000, b"a = " + b"[" * 5000])
 def test_a_python_lock_that_cannot_be_read_is_told(composed, content):
     """Another encoding, and what no reader takes, are problems of the file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["LOCKS", "OWN", "lock_id"]
+__all__ = ["LOCKS", "OWN", "PROJECTS", "lock_id"]
 
 _ROOT = Path(__file__).parents[2]
 
@@ -14,9 +14,12 @@ OWN = _ROOT / "tests" / "formats" / "data" / "locks"
 _REAL = _ROOT.parent / "shared" / "data" / "locks"
 """The same of locks that Flox wrote; a clone of the repository alone has none."""
 
+PROJECTS = sorted((_ROOT.parent / "shared" / "data" / "projects").glob("*/.flox/env/manifest.lock"))
+"""Locks of projects that use Flox, made by its versions of several years; a clone of the repository has none."""
+
 LOCKS = [*sorted(OWN.glob("*/manifest.lock")), *sorted(_REAL.glob("*/manifest.lock"))]
 
 
 def lock_id(path: Path) -> str:
-    """Return the name of a lock, which is that of its folder."""
-    return path.parent.name
+    """Return the name of a lock, which is that of its folder or project."""
+    return path.parents[2].name if path.parent.name == "env" else path.parent.name

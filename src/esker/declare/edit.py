@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import re
 import tomllib
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.declare import notations
@@ -139,7 +140,9 @@ def without_requirements(text: str, requirements: Sequence[str]) -> Edit:
             raise NotFound(f"no package named '{requirement.name}' in the manifest", hint=hint)
     removed = tuple(dict.fromkeys(_name(requirement) for requirement in removals))
     remaining = [present for present in dependencies if _name(present) not in removed]
-    return Edit(_with_dependencies(text, remaining) if remaining != dependencies else text, removed=removed)
+    if remaining != dependencies:
+        text = (None if remaining else _without_python(text)) or _with_dependencies(text, remaining)
+    return Edit(text, removed=removed)
 
 
 def _refuse_project(esker: EskerTable, advice: str) -> None:
@@ -231,6 +234,32 @@ def _with_dependencies(text: str, dependencies: list[str]) -> str:
     return _first_with([_rendered(document, text)], _intended(text, _PYTHON, {"dependencies": dependencies}))
 
 
+def _without_python(text: str) -> str | None:
+    """Return the text without its table of Python packages; None if that holds more than packages, or a comment."""
+    values, lines, places = tomllib.loads(text), text.split("\n"), positions(text)
+    header = places.get(_PYTHON, 0)
+    if set(_at(values, _PYTHON)) != {"dependencies"} or not lines[header - 1].lstrip().startswith("["):
+        return None
+    start, blank = lines[: header - 1], "\r" if "\r\n" in text else ""
+    while start and not start[-1].strip():
+        start.pop()
+    for end in range(places[(*_PYTHON, "dependencies")], len(lines) + 1):
+        rest = lines[end:] if any(line.strip() for line in lines[end:]) else [""]
+        candidate = "\n".join([*start, *([blank] if rest[0].strip() else []), *rest])
+        try:
+            remaining = tomllib.loads(candidate)
+        except tomllib.TOMLDecodeError:
+            continue  # the list of packages goes on
+        expected = copy.deepcopy(values)
+        for depth in range(len(_PYTHON), 0, -1):
+            del _at(expected, _PYTHON[: depth - 1])[_PYTHON[depth - 1]]
+            if remaining == expected:
+                return None if any("#" in line for line in lines[header - 1 : end]) else candidate
+            if _at(expected, _PYTHON[: depth - 1]):
+                return None
+    return None
+
+
 def _without_key(text: str, path: Path) -> str:
     """Return the text without a key and everything below it."""
     values = tomllib.loads(text)
@@ -284,9 +313,22 @@ def _with_keys_candidates(text: str, path: Path, keys: Mapping[str, Any]) -> Ite
 
 
 def _rendered(document: TOMLDocument, before: str) -> str:
-    """Return an edited document as text, with the line endings of the text before the edit."""
-    text = document.as_string()
+    """Return an edited document as text, with the line endings and the inner spaces of the text before the edit."""
+    text = _with_inner_space(document.as_string(), before)
     return text.replace("\r\n", "\n").replace("\n", "\r\n") if "\r\n" in before else text
+
+
+def _with_inner_space(text: str, before: str) -> str:
+    """Return an edited text with a space before the `}` of each inline table that had one; tomlkit loses it."""
+    lines, old_lines = text.split("\n"), before.split("\n")
+    if len(lines) != len(old_lines):
+        return text
+    for number, (line, old) in enumerate(zip(lines, old_lines, strict=True)):
+        pairs = zip(reversed(line), reversed(old), strict=False)
+        ending = "".join(new for new, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))[::-1]
+        if line != old and ending.startswith("}") and old.removesuffix(ending).endswith(" "):
+            lines[number] = f"{line.removesuffix(ending)} {ending}"
+    return "\n".join(lines)
 
 
 def _intended(text: str, path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,10 @@ project's own manifest, each included manifest with its name and descriptor, and
 
 `packages` has one entry for each package and system. An entry has one of three shapes, which differ by a required key:
 a package from a catalogue (keys in snake case), one from a flake (kebab case, except for `install_id`), or a store
-path. An optional key without a value is left out; only a flake's priority may be null.
+path. An optional key without a value is left out.
 
-Oddities of real locks: `outputs_to_install` may hold duplicates; old manifests hold empty tables under `options`; old
-locks lack the last line feed. The duplicates and the empty tables are kept.
+Oddities of real locks: `outputs_to_install` may hold duplicates; old locks hold empty tables, hold null for a missing
+value, or lack the last line feed. All of this is kept, but for null.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import msgspec
 from esker.errors import InvalidLock, Problem
 from esker.formats.manifest import Included, Manifest, from_table, record
 from esker.formats.manifest_schema import Natural, system
-from esker.formats.tables.reader import Nullable, Parsed, Path, ReadBy, Refusal, Report, dotted, read
+from esker.formats.tables.reader import Parsed, Path, ReadBy, Report, dotted, read
 
 __all__ = [
     "CatalogLocked",
@@ -45,17 +45,11 @@ _MEND = "remove the file, then make the lock again: esker lock"
 
 def _manifest(value: Any, report: Report) -> Manifest | None:
     if not isinstance(value, dict):
-        report.refuse((), "invalid type: the manifest is not a table", _MEND)
+        report.refuse((), "invalid type: the manifest is not an object", _MEND)
         return None
-    if "options" not in value:
+    if value.get("options") is None:
         report.refuse((), "missing field `options`", _MEND)
     return from_table(value, report)
-
-
-def _first_version(number: int) -> int:
-    if number != 1:
-        raise Refusal(f"lockfile version `{number}` is not known", "use a newer Esker, or make the lock again")
-    return number
 
 
 System = Annotated[str, Parsed(system)]
@@ -120,7 +114,7 @@ class FlakeLocked(_Entry, frozen=True, kw_only=True, rename="kebab"):
     licenses: tuple[str, ...] | None = None
     broken: bool | None = None
     unfree: bool | None = None
-    priority: Annotated[Natural | None, Nullable()] = None
+    priority: Natural | None = None
     """None means 5."""
 
     def store_paths(self) -> tuple[str, ...]:
@@ -174,13 +168,20 @@ class Compose(_Entry, frozen=True, kw_only=True):
     warnings: tuple[MergeWarning, ...]
 
 
-class Lockfile(_Entry, frozen=True, kw_only=True):
-    """A whole manifest.lock."""
+class _Contents(_Entry, frozen=True, kw_only=True):
+    """The keys of a manifest.lock."""
 
-    lockfile_version: Annotated[int, Parsed(_first_version)] = msgspec.field(default=1, name="lockfile-version")
+    lockfile_version: int = msgspec.field(default=1, name="lockfile-version")
     manifest: LockedManifest
     packages: tuple[LockedPackage, ...]
     compose: Compose | None = None
+
+
+class Lockfile(_Contents, frozen=True, kw_only=True):
+    """A whole manifest.lock."""
+
+    ends_with_line_feed: bool = True
+    """Whether the file ends with a line feed, which old ones lack."""
 
     def own_manifest(self) -> Manifest:
         """Return the project's own manifest, as it was before included ones were merged into it."""
@@ -200,13 +201,21 @@ def parse(data: bytes, path: str = "manifest.lock") -> Lockfile:
         raise InvalidLock(path, [Problem(f"not JSON: {error.msg}", line=error.lineno, hint=_MEND)]) from None
     except (ValueError, RecursionError) as error:
         raise InvalidLock(path, [Problem(f"not JSON: {error}", hint=_MEND)]) from None
-    report = Report()
-    lockfile = read(Lockfile, table, report)
-    if isinstance(table, dict) and "lockfile-version" not in table:
-        report.refuse((), "missing field `lockfile-version`", _MEND)
-    if report.problems or lockfile is None:
+    report = Report(mend=_MEND)
+    if isinstance(table, dict):
+        _check_version(table.get("lockfile-version"), report)
+    contents = read(_Contents, table, report)
+    if report.problems or contents is None:
         raise InvalidLock(path, report.problems)
-    return lockfile
+    return Lockfile(**msgspec.structs.asdict(contents), ends_with_line_feed=data.endswith(b"\n"))
+
+
+def _check_version(version: object, report: Report) -> None:
+    if version is None:
+        report.refuse((), "missing field `lockfile-version`", _MEND)
+    elif type(version) is int and version != 1:
+        hint = "use a newer Esker, or make the lock again"
+        report.problems.append(Problem(f"lockfile version `{version}` is not known", hint=hint))
 
 
 def _no_constant(name: str) -> None:
@@ -215,7 +224,9 @@ def _no_constant(name: str) -> None:
 
 def render(lockfile: Lockfile) -> bytes:
     """Return a lock as Flox writes it, byte for byte."""
-    return json.dumps(_plain(lockfile), indent=2, ensure_ascii=False).encode() + b"\n"
+    contents = _plain(lockfile)
+    ending = b"\n" if contents.pop("ends_with_line_feed") else b""
+    return json.dumps(contents, indent=2, ensure_ascii=False).encode() + ending
 
 
 def _plain(value: Any) -> Any:

@@ -53,7 +53,7 @@ from esker.formats.manifest_schema import (
 )
 from esker.formats.references import vars_in_order
 from esker.formats.tables.positions import positions
-from esker.formats.tables.reader import Fault, Report, listed, printable, read
+from esker.formats.tables.reader import EmptyTable, Fault, Report, listed, printable, read
 
 __all__ = [
     "LATEST",
@@ -125,9 +125,10 @@ def document(text: str, path: str = "manifest.toml") -> tuple[dict[str, Any], Re
 
 
 def from_table(table: Mapping[str, Any], report: Report) -> Manifest:
-    """Read a manifest from the values of its TOML or JSON.
+    """Read a manifest from the values of its TOML or of a lock's JSON.
 
-    Mistakes are added to the report, and the manifest holds everything else.
+    Mistakes are added to the report, and the manifest holds everything else. A report with `mend` is for a lock: its
+    manifest has passed the rules for manifests already, in the version of Flox that wrote it.
     """
     schema = _schema(table, report)
     report.schema = "1.0.0" if schema == "1" else schema
@@ -137,6 +138,8 @@ def from_table(table: Mapping[str, Any], report: Report) -> Manifest:
     others = {key: value for key, value in table.items() if key not in {"version", "schema-version"}}
     manifest = read(Manifest, {"schema-version": schema, **others}, report)
     assert manifest is not None  # the one required field is there
+    if report.mend is not None:
+        return manifest
     if manifest.services == Services():  # a header alone says nothing
         manifest = msgspec.structs.replace(manifest, services=None)
     if manifest.include == Include():
@@ -232,7 +235,7 @@ def _table_record(table: msgspec.Struct) -> dict[str, Any]:
 
 def _is_kept_empty(value: object) -> bool:
     # Flox keeps empty tables such as `[hook]` and `options` in a lock, and our locks are the same byte for byte.
-    return isinstance(value, msgspec.Struct) and not isinstance(value, (Services, Include))
+    return isinstance(value, (msgspec.Struct, EmptyTable))
 
 
 class LockedOutputs(Protocol):

@@ -127,8 +127,8 @@ def _daemons_can_stop(_: object, table: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 Natural = Annotated[int, Parsed(_natural)]
-Systems = tuple[Annotated[str, Parsed(system)], ...]
-Variables = Mapping[Annotated[str, Parsed(variable_name)], str]
+Systems = tuple[Annotated[str, Parsed(system, is_rule=True)], ...]
+Variables = Mapping[Annotated[str, Parsed(variable_name, is_rule=True)], str]
 Outputs = Annotated[Literal["all"] | tuple[str, ...], Since("1.10.0")]
 
 
@@ -144,9 +144,9 @@ class CatalogPackage(_Table, frozen=True):
 
     pkg_path: str
     pkg_group: str | None = None
+    priority: Natural | None = None
     version: str | None = None
     systems: Systems | None = None
-    priority: Natural | None = None
     outputs: Outputs | None = None
 
 
@@ -154,8 +154,8 @@ class FlakePackage(_Table, frozen=True):
     """A package from a Nix flake."""
 
     flake: str
-    systems: Systems | None = None
     priority: Natural | None = None
+    systems: Systems | None = None
     outputs: Outputs | None = None
 
 
@@ -216,15 +216,16 @@ class Service(_Table, frozen=True):
     vars: Variables | None = None
     is_daemon: bool | None = None
     shutdown: Shutdown | None = None
-    systems: Systems | None = None
     systemd: Systemd | None = None
+    systems: tuple[str, ...] | None = None
+    """The systems to run it on; any text, because Flox takes any."""
 
 
 class Services(_Table, frozen=True):
     """The `[services]` table: `auto-start` is a setting, every other key is the name of a service."""
 
     auto_start: Annotated[bool | None, Parsed(_auto_start, Any), Since("1.12.0")] = None
-    services: Annotated[Mapping[Annotated[str, Parsed(service_name)], Service], Rest()] = {}
+    services: Annotated[Mapping[Annotated[str, Parsed(service_name, is_rule=True)], Service], Rest()] = {}
 
 
 class Allow(_Table, frozen=True):

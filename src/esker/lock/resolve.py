@@ -8,25 +8,22 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from esker.declare import trust
-from esker.declare.tool_wheels import or_its_wheel
 from esker.errors import ResolutionFailed, StaleLock
 from esker.formats import lockfile, pylock
-from esker.formats.systems import declared_systems
 from esker.lock.lock_files import Lock, read_lock, write_lock
+from esker.lock.packages import lock_packages
 from esker.lock.staleness import staleness
 from esker.lock.wheels import resolve
 from esker.progress import reporting
 
 if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
-    from esker.formats.lockfile import Lockfile
-    from esker.formats.manifest import Manifest
     from esker.formats.pylock import Pylock
     from esker.host.interpreters import Interpreters
     from esker.progress import Progress
     from esker.settings import Settings
 
-__all__ = ["lock_packages", "lock_project", "resolved_lock"]
+__all__ = ["lock_project", "resolved_lock"]
 
 
 def lock_project(
@@ -74,7 +71,9 @@ def resolved_lock(
         with reporting(progress):
             progress.begin("Locking Python packages")
             python = _python_lock(stale.inputs, python, interpreters, settings)
-    return Lock(lockfile.Lockfile(manifest=declaration.manifest, packages=packages), python), True
+    line_feed = current is None or current.lockfile.ends_with_line_feed
+    made = lockfile.Lockfile(manifest=declaration.manifest, packages=packages, ends_with_line_feed=line_feed)
+    return Lock(made, python), True
 
 
 def _python_lock(
@@ -102,27 +101,6 @@ def _check_build(declaration: Declaration, settings: Settings) -> None:
     python = declaration.esker.python
     if python is not None and python.build:
         trust.check(declaration.project, settings)
-
-
-def lock_packages(manifest: Manifest, before: Lockfile | None, system: str) -> tuple[lockfile.LockedPackage, ...]:
-    """Return the locked packages of `[install]`.
-
-    Raises ResolutionFailed for a package that is not locked yet, because no catalogue can be asked.
-    """
-    declared = manifest.install
-    if not declared:
-        return ()
-    systems = declared_systems(manifest.options.systems, system)
-    locked = before.packages if before else ()
-    for name, descriptor in declared.items():
-        is_same = before is not None and before.own_manifest().install.get(name) == descriptor
-        locked_for = {package.system for package in locked if package.install_id == name}
-        if not is_same or not locked_for & set(descriptor.systems or systems):
-            raise ResolutionFailed(
-                f"`{name}` of [install] cannot be locked: no catalogue can be asked yet",
-                hint=f"lock it with Flox first{or_its_wheel(name)}",
-            )
-    return tuple(package for package in locked if package.install_id in declared)
 
 
 def _changed(before: pylock.Inputs | None, after: pylock.Inputs) -> frozenset[str]:

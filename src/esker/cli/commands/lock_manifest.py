@@ -19,7 +19,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
     from esker.declare.validate import read_text
     from esker.formats import lockfile
-    from esker.lock.resolve import lock_packages
+    from esker.lock.packages import lock_packages
     from esker.settings import Settings
 
     summary = "Print the lock of a manifest; its packages are taken from an existing lock."

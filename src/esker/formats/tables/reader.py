@@ -14,6 +14,9 @@ fit is noted in a `Report` with its path, and reading goes on with the rest. `An
 
 A key is the name under which msgspec encodes the field. Strings with a NUL character are refused, because strings
 become variables and arguments.
+
+A file that another program has written as JSON is read by what its format demands, and not by the rules for people who
+write a file: see `Report`.
 """
 
 from __future__ import annotations
@@ -46,6 +49,7 @@ from esker.formats.tables.shapes import (
 
 __all__ = [
     "Checked",
+    "EmptyTable",
     "Expected",
     "Fault",
     "Nullable",
@@ -76,11 +80,21 @@ class Refusal(ValueError):
         self.hint = hint
 
 
-class Report:
-    """The problems of one file, the lines of its keys, and the schema version that it follows."""
+class EmptyTable(dict[str, Any]):
+    """An empty table that a file of another program holds: it equals a missing one, but is written again."""
 
-    def __init__(self, lines: Mapping[Path, int] | None = None) -> None:
+
+class Report:
+    """The problems of one file, the lines of its keys, and the schema version that it follows.
+
+    If `mend` is given, another program has written the file as JSON. Then `mend` is the hint of every problem. Rules
+    (`Checked`, and `Parsed` with `is_rule`) are not applied, null means that an optional key is absent, and an empty
+    map becomes an `EmptyTable`.
+    """
+
+    def __init__(self, lines: Mapping[Path, int] | None = None, *, mend: str | None = None) -> None:
         self.lines = lines or {}
+        self.mend = mend
         self.schema: str | None = None
         """The schema version; None means that every key is known."""
         self.problems: list[Problem] = []
@@ -88,13 +102,14 @@ class Report:
 
     def below(self, path: Path) -> Report:
         """Return a report that adds to the same problems, but whose paths begin at `path` and whose schema is unset."""
-        child = Report(self.lines)
+        child = Report(self.lines, mend=self.mend)
         child.problems, child.root = self.problems, (*self.root, *path)
         return child
 
     def note(self, path: Path, message: str, hint: str | None) -> None:
         """Add a problem, on the line of `path` or of its nearest parent that has a line."""
         path = (*self.root, *path)
+        hint = self.mend or hint
         line = next((self.lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.lines), None)
         self.problems.append(Problem(printable(message), line=line, hint=hint and printable(hint)))
 
@@ -102,6 +117,11 @@ class Report:
         """Add a problem at `path` whose message names a place: `where`, or `path` if `where` is None."""
         where = (*self.root, *(path if where is None else where))
         self.note(path, message + (f"\nin `{dotted(where)}`" if where else ""), hint)
+
+    @property
+    def table(self) -> str:
+        """The file's word for a table."""
+        return "table" if self.mend is None else "object"
 
     def knows(self, since: str | None) -> bool:
         """Return whether the file's schema is `since` or a later version; True if either is None."""
@@ -120,13 +140,14 @@ def read(kind: type[T], value: object, report: Report, path: Path = ()) -> T | N
 
 def _read(kind: Shape, value: Any, path: Path, report: Report) -> Any:
     result = _read_written(kind, value, path, report)
-    if result is not _NOTHING and kind.parsed is not None:
+    ruled = report.mend is None
+    if result is not _NOTHING and kind.parsed is not None and (ruled or not kind.parsed.is_rule):
         try:
             result = kind.parsed.parse(result)
         except Refusal as refusal:
             report.refuse(path, refusal.message, refusal.hint)
             return _NOTHING
-    if result is not _NOTHING:
+    if result is not _NOTHING and ruled:
         for checked in kind.checks:
             for fault in checked.check(result, value):
                 report.note((*path, *fault.path), fault.message, fault.hint)
@@ -141,7 +162,8 @@ def _read_written(kind: Shape, value: Any, path: Path, report: Report) -> Any:
         return _read_alternative(kind, value, path, report)
     if not kind.fits(value):
         hint = f"write `{kind.example(path)}`" if path else None
-        report.refuse(path, f"invalid type: {described(value)}, expected {kind.phrase()}", hint)
+        expected = kind.phrase(report.table)
+        report.refuse(path, f"invalid type: {described(value, report.table)}, expected {expected}", hint)
         return _NOTHING
     reader = _read_struct if kind.is_struct() else _READERS.get(get_origin(kind.written) or kind.written)
     return value if reader is None else reader(kind, value, path, report)
@@ -155,7 +177,8 @@ def _read_struct(kind: Shape, table: dict[str, Any], path: Path, report: Report)
     others: dict[str, Any] = {}
     for key, value in table.items():
         if key in known:
-            if value is None and known[key].shape.nullable:
+            field = known[key]
+            if value is None and (field.shape.nullable or (report.mend is not None and not field.required)):
                 continue
             values[known[key].name] = _read(known[key].shape, value, (*path, key), report)
         elif rest is not None and key not in every:
@@ -186,7 +209,7 @@ def _read_map(kind: Shape, table: dict[str, Any], path: Path, report: Report) ->
             report.refuse((*path, key), f"`{name}` is declared twice", "remove one of the two")
         elif name is not _NOTHING and entry is not _NOTHING:
             entries[name] = entry
-    return dict(sorted(entries.items()))
+    return dict(sorted(entries.items())) if entries or report.mend is None else EmptyTable()
 
 
 def _read_elements(kind: Shape, values: list[Any], path: Path, report: Report) -> Any:
@@ -243,9 +266,9 @@ def _read_alternative(kind: Shape, value: Any, path: Path, report: Report) -> An
         fitting = [alternative for alternative, keys in pairs if keys & value.keys()]
     if fitting:
         return _read(fitting[0], value, path, report)
-    phrases = " or ".join(dict.fromkeys(alternative.phrase() for alternative in known))
+    phrases = " or ".join(dict.fromkeys(alternative.phrase(report.table) for alternative in known))
     expected = kind.expected or Expected(
-        f"invalid type: {described(value)}, expected {phrases}", f"write `{known[0].example(path)}`"
+        f"invalid type: {described(value, report.table)}, expected {phrases}", f"write `{known[0].example(path)}`"
     )
     keys = set().union(*tables)
     guesses = (near(key, keys) for key in (value if tables else ()) if key not in keys)

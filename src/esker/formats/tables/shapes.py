@@ -29,6 +29,8 @@ class Parsed(NamedTuple):
     """The type of the value in the file; None means the annotated type."""
     example: str | None = None
     """A value as a file may write it, for hints."""
+    is_rule: bool = False
+    """Whether the function only refuses values, so that files which another program has written need not pass it."""
 
 
 class Fault(NamedTuple):
@@ -101,13 +103,12 @@ class Shape(NamedTuple):
         plain: Any = {Literal: str, tuple: list, frozenset: list, Mapping: dict, float: (int, float)}
         return isinstance(value, dict if self.is_struct() else plain.get(kind, kind))
 
-    def phrase(self) -> str:
-        """Return how a message describes a value of this type."""
-        return (
-            listed(self.choices())
-            if self.choices()
-            else _PHRASES.get(get_origin(self.written) or self.written, "a table")
-        )
+    def phrase(self, table: str = "table") -> str:
+        """Return how a message describes a value of this type; `table` is the file's word for a table."""
+        if self.choices():
+            return listed(self.choices())
+        article = "an" if table[0] in "aeiou" else "a"
+        return _PHRASES.get(get_origin(self.written) or self.written, f"{article} {table}")
 
     def example(self, path: Path) -> str:
         """Return an example of this type: `key = value`, or the value alone for an array element."""
@@ -174,7 +175,7 @@ def fields(kind: Any) -> dict[str, Field]:
 _PHRASES = {str: "a string", bool: "a boolean", int: "an integer", float: "a number", tuple: "an array"}
 _PHRASES[frozenset] = _PHRASES[tuple]
 _EXAMPLES = {str: '"…"', bool: "true", int: "5", float: "5", tuple: '["…"]', frozenset: '["…"]'}
-_WRITTEN = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "table"}
+_WRITTEN = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array"}
 _SHOWN = 40
 """How many characters of a wrong value a message shows."""
 
@@ -213,12 +214,14 @@ def listed(names: Iterable[str]) -> str:
     return f"one of {', '.join([*more, last])}" if more[1:] else " or ".join([*more, last])
 
 
-def described(value: object) -> str:
-    """Return how a message describes a value that has the wrong type."""
+def described(value: object, table: str = "table") -> str:
+    """Return how a message describes a value that has the wrong type; `table` is the file's word for a table."""
     if value is None:
         return "null"
+    if isinstance(value, dict):
+        return table
     word = _WRITTEN.get(type(value), "date or time")
-    if isinstance(value, (dict, list)):
+    if isinstance(value, list):
         return word
     shown = str(value).lower() if isinstance(value, bool) else str(value)
     return f"{word} `{shown if len(shown) <= _SHOWN else shown[:_SHOWN] + '…'}`"
