@@ -13,12 +13,14 @@ from esker.activate.difference import Activation, difference
 from esker.activate.expansion import expanded, needs_bash
 from esker.activate.lists import (
     ACTIVE_ENVIRONMENTS,
+    DATA_DIRECTORIES,
     PROMPT_ENVIRONMENTS,
     STARTS,
     active_environments,
     dot_flox_of,
     edited,
     elements,
+    joined,
     without_duplicates,
 )
 from esker.errors import ActivationFailed
@@ -99,6 +101,7 @@ def composed(
     put("INFOPATH", "share/info")
     if not environ.get("INFOPATH"):
         after["INFOPATH"] += ":"
+    after["XDG_DATA_DIRS"] = environ.get("XDG_DATA_DIRS") or joined("XDG_DATA_DIRS", DATA_DIRECTORIES)
     put("XDG_DATA_DIRS", "share")
     if plan.mode == "dev":
         put("CPATH", "include")

@@ -447,6 +447,14 @@ def test_a_bashrc_that_makes_path_anew_keeps_nothing_from_the_end(home):
     assert "</e/bin:/rc:/later:/bin:/late:/last>\n" in shown
 
 
+def test_data_directories_of_the_users_bashrc_come_before_the_systems(home):
+    """The default of XDG_DATA_DIRS stays behind what ~/.bashrc adds to it."""
+    shown = interactive(
+        a_plan(flox_env="/e"), home, 'echo "<$XDG_DATA_DIRS>"\nexit\n', "XDG_DATA_DIRS=/rc:$XDG_DATA_DIRS"
+    )
+    assert "</e/share:/rc:/usr/local/share/:/usr/share/>\n" in shown
+
+
 @pytest.mark.parametrize(
     "bashrc",
     [
