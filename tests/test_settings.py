@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import pwd
+
 import pytest
 
 from esker.errors import StoreError
 from esker.settings import Settings
+
+UNKNOWN = 987654321
+"""A uid that no machine knows."""
 
 
 def settings(environ, uid):
@@ -43,8 +48,17 @@ def test_the_store_lies_where_its_user_can_use_it(environ, uid, root):
 def test_no_place_for_the_store_is_an_error(environ, message):
     """A relative directory would be another store in every directory."""
     with pytest.raises(StoreError) as caught:
-        settings(environ, 1000).store_root  # noqa: B018
+        settings(environ, UNKNOWN).store_root  # noqa: B018
     assert caught.value.message == message
+
+
+@pytest.mark.parametrize("environ", [{}, {"HOME": ""}, {"HOME": "relative", "XDG_DATA_HOME": "data"}])
+def test_without_home_the_user_database_says_where_it_is(environ):
+    """`env -i esker activate` uses the same store and the same ports as a login shell."""
+    user = next(entry for entry in pwd.getpwall() if entry.pw_uid and entry.pw_dir != "/")
+    made = settings(environ, user.pw_uid)
+    home = pwd.getpwuid(user.pw_uid).pw_dir
+    assert (made.store_root, made.state_home) == (f"{home}/.local/share/esker/root", f"{home}/.local/state")
 
 
 def test_tools_get_what_names_an_index_and_nothing_that_steers_them():

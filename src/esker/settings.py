@@ -121,10 +121,17 @@ class Settings:
 
     @property
     def state_home(self) -> str | None:
-        """The directory for state that programs keep between runs; None without a usable HOME or XDG_STATE_HOME."""
+        """The directory for state that programs keep between runs; None if neither variables nor database give one."""
         from esker.host import places
 
-        return places.state(self._places)
+        return places.state(self._places) or places.state({}, self._recorded_home)
+
+    @property
+    def _recorded_home(self) -> str | None:
+        """The home directory that the user database has for `uid`: what counts without a usable HOME."""
+        from esker.host import accounts
+
+        return accounts.find_home(self.uid)
 
     @property
     def store_root(self) -> str:
@@ -138,7 +145,7 @@ class Settings:
             return self.store
         if self.uid == 0:
             return "/var/lib/esker/root"
-        data = places.data(self._places)
+        data = places.data(self._places) or places.data({}, self._recorded_home)
         if data is None:
             raise StoreError("there is no place for the store: HOME is not set", hint="set HOME or ESKER_STORE")
         return f"{data}/esker/root"

@@ -93,6 +93,13 @@ def test_paths_are_composed_in_front(name, value, expected):
     assert activated({name: value})[name] == expected
 
 
+def test_the_choice_of_a_shell_is_for_one_activation():
+    """What runs in an environment, and may activate others, does not inherit FLOX_SHELL; a hook may set it."""
+    assert "FLOX_SHELL" not in activated({"FLOX_SHELL": "/bin/bash"})
+    assert activated({"FLOX_SHELL": "/bin/bash"}, a_plan(vars=[("FLOX_SHELL", "mine")]))["FLOX_SHELL"] == "mine"
+    assert "FLOX_SHELL" not in activated({**activated({}), "FLOX_SHELL": "/bin/bash"})
+
+
 def test_the_systems_data_stay_visible():
     """Without XDG_DATA_DIRS, programs look in the system's directories; an activation does not hide these."""
     inner = activated(activated({}), other())

@@ -89,6 +89,7 @@ def composed(
     after["FLOX_ENV_DESCRIPTION"] = plan.description
     after["FLOX_ACTIVATE_START_SERVICES"] = "true" if start_services else "false"
     after["ESKER_RUNTIME_DIR"] = runtime_directory
+    after.pop("FLOX_SHELL", None)  # it chooses the shell of one activation, and not of those that programs inside make
     after.setdefault("FLOX_PROMPT_COLOR_1", "99")
     after.setdefault("FLOX_PROMPT_COLOR_2", "141")
     if plan.certificates:

@@ -192,6 +192,7 @@ CHANGED_SHELLS = {
     "posix from above": "export POSIXLY_CORRECT=mine",
     "everything exported": "set -a",
     "traps": "trap 'echo trapped >&2' ERR; set -E",
+    "no remembered programs": "set +h; shopt -s nocasematch; set -H",
 }
 
 
@@ -215,6 +216,16 @@ def test_a_shell_that_means_other_things_by_its_words(tmp_path, setting):
     before, _ = evaluated(tmp_path, environ, f"{setting}\n{shown}", **fields)
     body = f'{setting}\n\\builtin eval "$(esker activate)"\nesker deactivate\n\\builtin unset -v P\n{shown}'
     assert evaluated(tmp_path, environ, body, **fields)[0] == before
+
+
+@pytest.mark.parametrize("option", ["+h", "-h"])
+def test_whether_bash_remembers_programs_is_the_users_choice(tmp_path, option):
+    """`set +h` before an activation survives it, and without it bash remembers where programs are once more."""
+    state = "echo $-"
+    nested = f"{ACTIVATE}{ACTIVATE}"
+    out, _ = evaluated(tmp_path, {}, f"set {option}; {state}; {nested}{state}; esker deactivate; {state}")
+    before, inside, after = out.splitlines()
+    assert (before, "h" in inside) == (after, False)
 
 
 @pytest.mark.slow

@@ -67,9 +67,10 @@ _CONTROLS |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 # A quote is written as \047, so that the quotes are balanced even for a shell that does not know `$''`.
 _ESCAPES = {**_CONTROLS, ord("\\"): "\\\\", ord("'"): "\\047"}
 _SOURCED = "_FLOX_SOURCED_PROFILE_SCRIPTS"
-_NOT_HASHED = "\\builtin set +h"
+_NOT_HASHED = "if [[ -o hashall ]]; then _esker_hashed=y; \\builtin set +h; fi"
 """Makes bash search PATH for a program each time, because the environment may change while it is active."""
-_HASHED = "\\builtin set -h"
+_HASHED = "if [[ -n ${_esker_hashed-} ]]; then \\builtin set -h; fi; \\builtin unset -v _esker_hashed"
+"""Undoes `_NOT_HASHED`, unless the shell had the option off before."""
 
 
 def shell(name: str | None = None) -> Shell:
