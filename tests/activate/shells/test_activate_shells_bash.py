@@ -57,6 +57,7 @@ def test_the_whole_text_in_place():
     found = Activation(
         set={
             "QUOTE": "it's",
+            "QUOTES": "it's $5",
             "PLAIN": "a b$c\\",
             "LINES": "a\nexport E=1\t\x1b",
             "BYTES": "é\udcff",
@@ -69,17 +70,18 @@ def test_the_whole_text_in_place():
     text = BASH.in_place(made, environ, lambda _: found)
     lines = text.splitlines()
     assert lines[0].startswith('[ -z "${BASH_VERSION-}" ] || \\builtin eval $\'')
-    assert lines[1:7] == [
+    assert lines[1:8] == [
         rf"{SH} BYTES=$(printf %b. '\0303\0251\0377') && BYTES=${{BYTES%.}} || BYTES=$'é\xff'; export BYTES",
         "unset GONE",
         rf"{SH} LINES=$(printf %b. 'a\0012export E=1\0011\0033') && LINES=${{LINES%.}} || LINES=$'a\nexport E=1\t\x1b'; export LINES",
         "export PATH='/e:/a'",
         r"export PLAIN='a b$c\'",
-        r"QUOTE='it'\''s'; export QUOTE",
+        'export QUOTE="it\'s"',
+        r"QUOTES='it'\''s $5'; export QUOTES",
     ]
-    assert lines[7].startswith("export _ESKER_UNDO='")
-    assert lines[8].startswith(lines[0].partition("$")[0])
-    assert len(lines) == 9
+    assert lines[8].startswith("export _ESKER_UNDO='")
+    assert lines[9].startswith(lines[0].partition("$")[0])
+    assert len(lines) == 10
 
 
 SH = '[ -z "${BASH_VERSION-}" ] &&'
@@ -91,6 +93,8 @@ HOSTILE = {
     "E": "\x01\x7f\t\r",
     "F": "-n",
     "G": "*",
+    "H": "'",
+    "I": " it's !! !x #; é '",
 }
 
 
