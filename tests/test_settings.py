@@ -68,12 +68,33 @@ def test_tools_get_what_names_an_index_and_nothing_that_steers_them():
         "UV_DEFAULT_INDEX": "https://example.invalid/simple",
         "UV_PYTHON": "/p",
         "UV_OFFLINE": "",
+        "UV_INDEX_CORP_PASSWORD": "",
         "PIP_INDEX_URL": "x",
         "PYTHONPATH": "x",
         "VIRTUAL_ENV": "x",
         "CONDA_PREFIX": "x",
     }
     assert Settings(environ).tools == {"PATH": "/bin", "UV_DEFAULT_INDEX": "https://example.invalid/simple"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "UV_INDEX_CORP_USERNAME",
+        "UV_INDEX_CORP_1_PASSWORD",
+        "UV_CREDENTIALS_DIR",
+        "UV_S3_ENDPOINT_URL",
+        "UV_GCS_ENDPOINT_URL",
+        "UV_AZURE_ENDPOINT_URL",
+        "UV_REQUEST_TIMEOUT",
+        "UV_HTTP_CONNECT_TIMEOUT",
+    ],
+)
+def test_what_an_index_needs_reaches_uv_and_no_lock(name):
+    """Credentials of a named index, and where and how long uv asks, decide nothing about what is locked."""
+    made = Settings({name: "secret"})
+    assert made.tools == {name: "secret"}
+    assert "secret" not in f"{made.indexes} {made.choices}"
 
 
 def test_indexes_are_told_without_credentials():
