@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import pwd
+
 import pytest
 
 from esker.errors import StoreError
 from esker.settings import Settings
+
+UNKNOWN = 987654321
+"""A uid that no machine knows."""
 
 
 def settings(environ, uid):
@@ -43,8 +48,17 @@ def test_the_store_lies_where_its_user_can_use_it(environ, uid, root):
 def test_no_place_for_the_store_is_an_error(environ, message):
     """A relative directory would be another store in every directory."""
     with pytest.raises(StoreError) as caught:
-        settings(environ, 1000).store_root  # noqa: B018
+        settings(environ, UNKNOWN).store_root  # noqa: B018
     assert caught.value.message == message
+
+
+@pytest.mark.parametrize("environ", [{}, {"HOME": ""}, {"HOME": "relative", "XDG_DATA_HOME": "data"}])
+def test_without_home_the_user_database_says_where_it_is(environ):
+    """`env -i esker activate` uses the same store and the same ports as a login shell."""
+    user = next(entry for entry in pwd.getpwall() if entry.pw_uid and entry.pw_dir != "/")
+    made = settings(environ, user.pw_uid)
+    home = pwd.getpwuid(user.pw_uid).pw_dir
+    assert (made.store_root, made.state_home) == (f"{home}/.local/share/esker/root", f"{home}/.local/state")
 
 
 def test_tools_get_what_names_an_index_and_nothing_that_steers_them():
@@ -54,12 +68,33 @@ def test_tools_get_what_names_an_index_and_nothing_that_steers_them():
         "UV_DEFAULT_INDEX": "https://example.invalid/simple",
         "UV_PYTHON": "/p",
         "UV_OFFLINE": "",
+        "UV_INDEX_CORP_PASSWORD": "",
         "PIP_INDEX_URL": "x",
         "PYTHONPATH": "x",
         "VIRTUAL_ENV": "x",
         "CONDA_PREFIX": "x",
     }
     assert Settings(environ).tools == {"PATH": "/bin", "UV_DEFAULT_INDEX": "https://example.invalid/simple"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "UV_INDEX_CORP_USERNAME",
+        "UV_INDEX_CORP_1_PASSWORD",
+        "UV_CREDENTIALS_DIR",
+        "UV_S3_ENDPOINT_URL",
+        "UV_GCS_ENDPOINT_URL",
+        "UV_AZURE_ENDPOINT_URL",
+        "UV_REQUEST_TIMEOUT",
+        "UV_HTTP_CONNECT_TIMEOUT",
+    ],
+)
+def test_what_an_index_needs_reaches_uv_and_no_lock(name):
+    """Credentials of a named index, and where and how long uv asks, decide nothing about what is locked."""
+    made = Settings({name: "secret"})
+    assert made.tools == {name: "secret"}
+    assert "secret" not in f"{made.indexes} {made.choices}"
 
 
 def test_indexes_are_told_without_credentials():

@@ -28,19 +28,27 @@ _FOR_TOOLS = (
     "UV_INDEX_URL",
     "UV_INDEX_STRATEGY",
     "UV_KEYRING_PROVIDER",
+    "UV_CREDENTIALS_DIR",
+    "UV_S3_ENDPOINT_URL",
+    "UV_GCS_ENDPOINT_URL",
+    "UV_AZURE_ENDPOINT_URL",
     "UV_INSECURE_HOST",
     "UV_SYSTEM_CERTS",
     "UV_NATIVE_TLS",
     "UV_HTTP_RETRIES",
     "UV_HTTP_TIMEOUT",
+    "UV_HTTP_CONNECT_TIMEOUT",
+    "UV_REQUEST_TIMEOUT",
     "UV_CACHE_DIR",
     "UV_NO_CACHE",
     "UV_OFFLINE",
     "UV_CONCURRENT_DOWNLOADS",
 )
 """The variables of uv that we pass on to tools: they concern indexes, proxies, certificates, caches and downloads."""
+_CREDENTIALS = ("_USERNAME", "_PASSWORD")
+"""The ends of variables such as `UV_INDEX_NAME_USERNAME`: we pass the credentials of named indexes on as well."""
 _STEERING = ("UV_", "PIP_", "VIRTUAL_ENV", "PYTHON", "CONDA_")
-"""Prefixes of variables that change how tools work; tools get no such variable except those in `_FOR_TOOLS`."""
+"""Prefixes of variables that change how tools work; tools get no such variable but those that we pass on."""
 _PLACES = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 
 
@@ -121,10 +129,17 @@ class Settings:
 
     @property
     def state_home(self) -> str | None:
-        """The directory for state that programs keep between runs; None without a usable HOME or XDG_STATE_HOME."""
+        """The directory for state that programs keep between runs; None if neither variables nor database give one."""
         from esker.host import places
 
-        return places.state(self._places)
+        return places.state(self._places) or places.state({}, self._recorded_home)
+
+    @property
+    def _recorded_home(self) -> str | None:
+        """The home directory that the user database has for `uid`: what counts without a usable HOME."""
+        from esker.host import accounts
+
+        return accounts.find_home(self.uid)
 
     @property
     def store_root(self) -> str:
@@ -138,7 +153,7 @@ class Settings:
             return self.store
         if self.uid == 0:
             return "/var/lib/esker/root"
-        data = places.data(self._places)
+        data = places.data(self._places) or places.data({}, self._recorded_home)
         if data is None:
             raise StoreError("there is no place for the store: HOME is not set", hint="set HOME or ESKER_STORE")
         return f"{data}/esker/root"
@@ -152,4 +167,5 @@ class Settings:
 
 def _for_tools(environ: Mapping[str, str]) -> dict[str, str]:
     harmless = {name: value for name, value in environ.items() if not name.startswith(_STEERING)}
-    return harmless | {name: environ[name] for name in _FOR_TOOLS if environ.get(name)}
+    credentials = [name for name in environ if name.startswith("UV_INDEX_") and name.endswith(_CREDENTIALS)]
+    return harmless | {name: environ[name] for name in (*_FOR_TOOLS, *credentials) if environ.get(name)}

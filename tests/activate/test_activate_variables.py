@@ -52,7 +52,7 @@ def test_the_whole_difference_in_an_empty_environment():
         "PGPORT": "12345",
         "PKG_CONFIG_PATH": f"{ENV}/lib/pkgconfig:{ENV}/share/pkgconfig",
         "SSL_CERT_FILE": "/etc/ca.pem",
-        "XDG_DATA_DIRS": f"{ENV}/share",
+        "XDG_DATA_DIRS": f"{ENV}/share:/usr/local/share/:/usr/share/",
         "_ESKER_STARTS": made.identity,
         "_FLOX_ACTIVE_ENVIRONMENTS": '[{"environment":{"type":"dot-flox","path":"/p/.flox",'
         '"pointer":{"name":"app","version":1}},"mode":"dev"}]',
@@ -83,6 +83,7 @@ def test_values_of_the_caller_are_corrected_or_kept():
         ("MANPATH", ":foo", f"{ENV}/share/man::foo"),
         ("INFOPATH", "/i", f"{ENV}/share/info:/i"),
         ("XDG_DATA_DIRS", "/d", f"{ENV}/share:/d"),
+        ("XDG_DATA_DIRS", "", f"{ENV}/share:/usr/local/share/:/usr/share/"),
         ("CPATH", "/c", f"{ENV}/include:/c"),
         ("PKG_CONFIG_PATH", "/k", f"{ENV}/lib/pkgconfig:{ENV}/share/pkgconfig:/k"),
     ],
@@ -90,6 +91,22 @@ def test_values_of_the_caller_are_corrected_or_kept():
 def test_paths_are_composed_in_front(name, value, expected):
     """The environment's directories come first; PATH and MANPATH lose duplicates; empty elements stay."""
     assert activated({name: value})[name] == expected
+
+
+def test_the_choice_of_a_shell_is_for_one_activation():
+    """What runs in an environment, and may activate others, does not inherit FLOX_SHELL; a hook may set it."""
+    assert "FLOX_SHELL" not in activated({"FLOX_SHELL": "/bin/bash"})
+    assert activated({"FLOX_SHELL": "/bin/bash"}, a_plan(vars=[("FLOX_SHELL", "mine")]))["FLOX_SHELL"] == "mine"
+    assert "FLOX_SHELL" not in activated({**activated({}), "FLOX_SHELL": "/bin/bash"})
+
+
+def test_the_systems_data_stay_visible():
+    """Without XDG_DATA_DIRS, programs look in the system's directories; an activation does not hide these."""
+    inner = activated(activated({}), other())
+    assert inner["XDG_DATA_DIRS"] == f"{other().flox_env}/share:{ENV}/share:/usr/local/share/:/usr/share/"
+    found = difference({}, activated({}))
+    assert found.prepend["XDG_DATA_DIRS"] == (f"{ENV}/share",)
+    assert found.append["XDG_DATA_DIRS"] == ("/usr/local/share/", "/usr/share/")
 
 
 def test_sbin_only_when_asked_for():

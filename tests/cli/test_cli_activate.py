@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -46,6 +47,27 @@ def test_packages_are_there_inside_and_not_outside(esker, project, index):
     assert subprocess.run(["sh", "-c", "command -v app"], check=False, capture_output=True).returncode != 0
     assert (directory / ".flox/env/manifest.lock").exists()
     assert (directory / ".flox/pylock.toml").exists()
+
+
+def test_an_index_with_credentials_of_its_own(esker, project, index, tmp_path):
+    """The variables with the name and password of a named index reach uv, and no file holds what they say."""
+    index.add("app", "1.0", {"app.py": "def main(): print('hello')\n"}, scripts={"app": "app:main"})
+    index.credentials = "someone:s3cret-word"
+    project(PYTHON)
+    named = {"UV_DEFAULT_INDEX": f"corp={index.url}"}
+    refused = esker("activate", "--", "app", **named, UV_INDEX_CORP_USERNAME="someone", UV_INDEX_CORP_PASSWORD="wr0ng")
+    assert refused.status == 1
+    assert "wr0ng" not in refused.out + refused.err
+    done = esker(
+        "activate", "--", "app", **named, UV_INDEX_CORP_USERNAME="someone", UV_INDEX_CORP_PASSWORD="s3cret-word"
+    )
+    assert done == (0, "hello\n", done.err)
+    assert "s3cret-word" not in done.err
+    basic = base64.b64encode(index.credentials.encode())
+    for file in tmp_path.rglob("*"):
+        if file.is_file():
+            content = file.read_bytes()
+            assert not [word for word in (b"s3cret-word", b"wr0ng", basic) if word in content], file
 
 
 def test_a_warm_activation_needs_neither_uv_nor_network_nor_locks(esker, project, index, tmp_path):

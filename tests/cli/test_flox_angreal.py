@@ -19,6 +19,7 @@ SEMICOLON = "a;b; export INJECTED=1"
 EQUALS = "a=b==c"
 UNICODE = "Grüße, 世界 🪨"
 QUOTED = "it's"
+BOTH = "it's a \\"quote\\""
 LINES = "first\\nexport INJECTED=2"
 
 [hook]
@@ -98,15 +99,16 @@ def test_the_client_activates_runs_and_puts_everything_back(client):
     assert inside["SEMICOLON"] == "a;b; export INJECTED=1"
     assert inside["EQUALS"] == "a=b==c"
     assert inside["UNICODE"] == "Grüße, 世界 🪨"
+    assert inside["QUOTED"] == "it's"
     assert inside["FROM_HOOK"] == "kept"
     assert found["ran"] == [0, "app ['one', 'two words']\n", ""]
     assert found["after"] == found["before"]
 
 
 def test_what_the_client_cannot_read_is_absent_and_never_wrong(client):
-    """A value with a quote or a newline fits no line that both a shell and the client read: the client has none."""
+    """A value with both quotes or a newline fits no line that both a shell and the client read: the client has none."""
     _, (found,) = client(ACTIVATE)
-    assert not {"QUOTED", "LINES", "INJECTED"} & found["inside"].keys()
+    assert not {"BOTH", "LINES", "INJECTED"} & found["inside"].keys()
 
 
 def test_the_client_has_services(client):

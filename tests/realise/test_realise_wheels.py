@@ -207,6 +207,35 @@ def test_the_profile_runs_python_and_scripts_in_one_prefix(index, python_of, sto
     assert output(str(elsewhere)) == made
 
 
+@pytest.mark.parametrize("shell", [[], ["bash"], ["sh"]])
+def test_a_script_keeps_its_first_statements(index, python_of, store, tmp_path, shell):
+    """A wheel's script has its own docstring and `__future__`, and finds the project's source like any program."""
+    script = '#!python\n"""Own words."""\nfrom __future__ import annotations\nimport sys, source\n'
+    script += "x: missing\nprint(__doc__, sys.prefix, *sys.argv)\n"
+    index.add("app", "1.0", {"app.py": "", "app-1.0.data/scripts/app": script})
+    (tmp_path / "source.py").write_text("")
+    made = profile(store, "test", python_of("app"), source=[str(tmp_path)])
+    assert output(*shell, f"{made}/bin/app", "a b", "c") == f"Own words. {made} {made}/bin/app a b c"
+    assert output(f"{made}/bin/python", f"{made}/bin/app") == f"Own words. {made} {made}/bin/app"
+
+
+def test_a_script_without_a_docstring_has_none(index, python_of, store):
+    """The launcher of a console script is not its docstring."""
+    text = "import __main__\ndef main(): print(__main__.__doc__)\n"
+    index.add("app", "1.0", {"app.py": text}, scripts={"app": "app:main"})
+    assert output(f"{profile(store, 'test', python_of('app'))}/bin/app") == "None"
+
+
+def test_a_script_keeps_its_encoding(index, python_of, store, tmp_path):
+    """A script in Latin-1 is read as such, and runs in the prefix of the environment like any script."""
+    text = '#!python\n# -*- coding: latin-1 -*-\n"""Caf\xe9"""\nimport sys\nprint(ascii(__doc__), sys.prefix)\n'
+    index.add("app", "1.0", {"app.py": "", "app-1.0.data/scripts/app": text.encode("latin-1")})
+    made = profile(store, "test", python_of("app"))
+    link = tmp_path / "run"
+    link.symlink_to(made)
+    assert output(f"{link}/bin/app") == f"'Caf\\xe9' {link}"
+
+
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
 def test_a_source_directory_of_any_letters_is_found_in_any_locale(python_of, store, tmp_path, locale):
     """Python starts, and finds the project's modules, where the locale cannot spell their directory."""

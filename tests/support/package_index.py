@@ -64,6 +64,8 @@ class PackageIndex:
         """How often each path was asked for."""
         self.refusal: int | None = None
         """The HTTP status that everything is answered with, None to serve."""
+        self.credentials: str | None = None
+        """The `user:password` without which everything is answered with 401; None if everybody is served."""
         self._files: dict[str, dict[str, bytes]] = {}
         self._removed: set[str] = set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -154,14 +156,19 @@ def _handler(index: PackageIndex) -> type[BaseHTTPRequestHandler]:
             self._answer(body=True)
 
         def _answer(self, *, body: bool) -> None:
-            found = None if index.refusal else index.answer(self.path.partition("?")[0])
+            refusal = index.refusal or (None if self._is_allowed() else 401)
+            found = None if refusal else index.answer(self.path.partition("?")[0])
             kind, content = found or ("text/plain", b"not found")
-            self.send_response(200 if found else index.refusal or 404)
+            self.send_response(200 if found else refusal or 404)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             if body:
                 self.wfile.write(content)
+
+        def _is_allowed(self) -> bool:
+            given = self.headers.get("Authorization", "").removeprefix("Basic ")
+            return index.credentials is None or base64.b64decode(given).decode() == index.credentials
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is http.server's
             """Say nothing."""

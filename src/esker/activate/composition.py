@@ -13,12 +13,14 @@ from esker.activate.difference import Activation, difference
 from esker.activate.expansion import expanded, needs_bash
 from esker.activate.lists import (
     ACTIVE_ENVIRONMENTS,
+    DATA_DIRECTORIES,
     PROMPT_ENVIRONMENTS,
     STARTS,
     active_environments,
     dot_flox_of,
     edited,
     elements,
+    joined,
     without_duplicates,
 )
 from esker.errors import ActivationFailed
@@ -87,6 +89,7 @@ def composed(
     after["FLOX_ENV_DESCRIPTION"] = plan.description
     after["FLOX_ACTIVATE_START_SERVICES"] = "true" if start_services else "false"
     after["ESKER_RUNTIME_DIR"] = runtime_directory
+    after.pop("FLOX_SHELL", None)  # it chooses the shell of one activation, and not of those that programs inside make
     after.setdefault("FLOX_PROMPT_COLOR_1", "99")
     after.setdefault("FLOX_PROMPT_COLOR_2", "141")
     if plan.certificates:
@@ -99,6 +102,7 @@ def composed(
     put("INFOPATH", "share/info")
     if not environ.get("INFOPATH"):
         after["INFOPATH"] += ":"
+    after["XDG_DATA_DIRS"] = environ.get("XDG_DATA_DIRS") or joined("XDG_DATA_DIRS", DATA_DIRECTORIES)
     put("XDG_DATA_DIRS", "share")
     if plan.mode == "dev":
         put("CPATH", "include")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from esker.activate.lists import LISTS, edited, elements
+from esker.activate.lists import DATA_DIRECTORIES, LISTS, edited, elements
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _edit(name: str, before: str | None, after: str) -> tuple[Sequence[str], Seq
     if common:
         append = new[common[-1] + 1 :]
     elif not old:
-        append = [""] if new[1:] and not new[-1] else []
+        append = _default(name, new)
     else:
         return None
     first = common[0] if common else len(new) - len(append)
@@ -149,3 +149,10 @@ def _edit(name: str, before: str | None, after: str) -> tuple[Sequence[str], Seq
         if any(parts) and edited(name, before, *parts) == after:
             return parts
     return None
+
+
+def _default(name: str, parts: list[str]) -> list[str]:
+    """Return the end of a list that stands for the variable's default, which stays at the end whatever comes before."""
+    default = list(DATA_DIRECTORIES) if name == "XDG_DATA_DIRS" else [""]
+    count = len(default)
+    return default if len(parts) > count and parts[-count:] == default else []

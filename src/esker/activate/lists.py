@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACTIVE_ENVIRONMENTS",
+    "DATA_DIRECTORIES",
     "LISTS",
     "PROMPT_ENVIRONMENTS",
     "STARTS",
@@ -39,6 +40,9 @@ TERMINFO_DIRS XDG_CONFIG_DIRS XDG_DATA_DIRS
 LISTS = dict.fromkeys(_COLON_LISTS.split(), ":")
 """The variables that are lists, with the separator of their elements; `[` means a JSON array."""
 LISTS.update({STARTS: ":", PROMPT_ENVIRONMENTS: " ", ACTIVE_ENVIRONMENTS: "["})
+
+DATA_DIRECTORIES = ("/usr/local/share/", "/usr/share/")
+"""What an XDG_DATA_DIRS that is empty or not set stands for: https://specifications.freedesktop.org/basedir-spec/latest/"""
 
 _WITHOUT_DUPLICATES = frozenset({"PATH", "MANPATH"})
 

@@ -11,7 +11,7 @@ from esker.host.spawn import Identity, assume
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["NOBODY", "Account", "account", "find_account", "give_directory", "home", "unreachable"]
+__all__ = ["NOBODY", "Account", "account", "find_account", "find_home", "give_directory", "home", "unreachable"]
 
 NOBODY = 65534
 
@@ -46,7 +46,16 @@ def find_account(name: str) -> Account | None:
 def home(environ: Mapping[str, str]) -> str:
     """Return the user's home directory: HOME if that is an absolute path, else the one in the user database."""
     named = environ.get("HOME", "")
-    return named if os.path.isabs(named) else account(os.geteuid()).home
+    return named if os.path.isabs(named) else find_home(os.geteuid()) or "/"
+
+
+def find_home(uid: int) -> str | None:
+    """Return the home directory of the user with `uid` in the user database; None if it has no absolute path for it."""
+    try:
+        directory = pwd.getpwuid(uid).pw_dir
+    except KeyError:
+        return None
+    return directory if os.path.isabs(directory) else None
 
 
 def unreachable(identity: Identity, paths: Iterable[str]) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -27,22 +28,27 @@ __all__ = ["OWN_COMMANDS", "profile", "source_directories"]
 OWN_COMMANDS = ("pip", "pip3")
 """The commands in bin that the profile writes itself, unless pip is locked."""
 
-RECIPE = 4
+RECIPE = 5
 """Increase it whenever the same inputs would give a different tree."""
 
 # A script runs the `python` beside the path that it was called by. That path leads through the project's link, as the
 # path of `python` itself does, so that both agree on sys.prefix. If somebody has linked to the script from elsewhere,
 # it runs the `python` beside its real file.
+#
+# To Python the second line is a comment, which may begin with a form feed. So the script keeps its first statements:
+# its docstring, and imports from `__future__`. To the shell a form feed is a letter, and the line is no comment. It
+# begins with a command that never exists, because a slash ends its name, and goes on with what follows `||`.
 _SCRIPT_HEAD = b"""\
 #!/bin/sh
-'''exec' "$(if [ -L "$0" ]; then dirname -- "$(realpath -- "$0")"; else printf %s "${0%/*}"; fi)/python" "$0" "$@"
-' '''
+\f#/ 2>/dev/null || exec \
+"$(if [ -L "$0" ]; then dirname -- "$(realpath -- "$0")"; else printf %%s "${0%%/*}"; fi)/python" "$0" "$@"%s
 """
-_UV_HEAD = b"""\
-#!/bin/sh
-'''exec' "$(dirname -- "$(realpath -- "$0")")"/'python' "$0" "$@"
-' '''
-"""
+_UV_HEAD = re.compile(
+    rb"""#!/bin/sh\n(?P<coding># coding: [-\w.]+\n)?"""
+    rb"""'{3}exec' "\$\(dirname -- "\$\(realpath -- "\$0"\)"\)"/[^\n]* "\$0" "\$@"\n' '{3}\n"""
+)
+"""What uv puts in the place of a script's `#!python`. Python looks for an encoding in the first two lines alone."""
+_LONGEST_UV_HEAD = 1024
 _REFUSAL = "this environment is made from its manifest and cannot be changed by pip"
 _ADVICE = "esker install pypi/NAME"
 _PIP_COMMAND = f"""\
@@ -134,12 +140,14 @@ def _add_command(path: str, target: str) -> None:
         _link(path, target)
         return
     with open(path, "rb") as file:
-        head = file.read(len(_UV_HEAD))
-        if head != _UV_HEAD:
+        head = file.read(_LONGEST_UV_HEAD)
+        launcher = _UV_HEAD.match(head)
+        if launcher is None:
             check_program(path, "a package of the lock")
             _link(path, target)
             return
-        content = _SCRIPT_HEAD + file.read()
+        coding = (launcher["coding"] or b"").strip()
+        content = _SCRIPT_HEAD % (coding and b" " + coding) + head[launcher.end() :] + file.read()
     with open(target, "wb") as file:
         file.write(content)
     os.chmod(target, 0o755)  # noqa: S103  # a command; the store makes it 0555

@@ -57,6 +57,7 @@ def test_the_whole_text_in_place():
     found = Activation(
         set={
             "QUOTE": "it's",
+            "QUOTES": "it's $5",
             "PLAIN": "a b$c\\",
             "LINES": "a\nexport E=1\t\x1b",
             "BYTES": "é\udcff",
@@ -69,17 +70,18 @@ def test_the_whole_text_in_place():
     text = BASH.in_place(made, environ, lambda _: found)
     lines = text.splitlines()
     assert lines[0].startswith('[ -z "${BASH_VERSION-}" ] || \\builtin eval $\'')
-    assert lines[1:7] == [
+    assert lines[1:8] == [
         rf"{SH} BYTES=$(printf %b. '\0303\0251\0377') && BYTES=${{BYTES%.}} || BYTES=$'é\xff'; export BYTES",
         "unset GONE",
         rf"{SH} LINES=$(printf %b. 'a\0012export E=1\0011\0033') && LINES=${{LINES%.}} || LINES=$'a\nexport E=1\t\x1b'; export LINES",
         "export PATH='/e:/a'",
         r"export PLAIN='a b$c\'",
-        r"QUOTE='it'\''s'; export QUOTE",
+        'export QUOTE="it\'s"',
+        r"QUOTES='it'\''s $5'; export QUOTES",
     ]
-    assert lines[7].startswith("export _ESKER_UNDO='")
-    assert lines[8].startswith(lines[0].partition("$")[0])
-    assert len(lines) == 9
+    assert lines[8].startswith("export _ESKER_UNDO='")
+    assert lines[9].startswith(lines[0].partition("$")[0])
+    assert len(lines) == 10
 
 
 SH = '[ -z "${BASH_VERSION-}" ] &&'
@@ -91,6 +93,8 @@ HOSTILE = {
     "E": "\x01\x7f\t\r",
     "F": "-n",
     "G": "*",
+    "H": "'",
+    "I": " it's !! !x #; é '",
 }
 
 
@@ -192,6 +196,7 @@ CHANGED_SHELLS = {
     "posix from above": "export POSIXLY_CORRECT=mine",
     "everything exported": "set -a",
     "traps": "trap 'echo trapped >&2' ERR; set -E",
+    "no remembered programs": "set +h; shopt -s nocasematch; set -H",
 }
 
 
@@ -215,6 +220,16 @@ def test_a_shell_that_means_other_things_by_its_words(tmp_path, setting):
     before, _ = evaluated(tmp_path, environ, f"{setting}\n{shown}", **fields)
     body = f'{setting}\n\\builtin eval "$(esker activate)"\nesker deactivate\n\\builtin unset -v P\n{shown}'
     assert evaluated(tmp_path, environ, body, **fields)[0] == before
+
+
+@pytest.mark.parametrize("option", ["+h", "-h"])
+def test_whether_bash_remembers_programs_is_the_users_choice(tmp_path, option):
+    """`set +h` before an activation survives it, and without it bash remembers where programs are once more."""
+    state = "echo $-"
+    nested = f"{ACTIVATE}{ACTIVATE}"
+    out, _ = evaluated(tmp_path, {}, f"set {option}; {state}; {nested}{state}; esker deactivate; {state}")
+    before, inside, after = out.splitlines()
+    assert (before, "h" in inside) == (after, False)
 
 
 @pytest.mark.slow
@@ -445,6 +460,14 @@ def test_a_bashrc_that_makes_path_anew_keeps_nothing_from_the_end(home):
     made = a_plan(flox_env="/e", vars=[("PATH", "${PATH}:/late:/later:/last")])
     shown = interactive(made, home, 'echo "<$PATH>"\nexit\n', "PATH=/rc:/later:/bin")
     assert "</e/bin:/rc:/later:/bin:/late:/last>\n" in shown
+
+
+def test_data_directories_of_the_users_bashrc_come_before_the_systems(home):
+    """The default of XDG_DATA_DIRS stays behind what ~/.bashrc adds to it."""
+    shown = interactive(
+        a_plan(flox_env="/e"), home, 'echo "<$XDG_DATA_DIRS>"\nexit\n', "XDG_DATA_DIRS=/rc:$XDG_DATA_DIRS"
+    )
+    assert "</e/share:/rc:/usr/local/share/:/usr/share/>\n" in shown
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """The texts that make a shell activate and deactivate, and the shells that Esker starts.
 
-Each variable is written as exactly one line. That is `export NAME='VALUE'` if the value allows it. Otherwise the line
-first assigns the value, in a notation for bash and another for every other shell. A value never spreads over several
+Each variable is written as exactly one line. That is `export NAME='VALUE'` if the value allows it, or
+`export NAME="VALUE"` if the value has single quotes but nothing special between double quotes. Otherwise the line first
+assigns the value, in a notation for bash and another for every other shell. A value never spreads over several
 lines, because some programs read these lines instead of evaluating them. The texts are always valid ASCII or UTF-8,
 even if the bytes of a value are not.
 
@@ -66,10 +67,13 @@ _CONTROLS |= {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(128, 256)}
 _CONTROLS |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 # A quote is written as \047, so that the quotes are balanced even for a shell that does not know `$''`.
 _ESCAPES = {**_CONTROLS, ord("\\"): "\\\\", ord("'"): "\\047"}
+_SPECIAL = frozenset('"$`\\')
+"""The characters that have a meaning between double quotes; `!` has none in text that is evaluated."""
 _SOURCED = "_FLOX_SOURCED_PROFILE_SCRIPTS"
-_NOT_HASHED = "\\builtin set +h"
+_NOT_HASHED = "if [[ -o hashall ]]; then _esker_hashed=y; \\builtin set +h; fi"
 """Makes bash search PATH for a program each time, because the environment may change while it is active."""
-_HASHED = "\\builtin set -h"
+_HASHED = "if [[ -n ${_esker_hashed-} ]]; then \\builtin set -h; fi; \\builtin unset -v _esker_hashed"
+"""Undoes `_NOT_HASHED`, unless the shell had the option off before."""
 
 
 def shell(name: str | None = None) -> Shell:
@@ -193,6 +197,8 @@ def _assignments(changes: Mapping[str, str | None]) -> Iterator[str]:
             yield f"unset {name}"
         elif (word := _quoted(value)) == f"'{value}'":
             yield f"export {name}={word}"
+        elif word.startswith("'") and _SPECIAL.isdisjoint(value):
+            yield f'export {name}="{value}"'
         elif word.startswith("'"):
             yield f"{name}={word}; export {name}"
         else:
