@@ -212,6 +212,70 @@ def test_health_is_watched_after_the_start(project):
     project.services.stop()
 
 
+@pytest.fixture
+def sick(project):
+    """Make `web` healthy and then unhealthy; return the file that makes it healthy again."""
+    flag = f"{project.directory}/ok"
+    check = CheckSpec(form="shell", target=(f"test -e {flag}",), interval=0.01, start_interval=0.01, retries=2)
+    project.declare("web", check=check)
+    open(flag, "w").close()
+    project.services.start()
+    os.remove(flag)
+    until(project, lambda one: one.health == "unhealthy")
+    yield flag
+    project.services.stop()
+
+
+def test_a_service_that_turned_unhealthy_is_waited_for_until_it_is_healthy_again(project, sick):
+    """A wait for health sees the present state, and is over once the service has recovered."""
+    assert not project.services.status("web")[0].ready
+    with pytest.raises(ServicesNotReady, match=r"`web` not healthy within 0\.1 s"):
+        project.services.wait("web", seconds=0.1)
+    open(sick, "w").close()
+    (well,) = project.services.wait("web", seconds=10)
+    assert (well.health, well.ready) == ("healthy", True)
+
+
+def test_a_start_that_joins_an_unhealthy_service_waits_and_leaves_it_running(project, sick):
+    """The start says what the health check found, and does not end the service that it has not started."""
+    (before,) = project.services.status("web")
+    with pytest.raises(ServicesNotReady, match=r"service `web` was not ready within 0\.1 s") as caught:
+        project.services.start("web", seconds=0.1)
+    assert "exited with status 1" in caught.value.hint
+    open(sick, "w").close()
+    (after,) = project.services.start("web", seconds=10)
+    assert (after.pid, after.health) == (before.pid, "healthy")
+
+
+def test_a_dependant_does_not_start_while_its_dependency_is_unhealthy(project, sick):
+    """`service_healthy` means healthy now, not healthy once."""
+    project.declare("api", depends_on={"web": "service_healthy"})
+    with pytest.raises(ServicesNotReady, match="`api`"):
+        project.services.start("api", seconds=0.2)
+    assert [one.status for one in project.services.status()] == ["Stopped", "Running"]
+    open(sick, "w").close()
+    assert [one.status for one in project.services.start("api", seconds=10)] == ["Running", "Running"]
+
+
+def test_a_start_waits_for_a_restarted_service_that_has_not_recovered(project):
+    """A service that its policy restarted, and that is unhealthy since, is joined as patiently as any unhealthy one."""
+    flag = f"{project.directory}/ok"
+    check = CheckSpec(
+        form="shell", target=(f"test -e {flag}",), interval=0.01, start_interval=0.01, start_period=0.0, retries=2
+    )
+    open(flag, "w").close()
+    project.declare("web", check=check, restart="always", backoff=0.001)
+    (started,) = project.services.start()
+    os.remove(flag)
+    os.kill(started.pid, signal.SIGKILL)
+    until(project, lambda one: one.restarts == 1 and one.health == "unhealthy")
+    with pytest.raises(ServicesNotReady):
+        project.services.start(seconds=0.1)
+    open(flag, "w").close()
+    assert project.services.start(seconds=10)[0].health == "healthy"
+    project.services.stop()
+
+
 def test_a_check_that_hangs_is_ended(project):
     """A check has its own limit; its processes are ended with it."""
     check = CheckSpec(form="shell", target=("sleep 1000 | sleep 1000",), timeout=0.05, start_period=0.0, retries=1)

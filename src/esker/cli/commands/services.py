@@ -69,7 +69,7 @@ def _start(arguments: list[str], voice: Voice) -> int:
     _add_timeout(parser, _START_SECONDS)
     options = parser.parse_args(arguments)
     services = _services(options, voice)
-    before = {status.name: status.started_at for status in services.status() if status.pid is not None or status.ready}
+    before = {status.name: status.started_at for status in services.status() if status.has_started}
     with Live(voice, as_json=options.json) as live:
         statuses = services.start(*options.name, seconds=options.timeout, changed=live.show)
     named = options.name or [status.name for status in statuses]
