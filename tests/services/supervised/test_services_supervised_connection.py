@@ -20,9 +20,10 @@ import pytest
 from esker.errors import HostError, ServiceError, TimedOut
 from esker.host import background, runtime_directory
 from esker.services.supervised import connection, guardian, launch, protocol, rendezvous, server
+from esker.services.supervised.control import Supervised
 from esker.services.supervised.rendezvous import connect
 from esker.services.supervised.server import _Server
-from esker.services.supervised.supervisor_record import RecordFile, record_path
+from esker.services.supervised.supervisor_record import RecordFile, record_path, services_are_running
 
 
 def say(project, line):
@@ -227,6 +228,40 @@ def test_a_lock_that_was_removed_does_not_keep_services_from_being_stopped(proje
     os.chmod(parent, 0o700)
     assert project.services.stop().stopped == ("web",)
     assert project.processes() == []
+
+
+def test_a_copied_checkout_has_services_of_its_own_at_once(project):
+    """A copy has the record of the original too; nobody waits for the original's supervisor or ends its services."""
+    project.declare("web")
+    (original,) = project.services.start()
+    directory = f"{project.directory}/copy"
+    shutil.copytree(project.dot_flox, f"{directory}/.flox", symlinks=True)
+    site = replace(project.site, project=directory, dot_flox=f"{directory}/.flox", runtime=f"{project.runtime}2")
+    copy = Supervised(site, project.specs, lambda _: project.surroundings)
+    assert not services_are_running(site.dot_flox)
+    assert copy.status()[0].status == "Stopped"
+    assert copy.stop().stopped == ()
+    with copy.lease() as held:
+        assert services_are_running(site.dot_flox)
+        assert held.statuses[0].pid != original.pid
+    assert [one.pid for one in project.services.status()] == [original.pid]
+    project.services.stop()
+
+
+def test_a_moved_checkout_finds_its_supervisor_even_if_its_place_is_taken_again(project):
+    """The supervisor and the services go on, and the moved checkout can stop them."""
+    project.declare("web")
+    project.runtime = f"{project.directory}/run/{runtime_directory.directory_name(project.dot_flox)}"
+    (before,) = project.services.start()
+    directory = f"{project.directory}/moved"
+    os.mkdir(directory)
+    os.rename(project.dot_flox, f"{directory}/.flox")
+    site = replace(project.site, project=directory, dot_flox=f"{directory}/.flox", runtime=f"{project.runtime}2")
+    moved = Supervised(site, project.specs, lambda _: project.surroundings)
+    assert [one.pid for one in moved.status()] == [before.pid]
+    os.mkdir(project.dot_flox)
+    assert [one.pid for one in moved.status()] == [before.pid]
+    assert moved.stop().stopped == ("web",)
 
 
 def test_a_supervisor_ends_with_its_environment(project):
