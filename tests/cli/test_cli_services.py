@@ -203,6 +203,20 @@ def test_a_service_that_fails_is_named_with_its_log(esker, project):
     assert status(esker)["bad"]["status"] in {"Stopped", "Error"}
 
 
+@pytest.mark.parametrize(
+    "command", [("services", "start"), ("services", "restart"), ("activate", "-s", "--", "touch", "ran")]
+)
+def test_a_plain_service_whose_program_is_missing_is_not_reported_as_started(esker, project, command):
+    """Without Esker's table too, the command fails at once and names the service, its status and its log."""
+    directory = project('version = 1\n[services]\napi.command = "exec uvicorn-of-nobody app:app"\n')
+    done = esker(*command)
+    assert done.status != 0
+    assert "service `api` exited with status 127" in done.err
+    assert "uvicorn-of-nobody" in done.err
+    assert "started" not in done.err
+    assert not (directory / "ran").exists()
+
+
 def test_a_start_that_takes_too_long_is_124(esker, project):
     """If a service never becomes healthy, the start ends at its limit with status 124, and names the service."""
     project(

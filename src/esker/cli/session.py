@@ -34,6 +34,7 @@ def start_services(
     from esker.cli.views.services import Live
 
     services = chamber(runtime, environ, lambda *_: activation)
+    services.lenient = voice.lenient_services
     if not services.names:
         voice.say(_no_services(runtime.project))
         return None

@@ -52,6 +52,52 @@ def test_on_failure_that_recovers_becomes_ready(project):
     project.services.stop()
 
 
+@pytest.mark.parametrize("begin", ["start", "restart", "lease"])
+def test_a_plain_service_that_dies_at_once_is_not_reported_as_started(project, begin):
+    """Without Esker's table too, the error names the service, its status and its log, and nothing is left running."""
+    project.declare("other", has_table=False)
+    project.declare("web", "echo no uvicorn; exec /nowhere/uvicorn", has_table=False)
+    with pytest.raises(ServiceFailed, match="service `web` exited with status 127 before it was ready") as caught:
+        getattr(project.services, begin)()
+    assert (caught.value.service, caught.value.status, caught.value.log[0]) == ("web", 127, "no uvicorn")
+    assert project.processes() == []
+
+
+def test_a_plain_service_may_end_well_at_once_and_badly_later(project):
+    """A service without Esker's table that ends with status 0 has started, and one that fails later has completed."""
+    pipe = f"{project.directory}/pipe"
+    os.mkfifo(pipe)
+    os.chmod(pipe, 0o666)
+    project.declare("once", "true", has_table=False)
+    project.declare("web", f"read line < {pipe}; exit 3", has_table=False)
+    once, web = project.services.start()
+    assert (once.status, once.exit_code, web.status, web.ready) == ("Completed", 0, "Running", True)
+    with open(pipe, "w") as file:
+        file.write("go\n")
+    ended = until(project, lambda one: one.status == "Completed")
+    assert (ended.exit_code, ended.message) == (3, None)
+    project.services.stop()
+
+
+def test_a_plain_daemon_whose_command_fails_is_not_reported_as_started(project):
+    """The start waits for the command of a daemon, and fails with it, also without Esker's table."""
+    project.declare("web", "exit 5", has_table=False, is_daemon=True, shutdown="true")
+    with pytest.raises(ServiceFailed, match="service `web` exited with status 5"):
+        project.services.start()
+
+
+def test_a_lenient_start_takes_no_notice_of_how_a_plain_service_ends(project):
+    """As with Flox, the service has started and has completed with its status."""
+    project.declare("web", "exit 7", has_table=False)
+    services = project.services
+    services.lenient = True
+    services.start()
+    ended = until(project, lambda one: one.status == "Completed")
+    assert (ended.exit_code, ended.message) == (7, None)
+    assert services.restart("web") == {"web": "started"}
+    services.stop()
+
+
 @pytest.mark.parametrize("policy", ["on-failure", "always"])
 def test_a_killed_service_is_restarted(project, policy):
     """After kill -9 of a service its policy acts, and the same supervisor goes on."""

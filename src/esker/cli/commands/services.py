@@ -284,7 +284,9 @@ def _services(options: Namespace, voice: Voice) -> Chamber:
         declaration = load(environment.project)
         check_version(declaration.manifest, voice)
         _require_services(declaration, Settings(os.environ).system, options.name)
-    return environment.services
+    services = environment.services
+    services.lenient = voice.lenient_services
+    return services
 
 
 def _require_services(declaration: Declaration, system: str, names: Iterable[str]) -> None:

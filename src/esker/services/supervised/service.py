@@ -180,7 +180,9 @@ class SupervisedService:
 
     def _verdict(self, status: int, failures: int, *, was_ready: bool) -> ServiceFailed | None:
         spec = self.spec
-        if not spec.has_table or (status == 0 and (spec.oneshot or was_ready)):
+        if status == 0 and (spec.oneshot or was_ready or not spec.has_table):
+            return None
+        if not spec.has_table and (was_ready or self.context.lenient):
             return None
         how = f"exited with status {status}" if status >= 0 else f"was ended by {_signal_name(-status)}"
         when = "" if was_ready or spec.oneshot else f" before it was {'healthy' if spec.check else 'ready'}"
@@ -267,7 +269,7 @@ class SupervisedService:
         spec, check = self.spec, self.spec.check
         if spec.is_daemon:
             await self._launched.wait()
-        elif check is None and spec.has_table and not spec.oneshot:
+        elif check is None and not spec.oneshot and (spec.has_table or not self.context.lenient):
             await asyncio.sleep(_SETTLED)
         self.started = True
         self.was_ready = check is None and not spec.oneshot

@@ -185,7 +185,9 @@ class Supervisor:
                 accounts.give_directory(directory, choice.identity)
         variables = choice.variables(request.environments.get(spec.name, {}))
         variables |= {SERVICE_VARIABLE: spec.name, SUPERVISOR_VARIABLE: self._token}
-        return RunContext(variables, request.directory, choice.identity, choice.account.name, choice.note)
+        return RunContext(
+            variables, request.directory, choice.identity, choice.account.name, choice.note, lenient=request.lenient
+        )
 
     async def _dependencies(self, service: SupervisedService) -> None:
         """Wait until every condition of `service` holds; raise ServiceFailed if one never can."""
