@@ -203,6 +203,54 @@ def test_a_service_that_fails_is_named_with_its_log(esker, project):
     assert status(esker)["bad"]["status"] in {"Stopped", "Error"}
 
 
+@pytest.mark.parametrize(
+    "command", [("services", "start"), ("services", "restart"), ("activate", "-s", "--", "touch", "ran")]
+)
+def test_a_plain_service_whose_program_is_missing_is_not_reported_as_started(esker, project, command):
+    """Without Esker's table too, the command fails at once and names the service, its status and its log."""
+    directory = project('version = 1\n[services]\napi.command = "exec uvicorn-of-nobody app:app"\n')
+    done = esker(*command)
+    assert done.status != 0
+    assert "service `api` exited with status 127" in done.err
+    assert "uvicorn-of-nobody" in done.err
+    assert "started" not in done.err
+    assert not (directory / "ran").exists()
+
+
+@pytest.mark.parametrize("command", ["start", "restart"])
+@pytest.mark.parametrize("hook", ["", "[hook]\non-activate = 'export FROM_HOOK=yes'\n"], ids=["plain", "hook"])
+@pytest.mark.parametrize(("mode", "has_cpath"), [("run", False), ("dev", True)])
+def test_a_start_within_an_activation_uses_its_mode(esker, project, command, hook, mode, has_cpath):
+    """The manifest's own mode is the other one; there is no mode clash, and the variables are those of the activation."""
+    own = "run" if mode == "dev" else "dev"
+    project(
+        f'schema-version = "1.14.0"\n[options]\nactivate.mode = "{own}"\n{hook}'
+        "[services]\nweb.command = 'echo \"cpath=${CPATH-}\"; exec sleep 1000'\n"
+    )
+    inner = (sys.executable, "-m", "esker", "services", command)
+    done = esker("activate", "-m", mode, "--", *inner)
+    try:
+        assert (done.status, done.err.splitlines()[0]) == (0, "✔ Service 'web' started.")
+        assert (esker("services", "logs", "web").out != "cpath=\n") == has_cpath
+    finally:
+        esker("services", "stop")
+
+
+def test_a_start_within_another_environment_uses_the_manifest_s_mode(esker, project, tmp_path):
+    """The mode of an activation is no other environment's mode."""
+    manifest = "version = 1\n[services]\nweb.command = 'echo \"cpath=${CPATH-}\"; exec sleep 1000'\n"
+    directory = project(manifest)
+    (tmp_path / "other").mkdir()
+    assert esker("init", "-d", str(tmp_path / "other")).status == 0
+    inner = (sys.executable, "-m", "esker", "services", "start", "-d", str(directory))
+    done = esker("activate", "-m", "run", "-d", str(tmp_path / "other"), "--", *inner)
+    try:
+        assert done.status == 0
+        assert str(directory) in esker("services", "logs", "web").out
+    finally:
+        esker("services", "stop")
+
+
 def test_a_start_that_takes_too_long_is_124(esker, project):
     """If a service never becomes healthy, the start ends at its limit with status 124, and names the service."""
     project(

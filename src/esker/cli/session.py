@@ -34,10 +34,11 @@ def start_services(
     from esker.cli.views.services import Live
 
     services = chamber(runtime, environ, lambda *_: activation)
+    services.lenient = voice.lenient_services
     if not services.names:
         voice.say(_no_services(runtime.project))
         return None
-    running = all(status.ready for status in services.status())
+    running = all(status.has_started for status in services.status())
     with Live(voice) as live:
         leased = services.lease(changed=live.show, pid=shell, token=None if shell is None else _SHELL)
     if running:

@@ -27,6 +27,8 @@ class Voice:
     """The commands that this voice does not offer."""
     remarks = True
     """Whether to print what Flox would not print: see `remark`."""
+    lenient_services = False
+    """Whether services without Esker's table count as started at once, however they end."""
     status_of_errors: int | None = None
     """The exit status after every error; None means each error's own."""
     end_of_table = "\n"
@@ -117,6 +119,7 @@ class _FloxVoice(Voice):
 
     absent = frozenset({"lock", "rollback", "store", "trust", "doctor", "shim"})
     remarks = False
+    lenient_services = True
     status_of_errors = 1
     end_of_table = "\n\n"
 

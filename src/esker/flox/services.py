@@ -70,7 +70,7 @@ class FloxServices:
 
     def _start(self, services: Sequence[str], deadline: Deadline) -> FloxServiceHandle:
         chamber = self._chamber
-        before = {status.name for status in chamber.status() if status.ready}
+        before = {status.name for status in chamber.status() if status.has_started}
         started = chamber.start(*services, seconds=deadline)
         # What was meant, and what was started because that depends on it; what ran before is not ours to stop.
         ours = [each for each in started if not services or each.name in services or each.name not in before]

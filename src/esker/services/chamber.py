@@ -99,6 +99,12 @@ class Chamber(Protocol):
     Neither the constructor nor any method that only reads may lock or install anything, or run the project's code.
     """
 
+    lenient: bool
+    """Whether a start succeeds even if a service without Esker's table fails at once, as with `flox services start`.
+
+    It is false unless a caller sets it. A chamber in which Flox runs the services has Flox's rules in any case.
+    """
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the declared services, sorted."""

@@ -50,7 +50,7 @@ class ServiceSpec:
     shutdown: str | None = None
     """Shell text that tells a daemon to stop."""
     has_table: bool = False
-    """Whether Esker's own table configures it; without one it is ready once it runs and cannot fail, as in Flox."""
+    """Whether Esker's own table configures it; without one it cannot fail any more once it is ready."""
     oneshot: bool = False
     depends_on: Mapping[str, Condition] = field(default_factory=dict)
     check: CheckSpec | None = None

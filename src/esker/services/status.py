@@ -27,7 +27,7 @@ class ServiceStatus:
     health: str | None = None
     """Compose's word: starting, healthy or unhealthy; None without a health check."""
     ready: bool = False
-    """Whether it is healthy, running or completed, whichever of these a start waits for."""
+    """Whether it is healthy now, running or completed, whichever of these a start waits for."""
     ports: Mapping[str, int] = field(default_factory=dict)
     started_at: float | None = None
     """Seconds since 1970."""
@@ -47,6 +47,11 @@ class ServiceStatus:
     environment_set_by: int | None = None
     """The pid of the process whose start request set its variables."""
     log: str | None = None
+
+    @property
+    def has_started(self) -> bool:
+        """Whether it runs, healthy or not, or has completed."""
+        return self.pid is not None or self.ready
 
 
 def parse(record: Mapping[str, Any]) -> ServiceStatus:

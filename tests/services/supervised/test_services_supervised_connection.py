@@ -20,9 +20,10 @@ import pytest
 from esker.errors import HostError, ServiceError, TimedOut
 from esker.host import background, runtime_directory
 from esker.services.supervised import connection, guardian, launch, protocol, rendezvous, server
+from esker.services.supervised.control import Supervised
 from esker.services.supervised.rendezvous import connect
 from esker.services.supervised.server import _Server
-from esker.services.supervised.supervisor_record import RecordFile, record_path
+from esker.services.supervised.supervisor_record import RecordFile, record_path, services_are_running
 
 
 def say(project, line):
@@ -51,10 +52,10 @@ def test_the_socket_is_ours_alone(project):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b'{"esker-services": 3, "do": "status"}\n', "the other side speaks version 3 of the services' protocol"),
+        (b'{"esker-services": 4, "do": "status"}\n', "the other side speaks version 4 of the services' protocol"),
         (b'{"do": "status"}\n', "version None"),
-        (b'{"esker-services": 2, "do": "dance"}\n', "is not a valid request"),
-        (b'{"esker-services": 2, "do": "start"}\n', "is not a valid request"),
+        (b'{"esker-services": 3, "do": "dance"}\n', "is not a valid request"),
+        (b'{"esker-services": 3, "do": "start"}\n', "is not a valid request"),
         (b"GET / HTTP/1.1\r\n", "is not a valid request"),
         (b"[]\n", "is not a valid request"),
         (b"\xff\xfe\n", "is not a valid request"),
@@ -141,7 +142,7 @@ def test_a_supervisor_of_another_version_is_an_error_with_what_to_do(project):
     hello = {protocol.KEY: 7, "source": "/other/esker", "supervisor": 1234, "guardian": 1233}
     with supervisor(project, json.dumps(hello).encode() + b"\n"), pytest.raises(ServiceError) as caught:
         project.services.start()
-    assert "the other side speaks version 7 of the services' protocol, this Esker version 2" in caught.value.message
+    assert "the other side speaks version 7 of the services' protocol, this Esker version 3" in caught.value.message
     assert (
         caught.value.hint
         == "the Esker in `/other/esker` runs these services: use that one, or end them with `kill 1234`"
@@ -227,6 +228,40 @@ def test_a_lock_that_was_removed_does_not_keep_services_from_being_stopped(proje
     os.chmod(parent, 0o700)
     assert project.services.stop().stopped == ("web",)
     assert project.processes() == []
+
+
+def test_a_copied_checkout_has_services_of_its_own_at_once(project):
+    """A copy has the record of the original too; nobody waits for the original's supervisor or ends its services."""
+    project.declare("web")
+    (original,) = project.services.start()
+    directory = f"{project.directory}/copy"
+    shutil.copytree(project.dot_flox, f"{directory}/.flox", symlinks=True)
+    site = replace(project.site, project=directory, dot_flox=f"{directory}/.flox", runtime=f"{project.runtime}2")
+    copy = Supervised(site, project.specs, lambda _: project.surroundings)
+    assert not services_are_running(site.dot_flox)
+    assert copy.status()[0].status == "Stopped"
+    assert copy.stop().stopped == ()
+    with copy.lease() as held:
+        assert services_are_running(site.dot_flox)
+        assert held.statuses[0].pid != original.pid
+    assert [one.pid for one in project.services.status()] == [original.pid]
+    project.services.stop()
+
+
+def test_a_moved_checkout_finds_its_supervisor_even_if_its_place_is_taken_again(project):
+    """The supervisor and the services go on, and the moved checkout can stop them."""
+    project.declare("web")
+    project.runtime = f"{project.directory}/run/{runtime_directory.directory_name(project.dot_flox)}"
+    (before,) = project.services.start()
+    directory = f"{project.directory}/moved"
+    os.mkdir(directory)
+    os.rename(project.dot_flox, f"{directory}/.flox")
+    site = replace(project.site, project=directory, dot_flox=f"{directory}/.flox", runtime=f"{project.runtime}2")
+    moved = Supervised(site, project.specs, lambda _: project.surroundings)
+    assert [one.pid for one in moved.status()] == [before.pid]
+    os.mkdir(project.dot_flox)
+    assert [one.pid for one in moved.status()] == [before.pid]
+    assert moved.stop().stopped == ("web",)
 
 
 def test_a_supervisor_ends_with_its_environment(project):

@@ -52,6 +52,52 @@ def test_on_failure_that_recovers_becomes_ready(project):
     project.services.stop()
 
 
+@pytest.mark.parametrize("begin", ["start", "restart", "lease"])
+def test_a_plain_service_that_dies_at_once_is_not_reported_as_started(project, begin):
+    """Without Esker's table too, the error names the service, its status and its log, and nothing is left running."""
+    project.declare("other", has_table=False)
+    project.declare("web", "echo no uvicorn; exec /nowhere/uvicorn", has_table=False)
+    with pytest.raises(ServiceFailed, match="service `web` exited with status 127 before it was ready") as caught:
+        getattr(project.services, begin)()
+    assert (caught.value.service, caught.value.status, caught.value.log[0]) == ("web", 127, "no uvicorn")
+    assert project.processes() == []
+
+
+def test_a_plain_service_may_end_well_at_once_and_badly_later(project):
+    """A service without Esker's table that ends with status 0 has started, and one that fails later has completed."""
+    pipe = f"{project.directory}/pipe"
+    os.mkfifo(pipe)
+    os.chmod(pipe, 0o666)
+    project.declare("once", "true", has_table=False)
+    project.declare("web", f"read line < {pipe}; exit 3", has_table=False)
+    once, web = project.services.start()
+    assert (once.status, once.exit_code, web.status, web.ready) == ("Completed", 0, "Running", True)
+    with open(pipe, "w") as file:
+        file.write("go\n")
+    ended = until(project, lambda one: one.status == "Completed")
+    assert (ended.exit_code, ended.message) == (3, None)
+    project.services.stop()
+
+
+def test_a_plain_daemon_whose_command_fails_is_not_reported_as_started(project):
+    """The start waits for the command of a daemon, and fails with it, also without Esker's table."""
+    project.declare("web", "exit 5", has_table=False, is_daemon=True, shutdown="true")
+    with pytest.raises(ServiceFailed, match="service `web` exited with status 5"):
+        project.services.start()
+
+
+def test_a_lenient_start_takes_no_notice_of_how_a_plain_service_ends(project):
+    """As with Flox, the service has started and has completed with its status."""
+    project.declare("web", "exit 7", has_table=False)
+    services = project.services
+    services.lenient = True
+    services.start()
+    ended = until(project, lambda one: one.status == "Completed")
+    assert (ended.exit_code, ended.message) == (7, None)
+    assert services.restart("web") == {"web": "started"}
+    services.stop()
+
+
 @pytest.mark.parametrize("policy", ["on-failure", "always"])
 def test_a_killed_service_is_restarted(project, policy):
     """After kill -9 of a service its policy acts, and the same supervisor goes on."""
@@ -209,6 +255,70 @@ def test_health_is_watched_after_the_start(project):
     assert (sick.pid, sick.status, sick.message) == (started.pid, "Running", f"`test -e {flag}` exited with status 1")
     open(flag, "w").close()
     assert until(project, lambda one: one.health == "healthy").message is None
+    project.services.stop()
+
+
+@pytest.fixture
+def sick(project):
+    """Make `web` healthy and then unhealthy; return the file that makes it healthy again."""
+    flag = f"{project.directory}/ok"
+    check = CheckSpec(form="shell", target=(f"test -e {flag}",), interval=0.01, start_interval=0.01, retries=2)
+    project.declare("web", check=check)
+    open(flag, "w").close()
+    project.services.start()
+    os.remove(flag)
+    until(project, lambda one: one.health == "unhealthy")
+    yield flag
+    project.services.stop()
+
+
+def test_a_service_that_turned_unhealthy_is_waited_for_until_it_is_healthy_again(project, sick):
+    """A wait for health sees the present state, and is over once the service has recovered."""
+    assert not project.services.status("web")[0].ready
+    with pytest.raises(ServicesNotReady, match=r"`web` not healthy within 0\.1 s"):
+        project.services.wait("web", seconds=0.1)
+    open(sick, "w").close()
+    (well,) = project.services.wait("web", seconds=10)
+    assert (well.health, well.ready) == ("healthy", True)
+
+
+def test_a_start_that_joins_an_unhealthy_service_waits_and_leaves_it_running(project, sick):
+    """The start says what the health check found, and does not end the service that it has not started."""
+    (before,) = project.services.status("web")
+    with pytest.raises(ServicesNotReady, match=r"service `web` was not ready within 0\.1 s") as caught:
+        project.services.start("web", seconds=0.1)
+    assert "exited with status 1" in caught.value.hint
+    open(sick, "w").close()
+    (after,) = project.services.start("web", seconds=10)
+    assert (after.pid, after.health) == (before.pid, "healthy")
+
+
+def test_a_dependant_does_not_start_while_its_dependency_is_unhealthy(project, sick):
+    """`service_healthy` means healthy now, not healthy once."""
+    project.declare("api", depends_on={"web": "service_healthy"})
+    with pytest.raises(ServicesNotReady, match="`api`"):
+        project.services.start("api", seconds=0.2)
+    assert [one.status for one in project.services.status()] == ["Stopped", "Running"]
+    open(sick, "w").close()
+    assert [one.status for one in project.services.start("api", seconds=10)] == ["Running", "Running"]
+
+
+def test_a_start_waits_for_a_restarted_service_that_has_not_recovered(project):
+    """A service that its policy restarted, and that is unhealthy since, is joined as patiently as any unhealthy one."""
+    flag = f"{project.directory}/ok"
+    check = CheckSpec(
+        form="shell", target=(f"test -e {flag}",), interval=0.01, start_interval=0.01, start_period=0.0, retries=2
+    )
+    open(flag, "w").close()
+    project.declare("web", check=check, restart="always", backoff=0.001)
+    (started,) = project.services.start()
+    os.remove(flag)
+    os.kill(started.pid, signal.SIGKILL)
+    until(project, lambda one: one.restarts == 1 and one.health == "unhealthy")
+    with pytest.raises(ServicesNotReady):
+        project.services.start(seconds=0.1)
+    open(flag, "w").close()
+    assert project.services.start(seconds=10)[0].health == "healthy"
     project.services.stop()
 
 

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
-from esker.cli.selection import check_version, declared, selected_project
+from esker.cli.selection import active_mode, check_version, declared, selected_project
 from esker.cli.views.output import print_json, shown
 from esker.cli.views.services import Live, as_record, state_record, table
 from esker.cli.voice import ESKER
@@ -69,7 +69,7 @@ def _start(arguments: list[str], voice: Voice) -> int:
     _add_timeout(parser, _START_SECONDS)
     options = parser.parse_args(arguments)
     services = _services(options, voice)
-    before = {status.name: status.started_at for status in services.status() if status.pid is not None or status.ready}
+    before = {status.name: status.started_at for status in services.status() if status.has_started}
     with Live(voice, as_json=options.json) as live:
         statuses = services.start(*options.name, seconds=options.timeout, changed=live.show)
     named = options.name or [status.name for status in statuses]
@@ -279,12 +279,16 @@ def _services(options: Namespace, voice: Voice) -> Chamber:
     """Return the services of the selected environment; raises ServiceError if it declares none for this system."""
     from esker.environment import Environment
 
-    environment = Environment(selected_project(options, os.environ))
+    project = selected_project(options, os.environ)
+    # What starts within an activation belongs to it: another mode would clash with it, or give other variables.
+    environment = Environment(project, mode=active_mode(project, os.environ))
     if os.path.isdir(f"{environment.project}/.flox"):
         declaration = load(environment.project)
         check_version(declaration.manifest, voice)
         _require_services(declaration, Settings(os.environ).system, options.name)
-    return environment.services
+    services = environment.services
+    services.lenient = voice.lenient_services
+    return services
 
 
 def _require_services(declaration: Declaration, system: str, names: Iterable[str]) -> None:

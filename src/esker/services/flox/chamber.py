@@ -50,6 +50,7 @@ class FloxChamber:
     def __init__(self, flox: FloxCommand, settings: Settings) -> None:
         self._flox = flox
         self._settings = settings
+        self.lenient = True
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -62,6 +62,8 @@ class Supervised:
     ) -> None:
         self.site = site
         self.specs = dict(specs)
+        self.lenient = False
+        """See Chamber."""
         self._surroundings = surroundings
 
     @property
@@ -139,6 +141,7 @@ class Supervised:
             store=surroundings.store,
             store_paths=surroundings.store_paths,
             caller=os.getpid(),
+            lenient=self.lenient,
             lease=lease,
             seconds=limit,
         )

@@ -41,6 +41,8 @@ class RunContext(NamedTuple):
     """The name of the user, for messages."""
     note: str | None = None
     """A note about the identity, for the service's status."""
+    lenient: bool = False
+    """Whether a service without Esker's table counts as started at once, however it ends: Flox's rule."""
 
 
 class Programs:

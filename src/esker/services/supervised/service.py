@@ -60,7 +60,8 @@ class SupervisedService:
         self.exit_code: int | None = None
         self.failure: ServiceFailed | None = None
         self.started = False
-        self.ready = False
+        self.was_ready = False
+        """Whether this run has been ready at some time; it may be unhealthy now."""
         self.restarts = 0
         self.started_at: float | None = None
         self._begun = 0.0
@@ -78,6 +79,11 @@ class SupervisedService:
     def active(self) -> bool:
         """Whether it runs, is about to run, or is being stopped."""
         return self.state in ACTIVE
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is ready now: an unhealthy service is not, even if it was healthy before."""
+        return self.was_ready and self.health != "unhealthy"
 
     @property
     def satisfied(self) -> bool:
@@ -166,7 +172,7 @@ class SupervisedService:
             await asyncio.wait({monitor})
         if not monitor.cancelled():
             monitor.result()
-        was_ready = self.ready
+        was_ready = self.was_ready
         self.pid, self.exit_code = None, status if status >= 0 else 128 - status
         await self._programs.end(spec.stop_grace_period)
         self._close()
@@ -174,7 +180,9 @@ class SupervisedService:
 
     def _verdict(self, status: int, failures: int, *, was_ready: bool) -> ServiceFailed | None:
         spec = self.spec
-        if not spec.has_table or (status == 0 and (spec.oneshot or was_ready)):
+        if status == 0 and (spec.oneshot or was_ready or not spec.has_table):
+            return None
+        if not spec.has_table and (was_ready or self.context.lenient):
             return None
         how = f"exited with status {status}" if status >= 0 else f"was ended by {_signal_name(-status)}"
         when = "" if was_ready or spec.oneshot else f" before it was {'healthy' if spec.check else 'ready'}"
@@ -249,7 +257,7 @@ class SupervisedService:
             return status
         self._launched.set()
         self.started = True
-        self.ready = self.spec.check is None
+        self.was_ready = self.spec.check is None
         while roots := [member for member in self._programs.members() if member.parent == os.getpid()]:
             self.pid = roots[0].pid
             self._become("Running")
@@ -257,14 +265,14 @@ class SupervisedService:
         return status
 
     async def _monitor(self, attempt: probe.Attempt | None) -> None:
-        """Set `ready` when the service becomes ready, then keep checking its health."""
+        """Set `was_ready` when the service becomes ready, then keep checking its health."""
         spec, check = self.spec, self.spec.check
         if spec.is_daemon:
             await self._launched.wait()
-        elif check is None and spec.has_table and not spec.oneshot:
+        elif check is None and not spec.oneshot and (spec.has_table or not self.context.lenient):
             await asyncio.sleep(_SETTLED)
         self.started = True
-        self.ready = check is None and not spec.oneshot
+        self.was_ready = check is None and not spec.oneshot
         self._notify(self)
         if check is None:
             return
@@ -280,12 +288,12 @@ class SupervisedService:
             if self.problem is None:
                 failures = 0
                 self._become_healthy()
-            elif self.ready or self._loop.time() - begun >= check.start_period:
+            elif self.was_ready or self._loop.time() - begun >= check.start_period:
                 failures += 1
                 if failures == check.retries:
                     self._become_unhealthy()
             await asyncio.sleep(
-                check.interval if self.ready else _pause(check.start_interval, self._loop.time() - begun)
+                check.interval if self.was_ready else _pause(check.start_interval, self._loop.time() - begun)
             )
 
     async def _wait_for_line(self, period: float) -> None:
@@ -301,7 +309,7 @@ class SupervisedService:
 
     def _become_healthy(self) -> None:
         if self.health != "healthy":
-            self.health, self.ready = "healthy", True
+            self.health, self.was_ready = "healthy", True
             self._notify(self)
 
     def _become_unhealthy(self) -> None:
@@ -348,7 +356,7 @@ class SupervisedService:
         if state not in {"Launching", "Running"}:
             self.pid = self.pid if state == "Terminating" else None
             self.health = None
-            self.started = self.ready = False
+            self.started = self.was_ready = False
         self._notify(self)
 
 

@@ -145,10 +145,12 @@ class Supervisor:
             async with asyncio.timeout(request.seconds):
                 await self._until(lambda: not any(self._state(name) == "Terminating" for name in names))
                 unreachable = cache(accounts.unreachable)
+                joined = {name for name in names if not self._needs_start(name)}
                 for name in names:
-                    if self._needs_start(name):
+                    if name not in joined:
                         self._begin(specs[name], request, unreachable)
-                await self._until(lambda: self._all_ready(names))
+                unhealthy = {name for name in joined if self.services[name].health == "unhealthy"}
+                await self._until(lambda: self._all_ready(names, unhealthy))
         except TimeoutError:
             raise self._too_late(
                 [name for name in names if not self.services[name].satisfied], request.seconds
@@ -183,7 +185,9 @@ class Supervisor:
                 accounts.give_directory(directory, choice.identity)
         variables = choice.variables(request.environments.get(spec.name, {}))
         variables |= {SERVICE_VARIABLE: spec.name, SUPERVISOR_VARIABLE: self._token}
-        return RunContext(variables, request.directory, choice.identity, choice.account.name, choice.note)
+        return RunContext(
+            variables, request.directory, choice.identity, choice.account.name, choice.note, lenient=request.lenient
+        )
 
     async def _dependencies(self, service: SupervisedService) -> None:
         """Wait until every condition of `service` holds; raise ServiceFailed if one never can."""
@@ -202,8 +206,11 @@ class Supervisor:
             return completed
         return completed or (dependency.ready if condition == "service_healthy" else dependency.started)
 
-    def _all_ready(self, names: list[str]) -> bool:
-        """Whether a start is over; raise its failure, a service's own error before those of its dependents."""
+    def _all_ready(self, names: list[str], unhealthy: set[str]) -> bool:
+        """Whether a start is over; raise its failure, a service's own error before those of its dependents.
+
+        `unhealthy` names the services that ran and were unhealthy when the start began: it waits for their recovery.
+        """
         services = [self.services[name] for name in names]
         for state in ("Error", "Skipped"):
             for service in services:
@@ -213,7 +220,7 @@ class Supervisor:
             name = service.spec.name
             if service.state == "Stopped":
                 raise ServiceFailed(f"service `{name}` was stopped while it was starting", service=name)
-            if service.health == "unhealthy" and not service.ready:
+            if service.health == "unhealthy" and not service.was_ready and name not in unhealthy:
                 raise ServiceFailed(
                     f"service `{name}` does not become healthy: {service.problem}",
                     service=name,

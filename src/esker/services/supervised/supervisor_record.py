@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from esker.declare import project_directory
-from esker.host import process_id, process_table, state_file
+from esker.host import process_id, process_table, runtime_directory, state_file
 from esker.host.process_id import ProcessId
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class RecordFile:
     """The open file of a record, created if it is missing; `close` also releases the flock. Raises OSError."""
 
     def __init__(self, dot_flox: str) -> None:
+        self._dot_flox = dot_flox
         self.path = record_path(dot_flox)
         owner = os.stat(dot_flox)
         flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -136,7 +137,7 @@ class RecordFile:
         os.close(self._descriptor)
 
     def read(self) -> SupervisorRecord | None:
-        """Return the record, or None if the file names no supervisor or is malformed."""
+        """Return the record; None if the file names no supervisor, is malformed or was copied with its environment."""
         data = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
         first, _, rest = data.partition(b"\n")
         try:
@@ -147,7 +148,7 @@ class RecordFile:
             record = SupervisorRecord(**fields)
         except (ValueError, TypeError, KeyError):
             return None
-        if not _is_well_formed(record):
+        if not _is_well_formed(record) or _is_copied(record, self._dot_flox):
             return None
         # The second line may be incomplete if the supervisor was killed while writing: then we use only the first.
         with suppress(ValueError, TypeError, KeyError):
@@ -181,3 +182,19 @@ def _is_well_formed(record: SupervisorRecord) -> bool:
     numbers = (record.uid, *record.guardian, *record.supervisor)
     of_their_types = all(isinstance(text, str) for text in texts) and all(type(number) is int for number in numbers)
     return of_their_types and all(0 < pid <= _PIDS for pid, _ in (record.guardian, record.supervisor))
+
+
+def _is_copied(record: SupervisorRecord, dot_flox: str) -> bool:
+    """Return whether the record in `dot_flox` is that of another environment, which still exists.
+
+    Then `dot_flox` is a copy of that environment. If it was moved instead, the recorded path is missing or leads to a
+    new directory; we know this by the inode in the name of the socket.
+    """
+    try:
+        original, here = os.stat(record.dot_flox), os.stat(dot_flox)
+    except (OSError, ValueError):
+        return False
+    if os.path.samestat(original, here):
+        return False
+    ours = f"{runtime_directory.directory_name(record.dot_flox, here.st_ino)}.sock"
+    return original.st_ino == here.st_ino or os.path.basename(record.socket) != ours
