@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 
@@ -95,3 +97,42 @@ def test_a_gone_directory_and_no_standard_input_are_no_tracebacks(environ, proje
     script = f"{esker} activate -- {esker} list -d {other}; {esker} activate -- sh -c 'cd {other} && {esker} list <&-'"
     done = subprocess.run(["sh", "-c", script], cwd=directory, env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    ],
+)
+def test_a_terminal_without_a_character_gets_its_escape(esker, project, settings):
+    """What others wrote, and our own marks, are printed with an escape for each character that the encoding lacks."""
+    directory = project('schema-version = "1.14.0"\n[services.web]\ncommand = "true"\n')
+    (directory / ".flox/log/services").mkdir(parents=True)
+    (directory / ".flox/log/services/web.log").write_text("✔ up 😀\n")
+    assert esker("services", "logs", "web", **settings) == (0, "\\u2714 up \\ud83d\\ude00\n", "")
+    assert json.loads(esker("services", "logs", "web", "--json", **settings).out)[0]["line"] == "✔ up 😀"
+    found = esker("doctor", **settings)
+    assert "\\u2714 " in found.out
+    assert "Traceback" not in found.err
+    mistaken = esker("services", "logs", "nowhere", **settings)
+    assert mistaken.err.startswith("\\u2718 ERROR: service `nowhere` does not exist")
+
+
+def test_a_path_that_is_not_utf_8_is_printed_as_it_is(environ, project):
+    """On standard output, a path that holds other bytes keeps them."""
+    directory = os.fsencode(project()) + b"\xff"
+    os.rename(directory[:-1], directory)
+    done = subprocess.run(
+        [sys.executable, "-m", "esker", "activate", "--", "true"],
+        cwd=directory,
+        env=environ,
+        check=True,
+        capture_output=True,
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "esker", "envs"], cwd=directory, env=environ, check=True, capture_output=True
+    )
+    assert b"project\xff\n" in done.stdout

@@ -10,11 +10,7 @@ import sys
 
 import pytest
 
-from esker.cli.views import services as view
-from esker.cli.views.services import _fitting
-from esker.cli.voice import ESKER
 from esker.host import pidfd
-from esker.services.status import ServiceStatus
 
 pytestmark = pytest.mark.slow
 
@@ -356,32 +352,3 @@ def test_a_shell_that_starts_services_in_place_ends_them_when_it_leaves(esker, w
     assert [one["status"] for one in inside] == ["Completed", "Running"]
     assert [one["status"] for one in outside] == ["Stopped", "Stopped"]
     assert esker("services", "wait", "--for", "stopped", "web", "--timeout", "20").status == 0
-
-
-@pytest.mark.parametrize(
-    ("columns", "rows", "drawn"),
-    [
-        (80, 24, ["NAME", "one", "two", "three is longer"]),
-        (5, 24, ["NAME", "one", "two", "three"]),
-        (80, 4, ["NAME", "one", "… and 2 more: see esker services status"]),
-        (80, 5, ["NAME", "one", "two", "three is longer"]),
-    ],
-)
-def test_what_is_redrawn_fits_the_terminal(columns, rows, drawn):
-    """No drawn row wraps or scrolls away, because the next drawing could not erase it."""
-    assert _fitting(["NAME", "one", "two", "three is longer"], columns, rows) == drawn
-
-
-def test_a_terminal_that_became_smaller_is_cleared_as_far_as_it_goes(monkeypatch):
-    """Rows that wrapped after a change of size are erased too, but not more rows than the terminal has."""
-    written = []
-    sizes = iter([(80, 24), (10, 24), (80, 24), (10, 4)])
-    monkeypatch.setattr(view, "_terminal_size", lambda: next(sizes))
-    monkeypatch.setattr(sys.stderr, "write", written.append)
-    live = view.Live(ESKER)
-    live._terminal = True
-    for height in (13, 3):  # two rows of 65 and 60 characters, as they wrap at 10 columns
-        live.show(ServiceStatus(name="web"))
-        written.clear()
-        live._erase()
-        assert written == [f"\x1b[{height}A\x1b[J"]

@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import subprocess
 import sys
 
 import pytest
 
-
-def on_a_terminal(arguments, *, environ, cwd):
-    """Return what a terminal receives from a program that runs on it."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(arguments, stdin=theirs, stdout=theirs, stderr=theirs, env=environ, cwd=cwd):
-        os.close(theirs)
-        received = b""
-        try:
-            while chunk := os.read(ours, 65536):
-                received += chunk
-        except OSError:  # the program has closed its side
-            pass
-    os.close(ours)
-    return received.decode()
+from tests.support.terminal import on_a_terminal
 
 
 @pytest.mark.slow

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
+import io
 import os
 import sys
 
@@ -129,7 +131,7 @@ def _run_and_flush(arguments: list[str], voice: Voice) -> int:
 
 
 def _open_streams() -> None:
-    """Open /dev/null for each standard stream that the caller has closed, which Python sets to None.
+    """Open /dev/null for each standard stream that the caller has closed (None), and let the others print any text.
 
     Descriptors 0 to 2 are all occupied too, or the next file that we open would become a standard stream. Programs that
     we run do not inherit them: they find the streams closed, as the caller left them.
@@ -142,6 +144,24 @@ def _open_streams() -> None:
     for name in missing:
         stream = open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8")  # noqa: SIM115  # open until we exit
         setattr(sys, name, stream)
+    codecs.register_error("esker", _printed)
+    for printed in (sys.stdout, sys.stderr):
+        if isinstance(printed, io.TextIOWrapper) and printed.errors in {"strict", "surrogateescape"}:
+            printed.reconfigure(errors="esker")
+
+
+def _printed(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Return what stands for a character that a stream cannot encode: its escape, in the form that JSON has too.
+
+    Python's sign for a byte of a file name that is no UTF-8 becomes that byte again.
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    char = error.object[error.start]
+    if "\udc80" <= char <= "\udcff":
+        return bytes([ord(char) - 0xDC00]), error.start + 1
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)), error.start + 1
 
 
 def _output_error(refusal: OSError) -> HostError:

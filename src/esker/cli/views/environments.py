@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING
 
 from esker.activate.lists import dot_flox_of
@@ -31,7 +29,5 @@ def print_environments(environments: Iterable[KnownEnvironment]) -> None:
     """Print a line for each environment."""
     listed = list(environments)
     width = max(len(each.name) for each in listed)
-    sys.stdout.flush()
-    for each in listed:  # a path may hold any bytes
-        sys.stdout.buffer.write(os.fsencode(shown(f"  {each.name:<{width}}  {each.project}") + "\n"))
-    sys.stdout.flush()
+    for each in listed:
+        print(shown(f"  {each.name:<{width}}  {each.project}"))

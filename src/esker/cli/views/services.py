@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import threading
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
+from esker.cli.views.drawing import Drawing, can_draw
 from esker.cli.views.output import print_json
+from esker.formats.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Live", "as_record", "state_record", "table"]
 
 _HEAD = ["NAME", "STATUS", "PID", "HEALTH", "PORTS", "UPTIME"]
-_FEWEST_ROWS = 3
+_EVERY = 0.5
+"""Seconds between two drawings of a table in which only times change."""
 
 
 def table(statuses: Iterable[ServiceStatus], voice: Voice) -> str:
@@ -76,51 +80,56 @@ class Live:
     """
 
     def __init__(self, voice: Voice, *, as_json: bool = False, always: bool = False) -> None:
-        self._states: dict[str, ServiceStatus] = {}
-        self._drawn: list[str] = []
+        self._states: dict[str, tuple[ServiceStatus, float]] = {}
+        """Each state, and when it was told, on the monotonic clock."""
         self._voice = voice
-        self._terminal = sys.stderr.isatty() and not as_json and voice.level >= 0
+        self._drawing = Drawing() if can_draw() and not as_json and voice.level >= 0 else None
         self._always = always
         self._json = as_json
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._clock: threading.Thread | None = None
 
     def show(self, service: ServiceStatus) -> None:
         """Show a service that has changed."""
-        self._states[service.name] = service
-        if self._terminal:
-            self._erase()
-            text = table((self._states[name] for name in sorted(self._states)), self._voice)
-            self._drawn = _fitting(text.split("\n"), *_terminal_size())
-            sys.stderr.write("".join(f"{line}\n" for line in self._drawn))
-            sys.stderr.flush()
+        if self._drawing:
+            with self._lock:
+                self._states[service.name] = service, time.monotonic()
+                self._drawing.draw(self._lines())
+            if self._clock is None:
+                clock = threading.Thread(target=self._redraw, args=(self._drawing,), daemon=True)
+                clock.start()
+                self._clock = clock
         elif self._always and self._json:
             print_json(state_record(service), indent=None)
         elif self._always:
             print(table([service], self._voice).partition("\n")[2], flush=True)
 
+    def _redraw(self, drawing: Drawing) -> None:
+        while not self._ended.wait(_EVERY):
+            with self._lock:
+                drawing.draw(self._lines())
+
+    def _lines(self) -> list[str]:
+        """Return the table as of now, and below it what keeps services from being ready."""
+        now = time.monotonic()
+        states = [
+            status if status.uptime is None else replace(status, uptime=status.uptime + now - told)
+            for _, (status, told) in sorted(self._states.items())
+        ]
+        reasons = [f"! {it.name}: {it.message}" for it in states if it.message and not it.ready and self._voice.remarks]
+        return [*table(states, self._voice).split("\n"), *(printable(" ".join(it.split())) for it in reasons)]
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self._always:
-            self._erase()
-
-    def _erase(self) -> None:
-        if self._drawn:
-            columns, rows = _terminal_size()  # a terminal made narrower wraps a line into several rows
-            height = sum(1 + max(0, len(line) - 1) // columns for line in self._drawn)
-            sys.stderr.write(f"\x1b[{min(height, rows - 1)}A\x1b[J")
-            self._drawn = []
-
-
-def _terminal_size() -> tuple[int, int]:
-    """Return the columns and rows of the terminal, or 80 and 24 if it does not know them."""
-    columns, rows = os.get_terminal_size(sys.stderr.fileno())
-    return columns or 80, rows if rows > _FEWEST_ROWS else 24
-
-
-def _fitting(lines: list[str], columns: int, rows: int) -> list[str]:
-    """Return `lines` cut to the terminal: a row that has scrolled or wrapped could not be erased again."""
-    room = rows - 1
-    if len(lines) > room:
-        lines = [*lines[: room - 1], f"… and {len(lines) - room + 1} more: see esker services status"]
-    return [line[:columns] for line in lines]
+        self._ended.set()
+        try:
+            if self._clock:
+                self._clock.join()
+        finally:
+            if self._drawing:
+                self._drawing.erase()
+                if self._always and self._states:
+                    self._drawing.leave(self._lines())

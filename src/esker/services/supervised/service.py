@@ -281,7 +281,7 @@ class SupervisedService:
             return
         begun, failures = self._loop.time(), 0
         while True:
-            self.problem = await _answer(attempt, check.timeout)
+            await self._ask(attempt, check.timeout)
             self._children.reap()
             if not spec.is_daemon and self._programs.main_has_ended:
                 return  # our program has ended, so the answer came from some other program
@@ -295,6 +295,12 @@ class SupervisedService:
             await asyncio.sleep(
                 check.interval if self.was_ready else _pause(check.start_interval, self._loop.time() - begun)
             )
+
+    async def _ask(self, attempt: probe.Attempt, seconds: float) -> None:
+        """Make one check, and tell those who wait for the service when it finds something else wrong than before."""
+        before, self.problem = self.problem, await _answer(attempt, seconds)
+        if self.problem not in {before, None} and not self.ready:
+            self._notify(self)
 
     async def _wait_for_line(self, period: float) -> None:
         try:
