@@ -113,7 +113,7 @@ def test_nothing_is_put_into_somebody_elses_home(home, made):
 
 def test_a_relative_home_is_not_below_the_current_directory(made, tmp_path, monkeypatch):
     """Where HOME is no absolute path, the machine's word counts."""
-    monkeypatch.setattr(accounts, "account", lambda uid: accounts.Account(uid, uid, "me", str(tmp_path / "real")))
+    monkeypatch.setattr(accounts, "find_home", lambda uid: str(tmp_path / "real"))
     monkeypatch.chdir(tmp_path)
     remember(made("a"), Settings({"HOME": "relative"}))
     assert known_environments(Settings({"HOME": str(tmp_path / "real")}))[0].name == "a"

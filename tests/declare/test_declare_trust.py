@@ -117,7 +117,7 @@ def test_the_list_lies_in_the_home_by_default(project, tmp_path):
 
 def test_a_relative_home_is_not_the_project_s_word(project, monkeypatch):
     """A list below the current directory, which may be the project itself, is nobody's."""
-    monkeypatch.setattr(accounts, "account", lambda uid: accounts.Account(uid, uid, "me", f"{project}/home"))
+    monkeypatch.setattr(accounts, "find_home", lambda uid: f"{project}/home")
     monkeypatch.chdir(project)
     for environ in ({"HOME": "here"}, {"HOME": ""}, {}):
         trust(project, Settings(environ))
