@@ -38,7 +38,6 @@ def test_a_shell_in_a_shell_is_another(tmp_path):
 
 def test_without_a_shell_it_is_the_parent():
     """A program that starts Esker gets what Esker prints."""
-    assert calling_shell() == os.getppid()
     ask = "from esker.host.calling_shell import calling_shell; print(calling_shell())"
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
     assert int(done.stdout) == os.getpid()
@@ -61,8 +60,39 @@ def test_a_shell_that_has_ended_is_nobody(tmp_path):
     assert found == own
 
 
-def test_a_process_that_may_not_be_seen_is_the_parent(monkeypatch):
-    """Where the system says nothing, the parent it is."""
+BELOW_ROOT = """
+import os, subprocess, sys
+from esker.host.calling_shell import calling_shell
+if os.fork() == 0:
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)  # as of `su`, `sudo` and the server of ssh, whose user may not inspect them
+    print(calling_shell(), os.getpid(), flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root changes its user")
+def test_below_a_process_of_another_user_it_is_the_caller_itself():
+    """Neither that process nor one further up is the user's shell: from there the search once climbed to process 1."""
+    done = subprocess.run([sys.executable, "-c", BELOW_ROOT], capture_output=True, text=True, check=True)
+    found, own = done.stdout.split()
+    assert found == own
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes such a namespace")
+@pytest.mark.parametrize(("first", "is_shell"), [("bash", True), ("init", False)])
+def test_process_1_counts_when_it_is_a_shell(first, is_shell, tmp_path):
+    """In a container the shell may be process 1; an init, which takes in every orphan, is nobody's shell."""
+    program = tmp_path / first
+    program.symlink_to("/bin/bash")
+    namespace = ["unshare", "--pid", "--fork", "--mount-proc", program, "-c", f'x=$({ASK}); echo "$x"']
+    done = subprocess.run(namespace, capture_output=True, text=True, check=True)
+    assert (done.stdout == "1\n") is is_shell
+
+
+def test_without_a_process_table_it_is_the_parent(monkeypatch):
+    """As on macOS."""
     import builtins
 
     def refuse(*_, **__):

@@ -6,8 +6,9 @@ import os
 
 __all__ = ["calling_shell"]
 
-_SESSION = 6
-_LAYOUT = (26, 27, 28, 48, 50)
+_PARENT, _SESSION = 4, 6
+_STACK = 28
+_LAYOUT = (26, 27, _STACK, 48, 50)
 """Fields of /proc/PID/stat: the addresses of the program's code, stack, arguments and variables."""
 
 
@@ -15,25 +16,37 @@ def calling_shell() -> int:
     """Return the pid of the shell whose command substitution runs this process; without one, the parent's pid.
 
     For a substitution, a shell forks itself, and the fork ends with the substitution. We recognise such forks because
-    they have the same memory layout as the shell, while a program that was started by exec has another. If the shell
-    has already ended, nobody will evaluate the output, and the result is the pid of this process.
+    they have the same memory layout as the shell, while a program that was started by exec has another.
+
+    Nobody evaluates the output if the shell has already ended, and neither does a parent that we may not inspect (`su`,
+    `sudo`, the server of ssh, a process outside of the container) or an init. The result is then the
+    pid of this process. Where the system says nothing at all about processes (macOS), it is the parent's pid.
     """
-    own, pid = os.getpid(), os.getppid()
-    session = _stat(own)[1]
-    if _stat(pid)[1] != session != own:  # the parent has ended: init, or a subreaper, has adopted us
+    own, parent = os.getpid(), os.getppid()
+    if (here := _process(own)) is None:
+        return parent
+    pid, shell = parent, _process(parent)
+    if shell is None:
         return own
-    while True:
-        parent, _, layout = _stat(pid)
-        if not any(layout) or _stat(parent)[2] != layout:
-            return pid
-        pid = parent
+    session = here[1]
+    if shell[1] != session != own:  # the parent has ended: init, or a subreaper, has adopted us
+        return own
+    if pid == 1 and not shell[2].endswith(b"sh"):  # in a container, process 1 may be a shell
+        return own
+    while (above := _process(shell[0])) and above[3] == shell[3]:
+        pid, shell = shell[0], above
+    return pid
 
 
-def _stat(pid: int) -> tuple[int, int, list[int]]:
-    """Return the parent, the session and the memory layout of a process; zeros if they cannot be read."""
+def _process(pid: int) -> tuple[int, int, bytes, list[bytes]] | None:
+    """Return the parent, session, program and memory layout of the process `pid`; None if we may not see them."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
+            name, _, rest = file.read().rpartition(b")")
     except OSError:
-        return 0, 0, [0]
-    return int(fields[1]), int(fields[_SESSION - 3]), [int(fields[number - 3]) for number in _LAYOUT]
+        return None
+    fields = [b"", b"", b"", *rest.split()]  # so that the indexes are the numbers of the manual
+    if fields[_STACK] == b"0":
+        return None  # the system shows addresses to those alone who may inspect the process
+    layout = [fields[number] for number in _LAYOUT]
+    return int(fields[_PARENT]), int(fields[_SESSION]), name.partition(b"(")[2], layout
