@@ -9,6 +9,7 @@ import stat
 import pytest
 
 from esker.cli.main import main
+from esker.host import runtime_directory
 
 LOOKS = [
     ["list"],
@@ -148,3 +149,20 @@ def test_a_file_that_is_none_of_its_own_is_not_written_nor_waited_for(hostile, t
     commands = [command for command in LOOKS if command != ["activate", "--", "true"]]
     run_all([*commands, *CHANGES], capsys)
     assert snapshot(tmp_path / "elsewhere") == before
+
+
+def test_a_runtime_directory_that_another_user_has_made_is_refused(project, environ, tmp_path, monkeypatch, capsys):
+    """Whoever made it could listen there for the project's passwords, so no activation gives it to a program."""
+    project()
+    monkeypatch.chdir(tmp_path / "project")
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    theirs = tmp_path / "esker-4243"
+    theirs.mkdir()
+    theirs.chmod(0o777)
+    monkeypatch.setattr(runtime_directory, "user_directory", lambda _xdg: str(theirs))
+    for arguments in (["activate"], ["activate", "--json"], ["activate", "--", "true"], ["services", "start"]):
+        assert main(arguments) == 1
+        message = capsys.readouterr().err
+        assert f"cannot use the runtime directory `{theirs}`" in message or arguments[0] == "services"
+    assert not list(theirs.iterdir())

@@ -100,8 +100,30 @@ def test_make_refuses_what_another_could_have_put_there(tmp_path, uid):
         with pytest.raises(HostError) as caught:
             runtime_directory.make(f"{path}/abc")
         assert caught.value.message == f"cannot use the runtime directory `{path}`: {reason}"
-        assert "XDG_RUNTIME_DIR" in caught.value.hint
+        ours = path.lstat().st_uid == uid
+        mend = f"see what it holds, and move it away: mv {path} {path}.old"
+        assert caught.value.hint == (mend if ours else "set XDG_RUNTIME_DIR to a directory of yours with mode 0700")
     assert not any(elsewhere.iterdir())
+
+
+def test_root_is_told_what_root_can_do(tmp_path, monkeypatch):
+    """Root's directory does not depend on XDG_RUNTIME_DIR, so no message tells root to set it."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    path = tmp_path / "run"
+    path.touch()
+    with pytest.raises(HostError) as caught:
+        runtime_directory.make_user(str(path))
+    assert caught.value.hint == f"see what it holds, and move it away: mv {path} {path}.old"
+    with pytest.raises(HostError) as caught:
+        runtime_directory.make_user("/proc/esker-0")
+    assert caught.value.hint == "make /proc writable, with free space"
+
+
+def test_where_nobody_can_make_it_the_directory_may_be_missing():
+    """An activation in a read-only system goes on; only services need the directory."""
+    runtime_directory.claim_user("/proc/esker-1000")
+    with pytest.raises(HostError):
+        runtime_directory.make_user("/proc/esker-1000")
 
 
 def test_socket_path_limit():

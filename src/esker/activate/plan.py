@@ -119,10 +119,15 @@ class Plan:
         return {field: getattr(self, field) for field in Plan.__annotations__}
 
     def runtime_directory(self, xdg_runtime_dir: str | None) -> str:
-        """Return the directory of the environment's sockets for this user; it need not exist."""
-        from esker.host.runtime_directory import user_directory
+        """Return the directory of the environment's sockets for this user; it need not exist.
 
-        return f"{user_directory(xdg_runtime_dir)}/{self.runtime_name}"
+        Raises HostError when another user could make it, because programs trust whoever listens there.
+        """
+        from esker.host.runtime_directory import claim_user, user_directory
+
+        directory = user_directory(xdg_runtime_dir)
+        claim_user(directory)
+        return f"{directory}/{self.runtime_name}"
 
     def is_shared(self, runtime_directory: str, *, lasting: bool = False) -> bool:
         """Return whether an activation has to look into the registry of the environment's running starts.

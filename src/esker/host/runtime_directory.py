@@ -17,13 +17,10 @@ import stat
 from esker.errors import HostError
 from esker.host import places
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
 __all__ = [
     "LONGEST_SOCKET_PATH",
     "check_socket_path",
+    "claim_user",
     "directory_name",
     "environment_directory",
     "is_private",
@@ -75,7 +72,8 @@ def is_private(directory: str) -> bool:
 def make(directory: str) -> None:
     """Make the runtime directory of an environment, and the user's directory above it, if they are missing.
 
-    Raises HostError when either is not a directory, is a link, belongs to another user, or lets others write.
+    Raises HostError when either cannot be made, is not a directory, is a link, belongs to another user, or lets others
+    write.
     """
     make_user(os.path.dirname(directory))
     _make(directory, 0o700, owner=os.geteuid() or None)
@@ -89,6 +87,18 @@ def make_user(directory: str) -> None:
     _make(directory, 0o700 if uid else 0o711, owner=uid)
 
 
+def claim_user(directory: str) -> None:
+    """As `make_user`, but let it be missing where it cannot be made, as in a read-only /tmp.
+
+    For whoever only tells programs where it is: what we cannot make there, another user cannot make either.
+    """
+    try:
+        make_user(directory)
+    except HostError:
+        if os.path.lexists(directory):
+            raise
+
+
 def _make(path: str, mode: int, owner: int | None) -> None:
     try:
         os.mkdir(path, mode)
@@ -96,21 +106,30 @@ def _make(path: str, mode: int, owner: int | None) -> None:
     except FileExistsError:
         pass
     except OSError as error:
-        _refuse(path, (error.strerror or str(error)).lower())
+        ours = "set XDG_RUNTIME_DIR to a directory of yours with mode 0700 and free space"
+        hint = ours if os.geteuid() else f"make {os.path.dirname(path)} writable, with free space"
+        raise _unusable(path, (error.strerror or str(error)).lower(), hint) from None
     status = os.lstat(path)
     if stat.S_ISLNK(status.st_mode):
-        _refuse(path, "it is a link")
-    if not stat.S_ISDIR(status.st_mode):
-        _refuse(path, "it is not a directory")
-    if owner is not None and status.st_uid != owner:
-        _refuse(path, f"it belongs to uid {status.st_uid}")
-    if status.st_mode & 0o022:
-        _refuse(path, f"its mode is {stat.S_IMODE(status.st_mode):04o}, so that others may write there")
+        reason = "it is a link"
+    elif not stat.S_ISDIR(status.st_mode):
+        reason = "it is not a directory"
+    elif owner is not None and status.st_uid != owner:
+        reason = f"it belongs to uid {status.st_uid}"
+    elif status.st_mode & 0o022:
+        reason = f"its mode is {stat.S_IMODE(status.st_mode):04o}, so that others may write there"
+    else:
+        return
+    if os.geteuid() not in {0, status.st_uid}:
+        raise _unusable(path, reason, "set XDG_RUNTIME_DIR to a directory of yours with mode 0700")
+    from shlex import quote
+
+    quoted = quote(path)
+    raise _unusable(path, reason, f"see what it holds, and move it away: mv {quoted} {quoted}.old")
 
 
-def _refuse(path: str, reason: str) -> NoReturn:
-    hint = "remove it, or set XDG_RUNTIME_DIR to a directory of yours with mode 0700"
-    raise HostError(f"cannot use the runtime directory `{path}`: {reason}", hint=hint)
+def _unusable(path: str, reason: str, hint: str) -> HostError:
+    return HostError(f"cannot use the runtime directory `{path}`: {reason}", hint=hint)
 
 
 def clear(directory: str) -> None:
