@@ -18,8 +18,9 @@ from bench.supervisor import cpu_time, declare, idle_services, left, log_data, l
 from bench.workspace import workspace
 from esker.declare.load import load
 from esker.host import process_id, process_table
-from esker.services.supervised.logs import ROTATION, LogFile
+from esker.services.supervised.logs import ROTATION
 from esker.services.supervised.supervisor_record import SupervisorRecord
+from tests.support.service_logs import log_file
 
 
 def record(pid=None, token="token", socket="/nowhere/e.sock"):
@@ -87,7 +88,7 @@ class TestLogs:
         """The log begins anew once, so that its two files hold all."""
         data = log_data()
         assert ROTATION < len(data) < 2 * ROTATION
-        log = LogFile(str(tmp_path / "a.log"))
+        log = log_file(str(tmp_path / "a.log"))
         for start in range(0, len(data), 1 << 16):
             log.write(data[start : start + (1 << 16)])
         log.close()

@@ -9,8 +9,8 @@ import pytest
 
 from esker.services.specification import ServiceSpec
 from esker.services.states import ACTIVE, TRANSITIONS, State
-from esker.services.supervised.logs import LogFile
 from esker.services.supervised.service import SupervisedService
+from tests.support.service_logs import log_file
 
 DOCUMENT = Path(__file__).parents[2] / "docs/concepts/services.md"
 
@@ -36,7 +36,7 @@ def test_a_transition_that_is_not_in_the_table_is_a_fault(tmp_path):
 
     async def skip():
         service = SupervisedService(
-            ServiceSpec(name="web", command=""), None, LogFile(str(tmp_path / "web.log")), lambda _: None
+            ServiceSpec(name="web", command=""), None, log_file(str(tmp_path / "web.log")), lambda _: None
         )
         service._become("Pending")
         service._become("Pending")

@@ -269,7 +269,7 @@ def test_a_supervisor_ends_with_its_environment(project):
 
     async def look(change):
         file = RecordFile(project.dot_flox)
-        server = _Server(file, record_of(project), runtime=project.runtime, logs=project.directory)
+        server = _Server(file, record_of(project), runtime=project.runtime, logs=file._descriptor)
         change()
         server._watch()
         file.close()

@@ -9,20 +9,21 @@ import stat
 import pytest
 
 from esker.errors import HostError
-from esker.services.supervised.logs import LogFile, Pump, follow, log_path, tail
+from esker.services.supervised.logs import Pump, follow, log_name, tail
+from tests.support.service_logs import log_file
 
 
 @pytest.fixture
 def path(tmp_path):
     """Where the log of a service lies."""
-    return log_path(str(tmp_path), "web")
+    return f"{tmp_path}/{log_name('web')}"
 
 
-def test_log_path_is_one_file_whatever_the_name(tmp_path):
+def test_a_log_is_one_file_whatever_the_name(tmp_path):
     """No name leads out of the directory or hides, and two names never share a file."""
-    assert log_path("/logs", "web-1.b") == "/logs/web-1.b.log"
+    assert log_name("web-1.b") == "web-1.b.log"
     names = ["../x", "..", "a/b", "a%2Fb", ".a", "%2Ea", "é", ""]
-    paths = {log_path(str(tmp_path), name) for name in names}
+    paths = {f"{tmp_path}/{log_name(name)}" for name in names}
     assert len(paths) == len(names)
     for place in paths:
         assert os.path.dirname(os.path.abspath(place)) == str(tmp_path)
@@ -30,7 +31,7 @@ def test_log_path_is_one_file_whatever_the_name(tmp_path):
 
 def test_a_log_is_closed_to_others_and_not_followed_through_a_link(path, tmp_path):
     """The file is 0600; a link in its place is not written through, and the problem is told."""
-    log = LogFile(path)
+    log = log_file(path)
     log.write(b"one\n")
     log.close()
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
@@ -41,11 +42,27 @@ def test_a_log_is_closed_to_others_and_not_followed_through_a_link(path, tmp_pat
     assert log.problem.startswith("the log is not complete: ")
 
 
+def test_a_directory_that_became_a_link_leads_nowhere(tmp_path):
+    """A service whose user owns the project exchanges the directory for a link, and then makes the log rotate."""
+    (tmp_path / "services").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    log = log_file(f"{tmp_path}/services/web.log", rotation=10)
+    log.write(b"one\n")
+    (tmp_path / "services").rename(tmp_path / "moved")
+    (tmp_path / "services").symlink_to(tmp_path / "elsewhere")
+    for line in (b"two and more\n", b"three\n"):
+        log.write(line)
+    assert log.problem is None
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert (tmp_path / "moved/web.log.1").read_bytes() == b"one\ntwo and more\n"
+    assert (tmp_path / "moved/web.log").read_bytes() == b"three\n"
+
+
 def test_what_is_no_log_is_neither_written_nor_read(path, tmp_path):
     """A second name of another file is not written to; a pipe is not waited for, and a link is not shown."""
     (tmp_path / "other").write_text("ours\n")
     os.link(tmp_path / "other", path)
-    log = LogFile(path)
+    log = log_file(path)
     log.write(b"one\n")
     assert (tmp_path / "other").read_text() == "ours\n"
     assert log.problem == "the log is not complete: its file is a hard link or not a regular file"
@@ -64,7 +81,7 @@ def test_what_is_no_log_is_neither_written_nor_read(path, tmp_path):
 
 def test_rotation_keeps_the_last_two_files_and_loses_nothing_between(path):
     """A log begins anew after its limit; together the two files hold an unbroken end of what was said."""
-    log = LogFile(path, rotation=100)
+    log = log_file(path, rotation=100)
     said = [f"line {number}" for number in range(100)]
     for line in said:
         log.write(f"{line}\n".encode())
@@ -80,7 +97,7 @@ def test_rotation_keeps_the_last_two_files_and_loses_nothing_between(path):
 def test_tail(path):
     """The last lines are taken over the rotation, a line without an end counts, and no log has no lines."""
     assert tail(path, 3) == []
-    log = LogFile(path, rotation=10)
+    log = log_file(path, rotation=10)
     for line in (b"a\nb\nc\nd\ne\n", b"f\ng"):
         log.write(line)
     log.close()
@@ -103,7 +120,7 @@ def test_tail_of_a_large_log_reads_its_end_only(path):
 
 def test_a_full_disk_drops_and_says_so(path):
     """What cannot be written is dropped, the problem is told, and the end is still known for a message."""
-    log = LogFile(path)
+    log = log_file(path)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
     try:
@@ -119,7 +136,7 @@ def test_a_full_disk_drops_and_says_so(path):
 
 def test_recent_lines_are_those_since_it_began(path):
     """A failure shows what this run said, not what an earlier one did."""
-    log = LogFile(path)
+    log = log_file(path)
     log.write(b"old\n")
     log.begin()
     log.write(b"1\n2\n" * 10_000 + b"3\n")
@@ -133,7 +150,7 @@ def pumped(path, *pieces, pattern=None):
     found = []
 
     async def run():
-        log = LogFile(path)
+        log = log_file(path)
         pump = Pump(asyncio.get_running_loop(), log, lambda: found.append(True), pattern and re.compile(pattern))
         for piece in pieces:
             os.write(pump.output, piece)
@@ -170,7 +187,7 @@ def test_a_pump_finds_a_line(path, pieces, found):
 def test_follow_goes_on_over_a_rotation(path):
     """A follower sees the last lines, then each added one, over a rotation and in a log that appears later."""
     other = path.replace("web", "api")
-    log, late = LogFile(path, rotation=20), LogFile(other)
+    log, late = log_file(path, rotation=20), log_file(other)
     log.write(b"before 1\nbefore 2\n")
     steps = [
         lambda: log.write(b"whole\npar"),
@@ -203,7 +220,7 @@ def test_follow_goes_on_over_a_rotation(path):
 def test_a_line_ends_at_a_line_feed_alone(path):
     """What Unicode calls the end of a line, and a carriage return, are part of a service's line."""
     text = "10%\r20%\r\n\x0b\x0c\x1c\x85\u2028\u2029\n"
-    log = LogFile(path)
+    log = log_file(path)
     log.write(text.encode())
     log.close()
     assert tail(path) == log.recent(5) == text.split("\n")[:-1]
@@ -212,7 +229,7 @@ def test_a_line_ends_at_a_line_feed_alone(path):
 
 def test_what_has_no_lines_is_followed_in_pieces(path):
     """A service that never ends a line does not fill the memory of who follows it."""
-    log = LogFile(path)
+    log = log_file(path)
     steps = [lambda: log.write(bytes(1 << 20))] * 4
 
     def pause():
@@ -229,7 +246,7 @@ def test_what_has_no_lines_is_followed_in_pieces(path):
 
 def test_follow_misses_nothing_and_cuts_no_line(path):
     """What is written while the last lines are shown comes after them, and a line that is not complete comes once."""
-    log = LogFile(path)
+    log = log_file(path)
     log.write(b"first\nbegun ")
     lines = follow({"web": path}, lambda: False, count=5)
     assert next(lines) == ("web", "first")

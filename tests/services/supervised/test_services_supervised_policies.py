@@ -14,9 +14,9 @@ from esker.errors import ServiceError, ServiceFailed, ServicesNotReady
 from esker.host import pidfd, process_table
 from esker.services.specification import CheckSpec, ServiceSpec
 from esker.services.supervised.children import Children
-from esker.services.supervised.logs import LogFile
 from esker.services.supervised.programs import RunContext
 from esker.services.supervised.service import SupervisedService
+from tests.support.service_logs import log_file
 
 UP = CheckSpec(form="log", target=("up",))
 
@@ -488,7 +488,7 @@ def test_uptime_is_not_the_wall_clocks(project, monkeypatch):
         pass
 
     async def run():
-        log, running = LogFile(f"{project.directory}/log"), asyncio.Event()
+        log, running = log_file(f"{project.directory}/log"), asyncio.Event()
 
         def told(service):
             if service.pid:
@@ -514,7 +514,7 @@ def test_too_few_descriptors_are_told_with_the_limit_to_raise(project, caller):
         project.declare(f"web{number}")
     limit = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)); services.start()"
     said = caller(limit).communicate()[1]
-    assert re.search(r"cannot start the service `web\d+`: too many open files", said)
+    assert re.search(r"cannot start the service `web\d+`: (cannot set up the process: )?too many open files", said)
     assert "hint: raise the limit on open files (`ulimit -n`)" in said
     assert project.processes() == []
 
@@ -537,7 +537,7 @@ def test_a_stop_is_not_lost_between_two_lives(project, monkeypatch):
 
         monkeypatch.setattr(SupervisedService, "_monitor", monitor)
         spec = ServiceSpec(name="web", command="exit 1", has_table=True, restart="always", backoff=0.001)
-        log = LogFile(f"{project.directory}/log")
+        log = log_file(f"{project.directory}/log")
         service = SupervisedService(spec, Children(asyncio.get_running_loop()), log, lambda _: None)
         service.begin(spec, RunContext(project.variables, "/"), nothing)
         await leaving.wait()

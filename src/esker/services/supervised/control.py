@@ -234,7 +234,7 @@ class Supervised:
     def _log_paths(self, names: Iterable[str]) -> dict[str, str]:
         if unknown := [name for name in names if name not in self.specs]:
             self._refuse(unknown)
-        return {name: logs.log_path(self.site.logs, name) for name in names or sorted(self.specs)}
+        return {name: f"{self.site.logs}/{logs.log_name(name)}" for name in names or sorted(self.specs)}
 
     def _grace(self, names: Iterable[str]) -> float:
         """Return the most seconds that stopping may take: the sum, as each service may have to wait for the others."""

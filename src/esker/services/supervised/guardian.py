@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> NoReturn:
     status = _watch(supervisor, signals)
     _end_descendants()
     if status:
-        socket, directory, _, dot_flox, _ = arguments
+        socket, directory, dot_flox, _ = arguments
         _put_in_order(socket, directory, dot_flox)
     os._exit(0)
 

@@ -14,11 +14,15 @@ from esker.host import files, runtime_directory
 from esker.host.background import SOURCE
 from esker.host.spawn import REMEDIES
 from esker.services.supervised.connection import GREETING_SECONDS, Connection, not_started
+from esker.services.supervised.site import LOGS
 
 if TYPE_CHECKING:
     from esker.services.supervised.site import Site
 
 __all__ = ["launch"]
+
+_LONGEST_MESSAGE = 1 << 20
+"""Bytes."""
 
 _PROGRAM = """\
 import sys
@@ -38,41 +42,48 @@ def launch(site: Site) -> Connection:
     runtime_directory.check_socket_path(site.socket)
     runtime_directory.make_user(os.path.dirname(site.runtime))
     messages = f"{site.logs}/supervisor.log"
+    output = _opened(site, messages)
+    try:
+        return _started(site, output, advice=f"see `{messages}`")
+    finally:
+        os.close(output)
+
+
+def _started(site: Site, output: int, *, advice: str) -> Connection:
     ours, theirs = socket.socketpair()
     try:
-        _begin(site, theirs, _opened(site, messages))
+        _begin(site, theirs, output)
     except BaseException:
         ours.close()
         raise
     finally:
         theirs.close()
-    advice = f"see `{messages}`"
     try:
         return Connection(ours, advice=advice)
     except TimeoutError:
         raise not_started(f"it said nothing for {GREETING_SECONDS:g} s", advice) from None
     except ConnectionError:
-        with open(messages, errors="replace") as file:
-            lines = file.read().strip().splitlines()
+        lines = os.pread(output, _LONGEST_MESSAGE, 0).decode(errors="replace").strip().splitlines()
         raise not_started(lines[-1] if lines else "it ended without a message", advice) from None
 
 
 def _opened(site: Site, messages: str) -> int:
     """Create the file for the supervisor's own messages, owned by the project's owner; return its descriptor."""
-    with files.refused("write", messages), project_directory.opened(site.dot_flox, "log", "services") as directory:
+    with files.refused("write", messages), project_directory.opened(site.dot_flox, *LOGS) as directory:
         name = os.path.basename(messages)
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=directory)
-        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=directory)
-        project_directory.give(descriptor, os.stat(site.dot_flox))
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
+        descriptor = os.open(name, flags, 0o600, dir_fd=directory)
+        project_directory.give(descriptor, os.fstat(directory))
     return descriptor
 
 
 def _begin(site: Site, connection: socket.socket, output: int) -> None:
-    """Start the guardian, which detaches from us; close `output`."""
+    """Start the guardian, which detaches from us and writes its messages to `output`."""
     import subprocess
 
-    arguments = (SOURCE, site.socket, site.runtime, site.logs, site.dot_flox, str(connection.fileno()))
+    arguments = (SOURCE, site.socket, site.runtime, site.dot_flox, str(connection.fileno()))
     try:
         launcher = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _PROGRAM, *arguments],
@@ -86,6 +97,4 @@ def _begin(site: Site, connection: socket.socket, output: int) -> None:
         )
     except OSError as error:
         raise not_started((error.strerror or str(error)).lower(), REMEDIES.get(error.errno or 0)) from None
-    finally:
-        os.close(output)
     launcher.wait()

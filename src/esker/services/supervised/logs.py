@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["ROTATION", "LogFile", "Pump", "follow", "log_path", "tail"]
+__all__ = ["ROTATION", "LogFile", "Pump", "follow", "log_name", "tail"]
 
 ROTATION = 10_000_000
 """Bytes after which a log is rotated."""
@@ -28,20 +28,23 @@ _RECENT = 1 << 13
 _MIB = 1 << 20
 
 
-def log_path(directory: str, service: str) -> str:
-    """Return the path of the log of `service`; characters that may not stand in a file name are percent-encoded."""
+def log_name(service: str) -> str:
+    """Return the file name of the log of `service`; characters that may not stand in one are percent-encoded."""
     name = re.sub(r"[^\w.-]|^\.", lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), service)
-    return f"{directory}/{name}.log"
+    return f"{name}.log"
 
 
 class LogFile:
     """The log of a service, open for writing and rotated; other users cannot read it.
 
-    A failure to write must not disturb the service: the data are dropped, and `problem` says why.
+    `directory` is a descriptor of the directory of logs. Everything is opened and renamed in it, and never by a path:
+    the service's user may own the project, and could put a link there that leads root's supervisor elsewhere. A failure
+    to write must not disturb the service: the data are dropped, and `problem` says why.
     """
 
-    def __init__(self, path: str, *, rotation: int = ROTATION) -> None:
-        self.path = path
+    def __init__(self, name: str, directory: int, *, rotation: int = ROTATION) -> None:
+        self._name = name
+        self._directory = directory
         self.problem: str | None = None
         self._rotation = rotation
         self._recent = b""
@@ -64,15 +67,15 @@ class LogFile:
     def _append(self, data: bytes) -> None:
         if self._descriptor is not None and self._size >= self._rotation:
             self.close()
-            os.replace(self.path, f"{self.path}.1")
+            os.replace(self._name, f"{self._name}.1", src_dir_fd=self._directory, dst_dir_fd=self._directory)
         if self._descriptor is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            self._descriptor = os.open(self.path, flags, 0o600)
+            self._descriptor = os.open(self._name, flags, 0o600, dir_fd=self._directory)
             status = os.fstat(self._descriptor)
             # The project can put a link or a pipe here, so we may be about to write into a file of somebody else.
             if status.st_nlink > 1 or not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EPERM, "its file is a hard link or not a regular file")
-            project_directory.give(self._descriptor, os.stat(os.path.dirname(self.path)))
+            project_directory.give(self._descriptor, os.fstat(self._directory))
             self._size = status.st_size
         rest = memoryview(data)
         while rest:

@@ -16,10 +16,12 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from esker.declare import project_directory
 from esker.errors import EskerError, HostError, ServiceError
 from esker.host import files, prctl, process_id, runtime_directory
 from esker.host.background import SOURCE
 from esker.services.supervised import protocol
+from esker.services.supervised.site import LOGS
 from esker.services.supervised.supervisor import Supervisor
 from esker.services.supervised.supervisor_record import RecordFile, SupervisorRecord, record_path
 
@@ -43,10 +45,10 @@ _WATCH = 30.0
 def main(guardian: int, arguments: list[str]) -> int:
     """Supervise until nothing is left to do; return 0 when everything was cleaned up.
 
-    `guardian` is the guardian's pid. `arguments` are the control socket's path, the runtime directory, the log
-    directory, the `.flox` directory, and the descriptor of a connection to the process that started us.
+    `guardian` is the guardian's pid. `arguments` are the control socket's path, the runtime directory, the `.flox`
+    directory, and the descriptor of a connection to the process that started us.
     """
-    path, runtime, logs, dot_flox, descriptor = arguments
+    path, runtime, dot_flox, descriptor = arguments
     first = socket.socket(fileno=int(descriptor))
     first.set_inheritable(False)
     os.umask(0o077)
@@ -58,7 +60,8 @@ def main(guardian: int, arguments: list[str]) -> int:
     except ProcessLookupError:
         return 1  # the guardian was killed before we could ask for a signal at its end
     try:
-        asyncio.run(_serve(first, guardian, path=path, runtime=runtime, logs=logs, dot_flox=dot_flox))
+        with project_directory.opened(dot_flox, *LOGS) as logs:
+            asyncio.run(_serve(first, guardian, path=path, runtime=runtime, logs=logs, dot_flox=dot_flox))
     except (EskerError, OSError) as error:  # send it to the process that started us: if the disk is full, no log has it
         refusal = error if isinstance(error, EskerError) else HostError((error.strerror or str(error)).lower())
         with suppress(OSError):
@@ -67,7 +70,7 @@ def main(guardian: int, arguments: list[str]) -> int:
     return 0
 
 
-async def _serve(first: socket.socket, guardian: int, *, path: str, runtime: str, logs: str, dot_flox: str) -> None:
+async def _serve(first: socket.socket, guardian: int, *, path: str, runtime: str, logs: int, dot_flox: str) -> None:
     runtime_directory.make(runtime)  # made here and not by the client, which could be killed and leave it behind
     with files.refused("lock", record_path(dot_flox)):
         record_file = RecordFile(dot_flox)
@@ -118,7 +121,7 @@ async def _request(reader: asyncio.StreamReader) -> bytes:
 class _Server:
     """The supervisor's conversations with clients, and the decision when the supervisor ends."""
 
-    def __init__(self, record_file: RecordFile, record: SupervisorRecord, *, runtime: str, logs: str) -> None:
+    def __init__(self, record_file: RecordFile, record: SupervisorRecord, *, runtime: str, logs: int) -> None:
         self._record_file = record_file
         self._record = record
         self._supervisor = Supervisor(record_file, record, runtime=runtime, logs=logs, released=self._consider_end)

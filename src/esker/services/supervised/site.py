@@ -11,7 +11,10 @@ from esker.host import runtime_directory
 if TYPE_CHECKING:
     from esker.services.supervised.supervisor_record import SupervisorRecord
 
-__all__ = ["Site"]
+__all__ = ["LOGS", "Site"]
+
+LOGS = ("log", "services")
+"""The directory of the services' logs, below `.flox`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +36,7 @@ class Site:
     @property
     def logs(self) -> str:
         """The directory of the services' logs."""
-        return f"{self.dot_flox}/log/services"
+        return "/".join((self.dot_flox, *LOGS))
 
     def owns(self, record: SupervisorRecord) -> bool:
         """Return whether the socket in `record` is one of this environment.

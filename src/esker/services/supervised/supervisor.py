@@ -21,9 +21,10 @@ from esker.services.status import ServiceStatus
 from esker.services.supervised import identity, protocol
 from esker.services.supervised.children import SERVICE_VARIABLE, Children
 from esker.services.supervised.leases import Holds
-from esker.services.supervised.logs import LogFile, log_path
+from esker.services.supervised.logs import LogFile, log_name
 from esker.services.supervised.programs import RunContext
 from esker.services.supervised.service import SupervisedService
+from esker.services.supervised.site import LOGS
 from esker.services.supervised.store_paths import StorePaths
 from esker.services.supervised.supervisor_record import SUPERVISOR_VARIABLE
 
@@ -51,7 +52,7 @@ class Supervisor:
         record: SupervisorRecord,
         *,
         runtime: str,
-        logs: str,
+        logs: int,
         released: Callable[[], object],
     ) -> None:
         self.services: dict[str, SupervisedService] = {}
@@ -64,6 +65,7 @@ class Supervisor:
         self._token = record.token
         self._runtime = runtime
         self._logs = logs
+        self._log_path = "/".join((record.dot_flox, *LOGS))
         self._children = Children(self._loop)
         self._holds = Holds(self._loop, self.release)
         self._variables_set: dict[str, tuple[float, int]] = {}
@@ -168,7 +170,7 @@ class Supervisor:
         context = self._context(spec, request, unreachable)
         service = self.services.get(spec.name)
         if service is None:
-            log = LogFile(log_path(self._logs, spec.name))
+            log = LogFile(log_name(spec.name), self._logs)
             service = self.services[spec.name] = SupervisedService(spec, self._children, log, self._service_changed)
         self._variables_set[spec.name] = (time.time(), request.caller)
         service.begin(spec, context, self._dependencies)
@@ -377,5 +379,5 @@ class Supervisor:
             note="; ".join(notes) or None,
             environment_set_at=set_at,
             environment_set_by=set_by,
-            log=service.log.path,
+            log=f"{self._log_path}/{log_name(name)}",
         )
