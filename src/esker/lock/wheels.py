@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -20,6 +19,7 @@ from esker.errors import CommandFailed, HostError, InvalidFile, NotFound, Proble
 from esker.formats import pylock
 from esker.formats.systems import declared_systems, marker
 from esker.host import files
+from esker.host.scratch import scratch
 from esker.host.uv import is_unreachable, run_uv
 
 if TYPE_CHECKING:
@@ -148,22 +148,17 @@ def _pins(previous: Pylock | None, changed: frozenset[str]) -> list[str]:
 
 
 def _locked(inputs: pylock.Inputs, pins: list[str], interpreter: Interpreter, tools: Mapping[str, str]) -> Pylock:
-    try:
-        directory = tempfile.TemporaryDirectory(prefix="esker-lock-")
-    except OSError as refusal:
-        message = "there is no directory for temporary files that can be written"
-        raise HostError(message, hint="make room in /tmp, or name another one in TMPDIR") from refusal
-    with directory as scratch, files.refused("lock packages in", scratch):
-        with open(os.path.join(scratch, "pyproject.toml"), "w", encoding="utf-8") as file:
+    with scratch("lock") as directory, files.refused("lock packages in", directory):
+        with open(os.path.join(directory, "pyproject.toml"), "w", encoding="utf-8") as file:
             file.write(_uv_project(inputs, pins, interpreter))
         try:
-            run_uv(["lock", "--python", interpreter.executable], tools, cwd=scratch)
+            run_uv(["lock", "--python", interpreter.executable], tools, cwd=directory)
         except CommandFailed as failure:
             raise _explained(failure, inputs) from failure
         exported = "pylock.toml"
         arguments = ["--frozen", "--no-emit-project", "--format", "pylock.toml", "--no-header", "-o", exported]
-        run_uv(["export", "--python", interpreter.executable, *arguments], tools, cwd=scratch)
-        with open(os.path.join(scratch, exported), encoding="utf-8") as file:
+        run_uv(["export", "--python", interpreter.executable, *arguments], tools, cwd=directory)
+        with open(os.path.join(directory, exported), encoding="utf-8") as file:
             lock = pylock.parse(file.read(), exported)
     return lock
 

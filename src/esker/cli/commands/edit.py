@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+_KEPT = 7 * 86400
+"""Seconds for which the text stays that was in the editor when this process was killed."""
+
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
@@ -91,7 +94,8 @@ def _decoded(content: bytes, path: str) -> str:
 def _edited(before: str) -> str:
     """Run the person's editor on a copy of the manifest, and return the edited text."""
     import subprocess
-    import tempfile
+
+    from esker.host.scratch import scratch
 
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -101,7 +105,7 @@ def _edited(before: str) -> str:
         )
     if not editor:
         raise UsageError("no editor is set", hint="set VISUAL or EDITOR, or give a file: esker edit -f FILE")
-    with tempfile.TemporaryDirectory(prefix="esker-edit-") as directory:
+    with scratch("edit", kept=_KEPT) as directory:
         copy = os.path.join(directory, "manifest.toml")
         with open(copy, "w", encoding="utf-8") as file:
             file.write(before)

@@ -1,0 +1,1 @@
+"""Attacks on what Esker promises: kills, full disks, hostile files."""
