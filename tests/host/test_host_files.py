@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import stat
+from functools import partial
 
 import pytest
 
@@ -42,6 +43,34 @@ def test_a_writer_killed_at_any_step_leaves_the_old_contents_or_the_new(tmp_path
         seen.add(content(path))
     assert seen == {b"old"}
     assert content(path) == b"new"
+    assert os.listdir(tmp_path) == ["state"]  # what was left beside it went with the next write
+
+
+def test_writers_at_the_same_moment_are_in_nobodys_way(tmp_path):
+    """Each of them replaces the whole file, and nothing is left beside it."""
+    path = str(tmp_path / "state")
+    writers = [Child(partial(write_often, path, bytes([65 + number]) * 5000)) for number in range(4)]
+    for writer in writers:
+        writer.result()
+    found = content(path)
+    assert (len(found), len(set(found))) == (5000, 1)
+    assert os.listdir(tmp_path) == ["state"]
+
+
+def write_often(path, data):
+    for _ in range(50):
+        files.write(path, data)
+        assert len(set(content(path))) == 1
+
+
+@pytest.mark.parametrize("make", [os.symlink, os.link])
+def test_what_somebody_put_beside_a_file_is_not_written(tmp_path, make):
+    """A link with the name of the temporary file leads to another file, which stays as it was."""
+    (tmp_path / "other").write_text("theirs")
+    make(tmp_path / "other", tmp_path / ".state.tmp")
+    files.write(str(tmp_path / "state"), b"ours")
+    assert (tmp_path / "other").read_text() == "theirs"
+    assert content(tmp_path / "state") == b"ours"
 
 
 def test_a_write_that_fails_leaves_the_old_contents_and_nothing_beside(tmp_path):
@@ -81,6 +110,7 @@ def test_a_link_is_replaced_without_a_moment_without_one(tmp_path):
     for _ in killed_at_each_step(lambda: files.replace_link(link, "new")):
         assert os.readlink(link) == "old"
     assert os.readlink(link) == "new"
+    assert os.listdir(tmp_path) == ["link"]
 
 
 # Refusals

@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 _LARGEST = 64 << 20
+_NAME = 40
+"""Characters of a file's name that the temporary file beside it keeps."""
 
 
 @contextmanager
@@ -126,14 +128,46 @@ def read_text(path: str, invalid: type[InvalidFile], *, limit: int = _LARGEST) -
 
 def write(path: str, data: bytes, *, mode: int = 0o600, error: type[EskerError] = HostError) -> None:
     """Replace the file at `path` by rename: readers see the old content or the new, even after a power cut."""
-    with refused("write", path, error), _beside(path) as temporary:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with open(descriptor, "wb", buffering=0) as file:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[file.write(rest) :]
-            os.fsync(descriptor)
-        os.rename(temporary, path)
+    with refused("write", path, error):
+        temporary, descriptor = _beside(path, mode)
+        try:
+            with open(descriptor, "wb", buffering=0) as file:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(descriptor)
+                os.rename(temporary, path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+
+
+def _beside(path: str, mode: int) -> tuple[str, int]:
+    """Open an empty file beside `path`; return its path and its descriptor, which holds a flock.
+
+    Its name is always the same, so that the next write takes over what a killed one has left. While another process
+    writes there, or where something else has that name, it is an unused name.
+    """
+    directory, name = os.path.split(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+    usual = os.path.join(directory, f".{name[:_NAME]}.tmp")
+    with suppress(OSError):
+        descriptor = os.open(usual, flags | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            status = os.fstat(descriptor)
+            is_ours = status.st_uid == os.geteuid() and status.st_nlink == 1 and stat.S_ISREG(status.st_mode)
+            if is_ours and os.path.samestat(status, os.lstat(usual)):
+                if stat.S_IMODE(status.st_mode) & ~mode:
+                    os.fchmod(descriptor, mode)
+                os.ftruncate(descriptor, 0)
+                return usual, descriptor
+        except OSError:
+            pass
+        os.close(descriptor)
+    unused = os.path.join(directory, f".{name[:_NAME]}.{os.urandom(6).hex()}.tmp")
+    return unused, os.open(unused, flags | os.O_EXCL, mode)
 
 
 def write_changed(path: str, data: bytes, *, mode: int = 0o600, error: type[EskerError] = HostError) -> bool:
@@ -166,23 +200,22 @@ def make_directory(path: str, *, mode: int = 0o700) -> None:
 
 
 def replace_link(path: str, target: str, *, error: type[EskerError] = HostError) -> None:
-    """Make `path` a symbolic link to `target` by rename, so that there is no moment without a link."""
-    with refused("link", path, error), _beside(path) as temporary:
-        os.symlink(target, temporary)
-        os.rename(temporary, path)
+    """Make `path` a symbolic link to `target` by rename, so that there is no moment without a link.
 
-
-@contextmanager
-def _beside(path: str) -> Iterator[str]:
-    """Give an unused file name in the directory of `path`; after an error, remove the file of that name."""
+    Only one process may do so at a time.
+    """
     directory, name = os.path.split(path)
-    temporary = os.path.join(directory, f".{name[:40]}.{os.urandom(6).hex()}.tmp")
-    try:
-        yield temporary
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    temporary = os.path.join(directory, f".{name}.tmp")
+    with refused("link", path, error):
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)  # a killed process may have left it
+            os.symlink(target, temporary)
+            os.rename(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
 
 
 @contextmanager
