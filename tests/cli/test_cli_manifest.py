@@ -9,8 +9,10 @@ import sys
 import pytest
 
 from esker.errors import HostError
+from esker.host import files
 from esker.progress import Silent
 from esker.runtimes.native.change import change_manifest
+from esker.runtimes.native.swap import swapped
 
 pytestmark = pytest.mark.slow
 
@@ -103,13 +105,55 @@ def test_an_older_manifest_is_migrated_and_the_change_is_told(esker, project):
     assert 'schema-version = "1.14.0"' in (directory / ".flox/env/manifest.toml").read_text()
 
 
-def test_a_change_that_was_cut_off_is_told_with_its_mend(esker, project):
-    """If a backup was left over, every change stops, and the message has the command that puts it back."""
+@pytest.mark.usefixtures("served")
+def test_what_a_killed_change_has_left_is_in_nobodys_way(esker, project):
+    """While the environment is whole, what lies beside it is rubbish, and goes with the next change."""
+    directory = project()
+    for left in ("env.tmp", "env.new"):
+        (directory / ".flox" / left).mkdir()
+    assert esker("list").status == 0
+    assert esker("install", "pypi/app").status == 0
+    assert sorted(path.name for path in (directory / ".flox").glob("env*")) == ["env", "env.json"]
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("command", [("install", "pypi/app"), ("activate", "--", "true")])
+def test_the_only_copy_is_put_back(esker, project, command):
+    """A kill between two renames leaves no environment but its backup: no advice removes it, and a change restores it."""
+    directory = project('schema-version = "1.14.0"\n[vars]\nKEPT = "1"\n')
+    env, backup = directory / ".flox/env", directory / ".flox/env.tmp"
+    env.rename(backup)
+    shown = esker("list")
+    assert shown.status == 1
+    assert f"put back what was there before: mv {backup} {env}" in shown.err
+    assert "rm " not in shown.err
+    assert "remove" not in shown.err
+    assert esker(*command).status == 0
+    assert "KEPT" in (env / "manifest.toml").read_text()
+    assert not backup.exists()
+
+
+def test_two_halves_are_left_for_a_person_to_look_at(esker, project):
+    """Where neither directory is whole, nothing is removed."""
     directory = project()
     (directory / ".flox/env.tmp").mkdir()
+    (directory / ".flox/env/manifest.toml").rename(directory / "elsewhere")
     done = esker("install", "pypi/app")
     assert done.status == 1
-    assert f"mv {directory}/.flox/env.tmp {directory}/.flox/env" in done.err
+    assert "neither" in done.err
+    assert (directory / ".flox/env.tmp").exists()
+
+
+def test_without_an_exchange_of_directories_a_change_takes_two_renames(project, monkeypatch):
+    """As on a file system that knows no exchange; what stands in the way of the second is told."""
+    directory = str(project())
+    monkeypatch.setattr(files, "exchange", lambda _first, _second: False)
+    with swapped(directory, {"manifest.toml": b"new"}):
+        pass
+    assert (directory, os.listdir(f"{directory}/.flox/env")) == (directory, ["manifest.toml"])
+    with open(f"{directory}/.flox/env/manifest.toml", "rb") as file:
+        assert file.read() == b"new"
+    assert sorted(name for name in os.listdir(f"{directory}/.flox") if name != "cache") == ["env", "env.json"]
 
 
 def test_of_changes_at_the_same_time_none_is_lost(project, environ, index):

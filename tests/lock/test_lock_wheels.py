@@ -161,7 +161,7 @@ def test_a_machine_that_has_no_room_is_not_a_resolution_failure(environ, interpr
         with pytest.raises(HostError, match="could not be locked: x: No space left on device") as caught:
             resolve(inputs("app"), interpreter, Settings(environ).tools)
     assert caught.value.hint.startswith("the disk is full: free some space")
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
     with pytest.raises(HostError, match="no directory for temporary files") as caught:
         resolve(inputs("app"), interpreter, Settings(environ).tools)
     assert "TMPDIR" in caught.value.hint

@@ -9,7 +9,8 @@ from esker.cli.selection import check_version
 from esker.declare.validate import read_text
 from esker.errors import InvalidManifest
 from esker.host import files
-from esker.runtimes.native.change import change_manifest, check_no_backup, manifest_path
+from esker.runtimes.native.change import change_manifest, manifest_path
+from esker.runtimes.native.swap import put_in_order
 from esker.services.supervised.supervisor_record import services_are_running
 from esker.settings import Settings
 
@@ -20,8 +21,8 @@ __all__ = ["read_manifest", "replace_manifest"]
 
 
 def read_manifest(project: str) -> str:
-    """Return the text of a project's manifest; raises HostError if an interrupted change left a backup."""
-    check_no_backup(project)
+    """Return the text of a project's manifest; puts in order what a killed change has left."""
+    put_in_order(project)
     return files.read_text(manifest_path(project), InvalidManifest)
 
 

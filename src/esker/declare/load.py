@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import Annotated
 
 import msgspec
@@ -66,5 +67,9 @@ def environment_name(project: str) -> str:
 def _text(path: str, error: type[InvalidFile]) -> str:
     if not os.path.lexists(path):
         hint = "restore it from version control, or start again: remove .flox, then esker init"
+        directory = os.path.dirname(path)
+        if os.path.lexists(f"{directory}.tmp"):  # the only copy, of a change that was cut off
+            quoted = shlex.quote(directory)
+            hint = f"a change was cut off; put back what was there before: mv {quoted}.tmp {quoted}"
         raise NotFound(f"`{path}` is missing", hint=hint)
     return files.read_text(path, error, limit=_LARGEST)

@@ -83,9 +83,10 @@ class NativeEditor:
             lock_project(load(self._project), settings, settings.interpreters(), progress=Silent())
 
     def _manifest(self) -> str:
-        from esker.runtimes.native.change import check_no_backup, manifest_path
+        from esker.runtimes.native.change import manifest_path
+        from esker.runtimes.native.swap import put_in_order
 
-        check_no_backup(self._project)
+        put_in_order(self._project)
         return files.read_text(manifest_path(self._project), InvalidManifest)
 
     def _change(self, edit: Edit) -> None:

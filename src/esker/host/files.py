@@ -22,19 +22,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "belongs_to_us",
+    "exchange",
     "free_space",
+    "holds",
     "locked",
     "make_directory",
     "read",
     "read_text",
     "refused",
     "replace_link",
+    "staged",
     "sync_file_system",
     "write",
     "write_changed",
 ]
 
 _LARGEST = 64 << 20
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 _NAME = 40
 """Characters of a file's name that the temporary file beside it keeps."""
 
@@ -128,19 +133,44 @@ def read_text(path: str, invalid: type[InvalidFile], *, limit: int = _LARGEST) -
 
 def write(path: str, data: bytes, *, mode: int = 0o600, error: type[EskerError] = HostError) -> None:
     """Replace the file at `path` by rename: readers see the old content or the new, even after a power cut."""
+    with staged(path, data, mode=mode, error=error):
+        pass
+
+
+@contextmanager
+def staged(path: str, data: bytes, *, mode: int = 0o600, error: type[EskerError] = HostError) -> Iterator[None]:
+    """Write `data` beside the file at `path`, and rename it there after the block, unless the block fails."""
     with refused("write", path, error):
         temporary, descriptor = _beside(path, mode)
-        try:
-            with open(descriptor, "wb", buffering=0) as file:
+    try:
+        with open(descriptor, "wb", buffering=0) as file:
+            with refused("write", path, error):
                 rest = memoryview(data)
                 while rest:
                     rest = rest[file.write(rest) :]
                 os.fsync(descriptor)
+            yield
+            with refused("write", path, error):
                 os.rename(temporary, path)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def exchange(first: str, second: str) -> bool:
+    """Exchange two files or directories in one step; return False where the system or the file system cannot."""
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "renameat2"):  # Linux
+        return False
+    if library.renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE):
+        number = ctypes.get_errno()
+        if number in {errno.EINVAL, errno.ENOSYS}:
+            return False
+        raise OSError(number, os.strerror(number), first, None, second)
+    return True
 
 
 def _beside(path: str, mode: int) -> tuple[str, int]:
@@ -172,11 +202,17 @@ def _beside(path: str, mode: int) -> tuple[str, int]:
 
 def write_changed(path: str, data: bytes, *, mode: int = 0o600, error: type[EskerError] = HostError) -> bool:
     """Write as `write` does, unless the file already holds `data`; return whether it was written."""
-    with refused("read", path, error), suppress(FileNotFoundError), open(path, "rb") as file:
-        if file.read(len(data) + 1) == data:
-            return False
+    if holds(path, data, error=error):
+        return False
     write(path, data, mode=mode, error=error)
     return True
+
+
+def holds(path: str, data: bytes, *, error: type[EskerError] = HostError) -> bool:
+    """Return whether there is a file at `path` that holds `data` and nothing else."""
+    with refused("read", path, error), suppress(FileNotFoundError), open(path, "rb") as file:
+        return file.read(len(data) + 1) == data
+    return False
 
 
 def belongs_to_us(directory: str) -> bool:

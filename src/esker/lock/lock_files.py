@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import InvalidLock
@@ -10,11 +11,13 @@ from esker.formats import lockfile, pylock
 from esker.host import files
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from esker.declare.declaration import Declaration
     from esker.formats.lockfile import Lockfile
     from esker.formats.pylock import Pylock
 
-__all__ = ["Lock", "lock_paths", "put", "read_lock", "rendered", "write_lock"]
+__all__ = ["Lock", "lock_paths", "put", "read_lock", "rendered", "replaced", "write_lock"]
 
 
 class Lock(NamedTuple):
@@ -53,6 +56,20 @@ def write_lock(declaration: Declaration, lock: Lock) -> None:
     (flox, python), (flox_content, python_content) = lock_paths(declaration), rendered(lock)
     put(python, python_content)
     put(flox, flox_content)
+
+
+@contextmanager
+def replaced(path: str, content: bytes | None) -> Iterator[None]:
+    """Replace the file at `path` after the block; its new content is on the disk before the block.
+
+    None removes the file. If the block fails, the file stays as it is.
+    """
+    if content is None or files.holds(path, content):
+        yield
+        put(path, content)
+        return
+    with files.staged(path, content, mode=0o644):
+        yield
 
 
 def put(path: str, content: bytes | None) -> None:

@@ -6,11 +6,8 @@ one stays.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import shutil
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from esker.declare import notations
@@ -18,34 +15,23 @@ from esker.declare.load import environment_name, load
 from esker.errors import HostError, InvalidManifest, ServiceError, UsageError
 from esker.formats.tables.reader import Refusal
 from esker.host import files, trees
-from esker.lock.lock_files import lock_paths, put, rendered
+from esker.lock.lock_files import lock_paths, rendered, replaced
 from esker.lock.resolve import resolved_lock
 from esker.runtimes.native.preparation import realised
 from esker.runtimes.native.project_lock import alone
+from esker.runtimes.native.swap import put_in_order, swapped
 from esker.services.supervised.supervisor_record import services_are_running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from esker.progress import Progress
     from esker.settings import Settings
 
-__all__ = ["change_manifest", "check_no_backup", "delete", "manifest_path", "rename"]
+__all__ = ["change_manifest", "delete", "manifest_path", "rename"]
 
 
 def manifest_path(project: str) -> str:
     """Return the path of a project's manifest."""
     return f"{project}/.flox/env/manifest.toml"
-
-
-def check_no_backup(project: str) -> None:
-    """Raise HostError if an earlier change was cut off between taking the old files out and putting the new ones in."""
-    backup = f"{project}/.flox/env.tmp"
-    if os.path.lexists(backup):
-        raise HostError(
-            f"a change of this environment was cut off: found its backup at `{backup}`",
-            hint=f"put it back: rm -rf {project}/.flox/env && mv {backup} {project}/.flox/env",
-        )
 
 
 def change_manifest(
@@ -63,7 +49,7 @@ def change_manifest(
     is the manifest that `text` was made from, by default the present one. Raises HostError when the manifest on disk is
     another one by now.
     """
-    check_no_backup(project)
+    put_in_order(project)
     path = manifest_path(project)
     before = _text(path) if before is None else before
     if text == before:
@@ -79,8 +65,9 @@ def change_manifest(
         manifest_lock, pylock = rendered(lock_made)
         with realised(declaration, lock_made, settings, interpreters, progress=progress) as links:
             _check_unchanged(path, before)
-            with _swapped(project, {"manifest.toml": text.encode(), "manifest.lock": manifest_lock}):
-                put(lock_paths(declaration)[1], pylock)
+            contents = {"manifest.toml": text.encode(), "manifest.lock": manifest_lock}
+            with replaced(lock_paths(declaration)[1], pylock), swapped(project, contents):
+                pass
             links.switch(keep_rollback=False)
     return True
 
@@ -127,36 +114,3 @@ def _check_unchanged(path: str, before: str) -> None:
         raise HostError(
             f"`{path}` was changed by somebody else at the same time", hint="nothing was changed here: do it again"
         )
-
-
-@contextmanager
-def _swapped(project: str, contents: Mapping[str, bytes]) -> Iterator[None]:
-    """Replace `.flox/env` by a copy with new `contents` after the block, as Flox does: by renaming it.
-
-    The copy is made before the block, so that an `.flox/env` which cannot be changed is an error before anything has
-    changed. If anything fails, the copy is removed.
-    """
-    current, fresh, backup = (f"{project}/.flox/{name}" for name in ("env", "env.new", "env.tmp"))
-    try:
-        with files.refused("change", current):
-            _check_writable(current)
-            trees.remove_tree(fresh)  # a killed change may have left it
-            shutil.copytree(current, fresh, symlinks=True)
-            for name, content in contents.items():
-                files.write_changed(f"{fresh}/{name}", content, mode=0o644)
-        yield
-        with files.refused("change", current):
-            os.rename(current, backup)
-            os.rename(fresh, current)
-            trees.remove_tree(backup)
-    except BaseException:
-        trees.remove_tree(fresh)
-        raise
-
-
-def _check_writable(directory: str) -> None:
-    """Raise OSError for a directory that this process may not write, whose copy it may not write either."""
-    if not os.access(directory, os.W_OK):
-        read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
-        number = errno.EROFS if read_only else errno.EACCES
-        raise OSError(number, os.strerror(number), directory)

@@ -18,6 +18,7 @@ from esker.progress import Progress, Silent
 from esker.realise.realise import realise
 from esker.runtimes.native.planning import declared_mode, planned
 from esker.runtimes.native.project_lock import alone, hand_over
+from esker.runtimes.native.swap import put_in_order
 from esker.store import roots
 from esker.store.store import Store
 
@@ -56,6 +57,7 @@ def prepare_stale(
     """
     listener = progress or Silent()
     plans.check_path(project)  # a path that PATH cannot hold: found before the work, which may be long
+    put_in_order(project)
     with alone(project):
         plan = plans.warm(project, settings.choices, mode)
         if plan is not None:  # whoever prepared the project before us has done it
