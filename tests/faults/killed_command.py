@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Aftermath", "Kill", "KilledCommand"]
+__all__ = ["Aftermath", "Kill", "KilledCommand", "faults"]
 
 _CHANGING = (
     *(
@@ -64,6 +64,7 @@ class Aftermath(NamedTuple):
     said: str
     """Everything that the commands after the kill wrote to stderr."""
     statuses: tuple[int, ...]
+    """Of the commands after the kill, without that of the killed command when it is run again."""
     paths: frozenset[str]
     """Every path below the place, relative to it."""
 
@@ -119,9 +120,13 @@ class KilledCommand:
 
     def _aftermath(self, kill: Kill) -> Aftermath:
         ended = [self._run(self._esker(line)) for line in self._after]
+        # Whether the command itself can be run a second time depends on how far it came.
+        statuses = tuple(
+            done.returncode for done, line in zip(ended, self._after, strict=True) if line != self._command
+        )
         self._wait_for_background()
         said = "".join(done.stderr for done in ended)
-        return Aftermath(kill, said, tuple(done.returncode for done in ended), frozenset(self._paths()))
+        return Aftermath(kill, said, statuses, frozenset(self._paths()))
 
     def _esker(self, arguments: Sequence[str]) -> list[str]:
         return [sys.executable, "-m", "esker", *arguments]
@@ -172,3 +177,14 @@ class KilledCommand:
                 names.remove("uv-cache")  # uv's own, which it keeps in order itself
             for name in (*names, *files):
                 yield os.path.relpath(os.path.join(directory, name), self._place)
+
+
+def faults(whole: Aftermath, found: Aftermath) -> Iterator[str]:
+    """Yield how an aftermath differs from the one without a kill, and what it says that it must never say."""
+    if found.statuses != whole.statuses:
+        yield f"{found.kill}: the next commands ended with {found.statuses}: {found.said[-200:]!r}"
+    for what, paths in (("left", found.paths - whole.paths), ("missing", whole.paths - found.paths)):
+        if paths:
+            yield f"{found.kill}: {what}: {' '.join(sorted(paths)[:3])}"
+    if "rm -" in found.said or "Traceback" in found.said:
+        yield f"{found.kill}: {found.said[-200:]!r}"

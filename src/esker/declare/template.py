@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
+import stat
 import unicodedata
 
 from esker.declare import notations
@@ -14,8 +14,13 @@ from esker.formats.lockfile import Lockfile, render
 from esker.formats.manifest import LATEST, parse
 from esker.formats.tables.reader import Refusal
 from esker.host import files as host_files
+from esker.host import scratch
 
-__all__ = ["create", "files", "inferred_name", "manifest"]
+__all__ = ["GONE", "create", "files", "inferred_name", "manifest"]
+
+GONE = ".flox.gone-"
+"""The beginning of the name that `.flox` gets while it is deleted."""
+_FRESH = ".flox.new-"
 
 _HEADER = f"""\
 # What this project needs, declared once for every machine that works on it.
@@ -149,14 +154,13 @@ def create(directory: str, name: str | None = None, *, bare: bool = False, home:
     except Refusal as refusal:
         raise UsageError(refusal.message, hint=refusal.hint) from None
     at_home = home is not None and project == os.path.realpath(home)
-    fresh = f"{project}/.flox.{os.urandom(6).hex()}.tmp"
     with host_files.refused("make an environment in", project):
-        os.makedirs(f"{fresh}/env")
-        try:
+        os.makedirs(project, 0o755, exist_ok=True)
+        scratch.clear(project, GONE)
+        with scratch.made_in(project, _FRESH) as fresh:
+            os.mkdir(f"{fresh}/env", 0o755)
             for path, content in files(name, bare=bare, mode="run" if at_home else None).items():
                 host_files.write(path.replace(".flox", fresh, 1), content.encode(), mode=0o644)
+            os.chmod(fresh, stat.S_IMODE(os.stat(f"{fresh}/env").st_mode))  # what the umask leaves of it
             os.rename(fresh, f"{project}/.flox")
-        except BaseException:
-            shutil.rmtree(fresh, ignore_errors=True)
-            raise
     return name

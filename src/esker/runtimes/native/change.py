@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from esker.declare import notations
 from esker.declare.load import environment_name, load
+from esker.declare.template import GONE
 from esker.errors import HostError, InvalidManifest, ServiceError, UsageError
 from esker.formats.tables.reader import Refusal
-from esker.host import files, trees
+from esker.host import files, scratch, trees
 from esker.lock.lock_files import lock_paths, rendered, replaced
 from esker.lock.resolve import resolved_lock
 from esker.runtimes.native.preparation import realised
@@ -99,8 +100,9 @@ def delete(project: str) -> None:
     if services_are_running(dot_flox):
         hint = f"stop them first: esker services stop -d {project}"
         raise ServiceError(f"services of `{project}` are running", hint=hint)
-    gone = f"{dot_flox}.{os.urandom(6).hex()}.deleted"
+    gone = f"{project}/{GONE}{os.urandom(6).hex()}"
     with files.refused("delete", dot_flox):
+        scratch.clear(project, GONE)
         os.rename(dot_flox, gone)
         trees.remove_tree(gone)
 

@@ -1,0 +1,107 @@
+"""The commands that are killed, each with the place where it starts and what a person runs after the kill."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from tests.faults.killed_command import KilledCommand
+from tests.support.package_index import PackageIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["COMMANDS", "killed_command"]
+
+_SERVICE = '\n[services.web]\ncommand = "exec sleep 1000"\n'
+_COLLECT = "store gc --keep 1"
+
+
+class Case(NamedTuple):
+    """A command: what stands before it, and the commands that follow it; each is split at spaces."""
+
+    command: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    manifest: str = ""
+    """What is added to the manifest before the first command."""
+    changes: tuple[str, str] | None = None
+    """A text of the manifest and what replaces it after the last command before."""
+
+
+COMMANDS = {
+    "init": Case(
+        "init -d ../home/new",
+        (),
+        ("init -d ../home/new", "list -d ../home/new", "install -d ../home/new pypi/app", _COLLECT),
+    ),
+    "lock": Case(
+        "lock",
+        ("install pypi/app",),
+        ("list", "lock", "lock --check", "activate -- tool", _COLLECT),
+        changes=('"app"', '"app", "tool"'),
+    ),
+    "install": Case(
+        "install pypi/tool", ("install pypi/app",), ("list", "install pypi/tool", "activate -- tool", _COLLECT)
+    ),
+    "uninstall": Case("uninstall pypi/app", ("install pypi/app",), ("list", "activate -- true", _COLLECT)),
+    "activate": Case(
+        "activate -- tool", ("install pypi/app",), ("list", "activate -- tool", _COLLECT), changes=('"app"', '"tool"')
+    ),
+    "delete": Case("delete -f", ("install pypi/app",), ("delete -f", "init", _COLLECT)),
+    "rollback": Case(
+        "rollback", ("install pypi/app", "install pypi/tool"), ("list", "activate -- app", "store gc --keep 5")
+    ),
+    "gc": Case(
+        _COLLECT,
+        ("install pypi/app", "install pypi/tool", "uninstall pypi/app"),
+        ("list", "activate -- tool", _COLLECT, "store verify"),
+    ),
+    "start": Case(
+        "services start",
+        ("services start", "services stop"),
+        ("services start", "services status", "services stop", _COLLECT),
+        manifest=_SERVICE,
+    ),
+}
+
+
+@contextmanager
+def killed_command(name: str, top: Path) -> Iterator[KilledCommand]:
+    """Prepare the place of a command below `top`, and give the command."""
+    case, place = COMMANDS[name], top / "place"
+    for part in ("project", "home", "tmp", "uv-cache"):
+        (place / part).mkdir(parents=True)
+    with PackageIndex() as index:
+        for package in ("app", "tool"):
+            main = {f"{package}.py": f"def main(): print('{package} runs')\n"}
+            index.add(package, "1.0", main, scripts={package: f"{package}:main"})
+        environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": f"{place}/home",
+            "TMPDIR": f"{place}/tmp",
+            "ESKER_STORE": f"{place}/store",
+            "UV_CACHE_DIR": f"{place}/uv-cache",
+            "UV_DEFAULT_INDEX": index.url,
+            "UV_HTTP_RETRIES": "0",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+        def run(line: str) -> None:
+            argv = [sys.executable, "-m", "esker", *line.split()]
+            subprocess.run(argv, cwd=place / "project", env=environ, check=True, capture_output=True)
+
+        run("init")
+        manifest = place / "project/.flox/env/manifest.toml"
+        manifest.write_text(manifest.read_text() + case.manifest)
+        for line in case.before:
+            run(line)
+        if case.changes:
+            before = manifest.read_text()
+            assert case.changes[0] in before
+            manifest.write_text(before.replace(*case.changes))
+        yield KilledCommand(place, environ, case.command.split(), [line.split() for line in case.after])
