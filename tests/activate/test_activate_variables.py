@@ -332,3 +332,18 @@ def test_a_warm_activation_imports_a_fixed_set_of_modules():
         "esker.host.runtime_directory",
         "esker.host.state_file",
     ]
+
+
+@pytest.mark.parametrize("longest", ["x" * 131_072, "é" * 70_000, "$BIG$BIG$BIG"])
+def test_a_variable_that_no_program_could_be_given_is_refused(longest):
+    """References of references may grow tenfold with each line, so the limit is met before the text is made."""
+    made = a_plan(vars=(("A", longest),))
+    with pytest.raises(ActivationFailed, match=r"`A` in `\[vars\]` would have more than 131,071 bytes"):
+        activation(made, {"BIG": "b" * 60_000}, runtime_directory="/r")
+
+
+def test_references_that_grow_tenfold_take_no_memory():
+    """Ten lines would make ten gigabytes."""
+    grown = [("A0", "x" * 10), *((f"A{level}", f"$A{level - 1}" * 10) for level in range(1, 10))]
+    with pytest.raises(ActivationFailed, match="`A5`"):
+        activation(a_plan(vars=tuple(grown)), {}, runtime_directory="/r")

@@ -253,7 +253,7 @@ def test_messages_move_no_cursor():
 def test_deep_nesting_is_refused():
     """What no lock could hold, or no reader read, is a problem and no crash."""
     for depth in (70, 400, 5000):
-        assert "nested too deeply" in one_problem(V15 + "plugins.x.y = " + "[" * depth + "]" * depth).message
+        assert "inside each other" in one_problem(V15 + "plugins.x.y = " + "[" * depth + "]" * depth).message
 
 
 def test_a_number_of_thousands_of_digits_is_refused():

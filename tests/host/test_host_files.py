@@ -209,7 +209,7 @@ def test_a_file_beyond_the_limit_is_refused_unread(tmp_path):
     """However large it is, no more than the limit is held in memory."""
     with open(tmp_path / "large", "wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(HostError, match="has more than 2 MiB"):
+    with pytest.raises(HostError, match="has more than 2,048 KiB"):
         files.read(str(tmp_path / "large"), limit=2 << 20)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 
 from esker.activate.difference import Activation, difference
-from esker.activate.expansion import expanded, needs_bash
+from esker.activate.expansion import LONGEST, expanded, needs_bash
 from esker.activate.lists import (
     ACTIVE_ENVIRONMENTS,
     DATA_DIRECTORIES,
@@ -222,8 +222,21 @@ def _expanded(plan: Plan, after: dict[str, str], *, run_code: bool) -> tuple[dic
         if needs_bash(text) or (pending and (run_code or _refers(text, pending))):
             pending.append((name, text))
         else:
-            after[name] = expanded(text, after)
+            after[name] = _value(name, text, after)
     return after, pending
+
+
+def _value(name: str, text: str, variables: Mapping[str, str]) -> str:
+    try:
+        value = expanded(text, variables)
+        if len(name) + 1 + len(value.encode(errors="surrogateescape")) <= LONGEST:
+            return value
+    except OverflowError:
+        pass
+    message = (
+        f"`{name}` in `[vars]` would have more than {LONGEST:,} bytes, and no program can be given so long a variable"
+    )
+    raise ActivationFailed(message, hint="keep the text in a file, and let the variable name the file")
 
 
 def _refers(text: str, others: Iterable[tuple[str, str]]) -> bool:

@@ -11,7 +11,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["expanded", "needs_bash", "quoted"]
+__all__ = ["LONGEST", "expanded", "needs_bash", "quoted"]
+
+LONGEST = 131_071
+"""Bytes of `NAME=value`, which the kernel passes to a program as one string of at most 32 pages (MAX_ARG_STRLEN)."""
 
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
 _NAME = _LETTERS | frozenset("0123456789")
@@ -28,7 +31,10 @@ def needs_bash(value: str) -> bool:
 
 
 def expanded(value: str, variables: Mapping[str, str]) -> str:
-    """Return the expanded value, which must not need bash; a variable that is not set counts as empty."""
+    """Return the expanded value, which must not need bash; a variable that is not set counts as empty.
+
+    Raises OverflowError, before the text is made, for one that is longer than `LONGEST`.
+    """
     text = _expanded(value, variables)
     assert text is not None, value
     return text
@@ -41,7 +47,7 @@ def _expanded(value: str, variables: Mapping[str, str]) -> str | None:
     if "\\\n" in value:
         return None
     parts = []
-    index = 0
+    index = size = 0
     while index < len(value):
         character, following = value[index], value[index + 1 : index + 2]
         if character == "\\" and following and following in '$`"\\':
@@ -55,6 +61,9 @@ def _expanded(value: str, variables: Mapping[str, str]) -> str | None:
             if end == start or (following == "{" and value[end : end + 1] != "}"):
                 return None
             parts.append(variables.get(value[start:end], ""))
+            size += len(parts[-1])
+            if size > LONGEST:
+                raise OverflowError
             index = end + (1 if following == "{" else 0)
         else:
             parts.append(character)

@@ -13,11 +13,11 @@ from esker.declare.declaration import Declaration
 from esker.declare.validate import read_text
 from esker.errors import InvalidFile, InvalidManifest, NotFound, Problem
 from esker.formats.tables.reader import Parsed, Report, read
+from esker.formats.untrusted import LARGEST_MANIFEST, json_value
 from esker.host import files
 
 __all__ = ["environment_name", "load"]
 
-_LARGEST = 4 << 20
 _EXAMPLE = 'write {"name": "NAME", "version": 1}'
 
 
@@ -52,10 +52,10 @@ def environment_name(project: str) -> str:
 
     path = f"{project}/.flox/env.json"
     try:
-        pointer = json.loads(_text(path, InvalidFile))
+        pointer = json_value(_text(path, InvalidFile))
     except json.JSONDecodeError as error:
         raise InvalidFile(path, [Problem(f"not JSON: {error.msg}", line=error.lineno, hint=_EXAMPLE)]) from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InvalidFile(path, [Problem(f"not JSON: {error}", hint=_EXAMPLE)]) from None
     report = Report()
     read_pointer = read(_Pointer, pointer, report)
@@ -72,4 +72,4 @@ def _text(path: str, error: type[InvalidFile]) -> str:
             quoted = shlex.quote(directory)
             hint = f"a change was cut off; put back what was there before: mv {quoted}.tmp {quoted}"
         raise NotFound(f"`{path}` is missing", hint=hint)
-    return files.read_text(path, error, limit=_LARGEST)
+    return files.read_text(path, error, limit=LARGEST_MANIFEST)

@@ -24,6 +24,7 @@ from esker.errors import InvalidLock, Problem
 from esker.formats.manifest import Included, Manifest, from_table, record
 from esker.formats.manifest_schema import Natural, system
 from esker.formats.tables.reader import Parsed, Path, ReadBy, Report, dotted, read
+from esker.formats.untrusted import json_value
 
 __all__ = [
     "CatalogLocked",
@@ -196,10 +197,10 @@ def _installed(outputs: Mapping[str, str], names: tuple[str, ...] | None) -> tup
 def parse(data: bytes, path: str = "manifest.lock") -> Lockfile:
     """Read a lock; raise InvalidLock with every problem."""
     try:
-        table = json.loads(data.decode(), parse_constant=_no_constant)
+        table = json_value(data)
     except json.JSONDecodeError as error:
         raise InvalidLock(path, [Problem(f"not JSON: {error.msg}", line=error.lineno, hint=_MEND)]) from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InvalidLock(path, [Problem(f"not JSON: {error}", hint=_MEND)]) from None
     report = Report(mend=_MEND)
     if isinstance(table, dict):
@@ -216,10 +217,6 @@ def _check_version(version: object, report: Report) -> None:
     elif type(version) is int and version != 1:
         hint = "use a newer Esker, or make the lock again"
         report.problems.append(Problem(f"lockfile version `{version}` is not known", hint=hint))
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"`{name}` is not a number")
 
 
 def render(lockfile: Lockfile) -> bytes:

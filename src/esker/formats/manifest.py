@@ -54,6 +54,7 @@ from esker.formats.manifest_schema import (
 from esker.formats.references import vars_in_order
 from esker.formats.tables.positions import positions
 from esker.formats.tables.reader import EmptyTable, Fault, Report, listed, printable, read
+from esker.formats.untrusted import TooDeep, toml_table
 
 __all__ = [
     "LATEST",
@@ -113,14 +114,14 @@ def document(text: str, path: str = "manifest.toml") -> tuple[dict[str, Any], Re
     import tomllib
 
     try:
-        return tomllib.loads(text), Report(positions(text))
+        return toml_table(text), Report(positions(text))
     except tomllib.TOMLDecodeError as error:
         raise InvalidManifest(path, [_syntax_problem(str(error), text)]) from None
+    except TooDeep as error:
+        problem = Problem(str(error), hint="use fewer tables or arrays inside each other")
+        raise InvalidManifest(path, [problem]) from None
     except ValueError:
         problem = Problem("a number has too many digits", hint="write a number with fewer digits")
-        raise InvalidManifest(path, [problem]) from None
-    except RecursionError:
-        problem = Problem("values are nested too deeply", hint="use fewer tables or arrays inside each other")
         raise InvalidManifest(path, [problem]) from None
 
 

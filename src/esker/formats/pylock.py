@@ -22,6 +22,7 @@ import msgspec
 from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock, PylockValidationError
 
 from esker.errors import InvalidLock, Problem
+from esker.formats.untrusted import toml_table
 from esker.formats.urls import redact
 
 __all__ = ["Inputs", "Pylock", "inputs", "parse", "render"]
@@ -47,15 +48,13 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
 
 def parse(text: str, path: str = "pylock.toml") -> Pylock:
     """Read a lock; raise InvalidLock if it is not valid TOML or violates PEP 751."""
-    import tomllib
-
     hint = "remove the file, then make it again: esker lock"
     try:
-        return Pylock.from_dict({"packages": [], **tomllib.loads(text)})  # uv leaves an empty list out
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidLock(path, [Problem(f"not TOML: {error}", hint=hint)]) from error
-    except (PylockValidationError, ValueError, RecursionError) as error:
+        return Pylock.from_dict({"packages": [], **toml_table(text)})  # uv leaves an empty list out
+    except PylockValidationError as error:
         raise InvalidLock(path, [Problem(f"not a lock of PEP 751: {error}", hint=hint)]) from error
+    except ValueError as error:
+        raise InvalidLock(path, [Problem(f"not TOML: {error}", hint=hint)]) from error
 
 
 def inputs(lock: Pylock, path: str = "pylock.toml") -> Inputs | None:

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from esker.errors import InvalidFile, Problem
+from esker.formats.untrusted import json_value
 
 __all__ = ["NAME", "Holder", "SavedServices", "ServiceInfo", "parse", "render"]
 
@@ -89,8 +90,8 @@ def render(saved: SavedServices) -> bytes:
 def parse(data: bytes, path: str = NAME) -> SavedServices:
     """Read a file that Esker or Angreal wrote; raise InvalidFile with every problem. `path` is only for messages."""
     try:
-        record = json.loads(data)
-    except (ValueError, RecursionError):
+        record = json_value(data)
+    except ValueError:
         record = None
     if not isinstance(record, dict):
         raise InvalidFile(path, [Problem("not a JSON object", hint=_HINT)])

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from esker.errors import EskerError, HostError, Problem
+from esker.formats.untrusted import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +38,6 @@ __all__ = [
     "write_changed",
 ]
 
-_LARGEST = 64 << 20
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _NAME = 40
@@ -106,7 +106,7 @@ def _existing(path: str) -> str:
     return path
 
 
-def read(path: str, *, limit: int = _LARGEST) -> bytes:
+def read(path: str, *, limit: int = LARGEST) -> bytes:
     """Return the content of a file; raises HostError if it is no regular file or has more than `limit` bytes."""
     with refused("read", path):
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -116,12 +116,12 @@ def read(path: str, *, limit: int = _LARGEST) -> bytes:
             content = file.read(limit + 1)
     if len(content) > limit:
         raise HostError(
-            f"cannot read `{path}`: it has more than {limit >> 20} MiB", hint="put back the file that belongs there"
+            f"cannot read `{path}`: it has more than {limit >> 10:,} KiB", hint="put back the file that belongs there"
         )
     return content
 
 
-def read_text(path: str, invalid: type[InvalidFile], *, limit: int = _LARGEST) -> str:
+def read_text(path: str, invalid: type[InvalidFile], *, limit: int = LARGEST) -> str:
     """Return the text of a file; raises `invalid` when it is not UTF-8, and HostError as `read` does."""
     content = read(path, limit=limit)
     try:

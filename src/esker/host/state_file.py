@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "parse", "read"]
 
-_LARGEST = 64 << 20
+_LARGEST = 16 << 20
 """Bytes."""
 _WRITABLE_BY_OTHERS = 0o022
 
@@ -67,7 +67,15 @@ def _open(path: str, flags: int) -> int:
 def parse(data: bytes) -> dict[str, Any] | None:
     """Return the JSON object in `data`, or None when `data` is not one."""
     try:
-        record = json.loads(data)
+        record = json.loads(data, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def _finite(text: str) -> float:
+    """Refuse NaN and infinity, which no integer can be made of; JSON has numbers such as 1e999 too."""
+    number = float(text)
+    if number - number != 0:
+        raise ValueError(text)
+    return number

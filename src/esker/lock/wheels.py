@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 from esker.errors import CommandFailed, HostError, InvalidFile, NotFound, Problem, ResolutionFailed
 from esker.formats import pylock
 from esker.formats.systems import declared_systems, marker
+from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
 from esker.host import files
 from esker.host.scratch import scratch
 from esker.host.uv import is_unreachable, run_uv
@@ -90,8 +91,6 @@ def _requirements(python: PythonTable, project: str) -> list[str]:
 
 
 def _project_requirements(path: str, groups: tuple[str, ...]) -> list[str]:
-    import tomllib
-
     from packaging.dependency_groups import resolve_dependency_groups
 
     if not os.path.lexists(path):
@@ -100,8 +99,8 @@ def _project_requirements(path: str, groups: tuple[str, ...]) -> list[str]:
             hint="name a pyproject.toml relative to the project directory, or declare `dependencies`",
         )
     try:
-        content = tomllib.loads(files.read_text(path, InvalidFile))
-    except (ValueError, RecursionError) as error:  # the first is that of TOML too
+        content = toml_table(files.read_text(path, InvalidFile, limit=LARGEST_MANIFEST))
+    except ValueError as error:  # the first is that of TOML too
         raise InvalidFile(path, [Problem(f"not TOML: {error}")]) from error
     tables = content.get("project", {}), content.get("dependency-groups", {})
     if not all(isinstance(table, dict) for table in tables):

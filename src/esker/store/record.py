@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from esker.errors import Malformed, StoreError
 from esker.formats.nix import store_path
+from esker.formats.untrusted import LARGEST, json_value
 from esker.host import files
 
 __all__ = ["PathInfo", "read", "write"]
@@ -38,7 +39,7 @@ def read(file: str, path: str) -> PathInfo:
     directory = os.path.dirname(path)
     try:
         with files.refused("read", file, StoreError), open(file, "rb") as stream:
-            data = json.load(stream)
+            data = json_value(stream.read(LARGEST + 1))
         references = [store_path.parse(reference) for reference in data["references"]]
         return PathInfo(
             path=path,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import Malformed, NotFound, StoreError
 from esker.formats.nix import nixbase32
+from esker.formats.untrusted import LARGEST, json_value
 from esker.host import files
 from esker.store import temporary_roots
 
@@ -180,7 +181,7 @@ def _read(store: Store, link: str) -> tuple[Generation, ...]:
 def _parse(store: Store, file: str) -> tuple[str, tuple[Generation, ...]]:
     try:
         with files.refused("read", file, StoreError), open(file, "rb") as stream:
-            data = json.load(stream)
+            data = json_value(stream.read(LARGEST + 1))
         link = str(data["link"])
         listed = [(int(each["number"]), store.parse(each["path"]), float(each["time"])) for each in data["generations"]]
     except (ValueError, KeyError, TypeError, Malformed) as error:

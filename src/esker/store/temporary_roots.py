@@ -19,6 +19,7 @@ import os
 from contextlib import suppress
 
 from esker.errors import HostError, StoreError
+from esker.formats.untrusted import json_value
 from esker.host import files, process_id, runtime_directory
 
 TYPE_CHECKING = False
@@ -107,13 +108,13 @@ def kept(store: str, *, remove_stale: bool) -> set[str]:
 def _read(file: str) -> tuple[str, str, list[str]]:
     """Return the host, boot and paths that a temporary root names; no paths if the file no longer exists."""
     try:
-        data = json.loads(files.read(file))
+        data = json_value(files.read(file))
         fields = data["host"], data["boot"], list(data["paths"])
     except HostError as error:
         if isinstance(error.__cause__, FileNotFoundError):  # its holder removed it after we listed the directory
             return "", "", []
         raise StoreError(error.message, hint=error.hint) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise _damaged(file) from error
     host, boot, paths = fields
     if not all(isinstance(text, str) for text in (host, boot, *paths)):

@@ -1,0 +1,130 @@
+"""Reading TOML and JSON that anybody may have written, within limits that are checked before they cost anything.
+
+Without limits, a dotted key of 40 KB takes gigabytes, because each of its parts is a table with a path of its own. The
+limits leave ample room: a manifest of Flox is five tables deep, and the locks of big projects have 2 MB.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from math import isinf
+from typing import Any
+
+__all__ = ["DEEPEST", "LARGEST", "LARGEST_MANIFEST", "TooDeep", "json_value", "toml_table"]
+
+DEEPEST = 64
+"""How many tables, objects and arrays may lie inside each other; each part of a dotted key counts."""
+LARGEST = 16 << 20
+"""Bytes of a lock, or of another file that a program has written."""
+LARGEST_MANIFEST = 1 << 19
+"""Bytes of a file that a person writes."""
+_TOKEN = re.compile(
+    r'"""(?:[^"\\]|\\.|"(?!""))*(?:"{3,5})?'
+    r"|'''(?:[^']|'(?!''))*(?:'{3,5})?"
+    r'|"(?:[^"\\\n]|\\.)*"?'
+    r"|'[^'\n]*'?"
+    r"|\#[^\n]*"
+    r"|[\[\]{}.,=\n]",
+    re.DOTALL,
+)
+_HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+class TooDeep(ValueError):
+    """More levels than `DEEPEST`."""
+
+    def __init__(self) -> None:
+        super().__init__(f"more than {DEEPEST} tables or arrays lie inside each other")
+
+
+def toml_table(text: str) -> dict[str, Any]:
+    """Return the values of a TOML document; raises ValueError, which tomllib's own error is, when it is not valid.
+
+    >>> toml_table("a.b = 1")
+    {'a': {'b': 1}}
+    """
+    import tomllib
+
+    _check_size(text)
+    _check_depth(text)
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise TooDeep from None
+
+
+def _check_size(text: str | bytes) -> None:
+    if len(text) > LARGEST:
+        raise ValueError(f"it has more than {LARGEST >> 20} MiB")
+
+
+def _check_depth(text: str) -> None:
+    """Raise ValueError for a text whose tables would be too deep; the text may be anything."""
+    open_ones: list[int] = []
+    depth = parts = key = 0
+    """The levels around this place, the dots since the key began, and the dots of the key whose value comes next."""
+    for token in _TOKEN.finditer(text):
+        character = token[0]
+        if character == ".":
+            parts += 1
+        elif character == "=":
+            key, parts = parts, 0
+        elif character in {"[", "{"}:
+            open_ones.append(key + 1)
+            depth += key + 1
+            key = parts = 0
+        elif character in {"]", "}"}:
+            depth -= open_ones.pop() if open_ones else 0
+            key = parts = 0
+        elif character in {",", "\n"}:
+            key = parts = 0
+        if depth + parts > DEEPEST:
+            raise TooDeep
+
+
+def json_value(data: bytes | str) -> Any:
+    r"""Return the value of a JSON text; raises ValueError, which json's own error is, when it is not valid.
+
+    It is stricter than json: NaN, numbers too big for a float, and halves of a character (`\ud800`) are refused: later
+    they would be errors in places that expect none.
+
+    >>> json_value('{"a": [1]}')
+    {'a': [1]}
+    """
+    raw = data.encode() if isinstance(data, str) else data
+    _check_size(raw)
+    try:
+        value = json.loads(raw.decode(), parse_constant=_refused, parse_float=_number)
+        _check_levels(value)
+        if _HALF_CHARACTER.search(raw):
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("a text holds half a character") from None
+    except RecursionError:
+        raise TooDeep from None
+    return value
+
+
+def _check_levels(value: object) -> None:
+    level: list[Any] = [value] if isinstance(value, dict | list) else []
+    depth = 0
+    while level:
+        depth += 1
+        if depth > DEEPEST:
+            raise TooDeep
+        containers = [
+            each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list))
+        ]
+        level = [child for each in containers for child in each if isinstance(child, (dict, list))]
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if isinf(number):
+        raise ValueError(f"`{text}` is too big a number")
+    return number
+
+
+def _refused(name: str) -> None:
+    raise ValueError(f"`{name}` is not a number")
