@@ -222,3 +222,16 @@ def test_root_gives_nothing_away_behind_a_link(esker, project, tmp_path):
     (elsewhere / "manifest.lock").unlink()
     assert esker("activate", "-t", "--", "true").status == 0
     assert (elsewhere / "manifest.lock").stat().st_uid == 0
+
+
+@pytest.mark.parametrize("files", [6, 8, 10, 12])
+def test_few_open_files_are_told_with_the_limit_to_raise(esker, project, environ, files):
+    """Whatever the limit allows works; what it does not allow is an error with its mend, and no traceback."""
+    directory = project('schema-version = "1.14.0"\n[hook]\non-activate = "export A=1"\n')
+    script = f'ulimit -n {files}; exec {sys.executable} -m esker activate -- sh -c "exit 7"'
+    argv = ["sh", "-c", script]
+    done = subprocess.run(argv, cwd=directory, env=environ, capture_output=True, text=True, check=False)
+    told = "too many open files" in done.stderr and "hint: raise the limit on open files (`ulimit -n`)" in done.stderr
+    assert done.returncode == (1 if told else 7), done.stderr
+    assert "Traceback" not in done.stderr
+    assert esker("activate", "--", "true").status == 0

@@ -120,7 +120,13 @@ def _run_and_flush(arguments: list[str], voice: Voice) -> int:
     except OSError as refusal:
         if refusal.filename is None and refusal.errno in _WRITE_ERRORS:  # not about a file
             raise _output_error(refusal) from refusal
-        raise
+        from esker.host.causes import remedy
+
+        hint = remedy(refusal.errno)
+        if hint is None:
+            raise
+        where = f" (`{os.fsdecode(refusal.filename)}`)" if refusal.filename else ""
+        raise HostError(f"{(refusal.strerror or str(refusal)).lower()}{where}", hint=hint) from refusal
     try:
         sys.stdout.flush()  # Python would do it at exit, too late for us to report an error
     except BrokenPipeError:

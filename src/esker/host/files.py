@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from esker.errors import EskerError, HostError, Problem
 from esker.formats.untrusted import LARGEST
+from esker.host.causes import remedy as remedy_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,17 +65,6 @@ def refused(
         raise error(f"cannot {action} `{path}`: {reason}", hint=hint) from caught
 
 
-_ROOM = "make room on that disk"
-_HINTS = {
-    errno.ENOSPC: _ROOM,
-    errno.EDQUOT: _ROOM,
-    errno.EFBIG: "raise the limit on the size of a file (`ulimit -f`)",
-    errno.EROFS: "that file system is mounted read-only: mount it writable, or work elsewhere",
-    errno.ENOLCK: "that file system does not support locks: start its lock service, or work on another file system",
-    errno.ENAMETOOLONG: "choose a shorter path: the system takes 4095 bytes, and 255 for each name in it",
-}
-
-
 def _hint(number: int | None, path: str) -> str | None:
     if number in {errno.EACCES, errno.EPERM}:
         existing = _existing(path)
@@ -84,7 +74,7 @@ def _hint(number: int | None, path: str) -> str | None:
         return f"{owner}; its mode is {stat.S_IMODE(status.st_mode):04o}: chmod u+rwX {existing}" if closed else owner
     if number in {errno.ENOENT, errno.ELOOP} and os.path.islink(path):
         return f"`{path}` is a link to `{os.readlink(path)}`: put the file itself there"
-    return None if number is None else _HINTS.get(number)
+    return remedy_for(number)
 
 
 def _serves_its_owner(mode: int) -> bool:

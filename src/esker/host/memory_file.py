@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 __all__ = ["descriptor_path", "memory_file"]
 
@@ -21,10 +22,10 @@ def memory_file(text: str = "", *, lowest: int = 3) -> int:
     with open(_nameless(), "wb") as file:
         file.write(os.fsencode(text))
         file.seek(0)
-        try:
-            return fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, lowest)
-        except OSError:  # the limit on open files is below that number
-            return fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, min(lowest, _LOW))
+        for number in (lowest, _LOW):
+            with suppress(OSError):  # the limit on open files may be below that number
+                return fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, number)
+        return fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 3)
 
 
 def descriptor_path(descriptor: int) -> str:

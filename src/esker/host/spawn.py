@@ -7,7 +7,6 @@ must also say at which step it happened.
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
@@ -17,15 +16,7 @@ from esker.host import prctl
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["REMEDIES", "Identity", "Program", "SpawnRefused", "assume", "spawn"]
-
-_FILES = "raise the limit on open files (`ulimit -n`)"
-REMEDIES = {
-    errno.EMFILE: _FILES,
-    errno.ENFILE: _FILES,
-    errno.EAGAIN: "end programs that are not needed, or raise the limit on them (`ulimit -u`)",
-}
-"""What to do when the system refuses to start a program, by errno."""
+__all__ = ["Identity", "Program", "SpawnRefused", "assume", "spawn"]
 
 _SIGNALS_PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
 

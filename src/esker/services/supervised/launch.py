@@ -12,7 +12,7 @@ from esker.declare import project_directory
 from esker.errors import ServiceError
 from esker.host import files, runtime_directory
 from esker.host.background import SOURCE
-from esker.host.spawn import REMEDIES
+from esker.host.causes import remedy
 from esker.services.supervised.connection import GREETING_SECONDS, Connection, not_started
 from esker.services.supervised.site import LOGS
 
@@ -96,5 +96,5 @@ def _begin(site: Site, connection: socket.socket, output: int) -> None:
             env={},
         )
     except OSError as error:
-        raise not_started((error.strerror or str(error)).lower(), REMEDIES.get(error.errno or 0)) from None
+        raise not_started((error.strerror or str(error)).lower(), remedy(error.errno)) from None
     launcher.wait()

@@ -13,8 +13,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import ServiceError, ServiceFailed
+from esker.host.causes import remedy
 from esker.host.process import find_program
-from esker.host.spawn import REMEDIES, Identity, Program, SpawnRefused
+from esker.host.spawn import Identity, Program, SpawnRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,7 +92,7 @@ class Programs:
         try:
             return self._children.start(Program(words, self._context.variables, directory, identity), output, owner)
         except SpawnRefused as refused:
-            raise ServiceError(str(refused), hint=REMEDIES.get(refused.number)) from refused
+            raise ServiceError(str(refused), hint=remedy(refused.number)) from refused
 
     async def run(self, words: tuple[str, ...]) -> tuple[int, str]:
         """Run a check as the service's user; return its exit status and the last line of its output."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from esker.errors import EskerError, PortTaken, ServiceFailed
 from esker.host import ports
-from esker.host.spawn import REMEDIES
+from esker.host.causes import remedy
 from esker.services.states import ACTIVE, TRANSITIONS
 from esker.services.supervised import probe
 from esker.services.supervised.logs import LogFile, Pump
@@ -117,7 +117,7 @@ class SupervisedService:
             self.failure = self._failed(f"cannot start the service `{self.spec.name}`: {error.message}", error.hint)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            hint = REMEDIES.get(error.errno or 0)
+            hint = remedy(error.errno)
             self.failure = self._failed(f"cannot start the service `{self.spec.name}`: {reason}", hint)
         except Exception as error:  # noqa: BLE001  (a bug of ours goes to supervisor.log, and no client waits forever)
             traceback.print_exc()
