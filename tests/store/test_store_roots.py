@@ -169,6 +169,21 @@ def test_a_switch_killed_at_any_step_leaves_the_old_target_or_the_new(store, lin
     assert [each[:2] for each in listed(store, link)] == [(1, "old"), (2, "new")]
 
 
+def test_only_a_person_goes_back(store, link):
+    """A switch that was killed leaves the picture of a rollback, an older target below a newer one, but is none."""
+    old, new = path(store, "old"), path(store, "new")
+    roots.switch(store, link, old)
+    for _ in killed_at_each_step(lambda: roots.switch(store, link, new)):
+        assert not any(each.held for each in roots.generations(store, link))
+    for _ in killed_at_each_step(lambda: roots.rollback(store, link)):
+        assert not any(each.held and not each.current for each in roots.generations(store, link)) or (
+            os.readlink(link) == new
+        )
+    assert [each.held for each in roots.generations(store, link)] == [True, False]
+    roots.switch(store, link, new)
+    assert [each.held for each in roots.generations(store, link)] == [False, False]
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"link": 1}', '{"link": "/x", "generations": [{"number": 1}]}'])
 def test_a_damaged_registration_is_an_error_that_names_it(store, link, text):
     """Roots that cannot be read are not taken for no roots: a collection would delete what they keep."""

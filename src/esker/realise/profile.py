@@ -28,7 +28,7 @@ __all__ = ["OWN_COMMANDS", "profile", "source_directories"]
 OWN_COMMANDS = ("pip", "pip3")
 """The commands in bin that the profile writes itself, unless pip is locked."""
 
-RECIPE = 5
+RECIPE = 6
 """Increase it whenever the same inputs would give a different tree."""
 
 # A script runs the `python` beside the path that it was called by. That path leads through the project's link, as the
@@ -119,7 +119,13 @@ def _fill_python(directory: str, python: PythonEnvironment, source: Sequence[str
             _link(f"{environment}/{entry}", f"{directory}/{entry}")
     os.symlink("lib", f"{directory}/lib64")
     for entry in sorted(os.listdir(f"{environment}/bin")):
-        _add_command(f"{environment}/bin/{entry}", f"{directory}/bin/{entry}")
+        path, target = f"{environment}/bin/{entry}", f"{directory}/bin/{entry}"
+        if os.path.islink(path) and not os.path.realpath(path).startswith(f"{environment}/"):
+            # The interpreter. It must be one step away: Python follows a link by its text, and a relative one that is
+            # reached through the project's link would lead nowhere. `python -m venv` copies what Python finds there.
+            os.symlink(os.path.realpath(path), target)
+        else:
+            _add_command(path, target)
     target = f"{directory}/{os.path.relpath(libraries, environment)}"
     os.makedirs(target)
     for entry in sorted(os.listdir(libraries)):

@@ -42,6 +42,8 @@ class Generation(NamedTuple):
     made_at: float
     """Seconds since the epoch."""
     current: bool
+    held: bool = False
+    """Whether a person went back to it, so that only a new lock leaves it."""
 
 
 def switch(store: Store, link: str, path: str) -> None:
@@ -52,16 +54,19 @@ def switch(store: Store, link: str, path: str) -> None:
     """
     link = _canonical(link)
     physical = store.physical(store.parse(path))
-    if any(generation.current and generation.path == physical for generation in _read(store, link)):
+    if any(each.current and each.path == physical and not each.held for each in _read(store, link)):
         return
     with store.using(), _locked(store, link):
         if not store.is_valid(physical):
             raise StoreError(f"`{link}` cannot point at `{physical}`, which is not valid")
-        earlier = _read(store, link)
-        if not earlier or earlier[-1].path != physical:
-            number = earlier[-1].number + 1 if earlier else 1
+        registered = _read(store, link)
+        known = tuple(each._replace(held=False) for each in registered)
+        if not known or known[-1].path != physical:
+            number = known[-1].number + 1 if known else 1
+            known = (*known, Generation(number, physical, store.clock(), current=False))
+        if known != registered:
             # Registered before the link points there: a kill in between must not leave a link that keeps nothing.
-            _write(store, link, (*earlier, Generation(number, physical, store.clock(), current=False)))
+            _write(store, link, known)
         _point(link, physical)
 
 
@@ -81,6 +86,7 @@ def rollback(store: Store, link: str, to: int | None = None) -> str:
             raise NotFound(f"`{link}` has {missing}", hint=f"the generations that are kept: {numbers}")
         if not store.is_valid(chosen.path):
             raise StoreError(f"generation {chosen.number} of `{link}` is not in the store any more: `{chosen.path}`")
+        _write(store, link, tuple(each._replace(held=each.number == chosen.number) for each in registered))
         _point(link, chosen.path)
         return chosen.path
 
@@ -184,6 +190,7 @@ def _parse(store: Store, file: str) -> tuple[str, tuple[Generation, ...]]:
             data = json_value(stream.read(LARGEST + 1))
         link = str(data["link"])
         listed = [(int(each["number"]), store.parse(each["path"]), float(each["time"])) for each in data["generations"]]
+        held = data.get("held")
     except (ValueError, KeyError, TypeError, Malformed) as error:
         hint = f"remove `{file}` and activate the environment again"
         raise StoreError(f"the registration `{file}` is damaged", hint=hint) from error
@@ -191,7 +198,7 @@ def _parse(store: Store, file: str) -> tuple[str, tuple[Generation, ...]]:
     paths = [store.physical(path) for _, path, _ in listed]
     current = len(paths) - 1 - paths[::-1].index(target) if target in paths else None
     return link, tuple(
-        Generation(number, path, made_at, index == current)
+        Generation(number, path, made_at, current=index == current, held=number == held)
         for index, ((number, _, made_at), path) in enumerate(zip(listed, paths, strict=True))
     )
 
@@ -213,5 +220,6 @@ def _write(store: Store, link: str, kept: tuple[Generation, ...]) -> None:
             os.unlink(file)
         return
     listed = [{"number": each.number, "path": str(store.parse(each.path)), "time": each.made_at} for each in kept]
-    data = {"version": 1, "link": link, "generations": listed}
+    held = next((each.number for each in kept if each.held), None)
+    data = {"version": 1, "link": link, "generations": listed, "held": held}
     files.write(file, json.dumps(data, indent=1).encode() + b"\n", error=StoreError)

@@ -113,7 +113,9 @@ class Links(NamedTuple):
         for link in self.by_mode.values():
             generations = roots.generations(self.store, link)
             newest = generations[-1] if generations else None
-            gone_back = newest and newest.path == self.profile and any(each.current for each in generations[:-1])
+            gone_back = (
+                newest and newest.path == self.profile and any(each.held and each.current for each in generations)
+            )
             if not (keep_rollback and gone_back):
                 roots.switch(self.store, link, self.profile)
 

@@ -30,12 +30,13 @@ def put_in_order(project: str) -> None:
 
     Waits for a change that is under way. Raises HostError where `env` and `env.tmp` both lack a manifest.
     """
-    current, backup = f"{project}/.flox/env", f"{project}/.flox/env.tmp"
-    if not os.path.lexists(backup):
+    current, backup, fresh = (f"{project}/.flox/{name}" for name in ("env", "env.tmp", "env.new"))
+    if not (os.path.lexists(backup) or os.path.lexists(fresh)):
         return
     with alone(project), files.refused("put in order", f"{project}/.flox"):
         if _is_whole(current):
             trees.remove_tree(backup)
+            trees.remove_tree(fresh)
         elif _is_whole(backup) and not os.path.lexists(current):
             os.rename(backup, current)
         elif os.path.lexists(backup):
