@@ -70,8 +70,9 @@ def test_a_python_that_is_started_anew_is_ours(esker, inside):
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory):
     """Give a project with the tools that make environments, from the index of this machine, and a package to try."""
-    directory = tmp_path_factory.mktemp("tools")
-    (directory / "demo").mkdir()
+    top = tmp_path_factory.mktemp("tools")
+    directory = top / "project"
+    (directory / "demo").mkdir(parents=True)
     (directory / "demo/__init__.py").write_text("")
     (directory / "pyproject.toml").write_text(
         '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
@@ -89,8 +90,8 @@ def tools(tmp_path_factory):
         "    language: python\n    additional_dependencies: [ninja]\n    always_run: true\n    pass_filenames: false\n"
     )
     environ = {name: text for name, text in os.environ.items() if name.startswith(("PIP_", "UV_", "SSL_"))}
-    environ |= {"PATH": os.environ["PATH"], "HOME": str(directory / "home"), "ESKER_STORE": str(directory / "store")}
-    (directory / "home").mkdir()
+    environ |= {"PATH": os.environ["PATH"], "HOME": str(top / "home"), "ESKER_STORE": str(top / "store")}
+    (top / "home").mkdir()
 
     def run(*arguments):
         argv = [sys.executable, "-m", "esker", *arguments]
