@@ -157,3 +157,10 @@ def test_a_lock_for_every_python_of_a_range(esker, project):
     assert esker("activate", "--", "app").out == "app runs\n"
     path.write_text(PYTHON + every.replace("all", "one"))
     assert "pylock" not in esker("lock", "--check").err
+
+
+def test_an_extra_that_is_misspelt_is_told_when_it_is_installed(esker, empty):
+    """It installs nothing, which a person would not see otherwise; `-q` keeps quiet."""
+    esker("init")
+    assert "! `app` 1.0 has no extra `serve`: nothing is installed for it\n" in esker("install", "pypi/app[serve]").err
+    assert "extra" not in esker("-q", "install", "pypi/tool[serve]").err

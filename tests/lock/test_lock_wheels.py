@@ -14,6 +14,7 @@ from esker.formats import pylock
 from esker.formats.manifest import Manifest
 from esker.host.interpreters import Interpreters, _candidates
 from esker.lock.wheels import python_inputs, resolve
+from esker.progress import Silent
 from esker.settings import Settings
 from tests.support.interpreters import minor
 from tests.support.package_index import PackageIndex, wheel
@@ -156,6 +157,20 @@ def test_a_version_that_does_not_exist_is_no_matter_of_systems(index, environ, i
         resolve(inputs(requirement), interpreter, Settings(environ).tools)
     assert caught.value.message == f"no versions satisfy the requirements: {told}"
     assert caught.value.hint == "ask for one that there is, such as app==2.0"
+
+
+def test_an_extra_that_a_package_does_not_have_is_told(index, environ, interpreter):
+    """A misspelt extra installs nothing; one that another package asks for is its author's business."""
+    heard = []
+
+    class Listener(Silent):
+        def remark(self, text):
+            heard.append(text)
+
+    index.add("my-app", "1.0")
+    index.add("other", "1.0", requires=["my-app[theirs]"])
+    resolve(inputs("my_app[No_Such]", "other"), interpreter, Settings(environ).tools, progress=Listener())
+    assert heard == ["`my-app` 1.0 has no extra `no-such`: nothing is installed for it"]
 
 
 def test_a_source_distribution_runs_nothing_unless_it_is_named(index, environ, interpreter, tmp_path):

@@ -89,6 +89,7 @@ def resolved_lock(
                 previous=wheels,
                 changed=changed,
                 every_python=allowed.every,
+                progress=progress,
             )
         # Through the text, so that what is used now is exactly what is read from the file ever after.
         wheels = pylock.parse(pylock.render(resolved, stale.inputs, build=stale.inputs.build))

@@ -26,7 +26,8 @@ from esker.host import files
 from esker.host.uv import run_uv
 from esker.lock.pyproject import read_pyproject
 from esker.lock.pythons import allowed_pythons, minors_within, one_minor
-from esker.lock.refusals import explained
+from esker.lock.refusals import explained, missing_extras
+from esker.progress import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from esker.declare.declaration import Declaration, PythonTable
     from esker.host.interpreters import Interpreter
+    from esker.progress import Progress
 
 __all__ = ["python_inputs", "resolve"]
 
@@ -72,12 +74,13 @@ def resolve(
     previous: Pylock | None = None,
     changed: frozenset[str] = frozenset(),
     every_python: bool = False,
+    progress: Progress | None = None,
 ) -> Pylock:
     """Return the lock of `inputs` for the interpreter's minor version or, with `every_python`, for all of its range.
 
     A version that `previous` pins stays, unless its package is among `changed` or the version fits no more. `tools` are
-    the variables that uv is run with. Raises `ResolutionFailed`, which names package and system, and `HostError` when
-    no index can be reached.
+    the variables that uv is run with. `progress` hears of extras that their packages do not have. Raises
+    `ResolutionFailed`, which names package and system, and `HostError` when no index can be reached.
     """
     resolution = _Resolution(
         inputs=inputs,
@@ -85,6 +88,7 @@ def resolve(
         minor="{}.{}".format(*interpreter.release),
         every_python=every_python,
         tools=tools,
+        progress=progress or Silent(),
     )
     pins = _pins(previous, changed)
     if pins:
@@ -148,6 +152,7 @@ class _Resolution(NamedTuple):
     every_python: bool
     """Whether it is for every Python in the inputs' range instead."""
     tools: Mapping[str, str]
+    progress: Progress
 
     def lock(self, pins: list[str]) -> Pylock:
         """Return the lock, with the versions of `pins`; raises CommandFailed if there is none."""
@@ -156,12 +161,14 @@ class _Resolution(NamedTuple):
         requires_python = ",".join(filter(None, (self.inputs.python, within)))
         project = self._project(requires_python, self._markers(minors), pins)
         with _scratch_directory(project) as scratch:
-            self._run("lock", cwd=scratch)
+            messages = self._run("lock", cwd=scratch)
             exported = "pylock.toml"
             arguments = ["--frozen", "--no-emit-project", "--format", "pylock.toml", "--no-header", "-o", exported]
             self._run("export", *arguments, cwd=scratch)
             with open(os.path.join(scratch, exported), encoding="utf-8") as file:
                 lock = pylock.parse(file.read(), exported)
+        for remark in missing_extras(messages, self.inputs):
+            self.progress.remark(remark)
         # uv writes a range in its own words, with which the declared one could not be compared.
         return dataclasses.replace(lock, requires_python=SpecifierSet(within or self.inputs.python))
 
@@ -206,8 +213,8 @@ class _Resolution(NamedTuple):
         pythons = [f"python_version == '{minor}' and " for minor in minors] or [""]
         return [python + system for python in pythons for system in systems]
 
-    def _run(self, command: str, *arguments: str, cwd: str) -> None:
-        run_uv([command, "--python", self.executable, *arguments], self.tools, cwd=cwd)
+    def _run(self, command: str, *arguments: str, cwd: str) -> str:
+        return run_uv([command, "--python", self.executable, *arguments], self.tools, cwd=cwd)
 
     def _project(self, requires_python: str, markers: list[str], pins: list[str]) -> str:
         """Return the pyproject.toml of a throw-away project."""
