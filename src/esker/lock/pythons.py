@@ -166,7 +166,8 @@ def interpreter_for(
         return _found(allowed, one_minor(wanted), interpreters, f"Python {wanted} is not on this machine")
     minor = None if lock is None or allowed.every else _locked_minor(lock)
     if lock is None or minor is None or not allows(allowed.specifier, minor):
-        return _found(allowed, "", interpreters, f"no Python on this machine satisfies `{allowed.specifier}`")
+        unmet = f"satisfies `{allowed.specifier}`" if allowed.limits else "can be used"
+        return _found(allowed, "", interpreters, f"no Python on this machine {unmet}")
     return interpreter_of(allowed, lock, interpreters)
 
 
