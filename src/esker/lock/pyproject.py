@@ -16,7 +16,7 @@ from esker.formats.tables.reader import Refusal
 from esker.host import files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from esker.declare.declaration import Declaration
 
@@ -32,6 +32,8 @@ class Pyproject(NamedTuple):
     """Dependency groups (PEP 735), as they are written."""
     requires_python: str | None
     """A PEP 440 specifier."""
+    sources: frozenset[str] = frozenset()
+    """The normalised names of packages that `[tool.uv.sources]` takes from a directory, an archive or a repository."""
 
     def requirements(self, groups: tuple[str, ...]) -> list[str]:
         """Return the dependencies and those of `groups`; raises InvalidFile for a group that cannot be read."""
@@ -64,7 +66,8 @@ def read_pyproject(declaration: Declaration) -> Pyproject | None:
             hint="name a pyproject.toml relative to the project directory, or declare `dependencies`",
         )
     text = files.read_text(path, InvalidFile)
-    project, groups = _tables(text, path)
+    content = _content(text, path)
+    project, groups = content.get("project", {}), content.get("dependency-groups", {})
     for key in ("dependencies", "requires-python"):
         if key in _list_of_texts(project, "dynamic", path):
             hint = f"write `{key}` into [project] itself"
@@ -75,28 +78,44 @@ def read_pyproject(declaration: Declaration) -> Pyproject | None:
         dependencies=tuple(_list_of_texts(project, "dependencies", path)),
         groups=groups,
         requires_python=_requires_python(project, text, path),
+        sources=frozenset(_sources(content)),
     )
 
 
-def _tables(text: str, path: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the tables `project` and `dependency-groups`."""
+def _content(text: str, path: str) -> dict[str, Any]:
+    """Return the values of the file, in which `project` and `dependency-groups` are tables if they are there."""
     import tomllib
 
     try:
         content = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # the first is that of TOML too
         raise InvalidFile(path, [Problem(f"not TOML: {error}")]) from error
-    tables = content.get("project", {}), content.get("dependency-groups", {})
-    if not all(isinstance(table, dict) for table in tables):
+    if not all(isinstance(content.get(name, {}), dict) for name in ("project", "dependency-groups")):
         raise InvalidFile(path, [Problem("`project` and `dependency-groups` have to be tables")])
-    tools = content.get("tool")
-    if "project" not in content and isinstance(tools, dict) and "poetry" in tools:
+    if "project" not in content and "poetry" in _table(content, "tool"):
         problem = Problem(
             "the dependencies are declared for Poetry alone, in [tool.poetry]",
             hint="declare `dependencies` and `requires-python` in [project], which Poetry reads too",
         )
         raise InvalidFile(path, [problem])
-    return tables
+    return content
+
+
+def _table(content: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """Return a table in the file that belongs to another tool; empty if it is missing or something else."""
+    value: Any = content
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _sources(content: dict[str, Any]) -> Iterator[str]:
+    from packaging.utils import canonicalize_name
+
+    for name, value in _table(content, "tool", "uv", "sources").items():
+        entries = value if isinstance(value, list) else [value]
+        if any(isinstance(entry, dict) and "index" not in entry for entry in entries):
+            yield canonicalize_name(name)
 
 
 def _list_of_texts(project: dict[str, Any], key: str, path: str) -> list[str]:

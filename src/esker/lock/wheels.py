@@ -109,18 +109,19 @@ def _requirements(declaration: Declaration, python: PythonTable) -> list[str]:
     found = [_checked(text, "the manifest") for text in python.dependencies]
     project = read_pyproject(declaration)
     if project is not None:
-        found += [_checked(text, project.path) for text in project.requirements(python.groups)]
+        found += [_checked(text, project.path, project.sources) for text in project.requirements(python.groups)]
     return found
 
 
-def _checked(text: str, where: str) -> str:
+def _checked(text: str, where: str, sources: frozenset[str] = frozenset()) -> str:
+    """Return a requirement that an index can satisfy; `sources` are the names of packages that come from elsewhere."""
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:
         raise ResolutionFailed(
             f"`{text}` in {where} is not a requirement: {error}", hint="write for example `pandas>=2`"
         ) from error
-    if requirement.url is not None:
+    if requirement.url is not None or canonicalize_name(requirement.name) in sources:
         raise ResolutionFailed(
             f"`{requirement.name}` is asked for by address, so that no index vouches for its hash",
             hint='publish it to an index; the project\'s own code goes on the path with source = ["src"]',
