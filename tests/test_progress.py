@@ -21,6 +21,10 @@ class Listener:
         """Units are done."""
         self.heard.append(count)
 
+    def remark(self, text):
+        """A person should know something."""
+        self.heard.append(text)
+
     def end(self):
         """The piece of work is over."""
         self.heard.append("end")

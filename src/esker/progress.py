@@ -16,13 +16,16 @@ __all__ = ["Progress", "Silent", "reporting"]
 
 
 class Progress(Protocol):
-    """A listener for progress: `begin` and `end` enclose a piece of work, `advance` counts its units."""
+    """A listener for progress: `begin` and `end` enclose a piece of work, and `advance` counts its units."""
 
     def begin(self, title: str, *, total: int | None = None, unit: str = "") -> None:
         """A piece of work begins, and the previous one ends; it consists of `total` units, if that is known."""
 
     def advance(self, count: int = 1) -> None:
         """`count` more units of the current piece of work are done."""
+
+    def remark(self, text: str) -> None:
+        """Something came up that does not stop the work, but that a person should know."""
 
     def end(self) -> None:
         """The current piece of work is over, whether it succeeded or failed; there may be none."""
@@ -35,6 +38,9 @@ class Silent:
         """Do nothing."""
 
     def advance(self, count: int = 1) -> None:
+        """Do nothing."""
+
+    def remark(self, text: str) -> None:
         """Do nothing."""
 
     def end(self) -> None:

@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 
+from tests.support.interpreters import minor
+
 pytestmark = pytest.mark.slow
 
 
@@ -17,7 +19,8 @@ def test_a_story_from_init_to_gc(esker, empty, environ):
     assert esker("init").status == 0
     assert esker("install", "pypi/app", "pypi/tool").status == 0
     assert esker("activate", "--", "sh", "-c", "app && tool").out == "app runs\ntool runs\n"
-    assert esker("list") == (0, "app: pypi/app (1.0)\ntool: pypi/tool (1.0)\n", "")
+    packages = "app: pypi/app (1.0)\ntool: pypi/tool (1.0)\n"
+    assert esker("list") == (0, f"{packages}python: interpreter ({minor()})\n", "")
     assert json.loads(esker("list", "--json").out)[0] == {
         "name": "app",
         "version": "1.0",

@@ -107,9 +107,14 @@ def test_everything():
 
 
 def test_the_fixture_has_every_key():
-    """What is tested above is all there is, but for `project` with `groups` and the other forms of a check."""
+    """What is tested above is all there is, but for `project` with `groups` and other forms of a check or version."""
     table = tomllib.loads(HEAD + EVERYTHING)["plugins"]["esker"]
-    absent = {("python", "project"), ("python", "groups")}
+    absent = {
+        ("python", "project"),
+        ("python", "groups"),
+        ("python", "version", "range"),
+        ("python", "version", "lock"),
+    }
     absent |= {("services", "<name>", "healthcheck", form) for form in ("tcp", "unix", "http", "log")}
     known = {path for path, _ in key_paths(EskerTable)}
     assert known - set(_paths(table)) == absent
@@ -185,6 +190,13 @@ MISTAKES = [
     ("python = 3", "invalid type: integer `3`, expected a table\nin `plugins.esker.python`", "{ … }"),
     ("python.dependency = []", "unknown field `dependency`", "did you mean `dependencies`?"),
     ("python.version = '3.11'", "`3.11` is not a version specifier", '">=3.11" or "==3.11.*"'),
+    ("python.version = '^3.11'", "`^3.11` is not a version specifier", '">=3.11,<4"'),
+    ("python.version = '~3'", "`~3` is not a version specifier", '">=3,<4"'),
+    ("python.version = '~3.11.2'", "`~3.11.2` is not a version specifier", '"~=3.11.2"'),
+    ("python.version = '===3.11.2'", "`===3.11.2` is not a version specifier", '"==3.11.2"'),
+    ("python.version = { range = '^3.11' }", "`^3.11` is not a version specifier", '">=3.11,<4"'),
+    ("python.version = { lock = 'all' }", "missing field `range`", 'range = "…"'),
+    ("python.version = { range = '>=3', lock = 'every' }", "unknown variant `every`", 'lock = "one"'),
     ("python.version = ''", "`` is not a version specifier", '">=3.11"'),
     ("python.version = 3.11", "invalid type: number `3.11`, expected a string", 'version = "…"'),
     (

@@ -14,7 +14,9 @@ from esker.formats import pylock
 from esker.formats.manifest import Manifest
 from esker.host.interpreters import Interpreters, _candidates
 from esker.lock.wheels import python_inputs, resolve
+from esker.progress import Silent
 from esker.settings import Settings
+from tests.support.interpreters import minor
 from tests.support.package_index import PackageIndex, wheel
 
 NOTHING_LOCKED = 'lock-version = "1.0"\ncreated-by = "x"\npackages = []\n'
@@ -63,6 +65,112 @@ def test_a_missing_wheel_is_an_error_that_names_package_and_system(index, enviro
     assert "aarch64-darwin" in caught.value.message
     assert "options.systems" in caught.value.hint
     resolve(inputs("linuxonly", systems=("x86_64-linux",)), interpreter, Settings(environ).tools)
+
+
+def compiled(distance=0, system="manylinux_2_17_x86_64"):
+    """Return the tag of a wheel that is compiled for the running Python, or for one that is `distance` away."""
+    tag = "cp" + minor(distance).replace(".", "")
+    return f"{tag}-{tag}-{system}"
+
+
+def test_a_lock_is_for_the_interpreter_s_minor_version_alone(index, environ, interpreter):
+    """A package without wheels for later Pythons is locked under an open range, and the lock says for which Python."""
+    index.add("app", "1.0", tag=compiled())
+    made_from = inputs("app", systems=("x86_64-linux",), python=f">={minor(-1)}.4")
+    lock = resolve(made_from, interpreter, Settings(environ).tools)
+    assert str(lock.requires_python) == f"=={minor()}.*"
+    assert f'requires-python = "=={minor()}.*"' in pylock.render(lock, made_from)
+
+
+def test_a_lock_for_every_python_needs_wheels_for_every_python(index, environ, interpreter):
+    """It says the range as it was declared; where a Python has no wheel, that Python is a cause and is named."""
+    every, declared = {"every_python": True}, f">={minor()},<{minor(2)}"
+    index.add("app", "1.0", tag=compiled())
+    made_from = inputs("app", systems=("x86_64-linux",), python=declared)
+    with pytest.raises(ResolutionFailed) as caught:
+        resolve(made_from, interpreter, Settings(environ).tools, **every)
+    assert caught.value.message.startswith(f"a package has no wheel for Python {minor(1)} on `x86_64-linux`: app")
+    assert caught.value.hint.startswith("narrow the `range` of `version`, or leave out `lock")
+    index.add("app", "1.0", tag=compiled(1))
+    environ["UV_NO_CACHE"] = "1"
+    index.add("linuxonly", "1.0", tag="py3-none-manylinux_2_17_x86_64")
+    with pytest.raises(ResolutionFailed) as caught:  # which is no matter of Python's version
+        resolve(inputs("linuxonly", python=declared), interpreter, Settings(environ).tools, **every)
+    assert caught.value.message.startswith("a package has no wheel on `aarch64-darwin`: linuxonly")
+    assert "options.systems" in caught.value.hint
+    lock = resolve(made_from, interpreter, Settings(environ).tools, **every)
+    assert set(str(lock.requires_python).split(",")) == set(declared.split(","))
+    assert len(lock.packages[0].wheels) == 2
+
+
+@pytest.mark.parametrize("distance", [-1, 1, -3])
+def test_a_python_without_wheels_is_named_with_one_that_has_them(index, environ, interpreter, distance):
+    """Python's version is the cause where another Python has every wheel, and that Python is the way out."""
+    index.add("app", "1.0", requires=["base"])
+    index.add("base", "1.0", tag=compiled(distance))
+    with pytest.raises(ResolutionFailed) as caught:
+        resolve(inputs("app", systems=("x86_64-linux",), python=""), interpreter, Settings(environ).tools)
+    assert caught.value.message.startswith(f"a package has no wheel for Python {minor()}: base==1.0 has no")
+    assert caught.value.hint == (
+        f'there are versions for Python {minor(distance)}: write version = "=={minor(distance)}.*" into '
+        f"[plugins.esker.python], or run esker lock --python {minor(distance)}"
+    )
+    alone = f"=={minor()}.*"
+    with pytest.raises(ResolutionFailed) as caught:
+        resolve(inputs("app", systems=("x86_64-linux",), python=alone), interpreter, Settings(environ).tools)
+    assert caught.value.hint == (
+        f"there are versions for Python {minor(distance)}, which `{alone}` excludes: widen that range"
+    )
+
+
+def test_a_package_that_requires_another_python_is_told_so(index, environ, interpreter):
+    """Also where no Python near this one would do; a cause that is none of Python's does not name it."""
+    index.add("app", "1.0", python=f">={minor(1)}")
+    index.add("far", "1.0", python=f">={minor(12)}")
+    with pytest.raises(ResolutionFailed) as caught:
+        resolve(inputs("app"), interpreter, Settings(environ).tools)
+    requirement = f"app==1.0 requires Python >={minor(1)}"
+    assert caught.value.message.startswith(f"no versions satisfy the requirements for Python {minor()}: {requirement}")
+    assert caught.value.hint.startswith(f"there are versions for Python {minor(1)}: ")
+    with pytest.raises(ResolutionFailed, match=f"requirements for Python {minor()} on") as caught:
+        resolve(inputs("far"), interpreter, Settings(environ).tools)
+    assert caught.value.hint == "ask for older versions, or lock for another Python: esker lock --python X.Y"
+    index.add("linuxonly", "1.0", tag="py3-none-manylinux_2_17_x86_64")
+    with pytest.raises(ResolutionFailed) as caught:
+        resolve(inputs("linuxonly"), interpreter, Settings(environ).tools)
+    assert "Python" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("requirement", "told"),
+    [
+        ("app==99", "there is no version of app==99 and your project depends on app==99"),
+        ("app>=99", "only app<=3.0 is available and your project depends on app>=99"),
+    ],
+)
+def test_a_version_that_does_not_exist_is_no_matter_of_systems(index, environ, interpreter, requirement, told):
+    """No system is blamed; what there is of the package is said, as far as it fits."""
+    index.add("app", "1.0")
+    index.add("app", "2.0")
+    index.add("app", "3.0", tag="py3-none-win_amd64")
+    with pytest.raises(ResolutionFailed) as caught:
+        resolve(inputs(requirement), interpreter, Settings(environ).tools)
+    assert caught.value.message == f"no versions satisfy the requirements: {told}"
+    assert caught.value.hint == "ask for one that there is, such as app==2.0"
+
+
+def test_an_extra_that_a_package_does_not_have_is_told(index, environ, interpreter):
+    """A misspelt extra installs nothing; one that another package asks for is its author's business."""
+    heard = []
+
+    class Listener(Silent):
+        def remark(self, text):
+            heard.append(text)
+
+    index.add("my-app", "1.0")
+    index.add("other", "1.0", requires=["my-app[theirs]"])
+    resolve(inputs("my_app[No_Such]", "other"), interpreter, Settings(environ).tools, progress=Listener())
+    assert heard == ["`my-app` 1.0 has no extra `no-such`: nothing is installed for it"]
 
 
 def test_a_source_distribution_runs_nothing_unless_it_is_named(index, environ, interpreter, tmp_path):
@@ -247,11 +355,30 @@ def test_a_project_gives_its_dependencies_and_named_groups(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "source",
+    ['{ path = "../own" }', '{ git = "https://git.example.org/own" }', '[{ workspace = true }, { index = "x" }]'],
+)
+def test_a_package_of_one_s_own_is_not_taken_from_an_index(tmp_path, source):
+    """What [tool.uv.sources] takes from elsewhere may have a namesake on the index, which a stranger has published."""
+    path = tmp_path / "pyproject.toml"
+    path.write_text(f'[project]\ndependencies = ["My.Own>=1", "app"]\n[tool.uv.sources]\nmy-own = {source}\n')
+    with pytest.raises(ResolutionFailed, match=r"`My\.Own` is asked for by address") as caught:
+        python_inputs(declaration(project=str(path)), "x86_64-linux", ())
+    assert "source = " in caught.value.hint
+    path.write_text('[project]\ndependencies = ["app"]\n[tool.uv.sources]\napp = { index = "x" }\nmy-own = 1\n')
+    assert python_inputs(declaration(project=str(path)), "x86_64-linux", ()).requirements == ("app",)
+    for odd in ("tool = 1", "[tool]\nuv = []", "[tool.uv]\nsources = 'x'"):
+        path.write_text(f"{odd}\n")
+        assert python_inputs(declaration(project=str(path)), "x86_64-linux", ()).requirements == ()
+
+
+@pytest.mark.parametrize(
     ("text", "told"),
     [
         ("[dependency-groups]\ntest = []\n", "no dependency group `dev` can be read: Dependency group 'dev' not found"),
         ('[dependency-groups]\ndev = ["a=1"]\n', "no dependency group `dev` can be read: Expected semicolon"),
         ('[project]\ndependencies = ["b=1"]\n[dependency-groups]\ndev = []\n', r"`b=1` in .*pyproject\.toml is not a"),
+        ("[project]\ndynamic = 1\n", "`dynamic` of \\[project\\] has to be a list of texts"),
         ("[project]\ndependencies = 'a'\n", "`dependencies` of \\[project\\] has to be a list of texts"),
         ("[project]\ndependencies = [1]\n", "`dependencies` of \\[project\\] has to be a list of texts"),
         ("project = 1\n", "`project` and `dependency-groups` have to be tables"),

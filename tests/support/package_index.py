@@ -29,15 +29,18 @@ def wheel(
     requires: Sequence[str] = (),
     scripts: Mapping[str, str] | None = None,
     tag: str = "py3-none-any",
+    python: str | None = None,
 ) -> bytes:
     """Return a wheel.
 
     `files` are named by their path below site-packages and executable where they begin with `#!` or ELF's magic;
-    `scripts` are console scripts by name (`module:function`); `tag` says which platforms it is for.
+    `scripts` are console scripts by name (`module:function`); `tag` says which platforms it is for;
+    `python` is its Requires-Python.
     """
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
     metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"]
+    metadata += [f"Requires-Python: {python}\n"] if python else []
     metadata += [f"Requires-Dist: {requirement}\n" for requirement in requires]
     members: dict[str, bytes] = {path: _bytes(content) for path, content in files.items()}
     members[f"{info}/METADATA"] = "".join(metadata).encode()
@@ -85,11 +88,12 @@ class PackageIndex:
         requires: Sequence[str] = (),
         scripts: Mapping[str, str] | None = None,
         tag: str = "py3-none-any",
+        python: str | None = None,
     ) -> None:
         """Serve a wheel of `name`; without `files` it holds one module of that name."""
         module = name.replace("-", "_")
         content = files if files is not None else {f"{module}.py": f'VERSION = "{version}"\n'}
-        packed = wheel(name, version, content, requires=requires, scripts=scripts, tag=tag)
+        packed = wheel(name, version, content, requires=requires, scripts=scripts, tag=tag, python=python)
         self._files.setdefault(name, {})[f"{module}-{version}-{tag}.whl"] = packed
 
     def add_source(self, name: str, version: str, setup: str) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "EskerTable",
     "HealthCheck",
     "ProgramRule",
+    "PythonRange",
     "PythonTable",
     "ServiceTable",
 ]
@@ -68,11 +69,22 @@ def _one_source_of_dependencies(_: PythonTable, table: Mapping[str, Any]) -> Ite
         yield Fault(("groups",), "`groups` belong to a pyproject.toml, but no `project` is named", hint)
 
 
+Specifier = Annotated[str, Parsed(notations.specifier)]
+
+
+class PythonRange(_Value, frozen=True):
+    """The table form of `version` in `[plugins.esker.python]`."""
+
+    range: Specifier
+    lock: Literal["one", "all"] = "one"
+    """Whether the lock is for one minor version of the range, or for all of them."""
+
+
 class PythonTable(_Value, frozen=True):
     """`[plugins.esker.python]`."""
 
-    version: Annotated[str | None, Parsed(notations.specifier)] = None
-    """A PEP 440 specifier of the interpreter."""
+    version: Specifier | PythonRange | None = None
+    """A PEP 440 specifier of the interpreter, alone or in a table."""
     dependencies: tuple[Annotated[str, Parsed(notations.requirement)], ...] = ()
     """PEP 508 requirements."""
     project: RelativePath | None = None
@@ -85,6 +97,16 @@ class PythonTable(_Value, frozen=True):
     """Normalised names of the packages that may be built from a source distribution."""
     programs: Mapping[PackageName, Annotated[tuple[ProgramRule, ...], Parsed(_program_rules, Any, '"…/bin/*"')]] = {}
     """By the wheel's normalised name: its rules, written as a glob, a table of names and files, or a list of both."""
+
+    @property
+    def range(self) -> str | None:
+        """The PEP 440 specifier in `version`."""
+        return self.version.range if isinstance(self.version, PythonRange) else self.version
+
+    @property
+    def locks_every_python(self) -> bool:
+        """Whether the lock is for every Python of the range, and not for one minor version."""
+        return isinstance(self.version, PythonRange) and self.version.lock == "all"
 
 
 _FORMS = ("test", "tcp", "unix", "http", "log")

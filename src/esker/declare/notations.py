@@ -126,13 +126,25 @@ def specifier(text: str) -> str:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     try:
-        if text.strip():
+        if text.strip() and "===" not in text:  # `===` compares texts, and cannot be combined with a range
             return str(SpecifierSet(text)) and text.strip()
     except InvalidSpecifier:
         pass
-    number = re.fullmatch(r"\s*(\d+(?:\.\d+)*)\s*", text)
-    hint = f'write ">={number[1]}" or "=={number[1]}.*"' if number else 'write a comparison, such as ">=3.11"'
-    raise Refusal(f"`{text}` is not a version specifier", hint)
+    raise Refusal(f"`{text}` is not a version specifier", _hint_for_specifier(text))
+
+
+def _hint_for_specifier(text: str) -> str:
+    number = re.fullmatch(r"\s*(===|[~^])?\s*(\d+)((?:\.\d+)*)\s*", text)
+    if number is None:
+        return 'write a comparison, such as ">=3.11"'
+    operator, major, rest = number.groups()
+    if operator == "===":
+        return f'write "=={major}{rest}"'
+    if operator == "^" or (operator == "~" and not rest):  # as Poetry and npm write it
+        return f'write ">={major}{rest},<{int(major) + 1}"'
+    if operator == "~":
+        return f'write "~={major}{rest}.0"' if rest.count(".") == 1 else f'write "~={major}{rest}"'
+    return f'write ">={major}{rest}" or "=={major}{rest}.*"'
 
 
 def package_name(text: str) -> str:

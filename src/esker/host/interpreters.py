@@ -17,11 +17,13 @@ from esker.host import process
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Interpreter", "Interpreters", "inspect"]
+__all__ = ["NEWEST", "OLDEST", "Interpreter", "Interpreters", "inspect"]
 
-_OLDEST = (3, 7)
+OLDEST = (3, 7)
 """Older versions cannot compile byte code reproducibly."""
-_MINORS = range(20, _OLDEST[1] - 1, -1)
+NEWEST = (3, 20)
+"""Later versions are not looked for."""
+_MINORS = range(NEWEST[1], OLDEST[1] - 1, -1)
 _PATIENCE = 20
 """Seconds that an interpreter has for its answer."""
 _OLD_QUESTION = "import sys; sys.stdout.write('Python %d.%d.%d' % sys.version_info[:3])"
@@ -101,25 +103,35 @@ class Interpreters:
     def find(self, specifier: str | None) -> Interpreter:
         """Return the first CPython that satisfies `specifier`.
 
+        Raises NotFound, which lists every interpreter that was inspected, and UsageError as `first` does.
+        """
+        interpreter = self.first(specifier)
+        if interpreter is not None:
+            return interpreter
+        raise NotFound(
+            f"no Python on this machine satisfies `{specifier}`; found: {self.listed()}",
+            hint="install one, then put it on PATH as pythonX.Y or set ESKER_PYTHON to its path",
+        )
+
+    def first(self, specifier: str | None) -> Interpreter | None:
+        """Return the first CPython that satisfies `specifier`, or None if this machine has none.
+
         The order is: the one named by ESKER_PYTHON, the one that Esker runs on, then `pythonX.Y` on PATH, newest first.
-        Raises NotFound, which lists every interpreter that was inspected, and UsageError when ESKER_PYTHON does not
-        name a usable interpreter.
+        Raises UsageError when ESKER_PYTHON does not name a usable interpreter.
         """
         versions = _specifier(specifier)
-        inspected: dict[str, Interpreter] = {}
         for candidate in _candidates(self._named, self._variables.get("PATH", "")):
             interpreter = self._ask(candidate)
-            if interpreter is None or interpreter.executable in inspected:
+            if interpreter is None or _unfit(interpreter) is not None:
                 continue
-            inspected[interpreter.executable] = interpreter
-            if _unfit(interpreter) is None and versions.contains(interpreter.version, True):
+            if versions.contains(interpreter.version, True):
                 return interpreter
-        listed = ", ".join(f"{each.version} ({each.executable})" for each in inspected.values()) or "none"
-        raise NotFound(
-            f"no Python on this machine satisfies `{specifier}`; found: {listed}",
-            hint="install one, then put it on PATH as pythonX.Y or set ESKER_PYTHON to its path; "
-            "or change `version` in [plugins.esker.python]",
-        )
+        return None
+
+    def listed(self) -> str:
+        """Return the interpreters that were inspected so far, as a message lists them."""
+        inspected = {each.executable: each.version for each in self._inspected.values() if each is not None}
+        return ", ".join(f"{version} ({executable})" for executable, version in inspected.items()) or "none"
 
     def _ask(self, candidate: str) -> Interpreter | None:
         if candidate not in self._inspected:
@@ -139,7 +151,7 @@ def _named(executable: str, variables: Mapping[str, str]) -> Interpreter:
         fault = _not_started(executable, variables)
     if fault is None:
         return interpreter
-    oldest = ".".join(map(str, _OLDEST))
+    oldest = ".".join(map(str, OLDEST))
     hint = f"name a CPython {oldest} or later by its full path, or unset it"
     raise UsageError(f"ESKER_PYTHON is `{executable}`, {fault}", hint=hint)
 
@@ -149,7 +161,7 @@ def _unfit(interpreter: Interpreter) -> str | None:
     if interpreter.markers.get("implementation_name") != "cpython":
         name = interpreter.markers.get("platform_python_implementation", "another implementation of Python")
         return f"which is {name} {interpreter.version}"
-    return f"which is Python {interpreter.version}" if interpreter.release < _OLDEST else None
+    return f"which is Python {interpreter.version}" if interpreter.release < OLDEST else None
 
 
 def _not_started(executable: str, variables: Mapping[str, str]) -> str:

@@ -9,13 +9,14 @@ from packaging.markers import Marker
 
 from esker.formats.lockfile import CatalogLocked, FlakeLocked, LockedPackage, StorePathLocked
 from esker.formats.systems import markers
+from esker.lock.pythons import locked_pythons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from esker.lock.lock_files import Lock
 
-__all__ = ["Installed", "listing"]
+__all__ = ["Installed", "listing", "locked_interpreter"]
 
 _PRIORITY = 5
 """The priority of a package that names none."""
@@ -26,9 +27,9 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     version: str | None
-    origin: Literal["pypi", "catalog", "flake", "store-path"]
+    origin: Literal["pypi", "catalog", "flake", "store-path", "interpreter"]
     source: str
-    """The name that its index, catalogue or flake has for it, or its store path."""
+    """The name that its index, catalogue or flake has for it, or its store path; of Python, what the lock allows."""
     priority: int | None = None
     """Where two packages have a file of the same name, the package with the lower number wins."""
     details: tuple[tuple[str, str], ...] = ()
@@ -42,6 +43,8 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
         """Return the line that `esker list` prints, which is Flox's."""
         if self.origin in {"catalog", "pypi"}:
             return f"{self.name}: {self.source} ({self.version})"
+        if self.origin == "interpreter":
+            return f"{self.name}: interpreter ({self.version})"
         return f"{self.name}: {self.source}"
 
 
@@ -50,6 +53,20 @@ def listing(lock: Lock | None, system: str) -> list[Installed]:
     if lock is None:
         return []
     return [*_packages(lock, system), *_python(lock, system)]
+
+
+def locked_interpreter(lock: Lock | None) -> Installed | None:
+    """Return the Python that `lock` is for, whose version is a minor one or a range; None if it has no Python."""
+    if lock is None or lock.python is None:
+        return None
+    version = locked_pythons(lock.python)
+    return Installed(
+        name="python",
+        version=version,
+        origin="interpreter",
+        source=str(lock.python.requires_python or ""),
+        details=(("Version", version),),
+    )
 
 
 def _packages(lock: Lock, system: str) -> list[Installed]:

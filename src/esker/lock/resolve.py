@@ -8,17 +8,17 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from esker.declare import trust
-from esker.errors import ResolutionFailed, StaleLock
+from esker.errors import InvalidLock, ResolutionFailed, StaleLock
 from esker.formats import lockfile, pylock
 from esker.lock.lock_files import Lock, read_lock, write_lock
 from esker.lock.packages import lock_packages
+from esker.lock.pythons import allowed_pythons, check_wanted, interpreter_for, locked_pythons
 from esker.lock.staleness import staleness
 from esker.lock.wheels import resolve
 from esker.progress import reporting
 
 if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
-    from esker.formats.pylock import Pylock
     from esker.host.interpreters import Interpreters
     from esker.progress import Progress
     from esker.settings import Settings
@@ -33,13 +33,17 @@ def lock_project(
     *,
     locked: bool = False,
     upgrade: bool = False,
+    python: str | None = None,
     progress: Progress,
 ) -> tuple[Lock, bool]:
     """Return the lock of a project, which is on disk then, and whether it is new.
 
-    With `locked`, a stale lock is refused (`StaleLock`) instead of made again; with `upgrade`, nothing stays pinned.
+    With `locked`, a stale lock is refused (`StaleLock`) instead of made again; with `upgrade`, no package stays pinned.
+    The lock becomes one for the minor version `python` of Python, such as `3.12`, if that is given.
     """
-    lock, is_new = resolved_lock(declaration, settings, interpreters, locked=locked, upgrade=upgrade, progress=progress)
+    lock, is_new = resolved_lock(
+        declaration, settings, interpreters, locked=locked, upgrade=upgrade, python=python, progress=progress
+    )
     if is_new:
         write_lock(declaration, lock)
     return lock, is_new
@@ -52,38 +56,54 @@ def resolved_lock(
     *,
     locked: bool = False,
     upgrade: bool = False,
+    python: str | None = None,
     progress: Progress,
 ) -> tuple[Lock, bool]:
     """Return what `lock_project` returns, and write nothing."""
     _check_composed(declaration)
     _check_build(declaration, settings)
-    current = None if upgrade else read_lock(declaration)
+    if python is not None:
+        check_wanted(python, declaration)
+    present = _readable_lock(declaration) if upgrade else read_lock(declaration)
+    current = None if upgrade else present
     stale = staleness(declaration, current, settings.system, settings.indexes)
-    if current is not None and not stale.reasons:
+    wheels = current.python if current else None
+    is_moved = python is not None and wheels is not None and locked_pythons(wheels) != python
+    if current is not None and not stale.reasons and not is_moved:
         return current, False
     if locked:
         raise StaleLock("the lock does not match the manifest", reasons=stale.reasons, hint="make it again: esker lock")
     packages = lock_packages(declaration.manifest, current.lockfile if current else None, settings.system)
-    python = current.python if current else None
     if stale.inputs is None:
-        python = None
-    elif python is None or pylock.inputs(python) != stale.inputs:
+        wheels = None
+    elif wheels is None or stale.python or is_moved:
+        allowed, previous = allowed_pythons(declaration), present.python if present else None
+        interpreter = interpreter_for(allowed, previous, interpreters, wanted=python)
         with reporting(progress):
             progress.begin("Locking Python packages")
-            python = _python_lock(stale.inputs, python, interpreters, settings)
+            changed = _changed(pylock.inputs(wheels) if wheels else None, stale.inputs)
+            resolved = resolve(
+                stale.inputs,
+                interpreter,
+                settings.tools,
+                previous=wheels,
+                changed=changed,
+                every_python=allowed.every,
+                progress=progress,
+            )
+        # Through the text, so that what is used now is exactly what is read from the file ever after.
+        wheels = pylock.parse(pylock.render(resolved, stale.inputs, build=stale.inputs.build))
     line_feed = current is None or current.lockfile.ends_with_line_feed
     made = lockfile.Lockfile(manifest=declaration.manifest, packages=packages, ends_with_line_feed=line_feed)
-    return Lock(made, python), True
+    return Lock(made, wheels), True
 
 
-def _python_lock(
-    inputs: pylock.Inputs, previous: Pylock | None, interpreters: Interpreters, settings: Settings
-) -> Pylock:
-    interpreter = interpreters.find(inputs.python or None)
-    changed = _changed(pylock.inputs(previous) if previous else None, inputs)
-    resolved = resolve(inputs, interpreter, settings.tools, previous=previous, changed=changed)
-    # Through the text, so that what is used now is exactly what is read from the file ever after.
-    return pylock.parse(pylock.render(resolved, inputs, build=inputs.build))
+def _readable_lock(declaration: Declaration) -> Lock | None:
+    """Return the lock on disk, or None if it is missing or damaged."""
+    try:
+        return read_lock(declaration)
+    except InvalidLock:
+        return None
 
 
 def _check_composed(declaration: Declaration) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.formats import pylock
 from esker.formats.lockfile import differences
+from esker.lock.pythons import allowed_pythons, staleness_of_python
 from esker.lock.wheels import python_inputs
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class Staleness(NamedTuple):
     """One line for each entry that is out of date; empty when the lock is current."""
     inputs: pylock.Inputs | None
     """What the Python lock has to be made from now; None when the manifest declares no Python."""
+    python: bool
+    """Whether the Python lock is out of date; the rest of the lock may be while it is not."""
 
 
 def staleness(declaration: Declaration, lock: Lock | None, system: str, indexes: tuple[str, ...]) -> Staleness:
@@ -34,12 +37,15 @@ def staleness(declaration: Declaration, lock: Lock | None, system: str, indexes:
     locked = pylock.inputs(lock.python) if lock and lock.python else None
     inputs = python_inputs(declaration, system, indexes, locked)
     if lock is None:
-        return Staleness(("manifest.lock: not made yet",), inputs)
+        return Staleness(("manifest.lock: not made yet",), inputs, python=True)
     changed = differences(lock.lockfile.own_manifest(), declaration.manifest)
-    return Staleness((*changed, *_python(lock, locked, inputs)), inputs)
+    python = tuple(_python(declaration, lock, locked, inputs))
+    return Staleness((*changed, *python), inputs, python=bool(python))
 
 
-def _python(lock: Lock, locked: pylock.Inputs | None, inputs: pylock.Inputs | None) -> Iterator[str]:
+def _python(
+    declaration: Declaration, lock: Lock, locked: pylock.Inputs | None, inputs: pylock.Inputs | None
+) -> Iterator[str]:
     if inputs is None:
         if lock.python is not None:
             yield "pylock.toml: the manifest declares no Python any more"
@@ -51,8 +57,7 @@ def _python(lock: Lock, locked: pylock.Inputs | None, inputs: pylock.Inputs | No
         yield "pylock.toml: made by another tool, which does not say from what"
         return
     yield from _set("requirements", locked.requirements, inputs.requirements)
-    if locked.python != inputs.python:
-        yield f"pylock.toml: python is `{inputs.python or 'any'}`, locked for `{locked.python or 'any'}`"
+    yield from staleness_of_python(lock.python, locked, allowed_pythons(declaration))
     yield from _set("systems", locked.systems, inputs.systems)
     yield from _set("build", locked.build, inputs.build)
     yield from _set("indexes", locked.indexes, inputs.indexes)

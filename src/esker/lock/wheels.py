@@ -7,29 +7,36 @@ system, it locks the package all the same and does not say so.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
-import re
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from esker.errors import CommandFailed, HostError, InvalidFile, NotFound, Problem, ResolutionFailed
+from esker.errors import CommandFailed, ResolutionFailed
 from esker.formats import pylock
 from esker.formats.systems import declared_systems, marker
-from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
 from esker.host import files
 from esker.host.scratch import scratch
-from esker.host.uv import is_unreachable, run_uv
+from esker.host.uv import run_uv
+from esker.lock.pyproject import read_pyproject
+from esker.lock.pythons import allowed_pythons, minors_within, one_minor
+from esker.lock.refusals import explained, missing_extras
+from esker.progress import Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from packaging.pylock import Pylock
 
     from esker.declare.declaration import Declaration, PythonTable
     from esker.host.interpreters import Interpreter
+    from esker.progress import Progress
 
 __all__ = ["python_inputs", "resolve"]
 
@@ -51,8 +58,8 @@ def python_inputs(
     if declared is None and locked is not None:
         systems = tuple(sorted({*systems, *locked.systems}))
     return pylock.Inputs(
-        requirements=tuple(sorted(_requirements(python, declaration.project))),
-        python=python.version or "",
+        requirements=tuple(sorted(_requirements(declaration, python))),
+        python=allowed_pythons(declaration).specifier,
         systems=systems,
         build=tuple(sorted(python.build)),
         indexes=indexes,
@@ -66,69 +73,55 @@ def resolve(
     *,
     previous: Pylock | None = None,
     changed: frozenset[str] = frozenset(),
+    every_python: bool = False,
+    progress: Progress | None = None,
 ) -> Pylock:
-    """Return the lock of `inputs`.
+    """Return the lock of `inputs` for the interpreter's minor version or, with `every_python`, for all of its range.
 
     A version that `previous` pins stays, unless its package is among `changed` or the version fits no more. `tools` are
-    the variables that uv is run with. Raises `ResolutionFailed`, which names package and system, and `HostError` when
-    no index can be reached.
+    the variables that uv is run with. `progress` hears of extras that their packages do not have. Raises
+    `ResolutionFailed`, which names package and system, and `HostError` when no index can be reached.
     """
+    resolution = _Resolution(
+        inputs=inputs,
+        executable=interpreter.executable,
+        minor="{}.{}".format(*interpreter.release),
+        every_python=every_python,
+        tools=tools,
+        progress=progress or Silent(),
+    )
     pins = _pins(previous, changed)
     if pins:
         try:
-            return _locked(inputs, pins, interpreter, tools)
-        except ResolutionFailed:
-            pass  # an old pin stands in the way of a new requirement: all versions are free again
-    return _locked(inputs, [], interpreter, tools)
+            return resolution.lock(pins)
+        except CommandFailed as failure:
+            error = explained(failure, inputs)
+            if not isinstance(error, ResolutionFailed):
+                raise error from failure
+        # An old pin stands in the way of a new requirement: all versions are free again.
+    try:
+        return resolution.lock([])
+    except CommandFailed as failure:
+        raise explained(failure, inputs, resolution) from failure
 
 
-def _requirements(python: PythonTable, project: str) -> list[str]:
+def _requirements(declaration: Declaration, python: PythonTable) -> list[str]:
     found = [_checked(text, "the manifest") for text in python.dependencies]
-    if python.project is not None:
-        path = os.path.join(project, python.project)
-        found += [_checked(text, path) for text in _project_requirements(path, python.groups)]
+    project = read_pyproject(declaration)
+    if project is not None:
+        found += [_checked(text, project.path, project.sources) for text in project.requirements(python.groups)]
     return found
 
 
-def _project_requirements(path: str, groups: tuple[str, ...]) -> list[str]:
-    from packaging.dependency_groups import resolve_dependency_groups
-
-    if not os.path.lexists(path):
-        raise NotFound(
-            f"`{path}`, named by `project` in [plugins.esker.python], is not there",
-            hint="name a pyproject.toml relative to the project directory, or declare `dependencies`",
-        )
-    try:
-        content = toml_table(files.read_text(path, InvalidFile, limit=LARGEST_MANIFEST))
-    except ValueError as error:  # the first is that of TOML too
-        raise InvalidFile(path, [Problem(f"not TOML: {error}")]) from error
-    tables = content.get("project", {}), content.get("dependency-groups", {})
-    if not all(isinstance(table, dict) for table in tables):
-        raise InvalidFile(path, [Problem("`project` and `dependency-groups` have to be tables")])
-    dependencies, declared = tables[0].get("dependencies", []), tables[1]
-    if not isinstance(dependencies, list) or not all(isinstance(text, str) for text in dependencies):
-        raise InvalidFile(path, [Problem("`dependencies` of [project] has to be a list of texts")])
-    wanted = list(dependencies)
-    for group in groups:
-        try:
-            wanted += resolve_dependency_groups(declared, group)
-        except (LookupError, ValueError, TypeError, ExceptionGroup) as error:
-            known = ", ".join(f"`{name}`" for name in declared) or "none"
-            why = "; ".join(map(str, error.exceptions)) if isinstance(error, ExceptionGroup) else error
-            raise InvalidFile(
-                path, [Problem(f"no dependency group `{group}` can be read: {why}", hint=f"its groups: {known}")]
-            ) from error
-    return wanted
-
-
-def _checked(text: str, where: str) -> str:
+def _checked(text: str, where: str, sources: frozenset[str] = frozenset()) -> str:
+    """Return a requirement that an index can satisfy; `sources` are the names of packages that come from elsewhere."""
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:
         raise ResolutionFailed(
             f"`{text}` in {where} is not a requirement: {error}", hint="write for example `pandas>=2`"
         ) from error
-    if requirement.url is not None:
+    if requirement.url is not None or canonicalize_name(requirement.name) in sources:
         raise ResolutionFailed(
             f"`{requirement.name}` is asked for by address, so that no index vouches for its hash",
             hint='publish it to an index; the project\'s own code goes on the path with source = ["src"]',
@@ -146,99 +139,110 @@ def _pins(previous: Pylock | None, changed: frozenset[str]) -> list[str]:
     ]
 
 
-def _locked(inputs: pylock.Inputs, pins: list[str], interpreter: Interpreter, tools: Mapping[str, str]) -> Pylock:
+_PROBES = 5
+"""How many other Pythons are tried after a failure that Python's version may have caused; each takes 0.1 to 0.9 s."""
+
+
+class _Resolution(NamedTuple):
+    """What uv is asked to lock, and with what."""
+
+    inputs: pylock.Inputs
+    executable: str
+    minor: str
+    """The minor version of the interpreter, which the lock is for."""
+    every_python: bool
+    """Whether it is for every Python in the inputs' range instead."""
+    tools: Mapping[str, str]
+    progress: Progress
+
+    def lock(self, pins: list[str]) -> Pylock:
+        """Return the lock, with the versions of `pins`; raises CommandFailed if there is none."""
+        within = "" if self.every_python else one_minor(self.minor)
+        minors = minors_within(self.inputs.python) if self.every_python else ()
+        requires_python = ",".join(filter(None, (self.inputs.python, within)))
+        project = self._project(requires_python, self._markers(minors), pins)
+        with _scratch_directory(project) as directory:
+            messages = self._run("lock", cwd=directory)
+            exported = "pylock.toml"
+            arguments = ["--frozen", "--no-emit-project", "--format", "pylock.toml", "--no-header", "-o", exported]
+            self._run("export", *arguments, cwd=directory)
+            with open(os.path.join(directory, exported), encoding="utf-8") as file:
+                lock = pylock.parse(file.read(), exported)
+        for remark in missing_extras(messages, self.inputs):
+            self.progress.remark(remark)
+        # uv writes a range in its own words, with which the declared one could not be compared.
+        return dataclasses.replace(lock, requires_python=SpecifierSet(within or self.inputs.python))
+
+    def fitting_python(self) -> str | None:
+        """Return a minor version of Python near this one for which there is a lock, or None if none is found.
+
+        Where the lock is to be for every Python, this one is asked for alone.
+        """
+        major, number = map(int, self.minor.split("."))
+        near = sorted(range(number - _PROBES, number + _PROBES), key=lambda other: (abs(other - number), other))
+        others = [f"{major}.{other}" for other in near[1 : _PROBES + 1]]
+        return next((minor for minor in ([self.minor] if self.every_python else others) if self._fits(minor)), None)
+
+    def newest(self, name: str) -> str | None:
+        """Return the newest version of a package that can be locked alone, or None if none can."""
+        alone = msgspec.structs.replace(self.inputs, requirements=(name,))
+        try:
+            lock = self._replace(inputs=alone).lock([])
+        except CommandFailed:
+            return None
+        return next((str(each.version) for each in lock.packages if each.name == canonicalize_name(name)), None)
+
+    def _fits(self, minor: str) -> bool:
+        """Return whether there is a lock for another Python; its interpreter need not be on this machine.
+
+        uv asks only that its own interpreter is in the project's range, so the markers alone say for which Python.
+        """
+        project = self._project(f">={minor.partition('.')[0]}", self._markers((minor,)), [])
+        with _scratch_directory(project) as directory:
+            try:
+                self._run("lock", cwd=directory)
+            except CommandFailed:
+                return False
+        return True
+
+    def _markers(self, minors: tuple[str, ...]) -> list[str]:
+        """Return the markers of the environments that need a wheel of every package: each system, with each Python.
+
+        Without Pythons, uv is content with a wheel for some Python of its project's range.
+        """
+        systems = [marker(system) for system in self.inputs.systems]
+        pythons = [f"python_version == '{minor}' and " for minor in minors] or [""]
+        return [python + system for python in pythons for system in systems]
+
+    def _run(self, command: str, *arguments: str, cwd: str) -> str:
+        return run_uv([command, "--python", self.executable, *arguments], self.tools, cwd=cwd)
+
+    def _project(self, requires_python: str, markers: list[str], pins: list[str]) -> str:
+        """Return the pyproject.toml of a throw-away project."""
+        return "\n".join(
+            [
+                "[project]",
+                'name = "esker-environment"',
+                'version = "0"',
+                f"requires-python = {json.dumps(requires_python)}",
+                f"dependencies = {json.dumps(self.inputs.requirements)}",
+                "[tool.uv]",
+                "package = false",
+                f"environments = {json.dumps(markers)}",
+                f"required-environments = {json.dumps(markers)}",
+                f"constraint-dependencies = {json.dumps(pins)}",
+                "no-build = true",
+                f"no-binary-package = {json.dumps(self.inputs.build)}",
+                "[tool.uv.workspace]",  # else it joins a project that somebody has put into the directory above
+                "",
+            ]
+        )
+
+
+@contextmanager
+def _scratch_directory(project: str) -> Iterator[str]:
+    """Give a temporary directory with `project` as its pyproject.toml."""
     with scratch("lock") as directory, files.refused("lock packages in", directory):
         with open(os.path.join(directory, "pyproject.toml"), "w", encoding="utf-8") as file:
-            file.write(_uv_project(inputs, pins, interpreter))
-        try:
-            run_uv(["lock", "--python", interpreter.executable], tools, cwd=directory)
-        except CommandFailed as failure:
-            raise _explained(failure, inputs) from failure
-        exported = "pylock.toml"
-        arguments = ["--frozen", "--no-emit-project", "--format", "pylock.toml", "--no-header", "-o", exported]
-        run_uv(["export", "--python", interpreter.executable, *arguments], tools, cwd=directory)
-        with open(os.path.join(directory, exported), encoding="utf-8") as file:
-            lock = pylock.parse(file.read(), exported)
-    return lock
-
-
-def _uv_project(inputs: pylock.Inputs, pins: list[str], interpreter: Interpreter) -> str:
-    major, minor = interpreter.release
-    markers = [marker(system) for system in inputs.systems]
-    return "\n".join(
-        [
-            "[project]",
-            'name = "esker-environment"',
-            'version = "0"',
-            f"requires-python = {json.dumps(inputs.python or f'>={major}.{minor}')}",
-            f"dependencies = {json.dumps(inputs.requirements)}",
-            "[tool.uv]",
-            "package = false",
-            f"environments = {json.dumps(markers)}",
-            f"required-environments = {json.dumps(markers)}",
-            f"constraint-dependencies = {json.dumps(pins)}",
-            "no-build = true",
-            f"no-binary-package = {json.dumps(inputs.build)}",
-            "[tool.uv.workspace]",  # else it joins a project that somebody has put into the directory above
-            "",
-        ]
-    )
-
-
-_HEAD = re.compile(r"^(error|\s*cause): ", re.MULTILINE)
-_SPLIT = re.compile(r" for split \(markers: (?P<marker>[^)]*)\)")
-_WITHOUT_WHEEL = re.compile(r"has no `[^`]*`-compatible wheels|no usable wheels|no wheels with a matching")
-_UNKNOWN = re.compile(r"(?P<name>\S+) was not found in the package registry")
-_DAMAGED = re.compile(r"(?:was invalid|could not be parsed):\n\s*(?P<reason>.+)")
-_REASON = re.compile(r"\b[Bb]ecause (?:we know from \(\d+\) that )?(.*?),? we can conclude")
-
-
-def _explained(failure: CommandFailed, inputs: pylock.Inputs) -> HostError | ResolutionFailed:
-    if is_unreachable(failure):
-        return HostError("the packages could not be locked: no package index answered", hint=failure.hint)
-    if failure.hint:  # of the machine, which is at fault then, not what was declared
-        return HostError(f"the packages could not be locked: {_cause(failure.output, inputs)}", hint=failure.hint)
-    split = _SPLIT.search(failure.output)
-    systems = [system for system in inputs.systems if split and _same_marker(split["marker"], system)]
-    place = f" on `{systems[0]}`" if systems else ""
-    cause = _cause(failure.output, inputs)
-    unknown = _UNKNOWN.search(failure.output)
-    if unknown:
-        name = canonicalize_name(unknown["name"])
-        direct = name in {canonicalize_name(Requirement(text).name) for text in inputs.requirements}
-        return ResolutionFailed(
-            f"the package index has no package `{name}`" + ("" if direct else f": {cause}"),
-            hint="check its spelling, or name the index that has it in UV_INDEX",
-        )
-    if _WITHOUT_WHEEL.search(failure.output):
-        return ResolutionFailed(
-            f"a package has no wheel{place}: {cause}",
-            hint="ask for a version that has one, or declare fewer systems in `options.systems`; the manifest "
-            "reference says how source distributions of authors whom you trust are built",
-        )
-    damaged = _DAMAGED.search(failure.output)
-    if damaged:
-        return ResolutionFailed(
-            f"an index gave a damaged package: {cause}: {damaged['reason']}", hint="ask for another version of it"
-        )
-    return ResolutionFailed(f"no versions satisfy the requirements{place}: {cause}", hint="loosen one of them")
-
-
-def _cause(output: str, inputs: pylock.Inputs) -> str:
-    """Return the reasons that uv gives, without its conclusions; its markers are replaced by the names of systems."""
-    error = output.partition("error: ")[2] or output  # before it, uv says how far it came
-    text = " ".join(_HEAD.sub("", error.partition("hint:")[0]).split())
-    reason = "; ".join(_REASON.findall(text)) or text
-    for system in inputs.systems:
-        for form in _marker_forms(system):
-            reason = reason.replace(form, system)
-    return reason
-
-
-def _marker_forms(system: str) -> tuple[str, str]:
-    platform, _, machine = marker(system).partition(" and ")
-    return f"{machine} and {platform}", f"{platform} and {machine}"
-
-
-def _same_marker(text: str, system: str) -> bool:
-    return any(form in text for form in _marker_forms(system))
+            file.write(project)
+        yield directory

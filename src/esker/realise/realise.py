@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from esker.declare.tool_wheels import or_its_wheel
 from esker.errors import RealisationFailed
+from esker.lock.pythons import allowed_pythons, interpreter_of
 from esker.realise.profile import OWN_COMMANDS, profile, source_directories
 from esker.realise.programs import programs
 from esker.realise.wheels import python_environment, selected_artifacts
@@ -39,7 +40,7 @@ def realise(
     table = declaration.esker.python
     if table is None or lock.python is None:
         return profile(store, declaration.name, None)
-    interpreter = interpreters.find(str(lock.python.requires_python or table.version or ""))
+    interpreter = interpreter_of(allowed_pythons(declaration), lock.python, interpreters)
     artifacts = selected_artifacts(lock.python, interpreter, table.build)
     python = python_environment(store, artifacts, interpreter, settings.tools, progress, build=table.build)
     wheels = {name for name, _, _ in artifacts}

@@ -283,6 +283,11 @@ class _Late:
         if self._listener is not None:
             self._listener.advance(count)
 
+    def remark(self, text: str) -> None:
+        """Forward the call."""
+        if self._listener is not None:
+            self._listener.remark(text)
+
     def end(self) -> None:
         """Forward the call."""
         if self._listener is not None:

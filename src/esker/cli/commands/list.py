@@ -22,7 +22,7 @@ __all__ = ["run"]
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
-    from esker.lock.listing import listing
+    from esker.lock.listing import listing, locked_interpreter
     from esker.lock.lock_files import read_lock
     from esker.lock.staleness import staleness
     from esker.settings import Settings
@@ -48,10 +48,12 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     if voice.remarks and staleness(declaration, lock, settings.system, settings.indexes).reasons:
         voice.remark(f"! The lock does not match the manifest: run '{voice.program} lock'")
     packages = listing(lock, settings.system)
+    python = locked_interpreter(lock) if voice.remarks and not options.name else None
+    rows = [*packages, *([python] if python else [])]
     if options.json:
         import msgspec
 
-        print(msgspec.json.format(msgspec.json.encode([package.record() for package in packages])).decode())
+        print(msgspec.json.format(msgspec.json.encode([row.record() for row in rows])).decode())
         return 0
     if not packages:
         voice.say(
@@ -59,10 +61,10 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
             f"You can see the whole manifest with '{voice.program} list --config'."
         )
     if options.all:
-        print_blocks(packages)
+        print_blocks(rows)
         return 0
-    for package in packages:
-        print(shown(package.name if options.name else package.line()))
+    for row in rows:
+        print(shown(row.name if options.name else row.line()))
     return 0
 
 

@@ -23,10 +23,15 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     from esker.runtimes.native.project_lock import alone
     from esker.settings import Settings
 
-    examples = "  esker lock\n  esker lock --check      in CI: fail if the lock is stale\n  esker lock --upgrade"
+    examples = (
+        "  esker lock\n  esker lock --check      in CI: fail if the lock is stale\n"
+        "  esker lock --upgrade\n  esker lock --python 3.12"
+    )
     parser = Parser(name, "Pin versions and hashes of everything the manifest declares.", examples, voice=voice)
     add_directory(parser)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit with status 1 if the lock is stale")
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--check", action="store_true", help="change nothing; exit with status 1 if the lock is stale")
+    forms.add_argument("--python", metavar="X.Y", help="lock for this version of Python, such as 3.12, from now on")
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions the manifest allows")
     options = parser.parse_args(arguments)
     declaration, settings = declared(options, os.environ, voice), Settings(os.environ)
@@ -37,7 +42,14 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         return 0
     before = [_stamp(path) for path in lock_paths(declaration)]
     with alone(declaration.project):
-        lock_project(declaration, settings, settings.interpreters(), upgrade=options.upgrade, progress=voice.progress())
+        lock_project(
+            declaration,
+            settings,
+            settings.interpreters(),
+            upgrade=options.upgrade,
+            python=options.python,
+            progress=voice.progress(),
+        )
     written = [path for path, stamp in zip(lock_paths(declaration), before, strict=True) if _stamp(path) != stamp]
     for path in written:
         voice.say(f"✔ Locked {os.path.relpath(path, declaration.project)}")

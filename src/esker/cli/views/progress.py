@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Any
 
+from esker.formats.printable import printable
+
 __all__ = ["Terminal", "progress"]
 
 _PATIENCE = 1.0
@@ -37,6 +39,11 @@ class Terminal:
         if self._bar is not None:
             self._bar.advance(self._task, count)
 
+    def remark(self, text: str) -> None:
+        """Print `text` in place of the bar."""
+        self.end()
+        _print_remark(text)
+
     def end(self) -> None:
         """Remove the bar."""
         if self._bar is not None:
@@ -60,6 +67,10 @@ class Lines:
     def advance(self, count: int = 1) -> None:
         """Do nothing: a log needs no bar."""
 
+    def remark(self, text: str) -> None:
+        """Print `text`."""
+        _print_remark(text)
+
     def end(self) -> None:
         """Print how long the work took, if it took long."""
         if self._since is not None:
@@ -67,6 +78,10 @@ class Lines:
             if seconds > _PATIENCE:
                 print(f"  done in {seconds:.1f} s", file=sys.stderr, flush=True)
             self._since = None
+
+
+def _print_remark(text: str) -> None:
+    print(printable(f"! {text}"), file=sys.stderr, flush=True)
 
 
 def progress() -> Terminal | Lines:

@@ -247,8 +247,8 @@ _READERS: dict[Any, Callable[[Shape, Any, Path, Report], Any]] = {
 def _read_alternative(kind: Shape, value: Any, path: Path, report: Report) -> Any:
     """Read a value as one of the alternatives of a union.
 
-    The type of the value decides which one. A table is told by its keys: it is the alternative that has a required key
-    which no other alternative has, and this key is in the table.
+    The type of the value decides which one. Of several kinds of table, it is the one that has a required key which no
+    other kind has, and this key is in the table.
     """
     known = [alternative for alternative in kind.alternatives if report.knows(alternative.since)]
     fitting = [alternative for alternative in known if alternative.fits(value)]
@@ -261,7 +261,7 @@ def _read_alternative(kind: Shape, value: Any, path: Path, report: Report) -> An
         report.refuse(path, f"unknown variant `{value}`, expected {listed(choices)}", _needs(value, later, report))
         return _NOTHING
     tables = [fields(alternative.written) for alternative in fitting] if isinstance(value, dict) else []
-    if tables:
+    if len(tables) > 1:
         pairs = zip(fitting, _own_keys(tables), strict=True)
         fitting = [alternative for alternative, keys in pairs if keys & value.keys()]
     if fitting:
