@@ -9,8 +9,10 @@ import msgspec
 
 from esker.declare import notations
 from esker.declare.declaration import Declaration
-from esker.declare.validate import read_text
-from esker.errors import InvalidFile, InvalidManifest, NotFound, Problem
+from esker.declare.validate import esker_table, read_text
+from esker.errors import InvalidFile, InvalidLock, InvalidManifest, NotFound, Problem
+from esker.formats import lockfile
+from esker.formats.manifest import record
 from esker.formats.tables.reader import Parsed, Report, read
 from esker.host import files
 
@@ -33,8 +35,10 @@ class _Pointer(msgspec.Struct, frozen=True, kw_only=True):
 def load(project: str, manifest: str | None = None) -> Declaration:
     """Return the declaration of `project`; if `manifest` is given, it is read in place of the manifest's own text.
 
-    Raises NotFound if there is no environment or one of its files is missing, InvalidFile with every problem of
-    env.json, and InvalidManifest with every problem of the manifest and of `[plugins.esker]` in it.
+    If the manifest includes other environments and the lock is current, the declaration is the merge, which the lock
+    holds. Raises NotFound if there is no environment or one of its files is missing, InvalidFile with every problem of
+    env.json, InvalidManifest with every problem of the manifest and of `[plugins.esker]` in it, and InvalidLock with
+    those of the lock of a composed environment.
     """
     project = os.path.realpath(project)
     if not os.path.isdir(f"{project}/.flox"):
@@ -42,7 +46,24 @@ def load(project: str, manifest: str | None = None) -> Declaration:
     name = environment_name(project)
     path = f"{project}/.flox/env/manifest.toml"
     plain, esker = read_text(_text(path, InvalidManifest) if manifest is None else manifest, path)
-    return Declaration(project=project, name=name, manifest=plain, esker=esker)
+    own = Declaration(project=project, name=name, manifest=plain, esker=esker)
+    return _merged(own) or own
+
+
+def _merged(declaration: Declaration) -> Declaration | None:
+    """Return what the lock has merged of a composed environment; None for any other, or if the lock is not current."""
+    own = declaration.manifest
+    path = f"{declaration.dot_flox}/env/manifest.lock"
+    if own.include is None or not own.include.environments or not os.path.exists(path):
+        return None
+    lock = lockfile.parse(files.read(path), path)
+    if lock.compose is None or lockfile.differences(lock.compose.composer, own):
+        return None
+    report = Report()
+    esker = esker_table(lock.manifest, record(lock.manifest), report)
+    if report.problems:
+        raise InvalidLock(path, report.problems)
+    return msgspec.structs.replace(declaration, manifest=lock.manifest, esker=esker, merged_from=own)
 
 
 def environment_name(project: str) -> str:

@@ -18,6 +18,7 @@ from esker.progress import reporting
 
 if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
+    from esker.formats.manifest import Manifest
     from esker.formats.pylock import Pylock
     from esker.host.interpreters import Interpreters
     from esker.progress import Progress
@@ -55,7 +56,6 @@ def resolved_lock(
     progress: Progress,
 ) -> tuple[Lock, bool]:
     """Return what `lock_project` returns, and write nothing."""
-    _check_composed(declaration)
     _check_build(declaration, settings)
     current = None if upgrade else read_lock(declaration)
     stale = staleness(declaration, current, settings.system, settings.indexes)
@@ -63,7 +63,7 @@ def resolved_lock(
         return current, False
     if locked:
         raise StaleLock("the lock does not match the manifest", reasons=stale.reasons, hint="make it again: esker lock")
-    packages = lock_packages(declaration.manifest, current.lockfile if current else None, settings.system)
+    manifest_lock = _manifest_lock(declaration, current.lockfile if current else None, settings.system)
     python = current.python if current else None
     if stale.inputs is None:
         python = None
@@ -71,9 +71,18 @@ def resolved_lock(
         with reporting(progress):
             progress.begin("Locking Python packages")
             python = _python_lock(stale.inputs, python, interpreters, settings)
-    line_feed = current is None or current.lockfile.ends_with_line_feed
-    made = lockfile.Lockfile(manifest=declaration.manifest, packages=packages, ends_with_line_feed=line_feed)
-    return Lock(made, python), True
+    return Lock(manifest_lock, python), True
+
+
+def _manifest_lock(declaration: Declaration, before: lockfile.Lockfile | None, system: str) -> lockfile.Lockfile:
+    """Return the lock of the manifest: `before` if that is current, else one with what `before` has of its packages."""
+    declared = declaration.own_manifest
+    if before is not None and not lockfile.differences(before.own_manifest(), declared):
+        return before
+    _check_composed(declared)
+    packages = lock_packages(declared, before, system)
+    line_feed = before is None or before.ends_with_line_feed
+    return lockfile.Lockfile(manifest=declared, packages=packages, ends_with_line_feed=line_feed)
 
 
 def _python_lock(
@@ -86,13 +95,12 @@ def _python_lock(
     return pylock.parse(pylock.render(resolved, inputs, build=inputs.build))
 
 
-def _check_composed(declaration: Declaration) -> None:
-    """Raise ResolutionFailed where the manifest includes other environments, which Esker cannot compose yet."""
-    include = declaration.manifest.include
-    if include and include.environments:
+def _check_composed(manifest: Manifest) -> None:
+    """Raise ResolutionFailed where a manifest includes other environments, which Esker cannot compose yet."""
+    if manifest.include and manifest.include.environments:
         raise ResolutionFailed(
             "the environments of [include] cannot be composed yet",
-            hint="write what they declare into this manifest, and take [include] out",
+            hint="lock it with Flox, or write what they declare into this manifest, and take [include] out",
         )
 
 

@@ -35,7 +35,7 @@ def staleness(declaration: Declaration, lock: Lock | None, system: str, indexes:
     inputs = python_inputs(declaration, system, indexes, locked)
     if lock is None:
         return Staleness(("manifest.lock: not made yet",), inputs)
-    changed = differences(lock.lockfile.own_manifest(), declaration.manifest)
+    changed = differences(lock.lockfile.own_manifest(), declaration.own_manifest)
     return Staleness((*changed, *_python(lock, locked, inputs)), inputs)
 
 
