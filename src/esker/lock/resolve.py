@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 from esker.declare import trust
 from esker.errors import ResolutionFailed, StaleLock
 from esker.formats import lockfile, pylock
-from esker.lock.lock_files import Lock, read_lock, write_lock
+from esker.lock.lock_files import Lock, read_lock, read_python_lock, write_lock
 from esker.lock.packages import lock_packages
 from esker.lock.staleness import staleness
 from esker.lock.wheels import resolve
@@ -39,6 +39,7 @@ def lock_project(
     """Return the lock of a project, which is on disk then, and whether it is new.
 
     With `locked`, a stale lock is refused (`StaleLock`) instead of made again; with `upgrade`, nothing stays pinned.
+    If the settings leave packages out that are not here, a lock may be partial; then its manifest.lock is not written.
     """
     lock, is_new = resolved_lock(declaration, settings, interpreters, locked=locked, upgrade=upgrade, progress=progress)
     if is_new:
@@ -63,26 +64,38 @@ def resolved_lock(
         return current, False
     if locked:
         raise StaleLock("the lock does not match the manifest", reasons=stale.reasons, hint="make it again: esker lock")
-    manifest_lock = _manifest_lock(declaration, current.lockfile if current else None, settings.system)
-    python = current.python if current else None
+    manifest_lock, is_partial = _manifest_lock(declaration, current.lockfile if current else None, settings)
+    python = current.python if current else read_python_lock(declaration) if is_partial else None
     if stale.inputs is None:
         python = None
     elif python is None or pylock.inputs(python) != stale.inputs:
         with reporting(progress):
             progress.begin("Locking Python packages")
             python = _python_lock(stale.inputs, python, interpreters, settings)
-    return Lock(manifest_lock, python), True
+    return Lock(manifest_lock, python, is_partial), True
 
 
-def _manifest_lock(declaration: Declaration, before: lockfile.Lockfile | None, system: str) -> lockfile.Lockfile:
-    """Return the lock of the manifest: `before` if that is current, else one with what `before` has of its packages."""
+def _manifest_lock(
+    declaration: Declaration, before: lockfile.Lockfile | None, settings: Settings
+) -> tuple[lockfile.Lockfile, bool]:
+    """Return the lock of the manifest, and whether packages are missing in it that the settings allow to leave out.
+
+    It is `before` if that is current. Otherwise it has what `before` has of the declared packages.
+    """
     declared = declaration.own_manifest
     if before is not None and not lockfile.differences(before.own_manifest(), declared):
-        return before
+        return before, False
     _check_composed(declared)
-    packages = lock_packages(declared, before, system)
     line_feed = before is None or before.ends_with_line_feed
-    return lockfile.Lockfile(manifest=declared, packages=packages, ends_with_line_feed=line_feed)
+    is_partial = False
+    try:
+        packages = lock_packages(declared, before, settings.system)
+    except ResolutionFailed:
+        if not settings.without_packages:
+            raise
+        packages, is_partial = lock_packages(declared, before, settings.system, partly=True), True
+    made = lockfile.Lockfile(manifest=declared, packages=packages, ends_with_line_feed=line_feed)
+    return made, is_partial
 
 
 def _python_lock(
