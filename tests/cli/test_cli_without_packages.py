@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -260,3 +261,17 @@ def test_python_goes_on_without_packages(elsewhere, environ, monkeypatch):
         environment.services.stop()
     with pytest.raises(UsageError, match="the runtime `flox` cannot leave packages out"):
         Environment(directory, runtime="flox", without_packages=True)
+
+
+def test_a_daemon_that_was_locked_without_a_shutdown_command_runs_and_ends(esker, project):
+    """An old Flox allowed it: the daemon's processes are ended by a signal."""
+    manifest = 'version = 1\n[services.server]\ncommand = "setsid sleep 1000 & echo $! >pid"\nis-daemon = true\n'
+    directory = project(manifest)
+    declared = {"version": 1, "options": {}, "services": tomllib.loads(manifest)["services"]}
+    lock = {"lockfile-version": 1, "manifest": declared, "packages": []}
+    (directory / ".flox/env/manifest.lock").write_text(json.dumps(lock))
+    done = esker("activate", "-s", "--", sys.executable, "-m", "esker", "services", "status", "--json")
+    assert done.status == 0, done.err
+    assert [service["status"] for service in json.loads(done.out)] == ["Running"]
+    assert not os.path.exists(f"/proc/{(directory / 'pid').read_text().strip()}")
+    assert esker("lock", "--check").status == 0

@@ -8,11 +8,12 @@ from typing import Annotated
 import msgspec
 
 from esker.declare import notations
-from esker.declare.declaration import Declaration
+from esker.declare.declaration import Declaration, EskerTable
 from esker.declare.validate import esker_table, read_text
-from esker.errors import InvalidFile, InvalidLock, InvalidManifest, NotFound, Problem
+from esker.errors import HostError, InvalidFile, InvalidLock, InvalidManifest, NotFound, Problem
 from esker.formats import lockfile
-from esker.formats.manifest import record
+from esker.formats.manifest import Manifest, document, from_table, record
+from esker.formats.references import variable_cycle
 from esker.formats.tables.reader import Parsed, Report, read
 from esker.host import files
 
@@ -45,9 +46,36 @@ def load(project: str, manifest: str | None = None) -> Declaration:
         raise NotFound(f"Did not find an environment in `{project}`", hint=f"create one: esker init -d {project}")
     name = environment_name(project)
     path = f"{project}/.flox/env/manifest.toml"
-    plain, esker = read_text(_text(path, InvalidManifest) if manifest is None else manifest, path)
+    plain, esker = _read(_text(path, InvalidManifest) if manifest is None else manifest, path)
     own = Declaration(project=project, name=name, manifest=plain, esker=esker)
     return _merged(own) or own
+
+
+def _read(text: str, path: str) -> tuple[Manifest, EskerTable]:
+    """Read the text of the manifest at `path`, as `read_text` does.
+
+    A rule that the manifest breaks does not count if the lock has the same manifest: the Flox that locked it had no
+    such rule, and nobody should lose a working environment to a later one. Rules of Esker's own table always count.
+    """
+    try:
+        return read_text(text, path)
+    except InvalidManifest:
+        values, _ = document(text, path)
+        report, esker_report = Report(mend=""), Report()
+        manifest = from_table(values, report)
+        esker = esker_table(manifest, values, esker_report)
+        if report.problems or esker_report.problems or not _is_locked(manifest, path.removesuffix(".toml") + ".lock"):
+            raise
+        return manifest, esker
+
+
+def _is_locked(manifest: Manifest, path: str) -> bool:
+    """Return whether the lock at `path` was made from a manifest, and can be used."""
+    try:
+        lock = lockfile.parse(files.read(path), path)
+    except (HostError, InvalidLock):
+        return False
+    return not (lockfile.differences(lock.own_manifest(), manifest) or variable_cycle(manifest.vars))
 
 
 def _merged(declaration: Declaration) -> Declaration | None:
@@ -61,6 +89,9 @@ def _merged(declaration: Declaration) -> Declaration | None:
         return None
     report = Report()
     esker = esker_table(lock.manifest, record(lock.manifest), report)
+    if loop := variable_cycle(lock.manifest.vars):
+        hint = "remove one of these references from its manifest, and lock it again"
+        report.note(("manifest", "vars"), f"Found a reference cycle in '[vars]': {' → '.join(loop)}", hint)
     if report.problems:
         raise InvalidLock(path, report.problems)
     return msgspec.structs.replace(declaration, manifest=lock.manifest, esker=esker, merged_from=own)
