@@ -60,6 +60,8 @@ class Environment:
         """The project directory, absolute, with links resolved."""
         self.mode = mode
         chosen = declared if runtime is None else runtime
+        if without_packages and not isinstance(chosen, str):
+            raise TypeError("`without_packages` is for a runtime that is given by its name")
         self._runtime = (
             registry.runtime(chosen, self.project, mode, without_packages=without_packages)
             if isinstance(chosen, str)

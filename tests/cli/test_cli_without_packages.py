@@ -13,6 +13,7 @@ import pytest
 from esker.environment import Environment
 from esker.errors import RealisationFailed, UsageError
 from esker.formats.manifest import parse, record
+from esker.runtimes.native.runtime import NativeRuntime
 
 SYSTEMS = ("aarch64-darwin", "aarch64-linux", "x86_64-linux")
 ESKER = f"{sys.executable} -m esker"
@@ -210,6 +211,21 @@ def test_nothing_has_to_be_locked_without_packages(esker, elsewhere, served, loc
     assert esker("lock", "--check").status == 1
 
 
+def test_a_rollback_holds_without_packages(esker, elsewhere, served):
+    """A lock that lacks packages is made anew by each preparation; only another Python lock ends a rollback."""
+    directory = elsewhere(MANIFEST + '\n[plugins.esker.python]\ndependencies = ["app"]\n')
+    (directory / ".flox/env/manifest.lock").unlink()
+    manifest = directory / ".flox/env/manifest.toml"
+    assert esker("activate", "--without-packages", "--", "app").status == 0
+    manifest.write_text(manifest.read_text().replace('"app"', '"tool"'))
+    assert esker("activate", "--without-packages", "--", "tool").status == 0
+    assert esker("rollback").status == 0
+    manifest.write_text(manifest.read_text() + "# prepared again\n")
+    assert esker("activate", "--without-packages", "--", "app").status == 0
+    manifest.write_text(manifest.read_text().replace('"tool"', '"tool>=1"'))
+    assert esker("activate", "--without-packages", "--", "tool").status == 0
+
+
 def test_a_stale_lock_is_refused_where_it_must_not_be_renewed(esker, elsewhere):
     """`--locked` keeps its meaning: what is out of date is told."""
     directory = elsewhere()
@@ -261,6 +277,8 @@ def test_python_goes_on_without_packages(elsewhere, environ, monkeypatch):
         environment.services.stop()
     with pytest.raises(UsageError, match="the runtime `flox` cannot leave packages out"):
         Environment(directory, runtime="flox", without_packages=True)
+    with pytest.raises(TypeError, match="given by its name"):
+        Environment(directory, runtime=NativeRuntime(str(directory)), without_packages=True)
 
 
 def test_a_daemon_that_was_locked_without_a_shutdown_command_runs_and_ends(esker, project):

@@ -65,14 +65,16 @@ def resolved_lock(
     if locked:
         raise StaleLock("the lock does not match the manifest", reasons=stale.reasons, hint="make it again: esker lock")
     manifest_lock, is_partial = _manifest_lock(declaration, current.lockfile if current else None, settings)
-    python = current.python if current else read_python_lock(declaration) if is_partial else None
+    locked_python = current.python if current else read_python_lock(declaration) if is_partial else None
+    python = locked_python
     if stale.inputs is None:
         python = None
     elif python is None or pylock.inputs(python) != stale.inputs:
         with reporting(progress):
             progress.begin("Locking Python packages")
             python = _python_lock(stale.inputs, python, interpreters, settings)
-    return Lock(manifest_lock, python, is_partial), True
+    # A partial lock is made each time anew: it counts as new if it changes what is on disk, the Python lock.
+    return Lock(manifest_lock, python, is_partial), not is_partial or python is not locked_python
 
 
 def _manifest_lock(
