@@ -37,7 +37,8 @@ class Environment:
     The project is the directory `path`; without a path, the current directory or the nearest project above it.
     `services` are started with the environment and run while it is active or somebody else uses them: a service that
     others use, or that was started to stay, is neither started again nor stopped. `runtime` is the name of a runtime,
-    in place of the one that the project is declared for.
+    in place of the one that the project is declared for. With `without_packages`, packages of `[install]` that are not
+    on this machine are left out; otherwise they are an error.
 
     Nothing of the project runs before `activate`, `variables`, `run` or the start of a service. One process has one set
     of variables: while a thread has an environment active, other threads may activate the same one, but no other.
@@ -50,6 +51,7 @@ class Environment:
         *,
         mode: Literal["dev", "run"] | None = None,
         runtime: str | Runtime | None = None,
+        without_packages: bool = False,
     ) -> None:
         if isinstance(services, str):
             raise TypeError("`services` is a list of names, not one text")
@@ -58,7 +60,13 @@ class Environment:
         """The project directory, absolute, with links resolved."""
         self.mode = mode
         chosen = declared if runtime is None else runtime
-        self._runtime = registry.runtime(chosen, self.project, mode) if isinstance(chosen, str) else chosen
+        if without_packages and not isinstance(chosen, str):
+            raise TypeError("`without_packages` is for a runtime that is given by its name")
+        self._runtime = (
+            registry.runtime(chosen, self.project, mode, without_packages=without_packages)
+            if isinstance(chosen, str)
+            else chosen
+        )
         self._depth = 0
         self._names = tuple(services or ())
         self._leased: Leased | None = None

@@ -65,10 +65,13 @@ class Settings:
         "tools",
         "trusts_everything",
         "uid",
+        "without_packages",
         "xdg_runtime_dir",
     )
 
-    def __init__(self, environ: Mapping[str, str], *, trusts_everything: bool = False) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], *, trusts_everything: bool = False, without_packages: bool = False
+    ) -> None:
         self.uid = os.geteuid()
         """The effective uid of this process."""
         self.machine = os.uname().machine
@@ -80,6 +83,8 @@ class Settings:
         """The interpreter, if ESKER_PYTHON names one."""
         self.trusts_everything = trusts_everything or environ.get("ESKER_TRUST") == "1"
         """Whether every project may run code, as is usual in continuous integration."""
+        self.without_packages = without_packages
+        """Whether the packages of `[install]` that are not on this machine are left out."""
         self.sudo_uid = environ.get("SUDO_UID")
         """The uid of the user who called sudo, as sudo writes it."""
         self.xdg_runtime_dir = environ.get("XDG_RUNTIME_DIR")
@@ -89,11 +94,12 @@ class Settings:
 
     @property
     def choices(self) -> dict[str, str]:
-        """The values that decide with which store and interpreter an environment is made.
+        """The values that decide how an environment is made: its store and interpreter, and whether packages may lack.
 
         They include the machine's architecture, because several machines may share one home directory.
         """
-        named = {"ESKER_STORE": self.store, "ESKER_PYTHON": self.python}
+        without = "without" if self.without_packages else None
+        named = {"ESKER_STORE": self.store, "ESKER_PYTHON": self.python, "packages": without}
         return {"machine": self.machine, **{name: value for name, value in named.items() if value}}
 
     @property

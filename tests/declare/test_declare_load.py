@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import os
+import tomllib
 
 import pytest
 
 from esker.declare.declaration import EskerTable
 from esker.declare.load import load
-from esker.errors import HostError, InvalidFile, InvalidManifest, NotFound
+from esker.errors import HostError, InvalidFile, InvalidLock, InvalidManifest, NotFound
 from tests.support.projects import write_project
 
 MANIFEST = 'schema-version = "1.14.0"\n[services]\ndb.command = "db"\nworker.command = "worker"\nworker.systems = ["aarch64-linux"]\n'
@@ -142,3 +143,64 @@ def test_what_is_no_file_or_too_large(project, name):
     with pytest.raises(HostError) as caught:
         load(str(project))
     assert "put the file itself there" in caught.value.hint
+
+
+DAEMON = 'version = 1\n[services.server]\ncommand = "true"\nis-daemon = true\n'
+SYSTEMS = 'version = 1\n[install]\na = { pkg-path = "a", systems = ["x86_64-linux"] }\n[options]\nsystems = ["aarch64-linux"]\n'
+CYCLE = 'version = 1\n[vars]\nA = "$B"\nB = "$A"\n'
+
+
+def locked(tmp_path, text, **changed):
+    """Write an environment whose lock holds its manifest, with changes, and return its directory."""
+    directory = write_project(tmp_path / "locked", text)
+    manifest = {"options": {}, **tomllib.loads(text), **changed}
+    lock = {"lockfile-version": 1, "manifest": manifest, "packages": []}
+    (directory / ".flox/env/manifest.lock").write_text(json.dumps(lock))
+    return str(directory)
+
+
+@pytest.mark.parametrize("text", [DAEMON, SYSTEMS])
+def test_a_manifest_that_was_locked_before_a_rule_came_is_accepted(tmp_path, text):
+    """An old Flox had no such rule: while nobody edits the manifest, its environment goes on working."""
+    directory = locked(tmp_path, text)
+    assert load(directory).manifest.schema == "1"
+    with pytest.raises(InvalidManifest):
+        load(directory, manifest=text + "\n[containerize]\n[profile]\ncommon = 'true'\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        (DAEMON, {"vars": {"A": "1"}}),
+        (CYCLE, {}),
+        (DAEMON.replace("version = 1", 'schema-version = "1.14.0"') + "[plugins.esker.services.serve]\n", {}),
+        (DAEMON + "[services.other]\ncomand = 'true'\n", {}),
+    ],
+    ids=["another manifest is locked", "it cannot work", "a rule of Esker's own", "a key that no Flox knows"],
+)
+def test_a_lock_excuses_nothing_else(tmp_path, text, changed):
+    """The rule counts where the lock says something else, and so does everything that is no rule of Flox's."""
+    with pytest.raises(InvalidManifest):
+        load(locked(tmp_path, text, **changed))
+
+
+def test_a_damaged_lock_does_not_hide_the_mistake(tmp_path):
+    """What is wrong with the manifest is told, and not what is wrong with the file that might have excused it."""
+    directory = locked(tmp_path, DAEMON)
+    for content in ("{}", "[", ""):
+        (tmp_path / "locked/.flox/env/manifest.lock").write_text(content)
+        with pytest.raises(InvalidManifest, match="shutdown"):
+            load(directory)
+
+
+def test_a_merge_whose_variables_form_a_loop_is_refused(tmp_path):
+    """Each layer is right alone; Flox finds the loop when it builds, and so after the lock was made."""
+    own = 'schema-version = "1.14.0"\n[vars]\nA = "$B"\n[include]\nenvironments = [{ dir = "../low" }]\n'
+    directory = write_project(tmp_path / "high", own)
+    composer = {"options": {}, **tomllib.loads(own)}
+    merged = {"schema-version": "1.14.0", "vars": {"A": "$B", "B": "$A"}, "options": {}}
+    lock = {"lockfile-version": 1, "manifest": merged, "packages": []}
+    lock["compose"] = {"composer": composer, "include": [], "warnings": []}
+    (directory / ".flox/env/manifest.lock").write_text(json.dumps(lock))
+    with pytest.raises(InvalidLock, match="A → B → A"):
+        load(str(directory))

@@ -25,6 +25,12 @@ def composed(tmp_path):
     return str(write_project(tmp_path, EMPTY + includes, "high"))
 
 
+@pytest.fixture
+def plain(tmp_path):
+    """Give the directory of an environment that declares nothing."""
+    return str(write_project(tmp_path))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a project of somebody else's")
 def test_a_stranger_s_project_builds_nothing(tmp_path):
     """What `build` names runs code when it is locked and when it is realised, which a stranger's project may not."""
@@ -46,7 +52,7 @@ def test_included_environments_are_not_locked(composed):
 
 
 def test_included_environments_are_not_activated(composed):
-    """Nor where Flox has locked it; nothing is written."""
+    """Nor is such an environment activated without a lock; nothing is written."""
     with pytest.raises(ResolutionFailed, match="include"):
         prepare_stale(composed, Settings({}))
     assert not os.path.exists(f"{composed}/.flox/env/manifest.lock")
@@ -66,24 +72,24 @@ def test_a_lock_that_is_made_again_ends_as_it_did(tmp_path, ending):
 
 
 @pytest.mark.parametrize("content", [b"# caf\xe9\n", b"a = " + b"9" * 5000, b"a = " + b"[" * 5000])
-def test_a_python_lock_that_cannot_be_read_is_told(composed, content):
+def test_a_python_lock_that_cannot_be_read_is_told(plain, content):
     """Another encoding, and what no reader takes, are problems of the file."""
-    with open(f"{composed}/.flox/env/manifest.lock", "w") as file:
+    with open(f"{plain}/.flox/env/manifest.lock", "w") as file:
         file.write("{}")
-    with open(f"{composed}/.flox/pylock.toml", "wb") as file:
+    with open(f"{plain}/.flox/pylock.toml", "wb") as file:
         file.write(content)
     with pytest.raises(InvalidLock) as caught:
-        read_lock(load(composed))
-    assert caught.value.place.startswith(f"{composed}/.flox/pylock.toml")
+        read_lock(load(plain))
+    assert caught.value.place.startswith(f"{plain}/.flox/pylock.toml")
 
 
 @pytest.mark.parametrize("name", ["env/manifest.lock", "pylock.toml"])
-def test_a_lock_that_is_no_file_is_refused(composed, name):
+def test_a_lock_that_is_no_file_is_refused(plain, name):
     """A pipe in its place is not waited for."""
-    with open(f"{composed}/.flox/env/manifest.lock", "w") as file:
+    with open(f"{plain}/.flox/env/manifest.lock", "w") as file:
         file.write("{}")
-    if os.path.exists(f"{composed}/.flox/{name}"):
-        os.unlink(f"{composed}/.flox/{name}")
-    os.mkfifo(f"{composed}/.flox/{name}")
+    if os.path.exists(f"{plain}/.flox/{name}"):
+        os.unlink(f"{plain}/.flox/{name}")
+    os.mkfifo(f"{plain}/.flox/{name}")
     with pytest.raises(HostError, match="it is not a regular file"):
-        read_lock(load(composed))
+        read_lock(load(plain))

@@ -28,6 +28,7 @@ from esker.errors import ActivationFailed
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Any
 
     from esker.activate.plan import Plan
     from esker.host.clock import Deadline
@@ -39,6 +40,7 @@ __all__ = [
     "inherited_environment",
     "is_active",
     "is_started",
+    "is_without_packages",
     "left_out",
     "resulting_activation",
 ]
@@ -116,10 +118,12 @@ def composed(
 def _push(plan: Plan, after: dict[str, str]) -> None:
     """Make the plan's environment the newest active one; if it is active already, it moves to the front."""
     active = active_environments(after.get(ACTIVE_ENVIRONMENTS))
-    own = {
+    own: dict[str, Any] = {
         "environment": {"type": "dot-flox", "path": plan.dot_flox, "pointer": {"name": plan.name, "version": 1}},
         "mode": plan.mode,
     }
+    if plan.missing:
+        own["without-packages"] = True
     others = [element for element in active if dot_flox_of(element) != plan.dot_flox]
     after[ACTIVE_ENVIRONMENTS] = json.dumps([own, *others], separators=(",", ":"))
     if len(others) == len(active):
@@ -198,6 +202,17 @@ def is_active(plan: Plan, environ: Mapping[str, str]) -> bool:
     """Return whether the plan's environment, perhaps by an earlier plan, is active for a process with `environ`."""
     return any(
         dot_flox_of(element) == plan.dot_flox for element in active_environments(environ.get(ACTIVE_ENVIRONMENTS))
+    )
+
+
+def is_without_packages(project: str, environ: Mapping[str, str]) -> bool:
+    """Return whether the environment of a project is active without packages for a process with `environ`.
+
+    Commands inside such an activation go on without packages too.
+    """
+    return any(
+        dot_flox_of(element) == f"{project}/.flox" and element.get("without-packages") is True
+        for element in active_environments(environ.get(ACTIVE_ENVIRONMENTS))
     )
 
 

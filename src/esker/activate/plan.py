@@ -80,6 +80,8 @@ class Plan:
     activation notices a change that was made in between."""
     choices: Mapping[str, str] = {}
     """`Settings.choices` when the plan was made, which decided the store and the interpreter."""
+    missing: tuple[str, ...] = ()
+    """The packages that were left out, because they are not on this machine and the user goes on without them."""
     vars: tuple[tuple[str, str], ...] = ()
     """Names and raw texts of `[vars]`; a variable comes after the variables that it refers to."""
     ports: Mapping[str, int] = {}
@@ -257,6 +259,7 @@ def read(path: str) -> Plan | None:
         return None
     try:
         record["stats"] = tuple((path, time, size, inode) for path, time, size, inode in record["stats"])
+        record["missing"] = tuple(record["missing"])
         record["vars"] = tuple((name, text) for name, text in record["vars"])
     except (TypeError, ValueError):
         return None

@@ -216,7 +216,15 @@ class Declaration(_Value, frozen=True):
     name: str
     """The environment's name, from env.json."""
     manifest: Manifest
+    """The manifest; if it includes other environments and its lock is current, what the lock has merged."""
     esker: EskerTable = EskerTable()
+    merged_from: Manifest | None = None
+    """The project's own manifest, if `manifest` is merged from it and from the environments that it includes."""
+
+    @property
+    def own_manifest(self) -> Manifest:
+        """The manifest as the project's file has it."""
+        return self.merged_from or self.manifest
 
     @property
     def dot_flox(self) -> str:

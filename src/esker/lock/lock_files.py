@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from esker.formats.lockfile import Lockfile
     from esker.formats.pylock import Pylock
 
-__all__ = ["Lock", "lock_paths", "put", "read_lock", "rendered", "replaced", "write_lock"]
+__all__ = ["Lock", "lock_paths", "put", "read_lock", "read_python_lock", "rendered", "replaced", "write_lock"]
 
 
 class Lock(NamedTuple):
@@ -25,6 +25,9 @@ class Lock(NamedTuple):
 
     lockfile: Lockfile
     python: Pylock | None
+    is_partial: bool = False
+    """Whether packages are missing that could not be locked. Such a lock is for this machine's use alone: as a
+    manifest.lock it would hide from everybody that they are missing."""
 
 
 def lock_paths(declaration: Declaration) -> tuple[str, str]:
@@ -34,11 +37,17 @@ def lock_paths(declaration: Declaration) -> tuple[str, str]:
 
 def read_lock(declaration: Declaration) -> Lock | None:
     """Return the lock on disk, or None when there is no manifest.lock; raises `InvalidLock` for a damaged file."""
-    flox, python = lock_paths(declaration)
+    flox, _ = lock_paths(declaration)
     if not os.path.exists(flox):
         return None
-    locked = pylock.parse(files.read_text(python, InvalidLock), python) if os.path.exists(python) else None
-    return Lock(lockfile.parse(files.read(flox), flox), locked)
+    python = read_python_lock(declaration)
+    return Lock(lockfile.parse(files.read(flox), flox), python)
+
+
+def read_python_lock(declaration: Declaration) -> Pylock | None:
+    """Return the pylock.toml on disk, or None when there is none; raises `InvalidLock` for a damaged file."""
+    path = lock_paths(declaration)[1]
+    return pylock.parse(files.read_text(path, InvalidLock), path) if os.path.exists(path) else None
 
 
 def rendered(lock: Lock) -> tuple[bytes, bytes | None]:
@@ -52,10 +61,11 @@ def rendered(lock: Lock) -> tuple[bytes, bytes | None]:
 
 
 def write_lock(declaration: Declaration, lock: Lock) -> None:
-    """Write those files of a lock whose contents have changed, manifest.lock last."""
+    """Write those files of a lock whose contents have changed, manifest.lock last, and only if it is complete."""
     (flox, python), (flox_content, python_content) = lock_paths(declaration), rendered(lock)
     put(python, python_content)
-    put(flox, flox_content)
+    if not lock.is_partial:
+        put(flox, flox_content)
 
 
 @contextmanager

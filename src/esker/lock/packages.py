@@ -6,74 +6,90 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from esker.declare.tool_wheels import or_its_wheel
+from esker.declare.missing_packages import WITHOUT, known_wheels, named, origins
 from esker.errors import ResolutionFailed
 from esker.formats.lockfile import CatalogLocked, FlakeLocked, StorePathLocked
 from esker.formats.manifest import CatalogPackage, StorePathPackage, migrate
 from esker.formats.systems import declared_systems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from esker.formats.lockfile import LockedPackage, Lockfile
     from esker.formats.manifest import FlakePackage, Manifest, Package
 
-__all__ = ["lock_packages"]
+    _Chosen = CatalogPackage | FlakePackage
+
+__all__ = ["choice", "lock_packages", "systems_of"]
 
 _PRIORITY = 5
 """The priority of a package that names none."""
 
 
-def lock_packages(manifest: Manifest, before: Lockfile | None, system: str) -> tuple[LockedPackage, ...]:
+def lock_packages(
+    manifest: Manifest, before: Lockfile | None, system: str, *, partly: bool = False
+) -> tuple[LockedPackage, ...]:
     """Return the locked packages of `[install]`; `before` is the last lock, and `system` this machine's own.
 
-    Raises ResolutionFailed for a package that the last lock has not locked, or has locked for fewer systems, because no
-    catalogue can be asked. As in Flox, a package of a catalogue is locked by path, group and version alone: its other
-    keys may change.
+    As in Flox, a package of a catalogue is locked by path, group and version alone: its other keys may change. No
+    catalogue can be asked, so a package cannot be locked that the last lock does not have, or has for fewer systems.
+    Raises ResolutionFailed for such packages; with `partly`, the other packages are returned.
     """
-    return (*_store_paths(manifest, system), *_kept(manifest, before, system))
+    locked = [each for each in before.packages if not isinstance(each, StorePathLocked)] if before else []
+    declared = _declared(manifest, locked)
+    # The last lock may follow another schema than the manifest, so both are compared in the latest one.
+    previous = _declared(before.manifest, locked) if before else {}
+    same = {name for name, it in declared.items() if name in previous and choice(previous[name]) == choice(it)}
+    kept = [each for each in locked if each.install_id in same]
+    missing = _missing(manifest, kept, declared, system)
+    if missing and not partly:
+        raise _not_locked(manifest, missing, {each.install_id for each in kept})
+    return (*_store_paths(manifest, system), *_kept(manifest, kept, declared))
 
 
 def _store_paths(manifest: Manifest, system: str) -> Iterator[StorePathLocked]:
     for name, package in manifest.install.items():
         if isinstance(package, StorePathPackage):
-            for each in _systems(package, manifest, system):
+            for each in systems_of(package, manifest, system):
                 yield StorePathLocked(
                     install_id=name, store_path=package.store_path, system=each, priority=_priority(package)
                 )
 
 
-def _kept(manifest: Manifest, before: Lockfile | None, system: str) -> Iterator[LockedPackage]:
+def _declared(manifest: Manifest, locked: Sequence[CatalogLocked | FlakeLocked]) -> dict[str, _Chosen]:
+    """Return the declared packages of catalogues and flakes, in the latest schema."""
+    install = migrate(manifest, locked=locked).install
+    return {name: package for name, package in install.items() if not isinstance(package, StorePathPackage)}
+
+
+def _missing(
+    manifest: Manifest, kept: Iterable[LockedPackage], declared: Mapping[str, _Chosen], system: str
+) -> dict[str, list[str]]:
+    """Return the systems for which each package is not locked, for those packages that are not locked for all."""
+    locked_for = {(each.install_id, each.system) for each in kept}
+    wanted = {name: systems_of(package, manifest, system) for name, package in declared.items()}
+    missing = {name: [each for each in systems if (name, each) not in locked_for] for name, systems in wanted.items()}
+    return {name: systems for name, systems in missing.items() if systems}
+
+
+def _kept(
+    manifest: Manifest, kept: Iterable[CatalogLocked | FlakeLocked], declared: Mapping[str, _Chosen]
+) -> Iterator[LockedPackage]:
     """Yield what the last lock has of the packages that are declared still, with the priorities that they have now."""
-    locked = [each for each in before.packages if not isinstance(each, StorePathLocked)] if before else []
-    # The last lock may follow another schema than the manifest, so both are compared in the latest one.
-    previous = migrate(before.manifest, locked=locked).install if before else {}
-    declared = {
-        name: package
-        for name, package in migrate(manifest, locked=locked).install.items()
-        if not isinstance(package, StorePathPackage)
-    }
-    for name, package in declared.items():
-        is_same = name in previous and _choice(previous[name]) == _choice(package)
-        locked_for = {each.system for each in locked if each.install_id == name} if is_same else set()
-        missing = sorted(set(_systems(package, manifest, system)) - locked_for)
-        if missing:
-            raise _not_locked(name, missing if locked_for else [])
-    for each in locked:
-        if each.install_id in declared:
-            package = declared[each.install_id]
-            # Where no systems are declared, a machine whose system is none of the defaults has locked its own too.
-            chosen = manifest.options.systems if package.systems is None else package.systems
-            if chosen is None or each.system in chosen:
-                yield _with_priority(each, package)
+    for each in kept:
+        package = declared[each.install_id]
+        # Where no systems are declared, a machine whose system is none of the defaults has locked its own too.
+        chosen = manifest.options.systems if package.systems is None else package.systems
+        if chosen is None or each.system in chosen:
+            yield _with_priority(each, package)
 
 
-def _systems(package: Package, manifest: Manifest, system: str) -> tuple[str, ...]:
+def systems_of(package: Package, manifest: Manifest, system: str) -> tuple[str, ...]:
     """Return the systems that a package is locked for, sorted."""
     return declared_systems(manifest.options.systems if package.systems is None else package.systems, system)
 
 
-def _choice(package: Package) -> object:
+def choice(package: Package) -> object:
     """Return what decides which package of a catalogue is locked; of any other package, all that is declared."""
     if isinstance(package, CatalogPackage):
         return package.pkg_path, package.pkg_group, package.version
@@ -91,10 +107,16 @@ def _priority(package: Package) -> int:
     return _PRIORITY if package.priority is None else package.priority
 
 
-def _not_locked(name: str, systems: list[str]) -> ResolutionFailed:
-    """Return the error for a package that is not locked: at all, or only for the given `systems`."""
-    place = " for " + ", ".join(f"`{system}`" for system in systems) if systems else ""
+def _not_locked(manifest: Manifest, missing: Mapping[str, list[str]], kept: Collection[str]) -> ResolutionFailed:
+    """Return the error for packages that are not locked, with the systems that each is not locked for.
+
+    The packages in `kept` are locked for other systems.
+    """
+    install, names = manifest.install, sorted(missing)
+    systems = {tuple(missing[name]) if name in kept else () for name in names}
+    place = " for " + ", ".join(f"`{system}`" for system in systems.pop()) if len(systems) == 1 and all(systems) else ""
+    origin, wheels = origins(install, names), known_wheels(install, names, replaceable=len(names) == 1)
     return ResolutionFailed(
-        f"`{name}` of [install] cannot be locked{place}: no catalogue can be asked yet",
-        hint=f"lock it with Flox first{or_its_wheel(name)}",
+        f"{named(names)} of [install] cannot be locked{place}: no catalogue can be asked yet ({origin})",
+        hint=f"lock it with Flox first, or go on without packages that are not here: {WITHOUT}{wheels}",
     )

@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 from esker.declare import trust
 from esker.errors import InvalidLock, ResolutionFailed, StaleLock
 from esker.formats import lockfile, pylock
-from esker.lock.lock_files import Lock, read_lock, write_lock
+from esker.lock.lock_files import Lock, read_lock, read_python_lock, write_lock
 from esker.lock.packages import lock_packages
 from esker.lock.pythons import allowed_pythons, check_wanted, interpreter_for, locked_pythons
 from esker.lock.staleness import staleness
@@ -19,6 +19,7 @@ from esker.progress import reporting
 
 if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
+    from esker.formats.manifest import Manifest
     from esker.host.interpreters import Interpreters
     from esker.progress import Progress
     from esker.settings import Settings
@@ -39,7 +40,8 @@ def lock_project(
     """Return the lock of a project, which is on disk then, and whether it is new.
 
     With `locked`, a stale lock is refused (`StaleLock`) instead of made again; with `upgrade`, no package stays pinned.
-    The lock becomes one for the minor version `python` of Python, such as `3.12`, if that is given.
+    The lock becomes one for the minor version `python` of Python, such as `3.12`, if that is given. If the settings
+    leave packages out that are not here, a lock may be partial; then its manifest.lock is not written.
     """
     lock, is_new = resolved_lock(
         declaration, settings, interpreters, locked=locked, upgrade=upgrade, python=python, progress=progress
@@ -60,24 +62,26 @@ def resolved_lock(
     progress: Progress,
 ) -> tuple[Lock, bool]:
     """Return what `lock_project` returns, and write nothing."""
-    _check_composed(declaration)
     _check_build(declaration, settings)
     if python is not None:
         check_wanted(python, declaration)
     present = _readable_lock(declaration) if upgrade else read_lock(declaration)
     current = None if upgrade else present
-    stale = staleness(declaration, current, settings.system, settings.indexes)
-    wheels = current.python if current else None
+    on_disk = current.python if current else None
+    if present is None and settings.without_packages:
+        on_disk = read_python_lock(declaration)  # of a partial lock
+    wheels = on_disk
+    stale = staleness(declaration, current, settings.system, settings.indexes, wheels=wheels)
     is_moved = python is not None and wheels is not None and locked_pythons(wheels) != python
     if current is not None and not stale.reasons and not is_moved:
         return current, False
     if locked:
         raise StaleLock("the lock does not match the manifest", reasons=stale.reasons, hint="make it again: esker lock")
-    packages = lock_packages(declaration.manifest, current.lockfile if current else None, settings.system)
+    manifest_lock, is_partial = _manifest_lock(declaration, current.lockfile if current else None, settings)
     if stale.inputs is None:
         wheels = None
     elif wheels is None or stale.python or is_moved:
-        allowed, previous = allowed_pythons(declaration), present.python if present else None
+        allowed, previous = allowed_pythons(declaration), present.python if present else on_disk
         interpreter = interpreter_for(allowed, previous, interpreters, wanted=python)
         with reporting(progress):
             progress.begin("Locking Python packages")
@@ -93,9 +97,31 @@ def resolved_lock(
             )
         # Through the text, so that what is used now is exactly what is read from the file ever after.
         wheels = pylock.parse(pylock.render(resolved, stale.inputs, build=stale.inputs.build))
-    line_feed = current is None or current.lockfile.ends_with_line_feed
-    made = lockfile.Lockfile(manifest=declaration.manifest, packages=packages, ends_with_line_feed=line_feed)
-    return Lock(made, wheels), True
+    # A partial lock is made each time anew: it counts as new if it changes what is on disk, the Python lock.
+    return Lock(manifest_lock, wheels, is_partial), not is_partial or wheels is not on_disk
+
+
+def _manifest_lock(
+    declaration: Declaration, before: lockfile.Lockfile | None, settings: Settings
+) -> tuple[lockfile.Lockfile, bool]:
+    """Return the lock of the manifest, and whether packages are missing in it that the settings allow to leave out.
+
+    It is `before` if that is current. Otherwise it has what `before` has of the declared packages.
+    """
+    declared = declaration.own_manifest
+    if before is not None and not lockfile.differences(before.own_manifest(), declared):
+        return before, False
+    _check_composed(declared)
+    line_feed = before is None or before.ends_with_line_feed
+    is_partial = False
+    try:
+        packages = lock_packages(declared, before, settings.system)
+    except ResolutionFailed:
+        if not settings.without_packages:
+            raise
+        packages, is_partial = lock_packages(declared, before, settings.system, partly=True), True
+    made = lockfile.Lockfile(manifest=declared, packages=packages, ends_with_line_feed=line_feed)
+    return made, is_partial
 
 
 def _readable_lock(declaration: Declaration) -> Lock | None:
@@ -106,13 +132,12 @@ def _readable_lock(declaration: Declaration) -> Lock | None:
         return None
 
 
-def _check_composed(declaration: Declaration) -> None:
-    """Raise ResolutionFailed where the manifest includes other environments, which Esker cannot compose yet."""
-    include = declaration.manifest.include
-    if include and include.environments:
+def _check_composed(manifest: Manifest) -> None:
+    """Raise ResolutionFailed where a manifest includes other environments, which Esker cannot compose yet."""
+    if manifest.include and manifest.include.environments:
         raise ResolutionFailed(
             "the environments of [include] cannot be composed yet",
-            hint="write what they declare into this manifest, and take [include] out",
+            hint="lock it with Flox, or write what they declare into this manifest, and take [include] out",
         )
 
 

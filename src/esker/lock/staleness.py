@@ -12,6 +12,8 @@ from esker.lock.wheels import python_inputs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from packaging.pylock import Pylock
+
     from esker.declare.declaration import Declaration
     from esker.lock.lock_files import Lock
 
@@ -29,35 +31,44 @@ class Staleness(NamedTuple):
     """Whether the Python lock is out of date; the rest of the lock may be while it is not."""
 
 
-def staleness(declaration: Declaration, lock: Lock | None, system: str, indexes: tuple[str, ...]) -> Staleness:
+def staleness(
+    declaration: Declaration,
+    lock: Lock | None,
+    system: str,
+    indexes: tuple[str, ...],
+    *,
+    wheels: Pylock | None = None,
+) -> Staleness:
     """Return what is out of date in a lock, and what a new lock would be made from; `lock` is None where there is none.
 
-    `indexes` are the package indexes that this machine adds to the default one.
+    `indexes` are the package indexes that this machine adds to the default one. `wheels` is a Python lock that stands
+    alone, without a manifest.lock.
     """
-    locked = pylock.inputs(lock.python) if lock and lock.python else None
+    wheels = lock.python if lock else wheels
+    locked = pylock.inputs(wheels) if wheels else None
     inputs = python_inputs(declaration, system, indexes, locked)
+    python = tuple(_python(declaration, wheels, locked, inputs))
     if lock is None:
-        return Staleness(("manifest.lock: not made yet",), inputs, python=True)
-    changed = differences(lock.lockfile.own_manifest(), declaration.manifest)
-    python = tuple(_python(declaration, lock, locked, inputs))
+        return Staleness(("manifest.lock: not made yet",), inputs, python=bool(python))
+    changed = differences(lock.lockfile.own_manifest(), declaration.own_manifest)
     return Staleness((*changed, *python), inputs, python=bool(python))
 
 
 def _python(
-    declaration: Declaration, lock: Lock, locked: pylock.Inputs | None, inputs: pylock.Inputs | None
+    declaration: Declaration, wheels: Pylock | None, locked: pylock.Inputs | None, inputs: pylock.Inputs | None
 ) -> Iterator[str]:
     if inputs is None:
-        if lock.python is not None:
+        if wheels is not None:
             yield "pylock.toml: the manifest declares no Python any more"
         return
-    if lock.python is None:
+    if wheels is None:
         yield "pylock.toml: not made yet"
         return
     if locked is None:
         yield "pylock.toml: made by another tool, which does not say from what"
         return
     yield from _set("requirements", locked.requirements, inputs.requirements)
-    yield from staleness_of_python(lock.python, locked, allowed_pythons(declaration))
+    yield from staleness_of_python(wheels, locked, allowed_pythons(declaration))
     yield from _set("systems", locked.systems, inputs.systems)
     yield from _set("build", locked.build, inputs.build)
     yield from _set("indexes", locked.indexes, inputs.indexes)

@@ -5,22 +5,26 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from esker.declare.tool_wheels import or_its_wheel
+from esker.declare.missing_packages import WITHOUT, counted, known_wheels, named, origins
 from esker.errors import RealisationFailed
+from esker.lock.packages import systems_of
 from esker.lock.pythons import allowed_pythons, interpreter_of
 from esker.realise.profile import OWN_COMMANDS, profile, source_directories
 from esker.realise.programs import programs
 from esker.realise.wheels import python_environment, selected_artifacts
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
     from esker.declare.declaration import Declaration
+    from esker.formats.manifest import Package
     from esker.host.interpreters import Interpreters
     from esker.lock.lock_files import Lock
     from esker.progress import Progress
     from esker.settings import Settings
     from esker.store.store import Store
 
-__all__ = ["realise"]
+__all__ = ["missing_packages", "realise"]
 
 
 def realise(
@@ -30,13 +34,17 @@ def realise(
     interpreters: Interpreters,
     settings: Settings,
     *,
+    dispensable: Collection[str] = (),
     progress: Progress,
 ) -> str:
     """Build the profile of `lock` and everything it needs in `store`, and return the profile's store path.
 
-    An interpreter is looked for only if the lock has Python packages.
+    Packages of `[install]` have to be in the store, except for the `dispensable` ones. The settings may allow to leave
+    out all of them. An interpreter is looked for only if the lock has Python packages.
     """
-    _require_packages(lock, store, settings.system)
+    if not settings.without_packages:
+        missing = [name for name in missing_packages(lock, store, settings.system) if name not in dispensable]
+        _require_packages(missing, lock.lockfile.manifest.install)
     table = declaration.esker.python
     if table is None or lock.python is None:
         return profile(store, declaration.name, None)
@@ -50,13 +58,26 @@ def realise(
     return profile(store, declaration.name, python, programs=wheel_programs, source=source)
 
 
-def _require_packages(lock: Lock, store: Store, system: str) -> None:
-    """Raise RealisationFailed if a locked package is not in the store; Esker cannot read binary caches yet."""
+def missing_packages(lock: Lock, store: Store, system: str) -> tuple[str, ...]:
+    """Return the names of the packages of `[install]` that are not in `store`, or not in the lock for `system`."""
+    manifest = lock.lockfile.manifest
+    present: set[str] = set()
+    absent: set[str] = set()
     for package in lock.lockfile.packages:
-        for path in package.store_paths() if package.system == system else ():
-            if not store.is_valid(path):
-                raise RealisationFailed(
-                    f"`{package.install_id}` is locked to `{path}`, which is not in the store",
-                    hint="Esker cannot read binary caches yet: activate the environment with Flox"
-                    + or_its_wheel(package.install_id),
-                )
+        if package.system == system:
+            is_here = all(store.is_valid(path) for path in package.store_paths())
+            (present if is_here else absent).add(package.install_id)
+    wanted = {name for name, it in manifest.install.items() if system in systems_of(it, manifest, system)}
+    return tuple(sorted(absent | (wanted - present)))
+
+
+def _require_packages(missing: Sequence[str], install: Mapping[str, Package]) -> None:
+    """Raise RealisationFailed if packages are missing; Esker cannot read binary caches yet."""
+    if missing:
+        subject = "is" if len(missing) == 1 else "are"
+        raise RealisationFailed(
+            f"{counted(missing)} {subject} not on this machine, and Esker cannot read binary caches yet: "
+            f"{named(missing)} ({origins(install, missing)})",
+            hint=f"activate with Flox, or without these packages: {WITHOUT}"
+            + known_wheels(install, missing, replaceable=True),
+        )

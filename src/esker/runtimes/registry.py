@@ -12,9 +12,9 @@ __all__ = ["RUNTIMES", "Kind", "find_project", "runtime"]
 class Kind:
     """A kind of runtime."""
 
-    __slots__ = ("declaration", "module")
+    __slots__ = ("declaration", "leaves_out", "module")
 
-    def __init__(self, module: str, declaration: str | None = None) -> None:
+    def __init__(self, module: str, declaration: str | None = None, *, leaves_out: bool = False) -> None:
         self.module = module
         """A module that has a function `runtime(project, mode)`; it is loaded on first use."""
         self.declaration = declaration
@@ -22,9 +22,14 @@ class Kind:
 
         None for a runtime that is chosen by name alone.
         """
+        self.leaves_out = leaves_out
+        """Whether the runtime can leave packages out that are not on this machine."""
 
 
-RUNTIMES = {"native": Kind("esker.runtimes.native.runtime", ".flox/"), "flox": Kind("esker.runtimes.flox")}
+RUNTIMES = {
+    "native": Kind("esker.runtimes.native.runtime", ".flox/", leaves_out=True),
+    "flox": Kind("esker.runtimes.flox"),
+}
 """By name; where a directory has several declarations, the first of them counts."""
 
 
@@ -40,9 +45,17 @@ def find_project(start: str, *, explicit: bool) -> tuple[str, str]:
     return project, names[marker]
 
 
-def runtime(name: str, project: str, mode: str | None = None) -> Runtime:
-    """Return the runtime of this name for a project (absolute, links resolved)."""
+def runtime(name: str, project: str, mode: str | None = None, *, without_packages: bool = False) -> Runtime:
+    """Return the runtime of this name for a project (absolute, links resolved).
+
+    With `without_packages`, it leaves out the packages that are not on this machine; raises UsageError if it cannot.
+    """
+    if without_packages and not RUNTIMES[name].leaves_out:
+        from esker.errors import UsageError
+
+        raise UsageError(f"the runtime `{name}` cannot leave packages out", hint="leave out what asks for it")
+    options = {"without_packages": True} if without_packages else {}
     # Not importlib.import_module: importing importlib would cost more than what it does here.
     module = __import__(RUNTIMES[name].module, fromlist=["runtime"])
-    made: Runtime = module.runtime(project, mode)
+    made: Runtime = module.runtime(project, mode, **options)
     return made

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from esker.cli.directory import Option
     from esker.cli.voice import Voice
     from esker.progress import Progress
+    from esker.runtimes.protocol import Runtime
 
 __all__ = ["run"]
 
@@ -69,8 +70,11 @@ def _activated(options: SimpleNamespace, command: list[str] | None, voice: Voice
     if kind != "native":
         from esker.cli.other_runtime import run as run_other
 
-        return run_other(registry.runtime(kind, project, options.mode), options, command, environ, voice)
+        runtime = registry.runtime(kind, project, options.mode, without_packages=options.without_packages)
+        return run_other(runtime, options, command, environ, voice)
     plan = _plan(project, options, environ, voice)
+    if plan.missing:
+        _tell_missing(plan, environ, voice)
     if options.json:
         return _print_json(plan, _activation(plan, options, environ), environ, voice)
     if command is None and options.command is None:
@@ -100,7 +104,7 @@ def _become(
 
         from esker.cli.session import run_with_services, start_services
 
-        runtime = registry.runtime("native", plan.project, plan.mode)
+        runtime = _runtime(plan)
         with ExitStack() as stack:
             if begun[1] is not None:
                 stack.callback(begun[1].leave)
@@ -134,7 +138,7 @@ def _in_place(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], 
     if _starts_services(plan, options):
         from esker.cli.session import start_services
 
-        runtime = registry.runtime("native", plan.project, plan.mode)
+        runtime = _runtime(plan)
         try:
             start_services(runtime, begun[0][0], environ, voice, shell=calling_shell())
         except BaseException:
@@ -204,6 +208,7 @@ _OPTIONS: tuple[Option, ...] = (
     (("-t", "--trust"), _FLAG | {"help": "trust the project, for this activation only"}),
     (("-g", "--generation"), {"metavar": "N", "help": directory.HIDDEN}),
     (("--locked",), _FLAG | {"help": "fail if the lock is stale, instead of renewing it"}),
+    (("--without-packages",), _FLAG | {"help": "leave out packages of [install] that are not on this machine"}),
     (("--json",), _FLAG | {"help": "print the changes of variables as JSON; run no hook"}),
 )
 
@@ -255,10 +260,26 @@ def _destination(names: tuple[str, ...]) -> str:
     return next(name for name in names if name.startswith("--"))[2:].replace("-", "_")
 
 
+def _runtime(plan: Plan) -> Runtime:
+    return registry.runtime("native", plan.project, plan.mode, without_packages=bool(plan.missing))
+
+
+def _tell_missing(plan: Plan, environ: Mapping[str, str], voice: Voice) -> None:
+    """Say which packages were left out, unless the caller was told when it activated the environment."""
+    from esker.activate.composition import is_without_packages
+
+    if not is_without_packages(plan.project, environ):
+        from esker.declare.missing_packages import counted, named
+
+        voice.say(f"! Going on without {counted(plan.missing)} that this machine lacks: {named(plan.missing)}")
+
+
 def _plan(project: str, options: SimpleNamespace, environ: Mapping[str, str], voice: Voice) -> Plan:
+    from esker.activate.composition import is_without_packages
     from esker.runtimes.native.runtime import prepare
 
-    settings = Settings(environ, trusts_everything=options.trust)
+    without = options.without_packages or is_without_packages(project, environ)
+    settings = Settings(environ, trusts_everything=options.trust, without_packages=without)
     plan = prepare(project, settings, mode=options.mode, locked=options.locked, progress=_Late(voice))
     if plan.minimum_version:
         voice.check_version(*plan.minimum_version)

@@ -14,9 +14,11 @@ from esker.declare import notations
 from esker.declare.load import environment_name, load
 from esker.declare.template import GONE
 from esker.errors import HostError, InvalidManifest, ServiceError, UsageError
+from esker.formats.manifest import parse
 from esker.formats.tables.reader import Refusal
 from esker.host import files, scratch, trees
 from esker.lock.lock_files import lock_paths, rendered, replaced
+from esker.lock.packages import choice
 from esker.lock.resolve import resolved_lock
 from esker.runtimes.native.preparation import realised
 from esker.runtimes.native.project_lock import alone
@@ -24,6 +26,7 @@ from esker.runtimes.native.swap import put_in_order, swapped
 from esker.services.supervised.supervisor_record import services_are_running
 
 if TYPE_CHECKING:
+    from esker.declare.declaration import Declaration
     from esker.progress import Progress
     from esker.settings import Settings
 
@@ -46,9 +49,9 @@ def change_manifest(
 ) -> bool:
     """Make `text` the manifest of `project` and return whether anything changed.
 
-    Without `lock` only the manifest is written. If anything fails, manifest, lock and links stay as they were. `before`
-    is the manifest that `text` was made from, by default the present one. Raises HostError when the manifest on disk is
-    another one by now.
+    Without `lock` only the manifest is written. Packages of `[install]` that the change leaves alone need not be here.
+    If anything fails, manifest, lock and links stay as they were. `before` is the manifest that `text` was made from,
+    by default the present one. Raises HostError when the manifest on disk is another one by now.
     """
     put_in_order(project)
     path = manifest_path(project)
@@ -64,7 +67,8 @@ def change_manifest(
         interpreters = settings.interpreters()
         lock_made, _ = resolved_lock(declaration, settings, interpreters, progress=progress)
         manifest_lock, pylock = rendered(lock_made)
-        with realised(declaration, lock_made, settings, interpreters, progress=progress) as links:
+        kept = _unchanged_packages(declaration, before)
+        with realised(declaration, lock_made, settings, interpreters, dispensable=kept, progress=progress) as links:
             _check_unchanged(path, before)
             contents = {"manifest.toml": text.encode(), "manifest.lock": manifest_lock}
             with replaced(lock_paths(declaration)[1], pylock), swapped(project, contents):
@@ -109,6 +113,16 @@ def delete(project: str) -> None:
 
 def _text(path: str) -> str:
     return files.read_text(path, InvalidManifest)
+
+
+def _unchanged_packages(declaration: Declaration, before: str) -> list[str]:
+    """Return the names of the packages of `[install]` that the text of the manifest `before` declares too."""
+    try:
+        old = parse(before).install
+    except InvalidManifest:
+        return []
+    now = declaration.manifest.install
+    return [name for name, package in now.items() if name in old and choice(old[name]) == choice(package)]
 
 
 def _check_unchanged(path: str, before: str) -> None:

@@ -25,10 +25,12 @@ def planned(
     link: str,
     sources: tuple[plans.Fingerprint, ...],
     settings: Settings,
+    missing: tuple[str, ...] = (),
 ) -> Plan:
     """Return the plan of a project in a mode, whose run `link` points at its profile.
 
-    `sources` are the files that the declaration was read from, as they were before.
+    `sources` are the files that the declaration was read from, as they were before. `missing` are the packages that
+    were left out.
     """
     manifest = declaration.manifest
     profile, hook, services = manifest.profile, manifest.hook, manifest.services
@@ -49,6 +51,7 @@ def planned(
         runtime_name=directory_name(declaration.dot_flox),
         stats=(*sources, *plans.fingerprints((*locks, anchor))),
         choices=settings.choices,
+        missing=missing,
         vars=vars_in_order(manifest.vars),
         ports=allocate(declaration, settings),
         hook=hook.on_activate if hook else None,

@@ -15,7 +15,7 @@ from esker.formats.manifest import CatalogPackage
 from esker.host import files
 from esker.lock.resolve import lock_project
 from esker.progress import Progress, Silent
-from esker.realise.realise import realise
+from esker.realise.realise import missing_packages, realise
 from esker.runtimes.native.planning import declared_mode, planned
 from esker.runtimes.native.project_lock import alone, hand_over
 from esker.runtimes.native.swap import put_in_order
@@ -23,7 +23,7 @@ from esker.store import roots
 from esker.store.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from esker.activate.plan import Plan
     from esker.declare.declaration import Declaration
@@ -67,28 +67,30 @@ def prepare_stale(
         sources += plans.fingerprints(_project_files(declaration))
         interpreters = settings.interpreters()
         lock, is_new = lock_project(declaration, settings, interpreters, locked=locked, progress=listener)
-        _check_system(declaration, lock, settings.system)
+        _check_system(declaration, lock, settings)
         with realised(declaration, lock, settings, interpreters, progress=listener) as links:
             links.switch(keep_rollback=not is_new)  # a new lock overrides a rollback
+            missing = missing_packages(lock, links.store, settings.system)
         remember(project, settings)
         chosen = mode or declared_mode(declaration)
-        plan = planned(declaration, chosen, links.by_mode[chosen], sources, settings)
+        plan = planned(declaration, chosen, links.by_mode[chosen], sources, settings, missing)
         plans.write(plan, plans.plan_path(project, chosen))
         hand_over(declaration.dot_flox)
         return plan
 
 
-def _check_system(declaration: Declaration, lock: Lock, system: str) -> None:
+def _check_system(declaration: Declaration, lock: Lock, settings: Settings) -> None:
     """Raise RealisationFailed if the environment is for other systems, as Flox does.
 
     It is if `options.systems` leaves this one out. Without `options.systems`, it is if all catalogue packages that name
-    no systems of their own are locked for other systems only.
+    no systems of their own are locked for other systems only; that does not count where packages may be left out.
     """
+    system = settings.system
     systems = declaration.manifest.options.systems
     install = declaration.manifest.install
     everywhere = {name for name, it in install.items() if isinstance(it, CatalogPackage) and not it.systems}
     locked_for = {package.system for package in lock.lockfile.packages if package.install_id in everywhere}
-    if systems is None and (not locked_for or system in locked_for):
+    if systems is None and (not locked_for or system in locked_for or settings.without_packages):
         return
     if systems is None or system not in systems:
         raise RealisationFailed(
@@ -135,12 +137,21 @@ def run_links(declaration: Declaration, system: str) -> dict[str, str]:
 
 @contextmanager
 def realised(
-    declaration: Declaration, lock: Lock, settings: Settings, interpreters: Interpreters, *, progress: Progress
+    declaration: Declaration,
+    lock: Lock,
+    settings: Settings,
+    interpreters: Interpreters,
+    *,
+    dispensable: Collection[str] = (),
+    progress: Progress,
 ) -> Iterator[Links]:
-    """Realise a lock and yield its links, which do not point at it yet; nothing of it is collected meanwhile."""
+    """Realise a lock and yield its links, which do not point at it yet; nothing of it is collected meanwhile.
+
+    The `dispensable` packages of `[install]` need not be here.
+    """
     store = Store(settings.store_root)
     with store.using():
-        profile = realise(declaration, lock, store, interpreters, settings, progress=progress)
+        profile = realise(declaration, lock, store, interpreters, settings, dispensable=dispensable, progress=progress)
         with files.refused("make", f"{declaration.dot_flox}/run"):
             project_directory.made(declaration.dot_flox, "run", mode=0o755)
         yield Links(store, profile, run_links(declaration, settings.system))

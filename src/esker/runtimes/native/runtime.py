@@ -8,7 +8,7 @@ nothing heavier than json.
 from __future__ import annotations
 
 from esker.activate import plan as plans
-from esker.activate.composition import is_started
+from esker.activate.composition import is_started, is_without_packages
 from esker.declare import trust
 from esker.settings import Settings
 
@@ -52,11 +52,13 @@ class NativeRuntime:
 
     name = "native"
 
-    def __init__(self, project: str, mode: str | None = None) -> None:
+    def __init__(self, project: str, mode: str | None = None, *, without_packages: bool = False) -> None:
         self.project = project
         """The project directory, absolute, with links resolved."""
         self.mode = mode
         """`dev`, `run`, or None for the manifest's own."""
+        self.without_packages = without_packages
+        """Whether packages of `[install]` that are not on this machine are left out."""
 
     def begin(self, environ: Mapping[str, str], deadline: Deadline | None = None) -> Begun:
         """Return what activating changes in a caller's variables, and what ends the activation.
@@ -87,9 +89,10 @@ class NativeRuntime:
         return attachment.activation
 
     def _plan(self, environ: Mapping[str, str]) -> Plan:
-        return prepare(self.project, Settings(environ), mode=self.mode)
+        without = self.without_packages or is_without_packages(self.project, environ)
+        return prepare(self.project, Settings(environ, without_packages=without), mode=self.mode)
 
 
-def runtime(project: str, mode: str | None = None) -> NativeRuntime:
+def runtime(project: str, mode: str | None = None, *, without_packages: bool = False) -> NativeRuntime:
     """Return the native runtime of a project (absolute, links resolved)."""
-    return NativeRuntime(project, mode)
+    return NativeRuntime(project, mode, without_packages=without_packages)
