@@ -99,7 +99,7 @@ def main(arguments: Sequence[str], voice: Voice = ESKER) -> int:
     _open_streams()
     try:
         voice, rest = _general(list(arguments), voice)
-        return _run_and_flush(rest, voice)
+        return _ended(_run_and_flush(rest, voice))
     except EskerError as error:
         return voice.report(error)
     except KeyboardInterrupt:
@@ -128,6 +128,23 @@ def _run_and_flush(arguments: list[str], voice: Voice) -> int:
     except OSError as refusal:
         raise _output_error(refusal) from refusal
     return status
+
+
+def _ended(status: int) -> int:
+    """Return our exit status after a command's, which is minus a signal's number if that signal ended its program.
+
+    We end by an interrupt ourselves, as we would if the program had replaced us: the calling shell then starts a new
+    line for its prompt, and ends its loop.
+    """
+    if status >= 0:
+        return status
+    import signal
+
+    if status == -signal.SIGINT:
+        sys.stderr.flush()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    return 128 - status
 
 
 def _open_streams() -> None:
