@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
 from esker.cli.selection import active_mode, check_version, declared, selected_project
 from esker.cli.views.output import print_json, shown
-from esker.cli.views.services import Live, as_record, state_record, table
+from esker.cli.views.services import Live, as_record, reason, state_record, table
 from esker.cli.voice import ESKER
 from esker.declare.load import load
 from esker.errors import ServiceError, ServicesNotReady, UsageError
@@ -143,8 +143,8 @@ def _status(arguments: list[str], voice: Voice) -> int:
         return _print_states(statuses, options)
     print(table(statuses, voice), end=voice.end_of_table)
     for status in statuses:
-        if status.message:
-            voice.remark(f"! {status.name}: {status.message}")
+        if text := reason(status):
+            voice.remark(f"! {status.name}: {text}")
     _say_notes(statuses, voice)
     return 0
 
