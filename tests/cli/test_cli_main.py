@@ -136,3 +136,34 @@ def test_a_path_that_is_not_utf_8_is_printed_as_it_is(environ, project):
         [sys.executable, "-m", "esker", "envs"], cwd=directory, env=environ, check=True, capture_output=True
     )
     assert b"project\xff\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("ac", "did you mean `esker activate`?"),
+        ("de", "did you mean `esker deactivate` or `esker delete`?"),
+        ("store ver", "did you mean `esker store verify`?"),
+        ("lock --chek", "did you mean `--check`?"),
+        ("services start --timeot 3", "did you mean `--timeout`?"),
+        ("activate --zzz", "see: esker activate --help"),
+        ("activate -s web -- true", "only options stand before `--`, and -s starts every service; leave out: web"),
+        ("activate -c echo hi", "quote the whole command of -c, which is one argument; these words are left over: hi"),
+        ("activate true", "put the command after `--`: esker activate -- true"),
+        ("activate --", "write it there: esker activate -- CMD; or leave out the `--` to start a shell"),
+        ("activate -c a -- b", "leave one of them out: esker activate --help has examples of both"),
+    ],
+)
+def test_a_mistyped_line_gets_a_hint_that_fits_it(esker, empty, line, hint):
+    """The start of a name, a name with a slip, and words in the wrong place: each hint says what was meant."""
+    assert f"\nhint: {hint}\n" in esker(*line.split()).err
+
+
+def test_quiet_and_verbose_work_after_the_command_too(esker, project):
+    """`-q` before, after or among the arguments means the same; after `--` it belongs to the program."""
+    project()
+    assert "Create" in esker("init", "--help", "-q").out
+    for line in ("-q install pypi/x --no-lock", "install -q pypi/y --no-lock", "install pypi/z --no-lock --quiet"):
+        assert esker(*line.split()) == (0, "", "")
+    assert esker("install", "pypi/w", "--no-lock", "-v").err
+    assert esker("services", "-q", "status", "-vv").status == 1

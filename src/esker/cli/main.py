@@ -85,7 +85,8 @@ examples:
   {program} activate                             start a shell in the environment
   eval "$({program} activate)"                   activate it in this shell
 
-`{program} COMMAND --help` shows a command's options and examples; `{program} -q COMMAND` prints only errors.
+`{program} COMMAND --help` shows a command's options and examples.
+With `-q` a command prints only errors and results; `-v` shows more.
 """
 
 
@@ -197,21 +198,34 @@ def commands(voice: Voice) -> dict[str, str]:
 
 
 def _general(arguments: list[str], voice: Voice) -> tuple[Voice, list[str]]:
-    """Split off the options before the command, and return the voice at the level of detail that they ask for."""
+    """Split off the options for every command, and return the voice at the level of detail that they ask for.
+
+    They stand before the command or among its arguments, but not after `--`, where another program's begin.
+    """
     level = voice.level
     while arguments and arguments[0] not in {"-", "--"} and arguments[0].startswith("-"):
         option, _, value = arguments[0].partition("=")
-        if option in {"-q", "--quiet"}:
-            level = -1
-        elif option in {"--verbose", "--debug"} or not option.strip("-v"):
-            level += 1
+        if _is_level(option):
+            level = _level(option, level)
         elif option == "--floxhub-url":
             if not value:
                 del arguments[:1]
         else:
             break
         del arguments[:1]
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    for option in filter(_is_level, arguments[:end]):
+        level = _level(option, level)
+    arguments = [*(word for word in arguments[:end] if not _is_level(word)), *arguments[end:]]
     return (voice.at(level) if level != voice.level else voice), arguments
+
+
+def _is_level(word: str) -> bool:
+    return word in {"-q", "--quiet", "--verbose", "--debug"} or (word[:2] == "-v" and not word.strip("-v"))
+
+
+def _level(option: str, level: int) -> int:
+    return -1 if option in {"-q", "--quiet"} else level + 1
 
 
 def _dispatch(arguments: list[str], voice: Voice) -> int:
