@@ -26,6 +26,15 @@ def test_help_shows_every_command_with_examples(esker, empty):
         assert "SUPPRESS" not in done.out
 
 
+def test_help_fits_a_terminal_of_80_columns(esker, empty):
+    """No line of the lists of commands, and none of the examples, is cut or folded there."""
+    for line in ("--help", "services --help", "store --help"):
+        assert [long for long in esker(*line.split()).out.splitlines() if len(long) > 80] == []
+    for name in COMMANDS:
+        examples = esker(name, "--help").out.partition("examples:")[2]
+        assert [long for long in examples.splitlines() if len(long) > 80] == []
+
+
 def test_an_unknown_command_names_the_near_one(esker, empty):
     """A mistyped command has status 2, and the message names the one that was probably meant."""
     assert esker("actviate") == (

@@ -21,7 +21,7 @@ __all__ = ["COMMANDS", "commands", "flox", "main"]
 
 COMMANDS = {
     "init": ("init", "Create an environment in this directory"),
-    "edit": ("edit", "Edit or replace the manifest; the change takes effect once it is installed"),
+    "edit": ("edit", "Edit or replace the manifest, then lock and install it"),
     "install": ("install", "Add packages to the manifest: install pypi/NAME"),
     "uninstall": ("install", "Remove packages from the manifest"),
     "list": ("list", "List the environment's packages, with versions and origins"),
@@ -34,8 +34,8 @@ COMMANDS = {
     "rollback": ("rollback", "Go back to what was installed before the last change"),
     "store": ("store", "Manage the store of installed packages: gc, verify, path-info"),
     "trust": ("trust", "Allow a project that somebody else owns to run its code"),
-    "doctor": ("doctor", "Check this machine for what Esker needs, and say how to fix what is missing"),
-    "shim": ("shim", "Write a `flox` command that runs Esker, for programs that call Flox"),
+    "doctor": ("doctor", "Check this machine for what Esker needs"),
+    "shim": ("shim", "Write a `flox` command that runs Esker, for callers of Flox"),
     "lock-manifest": ("lock_manifest", ""),
 }
 """Each command's module in `esker.cli.commands`, and its line of help: empty for a command that only programs call.
@@ -254,7 +254,7 @@ def usage(voice: Voice) -> str:
     lines = [f"  {name:<{width}}{summary}" for name, summary in offered.items()]
     head = (
         f"usage: {voice.program} COMMAND [OPTIONS]\n       {voice.program} --version\n\n"
-        "One declaration of a project's environment, from a laptop through CI to production."
+        "One declaration of a project's environment: laptop, CI, production."
     )
     return "\n".join([head, "", "commands:", *lines, "", _EPILOG.format(program=voice.program)]).rstrip()
 

@@ -38,10 +38,10 @@ _EXAMPLES = """\
   esker activate -- pytest -q           run a command, replacing this process
   esker activate -c 'echo "$PATH"'      run a shell command
   esker activate                        start an interactive shell
-  eval "$(esker activate)"              activate in this shell; leave with: esker deactivate
-  esker activate -s -- pytest -q        start the services too; afterwards they stop, unless others use them
+  eval "$(esker activate)"              activate in this shell
+  esker activate -s -- pytest -q        with services for that long
   esker activate --locked -- pytest -q  in CI: fail if the lock is stale
-  esker activate --json                 print the changes of variables; run no code of the project
+  esker activate --json                 print changed variables; run no hook
 """
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _COMMANDS = {
-    "start": "start services, and return when they are ready; they run until `services stop`",
+    "start": "start services, and return when they are ready; `stop` ends them",
     "stop": "stop services, even if other processes use them",
     "restart": "stop services and start them with up-to-date variables",
     "status": "show the services and their states",
