@@ -34,6 +34,11 @@ def pytest_collection_modifyitems(config, items):
     """Keep the live tests of the wanted area, or everything but the live tests."""
     wanted = config.getoption("--live")
     kept, left = [], []
+    known = {area for item in items for mark in item.iter_markers("live") for area in mark.args}
+    if wanted and wanted not in known | {"all"}:
+        raise pytest.UsageError(
+            f"there are no live tests of `{wanted}` here; the areas are {', '.join(sorted(known))}, all"
+        )
     for item in items:
         areas = {area for mark in item.iter_markers("live") for area in mark.args}
         chosen = bool(areas) if wanted == "all" else wanted in areas if wanted else not areas

@@ -175,7 +175,7 @@ def test_a_command_without_dashes_is_a_usage_error(esker, project):
     done = esker("activate", "true", "-x")
     assert done.status == 2
     assert "hint: put the command after `--`: esker activate -- true -x\n" in done.err
-    assert "hint: see: esker activate --help\n" in esker("activate", "--lockd").err
+    assert "hint: did you mean `--locked`?\n" in esker("activate", "--lockd").err
 
 
 def test_an_index_that_is_gone_leaves_nothing_half_written(esker, project):

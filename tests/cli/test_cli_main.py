@@ -26,6 +26,15 @@ def test_help_shows_every_command_with_examples(esker, empty):
         assert "SUPPRESS" not in done.out
 
 
+def test_help_fits_a_terminal_of_80_columns(esker, empty):
+    """No line of the lists of commands, and none of the examples, is cut or folded there."""
+    for line in ("--help", "services --help", "store --help"):
+        assert [long for long in esker(*line.split()).out.splitlines() if len(long) > 80] == []
+    for name in COMMANDS:
+        examples = esker(name, "--help").out.partition("examples:")[2]
+        assert [long for long in examples.splitlines() if len(long) > 80] == []
+
+
 def test_an_unknown_command_names_the_near_one(esker, empty):
     """A mistyped command has status 2, and the message names the one that was probably meant."""
     assert esker("actviate") == (
@@ -136,3 +145,34 @@ def test_a_path_that_is_not_utf_8_is_printed_as_it_is(environ, project):
         [sys.executable, "-m", "esker", "envs"], cwd=directory, env=environ, check=True, capture_output=True
     )
     assert b"project\xff\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("ac", "did you mean `esker activate`?"),
+        ("de", "did you mean `esker deactivate` or `esker delete`?"),
+        ("store ver", "did you mean `esker store verify`?"),
+        ("lock --chek", "did you mean `--check`?"),
+        ("services start --timeot 3", "did you mean `--timeout`?"),
+        ("activate --zzz", "see: esker activate --help"),
+        ("activate -s web -- true", "only options stand before `--`, and -s starts every service; leave out: web"),
+        ("activate -c echo hi", "quote the whole command of -c, which is one argument; these words are left over: hi"),
+        ("activate true", "put the command after `--`: esker activate -- true"),
+        ("activate --", "write it there: esker activate -- CMD; or leave out the `--` to start a shell"),
+        ("activate -c a -- b", "leave one of them out: esker activate --help has examples of both"),
+    ],
+)
+def test_a_mistyped_line_gets_a_hint_that_fits_it(esker, empty, line, hint):
+    """The start of a name, a name with a slip, and words in the wrong place: each hint says what was meant."""
+    assert f"\nhint: {hint}\n" in esker(*line.split()).err
+
+
+def test_quiet_and_verbose_work_after_the_command_too(esker, project):
+    """`-q` before, after or among the arguments means the same; after `--` it belongs to the program."""
+    project()
+    assert "Create" in esker("init", "--help", "-q").out
+    for line in ("-q install pypi/x --no-lock", "install -q pypi/y --no-lock", "install pypi/z --no-lock --quiet"):
+        assert esker(*line.split()) == (0, "", "")
+    assert esker("install", "pypi/w", "--no-lock", "-v").err
+    assert esker("services", "-q", "status", "-vv").status == 1

@@ -352,3 +352,13 @@ def test_a_shell_that_starts_services_in_place_ends_them_when_it_leaves(esker, w
     assert [one["status"] for one in inside] == ["Completed", "Running"]
     assert [one["status"] for one in outside] == ["Stopped", "Stopped"]
     assert esker("services", "wait", "--for", "stopped", "web", "--timeout", "20").status == 0
+
+
+def test_renewing_ports_that_are_all_fixed_says_that_none_changed(esker, project):
+    """No message speaks of new ports where the manifest fixes each."""
+    project(
+        "schema-version = '1.14.0'\n[services.web]\ncommand = 'sleep 9'\n"
+        "[plugins.esker.services.web]\nports = { PORT = 4567 }\n"
+    )
+    done = esker("services", "ports", "--renew")
+    assert (done.out, "No port is automatic" in done.err, "new ports" in done.err) == ("PORT=4567\n", True, False)

@@ -76,6 +76,22 @@ def test_an_interrupted_start_leaves_no_remains_of_the_table(terminal):
 
 
 @pytest.mark.slow
+def test_an_interrupted_command_leaves_the_prompt_a_line_of_its_own(terminal, project, environ):
+    """Ctrl-C while the command runs: the shell that called Esker sees the interrupt, and starts a new line."""
+    run = f"{sys.executable} -m esker activate -s -- sh -c"
+    loop = f'for each in 1 2; do {run} "echo RUN$each; exec sleep 60"; done\r'
+    directory = project(MANIFEST)
+    received = on_a_terminal(
+        ["bash", "--noprofile", "--norc", "--noediting", "-i"],
+        environ=environ | {"TERM": "xterm-256color", "PS1": "PROMPT> "},
+        cwd=directory,
+        typed=[("PROMPT> ", loop), ("RUN1", "\x03"), ("\nPROMPT> ", "exit\r")],
+    )
+    lines = Screen(received).lines
+    assert lines[lines.index("RUN1") :] == ["RUN1", "^C", "PROMPT> exit", "exit"]
+
+
+@pytest.mark.slow
 def test_the_table_says_how_long_a_service_has_run_and_what_is_wrong(terminal):
     """While a service is not healthy, its uptime goes on, and what its health check found is shown."""
     received = terminal("services", "start", manifest=MANIFEST + NEVER, typed=[(" 2s", "\x03")])
@@ -111,3 +127,31 @@ def test_text_that_others_write_meanwhile_is_never_erased(monkeypatch):
 def test_what_is_redrawn_fits_the_terminal(columns, rows, drawn):
     """The rows below the cursor have room on the terminal: one that scrolls would move the cursor's text away."""
     assert _fitting(["NAME", "one", "two", "three is longer"], columns, rows) == drawn
+
+
+WAITING = """\
+[services.database]
+command = 'exec sleep 1000'
+[services.web]
+command = 'exec sleep 1000'
+[plugins.esker.services.database]
+healthcheck = { test = "exit 1", start-interval = "100ms", start-period = "1m" }
+[plugins.esker.services.web]
+depends-on = { database = "service_healthy", s0 = "service_started" }
+"""
+
+
+@pytest.mark.slow
+def test_the_table_says_what_a_pending_service_waits_for(terminal):
+    """Below the table stand the dependencies whose conditions do not hold yet, and no others."""
+    received = terminal("services", "start", manifest=MANIFEST + WAITING, typed=[(" 1s", "\x03")])
+    assert "! web: waits for `database` to be healthy\r\n" in received.replace("\x1b[?7h", "\r\n")
+
+
+@pytest.mark.slow
+def test_watching_leaves_the_table_below_its_title_and_no_blank_line(terminal):
+    """When no service runs, watching ends and the last table stays, directly below the line that said what it is."""
+    received = terminal("services", "status", "--watch")
+    lines = Screen(received).lines
+    assert lines[0] == "The services as they change; Ctrl-C ends this"
+    assert [line.split()[0] for line in lines[1:]] == ["NAME", *(f"s{number}" for number in range(SERVICES))]

@@ -301,6 +301,17 @@ def test_without_an_environment_a_test_is_told_what_to_do(project):
     )
 
 
+def test_a_mistyped_project_is_named_as_the_cause(project):
+    """A setting that names no project is to be corrected: nobody is told to make an environment elsewhere."""
+    project.write("elsewhere/pytest.ini", "[pytest]\nesker_project = typo\n")
+    project.write("elsewhere/test_it.py", "def test_it(esker_environment): pass\n")
+    told = project.run(*pytest_command, "elsewhere").stdout
+    where = project.directory / "elsewhere"
+    assert f"\n`esker_project = typo` in pytest's settings names `{where}/typo`, which has no environment\n" in told
+    assert f"\nhint: correct it: the path of a project directory, relative to `{where}`\n" in told
+    assert "esker init" not in told
+
+
 @pytest.mark.parametrize("command", [("esker_project=..",), ("",)])
 def test_the_environment_may_lie_elsewhere(project, command):
     """It is the one that the setting names, or the one that is active around pytest."""

@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from dataclasses import dataclass
-    from typing import Any
+    from typing import Any, Literal
 else:
 
     def dataclass(**_: bool) -> Callable[[type], type]:
@@ -30,6 +30,7 @@ else:
 
 
 __all__ = [
+    "MODES",
     "RUNNING",
     "Fingerprint",
     "Plan",
@@ -44,6 +45,8 @@ __all__ = [
     "write",
 ]
 
+MODES: tuple[Literal["dev", "run"], ...] = ("dev", "run")
+"""The modes of an activation."""
 Fingerprint = tuple[str, int | None, int | None, int | None]
 """Path, modification time in nanoseconds, size in bytes, inode; the last three are None if the file is missing."""
 
@@ -272,7 +275,7 @@ def warm(project: str, choices: Mapping[str, str], mode: str | None = None) -> P
 
     `choices` are `Settings.choices`. Without a mode, this is the plan of the mode that the manifest asks for.
     """
-    for candidate in (mode,) if mode else ("dev", "run"):
+    for candidate in (mode,) if mode else MODES:
         plan = read(plan_path(project, candidate))
         if plan is not None and (mode or plan.default) and plan.choices == choices and fresh(plan):
             return plan

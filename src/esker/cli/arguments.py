@@ -48,6 +48,13 @@ class Parser(argparse.ArgumentParser):
         words = message.partition("unrecognized arguments: ")[2]
         if self._stray and words and not words.startswith("-"):
             raise UsageError(message, hint=f"{self._stray} {words}")
+        if words.startswith("-"):
+            from difflib import get_close_matches
+
+            option = words.split()[0].partition("=")[0]
+            shown = [name for name, action in self._option_string_actions.items() if action.help != argparse.SUPPRESS]
+            if near := get_close_matches(option, shown, 1, 0.75):
+                raise UsageError(message, hint=f"did you mean `{near[0]}`?")
         raise UsageError(message, hint=f"see: {self.prog} --help")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
@@ -85,6 +92,8 @@ def unknown_command(name: str, offered: Iterable[str], *, of: str) -> UsageError
     """Return the error for a name that is no subcommand of `of`; its hint suggests the closest one."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name, list(offered), 1)
-    hint = f"did you mean `{of} {near[0]}`?" if near else f"see: {of} --help"
+    names = list(offered)
+    near = [each for each in names if each.startswith(name)] or get_close_matches(name, names, 1)
+    listed = " or ".join(f"`{of} {each}`" for each in near)
+    hint = f"did you mean {listed}?" if near else f"see: {of} --help"
     return UsageError(f"there is no command `{f'{of} {name}'.partition(' ')[2]}`", hint=hint)

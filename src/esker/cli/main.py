@@ -21,7 +21,7 @@ __all__ = ["COMMANDS", "commands", "flox", "main"]
 
 COMMANDS = {
     "init": ("init", "Create an environment in this directory"),
-    "edit": ("edit", "Edit or replace the manifest; the change takes effect once it is installed"),
+    "edit": ("edit", "Edit or replace the manifest, then lock and install it"),
     "install": ("install", "Add packages to the manifest: install pypi/NAME"),
     "uninstall": ("install", "Remove packages from the manifest"),
     "list": ("list", "List the environment's packages, with versions and origins"),
@@ -34,8 +34,8 @@ COMMANDS = {
     "rollback": ("rollback", "Go back to what was installed before the last change"),
     "store": ("store", "Manage the store of installed packages: gc, verify, path-info"),
     "trust": ("trust", "Allow a project that somebody else owns to run its code"),
-    "doctor": ("doctor", "Check this machine for what Esker needs, and say how to fix what is missing"),
-    "shim": ("shim", "Write a `flox` command that runs Esker, for programs that call Flox"),
+    "doctor": ("doctor", "Check this machine for what Esker needs"),
+    "shim": ("shim", "Write a `flox` command that runs Esker, for callers of Flox"),
     "lock-manifest": ("lock_manifest", ""),
 }
 """Each command's module in `esker.cli.commands`, and its line of help: empty for a command that only programs call.
@@ -85,7 +85,8 @@ examples:
   {program} activate                             start a shell in the environment
   eval "$({program} activate)"                   activate it in this shell
 
-`{program} COMMAND --help` shows a command's options and examples; `{program} -q COMMAND` prints only errors.
+`{program} COMMAND --help` shows a command's options and examples.
+With `-q` a command prints only errors and results; `-v` shows more.
 """
 
 
@@ -99,7 +100,7 @@ def main(arguments: Sequence[str], voice: Voice = ESKER) -> int:
     _open_streams()
     try:
         voice, rest = _general(list(arguments), voice)
-        return _run_and_flush(rest, voice)
+        return _ended(_run_and_flush(rest, voice))
     except EskerError as error:
         return voice.report(error)
     except KeyboardInterrupt:
@@ -134,6 +135,23 @@ def _run_and_flush(arguments: list[str], voice: Voice) -> int:
     except OSError as refusal:
         raise _output_error(refusal) from refusal
     return status
+
+
+def _ended(status: int) -> int:
+    """Return our exit status after a command's, which is minus a signal's number if that signal ended its program.
+
+    We end by an interrupt ourselves, as we would if the program had replaced us: the calling shell then starts a new
+    line for its prompt, and ends its loop.
+    """
+    if status >= 0:
+        return status
+    import signal
+
+    if status == -signal.SIGINT:
+        sys.stderr.flush()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    return 128 - status
 
 
 def _open_streams() -> None:
@@ -186,21 +204,34 @@ def commands(voice: Voice) -> dict[str, str]:
 
 
 def _general(arguments: list[str], voice: Voice) -> tuple[Voice, list[str]]:
-    """Split off the options before the command, and return the voice at the level of detail that they ask for."""
+    """Split off the options for every command, and return the voice at the level of detail that they ask for.
+
+    They stand before the command or among its arguments, but not after `--`, where another program's begin.
+    """
     level = voice.level
     while arguments and arguments[0] not in {"-", "--"} and arguments[0].startswith("-"):
         option, _, value = arguments[0].partition("=")
-        if option in {"-q", "--quiet"}:
-            level = -1
-        elif option in {"--verbose", "--debug"} or not option.strip("-v"):
-            level += 1
+        if _is_level(option):
+            level = _level(option, level)
         elif option == "--floxhub-url":
             if not value:
                 del arguments[:1]
         else:
             break
         del arguments[:1]
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    for option in filter(_is_level, arguments[:end]):
+        level = _level(option, level)
+    arguments = [*(word for word in arguments[:end] if not _is_level(word)), *arguments[end:]]
     return (voice.at(level) if level != voice.level else voice), arguments
+
+
+def _is_level(word: str) -> bool:
+    return word in {"-q", "--quiet", "--verbose", "--debug"} or (word[:2] == "-v" and not word.strip("-v"))
+
+
+def _level(option: str, level: int) -> int:
+    return -1 if option in {"-q", "--quiet"} else level + 1
 
 
 def _dispatch(arguments: list[str], voice: Voice) -> int:
@@ -229,7 +260,7 @@ def usage(voice: Voice) -> str:
     lines = [f"  {name:<{width}}{summary}" for name, summary in offered.items()]
     head = (
         f"usage: {voice.program} COMMAND [OPTIONS]\n       {voice.program} --version\n\n"
-        "One declaration of a project's environment, from a laptop through CI to production."
+        "One declaration of a project's environment: laptop, CI, production."
     )
     return "\n".join([head, "", "commands:", *lines, "", _EPILOG.format(program=voice.program)]).rstrip()
 

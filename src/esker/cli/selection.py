@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Literal
 
 from esker.activate.lists import active_environments, dot_flox_of
+from esker.activate.plan import MODES
 from esker.cli.directory import place
 from esker.declare.known_environments import remember
 from esker.declare.load import environment_name, load
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["active_mode", "active_project", "check_version", "declared", "selected_project"]
 
-_MODES: tuple[Literal["dev", "run"], ...] = ("dev", "run")
 _ANYWHERE = "default"
 """The name of a home directory's environment. That one is active everywhere, so a project's takes precedence."""
 
@@ -72,7 +72,7 @@ def active_mode(project: str, environ: Mapping[str, str]) -> Literal["dev", "run
     """Return the mode in which the environment of `project` is active for this process, or None if it is not active."""
     for element in active_environments(environ.get("_FLOX_ACTIVE_ENVIRONMENTS")):
         if dot_flox_of(element) == f"{project}/.flox":
-            return next((mode for mode in _MODES if element.get("mode") == mode), None)
+            return next((mode for mode in MODES if element.get("mode") == mode), None)
     return None
 
 

@@ -47,7 +47,7 @@ def start_services(
 
 
 def run_with_services(command: tuple[list[str], Mapping[str, str]], leased: Leased | None, voice: Voice) -> int:
-    """Run a command (its arguments and variables), release its services, and return its exit status."""
+    """Run a command (arguments and variables), release its services, and return its status: negative for a signal."""
     try:
         return run_in_foreground(*command)
     finally:

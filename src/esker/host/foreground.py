@@ -29,7 +29,7 @@ _OF_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 
 
 def run_in_foreground(argv: list[str], environ: Mapping[str, str]) -> int:
-    """Run a program to its end and return its exit status: 128 plus the signal's number if a signal ended it.
+    """Run a program to its end and return its exit status: minus the signal's number if a signal ended it.
 
     Raises CommandFailed with status 127 when there is no such program.
     """
@@ -63,8 +63,7 @@ def _status(child: int) -> int | None:
     pid, status = os.waitpid(child, os.WNOHANG)
     if pid == 0:
         return None
-    code = os.waitstatus_to_exitcode(status)
-    return 128 - code if code < 0 else code
+    return os.waitstatus_to_exitcode(status)
 
 
 def _send(child: int, number: int) -> None:

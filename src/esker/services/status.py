@@ -41,6 +41,8 @@ class ServiceStatus:
     """The name of the user its processes run as."""
     message: str | None = None
     """Why it failed, or what its last health check found wrong."""
+    waits_for: Mapping[str, str] = field(default_factory=dict)
+    """The services that a `Pending` one still waits for, each with Compose's word for the condition."""
     note: str | None = None
     """A note for people, about the user it runs as or about its log."""
     environment_set_at: float | None = None

@@ -67,6 +67,10 @@ def find_tests_project(root: str, named: str) -> str:
         projects = _active_projects(variables.current())
         if projects and not named:
             return projects[0]
+        if named:
+            message = f"`esker_project = {named}` in pytest's settings names `{start}`, which has no environment"
+            hint = f"correct it: the path of a project directory, relative to `{root}`"
+            raise NotFound(message, hint=hint) from None
         hint = f"make one with `esker init -d {root}`, or set `esker_project` in pytest's settings to its directory"
         raise NotFound(f"no environment for the tests was found in `{start}`", hint=hint) from None
 

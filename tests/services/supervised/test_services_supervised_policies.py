@@ -549,3 +549,24 @@ def test_a_stop_is_not_lost_between_two_lives(project, monkeypatch):
         return service.state
 
     assert asyncio.run(run()) == "Stopped"
+
+
+def test_a_pending_service_says_what_it_still_waits_for(project):
+    """Its status names each dependency with the condition that does not hold yet, and a change of them is told."""
+    gate = f"{project.directory}/gate"
+    project.declare("prepare", f"until test -e {gate}; do sleep 0.01; done", oneshot=True)
+    project.declare("database", check=CheckSpec(form="shell", target=(f"test -e {gate}2",), start_interval=0.01))
+    waits = {"prepare": "service_completed_successfully", "database": "service_healthy"}
+    project.declare("web", depends_on=waits)
+    told = []
+
+    def changed(status):
+        if status.name == "web":
+            told.append((status.status, dict(status.waits_for)))
+            if status.status == "Pending":
+                open(gate if len(status.waits_for) > 1 else f"{gate}2", "w").close()
+
+    project.services.start(changed=changed)
+    assert told[:2] == [("Pending", waits), ("Pending", {"database": "service_healthy"})]
+    assert told[2] == ("Running", {})
+    project.services.stop()

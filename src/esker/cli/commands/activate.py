@@ -39,19 +39,23 @@ _EXAMPLES = """\
   esker activate -- pytest -q           run a command, replacing this process
   esker activate -c 'echo "$PATH"'      run a shell command
   esker activate                        start an interactive shell
-  eval "$(esker activate)"              activate in this shell; leave with: esker deactivate
-  esker activate -s -- pytest -q        start the services too; afterwards they stop, unless others use them
+  eval "$(esker activate)"              activate in this shell
+  esker activate -s -- pytest -q        with services for that long
   esker activate --locked -- pytest -q  in CI: fail if the lock is stale
-  esker activate --json                 print the changes of variables; run no code of the project
+  esker activate --json                 print changed variables; run no hook
 """
 
 
 def run(_: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
     own, command = _split(arguments)
-    options = _options(own, voice)
-    if command is not None and (options.command is not None or not command):
-        raise UsageError("give exactly one command, either after `--` or with -c", hint="see: esker activate --help")
+    options = _options(own, voice, command=command)
+    if command is not None and options.command is not None:
+        hint = f"leave one of them out: {voice.program} activate --help has examples of both"
+        raise UsageError("there are two commands, one with -c and one after `--`", hint=hint)
+    if command is not None and not command:
+        hint = f"write it there: {voice.program} activate -- CMD; or leave out the `--` to start a shell"
+        raise UsageError("there is no command after `--`", hint=hint)
     for_eval = not options.json and command is None and options.command is None
     for_eval &= options.print_script or not sys.stdout.isatty()
     try:
@@ -188,7 +192,9 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str] | None]:
 
 
 def _mode(word: str) -> str:
-    if word not in {"dev", "run"}:
+    from esker.activate.plan import MODES
+
+    if word not in MODES:
         raise UsageError(f"couldn't parse `{word}`: not a valid activation mode", hint="write dev or run")
     return word
 
@@ -213,23 +219,31 @@ _OPTIONS: tuple[Option, ...] = (
 )
 
 
-def _options(arguments: list[str], voice: Voice) -> SimpleNamespace:
+def _options(arguments: list[str], voice: Voice, *, command: list[str] | None = None) -> SimpleNamespace:
     if arguments[:1] in (["allow"], ["deny"]):
         raise UsageError(f"`activate {arguments[0]}` is not implemented yet: Esker activates nothing by itself")
     try:
         values = _read(arguments)
     except (KeyError, ValueError):
-        values = vars(_parser(voice).parse_args(arguments))
+        values = vars(_parser(voice, _stray(arguments, command)).parse_args(arguments))
     options = SimpleNamespace(**values)
     if options.generation is not None:
         raise UsageError("Generations are only available for environments pushed to floxhub")
     return options
 
 
-def _parser(voice: Voice) -> Parser:
+def _stray(arguments: list[str], command: list[str] | None) -> str:
+    """Return the hint for words before `--` that belong to no option; the words themselves follow it."""
+    if command is not None:
+        return "only options stand before `--`, and -s starts every service; leave out:"
+    if any(word in {"-c", "--command"} for word in arguments):
+        return "quote the whole command of -c, which is one argument; these words are left over:"
+    return "put the command after `--`: esker activate --"
+
+
+def _parser(voice: Voice, stray: str = "") -> Parser:
     from esker.cli.arguments import Parser
 
-    stray = "put the command after `--`: esker activate --"
     parser = Parser("activate", "Run a command or a shell in the environment.", _EXAMPLES, voice=voice, stray=stray)
     parser.add_options(_OPTIONS)
     return parser

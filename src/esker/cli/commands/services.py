@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
 from esker.cli.selection import active_mode, check_version, declared, selected_project
 from esker.cli.views.output import print_json, shown
-from esker.cli.views.services import Live, as_record, state_record, table
+from esker.cli.views.services import Live, as_record, reason, state_record, table
 from esker.cli.voice import ESKER
 from esker.declare.load import load
 from esker.errors import ServiceError, ServicesNotReady, UsageError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _COMMANDS = {
-    "start": "start services, and return when they are ready; they run until `services stop`",
+    "start": "start services, and return when they are ready; `stop` ends them",
     "stop": "stop services, even if other processes use them",
     "restart": "stop services and start them with up-to-date variables",
     "status": "show the services and their states",
@@ -143,8 +143,8 @@ def _status(arguments: list[str], voice: Voice) -> int:
         return _print_states(statuses, options)
     print(table(statuses, voice), end=voice.end_of_table)
     for status in statuses:
-        if status.message:
-            voice.remark(f"! {status.name}: {status.message}")
+        if text := reason(status):
+            voice.remark(f"! {status.name}: {text}")
     _say_notes(statuses, voice)
     return 0
 
@@ -168,7 +168,8 @@ def _watch(services: Chamber, options: Namespace, voice: Voice) -> int:
 
 def _logs(arguments: list[str], voice: Voice) -> int:
     examples = "  esker services logs api\n  esker services logs -n 50 api\n  esker services logs --follow"
-    parser = _parser("logs", "Show the output of services.", examples, voice)
+    which = "one service; with --follow any number of them (default: all)"
+    parser = _parser("logs", "Show the output of services.", examples, voice, names=which)
     parser.add_argument("-f", "--follow", action="store_true", help="keep showing new lines as they appear")
     parser.add_argument(
         "-n",
@@ -241,14 +242,19 @@ def _ports(arguments: list[str], voice: Voice) -> int:
     from esker.runtimes.native.preparation import forget_plans
 
     examples = "  esker services ports\n  esker services ports --renew"
-    parser = _parser("ports", "Show the ports of this checkout, or choose new ones.", examples, voice)
+    names = "show only the ports of these services (default: of all)"
+    parser = _parser("ports", "Show the ports of this checkout, or choose new ones.", examples, voice, names=names)
     parser.add_argument("--renew", action="store_true", help="choose new automatic ports")
     options = parser.parse_args(arguments)
     declaration = declared(options, os.environ, voice)
     ports = allocate(declaration, Settings(os.environ), renew=options.renew)
     if options.renew:
         forget_plans(declaration)
-        voice.say("✔ Services will use their new ports when they next start.")
+        automatic = any(0 in service.ports.values() for service in declaration.esker.services.values())
+        if automatic:
+            voice.say("✔ Services will use their new ports when they next start.")
+        else:
+            voice.say("! No port is automatic, so none has changed: declare it as 0 to let Esker choose it.")
     owners = {variable: name for name, service in declaration.esker.services.items() for variable in service.ports}
     chosen = {
         variable: port for variable, port in ports.items() if not options.name or owners[variable] in options.name
@@ -261,10 +267,12 @@ def _ports(arguments: list[str], voice: Voice) -> int:
     return 0
 
 
-def _parser(command: str, summary: str, examples: str, voice: Voice) -> Parser:
+def _parser(
+    command: str, summary: str, examples: str, voice: Voice, *, names: str = "services (default: all)"
+) -> Parser:
     parser = Parser(f"services {command}", summary, examples, voice=voice)
     add_directory(parser)
-    parser.add_argument("name", nargs="*", metavar="NAME", help="services (default: all)")
+    parser.add_argument("name", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
 

@@ -28,8 +28,11 @@ def can_draw() -> bool:
 class Drawing:
     """The lines below the cursor of the terminal on stderr."""
 
-    def __init__(self) -> None:
+    def __init__(self, title: str = "") -> None:
+        """`title` is printed where the cursor is, and stays: lines to `leave` then follow a line with text."""
         self._is_drawn = False
+        if title:
+            _write(title)
 
     def draw(self, lines: list[str]) -> None:
         """Show these lines instead of those drawn before."""

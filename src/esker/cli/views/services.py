@@ -17,9 +17,15 @@ if TYPE_CHECKING:
     from esker.cli.voice import Voice
     from esker.services.status import ServiceStatus
 
-__all__ = ["Live", "as_record", "state_record", "table"]
+__all__ = ["Live", "as_record", "reason", "state_record", "table"]
 
 _HEAD = ["NAME", "STATUS", "PID", "HEALTH", "PORTS", "UPTIME"]
+_CONDITIONS = {
+    "service_started": "to start",
+    "service_healthy": "to be healthy",
+    "service_completed_successfully": "to complete",
+}
+_TITLE = "The services as they change; Ctrl-C ends this"
 _EVERY = 0.5
 """Seconds between two drawings of a table in which only times change."""
 
@@ -60,6 +66,14 @@ def _span(seconds: float) -> str:
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
 
 
+def reason(service: ServiceStatus) -> str | None:
+    """Return what keeps a service from being ready, or what is wrong with it; None if nothing is known."""
+    if service.message or not service.waits_for:
+        return service.message
+    waits = [f"`{name}` {_CONDITIONS[condition]}" for name, condition in sorted(service.waits_for.items())]
+    return f"waits for {' and '.join(waits)}"
+
+
 def state_record(service: ServiceStatus) -> dict[str, object]:
     """Return a service's state as a JSON object, with Flox's keys first."""
     return {**as_record(service), "engine": "native"}
@@ -83,7 +97,8 @@ class Live:
         self._states: dict[str, tuple[ServiceStatus, float]] = {}
         """Each state, and when it was told, on the monotonic clock."""
         self._voice = voice
-        self._drawing = Drawing() if can_draw() and not as_json and voice.level >= 0 else None
+        draws = can_draw() and not as_json and voice.level >= 0
+        self._drawing = Drawing(_TITLE if always else "") if draws else None
         self._always = always
         self._json = as_json
         self._lock = threading.Lock()
@@ -117,7 +132,8 @@ class Live:
             status if status.uptime is None else replace(status, uptime=status.uptime + now - told)
             for _, (status, told) in sorted(self._states.items())
         ]
-        reasons = [f"! {it.name}: {it.message}" for it in states if it.message and not it.ready and self._voice.remarks]
+        waiting = [it for it in states if not it.ready] if self._voice.remarks else []
+        reasons = [f"! {it.name}: {text}" for it in waiting if (text := reason(it))]
         return [*table(states, self._voice).split("\n"), *(printable(" ".join(it.split())) for it in reasons)]
 
     def __enter__(self) -> Self:

@@ -32,15 +32,12 @@ if TYPE_CHECKING:
     from esker.settings import Settings
 
 __all__ = [
-    "MODES",
     "Links",
     "forget_plans",
     "prepare_stale",
     "realised",
     "run_links",
 ]
-
-MODES = ("dev", "run")
 
 
 def prepare_stale(
@@ -124,7 +121,7 @@ class Links(NamedTuple):
 
 def forget_plans(declaration: Declaration) -> None:
     """Remove the plans of a project, because something has changed that their fingerprints do not show."""
-    for path in (plans.plan_path(declaration.project, mode) for mode in MODES):
+    for path in (plans.plan_path(declaration.project, mode) for mode in plans.MODES):
         with files.refused("remove", path), suppress(FileNotFoundError):
             os.unlink(path)
 
@@ -132,7 +129,7 @@ def forget_plans(declaration: Declaration) -> None:
 def run_links(declaration: Declaration, system: str) -> dict[str, str]:
     """Return the run link of each mode: `.flox/run/<system>.<name>-<mode>`."""
     stem = f"{declaration.dot_flox}/run/{system}.{declaration.name}"
-    return {mode: f"{stem}-{mode}" for mode in MODES}
+    return {mode: f"{stem}-{mode}" for mode in plans.MODES}
 
 
 @contextmanager

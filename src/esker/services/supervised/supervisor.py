@@ -193,17 +193,39 @@ class Supervisor:
 
     async def _dependencies(self, service: SupervisedService) -> None:
         """Wait until every condition of `service` holds; raise ServiceFailed if one never can."""
-        conditions = service.spec.depends_on.items()
-        await self._until(lambda: all(self._fulfils(service, name, condition) for name, condition in conditions))
+        told = self._waits_for(service)
 
-    def _fulfils(self, service: SupervisedService, name: str, condition: str) -> bool:
+        def fulfilled() -> bool:
+            nonlocal told
+            for name in service.spec.depends_on:
+                self._refuse_failed(service, name)
+            left = self._waits_for(service)
+            if left and left != told:  # a start of the service itself is told anyway
+                self._tell(service)
+            told = left
+            return not left
+
+        await self._until(fulfilled)
+
+    def _waits_for(self, service: SupervisedService) -> dict[str, str]:
+        """Return the dependencies of `service` whose conditions do not hold now, each with its condition."""
+        conditions = service.spec.depends_on.items()
+        return {name: condition for name, condition in conditions if not self._is_met(name, condition)}
+
+    def _refuse_failed(self, service: SupervisedService, name: str) -> None:
+        """Raise ServiceFailed if `name`, which `service` depends on, has failed or was stopped."""
         dependency = self.services[name]
-        completed = dependency.state == "Completed"
-        if dependency.state in {"Error", "Skipped", "Stopped"} or (completed and dependency.exit_code):
+        if dependency.state in {"Error", "Skipped", "Stopped"} or (
+            dependency.state == "Completed" and dependency.exit_code
+        ):
             how = "was stopped" if dependency.state == "Stopped" else "failed"
             raise ServiceFailed(
                 f"service `{service.spec.name}` was not started: `{name}` {how}", service=service.spec.name
             )
+
+    def _is_met(self, name: str, condition: str) -> bool:
+        dependency = self.services[name]
+        completed = dependency.state == "Completed"
         if condition == "service_completed_successfully":
             return completed
         return completed or (dependency.ready if condition == "service_healthy" else dependency.started)
@@ -350,6 +372,10 @@ class Supervisor:
         self._changed.set()
         with suppress(OSError):
             self._write_record()
+        self._tell(service)
+
+    def _tell(self, service: SupervisedService) -> None:
+        """Give the status of `service` to everyone who watches."""
         status = self.status(service.spec.name)
         for listener in list(self.listeners):
             listener(status)
@@ -376,6 +402,7 @@ class Supervisor:
             users=tuple(self._holds.users(name)),
             user=service.context.user or None,
             message=failure.message if failure else service.problem,
+            waits_for=self._waits_for(service) if service.state == "Pending" else {},
             note="; ".join(notes) or None,
             environment_set_at=set_at,
             environment_set_by=set_by,
