@@ -163,7 +163,8 @@ def evaluated(
     if run_code and (pending or plan.hook):
         from esker.activate import hook
 
-        after = hook.run(after, values=pending, script=plan.hook or "", deadline=deadline)
+        manifest = f"{plan.dot_flox}/env/manifest.toml"
+        after = hook.run(after, values=pending, script=plan.hook or "", manifest=manifest, deadline=deadline)
     return after
 
 

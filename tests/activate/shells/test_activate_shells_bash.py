@@ -370,16 +370,36 @@ def test_a_command_runs_after_the_profile_scripts():
     )
 
 
-@pytest.mark.parametrize("name", ["common", "bash"])
-def test_a_command_does_not_run_after_a_script_that_bash_cannot_read(name):
-    """A script with a syntax error is read only in part, so the command does not run."""
-    done = commanded("echo command", a_plan(profile={name: "echo read\nif true; then\n"}))
-    assert (done.returncode, done.stdout) == (1, "read\n")
-    assert done.stderr.splitlines()[-2:] == [
-        f"✘ ERROR: bash cannot read the script `profile.{name}`, for the reason above",
-        "hint: correct it in manifest.toml; line 1 is the first line of the script",
+def test_a_command_runs_after_a_script_with_a_syntax_error(tmp_path):
+    """What came before the mistake has run, one warning names the line in the manifest, and the command runs."""
+    (tmp_path / ".flox/env").mkdir(parents=True)
+    manifest = tmp_path / ".flox/env/manifest.toml"
+    manifest.write_text("[profile]\ncommon = '''\n  A=1\n  fi\n'''\nbash = '''\n  B=2\n  if true; then\n'''\n")
+    made = a_plan(project=str(tmp_path), profile={"common": "A=1\nfi\n", "bash": "B=2\nif true; then\n"})
+    done = commanded("echo $A$B", made)
+    assert (done.returncode, done.stdout) == (0, "12\n")
+    assert [line for line in done.stderr.splitlines() if line.startswith("!")] == [
+        f"! profile.common has a syntax error ({manifest}:4); only the commands before it have run",
+        f"! profile.bash has a syntax error ({manifest}:8); only the commands before it have run",
     ]
-    assert "line 4: syntax error: unexpected end of file" in done.stderr
+
+
+def test_a_syntax_error_in_a_profile_is_told_in_place_too(tmp_path):
+    """The shell goes on, whatever options it has, and the warning names the script's own line if that is all we know."""
+    for option in ("", "set -u; IFS=3"):
+        out, err = evaluated(
+            tmp_path,
+            {},
+            f"{option}\n{ACTIVATE}echo go$A; declare -F; esker deactivate; echo $A",
+            profile={"common": "A=1\nif\n"},
+            deactivate={"bash": "A=2\nif\n"},
+        )
+        assert out == "go1\ndeclare -f esker\n2\n"
+        assert [line for line in err.splitlines() if line.startswith("!")] == [
+            f"! profile.{name} has a syntax error (line 2 of the script, /p/it's/.flox/env/manifest.toml); "
+            "only the commands before it have run"
+            for name in ("common", "deactivate.bash")
+        ]
 
 
 def test_a_command_runs_after_a_script_with_any_status():

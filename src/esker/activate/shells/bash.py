@@ -21,8 +21,9 @@ from __future__ import annotations
 import os
 
 from esker.activate.bash_file import bash_text
-from esker.activate.hook import CORRECT, find_bash
+from esker.activate.hook import find_bash
 from esker.activate.lists import LISTS, active_environments, dot_flox_of
+from esker.activate.origin import position
 from esker.activate.plan import plan_path, read
 from esker.activate.shells import undo
 from esker.host.memory_file import descriptor_path, memory_file
@@ -94,7 +95,7 @@ class Bash:
     ) -> str:
         """Return the text for `eval` that activates; `activate` works out the activation in a given environment."""
         lines = [
-            *_profile(plan.flox_env, plan.profile),
+            *_reading(_profile(plan)),
             _NOT_HASHED,
             _prompt(program),
             _function(program),
@@ -109,9 +110,14 @@ class Bash:
         departure = undo.leave(environ)
         if departure is None:
             return "exit\n" if environ.get(undo.VARIABLE) == undo.EXIT else None
+        sources = (
+            _source(departure.dot_flox, f"profile.deactivate.{name}", departure.scripts[name])
+            for name in ("bash", "common")
+            if name in departure.scripts
+        )
         lines = [
             f"{_SOURCED}=${{{_SOURCED}-}}; {_SOURCED}=${{{_SOURCED}//:{_quoted(departure.link)}:}}",
-            *(_source(departure.scripts[name]) for name in ("bash", "common") if name in departure.scripts),
+            *_reading(sources),
         ]
         if departure.last:
             lines.append(_HASHED)
@@ -122,15 +128,13 @@ class Bash:
     def command(self, plan: Plan, environ: Mapping[str, str], activation: Activation, text: str) -> list[str]:
         """Return the arguments of a bash that runs the profile scripts of all active environments, then a command.
 
-        Bash reads the scripts from a file in memory. This process keeps its descriptor open across exec. If bash cannot
-        parse a script, it ends before the command, because nobody is there to see the error and to decide.
+        Bash reads the scripts from a file in memory. This process keeps its descriptor open across exec.
         """
         bash = find_bash(activation.value("PATH", environ.get("PATH")))
-        scripts = list(_profiles(plan, environ, bash))
+        scripts = _reading(_profiles(plan, environ))
         if not scripts:
             return [bash, "--noprofile", "--norc", "-c", text]
-        lines = [_fixed("readable"), *scripts, "\\builtin unset -f _esker_readable"]
-        return [bash, "--noprofile", "--norc", "-c", f". {_rc_file(lines)}\n{text}"]
+        return [bash, "--noprofile", "--norc", "-c", f". {_rc_file(scripts)}\n{text}"]
 
     def interactive(
         self, plan: Plan, environ: Mapping[str, str], activation: Activation, *, program: str = "esker"
@@ -152,7 +156,7 @@ class Bash:
             *_prepended(activation, environ, after),
             "unset -f _esker_prepend",
             _fixed("put_back"),
-            *_profiles(plan, environ),
+            *_reading(_profiles(plan, environ)),
             _NOT_HASHED,
             _prompt(program),
             _function(program),
@@ -212,46 +216,53 @@ def _octal(text: str) -> str:
     return "".join(chr(byte) if byte in plain else f"\\0{byte:03o}" for byte in os.fsencode(text))
 
 
-def _source(script: str) -> str:
-    """Return a line that sources a script as if it were a file, so that the script may use `return`."""
-    return f"\\builtin . <(\\builtin printf '%s\\n' {_quoted(script)})"
+def _source(dot_flox: str, name: str, script: str) -> str:
+    """Return a line that sources a script as if it were a file, so that the script may use `return`.
 
-
-def _or_exit(name: str, script: str, bash: str) -> str:
-    """Return text to put after `_source`, which exits the shell if it could not parse the script.
-
-    A valid script may fail as well, and then the shell goes on. To tell the two apart, a second bash parses the script
-    without running it.
+    If bash cannot parse it, the line warns, with the place in the manifest. A valid script may fail as well. To tell
+    the two apart, a second bash parses the script without running it.
     """
-    message = f"✘ ERROR: bash cannot read the script `profile.{name}`, for the reason above\nhint: {CORRECT}"
-    return f"; [[ $? == 0 ]] || _esker_readable {' '.join(map(_quoted, (bash, script, message)))}"
+    manifest = f"{dot_flox}/env/manifest.toml"
+    try:
+        with open(manifest, encoding="utf-8") as file:
+            first = position(file.read(), script, 1)
+    except (OSError, ValueError):
+        first = None
+    count = len(script.rstrip().split("\n"))
+    before = "" if first is None else str(first - 1)
+    quoted = _quoted(script)
+    words = (_quoted(name), quoted, str(count), _quoted(manifest), _quoted(before))
+    sourced = f"\\builtin . <(\\builtin printf '%s\\n' {quoted})"
+    return f"{sourced}; [[ $? == 0 ]] || _esker_mistake {' '.join(words)}"
 
 
-def _profile(link: str, scripts: Mapping[str, str], bash: str | None = None) -> Iterator[str]:
+def _profile(plan: Plan) -> Iterator[str]:
     """Yield the line that sources an environment's scripts, unless this very shell has done so already.
 
     The shell remembers the environments in a variable that is not exported, so that a child shell begins without it.
-    If `bash` is given, the shell ends when this bash cannot parse a script.
     """
-    sources = [
-        _source(scripts[name]) + (_or_exit(name, scripts[name], bash) if bash else "")
-        for name in ("common", "bash")
-        if name in scripts
-    ]
-    if sources:
-        word = _quoted(link)
+    names = [name for name in ("common", "bash") if name in plan.profile]
+    if names:
+        sources = "; ".join(_source(plan.dot_flox, f"profile.{name}", plan.profile[name]) for name in names)
+        word = _quoted(plan.flox_env)
         record = f"{_SOURCED}=${{{_SOURCED}-}}:{word}:"
-        yield f"case ${{{_SOURCED}-}} in *:{word}:*) ;; *) {record}; {'; '.join(sources)} ;; esac"
+        yield f"case ${{{_SOURCED}-}} in *:{word}:*) ;; *) {record}; {sources} ;; esac"
 
 
-def _profiles(plan: Plan, environ: Mapping[str, str], bash: str | None = None) -> Iterator[str]:
+def _profiles(plan: Plan, environ: Mapping[str, str]) -> Iterator[str]:
     """Yield the lines that source the scripts of every active environment, the oldest first."""
     for element in reversed(active_environments(environ.get("_FLOX_ACTIVE_ENVIRONMENTS"))):
         dot_flox = dot_flox_of(element)
         older = read(plan_path(os.path.dirname(dot_flox), element.get("mode", "dev"))) if dot_flox else None
         if older is not None and dot_flox != plan.dot_flox:
-            yield from _profile(older.flox_env, older.profile, bash)
-    yield from _profile(plan.flox_env, plan.profile, bash)
+            yield from _profile(older)
+    yield from _profile(plan)
+
+
+def _reading(sources: Iterable[str]) -> list[str]:
+    """Return lines that contain lines of `_source`, together with the function that these call."""
+    lines = list(sources)
+    return [_fixed("mistake"), *lines, "\\builtin unset -f _esker_mistake"] if lines else []
 
 
 def _prepended(activation: Activation, environ: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
