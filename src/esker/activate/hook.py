@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from esker.host.clock import Deadline
 
-__all__ = ["exported_names", "find_bash", "run", "run_end"]
+__all__ = ["exported_names", "find_bash", "is_bash_own", "run", "run_end"]
 
 _VALUES_DONE = b"v"
 _NAME_OF_HOOK = "hook.on-activate"
@@ -328,10 +328,11 @@ def _ended(status: int) -> str:
 
 def _merged(environ: Mapping[str, str], exported: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that bash exported; those that bash itself changes keep their values from `environ`."""
-    earlier = {name: value for name, value in environ.items() if name in _TAKEN_AWAY or _is_bash_own(name)}
-    new = {name: value for name, value in exported.items() if not _is_bash_own(name)}
+    earlier = {name: value for name, value in environ.items() if name in _TAKEN_AWAY or is_bash_own(name)}
+    new = {name: value for name, value in exported.items() if not is_bash_own(name)}
     return earlier | {name: value for name, value in new.items() if not name.startswith("_esker_")}
 
 
-def _is_bash_own(name: str) -> bool:
+def is_bash_own(name: str) -> bool:
+    """Return whether this is a variable or an exported function that bash itself changes by running."""
     return name in _BASH_OWN or name.startswith("BASH_FUNC_")

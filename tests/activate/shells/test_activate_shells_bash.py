@@ -148,6 +148,8 @@ def evaluated(tmp_path, environ, body, **plan_fields):
         "if sys.argv[1] == 'activate':\n"
         "    activate = lambda environ: activation(made, environ, runtime_directory='/r')\n"
         "    print(shell().in_place(made, os.environ, activate), end='')\n"
+        "elif sys.argv[1:] == ['deactivate', '--profile']:\n"
+        "    print(shell().remember_profile(dict(os.environ), sys.stdin.read()), end='')\n"
         "elif sys.argv[1:] == ['deactivate']:\n"
         "    print(shell().deactivation(os.environ) or '', end='')\n"
         "else:\n"
@@ -317,12 +319,25 @@ def test_there_is_nothing_to_leave(value):
     assert BASH.deactivation({} if value is None else {undo.VARIABLE: value}) is None
 
 
-def test_an_interactive_shell_is_left_by_its_end():
+def test_an_environment_inside_an_interactive_shell_leaves_first(home):
     """In a shell that Esker started, leaving is `exit`; an environment that was activated inside leaves first."""
-    environ = {"PATH": PATH, undo.VARIABLE: undo.EXIT}
-    assert BASH.deactivation(environ) == "exit\n"
-    on_top = after(in_place(a_plan(), environ), environ)
-    assert after(BASH.deactivation(on_top), on_top) == environ
+    typed = 'eval "$(cat inner)"; eval "$(cat leave)"; echo "<$FLOX_ENV_DIRS>"; echo not $((40 + 2))\nexit 0\n'
+    made, inner = a_plan(flox_env="/e"), a_plan(project="/q", name="inner", flox_env="/i")
+    environ = activator(made)(home).apply(home)
+    variables = {**environ, **undo.enter(made, home, activator(made))}
+    inside = {name: value for name, value in variables.items() if value is not None}
+    entered = in_place(inner, inside)
+    there = after(entered, inside)
+    with open(f"{home['HOME']}/inner", "w") as file:
+        file.write(entered)
+    with open(f"{home['HOME']}/leave", "w") as file:
+        file.write(BASH.deactivation(there))
+    with open(f"{home['HOME']}/end", "w") as file:
+        file.write(BASH.deactivation(inside))
+    shown = interactive(made, home, f"cd {home['HOME']}; {typed}")
+    assert "</e>\nnot 42\n" in shown
+    shown = interactive(made, home, f'cd {home["HOME"]}; eval "$(cat end)"; echo not $((40 + 2))\n')
+    assert "not 42" not in shown
 
 
 def inheritable():
@@ -347,10 +362,10 @@ def commanded(text, made, environ=None, **settings):
     environ = environ or {"PATH": PATH}
     found = activator(made)(environ)
     with kept() as descriptors:
-        argv = BASH.command(made, environ, found, text)
+        argv, variables = BASH.command(made, environ, found, text)
         return subprocess.run(
             argv,
-            env=found.apply(environ),
+            env=variables,
             pass_fds=descriptors(),
             capture_output=True,
             text=True,
@@ -365,7 +380,7 @@ def test_a_command_runs_after_the_profile_scripts():
     done = commanded('f; echo "$X $0"; cat; exit 7', made, input="typed")
     assert (done.returncode, done.stdout, done.stderr) == (
         7,
-        f"common\nf\n1 {BASH.command(made, {'PATH': PATH}, Activation(), '')[0]}\ntyped",
+        f"common\nf\n1 {BASH.command(made, {'PATH': PATH}, Activation(), '')[0][0]}\ntyped",
         "",
     )
 
@@ -410,7 +425,7 @@ def test_a_command_runs_after_a_script_with_any_status():
 
 def test_a_command_without_profile_needs_no_file():
     """Without profile scripts, the command is plain `bash -c`."""
-    argv = BASH.command(a_plan(), {"PATH": PATH}, Activation(), "echo 'a'")
+    argv, _ = BASH.command(a_plan(), {"PATH": PATH}, Activation(), "echo 'a'")
     assert argv[1:] == ["--noprofile", "--norc", "-c", "echo 'a'"]
 
 
@@ -560,4 +575,3 @@ def test_the_state_is_json(tmp_path):
     state = json.loads(zlib.decompress(base64.urlsafe_b64decode(variables[undo.VARIABLE])))
     assert state["edits"]["base"]["PATH"] == "/a"
     assert state["ends"] == {"/p/it's/.flox": {"link": LINK, "scripts": {"common": "x"}}}
-    assert state["outer"] is None

@@ -79,11 +79,11 @@ def _activated(options: SimpleNamespace, command: list[str] | None, voice: Voice
         return _interactive(plan, options, environ, voice)
     begun = _begin(plan, options, environ, voice)
     _announce(plan, environ, begun[1], voice)
-    if command is None:
-        from esker.activate.shells.bash import shell
+    if command is not None:
+        return _become(plan, options, environ, begun, (command, begun[0].apply(environ)), voice)
+    from esker.activate.shells.bash import shell
 
-        command = shell().command(plan, environ, begun[0], options.command)
-    return _become(plan, options, environ, begun, (command, begun[0].apply(environ)), voice)
+    return _become(plan, options, environ, begun, shell().command(plan, environ, begun[0], options.command), voice)
 
 
 def _become(

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser
+from esker.cli.directory import HIDDEN
 from esker.errors import UsageError
 from esker.host.variables import inherited
 
@@ -20,6 +21,7 @@ __all__ = ["run"]
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
+    from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_environments
     from esker.activate.shells.bash import shell
 
     summary = "Leave the environment that this shell activated last, and undo exactly what the activation changed."
@@ -28,10 +30,17 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     parser.add_argument(
         "-p", "--print-script", action="store_true", help="print the script for `eval`, even on a terminal"
     )
+    parser.add_argument("--profile", action="store_true", help=HIDDEN)
+    parser.add_argument("invocation_types", nargs="?", metavar="TYPES", help=HIDDEN)  # Flox's scripts pass it
     options = parser.parse_args(arguments)
     environ = inherited()
+    if options.profile:  # this is how the text for a shell calls us after its profile scripts
+        sys.stdout.buffer.write(shell().remember_profile(environ, os.fsdecode(sys.stdin.buffer.read())).encode())
+        return 0
     text = shell().deactivation(environ, program=voice.path())
-    if text is None:
+    if text is None and voice.remarks and active_environments(environ.get(ACTIVE_ENVIRONMENTS)):
+        voice.say("ℹ The environment is that of a command, `activate -- CMD`, and ends with it: exit")  # noqa: RUF001
+    elif text is None:
         voice.say("ℹ No environment active!")  # noqa: RUF001  # Flox's sign for information
     elif sys.stdout.isatty() and not options.print_script:
         raise UsageError("a command cannot change the shell that runs it", hint='run: eval "$(esker deactivate)"')
