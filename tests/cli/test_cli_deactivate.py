@@ -205,6 +205,17 @@ def test_what_the_user_changed_after_the_profile_stays(run, project, home):
     assert out == f"/user:{home['PATH']}:/last user none user none\n"
 
 
+def test_a_script_that_undoes_the_profile_brings_nothing_back(run, project, home):
+    """The `deactivate` of a venv sets PATH as it found it, with the environment in front; that does not stay."""
+    undo = '[profile.deactivate]\nbash = "PATH=$_OLD_VIRTUAL_PATH; unset VIRTUAL_ENV _OLD_VIRTUAL_PATH"\n'
+    project(profile(VENV) + undo)
+    out = run(
+        'eval "$(esker activate -d project)"; PATH=$PATH:/user; esker deactivate\n'
+        'echo "$PATH ${VIRTUAL_ENV-none} ${_OLD_VIRTUAL_PATH-none}"',
+    )
+    assert out == f"{home['PATH']}:/user none none\n"
+
+
 def test_profiles_of_two_environments_are_undone_in_turn(run, project, home):
     """The inner environment's profile is undone with it, over the outer one's, which stays."""
     for name in ("one", "two"):

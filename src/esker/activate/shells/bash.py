@@ -115,12 +115,15 @@ class Bash:
             for name in ("bash", "common")
             if name in departure.scripts
         )
-        lines = list(forgotten(departure.link, reading(sources)))
+        undoing = list(forgotten(departure.link, reading(sources)))
+        lines = list(_prompt_before(departure.prompt))
         if departure.last:
-            lines += [_HASHED, fixed("forget"), f"\\builtin unset -f {_function_name(program)}"]
-        lines += _prompt_before(departure.prompt)
+            lines = [_HASHED, fixed("forget"), f"\\builtin unset -f {_function_name(program)}", *lines]
         leaves = f'[ "${{{_SHELL}-}}" != {quoted(departure.dot_flox)} ] || exit 0\n'
-        return leaves + _evaluated(departure.changes, lines)
+        if not departure.scripts:
+            return leaves + _evaluated(departure.changes, [*undoing, *lines])
+        # A script may put back what it found when the profile ran, such as the `deactivate` of a venv does with PATH.
+        return leaves + _evaluated(departure.changes, undoing) + _evaluated(departure.changes, lines)
 
     def remember_profile(self, environ: Mapping[str, str], before: str) -> str:
         """Return the text for `eval` that remembers what profile scripts changed, so that deactivating undoes it.
