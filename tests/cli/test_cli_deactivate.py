@@ -108,6 +108,14 @@ def test_flox_passes_what_its_shells_remember(run, project, home):
     assert run(f'eval "$(esker activate -d project)"; {leave}; {STATE}') == f"none none {home['PATH']}\n"
 
 
+def test_a_script_that_prints_the_text_instead_says_what_to_do(run, project):
+    """In a shell without our function, plain `deactivate` in a script prints the text, which begins with what to do."""
+    project(VARS)
+    out = run("esker activate -d project -c 'esker deactivate; echo $A'").splitlines()
+    assert out[0] == """: 'This text is for a shell: eval "$(esker deactivate)"'"""
+    assert out[-1] == "1"
+
+
 def test_a_command_itself_has_nothing_to_leave(esker, project):
     """`activate -- CMD` gives CMD the variables and no more: it is told how to leave."""
     project(VARS)

@@ -119,7 +119,8 @@ class Bash:
         lines = list(_prompt_before(departure.prompt))
         if departure.last:
             lines = [_HASHED, fixed("forget"), f"\\builtin unset -f {_function_name(program)}", *lines]
-        leaves = f'[ "${{{_SHELL}-}}" != {quoted(departure.dot_flox)} ] || exit 0\n'
+        leaves = f": 'This text is for a shell: eval \"$({_function_name(program)} deactivate)\"'\n"
+        leaves += f'[ "${{{_SHELL}-}}" != {quoted(departure.dot_flox)} ] || exit 0\n'
         if not departure.scripts:
             return leaves + _evaluated(departure.changes, [*undoing, *lines])
         # A script may put back what it found when the profile ran, such as the `deactivate` of a venv does with PATH.
