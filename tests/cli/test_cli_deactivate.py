@@ -125,6 +125,17 @@ def test_a_command_itself_has_nothing_to_leave(esker, project):
     assert "`activate -- CMD`" in done.err
 
 
+def test_a_command_leaves_no_environment_around_its_own(run, project):
+    """Below the command of another environment, `deactivate` does not take the outer one away from under it."""
+    two(project)
+    tell = "esker activate -d two -- bash -c 'esker deactivate 2>&1'"
+    out = run(
+        f'eval "$(esker activate -d one)"; {tell}; esker activate -d one -- bash -c \'{LEAVE}; echo "${{N-none}}"\''
+    )
+    assert "`activate -- CMD`" in out.splitlines()[0]
+    assert out.splitlines()[1:] == ["none"]
+
+
 def two(project):
     for name in ("one", "two"):
         project(f'{HEAD}[vars]\nN = "{name}"\n', name=name)

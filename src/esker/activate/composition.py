@@ -41,6 +41,7 @@ __all__ = [
     "is_started",
     "left_out",
     "resulting_activation",
+    "within",
 ]
 
 
@@ -200,6 +201,14 @@ def is_active(plan: Plan, environ: Mapping[str, str]) -> bool:
     return any(
         dot_flox_of(element) == plan.dot_flox for element in active_environments(environ.get(ACTIVE_ENVIRONMENTS))
     )
+
+
+def within(plan: Plan, environ: Mapping[str, str], activation: Activation) -> dict[str, str]:
+    """Return the variables of a command; a shell below it cannot leave an environment around the command's own."""
+    variables = activation.apply(environ)
+    if "_ESKER_UNDO" in variables and not is_active(plan, environ):
+        del variables["_ESKER_UNDO"]
+    return variables
 
 
 def left_out(plan: Plan, environ: Mapping[str, str]) -> list[str]:

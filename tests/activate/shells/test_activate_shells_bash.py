@@ -4,8 +4,10 @@ import contextlib
 import json
 import os
 import pty
+import random
 import select
 import shutil
+import string
 import subprocess
 import sys
 from functools import partial
@@ -427,6 +429,13 @@ def test_a_command_without_profile_needs_no_file():
     """Without profile scripts, the command is plain `bash -c`."""
     argv, _ = BASH.command(a_plan(), {"PATH": PATH}, Activation(), "echo 'a'")
     assert argv[1:] == ["--noprofile", "--norc", "-c", "echo 'a'"]
+
+
+def test_a_command_runs_with_a_variable_that_is_almost_too_large():
+    """What is to be undone is then too large for a variable, and is left out, so that programs still start."""
+    large = "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=120_000))
+    done = commanded("/bin/sh -c 'echo ${#A}'", a_plan(vars=[("A", large)]))
+    assert done.stdout == f"{len(large)}\n"
 
 
 def test_no_descriptor_reaches_the_command():

@@ -70,6 +70,8 @@ __all__ = ["Bash", "shell"]
 _SHELL = "_esker_shell"
 """The variable, not exported, that names the environment in the interactive shell that Esker started for it."""
 _PROMPT = "_ESKER_PROMPT"
+_LARGEST = 130_000
+"""Linux gives no program a variable of more than 128 KiB."""
 _NOT_HASHED = "if [[ -o hashall ]]; then _esker_hashed=y; \\builtin set +h; fi"
 """Makes bash search PATH for a program each time, because the environment may change while it is active."""
 _HASHED = "if [[ -n ${_esker_hashed-} ]]; then \\builtin set -h; fi; \\builtin unset -v _esker_hashed"
@@ -210,9 +212,12 @@ def _evaluated(changes: Mapping[str, str | None], lines: Iterable[str]) -> str:
 
 
 def _memory(plan: Plan, environ: Mapping[str, str], activation: Activation) -> dict[str, str]:
-    """Return the variable from which a shell that Esker starts, and shells inside it, can undo the activation."""
+    """Return the variable from which a shell that Esker starts, and shells inside it, can undo the activation.
+
+    Return nothing if no program can be given a variable of that size.
+    """
     text = undo.enter(plan, environ, lambda _: activation).get(undo.VARIABLE)
-    return {} if text is None else {undo.VARIABLE: text}
+    return {undo.VARIABLE: text} if text is not None and len(text) < _LARGEST else {}
 
 
 def _prepended(activation: Activation, environ: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:

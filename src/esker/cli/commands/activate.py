@@ -80,7 +80,9 @@ def _activated(options: SimpleNamespace, command: list[str] | None, voice: Voice
     begun = _begin(plan, options, environ, voice)
     _announce(plan, environ, begun[1], voice)
     if command is not None:
-        return _become(plan, options, environ, begun, (command, begun[0].apply(environ)), voice)
+        from esker.activate.composition import within
+
+        return _become(plan, options, environ, begun, (command, within(plan, environ, begun[0])), voice)
     from esker.activate.shells.bash import shell
 
     return _become(plan, options, environ, begun, shell().command(plan, environ, begun[0], options.command), voice)
