@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser
-from esker.cli.directory import HIDDEN
 from esker.errors import UsageError
 from esker.host.variables import inherited
 
@@ -24,14 +24,16 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_environments
     from esker.activate.shells.bash import shell
 
-    summary = "Leave the environment that this shell activated last, and undo exactly what the activation changed."
+    summary = "Leave the environment that was activated last, and undo what its activation changed."
     examples = '  esker deactivate\n  eval "$(esker deactivate)"    if the shell has no `esker` function'
     parser = Parser(name, summary, examples, voice=voice)
     parser.add_argument(
         "-p", "--print-script", action="store_true", help="print the script for `eval`, even on a terminal"
     )
-    parser.add_argument("--profile", action="store_true", help=HIDDEN)
-    parser.add_argument("invocation_types", nargs="?", metavar="TYPES", help=HIDDEN)  # Flox's scripts pass it
+    parser.add_argument("--profile", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "invocation_types", nargs="?", metavar="TYPES", help=argparse.SUPPRESS
+    )  # Flox's scripts pass it
     options = parser.parse_args(arguments)
     environ = inherited()
     if options.profile:  # this is how the text for a shell calls us after its profile scripts
