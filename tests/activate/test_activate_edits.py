@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from esker.activate.difference import Activation
-from esker.activate.edits import Edits, enter, leave
+from esker.activate.edits import Edits, enter, extended, leave
 from esker.activate.lists import elements, joined
 
 EMPTY = Edits()
@@ -289,3 +289,17 @@ AnyOrder.TestCase.settings = settings(max_examples=300 if os.environ.get("CI") e
 @pytest.mark.slow
 class TestAnyOrder(AnyOrder.TestCase):
     """Random sequences of entering, leaving and edits keep the rules, with difficult values."""
+
+
+def test_what_the_newest_changes_later_leaves_with_it():
+    """Later changes of an activation are undone with it, and with the activations below it when these leave."""
+    start = {"PATH": "/bin", "X": "0"}
+    state, changes = enter(EMPTY, "a", Activation(prepend={"PATH": ["/a"]}), start)
+    inside = start | changes
+    state, changes = enter(state, "b", Activation(prepend={"PATH": ["/b"]}), inside)
+    before = inside | changes | {"PATH": "/user:/b:/a:/bin"}
+    later = {"PATH": "/venv:/b:/user:/a:/bin", "Y": "1"}
+    state = extended(state, ["PATH", "X", "Y"], before, later)
+    remaining, changes = leave(state, "b", later | {"Y": "user"})
+    assert changes == {"PATH": "/a:/user:/bin", "X": "0"}
+    assert leave(remaining, "a", {**changes, "Y": "user"})[1] == {"PATH": "/user:/bin"}

@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import termios
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -136,23 +138,86 @@ def test_flox_has_other_words_for_a_status():
 
 
 BROKEN = {
-    "a word too many": ("echo a\nfi", "line 2: syntax error near unexpected token `fi'; line 2: `fi'"),
-    "an end missing": ("export A=1\nif true; then\n  :", "line 4: syntax error: unexpected end of file"),
-    "a quote missing": ("export A=1\n\necho 'x", "line 3: unexpected EOF while looking for matching `''"),
-    "after an option": ("set -e\n)", "line 2: syntax error near unexpected token `)'; line 2: `)'"),
-    "in posix mode": ("set -o posix\n)", "line 2: syntax error near unexpected token `)'; line 2: `)'"),
+    "a word too many": ("export A=1\nfi\nexport A=2", 2),
+    "an end missing": ("export A=1\nif true; then\n  export A=2", 3),
+    "a quote missing": ("export A=1\n\necho 'x", 3),
+    "in posix mode": ("set -o posix\nexport A=1\n)", 3),
+    "a failed command before": ("export A=1\nfalse\n)", 3),
 }
 
 
-@pytest.mark.parametrize(("script", "said"), BROKEN.values(), ids=BROKEN)
-def test_a_hook_that_is_not_bash_has_failed(script, said):
-    """Bash's own message says where the mistake is, with lines counted from the first line of the script."""
-    with pytest.raises(ActivationFailed) as caught:
-        hook.run(BASE, script=script)
-    assert str(caught.value).splitlines() == [
-        f"The hook.on-activate script is not valid bash: {said}",
-        "hint: correct it in manifest.toml; line 1 is the first line of the script",
-    ]
+@pytest.mark.parametrize(("script", "line"), BROKEN.values(), ids=BROKEN)
+def test_what_comes_before_a_syntax_error_has_run(script, line, capfd):
+    """As when any bash sources the script: what came before the mistake stays, and one warning says where it is."""
+    assert changes(script, manifest="/p/manifest.toml") == {"A": "1"}
+    *_, warning = capfd.readouterr().err.splitlines()
+    place = f"line {line} of the script, /p/manifest.toml"
+    assert warning == f"! hook.on-activate has a syntax error ({place}); only the commands before it have run"
+
+
+def test_a_syntax_error_has_its_line_in_the_manifest(tmp_path, capfd):
+    """The warning names the line of the manifest, although the script has lost its indentation there."""
+    project = tmp_path / "project"
+    (project / ".flox/env").mkdir(parents=True)
+    manifest = project / ".flox/env/manifest.toml"
+    manifest.write_text("[hook]\non-activate = '''\n    export A=1\n\n    fi\n    export A=2\n'''\n")
+    made = a_plan(project=str(project), hook="    export A=1\n\n    fi\n    export A=2\n")
+    assert activation(made, BASE, runtime_directory="/r").set["A"] == "1"
+    assert f"({manifest}:5)" in capfd.readouterr().err
+
+
+def test_a_syntax_error_ends_a_hook_that_asked_for_it():
+    """Under `set -e`, with which a mistake ends bash itself, the hook has failed, and the error says why."""
+    with pytest.raises(ActivationFailed, match=r"has a syntax error \(line 2 of the script, .* `set -e` ends"):
+        hook.run(BASE, script="set -e\n)")
+
+
+def test_a_trap_on_exit_runs_when_the_hook_has_ended(tmp_path, capfd):
+    """The trap runs after the result is taken, in the hook's own state: it removes files, and exports nothing."""
+    script = f"""
+        t={tmp_path}/scratch; touch $t; set -f; f() {{ rm $t; }}
+        trap 'f; export A=2; echo "gone $- ${{POSIXLY_CORRECT-none}}"' EXIT
+        export A=1
+    """
+    assert changes(script) == {"A": "1"}
+    assert not (tmp_path / "scratch").exists()
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("gone ")
+    assert captured.err.endswith(" none\n")
+    assert "f" in captured.err.split()[1]
+
+
+ENDS = {"set -e": "set -e; false", "exit": "exit 3", "a syntax error": "fi", "a normal end": ":"}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_a_trap_on_exit_runs_however_the_hook_ends(end, tmp_path):
+    """Temporary files are removed also after an error."""
+    with suppress(ActivationFailed):
+        hook.run(BASE, script=f"touch {tmp_path}/scratch\ntrap 'rm {tmp_path}/scratch' EXIT\n{end}")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_trap_on_exit_may_fail_the_activation():
+    """A trap that exits with a status ends the hook's bash with it, and that is an error as in the hook itself."""
+    with pytest.raises(HookCutOff, match="bash ended with status 5"):
+        hook.run(BASE, script="trap 'exit 5' EXIT; export A=1")
+    assert changes("trap 'false' EXIT; export A=1") == {"A": "1"}
+
+
+def test_a_trap_on_exit_runs_after_an_interruption(tmp_path, monkeypatch):
+    """A person who presses Ctrl-C while a hook works keeps none of its temporary files."""
+
+    def interrupted(*_):
+        while not (tmp_path / "ready").exists():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hook, "_wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        hook.run(BASE, script=f"trap 'rm {tmp_path}/ready' EXIT; touch {tmp_path}/ready; sleep 100")
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_hook_is_read_with_the_options_it_chooses():
@@ -170,7 +235,7 @@ def test_the_output_goes_to_the_standard_error(capfd):
     hook.run(BASE, script="echo out; echo err >&2; trap 'echo late' EXIT", values=[("A", "$(echo said >&2)")])
     captured = capfd.readouterr()
     assert captured.out == ""
-    assert captured.err == "said\nout\nerr\n"
+    assert captured.err == "said\nout\nerr\nlate\n"
 
 
 def test_the_hook_runs_where_the_caller_is_and_reads_its_input(tmp_path):

@@ -43,6 +43,7 @@ __all__ = [
     "is_without_packages",
     "left_out",
     "resulting_activation",
+    "within",
 ]
 
 
@@ -167,7 +168,8 @@ def evaluated(
     if run_code and (pending or plan.hook):
         from esker.activate import hook
 
-        after = hook.run(after, values=pending, script=plan.hook or "", deadline=deadline)
+        manifest = f"{plan.dot_flox}/env/manifest.toml"
+        after = hook.run(after, values=pending, script=plan.hook or "", manifest=manifest, deadline=deadline)
     return after
 
 
@@ -214,6 +216,14 @@ def is_without_packages(project: str, environ: Mapping[str, str]) -> bool:
         dot_flox_of(element) == f"{project}/.flox" and element.get("without-packages") is True
         for element in active_environments(environ.get(ACTIVE_ENVIRONMENTS))
     )
+
+
+def within(plan: Plan, environ: Mapping[str, str], activation: Activation) -> dict[str, str]:
+    """Return the variables of a command; a shell below it cannot leave an environment around the command's own."""
+    variables = activation.apply(environ)
+    if "_ESKER_UNDO" in variables and not is_active(plan, environ):
+        del variables["_ESKER_UNDO"]
+    return variables
 
 
 def left_out(plan: Plan, environ: Mapping[str, str]) -> list[str]:

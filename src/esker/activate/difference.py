@@ -88,6 +88,16 @@ class Activation:
             },
         )
 
+    @classmethod
+    def joined(cls, activations: Iterable[Activation]) -> Activation:
+        """Return one activation with the changes of all, which touch different variables."""
+        found = tuple(activations)
+        kinds = ("set", "prepend", "append", "remove")
+        return cls(
+            unset=(name for activation in found for name in activation.unset),
+            **{kind: {name: each for one in found for name, each in getattr(one, kind).items()} for kind in kinds},
+        )
+
     def record(self) -> dict[str, Any]:
         """Return the activation in the form that is written as JSON; `remove` is left out if it is empty."""
         record: dict[str, Any] = {

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from esker.activate.difference import Activation
+from esker.activate.difference import Activation, difference
 from esker.activate.lists import LISTS, elements, joined
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Changes = dict[str, str | None]
     """New values; None means that the variable is to be unset."""
 
-__all__ = ["Edits", "enter", "leave"]
+__all__ = ["Edits", "enter", "extended", "leave"]
 
 
 class Edits:
@@ -87,6 +87,30 @@ def leave(edits: Edits, key: str, environ: Mapping[str, str]) -> tuple[Edits, Ch
     base = {name: value for name, value in edits.base.items() if name in touched}
     given = {name: values.get(name, edits.given[name]) for name in base}
     return Edits(base, given, remaining), _changes(environ, values)
+
+
+def extended(edits: Edits, names: Iterable[str], before: Mapping[str, str], environ: Mapping[str, str]) -> Edits:
+    """Return the state after the newest activation has changed further variables itself, from `before` to `environ`.
+
+    `names` are these variables.
+    """
+    edits = _absorbed(edits, before)
+    *older, (key, newest) = edits.entries
+    base, given, changed = dict(edits.base), dict(edits.given), set(names)
+    changes = []
+    for name in sorted(changed):
+        base.setdefault(name, before.get(name))
+        given[name] = environ.get(name)
+        value = base[name]
+        for _, activation in older:
+            value = activation.value(name, value)
+        changes.append(difference(_one(name, value), _one(name, given[name])))
+    entry = Activation.joined((newest.without(changed), *changes))
+    return Edits(base, given, (*older, (key, entry)))
+
+
+def _one(name: str, value: str | None) -> dict[str, str]:
+    return {} if value is None else {name: value}
 
 
 def _changes(environ: Mapping[str, str], values: Mapping[str, str | None]) -> Changes:

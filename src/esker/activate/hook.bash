@@ -21,7 +21,8 @@ set --
     . "$_esker_hook"
     _esker_status=$?
 
-    {
+    # All this happens in a subshell. So the hook's EXIT trap does not see it, and runs when this shell ends.
+    (
         # In POSIX mode, special builtins such as `set` and `exec` win over functions of the same names.
         _esker_posix=${POSIXLY_CORRECT+x$POSIXLY_CORRECT}
         POSIXLY_CORRECT=y
@@ -33,8 +34,8 @@ set --
             *) export -n POSIXLY_CORRECT ;;
         esac
 
-        # The program that replaces this bash is given exactly the exported variables, and writes them. On Linux that is
-        # a second bash, which asks the kernel for the environment that it was given; elsewhere it is `env`.
+        # The program that replaces this subshell is given exactly the exported variables, and writes them. On Linux
+        # that is a second bash, which asks the kernel for the environment that it was given; elsewhere it is `env`.
         if [[ -r /proc/self/environ ]]; then
             # shellcheck disable=SC2016 # the second bash expands this
             exec "$_esker_bash" --noprofile --norc -p -c \
@@ -42,5 +43,5 @@ set --
         else
             exec /usr/bin/env -0 >&"$_esker_result"
         fi
-    } 2>/dev/null
+    ) 2>/dev/null
 }

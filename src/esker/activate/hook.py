@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 
 from esker.activate.bash_file import bash_text
 from esker.activate.expansion import quoted
+from esker.activate.origin import place
 from esker.errors import ActivationFailed, HookCutOff, TimedOut
+from esker.formats.printable import printable
 from esker.host.memory_file import descriptor_path, memory_file
 from esker.host.process import find_program, start_failure
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from esker.host.clock import Deadline
 
-__all__ = ["CORRECT", "exported_names", "find_bash", "run", "run_end"]
+__all__ = ["exported_names", "find_bash", "is_bash_own", "run", "run_end"]
 
 _VALUES_DONE = b"v"
 _NAME_OF_HOOK = "hook.on-activate"
@@ -42,8 +44,8 @@ _TOO_LARGE = """
 - exported values that are too large to start a program with, on Linux 128 kB each"""
 _NOT_STARTED = 126  # the status of a shell that could not start a program
 _SENT = "find out what sent the signal: the script, a program it ran, a limit of memory or time, a person"
-CORRECT = "correct it in manifest.toml; line 1 is the first line of the script"
 _STATUS = "_esker_status"
+_MOMENT = 0.5  # seconds
 _LOWEST_DESCRIPTOR = 100  # because a hook may open descriptors 3 to 9 for itself
 
 _OWN = """
@@ -59,6 +61,7 @@ _TAKEN_AWAY = ("PS1", "PS2")
 
 _EXPORT = re.compile(r"(?:^|[\s;&|({])(?:export|declare|typeset)\s([^;&|\n]*)")
 _NAME = re.compile(r"([A-Za-z_]\w*)(?:\+?=.*)?")
+_LINE = re.compile(rb": line ([0-9]+): ")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 
 _USUAL_PATH = "/bin:/usr/bin:/usr/local/bin:/run/current-system/sw/bin"
@@ -69,13 +72,17 @@ def run(
     *,
     values: Sequence[tuple[str, str]] = (),
     script: str = "",
+    manifest: str = "manifest.toml",
     deadline: Deadline | None = None,
 ) -> dict[str, str]:
     """Let bash expand and export `values` in their order, then run the script; return the environment afterwards.
 
-    The output of the script goes to the standard error. Raises ActivationFailed if a value cannot be expanded or the
-    script does not run to its end. Raises TimedOut when the deadline passes; every process in the script's process
-    group is then killed.
+    The output of the script goes to the standard error. So does a warning if bash cannot parse the whole script: like
+    any bash that sources it, this one keeps what came before the mistake and goes on. `manifest` is the path of the
+    file that the warning names.
+
+    Raises ActivationFailed if a value cannot be expanded, or if the script or its EXIT trap ends bash early or with an
+    error. Raises TimedOut when the deadline passes; every process in the script's process group is then killed.
     """
     bash = find_bash(environ.get("PATH"))
     with ExitStack() as stack:
@@ -86,12 +93,18 @@ def run(
             dots, done, entries = file.read().partition(_VALUES_DONE)
         exported = dict(entry.split("=", 1) for entry in os.fsdecode(entries).split("\0") if "=" in entry)
         # A script with a syntax error runs up to the error and then fails. So does a valid script whose last command
-        # fails, and that is allowed. Only a second look at the script tells the two apart.
-        if done and exported.get(_STATUS, str(status)) != "0" and (reason := _refusal(bash, environ, text)):
-            raise ActivationFailed(f"The hook.on-activate script is not valid bash: {reason}", hint=CORRECT)
+        # fails. Only a second look at the script tells the two apart.
+        if done and exported.get(_STATUS, str(status)) != "0" and (line := _line_of_mistake(bash, environ, text)):
+            where = place(manifest, script, line)
+            if not exported:
+                raise ActivationFailed(
+                    f"hook.on-activate has a syntax error ({where}), and `set -e` ends the script there",
+                    hint="correct it; without `set -e`, bash would keep what came before and go on",
+                )
+            _warn(f"! hook.on-activate has a syntax error ({where}); only the commands before it have run")
     if not done:
         raise _not_begun(bash, status) if not dots else _not_expanded(values[len(dots) - 1][0])
-    if not exported:
+    if not exported or status != 0:
         raise _cut_off(status)
     return _merged(environ, exported)
 
@@ -203,7 +216,8 @@ def _run_bash(
                 except BaseException:
                     if limited:
                         os.killpg(process.pid, signal.SIGKILL)
-                    process.kill()
+                    else:
+                        _end(process)
                     raise
                 return process.returncode
     except OSError as refusal:
@@ -244,25 +258,43 @@ def _wait(process: Popen[bytes], deadline: Deadline | None) -> None:
             return
 
 
-def _refusal(bash: str, environ: Mapping[str, str], script: int) -> str | None:
-    """Return bash's messages, with line numbers, about a script that it cannot parse, or None if it can parse it."""
+def _end(process: Popen[bytes]) -> None:
+    """End a bash, but give it a moment for its EXIT trap, which may remove files."""
     import subprocess
 
-    reasons = ""
+    process.terminate()
+    try:
+        process.wait(_MOMENT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _line_of_mistake(bash: str, environ: Mapping[str, str], script: int) -> int | None:
+    """Return the line of a script at which bash cannot parse it, or None if it can parse it all."""
+    import subprocess
+
+    line = None
     for option in ("+O", "-O"):  # without and with extglob, which the script itself may switch on
         os.lseek(script, 0, os.SEEK_SET)
         done = subprocess.run(
             [_NAME_OF_HOOK, "--noprofile", "--norc", "-p", option, "extglob", "-n"],
             executable=bash,
-            env=environ,
+            env={**environ, "LC_ALL": "C"},  # for messages in English
             stdin=script,
             capture_output=True,
             check=False,
         )
         if done.returncode == 0:
             return None
-        reasons = reasons or done.stderr.decode(errors="replace")
-    return "; ".join(line.removeprefix(f"{_NAME_OF_HOOK}: ") for line in reasons.splitlines())
+        match = _LINE.search(done.stderr)
+        line = line or int(match[1] if match else 1)
+    return line
+
+
+def _warn(text: str) -> None:
+    """Write a line to where the output of the hook goes."""
+    if sys.stderr is not None:
+        os.write(2, f"{printable(text)}\n".encode(errors="backslashreplace"))
 
 
 def _not_begun(bash: str, status: int) -> ActivationFailed:
@@ -296,10 +328,11 @@ def _ended(status: int) -> str:
 
 def _merged(environ: Mapping[str, str], exported: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that bash exported; those that bash itself changes keep their values from `environ`."""
-    earlier = {name: value for name, value in environ.items() if name in _TAKEN_AWAY or _is_bash_own(name)}
-    new = {name: value for name, value in exported.items() if not _is_bash_own(name)}
+    earlier = {name: value for name, value in environ.items() if name in _TAKEN_AWAY or is_bash_own(name)}
+    new = {name: value for name, value in exported.items() if not is_bash_own(name)}
     return earlier | {name: value for name, value in new.items() if not name.startswith("_esker_")}
 
 
-def _is_bash_own(name: str) -> bool:
+def is_bash_own(name: str) -> bool:
+    """Return whether this is a variable or an exported function that bash itself changes by running."""
     return name in _BASH_OWN or name.startswith("BASH_FUNC_")

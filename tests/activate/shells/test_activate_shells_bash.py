@@ -4,8 +4,10 @@ import contextlib
 import json
 import os
 import pty
+import random
 import select
 import shutil
+import string
 import subprocess
 import sys
 from functools import partial
@@ -148,6 +150,8 @@ def evaluated(tmp_path, environ, body, **plan_fields):
         "if sys.argv[1] == 'activate':\n"
         "    activate = lambda environ: activation(made, environ, runtime_directory='/r')\n"
         "    print(shell().in_place(made, os.environ, activate), end='')\n"
+        "elif sys.argv[1:] == ['deactivate', '--profile']:\n"
+        "    print(shell().remember_profile(dict(os.environ), sys.stdin.read()), end='')\n"
         "elif sys.argv[1:] == ['deactivate']:\n"
         "    print(shell().deactivation(os.environ) or '', end='')\n"
         "else:\n"
@@ -317,12 +321,25 @@ def test_there_is_nothing_to_leave(value):
     assert BASH.deactivation({} if value is None else {undo.VARIABLE: value}) is None
 
 
-def test_an_interactive_shell_is_left_by_its_end():
+def test_an_environment_inside_an_interactive_shell_leaves_first(home):
     """In a shell that Esker started, leaving is `exit`; an environment that was activated inside leaves first."""
-    environ = {"PATH": PATH, undo.VARIABLE: undo.EXIT}
-    assert BASH.deactivation(environ) == "exit\n"
-    on_top = after(in_place(a_plan(), environ), environ)
-    assert after(BASH.deactivation(on_top), on_top) == environ
+    typed = 'eval "$(cat inner)"; eval "$(cat leave)"; echo "<$FLOX_ENV_DIRS>"; echo not $((40 + 2))\nexit 0\n'
+    made, inner = a_plan(flox_env="/e"), a_plan(project="/q", name="inner", flox_env="/i")
+    environ = activator(made)(home).apply(home)
+    variables = {**environ, **undo.enter(made, home, activator(made))}
+    inside = {name: value for name, value in variables.items() if value is not None}
+    entered = in_place(inner, inside)
+    there = after(entered, inside)
+    with open(f"{home['HOME']}/inner", "w") as file:
+        file.write(entered)
+    with open(f"{home['HOME']}/leave", "w") as file:
+        file.write(BASH.deactivation(there))
+    with open(f"{home['HOME']}/end", "w") as file:
+        file.write(BASH.deactivation(inside))
+    shown = interactive(made, home, f"cd {home['HOME']}; {typed}")
+    assert "</e>\nnot 42\n" in shown
+    shown = interactive(made, home, f'cd {home["HOME"]}; eval "$(cat end)"; echo not $((40 + 2))\n')
+    assert "not 42" not in shown
 
 
 def inheritable():
@@ -347,10 +364,10 @@ def commanded(text, made, environ=None, **settings):
     environ = environ or {"PATH": PATH}
     found = activator(made)(environ)
     with kept() as descriptors:
-        argv = BASH.command(made, environ, found, text)
+        argv, variables = BASH.command(made, environ, found, text)
         return subprocess.run(
             argv,
-            env=found.apply(environ),
+            env=variables,
             pass_fds=descriptors(),
             capture_output=True,
             text=True,
@@ -365,21 +382,41 @@ def test_a_command_runs_after_the_profile_scripts():
     done = commanded('f; echo "$X $0"; cat; exit 7', made, input="typed")
     assert (done.returncode, done.stdout, done.stderr) == (
         7,
-        f"common\nf\n1 {BASH.command(made, {'PATH': PATH}, Activation(), '')[0]}\ntyped",
+        f"common\nf\n1 {BASH.command(made, {'PATH': PATH}, Activation(), '')[0][0]}\ntyped",
         "",
     )
 
 
-@pytest.mark.parametrize("name", ["common", "bash"])
-def test_a_command_does_not_run_after_a_script_that_bash_cannot_read(name):
-    """A script with a syntax error is read only in part, so the command does not run."""
-    done = commanded("echo command", a_plan(profile={name: "echo read\nif true; then\n"}))
-    assert (done.returncode, done.stdout) == (1, "read\n")
-    assert done.stderr.splitlines()[-2:] == [
-        f"✘ ERROR: bash cannot read the script `profile.{name}`, for the reason above",
-        "hint: correct it in manifest.toml; line 1 is the first line of the script",
+def test_a_command_runs_after_a_script_with_a_syntax_error(tmp_path):
+    """What came before the mistake has run, one warning names the line in the manifest, and the command runs."""
+    (tmp_path / ".flox/env").mkdir(parents=True)
+    manifest = tmp_path / ".flox/env/manifest.toml"
+    manifest.write_text("[profile]\ncommon = '''\n  A=1\n  fi\n'''\nbash = '''\n  B=2\n  if true; then\n'''\n")
+    made = a_plan(project=str(tmp_path), profile={"common": "A=1\nfi\n", "bash": "B=2\nif true; then\n"})
+    done = commanded("echo $A$B", made)
+    assert (done.returncode, done.stdout) == (0, "12\n")
+    assert [line for line in done.stderr.splitlines() if line.startswith("!")] == [
+        f"! profile.common has a syntax error ({manifest}:4); only the commands before it have run",
+        f"! profile.bash has a syntax error ({manifest}:8); only the commands before it have run",
     ]
-    assert "line 4: syntax error: unexpected end of file" in done.stderr
+
+
+def test_a_syntax_error_in_a_profile_is_told_in_place_too(tmp_path):
+    """The shell goes on, whatever options it has, and the warning names the script's own line if that is all we know."""
+    for option in ("", "set -u; IFS=3"):
+        out, err = evaluated(
+            tmp_path,
+            {},
+            f"{option}\n{ACTIVATE}echo go$A; declare -F; esker deactivate; echo $A",
+            profile={"common": "A=1\nif\n"},
+            deactivate={"bash": "A=2\nif\n"},
+        )
+        assert out == "go1\ndeclare -f esker\n2\n"
+        assert [line for line in err.splitlines() if line.startswith("!")] == [
+            f"! profile.{name} has a syntax error (line 2 of the script, /p/it's/.flox/env/manifest.toml); "
+            "only the commands before it have run"
+            for name in ("common", "deactivate.bash")
+        ]
 
 
 def test_a_command_runs_after_a_script_with_any_status():
@@ -390,8 +427,15 @@ def test_a_command_runs_after_a_script_with_any_status():
 
 def test_a_command_without_profile_needs_no_file():
     """Without profile scripts, the command is plain `bash -c`."""
-    argv = BASH.command(a_plan(), {"PATH": PATH}, Activation(), "echo 'a'")
+    argv, _ = BASH.command(a_plan(), {"PATH": PATH}, Activation(), "echo 'a'")
     assert argv[1:] == ["--noprofile", "--norc", "-c", "echo 'a'"]
+
+
+def test_a_command_runs_with_a_variable_that_is_almost_too_large():
+    """What is to be undone is then too large for a variable, and is left out, so that programs still start."""
+    large = "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=120_000))
+    done = commanded("/bin/sh -c 'echo ${#A}'", a_plan(vars=[("A", large)]))
+    assert done.stdout == f"{len(large)}\n"
 
 
 def test_no_descriptor_reaches_the_command():
@@ -540,4 +584,3 @@ def test_the_state_is_json(tmp_path):
     state = json.loads(zlib.decompress(base64.urlsafe_b64decode(variables[undo.VARIABLE])))
     assert state["edits"]["base"]["PATH"] == "/a"
     assert state["ends"] == {"/p/it's/.flox": {"link": LINK, "scripts": {"common": "x"}}}
-    assert state["outer"] is None

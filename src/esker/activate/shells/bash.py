@@ -1,13 +1,7 @@
 """The texts that make a shell activate and deactivate, and the shells that Esker starts.
 
-Each variable is written as exactly one line. That is `export NAME='VALUE'` if the value allows it, or
-`export NAME="VALUE"` if the value has single quotes but nothing special between double quotes. Otherwise the line first
-assigns the value, in a notation for bash and another for every other shell. A value never spreads over several
-lines, because some programs read these lines instead of evaluating them. The texts are always valid ASCII or UTF-8,
-even if the bytes of a value are not.
-
-Aliases, functions named `export` or `unset`, and `set -k` could change what these lines do. So bash sets them aside
-before the lines and puts them back after. All other lines say `builtin`.
+Aliases, functions named `export` or `unset`, and `set -k` could change what the lines of `assignments` do. So bash sets
+them aside before these lines and puts them back after. All other lines say `builtin`.
 
 When a shell is activated in place or is started interactively, it gets a function with the name of the command. With
 it, plain `esker deactivate` can change the shell it is typed in. Without it, one types `eval "$(esker deactivate)"`.
@@ -20,11 +14,17 @@ from __future__ import annotations
 
 import os
 
-from esker.activate.bash_file import bash_text
-from esker.activate.hook import CORRECT, find_bash
-from esker.activate.lists import LISTS, active_environments, dot_flox_of
-from esker.activate.plan import plan_path, read
+from esker.activate.composition import is_started
+from esker.activate.hook import find_bash, is_bash_own
+from esker.activate.lists import (
+    ACTIVE_ENVIRONMENTS,
+    LISTS,
+    PROMPT_ENVIRONMENTS,
+    elements,
+)
 from esker.activate.shells import undo
+from esker.activate.shells.assignments import assignments, quoted
+from esker.activate.shells.profile import fixed, forgotten, profile, profiles, reading, remembered, source
 from esker.host.memory_file import descriptor_path, memory_file
 
 TYPE_CHECKING = False
@@ -51,8 +51,13 @@ if TYPE_CHECKING:
         def deactivation(self, environ: Mapping[str, str], *, program: str = "esker") -> str | None:
             """Return the text that deactivates what was activated last, or None when nothing is active."""
 
-        def command(self, plan: Plan, environ: Mapping[str, str], activation: Activation, text: str) -> list[str]:
-            """Return the arguments of a shell that runs a command after the profile scripts."""
+        def command(
+            self, plan: Plan, environ: Mapping[str, str], activation: Activation, text: str
+        ) -> tuple[list[str], dict[str, str]]:
+            """Return the arguments and variables of a shell that runs a command after the profile scripts."""
+
+        def remember_profile(self, environ: Mapping[str, str], before: str) -> str:
+            """Return the text that remembers what profile scripts changed since the shell wrote `before`."""
 
         def interactive(
             self, plan: Plan, environ: Mapping[str, str], activation: Activation, *, program: str = "esker"
@@ -62,14 +67,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Bash", "shell"]
 
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
-_CONTROLS |= {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(128, 256)}
-_CONTROLS |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
-# A quote is written as \047, so that the quotes are balanced even for a shell that does not know `$''`.
-_ESCAPES = {**_CONTROLS, ord("\\"): "\\\\", ord("'"): "\\047"}
-_SPECIAL = frozenset('"$`\\')
-"""The characters that have a meaning between double quotes; `!` has none in text that is evaluated."""
-_SOURCED = "_FLOX_SOURCED_PROFILE_SCRIPTS"
+_SHELL = "_esker_shell"
+"""The variable, not exported, that names the environment in the interactive shell that Esker started for it."""
+_PROMPT = "_ESKER_PROMPT"
+_LARGEST = 130_000
+"""Linux gives no program a variable of more than 128 KiB."""
 _NOT_HASHED = "if [[ -o hashall ]]; then _esker_hashed=y; \\builtin set +h; fi"
 """Makes bash search PATH for a program each time, because the environment may change while it is active."""
 _HASHED = "if [[ -n ${_esker_hashed-} ]]; then \\builtin set -h; fi; \\builtin unset -v _esker_hashed"
@@ -94,7 +96,8 @@ class Bash:
     ) -> str:
         """Return the text for `eval` that activates; `activate` works out the activation in a given environment."""
         lines = [
-            *_profile(plan.flox_env, plan.profile),
+            *(() if is_started(plan, environ) else forgotten(plan.flox_env)),
+            *remembered(reading(profile(plan)), program),
             _NOT_HASHED,
             _prompt(program),
             _function(program),
@@ -102,35 +105,61 @@ class Bash:
         return _evaluated(undo.enter(plan, environ, activate), lines)
 
     def deactivation(self, environ: Mapping[str, str], *, program: str = "esker") -> str | None:
-        """Return the text for `eval` that undoes the last `in_place`, or that exits an interactive shell of ours.
+        """Return the text for `eval` that undoes the last activation, or exits the shell that Esker started for it.
 
         Return None if nothing is active in this shell.
         """
         departure = undo.leave(environ)
         if departure is None:
-            return "exit\n" if environ.get(undo.VARIABLE) == undo.EXIT else None
-        lines = [
-            f"{_SOURCED}=${{{_SOURCED}-}}; {_SOURCED}=${{{_SOURCED}//:{_quoted(departure.link)}:}}",
-            *(_source(departure.scripts[name]) for name in ("bash", "common") if name in departure.scripts),
-        ]
+            return None
+        sources = (
+            source(departure.dot_flox, f"profile.deactivate.{name}", departure.scripts[name])
+            for name in ("bash", "common")
+            if name in departure.scripts
+        )
+        undoing = list(forgotten(departure.link, reading(sources)))
+        lines = list(_prompt_before(departure.prompt))
         if departure.last:
-            lines.append(_HASHED)
-        if departure.last and departure.changes[undo.VARIABLE] is None:
-            lines += [_fixed("forget"), f"\\builtin unset -f {_function_name(program)}"]
-        return _evaluated(departure.changes, lines)
+            lines = [_HASHED, fixed("forget"), f"\\builtin unset -f {_function_name(program)}", *lines]
+        leaves = f": 'This text is for a shell: eval \"$({_function_name(program)} deactivate)\"'\n"
+        leaves += f'[ "${{{_SHELL}-}}" != {quoted(departure.dot_flox)} ] || exit 0\n'
+        if not departure.scripts:
+            return leaves + _evaluated(departure.changes, [*undoing, *lines])
+        # A script may put back what it found when the profile ran, such as the `deactivate` of a venv does with PATH.
+        return leaves + _evaluated(departure.changes, undoing) + _evaluated(departure.changes, lines)
 
-    def command(self, plan: Plan, environ: Mapping[str, str], activation: Activation, text: str) -> list[str]:
-        """Return the arguments of a bash that runs the profile scripts of all active environments, then a command.
+    def remember_profile(self, environ: Mapping[str, str], before: str) -> str:
+        """Return the text for `eval` that remembers what profile scripts changed, so that deactivating undoes it.
 
-        Bash reads the scripts from a file in memory. This process keeps its descriptor open across exec. If bash cannot
-        parse a script, it ends before the command, because nobody is there to see the error and to decide.
+        `before` is what before_profile.bash wrote down, and `environ` contains the prompt as `_ESKER_PROMPT`.
         """
-        bash = find_bash(activation.value("PATH", environ.get("PATH")))
-        scripts = list(_profiles(plan, environ, bash))
-        if not scripts:
-            return [bash, "--noprofile", "--norc", "-c", text]
-        lines = [_fixed("readable"), *scripts, "\\builtin unset -f _esker_readable"]
-        return [bash, "--noprofile", "--norc", "-c", f". {_rc_file(lines)}\n{text}"]
+        import subprocess
+
+        bash = find_bash(environ.get("PATH"))
+        script = f"{before}\nprintf '%s\\0' \"${{PS1+x$PS1}}\"\nexec /usr/bin/env -0"
+        done = subprocess.run(
+            [bash, "--noprofile", "--norc", "-p"], input=os.fsencode(script), env={}, capture_output=True, check=False
+        )
+        prompt, *entries = os.fsdecode(done.stdout).split("\0")
+        earlier = dict(entry.split("=", 1) for entry in entries if "=" in entry)
+        prompts = (prompt[1:] if prompt else None, environ[_PROMPT][1:] if environ.get(_PROMPT) else None)
+        names = {name for name in environ.keys() | earlier.keys() if not is_bash_own(name)} - {_PROMPT, "PS1"}
+        text = undo.with_profile(environ, earlier, names, prompts)
+        return "" if text is None else _text(assignments({undo.VARIABLE: text}))
+
+    def command(
+        self, plan: Plan, environ: Mapping[str, str], activation: Activation, text: str
+    ) -> tuple[list[str], dict[str, str]]:
+        """Return the arguments and variables of a bash that runs a command after the profile scripts.
+
+        It reads the scripts of all active environments from a file in memory. This process keeps the file's descriptor
+        open across exec.
+        """
+        after = {**activation.apply(environ), **_memory(plan, environ, activation)}
+        bash = find_bash(after.get("PATH"))
+        scripts = reading(profiles(plan, environ))
+        start = f". {_rc_file(scripts)}\n" if scripts else ""
+        return [bash, "--noprofile", "--norc", "-c", start + text], after
 
     def interactive(
         self, plan: Plan, environ: Mapping[str, str], activation: Activation, *, program: str = "esker"
@@ -144,21 +173,26 @@ class Bash:
         # A bash that starts in POSIX mode ignores --rcfile, so it enters that mode only at the end of our file.
         posix = {name: after.pop(name) for name in ("POSIXLY_CORRECT",) if name in after}
         changes = dict(sorted(activation.set.items())) | dict.fromkeys(activation.unset)
+        # If ~/.bashrc activates another environment, deactivating leaves ours all the same.
+        memory = _memory(plan, environ, activation)
+        changes |= memory
         lines = [
             "if [ -f ~/.bashrc ]; then . ~/.bashrc; fi",
-            _fixed("set_aside"),
-            *_assignments({name: value for name, value in changes.items() if name not in posix}),
-            _fixed("prepend"),
+            fixed("set_aside"),
+            *assignments({name: value for name, value in changes.items() if name not in posix}),
+            fixed("prepend"),
             *_prepended(activation, environ, after),
-            "unset -f _esker_prepend",
-            _fixed("put_back"),
-            *_profiles(plan, environ),
+            *_first(after),
+            "unset -f _esker_prepend _esker_first",
+            fixed("put_back"),
+            f"{_SHELL}={quoted(plan.dot_flox)}; \\builtin export -n {_SHELL}",
+            *remembered(reading(profiles(plan, environ)), program),
             _NOT_HASHED,
             _prompt(program),
             _function(program),
-            *_assignments(posix),
+            *assignments(posix),
         ]
-        return [bash, "--noprofile", "--rcfile", _rc_file(lines), "-i"], {**after, undo.VARIABLE: undo.EXIT}
+        return [bash, "--noprofile", "--rcfile", _rc_file(lines), "-i"], {**after, **memory}
 
 
 _SHELLS: dict[str, Shell] = {"bash": Bash()}
@@ -173,85 +207,17 @@ def _evaluated(changes: Mapping[str, str | None], lines: Iterable[str]) -> str:
 
     The user's aliases and functions are put back before the lines, because the lines read scripts of the project.
     """
-    after = _text((_fixed("put_back"), *lines))
-    return _text((_for_bash(_fixed("set_aside")), *_assignments(changes), _for_bash(after)))
+    after = _text((fixed("put_back"), *lines))
+    return _text((_for_bash(fixed("set_aside")), *assignments(changes), _for_bash(after)))
 
 
-def _fixed(name: str) -> str:
-    """Return the text of a `.bash` file of this folder."""
-    return bash_text(f"{os.path.dirname(__file__)}/{name}.bash")
+def _memory(plan: Plan, environ: Mapping[str, str], activation: Activation) -> dict[str, str]:
+    """Return the variable from which a shell that Esker starts, and shells inside it, can undo the activation.
 
-
-def _quoted(text: str) -> str:
-    """Return the text quoted as one word of bash, without line breaks."""
-    if text.translate(_CONTROLS) == text:
-        return "'" + text.replace("'", "'\\''") + "'"
-    return f"$'{text.translate(_ESCAPES)}'"
-
-
-def _assignments(changes: Mapping[str, str | None]) -> Iterator[str]:
-    for name, value in changes.items():
-        if not name.isidentifier() or not name.isascii():
-            continue  # a shell cannot have a variable of this name
-        if value is None:
-            yield f"unset {name}"
-        elif (word := _quoted(value)) == f"'{value}'":
-            yield f"export {name}={word}"
-        elif word.startswith("'") and _SPECIAL.isdisjoint(value):
-            yield f'export {name}="{value}"'
-        elif word.startswith("'"):
-            yield f"{name}={word}; export {name}"
-        else:
-            other = f"{name}=$(printf %b. '{_octal(value)}') && {name}=${{{name}%.}}"
-            yield f'[ -z "${{BASH_VERSION-}}" ] && {other} || {name}={word}; export {name}'
-
-
-def _octal(text: str) -> str:
-    """Return the text escaped for `printf %b`, which every shell has; it can stand between single quotes."""
-    plain = {*range(32, 127)} - {ord("'"), ord("\\")}
-    return "".join(chr(byte) if byte in plain else f"\\0{byte:03o}" for byte in os.fsencode(text))
-
-
-def _source(script: str) -> str:
-    """Return a line that sources a script as if it were a file, so that the script may use `return`."""
-    return f"\\builtin . <(\\builtin printf '%s\\n' {_quoted(script)})"
-
-
-def _or_exit(name: str, script: str, bash: str) -> str:
-    """Return text to put after `_source`, which exits the shell if it could not parse the script.
-
-    A valid script may fail as well, and then the shell goes on. To tell the two apart, a second bash parses the script
-    without running it.
+    Return nothing if no program can be given a variable of that size.
     """
-    message = f"✘ ERROR: bash cannot read the script `profile.{name}`, for the reason above\nhint: {CORRECT}"
-    return f"; [[ $? == 0 ]] || _esker_readable {' '.join(map(_quoted, (bash, script, message)))}"
-
-
-def _profile(link: str, scripts: Mapping[str, str], bash: str | None = None) -> Iterator[str]:
-    """Yield the line that sources an environment's scripts, unless this very shell has done so already.
-
-    The shell remembers the environments in a variable that is not exported, so that a child shell begins without it.
-    If `bash` is given, the shell ends when this bash cannot parse a script.
-    """
-    sources = [
-        _source(scripts[name]) + (_or_exit(name, scripts[name], bash) if bash else "")
-        for name in ("common", "bash")
-        if name in scripts
-    ]
-    if sources:
-        word = _quoted(link)
-        record = f"{_SOURCED}=${{{_SOURCED}-}}:{word}:"
-        yield f"case ${{{_SOURCED}-}} in *:{word}:*) ;; *) {record}; {'; '.join(sources)} ;; esac"
-
-
-def _profiles(plan: Plan, environ: Mapping[str, str], bash: str | None = None) -> Iterator[str]:
-    """Yield the lines that source the scripts of every active environment, the oldest first."""
-    for element in reversed(active_environments(environ.get("_FLOX_ACTIVE_ENVIRONMENTS"))):
-        dot_flox = dot_flox_of(element)
-        older = read(plan_path(os.path.dirname(dot_flox), element.get("mode", "dev"))) if dot_flox else None
-        if older is not None and dot_flox != plan.dot_flox:
-            yield from _profile(older.flox_env, older.profile, bash)
-    yield from _profile(plan.flox_env, plan.profile, bash)
+    text = undo.enter(plan, environ, lambda _: activation).get(undo.VARIABLE)
+    return {undo.VARIABLE: text} if text is not None and len(text) < _LARGEST else {}
 
 
 def _prepended(activation: Activation, environ: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
@@ -261,13 +227,30 @@ def _prepended(activation: Activation, environ: Mapping[str, str], after: Mappin
         if LISTS[name] == ":":
             front = [*activation.prepend.get(name, ()), *(older if name == "PATH" else ())]
             last = activation.append.get(name, ())
-            words = [name, _quoted(":".join(front)), *map(_quoted, last)]
-            yield f'[ "${{{name}-}}" = {_quoted(after[name])} ] || _esker_prepend {" ".join(words)}'
+            words = [name, quoted(":".join(front)), *map(quoted, last)]
+            yield f'[ "${{{name}-}}" = {quoted(after[name])} ] || _esker_prepend {" ".join(words)}'
+
+
+def _first(after: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines that make the environment the newest again, if ~/.bashrc has activated others."""
+    for name, ends in ((ACTIVE_ENVIRONMENTS, ("[", ",", "]")), (PROMPT_ENVIRONMENTS, ("", " ", ""))):
+        first = elements(name, after.get(name))[:1]
+        words = " ".join(map(quoted, (*first, *ends)))
+        yield f'[ "${{{name}-}}" = {quoted(after.get(name, ""))} ] || _esker_first {name} {words}'
+
+
+def _prompt_before(prompt: Mapping[str, str | None] | None) -> Iterator[str]:
+    """Yield the line that undoes what profile scripts did to the prompt, unless it has been changed since."""
+    if prompt is not None:
+        before, now = prompt["before"], prompt["after"]
+        undone = "\\builtin unset -v PS1" if before is None else f"PS1={quoted(before)}"
+        undone += "" if prompt["exported"] or before is None else "; \\builtin export -n PS1"
+        yield f"if [[ ${{PS1-}} == {quoted(now or '')} ]]; then {undone}; fi"
 
 
 def _prompt(program: str) -> str:
     """Return the lines that show the names of the active environments before an interactive shell's prompt."""
-    return f"_esker_program={_function_name(program)}\n{_fixed('prompt')}"
+    return f"_esker_program={_function_name(program)}\n{fixed('prompt')}"
 
 
 def _function(program: str) -> str:
@@ -275,8 +258,8 @@ def _function(program: str) -> str:
 
     Every other subcommand goes to the program. So does `deactivate` in a subshell, such as `$(esker deactivate)`.
     """
-    parameters = f'\\builtin set -- {_quoted(program)} "$@"'
-    definition = f"function {_function_name(program)} {{\n{parameters}\n{_fixed('command')}\n}}"
+    parameters = f'\\builtin set -- {quoted(program)} "$@"'
+    definition = f"function {_function_name(program)} {{\n{parameters}\n{fixed('command')}\n}}"
     return f"_esker_subshell=$BASH_SUBSHELL\n{definition}"
 
 
@@ -300,4 +283,4 @@ def _rc_file(lines: Iterable[str]) -> str:
 
 def _for_bash(text: str) -> str:
     """Return a line that evaluates the text in bash and does nothing in other shells."""
-    return f'[ -z "${{BASH_VERSION-}}" ] || \\builtin eval {_quoted(text)}'
+    return f'[ -z "${{BASH_VERSION-}}" ] || \\builtin eval {quoted(text)}'

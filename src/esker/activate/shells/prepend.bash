@@ -22,3 +22,13 @@ _esker_prepend() {
     done
     export "$1=$new"
 }
+
+# Puts the element $2 in front of the list variable $1, whose text $3 opens, $4 separates and $5 closes.
+_esker_first() {
+    local old="${!1-}"
+    old=${old#"$3"}
+    old=$4${old%"$5"}$4
+    old=${old/"$4$2$4"/"$4"}
+    old=${old%"$4"}
+    export "$1=$3$2$old$5"
+}

@@ -18,6 +18,6 @@ if [[ $- == *i* && ${PS1-} != *'${FLOX_PROMPT_ENVIRONMENTS-}'* ]]; then
         *'\n'*) PS1=${FLOX_SAVE_BASH_PS1%%'\n'*}'\n'$_esker_prompt${FLOX_SAVE_BASH_PS1#*'\n'} ;;
         *) PS1=$_esker_prompt$FLOX_SAVE_BASH_PS1 ;;
     esac
-    \builtin unset -v _esker_prompt
+    _esker_prompted=$PS1
 fi
 \builtin unset -v _esker_program

@@ -87,11 +87,13 @@ def _activated(options: SimpleNamespace, command: list[str] | None, voice: Voice
         return _interactive(plan, options, environ, voice)
     begun = _begin(plan, options, environ, voice)
     _announce(plan, environ, begun[1], voice)
-    if command is None:
-        from esker.activate.shells.bash import shell
+    if command is not None:
+        from esker.activate.composition import within
 
-        command = shell().command(plan, environ, begun[0], options.command)
-    return _become(plan, options, environ, begun, (command, begun[0].apply(environ)), voice)
+        return _become(plan, options, environ, begun, (command, within(plan, environ, begun[0])), voice)
+    from esker.activate.shells.bash import shell
+
+    return _become(plan, options, environ, begun, shell().command(plan, environ, begun[0], options.command), voice)
 
 
 def _become(
