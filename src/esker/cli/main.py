@@ -9,13 +9,13 @@ import os
 import sys
 
 from esker.cli.voice import ESKER, FLOX
-from esker.errors import EskerError, HostError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from esker.cli.voice import Voice
+    from esker.errors import HostError, UsageError
 
 __all__ = ["COMMANDS", "commands", "flox", "main"]
 
@@ -35,7 +35,7 @@ COMMANDS = {
     "store": ("store", "Manage the store of installed packages: gc, verify, path-info"),
     "trust": ("trust", "Allow a project that somebody else owns to run its code"),
     "doctor": ("doctor", "Check this machine for what Esker needs, and say how to fix what is missing"),
-    "shim": ("shim", "Write a `flox` command that runs Esker, for programs that call Flox"),
+    "shim": ("shim", "Write an `esker` command for PATH, or a `flox` command for programs that call Flox"),
     "lock-manifest": ("lock_manifest", ""),
 }
 """Each command's module in `esker.cli.commands`, and its line of help: empty for a command that only programs call.
@@ -100,13 +100,17 @@ def main(arguments: Sequence[str], voice: Voice = ESKER) -> int:
     try:
         voice, rest = _general(list(arguments), voice)
         return _run_and_flush(rest, voice)
-    except EskerError as error:
-        return voice.report(error)
     except KeyboardInterrupt:
         return voice.interrupted()
     except BrokenPipeError:  # the reader of our output has gone
         _discard_output()
         return 141
+    except Exception as error:
+        from esker.errors import EskerError  # here, because building its classes takes 1 ms
+
+        if not isinstance(error, EskerError):
+            raise
+        return voice.report(error)
 
 
 def _run_and_flush(arguments: list[str], voice: Voice) -> int:
@@ -165,6 +169,8 @@ def _printed(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def _output_error(refusal: OSError) -> HostError:
+    from esker.errors import HostError
+
     _discard_output()
     why = (refusal.strerror or str(refusal)).lower()
     return HostError(f"cannot write to standard output: {why}")
@@ -230,6 +236,8 @@ def usage(voice: Voice) -> str:
 
 def _unknown(name: str, voice: Voice) -> UsageError:
     if name in _LATER:
+        from esker.errors import UsageError
+
         instead = _INSTEAD.get(name, "--help")
         return UsageError(f"`{voice.program} {name}` is not implemented yet", hint=f"see: {voice.program} {instead}")
     from esker.cli.arguments import unknown_command

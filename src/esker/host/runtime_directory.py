@@ -14,7 +14,6 @@ import errno
 import os
 import stat
 
-from esker.errors import HostError
 from esker.host import places
 
 TYPE_CHECKING = False
@@ -109,6 +108,8 @@ def _make(path: str, mode: int, owner: int | None) -> None:
 
 
 def _refuse(path: str, reason: str) -> NoReturn:
+    from esker.errors import HostError
+
     hint = "remove it, or set XDG_RUNTIME_DIR to a directory of yours with mode 0700"
     raise HostError(f"cannot use the runtime directory `{path}`: {reason}", hint=hint)
 
@@ -162,6 +163,8 @@ def check_socket_path(path: str) -> None:
     """Raise HostError when `path` is too long for a socket."""
     size = len(os.fsencode(path))
     if size > LONGEST_SOCKET_PATH:
+        from esker.errors import HostError
+
         raise HostError(
             f"the socket path `{path}` has {size} bytes, and the system allows {LONGEST_SOCKET_PATH}",
             hint="use a shorter directory: set XDG_RUNTIME_DIR to a shorter path",
