@@ -67,11 +67,12 @@ def _pip_deep_down(wheel, tmp_path):
 
 
 def _pip_user(wheel, tmp_path):
-    base = tmp_path / "home" / ".local"
-    base.parent.mkdir(exist_ok=True)
-    python = os.path.realpath(sys.executable)
-    _call(python, "-m", "pip", "install", "--user", "--break-system-packages", wheel, HOME=str(base.parent))
-    return base / "bin" / "esker"
+    home = tmp_path / "home"
+    home.mkdir(exist_ok=True)
+    pip = _venv(tmp_path / "venv") / "pip"  # Debian's own Python may have none
+    given = {"HOME": str(home), "PIP_BREAK_SYSTEM_PACKAGES": "1"}
+    _call(pip, "--python", os.path.realpath(sys.executable), "install", "--user", wheel, **given)
+    return home / ".local" / "bin" / "esker"
 
 
 def _pip_target(wheel, tmp_path):

@@ -190,3 +190,14 @@ def test_esker_shim_leaves_the_installers_script(run, project):
     done = run("module", "shim", "esker", directory)
     assert done.status == 1
     assert "is not Esker's, and stays as it is" in done.err
+
+
+def test_the_command_of_the_pytest_plugin_is_isolated(environ, project, tmp_path):
+    """Where no `esker` is on PATH, the plugin starts one that no module of the project or of PYTHONPATH disturbs."""
+    from esker.testing.active_environment import _command
+
+    directory = foreign_modules(project(), FOREIGN)
+    given = environ | {"PYTHONPATH": str(directory), "PYTHONVERBOSE": "1"}
+    command = [*_command({"PATH": "/nonexistent"}), "doctor", "--json"]
+    done = subprocess.run(command, cwd=directory, env=given, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

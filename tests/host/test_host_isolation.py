@@ -63,5 +63,6 @@ def test_threads_that_want_a_package_at_once_all_find_it():
 
 def test_without_settings_the_directory_of_the_script_leaves_the_path():
     """An ordinary start keeps its path, but for the directory that Python has put in front."""
-    assert answers("print(json.dumps('' in sys.path))") is False
+    for options in [(), ("-E",), ("-S",), ("-s",), ("-I",)]:
+        assert answers("print(json.dumps('' in sys.path))", *options) is False
     assert answers("print(json.dumps(sys.flags.no_site))", PYTHONUNBUFFERED="1", PYTHON_VERSION="3.11.7") == 0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-__all__ = ["OPTIONS", "SOURCE", "isolate"]
+__all__ = ["OPTIONS", "SOURCE", "command", "isolate"]
 
 OPTIONS = "-EPS"
 """Python's options for an isolated start: no PYTHON* variables, no directory of the caller's, no `site`.
@@ -62,19 +62,22 @@ sys.exit(main())
 """
 
 
+def command(name: str = "esker") -> list[str]:
+    """Return the first words of an isolated `esker` command with this interpreter; `name` becomes its `sys.argv[0]`."""
+    return [sys.executable, f"{OPTIONS}c", _PROGRAM, SOURCE, name]
+
+
 def isolate() -> None:
     """Make sure that this process imports only the standard library and Esker's own installation.
 
     If the caller's variables have already had an influence, another interpreter takes the place of this one.
     """
-    if sys.flags.ignore_environment:
-        if sys.flags.no_site:
-            sys.meta_path.append(_SitePackages())
-        return
-    if sys.executable and any(map(os.environ.get, _STEERING)):
+    if not sys.flags.ignore_environment and sys.executable and any(map(os.environ.get, _STEERING)):
         from esker.host.variables import inherited
 
-        os.execve(sys.executable, [sys.executable, f"{OPTIONS}c", _PROGRAM, SOURCE, *sys.argv], inherited())  # noqa: S606
+        os.execve(sys.executable, [*command(sys.argv[0]), *sys.argv[1:]], inherited())  # noqa: S606
+    if sys.flags.no_site:
+        sys.meta_path.append(_SitePackages())
     if not sys.flags.safe_path:
         del sys.path[0]  # the directory of the script or, with `python -m esker`, the current one
         if SOURCE not in sys.path:
