@@ -9,7 +9,7 @@ from typing import Any
 
 import tomlkit
 
-__all__ = ["EXAMPLE", "copy_example", "python_table", "uv_project"]
+__all__ = ["EXAMPLE", "copy_example", "mise_project", "python_table", "uv_project"]
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "items"
 MANIFEST = Path(".flox", "env", "manifest.toml")
@@ -47,4 +47,13 @@ def uv_project(directory: Path) -> Path:
     directory.mkdir()
     document = tomlkit.dumps({"project": project, "tool": {"uv": {"package": False}}})
     (directory / "pyproject.toml").write_text(document, encoding="utf-8")
+    return directory
+
+
+def mise_project(directory: Path) -> Path:
+    """Write a project of mise that sets the example's variables and has no tools; mise has to add nothing else."""
+    manifest = tomllib.loads((EXAMPLE / MANIFEST).read_text(encoding="utf-8"))
+    directory.mkdir()
+    document = tomlkit.dumps({"env": dict.fromkeys(manifest.get("vars", {}), "1")})
+    (directory / "mise.toml").write_text(document, encoding="utf-8")
     return directory

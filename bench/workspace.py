@@ -39,6 +39,11 @@ class Workspace:
         environment = dict(self.environment) if home is None else {**self.environment, **_home(home)}
         return run([str(word) for word in command], environment=environment, directory=str(directory or self.directory))
 
+    def start_script(self) -> str:
+        """Write a start script of this Esker, as `esker shim esker` does for users, and return its path."""
+        self.run(ESKER, "-q", "shim", "esker", self.directory / "bin")
+        return str(self.directory / "bin" / "esker")
+
 
 @contextmanager
 def workspace() -> Iterator[Workspace]:

@@ -2,12 +2,10 @@
 
 First come Esker's own variables, then the project's, and at the end the project's hook.
 
-This module is on the path of every activation: it imports nothing heavier than json.
+This module is on the path of every activation: it imports nothing heavy, not even `json`.
 """
 
 from __future__ import annotations
-
-import json
 
 from esker.activate.difference import Activation, difference
 from esker.activate.expansion import LONGEST, expanded, needs_bash
@@ -23,7 +21,7 @@ from esker.activate.lists import (
     joined,
     without_duplicates,
 )
-from esker.errors import ActivationFailed
+from esker.formats.json_text import render
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,7 +124,7 @@ def _push(plan: Plan, after: dict[str, str]) -> None:
     if plan.missing:
         own["without-packages"] = True
     others = [element for element in active if dot_flox_of(element) != plan.dot_flox]
-    after[ACTIVE_ENVIRONMENTS] = json.dumps([own, *others], separators=(",", ":"))
+    after[ACTIVE_ENVIRONMENTS] = render([own, *others])
     if len(others) == len(active):
         after[PROMPT_ENVIRONMENTS] = edited(PROMPT_ENVIRONMENTS, after.get(PROMPT_ENVIRONMENTS), [plan.name])
     after["FLOX_ENV_DIRS"] = edited("FLOX_ENV_DIRS", after.get("FLOX_ENV_DIRS"), [plan.flox_env])
@@ -243,6 +241,8 @@ def _expanded(plan: Plan, after: dict[str, str], *, run_code: bool) -> tuple[dic
     pending: list[tuple[str, str]] = []
     for name, text in plan.vars:
         if "\0" in text:
+            from esker.errors import ActivationFailed
+
             raise ActivationFailed(f"the value of `{name}` in `[vars]` holds a NUL character", hint="remove it")
         if needs_bash(text) or (pending and (run_code or _refers(text, pending))):
             pending.append((name, text))
@@ -258,6 +258,8 @@ def _value(name: str, text: str, variables: Mapping[str, str]) -> str:
             return value
     except OverflowError:
         pass
+    from esker.errors import ActivationFailed
+
     message = (
         f"`{name}` in `[vars]` would have more than {LONGEST:,} bytes, and no program can be given so long a variable"
     )

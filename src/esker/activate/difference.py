@@ -1,11 +1,9 @@
 """An activation as a difference of variables, and how to work it out from the variables before and after.
 
-This module is on the path of every activation: it imports nothing heavier than json.
+This module is on the path of every activation: it imports nothing heavy, not even `json`.
 """
 
 from __future__ import annotations
-
-import json
 
 from esker.activate.lists import DATA_DIRECTORIES, LISTS, edited, elements
 
@@ -47,6 +45,8 @@ class Activation:
         return isinstance(other, Activation) and self.record() == other.record()
 
     def __hash__(self) -> int:
+        import json
+
         return hash(json.dumps(self.record(), sort_keys=True))
 
     def __repr__(self) -> str:

@@ -1,11 +1,11 @@
 """Variables that hold lists, such as PATH: how to split their values, edit the elements, and join them again.
 
-This module is on the path of every activation: it imports nothing heavier than json.
+This module is on the path of every activation: it imports nothing heavy, not even `json`.
 """
 
 from __future__ import annotations
 
-import json
+from esker.formats.json_text import parse, render
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def elements(name: str, value: str | None) -> list[str]:
         return []
     if LISTS[name] != "[":
         return value.split(LISTS[name])
-    return [json.dumps(element, separators=(",", ":")) for element in active_environments(value)]
+    return [render(element) for element in active_environments(value)]
 
 
 def joined(name: str, parts: Iterable[str]) -> str:
@@ -92,7 +92,7 @@ def without_duplicates(variables: Mapping[str, str]) -> dict[str, str]:
 def active_environments(value: str | None) -> list[dict[str, Any]]:
     """Return the elements of `_FLOX_ACTIVE_ENVIRONMENTS`, newest first; no elements if it is not a JSON array."""
     try:
-        parts = json.loads(value) if value else []
+        parts = parse(value) if value else []
     except ValueError:
         return []
     return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []

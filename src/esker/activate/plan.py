@@ -7,12 +7,11 @@ is in, because a copied checkout carries the plan of the original.
 A plan is fresh as long as every file that it was made from has the same modification time, size and inode. The caller
 must also ask for the same store and interpreter, on the same kind of machine.
 
-This module is on the path of every activation: it imports nothing heavier than json.
+This module is on the path of every activation: it imports nothing heavy, not even `json`.
 """
 
 from __future__ import annotations
 
-import json
 import os
 
 from esker.host import state_file
@@ -168,6 +167,7 @@ def completed(plan: Plan) -> Plan:
     Scripts lose the indentation that all their lines share. Raises ActivationFailed as `check_path` does.
     """
     import hashlib
+    import json
 
     from esker.activate.expansion import needs_bash
 
@@ -240,6 +240,8 @@ def fresh(plan: Plan) -> bool:
 
 def write(plan: Plan, path: str) -> None:
     """Write the plan by rename, readable for its owner only, and make the directories above it."""
+    import json
+
     from esker.host import files
 
     directory = os.path.dirname(path)

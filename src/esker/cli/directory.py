@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 
 from esker.declare.discover import resolved
-from esker.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ OPTIONS: tuple[Option, ...] = (
 def place(options: Namespace | SimpleNamespace) -> tuple[str, bool]:
     """Return the directory to look for an environment from, and whether the options name it."""
     if options.reference is not None or options.default:
+        from esker.errors import UsageError
+
         named = f"`{options.reference}`" if options.reference is not None else "the default environment"
         hint = "name a project directory: -d DIR"
         raise UsageError(f"{named} is an environment on FloxHub, which Esker does not support yet", hint=hint)

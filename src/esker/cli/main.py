@@ -9,13 +9,13 @@ import os
 import sys
 
 from esker.cli.voice import ESKER, FLOX
-from esker.errors import EskerError, HostError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from esker.cli.voice import Voice
+    from esker.errors import HostError, UsageError
 
 __all__ = ["COMMANDS", "commands", "flox", "main"]
 
@@ -35,7 +35,7 @@ COMMANDS = {
     "store": ("store", "Manage the store of installed packages: gc, verify, path-info"),
     "trust": ("trust", "Allow a project that somebody else owns to run its code"),
     "doctor": ("doctor", "Check this machine for what Esker needs"),
-    "shim": ("shim", "Write a `flox` command that runs Esker, for callers of Flox"),
+    "shim": ("shim", "Write an `esker` command, or a `flox` for callers of Flox"),
     "lock-manifest": ("lock_manifest", ""),
 }
 """Each command's module in `esker.cli.commands`, and its line of help: empty for a command that only programs call.
@@ -101,13 +101,17 @@ def main(arguments: Sequence[str], voice: Voice = ESKER) -> int:
     try:
         voice, rest = _general(list(arguments), voice)
         return _ended(_run_and_flush(rest, voice))
-    except EskerError as error:
-        return voice.report(error)
     except KeyboardInterrupt:
         return voice.interrupted()
     except BrokenPipeError:  # the reader of our output has gone
         _discard_output()
         return 141
+    except Exception as error:
+        from esker.errors import EskerError  # here, because building its classes takes 1 ms
+
+        if not isinstance(error, EskerError):
+            raise
+        return voice.report(error)
 
 
 def _run_and_flush(arguments: list[str], voice: Voice) -> int:
@@ -121,6 +125,7 @@ def _run_and_flush(arguments: list[str], voice: Voice) -> int:
     except OSError as refusal:
         if refusal.filename is None and refusal.errno in _WRITE_ERRORS:  # not about a file
             raise _output_error(refusal) from refusal
+        from esker.errors import HostError
         from esker.host.causes import remedy
 
         hint = remedy(refusal.errno)
@@ -189,6 +194,8 @@ def _printed(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def _output_error(refusal: OSError) -> HostError:
+    from esker.errors import HostError
+
     _discard_output()
     why = (refusal.strerror or str(refusal)).lower()
     return HostError(f"cannot write to standard output: {why}")
@@ -267,6 +274,8 @@ def usage(voice: Voice) -> str:
 
 def _unknown(name: str, voice: Voice) -> UsageError:
     if name in _LATER:
+        from esker.errors import UsageError
+
         instead = _INSTEAD.get(name, "--help")
         return UsageError(f"`{voice.program} {name}` is not implemented yet", hint=f"see: {voice.program} {instead}")
     from esker.cli.arguments import unknown_command

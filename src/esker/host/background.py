@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from esker.errors import HostError
+from esker.host.isolation import SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SOURCE", "begin", "begin_anew"]
 
-SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-"""The directory that this Esker is imported from: a new interpreter needs it, and it tells two installations apart."""
 _ANEW = """\
 import json, sys
 sys.path.insert(0, sys.argv[1])

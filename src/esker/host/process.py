@@ -9,14 +9,13 @@ import _signal  # type: ignore[import-not-found]  # `signal` builds enumerations
 import errno
 import os
 
-from esker.errors import CommandFailed, HostError, TimedOut
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from subprocess import CompletedProcess, Popen
     from typing import NoReturn
 
+    from esker.errors import CommandFailed
     from esker.host.clock import Deadline
 
 __all__ = ["NOT_EXECUTABLE", "NOT_FOUND", "execute", "find_program", "not_found", "run", "start_failure"]
@@ -77,6 +76,8 @@ def start_failure(name: str, program: str, refusal: OSError) -> CommandFailed:
 
 
 def _refused(name: str, reason: str, status: int) -> CommandFailed:
+    from esker.errors import CommandFailed
+
     return CommandFailed(f"{name}: {reason}", status=status, exit_status=status)
 
 
@@ -102,6 +103,8 @@ def run(
     if program is None:
         raise not_found(argv[0])
     if cwd is not None and not os.path.isdir(cwd):
+        from esker.errors import HostError
+
         raise HostError(f"cannot run `{argv[0]}` in `{cwd}`: no such directory")
     deadline = _deadline(timeout)
     pipe = subprocess.PIPE if capture else None
@@ -125,6 +128,8 @@ def run(
             output, errors = process.communicate(stdin) if deadline is None else _communicate(process, stdin, deadline)
         except subprocess.TimeoutExpired as expired:
             _kill_group(process)
+            from esker.errors import TimedOut
+
             raise TimedOut(f"`{argv[0]}` did not end within {expired.timeout:g} s") from None
         except BaseException:
             if deadline is None:
@@ -178,6 +183,7 @@ def _kill_group(process: Popen[str]) -> None:
 def _failure(completed: CompletedProcess[str]) -> CommandFailed:
     import signal
 
+    from esker.errors import CommandFailed
     from esker.formats.urls import redact
 
     status = completed.returncode

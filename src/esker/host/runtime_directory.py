@@ -14,8 +14,11 @@ import errno
 import os
 import stat
 
-from esker.errors import HostError
 from esker.host import places
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from esker.errors import HostError
 
 __all__ = [
     "LONGEST_SOCKET_PATH",
@@ -94,7 +97,7 @@ def claim_user(directory: str) -> None:
     """
     try:
         make_user(directory)
-    except HostError:
+    except Exception:  # HostError, which is not imported for a directory that is as it should be
         if os.path.lexists(directory):
             raise
 
@@ -129,6 +132,8 @@ def _make(path: str, mode: int, owner: int | None) -> None:
 
 
 def _unusable(path: str, reason: str, hint: str) -> HostError:
+    from esker.errors import HostError
+
     return HostError(f"cannot use the runtime directory `{path}`: {reason}", hint=hint)
 
 
@@ -181,6 +186,8 @@ def check_socket_path(path: str) -> None:
     """Raise HostError when `path` is too long for a socket."""
     size = len(os.fsencode(path))
     if size > LONGEST_SOCKET_PATH:
+        from esker.errors import HostError
+
         raise HostError(
             f"the socket path `{path}` has {size} bytes, and the system allows {LONGEST_SOCKET_PATH}",
             hint="use a shorter directory: set XDG_RUNTIME_DIR to a shorter path",

@@ -3,15 +3,16 @@
 Somebody else may have put a file there. So reading does not follow a link or wait for a pipe, and it rejects a file
 that another user may have written.
 
-Every activation needs this module, so nothing heavier than json is imported.
+Every activation needs this module, so nothing heavy is imported, not even `json`.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
+
+from esker.formats import json_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ def load(path: str, *, owners: Collection[int] = ()) -> dict[str, Any]:
             raise OSError(errno.EINVAL, f"it belongs to uid {status.st_uid}", path)
         if status.st_mode & _WRITABLE_BY_OTHERS:
             raise OSError(errno.EINVAL, "others may write to it (chmod go-w)", path)
-        data = file.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise OSError(errno.EINVAL, f"it has more than {_LARGEST} bytes", path)
+        if status.st_size > _LARGEST:
+            raise OSError(errno.EINVAL, f"it has more than {_LARGEST} bytes", path)
+        data = file.read()
     record = parse(data)
     if record is None:
         raise ValueError(path)
@@ -67,15 +68,7 @@ def _open(path: str, flags: int) -> int:
 def parse(data: bytes) -> dict[str, Any] | None:
     """Return the JSON object in `data`, or None when `data` is not one."""
     try:
-        record = json.loads(data, parse_float=_finite, parse_constant=_finite)
+        record = json_text.parse(data.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
-
-
-def _finite(text: str) -> float:
-    """Refuse NaN and infinity, which no integer can be made of; JSON has numbers such as 1e999 too."""
-    number = float(text)
-    if number - number != 0:
-        raise ValueError(text)
-    return number

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-from esker.errors import ActivationFailed
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +39,8 @@ def assign(changes: Mapping[str, str | None]) -> None:
     """Set variables of this process, and unset those whose value is None; if one cannot be set, change none of them."""
     for name, value in changes.items():
         if not name or "=" in name or "\0" in name or "\0" in (value or ""):
+            from esker.errors import ActivationFailed
+
             hint = "a name must not be empty or hold `=`, and neither a name nor its value can hold a NUL character"
             raise ActivationFailed(f"`{name}` cannot be set", hint=hint)
     for name, value in changes.items():

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 
 from esker.activate.lists import active_environments, dot_flox_of
 from esker.errors import EskerError, HostError, NotFound, ServiceError
-from esker.host import process, variables
+from esker.host import isolation, process, variables
 from esker.runtimes import registry
 
 __all__ = ["ActiveEnvironment", "active", "find_tests_project"]
@@ -143,12 +143,12 @@ def _error(text: str) -> EskerError | None:
 
 
 def _command(environ: Mapping[str, str]) -> list[str]:
-    """Return the first words of an Esker command: `esker` if it is on PATH, otherwise this Python's `-m esker`."""
+    """Return the first words of an Esker command: `esker` if it is on PATH, otherwise one with this Python."""
     if process.find_program("esker", environ.get("PATH")):
         return ["esker"]
     with _whole_esker():
         import esker.declare.load  # noqa: F401  # fails here, with a hint, if Esker's dependencies are missing
-    return [sys.executable, "-m", "esker"]
+    return isolation.command()
 
 
 @contextmanager

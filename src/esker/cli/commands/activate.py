@@ -1,17 +1,15 @@
 """`esker activate`.
 
 An activation is warm if the lock, the store and the saved plan are current, so that nothing has to be prepared. On its
-way to exec, a warm `activate -- CMD` imports nothing heavier than json.
+way to exec, a warm `activate -- CMD` imports nothing heavy, not even `json`.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from types import SimpleNamespace
 
 from esker.cli import directory
-from esker.errors import ActivationFailed, UsageError
 from esker.host.variables import inherited
 from esker.runtimes import registry
 from esker.settings import Settings
@@ -19,6 +17,7 @@ from esker.settings import Settings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import SimpleNamespace
     from typing import Any
 
     from esker.activate.difference import Activation
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from esker.cli.arguments import Parser
     from esker.cli.directory import Option
     from esker.cli.voice import Voice
+    from esker.errors import UsageError
     from esker.progress import Progress
     from esker.runtimes.protocol import Runtime
 
@@ -50,12 +50,8 @@ def run(_: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
     own, command = _split(arguments)
     options = _options(own, voice, command=command)
-    if command is not None and options.command is not None:
-        hint = f"leave one of them out: {voice.program} activate --help has examples of both"
-        raise UsageError("there are two commands, one with -c and one after `--`", hint=hint)
-    if command is not None and not command:
-        hint = f"write it there: {voice.program} activate -- CMD; or leave out the `--` to start a shell"
-        raise UsageError("there is no command after `--`", hint=hint)
+    if command is not None and (options.command is not None or not command):
+        raise _wrong_command(command, voice)
     for_eval = not options.json and command is None and options.command is None
     for_eval &= options.print_script or not sys.stdout.isatty()
     try:
@@ -125,6 +121,8 @@ def _become(
 
 def _starts_services(plan: Plan, options: SimpleNamespace) -> bool:
     if options.start_services and options.no_start_services:
+        from esker.errors import UsageError
+
         raise UsageError("--start-services and --no-start-services are mutually exclusive")
     return options.start_services or (plan.auto_start and not options.no_start_services)
 
@@ -162,6 +160,8 @@ def _interactive(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str
     from esker.activate.shells.bash import shell
 
     if is_active(plan, environ):
+        from esker.errors import ActivationFailed
+
         raise ActivationFailed(f"Environment '{plan.name}' is already active", hint="leave it first: esker deactivate")
     begun = _begin(plan, options, environ, voice, shell_pid=os.getpid())
     argv, inside = shell().interactive(plan, environ, begun[0], program=voice.path())
@@ -193,10 +193,22 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str] | None]:
     return arguments[:at], arguments[at + 1 :]
 
 
+def _wrong_command(command: list[str], voice: Voice) -> UsageError:
+    from esker.errors import UsageError
+
+    if command:
+        hint = f"leave one of them out: {voice.program} activate --help has examples of both"
+        return UsageError("there are two commands, one with -c and one after `--`", hint=hint)
+    hint = f"write it there: {voice.program} activate -- CMD; or leave out the `--` to start a shell"
+    return UsageError("there is no command after `--`", hint=hint)
+
+
 def _mode(word: str) -> str:
     from esker.activate.plan import MODES
 
     if word not in MODES:
+        from esker.errors import UsageError
+
         raise UsageError(f"couldn't parse `{word}`: not a valid activation mode", hint="write dev or run")
     return word
 
@@ -223,13 +235,18 @@ _OPTIONS: tuple[Option, ...] = (
 
 def _options(arguments: list[str], voice: Voice, *, command: list[str] | None = None) -> SimpleNamespace:
     if arguments[:1] in (["allow"], ["deny"]):
+        from esker.errors import UsageError
+
         raise UsageError(f"`activate {arguments[0]}` is not implemented yet: Esker activates nothing by itself")
     try:
         values = _read(arguments)
     except (KeyError, ValueError):
         values = vars(_parser(voice, _stray(arguments, command)).parse_args(arguments))
-    options = SimpleNamespace(**values)
+    # `sys.implementation` is a SimpleNamespace too; importing `types` for the class would take 0.2 ms.
+    options: SimpleNamespace = type(sys.implementation)(**values)  # type: ignore[assignment]
     if options.generation is not None:
+        from esker.errors import UsageError
+
         raise UsageError("Generations are only available for environments pushed to floxhub")
     return options
 

@@ -1,4 +1,4 @@
-"""`esker shim`: write a command that has another tool's name and runs Esker."""
+"""`esker shim`: write a command that runs Esker, under its own name or as `flox`."""
 
 from __future__ import annotations
 
@@ -6,30 +6,39 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from esker.activate.flox.shim import SHIM_NAME, write_shim
+from esker.activate.flox.shim import SHIM_NAME
 from esker.cli.arguments import Parser
+from esker.host import start_script
+from esker.host.isolation import SOURCE
 
 if TYPE_CHECKING:
     from esker.cli.voice import Voice
 
 __all__ = ["run"]
 
+_ENTRIES = {"esker": "main", SHIM_NAME: "flox"}
+"""The names of the commands, and their functions in `esker.__main__`."""
 _EXAMPLES = """\
-  esker shim flox ~/.local/bin
+  esker shim esker ~/.local/bin   put `esker` alone on PATH
+  esker shim flox ~/.local/bin    let programs that call `flox` run Esker
   esker shim flox .tools && PATH="$PWD/.tools:$PATH" angreal dev-up
 """
 
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run `shim`."""
-    summary = "Write a `flox` command that runs Esker and prints Flox's texts, for programs that call Flox."
+    summary = """\
+Write a command that runs this Esker wherever and from whatever environment it is called: it ignores its caller's
+PYTHONPATH, PYTHONHOME and other settings of Python, and passes them on.
+`esker` is the command itself; `flox` prints Flox's texts, for programs that call Flox."""
     parser = Parser(name, summary, _EXAMPLES, voice=voice)
-    parser.add_argument("command", choices=(SHIM_NAME,), help="the command to write")
+    parser.add_argument("command", choices=tuple(_ENTRIES), help="the command to write")
     parser.add_argument("dir", metavar="DIR", help="the directory to write it to, created if missing")
     options = parser.parse_args(arguments)
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     directory = os.path.abspath(options.dir)
-    path = write_shim(directory, interpreter=sys.executable, source=os.path.dirname(package))
+    path = start_script.write(
+        directory, options.command, entry=_ENTRIES[options.command], interpreter=sys.executable, source=SOURCE
+    )
     voice.say(f"✔ Wrote `{path}`, which runs Esker with `{sys.executable}`.")
     if directory not in os.environ.get("PATH", "").split(":"):
         voice.say(f"! `{directory}` is not on PATH: programs will find it after export PATH={directory}:$PATH")

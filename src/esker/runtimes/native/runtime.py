@@ -2,7 +2,7 @@
 
 A warm call reads one small file, the plan, and stats the files that the plan was made from. Everything else is in
 `preparation`, which is imported when something has changed. This module is on the path of every activation: it imports
-nothing heavier than json.
+nothing heavy, not even `json`.
 """
 
 from __future__ import annotations

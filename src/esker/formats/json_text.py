@@ -1,0 +1,70 @@
+"""JSON for the warm path: what `json.loads` and compact `json.dumps` give, without importing `json`.
+
+NaN and numbers too big for a float are refused, because no integer can be made of them.
+
+CPython's `json` does its work in the C module `_json`. What it adds in Python takes 3 ms to import, most of it for the
+regular expressions that find the place of an error. On another Python, and for an error's place, we use `json` itself.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+try:
+    import _json
+except ImportError:
+    _json = None  # type: ignore[assignment]
+
+__all__ = ["parse", "render"]
+
+_SPACE = " \t\n\r"
+
+
+def _finite(text: str) -> float:
+    number = float(text.replace("Infinity", "inf"))
+    if number - number != 0:
+        raise ValueError(f"`{text}` is not a number, or too big a one")
+    return number
+
+
+class _Rules:
+    """The rules of `json.loads`, where the C module looks for them."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = None
+    parse_float = staticmethod(_finite)
+    parse_int = int
+    parse_constant = staticmethod(_finite)
+
+
+def parse(text: str) -> Any:
+    """Return the value that a JSON text holds; raises ValueError, as `json.loads` does."""
+    if _json is not None:
+        stripped = text.strip(_SPACE)
+        try:
+            scan = _json.make_scanner(_Rules())  # type: ignore[arg-type]  # it takes anything with these attributes
+            value, end = scan(stripped, 0)
+        except StopIteration:
+            end = -1
+        if end == len(stripped):
+            return value
+    import json
+
+    return json.loads(text, parse_float=_finite, parse_constant=_finite)
+
+
+def render(value: object) -> str:
+    """Return a value as JSON in ASCII, without spaces."""
+    if _json is None:
+        import json
+
+        return json.dumps(value, separators=(",", ":"))
+    encode = _json.make_encoder({}, _refuse, _json.encode_basestring_ascii, None, ":", ",", False, False, True)
+    return "".join(encode(value, 0))
+
+
+def _refuse(value: object) -> object:
+    raise TypeError(f"JSON has no form for a value of type {type(value).__name__}")

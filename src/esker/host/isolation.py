@@ -1,0 +1,111 @@
+"""How the `esker` command keeps clear of its caller's Python settings, which are for the caller's own programs.
+
+PYTHONPATH may name the packages of another Python, or a project with a `platform.py` of its own. The command imports
+nothing from there, and passes the variables on unchanged.
+
+A start script that `start_script` writes is isolated from its first instruction: it ignores the PYTHON* variables and
+does without `site`, which takes 3 ms. The script that an installer writes has neither option, so `isolate` starts it
+again if one of the variables is set. Every activation runs this module, so it imports only `os` and `sys`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+__all__ = ["OPTIONS", "SOURCE", "command", "isolate"]
+
+OPTIONS = "-EPS"
+"""Python's options for an isolated start: no PYTHON* variables, no directory of the caller's, no `site`.
+
+They are one word because Linux passes all that follows the interpreter in a `#!` line as one argument. They are not
+`-I`, which would also hide the user's own packages, where `pip install --user` puts Esker.
+"""
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+"""The directory that this Esker is imported from."""
+
+_STEERING = frozenset(
+    {
+        "PYTHONASYNCIODEBUG",
+        "PYTHONCASEOK",
+        "PYTHONDEBUG",
+        "PYTHONDEVMODE",
+        "PYTHONDUMPREFS",
+        "PYTHONHOME",
+        "PYTHONINSPECT",
+        "PYTHONMALLOCSTATS",
+        "PYTHONOPTIMIZE",
+        "PYTHONPATH",
+        "PYTHONPLATLIBDIR",
+        "PYTHONPROFILEIMPORTTIME",
+        "PYTHONTRACEMALLOC",
+        "PYTHONVERBOSE",
+        "PYTHONWARNDEFAULTENCODING",
+        "PYTHONWARNINGS",
+        "PYTHON_PRESITE",
+    }
+)
+"""The variables that change what the command imports, prints or does at its end. The others, such as PYTHONUNBUFFERED,
+do no harm, and are not worth a second start of 8 ms."""
+_PROGRAM = """\
+import sys
+sys.path.append(sys.argv[1])
+del sys.argv[:2]
+from esker.__main__ import main
+sys.exit(main())
+"""
+
+
+def command(name: str = "esker") -> list[str]:
+    """Return the first words of an isolated `esker` command with this interpreter; `name` becomes its `sys.argv[0]`."""
+    return [sys.executable, f"{OPTIONS}c", _PROGRAM, SOURCE, name]
+
+
+def isolate() -> None:
+    """Make sure that this process imports only the standard library and Esker's own installation.
+
+    If the caller's variables have already had an influence, another interpreter takes the place of this one.
+    """
+    if not sys.flags.ignore_environment and sys.executable and any(map(os.environ.get, _STEERING)):
+        from esker.host.variables import inherited
+
+        os.execve(sys.executable, [*command(sys.argv[0]), *sys.argv[1:]], inherited())  # noqa: S606
+    if sys.flags.no_site:
+        sys.meta_path.append(_SitePackages())
+    if not sys.flags.safe_path:
+        del sys.path[0]  # the directory of the script or, with `python -m esker`, the current one
+        if SOURCE not in sys.path:
+            sys.path.append(SOURCE)
+
+
+class _SitePackages:
+    """A finder of last resort: it lets `site` do its work when a module is first wanted that nothing else finds."""
+
+    def __init__(self) -> None:
+        from _thread import RLock
+
+        self._lock = RLock()
+        self._asked = False
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find a top-level module in the directories that `site` knows."""
+        if path is not None:
+            return None
+        with self._lock:  # another thread must not look before every directory is there
+            if not self._asked:
+                self._asked = True  # first, because `site` itself looks for modules that may not exist
+                import site
+
+                site.main()
+        for finder in sys.meta_path:
+            if finder is not self and (spec := finder.find_spec(name, path, target)) is not None:
+                return spec
+        return None
