@@ -17,7 +17,7 @@ from esker.services.status import ServiceStatus
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from esker.activate.difference import Activation
+    from esker.activate.active import Begun
     from esker.formats.service_handle import Holder
     from esker.host.clock import Deadline
     from esker.services.status import Until
@@ -40,8 +40,10 @@ Changed = Callable[[ServiceStatus], object]
 """Called with the new status of each service that changes while the caller waits."""
 
 if TYPE_CHECKING:
-    ServiceActivation = Callable[[Mapping[str, str], "Deadline | None"], Activation]
-    """Returns what the runtime changes for services, given the few variables of the caller that they start with."""
+    ServiceActivation = Callable[[Mapping[str, str], "Deadline | None"], Begun]
+    """Begins an activation: what the runtime changes for services, given the few variables that they start with.
+
+    The chamber ends it. If a process of its own runs the services, that one takes part in the start before."""
 else:
     ServiceActivation = Callable
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
             activate: Callable[[Mapping[str, str]], Activation],
             *,
             program: str = "esker",
+            anew: bool = False,
         ) -> str:
             """Return the text that activates in the shell that evaluates it."""
 
@@ -91,6 +92,7 @@ class Bash:
         activate: Callable[[Mapping[str, str]], Activation],
         *,
         program: str = "esker",
+        anew: bool = False,
     ) -> str:
         """Return the text for `eval` that activates; `activate` works out the activation in a given environment."""
         lines = [
@@ -99,7 +101,7 @@ class Bash:
             _prompt(program),
             _function(program),
         ]
-        return _evaluated(undo.enter(plan, environ, activate), lines)
+        return _evaluated(undo.enter(plan, environ, activate, anew=anew), lines)
 
     def deactivation(self, environ: Mapping[str, str], *, program: str = "esker") -> str | None:
         """Return the text for `eval` that undoes the last `in_place`, or that exits an interactive shell of ours.

@@ -47,16 +47,22 @@ class Departure:
         self.last = last
 
 
-def enter(plan: Plan, environ: Mapping[str, str], activate: Callable[[Mapping[str, str]], Activation]) -> Changes:
+def enter(
+    plan: Plan,
+    environ: Mapping[str, str],
+    activate: Callable[[Mapping[str, str]], Activation],
+    *,
+    anew: bool = False,
+) -> Changes:
     """Return every variable that a shell sets or unsets to activate a plan in place and to remember how to leave it.
 
     `activate` works out the activation in a given environment. A plan that is active in place already is not entered a
-    second time. If the plan has changed since it was entered, its earlier activation is undone first.
+    second time. If the plan has changed since it was entered, or with `anew`, its earlier activation is undone first.
     """
     edits, ends, outer = _state(environ)
     key = plan.dot_flox
     entered = key in dict(edits.entries)
-    inherited = plan.identity in elements(STARTS, environ.get(STARTS))
+    inherited = not anew and plan.identity in elements(STARTS, environ.get(STARTS))
     current = dict(environ)
     if entered and not inherited:
         edits, changes = stack.leave(edits, key, current)

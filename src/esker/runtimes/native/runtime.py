@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from esker.activate.active import Begun
-    from esker.activate.difference import Activation
     from esker.activate.plan import Plan
     from esker.host.clock import Deadline
     from esker.progress import Progress
@@ -59,7 +58,7 @@ class NativeRuntime:
         """`dev`, `run`, or None for the manifest's own."""
 
     def begin(self, environ: Mapping[str, str], deadline: Deadline | None = None) -> Begun:
-        """Return what activating changes in a caller's variables, and what ends the activation.
+        """Begin an activation: return what activating changes in a caller's variables.
 
         Locks and installs first what is not locked or installed yet. Runs the hook, unless another process has started
         this environment already. The deadline limits the hook.
@@ -70,7 +69,7 @@ class NativeRuntime:
 
     def inherited(
         self, environ: Mapping[str, str], base: Mapping[str, str], deadline: Deadline | None = None
-    ) -> Activation | None:
+    ) -> Begun | None:
         """Return what the activation that the caller has inherited would change in `base`, a few of its variables.
 
         An activation of the caller's own would not do: it holds only what the caller still lacks. None means that the
@@ -79,12 +78,12 @@ class NativeRuntime:
         plan = self._plan(environ)
         if not is_started(plan, environ):
             return None
+        from esker.activate.active import Begun
         from esker.activate.starts.attachment import Participant, attach, check_outside_hooks
 
         check_outside_hooks(plan, environ)
         attachment = attach(plan, base, Participant(stays=True), deadline=deadline)
-        attachment.leave()
-        return attachment.activation
+        return Begun(attachment.activation, attachment.leave, attachment.share)
 
     def _plan(self, environ: Mapping[str, str]) -> Plan:
         return prepare(self.project, Settings(environ), mode=self.mode)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from esker.errors import ServiceError, UsageError
+from esker.activate.active import nothing, unshared
+from esker.errors import HostError, ServiceError, UsageError
 from esker.host import process_id, process_table
 from esker.host.clock import Abandoned, Deadline
 from esker.services import graph, status
@@ -49,6 +50,12 @@ class Surroundings(NamedTuple):
     """The root directory of the store that holds `store_paths`."""
     store_paths: tuple[str, ...] = ()
     """Paths that garbage collection must spare while the services run."""
+    share: Callable[[int], Callable[[], object]] = unshared
+    """Called with the supervisor's pid, so that the activation lasts as long as the supervisor.
+
+    It returns a function to call when the services have started."""
+    end: Callable[[], object] = nothing
+    """Ends this process's own use of the activation."""
 
 
 class Supervised:
@@ -145,10 +152,13 @@ class Supervised:
             lease=lease,
             seconds=limit,
         )
-        connection = connect(self.site, start=True)
-        assert connection is not None
-        with _abandonable(connection, deadline):
-            result = connection.ask(request, limit + self._grace(chosen) + _ANSWER, changed)
+        try:
+            connection = connect(self.site, start=True)
+            assert connection is not None
+            with _shared(surroundings, connection), _abandonable(connection, deadline):
+                result = connection.ask(request, limit + self._grace(chosen) + _ANSWER, changed)
+        finally:
+            surroundings.end()
         statuses = (status.parse(record) for record in result["services"])
         return result["names"], tuple(sorted((it for it in statuses if it.name in chosen), key=lambda it: it.name))
 
@@ -254,6 +264,21 @@ def _deadline(seconds: float | Deadline | None) -> Deadline:
 def _limit(seconds: float | Deadline | None) -> float | None:
     """Return the limit to send to the supervisor: the given seconds, or those left until the deadline."""
     return seconds.left() if isinstance(seconds, Deadline) else seconds
+
+
+@contextmanager
+def _shared(surroundings: Surroundings, connection: Connection) -> Iterator[None]:
+    """Let the supervisor take part in the activation, from before the services start until the supervisor ends."""
+    try:
+        complete = surroundings.share(connection.supervisor)
+    except BaseException:
+        connection.close()
+        raise
+    try:
+        yield
+    finally:
+        with suppress(HostError, OSError):  # the services have started or failed all the same
+            complete()
 
 
 @contextmanager
