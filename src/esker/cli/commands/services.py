@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
-from esker.cli.selection import active_mode, check_version, declared, selected_project
+from esker.cli.selection import check_version, declared, selected_project
 from esker.cli.views.output import print_json, shown
 from esker.cli.views.services import Live, as_record, state_record, table
 from esker.cli.voice import ESKER
@@ -279,9 +279,7 @@ def _services(options: Namespace, voice: Voice) -> Chamber:
     """Return the services of the selected environment; raises ServiceError if it declares none for this system."""
     from esker.environment import Environment
 
-    project = selected_project(options, os.environ)
-    # What starts within an activation belongs to it: another mode would clash with it, or give other variables.
-    environment = Environment(project, mode=active_mode(project, os.environ))
+    environment = Environment(selected_project(options, os.environ))
     if os.path.isdir(f"{environment.project}/.flox"):
         declaration = load(environment.project)
         check_version(declaration.manifest, voice)

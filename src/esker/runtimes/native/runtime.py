@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from esker.activate import plan as plans
 from esker.activate.composition import is_started
+from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_mode
 from esker.declare import trust
 from esker.settings import Settings
 
@@ -55,7 +56,7 @@ class NativeRuntime:
         self.project = project
         """The project directory, absolute, with links resolved."""
         self.mode = mode
-        """`dev`, `run`, or None for the manifest's own."""
+        """`dev`, `run`, or None for the mode in which the environment is active already, else the manifest's own."""
 
     def begin(self, environ: Mapping[str, str], deadline: Deadline | None = None) -> Begun:
         """Begin an activation: return what activating changes in a caller's variables.
@@ -86,7 +87,9 @@ class NativeRuntime:
         return Begun(attachment.activation, attachment.leave, attachment.share)
 
     def _plan(self, environ: Mapping[str, str]) -> Plan:
-        return prepare(self.project, Settings(environ), mode=self.mode)
+        # What begins within an activation belongs to it: another mode would clash with it, or give other variables.
+        mode = self.mode or active_mode(f"{self.project}/.flox", environ.get(ACTIVE_ENVIRONMENTS))
+        return prepare(self.project, Settings(environ), mode=mode)
 
 
 def runtime(project: str, mode: str | None = None) -> NativeRuntime:
