@@ -32,10 +32,11 @@ def start_services(
 
     Services that run already are shared with their other users. `begun` is the activation, which the caller ends.
     """
+    from esker.cli.views.outdated_services import say_outdated
     from esker.cli.views.services import Live
 
     services = chamber(runtime, environ, lambda *_: begun._replace(end=nothing))
-    services.lenient = voice.lenient_services
+    services.like_flox = voice.services_like_flox
     if not services.names:
         voice.say(_no_services(runtime.project))
         return None
@@ -44,6 +45,7 @@ def start_services(
         leased = services.lease(changed=live.show, pid=shell, token=None if shell is None else _SHELL)
     if running:
         voice.say("! Skipped starting services, services are already running")
+    say_outdated(leased.statuses, services.names, voice)
     return leased
 
 

@@ -27,7 +27,7 @@ class Voice:
     """The commands that this voice does not offer."""
     remarks = True
     """Whether to print what Flox would not print: see `remark`."""
-    lenient_services = False
+    services_like_flox = False
     """Whether services without Esker's table count as started at once, however they end."""
     status_of_errors: int | None = None
     """The exit status after every error; None means each error's own."""
@@ -119,7 +119,7 @@ class _FloxVoice(Voice):
 
     absent = frozenset({"lock", "rollback", "store", "trust", "doctor", "shim"})
     remarks = False
-    lenient_services = True
+    services_like_flox = True
     status_of_errors = 1
     end_of_table = "\n\n"
 

@@ -52,10 +52,10 @@ def test_the_socket_is_ours_alone(project):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b'{"esker-services": 4, "do": "status"}\n', "the other side speaks version 4 of the services' protocol"),
+        (b'{"esker-services": 5, "do": "status"}\n', "the other side speaks version 5 of the services' protocol"),
         (b'{"do": "status"}\n', "version None"),
-        (b'{"esker-services": 3, "do": "dance"}\n', "is not a valid request"),
-        (b'{"esker-services": 3, "do": "start"}\n', "is not a valid request"),
+        (b'{"esker-services": 4, "do": "dance"}\n', "is not a valid request"),
+        (b'{"esker-services": 4, "do": "start"}\n', "is not a valid request"),
         (b"GET / HTTP/1.1\r\n", "is not a valid request"),
         (b"[]\n", "is not a valid request"),
         (b"\xff\xfe\n", "is not a valid request"),
@@ -142,7 +142,7 @@ def test_a_supervisor_of_another_version_is_an_error_with_what_to_do(project):
     hello = {protocol.KEY: 7, "source": "/other/esker", "supervisor": 1234, "guardian": 1233}
     with supervisor(project, json.dumps(hello).encode() + b"\n"), pytest.raises(ServiceError) as caught:
         project.services.start()
-    assert "the other side speaks version 7 of the services' protocol, this Esker version 3" in caught.value.message
+    assert "the other side speaks version 7 of the services' protocol, this Esker version 4" in caught.value.message
     assert (
         caught.value.hint
         == "the Esker in `/other/esker` runs these services: use that one, or end them with `kill 1234`"

@@ -44,7 +44,7 @@ def chamber(project: str, settings: Settings, environ: Mapping[str, str], activa
             name: {**begun.activation.apply(passed_variables(environ, spec.pass_env) | path), **spec.vars}
             for name, spec in specs.items()
         }
-        return _surroundings(variables, begun.activation)._replace(share=begun.share, end=begun.end)
+        return _surroundings(variables, begun.activation)._replace(begun=begun)
 
     return Supervised(site, specs, surroundings)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from esker.activate.active import nothing, unshared
 from esker.errors import HostError, ServiceError, UsageError
 from esker.host import process_id, process_table
 from esker.host.clock import Abandoned, Deadline
@@ -21,6 +21,7 @@ from esker.services.supervised.rendezvous import connect
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from esker.activate.active import Begun
     from esker.formats.service_handle import Holder
     from esker.services.chamber import Changed
     from esker.services.specification import ServiceSpec
@@ -50,12 +51,8 @@ class Surroundings(NamedTuple):
     """The root directory of the store that holds `store_paths`."""
     store_paths: tuple[str, ...] = ()
     """Paths that garbage collection must spare while the services run."""
-    share: Callable[[int], Callable[[], object]] = unshared
-    """Called with the supervisor's pid, so that the activation lasts as long as the supervisor.
-
-    It returns a function to call when the services have started."""
-    end: Callable[[], object] = nothing
-    """Ends this process's own use of the activation."""
+    begun: Begun | None = None
+    """The activation that they come from, to be ended by this process and to be shared with the supervisor."""
 
 
 class Supervised:
@@ -69,7 +66,7 @@ class Supervised:
     ) -> None:
         self.site = site
         self.specs = dict(specs)
-        self.lenient = False
+        self.like_flox = False
         """See Chamber."""
         self._surroundings = surroundings
 
@@ -79,13 +76,19 @@ class Supervised:
         return tuple(sorted(self.specs))
 
     def start(
-        self, *names: str, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
+        self,
+        *names: str,
+        seconds: float | Deadline = START_SECONDS,
+        changed: Changed | None = None,
+        recreate: bool = False,
     ) -> tuple[ServiceStatus, ...]:
         """Start services and their dependencies, and return their states once all are ready; they run until `stop`.
 
-        Raises ServiceFailed, or ServicesNotReady after `seconds`; both only after stopping what this call started.
+        With `recreate`, those that run by an earlier definition than the declared one are restarted. Raises
+        ServiceFailed, or ServicesNotReady after `seconds`; both only after stopping what this call started.
         """
-        return self._start(protocol.StartRequest, names, seconds, changed)[1]
+        kind = partial(protocol.StartRequest, recreate=recreate)
+        return self._start(kind, names, seconds, changed)[1]
 
     def restart(
         self, *names: str, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
@@ -121,7 +124,7 @@ class Supervised:
 
     def _start(
         self,
-        kind: type[protocol.StartRequest],
+        kind: Callable[..., protocol.StartRequest],
         names: tuple[str, ...],
         seconds: float | Deadline,
         changed: Changed | None,
@@ -148,17 +151,18 @@ class Supervised:
             store=surroundings.store,
             store_paths=surroundings.store_paths,
             caller=os.getpid(),
-            lenient=self.lenient,
+            like_flox=self.like_flox,
             lease=lease,
             seconds=limit,
         )
         try:
             connection = connect(self.site, start=True)
             assert connection is not None
-            with _shared(surroundings, connection), _abandonable(connection, deadline):
+            with _shared(surroundings.begun, connection), _abandonable(connection, deadline):
                 result = connection.ask(request, limit + self._grace(chosen) + _ANSWER, changed)
         finally:
-            surroundings.end()
+            if surroundings.begun:
+                surroundings.begun.end()
         statuses = (status.parse(record) for record in result["services"])
         return result["names"], tuple(sorted((it for it in statuses if it.name in chosen), key=lambda it: it.name))
 
@@ -194,7 +198,8 @@ class Supervised:
         connection = connect(self.site, start=False)
         if connection is None:
             return ()
-        return tuple(status.parse(record) for record in connection.ask(protocol.StatusRequest(), _ANSWER))
+        request = protocol.StatusRequest(specs=tuple(self.specs.values()))
+        return tuple(status.parse(record) for record in connection.ask(request, _ANSWER))
 
     def wait(
         self, *names: str, until: Until = "healthy", seconds: float | Deadline | None = None
@@ -267,10 +272,13 @@ def _limit(seconds: float | Deadline | None) -> float | None:
 
 
 @contextmanager
-def _shared(surroundings: Surroundings, connection: Connection) -> Iterator[None]:
+def _shared(begun: Begun | None, connection: Connection) -> Iterator[None]:
     """Let the supervisor take part in the activation, from before the services start until the supervisor ends."""
+    if begun is None:
+        yield
+        return
     try:
-        complete = surroundings.share(connection.supervisor)
+        complete = begun.share(connection.supervisor)
     except BaseException:
         connection.close()
         raise

@@ -1,6 +1,6 @@
 """The protocol between a command and the supervisor: lines of JSON over a Unix socket.
 
-The supervisor speaks first: its greeting `{"esker-services": 3, ...}` names the version of the protocol and the pids of
+The supervisor speaks first: its greeting `{"esker-services": 4, ...}` names the version of the protocol and the pids of
 supervisor and guardian. The client then sends one request, whose verb is in `do`. It reads any number of `state`
 replies, then one `result` or `error`. These have `"ending": true` if no service is left to run. In that case one more
 line follows, whose `ended` says whether the supervisor has ended or another client needs it. A client that closes the
@@ -44,7 +44,7 @@ __all__ = [
     "versions",
 ]
 
-VERSION = 3
+VERSION = 4
 KEY = "esker-services"
 LIMIT = 1 << 26
 """The most bytes of a line; a service's variables may take megabytes."""
@@ -76,8 +76,10 @@ class StartRequest:
     store_paths: tuple[str, ...] = ()
     """Paths that garbage collection must spare while the supervisor runs."""
     caller: int
-    lenient: bool = False
-    """Whether a service without Esker's table counts as started at once, however it ends."""
+    recreate: bool = False
+    """Whether to restart the services that run by another definition than the one in `specs`."""
+    like_flox: bool = False
+    """Whether Flox's rules hold where Esker's differ: see `Chamber.like_flox`."""
     lease: Lease | None = None
     seconds: float = 60.0
 
@@ -111,6 +113,8 @@ class StatusRequest:
     """Return the state of every service."""
 
     verb: ClassVar[str] = "status"
+    specs: tuple[ServiceSpec, ...] = ()
+    """The services as they are declared now, to tell which run by an earlier definition."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

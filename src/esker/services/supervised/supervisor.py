@@ -28,7 +28,7 @@ from esker.services.supervised.store_paths import StorePaths
 from esker.services.supervised.supervisor_record import SUPERVISOR_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from esker.services.specification import ServiceSpec
     from esker.services.states import State
@@ -88,6 +88,8 @@ class Supervisor:
         call = object()
         self._holds.begin(call, names)
         try:
+            if request.recreate:
+                await asyncio.shield(self._stop([name for name in names if self._outdated(name, specs)]))
             await self._bring_up(names, specs, request)
             self._hold(names, request.lease)
         finally:
@@ -98,13 +100,13 @@ class Supervisor:
     async def restart(self, request: protocol.RestartRequest) -> dict[str, str]:
         """Stop the services that run and start all with new variables; return `restarted` or `started` by name.
 
-        If `request` names services while others run, those keep their present specification, as they do with Flox.
+        With Flox's rules, services that are named while others run keep their present specification.
         """
         await self._keep(request)
         named = request.names or tuple(spec.name for spec in request.specs)
         running = {name for name, service in self.services.items() if service.active}
         specs = self._merged_specs(request)
-        if request.names and running - set(named):
+        if request.like_flox and request.names and running - set(named):
             specs |= {name: self.services[name].spec for name in named if name in running}
         names = graph.with_dependencies(specs, named)
         call = object()
@@ -145,7 +147,7 @@ class Supervisor:
             async with asyncio.timeout(request.seconds):
                 await self._until(lambda: not any(self._state(name) == "Terminating" for name in names))
                 unreachable = cache(accounts.unreachable)
-                joined = {name for name in names if not self._needs_start(name)}
+                joined = {name for name in names if not self._needs_start(name, specs)}
                 for name in names:
                     if name not in joined:
                         self._begin(specs[name], request, unreachable)
@@ -159,10 +161,18 @@ class Supervisor:
     def _state(self, name: str) -> State:
         return self.services[name].state if name in self.services else "Stopped"
 
-    def _needs_start(self, name: str) -> bool:
-        """Whether to start it: not if it is active, nor if it is a oneshot whose result is still in use."""
+    def _needs_start(self, name: str, specs: Mapping[str, ServiceSpec]) -> bool:
+        """Whether to start it: not if it is active, nor if it is a oneshot whose result still holds."""
         service = self.services.get(name)
-        return service is None or not (service.active or (service.spec.oneshot and service.state == "Completed"))
+        if service is None:
+            return True
+        completed = service.spec.oneshot and service.state == "Completed" and service.spec == specs[name]
+        return not (service.active or completed)
+
+    def _outdated(self, name: str, specs: Mapping[str, ServiceSpec]) -> bool:
+        """Whether a service runs by another definition than the one in `specs`."""
+        service = self.services.get(name)
+        return service is not None and service.active and service.spec != specs.get(name)
 
     def _begin(self, spec: ServiceSpec, request: protocol.StartRequest, unreachable: identity.Unreachable) -> None:
         context = self._context(spec, request, unreachable)
@@ -186,7 +196,7 @@ class Supervisor:
         variables = choice.variables(request.environments.get(spec.name, {}))
         variables |= {SERVICE_VARIABLE: spec.name, SUPERVISOR_VARIABLE: self._token}
         return RunContext(
-            variables, request.directory, choice.identity, choice.account.name, choice.note, lenient=request.lenient
+            variables, request.directory, choice.identity, choice.account.name, choice.note, lenient=request.like_flox
         )
 
     async def _dependencies(self, service: SupervisedService) -> None:
@@ -352,8 +362,8 @@ class Supervisor:
         for listener in list(self.listeners):
             listener(status)
 
-    def status(self, name: str) -> ServiceStatus:
-        """Return the present status of a service."""
+    def status(self, name: str, declared: Iterable[ServiceSpec] = ()) -> ServiceStatus:
+        """Return the present status of a service; without the `declared` services, nothing counts as outdated."""
         service = self.services[name]
         spec, failure = service.spec, service.failure
         set_at, set_by = self._variables_set.get(name, (None, None))
@@ -370,6 +380,7 @@ class Supervisor:
             started_at=service.started_at,
             uptime=service.uptime,
             restarts=service.restarts,
+            outdated=bool(specs := {one.name: one for one in declared}) and self._outdated(name, specs),
             kept=name in self._holds.kept,
             users=tuple(self._holds.users(name)),
             user=service.context.user or None,
