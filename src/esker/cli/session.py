@@ -40,7 +40,9 @@ def start_services(
     if not services.names:
         voice.say(_no_services(runtime.project))
         return None
-    running = all(status.has_started for status in services.status())
+    # Flox starts nothing if anything runs. Esker starts what does not run yet.
+    runs = any if services.like_flox else all
+    running = runs(status.has_started for status in services.status())
     with Live(voice) as live:
         leased = services.lease(changed=live.show, pid=shell, token=None if shell is None else _SHELL)
     if running:

@@ -12,8 +12,11 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from esker.errors import EskerError
     from esker.progress import Progress
+    from esker.services.status import ServiceStatus
 
 __all__ = ["ESKER", "FLOX", "Voice"]
 
@@ -83,6 +86,10 @@ class Voice:
         """Return the cells to show of one row of the table of services."""
         return cells
 
+    def service_states(self, statuses: Sequence[ServiceStatus]) -> Sequence[ServiceStatus]:
+        """Return the states of all services in the words of this voice."""
+        return statuses
+
     def interrupted(self) -> int:
         """Report that the command was interrupted, and return the exit status."""
         print("interrupted", file=sys.stderr)
@@ -148,6 +155,12 @@ class _FloxVoice(Voice):
         from esker.cli.flox_dialect import service_cells
 
         return service_cells(cells)
+
+    def service_states(self, statuses: Sequence[ServiceStatus]) -> Sequence[ServiceStatus]:
+        """Return the states in Flox's words."""
+        from esker.cli.flox_dialect import service_states
+
+        return service_states(statuses)
 
     def interrupted(self) -> int:
         """Report that the command was interrupted, and return the exit status."""

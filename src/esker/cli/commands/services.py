@@ -144,7 +144,9 @@ def _status(arguments: list[str], voice: Voice) -> int:
     services = _services(options, voice)
     if options.watch:
         return _watch(services, options, voice)
-    statuses = services.status(*options.name)
+    named = services.status(*options.name)
+    states = {status.name: status for status in voice.service_states(services.status() if options.name else named)}
+    statuses = [states[status.name] for status in named]
     if options.json:
         return _print_states(statuses, options)
     print(table(statuses, voice), end=voice.end_of_table)
