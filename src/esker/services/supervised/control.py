@@ -14,7 +14,7 @@ from esker.host.clock import Abandoned, Deadline
 from esker.services import graph, status
 from esker.services.chamber import START_SECONDS, Leased, ServiceUser, Stopped, unknown_service
 from esker.services.status import ServiceStatus
-from esker.services.supervised import logs, protocol
+from esker.services.supervised import logs, protocol, sudden_end
 from esker.services.supervised.protocol import Lease
 from esker.services.supervised.rendezvous import connect
 
@@ -170,7 +170,7 @@ class Supervised:
         """Stop services, even if other processes use them or they were started to stay."""
         connection = connect(self.site, start=False)
         unknown = [name for name in names if name not in self.specs]
-        if unknown and not (connection and set(unknown) <= {service.name for service in self._running()}):
+        if unknown and not (connection and set(unknown) <= {service.name for service in self._running() or ()}):
             if connection:
                 connection.close()
             self._refuse(unknown)
@@ -187,17 +187,20 @@ class Supervised:
 
     def status(self, *names: str) -> tuple[ServiceStatus, ...]:
         """Return the states of services, sorted by name."""
-        statuses = {name: ServiceStatus(name=name, ports=spec.ports) for name, spec in self.specs.items()}
+        running = self._running()
+        note = sudden_end.note(self.site) if running is None else None
+        statuses = {name: ServiceStatus(name=name, ports=spec.ports, note=note) for name, spec in self.specs.items()}
         # A service that was taken out of the manifest is shown for as long as it still runs.
-        statuses |= {it.name: it for it in self._running() if it.name in self.specs or it.pid is not None}
+        statuses |= {it.name: it for it in running or () if it.name in self.specs or it.pid is not None}
         if unknown := [name for name in names if name not in statuses]:
             self._refuse(unknown)
         return tuple(statuses[name] for name in sorted(names or statuses))
 
-    def _running(self) -> tuple[ServiceStatus, ...]:
+    def _running(self) -> tuple[ServiceStatus, ...] | None:
+        """Return what the supervisor says of its services, or None if there is no supervisor."""
         connection = connect(self.site, start=False)
         if connection is None:
-            return ()
+            return None
         request = protocol.StatusRequest(specs=tuple(self.specs.values()))
         return tuple(status.parse(record) for record in connection.ask(request, _ANSWER))
 

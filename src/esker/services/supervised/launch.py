@@ -37,7 +37,7 @@ def launch(site: Site) -> Connection:
         raise ServiceError("services run on Linux only, so far", hint="run them in a container or a virtual machine")
     runtime_directory.check_socket_path(site.socket)
     runtime_directory.make_user(os.path.dirname(site.runtime))
-    messages = f"{site.logs}/supervisor.log"
+    messages = site.messages
     ours, theirs = socket.socketpair()
     try:
         _begin(site, theirs, _opened(site, messages))

@@ -35,6 +35,11 @@ class Site:
         """The directory of the services' logs."""
         return f"{self.dot_flox}/log/services"
 
+    @property
+    def messages(self) -> str:
+        """The log of the supervisor itself."""
+        return f"{self.logs}/supervisor.log"
+
     def owns(self, record: SupervisorRecord) -> bool:
         """Return whether the socket in `record` is one of this environment.
 
