@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from esker.activate.active import Begun
-    from esker.activate.difference import Activation
     from esker.runtimes.protocol import Runtime
     from esker.services.chamber import Chamber, Leased
 
@@ -166,7 +165,7 @@ class Environment:
             )
 
     def begin(self, deadline: Deadline) -> Begun:
-        """Return what `enter` would change in this process's variables, and what ends that activation; set none."""
+        """Begin an activation that `enter` can use; set no variable of this process."""
         return self._runtime.begin(variables.current(), deadline)
 
     def enter(self, deadline: Deadline | None = None, begun: Begun | None = None) -> None:
@@ -180,7 +179,7 @@ class Environment:
                 fresh = PROCESS.enter(self._key, lambda environ: begun or self._runtime.begin(environ, deadline))
         finally:
             if begun is not None and not fresh:
-                begun[1]()
+                begun.end()
 
     def leave(self) -> Callable[[], object]:
         """Undo one `enter`, and return what is left to do: it ends the activation after its last use."""
@@ -202,21 +201,21 @@ class Environment:
         if self.is_active:
             yield current
             return
-        activation, end = self._runtime.begin(current, deadline)
+        begun = self._runtime.begin(current, deadline)
         try:
-            yield activation.apply(current)
+            yield begun.activation.apply(current)
         finally:
-            end()
+            begun.end()
 
-    def _activation(self, environ: Mapping[str, str], deadline: Deadline | None) -> Activation:
-        """Return this process's own activation, or one that ends at once."""
+    def _activation(self, environ: Mapping[str, str], deadline: Deadline | None) -> Begun:
+        """Return this process's own activation, or begin one."""
         return shared(self._key, environ, lambda given: self._runtime.begin(given, deadline))
 
 
 def chamber(
     runtime: Runtime,
     environ: Mapping[str, str],
-    activation: Callable[[Mapping[str, str], Deadline | None], Activation],
+    activation: Callable[[Mapping[str, str], Deadline | None], Begun],
 ) -> Chamber:
     """Return the services beside a runtime, for a caller with the variables `environ`.
 
@@ -226,7 +225,7 @@ def chamber(
     from esker.services.registry import chamber as beside
     from esker.settings import Settings
 
-    def given(base: Mapping[str, str], deadline: Deadline | None) -> Activation:
+    def given(base: Mapping[str, str], deadline: Deadline | None) -> Begun:
         inherited = runtime.inherited(environ, base, deadline)
         return activation(environ, deadline) if inherited is None else inherited
 

@@ -293,3 +293,118 @@ def test_case_46_what_is_kept_is_private(flox, services):
 def mode(path):
     """Return the permissions of a file."""
     return stat.S_IMODE(os.stat(path).st_mode)
+
+
+THREE = "version = 1\n[services]\n" + "".join(
+    f'{name}.command = "exec sleep 1000"\n' for name in ("one", "two", "three")
+)
+
+
+def test_a_service_beside_running_ones_is_completed_or_disabled(flox, services):
+    """After a stop it has completed; one that was not started is disabled, with an exit code of 0; pids are blank."""
+    services(THREE)
+    assert statuses(flox)[0] == {"one": "Stopped", "two": "Stopped", "three": "Stopped"}
+    assert flox("services", "start", "one", "two").status == 0
+    assert flox("services", "stop", "one").status == 0
+    found = {
+        one["name"]: (one["status"], one["exit_code"]) for one in json.loads(flox("services", "status", "--json").out)
+    }
+    assert found == {"one": ("Completed", None), "two": ("Running", None), "three": ("Disabled", 0)}
+    table = flox("services", "status", "one", "three").out
+    assert (
+        table
+        == "NAME       STATUS            PID\none        Completed            \nthree      Disabled (0)      [0]\n\n"
+    )
+    assert flox("services", "stop").status == 0
+    assert statuses(flox)[0] == {"one": "Stopped", "two": "Stopped", "three": "Stopped"}
+
+
+def test_esker_has_its_own_words_for_services_that_do_not_run(flox, esker, services):
+    """Only the shim has Flox's words."""
+    services(THREE)
+    assert esker("services", "start", "one", "two").status == 0
+    assert esker("services", "stop", "one").status == 0
+    found = {one["name"]: one["status"] for one in json.loads(esker("services", "status", "--json").out)}
+    assert found == {"one": "Stopped", "two": "Running", "three": "Stopped"}
+
+
+def test_a_service_that_waits_is_disabled(flox, services):
+    """While it waits for another, it has not been started for Flox."""
+    services(
+        'schema-version = "1.14.0"\n[services]\none.command = "exec sleep 1000"\ntwo.command = "exec sleep 1000"\n'
+        '[plugins.esker.services.one]\ntype = "oneshot"\n'
+        '[plugins.esker.services.two]\ndepends-on = { one = "service_completed_successfully" }\n'
+    )
+    starting = flox.start(["services", "start"])
+    until(lambda: statuses(flox)[0] == {"one": "Running", "two": "Disabled"})
+    assert flox("services", "stop").status == 0
+    starting.communicate(timeout=30)
+
+
+def test_services_that_were_all_stopped_have_completed_while_their_activation_lasts(flox, services):
+    """Within `activate -s`, `services stop` leaves `Completed`; afterwards nothing was started."""
+    services(ONE_AND_TWO)
+    show = "flox services stop; flox services status --json | grep status"
+    done = flox("activate", "-s", "--", "sh", "-c", show)
+    assert done.out.split() == ['"status":', '"Completed",'] * 2
+    assert statuses(flox)[0] == {"one": "Stopped", "two": "Stopped"}
+
+
+def test_a_service_whose_dependency_failed_is_skipped(flox, services):
+    """The start succeeds, as Flox does not wait for what it has asked for."""
+    services(
+        'schema-version = "1.14.0"\n[services]\none.command = "exit 7"\ntwo.command = "true"\n'
+        'three.command = "exec sleep 1000"\n[plugins.esker.services.two]\n'
+        'depends-on = { one = "service_completed_successfully" }\n'
+    )
+    assert flox("services", "start").status == 0
+    until(lambda: statuses(flox)[0] == {"one": "Completed", "two": "Skipped", "three": "Running"})
+
+
+def test_a_service_that_was_added_after_the_start_needs_a_restart(flox, services):
+    """While a service runs, Flox knows only the services of the manifest that it was started with."""
+    directory = services(ONE_AND_TWO)
+    manifest = directory / ".flox/env/manifest.toml"
+    assert flox("services", "start", "one").status == 0
+    manifest.write_text(ONE_AND_TWO.replace("two", "new"))
+    told = (
+        "✘ ERROR: Service 'new' was defined after services were started.\n\n"
+        "To use the service, restart services with 'flox services restart'\n"
+    )
+    for command in ("start", "restart"):
+        assert flox("services", command, "new") == (1, "", told)
+        assert flox("services", command, "one", "new") == (1, "", told)
+    assert flox("services", "restart") == (0, "", "✔ Service 'new' started.\n✔ Service 'one' restarted.\n")
+    assert flox("services", "stop").status == 0
+    manifest.write_text(THREE)
+    assert flox("services", "start", "three") == (0, "", "✔ Service 'three' started.\n")
+
+
+def test_esker_starts_a_service_that_was_added_after_the_start(flox, esker, services):
+    """Esker's own command needs no restart."""
+    directory = services(ONE_AND_TWO)
+    assert esker("services", "start", "one").status == 0
+    (directory / ".flox/env/manifest.toml").write_text(ONE_AND_TWO.replace("two", "new"))
+    assert "✔ Service 'new' started.\n" in esker("services", "start", "new").err
+
+
+def test_a_start_after_an_edit_uses_what_the_running_services_were_started_with(flox, services):
+    """A service that was stopped, or was never started, starts by the old manifest while another one runs."""
+    text = ONE_AND_TWO.replace('two.command = "', 'two.command = "echo OLD; ')
+    directory = services(text)
+    assert flox("services", "start", "one").status == 0
+    (directory / ".flox/env/manifest.toml").write_text(text.replace("OLD", "new"))
+    assert flox("services", "start", "two") == (0, "", "✔ Service 'two' started.\n")
+    until(lambda: flox("services", "logs", "-n", "1", "two").out == "OLD\n")
+
+
+def test_a_second_activation_with_services_starts_none(flox, services):
+    """It says that services are running already, and shares those that run."""
+    services(ONE_AND_TWO)
+    with started(flox, ["activate", "-s", "--", "sh", "-c", "echo ready; exec cat"]) as first:
+        assert flox("services", "stop", "two").status == 0
+        done = flox("activate", "-s", "--", "flox", "services", "status", "--json")
+        assert done.err == "! Skipped starting services, services are already running\n"
+        assert {one["name"]: one["status"] for one in json.loads(done.out)} == {"one": "Running", "two": "Completed"}
+        assert ended(first) == (0, "")
+    until(lambda: statuses(flox)[0] == {"one": "Stopped", "two": "Stopped"})

@@ -16,7 +16,7 @@ import threading
 import angreal
 import pytest
 
-from esker.activate.active import PROCESS
+from esker.activate.active import PROCESS, Begun
 from esker.activate.difference import Activation
 from esker.errors import (
     ActivationFailed,
@@ -331,5 +331,5 @@ def test_17_variables_are_set_all_or_none():
     ended, before = [], dict(os.environ)
     change = Activation(set={"A": "1", "B": "x\0y", "C": "3"})
     with pytest.raises(ActivationFailed, match="`B` cannot be set"):
-        PROCESS.enter("/p\0", lambda _: (change, lambda: ended.append(True)))
+        PROCESS.enter("/p\0", lambda _: Begun(change, lambda: ended.append(True)))
     assert (dict(os.environ), ended, PROCESS.holders) == (before, [True], {})

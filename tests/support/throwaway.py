@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from esker.activate.active import Begun
 from esker.activate.difference import Activation
 from esker.runtimes.protocol import Runtime
 from esker.runtimes.registry import RUNTIMES, Kind
@@ -17,8 +18,6 @@ from esker.services.status import ServiceStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from esker.activate.active import Begun
 
 MARKER = "throwaway.env"
 
@@ -34,7 +33,7 @@ class Throwaway(Runtime):
     def begin(self, environ: Mapping[str, str], deadline: object = None) -> Begun:
         """Read the file."""
         lines = Path(self.project, MARKER).read_text().splitlines()
-        return Activation(set=dict(line.split("=", 1) for line in lines)), self._end
+        return Begun(Activation(set=dict(line.split("=", 1) for line in lines)), self._end)
 
     def _end(self) -> None:
         with open(f"{self.project}/ended", "a") as file:
@@ -58,7 +57,9 @@ class ThrowawayServices:
 
     def start(self, *names: str, **how: Any) -> tuple[ServiceStatus, ...]:
         """Write the file."""
-        self._file.write_text(self._given({"BASE": "1"}, None).apply({"BASE": "1"})["GREETING"])
+        begun = self._given({"BASE": "1"}, None)
+        self._file.write_text(begun.activation.apply({"BASE": "1"})["GREETING"])
+        begun.end()
         return self.status()
 
     def lease(self, *names: str, **how: Any) -> Leased:

@@ -7,7 +7,7 @@ the variables that a thread reads would depend on the moment at which it reads t
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from esker.activate import edits
 from esker.activate.composition import activation
@@ -21,10 +21,27 @@ if TYPE_CHECKING:
     from esker.activate.plan import Plan
     from esker.host.clock import Deadline
 
-    Begun = tuple[Activation, Callable[[], object]]
-    """An activation, and a function that ends it."""
+__all__ = ["PROCESS", "Active", "Begun", "begin", "nothing", "shared", "unshared"]
 
-__all__ = ["PROCESS", "Active", "begin", "nothing", "shared"]
+
+def nothing() -> None:
+    """Do nothing, for activations that need no end."""
+
+
+def unshared(_: int) -> Callable[[], object]:
+    """Let no process take part, for activations that belong to no start."""
+    return nothing
+
+
+class Begun(NamedTuple):
+    """An activation that this process has begun."""
+
+    activation: Activation
+    end: Callable[[], object] = nothing
+    share: Callable[[int], Callable[[], object]] = unshared
+    """Lets the process that runs the environment's services, given by its pid, take part in the start too.
+
+    It returns a function to call when the services have started."""
 
 
 class Active:
@@ -38,7 +55,7 @@ class Active:
         self.edits = edits.Edits()
         self.holders: dict[str, list[threading.Thread]] = {}
         """The threads that have activated each environment; a thread is listed once for each time it did so."""
-        self._ends: dict[str, Callable[[], object]] = {}
+        self._begun: dict[str, Begun] = {}
 
     def check(self, key: str) -> None:
         """Raise EnvironmentBusy if another thread has another environment active."""
@@ -55,20 +72,20 @@ class Active:
     def enter(self, key: str, begin: Callable[[Mapping[str, str]], Begun]) -> bool:
         """Activate an environment for this thread, and return whether it was inactive before.
 
-        Only then `begin` is called, with the present variables. It returns the activation and a function that ends it.
+        Only then `begin` is called, with the present variables, to begin the activation.
         """
         self.check(key)
         fresh = key not in self.holders
         if fresh:
             environ = variables.current()
-            activation, end = begin(environ)
+            begun = begin(environ)
             try:
-                entered, changes = edits.enter(self.edits, key, activation, environ)
+                entered, changes = edits.enter(self.edits, key, begun.activation, environ)
                 variables.assign(changes)
             except BaseException:
-                end()
+                begun.end()
                 raise
-            self.edits, self.holders[key], self._ends[key] = entered, [], end
+            self.edits, self.holders[key], self._begun[key] = entered, [], begun
         self.holders[key].append(threading.current_thread())
         return fresh
 
@@ -85,38 +102,35 @@ class Active:
         variables.assign(changes)
         self.edits = remaining
         del self.holders[key]
-        return self._ends.pop(key)
+        return self._begun.pop(key).end
+
+    def begun(self, key: str) -> Begun | None:
+        """Return the activation of an environment for one more use, which does not end it; None if it is inactive."""
+        active = self._begun.get(key)
+        return active and active._replace(end=nothing)
 
 
 def begin(plan: Plan, environ: Mapping[str, str], deadline: Deadline | None = None) -> Begun:
-    """Return the activation of a plan in `environ`, and a function that ends this process's use of the environment.
+    """Begin the use of an environment by this process: return the activation of a plan in `environ`.
 
     The hook runs unless a start of the plan is running already. `deadline` limits the hook here, and the waiting for
     the hook of another process.
     """
     runtime = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
     if not plan.is_shared(runtime):
-        return activation(plan, environ, runtime_directory=runtime), nothing
+        return Begun(activation(plan, environ, runtime_directory=runtime))
     from esker.activate.starts.attachment import Participant, attach
 
     attachment = attach(plan, environ, Participant(stays=True), deadline=deadline)
-    return attachment.activation, attachment.leave
+    return Begun(attachment.activation, attachment.leave, attachment.share)
 
 
-def shared(key: str, environ: Mapping[str, str], begin: Callable[[Mapping[str, str]], Begun]) -> Activation:
-    """Return the activation that is active in this process under a key.
+def shared(key: str, environ: Mapping[str, str], begin: Callable[[Mapping[str, str]], Begun]) -> Begun:
+    """Return the activation that is active in this process under a key; if there is none, one that `begin` makes.
 
-    If there is none, `begin` makes one, which ends before this function returns.
+    The caller ends it in either case; one that was active stays so.
     """
-    activation = dict(PROCESS.edits.entries).get(key)
-    if activation is None:
-        activation, end = begin(environ)
-        end()
-    return activation
-
-
-def nothing() -> None:
-    """Do nothing, for activations that need no end."""
+    return PROCESS.begun(key) or begin(environ)
 
 
 PROCESS = Active()

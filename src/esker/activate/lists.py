@@ -19,6 +19,7 @@ __all__ = [
     "PROMPT_ENVIRONMENTS",
     "STARTS",
     "active_environments",
+    "active_mode",
     "dot_flox_of",
     "edited",
     "elements",
@@ -96,6 +97,17 @@ def active_environments(value: str | None) -> list[dict[str, Any]]:
     except ValueError:
         return []
     return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+
+
+def active_mode(dot_flox: str, value: str | None) -> str | None:
+    """Return the mode in which the environment at `dot_flox` is active, or None if it is not active.
+
+    `value` is that of the variable ACTIVE_ENVIRONMENTS.
+    """
+    for element in active_environments(value):
+        if dot_flox_of(element) == dot_flox:
+            return next((mode for mode in ("dev", "run") if element.get("mode") == mode), None)
+    return None
 
 
 def dot_flox_of(element: Mapping[str, Any]) -> str | None:

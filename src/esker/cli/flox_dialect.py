@@ -7,6 +7,8 @@ from what Esker would print. This module is imported only when such a text is pr
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from esker.errors import (
     EskerError,
@@ -18,7 +20,15 @@ from esker.errors import (
     UnknownService,
 )
 
-__all__ = ["INTERRUPTED", "service_cells", "welcome", "words"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from esker.services.status import ServiceStatus
+
+__all__ = ["INTERRUPTED", "service_cells", "service_states", "welcome", "words"]
+
+_NOT_STARTED = "Disabled"
+"""The state of a service that waits for others, or that was not started although others were."""
 
 INTERRUPTED = "user interrupted process"
 
@@ -71,7 +81,24 @@ def _invalid_manifest(problems: list[str]) -> str:
 def service_cells(cells: list[str]) -> list[str]:
     """Return the three cells of Flox's table of services; without a process the pid is empty."""
     name, status, pid = cells[:3]
+    if status == _NOT_STARTED:
+        return [name, f"{status} (0)", "[0]"]
     return [name, status, "" if pid == "-" else pid]
+
+
+def service_states(statuses: Sequence[ServiceStatus]) -> list[ServiceStatus]:
+    """Return the states of all services with Flox's words for those that do not run, if any service was started.
+
+    A service that was stopped has completed, and one that was not started or waits for others is disabled.
+    """
+    was_started = any(status.log for status in statuses)
+    return [_flox_state(status) if was_started else status for status in statuses]
+
+
+def _flox_state(status: ServiceStatus) -> ServiceStatus:
+    if status.status == "Pending" or (status.status == "Stopped" and not status.log):
+        return replace(status, status=_NOT_STARTED, exit_code=0)
+    return replace(status, status="Completed") if status.status == "Stopped" else status
 
 
 def welcome(usage: str, version: str) -> None:

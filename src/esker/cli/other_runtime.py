@@ -26,15 +26,15 @@ def run(
             f"the runtime `{runtime.name}` can only be activated for a command, and none was given",
             hint="give one: esker activate -- CMD, or esker activate -- bash for a shell",
         )
-    activation, end = runtime.begin(environ)
+    begun = runtime.begin(environ)
     try:
         if options.json:
             import json
 
-            print(json.dumps(activation.published(environ), indent=2))
+            print(json.dumps(begun.activation.published(environ), indent=2))
             return 0
         argv = command or ["sh", "-c", options.command]
-        leased = start_services(runtime, activation, environ, voice) if options.start_services else None
-        return run_with_services((argv, activation.apply(environ)), leased, voice)
+        leased = start_services(runtime, begun, environ, voice) if options.start_services else None
+        return run_with_services((argv, begun.activation.apply(environ)), leased, voice)
     finally:
-        end()
+        begun.end()

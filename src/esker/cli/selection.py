@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from esker.activate.lists import active_environments, dot_flox_of
-from esker.activate.plan import MODES
 from esker.cli.directory import place
 from esker.declare.known_environments import remember
 from esker.declare.load import environment_name, load
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.formats.manifest import Manifest
 
-__all__ = ["active_mode", "active_project", "check_version", "declared", "selected_project"]
+__all__ = ["active_project", "check_version", "declared", "selected_project"]
 
 _ANYWHERE = "default"
 """The name of a home directory's environment. That one is active everywhere, so a project's takes precedence."""
@@ -65,14 +64,6 @@ def active_project(environ: Mapping[str, str]) -> str | None:
         dot_flox = dot_flox_of(element)
         if dot_flox is not None and os.path.isdir(dot_flox):
             return os.path.dirname(dot_flox)
-    return None
-
-
-def active_mode(project: str, environ: Mapping[str, str]) -> Literal["dev", "run"] | None:
-    """Return the mode in which the environment of `project` is active for this process, or None if it is not active."""
-    for element in active_environments(environ.get("_FLOX_ACTIVE_ENVIRONMENTS")):
-        if dot_flox_of(element) == f"{project}/.flox":
-            return next((mode for mode in MODES if element.get("mode") == mode), None)
     return None
 
 

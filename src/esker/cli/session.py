@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from esker.activate.active import nothing
 from esker.environment import chamber
 from esker.errors import ServiceError
 from esker.host.foreground import run_in_foreground
@@ -13,7 +14,7 @@ from esker.runtimes import registry
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from esker.activate.difference import Activation
+    from esker.activate.active import Begun
     from esker.cli.voice import Voice
     from esker.runtimes.protocol import Runtime
     from esker.services.chamber import Leased
@@ -25,24 +26,28 @@ _SHELL = "shell"
 
 
 def start_services(
-    runtime: Runtime, activation: Activation, environ: Mapping[str, str], voice: Voice, *, shell: int | None = None
+    runtime: Runtime, begun: Begun, environ: Mapping[str, str], voice: Voice, *, shell: int | None = None
 ) -> Leased | None:
     """Lease the declared services for this process, or for the shell with pid `shell`; None if none are declared.
 
-    Services that run already are shared with their other users.
+    Services that run already are shared with their other users. `begun` is the activation, which the caller ends.
     """
+    from esker.cli.views.outdated_services import say_outdated
     from esker.cli.views.services import Live
 
-    services = chamber(runtime, environ, lambda *_: activation)
-    services.lenient = voice.lenient_services
+    services = chamber(runtime, environ, lambda *_: begun._replace(end=nothing))
+    services.like_flox = voice.services_like_flox
     if not services.names:
         voice.say(_no_services(runtime.project))
         return None
-    running = all(status.has_started for status in services.status())
+    # Flox starts nothing if anything runs. Esker starts what does not run yet.
+    runs = any if services.like_flox else all
+    running = runs(status.has_started for status in services.status())
     with Live(voice) as live:
         leased = services.lease(changed=live.show, pid=shell, token=None if shell is None else _SHELL)
     if running:
         voice.say("! Skipped starting services, services are already running")
+    say_outdated(leased.statuses, services.names, voice)
     return leased
 
 
@@ -62,7 +67,7 @@ def release_for_shell(project: str, environ: Mapping[str, str], pid: int) -> Non
     """Release the services that a shell leased in place; those that nobody else uses have stopped on return."""
     project, name = registry.find_project(project, explicit=True)
     runtime = registry.runtime(name, project)
-    chamber(runtime, environ, lambda given, deadline: runtime.begin(given, deadline)[0]).release(pid, _SHELL)
+    chamber(runtime, environ, runtime.begin).release(pid, _SHELL)
 
 
 def _no_services(project: str) -> str:

@@ -12,8 +12,11 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from esker.errors import EskerError
     from esker.progress import Progress
+    from esker.services.status import ServiceStatus
 
 __all__ = ["ESKER", "FLOX", "Voice"]
 
@@ -27,7 +30,7 @@ class Voice:
     """The commands that this voice does not offer."""
     remarks = True
     """Whether to print what Flox would not print: see `remark`."""
-    lenient_services = False
+    services_like_flox = False
     """Whether services without Esker's table count as started at once, however they end."""
     status_of_errors: int | None = None
     """The exit status after every error; None means each error's own."""
@@ -83,6 +86,10 @@ class Voice:
         """Return the cells to show of one row of the table of services."""
         return cells
 
+    def service_states(self, statuses: Sequence[ServiceStatus]) -> Sequence[ServiceStatus]:
+        """Return the states of all services in the words of this voice."""
+        return statuses
+
     def interrupted(self) -> int:
         """Report that the command was interrupted, and return the exit status."""
         print("interrupted", file=sys.stderr)
@@ -119,7 +126,7 @@ class _FloxVoice(Voice):
 
     absent = frozenset({"lock", "rollback", "store", "trust", "doctor", "shim"})
     remarks = False
-    lenient_services = True
+    services_like_flox = True
     status_of_errors = 1
     end_of_table = "\n\n"
 
@@ -148,6 +155,12 @@ class _FloxVoice(Voice):
         from esker.cli.flox_dialect import service_cells
 
         return service_cells(cells)
+
+    def service_states(self, statuses: Sequence[ServiceStatus]) -> Sequence[ServiceStatus]:
+        """Return the states in Flox's words."""
+        from esker.cli.flox_dialect import service_states
+
+        return service_states(statuses)
 
     def interrupted(self) -> int:
         """Report that the command was interrupted, and return the exit status."""

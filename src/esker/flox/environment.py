@@ -296,4 +296,4 @@ def _names(services: Iterable[str] | None) -> tuple[str, ...]:
 
 
 def _end(begun: Begun) -> None:
-    begun[1]()
+    begun.end()

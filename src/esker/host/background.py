@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from esker.errors import HostError
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-__all__ = ["SOURCE", "begin", "begin_anew"]
+__all__ = ["SOURCE", "begin", "begin_anew", "beginning_anew"]
 
 _ANEW = """\
 import json, sys
@@ -55,8 +56,39 @@ def begin_anew(work: Callable[..., object], arguments: Mapping[str, Any]) -> int
     """
     from esker.host.process import run
 
-    argv = [sys.executable, "-ISc", _ANEW, SOURCE, work.__module__, work.__name__]
-    return int(run(argv, environ=os.environ, stdin=json.dumps(arguments)).stdout)
+    return int(run(_anew(work), environ=os.environ, stdin=json.dumps(arguments)).stdout)
+
+
+def beginning_anew(work: Callable[..., object], arguments: Mapping[str, Any]) -> Callable[[], int]:
+    """Do the same as `begin_anew`, but without waiting: return a function that waits, and returns the pid.
+
+    It must be called, because until then this process has a child that its program does not know of. The arguments must
+    fit into a pipe.
+    """
+    import subprocess
+
+    try:
+        interpreter = subprocess.Popen(_anew(work), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    except OSError as error:
+        raise HostError(f"cannot start a process: {(error.strerror or str(error)).lower()}") from error
+    assert interpreter.stdin is not None
+    with suppress(BrokenPipeError), interpreter.stdin as given:
+        given.write(json.dumps(arguments).encode())
+
+    def begun() -> int:
+        assert interpreter.stdout is not None
+        with interpreter.stdout as said:
+            pid = said.read().strip()
+        interpreter.wait()
+        if not pid.isdigit():
+            raise HostError(f"cannot start a process: the interpreter exited with status {interpreter.returncode}")
+        return int(pid)
+
+    return begun
+
+
+def _anew(work: Callable[..., object]) -> list[str]:
+    return [sys.executable, "-ISc", _ANEW, SOURCE, work.__module__, work.__name__]
 
 
 def _leave(work: Callable[[], object], report: int) -> None:

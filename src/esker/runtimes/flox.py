@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from esker.activate.active import Begun
 from esker.activate.difference import difference
 from esker.activate.flox import holder
 from esker.activate.flox.command import FloxCommand
@@ -14,8 +15,6 @@ from esker.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from esker.activate.active import Begun
 
 __all__ = ["FloxRuntime", "runtime"]
 
@@ -30,13 +29,13 @@ class FloxRuntime(Runtime):
         self._command = FloxCommand(project)
 
     def begin(self, environ: Mapping[str, str], deadline: Deadline | None = None) -> Begun:
-        """Return what Flox changes in a caller's variables, and what ends the activation.
+        """Begin an activation: return what Flox changes in a caller's variables.
 
-        A process of ours stays inside the activation until then.
+        A process of ours stays inside the activation until its end.
         """
         trust.check(self.project, Settings(environ))
         held = holder.attach_holder(self._command.activate, environ, deadline or Deadline())
-        return difference(environ, held.variables), held.leave
+        return Begun(difference(environ, held.variables), held.leave)
 
 
 def runtime(project: str, mode: str | None = None) -> FloxRuntime:  # noqa: ARG001 - Flox takes the manifest's own mode

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from esker.activate.active import Begun
-    from esker.activate.difference import Activation
     from esker.host.clock import Deadline
 
 __all__ = ["Runtime"]
@@ -29,7 +28,7 @@ class Runtime(Protocol):
     """The project directory, absolute, with links resolved."""
 
     def begin(self, environ: Mapping[str, str], deadline: Deadline | None = None) -> Begun:
-        """Return what activating the project changes in a caller's variables, and what ends the activation.
+        """Begin an activation: return what activating the project changes in a caller's variables.
 
         Sets nothing in this process. May lock, install and run code of the project, after its trust was checked.
         """
@@ -39,7 +38,7 @@ class Runtime(Protocol):
         environ: Mapping[str, str],  # noqa: ARG002 - for runtimes that have more to say
         base: Mapping[str, str],  # noqa: ARG002 - the same
         deadline: Deadline | None = None,  # noqa: ARG002 - the same
-    ) -> Activation | None:
+    ) -> Begun | None:
         """Return what the activation that a caller has inherited would change in `base`, some of its variables.
 
         None where the caller has inherited none, so that services need an activation of their own.

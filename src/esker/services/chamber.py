@@ -17,7 +17,7 @@ from esker.services.status import ServiceStatus
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from esker.activate.difference import Activation
+    from esker.activate.active import Begun
     from esker.formats.service_handle import Holder
     from esker.host.clock import Deadline
     from esker.services.status import Until
@@ -40,8 +40,10 @@ Changed = Callable[[ServiceStatus], object]
 """Called with the new status of each service that changes while the caller waits."""
 
 if TYPE_CHECKING:
-    ServiceActivation = Callable[[Mapping[str, str], "Deadline | None"], Activation]
-    """Returns what the runtime changes for services, given the few variables of the caller that they start with."""
+    ServiceActivation = Callable[[Mapping[str, str], "Deadline | None"], Begun]
+    """Begins an activation: what the runtime changes for services, given the few variables that they start with.
+
+    The chamber ends it. If a process of its own runs the services, that one takes part in the start before."""
 else:
     ServiceActivation = Callable
 
@@ -99,10 +101,12 @@ class Chamber(Protocol):
     Neither the constructor nor any method that only reads may lock or install anything, or run the project's code.
     """
 
-    lenient: bool
-    """Whether a start succeeds even if a service without Esker's table fails at once, as with `flox services start`.
+    like_flox: bool
+    """Whether Flox's rules hold where Esker's differ, as for `flox services`.
 
-    It is false unless a caller sets it. A chamber in which Flox runs the services has Flox's rules in any case.
+    Then a start succeeds even if a service without Esker's table fails at once, and a restart of some services takes
+    nothing from an edited manifest while others run. It is false unless a caller sets it. A chamber in which Flox runs
+    the services has Flox's rules in any case.
     """
 
     @property
@@ -110,11 +114,16 @@ class Chamber(Protocol):
         """The names of the declared services, sorted."""
 
     def start(
-        self, *names: str, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
+        self,
+        *names: str,
+        seconds: float | Deadline = START_SECONDS,
+        changed: Changed | None = None,
+        recreate: bool = False,
     ) -> tuple[ServiceStatus, ...]:
         """Start services and their dependencies, and return their states once all are ready; they run until `stop`.
 
-        Raises ServiceFailed, or ServicesNotReady after `seconds`; both only after stopping what this call started.
+        With `recreate`, those that run by an earlier definition than the declared one are restarted. Raises
+        ServiceFailed, or ServicesNotReady after `seconds`; both only after stopping what this call started.
         """
 
     def restart(

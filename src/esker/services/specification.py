@@ -5,7 +5,7 @@ The types of `declare.declaration` would do, but they need modules that would ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from esker.errors import ServiceError
@@ -63,6 +63,8 @@ class ServiceSpec:
     """Variable name to port; an automatic port (0 in the manifest) is already replaced."""
     pass_env: tuple[str, ...] = ()
     user: str | None = None
+    environment: str = ""
+    """A digest of the environment's own `[vars]`, which every service inherits; empty if there are none."""
 
 
 def parse(record: Mapping[str, Any]) -> ServiceSpec:
@@ -82,10 +84,19 @@ def specify(declaration: Declaration, system: str, ports: Mapping[str, int]) -> 
 
     `ports` are the automatic ports by their variable. Raises ServiceError if one that a service needs is missing.
     """
-    services = declaration.services_for(system)
+    tables, environment = declaration.esker.services, _digest(declaration.manifest.vars or {})
     return {
-        name: _specify(name, service, declaration.esker.services.get(name), ports) for name, service in services.items()
+        name: replace(_specify(name, service, tables.get(name), ports), environment=environment)
+        for name, service in declaration.services_for(system).items()
     }
+
+
+def _digest(variables: Mapping[str, str]) -> str:
+    import hashlib  # not at the top, because the supervisor imports this module and would grow by a megabyte
+    import json
+
+    text = json.dumps(dict(variables), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest() if variables else ""
 
 
 def _specify(name: str, service: Service, table: ServiceTable | None, ports: Mapping[str, int]) -> ServiceSpec:

@@ -33,6 +33,8 @@ class ServiceStatus:
     """Seconds since 1970."""
     uptime: float | None = None
     restarts: int = 0
+    outdated: bool = False
+    """Whether it runs by an earlier definition than the manifest's, or by one that the manifest has no more."""
     kept: bool = False
     """Whether it runs until `services stop`."""
     users: tuple[int, ...] = ()

@@ -70,8 +70,8 @@ def flox(stand_in):
 def entered(engine, **variables):
     """Activate, and return the variables inside and the function that ends the activation."""
     environ = {**os.environ, **variables}
-    activation, end = engine.begin(environ, Deadline(60))
-    return activation.apply(environ), end
+    begun = engine.begin(environ, Deadline(60))
+    return begun.activation.apply(environ), begun.end
 
 
 def states(engine):

@@ -313,8 +313,8 @@ def test_a_watcher_without_a_registry_runs_nothing(place, a_plan, tmp_path):
 def test_who_leaves_last_waits_for_the_end(place, a_plan, tmp_path):
     """When the last attachment is left, `hook.on-deactivate` has run before `leave` returns."""
     plan = a_plan(on_deactivate=f"echo $A >> {tmp_path}/ends", vars=[("A", "é\udcff")])
-    (_, first), second = begin(plan, {"PATH": PATH}), attach(plan, {"PATH": PATH}, STAYS)
-    first()
+    first, second = begin(plan, {"PATH": PATH}), attach(plan, {"PATH": PATH}, STAYS)
+    first.end()
     assert not (tmp_path / "ends").exists()
     second.leave()
     assert (tmp_path / "ends").read_bytes() == "é\udcff\n".encode(errors="surrogateescape")

@@ -54,7 +54,7 @@ def test_a_service_of_flox_has_started_when_it_runs(project):
     project.declare("good", "echo done", has_table=False)
     project.declare("bad", "exit 3", has_table=False)
     services = project.services
-    services.lenient = True
+    services.like_flox = True
     services.start()
     found = {
         one.name: (one.status, one.exit_code, one.pid) for one in project.services.wait(until="completed", seconds=10)

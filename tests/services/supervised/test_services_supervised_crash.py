@@ -118,6 +118,55 @@ def test_supervisor_and_guardian_are_killed_at_once(project, phases, phase):
     assert not before & {found.pid for found in project.processes()}
 
 
+def killed(*processes):
+    """Kill processes in one blow, and wait for their ends."""
+    descriptors = [pidfd.open_process(*process) for process in processes]
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for descriptor in descriptors:
+            pidfd.send(descriptor, number)
+    for descriptor in descriptors:
+        assert pidfd.wait(descriptor, 10)
+        os.close(descriptor)
+
+
+def test_status_says_that_the_supervisor_was_killed(project):
+    """Otherwise the services would seem never to have been started; the next start ends the matter."""
+    project.declare("web")
+    project.services.start()
+    killed(project.record.supervisor)
+    project.await_nothing(10)
+    (status,) = project.services.status()
+    said = "the supervisor of the services was killed by SIGKILL, and the services with it"
+    assert (status.status, status.note) == ("Stopped", said)
+    with project.services.lease():
+        pass
+    assert project.services.status()[0].note is None
+
+
+def test_status_says_that_supervisor_and_guardian_were_killed(project):
+    """The next command finds it out, and every later one says it as well."""
+    project.declare("web")
+    project.services.start()
+    killed(project.record.guardian, project.record.supervisor)
+    said = "the supervisor of the services was killed together with its guardian, and the services with it"
+    assert [project.services.status()[0].note for _ in range(2)] == [said, said]
+    with project.services.lease():
+        pass
+    assert project.services.status()[0].note is None
+
+
+@pytest.mark.parametrize("victim", ["supervisor", "guardian"])
+def test_a_supervisor_that_is_told_to_end_was_not_killed(project, victim):
+    """An orderly end leaves nothing to say."""
+    project.declare("web")
+    project.services.start()
+    process = pidfd.open_process(*project.record.guardian)
+    os.kill(getattr(project.record, victim).pid, signal.SIGTERM)
+    assert pidfd.wait(process, 10)
+    os.close(process)
+    assert project.services.status()[0].note is None
+
+
 def test_the_caller_hears_that_the_supervisor_was_killed(project, caller):
     """A start whose supervisor is killed is an error that says so, not a wait for ever."""
     project.declare("web", check=CheckSpec(form="log", target=("never",)))

@@ -90,7 +90,7 @@ def test_a_lenient_start_takes_no_notice_of_how_a_plain_service_ends(project):
     """As with Flox, the service has started and has completed with its status."""
     project.declare("web", "exit 7", has_table=False)
     services = project.services
-    services.lenient = True
+    services.like_flox = True
     services.start()
     ended = until(project, lambda one: one.status == "Completed")
     assert (ended.exit_code, ended.message) == (7, None)
@@ -386,16 +386,21 @@ def test_restart_renews_variables_and_says_what_it_did(project):
     project.services.stop()
 
 
-def test_restart_of_all_takes_a_new_declaration_and_of_one_does_not(project):
-    """As Flox has it: while others run, a service named alone keeps the declaration that it was started with."""
+def test_a_restart_takes_a_new_declaration_unless_it_is_like_flox_s_of_one(project):
+    """With Flox's rules, a service named alone keeps its declaration while others run."""
     project.declare("one", "echo old; exec sleep 1000", check=CheckSpec(form="log", target=("old|new",)))
     project.declare("two")
     project.services.start()
     project.declare("one", "echo new; exec sleep 1000", check=CheckSpec(form="log", target=("old|new",)))
-    project.services.restart("one")
+    like_flox = project.services
+    like_flox.like_flox = True
+    like_flox.restart("one")
     assert project.services.logs("one") == ["old", "old"]
-    project.services.restart()
+    like_flox.restart()
     assert project.services.logs("one") == ["old", "old", "new"]
+    project.declare("one", "echo newer; exec sleep 1000", check=CheckSpec(form="log", target=("newer",)))
+    project.services.restart("one")
+    assert project.services.logs("one") == ["old", "old", "new", "newer"]
     project.services.stop("two")
     project.services.stop()
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
             activate: Callable[[Mapping[str, str]], Activation],
             *,
             program: str = "esker",
+            anew: bool = False,
         ) -> str:
             """Return the text that activates in the shell that evaluates it."""
 
@@ -93,6 +94,7 @@ class Bash:
         activate: Callable[[Mapping[str, str]], Activation],
         *,
         program: str = "esker",
+        anew: bool = False,
     ) -> str:
         """Return the text for `eval` that activates; `activate` works out the activation in a given environment."""
         lines = [
@@ -102,7 +104,7 @@ class Bash:
             _prompt(program),
             _function(program),
         ]
-        return _evaluated(undo.enter(plan, environ, activate), lines)
+        return _evaluated(undo.enter(plan, environ, activate, anew=anew), lines)
 
     def deactivation(self, environ: Mapping[str, str], *, program: str = "esker") -> str | None:
         """Return the text for `eval` that undoes the last activation, or exits the shell that Esker started for it.

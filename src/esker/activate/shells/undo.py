@@ -47,16 +47,22 @@ class Departure:
         self.last = last
 
 
-def enter(plan: Plan, environ: Mapping[str, str], activate: Callable[[Mapping[str, str]], Activation]) -> Changes:
+def enter(
+    plan: Plan,
+    environ: Mapping[str, str],
+    activate: Callable[[Mapping[str, str]], Activation],
+    *,
+    anew: bool = False,
+) -> Changes:
     """Return every variable that a shell sets or unsets to activate a plan in place and to remember how to leave it.
 
     `activate` works out the activation in a given environment. A plan that is active already, in this shell or around
     it, is not entered a second time, and stays behind the environments that were entered after it. If the plan has
-    changed since it was entered, its earlier activation is undone first.
+    changed since it was entered, or with `anew`, its earlier activation is undone first.
     """
     edits, ends = _state(environ)
     key = plan.dot_flox
-    repeated = is_started(plan, environ) and is_active(plan, environ)
+    repeated = not anew and is_started(plan, environ) and is_active(plan, environ)
     current = dict(environ)
     if key in dict(edits.entries) and not repeated:
         edits, changes = stack.leave(edits, key, current)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.activate.composition import (
@@ -54,18 +55,48 @@ class Participant(NamedTuple):
     """Whether the process goes on running this program after it has attached, and will call `leave` itself.
 
     Such a process can attach several times, and then leaves once for each attachment."""
+    anew: bool = False
+    """Whether to begin a new start, and to run the hook, even if a start is running."""
 
 
 class Attachment:
     """One use of an environment by a process, which ends with `leave` or with the process."""
 
-    def __init__(self, activation: Activation, path: str, member: registry.Member | None, *, found: bool) -> None:
+    def __init__(
+        self,
+        activation: Activation,
+        plan: Plan,
+        path: str,
+        member: registry.Member | None,
+        *,
+        found: bool = False,
+        outruns: bool = False,
+    ) -> None:
         self.activation = activation
         self.found = found
         """Whether the process attached to a start that was running already, so that no hook ran here."""
+        self.outruns = outruns
+        """Whether a hook ran here because services run that were started before the project was edited."""
+        self._plan = plan
         self._path = path
         self._member = member
         self._owner = os.getpid()
+
+    def share(self, pid: int) -> Callable[[], object]:
+        """Attach the process that runs the environment's services too, for as long as it lives.
+
+        Whoever activates the environment meanwhile attaches as well, so that the hook does not run beside the services.
+        Return a function to call when the services have started: it waits for the watcher that this begins.
+        """
+        plan, path, unwatched = self._plan, self._path, None
+        if plan.runs_code:
+            with _needed(plan):
+                unwatched = registry.share(path, plan, pid)
+        if unwatched is None:
+            return lambda: None
+        # Such a start has no `hook.on-deactivate`, for which the variables would be needed.
+        begun = background.beginning_anew(watch, _watching(plan, path, unwatched.token, {}))
+        return lambda: registry.watch_over(path, unwatched, begun())
 
     def leave(self, seconds: float = AT_THE_END) -> None:
         """Detach from the start; after the last process, wait at most `seconds` for `hook.on-deactivate` to end."""
@@ -104,7 +135,7 @@ def attach(
     base = composed(plan, environ, runtime, add_sbin=add_sbin, start_services=start_services)
     path = registry.registry_path(runtime)
     member = registry.member(participant.pid or os.getpid(), os.urandom(4).hex() if participant.stays else "")
-    has_inherited = is_started(plan, environ)
+    has_inherited = is_started(plan, environ) and not participant.anew
     joined = registry.Joined(None)
     with _needed(plan):
         if plan.runs_code or participant.lasting:
@@ -112,9 +143,8 @@ def attach(
                 # This process may be attached to a start of an earlier plan, from before the project was edited.
                 registry.leave(path, member, unless=plan.identity)
             within = is_active(plan, environ)
-            joined = _joined(
-                path, plan, member, waiting, deadline or Deadline(), inherited=has_inherited, within=within
-            )
+            join = partial(registry.join, path, plan, member, inherited=has_inherited, anew=participant.anew)
+            joined = _joined(join, path, plan, waiting, deadline or Deadline(), within=within)
         else:
             registry.check_mode(path, plan, member)
     if has_inherited:
@@ -127,7 +157,8 @@ def attach(
     attached = joined.start is not None
     # Whoever attached this process before will also detach it.
     member_to_detach = member if attached and not joined.known else None
-    attachment = Attachment(activation, path, member_to_detach, found=attached and not joined.fresh)
+    found = attached and not joined.fresh
+    attachment = Attachment(activation, plan, path, member_to_detach, found=found, outruns=joined.outruns)
     if participant.stays and attached:
         atexit.register(attachment.leave)
     return attachment
@@ -166,23 +197,22 @@ def _needed(plan: Plan) -> Iterator[None]:
 
 
 def _joined(
+    join: Callable[[], registry.Joined],
     path: str,
     plan: Plan,
-    member: registry.Member,
     waiting: Callable[[int], object] | None,
     deadline: Deadline,
     *,
-    inherited: bool,
     within: bool,
 ) -> registry.Joined:
-    """Join a start, after waiting for any hook of the environment that another process is running.
+    """Call `join`, again and again while another process is running a hook of the environment.
 
     `within` says that the environment is active in this process. Then the hook may be running above this process, and
     this raises ActivationFailed instead of waiting for ever. Raises TimedOut after the deadline.
     """
     looks = 0
     while True:
-        joined = registry.join(path, plan, member, inherited=inherited)
+        joined = join()
         if joined.blocker is None:
             if joined.fresh:
                 registry.sweep(path)
@@ -253,14 +283,19 @@ def _keep(
     A program that stays detaches by itself, so it needs a watcher only for `hook.on-deactivate`, which has to run even
     if the program is killed.
     """
-    arguments: dict[str, Any] = {
-        "path": path,
-        "token": start.token,
-        "script": plan.on_deactivate,
-        "environ": dict(after),
-        "log": f"{plan.dot_flox}/log/on-deactivate.log",
-    }
+    arguments = _watching(plan, path, start.token, after)
     if not participant.stays:
         return lambda: background.begin(lambda: watch(**arguments))
     # This program may have threads, so a fork that goes on in Python is not safe: a new interpreter is started.
     return (lambda: background.begin_anew(watch, arguments)) if plan.on_deactivate else None
+
+
+def _watching(plan: Plan, path: str, token: str, after: Mapping[str, str]) -> dict[str, Any]:
+    """Return the arguments of `watch` for a start of a plan."""
+    return {
+        "path": path,
+        "token": token,
+        "script": plan.on_deactivate,
+        "environ": dict(after),
+        "log": f"{plan.dot_flox}/log/on-deactivate.log",
+    }

@@ -5,7 +5,8 @@ attached to it, and then until its `hook.on-deactivate` has run.
 
 Each user has one registry file for each environment, `NAME.activations`, beside the environment's runtime directory.
 It is one line of JSON with mode 0600, and whoever changes it holds a flock on it. It names a process by pid and start
-time. The process counts as attached until it ends or leaves.
+time. The process counts as attached until it ends or leaves. The process that runs the environment's services is
+attached too, as `SERVICES`: as long as services run, their start lasts, and its hook does not run again.
 
 The variables that a start has changed may be secret. They are in a file of their own, `NAME.activations.TOKEN`, with
 mode 0600, which is removed with the start.
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from esker.activate.plan import Plan
 
 __all__ = [
+    "SERVICES",
     "WAKE",
     "Joined",
     "Member",
@@ -46,11 +48,15 @@ __all__ = [
     "registry_path",
     "remove_start",
     "settle",
+    "share",
     "sweep",
+    "watch_over",
 ]
 
 WAKE = signal.SIGURG
 """The signal that tells a start's keeper to read the registry again; a process without a handler ignores it."""
+SERVICES = "services"
+"""The token of the process that runs the services. It takes part in starts, but no mode clashes with it."""
 _VERSION = 1
 
 
@@ -122,6 +128,11 @@ class Start:
         """Note that the hook has run, and which watcher, if any, waits for the last process to leave."""
         self.keeper, self.ready = keeper, True
 
+    @property
+    def has_services(self) -> bool:
+        """Whether services run that belong to the start."""
+        return any(use.token == SERVICES for use in self.members)
+
     def prune(self) -> bool:
         """Forget the processes that have ended, and return whether the start is still needed.
 
@@ -144,6 +155,8 @@ class Joined(NamedTuple):
     """Whether the process was attached to this start before it asked."""
     blocker: int | None = None
     """The pid of a process that is running a hook: wait for it, then ask again."""
+    outruns: bool = False
+    """Whether this process has made the start although services run, because they belong to an earlier plan."""
 
 
 def registry_path(runtime: str) -> str:
@@ -198,16 +211,17 @@ def locked_starts(path: str, *, make: bool = False, own: bool = True) -> Iterato
         os.close(descriptor)
 
 
-def join(path: str, plan: Plan, joining: Member, *, inherited: bool) -> Joined:
+def join(path: str, plan: Plan, joining: Member, *, inherited: bool, anew: bool = False) -> Joined:
     """Attach a process to the running start of a plan, or make a new start and attach it to that.
 
     If the plan runs no code, a new start is ready at once. `inherited` says that the process has inherited the
     variables of a start of this plan: then it attaches to that start, or to none if it is over, and never has to wait.
+    With `anew` the process makes a new start in any case, and later processes attach to that one.
     Raises ModeClash if another process uses the environment in another mode.
     """
     with locked_starts(path, make=not inherited) as starts:
         _check_mode(plan, starts, joining)
-        start = next((start for start in starts if start.identity == plan.identity), None)
+        start = None if anew else _latest(starts, plan)
         if inherited and not (start and start.members):
             return Joined(None)
         if not inherited:
@@ -215,6 +229,7 @@ def join(path: str, plan: Plan, joining: Member, *, inherited: bool) -> Joined:
             if busy is not None and busy.keeper is not None:
                 return Joined(None, blocker=busy.keeper.process.pid)
         fresh = start is None
+        outruns = fresh and not anew and any(_is_earlier(other, plan) and other.has_services for other in starts)
         if start is None:
             start = Start(
                 token=os.urandom(8).hex(),
@@ -229,7 +244,43 @@ def join(path: str, plan: Plan, joining: Member, *, inherited: bool) -> Joined:
         if joining in start.members:
             return Joined(start, known=True)
         start.members.append(joining)
-        return Joined(start, fresh)
+        return Joined(start, fresh, outruns=outruns)
+
+
+def _latest(starts: list[Start], plan: Plan) -> Start | None:
+    """Return the start of a plan that was made last, or None if there is none."""
+    return next((start for start in reversed(starts) if start.identity == plan.identity), None)
+
+
+def _is_earlier(start: Start, plan: Plan) -> bool:
+    """Return whether a start is one of an earlier plan, from before the project was edited."""
+    return start.identity != plan.identity and start.mode == plan.mode
+
+
+def share(path: str, plan: Plan, pid: int) -> Start | None:
+    """Attach the process that runs the services to the running start of a plan; do nothing if none runs.
+
+    It leaves the starts of earlier plans, unless `hook.on-deactivate` would then run beside the services. Return the
+    start if it has no watcher: it needs one now, because this process does not know that it has to leave.
+    """
+    with locked_starts(path) as starts:
+        start = _latest(starts, plan)
+        services = member(pid, SERVICES)
+        if start is None or not (start.ready and start.members) or services in start.members:
+            return None
+        for other in starts:
+            if _is_earlier(other, plan) and not other.ends and services in other.members:
+                other.members.remove(services)
+        start.members.append(services)
+        return start if start.keeper is None else None
+
+
+def watch_over(path: str, start: Start, watcher: int) -> None:
+    """Note the pid of the watcher of a start that had none."""
+    with locked_starts(path) as starts:
+        for own in starts:
+            if own.token == start.token:
+                own.mark_ready(member(watcher))
 
 
 def hook_to_wait_for(path: str, plan: Plan) -> tuple[int, str] | None:
@@ -263,7 +314,8 @@ def check_mode(path: str, plan: Plan, joining: Member) -> None:
 
 
 def _check_mode(plan: Plan, starts: Iterable[Start], joining: Member) -> None:
-    pids = {use.process.pid for start in starts if start.mode != plan.mode for use in start.members}
+    clashing = (start for start in starts if start.mode != plan.mode)
+    pids = {use.process.pid for start in clashing for use in start.members if use.token != SERVICES}
     others = sorted(pids - {joining.process.pid})  # a process that is alone in the other mode may change to this one
     if others:
         other = "run" if plan.mode == "dev" else "dev"

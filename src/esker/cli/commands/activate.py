@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
     from typing import Any
 
+    from esker.activate import active
     from esker.activate.difference import Activation
     from esker.activate.plan import Plan
     from esker.activate.starts.attachment import Attachment
@@ -110,13 +111,21 @@ def _become(
         with ExitStack() as stack:
             if begun[1] is not None:
                 stack.callback(begun[1].leave)
-            leased = start_services(runtime, begun[0], environ, voice)
+            leased = start_services(runtime, _shared(begun), environ, voice)
             if leased is not None:
                 return run_with_services(command, leased, voice)
             stack.pop_all()  # no services: exec keeps our pid, so our use of the environment becomes the command's
     from esker.host.process import execute
 
     return execute(*command)
+
+
+def _shared(begun: Begun) -> active.Begun:
+    """Return the activation for the services, whose process takes part in the start as well."""
+    from esker.activate import active
+
+    activation, attachment = begun
+    return active.Begun(activation) if attachment is None else active.Begun(activation, share=attachment.share)
 
 
 def _starts_services(plan: Plan, options: SimpleNamespace) -> bool:
@@ -138,13 +147,13 @@ def _in_place(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], 
         begun.append(_begin(plan, options, given, voice, shell_pid=calling_shell()))
         return begun[0][0]
 
-    text = shell().in_place(plan, environ, activate, program=voice.path())
+    text = shell().in_place(plan, environ, activate, program=voice.path(), anew=options.fresh)
     if _starts_services(plan, options):
         from esker.cli.session import start_services
 
         runtime = _runtime(plan)
         try:
-            start_services(runtime, begun[0][0], environ, voice, shell=calling_shell())
+            start_services(runtime, _shared(begun[0]), environ, voice, shell=calling_shell())
         except BaseException:
             if begun[0][1] is not None:
                 begun[0][1].leave()
@@ -227,6 +236,7 @@ _OPTIONS: tuple[Option, ...] = (
     (("--add-sbin",), _FLAG | {"help": "put the environment's sbin on PATH too"}),
     (("-t", "--trust"), _FLAG | {"help": "trust the project, for this activation only"}),
     (("-g", "--generation"), {"metavar": "N", "help": directory.HIDDEN}),
+    (("--fresh",), _FLAG | {"help": "run the hook, even if others use the environment or its services run"}),
     (("--locked",), _FLAG | {"help": "fail if the lock is stale, instead of renewing it"}),
     (("--without-packages",), _FLAG | {"help": "leave out packages of [install] that are not on this machine"}),
     (("--json",), _FLAG | {"help": "print the changes of variables as JSON; run no hook"}),
@@ -370,11 +380,16 @@ def _begin(
     attachment = attach(
         plan,
         environ,
-        Participant(shell_pid, lasting=shell_pid is not None or services),
+        Participant(shell_pid, lasting=shell_pid is not None or services, anew=options.fresh),
         add_sbin=options.add_sbin,
         start_services=services,
         waiting=lambda pid: voice.say(f"⚠️  Waiting for another activation to complete (blocked by PID {pid})..."),
     )
+    if attachment.outruns:
+        voice.remark(
+            f"! The hook has run, because `{plan.name}` has changed since its services were started. They still have "
+            f"the earlier variables: `{voice.program} services restart` gives them the new ones"
+        )
     return attachment.activation, attachment
 
 

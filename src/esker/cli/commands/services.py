@@ -7,7 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
-from esker.cli.selection import active_mode, check_version, declared, selected_project
+from esker.cli.selection import check_version, declared, selected_project
+from esker.cli.views.outdated_services import say_outdated
 from esker.cli.views.output import print_json, shown
 from esker.cli.views.services import Live, as_record, reason, state_record, table
 from esker.cli.voice import ESKER
@@ -67,19 +68,24 @@ def _start(arguments: list[str], voice: Voice) -> int:
     examples = "  esker services start\n  esker services start postgres --timeout 20"
     parser = _parser("start", "Start services and return when they are ready.", examples, voice)
     _add_timeout(parser, _START_SECONDS)
+    changed = "restart the services that run by an earlier definition than the manifest's"
+    parser.add_argument("--recreate", action="store_true", help=changed)
     options = parser.parse_args(arguments)
     services = _services(options, voice)
-    before = {status.name: status.started_at for status in services.status() if status.has_started}
+    before = {status.name: status for status in services.status() if status.has_started}
     with Live(voice, as_json=options.json) as live:
-        statuses = services.start(*options.name, seconds=options.timeout, changed=live.show)
+        statuses = services.start(*options.name, seconds=options.timeout, changed=live.show, recreate=options.recreate)
     named = options.name or [status.name for status in statuses]
     for status in statuses:
-        if status.name in named or status.name not in before:
-            if status.name not in before or status.started_at != before[status.name]:
-                voice.say(f"✔ Service '{status.name}' started.")
-            else:
-                condition = "is already running" if status.pid is not None else "has completed already"
-                voice.say(f"! Service '{status.name}' {condition}.")
+        earlier = before.get(status.name)
+        if earlier is None:
+            voice.say(f"✔ Service '{status.name}' started.")
+        elif status.started_at != earlier.started_at:
+            voice.say(f"✔ Service '{status.name}' {'started' if earlier.pid is None else 'restarted'}.")
+        elif status.name in named:
+            condition = "is already running" if status.pid is not None else "has completed already"
+            voice.say(f"! Service '{status.name}' {condition}.")
+    say_outdated(statuses, services.names, voice)
     _say_notes([status for status in statuses if status.name not in before], voice)
     return _print_states(statuses, options)
 
@@ -138,13 +144,16 @@ def _status(arguments: list[str], voice: Voice) -> int:
     services = _services(options, voice)
     if options.watch:
         return _watch(services, options, voice)
-    statuses = services.status(*options.name)
+    named = services.status(*options.name)
+    states = {status.name: status for status in voice.service_states(services.status() if options.name else named)}
+    statuses = [states[status.name] for status in named]
     if options.json:
         return _print_states(statuses, options)
     print(table(statuses, voice), end=voice.end_of_table)
     for status in statuses:
         if text := reason(status):
             voice.remark(f"! {status.name}: {text}")
+    say_outdated(statuses, services.names, voice)
     _say_notes(statuses, voice)
     return 0
 
@@ -287,15 +296,13 @@ def _services(options: Namespace, voice: Voice) -> Chamber:
     """Return the services of the selected environment; raises ServiceError if it declares none for this system."""
     from esker.environment import Environment
 
-    project = selected_project(options, os.environ)
-    # What starts within an activation belongs to it: another mode would clash with it, or give other variables.
-    environment = Environment(project, mode=active_mode(project, os.environ))
+    environment = Environment(selected_project(options, os.environ))
     if os.path.isdir(f"{environment.project}/.flox"):
         declaration = load(environment.project)
         check_version(declaration.manifest, voice)
         _require_services(declaration, Settings(os.environ).system, options.name)
     services = environment.services
-    services.lenient = voice.lenient_services
+    services.like_flox = voice.services_like_flox
     return services
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from esker.activate import plan as plans
 from esker.activate.composition import is_started, is_without_packages
+from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_mode
 from esker.declare import trust
 from esker.settings import Settings
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from esker.activate.active import Begun
-    from esker.activate.difference import Activation
     from esker.activate.plan import Plan
     from esker.host.clock import Deadline
     from esker.progress import Progress
@@ -56,12 +56,12 @@ class NativeRuntime:
         self.project = project
         """The project directory, absolute, with links resolved."""
         self.mode = mode
-        """`dev`, `run`, or None for the manifest's own."""
+        """`dev`, `run`, or None for the mode in which the environment is active already, else the manifest's own."""
         self.without_packages = without_packages
         """Whether packages of `[install]` that are not on this machine are left out."""
 
     def begin(self, environ: Mapping[str, str], deadline: Deadline | None = None) -> Begun:
-        """Return what activating changes in a caller's variables, and what ends the activation.
+        """Begin an activation: return what activating changes in a caller's variables.
 
         Locks and installs first what is not locked or installed yet. Runs the hook, unless another process has started
         this environment already. The deadline limits the hook.
@@ -72,7 +72,7 @@ class NativeRuntime:
 
     def inherited(
         self, environ: Mapping[str, str], base: Mapping[str, str], deadline: Deadline | None = None
-    ) -> Activation | None:
+    ) -> Begun | None:
         """Return what the activation that the caller has inherited would change in `base`, a few of its variables.
 
         An activation of the caller's own would not do: it holds only what the caller still lacks. None means that the
@@ -81,16 +81,18 @@ class NativeRuntime:
         plan = self._plan(environ)
         if not is_started(plan, environ):
             return None
+        from esker.activate.active import Begun
         from esker.activate.starts.attachment import Participant, attach, check_outside_hooks
 
         check_outside_hooks(plan, environ)
         attachment = attach(plan, base, Participant(stays=True), deadline=deadline)
-        attachment.leave()
-        return attachment.activation
+        return Begun(attachment.activation, attachment.leave, attachment.share)
 
     def _plan(self, environ: Mapping[str, str]) -> Plan:
+        # What begins within an activation belongs to it: another mode would clash with it, or give other variables.
+        mode = self.mode or active_mode(f"{self.project}/.flox", environ.get(ACTIVE_ENVIRONMENTS))
         without = self.without_packages or is_without_packages(self.project, environ)
-        return prepare(self.project, Settings(environ, without_packages=without), mode=self.mode)
+        return prepare(self.project, Settings(environ, without_packages=without), mode=mode)
 
 
 def runtime(project: str, mode: str | None = None, *, without_packages: bool = False) -> NativeRuntime:

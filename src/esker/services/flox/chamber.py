@@ -50,7 +50,7 @@ class FloxChamber:
     def __init__(self, flox: FloxCommand, settings: Settings) -> None:
         self._flox = flox
         self._settings = settings
-        self.lenient = True
+        self.like_flox = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,12 +58,22 @@ class FloxChamber:
         return tuple(status.name for status in self.status())
 
     def start(
-        self, *names: str, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
+        self,
+        *names: str,
+        seconds: float | Deadline = START_SECONDS,
+        changed: Changed | None = None,
+        recreate: bool = False,
     ) -> tuple[ServiceStatus, ...]:
         """Start services, and return their states once they run; they run until `stop`.
 
-        If one of them fails to start, this stops the services that this call started.
+        If one of them fails to start, this stops the services that this call started. Flox does not say by which
+        definition a service runs, so `recreate` is refused.
         """
+        if recreate:
+            raise UsageError(
+                "Flox does not say which services run by an earlier definition",
+                hint="restart all of them: services restart",
+            )
         deadline = self._trusted(seconds)
         with changing_uses(self._dot_flox) as uses:
             chosen, missing = self._chosen(names, deadline)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from esker.errors import ServiceError
 from esker.host import pidfd, process_id, process_table, runtime_directory
 from esker.host.process_id import ProcessId
+from esker.services.supervised import sudden_end
 from esker.services.supervised.connection import END_SECONDS, no_answer
 from esker.services.supervised.supervisor_record import SUPERVISOR_VARIABLE
 from esker.store import temporary_roots
@@ -42,6 +43,8 @@ def clean_up_after(record: SupervisorRecord, site: Site, owner: int) -> None:
                 if descriptor is not None and not pidfd.wait(descriptor, END_SECONDS):
                     raise no_answer(process.pid)
         _end_leftovers(record, owner)
+        if site.owns(record):
+            sudden_end.record(site)
     for store in record.stores:
         temporary_roots.remove(store, record.token)
     if site.owns(record):

@@ -39,12 +39,12 @@ def chamber(project: str, settings: Settings, environ: Mapping[str, str], activa
 
     def surroundings(deadline: Deadline) -> Surroundings:
         path = {"PATH": environ.get("PATH", os.defpath)}
-        changes = activation(passed_variables(environ) | path, deadline)
+        begun = activation(passed_variables(environ) | path, deadline)
         variables = {
-            name: {**changes.apply(passed_variables(environ, spec.pass_env) | path), **spec.vars}
+            name: {**begun.activation.apply(passed_variables(environ, spec.pass_env) | path), **spec.vars}
             for name, spec in specs.items()
         }
-        return _surroundings(variables, changes)
+        return _surroundings(variables, begun.activation)._replace(begun=begun)
 
     return Supervised(site, specs, surroundings)
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from esker.errors import ServiceError, UsageError
+from esker.errors import HostError, ServiceError, UsageError
 from esker.host import process_id, process_table
 from esker.host.clock import Abandoned, Deadline
 from esker.services import graph, status
 from esker.services.chamber import START_SECONDS, Leased, ServiceUser, Stopped, unknown_service
 from esker.services.status import ServiceStatus
-from esker.services.supervised import logs, protocol
+from esker.services.supervised import logs, protocol, sudden_end
 from esker.services.supervised.protocol import Lease
 from esker.services.supervised.rendezvous import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from esker.activate.active import Begun
     from esker.formats.service_handle import Holder
     from esker.services.chamber import Changed
     from esker.services.specification import ServiceSpec
@@ -49,6 +51,8 @@ class Surroundings(NamedTuple):
     """The root directory of the store that holds `store_paths`."""
     store_paths: tuple[str, ...] = ()
     """Paths that garbage collection must spare while the services run."""
+    begun: Begun | None = None
+    """The activation that they come from, to be ended by this process and to be shared with the supervisor."""
 
 
 class Supervised:
@@ -62,7 +66,7 @@ class Supervised:
     ) -> None:
         self.site = site
         self.specs = dict(specs)
-        self.lenient = False
+        self.like_flox = False
         """See Chamber."""
         self._surroundings = surroundings
 
@@ -72,13 +76,19 @@ class Supervised:
         return tuple(sorted(self.specs))
 
     def start(
-        self, *names: str, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
+        self,
+        *names: str,
+        seconds: float | Deadline = START_SECONDS,
+        changed: Changed | None = None,
+        recreate: bool = False,
     ) -> tuple[ServiceStatus, ...]:
         """Start services and their dependencies, and return their states once all are ready; they run until `stop`.
 
-        Raises ServiceFailed, or ServicesNotReady after `seconds`; both only after stopping what this call started.
+        With `recreate`, those that run by an earlier definition than the declared one are restarted. Raises
+        ServiceFailed, or ServicesNotReady after `seconds`; both only after stopping what this call started.
         """
-        return self._start(protocol.StartRequest, names, seconds, changed)[1]
+        kind = partial(protocol.StartRequest, recreate=recreate)
+        return self._start(kind, names, seconds, changed)[1]
 
     def restart(
         self, *names: str, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
@@ -114,7 +124,7 @@ class Supervised:
 
     def _start(
         self,
-        kind: type[protocol.StartRequest],
+        kind: Callable[..., protocol.StartRequest],
         names: tuple[str, ...],
         seconds: float | Deadline,
         changed: Changed | None,
@@ -141,14 +151,18 @@ class Supervised:
             store=surroundings.store,
             store_paths=surroundings.store_paths,
             caller=os.getpid(),
-            lenient=self.lenient,
+            like_flox=self.like_flox,
             lease=lease,
             seconds=limit,
         )
-        connection = connect(self.site, start=True)
-        assert connection is not None
-        with _abandonable(connection, deadline):
-            result = connection.ask(request, limit + self._grace(chosen) + _ANSWER, changed)
+        try:
+            connection = connect(self.site, start=True)
+            assert connection is not None
+            with _shared(surroundings.begun, connection), _abandonable(connection, deadline):
+                result = connection.ask(request, limit + self._grace(chosen) + _ANSWER, changed)
+        finally:
+            if surroundings.begun:
+                surroundings.begun.end()
         statuses = (status.parse(record) for record in result["services"])
         return result["names"], tuple(sorted((it for it in statuses if it.name in chosen), key=lambda it: it.name))
 
@@ -156,7 +170,7 @@ class Supervised:
         """Stop services, even if other processes use them or they were started to stay."""
         connection = connect(self.site, start=False)
         unknown = [name for name in names if name not in self.specs]
-        if unknown and not (connection and set(unknown) <= {service.name for service in self._running()}):
+        if unknown and not (connection and set(unknown) <= {service.name for service in self._running() or ()}):
             if connection:
                 connection.close()
             self._refuse(unknown)
@@ -173,18 +187,22 @@ class Supervised:
 
     def status(self, *names: str) -> tuple[ServiceStatus, ...]:
         """Return the states of services, sorted by name."""
-        statuses = {name: ServiceStatus(name=name, ports=spec.ports) for name, spec in self.specs.items()}
+        running = self._running()
+        note = sudden_end.note(self.site) if running is None else None
+        statuses = {name: ServiceStatus(name=name, ports=spec.ports, note=note) for name, spec in self.specs.items()}
         # A service that was taken out of the manifest is shown for as long as it still runs.
-        statuses |= {it.name: it for it in self._running() if it.name in self.specs or it.pid is not None}
+        statuses |= {it.name: it for it in running or () if it.name in self.specs or it.pid is not None}
         if unknown := [name for name in names if name not in statuses]:
             self._refuse(unknown)
         return tuple(statuses[name] for name in sorted(names or statuses))
 
-    def _running(self) -> tuple[ServiceStatus, ...]:
+    def _running(self) -> tuple[ServiceStatus, ...] | None:
+        """Return what the supervisor says of its services, or None if there is no supervisor."""
         connection = connect(self.site, start=False)
         if connection is None:
-            return ()
-        return tuple(status.parse(record) for record in connection.ask(protocol.StatusRequest(), _ANSWER))
+            return None
+        request = protocol.StatusRequest(specs=tuple(self.specs.values()))
+        return tuple(status.parse(record) for record in connection.ask(request, _ANSWER))
 
     def wait(
         self, *names: str, until: Until = "healthy", seconds: float | Deadline | None = None
@@ -254,6 +272,24 @@ def _deadline(seconds: float | Deadline | None) -> Deadline:
 def _limit(seconds: float | Deadline | None) -> float | None:
     """Return the limit to send to the supervisor: the given seconds, or those left until the deadline."""
     return seconds.left() if isinstance(seconds, Deadline) else seconds
+
+
+@contextmanager
+def _shared(begun: Begun | None, connection: Connection) -> Iterator[None]:
+    """Let the supervisor take part in the activation, from before the services start until the supervisor ends."""
+    if begun is None:
+        yield
+        return
+    try:
+        complete = begun.share(connection.supervisor)
+    except BaseException:
+        connection.close()
+        raise
+    try:
+        yield
+    finally:
+        with suppress(HostError, OSError):  # the services have started or failed all the same
+            complete()
 
 
 @contextmanager

@@ -16,7 +16,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["main"]
+__all__ = ["KILLED", "main"]
+
+KILLED = "the supervisor of the services was killed"
+"""Begins the line in the supervisor's log that a killed supervisor leaves."""
 
 _GRACE = 5.0
 _FORWARDED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
@@ -45,6 +48,8 @@ def main(arguments: list[str]) -> NoReturn:
     status = _watch(supervisor, signals)
     _end_descendants()
     if status:
+        if os.WIFSIGNALED(status):
+            _say(f"{KILLED} by {signal.Signals(os.WTERMSIG(status)).name}, and the services with it")
         socket, directory, dot_flox, _ = arguments
         _put_in_order(socket, directory, dot_flox)
     os._exit(0)
@@ -131,6 +136,12 @@ def _put_in_order(socket: str, directory: str, dot_flox: str) -> None:
                     temporary_roots.remove(store, record.token)
             file.clear()
             file.close()
+
+
+def _say(text: str) -> None:
+    """Write a line to our output, which is the supervisor's log."""
+    with suppress(OSError):
+        os.write(1, f"{text}\n".encode())
 
 
 def _name(name: str) -> None:

@@ -41,10 +41,9 @@ def launch(site: Site) -> Connection:
         raise ServiceError("services run on Linux only, so far", hint="run them in a container or a virtual machine")
     runtime_directory.check_socket_path(site.socket)
     runtime_directory.make_user(os.path.dirname(site.runtime))
-    messages = f"{site.logs}/supervisor.log"
-    output = _opened(site, messages)
+    output = _opened(site)
     try:
-        return _started(site, output, advice=f"see `{messages}`")
+        return _started(site, output, advice=f"see `{site.messages}`")
     finally:
         os.close(output)
 
@@ -67,10 +66,10 @@ def _started(site: Site, output: int, *, advice: str) -> Connection:
         raise not_started(lines[-1] if lines else "it ended without a message", advice) from None
 
 
-def _opened(site: Site, messages: str) -> int:
+def _opened(site: Site) -> int:
     """Create the file for the supervisor's own messages, owned by the project's owner; return its descriptor."""
-    with files.refused("write", messages), project_directory.opened(site.dot_flox, *LOGS) as directory:
-        name = os.path.basename(messages)
+    with files.refused("write", site.messages), project_directory.opened(site.dot_flox, *LOGS) as directory:
+        name = os.path.basename(site.messages)
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=directory)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL

@@ -30,10 +30,16 @@ class Holds:
         self._calls: dict[object, set[str]] = {}
         self._leases: dict[Lease, set[str]] = {}
         self._descriptors: dict[Lease, int] = {}
+        self._attending: set[Lease] = set()
 
     def held(self) -> set[str]:
         """Return the services that have any reason to run."""
         return self.kept.union(*self._calls.values(), *self._leases.values())
+
+    @property
+    def attended(self) -> bool:
+        """Whether a process lives that attends: the supervisor remembers services for it that have stopped."""
+        return bool(self._attending)
 
     def users(self, service: str) -> list[int]:
         """Return the pids of the processes that use `service`."""
@@ -47,8 +53,11 @@ class Holds:
         """Release the services of a start that is over."""
         self._calls.pop(call, None)
 
-    def take(self, lease: Lease, services: Iterable[str]) -> None:
-        """Hold `services` for a process until it ends; raise ServiceError if it has ended already."""
+    def take(self, lease: Lease, services: Iterable[str], *, attends: bool = False) -> None:
+        """Hold `services` for a process until it ends; raise ServiceError if it has ended already.
+
+        A process that `attends` still does so after all its services were stopped by `services stop`.
+        """
         if lease not in self._leases:
             descriptor = lease.process.open()
             if descriptor is None:
@@ -56,12 +65,15 @@ class Holds:
             self._descriptors[lease] = descriptor
             self._loop.add_reader(descriptor, self._lapse, lease)
         self._leases.setdefault(lease, set()).update(services)
+        if attends:
+            self._attending.add(lease)
 
     def release(self, lease: Lease) -> bool:
         """End a lease, and return whether it existed."""
         if lease not in self._leases:
             return False
         del self._leases[lease]
+        self._attending.discard(lease)
         descriptor = self._descriptors.pop(lease)
         self._loop.remove_reader(descriptor)
         os.close(descriptor)

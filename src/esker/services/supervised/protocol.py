@@ -76,8 +76,10 @@ class StartRequest:
     store_paths: tuple[str, ...] = ()
     """Paths that garbage collection must spare while the supervisor runs."""
     caller: int
-    lenient: bool = False
-    """Whether a service without Esker's table counts as started at once, however it ends."""
+    recreate: bool = False
+    """Whether to restart the services that run by another definition than the one in `specs`."""
+    like_flox: bool = False
+    """Whether Flox's rules hold where Esker's differ: see `Chamber.like_flox`."""
     lease: Lease | None = None
     seconds: float = 60.0
 
@@ -111,6 +113,8 @@ class StatusRequest:
     """Return the state of every service."""
 
     verb: ClassVar[str] = "status"
+    specs: tuple[ServiceSpec, ...] = ()
+    """The services as they are declared now, to tell which run by an earlier definition."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,8 +26,9 @@ from esker.services.supervised.supervisor import Supervisor
 from esker.services.supervised.supervisor_record import RecordFile, SupervisorRecord, record_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
 
+    from esker.services.specification import ServiceSpec
     from esker.services.status import ServiceStatus
 
 __all__ = ["main"]
@@ -283,17 +284,19 @@ class _Server:
                         names = await supervisor.start(request)
                 finally:
                     supervisor.listeners.discard(tell)
-                return {"names": names, "services": self._statuses()}
+                return {"names": names, "services": self._statuses(request.specs)}
             case protocol.StopRequest():
                 return await supervisor.stop(request.names, request.caller)
             case protocol.ReleaseRequest():
                 await supervisor.give_back(request.lease)
                 return None
+            case protocol.StatusRequest():
+                return self._statuses(request.specs)
             case protocol.WaitRequest():
                 await supervisor.wait(request)
                 return self._statuses()
             case _:
                 return self._statuses()
 
-    def _statuses(self) -> list[dict[str, object]]:
-        return [asdict(self._supervisor.status(name)) for name in self._supervisor.services]
+    def _statuses(self, declared: Iterable[ServiceSpec] = ()) -> list[dict[str, object]]:
+        return [asdict(self._supervisor.status(name, declared)) for name in self._supervisor.services]

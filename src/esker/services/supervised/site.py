@@ -38,6 +38,11 @@ class Site:
         """The directory of the services' logs."""
         return "/".join((self.dot_flox, *LOGS))
 
+    @property
+    def messages(self) -> str:
+        """The log of the supervisor itself."""
+        return f"{self.logs}/supervisor.log"
+
     def owns(self, record: SupervisorRecord) -> bool:
         """Return whether the socket in `record` is one of this environment.
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
-from esker.errors import ServiceFailed, ServicesNotReady
+from esker.errors import ServiceError, ServiceFailed, ServicesNotReady
 from esker.host import accounts, files, process_table
 from esker.services import graph
 from esker.services.status import ServiceStatus
@@ -29,7 +29,7 @@ from esker.services.supervised.store_paths import StorePaths
 from esker.services.supervised.supervisor_record import SUPERVISOR_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from esker.services.specification import ServiceSpec
     from esker.services.states import State
@@ -68,6 +68,8 @@ class Supervisor:
         self._log_path = "/".join((record.dot_flox, *LOGS))
         self._children = Children(self._loop)
         self._holds = Holds(self._loop, self.release)
+        self._configured: dict[str, ServiceSpec] = {}
+        """The services as they were declared when the first of those that run was started."""
         self._variables_set: dict[str, tuple[float, int]] = {}
         """When each service got its variables, and from which pid."""
         self._changed = asyncio.Event()
@@ -75,9 +77,9 @@ class Supervisor:
 
     @property
     def idle(self) -> bool:
-        """Whether no service runs, nothing is being stopped, and nobody holds a service."""
+        """Whether no service runs, nothing is being stopped, and nobody holds a service or attends."""
         stopped = all(service.state == "Stopped" for service in self.services.values())
-        return stopped and not self._stops and not self._holds.held()
+        return stopped and not self._stops and not self._holds.held() and not self._holds.attended
 
     async def start(self, request: protocol.StartRequest) -> list[str]:
         """Start the services that `request` names and their dependencies; return their names once all are ready.
@@ -85,13 +87,18 @@ class Supervisor:
         If that fails, the services that nothing else holds are stopped again.
         """
         await self._keep(request)
-        specs = self._merged_specs(request)
-        names = graph.with_dependencies(specs, request.names or (spec.name for spec in request.specs))
+        if request.like_flox and request.lease and not request.names and (running := self._running()):
+            self._hold(running, request)  # a second `flox activate -s` starts nothing
+            return sorted(running)
+        specs = self._merged_specs(request, keeps=request.like_flox)
+        names = graph.with_dependencies(specs, request.names or (it for it in specs if it in self._configured))
         call = object()
         self._holds.begin(call, names)
         try:
+            if request.recreate:
+                await asyncio.shield(self._stop([name for name in names if self._outdated(name, specs)]))
             await self._bring_up(names, specs, request)
-            self._hold(names, request.lease)
+            self._hold(names, request)
         finally:
             self._holds.end(call)
             await asyncio.shield(self.release())
@@ -100,36 +107,50 @@ class Supervisor:
     async def restart(self, request: protocol.RestartRequest) -> dict[str, str]:
         """Stop the services that run and start all with new variables; return `restarted` or `started` by name.
 
-        If `request` names services while others run, those keep their present specification, as they do with Flox.
+        With Flox's rules, services that are named while any runs keep their present specification.
         """
         await self._keep(request)
         named = request.names or tuple(spec.name for spec in request.specs)
-        running = {name for name, service in self.services.items() if service.active}
-        specs = self._merged_specs(request)
-        if request.names and running - set(named):
-            specs |= {name: self.services[name].spec for name in named if name in running}
+        running = self._running()
+        specs = self._merged_specs(request, keeps=request.like_flox and bool(request.names))
         names = graph.with_dependencies(specs, named)
         call = object()
         self._holds.begin(call, names)
         try:
             await asyncio.shield(self._stop([name for name in named if name in self.services]))
             await self._bring_up(names, specs, request)
-            self._hold(set(names) - running, None)
+            self._hold(set(names) - running, request)
         finally:
             self._holds.end(call)
             await asyncio.shield(self.release())
         return {name: "restarted" if name in running else "started" for name in named}
 
-    def _merged_specs(self, request: protocol.StartRequest) -> dict[str, ServiceSpec]:
-        """Return the specifications in `request`, and those of known services that the request no longer has."""
-        specs = {name: service.spec for name, service in self.services.items()}
-        specs |= {spec.name: spec for spec in request.specs}
-        graph.check_dependencies(specs)
-        return specs
+    def _running(self) -> set[str]:
+        return {name for name, service in self.services.items() if service.active}
 
-    def _hold(self, names: Iterable[str], lease: protocol.Lease | None) -> None:
-        if lease:
-            self._holds.take(lease, names)
+    def _merged_specs(self, request: protocol.StartRequest, *, keeps: bool) -> dict[str, ServiceSpec]:
+        """Return the specifications in `request`, and those of known services that the request no longer has.
+
+        If this `keeps` to what was declared when the services were started, as Flox does, then while any service runs
+        return only the specifications of that time. Raises ServiceError for a name that they do not have.
+        """
+        if not (keeps and self._running()):
+            self._configured = {spec.name: spec for spec in request.specs}
+            specs = {name: service.spec for name, service in self.services.items()} | self._configured
+            graph.check_dependencies(specs)
+            return specs
+        for name in request.names:
+            if name not in self._configured:
+                # Only Flox has this error, so it is worded as Flox words it.
+                raise ServiceError(
+                    f"Service '{name}' was defined after services were started.\n\n"
+                    "To use the service, restart services with 'flox services restart'"
+                )
+        return dict(self._configured)
+
+    def _hold(self, names: Iterable[str], request: protocol.StartRequest) -> None:
+        if request.lease:
+            self._holds.take(request.lease, names, attends=request.like_flox)
         else:
             self._holds.kept.update(names)
 
@@ -147,12 +168,12 @@ class Supervisor:
             async with asyncio.timeout(request.seconds):
                 await self._until(lambda: not any(self._state(name) == "Terminating" for name in names))
                 unreachable = cache(accounts.unreachable)
-                joined = {name for name in names if not self._needs_start(name)}
+                joined = {name for name in names if not self._needs_start(name, specs)}
                 for name in names:
                     if name not in joined:
                         self._begin(specs[name], request, unreachable)
                 unhealthy = {name for name in joined if self.services[name].health == "unhealthy"}
-                await self._until(lambda: self._all_ready(names, unhealthy))
+                await self._until(lambda: self._all_ready(names, unhealthy, skips=request.like_flox))
         except TimeoutError:
             raise self._too_late(
                 [name for name in names if not self.services[name].satisfied], request.seconds
@@ -161,10 +182,18 @@ class Supervisor:
     def _state(self, name: str) -> State:
         return self.services[name].state if name in self.services else "Stopped"
 
-    def _needs_start(self, name: str) -> bool:
-        """Whether to start it: not if it is active, nor if it is a oneshot whose result is still in use."""
+    def _needs_start(self, name: str, specs: Mapping[str, ServiceSpec]) -> bool:
+        """Whether to start it: not if it is active, nor if it is a oneshot whose result still holds."""
         service = self.services.get(name)
-        return service is None or not (service.active or (service.spec.oneshot and service.state == "Completed"))
+        if service is None:
+            return True
+        completed = service.spec.oneshot and service.state == "Completed" and service.spec == specs[name]
+        return not (service.active or completed)
+
+    def _outdated(self, name: str, specs: Mapping[str, ServiceSpec]) -> bool:
+        """Whether a service runs by another definition than the one in `specs`."""
+        service = self.services.get(name)
+        return service is not None and service.active and service.spec != specs.get(name)
 
     def _begin(self, spec: ServiceSpec, request: protocol.StartRequest, unreachable: identity.Unreachable) -> None:
         context = self._context(spec, request, unreachable)
@@ -188,7 +217,7 @@ class Supervisor:
         variables = choice.variables(request.environments.get(spec.name, {}))
         variables |= {SERVICE_VARIABLE: spec.name, SUPERVISOR_VARIABLE: self._token}
         return RunContext(
-            variables, request.directory, choice.identity, choice.account.name, choice.note, lenient=request.lenient
+            variables, request.directory, choice.identity, choice.account.name, choice.note, lenient=request.like_flox
         )
 
     async def _dependencies(self, service: SupervisedService) -> None:
@@ -230,12 +259,16 @@ class Supervisor:
             return completed
         return completed or (dependency.ready if condition == "service_healthy" else dependency.started)
 
-    def _all_ready(self, names: list[str], unhealthy: set[str]) -> bool:
+    def _all_ready(self, names: list[str], unhealthy: set[str], *, skips: bool) -> bool:
         """Whether a start is over; raise its failure, a service's own error before those of its dependents.
 
         `unhealthy` names the services that ran and were unhealthy when the start began: it waits for their recovery.
+        With `skips`, it is no failure if a service is not run because of its dependencies, as with Flox.
         """
         services = [self.services[name] for name in names]
+        errors = [service for service in services if service.state == "Error"]
+        if skips and not errors:
+            services = [service for service in services if service.state != "Skipped"]
         for state in ("Error", "Skipped"):
             for service in services:
                 if service.state == state and service.failure:
@@ -380,8 +413,8 @@ class Supervisor:
         for listener in list(self.listeners):
             listener(status)
 
-    def status(self, name: str) -> ServiceStatus:
-        """Return the present status of a service."""
+    def status(self, name: str, declared: Iterable[ServiceSpec] = ()) -> ServiceStatus:
+        """Return the present status of a service; without the `declared` services, nothing counts as outdated."""
         service = self.services[name]
         spec, failure = service.spec, service.failure
         set_at, set_by = self._variables_set.get(name, (None, None))
@@ -398,6 +431,7 @@ class Supervisor:
             started_at=service.started_at,
             uptime=service.uptime,
             restarts=service.restarts,
+            outdated=bool(specs := {one.name: one for one in declared}) and self._outdated(name, specs),
             kept=name in self._holds.kept,
             users=tuple(self._holds.users(name)),
             user=service.context.user or None,

@@ -1,0 +1,32 @@
+"""The messages about services that an edit of the manifest has not reached yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from esker.cli.voice import Voice
+    from esker.services.status import ServiceStatus
+
+__all__ = ["say_outdated"]
+
+
+def say_outdated(statuses: Iterable[ServiceStatus], declared: Collection[str], voice: Voice) -> None:
+    """Name the services that run by an earlier definition or that are not `declared` any more, and the mend."""
+    outdated = [status.name for status in statuses if status.outdated]
+    edited = [name for name in outdated if name in declared]
+    removed = [name for name in outdated if name not in declared]
+    if edited:
+        verb = "runs" if len(edited) == 1 else "run"
+        mend = f"`{voice.program} services start --recreate` applies the edit"
+        voice.remark(f"! {_listed(edited)} still {verb} as defined before the manifest was edited: {mend}")
+    if removed:
+        verb, them = ("runs", "it") if len(removed) == 1 else ("run", "them")
+        mend = f"`{voice.program} services stop {' '.join(removed)}` stops {them}"
+        voice.remark(f"! {_listed(removed)} still {verb}, but the manifest no longer declares {them}: {mend}")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
