@@ -108,7 +108,7 @@ def test_init_lays_an_environment_out(flox, tmp_path):
     assert done.err.startswith(f"⚡︎ Created environment 'my-project' ({SYSTEM})\n\nNext:\n  $ flox install")
     assert json.loads((directory / ".flox/env.json").read_text()) == {"name": "my-project", "version": 1}
     assert flox("init", "-b", "-n", "bare", "-d", tmp_path / "other", cwd=directory).status == 0
-    assert (tmp_path / "other/.flox/env/manifest.toml").read_text() == 'schema-version = "1.15.0"\n'
+    assert (tmp_path / "other/.flox/env/manifest.toml").read_text() == 'schema-version = "1.19.0"\n'
 
 
 @pytest.mark.usefixtures("served")

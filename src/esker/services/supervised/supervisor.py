@@ -197,12 +197,13 @@ class Supervisor:
     def _fulfils(self, service: SupervisedService, name: str, condition: str) -> bool:
         dependency = self.services[name]
         completed = dependency.state == "Completed"
-        if dependency.state in {"Error", "Skipped", "Stopped"} or (completed and dependency.exit_code):
+        ended_badly = completed and dependency.exit_code and condition != "service_completed"
+        if dependency.state in {"Error", "Skipped", "Stopped"} or ended_badly:
             how = "was stopped" if dependency.state == "Stopped" else "failed"
             raise ServiceFailed(
                 f"service `{service.spec.name}` was not started: `{name}` {how}", service=service.spec.name
             )
-        if condition == "service_completed_successfully":
+        if condition in {"service_completed", "service_completed_successfully"}:
             return completed
         return completed or (dependency.ready if condition == "service_healthy" else dependency.started)
 
