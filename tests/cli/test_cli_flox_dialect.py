@@ -30,7 +30,7 @@ WORDS = [
     (HookCutOff("It was cut off", hint="review it"), "It was cut off.\n\nreview it"),
     (
         HookCutOff("It was cut off: x", hint="review it", ending="bash ended with status 3"),
-        "Running hook.on-activate failed: bash ended with status 3\n\nreview it",
+        "Running hook.on-activate failed",
     ),
     (ModeClash("It is active", pids=[1], hint="leave it"), "It is active\n\nleave it"),
     (UnknownService("service `web` does not exist", service="web"), "Service 'web' does not exist."),

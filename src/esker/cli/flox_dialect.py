@@ -47,8 +47,8 @@ def words(error: EskerError) -> str:
             text = f"Did not find an environment in '{directory}'\n\n{create}"
         case HookCutOff(ending=None):
             text = f"{error.message}.\n\n{error.hint}"
-        case HookCutOff(ending=ending):
-            text = f"Running hook.on-activate failed: {ending}\n\n{error.hint}"
+        case HookCutOff():
+            text = "Running hook.on-activate failed"
         case ModeClash():
             text = f"{error.message}\n\n{error.hint}"
         case UnknownService():

@@ -27,6 +27,7 @@ from esker.services.supervised.supervisor_record import services_are_running
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from esker.declare.declaration import Declaration
     from esker.progress import Progress
     from esker.settings import Settings
 
@@ -57,18 +58,18 @@ def change_manifest(
     lock: bool = True,
     progress: Progress,
 ) -> bool:
-    """Make `text` the manifest of `project` and return whether anything changed.
+    """Make `text` the manifest of `project` and return whether it differs from the present one.
 
-    Without `lock` only the manifest is written. If anything fails, manifest, lock and links stay as they were. `before`
-    is the manifest that `text` was made from, by default the present one. Raises HostError when the manifest on disk is
-    another one by now.
+    A lock that is missing is made even if the manifest stays as it is. Without `lock` only the manifest is written. If
+    anything fails, manifest, lock and links stay as they were. `before` is the manifest that `text` was made from, by
+    default the present one. Raises HostError when the manifest on disk is another one by now.
     """
     check_no_backup(project)
     path = manifest_path(project)
     before = _text(path) if before is None else before
-    if text == before:
-        return False
     declaration = load(project, manifest=text)
+    if text == before and (not lock or _has_lock(declaration)):
+        return False
     with alone(project):
         _check_unchanged(path, before)
         if not lock:
@@ -82,7 +83,12 @@ def change_manifest(
             with _swapped(project, {"manifest.toml": text.encode(), "manifest.lock": manifest_lock}):
                 put(lock_paths(declaration)[1], pylock)
             links.switch(keep_rollback=False)
-    return True
+    return text != before
+
+
+def _has_lock(declaration: Declaration) -> bool:
+    manifest_lock, pylock = lock_paths(declaration)
+    return os.path.exists(manifest_lock) and (declaration.esker.python is None or os.path.exists(pylock))
 
 
 def rename(project: str, name: str) -> str:
