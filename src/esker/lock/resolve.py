@@ -18,6 +18,7 @@ from esker.progress import reporting
 
 if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
+    from esker.formats.manifest import Manifest
     from esker.formats.pylock import Pylock
     from esker.host.interpreters import Interpreters
     from esker.progress import Progress
@@ -55,7 +56,7 @@ def resolved_lock(
     progress: Progress,
 ) -> tuple[Lock, bool]:
     """Return what `lock_project` returns, and write nothing."""
-    _check_composed(declaration)
+    check_composed(declaration.manifest)
     _check_build(declaration, settings)
     current = None if upgrade else read_lock(declaration)
     stale = staleness(declaration, current, settings.system, settings.indexes)
@@ -86,10 +87,9 @@ def _python_lock(
     return pylock.parse(pylock.render(resolved, inputs, build=inputs.build))
 
 
-def _check_composed(declaration: Declaration) -> None:
+def check_composed(manifest: Manifest) -> None:
     """Raise ResolutionFailed where the manifest includes other environments, which Esker cannot compose yet."""
-    include = declaration.manifest.include
-    if include and include.environments:
+    if manifest.include and manifest.include.environments:
         raise ResolutionFailed(
             "the environments of [include] cannot be composed yet",
             hint="write what they declare into this manifest, and take [include] out",
