@@ -16,6 +16,7 @@ from esker.errors import (
     NoEnvironment,
     StartWithinHook,
     UnknownService,
+    UsageError,
 )
 
 __all__ = ["INTERRUPTED", "service_cells", "welcome", "words"]
@@ -28,6 +29,8 @@ _ABOUT_THE_SCHEMA = (
     "'version' field",
     "'schema-version' f",
 )
+_UNRECOGNISED = "unrecognized arguments: "
+"""How argparse begins its message about words that no command and no option takes; Flox names the first of them."""
 _START_WITHIN_HOOK = """\
 Cannot start services from 'hook.on-activate'.
 
@@ -53,6 +56,8 @@ def words(error: EskerError) -> str:
             text = f"{error.message}\n\n{error.hint}"
         case UnknownService():
             text = f"Service '{error.service}' does not exist."
+        case UsageError(message=message) if message.startswith(_UNRECOGNISED):
+            text = f"`{message.removeprefix(_UNRECOGNISED).split()[0]}` is not expected in this context"
         case StartWithinHook(hook="hook.on-activate"):
             text = _START_WITHIN_HOOK
         case _:
