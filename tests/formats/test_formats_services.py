@@ -226,3 +226,23 @@ def test_a_lock_applies_no_rule_for_people_who_write_services():
     }
     lock = lockfile.parse(as_lock({"schema-version": LATEST, "services": services, "options": {}}))
     assert lock.manifest.services.services["b"].shutdown == Shutdown(signal=99)
+
+
+@pytest.mark.parametrize(
+    ("schema", "key", "value", "since"),
+    [
+        ("1.16.0", "description", "x", "1.17.0"),
+        ("1.18.0", "pkg-groups", {}, "1.19.0"),
+        ("1.13.0", "plugins", {}, "1.14.0"),
+    ],
+)
+def test_a_lock_with_a_key_of_a_newer_schema_names_that_schema(schema, key, value, since):
+    """Flox writes no such lock, but a person who changed the schema in it may: the hint says which schema has the key."""
+    with pytest.raises(InvalidLock) as caught:
+        lockfile.parse(as_lock({"schema-version": schema, "options": {}, key: value}))
+    (problem,) = caught.value.problems
+    assert problem.message.startswith(f"unknown field `{key}`, expected one of `schema-version`, ")
+    assert problem.hint == (
+        f"`{key}` came with schema {since}, and this file follows {schema}; "
+        "remove the file, then make the lock again: esker lock"
+    )

@@ -120,10 +120,12 @@ class Report:
         line = next((self.lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.lines), None)
         self.problems.append(Problem(printable(message), line=line, hint=hint and printable(hint)))
 
-    def refuse(self, path: Path, message: str, hint: str | None, *, where: Path | None = None) -> None:
+    def refuse(
+        self, path: Path, message: str, hint: str | None, *, where: Path | None = None, is_mend: bool = False
+    ) -> None:
         """Add a problem at `path` whose message names a place: `where`, or `path` if `where` is None."""
         where = (*self.root, *(path if where is None else where))
-        self.note(path, message + (f"\nin `{dotted(where)}`" if where else ""), hint)
+        self.note(path, message + (f"\nin `{dotted(where)}`" if where else ""), hint, is_mend=is_mend)
 
     @property
     def table(self) -> str:
@@ -199,7 +201,10 @@ def _read_struct(kind: Shape, table: dict[str, Any], path: Path, report: Report)
             newer = _needs(key, every[key].shape, report) if key in every else None
             hint = newer or near(key, known) or "remove it, or correct its name"
             expected = f", expected {listed(known)}" if known else ""
-            report.refuse((*path, key), f"unknown field `{key}`{expected}", hint, where=path)
+            if newer and report.mend:
+                since = every[key].shape.since
+                hint = f"`{key}` came with schema {since}, and this file follows {report.schema}; {report.mend}"
+            report.refuse((*path, key), f"unknown field `{key}`{expected}", hint, where=path, is_mend=bool(newer))
     if rest is not None:
         values[rest.name] = _read(rest.shape, others, path, report)
     for key, field in known.items():
