@@ -133,8 +133,7 @@ def test_flox_has_other_words_for_a_status():
     """Flox's command reports such a status in its own words."""
     with pytest.raises(HookCutOff) as caught:
         hook.run(BASE, script="exit 3")
-    words = flox_dialect.words(caught.value)
-    assert words.startswith("Running hook.on-activate failed: bash ended with status 3\n\nReview your")
+    assert flox_dialect.words(caught.value) == "Running hook.on-activate failed"
 
 
 BROKEN = {

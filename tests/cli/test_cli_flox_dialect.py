@@ -16,6 +16,7 @@ from esker.errors import (
     Problem,
     StartWithinHook,
     UnknownService,
+    UsageError,
 )
 
 HEAD = "Failed to parse manifest:"
@@ -30,8 +31,10 @@ WORDS = [
     (HookCutOff("It was cut off", hint="review it"), "It was cut off.\n\nreview it"),
     (
         HookCutOff("It was cut off: x", hint="review it", ending="bash ended with status 3"),
-        "Running hook.on-activate failed: bash ended with status 3\n\nreview it",
+        "Running hook.on-activate failed",
     ),
+    (UsageError("unrecognized arguments: --nope x"), "`--nope` is not expected in this context"),
+    (UsageError("give exactly one command"), "give exactly one command"),
     (ModeClash("It is active", pids=[1], hint="leave it"), "It is active\n\nleave it"),
     (UnknownService("service `web` does not exist", service="web"), "Service 'web' does not exist."),
     (StartWithinHook("it would wait", hook="hook.on-deactivate"), "it would wait"),

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from esker.formats.manifest import LATEST
 from esker.formats.systems import declared_systems
 from esker.settings import Settings
 
@@ -218,11 +219,40 @@ def test_a_lock_is_made_of_a_manifest_alone(flox, tmp_path, with_lock):
     systems = declared_systems(None, SYSTEM)
     directory = with_lock({"hello": "hello"}, *(locked("hello", "hello-2.12.3", "2.12.3", each) for each in systems))
     manifest, lock = (directory / f".flox/env/manifest.{end}" for end in ("toml", "lock"))
-    assert flox("lock-manifest", "-l", lock, manifest) == (0, lock.read_text(), "")
-    done = flox("lock-manifest", "-", stdin='version = 1\n[vars]\nA = "1"\n', cwd=tmp_path)
-    wanted = {"lockfile-version": 1, "manifest": {"version": 1, "vars": {"A": "1"}, "options": {}}, "packages": []}
+    done = flox("lock-manifest", "-l", lock, manifest)
     assert (done.status, done.err) == (0, "")
-    assert done.out == json.dumps(wanted, indent=2) + "\n"
+    wanted = json.loads(lock.read_text())
+    del wanted["manifest"]["version"]
+    install = {"hello": {"pkg-path": "hello", "outputs": "all"}}
+    wanted["manifest"] = {"schema-version": LATEST, **wanted["manifest"], "install": install}
+    assert done.out == json.dumps(wanted, indent=2)
+    done = flox("lock-manifest", "-", stdin='version = 1\n[vars]\nA = "1"\n', cwd=tmp_path)
+    wanted = {
+        "lockfile-version": 1,
+        "manifest": {"schema-version": LATEST, "vars": {"A": "1"}, "options": {}},
+        "packages": [],
+    }
+    assert (done.status, done.err) == (0, "")
+    assert done.out == json.dumps(wanted, indent=2)
+
+
+def test_a_lock_of_a_manifest_alone_includes_no_environments(flox, tmp_path):
+    """No directory is known that an included environment could be looked for from."""
+    text = 'version = 1\n[include]\nenvironments = [{ dir = "../x" }]\n'
+    done = flox("lock-manifest", "-", stdin=text, cwd=tmp_path)
+    assert done == (1, "", "✘ ERROR: the environments of [include] cannot be composed yet\n")
+
+
+def test_a_lock_of_a_manifest_alone_keeps_what_version_1_installs(flox, with_lock):
+    """All outputs of a package; where they are what is installed anyway, nothing is written down."""
+    out = f"/nix/store/{'2' * 32}-few-1.0"
+    few, more = locked("few", "few-1.0", "1.0", outputs={"out": out}), locked("more", "more-1.0", "1.0")
+    directory = with_lock({"few": "few", "more": "more"}, few, more)
+    manifest, lock = (directory / f".flox/env/manifest.{end}" for end in ("toml", "lock"))
+    with manifest.open("a") as file:
+        file.write(f'[options]\nsystems = ["{SYSTEM}"]\n')
+    install = json.loads(flox("lock-manifest", "-l", lock, manifest).out)["manifest"]["install"]
+    assert install == {"few": {"pkg-path": "few"}, "more": {"pkg-path": "more", "outputs": "all"}}
 
 
 def test_an_environment_for_another_system_is_no_empty_one(flox, project):

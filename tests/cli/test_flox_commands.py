@@ -53,6 +53,9 @@ def test_a_bare_flox_says_what_to_do_next(flox, project, nowhere):
             ("activate", "allow"),
             "`activate allow` is not implemented yet: Esker activates nothing by itself",
         ),
+        (("activate", "--nope", "x"), "`--nope` is not expected in this context"),
+        (("services", "status", "--nope"), "`--nope` is not expected in this context"),
+        (("list", "surplus"), "`surplus` is not expected in this context"),
         (("activate", "-g", "3"), "Generations are only available for environments pushed to floxhub"),
         (("list", "-u"), "`--upstream` is for environments on FloxHub, which Esker does not support yet"),
         (("edit", "--sync"), "`--sync` is for environments on FloxHub, which Esker does not support yet"),
@@ -108,7 +111,72 @@ def test_init_lays_an_environment_out(flox, tmp_path):
     assert done.err.startswith(f"⚡︎ Created environment 'my-project' ({SYSTEM})\n\nNext:\n  $ flox install")
     assert json.loads((directory / ".flox/env.json").read_text()) == {"name": "my-project", "version": 1}
     assert flox("init", "-b", "-n", "bare", "-d", tmp_path / "other", cwd=directory).status == 0
-    assert (tmp_path / "other/.flox/env/manifest.toml").read_text() == 'schema-version = "1.15.0"\n'
+    assert (tmp_path / "other/.flox/env/manifest.toml").read_text() == 'schema-version = "1.19.0"\n'
+
+
+@pytest.mark.parametrize("command", [("service", "status"), ("services", "l", "web"), ("service", "r")])
+def test_aliases_of_services(flox, project, command):
+    """Flox's other names of `services` and its subcommands do the same."""
+    project('version = 1\n[services]\nweb.command = "exec sleep 1000"\n')
+    try:
+        done = flox(*command)
+        assert (done.status, "there is no command" in done.err) == (0, False)
+    finally:
+        flox("services", "stop")
+
+
+def test_create_is_init(flox, nowhere):
+    """The environment's directory has an id, as Flox's has: one of its own for each environment."""
+    assert flox("create", "-b", cwd=nowhere).status == 0
+    first = (nowhere / ".flox/telemetry_id").read_text()
+    assert flox("destroy", "-f", cwd=nowhere).status == 0
+    assert flox("init", "-b", cwd=nowhere).status == 0
+    assert first != (nowhere / ".flox/telemetry_id").read_text()
+
+
+def test_a_file_is_no_place_for_an_environment(flox, esker, nowhere):
+    """The error names the file, and no temporary file of our own."""
+    (nowhere / "file").write_text("")
+    told = f"✘ ERROR: `{nowhere}/file` is not a directory\n"
+    assert flox("init", "-d", "file", cwd=nowhere) == (1, "", told)
+    assert os.listdir(nowhere) == ["file"]
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("gone", [("env/manifest.lock",), ("pylock.toml",), ("env/manifest.lock", "pylock.toml")])
+def test_an_edit_that_changes_nothing_makes_a_missing_lock(flox, project, gone):
+    """The manifest is the same, but what belongs beside it is not there; the packages stay installed."""
+    text = f'{EMPTY}[plugins.esker.python]\ndependencies = ["app"]\n'
+    directory = project(text)
+    assert flox("activate", "--", "true").status == 0
+    before = {name: (directory / ".flox" / name).read_bytes() for name in ("env/manifest.lock", "pylock.toml")}
+    for name in gone:
+        (directory / ".flox" / name).unlink()
+    assert flox("edit", "--no-lock", "-f", "-", stdin=text).err == "! No changes made to environment.\n"
+    assert not (directory / ".flox" / gone[0]).exists()
+    assert flox("edit", "-f", "-", stdin=text) == (0, "", "! No changes made to environment.\n")
+    assert before == {name: (directory / ".flox" / name).read_bytes() for name in before}
+    (directory / ".flox" / gone[0]).unlink()
+    assert flox("install", "pypi/app").err == "! Package with id 'app' already installed to environment 'project'\n"
+    assert (directory / ".flox" / gone[0]).exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("exit 1", "Running hook.on-activate failed"),
+        ("set -e; false", "Running hook.on-activate failed"),
+        ("trap 'exit 5' EXIT; exit 3", "Running hook.on-activate failed"),
+        ("exit 0", "The hook.on-activate script did not complete normally."),
+    ],
+)
+def test_a_hook_that_exits_is_told_in_floxs_words(flox, project, script, told):
+    """A status other than 0 is a failure, and nothing else is said; status 0 has a text of its own."""
+    project(f'{EMPTY}[hook]\non-activate = "{script}"\n')
+    done = flox("activate", "--", "echo", "ran")
+    assert (done.status, done.out) == (1, "")
+    assert done.err.splitlines()[0] == f"✘ ERROR: {told}"
+    assert (done.err == f"✘ ERROR: {told}\n") == ("failed" in told)
 
 
 @pytest.mark.usefixtures("served")

@@ -8,7 +8,7 @@ import pytest
 
 from esker.declare.declaration import EskerTable, HealthCheck, ServiceTable
 from esker.declare.validate import read_text
-from esker.formats.manifest import Manifest
+from esker.formats.manifest import SCHEMAS, Manifest
 from esker.formats.tables.reader import Report, key_paths, read
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "manifest.md").read_text()
@@ -35,9 +35,8 @@ def known():
     firsts = {("version",): "1", ("schema-version",): "1.10.0"}
     esker = ((("plugins", "esker", *path), since) for path, since in key_paths(EskerTable))
     for path, since in [*key_paths(Manifest), *esker]:
-        firsts.setdefault(
-            path, max(since or "1", firsts.get(path[:-1], "1"), "1.14.0" if path[0] == "plugins" else "1")
-        )
+        above = [firsts.get(path[:length], "1") for length in range(1, len(path))]
+        firsts.setdefault(path, max(since or "1", *above, "1.14.0" if path[0] == "plugins" else "1"))
     return firsts
 
 
@@ -110,10 +109,13 @@ def test_words_that_are_one_of_a_few():
         "service_started",
         "service_healthy",
         "service_completed_successfully",
+        "process_started",
+        "process_completed",
+        "process_completed_successfully",
         "on-failure",
         "always",
         "oneshot",
     ):
         assert word in PAGE
-    for schema in ("1.10.0", "1.11.0", "1.12.0", "1.13.0", "1.14.0", "1.15.0"):
+    for schema in SCHEMAS[1:]:
         assert f"`{schema}`" in PAGE

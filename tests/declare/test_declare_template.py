@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import stat
+import uuid
 
 import pytest
 
@@ -25,6 +26,7 @@ def test_files():
     assert written.pop(".flox/.gitattributes") == attributes
     declared = parse_manifest(written.pop(".flox/env/manifest.toml"))
     assert parse(written.pop(".flox/env/manifest.lock").encode()).manifest == declared
+    assert uuid.UUID(written.pop(".flox/telemetry_id")).version == 4
     assert written == {}
 
 

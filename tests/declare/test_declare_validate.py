@@ -344,3 +344,74 @@ def test_values_are_frozen():
     with pytest.raises(AttributeError):
         checked(HEAD)[0].python = None
     assert msgspec.structs.replace(EskerTable(), python=PythonTable()).python == PythonTable()
+
+
+BOTH = """\
+schema-version = "1.16.0"
+[services]
+web = { command = "web", %s }
+db.command = "db"
+[plugins.esker.services.web]
+%s
+"""
+FLOX = 'depends-on.db.condition = "process_{}"'
+OURS = 'depends-on.db = "service_{}"'
+
+
+@pytest.mark.parametrize(
+    ("flox", "ours"),
+    [
+        (FLOX.format("started"), OURS.format("started")),
+        (FLOX.format("completed_successfully"), OURS.format("completed_successfully")),
+        ("shutdown = { signal = 2, timeout-seconds = 90 }", 'stop-signal = "SIGINT"\nstop-grace-period = "1m30s"'),
+        ("shutdown = { signal = 2, timeout-seconds = 90 }", ""),
+        (FLOX.format("completed"), ""),
+    ],
+)
+def test_both_tables_of_a_service_may_say_the_same(flox, ours):
+    """What one table says, the other may repeat or leave out."""
+    assert checked(BOTH % (flox, ours))[1] == []
+
+
+@pytest.mark.parametrize(
+    ("flox", "ours", "message", "hint"),
+    [
+        (
+            FLOX.format("started"),
+            OURS.format("healthy"),
+            "`web` waits for `db` in two ways: `process_started` in [services], `service_healthy` here",
+            "keep one of the two, or make them agree: [services] has no word for this condition",
+        ),
+        (
+            FLOX.format("completed"),
+            OURS.format("completed_successfully"),
+            "`web` waits for `db` in two ways: `process_completed` in [services], `service_completed_successfully` here",
+            "keep one of the two, or make them agree: write `process_completed_successfully` in [services.web]",
+        ),
+        (
+            "shutdown.signal = 15",
+            'stop-signal = "SIGINT"',
+            "`web` is stopped by signal 15 in [services], by SIGINT here",
+            "keep one of the two, or write `shutdown.signal = 2` there",
+        ),
+        (
+            "shutdown.timeout-seconds = 5",
+            'stop-grace-period = "10s"',
+            "`web` may take 5 s to stop in [services], another time here",
+            "keep one of the two, or make them agree",
+        ),
+    ],
+)
+def test_both_tables_of_a_service_may_not_disagree(flox, ours, message, hint):
+    """Whoever starts the service could follow only one of them, so the problem names both; it stands at Esker's."""
+    (problem,) = checked(BOTH % (flox, ours))[1]
+    assert (problem.message, problem.hint, problem.line) == (message, hint, 6)
+
+
+def test_a_cycle_through_both_tables():
+    """Neither table has a cycle alone; together the services wait for each other."""
+    text = BOTH % (FLOX.format("started"), "") + '[plugins.esker.services.db]\ndepends-on.web = "service_started"\n'
+    (problem,) = checked(text)[1]
+    assert problem.message == "Found a dependency cycle among services, through [services]: db → web → db"
+    assert problem.line == 8
+    assert checked(BOTH % (FLOX.format("started").replace("db", "web"), ""))[1] == []

@@ -305,7 +305,9 @@ def test_the_errors_of_a_lock_speak_of_json():
     lock["manifest"]["services"] = {"web": {}, "auto-start": 5}
     lock["packages"] = [{"attr_path": "jq"}, 7]
     problems = refused(lock)
-    assert {problem.hint for problem in problems} == {"remove the file, then make the lock again: esker lock"}
+    again = "remove the file, then make the lock again: esker lock"
+    newer = f"`auto-start` came with schema 1.12.0, and this file follows 1.0.0; {again}"
+    assert {problem.hint for problem in problems} == {again, newer}
     told = [problem.message.partition("\n")[0] for problem in problems]
     assert "invalid type: string `text`, expected an object" in told
     assert "invalid type: object, expected an array" in told

@@ -53,7 +53,13 @@ TEXTS = {
         "this is defined above already",
     ),
     "no schema": ("", None, "manifest 'schema-version' field is missing", LATEST),
-    "unknown schema": ('schema-version = "2.0.0"', 1, "manifest had invalid schema version '2.0.0'", "1.10.0"),
+    "unknown schema": ('schema-version = "1.9.0"', 1, "manifest had invalid schema version '1.9.0'", "1.10.0"),
+    "newer schema": (
+        'schema-version = "2.0.0"',
+        1,
+        "manifest had invalid schema version '2.0.0'",
+        f"schema 2.0.0 is newer than this Esker knows (up to {LATEST}): update Esker, or go on with Flox 2.0.0",
+    ),
     "unknown version": ("version = 2", 1, "manifest had invalid schema version '2'", "version = 1"),
     "schema that is a version": ('schema-version = "1"', 1, "manifest had invalid schema version '1'", "1.10.0"),
     "wrong version": ('version = "1"', 1, "'version' field must be an integer", "version = 1"),
@@ -271,6 +277,15 @@ def test_a_key_belongs_to_its_schema_and_later_ones():
         ("services", "auto-start"): "services.auto-start = true",
         ("build", "<name>", "sandbox-allow"): "build.a = { command = 'x', sandbox-allow = [] }",
         ("plugins",): "plugins.a.b = 1",
+        ("services", "<name>", "depends-on"): "services.a = { command = 'x', depends-on = {} }",
+        ("services", "<name>", "shutdown", "timeout-seconds"): (
+            "services.a = { command = 'x', shutdown = { command = 'y', timeout-seconds = 1 } }"
+        ),
+        ("services", "<name>", "shutdown", "signal"): "services.a = { command = 'x', shutdown.signal = 2 }",
+        ("description",): "description = 'x'",
+        ("options", "activate", "upgrade-notifications"): "options.activate.upgrade-notifications = false",
+        ("options", "stability"): "options.stability = 'lts'",
+        ("pkg-groups",): "pkg-groups.a.stability = 'lts'",
     }
     firsts = {path: since for path, since in key_paths(Manifest) if since}
     assert firsts.keys() == examples.keys()
@@ -280,7 +295,7 @@ def test_a_key_belongs_to_its_schema_and_later_ones():
             if SCHEMAS.index(schema) >= SCHEMAS.index(since):
                 assert parse(text).schema == schema
             else:
-                problem = one_problem(text)
+                problem = problems_of(text)[0]
                 assert problem.message.startswith(f"unknown field `{path[-1]}`")
                 assert since in problem.hint
 

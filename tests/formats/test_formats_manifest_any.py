@@ -31,15 +31,13 @@ from esker.formats.manifest_schema import (
     Manifest,
     MinimumVersion,
     Options,
+    PackageGroup,
     Profile,
     ProfileScripts,
     Semver,
-    Service,
-    Services,
-    Shutdown,
     StorePathPackage,
-    Systemd,
 )
+from esker.formats.manifest_services import Dependency, Service, Services, Shutdown, Systemd
 from esker.formats.systems import SYSTEMS
 from esker.formats.tables.reader import Report
 
@@ -83,9 +81,14 @@ SERVICE = some(
     command=TEXT,
     vars=some_of(NAME, TEXT),
     is_daemon=st.just(False),
-    shutdown=st.builds(Shutdown, command=TEXT),
+    shutdown=some(Shutdown, command=TEXT, timeout_seconds=st.integers(1, 99), signal=st.integers(1, 31)).filter(
+        lambda shutdown: shutdown.command is None or shutdown.signal is None
+    ),
+    depends_on=st.none(),
     systems=SET_OF_SYSTEMS,
-    systemd=some(Systemd, unit=some_of(TEXT, COUNT), service=some_of(TEXT, NAMES)),
+    systemd=some(
+        Systemd, unit=some_of(TEXT, COUNT), service=some_of(TEXT, st.lists(TEXT, max_size=2) | some_of(TEXT, TEXT))
+    ),
 )
 BUILD = some(
     Build,
@@ -102,25 +105,45 @@ PACKAGE = st.one_of(
     some(FlakePackage, flake=TEXT, outputs=OUTPUTS, **CHOICES),
     some(StorePathPackage, store_path=TEXT, **CHOICES),
 )
-SERVICES = st.builds(Services, auto_start=FLAG, services=maps(NAME, SERVICE))
+CONDITION = st.sampled_from(["process_started", "process_completed", "process_completed_successfully"])
+
+
+def with_dependencies(services):
+    """Give each service dependencies on any of the services, or none."""
+    depends_on = some_of(st.sampled_from(sorted(services)), st.builds(Dependency, condition=CONDITION))
+    return st.fixed_dictionaries(
+        {
+            name: st.builds(msgspec.structs.replace, st.just(service), depends_on=st.none() | depends_on)
+            for name, service in services.items()
+        }
+    )
+
+
+DECLARED_SERVICES = st.just({}) | some_of(NAME, SERVICE).flatmap(with_dependencies)
+SERVICES = st.builds(Services, auto_start=FLAG, services=DECLARED_SERVICES)
 INCLUDED = some(IncludedDirectory, dir=TEXT, name=TEXT) | some(
     IncludedRemote, remote=REFERENCE, name=TEXT, generation=COUNT
 )
 MANIFEST = some(
     Manifest,
     schema=st.just(SCHEMAS[-1]),
+    description=TEXT,
     minimum_cli_version=VERSION | some(MinimumVersion, version=VERSION, reason=TEXT),
     install=maps(TEXT, PACKAGE),
+    pkg_groups=maps(TEXT, some(PackageGroup, stability=TEXT)),
     vars=maps(NAME, st.text("ab $\\{}", max_size=5)),
     hook=some(Hook, on_activate=TEXT, on_deactivate=TEXT),
     profile=some(Profile, deactivate=some(ProfileScripts, **SCRIPTS), **SCRIPTS),
     options=some(
         Options,
         systems=st.just(SYSTEMS),
-        allow=some(Allow, unfree=FLAG, broken=FLAG, licenses=NAMES),
-        semver=some(Semver, allow_pre_releases=FLAG),
+        allow=some(Allow, unfree=FLAG, broken=FLAG, licenses=NAMES).filter(lambda allow: allow != Allow()),
+        semver=st.builds(Semver, allow_pre_releases=FLAG),
         cuda_detection=FLAG,
-        activate=some(ActivateOptions, mode=st.sampled_from(["dev", "run"])),
+        activate=st.builds(
+            ActivateOptions, mode=st.sampled_from(["dev", "run"]), upgrade_notifications=st.none() | FLAG
+        ),
+        stability=TEXT,
     ),
     services=SERVICES,
     build=maps(TEXT, BUILD),

@@ -8,7 +8,7 @@ import pytest
 from esker.errors import ResolutionFailed
 from esker.formats.lockfile import Lockfile, StorePathLocked, parse
 from esker.formats.manifest import parse as parse_manifest
-from esker.lock.packages import lock_packages
+from esker.lock.packages import lock_packages, unused_groups
 from tests.support.locks import LOCKS, OWN, lock_id
 
 SYSTEM = "x86_64-linux"
@@ -123,3 +123,36 @@ def test_a_flake_stays_locked_if_only_the_schema_of_the_manifest_is_another():
     later = f'{SHAPES["hydra"]}, outputs = "all"'
     assert locked(before, jq=None, tool=None, hydra=later) == before.packages
     assert locked(before, jq=None, tool=None, schema="1") == before.packages
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", '[pkg-groups.toplevel]\nstability = "lts"\n'),
+        ('stability = "lts"\n', ""),
+        ('stability = "lts"\n', 'stability = "lts"\n[pkg-groups]\ntoplevel.stability = "stable"\n'),
+    ],
+)
+def test_a_package_whose_group_gets_another_stability_has_to_be_locked_again(before, after):
+    """It was chosen from other packages than the ones that are asked for now."""
+    manifest = f'schema-version = "1.19.0"\n[install]\njq.pkg-path = "jq"\n{ONE_SYSTEM}'
+    lock = Lockfile(manifest=parse_manifest(manifest + before), packages=LOCK.packages)
+    lock_packages(parse_manifest(manifest + before), lock, SYSTEM)
+    with pytest.raises(ResolutionFailed, match="`jq` of \\[install\\] cannot be locked"):
+        lock_packages(parse_manifest(manifest + after), lock, SYSTEM)
+
+
+def test_a_package_stays_locked_if_its_stability_is_only_written_elsewhere():
+    """What counts is the stability that its group has in the end; other groups do not matter."""
+    manifest = 'schema-version = "1.19.0"\n[install]\njq.pkg-path = "jq"\n[options]\nsystems = ["x86_64-linux"]\n'
+    before = Lockfile(manifest=parse_manifest(f'{manifest}stability = "lts"\n'), packages=LOCK.packages)
+    after = parse_manifest(f'{manifest}[pkg-groups]\ntoplevel.stability = "lts"\nother.stability = "stable"\n')
+    assert [package.install_id for package in lock_packages(after, before, SYSTEM)] == ["jq"]
+
+
+def test_a_group_that_no_package_is_in_is_unused():
+    """The group of packages that name none is always in use; included packages may be in any."""
+    groups = "[pkg-groups]\na.stability = 'x'\nb.stability = 'x'\ntoplevel.stability = 'x'\n"
+    text = f'schema-version = "1.19.0"\ninstall.jq = {{ pkg-path = "jq", pkg-group = "a" }}\n{groups}'
+    assert unused_groups(parse_manifest(text)) == ["b"]
+    assert unused_groups(parse_manifest(f"{text}[include]\nenvironments = [{{ dir = '../x' }}]\n")) == []

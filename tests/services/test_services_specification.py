@@ -7,7 +7,7 @@ import pytest
 
 from esker.declare.declaration import Declaration, EskerTable, HealthCheck, ServiceTable
 from esker.errors import ServiceError
-from esker.formats.manifest import Manifest, Service, Services, Shutdown
+from esker.formats.manifest import Dependency, Manifest, Service, Services, Shutdown
 from esker.services import specification
 from esker.services.specification import CheckSpec, ServiceSpec
 
@@ -64,6 +64,37 @@ def test_a_table_is_taken_over_with_its_automatic_ports():
     )
     with pytest.raises(ServiceError, match="no port was chosen for `PGPORT` of the service `db`"):
         specification.specify(declaration({"db": Service(command="pg")}, {"db": table}), LINUX, {})
+
+
+def test_floxs_dependencies_and_shutdown_join_those_of_the_table():
+    """A dependency on a service for other systems is dropped, and what may end anyhow is known."""
+
+    def after(**conditions):
+        return {name: Dependency(condition=condition) for name, condition in conditions.items()}
+
+    declared = declaration(
+        {
+            "job": Service(command="x"),
+            "db": Service(command="x"),
+            "mac": Service(command="x", systems=("aarch64-darwin",)),
+            "web": Service(
+                command="x",
+                depends_on=after(job="process_completed", mac="process_started", db="process_started"),
+                shutdown=Shutdown(signal=2, timeout_seconds=3),
+            ),
+            "late": Service(command="x", depends_on=after(web="process_completed_successfully")),
+        },
+        {"web": ServiceTable(depends_on={"db": "service_started", "late": "service_healthy"})},
+    )
+    specs = specification.specify(declared, LINUX, {})
+    assert specs["web"].depends_on == {
+        "job": "service_completed",
+        "db": "service_started",
+        "late": "service_healthy",
+    }
+    assert (specs["web"].stop_signal, specs["web"].stop_grace_period) == ("SIGINT", 3.0)
+    assert specs["late"].depends_on == {"web": "service_completed_successfully"}
+    assert [name for name, spec in specs.items() if spec.any_end] == ["job"]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from esker.errors import (
     NoEnvironment,
     StartWithinHook,
     UnknownService,
+    UsageError,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ _ABOUT_THE_SCHEMA = (
     "'version' field",
     "'schema-version' f",
 )
+_UNRECOGNISED = "unrecognized arguments: "
+"""How argparse begins its message about words that no command and no option takes; Flox names the first of them."""
 _START_WITHIN_HOOK = """\
 Cannot start services from 'hook.on-activate'.
 
@@ -57,12 +60,14 @@ def words(error: EskerError) -> str:
             text = f"Did not find an environment in '{directory}'\n\n{create}"
         case HookCutOff(ending=None):
             text = f"{error.message}.\n\n{error.hint}"
-        case HookCutOff(ending=ending):
-            text = f"Running hook.on-activate failed: {ending}\n\n{error.hint}"
+        case HookCutOff():
+            text = "Running hook.on-activate failed"
         case ModeClash():
             text = f"{error.message}\n\n{error.hint}"
         case UnknownService():
             text = f"Service '{error.service}' does not exist."
+        case UsageError(message=message) if message.startswith(_UNRECOGNISED):
+            text = f"`{message.removeprefix(_UNRECOGNISED).split()[0]}` is not expected in this context"
         case StartWithinHook(hook="hook.on-activate"):
             text = _START_WITHIN_HOOK
         case _:

@@ -51,6 +51,8 @@ _ALIASES = {
     "develop": "activate",
     "exit": "deactivate",
     "destroy": "delete",
+    "service": "services",
+    "create": "init",
 }
 _LATER = frozenset(
     {
@@ -59,6 +61,7 @@ _LATER = frozenset(
         "config",
         "containerize",
         "gc",
+        "generation",
         "generations",
         "include",
         "publish",

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from esker.cli.selection import check_version
 from esker.declare.validate import read_text
 from esker.errors import InvalidManifest
+from esker.formats.tables.reader import dotted
 from esker.host import files
+from esker.lock.packages import unused_groups
 from esker.runtimes.native.change import change_manifest, manifest_path
 from esker.runtimes.native.swap import put_in_order
 from esker.services.supervised.supervisor_record import services_are_running
@@ -16,8 +18,9 @@ from esker.settings import Settings
 
 if TYPE_CHECKING:
     from esker.cli.voice import Voice
+    from esker.formats.manifest import Manifest
 
-__all__ = ["read_manifest", "replace_manifest"]
+__all__ = ["read_manifest", "replace_manifest", "tell_unused_groups"]
 
 
 def read_manifest(project: str) -> str:
@@ -28,8 +31,20 @@ def read_manifest(project: str) -> str:
 
 def replace_manifest(project: str, before: str, text: str, voice: Voice, *, lock: bool) -> bool:
     """Replace the manifest `before` by `text`, print what people should know, and return whether they differ."""
-    check_version(read_text(text, manifest_path(project))[0], voice)
+    manifest = read_text(text, manifest_path(project))[0]
+    check_version(manifest, voice)
+    tell_unused_groups(manifest, voice)
     changed = change_manifest(project, text, Settings(os.environ), before=before, lock=lock, progress=voice.progress())
     if changed and services_are_running(f"{project}/.flox"):
         voice.say(f"! Your manifest has changes that may require running '{voice.program} services restart'.")
     return changed
+
+
+def tell_unused_groups(manifest: Manifest, voice: Voice) -> None:
+    """Warn about each group of packages that is described, but that no package is in."""
+    for name in unused_groups(manifest):
+        key = dotted((name,))
+        voice.say(
+            f"! No package is in pkg-group '{key}', so '[pkg-groups.{key}]' has no effect.\n"
+            f"Check the pkg-group name with '{voice.program} edit'."
+        )

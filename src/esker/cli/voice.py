@@ -110,10 +110,17 @@ class Voice:
         return os.path.abspath(sys.argv[0]) if os.path.basename(sys.argv[0]) == self.program else self.program
 
     def check_version(self, minimum: str | None, reason: str | None = None) -> None:
-        """Warn if a manifest requires a later version of Flox than Esker reproduces, with the manifest's reason."""
+        """Warn if a manifest requires a later version of Flox than Esker reproduces, with the manifest's reason.
+
+        A manifest of a newer schema has to require the Flox that brought the schema, which Esker can read.
+        """
         from esker.activate.flox import VERSION
 
-        if minimum is not None and _numbers(minimum) > _numbers(VERSION):
+        if minimum is None or _numbers(minimum) <= _numbers(VERSION):
+            return
+        from esker.formats.manifest_schema import LATEST
+
+        if _numbers(minimum) > _numbers(LATEST):
             self.say(f"! This environment requires Flox v{minimum} or later, you have v{VERSION}.")
             if reason:
                 self.say(f"Reason: {reason}")

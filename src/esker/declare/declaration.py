@@ -15,16 +15,18 @@ import msgspec
 
 from esker.declare import notations
 from esker.formats.manifest import Manifest, Service
-from esker.formats.manifest_schema import variable_name
+from esker.formats.manifest_values import variable_name
 from esker.formats.references import cycle
 from esker.formats.tables.reader import Checked, Fault, Parsed
 
 __all__ = [
+    "JOINED",
     "ComposeTable",
     "Condition",
     "Declaration",
     "EskerTable",
     "HealthCheck",
+    "JoinedCondition",
     "ProgramRule",
     "PythonRange",
     "PythonTable",
@@ -32,6 +34,14 @@ __all__ = [
 ]
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
+JoinedCondition = Condition | Literal["service_completed"]
+"""A condition of either table; `service_completed`, with any status, can be said in Flox's alone."""
+JOINED: Mapping[str, JoinedCondition] = {
+    "process_started": "service_started",
+    "process_completed": "service_completed",
+    "process_completed_successfully": "service_completed_successfully",
+}
+"""Flox's conditions as Esker's."""
 
 Duration = Annotated[float, Parsed(notations.duration, str, '"10s"')]
 Pause = Annotated[float, Parsed(notations.pause, str, '"10s"')]
@@ -237,3 +247,17 @@ class Declaration(_Value, frozen=True):
             return {}
         declared = self.manifest.services.services
         return {name: declared[name] for name in declared if system in (declared[name].systems or (system,))}
+
+    def dependencies_for(self, name: str, system: str) -> dict[str, JoinedCondition]:
+        """Return what must have happened to other services before `name` starts: what both of its tables say.
+
+        As in Flox, a dependency of `[services]` on a service that is declared for other systems alone does not count.
+        """
+        services = self.manifest.services.services if self.manifest.services else {}
+        table, here = self.esker.services.get(name), self.services_for(system)
+        flox = {
+            target: JOINED[dependency.condition]
+            for target, dependency in (services[name].depends_on or {}).items()
+            if target in here or target not in services
+        }
+        return {**flox, **(table.depends_on if table else {})}

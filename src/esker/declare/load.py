@@ -25,7 +25,10 @@ _EXAMPLE = 'write {"name": "NAME", "version": 1}'
 
 
 class _Pointer(msgspec.Struct, frozen=True, kw_only=True):
-    """env.json: the environment's name and, if it is kept on FloxHub, its owner there."""
+    """env.json: the environment's name and, if it is kept on FloxHub, its owner there.
+
+    Other keys are ignored, as Flox ignores them; some versions keep an `env_id` for their statistics here.
+    """
 
     name: Annotated[str, Parsed(notations.name_of_environment)]
     version: Annotated[int, Parsed(notations.first_version)]
@@ -110,6 +113,8 @@ def environment_name(project: str) -> str:
     except ValueError as error:
         raise InvalidFile(path, [Problem(f"not JSON: {error}", hint=_EXAMPLE)]) from None
     report = Report()
+    if isinstance(pointer, dict):
+        pointer = {key: pointer[key] for key in _Pointer.__struct_fields__ if key in pointer}
     read_pointer = read(_Pointer, pointer, report)
     if report.problems or read_pointer is None:
         raise InvalidFile(path, report.problems)

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import unicodedata
+import uuid
 
 from esker.declare import notations
 from esker.errors import EskerError, UsageError
@@ -118,10 +119,14 @@ def manifest(*, bare: bool = False, mode: str | None = None) -> str:
 
 
 def files(name: str, *, bare: bool = False, mode: str | None = None) -> dict[str, str]:
-    """Return the files of a new environment by their path below the project directory."""
+    """Return the files of a new environment by their path below the project directory.
+
+    `telemetry_id` is the number that Flox counts environments by, and stands in each of Flox's. Esker sends it nowhere.
+    """
     text = manifest(bare=bare, mode=mode)
     return {
         ".flox/env.json": json.dumps({"name": name, "version": 1}, indent=2) + "\n",
+        ".flox/telemetry_id": str(uuid.uuid4()),
         ".flox/.gitignore": "run/\ncache/\nlib/\nlog/\n!env/\n",
         ".flox/.gitattributes": "env/manifest.lock linguist-generated=true linguist-language=JSON\n",
         ".flox/env/manifest.toml": text,
@@ -147,6 +152,8 @@ def create(directory: str, name: str | None = None, *, bare: bool = False, home:
     A failure leaves no half-made environment behind. Raises EskerError if there is an environment already.
     """
     project = os.path.realpath(directory)
+    if os.path.exists(project) and not os.path.isdir(project):
+        raise UsageError(f"`{project}` is not a directory", hint="name the directory that the project lies in")
     if os.path.lexists(f"{project}/.flox"):
         raise EskerError(f"Found an existing environment at `{project}/.flox`", hint="change it: esker edit")
     try:

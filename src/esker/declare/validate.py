@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
-from esker.declare.declaration import EskerTable
+from esker.declare.declaration import JOINED, EskerTable, ServiceTable
 from esker.errors import InvalidManifest
-from esker.formats.manifest import PLUGINS_SINCE, Manifest, document, from_table
+from esker.formats.manifest import PLUGINS_SINCE, Manifest, Service, Shutdown, document, from_table
+from esker.formats.references import cycle
 from esker.formats.tables.reader import Fault, Path, Report, near, read
 
 __all__ = ["esker_table", "read_text"]
@@ -44,6 +46,7 @@ def _faults(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) ->
         yield from _undeclared_services(esker, own)
         if esker.compose is None or containers:  # an empty list means every service of a file that we have not read
             yield from _unknown_dependencies(esker, own | containers)
+    yield from _disagreements(esker, manifest, values)
     for name in sorted(own & containers):
         assert esker.compose is not None
         path = ("compose", "services", str(esker.compose.services.index(name)))
@@ -72,3 +75,47 @@ def _unknown_dependencies(esker: EskerTable, services: set[str]) -> Iterator[Fau
                     f"`{name}` depends on `{needed}`, which is not a service",
                     hint,
                 )
+
+
+def _disagreements(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yield what a service's two tables do not say alike, and a cycle that goes through both."""
+    flox = manifest.services.services if manifest.services else {}
+    written = values["plugins"]["esker"].get("services")
+    for name, table in esker.services.items():
+        if name in flox:
+            keys = written[name].keys() if isinstance(written, Mapping) else ()
+            for fault in (*_two_conditions(name, table, flox[name]), *_two_shutdowns(name, table, flox[name], keys)):
+                yield fault._replace(path=("services", name, *fault.path))
+    ours = {name: table.depends_on.keys() & flox.keys() for name, table in esker.services.items() if name in flox}
+    theirs = {name: (service.depends_on or {}).keys() & flox.keys() for name, service in flox.items()}
+    loop = cycle({name: theirs[name] | ours.get(name, set()) for name in flox})
+    # Esker's table alone is checked by its own rule. Flox accepts a cycle in its table, until the services start.
+    if loop and not cycle(theirs) and not cycle(ours):
+        first = next(name for name, needed in pairwise(loop) if needed in ours.get(name, ()))
+        message = f"Found a dependency cycle among services, through [services]: {' → '.join(loop)}"
+        yield Fault(("services", first, "depends-on"), message, "remove one of these dependencies")
+
+
+def _two_conditions(name: str, table: ServiceTable, service: Service) -> Iterator[Fault]:
+    for target, condition in table.depends_on.items():
+        dependency = (service.depends_on or {}).get(target)
+        if dependency is not None and JOINED[dependency.condition] != condition:
+            message = (
+                f"`{name}` waits for `{target}` in two ways: `{dependency.condition}` in [services], `{condition}` here"
+            )
+            same = next((own for own, joined in JOINED.items() if joined == condition), None)
+            agree = f"write `{same}` in [services.{name}]" if same else "[services] has no word for this condition"
+            yield Fault(("depends-on", target), message, f"keep one of the two, or make them agree: {agree}")
+
+
+def _two_shutdowns(name: str, table: ServiceTable, service: Service, written: Container[str]) -> Iterator[Fault]:
+    import signal
+
+    shutdown = service.shutdown or Shutdown()
+    number = signal.Signals[table.stop_signal].value
+    if "stop-signal" in written and shutdown.signal not in {None, number}:
+        message = f"`{name}` is stopped by signal {shutdown.signal} in [services], by {table.stop_signal} here"
+        yield Fault(("stop-signal",), message, f"keep one of the two, or write `shutdown.signal = {number}` there")
+    if "stop-grace-period" in written and shutdown.timeout_seconds not in {None, table.stop_grace_period}:
+        message = f"`{name}` may take {shutdown.timeout_seconds} s to stop in [services], another time here"
+        yield Fault(("stop-grace-period",), message, "keep one of the two, or make them agree")

@@ -22,7 +22,7 @@ import msgspec
 
 from esker.errors import InvalidLock, Problem
 from esker.formats.manifest import Included, Manifest, from_table, record
-from esker.formats.manifest_schema import Natural, system
+from esker.formats.manifest_values import Natural, system
 from esker.formats.tables.reader import Parsed, Path, ReadBy, Report, dotted, read
 from esker.formats.untrusted import json_value
 

@@ -1,9 +1,10 @@
 """The manifest: what a developer declares in `.flox/env/manifest.toml`, in Flox's format.
 
 A manifest names its schema: `version = 1` (legacy), or `schema-version` with one of the versions in `SCHEMAS`. Each
-schema has all keys of the schemas before it, and a few more. A key that the schema does not have is an error, except
-under `[plugins]`, whose tables belong to other programs. A package in `[install]` has one of three shapes, which differ
-by a required key. In `[services]`, the key `auto-start` is a setting, and every other key is the name of a service.
+schema has all keys of the schemas before it, and a few more; 1.16.0 makes one key optional. A key that the schema does
+not have is an error, except under `[plugins]`, whose tables belong to other programs. A package in `[install]` has one
+of three shapes, which differ by a required key. In `[services]`, the key `auto-start` is a setting, and every other key
+is the name of a service.
 
 A lock holds the manifest as JSON with the same keys: `record` makes this form, and `from_table` reads both. Its keys
 stand in a fixed order, its maps are sorted by name, and absent keys and empty maps are left out. `options` is always
@@ -42,18 +43,16 @@ from esker.formats.manifest_schema import (
     MinimumVersion,
     Options,
     Package,
+    PackageGroup,
     Profile,
     ProfileScripts,
     Semver,
-    Service,
-    Services,
-    Shutdown,
     StorePathPackage,
-    Systemd,
 )
+from esker.formats.manifest_services import Dependency, Service, Services, Shutdown, Systemd, undefined_dependencies
 from esker.formats.references import vars_in_order
 from esker.formats.tables.positions import positions
-from esker.formats.tables.reader import EmptyTable, Fault, Report, listed, printable, read
+from esker.formats.tables.reader import EmptyTable, Fault, Report, listed, order, printable, read
 from esker.formats.untrusted import TooDeep, toml_table
 
 __all__ = [
@@ -68,6 +67,7 @@ __all__ = [
     "CatalogPackage",
     "ContainerConfig",
     "Containerize",
+    "Dependency",
     "FlakePackage",
     "Hook",
     "Include",
@@ -79,6 +79,7 @@ __all__ = [
     "MinimumVersion",
     "Options",
     "Package",
+    "PackageGroup",
     "Profile",
     "ProfileScripts",
     "Semver",
@@ -132,6 +133,9 @@ def from_table(table: Mapping[str, Any], report: Report) -> Manifest:
     manifest has passed the rules for manifests already, in the version of Flox that wrote it.
     """
     schema = _schema(table, report)
+    if _is_newer(schema):
+        report = Report(mend=report.mend)  # what the newer schema allows cannot be known, so nothing else is a mistake
+        schema = LATEST
     report.schema = "1.0.0" if schema == "1" else schema
     if "version" in table and "schema-version" in table:
         message, hint = "unknown field `schema-version`", "`version` decides the schema: remove one of the two"
@@ -145,13 +149,32 @@ def from_table(table: Mapping[str, Any], report: Report) -> Manifest:
         manifest = msgspec.structs.replace(manifest, services=None)
     if manifest.include == Include():
         manifest = msgspec.structs.replace(manifest, include=None)
-    for fault in _disabled_systems(manifest):
+    if manifest.options != Options():
+        manifest = msgspec.structs.replace(manifest, options=_without_empty(manifest.options))
+    for fault in (*_disabled_systems(manifest), *_undefined_services(manifest, table)):
         report.note(fault.path, fault.message, fault.hint)
     return manifest
 
 
+def _without_empty(options: Options) -> Options:
+    """Return options without headers below which nothing stands, which Flox leaves out of a lock."""
+    empty = {"allow": Allow(), "semver": Semver(), "activate": ActivateOptions()}
+    gone = {name: None for name, nothing in empty.items() if getattr(options, name) == nothing}
+    return msgspec.structs.replace(options, **gone)
+
+
+def _undefined_services(manifest: Manifest, table: Mapping[str, Any]) -> Iterator[Fault]:
+    if manifest.services is None or manifest.include is not None:  # an included environment may define the service
+        return
+    for fault in undefined_dependencies(manifest.services, frozenset(table["services"])):
+        yield fault._replace(path=("services", *fault.path))
+
+
 def _schema(table: Mapping[str, Any], report: Report) -> str:
-    """Return the schema that a manifest names, or the latest if it names none or one that does not exist."""
+    """Return the schema that a manifest names; a problem, and the latest, if it names none or one that never existed.
+
+    A schema that is newer than every known one is a problem as well, and is returned.
+    """
     key = "version" if "version" in table else "schema-version"
     value = table.get(key)
     if value is None:
@@ -165,9 +188,25 @@ def _schema(table: Mapping[str, Any], report: Report) -> str:
     elif value == 1 or value in SCHEMAS[1:]:
         return str(value)
     else:
+        message = f"manifest had invalid schema version '{value}'"
+        if isinstance(value, str) and _is_newer(value):
+            report.note((key,), message, _newer(value, is_lock=report.mend is not None), is_mend=True)
+            return value
         known = f"`version = 1`, or `schema-version` with {listed(SCHEMAS[1:])}"
-        report.note((key,), f"manifest had invalid schema version '{value}'", f"write {known}")
+        report.note((key,), message, f"write {known}")
     return LATEST
+
+
+def _is_newer(schema: str) -> bool:
+    return bool(re.fullmatch(r"\d{1,9}(\.\d{1,9}){2}", schema)) and order(schema) > order(LATEST)
+
+
+def _newer(schema: str, *, is_lock: bool) -> str:
+    """Return what to do about a schema that is newer than every known one."""
+    hint = f"schema {schema} is newer than this Esker knows (up to {LATEST}): update Esker, or go on with Flox {schema}"
+    if is_lock:
+        return f"{hint}, which wrote this lock"
+    return f'{hint}; without keys of a newer schema, `schema-version = "{LATEST}"` is enough'
 
 
 def _disabled_systems(manifest: Manifest) -> Iterator[Fault]:

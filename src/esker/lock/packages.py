@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
     _Chosen = CatalogPackage | FlakePackage
 
-__all__ = ["choice", "lock_packages", "systems_of"]
+__all__ = ["choice", "lock_packages", "systems_of", "unused_groups"]
 
 _PRIORITY = 5
 """The priority of a package that names none."""
+_GROUP = "toplevel"
+"""The group of a package that names none."""
 
 
 def lock_packages(
@@ -31,15 +33,16 @@ def lock_packages(
 ) -> tuple[LockedPackage, ...]:
     """Return the locked packages of `[install]`; `before` is the last lock, and `system` this machine's own.
 
-    As in Flox, a package of a catalogue is locked by path, group and version alone: its other keys may change. No
-    catalogue can be asked, so a package cannot be locked that the last lock does not have, or has for fewer systems.
-    Raises ResolutionFailed for such packages; with `partly`, the other packages are returned.
+    As in Flox, a package of a catalogue is locked by path, group, version and the group's stability alone: its other
+    keys may change. No catalogue can be asked, so a package cannot be locked that the last lock does not have, or has
+    for fewer systems. Raises ResolutionFailed for such packages; with `partly`, the other packages are returned.
     """
     locked = [each for each in before.packages if not isinstance(each, StorePathLocked)] if before else []
     declared = _declared(manifest, locked)
     # The last lock may follow another schema than the manifest, so both are compared in the latest one.
     previous = _declared(before.manifest, locked) if before else {}
-    same = {name for name, it in declared.items() if name in previous and choice(previous[name]) == choice(it)}
+    chosen_before = {name: choice(it, before.manifest) for name, it in previous.items()} if before else {}
+    same = {name for name, it in declared.items() if chosen_before.get(name) == choice(it, manifest)}
     kept = [each for each in locked if each.install_id in same]
     missing = _missing(manifest, kept, declared, system)
     if missing and not partly:
@@ -89,11 +92,24 @@ def systems_of(package: Package, manifest: Manifest, system: str) -> tuple[str, 
     return declared_systems(manifest.options.systems if package.systems is None else package.systems, system)
 
 
-def choice(package: Package) -> object:
+def choice(package: Package, manifest: Manifest) -> object:
     """Return what decides which package of a catalogue is locked; of any other package, all that is declared."""
     if isinstance(package, CatalogPackage):
-        return package.pkg_path, package.pkg_group, package.version
+        return package.pkg_path, package.pkg_group, package.version, _stability(package, manifest)
     return package
+
+
+def _stability(package: CatalogPackage, manifest: Manifest) -> str | None:
+    """Return the stability that a package's group is resolved against; None means the catalogue's default."""
+    group = manifest.pkg_groups.get(package.pkg_group or _GROUP)
+    return (group.stability if group else None) or manifest.options.stability
+
+
+def unused_groups(manifest: Manifest) -> list[str]:
+    """Return the groups of `[pkg-groups]` that no package is in; the packages of an included environment may be."""
+    packages = manifest.install.values()
+    used = {package.pkg_group for package in packages if isinstance(package, CatalogPackage)} | {_GROUP}
+    return [] if manifest.include else [name for name in manifest.pkg_groups if name not in used]
 
 
 def _with_priority(locked: CatalogLocked | FlakeLocked, package: CatalogPackage | FlakePackage) -> LockedPackage:

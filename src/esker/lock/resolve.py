@@ -111,7 +111,7 @@ def _manifest_lock(
     declared = declaration.own_manifest
     if before is not None and not lockfile.differences(before.own_manifest(), declared):
         return before, False
-    _check_composed(declared)
+    check_composed(declared)
     line_feed = before is None or before.ends_with_line_feed
     is_partial = False
     try:
@@ -132,7 +132,7 @@ def _readable_lock(declaration: Declaration) -> Lock | None:
         return None
 
 
-def _check_composed(manifest: Manifest) -> None:
+def check_composed(manifest: Manifest) -> None:
     """Raise ResolutionFailed where a manifest includes other environments, which Esker cannot compose yet."""
     if manifest.include and manifest.include.environments:
         raise ResolutionFailed(

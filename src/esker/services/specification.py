@@ -13,7 +13,7 @@ from esker.errors import ServiceError
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from esker.declare.declaration import Condition, Declaration, HealthCheck, ServiceTable
+    from esker.declare.declaration import Declaration, HealthCheck, JoinedCondition, ServiceTable
     from esker.formats.manifest import Service
 
 __all__ = ["CheckSpec", "Form", "ServiceSpec", "parse", "passed_variables", "specify"]
@@ -51,8 +51,10 @@ class ServiceSpec:
     """Shell text that tells a daemon to stop."""
     has_table: bool = False
     """Whether Esker's own table configures it; without one it cannot fail any more once it is ready."""
+    any_end: bool = False
+    """Whether it may end at once and with any status, because another service waits for just that."""
     oneshot: bool = False
-    depends_on: Mapping[str, Condition] = field(default_factory=dict)
+    depends_on: Mapping[str, JoinedCondition] = field(default_factory=dict)
     check: CheckSpec | None = None
     restart: Literal["no", "on-failure", "always"] = "no"
     max_restarts: int = 3
@@ -84,11 +86,21 @@ def specify(declaration: Declaration, system: str, ports: Mapping[str, int]) -> 
 
     `ports` are the automatic ports by their variable. Raises ServiceError if one that a service needs is missing.
     """
-    tables, environment = declaration.esker.services, _digest(declaration.manifest.vars or {})
-    return {
-        name: replace(_specify(name, service, tables.get(name), ports), environment=environment)
-        for name, service in declaration.services_for(system).items()
+    services, environment = declaration.services_for(system), _digest(declaration.manifest.vars or {})
+    specs = {
+        name: _specify(
+            name,
+            service,
+            declaration.esker.services.get(name),
+            ports=ports,
+            depends_on=declaration.dependencies_for(name, system),
+        )
+        for name, service in services.items()
     }
+    awaited = {
+        target for spec in specs.values() for target, how in spec.depends_on.items() if how == "service_completed"
+    }
+    return {name: replace(spec, any_end=name in awaited, environment=environment) for name, spec in specs.items()}
 
 
 def _digest(variables: Mapping[str, str]) -> str:
@@ -99,32 +111,46 @@ def _digest(variables: Mapping[str, str]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest() if variables else ""
 
 
-def _specify(name: str, service: Service, table: ServiceTable | None, ports: Mapping[str, int]) -> ServiceSpec:
+def _specify(
+    name: str,
+    service: Service,
+    table: ServiceTable | None,
+    *,
+    ports: Mapping[str, int],
+    depends_on: Mapping[str, JoinedCondition],
+) -> ServiceSpec:
+    shutdown = service.shutdown
     plain = ServiceSpec(
         name=name,
         command=service.command,
         vars=dict(service.vars or {}),
         is_daemon=bool(service.is_daemon),
-        shutdown=service.shutdown.command if service.shutdown else None,
+        shutdown=shutdown.command if shutdown else None,
+        depends_on=depends_on,
     )
-    if table is None:
-        return plain
-    fields = {key: getattr(plain, key) for key in ("name", "command", "vars", "is_daemon", "shutdown")}
-    return ServiceSpec(
-        **fields,
-        has_table=True,
-        oneshot=table.type == "oneshot",
-        depends_on=dict(table.depends_on),
-        check=_check(table.healthcheck) if table.healthcheck else None,
-        restart=table.restart,
-        max_restarts=table.max_restarts,
-        backoff=table.backoff,
-        stop_signal=table.stop_signal,
-        stop_grace_period=table.stop_grace_period,
-        ports={variable: port or _automatic(name, variable, ports) for variable, port in table.ports.items()},
-        pass_env=table.pass_env,
-        user=table.user,
-    )
+    if table is not None:
+        plain = replace(
+            plain,
+            has_table=True,
+            oneshot=table.type == "oneshot",
+            check=_check(table.healthcheck) if table.healthcheck else None,
+            restart=table.restart,
+            max_restarts=table.max_restarts,
+            backoff=table.backoff,
+            stop_signal=table.stop_signal,
+            stop_grace_period=table.stop_grace_period,
+            ports={variable: port or _automatic(name, variable, ports) for variable, port in table.ports.items()},
+            pass_env=table.pass_env,
+            user=table.user,
+        )
+    import signal
+
+    # Where both tables say how the service is stopped, they say the same.
+    if shutdown and shutdown.signal is not None:
+        plain = replace(plain, stop_signal=signal.Signals(shutdown.signal).name)
+    if shutdown and shutdown.timeout_seconds is not None:
+        plain = replace(plain, stop_grace_period=float(shutdown.timeout_seconds))
+    return plain
 
 
 def _automatic(name: str, variable: str, ports: Mapping[str, int]) -> int:

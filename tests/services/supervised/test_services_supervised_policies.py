@@ -172,6 +172,23 @@ def test_a_oneshot_that_fails_stops_what_waits_for_it(project):
     assert (caught.value.service, caught.value.log) == ("files", ("no space",))
 
 
+def test_what_waits_for_any_end_starts_when_a_job_has_failed(project):
+    """It waits until the job has ended, whatever the job's status."""
+    project.declare("job", "sleep 0.3; echo over; exit 3", has_table=False, any_end=True)
+    project.declare("web", "echo up; exec sleep 1000", depends_on={"job": "service_completed"})
+    job, web = project.services.start()
+    assert (job.status, job.exit_code, web.status) == ("Completed", 3, "Running")
+    project.services.stop()
+
+
+def test_what_fails_at_once_is_no_failure_where_any_end_is_awaited(project):
+    """Otherwise a command that ends in its first moment with another status than 0 fails the start."""
+    project.declare("job", "exit 3", has_table=False, any_end=True)
+    project.declare("web", depends_on={"job": "service_completed"})
+    assert [one.status for one in project.services.start("web")] == ["Completed", "Running"]
+    project.services.stop()
+
+
 def test_what_a_program_leaves_ends_with_it(project):
     """A child that a finished program leaves behind is ended, so that it is in nobody's way at the next start."""
     project.declare("job", "sleep 1000 & echo $!", oneshot=True)

@@ -17,6 +17,7 @@ __all__ = ["run"]
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
+    from esker.cli.manifest import tell_unused_groups
     from esker.lock.lock_files import lock_paths, read_lock
     from esker.lock.resolve import lock_project
     from esker.lock.staleness import staleness
@@ -40,6 +41,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         if stale:
             raise StaleLock("the lock does not match the manifest", reasons=stale, hint="make it again: esker lock")
         return 0
+    tell_unused_groups(declaration.manifest, voice)
     before = [_stamp(path) for path in lock_paths(declaration)]
     with alone(declaration.project):
         lock_project(

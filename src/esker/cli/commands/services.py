@@ -36,6 +36,7 @@ _COMMANDS = {
     "wait": "wait until services are healthy, completed or stopped",
     "ports": "show the ports of this checkout, or choose new ones",
 }
+_ALIASES = {"r": "restart", "l": "logs"}
 _FOR_PROGRAMS = {"hold": "start services for a process", "release": "release the services that a process holds"}
 _START_SECONDS = 60.0
 _LINES = 15
@@ -47,7 +48,7 @@ def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
     if not arguments or arguments[0] in {"-h", "--help"}:
         print(group_usage(f"{voice.program} {name}", _COMMANDS))
         return 0
-    command, rest = arguments[0], arguments[1:]
+    command, rest = _ALIASES.get(arguments[0], arguments[0]), arguments[1:]
     if command not in _COMMANDS | _FOR_PROGRAMS:
         raise unknown_command(command, _COMMANDS, of=f"{voice.program} {name}")
     do = {

@@ -5,6 +5,7 @@ A table is what a parser of TOML or JSON returns: dictionaries with string keys,
 fit is noted in a `Report` with its path, and reading goes on with the rest. `Annotated` adds rules to a type:
 
     Since("1.10.0")    the key, or the alternative of a union, exists from that schema version on
+    RequiredBefore(v)  the key may be left out from schema version v on
     Parsed(function)   the function gets the plain value, and returns another value or raises `Refusal`
     Checked(function)  the function gets the value that was read and the table it came from, and yields faults
     Expected(...)      the message for a value that fits no alternative of a union
@@ -35,6 +36,7 @@ from esker.formats.tables.shapes import (
     Parsed,
     Path,
     ReadBy,
+    RequiredBefore,
     Rest,
     Shape,
     Since,
@@ -58,12 +60,14 @@ __all__ = [
     "ReadBy",
     "Refusal",
     "Report",
+    "RequiredBefore",
     "Rest",
     "Since",
     "dotted",
     "key_paths",
     "listed",
     "near",
+    "order",
     "printable",
     "read",
 ]
@@ -106,17 +110,22 @@ class Report:
         child.problems, child.root = self.problems, (*self.root, *path)
         return child
 
-    def note(self, path: Path, message: str, hint: str | None) -> None:
-        """Add a problem, on the line of `path` or of its nearest parent that has a line."""
+    def note(self, path: Path, message: str, hint: str | None, *, is_mend: bool = False) -> None:
+        """Add a problem, on the line of `path` or of its nearest parent that has a line.
+
+        With `is_mend` the hint stands, where `mend` would replace it.
+        """
         path = (*self.root, *path)
-        hint = self.mend or hint
+        hint = hint if is_mend else self.mend or hint
         line = next((self.lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.lines), None)
         self.problems.append(Problem(printable(message), line=line, hint=hint and printable(hint)))
 
-    def refuse(self, path: Path, message: str, hint: str | None, *, where: Path | None = None) -> None:
+    def refuse(
+        self, path: Path, message: str, hint: str | None, *, where: Path | None = None, is_mend: bool = False
+    ) -> None:
         """Add a problem at `path` whose message names a place: `where`, or `path` if `where` is None."""
         where = (*self.root, *(path if where is None else where))
-        self.note(path, message + (f"\nin `{dotted(where)}`" if where else ""), hint)
+        self.note(path, message + (f"\nin `{dotted(where)}`" if where else ""), hint, is_mend=is_mend)
 
     @property
     def table(self) -> str:
@@ -126,6 +135,11 @@ class Report:
     def knows(self, since: str | None) -> bool:
         """Return whether the file's schema is `since` or a later version; True if either is None."""
         return since is None or self.schema is None or order(self.schema) >= order(since)
+
+    def requires(self, field: Field) -> bool:
+        """Return whether a table must have the key of `field` in the file's schema."""
+        before = field.shape.required_before
+        return field.required or (before is not None and not self.knows(before))
 
 
 _NOTHING: Any = object()
@@ -178,7 +192,7 @@ def _read_struct(kind: Shape, table: dict[str, Any], path: Path, report: Report)
     for key, value in table.items():
         if key in known:
             field = known[key]
-            if value is None and (field.shape.nullable or (report.mend is not None and not field.required)):
+            if value is None and (field.shape.nullable or (report.mend is not None and not report.requires(field))):
                 continue
             values[known[key].name] = _read(known[key].shape, value, (*path, key), report)
         elif rest is not None and key not in every:
@@ -187,15 +201,18 @@ def _read_struct(kind: Shape, table: dict[str, Any], path: Path, report: Report)
             newer = _needs(key, every[key].shape, report) if key in every else None
             hint = newer or near(key, known) or "remove it, or correct its name"
             expected = f", expected {listed(known)}" if known else ""
-            report.refuse((*path, key), f"unknown field `{key}`{expected}", hint, where=path)
+            if newer and report.mend:
+                since = every[key].shape.since
+                hint = f"`{key}` came with schema {since}, and this file follows {report.schema}; {report.mend}"
+            report.refuse((*path, key), f"unknown field `{key}`{expected}", hint, where=path, is_mend=bool(newer))
     if rest is not None:
         values[rest.name] = _read(rest.shape, others, path, report)
     for key, field in known.items():
-        if field.required and key not in table:
+        if report.requires(field) and key not in table:
             report.refuse(path, f"missing field `{key}`", f"add `{field.shape.example((key,))}`")
     # An optional field that could not be read is left out, so that the rest of the table can still be checked.
     values = {name: value for name, value in values.items() if value is not _NOTHING}
-    complete = all(field.name in values for field in every.values() if field.required)
+    complete = all(field.name in values for field in every.values() if report.requires(field))
     return kind.written(**values) if complete else _NOTHING
 
 

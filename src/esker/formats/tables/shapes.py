@@ -21,6 +21,12 @@ class Since(NamedTuple):
     version: str
 
 
+class RequiredBefore(NamedTuple):
+    """The first schema version in which a key may be left out; the field is optional for Python."""
+
+    version: str
+
+
 class Parsed(NamedTuple):
     """How the value in the file becomes the value in the struct."""
 
@@ -78,6 +84,7 @@ class Shape(NamedTuple):
     """The type of the value in the file, without notes and without None."""
     alternatives: tuple[Shape, ...]
     since: str | None
+    required_before: str | None
     parsed: Parsed | None
     checks: tuple[Checked, ...]
     expected: Expected | None
@@ -151,6 +158,7 @@ def shape(kind: Any) -> Shape:
         written=written,
         alternatives=tuple(shape(alternative) for alternative in alternatives),
         since=next((note.version for note in notes if isinstance(note, Since)), None),
+        required_before=next((note.version for note in notes if isinstance(note, RequiredBefore)), None),
         parsed=next((note for note in notes if isinstance(note, Parsed)), None),
         checks=tuple(note for note in notes if isinstance(note, Checked)),
         expected=next((note for note in notes if isinstance(note, Expected)), None),

@@ -47,18 +47,19 @@ def change_manifest(
     lock: bool = True,
     progress: Progress,
 ) -> bool:
-    """Make `text` the manifest of `project` and return whether anything changed.
+    """Make `text` the manifest of `project` and return whether it differs from the present one.
 
-    Without `lock` only the manifest is written. Packages of `[install]` that the change leaves alone need not be here.
-    If anything fails, manifest, lock and links stay as they were. `before` is the manifest that `text` was made from,
-    by default the present one. Raises HostError when the manifest on disk is another one by now.
+    A lock that is missing is made even if the manifest stays as it is. Without `lock` only the manifest is written.
+    Packages of `[install]` that the change leaves alone need not be here. If anything fails, manifest, lock and links
+    stay as they were. `before` is the manifest that `text` was made from, by default the present one. Raises HostError
+    when the manifest on disk is another one by now.
     """
     put_in_order(project)
     path = manifest_path(project)
     before = _text(path) if before is None else before
-    if text == before:
-        return False
     declaration = load(project, manifest=text)
+    if text == before and (not lock or _has_lock(declaration)):
+        return False
     with alone(project):
         _check_unchanged(path, before)
         if not lock:
@@ -74,7 +75,12 @@ def change_manifest(
             with replaced(lock_paths(declaration)[1], pylock), swapped(project, contents):
                 pass
             links.switch(keep_rollback=False)
-    return True
+    return text != before
+
+
+def _has_lock(declaration: Declaration) -> bool:
+    manifest_lock, pylock = lock_paths(declaration)
+    return os.path.exists(manifest_lock) and (declaration.esker.python is None or os.path.exists(pylock))
 
 
 def rename(project: str, name: str) -> str:
@@ -118,11 +124,11 @@ def _text(path: str) -> str:
 def _unchanged_packages(declaration: Declaration, before: str) -> list[str]:
     """Return the names of the packages of `[install]` that the text of the manifest `before` declares too."""
     try:
-        old = parse(before).install
+        old = parse(before)
     except InvalidManifest:
         return []
-    now = declaration.manifest.install
-    return [name for name, package in now.items() if name in old and choice(old[name]) == choice(package)]
+    chosen, now = {name: choice(package, old) for name, package in old.install.items()}, declaration.manifest
+    return [name for name, package in now.install.items() if chosen.get(name) == choice(package, now)]
 
 
 def _check_unchanged(path: str, before: str) -> None:

@@ -182,7 +182,7 @@ class SupervisedService:
         spec = self.spec
         if status == 0 and (spec.oneshot or was_ready or not spec.has_table):
             return None
-        if not spec.has_table and (was_ready or self.context.lenient):
+        if not spec.has_table and (was_ready or self.context.lenient or spec.any_end):
             return None
         how = f"exited with status {status}" if status >= 0 else f"was ended by {_signal_name(-status)}"
         when = "" if was_ready or spec.oneshot else f" before it was {'healthy' if spec.check else 'ready'}"

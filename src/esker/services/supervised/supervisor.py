@@ -226,8 +226,8 @@ class Supervisor:
 
         def fulfilled() -> bool:
             nonlocal told
-            for name in service.spec.depends_on:
-                self._refuse_failed(service, name)
+            for name, condition in service.spec.depends_on.items():
+                self._refuse_failed(service, name, condition)
             left = self._waits_for(service)
             if left and left != told:  # a start of the service itself is told anyway
                 self._tell(service)
@@ -241,12 +241,12 @@ class Supervisor:
         conditions = service.spec.depends_on.items()
         return {name: condition for name, condition in conditions if not self._is_met(name, condition)}
 
-    def _refuse_failed(self, service: SupervisedService, name: str) -> None:
-        """Raise ServiceFailed if `name`, which `service` depends on, has failed or was stopped."""
+    def _refuse_failed(self, service: SupervisedService, name: str, condition: str) -> None:
+        """Raise ServiceFailed if `name`, which `service` waits for, has failed or was stopped."""
         dependency = self.services[name]
-        if dependency.state in {"Error", "Skipped", "Stopped"} or (
-            dependency.state == "Completed" and dependency.exit_code
-        ):
+        completed = dependency.state == "Completed"
+        ended_badly = completed and dependency.exit_code and condition != "service_completed"
+        if dependency.state in {"Error", "Skipped", "Stopped"} or ended_badly:
             how = "was stopped" if dependency.state == "Stopped" else "failed"
             raise ServiceFailed(
                 f"service `{service.spec.name}` was not started: `{name}` {how}", service=service.spec.name
@@ -255,7 +255,7 @@ class Supervisor:
     def _is_met(self, name: str, condition: str) -> bool:
         dependency = self.services[name]
         completed = dependency.state == "Completed"
-        if condition == "service_completed_successfully":
+        if condition in {"service_completed", "service_completed_successfully"}:
             return completed
         return completed or (dependency.ready if condition == "service_healthy" else dependency.started)
 
