@@ -310,6 +310,26 @@ def test_a_venv_made_inside_sees_nothing_of_it(index, python_of, store, tmp_path
     assert output(str(tmp_path / "venv/bin/python"), "-c", code) == "None"
 
 
+@pytest.mark.parametrize("command", ["python", "python3", f"python{sys.version_info[0]}.{sys.version_info[1]}"])
+@pytest.mark.parametrize("option", ["--symlinks", "--copies", "--system-site-packages"])
+def test_a_venv_made_through_the_project_s_link_outlives_the_profile(python_of, store, tmp_path, command, option):
+    """Its links and its `home` reach the base interpreter, so that it works when the environment has been renewed."""
+    link = tmp_path / "project/.flox/run/x86_64-linux.test-dev"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(profile(store, "test", python_of()))
+    base = output(f"{link}/bin/{command}", "-c", "import sys; print(sys._base_executable)")
+    assert os.path.isfile(base)
+    assert not base.startswith((str(tmp_path), store.directory))
+    venv = tmp_path / "venv"
+    output(f"{link}/bin/{command}", "-m", "venv", "--without-pip", option, str(venv))
+    link.unlink()
+    prefix = "import sys; print(sys.prefix)"
+    assert output(f"{venv}/bin/python", "-c", prefix) == str(venv)
+    inner = tmp_path / "inner"
+    output(f"{venv}/bin/python", "-m", "venv", "--without-pip", str(inner))
+    assert output(f"{inner}/bin/python", "-c", prefix) == str(inner)
+
+
 def test_a_profile_without_python_is_an_empty_bin(store):
     """An environment that declares no Python has a profile all the same."""
     made = profile(store, "test", None)

@@ -49,7 +49,7 @@ Fingerprint = tuple[str, int | None, int | None, int | None]
 
 RUNNING = ".activations"
 """The suffix that makes the path of an environment's registry file from the path of its runtime directory."""
-_VERSION = 6
+_VERSION = 7
 
 
 @dataclass(kw_only=True, frozen=True, eq=False)

@@ -28,7 +28,7 @@ __all__ = ["OWN_COMMANDS", "profile", "source_directories"]
 OWN_COMMANDS = ("pip", "pip3")
 """The commands in bin that the profile writes itself, unless pip is locked."""
 
-RECIPE = 5
+RECIPE = 6
 """Increase it whenever the same inputs would give a different tree."""
 
 # A script runs the `python` beside the path that it was called by. That path leads through the project's link, as the
@@ -136,7 +136,13 @@ def _path_line(path: str) -> str:
 
 
 def _add_command(path: str, target: str) -> None:
-    if os.path.islink(path) or os.path.isdir(path):
+    if os.path.islink(path):
+        # `python` leads to the interpreter, and the other links to `python`. To find `sys._base_executable`, Python
+        # follows links by their text alone. From the project's link to us, a relative link to the environment would
+        # lead it to a path beside that link, where nothing is, and every venv made here would be made from that path.
+        os.symlink(os.readlink(path), target)
+        return
+    if os.path.isdir(path):
         _link(path, target)
         return
     with open(path, "rb") as file:
