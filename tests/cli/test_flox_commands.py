@@ -83,6 +83,26 @@ def test_esker_adds_hint_and_code_and_has_its_own_statuses(esker, flox, project)
     assert flox("-v", "activate", "-m", "x", "--", "true") == (1, "", told)
 
 
+PROJECT_FILE = EMPTY + '[plugins.esker.python]\nproject = "p.toml"\n'
+
+
+@pytest.mark.parametrize(
+    ("manifest", "arguments", "code"),
+    [
+        (EMPTY, ["init"], "already-exists"),
+        (EMPTY, ["init", "-n", "other"], "already-exists"),
+        (PROJECT_FILE, ["install", "pypi/x"], "not-editable"),
+        (PROJECT_FILE, ["uninstall", "x"], "not-editable"),
+        (EMPTY + '[install]\na.pkg-path = "x"\nb.pkg-path = "x"\n', ["uninstall", "x"], "not-editable"),
+    ],
+)
+def test_an_error_has_a_code_that_says_what_it_is(esker, project, manifest, arguments, code):
+    """What is there already, and a manifest that cannot be changed as asked, have codes of their own."""
+    project(manifest)
+    done = esker(*arguments)
+    assert (done.status, done.err.splitlines()[-1]) == (1, f"code: {code}")
+
+
 def test_general_options_stand_before_the_command(flox, project):
     """`-q` does not hide errors, and options of Flox that have no effect here are accepted."""
     project()

@@ -9,7 +9,7 @@ import shutil
 import unicodedata
 
 from esker.declare import notations
-from esker.errors import EskerError, UsageError
+from esker.errors import AlreadyExists, UsageError
 from esker.formats.lockfile import Lockfile, render
 from esker.formats.manifest import LATEST, parse
 from esker.formats.tables.reader import Refusal
@@ -139,11 +139,11 @@ def inferred_name(directory: str, home: str | None) -> str:
 def create(directory: str, name: str | None = None, *, bare: bool = False, home: str | None = None) -> str:
     """Create an environment in `directory`, and the directory itself if it is missing; return the name.
 
-    A failure leaves no half-made environment behind. Raises EskerError if there is an environment already.
+    A failure leaves no half-made environment behind. Raises AlreadyExists if there is an environment already.
     """
     project = os.path.realpath(directory)
     if os.path.lexists(f"{project}/.flox"):
-        raise EskerError(f"Found an existing environment at `{project}/.flox`", hint="change it: esker edit")
+        raise AlreadyExists(f"Found an existing environment at `{project}/.flox`", hint="change it: esker edit")
     try:
         name = notations.name_of_environment(name) if name is not None else inferred_name(project, home)
     except Refusal as refusal:

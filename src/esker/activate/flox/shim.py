@@ -33,15 +33,15 @@ def is_own_shim(path: str) -> bool:
 def write_shim(directory: str, *, interpreter: str, source: str) -> str:
     """Write `flox` into a directory, which is made if it is missing, and return the path of the shim.
 
-    `interpreter` is an absolute path; `source` is the directory that contains the package `esker`. Raises EskerError if
-    the directory has a `flox` that is not Esker's, and leaves that file as it is.
+    `interpreter` is an absolute path; `source` is the directory that contains the package `esker`. Raises AlreadyExists
+    if the directory has a `flox` that is not Esker's, and leaves that file as it is.
     """
-    from esker.errors import EskerError
+    from esker.errors import AlreadyExists
     from esker.host import files
 
     path = os.path.join(directory, SHIM_NAME)
     if os.path.lexists(path) and not is_own_shim(path):
-        raise EskerError(f"`{path}` is not Esker's, and stays as it is", hint="name another directory, or remove it")
+        raise AlreadyExists(f"`{path}` is not Esker's, and stays as it is", hint="name another directory, or remove it")
     with files.refused("make", directory):
         os.makedirs(directory, exist_ok=True)
     files.write(path, b"\n".join(_lines(interpreter, source)), mode=0o755)
