@@ -103,6 +103,17 @@ def test_an_error_has_a_code_that_says_what_it_is(esker, project, manifest, argu
     assert (done.status, done.err.splitlines()[-1]) == (1, f"code: {code}")
 
 
+@pytest.mark.parametrize("command", [["lock"], ["install", "pypi/nothing-by-this-name"], ["activate", "--", "true"]])
+def test_a_missing_source_directory_is_told_before_locking(esker, project, command):
+    """Nothing is resolved, and no lock is written, for an environment that could not be made."""
+    directory = project(f'{EMPTY}[plugins.esker.python]\nsource = ["src"]\ndependencies = ["nothing-by-that-name"]\n')
+    done = esker(*command)
+    assert done.status == 1
+    assert "`src`, named by `source` in [plugins.esker.python], is not a directory of the project" in done.err
+    assert "Locking" not in done.err
+    assert not os.path.exists(f"{directory}/.flox/pylock.toml")
+
+
 def test_general_options_stand_before_the_command(flox, project):
     """`-q` does not hide errors, and options of Flox that have no effect here are accepted."""
     project()

@@ -15,6 +15,7 @@ from packaging.pylock import Package, PackageWheel, Pylock
 from packaging.version import Version
 
 from esker.declare.declaration import Declaration, EskerTable, ProgramRule, PythonTable
+from esker.declare.source import source_directories
 from esker.errors import HostError, RealisationFailed
 from esker.formats.manifest import Manifest
 from esker.host import pidfd
@@ -22,7 +23,7 @@ from esker.host.interpreters import Interpreter, Interpreters
 from esker.lock.resolve import resolved_lock
 from esker.progress import Silent
 from esker.realise.overlap import overlapping
-from esker.realise.profile import profile, source_directories
+from esker.realise.profile import profile
 from esker.realise.realise import realise
 from esker.realise.wheels import _compile as compile_byte_code
 from esker.realise.wheels import python_environment, selected_artifacts

@@ -8,6 +8,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from esker.declare import trust
+from esker.declare.source import source_directories
 from esker.errors import ResolutionFailed, StaleLock
 from esker.formats import lockfile, pylock
 from esker.lock.lock_files import Lock, read_lock, write_lock
@@ -63,6 +64,9 @@ def resolved_lock(
         return current, False
     if locked:
         raise StaleLock("the lock does not match the manifest", reasons=stale.reasons, hint="make it again: esker lock")
+    if declaration.esker.python is not None:
+        # What is locked could not be installed: say so now, not after a minute of resolving.
+        source_directories(declaration.project, declaration.esker.python.source)
     packages = lock_packages(declaration.manifest, current.lockfile if current else None, settings.system)
     python = current.python if current else None
     if stale.inputs is None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from esker.realise.wheels import PythonEnvironment
     from esker.store.store import Store
 
-__all__ = ["OWN_COMMANDS", "profile", "source_directories"]
+__all__ = ["OWN_COMMANDS", "profile"]
 
 OWN_COMMANDS = ("pip", "pip3")
 """The commands in bin that the profile writes itself, unless pip is locked."""
@@ -183,31 +183,3 @@ def _write(path: str, content: str, mode: int) -> None:
     with open(path, "x", encoding="utf-8") as file:
         file.write(content)
     os.chmod(path, mode)
-
-
-def source_directories(project: str, source: Sequence[str]) -> list[str]:
-    """Return the absolute paths of the directories in `source`; raises RealisationFailed for one that is missing."""
-    directories = []
-    for entry in source:
-        path = os.path.normpath(os.path.join(project, entry))
-        if not os.path.isdir(path):
-            raise RealisationFailed(
-                f"`{entry}`, named by `source` in [plugins.esker.python], is not a directory of the project",
-                hint="name a directory relative to the one that holds .flox",
-            )
-        if not _fits_a_line(path):
-            raise RealisationFailed(
-                f"`{entry}`, named by `source` in [plugins.esker.python], cannot be on Python's path: {path!a}",
-                hint="rename it, or the directory above it: names must be UTF-8 without line breaks",
-            )
-        directories.append(path)
-    return directories
-
-
-def _fits_a_line(path: str) -> bool:
-    """Return whether one line of a `.pth` file can hold a path."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return path.splitlines() == [path.rstrip()]

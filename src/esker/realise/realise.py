@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from esker.declare.source import source_directories
 from esker.declare.tool_wheels import or_its_wheel
 from esker.errors import RealisationFailed
-from esker.realise.profile import OWN_COMMANDS, profile, source_directories
+from esker.realise.profile import OWN_COMMANDS, profile
 from esker.realise.programs import programs
 from esker.realise.wheels import python_environment, selected_artifacts
 
