@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import subprocess
 
 import pytest
@@ -112,6 +113,19 @@ def test_a_missing_source_directory_is_told_before_locking(esker, project, comma
     assert "`src`, named by `source` in [plugins.esker.python], is not a directory of the project" in done.err
     assert "Locking" not in done.err
     assert not os.path.exists(f"{directory}/.flox/pylock.toml")
+
+
+def test_doctor_checks_the_project_that_is_named(esker, project):
+    """`-d` works as for other commands: a project in order, one whose manifest is wrong, and none."""
+    directory = project(EMPTY)
+    assert esker("doctor", "-d", directory, cwd="/").out.startswith("✔ environment ")
+    pathlib.Path(f"{directory}/.flox/env/manifest.toml").write_text("version = 1\nx = \n")
+    wrong = esker("doctor", "--dir", directory, cwd="/")
+    assert (wrong.status, wrong.out[0]) == (1, "✘")
+    assert "manifest.toml:2" in wrong.out.splitlines()[0]
+    nowhere = esker("doctor", "-d", "/nowhere", cwd="/")
+    assert nowhere.status == 1
+    assert nowhere.err.endswith("code: not-found\n")
 
 
 def test_general_options_stand_before_the_command(flox, project):
