@@ -8,6 +8,8 @@ EskerError                      exit status 1
 |- Malformed                         bytes or text from elsewhere do not follow their format
 |- NotFound                          the environment, file or program that was named does not exist; a RuntimeError too
 |  |- NoEnvironment                  no `.flox` in the directory that was named, or in or above the current one
+|- AlreadyExists                     what would be made is there already, and stays as it is
+|- NotEditable                       the manifest cannot be changed as it was asked; a person has to edit it
 |- NotTrusted                        somebody else's project, not allowed to run code yet
 |- StaleLock                         the lock no longer matches the manifest
 |- ResolutionFailed                  no versions fit together, or a package has no wheel for a declared system
@@ -179,6 +181,18 @@ class NoEnvironment(NotFound):
     """There is no environment in `directory`; when that is None, none in or above the current directory."""
 
     directory: str | None = None
+
+
+class AlreadyExists(EskerError):
+    """What would be made is there already, and stays as it is."""
+
+    code = "already-exists"
+
+
+class NotEditable(EskerError):
+    """The manifest cannot be changed as it was asked; a person has to edit it, or ask more precisely."""
+
+    code = "not-editable"
 
 
 class NotTrusted(EskerError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import subprocess
 
 import pytest
@@ -84,6 +85,50 @@ def test_esker_adds_hint_and_code_and_has_its_own_statuses(esker, flox, project)
     told = "✘ ERROR: couldn't parse `x`: not a valid activation mode\nhint: write dev or run\ncode: usage\n"
     assert esker("activate", "-m", "x", "--", "true") == (2, "", told)
     assert flox("-v", "activate", "-m", "x", "--", "true") == (1, "", told)
+
+
+PROJECT_FILE = EMPTY + '[plugins.esker.python]\nproject = "p.toml"\n'
+
+
+@pytest.mark.parametrize(
+    ("manifest", "arguments", "code"),
+    [
+        (EMPTY, ["init"], "already-exists"),
+        (EMPTY, ["init", "-n", "other"], "already-exists"),
+        (PROJECT_FILE, ["install", "pypi/x"], "not-editable"),
+        (PROJECT_FILE, ["uninstall", "x"], "not-editable"),
+        (EMPTY + '[install]\na.pkg-path = "x"\nb.pkg-path = "x"\n', ["uninstall", "x"], "not-editable"),
+    ],
+)
+def test_an_error_has_a_code_that_says_what_it_is(esker, project, manifest, arguments, code):
+    """What is there already, and a manifest that cannot be changed as asked, have codes of their own."""
+    project(manifest)
+    done = esker(*arguments)
+    assert (done.status, done.err.splitlines()[-1]) == (1, f"code: {code}")
+
+
+@pytest.mark.parametrize("command", [["lock"], ["install", "pypi/nothing-by-this-name"], ["activate", "--", "true"]])
+def test_a_missing_source_directory_is_told_before_locking(esker, project, command):
+    """Nothing is resolved, and no lock is written, for an environment that could not be made."""
+    directory = project(f'{EMPTY}[plugins.esker.python]\nsource = ["src"]\ndependencies = ["nothing-by-that-name"]\n')
+    done = esker(*command)
+    assert done.status == 1
+    assert "`src`, named by `source` in [plugins.esker.python], is not a directory of the project" in done.err
+    assert "Locking" not in done.err
+    assert not os.path.exists(f"{directory}/.flox/pylock.toml")
+
+
+def test_doctor_checks_the_project_that_is_named(esker, project):
+    """`-d` works as for other commands: a project in order, one whose manifest is wrong, and none."""
+    directory = project(EMPTY)
+    assert esker("doctor", "-d", directory, cwd="/").out.startswith("✔ environment ")
+    pathlib.Path(f"{directory}/.flox/env/manifest.toml").write_text("version = 1\nx = \n")
+    wrong = esker("doctor", "--dir", directory, cwd="/")
+    assert (wrong.status, wrong.out[0]) == (1, "✘")
+    assert "manifest.toml:2" in wrong.out.splitlines()[0]
+    nowhere = esker("doctor", "-d", "/nowhere", cwd="/")
+    assert nowhere.status == 1
+    assert nowhere.err.endswith("code: not-found\n")
 
 
 def test_general_options_stand_before_the_command(flox, project):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -263,6 +264,39 @@ def test_11_the_handle_s_file(project, monkeypatch, tmp_path):
     with pytest.raises(EskerError, match="version `99` of this file is not known"):
         FloxServiceHandle.load()
     handle.stop()
+
+
+def test_11_the_handle_s_file_goes_with_its_services(project, monkeypatch):
+    """What the usual file holds leads to nothing once its services have stopped; another handle's file stays."""
+    flox = Flox(project())
+    file = flox.path / ".flox-services.json"
+    first = flox.services.start("web")
+    first.save()
+    flox.services.start("other").save()
+    first.stop()
+    assert file.exists()
+    monkeypatch.chdir(flox.path)
+    FloxServiceHandle.load().stop()
+    assert not file.exists()
+    assert running(flox) == set()
+
+
+def test_11_a_copied_handle_is_nobody_s(project, monkeypatch):
+    """In a copy of a checkout, the file does not lead to the services of the original, which run on."""
+    flox = Flox(project())
+    flox.services.start("web").save()
+    copy = flox.path.parent / "a copy"
+    shutil.copytree(flox.path, copy, symlinks=True, ignore=shutil.ignore_patterns("cache", "log"))
+    monkeypatch.chdir(copy)
+    for path in (".flox-services.json", copy / ".flox-services.json"):
+        with pytest.raises(NotFound, match="was copied"):
+            FloxServiceHandle.load(path)
+    assert running(flox) == {"web"}
+    link = flox.path.parent / "link"
+    link.symlink_to(flox.path)
+    monkeypatch.chdir(link)
+    FloxServiceHandle.load().stop()
+    assert running(flox) == set()
 
 
 @pytest.mark.parametrize("engine", ["flox"], indirect=True)

@@ -15,6 +15,7 @@ from packaging.pylock import Package, PackageWheel, Pylock
 from packaging.version import Version
 
 from esker.declare.declaration import Declaration, EskerTable, ProgramRule, PythonTable
+from esker.declare.source import source_directories
 from esker.errors import HostError, RealisationFailed
 from esker.formats.manifest import Manifest
 from esker.host import pidfd
@@ -22,7 +23,7 @@ from esker.host.interpreters import Interpreter, Interpreters
 from esker.lock.resolve import resolved_lock
 from esker.progress import Silent
 from esker.realise.overlap import overlapping
-from esker.realise.profile import profile, source_directories
+from esker.realise.profile import profile
 from esker.realise.realise import realise
 from esker.realise.wheels import _compile as compile_byte_code
 from esker.realise.wheels import python_environment, selected_artifacts
@@ -308,6 +309,26 @@ def test_a_venv_made_inside_sees_nothing_of_it(index, python_of, store, tmp_path
     output(f"{made}/bin/python", "-m", "venv", "--without-pip", str(tmp_path / "venv"))
     code = "import importlib.util as u; print(u.find_spec('app'))"
     assert output(str(tmp_path / "venv/bin/python"), "-c", code) == "None"
+
+
+@pytest.mark.parametrize("command", ["python", "python3", f"python{sys.version_info[0]}.{sys.version_info[1]}"])
+@pytest.mark.parametrize("option", ["--symlinks", "--copies", "--system-site-packages"])
+def test_a_venv_made_through_the_project_s_link_outlives_the_profile(python_of, store, tmp_path, command, option):
+    """Its links and its `home` reach the base interpreter, so that it works when the environment has been renewed."""
+    link = tmp_path / "project/.flox/run/x86_64-linux.test-dev"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(profile(store, "test", python_of()))
+    base = output(f"{link}/bin/{command}", "-c", "import sys; print(sys._base_executable)")
+    assert os.path.isfile(base)
+    assert not base.startswith((str(tmp_path), store.directory))
+    venv = tmp_path / "venv"
+    output(f"{link}/bin/{command}", "-m", "venv", "--without-pip", option, str(venv))
+    link.unlink()
+    prefix = "import sys; print(sys.prefix)"
+    assert output(f"{venv}/bin/python", "-c", prefix) == str(venv)
+    inner = tmp_path / "inner"
+    output(f"{venv}/bin/python", "-m", "venv", "--without-pip", str(inner))
+    assert output(f"{inner}/bin/python", "-c", prefix) == str(inner)
 
 
 def test_a_profile_without_python_is_an_empty_bin(store):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.declare import notations
 from esker.declare.validate import read_text
-from esker.errors import EskerError, InvalidManifest, NotFound, UsageError
+from esker.errors import InvalidManifest, NotEditable, NotFound, UsageError
 from esker.formats.manifest import PLUGINS_SINCE, SCHEMAS, LockedOutputs, Manifest, migrate
 from esker.formats.tables.positions import positions
 from esker.formats.tables.reader import Path, Refusal, dotted, near
@@ -64,8 +64,9 @@ def with_requirements(
     specifier, is ignored if the manifest gives a version. A manifest whose schema has no plugins is migrated first;
     `locked` is what its lock says of the packages' outputs, which the migration needs.
 
-    Raises InvalidManifest for the text; UsageError for an argument that is not a requirement or a specifier; EskerError
-    if the packages are listed in a project file, if the manifest has one of them twice, or if it cannot be edited.
+    Raises InvalidManifest for the text; UsageError for an argument that is not a requirement or a specifier;
+    NotEditable if the packages are listed in a project file, if the manifest has one of them twice, or if it cannot be
+    edited.
     """
     additions = [_parse_argument(notations.requirement, requirement) for requirement in requirements]
     manifest, esker = read_text(text)
@@ -88,7 +89,7 @@ def without_packages(text: str, names: Sequence[str]) -> Edit:
     A name that matches nothing in [install] is a Python package's, with or without `pypi/`.
 
     Raises InvalidManifest for the text; NotFound for a package that is not in the manifest; UsageError for a name that
-    is none; EskerError for a catalogue name that several packages have, and if the manifest cannot be edited.
+    is none; NotEditable for a catalogue name that several packages have, and if the manifest cannot be edited.
     """
     install = read_text(text)[0].install
     ids, python = [], []
@@ -102,7 +103,7 @@ def without_packages(text: str, names: Sequence[str]) -> Edit:
             message = (
                 f"multiple packages match '{word}', please specify an install id from possible matches: [{listed}]"
             )
-            raise EskerError(message, hint="name one of them")
+            raise NotEditable(message, hint="name one of them")
         else:
             python.append(word.removeprefix(ORIGIN))
     edit = without_requirements(text, python)
@@ -146,9 +147,9 @@ def without_requirements(text: str, requirements: Sequence[str]) -> Edit:
 
 
 def _refuse_project(esker: EskerTable, advice: str) -> None:
-    """Raise EskerError if the packages are listed in a project file, which Esker never writes."""
+    """Raise NotEditable if the packages are listed in a project file, which Esker never writes."""
     if esker.python and esker.python.project:
-        raise EskerError(
+        raise NotEditable(
             f"the Python packages of this environment are listed in `{esker.python.project}`",
             hint=f"{advice}, or replace `project` in [{dotted(_PYTHON)}] by `dependencies`",
         )
@@ -187,7 +188,7 @@ def _put(dependencies: list[str], requirement: str, edit: Edit) -> Edit:
     if bare or any(_requirement(dependencies[index]) == new for index in same):
         return edit._replace(present=(*edit.present, old if bare else requirement))
     if len(same) > 1:
-        raise EskerError(f"`{new.name}` is in the manifest more than once", hint="leave one of them: esker edit")
+        raise NotEditable(f"`{new.name}` is in the manifest more than once", hint="leave one of them: esker edit")
     dependencies[same[0]] = requirement
     return edit._replace(replaced=(*edit.replaced, (requirement, old)))
 
@@ -342,14 +343,16 @@ def _intended(text: str, path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _first_with(candidates: Iterable[str], *values: Mapping[str, Any]) -> str:
-    """Return the first candidate that parses to exactly one of the `values`; raises EskerError if none does."""
+    """Return the first candidate that parses to exactly one of the `values`; raises NotEditable if none does."""
     for candidate in candidates:
         try:
             if tomllib.loads(candidate) in values:
                 return candidate
         except tomllib.TOMLDecodeError:
             continue
-    raise EskerError("this manifest is laid out in a way that Esker cannot edit", hint="change it yourself: esker edit")
+    raise NotEditable(
+        "this manifest is laid out in a way that Esker cannot edit", hint="change it yourself: esker edit"
+    )
 
 
 def _at(values: Any, path: Path) -> Any:

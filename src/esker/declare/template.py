@@ -10,7 +10,7 @@ import unicodedata
 import uuid
 
 from esker.declare import notations
-from esker.errors import EskerError, UsageError
+from esker.errors import AlreadyExists, UsageError
 from esker.formats.lockfile import Lockfile, render
 from esker.formats.manifest import LATEST, parse
 from esker.formats.tables.reader import Refusal
@@ -149,13 +149,13 @@ def inferred_name(directory: str, home: str | None) -> str:
 def create(directory: str, name: str | None = None, *, bare: bool = False, home: str | None = None) -> str:
     """Create an environment in `directory`, and the directory itself if it is missing; return the name.
 
-    A failure leaves no half-made environment behind. Raises EskerError if there is an environment already.
+    A failure leaves no half-made environment behind. Raises AlreadyExists if there is an environment already.
     """
     project = os.path.realpath(directory)
     if os.path.exists(project) and not os.path.isdir(project):
         raise UsageError(f"`{project}` is not a directory", hint="name the directory that the project lies in")
     if os.path.lexists(f"{project}/.flox"):
-        raise EskerError(f"Found an existing environment at `{project}/.flox`", hint="change it: esker edit")
+        raise AlreadyExists(f"Found an existing environment at `{project}/.flox`", hint="change it: esker edit")
     try:
         name = notations.name_of_environment(name) if name is not None else inferred_name(project, home)
     except Refusal as refusal:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, overload
 
 from esker.environment import Environment
-from esker.errors import NotFound, NotTrusted
+from esker.errors import EskerError, NotFound, NotTrusted
 from esker.flox.engine import engine_name
 from esker.flox.project import check_exists, find_flox_project
 from esker.formats import service_handle
@@ -177,6 +178,14 @@ class FloxServiceHandle:
             chamber.stop(*ours)
         if set(running) <= names:
             self._end_holder()
+        self._remove_saved()
+
+    def _remove_saved(self) -> None:
+        """Remove the project's own file if this handle is what it holds: it leads to nothing any more."""
+        place = os.path.join(self._saved.flox_env_path, service_handle.NAME)
+        with suppress(OSError, EskerError), open(place, "rb") as file:
+            if service_handle.parse(file.read(), place) == self._saved:
+                os.unlink(place)
 
     def _end_holder(self) -> None:
         """End the process that keeps Flox's services alive, if the handle names one."""
@@ -197,7 +206,8 @@ class FloxServiceHandle:
     def load(cls, path: str | os.PathLike[str] = service_handle.NAME) -> Self:
         """Return the handle that a file holds, written by Esker or by Angreal.
 
-        A relative path starts at the project of the current directory. Raises NotFound when there is no file.
+        A relative path starts at the project of the current directory. Raises NotFound when there is no file, or when
+        the file was copied with its project: what it names is the original's.
         """
         place = os.path.join(find_flox_project(None, os.getcwd()), path)
         with files.refused("read", place):
@@ -210,7 +220,25 @@ class FloxServiceHandle:
         if owner not in {0, os.geteuid()}:
             hint = "it names processes to end: remove it, and stop the services by name"
             raise NotTrusted(f"`{place}` belongs to uid {owner}", hint=hint)
-        return cls(service_handle.parse(data, place))
+        saved = service_handle.parse(data, place)
+        if _is_copied(saved, place):
+            hint = "remove it, or load it in that project"
+            raise NotFound(f"`{place}` was copied: its services are those of `{saved.flox_env_path}`", hint=hint)
+        return cls(saved)
+
+
+def _is_copied(saved: SavedServices, place: str) -> bool:
+    """Return whether the file lies in one project and names another, which still exists, as in a copied checkout.
+
+    A person may save a handle anywhere, under any name: only a file in the usual place belongs to the project there.
+    """
+    directory, name = os.path.split(os.path.realpath(place))
+    if name != service_handle.NAME or not os.path.isdir(f"{directory}/.flox"):
+        return False
+    try:
+        return not os.path.samefile(f"{directory}/.flox", f"{saved.flox_env_path}/.flox")
+    except (OSError, ValueError):  # the project was moved, or is gone: `stop` tells
+        return False
 
 
 def _info(found: ServiceStatus) -> ServiceInfo:

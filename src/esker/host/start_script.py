@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from esker.errors import EskerError
+from esker.errors import AlreadyExists
 from esker.host import files
 from esker.host.isolation import OPTIONS
 
@@ -36,12 +36,12 @@ def write(directory: str, name: str, *, entry: str, interpreter: str, source: st
     """Write a start script into a directory, which is made if it is missing, and return the path of the script.
 
     The script calls the function `entry` of `esker.__main__`. `interpreter` is an absolute path; `source` is the
-    directory that contains the package `esker`. Raises EskerError if the directory has a file of that name that is not
+    directory that contains the package `esker`. Raises AlreadyExists if the directory has a file of that name that is not
     such a script, and leaves that file as it is.
     """
     path = os.path.join(directory, name)
     if os.path.lexists(path) and not is_own(path, name):
-        raise EskerError(f"`{path}` is not Esker's, and stays as it is", hint="name another directory, or remove it")
+        raise AlreadyExists(f"`{path}` is not Esker's, and stays as it is", hint="name another directory, or remove it")
     with files.refused("make", directory):
         os.makedirs(directory, exist_ok=True)
     files.write(path, b"\n".join(_lines(name, entry, interpreter, source)), mode=0o755)

@@ -8,6 +8,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from esker.declare import trust
+from esker.declare.source import source_directories
 from esker.errors import InvalidLock, ResolutionFailed, StaleLock
 from esker.formats import lockfile, pylock
 from esker.lock.lock_files import Lock, read_lock, read_python_lock, write_lock
@@ -77,6 +78,9 @@ def resolved_lock(
         return current, False
     if locked:
         raise StaleLock("the lock does not match the manifest", reasons=stale.reasons, hint="make it again: esker lock")
+    if declaration.esker.python is not None:
+        # What is locked could not be installed: say so now, not after a minute of resolving.
+        source_directories(declaration.project, declaration.esker.python.source)
     manifest_lock, is_partial = _manifest_lock(declaration, current.lockfile if current else None, settings)
     if stale.inputs is None:
         wheels = None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from esker.realise.wheels import PythonEnvironment
     from esker.store.store import Store
 
-__all__ = ["OWN_COMMANDS", "profile", "source_directories"]
+__all__ = ["OWN_COMMANDS", "profile"]
 
 OWN_COMMANDS = ("pip", "pip3")
 """The commands in bin that the profile writes itself, unless pip is locked."""
@@ -119,13 +119,7 @@ def _fill_python(directory: str, python: PythonEnvironment, source: Sequence[str
             _link(f"{environment}/{entry}", f"{directory}/{entry}")
     os.symlink("lib", f"{directory}/lib64")
     for entry in sorted(os.listdir(f"{environment}/bin")):
-        path, target = f"{environment}/bin/{entry}", f"{directory}/bin/{entry}"
-        if os.path.islink(path) and not os.path.realpath(path).startswith(f"{environment}/"):
-            # The interpreter. It must be one step away: Python follows a link by its text, and a relative one that is
-            # reached through the project's link would lead nowhere. `python -m venv` copies what Python finds there.
-            os.symlink(os.path.realpath(path), target)
-        else:
-            _add_command(path, target)
+        _add_command(f"{environment}/bin/{entry}", f"{directory}/bin/{entry}")
     target = f"{directory}/{os.path.relpath(libraries, environment)}"
     os.makedirs(target)
     for entry in sorted(os.listdir(libraries)):
@@ -142,7 +136,13 @@ def _path_line(path: str) -> str:
 
 
 def _add_command(path: str, target: str) -> None:
-    if os.path.islink(path) or os.path.isdir(path):
+    if os.path.islink(path):
+        # `python` leads to the interpreter, and the other links to `python`. To find `sys._base_executable`, Python
+        # follows links by their text alone. From the project's link to us, a relative link to the environment would
+        # lead it to a path beside that link, where nothing is, and every venv made here would be made from that path.
+        os.symlink(os.readlink(path), target)
+        return
+    if os.path.isdir(path):
         _link(path, target)
         return
     with open(path, "rb") as file:
@@ -183,31 +183,3 @@ def _write(path: str, content: str, mode: int) -> None:
     with open(path, "x", encoding="utf-8") as file:
         file.write(content)
     os.chmod(path, mode)
-
-
-def source_directories(project: str, source: Sequence[str]) -> list[str]:
-    """Return the absolute paths of the directories in `source`; raises RealisationFailed for one that is missing."""
-    directories = []
-    for entry in source:
-        path = os.path.normpath(os.path.join(project, entry))
-        if not os.path.isdir(path):
-            raise RealisationFailed(
-                f"`{entry}`, named by `source` in [plugins.esker.python], is not a directory of the project",
-                hint="name a directory relative to the one that holds .flox",
-            )
-        if not _fits_a_line(path):
-            raise RealisationFailed(
-                f"`{entry}`, named by `source` in [plugins.esker.python], cannot be on Python's path: {path!a}",
-                hint="rename it, or the directory above it: names must be UTF-8 without line breaks",
-            )
-        directories.append(path)
-    return directories
-
-
-def _fits_a_line(path: str) -> bool:
-    """Return whether one line of a `.pth` file can hold a path."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return path.splitlines() == [path.rstrip()]

@@ -6,10 +6,11 @@ import os
 from typing import TYPE_CHECKING
 
 from esker.declare.missing_packages import WITHOUT, counted, known_wheels, named, origins
+from esker.declare.source import source_directories
 from esker.errors import RealisationFailed
 from esker.lock.packages import systems_of
 from esker.lock.pythons import allowed_pythons, interpreter_of
-from esker.realise.profile import OWN_COMMANDS, profile, source_directories
+from esker.realise.profile import OWN_COMMANDS, profile
 from esker.realise.programs import programs
 from esker.realise.wheels import python_environment, selected_artifacts
 

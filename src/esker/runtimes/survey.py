@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from esker.declare.load import load
+from esker.declare.source import source_directories
 from esker.errors import EskerError
 from esker.formats.systems import SYSTEMS
 from esker.host.uv import run_uv, uv_program
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from esker.settings import Settings
 
-__all__ = ["Finding", "survey"]
+__all__ = ["Finding", "survey", "survey_project"]
 
 _ROOMY = 1 << 30
 _DESCRIPTORS = 1024
@@ -44,6 +46,18 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 def survey(settings: Settings, path: str | None) -> list[Finding]:
     """Return what this machine has, with the programs on `path` (a PATH); changes nothing and runs no project code."""
     return [*_needed(settings), *_useful(path)]
+
+
+def survey_project(project: str) -> Finding:
+    """Return whether the environment in `project` can be read; runs nothing of it."""
+    try:
+        declaration = load(project)
+        if declaration.esker.python is not None:
+            source_directories(project, declaration.esker.python.source)
+    except EskerError as error:
+        place = f"{error.place}: " if error.place else ""
+        return Finding(name="environment", state="missing", detail=f"{place}{error.message}", mend=error.hint)
+    return Finding(name="environment", state="ok", detail=f"`{declaration.name}` in {project}")
 
 
 def _needed(settings: Settings) -> Iterator[Finding]:

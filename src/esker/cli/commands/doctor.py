@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from esker.cli import directory
 from esker.cli.arguments import Parser
 
 TYPE_CHECKING = False
@@ -17,18 +18,22 @@ _MARKS = {"ok": "✔", "absent": "-", "missing": "✘"}
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Print each finding with its fix; return 1 if something that Esker needs is missing."""
-    from esker.runtimes.survey import survey
+    from esker.cli.selection import selected_project
+    from esker.runtimes.survey import survey, survey_project
     from esker.settings import Settings
 
     parser = Parser(
         name,
-        "Check this machine for what Esker needs, and say how to fix what is missing.",
+        "Check this machine for what Esker needs, and say how to fix what is missing; with -d, check a project too.",
         "  esker doctor --json",
         voice=voice,
     )
+    parser.add_options(directory.OPTIONS)
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     options = parser.parse_args(arguments)
-    findings = survey(Settings(os.environ), os.environ.get("PATH"))
+    explicit = directory.place(options)[1]
+    findings = [survey_project(selected_project(options, os.environ))] if explicit else []
+    findings += survey(Settings(os.environ), os.environ.get("PATH"))
     if options.json:
         import msgspec
 
