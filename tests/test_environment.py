@@ -323,6 +323,8 @@ def test_importing_costs_little():
         "esker.activate.lists",
         "esker.environment",
         "esker.errors",
+        "esker.formats",
+        "esker.formats.json_text",
         "esker.host",
         "esker.host.clock",
         "esker.host.process",

@@ -19,7 +19,7 @@ from tests.support.box import boxed, reason_for_none
 from tests.support.locks import PROJECTS, REAL, lock_id
 
 COMPLETE = [path for path in (*PROJECTS, *REAL) if path.with_suffix(".toml").exists()]
-BOOKKEEPING = {"_", "SHLVL", "OLDPWD", "ESKER_RUNTIME_DIR", "_ESKER_STARTS", "_FLOX_ACTIVE_ENVIRONMENTS"}
+BOOKKEEPING = {"_", "SHLVL", "OLDPWD", "ESKER_RUNTIME_DIR", "_ESKER_STARTS", "_ESKER_UNDO", "_FLOX_ACTIVE_ENVIRONMENTS"}
 """Variables in which a nested shell, and an activation that runs a hook, differ from a bash that sources files."""
 DUMP = "env -0 >{0}.variables; alias -p >{0}.aliases; declare -F >{0}.functions; shopt -p >{0}.options; pwd >{0}.place"
 

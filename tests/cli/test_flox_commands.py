@@ -375,7 +375,7 @@ def test_esker_shim_writes_it(esker, nowhere):
     assert "not on PATH" not in esker("shim", "flox", "tools", cwd=nowhere, PATH=f"{nowhere}/tools:/bin").err
     (nowhere / "flox").write_text("the real one")
     told = f"✘ ERROR: `{nowhere}/flox` is not Esker's, and stays as it is\n"
-    hint = "hint: name another directory, or remove it\ncode: error\n"
+    hint = "hint: name another directory, or remove it\ncode: already-exists\n"
     assert esker("shim", "flox", ".", cwd=nowhere) == (1, "", told + hint)
     assert esker("shim", "nix", ".", cwd=nowhere).status == 2
 

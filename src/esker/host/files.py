@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "belongs_to_us",
+    "clear_link",
     "exchange",
     "free_space",
     "holds",
@@ -230,8 +231,7 @@ def replace_link(path: str, target: str, *, error: type[EskerError] = HostError)
 
     Only one process may do so at a time.
     """
-    directory, name = os.path.split(path)
-    temporary = os.path.join(directory, f".{name}.tmp")
+    temporary = _link_beside(path)
     with refused("link", path, error):
         try:
             with suppress(FileNotFoundError):
@@ -242,6 +242,17 @@ def replace_link(path: str, target: str, *, error: type[EskerError] = HostError)
             with suppress(OSError):
                 os.unlink(temporary)
             raise
+
+
+def clear_link(path: str) -> None:
+    """Remove what a process that was killed in `replace_link` has left beside `path`."""
+    with suppress(OSError):
+        os.unlink(_link_beside(path))
+
+
+def _link_beside(path: str) -> str:
+    directory, name = os.path.split(path)
+    return os.path.join(directory, f".{name}.tmp")
 
 
 @contextmanager

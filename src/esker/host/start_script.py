@@ -36,8 +36,8 @@ def write(directory: str, name: str, *, entry: str, interpreter: str, source: st
     """Write a start script into a directory, which is made if it is missing, and return the path of the script.
 
     The script calls the function `entry` of `esker.__main__`. `interpreter` is an absolute path; `source` is the
-    directory that contains the package `esker`. Raises AlreadyExists if the directory has a file of that name that is not
-    such a script, and leaves that file as it is.
+    directory that contains the package `esker`. Raises AlreadyExists if the directory has another file of that name,
+    and leaves that file as it is.
     """
     path = os.path.join(directory, name)
     if os.path.lexists(path) and not is_own(path, name):

@@ -111,6 +111,8 @@ def rooted(store: Store, keep: int, *, remove_stale: bool) -> set[str]:
         kept = () if _is_gone(link) else tuple(each for each in registered if each.current or each in newest)
         if remove_stale and kept != registered:
             _write(store, link, kept)
+        if remove_stale:
+            files.clear_link(link)
         paths.update(generation.path for generation in kept)
     return paths
 
