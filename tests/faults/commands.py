@@ -48,7 +48,9 @@ COMMANDS = {
     "install": Case(
         "install pypi/tool", ("install pypi/app",), ("list", "install pypi/tool", "activate -- tool", _COLLECT)
     ),
-    "uninstall": Case("uninstall pypi/app", ("install pypi/app",), ("list", "activate -- true", _COLLECT)),
+    "uninstall": Case(
+        "uninstall pypi/app", ("install pypi/app",), ("list", "uninstall pypi/app", "activate -- true", _COLLECT)
+    ),
     "activate": Case(
         "activate -- tool", ("install pypi/app",), ("list", "activate -- tool", _COLLECT), changes=('"app"', '"tool"')
     ),
