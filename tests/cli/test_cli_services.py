@@ -362,3 +362,37 @@ def test_renewing_ports_that_are_all_fixed_says_that_none_changed(esker, project
     )
     done = esker("services", "ports", "--renew")
     assert (done.out, "No port is automatic" in done.err, "new ports" in done.err) == ("PORT=4567\n", True, False)
+
+
+def test_services_can_be_seen_and_stopped_while_the_manifest_has_a_mistake(esker, web):
+    """The supervisor knows what runs; the mistake is told, and is in nobody's way."""
+    assert esker("services", "start").status == 0
+    manifest = web / ".flox/env/manifest.toml"
+    text = manifest.read_text()
+    for mistake in ("broken [\n", '[plugins.esker.services.web]\nports = { WEB_PORT = "0" }\n'):
+        manifest.write_text(mistake if mistake.startswith("[") else text + mistake)
+        shown = esker("services", "status")
+        assert (shown.status, "the manifest has a mistake by now" in shown.err) == (0, True)
+        assert [line.split()[:2] for line in shown.out.splitlines()[1:]] == [
+            ["prepare", "Completed"],
+            ["web", "Running"],
+        ]
+    stopped = esker("services", "stop")
+    assert stopped.status == 0
+    assert "✔ Service 'web' stopped" in stopped.err
+    assert esker("services", "status").status == 1
+    manifest.write_text(text)
+
+
+def test_a_start_that_fails_by_an_old_definition_names_the_edit(esker, web):
+    """After a restart with a wrong check, the corrected check is not the one that the running service is asked by."""
+    manifest = web / ".flox/env/manifest.toml"
+    right = manifest.read_text()
+    wrong = right.replace("$WEB_PORT/", "$WEB_PORT/nothing-here")
+    assert esker("services", "start").status == 0
+    manifest.write_text(wrong)
+    assert esker("services", "restart", "--timeout", "1").status != 0
+    manifest.write_text(right)
+    failed = esker("services", "start", "--timeout", "1")
+    assert failed.status == 0 or "`esker services start --recreate` applies the edit" in failed.err
+    assert esker("services", "start", "--recreate").status == 0

@@ -293,3 +293,12 @@ def test_a_daemon_that_was_locked_without_a_shutdown_command_runs_and_ends(esker
     assert [service["status"] for service in json.loads(done.out)] == ["Running"]
     assert not os.path.exists(f"/proc/{(directory / 'pid').read_text().strip()}")
     assert esker("lock", "--check").status == 0
+
+
+def test_a_stale_lock_is_refused_whatever_ran_before(esker, project):
+    """`--locked` looks at the lock, not at what an activation without packages has left."""
+    project('schema-version = "1.14.0"\n[install]\njq.pkg-path = "jq"\n[vars]\nA = "1"\n')
+    for _ in range(2):
+        refused = esker("activate", "--without-packages", "--locked", "--", "true")
+        assert (refused.status, "code: stale-lock" in refused.err) == (1, True)
+        assert esker("activate", "--without-packages", "--", "true").status == 0

@@ -254,3 +254,13 @@ def test_a_project_of_poetry_alone_is_refused(declared, tmp_path):
     with pytest.raises(InvalidFile, match="for Poetry alone") as caught:
         allowed_pythons(declaration)
     assert "[project]" in caught.value.hint
+
+
+def test_a_misspelt_key_of_the_project_file_is_told(declared, tmp_path):
+    """Its dependencies would be left out in silence; keys that bear on no lock may be anything."""
+    declaration = declared(requires_python=f">={HERE}")
+    path = tmp_path / "pyproject.toml"
+    path.write_text(path.read_text() + 'keywords = ["a"]\ndependancies = ["app"]\n')
+    with pytest.raises(InvalidFile, match="unknown key `dependancies` in \\[project\\]") as caught:
+        allowed_pythons(declaration)
+    assert "did you mean `dependencies`?" in str(caught.value)

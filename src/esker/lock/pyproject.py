@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from esker.declare import notations
 from esker.errors import InvalidFile, NotFound, Problem
 from esker.formats.tables.positions import positions
-from esker.formats.tables.reader import Refusal
+from esker.formats.tables.reader import Refusal, near
 from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
 from esker.host import files
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
 
 __all__ = ["Pyproject", "read_pyproject"]
+
+_KEYS = ("dependencies", "dynamic", "optional-dependencies", "requires-python")
+"""The keys of `[project]` that bear on a lock."""
 
 
 class Pyproject(NamedTuple):
@@ -91,6 +94,10 @@ def _content(text: str, path: str) -> dict[str, Any]:
         raise InvalidFile(path, [Problem(f"not TOML: {error}")]) from error
     if not all(isinstance(content.get(name, {}), dict) for name in ("project", "dependency-groups")):
         raise InvalidFile(path, [Problem("`project` and `dependency-groups` have to be tables")])
+    for key in content.get("project", {}):
+        hint = near(key, _KEYS) if key not in _KEYS else None
+        if hint is not None:
+            raise InvalidFile(path, [Problem(f"unknown key `{key}` in [project]", hint=hint)])
     if "project" not in content and "poetry" in _table(content, "tool"):
         problem = Problem(
             "the dependencies are declared for Poetry alone, in [tool.poetry]",

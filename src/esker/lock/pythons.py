@@ -212,6 +212,6 @@ def _found(
     other = interpreters.first(allowed.specifier) if locked and not allowed.every else None
     if other is not None:
         hint += "; or lock for a Python that is here: esker lock --python {}.{}".format(*other.release)
-    elif allowed.limits:
+    elif allowed.limits and not within:
         hint += f"; or change {allowed.places()}"
     raise NotFound(f"{message}; found: {interpreters.listed()}", hint=hint)

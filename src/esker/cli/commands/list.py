@@ -55,7 +55,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
 
         print(msgspec.json.format(msgspec.json.encode([row.record() for row in rows])).decode())
         return 0
-    if not packages:
+    if not packages and (lock is not None or not voice.remarks):  # else the remark has said it: nothing is locked yet
         voice.say(
             f"! No packages are installed for your current system ('{settings.system}').\n\n"
             f"You can see the whole manifest with '{voice.program} list --config'."

@@ -13,7 +13,9 @@ from esker.cli.views.output import print_json, shown
 from esker.cli.views.services import Live, as_record, reason, state_record, table
 from esker.cli.voice import ESKER
 from esker.declare.load import load
-from esker.errors import ServiceError, ServicesNotReady, UsageError
+from esker.errors import InvalidFile, ServiceError, ServicesNotReady, UsageError
+from esker.services.supervised.chamber import running
+from esker.services.supervised.supervisor_record import services_are_running
 from esker.settings import Settings
 
 if TYPE_CHECKING:
@@ -74,8 +76,14 @@ def _start(arguments: list[str], voice: Voice) -> int:
     options = parser.parse_args(arguments)
     services = _services(options, voice)
     before = {status.name: status for status in services.status() if status.has_started}
-    with Live(voice, as_json=options.json) as live:
-        statuses = services.start(*options.name, seconds=options.timeout, changed=live.show, recreate=options.recreate)
+    try:
+        with Live(voice, as_json=options.json) as live:
+            statuses = services.start(
+                *options.name, seconds=options.timeout, changed=live.show, recreate=options.recreate
+            )
+    except (ServiceError, ServicesNotReady):
+        say_outdated(services.status(), services.names, voice)
+        raise
     named = options.name or [status.name for status in statuses]
     for status in statuses:
         earlier = before.get(status.name)
@@ -117,7 +125,7 @@ def _stop(arguments: list[str], voice: Voice) -> int:
         voice,
     )
     options = parser.parse_args(arguments)
-    services = _services(options, voice)
+    services = _running(options, voice) or _services(options, voice)
     result = services.stop(*options.name)
     for name in result.stopped:
         voice.say(f"✔ Service '{name}' stopped")
@@ -142,7 +150,7 @@ def _status(arguments: list[str], voice: Voice) -> int:
     parser = _parser("status", "Show the services and their states.", examples, voice)
     parser.add_argument("--watch", action="store_true", help="keep showing them as they change")
     options = parser.parse_args(arguments)
-    services = _services(options, voice)
+    services = _running(options, voice) or _services(options, voice)
     if options.watch:
         return _watch(services, options, voice)
     named = services.status(*options.name)
@@ -154,7 +162,8 @@ def _status(arguments: list[str], voice: Voice) -> int:
     for status in statuses:
         if text := reason(status):
             voice.remark(f"! {status.name}: {text}")
-    say_outdated(statuses, services.names, voice)
+    if services.names:
+        say_outdated(statuses, services.names, voice)
     _say_notes(statuses, voice)
     return 0
 
@@ -291,6 +300,19 @@ def _add_timeout(parser: Parser, default: float | None) -> None:
     limit = f"{default:g}" if default is not None else "no limit"
     help_text = f"give up after so many seconds (default: {limit})"
     parser.add_argument("--timeout", type=float, default=default, metavar="SECONDS", help=help_text)
+
+
+def _running(options: Namespace, voice: Voice) -> Chamber | None:
+    """Return the services that run although the manifest has a mistake by now; None where it has none, or none run."""
+    project = selected_project(options, os.environ)
+    if not services_are_running(f"{project}/.flox"):
+        return None
+    try:
+        load(project)
+    except InvalidFile as error:
+        voice.remark(f"! these are the services that run; the manifest has a mistake by now:\n{error.message}")
+        return running(project, Settings(os.environ))
+    return None
 
 
 def _services(options: Namespace, voice: Voice) -> Chamber:

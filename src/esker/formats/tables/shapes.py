@@ -204,11 +204,18 @@ def dotted(path: Path) -> str:
     )
 
 
+_LONG_ENOUGH = 5
+"""Characters of a part of a name that is taken for the name."""
+
+
 def near(name: str, names: Iterable[str]) -> str | None:
     """Return a hint with the name that was probably meant, or None if no name is close."""
     import difflib
 
-    matches = difflib.get_close_matches(name, list(names), n=1)
+    words = list(names)
+    matches = difflib.get_close_matches(name, words, n=1)
+    if not matches and len(name) >= _LONG_ENOUGH:
+        matches = [word for word in words if name in word]
     return f"did you mean `{matches[0]}`?" if matches else None
 
 

@@ -57,7 +57,7 @@ def prepare_stale(
     put_in_order(project)
     with alone(project):
         plan = plans.warm(project, settings.choices, mode)
-        if plan is not None:  # whoever prepared the project before us has done it
+        if plan is not None and not (locked and plan.missing):  # whoever prepared the project before us has done it
             return plan
         sources = plans.fingerprints(f"{project}/.flox/{name}" for name in ("env.json", "env/manifest.toml"))
         declaration = load(project)

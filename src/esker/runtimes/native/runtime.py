@@ -40,7 +40,7 @@ def prepare(
     """
     trust.check(project, settings)
     plan = plans.warm(project, settings.choices, mode)
-    if plan is not None:
+    if plan is not None and not (locked and plan.missing):  # a plan without packages says nothing about the lock
         return plan
     from esker.runtimes.native.preparation import prepare_stale
 

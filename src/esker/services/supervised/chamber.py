@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from esker.services.chamber import ServiceActivation
     from esker.settings import Settings
 
-__all__ = ["chamber"]
+__all__ = ["chamber", "running"]
 
 
 def chamber(project: str, settings: Settings, environ: Mapping[str, str], activation: ServiceActivation) -> Supervised:
@@ -31,11 +31,6 @@ def chamber(project: str, settings: Settings, environ: Mapping[str, str], activa
     """
     declaration = load(project)
     specs = specify(declaration, settings.system, allocate(declaration, settings))
-    site = Site(
-        project=declaration.project,
-        dot_flox=declaration.dot_flox,
-        runtime=environment_directory(declaration.dot_flox, settings.xdg_runtime_dir),
-    )
 
     def surroundings(deadline: Deadline) -> Surroundings:
         path = {"PATH": environ.get("PATH", os.defpath)}
@@ -46,7 +41,18 @@ def chamber(project: str, settings: Settings, environ: Mapping[str, str], activa
         }
         return _surroundings(variables, begun.activation)._replace(begun=begun)
 
-    return Supervised(site, specs, surroundings)
+    return Supervised(_site(project, settings), specs, surroundings)
+
+
+def running(project: str, settings: Settings) -> Supervised:
+    """Return the services that run in a project whose manifest cannot be read: to look at them, and to stop them."""
+    return Supervised(_site(project, settings), {}, lambda _deadline: Surroundings({}))
+
+
+def _site(project: str, settings: Settings) -> Site:
+    project = os.path.realpath(project)
+    dot_flox = f"{project}/.flox"
+    return Site(project=project, dot_flox=dot_flox, runtime=environment_directory(dot_flox, settings.xdg_runtime_dir))
 
 
 def _surroundings(variables: Mapping[str, Mapping[str, str]], activation: Activation) -> Surroundings:
