@@ -81,6 +81,15 @@ def test_what_may_hold_a_persons_work_is_kept_for_a_while(other):
         assert not os.path.exists(left)
 
 
+def test_a_directory_that_its_process_removes_at_that_moment_is_no_error(temporary, monkeypatch):
+    """Two commands run at once: one lists the directories, and the other removes its own before the first looks at it."""
+    top = temporary / f"esker-scratch-{os.geteuid()}"
+    listed = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: [*listed(path), "lock-gone"] if path == str(top) else listed(path))
+    with scratch("lock", kept=60) as path:
+        assert listed(top) == [os.path.basename(path)]
+
+
 def test_without_a_place_it_says_so(temporary, monkeypatch):
     """One that another user could write is refused, and so is one that cannot be written."""
     top = temporary / f"esker-scratch-{os.geteuid()}"

@@ -14,9 +14,9 @@ from esker.lock.pythons import (
     AllowedPythons,
     Limit,
     allowed_pythons,
-    check_wanted,
-    interpreter_for,
-    interpreter_of,
+    check_chosen,
+    interpreter_for_new_lock,
+    interpreter_of_lock,
     locked_pythons,
     staleness_of_python,
 )
@@ -162,11 +162,11 @@ def test_the_lock_s_python_comes_before_the_caller_s(tmp_path):
     """Another ESKER_PYTHON, and newer interpreters on PATH, change nothing; nor does a lock that is made again."""
     newer = pretended_python(tmp_path, f"{NEXT}.0")
     interpreters = Interpreters({"PATH": str(tmp_path)}, str(newer))
-    assert interpreter_for(AllowedPythons(), None, interpreters).executable == str(newer)
+    assert interpreter_for_new_lock(AllowedPythons(), None, interpreters).executable == str(newer)
     lock = lock_for(f"=={HERE}.*")
     for chosen in (
-        interpreter_of(AllowedPythons(), lock, interpreters),
-        interpreter_for(AllowedPythons(), lock, interpreters),
+        interpreter_of_lock(AllowedPythons(), lock, interpreters),
+        interpreter_for_new_lock(AllowedPythons(), lock, interpreters),
     ):
         assert chosen.release == tuple(map(int, HERE.split(".")))
 
@@ -176,26 +176,26 @@ def test_another_python_is_taken_when_it_is_asked_for_or_the_lock_s_is_excluded(
     newer = pretended_python(tmp_path, f"{NEXT}.3")
     interpreters = Interpreters({"PATH": str(tmp_path)})
     lock = lock_for(f"=={HERE}.*")
-    assert interpreter_for(AllowedPythons(), lock, interpreters, wanted=NEXT).executable == str(newer)
-    assert interpreter_for(limited(f">={NEXT}"), lock, interpreters).executable == str(newer)
+    assert interpreter_for_new_lock(AllowedPythons(), lock, interpreters, chosen=NEXT).executable == str(newer)
+    assert interpreter_for_new_lock(limited(f">={NEXT}"), lock, interpreters).executable == str(newer)
     with pytest.raises(NotFound, match=f"^Python {NEXT} is not on this machine; found: "):
-        interpreter_for(limited(f">={NEXT}.4"), lock, interpreters, wanted=NEXT)
+        interpreter_for_new_lock(limited(f">={NEXT}.4"), lock, interpreters, chosen=NEXT)
     everything = limited(f">={NEXT}", every=True)
-    assert interpreter_for(everything, lock_for(f">={HERE}"), interpreters).executable == str(newer)
+    assert interpreter_for_new_lock(everything, lock_for(f">={HERE}"), interpreters).executable == str(newer)
 
 
 def test_a_machine_without_the_lock_s_python_is_told_both_ways_out(tmp_path):
     """Which interpreter is missing, how to have it found, and how to lock for one that is here."""
     interpreters = Interpreters({"PATH": str(tmp_path)})
     with pytest.raises(NotFound) as caught:
-        interpreter_of(AllowedPythons(), lock_for(f"=={NEXT}.*"), interpreters)
+        interpreter_of_lock(AllowedPythons(), lock_for(f"=={NEXT}.*"), interpreters)
     assert caught.value.message.startswith(
         f"the environment is locked for Python {NEXT}, which this machine does not have; found: {HERE}."
     )
     assert f"put it on PATH as python{NEXT} or set ESKER_PYTHON to its path" in caught.value.hint
     assert caught.value.hint.endswith(f"; or lock for a Python that is here: esker lock --python {HERE}")
     with pytest.raises(NotFound) as caught:
-        interpreter_of(limited(f">={HERE}.99"), lock_for(f"=={HERE}.*"), interpreters)
+        interpreter_of_lock(limited(f">={HERE}.99"), lock_for(f"=={HERE}.*"), interpreters)
     assert f"locked for Python {HERE} (`>={HERE}.99`), which this machine does not have" in caught.value.message
     assert caught.value.hint.endswith(f'; or change `version = ">={HERE}.99"` in manifest.toml')
 
@@ -203,16 +203,16 @@ def test_a_machine_without_the_lock_s_python_is_told_both_ways_out(tmp_path):
 def test_a_python_that_no_lock_can_be_for_is_refused(declared, tmp_path):
     """Outside of the limits, with both files named; of no form; too old; where every Python is locked for."""
     with pytest.raises(ResolutionFailed) as caught:
-        check_wanted("3.9", declared('">=3.10"', ">=3.11"))
+        check_chosen("3.9", declared('">=3.10"', ">=3.11"))
     assert caught.value.message.startswith('Python 3.9 is excluded by `version = ">=3.10"` in ')
     assert f'`requires-python = ">=3.11"` in {tmp_path}/pyproject.toml' in caught.value.message
     for text in ("3", "3.12.1", "python3.12", ""):
         with pytest.raises(UsageError, match="is not a minor version of Python"):
-            check_wanted(text, declared())
+            check_chosen(text, declared())
     with pytest.raises(UsageError, match=r"of Python 3\.6"):
-        check_wanted("3.6", declared())
+        check_chosen("3.6", declared())
     with pytest.raises(UsageError, match='lock = "all"'):
-        check_wanted("3.12", declared('{ range = ">=3.11", lock = "all" }'))
+        check_chosen("3.12", declared('{ range = ">=3.11", lock = "all" }'))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Reading TOML and JSON that anybody may have written, within limits that are checked before they cost anything.
 
-Without limits, a dotted key of 40 KB takes gigabytes, because each of its parts is a table with a path of its own. The
+Without limits, a dotted key of 40 KB takes gigabytes, because the parser keeps the whole path of each of its parts. The
 limits leave ample room: a manifest of Flox is five tables deep, and the locks of big projects have 2 MB.
 """
 
@@ -28,7 +28,9 @@ _TOKEN = re.compile(
     r"|[\[\]{}.,=\n]",
     re.DOTALL,
 )
-_HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
+"""The pieces of TOML that matter for the depth: strings and comments, whose content does not count, and punctuation.
+The end of a string is optional, so that a text which is not TOML is read to its end as well, in linear time."""
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class TooDeep(ValueError):
@@ -60,34 +62,38 @@ def _check_size(text: str | bytes) -> None:
 
 
 def _check_depth(text: str) -> None:
-    """Raise ValueError for a text whose tables would be too deep; the text may be anything."""
-    open_ones: list[int] = []
-    depth = parts = key = 0
-    """The levels around this place, the dots since the key began, and the dots of the key whose value comes next."""
+    """Raise TooDeep if the tables of a text would be too deep; the text need not be valid TOML.
+
+    A bracket opens one level, and one more for each dot in the key before it: `a.b = [` opens two.
+    """
+    opened: list[int] = []  # the levels that each open bracket has added
+    depth = 0  # the sum of `opened`
+    dots = 0  # in the key that is being read
+    key = 0  # dots in the key whose value is being read
     for token in _TOKEN.finditer(text):
         character = token[0]
         if character == ".":
-            parts += 1
+            dots += 1
         elif character == "=":
-            key, parts = parts, 0
+            key, dots = dots, 0
         elif character in {"[", "{"}:
-            open_ones.append(key + 1)
+            opened.append(key + 1)
             depth += key + 1
-            key = parts = 0
+            key = dots = 0
         elif character in {"]", "}"}:
-            depth -= open_ones.pop() if open_ones else 0
-            key = parts = 0
+            depth -= opened.pop() if opened else 0
+            key = dots = 0
         elif character in {",", "\n"}:
-            key = parts = 0
-        if depth + parts > DEEPEST:
+            key = dots = 0
+        if depth + dots > DEEPEST:
             raise TooDeep
 
 
 def json_value(data: bytes | str) -> Any:
     r"""Return the value of a JSON text; raises ValueError, which json's own error is, when it is not valid.
 
-    It is stricter than json: NaN, numbers too big for a float, and halves of a character (`\ud800`) are refused: later
-    they would be errors in places that expect none.
+    It is stricter than the module json: it refuses NaN, numbers too big for a float, and lone surrogates (`\ud800`),
+    because later they would be errors in places that expect none.
 
     >>> json_value('{"a": [1]}')
     {'a': [1]}
@@ -97,10 +103,10 @@ def json_value(data: bytes | str) -> Any:
     try:
         value = json.loads(raw.decode(), parse_constant=_refused, parse_float=_number)
         _check_levels(value)
-        if _HALF_CHARACTER.search(raw):
+        if _SURROGATE.search(raw):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise ValueError("a text holds half a character") from None
+        raise ValueError(r"a string has a lone surrogate (such as `\ud800`), which is half a character") from None
     except RecursionError:
         raise TooDeep from None
     return value

@@ -51,8 +51,8 @@ _STEERING = frozenset(
         "PYTHON_PRESITE",
     }
 )
-"""The variables that change what the command imports, prints or does at its end. The others, such as PYTHONUNBUFFERED,
-do no harm, and are not worth a second start of 8 ms."""
+"""The variables that change what the command imports, prints or does at its end. The other PYTHON* variables, such as
+PYTHONUNBUFFERED, do no harm: for them alone the command is not started again, which takes 8 ms."""
 _PROGRAM = """\
 import sys
 sys.path.append(sys.argv[1])
@@ -70,7 +70,7 @@ def command(name: str = "esker") -> list[str]:
 def isolate() -> None:
     """Make sure that this process imports only the standard library and Esker's own installation.
 
-    If the caller's variables have already had an influence, another interpreter takes the place of this one.
+    If a variable of the caller may have changed this interpreter, an isolated one takes its place.
     """
     if not sys.flags.ignore_environment and sys.executable and any(map(os.environ.get, _STEERING)):
         from esker.host.variables import inherited
@@ -85,23 +85,26 @@ def isolate() -> None:
 
 
 class _SitePackages:
-    """A finder of last resort: it lets `site` do its work when a module is first wanted that nothing else finds."""
+    """A finder of last resort: when no other finds a module, it runs `site`, once, and asks the others again.
+
+    `site` adds the directories of installed packages to `sys.path`. A warm activation never needs them.
+    """
 
     def __init__(self) -> None:
         from _thread import RLock
 
         self._lock = RLock()
-        self._asked = False
+        self._site_has_run = False
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find a top-level module in the directories that `site` knows."""
+        """Find a top-level module in the directories that `site` adds."""
         if path is not None:
             return None
-        with self._lock:  # another thread must not look before every directory is there
-            if not self._asked:
-                self._asked = True  # first, because `site` itself looks for modules that may not exist
+        with self._lock:  # another thread must not search before `site` has added every directory
+            if not self._site_has_run:
+                self._site_has_run = True  # first, because `site` itself looks for modules that may not exist
                 import site
 
                 site.main()

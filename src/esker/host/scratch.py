@@ -1,7 +1,8 @@
-"""Temporary directories that outlive no crash: the next command removes those of processes that were killed.
+"""Temporary directories; if a process is killed, the next command removes the directories that it left.
 
-Each is held by a flock(2) as long as its process lives, however that ends, so one that nobody holds is nobody's any
-more. Those for temporary files lie in one directory of this user's below TMPDIR.
+A process holds a flock(2) on each of its directories. The kernel releases the lock when the process ends, in whatever
+way, so a directory without a lock was left behind. `scratch` makes its directories in one directory of this user,
+`esker-scratch-UID` below TMPDIR.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @contextmanager
 def scratch(kind: str, *, kept: float = 0.0) -> Iterator[str]:
-    """Give an empty directory for temporary files, as `made_in` does; `kind` begins its name.
+    """Give an empty directory below TMPDIR, as `made_in` does; its name begins with `kind`.
 
-    Raises HostError when there is no place for it.
+    What killed processes left stays for `kept` seconds. Raises HostError if no directory can be made.
     """
     try:
         made, held = _made(_top(), f"{kind}-", kept)
@@ -43,9 +44,9 @@ def scratch(kind: str, *, kept: float = 0.0) -> Iterator[str]:
 
 @contextmanager
 def made_in(top: str, prefix: str, *, kept: float = 0.0) -> Iterator[str]:
-    """Give an empty directory in `top`, which is removed after the block, unless it is somewhere else by then.
+    """Give an empty directory in `top`, and remove it after the block, unless the block has renamed it.
 
-    Directories of the same prefix that killed processes left are removed first, as `clear` does. Raises OSError.
+    Before that, this removes what killed processes left under the same prefix, as `clear` does. Raises OSError.
     """
     made, held = _made(top, prefix, kept)
     with _removed_after(made, held):
@@ -53,16 +54,16 @@ def made_in(top: str, prefix: str, *, kept: float = 0.0) -> Iterator[str]:
 
 
 def clear(top: str, prefix: str, *, kept: float = 0.0) -> None:
-    """Remove the directories in `top` whose name begins with `prefix` and that no process holds.
+    """Remove the directories in `top` whose names begin with `prefix`, if no process holds them.
 
-    Those that were changed less than `kept` seconds ago stay. What cannot be removed stays too.
+    A directory that was changed less than `kept` seconds ago stays, and so does one that cannot be removed.
     """
     for name in os.listdir(top):
-        path = f"{top}/{name}"
-        if not name.startswith(prefix) or time.time() - os.lstat(path).st_mtime < kept:
+        if not name.startswith(prefix):
             continue
-        with suppress(OSError):
-            held = _held(path)
+        path = f"{top}/{name}"
+        with suppress(OSError):  # the process that holds it may remove it at this moment
+            held = None if time.time() - os.lstat(path).st_mtime < kept else _held(path)
             if held is not None:
                 with _removed_after(path, held):
                     pass
@@ -81,9 +82,10 @@ def _top() -> str:
 
 
 def _made(top: str, prefix: str, kept: float) -> tuple[str, int]:
+    """Return the path of a new directory, and the descriptor that holds it."""
     descriptor = os.open(top, _DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # so that nobody removes what is made and not held yet
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # nobody may clear our directory before we hold it
         clear(top, prefix, kept=kept)
         made = tempfile.mkdtemp(prefix=prefix, dir=top)
         held = _held(made)
@@ -101,6 +103,9 @@ def _held(path: str) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
+    except BaseException:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

@@ -1,7 +1,7 @@
-"""Start scripts: programs that run this Esker with its own interpreter, wherever they are called and however.
+"""Start scripts: programs that run this Esker with its own interpreter, isolated from their caller (see `isolation`).
 
-No installer writes such a script. pip and uv drop Python's options from the `#!` line of a script in a wheel, and a
-script for `sh` would lose the caller's exported functions: dash passes on no variable whose name is not an identifier.
+No installer writes such a script. pip and uv drop Python's options from the `#!` line of a script in a wheel. A script
+for `sh` would lose the caller's exported functions, because dash passes on no variable whose name is not an identifier.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["is_own", "write"]
 
 _READ = 8192
+"""Bytes; the mark of a start script is in its first lines."""
 _LONGEST_LINE = 127
 """Bytes; every kernel reads a `#!` line up to this length."""
 
 
 def is_own(path: str, name: str) -> bool:
-    """Return whether the file at `path`, through links, is a start script called `name` that Esker wrote."""
+    """Return whether the file at `path`, or the one that it links to, is a start script `name` that Esker wrote."""
     try:
         with open(path, "rb") as file:
             return _mark(name) in file.read(_READ).split(b"\n")
@@ -36,8 +37,8 @@ def write(directory: str, name: str, *, entry: str, interpreter: str, source: st
     """Write a start script into a directory, which is made if it is missing, and return the path of the script.
 
     The script calls the function `entry` of `esker.__main__`. `interpreter` is an absolute path; `source` is the
-    directory that contains the package `esker`. Raises AlreadyExists if the directory has another file of that name,
-    and leaves that file as it is.
+    directory that contains the package `esker`. Raises AlreadyExists if there is a file of that name that Esker did not
+    write; the file stays as it is.
     """
     path = os.path.join(directory, name)
     if os.path.lexists(path) and not is_own(path, name):

@@ -1,9 +1,9 @@
 """Which Pythons an environment may run on, and for which of them its lock is made.
 
-`version` in the manifest and `requires-python` in the pyproject.toml that it names set limits, which hold together. A
-lock is for one minor version within them, unless the manifest says `lock = "all"`. That version is the lock's own
-`requires-python`, written `==3.12.*`. It stays until somebody asks for another one or the limits exclude it, whichever
-interpreters the machines have that read the lock.
+Two keys set limits, and a Python has to be within both: `version` in the manifest, and `requires-python` in the
+pyproject.toml that the manifest names. A lock is for one minor version within the limits, unless the manifest says
+`lock = "all"`. The lock has that version as its own `requires-python`, written `==3.12.*`. It stays until somebody asks
+for another one or the limits exclude it; which interpreters a machine has does not change it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ __all__ = [
     "Limit",
     "allowed_pythons",
     "allows",
-    "check_wanted",
-    "interpreter_for",
-    "interpreter_of",
+    "check_chosen",
+    "interpreter_for_new_lock",
+    "interpreter_of_lock",
     "locked_pythons",
     "minors_within",
     "one_minor",
@@ -40,7 +40,7 @@ __all__ = [
 
 
 class Limit(NamedTuple):
-    """A limit of Python's version, and where it is written."""
+    """A limit on the version of Python, and the key and the file that set it."""
 
     specifier: str
     key: str
@@ -55,7 +55,7 @@ class AllowedPythons(NamedTuple):
 
     limits: tuple[Limit, ...] = ()
     every: bool = False
-    """Whether the lock is for all of them, and not for one minor version."""
+    """Whether the lock is for every allowed Python, and not for one minor version."""
 
     @property
     def specifier(self) -> str:
@@ -135,72 +135,72 @@ def _locked_minor(lock: Pylock) -> str | None:
 
 
 def staleness_of_python(lock: Pylock, made_from: Inputs, allowed: AllowedPythons) -> Iterator[str]:
-    """Yield why a lock that was made from `made_from` is not one for the Pythons that are allowed now."""
+    """Yield the reasons why a lock, made from the inputs `made_from`, does not fit the Pythons that are allowed now."""
     covered, resolved = _versions(lock.requires_python), _versions(made_from.python)
     if allowed.versions.is_disjoint(covered):
         excluding = [limit for limit in allowed.limits if _versions(limit.specifier).is_disjoint(covered)]
         named = allowed._replace(limits=tuple(excluding) or allowed.limits)
         verb = "excludes" if len(named.limits) == 1 else "exclude"
         yield f"pylock.toml: locked for Python {locked_pythons(lock)}, which {named.places()} {verb}"
-    elif not (allowed.versions & _final(covered, lock)).is_subset(resolved):  # such as an earlier patch release
+    elif not (allowed.versions & _final_releases(covered, lock)).is_subset(resolved):  # as after `>=3.12.4` to `>=3.12`
         yield f"pylock.toml: python is `{allowed.specifier or 'any'}`, locked for `{made_from.python or 'any'}`"
     elif allowed.every and not allowed.versions.is_subset(covered):
         yield f'pylock.toml: locked for Python {locked_pythons(lock)} alone, but `lock = "all"` is declared'
 
 
-def _final(covered: SpecifierSet, lock: Pylock) -> SpecifierSet:
-    """Return `covered` without pre-releases of its minor version: `==3.11.*` has them, and `>=3.11` does not."""
+def _final_releases(covered: SpecifierSet, lock: Pylock) -> SpecifierSet:
+    """Return `covered` without the pre-releases of its minor version, which `==3.11.*` allows and `>=3.11` does not."""
     minor = _locked_minor(lock)
     return covered & SpecifierSet(f">={minor}") if minor else covered
 
 
-def interpreter_for(
-    allowed: AllowedPythons, lock: Pylock | None, interpreters: Interpreters, *, wanted: str | None = None
+def interpreter_for_new_lock(
+    allowed: AllowedPythons, lock: Pylock | None, interpreters: Interpreters, *, chosen: str | None = None
 ) -> Interpreter:
-    """Return the interpreter that a new lock is made with, whose minor version it is for.
+    """Return the interpreter with which a new lock is made, and for whose minor version the lock is.
 
-    That version is `wanted`, such as `3.12`; or that of the present `lock` while it is allowed; or that of the first
-    allowed interpreter of this machine. Raises NotFound if there is no such interpreter.
+    The `chosen` minor version, such as `3.12`, comes first, then the version of the present `lock` if it is still
+    allowed, then the first allowed interpreter of this machine. Raises NotFound if this machine has none.
     """
-    if wanted is not None:
-        return _found(allowed, one_minor(wanted), interpreters, f"Python {wanted} is not on this machine")
+    if chosen is not None:
+        return _first(allowed, one_minor(chosen), interpreters, f"Python {chosen} is not on this machine")
     minor = None if lock is None or allowed.every else _locked_minor(lock)
     if lock is None or minor is None or not allows(allowed.specifier, minor):
         unmet = f"satisfies `{allowed.specifier}`" if allowed.limits else "can be used"
-        return _found(allowed, "", interpreters, f"no Python on this machine {unmet}")
-    return interpreter_of(allowed, lock, interpreters)
+        return _first(allowed, "", interpreters, f"no Python on this machine {unmet}")
+    return interpreter_of_lock(allowed, lock, interpreters)
 
 
-def interpreter_of(allowed: AllowedPythons, lock: Pylock, interpreters: Interpreters) -> Interpreter:
+def interpreter_of_lock(allowed: AllowedPythons, lock: Pylock, interpreters: Interpreters) -> Interpreter:
     """Return the interpreter that `lock` is installed for; raises NotFound if this machine has none."""
     versions = locked_pythons(lock)
     if _locked_minor(lock) is not None and not allowed.versions.is_superset(_versions(lock.requires_python)):
         versions += f" (`{allowed.specifier}`)"
     message = f"the environment is locked for Python {versions}, which this machine does not have"
-    return _found(allowed, str(lock.requires_python or ""), interpreters, message, locked=True)
+    return _first(allowed, str(lock.requires_python or ""), interpreters, message, locked=True)
 
 
-def check_wanted(wanted: str, declaration: Declaration) -> None:
-    """Raise an EskerError if `declaration` cannot be locked for the minor version `wanted` of Python."""
+def check_chosen(chosen: str, declaration: Declaration) -> None:
+    """Raise an EskerError if `declaration` cannot be locked for the minor version `chosen` of Python."""
     allowed = allowed_pythons(declaration)
     if declaration.esker.python is None:
         hint = "esker install pypi/NAME declares it, with a package"
         raise UsageError("a Python cannot be chosen: the manifest declares none", hint=hint)
-    if not re.fullmatch(r"\d+\.\d+", wanted):
-        raise UsageError(f"`{wanted}` is not a minor version of Python", hint="write it as in 3.12")
-    if tuple(map(int, wanted.split("."))) < OLDEST:
+    if not re.fullmatch(r"\d+\.\d+", chosen):
+        raise UsageError(f"`{chosen}` is not a minor version of Python", hint="write it as in 3.12")
+    if tuple(map(int, chosen.split("."))) < OLDEST:
         raise UsageError(
-            f"Esker cannot make an environment of Python {wanted}", hint="name {}.{} or a later one".format(*OLDEST)
+            f"Esker cannot make an environment of Python {chosen}", hint="name {}.{} or a later one".format(*OLDEST)
         )
     if allowed.every:
         raise UsageError(
             'one Python cannot be chosen: the manifest says `lock = "all"`', hint="take that out of `version` first"
         )
-    if not allows(allowed.specifier, wanted):
-        raise ResolutionFailed(f"Python {wanted} is excluded by {allowed.places()}", hint="widen that first")
+    if not allows(allowed.specifier, chosen):
+        raise ResolutionFailed(f"Python {chosen} is excluded by {allowed.places()}", hint="widen that first")
 
 
-def _found(
+def _first(
     allowed: AllowedPythons, within: str, interpreters: Interpreters, message: str, *, locked: bool = False
 ) -> Interpreter:
     """Return the first allowed interpreter `within` a specifier; raises NotFound with `message` if there is none."""

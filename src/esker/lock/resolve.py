@@ -13,7 +13,7 @@ from esker.errors import InvalidLock, ResolutionFailed, StaleLock
 from esker.formats import lockfile, pylock
 from esker.lock.lock_files import Lock, read_lock, read_python_lock, write_lock
 from esker.lock.packages import lock_packages
-from esker.lock.pythons import allowed_pythons, check_wanted, interpreter_for, locked_pythons
+from esker.lock.pythons import allowed_pythons, check_chosen, interpreter_for_new_lock, locked_pythons
 from esker.lock.staleness import staleness
 from esker.lock.wheels import resolve
 from esker.progress import reporting
@@ -65,7 +65,7 @@ def resolved_lock(
     """Return what `lock_project` returns, and write nothing."""
     _check_build(declaration, settings)
     if python is not None:
-        check_wanted(python, declaration)
+        check_chosen(python, declaration)
     present = _readable_lock(declaration) if upgrade else read_lock(declaration)
     current = None if upgrade else present
     on_disk = current.python if current else None
@@ -86,7 +86,7 @@ def resolved_lock(
         wheels = None
     elif wheels is None or stale.python or is_moved:
         allowed, previous = allowed_pythons(declaration), present.python if present else on_disk
-        interpreter = interpreter_for(allowed, previous, interpreters, wanted=python)
+        interpreter = interpreter_for_new_lock(allowed, previous, interpreters, chosen=python)
         with reporting(progress):
             progress.begin("Locking Python packages")
             changed = _changed(pylock.inputs(wheels) if wheels else None, stale.inputs)

@@ -9,7 +9,7 @@ from esker.declare.missing_packages import WITHOUT, counted, known_wheels, named
 from esker.declare.source import source_directories
 from esker.errors import RealisationFailed
 from esker.lock.packages import systems_of
-from esker.lock.pythons import allowed_pythons, interpreter_of
+from esker.lock.pythons import allowed_pythons, interpreter_of_lock
 from esker.realise.profile import OWN_COMMANDS, profile
 from esker.realise.programs import programs
 from esker.realise.wheels import python_environment, selected_artifacts
@@ -49,7 +49,7 @@ def realise(
     table = declaration.esker.python
     if table is None or lock.python is None:
         return profile(store, declaration.name, None)
-    interpreter = interpreter_of(allowed_pythons(declaration), lock.python, interpreters)
+    interpreter = interpreter_of_lock(allowed_pythons(declaration), lock.python, interpreters)
     artifacts = selected_artifacts(lock.python, interpreter, table.build)
     python = python_environment(store, artifacts, interpreter, settings.tools, progress, build=table.build)
     wheels = {name for name, _, _ in artifacts}

@@ -12,6 +12,7 @@ import pytest
 from esker.activate.active import begin
 from esker.activate.starts import attachment, registry
 from esker.activate.starts.attachment import Participant, attach
+from esker.activate.starts.start import member_of
 from esker.errors import ActivationFailed, HostError, TimedOut
 from esker.host import pidfd, runtime_directory
 from esker.host.clock import Deadline
@@ -144,7 +145,7 @@ def test_newcomers_wait_for_the_hook_and_say_so(place, a_plan, tmp_path, monkeyp
 def test_waiting_has_an_end(place, a_plan):
     """When the limit has passed, the error names the process that took so long."""
     plan = a_plan(hook="true")
-    joined = registry.join(f"{place}/environment.activations", plan, registry.member(os.getpid()), inherited=False)
+    joined = registry.join(f"{place}/environment.activations", plan, member_of(os.getpid()), inherited=False)
     with pytest.raises(TimedOut, match=f"process {os.getpid()} was still activating `app` after 0 s"):
         attach(plan, {"PATH": PATH}, STAYS, deadline=Deadline(0))
     registry.remove_start(f"{place}/environment.activations", joined.start)

@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from esker.activate.starts import registry
+from esker.activate.starts.start import Start, member_of
 from esker.cli import flox_dialect
 from esker.errors import HostError, ModeClash
 from esker.host import runtime_directory
@@ -17,7 +18,7 @@ from tests.support import plans
 
 a_plan = partial(plans.a_plan, hook="true")
 PLAN = a_plan()
-SELF = registry.member(os.getpid())
+SELF = member_of(os.getpid())
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def process():
     def begin(token=""):
         child = subprocess.Popen(["sleep", "600"])
         started[child.pid] = child
-        return registry.member(child.pid, token)
+        return member_of(child.pid, token)
 
     def end(member):
         child = started[member.process.pid]
@@ -83,9 +84,7 @@ def test_one_of_many_at_once_starts(path):
     """Of many processes at once one starts; they write the file one after the other."""
     with ThreadPoolExecutor(8) as pool:
         found = list(
-            pool.map(
-                lambda number: joined(path, registry.member(os.getpid(), str(number)), a_plan(hook=None)), range(64)
-            )
+            pool.map(lambda number: joined(path, member_of(os.getpid(), str(number)), a_plan(hook=None)), range(64))
         )
     assert [each.fresh for each in found].count(True) == 1
     with registry.locked_starts(path) as starts:
@@ -279,7 +278,7 @@ def test_a_link_is_not_followed(path, tmp_path):
     os.symlink(tmp_path / "elsewhere", path)
     with pytest.raises(OSError, match="symbolic links"):
         joined(path, SELF)
-    start = registry.Start(token="t", identity="", mode="dev", ready=True, ends=False, keeper=None, members=())
+    start = Start(token="t", identity="", mode="dev", ready=True, ends=False, keeper=None, members=())
     os.symlink(tmp_path / "elsewhere", f"{path}.t")
     assert registry.recorded_difference(path, start) is None
 
@@ -327,7 +326,7 @@ def test_another_user_s_file_is_none_of_ours(path):
     os.chown(path, 12345, 12345)
     with open(path, "rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        registry.check_mode(path, a_plan(mode="run"), registry.member(1))
+        registry.check_mode(path, a_plan(mode="run"), member_of(1))
         assert registry.leave(path, SELF) is None
         with registry.locked_starts(path) as starts:
             assert starts == []

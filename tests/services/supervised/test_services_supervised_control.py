@@ -193,6 +193,24 @@ def test_a_start_ends_in_time(project):
     assert project.processes() == []
 
 
+def test_a_start_that_waits_for_a_service_to_stop_ends_in_time(project, caller):
+    """The error names what was not ready, also services that had not been begun yet."""
+    project.declare(
+        "db",
+        "trap : TERM; echo up; while :; do sleep 1000; done",
+        stop_grace_period=1.0,
+        check=CheckSpec(form="log", target=("up",)),
+    )
+    project.services.start()
+    stopping = caller("services.stop()")
+    next(one for one in project.services.changes() if one.status == "Terminating")
+    project.declare("api", depends_on={"db": "service_healthy"})
+    with pytest.raises(ServicesNotReady, match=r"services `db`, `api` were not ready within 0\.1 s"):
+        project.services.start(seconds=0.1)
+    stopping.communicate(timeout=15)
+    assert project.processes() == []
+
+
 def test_unknown_names_are_refused_before_anything_is_done(project):
     """An unknown name among others starts and stops nothing."""
     project.declare("web")

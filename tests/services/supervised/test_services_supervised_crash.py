@@ -13,6 +13,7 @@ from esker.host import pidfd, process_table
 from esker.services.specification import CheckSpec
 from esker.services.supervised.rendezvous import connect
 from esker.services.supervised.supervisor_record import RecordFile
+from tests.support.kills import kill_at_once
 
 HOLD = """
 def show(one): print(one.name, one.status, one.health, flush=True)
@@ -104,36 +105,17 @@ def test_one_is_killed(project, phases, victim, phase):
 def test_supervisor_and_guardian_are_killed_at_once(project, phases, phase):
     """The next command ends what they left first, double forks included, and then does its work."""
     phases.reach(phase)
-    record = project.record
-    processes = [pidfd.open_process(*process) for process in (record.guardian, record.supervisor)]
-    for process in processes:
-        pidfd.send(process, signal.SIGSTOP)
-    for process in processes:
-        pidfd.send(process, signal.SIGKILL)
-    for process in processes:
-        assert pidfd.wait(process, 10)
-        os.close(process)
+    kill_at_once(project.record.guardian, project.record.supervisor)
     before = {found.pid for found in project.processes()}
     works(project)
     assert not before & {found.pid for found in project.processes()}
-
-
-def killed(*processes):
-    """Kill processes in one blow, and wait for their ends."""
-    descriptors = [pidfd.open_process(*process) for process in processes]
-    for number in (signal.SIGSTOP, signal.SIGKILL):
-        for descriptor in descriptors:
-            pidfd.send(descriptor, number)
-    for descriptor in descriptors:
-        assert pidfd.wait(descriptor, 10)
-        os.close(descriptor)
 
 
 def test_status_says_that_the_supervisor_was_killed(project):
     """Otherwise the services would seem never to have been started; the next start ends the matter."""
     project.declare("web")
     project.services.start()
-    killed(project.record.supervisor)
+    kill_at_once(project.record.supervisor)
     project.await_nothing(10)
     (status,) = project.services.status()
     said = "the supervisor of the services was killed by SIGKILL, and the services with it"
@@ -147,7 +129,7 @@ def test_status_says_that_supervisor_and_guardian_were_killed(project):
     """The next command finds it out, and every later one says it as well."""
     project.declare("web")
     project.services.start()
-    killed(project.record.guardian, project.record.supervisor)
+    kill_at_once(project.record.guardian, project.record.supervisor)
     said = "the supervisor of the services was killed together with its guardian, and the services with it"
     assert [project.services.status()[0].note for _ in range(2)] == [said, said]
     with project.services.lease():

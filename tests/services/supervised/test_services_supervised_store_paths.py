@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from esker.host import pidfd
 from esker.services.supervised.supervisor_record import record_path
 from esker.store.collect import collect
 from esker.store.store import Store
+from tests.support.kills import kill_at_once
 
 ORPHAN = "(setsid sleep 1000 &); exec sleep 1000"
 
@@ -32,17 +32,6 @@ def temporary(store):
     """The names of the temporary roots."""
     directory = Path(store.state, "gcroots", "temporary")
     return [path.name for path in directory.iterdir()] if directory.exists() else []
-
-
-def kill(*processes):
-    """Kill processes at once, each a pid and a start time, and wait until they have ended."""
-    opened = [pidfd.open_process(*process) for process in processes]
-    for number in (signal.SIGSTOP, signal.SIGKILL):
-        for descriptor in opened:
-            pidfd.send(descriptor, number)
-    for descriptor in opened:
-        assert pidfd.wait(descriptor, 10)
-        os.close(descriptor)
 
 
 def test_the_path_is_kept_while_a_service_runs(project, store):
@@ -81,7 +70,7 @@ def test_after_the_guardian_has_put_things_in_order_the_path_goes(project, store
     """Kill -9 of the supervisor: the guardian ends what is left, and then removes the root."""
     project.services.start()
     guardian = pidfd.open_process(*project.record.guardian)
-    kill(project.record.supervisor)
+    kill_at_once(project.record.supervisor)
     assert pidfd.wait(guardian, 10)
     os.close(guardian)
     assert temporary(store) == []
@@ -92,7 +81,7 @@ def test_after_both_were_killed_the_path_is_kept_until_the_next_command(project,
     """What they left may run on; the next command ends it, and then the path goes."""
     project.declare("web", ORPHAN)
     project.services.start()
-    kill(project.record.supervisor, project.record.guardian)
+    kill_at_once(project.record.supervisor, project.record.guardian)
     assert project.processes() != []
     assert collect(store, live=()).paths == ()
     assert [one.status for one in project.services.status()] == ["Stopped"]
@@ -123,7 +112,7 @@ def test_a_record_that_names_store_paths_is_read_without_them(project, store):
     """The lock of a supervisor of before: its processes are known, and it has no temporary root."""
     project.services.start()
     record = project.record
-    kill(record.supervisor, record.guardian)
+    kill_at_once(record.supervisor, record.guardian)
     path = Path(record_path(project.dot_flox))
     first, second = path.read_text().splitlines()
     runs = json.loads(second)
@@ -140,7 +129,7 @@ def test_a_record_with_nonsense_for_stores_is_in_nobody_s_way(project, stores):
     """Whatever a lock names as stores, a command goes on."""
     project.declare("web")
     project.services.start()
-    kill(project.record.supervisor, project.record.guardian)
+    kill_at_once(project.record.supervisor, project.record.guardian)
     path = Path(record_path(project.dot_flox))
     first, second = path.read_text().splitlines()
     path.write_text(f"{first}\n{json.dumps(json.loads(second) | {'stores': stores})}\n")
@@ -151,7 +140,7 @@ def test_a_first_line_that_says_what_runs_is_no_record(project):
     """What belongs to the second line has no business in the first, where nothing checks it."""
     project.declare("web")
     project.services.start()
-    kill(project.record.supervisor, project.record.guardian)
+    kill_at_once(project.record.supervisor, project.record.guardian)
     path = Path(record_path(project.dot_flox))
     first, _ = path.read_text().splitlines()
     for name in ("sessions", "stores"):

@@ -24,7 +24,15 @@ from esker.activate.lists import (
 )
 from esker.activate.shells import undo
 from esker.activate.shells.assignments import assignments, quoted
-from esker.activate.shells.profile import fixed, forgotten, profile, profiles, reading, remembered, source
+from esker.activate.shells.profile import (
+    active_profiles,
+    fixed_text,
+    forgotten,
+    profile,
+    source,
+    with_undo,
+    with_warnings,
+)
 from esker.host.memory_file import descriptor_path, memory_file
 
 TYPE_CHECKING = False
@@ -99,7 +107,7 @@ class Bash:
         """Return the text for `eval` that activates; `activate` works out the activation in a given environment."""
         lines = [
             *(() if is_started(plan, environ) else forgotten(plan.flox_env)),
-            *remembered(reading(profile(plan)), program),
+            *with_undo(with_warnings(profile(plan)), program),
             _NOT_HASHED,
             _prompt(program),
             _function(program),
@@ -119,10 +127,10 @@ class Bash:
             for name in ("bash", "common")
             if name in departure.scripts
         )
-        undoing = list(forgotten(departure.link, reading(sources)))
+        undoing = list(forgotten(departure.link, with_warnings(sources)))
         lines = list(_prompt_before(departure.prompt))
         if departure.last:
-            lines = [_HASHED, fixed("forget"), f"\\builtin unset -f {_function_name(program)}", *lines]
+            lines = [_HASHED, fixed_text("forget"), f"\\builtin unset -f {_function_name(program)}", *lines]
         leaves = f": 'This text is for a shell: eval \"$({_function_name(program)} deactivate)\"'\n"
         leaves += f'[ "${{{_SHELL}-}}" != {quoted(departure.dot_flox)} ] || exit 0\n'
         if not departure.scripts:
@@ -159,7 +167,7 @@ class Bash:
         """
         after = {**activation.apply(environ), **_memory(plan, environ, activation)}
         bash = find_bash(after.get("PATH"))
-        scripts = reading(profiles(plan, environ))
+        scripts = with_warnings(active_profiles(plan, environ))
         start = f". {_rc_file(scripts)}\n" if scripts else ""
         return [bash, "--noprofile", "--norc", "-c", start + text], after
 
@@ -180,15 +188,15 @@ class Bash:
         changes |= memory
         lines = [
             "if [ -f ~/.bashrc ]; then . ~/.bashrc; fi",
-            fixed("set_aside"),
+            fixed_text("set_aside"),
             *assignments({name: value for name, value in changes.items() if name not in posix}),
-            fixed("prepend"),
+            fixed_text("prepend"),
             *_prepended(activation, environ, after),
             *_first(after),
             "unset -f _esker_prepend _esker_first",
-            fixed("put_back"),
+            fixed_text("put_back"),
             f"{_SHELL}={quoted(plan.dot_flox)}; \\builtin export -n {_SHELL}",
-            *remembered(reading(profiles(plan, environ)), program),
+            *with_undo(with_warnings(active_profiles(plan, environ)), program),
             _NOT_HASHED,
             _prompt(program),
             _function(program),
@@ -209,8 +217,8 @@ def _evaluated(changes: Mapping[str, str | None], lines: Iterable[str]) -> str:
 
     The user's aliases and functions are put back before the lines, because the lines read scripts of the project.
     """
-    after = _text((fixed("put_back"), *lines))
-    return _text((_for_bash(fixed("set_aside")), *assignments(changes), _for_bash(after)))
+    after = _text((fixed_text("put_back"), *lines))
+    return _text((_for_bash(fixed_text("set_aside")), *assignments(changes), _for_bash(after)))
 
 
 def _memory(plan: Plan, environ: Mapping[str, str], activation: Activation) -> dict[str, str]:
@@ -252,7 +260,7 @@ def _prompt_before(prompt: Mapping[str, str | None] | None) -> Iterator[str]:
 
 def _prompt(program: str) -> str:
     """Return the lines that show the names of the active environments before an interactive shell's prompt."""
-    return f"_esker_program={_function_name(program)}\n{fixed('prompt')}"
+    return f"_esker_program={_function_name(program)}\n{fixed_text('prompt')}"
 
 
 def _function(program: str) -> str:
@@ -261,7 +269,7 @@ def _function(program: str) -> str:
     Every other subcommand goes to the program. So does `deactivate` in a subshell, such as `$(esker deactivate)`.
     """
     parameters = f'\\builtin set -- {quoted(program)} "$@"'
-    definition = f"function {_function_name(program)} {{\n{parameters}\n{fixed('command')}\n}}"
+    definition = f"function {_function_name(program)} {{\n{parameters}\n{fixed_text('command')}\n}}"
     return f"_esker_subshell=$BASH_SUBSHELL\n{definition}"
 
 

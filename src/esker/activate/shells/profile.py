@@ -1,4 +1,4 @@
-"""The lines with which a bash reads a project's scripts, of `[profile]` and `[profile.deactivate]`."""
+"""The lines with which a bash sources a project's scripts: those of `[profile]`, and of `[profile.deactivate]`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from esker.activate.plan import Plan
 
-__all__ = ["fixed", "forgotten", "profile", "profiles", "reading", "remembered", "source"]
+__all__ = ["active_profiles", "fixed_text", "forgotten", "profile", "source", "with_undo", "with_warnings"]
 
 _SOURCED = "_FLOX_SOURCED_PROFILE_SCRIPTS"
 
 
-def fixed(name: str) -> str:
+def fixed_text(name: str) -> str:
     """Return the text of a `.bash` file of this folder."""
     return bash_text(f"{os.path.dirname(__file__)}/{name}.bash")
 
@@ -29,8 +29,9 @@ def fixed(name: str) -> str:
 def source(dot_flox: str, name: str, script: str) -> str:
     """Return a line that sources a script as if it were a file, so that the script may use `return`.
 
-    If bash cannot parse it, the line warns, with the place in the manifest. A valid script may fail as well. To tell
-    the two apart, a second bash parses the script without running it.
+    If bash cannot parse the script, the line warns, with the place in the manifest. The status alone does not tell this
+    from a valid script that fails, so a second bash parses the script without running it. The line needs
+    `with_warnings` around it.
     """
     manifest = f"{dot_flox}/env/manifest.toml"
     try:
@@ -59,9 +60,10 @@ def profile(plan: Plan) -> Iterator[str]:
 
 
 def forgotten(link: str, sources: Iterable[str] = ()) -> Iterator[str]:
-    """Yield the lines that forget that this shell has sourced an environment's scripts, and read those that undo them.
+    """Yield the lines that make a shell forget that it has sourced an environment's scripts.
 
-    In a shell that never sourced the scripts, there is nothing that those could undo.
+    They also run `sources`, the lines that source `[profile.deactivate]`. A shell that has not sourced the scripts does
+    nothing, because it has nothing to undo.
     """
     word = quoted(link)
     yield f"case ${{{_SOURCED}-}} in *:{word}:*)"
@@ -70,14 +72,14 @@ def forgotten(link: str, sources: Iterable[str] = ()) -> Iterator[str]:
     yield ";; esac"
 
 
-def remembered(lines: list[str], program: str) -> list[str]:
-    """Return lines that source profile scripts, with a note in `_ESKER_UNDO` of what these change."""
+def with_undo(lines: list[str], program: str) -> list[str]:
+    """Return `lines`, which source profile scripts, and around them those that add the changes to `_ESKER_UNDO`."""
     if not lines:
         return []
-    return [fixed("before_profile"), *lines, f"_esker_program={quoted(program)}", fixed("after_profile")]
+    return [fixed_text("before_profile"), *lines, f"_esker_program={quoted(program)}", fixed_text("after_profile")]
 
 
-def profiles(plan: Plan, environ: Mapping[str, str]) -> Iterator[str]:
+def active_profiles(plan: Plan, environ: Mapping[str, str]) -> Iterator[str]:
     """Yield the lines that source the scripts of every active environment, the oldest first."""
     for element in reversed(active_environments(environ.get("_FLOX_ACTIVE_ENVIRONMENTS"))):
         dot_flox = dot_flox_of(element)
@@ -87,7 +89,7 @@ def profiles(plan: Plan, environ: Mapping[str, str]) -> Iterator[str]:
     yield from profile(plan)
 
 
-def reading(sources: Iterable[str]) -> list[str]:
-    """Return lines that contain lines of `source`, together with the function that these call."""
+def with_warnings(sources: Iterable[str]) -> list[str]:
+    """Return lines that `source` has made; before them the function that warns is defined, and after them removed."""
     lines = list(sources)
-    return [fixed("mistake"), *lines, "\\builtin unset -f _esker_mistake"] if lines else []
+    return [fixed_text("mistake"), *lines, "\\builtin unset -f _esker_mistake"] if lines else []

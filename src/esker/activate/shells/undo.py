@@ -1,7 +1,8 @@
-"""How a shell that was activated remembers what to undo: in one exported variable, `_ESKER_UNDO`.
+"""What a shell remembers so that it can leave its environments: one exported variable, `_ESKER_UNDO`.
 
-It holds the state of `edits` and, for each environment, the link and the scripts to run when it is left. The form is
-JSON, compressed, in base 64. A shell that was started inside inherits it, and can undo the same there.
+It holds the state of the module `edits` and, for each environment, its run link and the scripts to run when the shell
+leaves it. The form is compressed JSON in base64. A shell that is started inside inherits the variable, so it can leave
+the environments as well.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ VARIABLE = "_ESKER_UNDO"
 class Departure:
     """What a shell has to do to leave one environment.
 
-    `changes` are the variables to set, or to unset where they are None. `last` says whether no other environment
-    remains. `prompt` is what `with_profile` was told, or None.
+    `changes` are the variables to set, or to unset where they are None. `link` is the environment's run link, and
+    `scripts` are those of `[profile.deactivate]`, by shell. `last` says whether no other environment remains. `prompt`
+    is what profile scripts did to PS1 (`before`, `after`, and whether it was `exported`), or None if they did nothing.
     """
 
     __slots__ = ("changes", "dot_flox", "last", "link", "prompt", "scripts")
@@ -56,11 +58,11 @@ def enter(
 ) -> Changes:
     """Return every variable that a shell sets or unsets to activate a plan in place and to remember how to leave it.
 
-    `activate` works out the activation in a given environment. A plan that is active already, in this shell or around
-    it, is not entered a second time, and stays behind the environments that were entered after it. If the plan has
-    changed since it was entered, or with `anew`, its earlier activation is undone first.
+    `activate` works out the activation in a given environment. If the plan is active already, in this shell or in one
+    that it inherits from, it is not entered a second time, and stays behind the environments that were entered later.
+    If the plan has changed since it was entered, or with `anew`, its earlier activation is undone first.
     """
-    edits, ends = _state(environ)
+    edits, ends = _parsed(environ)
     key = plan.dot_flox
     repeated = not anew and is_started(plan, environ) and is_active(plan, environ)
     current = dict(environ)
@@ -70,7 +72,7 @@ def enter(
     activation = activate(current)
     names = activation.names()
     if repeated:
-        changes = _again(plan, activation, current)
+        changes = _changes_again(plan, activation, current)
         edits = Edits(
             edits.base,
             edits.given | {name: changes[name] for name in changes.keys() & edits.given.keys()},
@@ -83,14 +85,15 @@ def enter(
     after = _changed(current, changes)
     differing = {name for name in environ.keys() | after.keys() if environ.get(name) != after.get(name)}
     values = {name: after.get(name) for name in sorted({*names, *differing, "PATH"})}
-    return {**values, VARIABLE: _text(edits, ends)} if edits.entries else values
+    return {**values, VARIABLE: _rendered(edits, ends)} if edits.entries else values
 
 
-def _again(plan: Plan, activation: Activation, environ: Mapping[str, str]) -> Changes:
+def _changes_again(plan: Plan, activation: Activation, environ: Mapping[str, str]) -> Changes:
     """Return what changes when an environment that is active already is activated again.
 
-    The newest environment gets all its values again. An older one only gets its directories back, behind those of the
-    newer ones: such an activation stands in a start-up file, which every shell inside the newer ones reads too.
+    The newest environment gets all its values again. An older environment only gets its directories back, behind those
+    of the newer ones: it is activated again because a start-up file such as ~/.bashrc does so in every shell, also in
+    shells inside the newer environments.
     """
     active = [dot_flox_of(element) for element in active_environments(environ.get(ACTIVE_ENVIRONMENTS))]
     if active[0] == plan.dot_flox:
@@ -101,12 +104,12 @@ def _again(plan: Plan, activation: Activation, environ: Mapping[str, str]) -> Ch
     for name in ("PATH", "MANPATH", *sorted(activation.prepend)):
         here = elements(name, environ.get(name))
         own = [part for part in activation.prepend.get(name, ()) if part.startswith(f"{plan.flox_env}/")]
-        wanted = [part.replace(plan.flox_env, link, 1) for link in newer for part in own]
+        front = [part.replace(plan.flox_env, link, 1) for link in newer for part in own]
         if name not in {"PATH", "MANPATH"}:
-            wanted = [part for part in wanted if part in here]
-        wanted += own
-        if [part for part in here if part in wanted] != wanted:
-            changes[name] = edited(name, environ.get(name), wanted)
+            front = [part for part in front if part in here]
+        front += own
+        if [part for part in here if part in front] != front:
+            changes[name] = edited(name, environ.get(name), front)
     return changes
 
 
@@ -116,13 +119,13 @@ def with_profile(
     names: Iterable[str],
     prompts: tuple[str | None, str | None],
 ) -> str | None:
-    """Return the new value of the variable after the profile scripts of the newest environment have run.
+    """Return the value of `_ESKER_UNDO` after the profile scripts of the newest environment have run.
 
-    What they have changed in the variables `names` since `before` is undone together with the environment. `prompts`
-    are the values of PS1 before and now; it was exported if `before` contains it. Return None if there is nothing to
-    undo.
+    Leaving the environment then also undoes what the scripts have changed in the variables `names` since `before`.
+    `prompts` are the values of PS1 before and now; PS1 was exported if `before` contains it. Return None if no
+    environment is active.
     """
-    edits, ends = _state(environ)
+    edits, ends = _parsed(environ)
     if not edits.entries:
         return None
     key = edits.entries[-1][0]
@@ -130,19 +133,19 @@ def with_profile(
     edits = stack.extended(edits, changed, before, environ)
     if prompts[0] != prompts[1]:
         ends[key]["prompt"] = {"before": prompts[0], "after": prompts[1], "exported": "PS1" in before}
-    return _text(edits, ends)
+    return _rendered(edits, ends)
 
 
 def leave(environ: Mapping[str, str]) -> Departure | None:
     """Return how to leave the environment that was activated last, or None if there is none."""
-    edits, ends = _state(environ)
+    edits, ends = _parsed(environ)
     if not edits.entries:
         return None
     key = edits.entries[-1][0]
     edits, changes = stack.leave(edits, key, environ)
     end = ends.pop(key)
     changes = dict(sorted(changes.items()))
-    changes[VARIABLE] = _text(edits, ends) if edits.entries else None
+    changes[VARIABLE] = _rendered(edits, ends) if edits.entries else None
     return Departure(key, changes, end, last=not edits.entries)
 
 
@@ -151,15 +154,15 @@ def _changed(environ: Mapping[str, str], changes: Changes) -> dict[str, str]:
     return {name: value for name, value in merged.items() if value is not None}
 
 
-def _state(environ: Mapping[str, str]) -> tuple[Edits, dict[str, Any]]:
-    """Return the edits, and what to do when each environment is left."""
+def _parsed(environ: Mapping[str, str]) -> tuple[Edits, dict[str, Any]]:
+    """Return the state of `edits` and, by environment, its link, its scripts and what happened to the prompt."""
     try:
         record = json.loads(zlib.decompress(base64.urlsafe_b64decode(environ.get(VARIABLE, ""))))
         return Edits.of(record["edits"]), record["ends"]
-    except (ValueError, KeyError, TypeError, zlib.error):  # the variable is not ours: we have nothing to undo
+    except (ValueError, KeyError, TypeError, zlib.error):  # somebody else's variable: we have nothing to undo
         return Edits(), {}
 
 
-def _text(edits: Edits, ends: Mapping[str, Any]) -> str:
+def _rendered(edits: Edits, ends: Mapping[str, Any]) -> str:
     record = json.dumps({"edits": edits.record(), "ends": ends}, separators=(",", ":"))
     return base64.urlsafe_b64encode(zlib.compress(record.encode("ascii"))).decode("ascii")

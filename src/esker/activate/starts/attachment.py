@@ -24,6 +24,7 @@ from esker.activate.composition import (
 from esker.activate.difference import Activation, difference
 from esker.activate.hook import exported_names
 from esker.activate.starts import registry
+from esker.activate.starts.start import member_of
 from esker.activate.starts.watcher import watch
 from esker.errors import ActivationFailed, HostError, StartWithinHook, TimedOut
 from esker.host import background, process_table
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from esker.activate.plan import Plan
+    from esker.activate.starts.start import Member, Start
 
 __all__ = ["Attachment", "Participant", "attach", "check_outside_hooks"]
 
@@ -67,7 +69,7 @@ class Attachment:
         activation: Activation,
         plan: Plan,
         path: str,
-        member: registry.Member | None,
+        member: Member | None,
         *,
         found: bool = False,
         outruns: bool = False,
@@ -134,7 +136,7 @@ def attach(
     runtime = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
     base = composed(plan, environ, runtime, add_sbin=add_sbin, start_services=start_services)
     path = registry.registry_path(runtime)
-    member = registry.member(participant.pid or os.getpid(), os.urandom(4).hex() if participant.stays else "")
+    member = member_of(participant.pid or os.getpid(), os.urandom(4).hex() if participant.stays else "")
     has_inherited = is_started(plan, environ) and not participant.anew
     joined = registry.Joined(None)
     with _needed(plan):
@@ -276,7 +278,7 @@ def _replayed(recorded: Mapping[str, Any], base: Mapping[str, str]) -> dict[str,
 
 
 def _keep(
-    plan: Plan, path: str, start: registry.Start, after: Mapping[str, str], participant: Participant
+    plan: Plan, path: str, start: Start, after: Mapping[str, str], participant: Participant
 ) -> Callable[[], int] | None:
     """Return a function that begins the watcher and returns its pid, or None if the start needs no watcher.
 

@@ -1,12 +1,8 @@
 """The registry of an environment: its running starts, and the processes that are attached to each.
 
-A start is one evaluation of the project's `[vars]` and one run of its `hook.on-activate`. It lasts while a process is
-attached to it, and then until its `hook.on-deactivate` has run.
-
 Each user has one registry file for each environment, `NAME.activations`, beside the environment's runtime directory.
 It is one line of JSON with mode 0600, and whoever changes it holds a flock on it. It names a process by pid and start
-time. The process counts as attached until it ends or leaves. The process that runs the environment's services is
-attached too, as `SERVICES`: as long as services run, their start lasts, and its hook does not run again.
+time. The process counts as attached until it ends or leaves.
 
 The variables that a start has changed may be secret. They are in a file of their own, `NAME.activations.TOKEN`, with
 mode 0600, which is removed with the start.
@@ -22,9 +18,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.activate.plan import RUNNING
+from esker.activate.starts.start import SERVICES, Member, Start, member_of
 from esker.errors import ModeClash
 from esker.host import process_id, runtime_directory, state_file
-from esker.host.process_id import ProcessId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -33,17 +29,13 @@ if TYPE_CHECKING:
     from esker.activate.plan import Plan
 
 __all__ = [
-    "SERVICES",
     "WAKE",
     "Joined",
-    "Member",
-    "Start",
     "check_mode",
     "hook_to_wait_for",
     "join",
     "leave",
     "locked_starts",
-    "member",
     "recorded_difference",
     "registry_path",
     "remove_start",
@@ -55,93 +47,7 @@ __all__ = [
 
 WAKE = signal.SIGURG
 """The signal that tells a start's keeper to read the registry again; a process without a handler ignores it."""
-SERVICES = "services"
-"""The token of the process that runs the services. It takes part in starts, but no mode clashes with it."""
 _VERSION = 1
-
-
-class Member(NamedTuple):
-    """One use of an environment by a process; the token tells several uses by the same process apart."""
-
-    process: ProcessId
-    token: str = ""
-
-    def record(self) -> tuple[int, int, str]:
-        """Return the use in the form that is written as JSON."""
-        return *self.process, self.token
-
-    @classmethod
-    def of(cls, record: tuple[int, int, str]) -> Member:
-        """Return the use that has this `record`."""
-        pid, start, token = record
-        return cls(ProcessId(pid, start), token)
-
-
-def member(pid: int, token: str = "") -> Member:
-    """Return the use of an environment by a process."""
-    return Member(process_id.of(pid), token)
-
-
-class Start:
-    """A running start of an environment."""
-
-    __slots__ = ("ends", "identity", "keeper", "members", "mode", "ready", "token")
-
-    def __init__(
-        self,
-        *,
-        token: str,
-        identity: str,
-        mode: str,
-        ready: bool,
-        ends: bool,
-        keeper: Member | None,
-        members: Iterable[Member],
-    ) -> None:
-        self.token = token
-        """Ends the name of the file with the variables that the start has changed."""
-        self.identity = identity
-        """The identity of the plan. A process may attach only if its own plan has the same one."""
-        self.mode = mode
-        self.ready = ready
-        """Whether processes may attach: the hook has run, or the plan has none."""
-        self.ends = ends
-        """Whether `hook.on-deactivate` has to run when the last process has left."""
-        self.keeper = keeper
-        """The process that runs the hook; once the start is ready, the watcher, or None if there is no watcher."""
-        self.members = list(members)
-
-    def record(self) -> dict[str, Any]:
-        """Return the start in the form that is written as JSON."""
-        record = {name: getattr(self, name) for name in self.__slots__}
-        record["keeper"] = self.keeper and self.keeper.record()
-        record["members"] = [use.record() for use in self.members]
-        return record
-
-    @classmethod
-    def of(cls, record: dict[str, Any]) -> Start:
-        """Return the start that has this `record`."""
-        keeper = record["keeper"] and Member.of(record["keeper"])
-        return cls(**record | {"keeper": keeper, "members": map(Member.of, record["members"])})
-
-    def mark_ready(self, keeper: Member | None) -> None:
-        """Note that the hook has run, and which watcher, if any, waits for the last process to leave."""
-        self.keeper, self.ready = keeper, True
-
-    @property
-    def has_services(self) -> bool:
-        """Whether services run that belong to the start."""
-        return any(use.token == SERVICES for use in self.members)
-
-    def prune(self) -> bool:
-        """Forget the processes that have ended, and return whether the start is still needed.
-
-        It is while a process is attached to it, and while its keeper lives and has a hook to finish.
-        """
-        self.members = [use for use in self.members if use.process.lives]
-        if self.ready and self.members:
-            return True
-        return self.keeper is not None and self.keeper.process.lives and (self.ends or not self.ready)
 
 
 class Joined(NamedTuple):
@@ -237,7 +143,7 @@ def join(path: str, plan: Plan, joining: Member, *, inherited: bool, anew: bool 
                 mode=plan.mode,
                 ready=not plan.runs_code,
                 ends=plan.on_deactivate is not None,
-                keeper=member(os.getpid()) if plan.runs_code else None,
+                keeper=member_of(os.getpid()) if plan.runs_code else None,
                 members=(),
             )
             starts.append(start)
@@ -265,7 +171,7 @@ def share(path: str, plan: Plan, pid: int) -> Start | None:
     """
     with locked_starts(path) as starts:
         start = _latest(starts, plan)
-        services = member(pid, SERVICES)
+        services = member_of(pid, SERVICES)
         if start is None or not (start.ready and start.members) or services in start.members:
             return None
         for other in starts:
@@ -280,7 +186,7 @@ def watch_over(path: str, start: Start, watcher: int) -> None:
     with locked_starts(path) as starts:
         for own in starts:
             if own.token == start.token:
-                own.mark_ready(member(watcher))
+                own.mark_ready(member_of(watcher))
 
 
 def hook_to_wait_for(path: str, plan: Plan) -> tuple[int, str] | None:
@@ -338,7 +244,7 @@ def settle(path: str, start: Start, changes: dict[str, Any], start_watcher: Call
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(f"{path}.{start.token}", flags, 0o600), "w", encoding="ascii") as file:
             json.dump(changes, file)
-        own.mark_ready(member(start_watcher()) if start_watcher else None)
+        own.mark_ready(member_of(start_watcher()) if start_watcher else None)
 
 
 def recorded_difference(path: str, start: Start) -> dict[str, Any] | None:

@@ -18,6 +18,8 @@ from esker.activate.starts import registry
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from esker.activate.starts.start import Member, Start
+
 __all__ = ["watch"]
 
 _OUTLIVED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
@@ -48,13 +50,13 @@ def watch(path: str, token: str, script: str | None, environ: Mapping[str, str],
         os.unlink(f"{path}.{token}")
 
 
-def _start(path: str, token: str) -> registry.Start | None:
+def _start(path: str, token: str) -> Start | None:
     """Return the start as it is now, without the processes that have ended, or None if the start is gone."""
     with registry.locked_starts(path) as starts:
         return next((start for start in starts if start.token == token), None)
 
 
-def _wait(attached: registry.Member, wake_reader: int) -> None:
+def _wait(attached: Member, wake_reader: int) -> None:
     """Wait until the process ends, or until a signal arrives, which makes `wake_reader` readable."""
     poll = select.poll()
     poll.register(wake_reader, select.POLLIN)

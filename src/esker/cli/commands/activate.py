@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from esker.activate.plan import Plan
     from esker.activate.starts.attachment import Attachment
 
-    Begun = tuple[Activation, Attachment | None]
+    Attached = tuple[Activation, Attachment | None]
     """An activation, and the registration of the process that uses it; None if no other activation must know of it."""
     from esker.cli.arguments import Parser
     from esker.cli.directory import Option
@@ -82,22 +82,23 @@ def _activated(options: SimpleNamespace, command: list[str] | None, voice: Voice
         if for_eval:
             return _in_place(plan, options, environ, voice)
         return _interactive(plan, options, environ, voice)
-    begun = _begin(plan, options, environ, voice)
-    _announce(plan, environ, begun[1], voice)
+    attached = _begin(plan, options, environ, voice)
+    activation, attachment = attached
+    _announce(plan, environ, attachment, voice)
     if command is not None:
         from esker.activate.composition import within
 
-        return _become(plan, options, environ, begun, (command, within(plan, environ, begun[0])), voice)
+        return _become(plan, options, environ, attached, (command, within(plan, environ, activation)), voice)
     from esker.activate.shells.bash import shell
 
-    return _become(plan, options, environ, begun, shell().command(plan, environ, begun[0], options.command), voice)
+    return _become(plan, options, environ, attached, shell().command(plan, environ, activation, options.command), voice)
 
 
 def _become(
     plan: Plan,
     options: SimpleNamespace,
     environ: Mapping[str, str],
-    begun: Begun,
+    attached: Attached,
     command: tuple[list[str], Mapping[str, str]],
     voice: Voice,
 ) -> int:
@@ -109,9 +110,9 @@ def _become(
 
         runtime = _runtime(plan)
         with ExitStack() as stack:
-            if begun[1] is not None:
-                stack.callback(begun[1].leave)
-            leased = start_services(runtime, _shared(begun), environ, voice)
+            if attached[1] is not None:
+                stack.callback(attached[1].leave)
+            leased = start_services(runtime, _shared(attached), environ, voice)
             if leased is not None:
                 return run_with_services(command, leased, voice)
             stack.pop_all()  # no services: exec keeps our pid, so our use of the environment becomes the command's
@@ -120,11 +121,11 @@ def _become(
     return execute(*command)
 
 
-def _shared(begun: Begun) -> active.Begun:
+def _shared(attached: Attached) -> active.Begun:
     """Return the activation for the services, whose process takes part in the start as well."""
     from esker.activate import active
 
-    activation, attachment = begun
+    activation, attachment = attached
     return active.Begun(activation) if attachment is None else active.Begun(activation, share=attachment.share)
 
 
@@ -141,25 +142,26 @@ def _in_place(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], 
     from esker.activate.shells.bash import shell
     from esker.host.calling_shell import calling_shell
 
-    begun: list[Begun] = []
+    entered: list[Attached] = []
 
     def activate(given: Mapping[str, str]) -> Activation:
-        begun.append(_begin(plan, options, given, voice, shell_pid=calling_shell()))
-        return begun[0][0]
+        entered.append(_begin(plan, options, given, voice, shell_pid=calling_shell()))
+        return entered[0][0]
 
     text = shell().in_place(plan, environ, activate, program=voice.path(), anew=options.fresh)
+    (attached,) = entered
     if _starts_services(plan, options):
         from esker.cli.session import start_services
 
         runtime = _runtime(plan)
         try:
-            start_services(runtime, _shared(begun[0]), environ, voice, shell=calling_shell())
+            start_services(runtime, _shared(attached), environ, voice, shell=calling_shell())
         except BaseException:
-            if begun[0][1] is not None:
-                begun[0][1].leave()
+            if attached[1] is not None:
+                attached[1].leave()
             raise
     sys.stdout.buffer.write(text.encode())
-    _announce(plan, environ, begun[0][1], voice)
+    _announce(plan, environ, attached[1], voice)
     return 0
 
 
@@ -172,11 +174,12 @@ def _interactive(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str
         from esker.errors import ActivationFailed
 
         raise ActivationFailed(f"Environment '{plan.name}' is already active", hint="leave it first: esker deactivate")
-    begun = _begin(plan, options, environ, voice, shell_pid=os.getpid())
-    argv, inside = shell().interactive(plan, environ, begun[0], program=voice.path())
-    voice.say(_greeting(plan, begun[1]))
+    attached = _begin(plan, options, environ, voice, shell_pid=os.getpid())
+    activation, attachment = attached
+    argv, inside = shell().interactive(plan, environ, activation, program=voice.path())
+    voice.say(_greeting(plan, attachment))
     voice.say(f"To stop using this environment, run '{voice.program} deactivate'")
-    return _become(plan, options, environ, begun, (argv, inside), voice)
+    return _become(plan, options, environ, attached, (argv, inside), voice)
 
 
 def _greeting(plan: Plan, attachment: Attachment | None) -> str:
@@ -365,7 +368,7 @@ def _begin(
     voice: Voice,
     *,
     shell_pid: int | None = None,
-) -> Begun:
+) -> Attached:
     """Run the hook if it has to run, and work out the activation.
 
     If other activations must know of this one, its process is registered as a user of the environment. `shell_pid` is

@@ -56,6 +56,7 @@ def _detach(environ: Mapping[str, str]) -> None:
     """Unregister the shell as a user of the environment that it is about to leave."""
     from esker.activate.shells import undo
     from esker.activate.starts import registry
+    from esker.activate.starts.start import member_of
     from esker.host.calling_shell import calling_shell
     from esker.host.runtime_directory import environment_directory
 
@@ -66,4 +67,4 @@ def _detach(environ: Mapping[str, str]) -> None:
 
             release_for_shell(os.path.dirname(departure.dot_flox), environ, calling_shell())
         path = registry.registry_path(environment_directory(departure.dot_flox, environ.get("XDG_RUNTIME_DIR")))
-        registry.leave(path, registry.member(calling_shell()))
+        registry.leave(path, member_of(calling_shell()))

@@ -1,10 +1,12 @@
-"""Replacing `.flox/env` as a whole, and putting in order what a process that was killed there has left.
+"""Replacing `.flox/env` as a whole, and putting things in order after a process was killed while it did so.
 
-env       the manifest and its lock; whole at every moment, where the file system can exchange two directories
-env.new   the copy with the new contents; after the exchange the old one, until it is removed
-env.tmp   the old contents, where a file system needs two renames, as Flox does it: between them there is no `env`
+env       the manifest and its lock; never missing, if the file system can exchange two directories in one step
+env.new   the copy that gets the new contents; after the exchange the old contents, until they are removed
+env.tmp   the old contents, if the file system cannot exchange directories. Then two renames replace `env`, as in Flox,
+          and between them there is no `env`
 
-What stands in the way of a person is put in order by the next command that changes something.
+A killed process may leave `env.new` or `env.tmp`. Each command that reads the manifest to change it, or that prepares
+the environment, calls `put_in_order` first.
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ __all__ = ["put_in_order", "swapped"]
 
 
 def put_in_order(project: str) -> None:
-    """Remove what a killed change has left, or put the old contents back where they are the only copy.
+    """Remove what a killed change has left, or put the old contents back if there is no `env`.
 
-    Waits for a change that is under way. Raises HostError where `env` and `env.tmp` both lack a manifest.
+    Waits for a change that is under way. Raises HostError if neither `env` nor `env.tmp` can be taken as it is.
     """
     current, backup, fresh = (f"{project}/.flox/{name}" for name in ("env", "env.tmp", "env.new"))
     if not (os.path.lexists(backup) or os.path.lexists(fresh)):
@@ -52,10 +54,10 @@ def _is_whole(directory: str) -> bool:
 
 @contextmanager
 def swapped(project: str, contents: Mapping[str, bytes]) -> Iterator[None]:
-    """Replace `.flox/env` by a copy with new `contents` after the block; the caller works alone on the project.
+    """Replace `.flox/env` after the block by a copy in which the files named in `contents` have their new bytes.
 
-    The copy is made before the block, so that an `.flox/env` which cannot be changed is an error before anything has
-    changed. If anything fails, the copy is removed.
+    The caller holds `alone(project)`. The copy is made before the block: if `.flox/env` cannot be changed, that is an
+    error before the block has changed anything. If the copy or the block fails, the copy is removed.
     """
     current, fresh = f"{project}/.flox/env", f"{project}/.flox/env.new"
     try:
@@ -86,7 +88,7 @@ def _replace(current: str, fresh: str, backup: str) -> None:
 
 
 def _check_writable(directory: str) -> None:
-    """Raise OSError for a directory that this process may not write, whose copy it may not write either."""
+    """Raise OSError for a directory that this process may not write; a copy of it would have the same mode."""
     if not os.access(directory, os.W_OK):
         read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
         number = errno.EROFS if read_only else errno.EACCES

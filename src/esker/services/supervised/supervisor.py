@@ -11,14 +11,14 @@ import asyncio
 import os
 import time
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from esker.errors import ServiceError, ServiceFailed, ServicesNotReady
+from esker.errors import ServiceError, ServicesNotReady
 from esker.host import accounts, files, process_table
 from esker.services import graph
 from esker.services.status import ServiceStatus
-from esker.services.supervised import identity, protocol
+from esker.services.supervised import conditions, identity, protocol
 from esker.services.supervised.children import SERVICE_VARIABLE, Children
 from esker.services.supervised.leases import Holds
 from esker.services.supervised.logs import LogFile, log_name
@@ -29,18 +29,16 @@ from esker.services.supervised.store_paths import StorePaths
 from esker.services.supervised.supervisor_record import SUPERVISOR_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from esker.services.specification import ServiceSpec
     from esker.services.states import State
-    from esker.services.status import Until
     from esker.services.supervised.supervisor_record import RecordFile, SupervisorRecord
 
 __all__ = ["Supervisor"]
 
 _LAST_GRACE = 5.0
 """Seconds that all services together may take to stop when nobody uses them or when the supervisor ends."""
-_LOG_LINES = 20
 
 
 class Supervisor:
@@ -96,7 +94,8 @@ class Supervisor:
         self._holds.begin(call, names)
         try:
             if request.recreate:
-                await asyncio.shield(self._stop([name for name in names if self._outdated(name, specs)]))
+                outdated = [name for name in names if conditions.is_outdated(self.services.get(name), specs[name])]
+                await asyncio.shield(self._stop(outdated))
             await self._bring_up(names, specs, request)
             self._hold(names, request)
         finally:
@@ -168,32 +167,18 @@ class Supervisor:
             async with asyncio.timeout(request.seconds):
                 await self._until(lambda: not any(self._state(name) == "Terminating" for name in names))
                 unreachable = cache(accounts.unreachable)
-                joined = {name for name in names if not self._needs_start(name, specs)}
+                joined = {name for name in names if not conditions.needs_start(self.services.get(name), specs[name])}
                 for name in names:
                     if name not in joined:
                         self._begin(specs[name], request, unreachable)
                 unhealthy = {name for name in joined if self.services[name].health == "unhealthy"}
-                await self._until(lambda: self._all_ready(names, unhealthy, skips=request.like_flox))
+                started = [self.services[name] for name in names]
+                await self._until(lambda: conditions.all_ready(started, unhealthy, skips=request.like_flox))
         except TimeoutError:
-            raise self._too_late(
-                [name for name in names if not self.services[name].satisfied], request.seconds
-            ) from None
+            raise conditions.too_late(names, self.services, request.seconds) from None
 
     def _state(self, name: str) -> State:
         return self.services[name].state if name in self.services else "Stopped"
-
-    def _needs_start(self, name: str, specs: Mapping[str, ServiceSpec]) -> bool:
-        """Whether to start it: not if it is active, nor if it is a oneshot whose result still holds."""
-        service = self.services.get(name)
-        if service is None:
-            return True
-        completed = service.spec.oneshot and service.state == "Completed" and service.spec == specs[name]
-        return not (service.active or completed)
-
-    def _outdated(self, name: str, specs: Mapping[str, ServiceSpec]) -> bool:
-        """Whether a service runs by another definition than the one in `specs`."""
-        service = self.services.get(name)
-        return service is not None and service.active and service.spec != specs.get(name)
 
     def _begin(self, spec: ServiceSpec, request: protocol.StartRequest, unreachable: identity.Unreachable) -> None:
         context = self._context(spec, request, unreachable)
@@ -222,82 +207,18 @@ class Supervisor:
 
     async def _dependencies(self, service: SupervisedService) -> None:
         """Wait until every condition of `service` holds; raise ServiceFailed if one never can."""
-        told = self._waits_for(service)
+        told = conditions.unmet(service, self.services)
 
         def fulfilled() -> bool:
             nonlocal told
-            for name, condition in service.spec.depends_on.items():
-                self._refuse_failed(service, name, condition)
-            left = self._waits_for(service)
+            conditions.check_possible(service, self.services)
+            left = conditions.unmet(service, self.services)
             if left and left != told:  # a start of the service itself is told anyway
                 self._tell(service)
             told = left
             return not left
 
         await self._until(fulfilled)
-
-    def _waits_for(self, service: SupervisedService) -> dict[str, str]:
-        """Return the dependencies of `service` whose conditions do not hold now, each with its condition."""
-        conditions = service.spec.depends_on.items()
-        return {name: condition for name, condition in conditions if not self._is_met(name, condition)}
-
-    def _refuse_failed(self, service: SupervisedService, name: str, condition: str) -> None:
-        """Raise ServiceFailed if `name`, which `service` waits for, has failed or was stopped."""
-        dependency = self.services[name]
-        completed = dependency.state == "Completed"
-        ended_badly = completed and dependency.exit_code and condition != "service_completed"
-        if dependency.state in {"Error", "Skipped", "Stopped"} or ended_badly:
-            how = "was stopped" if dependency.state == "Stopped" else "failed"
-            raise ServiceFailed(
-                f"service `{service.spec.name}` was not started: `{name}` {how}", service=service.spec.name
-            )
-
-    def _is_met(self, name: str, condition: str) -> bool:
-        dependency = self.services[name]
-        completed = dependency.state == "Completed"
-        if condition in {"service_completed", "service_completed_successfully"}:
-            return completed
-        return completed or (dependency.ready if condition == "service_healthy" else dependency.started)
-
-    def _all_ready(self, names: list[str], unhealthy: set[str], *, skips: bool) -> bool:
-        """Whether a start is over; raise its failure, a service's own error before those of its dependents.
-
-        `unhealthy` names the services that ran and were unhealthy when the start began: it waits for their recovery.
-        With `skips`, it is no failure if a service is not run because of its dependencies, as with Flox.
-        """
-        services = [self.services[name] for name in names]
-        errors = [service for service in services if service.state == "Error"]
-        if skips and not errors:
-            services = [service for service in services if service.state != "Skipped"]
-        for state in ("Error", "Skipped"):
-            for service in services:
-                if service.state == state and service.failure:
-                    raise service.failure
-        for service in services:
-            name = service.spec.name
-            if service.state == "Stopped":
-                raise ServiceFailed(f"service `{name}` was stopped while it was starting", service=name)
-            if service.health == "unhealthy" and not service.was_ready and name not in unhealthy:
-                raise ServiceFailed(
-                    f"service `{name}` does not become healthy: {service.problem}",
-                    service=name,
-                    log=service.log.recent(_LOG_LINES),
-                    hint=f"if the service only needs more time, set a longer `start-period`; else {service.advice}",
-                )
-        return all(service.satisfied for service in services)
-
-    def _too_late(self, names: list[str], seconds: float) -> ServicesNotReady:
-        listed = ", ".join(f"`{name}`" for name in names)
-        first = next((self.services[name] for name in names if self._state(name) != "Pending"), None)
-        obstacle = first.obstacle if first else None
-        hint = "allow a longer `--timeout`" + (f"; else {first.advice}" if first else "")
-        verb = "service {} was" if len(names) == 1 else "services {} were"
-        return ServicesNotReady(
-            f"{verb.format(listed)} not ready within {seconds:g} s",
-            services=names,
-            log=first.log.recent(_LOG_LINES) if first else (),
-            hint=f"{obstacle}; {hint}" if obstacle else hint,
-        )
 
     async def stop(self, names: Iterable[str], caller: int) -> dict[str, object]:
         """Stop services, even if in use; return which stopped, which did not run, and which processes used them."""
@@ -368,29 +289,17 @@ class Supervisor:
 
     async def wait(self, request: protocol.WaitRequest) -> None:
         """Wait until services are healthy, completed or stopped; raise ServiceFailed if one never can be."""
+        reached = partial(conditions.has_reached, services=self.services, until=request.until)
         try:
             async with asyncio.timeout(request.seconds):
-                await self._until(lambda: all(self._reached(name, request.until) for name in request.names))
+                await self._until(lambda: all(reached(name) for name in request.names))
         except TimeoutError:
-            late = [name for name in request.names if not self._reached(name, request.until)]
+            late = [name for name in request.names if not reached(name)]
             raise ServicesNotReady(
                 f"{', '.join(f'`{name}`' for name in late)} not {request.until} within {request.seconds:g} s",
                 services=late,
                 hint="allow a longer `--timeout`, or look at the service with `esker services status`",
             ) from None
-
-    def _reached(self, name: str, until: Until) -> bool:
-        service = self.services.get(name)
-        state = self._state(name)
-        if until == "stopped":
-            return service is None or not service.active
-        if service is None or state in {"Stopped", "Skipped"}:
-            raise ServiceFailed(f"service `{name}` is not running", service=name, hint="start it first")
-        if service.failure:
-            raise service.failure
-        if until == "completed":
-            return state == "Completed"
-        return service.satisfied
 
     async def _until(self, reached: Callable[[], bool]) -> None:
         """Wait until `reached` returns true; it is called again after each change of a service."""
@@ -416,7 +325,7 @@ class Supervisor:
     def status(self, name: str, declared: Iterable[ServiceSpec] = ()) -> ServiceStatus:
         """Return the present status of a service; without the `declared` services, nothing counts as outdated."""
         service = self.services[name]
-        spec, failure = service.spec, service.failure
+        spec, failure, specs = service.spec, service.failure, {one.name: one for one in declared}
         set_at, set_by = self._variables_set.get(name, (None, None))
         incomplete = service.log.problem and f"`{name}`: {service.log.problem}"
         notes = [note for note in (service.context.note, incomplete) if note]
@@ -431,12 +340,12 @@ class Supervisor:
             started_at=service.started_at,
             uptime=service.uptime,
             restarts=service.restarts,
-            outdated=bool(specs := {one.name: one for one in declared}) and self._outdated(name, specs),
+            outdated=bool(specs) and conditions.is_outdated(service, specs.get(name)),
             kept=name in self._holds.kept,
             users=tuple(self._holds.users(name)),
             user=service.context.user or None,
             message=failure.message if failure else service.problem,
-            waits_for=self._waits_for(service) if service.state == "Pending" else {},
+            waits_for=conditions.unmet(service, self.services) if service.state == "Pending" else {},
             note="; ".join(notes) or None,
             environment_set_at=set_at,
             environment_set_by=set_by,
