@@ -415,3 +415,21 @@ def test_a_cycle_through_both_tables():
     assert problem.message == "Found a dependency cycle among services, through [services]: db → web → db"
     assert problem.line == 8
     assert checked(BOTH % (FLOX.format("started").replace("db", "web"), ""))[1] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[plugins]\nesker = []", "invalid type: array, expected"),
+        ("[plugins]\nesker = 7", "invalid type: integer `7`, expected"),
+        ("[plugins.esker]\nservices = 7", "invalid type: integer `7`, expected"),
+        ("[plugins.esker.services]\ndb = 7", "invalid type: integer `7`, expected"),
+        ("[plugins.esker.services.db]\nhealthcheck.test = [{}]", "invalid type"),
+        ("[plugins.esker.services.db]\nhealthcheck.test = [[]]", "invalid type"),
+    ],
+)
+def test_a_value_of_another_type_is_a_problem_beside_services(text, message):
+    """What is checked across tables does not stumble over a value that is no table, or a list of something else."""
+    values, report = document(HEAD.replace("[plugins.esker]\n", text))
+    esker_table(from_table(values, report), values, report)
+    assert message in report.problems[0].message
