@@ -136,11 +136,21 @@ def test_a_port_of_another_checkout_is_not_chosen(tmp_path, environ):
     assert allocate(checkout(tmp_path / "p", PORT=0), Settings(environ))["PORT"] == first
 
 
-@pytest.mark.parametrize("damage", ["", "[]", '{"project": 1, "ports": 2}', '{"x": "y", "7": 8}'])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "",
+        "[]",
+        '{"project": 1, "ports": 2}',
+        '{"x": "y", "7": 8}',
+        '{"²": "{project}", "%s": "{project}"}' % ("9" * 5000),
+    ],
+)
 def test_damaged_memories_are_made_again(tmp_path, environ, damage):
     """If the files are damaged, the same path gives the same port again."""
     declaration = checkout(tmp_path / "p", PORT=0)
     first = allocate(declaration, Settings(environ))
+    damage = damage.replace("{project}", str(tmp_path / "p"))
     (tmp_path / "p/.flox/cache/esker/ports.json").write_text(damage)
     (tmp_path / "home/.local/state/esker/ports.json").write_text(damage)
     assert allocate(declaration, Settings(environ)) == first

@@ -85,3 +85,9 @@ def test_python_and_bash_agree_on_every_simple_value(parts):
     value = "".join(parts)
     if not needs_bash(value) and not value.endswith("\\"):
         assert expanded(value, ENVIRON) == in_bash(value)
+
+
+@pytest.mark.parametrize("part", ["$(", "${A:-", '`"', '$("', "$(("])
+def test_deep_nesting_is_quoted(part):
+    """A value may nest substitutions and strings as deep as it likes; what is wrong with it, bash says."""
+    assert quoted(part * 20_000) == f'"{part * 20_000}"'

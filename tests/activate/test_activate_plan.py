@@ -79,6 +79,13 @@ DAMAGES = {
     "another type": lambda text: json.dumps({**json.loads(text), "hook": 1}),
     "a short variable": lambda text: json.dumps({**json.loads(text), "vars": [["A"]]}),
     "a number for a file": lambda text: json.dumps({**json.loads(text), "stats": [1]}),
+    "a list for a version": lambda text: json.dumps({**json.loads(text), "version": [7]}),
+    "a number for the path of a file": lambda text: json.dumps({**json.loads(text), "stats": [[5, 1, 1, 1]]}),
+    "half a character": lambda text: json.dumps({**json.loads(text), "vars": [["A", "\ud800"]]}),
+    "a number for the text of a variable": lambda text: json.dumps({**json.loads(text), "vars": [["A", 1]]}),
+    "a text for a port": lambda text: json.dumps({**json.loads(text), "ports": {"PGPORT": "1"}}),
+    "a number for a script": lambda text: json.dumps({**json.loads(text), "profile": {"common": 1}}),
+    "a number for a setting": lambda text: json.dumps({**json.loads(text), "choices": {"store": 1}}),
     "a field too many": lambda text: json.dumps({**json.loads(text), "colour": "red"}),
     "a field missing": lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != "identity"}),
 }

@@ -415,3 +415,41 @@ def test_a_cycle_through_both_tables():
     assert problem.message == "Found a dependency cycle among services, through [services]: db → web → db"
     assert problem.line == 8
     assert checked(BOTH % (FLOX.format("started").replace("db", "web"), ""))[1] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[plugins]\nesker = []", "invalid type: array, expected"),
+        ("[plugins]\nesker = 7", "invalid type: integer `7`, expected"),
+        ("[plugins.esker]\nservices = 7", "invalid type: integer `7`, expected"),
+        ("[plugins.esker.services]\ndb = 7", "invalid type: integer `7`, expected"),
+        ("[plugins.esker.services.db]\nhealthcheck.test = [{}]", "invalid type"),
+        ("[plugins.esker.services.db]\nhealthcheck.test = [[]]", "invalid type"),
+    ],
+)
+def test_a_value_of_another_type_is_a_problem_beside_services(text, message):
+    """What is checked across tables does not stumble over a value that is no table, or a list of something else."""
+    values, report = document(HEAD.replace("[plugins.esker]\n", text))
+    esker_table(from_table(values, report), values, report)
+    assert message in report.problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("python.version", "==" + "9" * 5000, "is not a version specifier"),
+        ("python.version", ">=" + "9" * 5000 + ",<4", "is not a version specifier"),
+        ("python.version", "^" + "9" * 5000, "is not a version specifier"),
+        ("python.dependencies", ["app>=" + "9" * 5000], "is not a requirement: a number has too many digits"),
+        ("services.db.healthcheck.tcp", "h:" + "9" * 5000, "is not an address"),
+        ("services.db.healthcheck.log", "a{" + "9" * 5000 + "}", "is not a regular expression"),
+        ("services.db.healthcheck.log", "a{99999999999}", "is not a regular expression"),
+        ("services.db.healthcheck.log", "(" * 5000 + ")" * 5000, "is not a regular expression"),
+        ("services.db.backoff", "9" * 400 + "s", "is too long a time"),
+    ],
+)
+def test_what_python_itself_refuses_to_read_is_a_problem(key, value, message):
+    """Numbers of thousands of digits, and expressions that are nested too deep, are told with the key that has them."""
+    _, problems = checked(HEAD + f"{key} = {value!r}")
+    assert message in problems[0].message

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import graphlib
 import itertools
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -64,3 +65,11 @@ def test_any_variables(variables):
     for name, value in ordered:
         assert (references(value) & variables.keys()) - {name} <= seen
         seen.add(name)
+
+
+def test_many_references_without_a_brace_take_no_time():
+    """A manifest of the largest size that opens a brace at each word is read at once: each used to search the whole rest."""
+    before = time.process_time()
+    assert references("${A" * 150_000) == frozenset()
+    assert references("${A" * 150_000 + "}") == {"A"}
+    assert time.process_time() - before < 5

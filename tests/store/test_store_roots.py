@@ -184,7 +184,18 @@ def test_only_a_person_goes_back(store, link):
     assert [each.held for each in roots.generations(store, link)] == [False, False]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"link": 1}', '{"link": "/x", "generations": [{"number": 1}]}'])
+GENERATION = '{"link": "%s", "generations": [{"number": 1, "path": %s, "time": %s}]}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", '{"link": 1}', '{"link": "/x", "generations": [{"number": 1}]}'),
+        GENERATION % ("/x", 7, 1),
+        GENERATION % ("/x", f'"/nix/store/{"0" * 32}-x"', "1" + "0" * 400),
+        GENERATION % (r"/x\u0000", f'"/nix/store/{"0" * 32}-x"', 1),
+    ],
+)
 def test_a_damaged_registration_is_an_error_that_names_it(store, link, text):
     """Roots that cannot be read are not taken for no roots: a collection would delete what they keep."""
     roots.switch(store, link, path(store, "target"))

@@ -316,7 +316,13 @@ def _write(path, text):
         file.write(text)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"narHash": 1}', '{"references": ["../x"]}'])
+BIG = f'{{"references": [], "registrationTime": 1{"0" * 400}}}'
+"""A time that no float can hold."""
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"narHash": 1}', '{"references": ["../x"]}', '{"references": [7]}', BIG]
+)
 def test_a_damaged_record_is_an_error_that_names_it(store, text):
     """A record that is no record is not guessed at."""
     path = store.build("hello", "", build)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["FIRST", "LAST", "allocate"]
 
 FIRST, LAST = 10_000, 32_767
+_PORT = re.compile("[0-9]{1,5}")
 _ROOTS = "/var/lib/esker"
 """The directory for root's memory of ports if root's environment has another user's directories, as with sudo."""
 
@@ -109,7 +111,7 @@ def _earlier(path: str, project: str) -> dict[str, int]:
 
 def _reserved(path: str) -> dict[int, str]:
     """Return the reserved ports, each with the path of its checkout, if this checkout still exists."""
-    return {int(port): owner for port, owner in _read(path).items() if port.isdigit() and _is_checkout(owner)}
+    return {int(port): owner for port, owner in _read(path).items() if _PORT.fullmatch(port) and _is_checkout(owner)}
 
 
 def _is_checkout(path: Any) -> bool:

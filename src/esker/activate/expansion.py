@@ -89,34 +89,34 @@ def quoted(value: str) -> str:
     """
     parts = []
     index = 0
+    closings = ['"']  # the characters that end the strings and substitutions around this place; the value's own first
     while index < len(value):
-        end = _unit_end(value, index, '"')
+        is_inner = len(closings) > 1
+        end = _unit_end(value, index, closings, is_inner=is_inner)
         text = value[index:end]
-        parts.append('\\"' if text == '"' else text)
+        parts.append('\\"' if text == '"' and not is_inner else text)
         index = end
     return f'"{"".join(parts)}"'
 
 
-def _unit_end(value: str, index: int, closing: str) -> int:
-    """Return where the character, escape, string or substitution at `index` ends.
+def _unit_end(value: str, index: int, closings: list[str], *, is_inner: bool) -> int:
+    """Return where the character, escape or bracket at `index` ends; `closings` gains or loses what it opens or ends.
 
-    `closing` is the character that ends the surrounding string or substitution, and so decides what counts as a quote.
+    What surrounds a character decides whether it counts as a quote.
     """
-    character, pair = value[index], value[index : index + 2]
+    closing, character, pair = closings[-1], value[index], value[index : index + 2]
     code = closing in {")", "`"}
-    if character == "\\":
+    if is_inner and character == closing:
+        closings.pop()
+    elif closing == "'":
+        pass
+    elif character == "\\":
         return index + 2
-    if pair in {"$(", "${"}:
-        return _end(value, index + 2, ")" if pair == "$(" else "}")
-    if character == "`" or (character == '"' and closing != '"') or (character == "'" and code):
-        return _end(value, index + 1, character)
-    if character == "(" and closing == ")":
-        return _end(value, index + 1, ")")
-    return index + 1
-
-
-def _end(value: str, index: int, closing: str) -> int:
-    """Return the index behind the next `closing` that is not part of an inner string or substitution."""
-    while index < len(value) and value[index] != closing:
-        index = index + 1 if closing == "'" else _unit_end(value, index, closing)
+    elif pair in {"$(", "${"}:
+        closings.append(")" if pair == "$(" else "}")
+        return index + 2
+    elif character == "`" or (character == '"' and closing != '"') or (character == "'" and code):
+        closings.append(character)
+    elif character == "(" and closing == ")":
+        closings.append(")")
     return index + 1

@@ -228,7 +228,7 @@ def fingerprints(paths: Iterable[str]) -> tuple[Fingerprint, ...]:
 def _fingerprint(path: str) -> Fingerprint:
     try:
         status = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # the latter for a path that no file can have
         return (path, None, None, None)
     return (path, status.st_mtime_ns, status.st_size, status.st_ino)
 
@@ -266,10 +266,26 @@ def read(path: str) -> Plan | None:
         record["stats"] = tuple((path, time, size, inode) for path, time, size, inode in record["stats"])
         record["missing"] = tuple(record["missing"])
         record["vars"] = tuple((name, text) for name, text in record["vars"])
+        for text in _texts(record):
+            os.fsencode(text)  # raises an error for what is no text, or could be no variable and no path
     except (TypeError, ValueError):
+        return None
+    if not all(type(port) is int for port in record["ports"].values()):
         return None
     plan = Plan(**record)
     return plan if plan_path(plan.project, plan.mode) == path else None
+
+
+def _texts(record: Mapping[str, Any]) -> list[Any]:
+    """Return everything in a record that has to be text."""
+    return [
+        *(value for value in record.values() if isinstance(value, str)),
+        *(fingerprint[0] for fingerprint in record["stats"]),
+        *record["missing"],
+        *(part for variable in record["vars"] for part in variable),
+        *(part for field in ("choices", "profile", "deactivate") for part in record[field].values()),
+        *(part for part in record["minimum_version"] or () if part is not None),
+    ]
 
 
 def warm(project: str, choices: Mapping[str, str], mode: str | None = None) -> Plan | None:

@@ -134,7 +134,7 @@ def _one_form(_: HealthCheck, table: Mapping[str, Any]) -> Iterator[Fault]:
     test = table.get("test")
     if test in ("", []):
         yield Fault(("test",), "the test is empty", 'write shell text, or a list of words, such as ["pg_isready"]')
-    elif isinstance(test, list) and test[0] in {"CMD", "CMD-SHELL", "NONE"}:
+    elif isinstance(test, list) and str(test[0]) in {"CMD", "CMD-SHELL", "NONE"}:
         hint = "begin with the program; for shell text write a string" if test[0] != "NONE" else "remove the check"
         yield Fault(("test",), f"`{test[0]}` is Compose's marker, not a program", hint)
 

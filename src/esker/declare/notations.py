@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from math import isinf
 from typing import Any
 
 from esker.formats.tables.reader import Refusal, near
@@ -52,6 +53,8 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
 _URL = r"http://(?:\[[^\]]+\]|[^:/?#@\s]+)(?::\d{1,5})?(?:[/?#]\S*)?"
 _VARIABLE = re.compile(r"\$(?:\{\w+\}|\w+)")
 _LAST_PORT = 65535
+_LONG_NUMBER = re.compile(r"\d{1000}")
+"""What no version has. Python itself refuses to read numbers of more than 4300 digits."""
 
 
 def duration(text: str) -> float:
@@ -62,7 +65,10 @@ def duration(text: str) -> float:
     """
     if not re.fullmatch(rf"(?:{_PART.pattern})+", text):
         raise Refusal(f"`{text}` is not a duration", 'write numbers with units, such as "50ms", "10s" or "1m30s"')
-    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    seconds: float = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    if isinf(seconds):
+        raise Refusal(f"`{text}` is too long a time", 'write a time such as "10s"')
+    return seconds
 
 
 def pause(text: str) -> float:
@@ -109,6 +115,8 @@ def requirement(text: str) -> str:
     """Return a PEP 508 requirement."""
     from packaging.requirements import InvalidRequirement, Requirement
 
+    if _LONG_NUMBER.search(text):
+        raise Refusal(f"`{text}` is not a requirement: a number has too many digits", "write fewer digits")
     try:
         Requirement(text)
     except InvalidRequirement as error:
@@ -125,6 +133,8 @@ def specifier(text: str) -> str:
     """Return a PEP 440 version specifier."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+    if _LONG_NUMBER.search(text):
+        raise Refusal(f"`{text}` is not a version specifier", "write a number with fewer digits")
     try:
         if text.strip() and "===" not in text:  # `===` compares texts, and cannot be combined with a range
             return str(SpecifierSet(text)) and text.strip()
@@ -177,7 +187,7 @@ def relative_path(text: str) -> str:
 
 def address(text: str) -> str:
     """Return an address `host:port`; the host and the port may be variables."""
-    match = re.fullmatch(r"(?:\[[^\]]+\]|[^:/]+):(\d+)", _VARIABLE.sub("1", text))
+    match = re.fullmatch(r"(?:\[[^\]]+\]|[^:/]+):(\d{1,9})", _VARIABLE.sub("1", text))
     if match is None or not 0 < int(match[1]) <= _LAST_PORT:
         raise Refusal(f"`{text}` is not an address", 'write "host:port", such as "127.0.0.1:$PGPORT"')
     return text
@@ -195,7 +205,7 @@ def regular_expression(text: str) -> str:
     """Return a regular expression in Python's syntax; variables in it are expanded later."""
     try:
         re.compile(_VARIABLE.sub("1", text))
-    except re.error as error:
+    except (re.error, ValueError, OverflowError, RecursionError) as error:
         raise Refusal(
             f"`{text}` is not a regular expression: {error}", "correct it, with backslashes doubled"
         ) from None

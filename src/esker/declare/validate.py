@@ -80,10 +80,12 @@ def _unknown_dependencies(esker: EskerTable, services: set[str]) -> Iterator[Fau
 def _disagreements(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield what a service's two tables do not say alike, and a cycle that goes through both."""
     flox = manifest.services.services if manifest.services else {}
-    written = values["plugins"]["esker"].get("services")
+    table_of_esker = values["plugins"]["esker"]
+    written = table_of_esker.get("services") if isinstance(table_of_esker, Mapping) else None
     for name, table in esker.services.items():
         if name in flox:
-            keys = written[name].keys() if isinstance(written, Mapping) else ()
+            own = written.get(name) if isinstance(written, Mapping) else None
+            keys = own.keys() if isinstance(own, Mapping) else ()
             for fault in (*_two_conditions(name, table, flox[name]), *_two_shutdowns(name, table, flox[name], keys)):
                 yield fault._replace(path=("services", name, *fault.path))
     ours = {name: table.depends_on.keys() & flox.keys() for name, table in esker.services.items() if name in flox}

@@ -26,6 +26,8 @@ MACHINES = {"x86_64": 62, "aarch64": 183, "arm64": 183}
 _EXECUTABLES = {2, 3}  # ET_EXEC, ET_DYN
 _PT_LOAD = 1
 _PT_INTERP = 3
+_LONGEST_PATH = 4096
+"""Bytes of the loader's path with its NUL (PATH_MAX): the kernel starts no program with a longer one."""
 
 
 class _Layout(NamedTuple):
@@ -62,7 +64,7 @@ class Elf(NamedTuple):
 
 
 def parse(data: bytes | mmap) -> Elf | None:
-    """Read a program file; return None if it is not ELF, not executable or cut short."""
+    """Read a program file; return None if it is not ELF, not executable, cut short or names no possible loader."""
     layout = _LAYOUTS.get(data[4]) if data[:4] == MAGIC and len(data) > 5 else None  # noqa: PLR2004  # EI_DATA
     if layout is None or len(data) < layout.header or data[5] not in {1, 2}:
         return None
@@ -79,6 +81,8 @@ def parse(data: bytes | mmap) -> Elf | None:
         (start,) = struct.unpack_from(order + word, data, at + layout.place)
         (length,) = struct.unpack_from(order + word, data, at + layout.length)
         if kind in {_PT_LOAD, _PT_INTERP} and start + length > len(data):
+            return None
+        if kind == _PT_INTERP and length > _LONGEST_PATH:
             return None
         if kind == _PT_INTERP:
             interpreter = data[start : start + length].rstrip(b"\0").decode(errors="replace")

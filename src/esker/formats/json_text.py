@@ -41,7 +41,14 @@ class _Rules:
 
 
 def parse(text: str) -> Any:
-    """Return the value that a JSON text holds; raises ValueError, as `json.loads` does."""
+    """Return the value that a JSON text holds; raises ValueError, also for one that is too deep for `json.loads`."""
+    try:
+        return _parse(text)
+    except RecursionError:
+        raise ValueError("too many objects or arrays lie inside each other") from None
+
+
+def _parse(text: str) -> Any:
     if _json is not None:
         stripped = text.strip(_SPACE)
         try:

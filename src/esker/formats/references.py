@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cycle", "references", "variable_cycle", "vars_in_order"]
 
-_REFERENCE = re.compile(r"\\.|\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)(?=.*\}))", re.DOTALL)
+_REFERENCE = re.compile(r"\\.|\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*))", re.DOTALL)
 
 
 def references(value: str) -> frozenset[str]:
@@ -26,8 +26,9 @@ def references(value: str) -> frozenset[str]:
     >>> sorted(references("$HOME/${A:-b}/\\$C"))
     ['A', 'HOME']
     """
-    matches = _REFERENCE.finditer(value)
-    return frozenset(match[1] or match[2] for match in matches if match.lastindex)  # no group: an escaped character
+    brace = value.rfind("}")
+    matches = [match for match in _REFERENCE.finditer(value) if match.lastindex]  # no group: an escaped character
+    return frozenset(match[1] or match[2] for match in matches if match[1] or match.end() <= brace)
 
 
 def vars_in_order(variables: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

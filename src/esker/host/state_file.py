@@ -36,7 +36,7 @@ def read(path: str, *, version: int | None = None, as_directory: bool = False) -
         record = load(path, owners=owners)
     except (OSError, ValueError):
         return None
-    return record if version in {None, record.get("version")} else None
+    return record if version is None or record.get("version") == version else None
 
 
 def load(path: str, *, owners: Collection[int] = ()) -> dict[str, Any]:
@@ -69,6 +69,6 @@ def parse(data: bytes) -> dict[str, Any] | None:
     """Return the JSON object in `data`, or None when `data` is not one."""
     try:
         record = json_text.parse(data.decode("utf-8", "surrogatepass"))
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
     return record if isinstance(record, dict) else None

@@ -40,7 +40,7 @@ def read(file: str, path: str) -> PathInfo:
     try:
         with files.refused("read", file, StoreError), open(file, "rb") as stream:
             data = json_value(stream.read(LARGEST + 1))
-        references = [store_path.parse(reference) for reference in data["references"]]
+        references = [store_path.parse(str(reference)) for reference in data["references"]]
         return PathInfo(
             path=path,
             nar_hash=str(data["narHash"]),
@@ -54,7 +54,7 @@ def read(file: str, path: str) -> PathInfo:
             hint = "activate the environment again to build it"
             raise StoreError(f"`{path}` is not valid: it has no record", hint=hint) from None
         raise
-    except (ValueError, KeyError, TypeError, Malformed) as error:
+    except (ValueError, OverflowError, KeyError, TypeError, Malformed) as error:
         hint = f"remove `{file}` and activate the environment again"
         raise StoreError(f"the record `{file}` is damaged", hint=hint) from error
 

@@ -191,12 +191,13 @@ def _parse(store: Store, file: str) -> tuple[str, tuple[Generation, ...]]:
         with files.refused("read", file, StoreError), open(file, "rb") as stream:
             data = json_value(stream.read(LARGEST + 1))
         link = str(data["link"])
-        listed = [(int(each["number"]), store.parse(each["path"]), float(each["time"])) for each in data["generations"]]
+        generations = data["generations"]
+        listed = [(int(each["number"]), store.parse(str(each["path"])), float(each["time"])) for each in generations]
         held = data.get("held")
-    except (ValueError, KeyError, TypeError, Malformed) as error:
+        target = _target(link)
+    except (ValueError, OverflowError, KeyError, TypeError, Malformed) as error:
         hint = f"remove `{file}` and activate the environment again"
         raise StoreError(f"the registration `{file}` is damaged", hint=hint) from error
-    target = _target(link)
     paths = [store.physical(path) for _, path, _ in listed]
     current = len(paths) - 1 - paths[::-1].index(target) if target in paths else None
     return link, tuple(

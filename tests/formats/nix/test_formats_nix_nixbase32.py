@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,3 +48,11 @@ def test_refuses_what_nobody_encoded(text):
     """Other letters, lengths that no bytes have, and bits beyond the last byte are refused with the text."""
     with pytest.raises(Malformed, match=text):
         decode(text)
+
+
+def test_a_long_text_is_refused_at_once():
+    """A text of a million digits takes no more than a moment; the time used to grow with the square of the length."""
+    before = time.process_time()
+    with pytest.raises(Malformed):
+        decode("z" * 1_000_001)
+    assert time.process_time() - before < 5

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import zlib
 from typing import TYPE_CHECKING
 
 from esker.activate import edits as stack
 from esker.activate.composition import is_active, is_started
 from esker.activate.edits import Edits
-from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_environments, dot_flox_of, edited, elements
+from esker.activate.lists import ACTIVE_ENVIRONMENTS, LISTS, active_environments, dot_flox_of, edited, elements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["VARIABLE", "Departure", "enter", "leave", "with_profile"]
 
 VARIABLE = "_ESKER_UNDO"
+_LARGEST = 16 << 20
+"""Bytes of the JSON: compressed, it could take gigabytes."""
 
 
 class Departure:
@@ -157,10 +160,37 @@ def _changed(environ: Mapping[str, str], changes: Changes) -> dict[str, str]:
 def _parsed(environ: Mapping[str, str]) -> tuple[Edits, dict[str, Any]]:
     """Return the state of `edits` and, by environment, its link, its scripts and what happened to the prompt."""
     try:
-        record = json.loads(zlib.decompress(base64.urlsafe_b64decode(environ.get(VARIABLE, ""))))
-        return Edits.of(record["edits"]), record["ends"]
-    except (ValueError, KeyError, TypeError, zlib.error):  # somebody else's variable: we have nothing to undo
-        return Edits(), {}
+        unpacking = zlib.decompressobj()
+        text = unpacking.decompress(base64.urlsafe_b64decode(environ.get(VARIABLE, "")), _LARGEST)
+        record = json.loads(text)  # cut off, and so no JSON, if it was larger
+        edits, ends = Edits.of(record["edits"]), record["ends"]
+        _check(edits, ends)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, zlib.error):
+        return Edits(), {}  # the variable is not ours: we have nothing to undo
+    return edits, ends
+
+
+def _check(edits: Edits, ends: Mapping[str, Any]) -> None:
+    """Raise an error unless the state is one that `_text` can have written, with everything that leaving needs."""
+    texts: list[Any] = []
+    for key, entry in edits.entries:
+        lists = [*entry.prepend.items(), *entry.append.items(), *entry.remove.items()]
+        names = {*entry.set, *entry.unset, *(name for name, _ in lists)}
+        end = ends[key]
+        prompt = end.get("prompt") or {"before": None, "after": None, "exported": False}
+        if not (names <= edits.base.keys() & edits.given.keys() and {name for name, _ in lists} <= LISTS.keys()):
+            raise ValueError(key)
+        texts += [key, end["link"], *end["scripts"].values(), *entry.set.values(), *names]
+        texts += [part for _, parts in lists for part in parts]
+        texts += [text for text in (prompt["before"], prompt["after"]) if text is not None]
+        if type(prompt["exported"]) is not bool:
+            raise ValueError(key)
+    texts += [text for text in (*edits.base.values(), *edits.given.values()) if text is not None]
+    texts += [*edits.base, *ends]
+    if edits.base.keys() != edits.given.keys() or any("\0" in text or not isinstance(text, str) for text in texts):
+        raise ValueError(VARIABLE)
+    for text in texts:
+        os.fsencode(text)  # an error for what no variable can hold
 
 
 def _rendered(edits: Edits, ends: Mapping[str, Any]) -> str:

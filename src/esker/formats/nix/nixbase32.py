@@ -13,7 +13,9 @@ from esker.errors import Malformed
 __all__ = ["ALPHABET", "decode", "encode"]
 
 ALPHABET = "0123456789abcdfghijklmnpqrsvwxyz"
-_DIGITS = {digit: value for value, digit in enumerate(ALPHABET)}
+_DIGITS = frozenset(ALPHABET)
+_PYTHONS = str.maketrans(ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+"""From our digits to those of `int`, which takes a time in proportion to the length."""
 
 
 def encode(data: bytes) -> str:
@@ -26,12 +28,10 @@ def encode(data: bytes) -> str:
 def decode(text: str) -> bytes:
     """Return the bytes that `text` (untrusted) encodes; raise Malformed unless `encode` would give the same text."""
     size = len(text) * 5 // 8
-    number = 0
     for digit in text:
-        value = _DIGITS.get(digit)
-        if value is None:
+        if digit not in _DIGITS:
             raise Malformed(f"`{text}` is not Nix base 32: it holds `{digit}`")
-        number = number << 5 | value
+    number = int(text.translate(_PYTHONS) or "0", 32)
     if (size * 8 + 4) // 5 != len(text) or number >> size * 8:
         raise Malformed(f"`{text}` is not Nix base 32: no sequence of bytes is encoded like this")
     return number.to_bytes(size, "little")

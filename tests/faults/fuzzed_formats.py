@@ -1,0 +1,439 @@
+"""Every format that Esker reads, each with the way in which it is read and the inputs from which the fuzzer begins."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from esker.activate import allocation, lists
+from esker.activate import plan as plans
+from esker.activate.composition import activation
+from esker.activate.expansion import expanded, needs_bash, quoted
+from esker.activate.shells import undo
+from esker.activate.starts import registry
+from esker.declare import known_environments, trust
+from esker.declare.declaration import EskerTable, PythonTable
+from esker.declare.load import Declaration, environment_name
+from esker.declare.validate import read_text
+from esker.errors import NotTrusted
+from esker.formats import elf, json_text, lockfile, pylock, service_handle
+from esker.formats.nix import nar, nixbase32, store_path
+from esker.formats.references import references, vars_in_order
+from esker.formats.untrusted import json_value, toml_table
+from esker.host import process_id, state_file
+from esker.lock.pyproject import read_pyproject
+from esker.services.supervised import logs, supervisor_record
+from esker.settings import Settings
+from esker.store import record, roots, temporary_roots
+from esker.store.store import Store
+from tests.support.projects import EMPTY, write_project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["Format", "formats"]
+
+_DATA = Path(__file__).parents[1] / "formats/data"
+_PATH = "/nix/store/0c5p1a5kmy0hxz4ri6dfvwlg23jn7qb8-tool-1.0"
+_MANIFEST = b"""schema-version = "1.14.0"
+[vars]
+A = "${B}/x"
+B = "$(date)"
+[services]
+db.command = "db"
+files.command = "files"
+web.command = "exec sleep 1"
+web.depends-on.db.condition = "process_healthy"
+[plugins.esker.python]
+version = ">=3.11,<4"
+dependencies = ["starlette", "psycopg[binary]>=3.2 ; sys_platform == 'linux'"]
+source = ["src", "../shared"]
+build = ["Some_Wheel"]
+programs = { One_Wheel = "one_wheel/bin/*", two = ["two/bin/node", { npm = "two/npm-cli.js" }] }
+[plugins.esker.services.db]
+depends-on = { files = "service_completed_successfully" }
+restart = "on-failure"
+max-restarts = 5
+backoff = "250ms"
+stop-signal = "SIGINT"
+stop-grace-period = "1m5s"
+ports = { PGPORT = 0, ADMIN_PORT = 8080 }
+pass-env = ["AWS_PROFILE"]
+user = "postgres"
+[plugins.esker.services.db.healthcheck]
+test = ["pg_isready", "-q"]
+interval = "10s"
+retries = 4
+[plugins.esker.services.files]
+type = "oneshot"
+[plugins.esker.compose]
+file = "docker-compose.yml"
+services = ["compose"]
+"""
+_PYPROJECT = b"""
+[project]
+name = "app"
+version = "1"
+requires-python = ">=3.11,<4"
+dependencies = ["httpx>=0.27; python_version >= '3.11'", "rich[all]"]
+[project.optional-dependencies]
+fast = ["uvloop"]
+[dependency-groups]
+test = ["pytest>=8", {include-group = "types"}]
+types = ["mypy"]
+[tool.uv.sources]
+rich = {git = "https://example.com/rich"}
+httpx = [{index = "own"}]
+"""
+_PYLOCK = b"""lock-version = "1.0"
+environments = ["sys_platform == 'linux'"]
+requires-python = ">=3.11"
+created-by = "esker"
+[[packages]]
+name = "app"
+version = "1.0"
+marker = "python_version >= '3.11'"
+index = "https://example.com/simple"
+wheels = [{name = "app-1.0-py3-none-any.whl", url = "https://example.com/app-1.0-py3-none-any.whl", size = 1000, \
+hashes = {sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}}]
+[tool.esker]
+inputs = "sha256:INPUTS"
+requirements = ["app>=1"]
+python = ">=3.11"
+systems = ["x86_64-linux"]
+build = []
+indexes = ["https://example.com/simple"]
+"""
+
+
+class Format(NamedTuple):
+    """A format under test."""
+
+    read: Callable[[bytes], object]
+    """Reads an input in the way in which Esker reads a file of the format."""
+    seeds: Sequence[bytes]
+    declared: tuple[type[Exception], ...] = ()
+    """Errors that `read` may raise; EskerError is always allowed."""
+    trees: str | None = None
+    """`json` or `toml`, if the seeds are such texts and are changed as trees too."""
+
+
+def formats(top: Path) -> dict[str, Format]:
+    """Return the formats by name; files that have to exist are made below `top`, which is empty."""
+    project = write_project(top / "project")
+    return {**_declared(project), **_states(top, project), **_stored(top), **_texts(top)}
+
+
+def _declared(project: Path) -> dict[str, Format]:
+    """Return the formats that people and Flox write into a project."""
+    manifests = [path.read_bytes() for path in sorted(_DATA.rglob("manifest.toml"))]
+    manifests.append(_MANIFEST)
+    locks = [path.read_bytes() for path in sorted(_DATA.rglob("manifest.lock"))]
+    made_from = pylock.Inputs(
+        requirements=("app>=1",),
+        python=">=3.11",
+        systems=("x86_64-linux",),
+        indexes=("https://example.com/simple",),
+    )
+    pylocks = [_PYLOCK.replace(b"sha256:INPUTS", made_from.digest().encode()), _PYLOCK]
+    plain, _ = read_text(EMPTY)
+    esker = EskerTable(python=PythonTable(project="pyproject.toml", groups=("test",)))
+    declaration = Declaration(project=str(project), name="items", manifest=plain, esker=esker)
+
+    def manifest(data: bytes) -> None:
+        read, _ = read_text(data.decode())
+        lockfile.differences(read, plain)
+        vars_in_order(read.vars)
+
+    def lock(data: bytes) -> None:
+        read = lockfile.parse(data)
+        lockfile.render(read)
+        lockfile.differences(read.own_manifest(), plain)
+
+    def python_lock(data: bytes) -> None:
+        read = pylock.parse(data.decode())
+        if (inputs := pylock.inputs(read)) is not None:
+            pylock.render(read, inputs)
+
+    def pyproject(data: bytes) -> None:
+        (project / "pyproject.toml").write_bytes(data)
+        found = read_pyproject(declaration)
+        assert found is not None
+        found.requirements(("test",))
+
+    def pointer(data: bytes) -> None:
+        (project / ".flox/env.json").write_bytes(data)
+        environment_name(str(project))
+
+    not_utf8 = (UnicodeDecodeError,)  # the callers read the file, and say which one it is
+    return {
+        "manifest.toml": Format(manifest, manifests, not_utf8, "toml"),
+        "manifest.lock": Format(lock, locks, trees="json"),
+        "pylock.toml": Format(python_lock, pylocks, not_utf8, "toml"),
+        "env.json": Format(pointer, [b'{"name": "items", "version": 1}', b'{"owner": "o", "name": "n"}'], trees="json"),
+        "pyproject.toml": Format(pyproject, [_PYPROJECT], trees="toml"),
+        "toml": Format(lambda data: toml_table(data.decode()), [*manifests, _PYPROJECT], (ValueError,), "toml"),
+        "json": Format(json_value, locks[:1], (ValueError,), "json"),
+    }
+
+
+def _states(top: Path, project: Path) -> dict[str, Format]:
+    """Return the formats that one Esker process writes for the next."""
+    dot_flox = f"{project}/.flox"
+    settings = Settings({"HOME": str(top)})
+    me = process_id.of(os.getpid())
+    plan = plans.completed(_plan(project))
+    plan_path = plans.plan_path(str(project), "dev")
+    plans.write(plan, plan_path)
+    start = {
+        "token": "t",
+        "identity": plan.identity,
+        "mode": "dev",
+        "ready": True,
+        "ends": False,
+        "keeper": [*me, ""],
+        "members": [[*me, "u"]],
+    }
+    started = {"version": 1, "boot": process_id.boot_id(), "starts": [start]}
+    supervisor = {
+        "token": "t" * 16,
+        "dot_flox": dot_flox,
+        "socket": "/run/x.sock",
+        "host": os.uname().nodename,
+        "boot": process_id.boot_id(),
+        "uid": os.geteuid(),
+        "guardian": [*me],
+        "supervisor": [*me],
+    }
+    runs = {"sessions": [[*me]], "stores": ["/nix"]}
+    services = [{"name": "web", "status": "Running", "pid": 7, "exit_code": None, "health": "healthy"}]
+    handle = {
+        "flox_env_path": "/p",
+        "started_at": "2026-11-20T12:21:34Z",
+        "services": services,
+        "version": 1,
+        "engine": "native",
+        "holder": {"pid": 7, "start": 1, "boot": "b"},
+    }
+    trusted = {"version": 1, "projects": [{"path": str(project), "inode": 1}]}
+    known = {"version": 1, "entries": [{"path": dot_flox, "envs": []}]}
+    own_ports = {"project": str(project), "ports": {"PORT": 12000}}
+
+    def read_plan(_: bytes) -> None:
+        if (read := plans.read(plan_path)) is not None:
+            plans.fresh(read)
+            # Otherwise bash would run what the fuzzer has written.
+            if read.hook is None and not any(needs_bash(text) for _, text in read.vars):
+                activation(read, {"PATH": "/bin"}, runtime_directory="/run/x")
+
+    def read_supervisor(_: bytes) -> None:
+        supervisor_record.services_are_running(dot_flox)
+
+    earlier, shared, registered, trusting = (
+        str(top / name) for name in ("own.json", "shared.json", "r.json", "t.json")
+    )
+    record_file = supervisor_record.record_path(dot_flox)
+    return {
+        "plan": _file(plan_path, read_plan, [Path(plan_path).read_bytes()], trees="json"),
+        "state file": Format(state_file.parse, [json.dumps(runs).encode()], trees="json"),
+        "json text": Format(
+            lambda data: json_text.parse(data.decode()),
+            [json.dumps(handle).encode()],
+            (ValueError, RecursionError),
+            "json",
+        ),
+        "supervisor record": _file(record_file, read_supervisor, [_lines(supervisor, runs)]),
+        "supervisor": _file(record_file, read_supervisor, [_lines(supervisor)], trees="json"),
+        "supervised programs": _file(
+            record_file, read_supervisor, [_lines(runs)], trees="json", before=_lines(supervisor)
+        ),
+        "starts": Format(registry._parse, [_lines(started)], trees="json"),
+        "service handle": Format(service_handle.parse, [_lines(handle)], trees="json"),
+        "ports.json": _file(
+            earlier, lambda _: allocation._earlier(earlier, str(project)), [_lines(own_ports)], trees="json"
+        ),
+        "reserved ports": _file(
+            shared, lambda _: allocation._reserved(shared), [_lines({"12000": str(project)})], trees="json"
+        ),
+        "trusted.json": _file(
+            trusting, lambda _: trust._entries(trusting, settings), [_lines(trusted)], (NotTrusted,), trees="json"
+        ),
+        "env-registry.json": _file(
+            registered, lambda _: sorted(known_environments._entries(registered)), [_lines(known)], trees="json"
+        ),
+    }
+
+
+def _stored(top: Path) -> dict[str, Format]:
+    """Return the formats of the store."""
+    store = Store(str(top / "store"))
+    path = store.physical(store.parse(_PATH))
+    described, registered = (str(top / name) for name in ("record", "registration"))
+    kept = f"{temporary_roots._directory(store.root)}/a"
+    Path(kept).parent.mkdir(parents=True, exist_ok=True)
+    info = {
+        "version": 1,
+        "path": _PATH,
+        "narHash": "sha256:" + "0" * 64,
+        "narSize": 100,
+        "references": [_PATH],
+        "registrationTime": 1.5,
+        "builtFrom": "sha256:" + "0" * 64,
+    }
+    link = {
+        "version": 1,
+        "link": str(top / "link"),
+        "held": None,
+        "generations": [{"number": number, "path": _PATH, "time": 1.5} for number in (1, 2)],
+    }
+    rooted = {
+        "version": 1,
+        "host": os.uname().nodename,
+        "boot": process_id.boot_id(),
+        "paths": [_PATH],
+        "processes": [],
+    }
+
+    def registration(_: bytes) -> None:
+        link, _ = roots._parse(store, registered)
+        roots._is_gone(link)
+
+    return {
+        "store record": _file(described, lambda _: record.read(described, path), [_lines(info)], trees="json"),
+        "registration": _file(registered, registration, [_lines(link)], trees="json"),
+        "temporary root": _file(kept, lambda _: temporary_roots._read(kept), [_lines(rooted)], trees="json"),
+        "NAR": Format(_archive, _archives()),
+        "nix base32": Format(
+            lambda data: nixbase32.decode(data.decode()), [b"0c5p1a5kmy0hxz4ri6dfvwlg23jn7qb8"], _UTF8
+        ),
+        "store path": Format(lambda data: str(store_path.parse(data.decode())), [_PATH.encode()], _UTF8),
+        "ELF": Format(elf.parse, [*_programs()]),
+    }
+
+
+_UTF8 = (UnicodeDecodeError,)
+
+
+def _texts(top: Path) -> dict[str, Format]:
+    """Return what is text: variables, logs, values of `[vars]`."""
+    active = [{"environment": {"type": "dot-flox", "path": "/p/.flox"}, "mode": "dev"}, {"path": "/q/.flox"}]
+    log = str(top / "web.log")
+    state = {
+        "edits": {
+            "base": {"PATH": "/bin", "A": None},
+            "given": {"PATH": "/p/bin:/bin", "A": "1"},
+            "entries": [["/p/.flox", {"set": {"A": "1"}, "unset": [], "prepend": {"PATH": ["/p/bin"]}, "append": {}}]],
+        },
+        "ends": {"/p/.flox": {"link": "/p/.flox/run/x", "scripts": {"bash": "true"}, "prompt": None}},
+    }
+
+    def environments(data: bytes) -> None:
+        value = os.fsdecode(data)
+        lists.active_mode("/p/.flox", value)
+        lists.edited(lists.ACTIVE_ENVIRONMENTS, value, ["{}"])
+
+    def leaving(value: str) -> None:
+        environ = {undo.VARIABLE: value, "PATH": "/p/bin:/bin", "A": "1"}
+        undo.leave(environ)
+        undo.with_profile(environ, {"PATH": "/p/bin:/bin"}, ["A"], ("$ ", "> "))
+
+    def variable(data: bytes) -> None:
+        value = data.decode()
+        references(value)
+        if needs_bash(value):
+            quoted(value)
+        else:
+            expanded(value, {"A": "a" * 1000, "HOME": "/root"})
+
+    packed = base64.urlsafe_b64encode(zlib.compress(json.dumps(state).encode()))
+    values = [b"$A/${HOME}/b", b'${A:-"$(echo "$B" `c`)"} \\$x', b"a 'b' \"c\" (d)"]
+    return {
+        "active environments": Format(environments, [json.dumps(active).encode()], trees="json"),
+        "_ESKER_UNDO": Format(lambda data: leaving(os.fsdecode(data)), [packed]),
+        "undone": Format(
+            lambda data: leaving(base64.urlsafe_b64encode(zlib.compress(data)).decode()),
+            [json.dumps(state).encode()],
+            trees="json",
+        ),
+        "log": _file(log, lambda _: (logs.tail(log, 3), logs.tail(log)), [b"one\ntwo\n\xff\xfe\r\nthree"]),
+        "[vars]": Format(variable, values, (*_UTF8, OverflowError)),
+    }
+
+
+def _file(
+    path: str,
+    read: Callable[[bytes], object],
+    seeds: list[bytes],
+    declared: tuple[type[Exception], ...] = (),
+    *,
+    trees: str | None = None,
+    before: bytes = b"",
+) -> Format:
+    """Return the format of a file that is read by its path; `before` stands in it before the input."""
+
+    def written(data: bytes) -> object:
+        with open(path, "wb") as file:
+            file.write(before + data)
+        return read(data)
+
+    return Format(written, seeds, declared, trees)
+
+
+def _lines(*records: Any) -> bytes:
+    return b"".join(json.dumps(each).encode() + b"\n" for each in records)
+
+
+def _plan(project: Path) -> plans.Plan:
+    return plans.Plan(
+        project=str(project),
+        name="items",
+        mode="dev",
+        system="x86_64-linux",
+        flox_env=f"{project}/.flox/run/x86_64-linux.items-dev",
+        store_path=_PATH,
+        stats=plans.fingerprints([f"{project}/.flox/env.json", f"{project}/nothing"]),
+        vars=(("A", "1"), ("B", "${A}/b")),
+        ports={"PORT": 12000},
+        profile={"common": "true\n", "bash": "true\n"},
+        minimum_version=("0.1.0", None),
+    )
+
+
+def _archive(data: bytes) -> None:
+    left = memoryview(data)
+
+    def read(count: int) -> bytes:
+        nonlocal left
+        piece, left = left[:count], left[count:]
+        return bytes(piece)
+
+    for entry in nar.parse(read):
+        if isinstance(entry, nar.Regular):
+            for _ in entry.chunks:
+                pass
+
+
+def _archives() -> list[bytes]:
+    tree = [
+        nar.Directory(()),
+        nar.Regular((b"a",), executable=True, size=3, chunks=[b"abc"]),
+        nar.Directory((b"b",)),
+        nar.Symlink((b"b", b"c"), b"../a"),
+        nar.Directory((b"b", b"d")),
+    ]
+    return [b"".join(nar.dump(tree)), b"".join(nar.dump(tree[:1]))]
+
+
+def _programs() -> list[bytes]:
+    import struct
+
+    loader = b"/lib64/ld-linux-x86-64.so.2\0"
+    wide = struct.pack("<4sBBBB8xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 3, 62, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    wide += struct.pack("<IIQQQQQQ", 3, 4, 120, 0, 0, len(loader), len(loader), 1) + loader
+    narrow = struct.pack(">4sBBBB8xHHIIIIIHHHHHH", b"\x7fELF", 1, 2, 1, 0, 2, 8, 1, 0, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+    narrow += struct.pack(">IIIIIIII", 3, 84, 0, 0, len(loader), len(loader), 4, 1) + loader
+    return [wide, narrow]
