@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.activate import plan as plans
-from esker.declare import project_directory
+from esker.declare import project_directory, trust
 from esker.declare.known_environments import remember
 from esker.declare.load import load
 from esker.errors import RealisationFailed
@@ -61,6 +61,7 @@ def prepare_stale(
             return plan
         sources = plans.fingerprints(f"{project}/.flox/{name}" for name in ("env.json", "env/manifest.toml"))
         declaration = load(project)
+        trust.check_contents(project, settings, _project_files(declaration))
         sources += plans.fingerprints(_project_files(declaration))
         interpreters = settings.interpreters()
         lock, is_new = lock_project(declaration, settings, interpreters, locked=locked, progress=listener)
