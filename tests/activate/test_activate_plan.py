@@ -21,6 +21,7 @@ def a_plan(project, **changes):
 @pytest.fixture
 def project(tmp_path):
     (tmp_path / "manifest.toml").write_text("version = 1\n")
+    (tmp_path / ".flox").mkdir()
     return str(tmp_path.resolve())
 
 
@@ -64,6 +65,7 @@ def test_a_plan_is_for_its_owner_alone(written):
 
 def test_a_plan_that_cannot_be_written_says_why(project):
     """If the directory cannot be made, the error names it."""
+    os.rmdir(f"{project}/.flox")
     with open(f"{project}/.flox", "w"):
         pass
     with pytest.raises(HostError, match="cannot make"):

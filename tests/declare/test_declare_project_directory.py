@@ -81,3 +81,35 @@ def test_root_is_not_led_away_between_making_and_giving(dot_flox, tmp_path, monk
         project_directory.made(dot_flox, "cache")
     monkeypatch.undo()
     assert os.stat(tmp_path / "roots").st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as two users")
+@pytest.mark.parametrize("name", [".flox", "env"])
+def test_root_follows_a_user_s_link_only_to_what_is_that_user_s(dot_flox, tmp_path, name):
+    """People may keep `.flox` or `env` elsewhere, but nobody leads root into a directory of somebody else."""
+    above, names = (os.path.dirname(dot_flox), []) if name == ".flox" else (dot_flox, ["env"])
+    (tmp_path / "elsewhere").mkdir()
+    if name == ".flox":
+        os.rmdir(dot_flox)
+    os.symlink(tmp_path / "elsewhere", f"{above}/{name}")
+    with project_directory.opened(dot_flox, *names, "cache"):  # a link of root's
+        pass
+    os.chown(f"{above}/{name}", STRANGER, STRANGER, follow_symlinks=False)
+    with pytest.raises(OSError, match="a link of uid") as caught:
+        project_directory.made(dot_flox, *names, "log")
+    assert caught.value.filename == f"{above}/{name}"
+    assert os.listdir(tmp_path / "elsewhere") == ["cache"]
+    for path in (dot_flox, tmp_path / "elsewhere"):
+        os.chown(path, STRANGER, STRANGER)
+    project_directory.made(dot_flox, *names, "log")
+    assert (tmp_path / "elsewhere/log").stat().st_uid == STRANGER
+
+
+def test_a_project_that_has_become_a_link_is_not_followed(dot_flox, tmp_path):
+    """The path of a project is resolved before, so a link in it was put there by somebody in between."""
+    os.rename(tmp_path / "project", tmp_path / "elsewhere")
+    os.symlink("elsewhere", tmp_path / "project")
+    with pytest.raises(OSError, match="it is a link") as caught:
+        project_directory.made(dot_flox, "cache")
+    assert caught.value.filename == str(tmp_path / "project")
+    assert os.listdir(tmp_path / "elsewhere/.flox") == []

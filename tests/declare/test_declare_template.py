@@ -124,3 +124,14 @@ def test_where_nothing_can_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(HostError, match="cannot make an environment in"):
         create(str(tmp_path / "file" / "below"))
+
+
+def test_nothing_that_init_makes_is_open_to_the_writing_of_others(tmp_path):
+    """Not even with the umask 000: others could put code there. The directories above a new project count too."""
+    before = os.umask(0)
+    try:
+        create(str(tmp_path / "above" / "project"))
+    finally:
+        os.umask(before)
+    paths = [tmp_path / "above", *(tmp_path / "above").rglob("*")]
+    assert [path for path in paths if path.stat().st_mode & 0o022] == []

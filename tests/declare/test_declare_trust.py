@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from esker.declare.trust import check, trust
+from esker.declare.trust import check, check_contents, trust
 from esker.errors import HostError, InvalidFile, NotFound, NotTrusted
 from esker.host import accounts
 from esker.settings import Settings
@@ -162,3 +162,89 @@ def test_many_at_once(tmp_path, environ):
         thread.join()
     record = json.loads((tmp_path / "config" / "esker" / "trusted.json").read_text())
     assert {entry["path"] for entry in record["projects"]} == {str(one) for one in projects}
+
+
+@pytest.fixture
+def nested(tmp_path):
+    """A project of Alice's, two directories below one that she owns too, with every file that carries code."""
+    directory = tmp_path / "alice" / "src" / "project"
+    (directory / ".flox" / "env").mkdir(parents=True)
+    (directory / ".flox" / "run").mkdir()
+    for name in ("env.json", "env/manifest.toml", "env/manifest.lock", "pylock.toml"):
+        (directory / ".flox" / name).touch()
+    for above, _, names in os.walk(tmp_path / "alice"):
+        for path in (above, *(f"{above}/{name}" for name in names)):
+            os.chown(path, ALICE, -1)
+            os.chmod(path, 0o755)
+    return directory
+
+
+@pytest.mark.skipif(ME != 0, reason="only root can give a directory to somebody else")
+@pytest.mark.parametrize("above", [0, 1])
+def test_whoever_owns_a_directory_above_a_project_has_to_be_trusted_too(nested, environ, above):
+    """They can put another project in its place at any moment, also between our check and the hook."""
+    check(str(nested), settings(environ, ALICE))
+    os.chown(nested.parents[above], STRANGER, -1)
+    with pytest.raises(NotTrusted) as caught:
+        check(str(nested), settings(environ, ALICE))
+    assert caught.value.message.startswith(f"`{nested.parents[above]}` belongs to ")
+    assert f"who can change the code of `{nested}`" in caught.value.message
+    assert f"esker trust {nested}" in caught.value.hint
+    check(str(nested), settings({"ESKER_TRUST": "1"}, ALICE))
+
+
+@pytest.mark.parametrize("place", ["..", ".", ".flox"])
+def test_a_directory_that_everybody_can_write_to_makes_its_project_everybody_s(nested, environ, place):
+    """The message names the directory and how to close it; a sticky one above, such as /tmp, is closed enough."""
+    path = os.path.normpath(nested / place)
+    os.chmod(path, 0o777)
+    with pytest.raises(NotTrusted) as caught:
+        check(str(nested), settings(environ, ALICE))
+    assert caught.value.message == f"every user can write to `{path}`, and so change the code of `{nested}`"
+    assert f"chmod o-w {path}" in caught.value.hint
+    os.chmod(path, 0o775)  # whom the owner has put into the group is the owner's choice
+    check(str(nested), settings(environ, ALICE))
+    if place != ".flox":
+        os.chmod(path, 0o1777)
+        check(str(nested), settings(environ, ALICE))
+
+
+@pytest.mark.parametrize("name", ["env", "run", "env.json", "env/manifest.toml", "env/manifest.lock", "pylock.toml"])
+def test_what_carries_code_is_a_friend_s_and_closed(nested, environ, name):
+    """A `.flox` of one's own is not enough: the files in it that decide what runs count, and the run links."""
+    check_contents(str(nested), settings(environ, ALICE))
+    os.chmod(nested / ".flox" / name, 0o777)
+    with pytest.raises(NotTrusted, match="every user can write to"):
+        check_contents(str(nested), settings(environ, ALICE))
+    os.chmod(nested / ".flox" / name, 0o755)
+    if ME == 0:
+        os.chown(nested / ".flox" / name, STRANGER, -1)
+        with pytest.raises(NotTrusted, match=f"{name}` belongs to "):
+            check_contents(str(nested), settings(environ, ALICE))
+
+
+@pytest.mark.skipif(ME != 0, reason="only root can give a directory to somebody else")
+def test_the_directories_above_what_a_link_leads_to_count_too(nested, environ, tmp_path):
+    """One's own `.flox` may be a link, and the requirements may lie elsewhere, but not below a stranger's directory."""
+    (tmp_path / "stranger").mkdir()
+    os.rename(nested / ".flox", tmp_path / "stranger" / "env")
+    (nested / ".flox").symlink_to(tmp_path / "stranger" / "env")
+    os.chown(nested / ".flox", ALICE, -1, follow_symlinks=False)
+    check(str(nested), settings(environ, ALICE))
+    os.chown(tmp_path / "stranger", STRANGER, -1)
+    with pytest.raises(NotTrusted, match="who can change the code"):
+        check(str(nested), settings(environ, ALICE))
+    os.chown(tmp_path / "stranger", ALICE, -1)
+    other = tmp_path / "pyproject.toml"
+    other.touch()
+    os.chown(other, STRANGER, -1)
+    with pytest.raises(NotTrusted, match=r"pyproject\.toml` belongs to"):
+        check_contents(str(nested), settings(environ, ALICE), [str(other)])
+
+
+def test_a_project_whose_path_has_become_a_link_is_not_the_one_that_was_named(nested, environ):
+    """Paths are resolved before the check, so a link in one of them was put there meanwhile."""
+    os.rename(nested, nested.with_name("moved"))
+    nested.symlink_to("moved")
+    with pytest.raises(NotTrusted, match="has become a link"):
+        check(str(nested), settings(environ, ALICE))

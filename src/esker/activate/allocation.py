@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import re
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from esker.declare import project_directory
@@ -64,12 +64,12 @@ def _state(settings: Settings) -> str:
 def _allocated(project: str, names: list[str], fixed: set[int], state: str, *, renew: bool) -> dict[str, int]:
     own = f"{project}/.flox/cache/esker/ports.json"
     shared = f"{state}/ports.json"
-    with files.refused("make", os.path.dirname(own)):
-        project_directory.made(f"{project}/.flox", "cache", "esker")
-    with files.refused("make", state):
-        files.make_directory(state)
-    with files.locked(f"{shared}.lock"):
-        earlier = _earlier(own, project)
+    with ExitStack() as stack:
+        directory = stack.enter_context(project_directory.writable(f"{project}/.flox", "cache", "esker"))
+        with files.refused("make", state):
+            files.make_directory(state)
+        stack.enter_context(files.locked(f"{shared}.lock"))
+        earlier = _earlier(own, directory, project)
         reserved = {port: owner for port, owner in _reserved(shared).items() if owner != project}
         taken = fixed | reserved.keys()
         chosen: dict[str, int] = {}
@@ -81,7 +81,7 @@ def _allocated(project: str, names: list[str], fixed: set[int], state: str, *, r
             chosen[name] = port
             taken.add(port)
         _write(shared, reserved | dict.fromkeys(chosen.values(), project))
-        _write(own, {"project": project, "ports": chosen})
+        _write(own, {"project": project, "ports": chosen}, directory)
     return chosen
 
 
@@ -100,9 +100,9 @@ def _candidates(project: str, name: str) -> Iterator[int]:
     yield from range(FIRST, FIRST + start)
 
 
-def _earlier(path: str, project: str) -> dict[str, int]:
+def _earlier(path: str, directory: int, project: str) -> dict[str, int]:
     """Return the ports that a checkout's file remembers; none if it is damaged or was made for another checkout."""
-    record = _read(path)
+    record = _read(path, directory)
     entries = record.get("ports")
     if record.get("project") != project or not isinstance(entries, dict):
         return {}
@@ -118,14 +118,15 @@ def _is_checkout(path: Any) -> bool:
     return isinstance(path, str) and os.path.isdir(f"{path}/.flox")
 
 
-def _read(path: str) -> dict[str, Any]:
+def _read(path: str, directory: int | None = None) -> dict[str, Any]:
     """Return the contents of a file of ports; an empty dictionary if it is missing or damaged."""
-    if not os.path.lexists(path):
-        return {}
-    with files.refused("read", path), suppress(ValueError):
-        return state_file.load(path, owners=[os.stat(os.path.dirname(path)).st_uid])
+    place = path if directory is None else os.path.basename(path)
+    above = os.path.dirname(path) if directory is None else directory
+    with files.refused("read", path), suppress(ValueError, FileNotFoundError):
+        return state_file.load(place, owners=[os.stat(above).st_uid], directory=directory)
     return {}
 
 
-def _write(path: str, record: Mapping[Any, Any]) -> None:
-    files.write_changed(path, json.dumps(record, sort_keys=True, indent=1).encode("ascii") + b"\n")
+def _write(path: str, record: Mapping[Any, Any], directory: int | None = None) -> None:
+    text = json.dumps(record, sort_keys=True, indent=1)
+    files.write_changed(path, text.encode("ascii") + b"\n", directory=directory)

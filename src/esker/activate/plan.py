@@ -242,13 +242,12 @@ def write(plan: Plan, path: str) -> None:
     """Write the plan by rename, readable for its owner only, and make the directories above it."""
     import json
 
+    from esker.declare import project_directory
     from esker.host import files
 
-    directory = os.path.dirname(path)
-    with files.refused("make", directory):
-        os.makedirs(directory, mode=0o700, exist_ok=True)
     text = json.dumps({"version": _VERSION, **plan.record()}, separators=(",", ":"))
-    files.write(path, text.encode("ascii"))
+    with project_directory.writable(plan.dot_flox, "cache", "esker") as directory:
+        files.write(path, text.encode("ascii"), directory=directory)
 
 
 def read(path: str) -> Plan | None:

@@ -1,8 +1,12 @@
 """The directories below a `.flox` that Esker writes into: closed to other users, and never reached through a link.
 
-A project may come from anybody, and Esker works in it before it is trusted. So each directory is opened relative to the
-one above it, without following links: nobody who can change the project can divert us. What root creates in another
-user's project is given to that user, through its open descriptor.
+A project may come from anybody, and Esker works in it before it is trusted, or as root while the owner works in it too.
+So each directory, from the root directory on, is opened relative to the one above it, without following links: nobody
+who can change the project can divert us. What is written there goes through the open descriptor. What root creates in
+another user's project is given to that user, also through its open descriptor.
+
+Only `.flox` and `.flox/env` may be links, because people keep them elsewhere. But another user's link is followed only
+to a directory of that user.
 """
 
 from __future__ import annotations
@@ -10,15 +14,20 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+
+from esker.host import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["give", "made", "opened"]
+__all__ = ["give", "made", "opened", "opened_project", "opened_within", "writable"]
 
-_STEP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_O_PATH = getattr(os, "O_PATH", os.O_RDONLY)  # Linux; it needs no right to read the directory
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_MAY_BE_LINKS = {".flox", "env"}
+_ROOT = 0
 
 
 def made(dot_flox: str, *names: str, mode: int = 0o700) -> str:
@@ -28,12 +37,22 @@ def made(dot_flox: str, *names: str, mode: int = 0o700) -> str:
 
 
 @contextmanager
+def writable(dot_flox: str, *names: str, mode: int = 0o700, remedy: str | None = None) -> Iterator[int]:
+    """Yield a descriptor as `opened` does; raise HostError, with `remedy` in its hint, if there can be none."""
+    with ExitStack() as stack:
+        with files.refused("make", "/".join((dot_flox, *names)), remedy=remedy):
+            descriptor = stack.enter_context(opened(dot_flox, *names, mode=mode))
+        yield descriptor
+
+
+@contextmanager
 def opened(dot_flox: str, *names: str, mode: int = 0o700) -> Iterator[int]:
     """Yield the descriptor of the directory `names` below `dot_flox`; missing directories are created with `mode`.
 
-    Raises OSError, with the path at fault, if one of them is a link or not a directory.
+    `dot_flox` is absolute, with the links above it resolved. Raises OSError, with the path at fault, if one of the
+    directories is a link or not a directory.
     """
-    path, descriptor = dot_flox, os.open(dot_flox, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    path, descriptor = dot_flox, _open_path(dot_flox)
     try:
         owner = os.fstat(descriptor)
         for name in names:
@@ -46,6 +65,40 @@ def opened(dot_flox: str, *names: str, mode: int = 0o700) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def opened_project(project: str) -> Iterator[int]:
+    """Yield the descriptor of a project (absolute, links resolved); raise OSError if its path has a link by now."""
+    descriptor = _open_path(project)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def opened_within(above: int, path: str) -> Iterator[int]:
+    """Yield the descriptor of the existing directory `path`, which lies in the open directory `above`."""
+    descriptor = _step(path, above)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _open_path(path: str) -> int:
+    """Open a directory, and each directory above it in its turn."""
+    path = os.path.abspath(path)
+    descriptor, part = os.open("/", _O_PATH | _DIRECTORY), ""
+    for name in path.split("/")[1:]:
+        part = f"{part}/{name}"
+        above = descriptor
+        try:
+            descriptor = _step(part, above, _DIRECTORY if part == path else _O_PATH | _DIRECTORY)
+        finally:
+            os.close(above)
+    return descriptor
 
 
 def give(descriptor: int, owner: os.stat_result) -> None:
@@ -67,10 +120,35 @@ def _mkdir(path: str, mode: int, above: int) -> bool:
     return True
 
 
-def _step(path: str, above: int) -> int:
+def _step(path: str, above: int, flags: int = _DIRECTORY) -> int:
+    """Open the directory `path`, which lies in the open directory `above`."""
+    name = os.path.basename(path)
     try:
-        return os.open(os.path.basename(path), _STEP, dir_fd=above)
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=above)
     except OSError as refusal:
         is_link = refusal.errno in {errno.ELOOP, errno.ENOTDIR}
+        if is_link and name in _MAY_BE_LINKS:
+            return _behind_link(path, above)
         reason = "it is a link, or not a directory" if is_link else refusal.strerror
         raise OSError(refusal.errno, reason, path) from None
+
+
+def _behind_link(path: str, above: int) -> int:
+    """Open the directory that the link `path` leads to, if its owner could write there without us."""
+    name = os.path.basename(path)
+    try:
+        if _O_PATH == os.O_RDONLY:  # another system than Linux, where a link cannot be opened
+            owner, target = os.lstat(name, dir_fd=above).st_uid, os.readlink(name, dir_fd=above)
+        else:  # owner and target of one link, even if it is exchanged meanwhile
+            link = os.open(name, _O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+            try:
+                owner, target = os.fstat(link).st_uid, os.readlink("", dir_fd=link)
+            finally:
+                os.close(link)
+        descriptor = os.open(target, _DIRECTORY, dir_fd=above)
+    except OSError as refusal:
+        raise OSError(refusal.errno, "it is a link, or not a directory", path) from None
+    if owner not in {os.geteuid(), _ROOT, os.fstat(descriptor).st_uid}:
+        os.close(descriptor)
+        raise OSError(errno.EPERM, f"it is a link of uid {owner} to a directory of somebody else", path)
+    return descriptor

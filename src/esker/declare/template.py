@@ -162,7 +162,7 @@ def create(directory: str, name: str | None = None, *, bare: bool = False, home:
         raise UsageError(refusal.message, hint=refusal.hint) from None
     at_home = home is not None and project == os.path.realpath(home)
     with host_files.refused("make an environment in", project):
-        os.makedirs(project, 0o755, exist_ok=True)
+        host_files.make_directory(project, mode=0o755)
         scratch.clear(project, GONE)
         with scratch.made_in(project, _FRESH) as fresh:
             os.mkdir(f"{fresh}/env", 0o755)

@@ -1,8 +1,13 @@
 """Whose projects may run code here: the user's own and root's; those of other users only after `esker trust`.
 
-A project is identified by its real path and the inode of its `.flox`, so that a new directory at the same path counts
-as a new project. Every activation runs this module, so at its top it imports only `os`. The list of trusted projects is
-read only for a project of another user.
+What counts is not only who owns a project, but who could change it or put another one in its place: the owners of
+`.flox`, of the files in it that carry code, and of every directory above. If all of them are friends, and other users
+may not write there, then nobody else can change what a path leads to while we use it. So paths can be handed to hooks,
+services and uv. `docs/decisions/0021-who-can-exchange-a-project.md` says what this promises.
+
+A trusted project is identified by its real path and the inode of its `.flox`, so that a new directory at the same path
+counts as a new project. Every activation runs this module, so at its top it imports only `os`. The list of trusted
+projects is read only for a project that others can change.
 """
 
 from __future__ import annotations
@@ -11,36 +16,92 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from esker.settings import Settings
 
-__all__ = ["check", "trust"]
+__all__ = ["check", "check_contents", "trust"]
 
 _ROOT = 0
 _KIND, _LINK = 0o170000, 0o120000  # the mask of a file's kind, and the kind of a symbolic link
+_STICKY, _WRITABLE_BY_OTHERS = 0o1000, 0o002
+_CODE = ("env", "run", "env.json", "env/manifest.toml", "env/manifest.lock", "pylock.toml")
+"""What decides, below `.flox`, which code runs."""
 
 
 def check(project: str, settings: Settings) -> None:
-    """Raise NotTrusted unless `project` (links resolved) may run code for the user of these settings.
+    """Raise NotTrusted unless only friends can change what lies at `project` (links resolved) and its `.flox`.
 
-    Its `.flox` must belong to that user, to the user who called sudo or to root, or the project must have been trusted.
-    If `.flox` is a link, the owners of both the link and its target count.
+    Friends are the user of these settings, the user who called sudo, and root. A project that has been trusted passes
+    too. The contents of `.flox` are looked at by `check_contents`.
     """
-    status = os.lstat(f"{project}/.flox")
+    friends = _friends(settings)
+    with_stranger = _reachable_by_stranger(f"{project}/.flox", friends)
+    if with_stranger:
+        _refuse(project, settings, *with_stranger)
+
+
+def check_contents(project: str, settings: Settings, others: Iterable[str] = ()) -> None:
+    """Check as `check` does, and also what decides below `.flox` which code runs, and the files `others`.
+
+    An activation needs this only when it makes a plan: afterwards, only a friend can undo what was found here.
+    """
+    check(project, settings)
+    friends, dot_flox = _friends(settings), os.path.realpath(f"{project}/.flox")
+    for path in (*(f"{dot_flox}/{name}" for name in _CODE), *others):
+        if os.path.lexists(path) and (with_stranger := _reachable_by_stranger(path, friends)):
+            _refuse(project, settings, *with_stranger)
+
+
+def _reachable_by_stranger(path: str, friends: set[int]) -> tuple[str, os.stat_result] | None:
+    """Return the topmost part of `path` that a stranger can change or replace, and its status; None if there is none.
+
+    Only the last part may be a link. A friend's link counts as what it leads to, if that exists.
+    """
+    # We go down from the root directory, so that each look goes only through directories which are safe already. In a
+    # user namespace without root, `/` belongs to the uid that stands for every user outside of it.
+    above = {*friends, os.lstat("/").st_uid}
+    part = ""
+    names = path.split("/")[1:-1]
+    for name in names:
+        part = f"{part}/{name}"
+        status = os.lstat(part)
+        # In a sticky directory like /tmp, others cannot rename or remove what is ours.
+        open_to_others = status.st_mode & _WRITABLE_BY_OTHERS and not status.st_mode & _STICKY
+        if open_to_others or status.st_uid not in above or status.st_mode & _KIND == _LINK:
+            return part, status
+    status = os.lstat(path)
+    if status.st_mode & _KIND != _LINK:
+        return (path, status) if _is_strangers(status, friends) else None
     # The owner of a link counts first: a stranger's link to our own environment would pass their project off as ours.
-    if status.st_mode & _KIND == _LINK and _is_friend(status.st_uid, settings):
-        status = os.stat(f"{project}/.flox")
-    if _is_friend(status.st_uid, settings) or settings.trusts_everything:
-        return
-    if _entry(project) in _entries(_list_path(settings), settings):
+    if status.st_uid not in friends:
+        return path, status
+    target = os.path.realpath(path)
+    return _reachable_by_stranger(target, friends) if target != path and os.path.exists(target) else None
+
+
+def _is_strangers(status: os.stat_result, friends: set[int]) -> bool:
+    return status.st_uid not in friends or bool(status.st_mode & _WRITABLE_BY_OTHERS)
+
+
+def _refuse(project: str, settings: Settings, path: str, status: os.stat_result) -> None:
+    """Raise NotTrusted because of what lies at `path`, unless the project is trusted all the same."""
+    if settings.trusts_everything or _entry(project) in _entries(_list_path(settings), settings):
         return
     from esker.errors import NotTrusted
 
-    raise NotTrusted(
-        f"`{project}` belongs to {_user(status.st_uid)}, and its code has not been trusted",
-        hint=f"read its .flox/env/manifest.toml, then: esker trust {project}",
-    )
+    mend, owner = f"read its .flox/env/manifest.toml, then: esker trust {project}", status.st_uid
+    if status.st_mode & _KIND == _LINK and path != f"{project}/.flox":
+        message = f"`{path}` has become a link, which may lead to the code of somebody else"
+    elif path == f"{project}/.flox" and owner not in _friends(settings):
+        message = f"`{project}` belongs to {_user(owner)}, and its code has not been trusted"
+    elif owner not in _friends(settings):
+        message = f"`{path}` belongs to {_user(owner)}, who can change the code of `{project}`"
+    else:
+        message = f"every user can write to `{path}`, and so change the code of `{project}`"
+        mend = f"close it (chmod o-w {path}), or {mend}"
+    raise NotTrusted(message, hint=mend)
 
 
 def trust(directory: str, settings: Settings) -> str:
@@ -62,8 +123,9 @@ def trust(directory: str, settings: Settings) -> str:
     return project
 
 
-def _is_friend(owner: int, settings: Settings) -> bool:
-    return owner in {settings.uid, _ROOT} or str(owner) == settings.sudo_uid
+def _friends(settings: Settings) -> set[int]:
+    sudo = settings.sudo_uid
+    return {settings.uid, _ROOT, int(sudo)} if sudo and sudo.isdecimal() else {settings.uid, _ROOT}
 
 
 def _list_path(settings: Settings) -> str:
@@ -83,7 +145,7 @@ def _entries(path: str, settings: Settings) -> list[dict[str, Any]]:
         owner = os.stat(path).st_uid
     except OSError:
         return []
-    if not _is_friend(owner, settings):
+    if owner not in _friends(settings):
         return []
     try:
         with files.refused("read", path):

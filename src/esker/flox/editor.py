@@ -121,12 +121,14 @@ class FloxEditor:
 
     def lock(self, deadline: Deadline) -> None:
         """Lock the manifest; nothing is written where its lock says the same already."""
+        from esker.lock import lock_files
+
         directory = f"{self._command.project}/.flox/env"
         lock = f"{directory}/manifest.lock"
         previous = ["-l", lock] if os.path.exists(lock) else []
         words = ["lock-manifest", *previous, f"{directory}/manifest.toml"]
         text = self._command.answer(words, "lock-manifest", parse=_whole_lock, deadline=deadline)
-        files.write_changed(lock, f"{text.rstrip()}\n".encode(), mode=0o644)
+        lock_files.put(lock, f"{text.rstrip()}\n".encode())
 
 
 def editor(engine: str, project: str) -> Editor:

@@ -2,6 +2,9 @@
 
 Functions with an `error` parameter turn an OSError into that error. The others raise OSError, so that the caller can
 wrap them in `refused` with a better message.
+
+Functions with a `directory` parameter take a descriptor of the directory that `path` lies in. They then use only that
+directory and the name in `path`, so nobody can lead them elsewhere by exchanging a directory on the way.
 """
 
 from __future__ import annotations
@@ -58,6 +61,8 @@ def refused(
         if caught.errno in {errno.ENOSPC, errno.EDQUOT}:
             reason += f", {free_space(path) / 1e6:.1f} MB are free"
         culprit = caught.filename and os.fsdecode(caught.filename)
+        if culprit and "/" not in culprit:  # a name in an open directory
+            culprit = os.path.join(os.path.dirname(path), culprit)
         if culprit and culprit != path:
             reason += f" (`{culprit}`)"
         hint = _hint(caught.errno, culprit or path)
@@ -122,17 +127,22 @@ def read_text(path: str, invalid: type[InvalidFile], *, limit: int = LARGEST) ->
         raise invalid(path, [Problem("the file is not UTF-8", line=line, hint="save it as UTF-8")]) from None
 
 
-def write(path: str, data: bytes, *, mode: int = 0o600, error: type[EskerError] = HostError) -> None:
+def write(
+    path: str, data: bytes, *, mode: int = 0o600, directory: int | None = None, error: type[EskerError] = HostError
+) -> None:
     """Replace the file at `path` by rename: readers see the old content or the new, even after a power cut."""
-    with staged(path, data, mode=mode, error=error):
+    with staged(path, data, mode=mode, directory=directory, error=error):
         pass
 
 
 @contextmanager
-def staged(path: str, data: bytes, *, mode: int = 0o600, error: type[EskerError] = HostError) -> Iterator[None]:
+def staged(
+    path: str, data: bytes, *, mode: int = 0o600, directory: int | None = None, error: type[EskerError] = HostError
+) -> Iterator[None]:
     """Write `data` beside the file at `path`, and rename it there after the block, unless the block fails."""
+    place = _within(path, directory)
     with refused("write", path, error):
-        temporary, descriptor = _beside(path, mode)
+        temporary, descriptor = _beside(place, mode, directory)
     try:
         with open(descriptor, "wb", buffering=0) as file:
             with refused("write", path, error):
@@ -142,21 +152,31 @@ def staged(path: str, data: bytes, *, mode: int = 0o600, error: type[EskerError]
                 os.fsync(descriptor)
             yield
             with refused("write", path, error):
-                os.rename(temporary, path)
+                os.rename(temporary, place, src_dir_fd=directory, dst_dir_fd=directory)
     except BaseException:
         with suppress(FileNotFoundError):
-            os.unlink(temporary)
+            os.unlink(temporary, dir_fd=directory)
         raise
 
 
-def exchange(first: str, second: str) -> bool:
-    """Exchange two files or directories in one step; return False where the system or the file system cannot."""
+def _within(path: str, directory: int | None) -> str:
+    """Return what names `path` for a call with `dir_fd=directory`."""
+    return path if directory is None else os.path.basename(path)
+
+
+def exchange(first: str, second: str, *, directory: int | None = None) -> bool:
+    """Exchange two files or directories in one step; return False where the system or the file system cannot.
+
+    With a `directory`, both lie there.
+    """
     import ctypes
 
     library = ctypes.CDLL(None, use_errno=True)
     if not hasattr(library, "renameat2"):  # Linux
         return False
-    if library.renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE):
+    above = _AT_FDCWD if directory is None else directory
+    names = (os.fsencode(_within(path, directory)) for path in (first, second))
+    if library.renameat2(above, next(names), above, next(names), _RENAME_EXCHANGE):
         number = ctypes.get_errno()
         if number in {errno.EINVAL, errno.ENOSYS}:
             return False
@@ -164,8 +184,8 @@ def exchange(first: str, second: str) -> bool:
     return True
 
 
-def _beside(path: str, mode: int) -> tuple[str, int]:
-    """Open an empty file beside `path`; return its path and its descriptor, which holds a flock.
+def _beside(path: str, mode: int, above: int | None) -> tuple[str, int]:
+    """Open an empty file beside `path`, relative to `above`; return its path and its descriptor, which holds a flock.
 
     Its name is always the same, so that the next write takes over what a killed one has left. While another process
     writes there, or where something else has that name, it is an unused name.
@@ -174,12 +194,12 @@ def _beside(path: str, mode: int) -> tuple[str, int]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
     usual = os.path.join(directory, f".{name[:_NAME]}.tmp")
     with suppress(OSError):
-        descriptor = os.open(usual, flags | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
+        descriptor = os.open(usual, flags | os.O_NOFOLLOW | os.O_NONBLOCK, mode, dir_fd=above)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             status = os.fstat(descriptor)
             is_ours = status.st_uid == os.geteuid() and status.st_nlink == 1 and stat.S_ISREG(status.st_mode)
-            if is_ours and os.path.samestat(status, os.lstat(usual)):
+            if is_ours and os.path.samestat(status, os.lstat(usual, dir_fd=above)):
                 if stat.S_IMODE(status.st_mode) & ~mode:
                     os.fchmod(descriptor, mode)
                 os.ftruncate(descriptor, 0)
@@ -188,21 +208,36 @@ def _beside(path: str, mode: int) -> tuple[str, int]:
             pass
         os.close(descriptor)
     unused = os.path.join(directory, f".{name[:_NAME]}.{os.urandom(6).hex()}.tmp")
-    return unused, os.open(unused, flags | os.O_EXCL, mode)
+    return unused, os.open(unused, flags | os.O_EXCL, mode, dir_fd=above)
 
 
-def write_changed(path: str, data: bytes, *, mode: int = 0o600, error: type[EskerError] = HostError) -> bool:
+def write_changed(
+    path: str, data: bytes, *, mode: int = 0o600, directory: int | None = None, error: type[EskerError] = HostError
+) -> bool:
     """Write as `write` does, unless the file already holds `data`; return whether it was written."""
-    if holds(path, data, error=error):
+    if holds(path, data, directory=directory, error=error):
         return False
-    write(path, data, mode=mode, error=error)
+    write(path, data, mode=mode, directory=directory, error=error)
     return True
 
 
-def holds(path: str, data: bytes, *, error: type[EskerError] = HostError) -> bool:
-    """Return whether there is a file at `path` that holds `data` and nothing else."""
-    with refused("read", path, error), suppress(FileNotFoundError), open(path, "rb") as file:
-        return file.read(len(data) + 1) == data
+def holds(path: str, data: bytes, *, directory: int | None = None, error: type[EskerError] = HostError) -> bool:
+    """Return whether there is a file at `path` that holds `data` and nothing else.
+
+    In an open `directory` a link holds nothing, because the owner of the directory may have put it there.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    if directory is not None:
+        flags |= os.O_NOFOLLOW | os.O_NONBLOCK
+    with refused("read", path, error), suppress(FileNotFoundError):
+        try:
+            descriptor = os.open(_within(path, directory), flags, dir_fd=directory)
+        except OSError as refusal:
+            if directory is not None and refusal.errno == errno.ELOOP:
+                return False
+            raise
+        with open(descriptor, "rb") as file:
+            return file.read(len(data) + 1) == data
     return False
 
 
@@ -226,28 +261,30 @@ def make_directory(path: str, *, mode: int = 0o700) -> None:
             raise
 
 
-def replace_link(path: str, target: str, *, error: type[EskerError] = HostError) -> None:
+def replace_link(path: str, target: str, *, directory: int | None = None, error: type[EskerError] = HostError) -> None:
     """Make `path` a symbolic link to `target` by rename, so that there is no moment without a link.
 
     Only one process may do so at a time.
     """
-    temporary = _link_beside(path)
+    place = _within(path, directory)
+    temporary = _link_beside(place)
     with refused("link", path, error):
         try:
             with suppress(FileNotFoundError):
-                os.unlink(temporary)  # a killed process may have left it
-            os.symlink(target, temporary)
-            os.rename(temporary, path)
+                os.unlink(temporary, dir_fd=directory)  # a killed process may have left it
+            os.symlink(target, temporary, dir_fd=directory)
+            os.rename(temporary, place, src_dir_fd=directory, dst_dir_fd=directory)
         except BaseException:
             with suppress(OSError):
-                os.unlink(temporary)
+                os.unlink(temporary, dir_fd=directory)
             raise
 
 
 def clear_link(path: str) -> None:
-    """Remove what a process that was killed in `replace_link` has left beside `path`."""
-    with suppress(OSError):
-        os.unlink(_link_beside(path))
+    """Remove the link that a process which was killed in `replace_link` has left beside `path`."""
+    if os.path.islink(_link_beside(path)):
+        with suppress(OSError):
+            os.unlink(_link_beside(path))
 
 
 def _link_beside(path: str) -> str:
@@ -260,6 +297,7 @@ def locked(
     path: str,
     *,
     shared: bool = False,
+    directory: int | None = None,
     waiting: Callable[[], object] | None = None,
     error: type[EskerError] = HostError,
     remedy: str | None = None,
@@ -271,7 +309,8 @@ def locked(
     """
     access = os.O_RDONLY if shared else os.O_RDWR  # NFS emulates flock by fcntl locks, which need it
     with refused("lock", path, error, remedy=remedy):
-        descriptor = os.open(path, access | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        flags = access | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(_within(path, directory), flags, 0o600, dir_fd=directory)
     try:
         with refused("lock", path, error, remedy=remedy):
             kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX

@@ -44,7 +44,7 @@ def write(directory: str, name: str, *, entry: str, interpreter: str, source: st
     if os.path.lexists(path) and not is_own(path, name):
         raise AlreadyExists(f"`{path}` is not Esker's, and stays as it is", hint="name another directory, or remove it")
     with files.refused("make", directory):
-        os.makedirs(directory, exist_ok=True)
+        files.make_directory(directory, mode=0o755)
     files.write(path, b"\n".join(_lines(name, entry, interpreter, source)), mode=0o755)
     return path
 

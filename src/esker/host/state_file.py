@@ -39,13 +39,15 @@ def read(path: str, *, version: int | None = None, as_directory: bool = False) -
     return record if version is None or record.get("version") == version else None
 
 
-def load(path: str, *, owners: Collection[int] = ()) -> dict[str, Any]:
+def load(path: str, *, owners: Collection[int] = (), directory: int | None = None) -> dict[str, Any]:
     """Return the JSON object in a file that belongs to this user or to one of `owners` (uids).
 
-    Raises OSError when the file is missing or must not be trusted, and ValueError when it is damaged.
+    With `directory`, the descriptor of a directory, `path` is relative to it. Raises OSError when the file is missing
+    or must not be trusted, and ValueError when it is damaged.
     """
-    with open(path, "rb", opener=_open) as file:
-        status = os.fstat(file.fileno())
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", path)
         if status.st_uid != os.geteuid() and status.st_uid not in owners:
@@ -59,10 +61,6 @@ def load(path: str, *, owners: Collection[int] = ()) -> dict[str, Any]:
     if record is None:
         raise ValueError(path)
     return record
-
-
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def parse(data: bytes) -> dict[str, Any] | None:

@@ -15,18 +15,30 @@ from esker.formats.nix import nar
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["archive_entries", "canonicalise", "digest", "move_tree_over", "remove_tree", "with_another_mode"]
+__all__ = [
+    "archive_entries",
+    "canonicalise",
+    "copy_tree",
+    "digest",
+    "move_tree_over",
+    "remove_tree",
+    "with_another_mode",
+]
 
 _CHUNK = 1 << 20
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CANONICAL_TIME = (10**9, 10**9)  # one second after the epoch, as in a Nix store
 
 
-def remove_tree(path: str) -> int:
+def remove_tree(path: str, *, directory: int | None = None) -> int:
     """Remove `path` and everything below it, even in read-only directories, and return the bytes that this freed.
 
+    `directory` is a descriptor of the directory that `path` lies in; without it, that directory is opened by its path.
     Files that disappear meanwhile are no error. No link is followed, not even one that somebody puts in the place of a
     directory while this runs.
     """
+    if directory is not None:
+        return _remove(path, directory)
     try:
         parent = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -65,17 +77,75 @@ def _remove(path: str, parent: int) -> int:
 
 def _open_to_empty(name: str, parent: int) -> int:
     """Open the directory `name` in `parent`, and give its owner the rights that emptying it needs."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        directory = os.open(name, flags, dir_fd=parent)
+        directory = os.open(name, _OPEN_DIRECTORY, dir_fd=parent)
     except PermissionError:
         # This chmod would follow a link that somebody puts here meanwhile, but it can only change what is ours. Root,
         # who could change anything, never comes here, because root is never refused.
         os.chmod(name, stat.S_IRWXU, dir_fd=parent)
-        directory = os.open(name, flags, dir_fd=parent)
+        directory = os.open(name, _OPEN_DIRECTORY, dir_fd=parent)
     if ~os.fstat(directory).st_mode & stat.S_IRWXU:
         os.fchmod(directory, stat.S_IRWXU)
     return directory
+
+
+def copy_tree(source: int, target: str, *, directory: int) -> None:
+    """Copy all that lies in the open directory `source` to a new directory `target`, which lies in `directory`.
+
+    Permissions and times are kept, and owners too if we are root. Links are copied as links, and none is followed, even
+    if somebody puts one there meanwhile.
+    """
+    os.mkdir(os.path.basename(target), 0o700, dir_fd=directory)
+    copy = os.open(os.path.basename(target), _OPEN_DIRECTORY, dir_fd=directory)
+    try:
+        for name in os.listdir(source):
+            try:
+                _copy(name, source, copy, f"{target}/{name}")
+            except OSError as refusal:
+                if refusal.filename is not None and refusal.filename != name:  # it comes from deeper in the tree
+                    raise
+                raise OSError(refusal.errno, refusal.strerror, f"{target}/{name}") from None
+        _copy_status(source, copy)
+    finally:
+        os.close(copy)
+
+
+def _copy(name: str, source: int, copy: int, path: str) -> None:
+    """Copy `name` from one open directory to another, where it gets the path `path`."""
+    status = os.lstat(name, dir_fd=source)
+    if stat.S_ISLNK(status.st_mode):
+        os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=copy)
+        return
+    # Non-blocking: there may be a pipe.
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=source)
+    try:
+        if stat.S_ISDIR(status.st_mode):
+            copy_tree(descriptor, path, directory=copy)
+        elif stat.S_ISREG(os.fstat(descriptor).st_mode):
+            _copy_file(descriptor, name, copy)
+        else:
+            raise OSError(errno.EINVAL, "it is not a regular file", name)
+    finally:
+        os.close(descriptor)
+
+
+def _copy_file(source: int, name: str, above: int) -> None:
+    target = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=above)
+    try:
+        while data := os.read(source, _CHUNK):
+            while data:
+                data = data[os.write(target, data) :]
+        _copy_status(source, target)
+    finally:
+        os.close(target)
+
+
+def _copy_status(source: int, target: int) -> None:
+    status = os.fstat(source)
+    if os.geteuid() == 0:
+        os.fchown(target, status.st_uid, status.st_gid)
+    os.fchmod(target, status.st_mode & 0o777)  # never set-uid: what we copy may be another user's, and we root
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def move_tree_over(path: str, target: str) -> None:

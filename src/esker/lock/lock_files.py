@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from esker.declare import project_directory
 from esker.errors import InvalidLock
 from esker.formats import lockfile, pylock
 from esker.host import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from esker.declare.declaration import Declaration
     from esker.formats.lockfile import Lockfile
@@ -74,18 +76,32 @@ def replaced(path: str, content: bytes | None) -> Iterator[None]:
 
     None removes the file. If the block fails, the file stays as it is.
     """
-    if content is None or files.holds(path, content):
-        yield
-        put(path, content)
-        return
-    with files.staged(path, content, mode=0o644):
-        yield
+    with _directory(path) as directory:
+        if content is None or files.holds(path, content, directory=directory):
+            yield
+            _put(path, content, directory)
+            return
+        with files.staged(path, content, mode=0o644, directory=directory):
+            yield
 
 
 def put(path: str, content: bytes | None) -> None:
     """Write `content` to the file at `path` unless it holds that already; None removes the file."""
+    with _directory(path) as directory:
+        _put(path, content, directory)
+
+
+def _put(path: str, content: bytes | None, directory: int) -> None:
     if content is not None:
-        files.write_changed(path, content, mode=0o644)
-    elif os.path.lexists(path):
-        with files.refused("remove", path):
-            os.unlink(path)
+        files.write_changed(path, content, mode=0o644, directory=directory)
+        return
+    with files.refused("remove", path), suppress(FileNotFoundError):
+        os.unlink(os.path.basename(path), dir_fd=directory)
+
+
+def _directory(path: str) -> AbstractContextManager[int]:
+    """Open the directory of a lock's file: `.flox/env`, or `.flox` itself."""
+    above, name = os.path.split(os.path.dirname(path))
+    if name == "env":
+        return project_directory.writable(above, name, mode=0o755)
+    return project_directory.writable(f"{above}/{name}")

@@ -163,7 +163,7 @@ def interpreter_for_new_lock(
     allowed, then the first allowed interpreter of this machine. Raises NotFound if this machine has none.
     """
     if chosen is not None:
-        return _first(allowed, one_minor(chosen), interpreters, f"Python {chosen} is not on this machine")
+        return _first(allowed, one_minor(chosen), interpreters, f"Python {chosen} is not on this machine", chosen=True)
     minor = None if lock is None or allowed.every else _locked_minor(lock)
     if lock is None or minor is None or not allows(allowed.specifier, minor):
         unmet = f"satisfies `{allowed.specifier}`" if allowed.limits else "can be used"
@@ -201,7 +201,13 @@ def check_chosen(chosen: str, declaration: Declaration) -> None:
 
 
 def _first(
-    allowed: AllowedPythons, within: str, interpreters: Interpreters, message: str, *, locked: bool = False
+    allowed: AllowedPythons,
+    within: str,
+    interpreters: Interpreters,
+    message: str,
+    *,
+    locked: bool = False,
+    chosen: bool = False,
 ) -> Interpreter:
     """Return the first allowed interpreter `within` a specifier; raises NotFound with `message` if there is none."""
     interpreter = interpreters.first(",".join(filter(None, (within, allowed.specifier))))
@@ -212,6 +218,6 @@ def _first(
     other = interpreters.first(allowed.specifier) if locked and not allowed.every else None
     if other is not None:
         hint += "; or lock for a Python that is here: esker lock --python {}.{}".format(*other.release)
-    elif allowed.limits and not within:
+    elif allowed.limits and not chosen:
         hint += f"; or change {allowed.places()}"
     raise NotFound(f"{message}; found: {interpreters.listed()}", hint=hint)

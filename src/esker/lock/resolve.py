@@ -149,7 +149,7 @@ def _check_build(declaration: Declaration, settings: Settings) -> None:
     """Raise NotTrusted for another user's project that has packages built from source, which runs their code."""
     python = declaration.esker.python
     if python is not None and python.build:
-        trust.check(declaration.project, settings)
+        trust.check_contents(declaration.project, settings)
 
 
 def _changed(before: pylock.Inputs | None, after: pylock.Inputs) -> frozenset[str]:

@@ -33,7 +33,7 @@ class FloxRuntime(Runtime):
 
         A process of ours stays inside the activation until its end.
         """
-        trust.check(self.project, Settings(environ))
+        trust.check_contents(self.project, Settings(environ))
         held = holder.attach_holder(self._command.activate, environ, deadline or Deadline())
         return Begun(difference(environ, held.variables), held.leave)
 

@@ -46,11 +46,12 @@ class Generation(NamedTuple):
     """Whether a person went back to it, so that only a new lock leaves it."""
 
 
-def switch(store: Store, link: str, path: str) -> None:
+def switch(store: Store, link: str, path: str, *, directory: int | None = None) -> None:
     """Point `link` at the valid `path` and keep that path; does nothing if the link points there already.
 
-    Unless `path` is the newest generation of the link, it becomes a new one. The link's directory is made if missing.
-    Raises StoreError when something other than a link is at `link`.
+    Unless `path` is the newest generation of the link, it becomes a new one. `directory` is a descriptor of the link's
+    directory, for links where somebody else could exchange it; without it, the directory is made if missing. Raises
+    StoreError when something other than a link is at `link`.
     """
     link = _canonical(link)
     physical = store.physical(store.parse(path))
@@ -67,11 +68,14 @@ def switch(store: Store, link: str, path: str) -> None:
         if known != registered:
             # Registered before the link points there: a kill in between must not leave a link that keeps nothing.
             _write(store, link, known)
-        _point(link, physical)
+        _point(link, physical, directory)
 
 
-def rollback(store: Store, link: str, to: int | None = None) -> str:
-    """Point `link` at generation `to`, or at the one before the current one, and return its path."""
+def rollback(store: Store, link: str, to: int | None = None, *, directory: int | None = None) -> str:
+    """Point `link` at generation `to`, or at the one before the current one, and return its path.
+
+    `directory` is as for `switch`.
+    """
     link = _canonical(link)
     with store.using(), _locked(store, link):
         registered = _read(store, link)
@@ -87,7 +91,7 @@ def rollback(store: Store, link: str, to: int | None = None) -> str:
         if not store.is_valid(chosen.path):
             raise StoreError(f"generation {chosen.number} of `{link}` is not in the store any more: `{chosen.path}`")
         _write(store, link, tuple(each._replace(held=each.number == chosen.number) for each in registered))
-        _point(link, chosen.path)
+        _point(link, chosen.path, directory)
         return chosen.path
 
 
@@ -165,18 +169,21 @@ def _locked(store: Store, link: str) -> AbstractContextManager[None]:
     return files.locked(f"{store.state}/locks/{os.path.basename(_file(store, link))}", error=StoreError)
 
 
-def _point(link: str, physical: str) -> None:
-    if os.path.lexists(link) and not os.path.islink(link):
-        raise StoreError(f"`{link}` is not a link", hint="Esker will not replace it: move it away")
-    with files.refused("make", os.path.dirname(link), StoreError):
-        os.makedirs(os.path.dirname(link), exist_ok=True)
-    if _target(link) != physical:
-        files.replace_link(link, physical, error=StoreError)
+def _point(link: str, physical: str, directory: int | None) -> None:
+    if directory is None:
+        with files.refused("make", os.path.dirname(link), StoreError):
+            files.make_directory(os.path.dirname(link), mode=0o755)
+    place = link if directory is None else os.path.basename(link)
+    with suppress(FileNotFoundError):
+        if not stat.S_ISLNK(os.lstat(place, dir_fd=directory).st_mode):
+            raise StoreError(f"`{link}` is not a link", hint="Esker will not replace it: move it away")
+    if _target(place, directory) != physical:
+        files.replace_link(link, physical, directory=directory, error=StoreError)
 
 
-def _target(link: str) -> str | None:
+def _target(link: str, directory: int | None = None) -> str | None:
     try:
-        return os.readlink(link)
+        return os.readlink(link, dir_fd=directory)
     except OSError:
         return None
 

@@ -448,6 +448,7 @@ def test_no_descriptor_reaches_the_command():
 def test_scripts_of_outer_environments_come_first(tmp_path):
     """Aliases and functions are not inherited, so the scripts of all active environments are read, the oldest first."""
     outer = str((tmp_path / "outer").resolve())
+    os.makedirs(f"{outer}/.flox")
     older = a_plan(project=outer, name="outer", flox_env=f"{outer}/run", profile={"common": "echo outer"})
     plan.write(older, plan.plan_path(outer, "run"))
     gone = a_plan(project="/gone", name="gone", flox_env="/gone/run")

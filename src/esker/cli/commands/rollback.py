@@ -16,6 +16,7 @@ __all__ = ["run"]
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
+    from esker.declare import project_directory
     from esker.declare.discover import find
     from esker.declare.load import load
     from esker.runtimes.native.preparation import run_links
@@ -43,6 +44,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         for generation in roots.generations(store, links["dev"]):
             print(f"{'*' if generation.current else ' '} {generation.number:>4}  {generation.path}")
         return 0
-    paths = [roots.rollback(store, link, options.to) for link in links.values()]
+    with project_directory.writable(declaration.dot_flox, "run", mode=0o755) as directory:
+        paths = [roots.rollback(store, link, options.to, directory=directory) for link in links.values()]
     voice.say(f"✔ '{declaration.name}' now uses `{paths[0]}`, until its lock changes")
     return 0

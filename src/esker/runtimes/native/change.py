@@ -10,7 +10,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from esker.declare import notations
+from esker.declare import notations, project_directory
 from esker.declare.load import environment_name, load
 from esker.declare.template import GONE
 from esker.errors import HostError, InvalidManifest, ServiceError, UsageError
@@ -63,7 +63,8 @@ def change_manifest(
     with alone(project):
         _check_unchanged(path, before)
         if not lock:
-            files.write(path, text.encode(), mode=0o644)
+            with project_directory.writable(f"{project}/.flox", "env", mode=0o755) as directory:
+                files.write(path, text.encode(), mode=0o644, directory=directory)
             return True
         interpreters = settings.interpreters()
         lock_made, _ = resolved_lock(declaration, settings, interpreters, progress=progress)
@@ -97,7 +98,9 @@ def rename(project: str, name: str) -> str:
     with alone(project), files.refused("change", path):
         with open(path, encoding="utf-8") as file:
             pointer = json.load(file)
-        files.write_changed(path, json.dumps({**pointer, "name": new}, indent=2).encode() + b"\n", mode=0o644)
+        text = json.dumps({**pointer, "name": new}, indent=2) + "\n"
+        with project_directory.opened(f"{project}/.flox") as directory:
+            files.write_changed(path, text.encode(), mode=0o644, directory=directory)
     return old
 
 
@@ -110,11 +113,11 @@ def delete(project: str) -> None:
     if services_are_running(dot_flox):
         hint = f"stop them first: esker services stop -d {project}"
         raise ServiceError(f"services of `{project}` are running", hint=hint)
-    gone = f"{project}/{GONE}{os.urandom(6).hex()}"
-    with files.refused("delete", dot_flox):
+    gone = f"{GONE}{os.urandom(6).hex()}"
+    with files.refused("delete", dot_flox), project_directory.opened_project(project) as directory:
         scratch.clear(project, GONE)
-        os.rename(dot_flox, gone)
-        trees.remove_tree(gone)
+        os.rename(".flox", gone, src_dir_fd=directory, dst_dir_fd=directory)
+        trees.remove_tree(f"{project}/{gone}", directory=directory)
 
 
 def _text(path: str) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.activate import plan as plans
-from esker.declare import project_directory
+from esker.declare import project_directory, trust
 from esker.declare.known_environments import remember
 from esker.declare.load import load
 from esker.errors import RealisationFailed
@@ -61,6 +61,7 @@ def prepare_stale(
             return plan
         sources = plans.fingerprints(f"{project}/.flox/{name}" for name in ("env.json", "env/manifest.toml"))
         declaration = load(project)
+        trust.check_contents(project, settings, _project_files(declaration))
         sources += plans.fingerprints(_project_files(declaration))
         interpreters = settings.interpreters()
         lock, is_new = lock_project(declaration, settings, interpreters, locked=locked, progress=listener)
@@ -102,6 +103,8 @@ class Links(NamedTuple):
     store: Store
     profile: str
     by_mode: dict[str, str]
+    directory: int
+    """A descriptor of the directory of the links."""
 
     def switch(self, *, keep_rollback: bool) -> None:
         """Point the links at the profile.
@@ -116,14 +119,15 @@ class Links(NamedTuple):
                 newest and newest.path == self.profile and any(each.held and each.current for each in generations)
             )
             if not (keep_rollback and gone_back):
-                roots.switch(self.store, link, self.profile)
+                roots.switch(self.store, link, self.profile, directory=self.directory)
 
 
 def forget_plans(declaration: Declaration) -> None:
     """Remove the plans of a project, because something has changed that their fingerprints do not show."""
-    for path in (plans.plan_path(declaration.project, mode) for mode in plans.MODES):
-        with files.refused("remove", path), suppress(FileNotFoundError):
-            os.unlink(path)
+    with project_directory.writable(declaration.dot_flox, "cache", "esker") as directory:
+        for path in (plans.plan_path(declaration.project, mode) for mode in plans.MODES):
+            with files.refused("remove", path), suppress(FileNotFoundError):
+                os.unlink(os.path.basename(path), dir_fd=directory)
 
 
 def run_links(declaration: Declaration, system: str) -> dict[str, str]:
@@ -149,9 +153,8 @@ def realised(
     store = Store(settings.store_root)
     with store.using():
         profile = realise(declaration, lock, store, interpreters, settings, dispensable=dispensable, progress=progress)
-        with files.refused("make", f"{declaration.dot_flox}/run"):
-            project_directory.made(declaration.dot_flox, "run", mode=0o755)
-        yield Links(store, profile, run_links(declaration, settings.system))
+        with project_directory.writable(declaration.dot_flox, "run", mode=0o755) as directory:
+            yield Links(store, profile, run_links(declaration, settings.system), directory)
 
 
 def _project_files(declaration: Declaration) -> list[str]:

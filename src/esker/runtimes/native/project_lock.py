@@ -18,11 +18,11 @@ __all__ = ["alone", "hand_over"]
 @contextmanager
 def alone(project: str) -> Iterator[None]:
     """Let one process at a time prepare a project; the others wait, and take what it has made."""
-    directory = f"{project}/.flox/cache/esker"
-    remedy = _remedy(project)
-    with files.refused("make", directory, remedy=remedy):
-        project_directory.made(f"{project}/.flox", "cache", "esker")
-    with files.locked(f"{directory}/prepare.lock", remedy=remedy):
+    path, remedy = f"{project}/.flox/cache/esker/prepare.lock", _remedy(project)
+    with (
+        project_directory.writable(f"{project}/.flox", "cache", "esker", remedy=remedy) as directory,
+        files.locked(path, directory=directory, remedy=remedy),
+    ):
         yield
 
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-from contextlib import contextmanager, suppress
+import stat
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from esker.declare import project_directory
 from esker.errors import HostError
 from esker.host import files, trees
 from esker.runtimes.native.project_lock import alone
@@ -35,21 +36,36 @@ def put_in_order(project: str) -> None:
     current, backup, fresh = (f"{project}/.flox/{name}" for name in ("env", "env.tmp", "env.new"))
     if not (os.path.lexists(backup) or os.path.lexists(fresh)):
         return
-    with alone(project), files.refused("put in order", f"{project}/.flox"):
-        if _is_whole(current):
-            trees.remove_tree(backup)
-            trees.remove_tree(fresh)
-        elif _is_whole(backup) and not os.path.lexists(current):
-            os.rename(backup, current)
-        elif os.path.lexists(backup):
+    with (
+        alone(project),
+        files.refused("put in order", f"{project}/.flox"),
+        project_directory.opened(f"{project}/.flox") as dot_flox,
+    ):
+        if _is_whole(current, dot_flox):
+            trees.remove_tree(backup, directory=dot_flox)
+            trees.remove_tree(fresh, directory=dot_flox)
+        elif _is_whole(backup, dot_flox) and not _exists("env", dot_flox):
+            os.rename("env.tmp", "env", src_dir_fd=dot_flox, dst_dir_fd=dot_flox)
+        elif _exists("env.tmp", dot_flox):
             raise HostError(
                 f"an earlier change of this environment was cut off: neither `{current}` nor `{backup}` is whole",
                 hint="look for your manifest.toml in both, or restore `.flox/env` from version control",
             )
 
 
-def _is_whole(directory: str) -> bool:
-    return os.path.isfile(f"{directory}/manifest.toml")
+def _exists(name: str, dot_flox: int) -> bool:
+    try:
+        os.lstat(name, dir_fd=dot_flox)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _is_whole(path: str, dot_flox: int) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(f"{os.path.basename(path)}/manifest.toml", dir_fd=dot_flox).st_mode)
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -57,39 +73,45 @@ def swapped(project: str, contents: Mapping[str, bytes]) -> Iterator[None]:
     """Replace `.flox/env` after the block by a copy in which the files named in `contents` have their new bytes.
 
     The caller holds `alone(project)`. The copy is made before the block: if `.flox/env` cannot be changed, that is an
-    error before the block has changed anything. If the copy or the block fails, the copy is removed.
+    error before the block has changed anything. If the copy or the block fails, the copy is removed. All happens in the
+    `.flox` that was there at the beginning.
     """
     current, fresh = f"{project}/.flox/env", f"{project}/.flox/env.new"
-    try:
+    with ExitStack() as stack:
         with files.refused("change", current):
-            _check_writable(current)
-            trees.remove_tree(fresh)  # a killed change may have left it
-            shutil.copytree(current, fresh, symlinks=True)
-            for name, content in contents.items():
-                files.write_changed(f"{fresh}/{name}", content, mode=0o644)
-        yield
-        with files.refused("change", current):
-            _replace(current, fresh, f"{project}/.flox/env.tmp")
-    except BaseException:
-        with suppress(OSError):
-            trees.remove_tree(fresh)
-        raise
+            dot_flox = stack.enter_context(project_directory.opened(f"{project}/.flox"))
+        try:
+            with files.refused("change", current):
+                with project_directory.opened_within(dot_flox, current) as directory:
+                    _check_writable(current, directory)
+                    trees.remove_tree(fresh, directory=dot_flox)  # a killed change may have left it
+                    trees.copy_tree(directory, fresh, directory=dot_flox)
+                with project_directory.opened_within(dot_flox, fresh) as directory:
+                    for name, content in contents.items():
+                        files.write_changed(f"{fresh}/{name}", content, mode=0o644, directory=directory)
+            yield
+            with files.refused("change", current):
+                _replace(current, fresh, f"{project}/.flox/env.tmp", dot_flox)
+        except BaseException:
+            with suppress(OSError):
+                trees.remove_tree(fresh, directory=dot_flox)
+            raise
 
 
-def _replace(current: str, fresh: str, backup: str) -> None:
-    if files.exchange(fresh, current):
+def _replace(current: str, fresh: str, backup: str, dot_flox: int) -> None:
+    if files.exchange(fresh, current, directory=dot_flox):
         old = fresh
     else:
-        os.rename(current, backup)
-        os.rename(fresh, current)
+        os.rename("env", "env.tmp", src_dir_fd=dot_flox, dst_dir_fd=dot_flox)
+        os.rename("env.new", "env", src_dir_fd=dot_flox, dst_dir_fd=dot_flox)
         old = backup
     with suppress(OSError):  # the change is made; the next one removes what is left
-        trees.remove_tree(old)
+        trees.remove_tree(old, directory=dot_flox)
 
 
-def _check_writable(directory: str) -> None:
-    """Raise OSError for a directory that this process may not write; a copy of it would have the same mode."""
-    if not os.access(directory, os.W_OK):
-        read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
+def _check_writable(path: str, directory: int) -> None:
+    """Raise OSError if this process may not write an open directory, because it may not write a copy of it either."""
+    if not os.access(".", os.W_OK, dir_fd=directory):
+        read_only = os.fstatvfs(directory).f_flag & os.ST_RDONLY
         number = errno.EROFS if read_only else errno.EACCES
-        raise OSError(number, os.strerror(number), directory)
+        raise OSError(number, os.strerror(number), path)

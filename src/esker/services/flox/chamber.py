@@ -215,7 +215,7 @@ class FloxChamber:
 
     def _trusted(self, seconds: float | Deadline) -> Deadline:
         """Return the deadline of a call that may run the project's code; raise unless the project is trusted."""
-        trust.check(self._flox.project, self._settings)
+        trust.check_contents(self._flox.project, self._settings)
         return _deadline(seconds)
 
     def _statuses(self, deadline: Deadline | None = None) -> tuple[ServiceStatus, ...]:

@@ -36,6 +36,8 @@ class Uses:
     """The file's contents, while its lock is held."""
 
     path: str
+    directory: int
+    """A descriptor of the directory of the file."""
     uses: list[_Use] = field(default_factory=list)
     started: set[str] = field(default_factory=set)
     """The services that run only for as long as somebody uses them."""
@@ -83,34 +85,36 @@ class Uses:
         contents = json.dumps(self.record())
         if contents != self._written:
             boot = json.dumps(process_id.boot_id())
-            files.write(self.path, f'{{"boot": {boot}, "contents": {contents}}}\n'.encode())
+            text = f'{{"boot": {boot}, "contents": {contents}}}\n'
+            files.write(self.path, text.encode(), directory=self.directory)
             self._written = contents
 
 
 @contextmanager
 def changing_uses(dot_flox: str) -> Iterator[Uses]:
     """Yield the contents of an environment's file under its lock; changes are written at the end of the block."""
-    directory = f"{dot_flox}/cache/esker"
-    with files.refused("make", directory):
-        project_directory.made(dot_flox, "cache", "esker")
-    with files.locked(f"{directory}/flox-services.lock"):
-        uses = _read(f"{directory}/flox-services.json")
+    above = f"{dot_flox}/cache/esker"
+    with (
+        project_directory.writable(dot_flox, "cache", "esker") as directory,
+        files.locked(f"{above}/flox-services.lock", directory=directory),
+    ):
+        uses = _read(f"{above}/flox-services.json", directory)
         try:
             yield uses
         finally:
             uses.write()
 
 
-def _read(path: str) -> Uses:
+def _read(path: str, directory: int) -> Uses:
     """Return the contents of a file, without processes that have ended; empty if it is unreadable or malformed."""
     record = state_file.read(path, as_directory=True)
     if record is None or record.get("boot") != process_id.boot_id():
-        return Uses(path)
+        return Uses(path, directory)
     try:
         contents = record["contents"]
         uses = [_Use(token, ProcessId(pid, start), tuple(names)) for token, pid, start, names in contents["uses"]]
         holder = Holder(*contents["holder"]) if contents["holder"] else None
         living = [use for use in uses if use.process.lives]
-        return Uses(path, living, set(contents["started"]), holder)
+        return Uses(path, directory, living, set(contents["started"]), holder)
     except (ValueError, KeyError, TypeError):
-        return Uses(path)
+        return Uses(path, directory)

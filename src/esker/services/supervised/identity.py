@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from esker.declare import project_directory
 from esker.errors import ServiceFailed
 from esker.host import accounts
 from esker.host.spawn import Identity
@@ -91,9 +92,20 @@ def _cannot_run(service: str, account: Account, closed: str, also: str, user: st
 
 def _account(service: str, user: str | None, project: str) -> Account:
     if user is None:
-        return accounts.account(os.stat(project).st_uid or accounts.NOBODY)
+        return accounts.account(_owner(service, project) or accounts.NOBODY)
     account = accounts.find_account(user)
     if account is None:
         message = f"service `{service}` is to run as `{user}`, and there is no such user"
         raise ServiceFailed(message, service=service, hint="see `getent passwd`")
     return account
+
+
+def _owner(service: str, project: str) -> int:
+    """Return the owner of a project, whose path must not lead to a directory of somebody else by now."""
+    try:
+        with project_directory.opened_project(project) as directory:
+            return os.fstat(directory).st_uid
+    except OSError as refusal:
+        reason = (refusal.strerror or str(refusal)).lower()
+        message = f"service `{service}` cannot run as the owner of `{project}`: {reason} (`{refusal.filename}`)"
+        raise ServiceFailed(message, service=service, hint="put the directory itself there") from None
