@@ -147,7 +147,7 @@ def test_two_halves_are_left_for_a_person_to_look_at(esker, project):
 def test_without_an_exchange_of_directories_a_change_takes_two_renames(project, monkeypatch):
     """As on a file system that knows no exchange; what stands in the way of the second is told."""
     directory = str(project())
-    monkeypatch.setattr(files, "exchange", lambda _first, _second: False)
+    monkeypatch.setattr(files, "exchange", lambda *_, **__: False)
     with swapped(directory, {"manifest.toml": b"new"}):
         pass
     assert (directory, os.listdir(f"{directory}/.flox/env")) == (directory, ["manifest.toml"])

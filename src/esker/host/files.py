@@ -226,18 +226,18 @@ def holds(path: str, data: bytes, *, directory: int | None = None, error: type[E
 
     In an open `directory` a link holds nothing, because the owner of the directory may have put it there.
     """
-    flags = os.O_RDONLY | os.O_CLOEXEC
-    if directory is not None:
-        flags |= os.O_NOFOLLOW | os.O_NONBLOCK
+    extra = 0 if directory is None else os.O_NOFOLLOW | os.O_NONBLOCK
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | extra, dir_fd=directory)
+
     with refused("read", path, error), suppress(FileNotFoundError):
         try:
-            descriptor = os.open(_within(path, directory), flags, dir_fd=directory)
+            with open(_within(path, directory), "rb", opener=opener) as file:
+                return file.read(len(data) + 1) == data
         except OSError as refusal:
-            if directory is not None and refusal.errno == errno.ELOOP:
-                return False
-            raise
-        with open(descriptor, "rb") as file:
-            return file.read(len(data) + 1) == data
+            if directory is None or refusal.errno != errno.ELOOP:
+                raise
     return False
 
 

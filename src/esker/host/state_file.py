@@ -45,9 +45,12 @@ def load(path: str, *, owners: Collection[int] = (), directory: int | None = Non
     With `directory`, the descriptor of a directory, `path` is relative to it. Raises OSError when the file is missing
     or must not be trusted, and ValueError when it is damaged.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+
+    with open(path, "rb", opener=opener) as file:
+        status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", path)
         if status.st_uid != os.geteuid() and status.st_uid not in owners:

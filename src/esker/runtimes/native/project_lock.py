@@ -38,7 +38,8 @@ def _remedy(project: str) -> str | None:
 def hand_over(dot_flox: str) -> None:
     """Give the files that root has made in another user's project to that user, who could not write them otherwise.
 
-    A file that a link leads to is left alone: it may lie outside of the project.
+    A file goes to the owner of its directory, which behind a link may be another one. A link itself is left alone: what
+    it leads to may lie outside of the project.
     """
     owner = os.stat(dot_flox)
     if os.geteuid() or not owner.st_uid:
@@ -48,6 +49,6 @@ def hand_over(dot_flox: str) -> None:
         with suppress(OSError), project_directory.opened(dot_flox, *above) as directory:
             descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
             try:
-                project_directory.give(descriptor, owner)
+                project_directory.give(descriptor, os.fstat(directory))
             finally:
                 os.close(descriptor)
