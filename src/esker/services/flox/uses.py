@@ -109,6 +109,8 @@ def _read(path: str) -> Uses:
     try:
         contents = record["contents"]
         uses = [_Use(token, ProcessId(pid, start), tuple(names)) for token, pid, start, names in contents["uses"]]
+        if not all(type(number) is int for use in uses for number in use.process):  # they become a path below /proc
+            return Uses(path)
         holder = Holder(*contents["holder"]) if contents["holder"] else None
         living = [use for use in uses if use.process.lives]
         return Uses(path, living, set(contents["started"]), holder)
