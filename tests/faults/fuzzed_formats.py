@@ -26,6 +26,7 @@ from esker.formats.references import references, vars_in_order
 from esker.formats.untrusted import json_value, toml_table
 from esker.host import process_id, state_file
 from esker.lock.pyproject import read_pyproject
+from esker.services.flox import uses
 from esker.services.supervised import logs, supervisor_record
 from esker.settings import Settings
 from esker.store import record, roots, temporary_roots
@@ -221,7 +222,16 @@ def _states(top: Path, project: Path) -> dict[str, Format]:
     }
     trusted = {"version": 1, "projects": [{"path": str(project), "inode": 1}]}
     known = {"version": 1, "entries": [{"path": dot_flox, "envs": []}]}
+    using = {"uses": [["t", *me, ["web"]]], "started": ["web"], "holder": [*me, process_id.boot_id()]}
     own_ports = {"project": str(project), "ports": {"PORT": 12000}}
+
+    def read_starts(data: bytes) -> None:
+        for each in registry._parse(data) or ():
+            each.prune()
+            each.record()
+
+    def read_uses(_: bytes) -> None:
+        uses._read(used).users("web")
 
     def read_plan(_: bytes) -> None:
         if (read := plans.read(plan_path)) is not None:
@@ -233,6 +243,7 @@ def _states(top: Path, project: Path) -> dict[str, Format]:
     def read_supervisor(_: bytes) -> None:
         supervisor_record.services_are_running(dot_flox)
 
+    used = f"{dot_flox}/cache/esker/flox-services.json"
     earlier, shared, registered, trusting = (
         str(top / name) for name in ("own.json", "shared.json", "r.json", "t.json")
     )
@@ -251,7 +262,10 @@ def _states(top: Path, project: Path) -> dict[str, Format]:
         "supervised programs": _file(
             record_file, read_supervisor, [_lines(runs)], trees="json", before=_lines(supervisor)
         ),
-        "starts": Format(registry._parse, [_lines(started)], trees="json"),
+        "starts": Format(read_starts, [_lines(started)], trees="json"),
+        "flox-services.json": _file(
+            used, read_uses, [_lines({"boot": process_id.boot_id(), "contents": using})], trees="json"
+        ),
         "service handle": Format(service_handle.parse, [_lines(handle)], trees="json"),
         "ports.json": _file(
             earlier, lambda _: allocation._earlier(earlier, str(project)), [_lines(own_ports)], trees="json"

@@ -245,6 +245,31 @@ def test_the_files_are_for_their_owner_alone(path, process, tmp_path):
     assert "secret" not in (tmp_path / "x.activations").read_text()
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"keeper": 0},
+        {"keeper": ["../../tmp", 1, ""]},
+        {"members": [["\0", 1, ""]]},
+        {"members": [[1, "1", ""]]},
+        {"members": [[True, 1, ""]]},
+        {"members": [[1, 1, None]]},
+        {"token": 7},
+        {"mode": None},
+        {"ready": "yes"},
+    ],
+)
+def test_a_start_of_another_form_says_nothing(path, changed, process):
+    """A start counts only if each part has its type: a pid becomes a path below /proc, and a token a file's name."""
+    running(path, process())
+    with open(path) as file:
+        found = json.load(file)
+    found["starts"][0] |= changed
+    with open(path, "w") as file:
+        json.dump(found, file)
+    assert joined(path, process()).fresh
+
+
 @pytest.mark.parametrize("damage", ["", "[]", '{"version": 0}', "{", "null"])
 def test_a_damaged_file_says_nothing(path, damage, process):
     """If the file is damaged, nobody counts as attached."""

@@ -34,8 +34,10 @@ class Member(NamedTuple):
 
     @classmethod
     def of(cls, record: tuple[int, int, str]) -> Member:
-        """Return the use that has this `record`."""
+        """Return the use that has this `record`; raises TypeError or ValueError if no use can have it."""
         pid, start, token = record
+        if not (type(pid) is int and type(start) is int and isinstance(token, str)):
+            raise TypeError(record)
         return cls(ProcessId(pid, start), token)
 
 
@@ -82,8 +84,11 @@ class Start:
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> Start:
-        """Return the start that has this `record`."""
-        keeper = record["keeper"] and Member.of(record["keeper"])
+        """Return the start that has this `record`; raises TypeError, ValueError or KeyError if no start can have it."""
+        texts, truths = (record["token"], record["identity"], record["mode"]), (record["ready"], record["ends"])
+        if not (all(isinstance(text, str) for text in texts) and all(isinstance(truth, bool) for truth in truths)):
+            raise TypeError(record)
+        keeper = None if record["keeper"] is None else Member.of(record["keeper"])
         return cls(**record | {"keeper": keeper, "members": map(Member.of, record["members"])})
 
     def mark_ready(self, keeper: Member | None) -> None:
