@@ -25,7 +25,29 @@ if TYPE_CHECKING:
     from esker.progress import Progress
     from esker.settings import Settings
 
-__all__ = ["lock_project", "resolved_lock"]
+__all__ = ["current_lock", "lock_project", "resolved_lock"]
+
+
+def current_lock(declaration: Declaration, settings: Settings) -> Lock:
+    """Return the lock of a project if nothing has to be resolved or written for it; raises StaleLock otherwise.
+
+    If the settings leave packages out that are not here, that may be a partial lock.
+    """
+    present = read_lock(declaration)
+    wheels = read_python_lock(declaration) if present is None and settings.without_packages else None
+    wheels = present.python if present else wheels
+    stale = staleness(declaration, present, settings.system, settings.indexes, wheels=wheels)
+    if present is not None and not stale.reasons:
+        return present
+    if settings.without_packages and not stale.python:
+        manifest_lock, is_partial = _manifest_lock(declaration, present.lockfile if present else None, settings)
+        if is_partial:
+            return Lock(manifest_lock, wheels, is_partial)
+    raise _stale(stale.reasons)
+
+
+def _stale(reasons: tuple[str, ...]) -> StaleLock:
+    return StaleLock("the lock does not match the manifest", reasons=reasons, hint="make it again: esker lock")
 
 
 def lock_project(
@@ -77,7 +99,7 @@ def resolved_lock(
     if current is not None and not stale.reasons and not is_moved:
         return current, False
     if locked:
-        raise StaleLock("the lock does not match the manifest", reasons=stale.reasons, hint="make it again: esker lock")
+        raise _stale(stale.reasons)
     if declaration.esker.python is not None:
         # What is locked could not be installed: say so now, not after a minute of resolving.
         source_directories(declaration.project, declaration.esker.python.source)

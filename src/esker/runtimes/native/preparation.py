@@ -33,10 +33,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Links",
+    "check_system",
     "forget_plans",
+    "has_gone_back",
     "prepare_stale",
     "realised",
     "run_links",
+    "sources_of",
 ]
 
 
@@ -59,12 +62,10 @@ def prepare_stale(
         plan = plans.warm(project, settings.choices, mode)
         if plan is not None:  # whoever prepared the project before us has done it
             return plan
-        sources = plans.fingerprints(f"{project}/.flox/{name}" for name in ("env.json", "env/manifest.toml"))
-        declaration = load(project)
-        sources += plans.fingerprints(_project_files(declaration))
+        sources, declaration = sources_of(project)
         interpreters = settings.interpreters()
         lock, is_new = lock_project(declaration, settings, interpreters, locked=locked, progress=listener)
-        _check_system(declaration, lock, settings)
+        check_system(declaration, lock, settings)
         with realised(declaration, lock, settings, interpreters, progress=listener) as links:
             links.switch(keep_rollback=not is_new)  # a new lock overrides a rollback
             missing = missing_packages(lock, links.store, settings.system)
@@ -76,7 +77,14 @@ def prepare_stale(
         return plan
 
 
-def _check_system(declaration: Declaration, lock: Lock, settings: Settings) -> None:
+def sources_of(project: str) -> tuple[tuple[plans.Fingerprint, ...], Declaration]:
+    """Return the declaration of a project and the files that it was read from, as they were before."""
+    sources = plans.fingerprints(f"{project}/.flox/{name}" for name in ("env.json", "env/manifest.toml"))
+    declaration = load(project)
+    return (*sources, *plans.fingerprints(_project_files(declaration))), declaration
+
+
+def check_system(declaration: Declaration, lock: Lock, settings: Settings) -> None:
     """Raise RealisationFailed if the environment is for other systems, as Flox does.
 
     It is if `options.systems` leaves this one out. Without `options.systems`, it is if all catalogue packages that name
@@ -110,13 +118,15 @@ class Links(NamedTuple):
         to an older one.
         """
         for link in self.by_mode.values():
-            generations = roots.generations(self.store, link)
-            newest = generations[-1] if generations else None
-            gone_back = (
-                newest and newest.path == self.profile and any(each.held and each.current for each in generations)
-            )
-            if not (keep_rollback and gone_back):
+            if not (keep_rollback and has_gone_back(self.store, link, self.profile)):
                 roots.switch(self.store, link, self.profile)
+
+
+def has_gone_back(store: Store, link: str, profile: str) -> bool:
+    """Return whether a person went back from `profile`, the newest generation of a run link, to an older one."""
+    generations = roots.generations(store, link)
+    is_newest = bool(generations) and generations[-1].path == profile
+    return is_newest and any(each.held and each.current for each in generations)
 
 
 def forget_plans(declaration: Declaration) -> None:
