@@ -11,7 +11,7 @@ from esker.declare import trust
 from esker.declare.source import source_directories
 from esker.errors import InvalidLock, ResolutionFailed, StaleLock
 from esker.formats import lockfile, pylock
-from esker.lock.lock_files import Lock, read_lock, read_python_lock, write_lock
+from esker.lock.lock_files import Lock, check_replaceable, read_lock, read_python_lock, write_lock
 from esker.lock.packages import lock_packages
 from esker.lock.pythons import allowed_pythons, check_wanted, interpreter_for, locked_pythons
 from esker.lock.staleness import staleness
@@ -109,6 +109,7 @@ def resolved_lock(
     elif wheels is None or stale.python or is_moved:
         allowed, previous = allowed_pythons(declaration), present.python if present else on_disk
         interpreter = interpreter_for(allowed, previous, interpreters, wanted=python)
+        check_replaceable(declaration, is_partial=is_partial)  # before a minute of resolving, not after it
         with reporting(progress):
             progress.begin("Locking Python packages")
             changed = _changed(pylock.inputs(wheels) if wheels else None, stale.inputs)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from esker.activate import plan as plans
 from esker.declare import project_directory
 from esker.declare.known_environments import remember
 from esker.declare.load import load
-from esker.errors import RealisationFailed
+from esker.errors import HostError, RealisationFailed, StaleLock, StoreError
 from esker.formats.manifest import CatalogPackage
 from esker.host import files
-from esker.lock.resolve import lock_project
+from esker.lock.resolve import current_lock, lock_project
 from esker.progress import Progress, Silent
 from esker.realise.realise import missing_packages, realise
+from esker.runtimes.native.links import Links, check_installable, is_linked, run_links
 from esker.runtimes.native.planning import declared_mode, planned
 from esker.runtimes.native.project_lock import alone, hand_over
 from esker.runtimes.native.swap import put_in_order
-from esker.store import roots
+from esker.store.built import BuiltStore
 from esker.store.store import Store
 
 if TYPE_CHECKING:
@@ -32,13 +33,10 @@ if TYPE_CHECKING:
     from esker.settings import Settings
 
 __all__ = [
-    "Links",
     "check_system",
     "forget_plans",
-    "has_gone_back",
     "prepare_stale",
     "realised",
-    "run_links",
     "sources_of",
 ]
 
@@ -64,6 +62,8 @@ def prepare_stale(
             return plan
         sources, declaration = sources_of(project)
         interpreters = settings.interpreters()
+        if not locked:
+            _check_installable(declaration, settings)
         lock, is_new = lock_project(declaration, settings, interpreters, locked=locked, progress=listener)
         check_system(declaration, lock, settings)
         with realised(declaration, lock, settings, interpreters, progress=listener) as links:
@@ -82,6 +82,19 @@ def sources_of(project: str) -> tuple[tuple[plans.Fingerprint, ...], Declaration
     sources = plans.fingerprints(f"{project}/.flox/{name}" for name in ("env.json", "env/manifest.toml"))
     declaration = load(project)
     return (*sources, *plans.fingerprints(_project_files(declaration))), declaration
+
+
+def _check_installable(declaration: Declaration, settings: Settings) -> None:
+    """Check this before the work, which may be long; what is locked, installed and linked already needs no room."""
+    try:
+        check_installable(declaration, settings)
+    except (HostError, StoreError):
+        with suppress(StaleLock):
+            lock, store = current_lock(declaration, settings), BuiltStore(settings.store_root)
+            links = run_links(declaration, settings.system).values()
+            if all(is_linked(declaration, lock, store, link, settings) for link in links):
+                return
+        raise
 
 
 def check_system(declaration: Declaration, lock: Lock, settings: Settings) -> None:
@@ -104,42 +117,11 @@ def check_system(declaration: Declaration, lock: Lock, settings: Settings) -> No
         )
 
 
-class Links(NamedTuple):
-    """The run links of a project, and the profile that they will point at."""
-
-    store: Store
-    profile: str
-    by_mode: dict[str, str]
-
-    def switch(self, *, keep_rollback: bool) -> None:
-        """Point the links at the profile.
-
-        With `keep_rollback`, a link stays as it is if the profile is its newest generation and a person has gone back
-        to an older one.
-        """
-        for link in self.by_mode.values():
-            if not (keep_rollback and has_gone_back(self.store, link, self.profile)):
-                roots.switch(self.store, link, self.profile)
-
-
-def has_gone_back(store: Store, link: str, profile: str) -> bool:
-    """Return whether a person went back from `profile`, the newest generation of a run link, to an older one."""
-    generations = roots.generations(store, link)
-    is_newest = bool(generations) and generations[-1].path == profile
-    return is_newest and any(each.held and each.current for each in generations)
-
-
 def forget_plans(declaration: Declaration) -> None:
     """Remove the plans of a project, because something has changed that their fingerprints do not show."""
     for path in (plans.plan_path(declaration.project, mode) for mode in plans.MODES):
         with files.refused("remove", path), suppress(FileNotFoundError):
             os.unlink(path)
-
-
-def run_links(declaration: Declaration, system: str) -> dict[str, str]:
-    """Return the run link of each mode: `.flox/run/<system>.<name>-<mode>`."""
-    stem = f"{declaration.dot_flox}/run/{system}.{declaration.name}"
-    return {mode: f"{stem}-{mode}" for mode in plans.MODES}
 
 
 @contextmanager

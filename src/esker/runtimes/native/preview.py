@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from esker.activate import plan as plans
 from esker.declare import trust
 from esker.declare.missing_packages import WITHOUT
-from esker.errors import RealisationFailed, StaleLock, StoreError
+from esker.errors import RealisationFailed, StaleLock
 from esker.lock.resolve import current_lock
-from esker.progress import Silent
-from esker.realise.realise import missing_packages, realise
+from esker.realise.realise import missing_packages
+from esker.runtimes.native.links import is_linked, run_links
 from esker.runtimes.native.planning import declared_mode, planned
-from esker.runtimes.native.preparation import check_system, has_gone_back, run_links, sources_of
+from esker.runtimes.native.preparation import check_system, sources_of
 from esker.store.built import BuiltStore
 
 if TYPE_CHECKING:
     from esker.activate.plan import Plan
-    from esker.declare.declaration import Declaration
-    from esker.lock.lock_files import Lock
     from esker.settings import Settings
 
 __all__ = ["preview"]
@@ -46,24 +43,13 @@ def preview(project: str, settings: Settings, *, mode: str | None = None) -> Pla
     store = BuiltStore(settings.store_root)
     chosen = mode or declared_mode(declaration)
     link = run_links(declaration, settings.system)[chosen]
-    if not _is_linked(declaration, lock, store, link, settings):
+    if not is_linked(declaration, lock, store, link, settings):
         raise RealisationFailed(
             f"the environment `{declaration.name}` is locked, but not installed on this machine",
             hint=f"install it: {_remedy(settings)}",
         )
     missing = missing_packages(lock, store, settings.system)
     return planned(declaration, chosen, link, sources, settings, missing, keep_ports=False)
-
-
-def _is_linked(declaration: Declaration, lock: Lock, store: BuiltStore, link: str, settings: Settings) -> bool:
-    """Return whether the run link leads to the profile of the lock, or to an older one that a person went back to."""
-    try:
-        profile = realise(declaration, lock, store, settings.interpreters(), settings, progress=Silent())
-    except StoreError:
-        return False
-    if not (os.path.islink(link) and os.path.exists(link)):
-        return False
-    return os.readlink(link) == profile or has_gone_back(store, link, profile)
 
 
 def _remedy(settings: Settings) -> str:

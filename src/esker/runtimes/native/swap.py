@@ -9,7 +9,6 @@ What stands in the way of a person is put in order by the next command that chan
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from contextlib import contextmanager, suppress
@@ -22,7 +21,7 @@ from esker.runtimes.native.project_lock import alone
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["put_in_order", "swapped"]
+__all__ = ["check_swappable", "put_in_order", "swapped"]
 
 
 def put_in_order(project: str) -> None:
@@ -50,6 +49,14 @@ def _is_whole(directory: str) -> bool:
     return os.path.isfile(f"{directory}/manifest.toml")
 
 
+def check_swappable(project: str) -> None:
+    """Raise HostError if `.flox/env` cannot be replaced; the copy that replaces it is made beside it."""
+    current = f"{project}/.flox/env"
+    with files.refused("change", current):
+        for directory in (current, os.path.dirname(current)):
+            files.check_writable(directory)
+
+
 @contextmanager
 def swapped(project: str, contents: Mapping[str, bytes]) -> Iterator[None]:
     """Replace `.flox/env` by a copy with new `contents` after the block; the caller works alone on the project.
@@ -59,10 +66,10 @@ def swapped(project: str, contents: Mapping[str, bytes]) -> Iterator[None]:
     """
     current, fresh = f"{project}/.flox/env", f"{project}/.flox/env.new"
     try:
+        check_swappable(project)
         with files.refused("change", current):
-            _check_writable(current)
             trees.remove_tree(fresh)  # a killed change may have left it
-            shutil.copytree(current, fresh, symlinks=True)
+            _copy(current, fresh)
             for name, content in contents.items():
                 files.write_changed(f"{fresh}/{name}", content, mode=0o644)
         yield
@@ -71,6 +78,25 @@ def swapped(project: str, contents: Mapping[str, bytes]) -> Iterator[None]:
     except BaseException:
         with suppress(OSError):
             trees.remove_tree(fresh)
+        raise
+
+
+def _copy(source: str, target: str) -> None:
+    """Copy a directory; raises the first OSError, where `copytree` would gather all of them in one without a number."""
+    refusals: list[OSError] = []
+
+    def copy(file: str, copied: str) -> str:
+        try:
+            return shutil.copy2(file, copied)
+        except OSError as refusal:
+            refusals.append(refusal)
+            raise
+
+    try:
+        shutil.copytree(source, target, symlinks=True, copy_function=copy)
+    except shutil.Error:
+        if refusals:
+            raise refusals[0] from None
         raise
 
 
@@ -83,11 +109,3 @@ def _replace(current: str, fresh: str, backup: str) -> None:
         old = backup
     with suppress(OSError):  # the change is made; the next one removes what is left
         trees.remove_tree(old)
-
-
-def _check_writable(directory: str) -> None:
-    """Raise OSError for a directory that this process may not write, whose copy it may not write either."""
-    if not os.access(directory, os.W_OK):
-        read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
-        number = errno.EROFS if read_only else errno.EACCES
-        raise OSError(number, os.strerror(number), directory)
