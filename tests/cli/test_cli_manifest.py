@@ -212,3 +212,15 @@ def test_init_refuses_to_overwrite(esker, project):
     done = esker("init")
     assert done.status == 1
     assert snapshot(directory) == before
+
+
+@pytest.mark.parametrize(
+    "command", ["install pypi/app", "uninstall app", "edit -f same.toml", "list", "lock", "activate"]
+)
+def test_every_command_names_a_damaged_manifest_by_its_path(esker, project, command):
+    """The place of a mistake is the whole path with the line, so that an editor can open it from any directory."""
+    directory = project("oops = ;\n")
+    (directory / "same.toml").write_text("oops = ;\n")
+    done = esker(*command.split(), *(["--", "true"] if command == "activate" else []))
+    assert done.status == 1
+    assert f"{directory}/.flox/env/manifest.toml:1: TOML parse error" in done.err

@@ -80,7 +80,8 @@ def _unknown_dependencies(esker: EskerTable, services: set[str]) -> Iterator[Fau
 def _disagreements(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield what a service's two tables do not say alike, and a cycle that goes through both."""
     flox = manifest.services.services if manifest.services else {}
-    written = values["plugins"]["esker"].get("services")
+    own = values["plugins"]["esker"]
+    written = own.get("services") if isinstance(own, Mapping) else None
     for name, table in esker.services.items():
         if name in flox:
             keys = written[name].keys() if isinstance(written, Mapping) else ()
