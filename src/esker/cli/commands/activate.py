@@ -357,6 +357,11 @@ class _Late:
         if self._listener is not None:
             self._listener.remark(text)
 
+    def finish(self, text: str) -> None:
+        """Forward the call."""
+        if self._listener is not None:
+            self._listener.finish(text)
+
     def end(self) -> None:
         """Forward the call."""
         if self._listener is not None:
