@@ -27,6 +27,9 @@ class Progress(Protocol):
     def remark(self, text: str) -> None:
         """Something came up that does not stop the work, but that a person should know."""
 
+    def finish(self, text: str) -> None:
+        """The current piece of work has succeeded, and `text` is what it came to."""
+
     def end(self) -> None:
         """The current piece of work is over, whether it succeeded or failed; there may be none."""
 
@@ -41,6 +44,9 @@ class Silent:
         """Do nothing."""
 
     def remark(self, text: str) -> None:
+        """Do nothing."""
+
+    def finish(self, text: str) -> None:
         """Do nothing."""
 
     def end(self) -> None:

@@ -141,6 +141,8 @@ def test_the_two_modes_have_their_own_links(esker, project):
 def test_json_runs_nothing_of_the_project(esker, project, tmp_path):
     """`--json` prints the difference without running the hook."""
     project(f'schema-version = "1.14.0"\n[vars]\nA = "1"\n[hook]\non-activate = "touch {tmp_path}/ran"\n')
+    assert esker("activate", "--", "true").status == 0
+    (tmp_path / "ran").unlink()
     done = esker("activate", "--json")
     assert "Left out, because only the project's own code can work it out: hook.on-activate" in done.err
     found = json.loads(done.out)

@@ -235,3 +235,93 @@ def test_few_open_files_are_told_with_the_limit_to_raise(esker, project, environ
     assert done.returncode == (1 if told else 7), done.stderr
     assert "Traceback" not in done.stderr
     assert esker("activate", "--", "true").status == 0
+
+
+READ_ONLY = 'mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"; shift; exec "$@"'
+FULL = """\
+cp -a "$1" "$1.kept"; mount -t tmpfs -o size=256k,mode=755 none "$1"; cp -a "$1.kept/." "$1"
+dd if=/dev/zero of="$1/filler" bs=4096 2>/dev/null || true
+truncate -s "-$2" "$1/filler"; place="$1"; shift 2
+status=0; "$@" || status=$?
+rm "$place/filler"; find . -path ./.flox/cache -prune -o -type f -print | sort; cat .flox/env/manifest.toml; exit $status
+"""
+EDITED = PYTHON.replace("app", "other")
+
+
+@pytest.mark.parametrize("place", [".flox/env", ".flox/run", "store"])
+@pytest.mark.parametrize("command", [["install", "pypi/other"], ["edit", "-f", "new.toml"], ["activate", "--", "true"]])
+def test_a_read_only_place_is_noticed_before_the_work(index, environ, project, place, command):
+    """Before packages are resolved or installed, the place is named, and manifest and lock stay as they are."""
+    index.add("app", "1.0")
+    index.add("other", "1.0")
+    directory = project(PYTHON)
+    esker = [sys.executable, "-m", "esker"]
+    subprocess.run([*esker, "activate", "--", "true"], env=environ, cwd=directory, check=True, capture_output=True)
+    (directory / "new.toml").write_text(EDITED)
+    if command[0] == "activate":
+        (directory / ".flox/env/manifest.toml").write_text(EDITED)
+    before = _contents(directory)
+    index.requests.clear()
+    path = environ["ESKER_STORE"] if place == "store" else directory / place
+    done = in_namespace(READ_ONLY, path, *esker, *command, environ=environ, cwd=directory)
+    assert done.returncode == 1
+    assert str(path) in done.stderr
+    assert "read-only file system" in done.stderr
+    assert "Locking" not in done.stderr
+    assert not index.requests
+    assert _contents(directory) == before
+
+
+@pytest.mark.parametrize("upgrade", [[], ["--upgrade"]])
+def test_a_lock_that_cannot_be_written_whole_is_not_written(index, environ, project, upgrade):
+    """If manifest.lock cannot be written, pylock.toml is not written either, and no index is asked."""
+    index.add("app", "1.0")
+    directory = project(PYTHON)
+    lock = [sys.executable, "-m", "esker", "lock", *upgrade]
+    done = in_namespace(READ_ONLY, directory / ".flox/env", *lock, environ=environ, cwd=directory)
+    assert done.returncode == 1
+    assert f"cannot write `{directory}/.flox/env/manifest.lock`: read-only file system" in done.stderr
+    assert not index.requests
+    assert not (directory / ".flox/pylock.toml").exists()
+
+
+def test_an_installed_environment_needs_no_writable_run_links(index, environ, project):
+    """Where only the plan has to be written, a read-only store and `.flox/run` do not matter."""
+    index.add("app", "1.0")
+    directory = project(PYTHON)
+    activate = [sys.executable, "-m", "esker", "activate", "--", "true"]
+    subprocess.run(activate, env=environ, cwd=directory, check=True, capture_output=True)
+    os.utime(directory / ".flox/env/manifest.toml")
+    done = in_namespace(READ_ONLY, directory / ".flox/run", *activate, environ=environ, cwd=directory)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("room", ["0", "4096", "8192", "12288"])
+@pytest.mark.parametrize("command", [["install", "pypi/other"], ["uninstall", "pypi/app"], ["lock"]])
+def test_a_full_disk_leaves_manifest_and_lock_as_they_were(index, environ, project, command, room):
+    """A change is made as a whole or not at all, and the message is one sentence with the room that is left."""
+    index.add("app", "1.0")
+    index.add("other", "1.0")
+    directory = project(PYTHON)
+    esker = [sys.executable, "-m", "esker"]
+    subprocess.run([*esker, "activate", "--", "true"], env=environ, cwd=directory, check=True, capture_output=True)
+    if command == ["lock"]:
+        (directory / ".flox/env/manifest.toml").write_text(EDITED)
+    before = (directory / ".flox/env/manifest.toml").read_text()
+    files = ["./.flox/env.json", "./.flox/env/manifest.lock", "./.flox/env/manifest.toml", "./.flox/pylock.toml"]
+    done = in_namespace(FULL, directory / ".flox", room, *esker, *command, environ=environ, cwd=directory)
+    left = [line for line in done.stdout.splitlines() if line.startswith("./.flox/") and "run/" not in line]
+    if done.returncode == 0:
+        assert int(room) >= 8192  # enough
+        return
+    assert left == files, done.stderr
+    assert "no space left on device, 0.0 MB are free" in done.stderr
+    assert "hint: make room on that disk" in done.stderr
+    assert "Errno" not in done.stderr
+    assert done.stdout.endswith(before)
+
+
+def _contents(directory):
+    """Return the files of a project that a person would commit, with their contents."""
+    files = [path for path in directory.rglob("*") if path.is_file() and ".flox/cache" not in str(path)]
+    return {str(path): path.read_bytes() for path in files}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -212,3 +213,67 @@ def test_init_refuses_to_overwrite(esker, project):
     done = esker("init")
     assert done.status == 1
     assert snapshot(directory) == before
+
+
+@pytest.mark.parametrize(
+    "command", ["install pypi/app", "uninstall app", "edit -f same.toml", "list", "lock", "activate"]
+)
+def test_every_command_names_a_damaged_manifest_by_its_path(esker, project, command):
+    """The place of a mistake is the whole path with the line, so that an editor can open it from any directory."""
+    directory = project("oops = ;\n")
+    (directory / "same.toml").write_text("oops = ;\n")
+    done = esker(*command.split(), *(["--", "true"] if command == "activate" else []))
+    assert done.status == 1
+    assert f"{directory}/.flox/env/manifest.toml:1: TOML parse error" in done.err
+
+
+def test_git_stays_clean_when_a_service_handle_is_saved(esker, empty, environ):
+    """In a git repository, `init` adds the handle's file to `.gitignore`, and says so once."""
+    if shutil.which("git") is None:
+        pytest.skip("no `git`")
+
+    def git(*arguments):
+        identity = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
+        done = subprocess.run(["git", *identity, *arguments], cwd=empty, env=environ, capture_output=True, check=True)
+        return done.stdout.decode()
+
+    git("init")
+    assert "✔ Added `.flox-services.json` to .gitignore\n" in esker("init").err
+    git("add", ".")
+    git("commit", "-m", "an environment")
+    (empty / ".flox-services.json").write_text("{}")
+    assert git("status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, ".flox-services.json\n"),
+        ("*.log", "*.log\n.flox-services.json\n"),
+        ("*.log\r\n/.flox-services.json\r\n", None),
+        ("!.flox-services.json\n", None),
+    ],
+)
+def test_init_keeps_what_a_gitignore_says(esker, empty, before, after):
+    """Only a line that is missing is added, at the end; a line of the person's own for that file stays as it is."""
+    (empty / ".git").mkdir()
+    directory = empty / "below"
+    directory.mkdir()
+    if before is not None:
+        (directory / ".gitignore").write_bytes(before.encode())
+    done = esker("init", cwd=directory)
+    assert done.status == 0
+    assert (directory / ".gitignore").read_bytes().decode() == (after or before)
+    assert ("Added" in done.err) == (after is not None)
+
+
+def test_init_outside_of_git_writes_no_gitignore(esker, empty):
+    """Without a repository there is nothing to keep clean; in one whose `.gitignore` is a link, the link stays."""
+    assert "gitignore" not in esker("init").err
+    assert not (empty / ".gitignore").exists()
+    shutil.rmtree(empty / ".flox")
+    (empty / ".git").mkdir()
+    (empty / "theirs").write_text("")
+    (empty / ".gitignore").symlink_to("theirs")
+    assert esker("init").status == 0
+    assert (empty / "theirs").read_text() == ""

@@ -22,3 +22,27 @@ def test_the_bar_is_gone_before_the_error(index, environ, project):
     assert bar.rindex("\x1b[?25h") > bar.rindex("\x1b[?25l")
     assert "Locking" not in error
     assert "\x1b" not in error
+
+
+@pytest.mark.slow
+def test_installing_tells_packages_and_bytes(esker, served, project):
+    """The sizes in the lock are added up, and what they come to stays."""
+    directory = project('schema-version = "1.14.0"\n[plugins.esker.python]\ndependencies = ["app", "tool"]\n')
+    assert esker("lock").status == 0
+    lock = directory / ".flox/pylock.toml"
+    lock.write_text(lock.read_text().replace("hashes = {", "size = 17250000, hashes = {"))
+    done = esker("activate", "--", "app")
+    assert done.out == "app runs\n"
+    assert "Installing 2 Python packages, 34.5 MB …\n" in done.err
+    assert done.err.endswith("✔ 2 Python packages, 34.5 MB\n")
+    assert esker("activate", "--", "app").err == ""
+
+
+@pytest.mark.slow
+def test_installing_counts_packages_on_a_terminal(served, environ, project):
+    """The bar has the number of packages, and what stays is the sum; a size that an index does not say is left out."""
+    directory = project('schema-version = "1.14.0"\n[plugins.esker.python]\ndependencies = ["app", "tool"]\n')
+    activate = [sys.executable, "-m", "esker", "activate", "--", "app"]
+    screen = on_a_terminal(activate, environ={**environ, "TERM": "xterm-256color"}, cwd=directory)
+    assert "0/2" in screen
+    assert "✔ 2 Python packages\r\n" in screen

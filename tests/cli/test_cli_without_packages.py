@@ -175,6 +175,7 @@ echo "${{HOOKED-gone}} ${{GREETING-gone}} ${{_FLOX_ACTIVE_ENVIRONMENTS-gone}}"
 def test_json_without_packages(esker, elsewhere):
     """The JSON is what it is with packages; the note goes to stderr."""
     elsewhere()
+    assert esker("activate", "--without-packages", "--", "true").status == 0
     done = esker("activate", "--without-packages", "--json")
     assert json.loads(done.out)["set"]["GREETING"] == "hello"
     assert "Going on without 4 packages" in done.err

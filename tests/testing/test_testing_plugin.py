@@ -288,6 +288,30 @@ def test_it(esker_environment):
     assert (done.returncode, outcome(done)) == (0, "1 passed"), done.stdout
 
 
+def test_an_own_fixture_that_fails_shows_its_line_and_the_message_alone(project, how):
+    """If a fixture or a test starts a service, pytest shows that line, message, log and hint, and no code of ours."""
+    project.write(
+        "test_it.py",
+        """\
+import pytest
+@pytest.fixture(scope="session")
+def bad(esker_environment): esker_environment.start("bad")
+def test_bad(bad): pass
+def test_again(bad): pass
+def test_absent(esker_environment): esker_environment.start("absent")
+""",
+    )
+    done = project.run(*how)
+    assert outcome(done) == "1 failed, 2 errors"
+    assert done.stdout.count('>   def bad(esker_environment): esker_environment.start("bad")\n') == 2
+    assert done.stdout.count("esker.errors.ServiceFailed: service `bad` exited with status 3\n") == 2
+    assert done.stdout.count("  no luck\n") == 2
+    assert done.stdout.count("hint: fix what its log reports") == 2
+    assert "UnknownService: service `absent` does not exist\n" in done.stdout
+    assert "src/esker" not in done.stdout
+    assert "active_environment.py" not in done.stdout
+
+
 def test_without_an_environment_a_test_is_told_what_to_do(project):
     """It is an error of the tests that use it, not a skip, and of no other."""
     project.write("elsewhere/pytest.ini", "[pytest]\n")

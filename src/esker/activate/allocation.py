@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.settings import Settings
 
-__all__ = ["FIRST", "LAST", "allocate"]
+__all__ = ["FIRST", "LAST", "allocate", "expected"]
 
 FIRST, LAST = 10_000, 32_767
 _PORT = re.compile("[0-9]{1,5}")
@@ -41,12 +41,31 @@ def allocate(declaration: Declaration, settings: Settings, *, renew: bool = Fals
     A checkout keeps an automatic port from the first time on, even if another program has taken it since. `renew`
     chooses new automatic ports. Raises HostError if the ports cannot be written down or no port is free.
     """
-    declared = {name: port for table in declaration.esker.services.values() for name, port in table.ports.items()}
-    automatic = [name for name in sorted(declared) if not declared[name]]
+    declared, automatic, fixed = _declared(declaration)
     if not automatic:
         return declared
-    fixed = {port for port in declared.values() if port}
     return declared | _allocated(declaration.project, automatic, fixed, _state(settings), renew=renew)
+
+
+def expected(declaration: Declaration, settings: Settings) -> dict[str, int]:
+    """Return what `allocate` would return now, and write nothing; a port that the checkout lacks is not reserved."""
+    declared, automatic, fixed = _declared(declaration)
+    if not automatic:
+        return declared
+    project = declaration.project
+    reserved = _of_others(f"{_state(settings)}/ports.json", project)
+    return declared | _chosen(project, automatic, _earlier(_own(project), project), fixed | reserved.keys())
+
+
+def _declared(declaration: Declaration) -> tuple[dict[str, int], list[str], set[int]]:
+    """Return the declared port of each variable, 0 for an automatic one; the names with 0; and the other ports."""
+    declared = {name: port for table in declaration.esker.services.values() for name, port in table.ports.items()}
+    automatic = [name for name in sorted(declared) if not declared[name]]
+    return declared, automatic, {port for port in declared.values() if port}
+
+
+def _own(project: str) -> str:
+    return f"{project}/.flox/cache/esker/ports.json"
 
 
 def _state(settings: Settings) -> str:
@@ -62,26 +81,34 @@ def _state(settings: Settings) -> str:
 
 
 def _allocated(project: str, names: list[str], fixed: set[int], state: str, *, renew: bool) -> dict[str, int]:
-    own = f"{project}/.flox/cache/esker/ports.json"
+    own = _own(project)
     shared = f"{state}/ports.json"
     with ExitStack() as stack:
         directory = stack.enter_context(project_directory.writable(f"{project}/.flox", "cache", "esker"))
         with files.refused("make", state):
             files.make_directory(state)
         stack.enter_context(files.locked(f"{shared}.lock"))
-        earlier = _earlier(own, directory, project)
-        reserved = {port: owner for port, owner in _reserved(shared).items() if owner != project}
-        taken = fixed | reserved.keys()
-        chosen: dict[str, int] = {}
-        for name in names:
-            port = earlier.get(name)
-            if port is None or port in taken or renew:
-                unwanted = {port} if port else set()
-                port = _free_port(project, name, taken | unwanted)
-            chosen[name] = port
-            taken.add(port)
+        earlier = _earlier(own, project, directory)
+        reserved = _of_others(shared, project)
+        chosen = _chosen(project, names, earlier, fixed | reserved.keys(), renew=renew)
         _write(shared, reserved | dict.fromkeys(chosen.values(), project))
         _write(own, {"project": project, "ports": chosen}, directory)
+    return chosen
+
+
+def _chosen(
+    project: str, names: list[str], earlier: Mapping[str, int], taken: set[int], *, renew: bool = False
+) -> dict[str, int]:
+    """Return a port for each name that is not among the `taken` ones: its earlier port, or a free one."""
+    taken = set(taken)
+    chosen: dict[str, int] = {}
+    for name in names:
+        port = earlier.get(name)
+        if port is None or port in taken or renew:
+            unwanted = {port} if port else set()
+            port = _free_port(project, name, taken | unwanted)
+        chosen[name] = port
+        taken.add(port)
     return chosen
 
 
@@ -100,13 +127,17 @@ def _candidates(project: str, name: str) -> Iterator[int]:
     yield from range(FIRST, FIRST + start)
 
 
-def _earlier(path: str, directory: int, project: str) -> dict[str, int]:
+def _earlier(path: str, project: str, directory: int | None = None) -> dict[str, int]:
     """Return the ports that a checkout's file remembers; none if it is damaged or was made for another checkout."""
     record = _read(path, directory)
     entries = record.get("ports")
     if record.get("project") != project or not isinstance(entries, dict):
         return {}
     return {name: port for name, port in entries.items() if isinstance(port, int) and FIRST <= port <= LAST}
+
+
+def _of_others(shared: str, project: str) -> dict[int, str]:
+    return {port: owner for port, owner in _reserved(shared).items() if owner != project}
 
 
 def _reserved(path: str) -> dict[int, str]:

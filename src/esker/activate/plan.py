@@ -122,15 +122,17 @@ class Plan:
         """Return the plan in the form that is written as JSON."""
         return {field: getattr(self, field) for field in Plan.__annotations__}
 
-    def runtime_directory(self, xdg_runtime_dir: str | None) -> str:
+    def runtime_directory(self, xdg_runtime_dir: str | None, *, make: bool = True) -> str:
         """Return the directory of the environment's sockets for this user; it need not exist.
 
-        Raises HostError when another user could make it, because programs trust whoever listens there.
+        The user's directory above it is made, unless `make` is False. Raises HostError when another user could make it,
+        because programs trust whoever listens there.
         """
         from esker.host.runtime_directory import claim_user, user_directory
 
         directory = user_directory(xdg_runtime_dir)
-        claim_user(directory)
+        if make or os.path.lexists(directory):
+            claim_user(directory)
         return f"{directory}/{self.runtime_name}"
 
     def is_shared(self, runtime_directory: str, *, lasting: bool = False) -> bool:

@@ -20,13 +20,20 @@ if TYPE_CHECKING:
     from esker.cli.voice import Voice
     from esker.formats.manifest import Manifest
 
-__all__ = ["read_manifest", "replace_manifest", "tell_unused_groups"]
+__all__ = ["read_manifest", "read_valid_manifest", "replace_manifest", "tell_unused_groups"]
 
 
 def read_manifest(project: str) -> str:
     """Return the text of a project's manifest; puts in order what a killed change has left."""
     put_in_order(project)
     return files.read_text(manifest_path(project), InvalidManifest)
+
+
+def read_valid_manifest(project: str) -> str:
+    """Return what `read_manifest` returns; raises InvalidManifest, with the path, if it has mistakes."""
+    text = read_manifest(project)
+    read_text(text, manifest_path(project))
+    return text
 
 
 def replace_manifest(project: str, before: str, text: str, voice: Voice, *, lock: bool) -> bool:

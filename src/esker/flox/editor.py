@@ -83,11 +83,15 @@ class NativeEditor:
             lock_project(load(self._project), settings, settings.interpreters(), progress=Silent())
 
     def _manifest(self) -> str:
+        from esker.declare.validate import read_text
         from esker.runtimes.native.change import manifest_path
         from esker.runtimes.native.swap import put_in_order
 
         put_in_order(self._project)
-        return files.read_text(manifest_path(self._project), InvalidManifest)
+        path = manifest_path(self._project)
+        text = files.read_text(path, InvalidManifest)
+        read_text(text, path)  # for its errors, with the whole path
+        return text
 
     def _change(self, edit: Edit) -> None:
         from esker.progress import Silent

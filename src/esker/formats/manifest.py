@@ -51,8 +51,9 @@ from esker.formats.manifest_schema import (
 )
 from esker.formats.manifest_services import Dependency, Service, Services, Shutdown, Systemd, undefined_dependencies
 from esker.formats.references import vars_in_order
+from esker.formats.syntax import syntax_problem
 from esker.formats.tables.positions import positions
-from esker.formats.tables.reader import EmptyTable, Fault, Report, listed, order, printable, read
+from esker.formats.tables.reader import EmptyTable, Fault, Report, listed, order, read
 from esker.formats.untrusted import TooDeep, toml_table
 
 __all__ = [
@@ -117,7 +118,7 @@ def document(text: str, path: str = "manifest.toml") -> tuple[dict[str, Any], Re
     try:
         return toml_table(text), Report(positions(text))
     except tomllib.TOMLDecodeError as error:
-        raise InvalidManifest(path, [_syntax_problem(str(error), text)]) from None
+        raise InvalidManifest(path, [syntax_problem(str(error), text)]) from None
     except TooDeep as error:
         problem = Problem(str(error), hint="use fewer tables or arrays inside each other")
         raise InvalidManifest(path, [problem]) from None
@@ -223,24 +224,6 @@ def _disabled_systems(manifest: Manifest) -> Iterator[Fault]:
                 yield Fault(
                     ("install", name, "systems", str(index)), message, "or remove it from the package's systems"
                 )
-
-
-def _syntax_problem(error: str, text: str) -> Problem:
-    """Return a syntax error that shows its line, with a caret below the column; `error` is tomllib's message."""
-    place = re.search(r"^(.*) \(at (?:line (\d+), column (\d+)|end of document)\)$", error, re.DOTALL)
-    lines = text.split("\n")
-    cause, line, column = (place[1], place[2], place[3]) if place else (error, None, None)
-    number, offset = (int(line), int(column)) if line and column else (len(lines), len(lines[-1]) + 1)
-    shown = lines[number - 1].rstrip().replace("\t", " ")  # so that the caret stands below its column
-    margin = " " * len(str(number))
-    message = (
-        f"TOML parse error at line {number}, column {offset}\n{margin} |\n{number} | {printable(shown)}\n"
-        f"{margin} | {' ' * (offset - 1)}^\n{cause}"
-    )
-    hint = "correct the syntax: write strings in quotes and table names in [brackets]"
-    if cause.startswith("Cannot "):  # declare, overwrite, redefine
-        hint = "this is defined above already: put the two together"
-    return Problem(message, line=number, hint=hint)
 
 
 def record(manifest: Manifest) -> dict[str, Any]:

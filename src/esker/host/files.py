@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "belongs_to_us",
+    "check_writable",
     "clear_link",
     "exchange",
     "free_space",
@@ -100,6 +101,15 @@ def _existing(path: str) -> str:
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return path
+
+
+def check_writable(directory: str) -> None:
+    """Raise OSError if this process may not write in `directory`, or where that is missing, in what would hold it."""
+    existing = _existing(directory)
+    if not os.access(existing, os.W_OK | os.X_OK):
+        read_only = os.statvfs(existing).f_flag & os.ST_RDONLY
+        number = errno.EROFS if read_only else errno.EACCES
+        raise OSError(number, os.strerror(number), existing)
 
 
 def read(path: str, *, limit: int = LARGEST) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.declare import project_directory
@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from esker.formats.lockfile import Lockfile
     from esker.formats.pylock import Pylock
 
-__all__ = ["Lock", "lock_paths", "put", "read_lock", "read_python_lock", "rendered", "replaced", "write_lock"]
+__all__ = [
+    "Lock",
+    "check_replaceable",
+    "lock_paths",
+    "put",
+    "read_lock",
+    "read_python_lock",
+    "rendered",
+    "replaced",
+    "write_lock",
+]
 
 
 class Lock(NamedTuple):
@@ -52,6 +62,14 @@ def read_python_lock(declaration: Declaration) -> Pylock | None:
     return pylock.parse(files.read_text(path, InvalidLock), path) if os.path.exists(path) else None
 
 
+def check_replaceable(declaration: Declaration, *, is_partial: bool = False) -> None:
+    """Raise HostError if the files of a lock cannot be replaced, of a partial one only the pylock.toml."""
+    flox, python = lock_paths(declaration)
+    for path in (python,) if is_partial else (python, flox):
+        with files.refused("write", path):
+            files.check_writable(os.path.dirname(path))
+
+
 def rendered(lock: Lock) -> tuple[bytes, bytes | None]:
     """Return the contents of manifest.lock and of pylock.toml; None means that there is no pylock.toml."""
     python = None
@@ -63,11 +81,10 @@ def rendered(lock: Lock) -> tuple[bytes, bytes | None]:
 
 
 def write_lock(declaration: Declaration, lock: Lock) -> None:
-    """Write those files of a lock whose contents have changed, manifest.lock last, and only if it is complete."""
+    """Write those files of a lock whose contents have changed, both or none; manifest.lock only if it is complete."""
     (flox, python), (flox_content, python_content) = lock_paths(declaration), rendered(lock)
-    put(python, python_content)
-    if not lock.is_partial:
-        put(flox, flox_content)
+    with nullcontext() if lock.is_partial else replaced(flox, flox_content), replaced(python, python_content):
+        pass
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from esker.declare import trust
 from esker.declare.source import source_directories
 from esker.errors import InvalidLock, ResolutionFailed, StaleLock
 from esker.formats import lockfile, pylock
-from esker.lock.lock_files import Lock, read_lock, read_python_lock, write_lock
+from esker.lock.lock_files import Lock, check_replaceable, read_lock, read_python_lock, write_lock
 from esker.lock.packages import lock_packages
 from esker.lock.pythons import allowed_pythons, check_chosen, interpreter_for_new_lock, locked_pythons
 from esker.lock.staleness import staleness
@@ -25,7 +25,29 @@ if TYPE_CHECKING:
     from esker.progress import Progress
     from esker.settings import Settings
 
-__all__ = ["lock_project", "resolved_lock"]
+__all__ = ["current_lock", "lock_project", "resolved_lock"]
+
+
+def current_lock(declaration: Declaration, settings: Settings) -> Lock:
+    """Return the lock of a project if nothing has to be resolved or written for it; raises StaleLock otherwise.
+
+    If the settings leave packages out that are not here, that may be a partial lock.
+    """
+    present = read_lock(declaration)
+    wheels = read_python_lock(declaration) if present is None and settings.without_packages else None
+    wheels = present.python if present else wheels
+    stale = staleness(declaration, present, settings.system, settings.indexes, wheels=wheels)
+    if present is not None and not stale.reasons:
+        return present
+    if settings.without_packages and not stale.python:
+        manifest_lock, is_partial = _manifest_lock(declaration, present.lockfile if present else None, settings)
+        if is_partial:
+            return Lock(manifest_lock, wheels, is_partial)
+    raise _stale(stale.reasons)
+
+
+def _stale(reasons: tuple[str, ...]) -> StaleLock:
+    return StaleLock("the lock does not match the manifest", reasons=reasons, hint="make it again: esker lock")
 
 
 def lock_project(
@@ -77,7 +99,7 @@ def resolved_lock(
     if current is not None and not stale.reasons and not is_moved:
         return current, False
     if locked:
-        raise StaleLock("the lock does not match the manifest", reasons=stale.reasons, hint="make it again: esker lock")
+        raise _stale(stale.reasons)
     if declaration.esker.python is not None:
         # What is locked could not be installed: say so now, not after a minute of resolving.
         source_directories(declaration.project, declaration.esker.python.source)
@@ -87,6 +109,7 @@ def resolved_lock(
     elif wheels is None or stale.python or is_moved:
         allowed, previous = allowed_pythons(declaration), present.python if present else on_disk
         interpreter = interpreter_for_new_lock(allowed, previous, interpreters, chosen=python)
+        check_replaceable(declaration, is_partial=is_partial)  # before a minute of resolving, not after it
         with reporting(progress):
             progress.begin("Locking Python packages")
             changed = _changed(pylock.inputs(wheels) if wheels else None, stale.inputs)

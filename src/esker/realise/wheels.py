@@ -21,6 +21,7 @@ from esker.errors import CommandFailed, HostError, RealisationFailed
 from esker.host import prctl, trees
 from esker.host.uv import is_unreachable, run_uv
 from esker.progress import reporting
+from esker.realise.amount import counting, measured
 from esker.realise.overlap import overlapping
 
 if TYPE_CHECKING:
@@ -125,12 +126,16 @@ def python_environment(
 
     def fill(directory: str) -> None:
         with reporting(progress):
+            amount = measured([artifact for _, _, artifact in artifacts])
             if artifacts:
-                progress.begin(f"Installing {len(artifacts)} Python package{'s' * (len(artifacts) > 1)}")
-            _install(directory, artifacts, interpreter, tools, build)
+                progress.begin(f"Installing {amount}", total=len(artifacts))
+            with counting(f"{directory}/{_libraries(interpreter)}", progress):
+                _install(directory, artifacts, interpreter, tools, build)
             progress.begin("Compiling byte code")
             _compile(directory, interpreter, tools)
             _drop_traces(directory)
+            if artifacts:
+                progress.finish(amount)
 
     path = store.build(f"python-{interpreter.version}-environment", _fingerprint(artifacts, interpreter), fill)
     return PythonEnvironment(path, f"{path}/{_libraries(interpreter)}")

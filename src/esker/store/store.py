@@ -146,6 +146,12 @@ class Store:
         with files.locked(f"{self.state}/gc.lock", waiting=waiting, error=StoreError):
             yield
 
+    def check_writable(self) -> None:
+        """Raise StoreError if nothing can be built here: the store is read-only, or not this user's."""
+        for directory in (self.directory, self.state):
+            with files.refused("change", self.root, StoreError, remedy=_REMEDY):
+                files.check_writable(directory)
+
     def build(
         self,
         name: str,

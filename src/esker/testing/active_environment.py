@@ -42,16 +42,15 @@ class ActiveEnvironment:
         ServiceFailed, ServicesNotReady or UnknownService. If the same services are asked for again after a failure, the
         same error is raised at once.
         """
+        __tracebackhide__ = True  # pytest shows the caller's line, and what failed, in place of our code
         missing = frozenset(names) - self._held
+        if missing and missing not in self._failed:
+            try:
+                self._hold(sorted(missing), seconds)
+            except EskerError as error:
+                self._failed[missing] = error
         if missing in self._failed:
             raise self._failed[missing].with_traceback(None)
-        if not missing:
-            return
-        try:
-            self._hold(sorted(missing), seconds)
-        except EskerError as error:
-            self._failed[missing] = error
-            raise
         self._held |= missing
 
 

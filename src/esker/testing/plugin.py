@@ -6,13 +6,14 @@ project before a test uses one of its fixtures.
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
+
 import pytest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from esker.errors import EskerError
     from esker.testing.active_environment import ActiveEnvironment
 
 __all__ = ["esker_environment", "pytest_addoption", "pytest_collection_modifyitems", "pytest_configure"]
@@ -46,34 +47,33 @@ def _esker_services(request: pytest.FixtureRequest) -> None:
     names = _services(request.node)
     assert names is not None
     environment: ActiveEnvironment = request.getfixturevalue("esker_environment")
-    from esker.errors import EskerError
-
-    try:
+    with _told():
         environment.start(*names)
-    except EskerError as error:
-        raise _failed(error) from None
 
 
 @pytest.fixture(scope="session")
 def esker_environment(pytestconfig: pytest.Config) -> Iterator[ActiveEnvironment]:
     """The project's environment, active until the last test has ended; `start("name")` starts a service until then."""
-    from contextlib import ExitStack
-
-    from esker.errors import EskerError
     from esker.testing.active_environment import active, find_tests_project
 
     with ExitStack() as stack:
-        try:
+        with _told():
             project = find_tests_project(str(pytestconfig.rootpath), pytestconfig.getini("esker_project"))
             environment = stack.enter_context(active(project))
-        except EskerError as error:
-            raise _failed(error) from None
         yield environment
+        with _told():
+            stack.close()
 
 
-def _failed(error: EskerError) -> BaseException:
-    """Return an exception that fails the test with the error's message, without a traceback through our code."""
-    return pytest.fail.Exception(str(error), pytrace=False)
+@contextmanager
+def _told() -> Iterator[None]:
+    """Fail the test with the message of an error of Esker's, without a traceback through our code."""
+    from esker.errors import EskerError
+
+    try:
+        yield
+    except EskerError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 def _services(item: pytest.Item) -> list[str] | None:

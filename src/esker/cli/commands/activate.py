@@ -43,7 +43,7 @@ _EXAMPLES = """\
   eval "$(esker activate)"              activate in this shell
   esker activate -s -- pytest -q        with services for that long
   esker activate --locked -- pytest -q  in CI: fail if the lock is stale
-  esker activate --json                 print changed variables; run no hook
+  esker activate --json                 print changed variables; run no hook, write nothing
 """
 
 
@@ -77,7 +77,7 @@ def _activated(options: SimpleNamespace, command: list[str] | None, voice: Voice
     if plan.missing:
         _tell_missing(plan, environ, voice)
     if options.json:
-        return _print_json(plan, _activation(plan, options, environ), environ, voice)
+        return _print_json(plan, options, environ, voice)
     if command is None and options.command is None:
         if for_eval:
             return _in_place(plan, options, environ, voice)
@@ -242,7 +242,7 @@ _OPTIONS: tuple[Option, ...] = (
     (("--fresh",), _FLAG | {"help": "run the hook, even if others use the environment or its services run"}),
     (("--locked",), _FLAG | {"help": "fail if the lock is stale, instead of renewing it"}),
     (("--without-packages",), _FLAG | {"help": "leave out packages of [install] that are not on this machine"}),
-    (("--json",), _FLAG | {"help": "print the changes of variables as JSON; run no hook"}),
+    (("--json",), _FLAG | {"help": "print the changes of variables as JSON; run no hook, write nothing"}),
 )
 
 
@@ -326,7 +326,12 @@ def _plan(project: str, options: SimpleNamespace, environ: Mapping[str, str], vo
 
     without = options.without_packages or is_without_packages(project, environ)
     settings = Settings(environ, trusts_everything=options.trust, without_packages=without)
-    plan = prepare(project, settings, mode=options.mode, locked=options.locked, progress=_Late(voice))
+    if options.json:
+        from esker.runtimes.native.preview import preview
+
+        plan = preview(project, settings, mode=options.mode)
+    else:
+        plan = prepare(project, settings, mode=options.mode, locked=options.locked, progress=_Late(voice))
     if plan.minimum_version:
         voice.check_version(*plan.minimum_version)
     return plan
@@ -354,6 +359,11 @@ class _Late:
         """Forward the call."""
         if self._listener is not None:
             self._listener.remark(text)
+
+    def finish(self, text: str) -> None:
+        """Forward the call."""
+        if self._listener is not None:
+            self._listener.finish(text)
 
     def end(self) -> None:
         """Forward the call."""
@@ -404,19 +414,19 @@ def _activation(
     return activation(
         plan,
         environ,
-        runtime_directory=plan.runtime_directory(environ.get("XDG_RUNTIME_DIR")),
+        runtime_directory=plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"), make=run_code),
         add_sbin=options.add_sbin,
         start_services=_starts_services(plan, options),
         run_code=run_code,
     )
 
 
-def _print_json(plan: Plan, activation: Activation, environ: Mapping[str, str], voice: Voice) -> int:
+def _print_json(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], voice: Voice) -> int:
     import json
 
     from esker.activate.composition import left_out
 
-    json.dump(activation.published(environ), sys.stdout, indent=2)
+    json.dump(_activation(plan, options, environ).published(environ), sys.stdout, indent=2)
     print()
     if names := left_out(plan, environ):
         voice.say(f"! Left out, because only the project's own code can work it out: {', '.join(names)}")

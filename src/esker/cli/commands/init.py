@@ -38,8 +38,22 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     environment = create(directory, options.name, bare=options.bare, home=os.environ.get("HOME"))
     settings = Settings(os.environ)
     remember(directory, settings)
+    if voice.remarks:  # Flox leaves the project's own files alone
+        _ignore_handles(directory, voice)
     voice.say(f"⚡︎ Created environment '{environment}' ({settings.system})")
     voice.say(f"\nNext:\n  $ {voice.program} install pypi/NAME    <- Add a package")
     voice.say(f"  $ {voice.program} edit                 <- Add variables, scripts and services")
     voice.say(f"  $ {voice.program} activate             <- Enter the environment")
     return 0
+
+
+def _ignore_handles(directory: str, voice: Voice) -> None:
+    """Keep the file of a saved service handle, which is for this machine, out of the project's git repository."""
+    from esker.declare.git_ignore import ignore
+    from esker.formats.service_handle import NAME
+
+    try:
+        if ignore(directory, NAME):
+            voice.say(f"✔ Added `{NAME}` to .gitignore")
+    except OSError as error:
+        voice.say(f"! Could not add `{NAME}` to .gitignore: {(error.strerror or str(error)).lower()}")

@@ -7,7 +7,7 @@ from argparse import SUPPRESS
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory
-from esker.cli.manifest import read_manifest, replace_manifest
+from esker.cli.manifest import read_valid_manifest, replace_manifest
 from esker.cli.selection import selected_project
 from esker.errors import UsageError
 
@@ -41,7 +41,7 @@ def _install(arguments: list[str], voice: Voice) -> int:
         raise UsageError("Must specify at least one package", hint=f"{voice.program} install {ORIGIN}NAME")
     project = selected_project(options, os.environ)
     name = environment_name(project)
-    before = read_manifest(project)
+    before = read_valid_manifest(project)
     requirements = [_requirement(package, voice) for package in options.package]
     edit = with_requirements(before, requirements, locked=_locked(project))
     replace_manifest(project, before, edit.text, voice, lock=not options.no_lock)
@@ -67,7 +67,7 @@ def _uninstall(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("--no-lock", action="store_true", help="write the manifest, but lock and install nothing")
     options = parser.parse_args(arguments)
     project = selected_project(options, os.environ)
-    before = read_manifest(project)
+    before = read_valid_manifest(project)
     edit = without_packages(before, options.package)
     replace_manifest(project, before, edit.text, voice, lock=not options.no_lock)
     for package in edit.removed:

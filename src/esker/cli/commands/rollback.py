@@ -19,7 +19,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     from esker.declare import project_directory
     from esker.declare.discover import find
     from esker.declare.load import load
-    from esker.runtimes.native.preparation import run_links
+    from esker.runtimes.native.links import run_links
     from esker.settings import Settings
     from esker.store import roots
     from esker.store.store import Store

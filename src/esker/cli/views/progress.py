@@ -44,6 +44,11 @@ class Terminal:
         self.end()
         _print_remark(text)
 
+    def finish(self, text: str) -> None:
+        """Print `text` in place of the bar."""
+        self.end()
+        _print_result(text)
+
     def end(self) -> None:
         """Remove the bar."""
         if self._bar is not None:
@@ -71,6 +76,11 @@ class Lines:
         """Print `text`."""
         _print_remark(text)
 
+    def finish(self, text: str) -> None:
+        """Print how long the work took, if it took long, and then `text`."""
+        self.end()
+        _print_result(text)
+
     def end(self) -> None:
         """Print how long the work took, if it took long."""
         if self._since is not None:
@@ -82,6 +92,10 @@ class Lines:
 
 def _print_remark(text: str) -> None:
     print(printable(f"! {text}"), file=sys.stderr, flush=True)
+
+
+def _print_result(text: str) -> None:
+    print(printable(f"✔ {text}"), file=sys.stderr, flush=True)
 
 
 def progress() -> Terminal | Lines:

@@ -175,12 +175,20 @@ def _read_written(kind: Shape, value: Any, path: Path, report: Report) -> Any:
     if kind.alternatives:
         return _read_alternative(kind, value, path, report)
     if not kind.fits(value):
-        hint = f"write `{kind.example(path)}`" if path else None
+        hint = _table_hint(kind, value, path) or (f"write `{kind.example(path)}`" if path else None)
         expected = kind.phrase(report.table)
         report.refuse(path, f"invalid type: {described(value, report.table)}, expected {expected}", hint)
         return _NOTHING
     reader = _read_struct if kind.is_struct() else _READERS.get(get_origin(kind.written) or kind.written)
     return value if reader is None else reader(kind, value, path, report)
+
+
+def _table_hint(kind: Shape, value: Any, path: Path) -> str | None:
+    """Return the hint for a list of tables, as `[[a]]` begins one, where a single table is expected."""
+    is_list = isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
+    if not (is_list and kind.fits({})) or any(part.isdigit() for part in path):
+        return None
+    return f"write `[{dotted(path)}]` with single brackets, once: it is a table, not a list of tables"
 
 
 def _read_struct(kind: Shape, table: dict[str, Any], path: Path, report: Report) -> Any:

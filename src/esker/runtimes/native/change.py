@@ -20,9 +20,10 @@ from esker.host import files, scratch, trees
 from esker.lock.lock_files import lock_paths, rendered, replaced
 from esker.lock.packages import choice
 from esker.lock.resolve import resolved_lock
+from esker.runtimes.native.links import check_installable
 from esker.runtimes.native.preparation import realised
 from esker.runtimes.native.project_lock import alone
-from esker.runtimes.native.swap import put_in_order, swapped
+from esker.runtimes.native.swap import check_swappable, put_in_order, swapped
 from esker.services.supervised.supervisor_record import services_are_running
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ def change_manifest(
             with project_directory.writable(f"{project}/.flox", "env", mode=0o755) as directory:
                 files.write(path, text.encode(), mode=0o644, directory=directory)
             return True
+        # Before the work, which may be long.
+        check_swappable(project)
+        check_installable(declaration, settings)
         interpreters = settings.interpreters()
         lock_made, _ = resolved_lock(declaration, settings, interpreters, progress=progress)
         manifest_lock, pylock = rendered(lock_made)
@@ -74,8 +78,7 @@ def change_manifest(
             _check_unchanged(path, before)
             contents = {"manifest.toml": text.encode(), "manifest.lock": manifest_lock}
             with replaced(lock_paths(declaration)[1], pylock), swapped(project, contents):
-                pass
-            links.switch(keep_rollback=False)
+                links.switch(keep_rollback=False)  # it may fail, for example on a full disk; the two others now cannot
     return text != before
 
 

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from esker.activate import plan as plans
-from esker.activate.allocation import allocate
+from esker.activate.allocation import allocate, expected
 from esker.formats.manifest import Manifest, MinimumVersion, vars_in_order
 from esker.host.certificates import certificate_bundle
 from esker.host.runtime_directory import directory_name
@@ -26,11 +26,13 @@ def planned(
     sources: tuple[plans.Fingerprint, ...],
     settings: Settings,
     missing: tuple[str, ...] = (),
+    *,
+    keep_ports: bool = True,
 ) -> Plan:
     """Return the plan of a project in a mode, whose run `link` points at its profile.
 
     `sources` are the files that the declaration was read from, as they were before. `missing` are the packages that
-    were left out.
+    were left out. Without `keep_ports`, automatic ports are only looked up, and nothing is written.
     """
     manifest = declaration.manifest
     profile, hook, services = manifest.profile, manifest.hook, manifest.services
@@ -53,7 +55,7 @@ def planned(
         choices=settings.choices,
         missing=missing,
         vars=vars_in_order(manifest.vars),
-        ports=allocate(declaration, settings),
+        ports=allocate(declaration, settings) if keep_ports else expected(declaration, settings),
         hook=hook.on_activate if hook else None,
         on_deactivate=hook.on_deactivate if hook else None,
         profile=scripts,

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from esker.activate import plan as plans
 from esker.declare import project_directory, trust
 from esker.declare.known_environments import remember
 from esker.declare.load import load
-from esker.errors import RealisationFailed
+from esker.errors import HostError, RealisationFailed, StaleLock, StoreError
 from esker.formats.manifest import CatalogPackage
 from esker.host import files
-from esker.lock.resolve import lock_project
+from esker.lock.resolve import current_lock, lock_project
 from esker.progress import Progress, Silent
 from esker.realise.realise import missing_packages, realise
+from esker.runtimes.native.links import Links, check_installable, is_linked, run_links
 from esker.runtimes.native.planning import declared_mode, planned
 from esker.runtimes.native.project_lock import alone, hand_over
 from esker.runtimes.native.swap import put_in_order
-from esker.store import roots
+from esker.store.built import BuiltStore
 from esker.store.store import Store
 
 if TYPE_CHECKING:
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
     from esker.settings import Settings
 
 __all__ = [
-    "Links",
+    "check_system",
     "forget_plans",
     "prepare_stale",
     "realised",
-    "run_links",
+    "sources_of",
 ]
 
 
@@ -59,13 +60,13 @@ def prepare_stale(
         plan = plans.warm(project, settings.choices, mode)
         if plan is not None and not (locked and plan.missing):  # whoever prepared the project before us has done it
             return plan
-        sources = plans.fingerprints(f"{project}/.flox/{name}" for name in ("env.json", "env/manifest.toml"))
-        declaration = load(project)
+        sources, declaration = sources_of(project)
         trust.check_contents(project, settings, _project_files(declaration))
-        sources += plans.fingerprints(_project_files(declaration))
         interpreters = settings.interpreters()
+        if not locked:
+            _check_installable(declaration, settings)
         lock, is_new = lock_project(declaration, settings, interpreters, locked=locked, progress=listener)
-        _check_system(declaration, lock, settings)
+        check_system(declaration, lock, settings)
         with realised(declaration, lock, settings, interpreters, progress=listener) as links:
             links.switch(keep_rollback=not is_new)  # a new lock overrides a rollback
             missing = missing_packages(lock, links.store, settings.system)
@@ -77,7 +78,27 @@ def prepare_stale(
         return plan
 
 
-def _check_system(declaration: Declaration, lock: Lock, settings: Settings) -> None:
+def sources_of(project: str) -> tuple[tuple[plans.Fingerprint, ...], Declaration]:
+    """Return the declaration of a project and the files that it was read from, as they were before."""
+    sources = plans.fingerprints(f"{project}/.flox/{name}" for name in ("env.json", "env/manifest.toml"))
+    declaration = load(project)
+    return (*sources, *plans.fingerprints(_project_files(declaration))), declaration
+
+
+def _check_installable(declaration: Declaration, settings: Settings) -> None:
+    """Check this before the work, which may be long; what is locked, installed and linked already needs no room."""
+    try:
+        check_installable(declaration, settings)
+    except (HostError, StoreError):
+        with suppress(StaleLock):
+            lock, store = current_lock(declaration, settings), BuiltStore(settings.store_root)
+            links = run_links(declaration, settings.system).values()
+            if all(is_linked(declaration, lock, store, link, settings) for link in links):
+                return
+        raise
+
+
+def check_system(declaration: Declaration, lock: Lock, settings: Settings) -> None:
     """Raise RealisationFailed if the environment is for other systems, as Flox does.
 
     It is if `options.systems` leaves this one out. Without `options.systems`, it is if all catalogue packages that name
@@ -97,43 +118,12 @@ def _check_system(declaration: Declaration, lock: Lock, settings: Settings) -> N
         )
 
 
-class Links(NamedTuple):
-    """The run links of a project, and the profile that they will point at."""
-
-    store: Store
-    profile: str
-    by_mode: dict[str, str]
-    directory: int
-    """A descriptor of the directory of the links."""
-
-    def switch(self, *, keep_rollback: bool) -> None:
-        """Point the links at the profile.
-
-        With `keep_rollback`, a link stays as it is if the profile is its newest generation and a person has gone back
-        to an older one.
-        """
-        for link in self.by_mode.values():
-            generations = roots.generations(self.store, link)
-            newest = generations[-1] if generations else None
-            gone_back = (
-                newest and newest.path == self.profile and any(each.held and each.current for each in generations)
-            )
-            if not (keep_rollback and gone_back):
-                roots.switch(self.store, link, self.profile, directory=self.directory)
-
-
 def forget_plans(declaration: Declaration) -> None:
     """Remove the plans of a project, because something has changed that their fingerprints do not show."""
     with project_directory.writable(declaration.dot_flox, "cache", "esker") as directory:
         for path in (plans.plan_path(declaration.project, mode) for mode in plans.MODES):
             with files.refused("remove", path), suppress(FileNotFoundError):
                 os.unlink(os.path.basename(path), dir_fd=directory)
-
-
-def run_links(declaration: Declaration, system: str) -> dict[str, str]:
-    """Return the run link of each mode: `.flox/run/<system>.<name>-<mode>`."""
-    stem = f"{declaration.dot_flox}/run/{system}.{declaration.name}"
-    return {mode: f"{stem}-{mode}" for mode in plans.MODES}
 
 
 @contextmanager

@@ -11,7 +11,6 @@ the environment, calls `put_in_order` first.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from contextlib import ExitStack, contextmanager, suppress
@@ -25,7 +24,7 @@ from esker.runtimes.native.project_lock import alone
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["put_in_order", "swapped"]
+__all__ = ["check_swappable", "put_in_order", "swapped"]
 
 
 def put_in_order(project: str) -> None:
@@ -68,6 +67,14 @@ def _is_whole(path: str, dot_flox: int) -> bool:
         return False
 
 
+def check_swappable(project: str) -> None:
+    """Raise HostError if `.flox/env` cannot be replaced; the copy that replaces it is made beside it."""
+    current = f"{project}/.flox/env"
+    with files.refused("change", current):
+        for directory in (current, os.path.dirname(current)):
+            files.check_writable(directory)
+
+
 @contextmanager
 def swapped(project: str, contents: Mapping[str, bytes]) -> Iterator[None]:
     """Replace `.flox/env` after the block by a copy in which the files named in `contents` have their new bytes.
@@ -81,9 +88,9 @@ def swapped(project: str, contents: Mapping[str, bytes]) -> Iterator[None]:
         with files.refused("change", current):
             dot_flox = stack.enter_context(project_directory.opened(f"{project}/.flox"))
         try:
+            check_swappable(project)
             with files.refused("change", current):
                 with project_directory.opened_within(dot_flox, current) as directory:
-                    _check_writable(current, directory)
                     trees.remove_tree(fresh, directory=dot_flox)  # a killed change may have left it
                     trees.copy_tree(directory, fresh, directory=dot_flox)
                 with project_directory.opened_within(dot_flox, fresh) as directory:
@@ -107,11 +114,3 @@ def _replace(current: str, fresh: str, backup: str, dot_flox: int) -> None:
         old = backup
     with suppress(OSError):  # the change is made; the next one removes what is left
         trees.remove_tree(old, directory=dot_flox)
-
-
-def _check_writable(path: str, directory: int) -> None:
-    """Raise OSError if this process may not write an open directory, because it may not write a copy of it either."""
-    if not os.access(".", os.W_OK, dir_fd=directory):
-        read_only = os.fstatvfs(directory).f_flag & os.ST_RDONLY
-        number = errno.EROFS if read_only else errno.EACCES
-        raise OSError(number, os.strerror(number), path)

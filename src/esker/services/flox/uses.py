@@ -114,7 +114,7 @@ def _read(path: str, directory: int) -> Uses:
         contents = record["contents"]
         uses = [_Use(token, ProcessId(pid, start), tuple(names)) for token, pid, start, names in contents["uses"]]
         if not all(type(number) is int for use in uses for number in use.process):  # they become a path below /proc
-            return Uses(path)
+            return Uses(path, directory)
         holder = Holder(*contents["holder"]) if contents["holder"] else None
         living = [use for use in uses if use.process.lives]
         return Uses(path, directory, living, set(contents["started"]), holder)
