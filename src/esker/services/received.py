@@ -23,6 +23,8 @@ DEEPEST = 32
 """How many objects and lists may lie inside each other."""
 _GREATEST = 1e12
 """The greatest number of seconds, or any other number with a fraction."""
+_LISTED = 10
+"""The most words that a message lists."""
 _PIDS = 1 << 22
 """The greatest pid on Linux."""
 
@@ -121,7 +123,8 @@ def one_of(*words: str) -> Callable[[Any], str]:
 
     def check(given: Any) -> str:
         if not isinstance(given, str) or given not in words:
-            raise ValueError(f"`{_shown(given)}` is none of {', '.join(words)}")
+            listed = ", ".join(words) if len(words) <= _LISTED else "the names that it may be"
+            raise ValueError(f"`{_shown(given)}` is none of {listed}")
         return given
 
     return check
