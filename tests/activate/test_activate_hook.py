@@ -437,3 +437,26 @@ def test_a_hook_runs_in_a_thread_too():
     """A hook runs in another thread too, where signals cannot be held back and no interruption arrives."""
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(changes, "export A=b").result() == {"A": "b"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_the_hook_s_bash_ends_with_esker(tmp_path, number):
+    """A signal to Esker alone, and not to its group as with Ctrl-C, leaves no bash behind."""
+    pid_file = tmp_path / "pid"
+    script = f"printf %s $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; while :; do read -t 0.1 < /dev/zero; done"
+    code = f"import os; from esker.activate import hook; hook.run(dict(os.environ), script={script!r})"
+    caller = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    try:
+        while not pid_file.exists():
+            assert caller.poll() is None
+            time.sleep(0.01)
+        with pidfd.opened(int(pid_file.read_text())) as bash:
+            assert bash is not None
+            caller.send_signal(number)
+            caller.wait()
+            assert pidfd.wait(bash, 5)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(caller.pid, signal.SIGKILL)
+        caller.wait()

@@ -193,6 +193,8 @@ def _run_bash(
     """Run bash and return the status it ended with; if a signal ended it, the status is the negative signal number."""
     import subprocess
 
+    from esker.host import prctl
+
     driver = bash_text(f"{os.path.dirname(__file__)}/hook.bash")
     parameters = (descriptor_path(values), descriptor_path(script), str(result), bash)
     argv = [bash, "--noprofile", "--norc", "-p", "-c", driver, _NAME_OF_HOOK, *parameters]
@@ -206,7 +208,14 @@ def _run_bash(
         with ExitStack() as starting:
             starting.enter_context(_interruptions_held())
             with subprocess.Popen(
-                argv, env=environ, stdout=output, stderr=output, pass_fds=(values, script, result), process_group=group
+                argv,
+                env=environ,
+                stdout=output,
+                stderr=output,
+                pass_fds=(values, script, result),
+                process_group=group,
+                # A signal may end us alone, and SIGKILL gives us no moment to end bash.
+                preexec_fn=prctl.ending_with_us(signal.SIGTERM),  # noqa: PLW1509
             ) as process:
                 try:
                     # An interruption that was held back is raised here, inside the `try` that kills bash. Raised any

@@ -15,7 +15,7 @@ from esker.host import pidfd, process_table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ProcessId", "boot_id", "of", "own"]
+__all__ = ["ProcessId", "boot_id", "is_ours", "of", "own"]
 
 
 class ProcessId(NamedTuple):
@@ -54,6 +54,14 @@ def of(pid: int) -> ProcessId:
     """Return the identity of the process with this pid; its start is 0 if there is no such process."""
     entry = process_table.entry(pid)
     return ProcessId(pid, entry.start if entry else 0)
+
+
+def is_ours(pid: int) -> bool:
+    """Return whether the process runs as this user and is not the system's first one, so that we may speak of its end.
+
+    A file or a message may name any pid: no advice and no signal is for a process that is not ours.
+    """
+    return pid > 1 and process_table.owner(pid) == os.geteuid()
 
 
 def own() -> ProcessId:

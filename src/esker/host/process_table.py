@@ -43,6 +43,11 @@ class ProcessEntry(NamedTuple):
         """Whether it has ended, even if its parent has not fetched its exit status yet."""
         return self.state in {"Z", "X"}
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a signal such as SIGSTOP or that of Ctrl-Z has suspended it."""
+        return self.state == "T"
+
 
 def entry(pid: int) -> ProcessEntry | None:
     """Return the process `pid`, or None when there is no such process."""

@@ -5,18 +5,20 @@ The types of `declare.declaration` would do, but they need modules that would ma
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from esker.errors import ServiceError
+from esker.services import received
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from esker.declare.declaration import Declaration, HealthCheck, JoinedCondition, ServiceTable
     from esker.formats.manifest import Service
 
-__all__ = ["CheckSpec", "Form", "ServiceSpec", "parse", "passed_variables", "specify"]
+__all__ = ["KINDS", "CheckSpec", "Form", "ServiceSpec", "parse", "passed_variables", "specify"]
 
 Form = Literal["shell", "exec", "tcp", "unix", "http", "log"]
 _OTHER_FORMS: tuple[Form, ...] = ("tcp", "unix", "http", "log")
@@ -69,16 +71,62 @@ class ServiceSpec:
     """A digest of the environment's own `[vars]`, which every service inherits; empty if there are none."""
 
 
-def parse(record: Mapping[str, Any]) -> ServiceSpec:
-    """Return the specification from `record`, its fields as JSON has them."""
-    check = record["check"]
-    return ServiceSpec(
-        **{
-            **record,
-            "check": check and CheckSpec(**{**check, "target": tuple(check["target"])}),
-            "pass_env": tuple(record["pass_env"]),
-        }
-    )
+def parse(record: object) -> ServiceSpec:
+    """Return the specification from `record`, its fields as JSON has them; raise ValueError if it is not valid."""
+    return received.record(ServiceSpec, record, _KINDS)
+
+
+def _text(given: Any) -> str:
+    """Return a text that may become a part of a command or a variable."""
+    if "\0" in received.text(given):
+        raise ValueError("it holds a zero byte")
+    return str(given)
+
+
+def _check_spec(given: Any) -> CheckSpec:
+    check = received.record(CheckSpec, given, _KINDS)
+    if not check.target or (check.form != "exec" and len(check.target) != 1):
+        raise ValueError("`target`: it has not the number of texts that its form needs")
+    return check
+
+
+def _variables(given: Any) -> Mapping[str, str]:
+    variables: Mapping[str, str] = received.value("Mapping[str, str]", given, _KINDS)
+    if any(not name or "=" in name for name in variables):
+        raise ValueError("a name is empty or holds `=`")
+    return variables
+
+
+_COUNT = received.whole(0, 1 << 62)
+_KINDS: Mapping[str, Callable[[Any], Any]] = {
+    "str": _text,
+    "Form": received.one_of("shell", "exec", *_OTHER_FORMS),
+    "CheckSpec": _check_spec,
+    "JoinedCondition": received.one_of(
+        "service_started", "service_healthy", "service_completed_successfully", "service_completed"
+    ),
+    "CheckSpec.retries": _COUNT,
+    "ServiceSpec.vars": _variables,
+    "ServiceSpec.restart": received.one_of("no", "on-failure", "always"),
+    "ServiceSpec.max_restarts": _COUNT,
+    "ServiceSpec.stop_signal": received.one_of(*signal.Signals.__members__),
+    "ServiceSpec.ports": lambda given: received.value("Mapping[str, Port]", given, _KINDS),
+    "Port": received.whole(1, 65535),
+}
+
+
+def _environments(given: Any) -> Mapping[str, Mapping[str, str]]:
+    if type(given) is not dict:
+        raise ValueError("it is not an object")
+    return {_text(name): _variables(variables) for name, variables in given.items()}
+
+
+KINDS: Mapping[str, Callable[[Any], Any]] = {
+    "str": _text,
+    "ServiceSpec": parse,
+    "Mapping[str, Mapping[str, str]]": _environments,
+}
+"""The checks for the fields of a request."""
 
 
 def specify(declaration: Declaration, system: str, ports: Mapping[str, int]) -> dict[str, ServiceSpec]:
@@ -143,8 +191,6 @@ def _specify(
             pass_env=table.pass_env,
             user=table.user,
         )
-    import signal
-
     # Where both tables say how the service is stopped, they say the same.
     if shutdown and shutdown.signal is not None:
         plain = replace(plain, stop_signal=signal.Signals(shutdown.signal).name)

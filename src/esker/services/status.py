@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from esker.services import received
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["ServiceStatus", "Until", "parse"]
 
@@ -58,6 +60,12 @@ class ServiceStatus:
         return self.pid is not None or self.ready
 
 
-def parse(record: Mapping[str, Any]) -> ServiceStatus:
-    """Return the status from `record`, its fields as JSON has them."""
-    return ServiceStatus(**{**record, "users": tuple(record["users"])})
+_KINDS: Mapping[str, Callable[[Any], Any]] = {
+    "ServiceStatus.pid": lambda given: None if given is None else received.pid(given),
+    "ServiceStatus.restarts": received.whole(0, 1 << 62),
+}
+
+
+def parse(record: object) -> ServiceStatus:
+    """Return the status from `record`, its fields as JSON has them; raise ValueError if it is not valid."""
+    return received.record(ServiceStatus, record, _KINDS)

@@ -7,18 +7,20 @@ import errno
 import json
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
 from esker.errors import HostError, ServiceError, TimedOut
-from esker.host import background, runtime_directory
+from esker.host import background, process_id, runtime_directory
 from esker.services.supervised import connection, guardian, launch, protocol, rendezvous, server
 from esker.services.supervised.control import Supervised
 from esker.services.supervised.rendezvous import connect
@@ -60,6 +62,19 @@ def test_the_socket_is_ours_alone(project):
         (b"[]\n", "is not a valid request"),
         (b"\xff\xfe\n", "is not a valid request"),
         (b"[" * 100_000 + b"\n", "is not a valid request"),
+        (
+            b'{"esker-services": 4, "do": "wait", "until": "healthy", "names": ' + b"[" * 50 + b"]" * 50 + b"}\n",
+            "too deep",
+        ),
+        (b'{"esker-services": 4, "do": "wait", "until": "healthy", "names": ["\\ud800"]}\n', "`names`: "),
+        (b'{"esker-services": 4, "do": "wait", "until": "healthy", "names": [], "seconds": 1e999}\n', "`seconds`: "),
+        (b'{"esker-services": 4, "do": "stop", "names": [{}], "caller": 7}\n', "`names`: "),
+        (b'{"esker-services": [[4]], "do": "status"}\n', "the other side speaks version "),
+        (b'{"esker-services": 4, "do": ["status"]}\n', "is not a valid request"),
+        (
+            b'{"esker-services": 4, "do": "status", "specs": [{"name": "a", "command": "b", "stop_signal": {}}]}\n',
+            "`stop_signal`: ",
+        ),
     ],
 )
 def test_what_is_no_request_is_answered_by_a_message(project, line, said):
@@ -139,13 +154,13 @@ def record_of(project, **fields):
 def test_a_supervisor_of_another_version_is_an_error_with_what_to_do(project):
     """The message names both versions and how to go on; nothing is started beside it."""
     project.declare("web")
-    hello = {protocol.KEY: 7, "source": "/other/esker", "supervisor": 1234, "guardian": 1233}
+    hello = {protocol.KEY: 7, "source": "/other/esker", "supervisor": os.getpid(), "guardian": 1233}
     with supervisor(project, json.dumps(hello).encode() + b"\n"), pytest.raises(ServiceError) as caught:
         project.services.start()
     assert "the other side speaks version 7 of the services' protocol, this Esker version 4" in caught.value.message
     assert (
         caught.value.hint
-        == "the Esker in `/other/esker` runs these services: use that one, or end them with `kill 1234`"
+        == f"the Esker in `/other/esker` runs these services: use that one, or end them with `kill {os.getpid()}`"
     )
 
 
@@ -155,12 +170,12 @@ def test_a_supervisor_that_does_not_answer_is_an_error_in_time(project, monkeypa
     project.declare("web")
     with supervisor(project), pytest.raises(TimedOut, match=f"the supervisor of the services \\(pid {os.getpid()}\\)"):
         project.services.start()
-    hello = {protocol.KEY: protocol.VERSION, "supervisor": 1234, "guardian": 1}
+    hello = {protocol.KEY: protocol.VERSION, "supervisor": os.getpid(), "guardian": 1}
     with supervisor(project, json.dumps(hello).encode() + b"\n"):
         found = connect(project.site, start=False)
-        with pytest.raises(TimedOut, match=r"\(pid 1234\) does not answer") as caught:
+        with pytest.raises(TimedOut, match=rf"\(pid {os.getpid()}\) does not answer") as caught:
             found.ask(protocol.StatusRequest(), 0.05)
-    assert caught.value.hint.startswith("end it with `kill -9 1234`")
+    assert caught.value.hint.startswith(f"end it with `kill -9 {os.getpid()}`")
 
 
 @pytest.mark.parametrize(
@@ -490,3 +505,66 @@ def test_a_new_supervisor_that_says_nothing_is_no_pid_to_kill(project, monkeypat
     with pytest.raises(ServiceError, match=r"did not start: it said nothing for 0.05 s") as caught:
         project.services.start()
     assert "kill" not in caught.value.hint
+
+
+@pytest.mark.parametrize("pid", [1, 1 << 22])
+def test_a_greeting_that_names_a_process_which_is_not_ours_advises_nothing_about_it(project, pid):
+    """Neither pid 1 nor a pid that nobody has is to be killed, for a foreign version and for silence."""
+    project.declare("web")
+    assert not process_id.is_ours(pid)
+
+    def ask():
+        connect(project.site, start=False).ask(protocol.StatusRequest(), 0.05)
+
+    for version, call in ((7, project.services.start), (protocol.VERSION, ask)):
+        hello = {protocol.KEY: version, "supervisor": pid, "guardian": 1}
+        with supervisor(project, json.dumps(hello).encode() + b"\n"), pytest.raises((ServiceError, TimedOut)) as caught:
+            call()
+        assert "kill" not in caught.value.hint
+
+
+def test_a_record_that_names_pid_1_is_no_record(project):
+    """Not as supervisor, guardian or session: nothing of it is signalled, waited for or advised about."""
+    project.declare("web")
+    first = process_id.of(1)
+    for fields in ({"supervisor": first}, {"guardian": first}):
+        file = RecordFile(project.dot_flox)
+        file.write(record_of(project, **fields))
+        assert file.read() is None
+        file.write(record_of(project, sessions=(first,)))
+        assert file.read().sessions == ()
+        file.clear()
+        file.close()
+
+
+@pytest.mark.slow
+def test_commands_behind_a_stopped_supervisor_wait_together(project, monkeypatch):
+    """Five at once take the time of one, and each names the stopped supervisor and how to resume it."""
+    monkeypatch.setattr(connection, "GREETING_SECONDS", 1.0)
+    monkeypatch.setattr(rendezvous, "GREETING_SECONDS", 1.0)
+    project.declare("web")
+    with project.services.lease():
+        pid = project.record.supervisor.pid
+        said = []
+
+        def ask():
+            try:
+                project.services.status()
+            except TimedOut as error:
+                said.append((error.message, error.hint))
+
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            threads = [threading.Thread(target=ask) for _ in range(5)]
+            before = time.monotonic()
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            took = time.monotonic() - before
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert took < 2.5
+        assert len(said) == 5
+        assert all(f"(pid {pid}) is stopped" in message and f"kill -CONT {pid}" in hint for message, hint in said)
+        assert project.services.status()[0].status == "Running"

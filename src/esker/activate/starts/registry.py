@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.activate.plan import RUNNING
 from esker.activate.starts.start import SERVICES, Member, Start, member_of
 from esker.errors import ModeClash
-from esker.host import process_id, runtime_directory, state_file
+from esker.host import pidfd, process_id, runtime_directory, state_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -267,8 +267,9 @@ def leave(path: str, leaving: Member, *, unless: str | None = None) -> Member | 
             start.members.remove(leaving)
     if start is None or start.keeper is None or not start.ready:
         return None
-    with suppress(ProcessLookupError):
-        os.kill(start.keeper.process.pid, WAKE)
+    with start.keeper.process.opened() as keeper:  # never another process that has its pid by now
+        if keeper is not None:
+            pidfd.send(keeper, WAKE)
     return None if start.members else start.keeper
 
 

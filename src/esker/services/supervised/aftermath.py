@@ -39,6 +39,8 @@ def clean_up_after(record: SupervisorRecord, site: Site, owner: int) -> None:
     """
     if record.boot == process_id.boot_id():
         for process in (record.supervisor, record.guardian):
+            if not process_id.is_ours(process.pid):
+                continue  # a stranger's process is no supervisor of ours, whatever the file says
             with process.opened() as descriptor:
                 if descriptor is not None and not pidfd.wait(descriptor, END_SECONDS):
                     raise no_answer(process.pid)
@@ -90,7 +92,7 @@ def _leftovers(record: SupervisorRecord, owner: int) -> list[process_table.Proce
     """
     processes = process_table.table()
     sessions = dict(record.sessions)
-    spared = {os.getpid(), *process_table.ancestors(os.getpid(), processes)}
+    spared = {1, os.getpid(), *process_table.ancestors(os.getpid(), processes)}
 
     def belongs(entry: process_table.ProcessEntry) -> bool:
         if process_table.environment(entry.pid).get(SUPERVISOR_VARIABLE.encode()) == record.token.encode():

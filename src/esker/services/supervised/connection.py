@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from esker.errors import ServiceError, TimedOut
-from esker.host import pidfd
-from esker.services import status
+from esker.host import pidfd, process_id, process_table
+from esker.services import received, status
 from esker.services.supervised import protocol
 
 if TYPE_CHECKING:
@@ -49,24 +48,28 @@ class Connection:
     def _greet(self, hello: Mapping[str, Any], advice: str | None) -> None:
         if not hello:
             raise ConnectionResetError
-        self.supervisor: int = hello.get("supervisor", 0)
-        self.guardian: int = hello.get("guardian", 0)
-        if "error" in hello:
+        with protocol.understood():
+            # The greeting of a supervisor that did not start may lack its pid.
+            error = protocol.error_of(hello["error"]) if "error" in hello else None
+            own = 0 if error and "supervisor" not in hello else received.pid(hello.get("supervisor"))
+            self.supervisor: int = own
+            self.guardian: int = received.pid(hello.get("guardian"))
+            where = received.text(hello.get("source", "another place"))
+        if error:
             with pidfd.opened(self.guardian) as guardian:
                 if guardian is not None:
                     pidfd.wait(guardian, END_SECONDS)
-            raise not_started(hello["error"]["message"], hello["error"].get("hint") or advice)
-        where = hello.get("source", "another place")
-        remedy = f"the Esker in `{where}` runs these services: use that one, or end them with `kill {self.supervisor}`"
+            raise not_started(error.message, error.hint or advice)
+        end = f", or end them with `kill {self.supervisor}`" if process_id.is_ours(self.supervisor) else ""
+        remedy = f"the Esker in `{where}` runs these services: use that one{end}"
         protocol.versions(hello, remedy)
         self._guardian = pidfd.open_process(self.guardian)
 
     def _read(self) -> dict[str, Any] | None:
-        line = self._lines.readline()
-        if not line.endswith(b"\n"):
-            return None
-        message: dict[str, Any] = json.loads(line)
-        return message
+        line = self._lines.readline(protocol.LIMIT + 1)
+        if len(line) > protocol.LIMIT:
+            raise ServiceError("the supervisor of the services sent a message that is too long")
+        return protocol.parse_message(line) if line.endswith(b"\n") else None
 
     def ask(self, request: protocol.Request, seconds: float | None, changed: Changed | None = None) -> Any:
         """Send `request` and return its result; call `changed` for each service that changes meanwhile.
@@ -81,13 +84,17 @@ class Connection:
                 while (message := self._read()) is not None:
                     if "state" in message:
                         if changed:
-                            changed(status.parse(message["state"]))
+                            with protocol.understood():
+                                state = status.parse(message["state"])
+                            changed(state)
                         continue
-                    if message["ending"]:
+                    if message.get("ending"):
                         self._await_end()
                     if "error" in message:
-                        raise protocol.error_of(message["error"])
-                    return message["result"]
+                        with protocol.understood():
+                            error = protocol.error_of(message["error"])
+                        raise error
+                    return message.get("result")
         except TimeoutError:
             raise no_answer(self.supervisor) from None
         except ConnectionError:
@@ -100,7 +107,9 @@ class Connection:
             self._socket.settimeout(None)
             self._socket.sendall(protocol.request_line(protocol.WatchRequest()))
             while (message := self._read()) is not None:
-                yield status.parse(message["state"])
+                with protocol.understood():
+                    state = status.parse(message.get("state"))
+                yield state
 
     def _await_end(self) -> None:
         """Wait until the supervisor says whether it has ended; if it has, wait for its guardian too."""
@@ -143,11 +152,19 @@ def dial(path: str) -> Connection:
 
 
 def no_answer(supervisor: int) -> TimedOut:
-    """Return the error for a supervisor (its pid) that does not answer."""
-    return TimedOut(
-        f"the supervisor of the services (pid {supervisor}) does not answer",
-        hint=f"end it with `kill -9 {supervisor}`; the next command cleans up what it left",
-    )
+    """Return the error for a supervisor (its pid) that does not answer; only a process of ours may be ended."""
+    if not process_id.is_ours(supervisor):
+        return TimedOut(
+            f"the supervisor of the services (said to be pid {supervisor}) does not answer",
+            hint="that process is not yours, so leave it alone; run the command again later",
+        )
+    end = f"end it with `kill -9 {supervisor}`; the next command cleans up what it left"
+    if (process := process_table.entry(supervisor)) and process.stopped:
+        return TimedOut(
+            f"the supervisor of the services (pid {supervisor}) is stopped and does not answer",
+            hint=f"resume it with `kill -CONT {supervisor}`, or {end}",
+        )
+    return TimedOut(f"the supervisor of the services (pid {supervisor}) does not answer", hint=end)
 
 
 def not_started(reason: str, hint: str | None) -> ServiceError:

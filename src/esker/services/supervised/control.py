@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from esker.errors import HostError, ServiceError, UsageError
 from esker.host import process_id, process_table
 from esker.host.clock import Abandoned, Deadline
-from esker.services import graph, status
+from esker.services import graph, received, status
 from esker.services.chamber import START_SECONDS, Leased, ServiceUser, Stopped, unknown_service
 from esker.services.status import ServiceStatus
 from esker.services.supervised import logs, protocol, sudden_end
@@ -38,6 +38,7 @@ _ENDLESS = 1e8
 _PAUSE = 0.1
 _MOST = 1_000_000_000
 """The greatest limit in seconds, and the most lines of a log, that a caller may give; the system allows more."""
+_STOPPED = {"ServiceUser": lambda given: received.record(ServiceUser, given, {"ServiceUser.pid": received.pid})}
 
 
 class Surroundings(NamedTuple):
@@ -163,8 +164,10 @@ class Supervised:
         finally:
             if surroundings.begun:
                 surroundings.begun.end()
-        statuses = (status.parse(record) for record in result["services"])
-        return result["names"], tuple(sorted((it for it in statuses if it.name in chosen), key=lambda it: it.name))
+        statuses = _statuses(_part(result, "services"))
+        return _part(result, "names"), tuple(
+            sorted((it for it in statuses if it.name in chosen), key=lambda it: it.name)
+        )
 
     def stop(self, *names: str) -> Stopped:
         """Stop services, even if other processes use them or they were started to stay."""
@@ -179,11 +182,8 @@ class Supervised:
         result = connection.ask(
             protocol.StopRequest(names=names, caller=os.getpid()), self._grace(self.specs) + _ANSWER
         )
-        return Stopped(
-            stopped=tuple(result["stopped"]),
-            not_running=tuple(result["not_running"]),
-            users=tuple(ServiceUser(**user) for user in result["users"]),
-        )
+        with protocol.understood():
+            return received.record(Stopped, result, _STOPPED)
 
     def status(self, *names: str) -> tuple[ServiceStatus, ...]:
         """Return the states of services, sorted by name."""
@@ -202,7 +202,7 @@ class Supervised:
         if connection is None:
             return None
         request = protocol.StatusRequest(specs=tuple(self.specs.values()))
-        return tuple(status.parse(record) for record in connection.ask(request, _ANSWER))
+        return _statuses(connection.ask(request, _ANSWER))
 
     def wait(
         self, *names: str, until: Until = "healthy", seconds: float | Deadline | None = None
@@ -260,6 +260,21 @@ class Supervised:
 
     def _refuse(self, unknown: list[str]) -> None:
         raise unknown_service(unknown[0], self.names)
+
+
+def _part(result: Any, name: str) -> Any:
+    with protocol.understood():
+        if not isinstance(result, dict) or name not in result:
+            raise ValueError(f"`{name}` is missing")
+        return result[name]
+
+
+def _statuses(records: Any) -> tuple[ServiceStatus, ...]:
+    with protocol.understood():
+        statuses: tuple[ServiceStatus, ...] = received.value(
+            "tuple[ServiceStatus, ...]", records, {"ServiceStatus": status.parse}
+        )
+        return statuses
 
 
 def _deadline(seconds: float | Deadline | None) -> Deadline:

@@ -11,15 +11,16 @@ that they do not know.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from esker.errors import EskerError, PortTaken, ServiceError, ServiceFailed, ServicesNotReady, UnknownService
 from esker.host.process_id import ProcessId
-from esker.services import specification
+from esker.services import received, specification
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from esker.services.specification import ServiceSpec
     from esker.services.status import Until
@@ -39,8 +40,10 @@ __all__ = [
     "WatchRequest",
     "error_of",
     "line",
+    "parse_message",
     "parse_request",
     "request_line",
+    "understood",
     "versions",
 ]
 
@@ -157,9 +160,10 @@ def line(**message: object) -> bytes:
 def versions(message: Mapping[str, Any], remedy: str | None = None) -> None:
     """Raise ServiceError, with `remedy` as its hint, unless `message` names the version that we speak."""
     spoken = message.get(KEY)
-    if spoken != VERSION:
+    if type(spoken) is not int or spoken != VERSION:
+        shown = ascii(spoken)[:40] if not isinstance(spoken, int) or abs(spoken) < 1 << 62 else "of another kind"
         raise ServiceError(
-            f"the other side speaks version {spoken} of the services' protocol, this Esker version {VERSION}",
+            f"the other side speaks version {shown} of the services' protocol, this Esker version {VERSION}",
             hint=remedy or "use the Esker that started the services, or end its supervisor and start them again",
         )
 
@@ -176,31 +180,86 @@ def request_line(request: Request) -> bytes:
 def parse_request(text: bytes) -> Request:
     """Return the request in a line; raise ServiceError if it is not a valid request."""
     try:
-        message = json.loads(text)
+        message = received.json_object(text)
         versions(message)
-        kind = _REQUESTS[message["do"]]
-        arguments = {field.name: message[field.name] for field in fields(kind) if field.name in message}
-        for name in ("names", "paths", "store_paths"):
-            if name in arguments:
-                arguments[name] = tuple(arguments[name])
-        if "specs" in arguments:
-            arguments["specs"] = tuple(specification.parse(spec) for spec in arguments["specs"])
-        if arguments.get("lease"):
-            token, pid, start = arguments["lease"]
-            arguments["lease"] = Lease(token, ProcessId(pid, start))
-        return kind(**arguments)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ServiceError("the supervisor got a message that is not a valid request") from error
+        return _request(message)
+    except ValueError as error:
+        raise ServiceError(f"the supervisor got a message that is not a valid request: {error}") from error
 
 
-def error_of(record: Mapping[str, Any]) -> EskerError:
-    """Return the error that the other side sent, made again from its `record()`."""
-    message, hint, code = record["message"], record.get("hint"), record["code"]
+def _request(message: Mapping[str, Any]) -> Request:
+    verb = received.one_of(*_REQUESTS)(message.get("do"))
+    arguments = {name: value for name, value in message.items() if name not in {KEY, "do"}}
+    kind: Callable[..., Request] = _REQUESTS[verb]
+    request = received.record(kind, arguments, _KINDS)
+    if isinstance(request, StartRequest):
+        _check_names(request.specs)
+    return request
+
+
+def _check_names(specs: tuple[ServiceSpec, ...]) -> None:
+    """Raise ValueError if two services have one name, or one depends on a service that is not there."""
+    names = {spec.name for spec in specs}
+    if len(names) < len(specs) or not all(names.issuperset(spec.depends_on) for spec in specs):
+        raise ValueError("`specs`: a name stands twice, or a dependency is missing")
+
+
+def _lease(given: Any) -> Lease:
+    """Return the lease from its token, pid and start time."""
+    if not isinstance(given, list) or len(given) != _PARTS_OF_A_LEASE:
+        raise ValueError("it is not a token, a pid and a start time")
+    token, pid, start = given
+    return Lease(received.text(token), ProcessId(received.pid(pid), received.whole(0, 1 << 63)(start)))
+
+
+_PARTS_OF_A_LEASE = 3
+_KINDS: Mapping[str, Callable[[Any], Any]] = {
+    **specification.KINDS,
+    "Until": received.one_of("healthy", "completed", "stopped"),
+    "Lease": _lease,
+    "StartRequest.caller": received.pid,
+    "RestartRequest.caller": received.pid,
+    "StopRequest.caller": received.pid,
+}
+
+
+def parse_message(text: bytes) -> dict[str, Any]:
+    """Return what a supervisor said in a line; raise ServiceError if it is not a JSON object."""
+    with understood():
+        return received.json_object(text)
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """Within the block, a value of the supervisor's that is not valid is ServiceError instead of ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise ServiceError(
+            f"the supervisor of the services sent a message that is not valid: {error}",
+            hint="use the Esker that started the services",
+        ) from error
+
+
+def error_of(record: object) -> EskerError:
+    """Return the error that the other side sent, made again from its `record()`; ValueError if it is not one."""
+    if type(record) is not dict:
+        raise ValueError("an error is not an object")
+
+    def field(name: str, annotation: str) -> Any:
+        try:
+            return received.value(annotation, record.get(name), {})
+        except ValueError as error:
+            raise ValueError(f"`{name}`: {error}") from None
+
+    message, hint, code = field("message", "str"), field("hint", "str | None"), field("code", "str")
     if code in {"service-failed", "port-taken"}:
         kind = PortTaken if code == "port-taken" else ServiceFailed
-        return kind(message, service=record["service"], status=record["exit_status"], log=record["log"], hint=hint)
-    if code == "timed-out":
-        return ServicesNotReady(message, services=record["services"], log=record["log"], hint=hint)
+        status, log = field("exit_status", "int | None"), field("log", "tuple[str, ...]")
+        return kind(message, service=field("service", "str"), status=status, log=log, hint=hint)
+    if code == "timed-out" and "services" in record:
+        services, log = field("services", "tuple[str, ...]"), field("log", "tuple[str, ...]")
+        return ServicesNotReady(message, services=services, log=log, hint=hint)
     if code == "unknown-service":
-        return UnknownService(message, service=record["service"], hint=hint)
+        return UnknownService(message, service=field("service", "str"), hint=hint)
     return ServiceError(message, hint=hint)

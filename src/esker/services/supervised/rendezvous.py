@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from esker.errors import HostError, ServiceError, TimedOut
-from esker.host import files, pidfd, process_id, runtime_directory
+from esker.host import files, pidfd, process_id, process_table, runtime_directory
 from esker.services.supervised.aftermath import clean_up_after
-from esker.services.supervised.connection import END_SECONDS, Connection, dial, no_answer
+from esker.services.supervised.connection import END_SECONDS, GREETING_SECONDS, Connection, dial, no_answer
 from esker.services.supervised.launch import launch
 from esker.services.supervised.supervisor_record import RecordFile, record_path
 
@@ -34,9 +35,10 @@ def connect(site: Site, *, start: bool) -> Connection | None:
     """Return a connection to the supervisor of `site`; if there is none, start one (with `start`) or return None."""
     if not start and _is_idle(record_path(site.dot_flox)):
         return _dial_unrecorded(site)
+    since = time.monotonic()
     with _held(site) as file:
         record = file.read()
-        if record and (connection := _dial_recorded(record, site)):
+        if record and (connection := _dial_recorded(record, site, time.monotonic() - since)):
             return connection
         if record:
             clean_up_after(record, site, file.owner)
@@ -74,15 +76,18 @@ def _held(site: Site) -> Iterator[RecordFile]:
 def _held_by_another(file: RecordFile) -> TimedOut:
     holder = file.holder()
     who = f"`{holder.program}` (pid {holder.pid})" if holder else "another process"
-    end = f"`kill -9 {holder.pid}`" if holder else "end it"
+    end = f"`kill -9 {holder.pid}`" if holder and process_id.is_ours(holder.pid) else "let its user end it"
     return TimedOut(
         f"{who} has held `{file.path}` for {_HELD:g} s",
         hint=f"if it was suspended, resume it with `fg` in its shell; else {end}",
     )
 
 
-def _dial_recorded(record: SupervisorRecord, site: Site) -> Connection | None:
+def _dial_recorded(record: SupervisorRecord, site: Site, waited: float) -> Connection | None:
     """Return a connection to the supervisor that `record` names, or None if it has ended.
+
+    `waited` are the seconds that we waited for the flock. If the supervisor is suspended, they count as seconds without
+    a greeting: else each of many commands would wait only after the one before it has given up.
 
     Raises ServiceError if it runs on another machine or as another user.
     """
@@ -101,6 +106,9 @@ def _dial_recorded(record: SupervisorRecord, site: Site) -> Connection | None:
         )
     if not site.owns(record):
         return None
+    process = process_table.entry(record.supervisor.pid)
+    if process and process.stopped and waited >= GREETING_SECONDS / 2:
+        raise no_answer(process.pid)
     try:
         return dial(record.socket)
     except TimeoutError:
@@ -125,6 +133,8 @@ def _end_unrecorded(site: Site) -> None:
         connection = _dial_unrecorded(site)
         if connection:
             with connection, pidfd.opened(connection.guardian) as guardian:
+                if not process_id.is_ours(connection.supervisor):
+                    return
                 os.kill(connection.supervisor, signal.SIGTERM)
                 if guardian is not None:
                     pidfd.wait(guardian, END_SECONDS)

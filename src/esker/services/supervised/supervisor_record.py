@@ -153,7 +153,7 @@ class RecordFile:
         # The second line may be incomplete if the supervisor was killed while writing: then we use only the first.
         with suppress(ValueError, TypeError, KeyError):
             runs = state_file.parse(rest.partition(b"\n")[0]) or {}
-            sessions = tuple(ProcessId(int(pid), int(start)) for pid, start in runs["sessions"])
+            sessions = tuple(ProcessId(int(pid), int(start)) for pid, start in runs["sessions"] if int(pid) > 1)
             return SupervisorRecord(**fields, sessions=sessions, stores=tuple(map(str, runs.get("stores", ()))))
         return record
 
@@ -181,7 +181,7 @@ def _is_well_formed(record: SupervisorRecord) -> bool:
     texts = (record.token, record.dot_flox, record.socket, record.host, record.boot)
     numbers = (record.uid, *record.guardian, *record.supervisor)
     of_their_types = all(isinstance(text, str) for text in texts) and all(type(number) is int for number in numbers)
-    return of_their_types and all(0 < pid <= _PIDS for pid, _ in (record.guardian, record.supervisor))
+    return of_their_types and all(1 < pid <= _PIDS for pid, _ in (record.guardian, record.supervisor))
 
 
 def _is_copied(record: SupervisorRecord, dot_flox: str) -> bool:
