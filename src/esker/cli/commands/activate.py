@@ -43,7 +43,7 @@ _EXAMPLES = """\
   eval "$(esker activate)"              activate in this shell
   esker activate -s -- pytest -q        with services for that long
   esker activate --locked -- pytest -q  in CI: fail if the lock is stale
-  esker activate --json                 print changed variables; run no hook, write nothing
+  esker activate --json                 print changed variables; change nothing
 """
 
 
