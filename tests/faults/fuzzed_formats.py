@@ -15,7 +15,7 @@ from esker.activate.composition import activation
 from esker.activate.expansion import expanded, needs_bash, quoted
 from esker.activate.shells import undo
 from esker.activate.starts import registry
-from esker.declare import known_environments, trust
+from esker.declare import known_environments, project_directory, trust
 from esker.declare.declaration import EskerTable, PythonTable
 from esker.declare.load import Declaration, environment_name
 from esker.declare.validate import read_text
@@ -231,7 +231,8 @@ def _states(top: Path, project: Path) -> dict[str, Format]:
             each.record()
 
     def read_uses(_: bytes) -> None:
-        uses._read(used).users("web")
+        with project_directory.opened(os.path.dirname(used)) as directory:
+            uses._read(used, directory).users("web")
 
     def read_plan(_: bytes) -> None:
         if (read := plans.read(plan_path)) is not None:

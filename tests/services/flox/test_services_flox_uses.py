@@ -15,7 +15,11 @@ def read(path, *use):
     """Return what a file with one use of this boot says."""
     contents = {"uses": [use], "started": ["web"], "holder": None}
     path.write_text(json.dumps({"boot": process_id.boot_id(), "contents": contents}))
-    return uses._read(str(path)).users("web")
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return uses._read(str(path), directory).users("web")
+    finally:
+        os.close(directory)
 
 
 def test_a_living_process_uses_a_service(tmp_path):
