@@ -121,6 +121,16 @@ def test_a_copied_checkout_gets_its_own(tmp_path, environ):
     assert allocate(checkout(tmp_path / "p", PORT=0), Settings(environ))["PORT"] == first
 
 
+def test_a_moved_checkout_keeps_its_ports(tmp_path, environ):
+    """Its services may run on them; a copy that was left behind gets others."""
+    found = allocate(checkout(tmp_path / "p", PORT=0), Settings(environ))
+    shutil.copytree(tmp_path / "p", tmp_path / "copy")
+    (tmp_path / "p").rename(tmp_path / "moved")
+    assert allocate(checkout(tmp_path / "moved", PORT=0), Settings(environ)) == found
+    assert allocate(checkout(tmp_path / "copy", PORT=0), Settings(environ)) != found
+    assert allocate(checkout(tmp_path / "moved", PORT=0), Settings(environ)) == found
+
+
 def test_a_port_of_another_checkout_is_not_chosen(tmp_path, environ):
     """A port is reserved while its checkout exists, whether or not anything listens there."""
     first = allocate(checkout(tmp_path / "p", PORT=0), Settings(environ))["PORT"]

@@ -92,7 +92,7 @@ def _allocated(project: str, names: list[str], fixed: set[int], state: str, *, r
         reserved = _of_others(shared, project)
         chosen = _chosen(project, names, earlier, fixed | reserved.keys(), renew=renew)
         _write(shared, reserved | dict.fromkeys(chosen.values(), project))
-        _write(own, {"project": project, "ports": chosen}, directory)
+        _write(own, {"project": project, "inode": _inode(project), "ports": chosen}, directory)
     return chosen
 
 
@@ -128,12 +128,20 @@ def _candidates(project: str, name: str) -> Iterator[int]:
 
 
 def _earlier(path: str, project: str, directory: int | None = None) -> dict[str, int]:
-    """Return the ports that a checkout's file remembers; none if it is damaged or was made for another checkout."""
+    """Return the ports that a checkout's file remembers; none if it is damaged or came from another checkout.
+
+    A checkout that was moved is still the same: its `.flox` keeps its inode, which a copy does not have.
+    """
     record = _read(path, directory)
     entries = record.get("ports")
-    if record.get("project") != project or not isinstance(entries, dict):
+    is_own = record.get("project") == project or record.get("inode") == _inode(project)
+    if not is_own or not isinstance(entries, dict):
         return {}
     return {name: port for name, port in entries.items() if isinstance(port, int) and FIRST <= port <= LAST}
+
+
+def _inode(project: str) -> int:
+    return os.stat(f"{project}/.flox").st_ino
 
 
 def _of_others(shared: str, project: str) -> dict[int, str]:
