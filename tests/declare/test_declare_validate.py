@@ -292,7 +292,7 @@ MISTAKES = [
     ("services.db.stop-signal = 2", "invalid type: integer `2`, expected a string", "stop-signal"),
     ("services.db.stop-grace-period = '5 s'", "`5 s` is not a duration", '"10s"'),
     ("services.db.ports.PGPORT = 65536", "`65536` is not a port", "0 for a free port"),
-    ("services.db.ports.PGPORT = '0'", "invalid type: string `0`, expected an integer", "PGPORT = 5"),
+    ("services.db.ports.PGPORT = '0'", "invalid type: string `0`, expected an integer", "PGPORT = 0"),
     ("services.db.ports.PG-PORT = 0", "`PG-PORT` is not the name of a variable", "underscores"),
     ("services.db.pass-env = ['A=B']", "`A=B` is not the name of a variable", "underscores"),
     ("services.db.user = ' '", "the text is empty", "remove the key"),

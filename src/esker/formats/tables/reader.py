@@ -142,6 +142,7 @@ class Report:
         return field.required or (before is not None and not self.knows(before))
 
 
+_LONGEST_NUMBER = 18
 _NOTHING: Any = object()
 """Stands for a value that could not be read and whose problem was noted. None cannot, because it may be a value."""
 
@@ -175,7 +176,8 @@ def _read_written(kind: Shape, value: Any, path: Path, report: Report) -> Any:
     if kind.alternatives:
         return _read_alternative(kind, value, path, report)
     if not kind.fits(value):
-        hint = _table_hint(kind, value, path) or (f"write `{kind.example(path)}`" if path else None)
+        example = (_without_quotes(kind, value, path) or kind.example(path)) if path else None
+        hint = _table_hint(kind, value, path) or (example and f"write `{example}`")
         expected = kind.phrase(report.table)
         report.refuse(path, f"invalid type: {described(value, report.table)}, expected {expected}", hint)
         return _NOTHING
@@ -189,6 +191,14 @@ def _table_hint(kind: Shape, value: Any, path: Path) -> str | None:
     if not (is_list and kind.fits({})) or any(part.isdigit() for part in path):
         return None
     return f"write `[{dotted(path)}]` with single brackets, once: it is a table, not a list of tables"
+
+
+def _without_quotes(kind: Shape, value: object, path: Path) -> str | None:
+    """Return how to write a number or a truth value that is wrongly in quotes, or None if it is something else."""
+    if not isinstance(value, str) or len(value) > _LONGEST_NUMBER or path[-1].isdigit():
+        return None
+    meant = value == "true" if value in {"true", "false"} else int(value) if value.isdecimal() else None
+    return f"{dotted(path[-1:])} = {value}" if meant is not None and kind.fits(meant) else None
 
 
 def _read_struct(kind: Shape, table: dict[str, Any], path: Path, report: Report) -> Any:
