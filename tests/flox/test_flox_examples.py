@@ -120,10 +120,12 @@ def test_up_in_one_process_and_down_in_another(angreal):
     """Services stay after the first process has ended; after the second they and their keeper are gone."""
     assert angreal("dev-up") == ["Dev environment ready"]
     assert running(Flox(angreal.project)) == {"postgres", "redis"}
+    handle = angreal.project / ".flox-services.json"
+    saved = service_handle.parse(handle.read_bytes())
+    assert {service.name for service in saved.services} == {"postgres", "redis"}
     assert angreal("dev-down") == []
     assert running(Flox(angreal.project)) == set()
-    saved = service_handle.parse((angreal.project / ".flox-services.json").read_bytes())
-    assert {service.name for service in saved.services} == {"postgres", "redis"}
+    assert not handle.exists()
 
 
 def test_a_handle_that_the_real_integration_reads(angreal):

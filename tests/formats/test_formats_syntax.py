@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from esker.declare.validate import read_text
@@ -79,3 +81,13 @@ def test_a_table_of_esker_that_is_none_is_told():
     """`esker = 1` in [plugins] is an error with its line."""
     with pytest.raises(InvalidManifest, match="invalid type: integer `1`, expected a table"):
         read_text('schema-version = "1.14.0"\n[plugins]\nesker = 1\n')
+
+
+@pytest.mark.parametrize("quote", ["'''", '"""'])
+def test_a_long_text_that_is_not_closed_is_told_at_once(quote):
+    """Looking for its end takes no exponential time."""
+    text = f"a = {quote}" + "some words ' \" and more\n" * 5_000
+    begun = time.process_time()
+    with pytest.raises(InvalidManifest):
+        read_text(text)
+    assert time.process_time() - begun < 5
