@@ -56,7 +56,8 @@ def test_a_stranger_s_project_is_refused(project, environ):
     """Somebody else's project is refused, with the command that trusts it."""
     with pytest.raises(NotTrusted) as caught:
         check(project, settings(environ, STRANGER))
-    assert f"`{project}` belongs to " in caught.value.message
+    assert " belongs to " in caught.value.message  # the topmost directory that is the stranger's
+    assert str(project) in caught.value.message
     assert f"esker trust {project}" in caught.value.hint
     with pytest.raises(NotTrusted):
         check(project, settings({**environ, "SUDO_UID": str(STRANGER), "ESKER_TRUST": "0"}, STRANGER))

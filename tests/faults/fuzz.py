@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import esker
 from esker.errors import EskerError
 from tests.faults.fuzzed_formats import Format, formats
 from tests.faults.mutation import LARGEST, changed_bytes, changed_tree, toml
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Finding", "fuzz"]
 
+_ROOT = f"{os.path.dirname(esker.__file__)}/"
 _MOST_SECONDS = 1.0
 """Of processor time for one input."""
 _MOST_BYTES = 200 << 20
@@ -140,8 +142,8 @@ def _unshowable(error: EskerError) -> str | None:
 
 
 def _place(error: BaseException) -> str:
-    frames = [each for each in traceback.extract_tb(error.__traceback__) if "esker/" in each.filename]
-    return f"in {frames[-1].filename.rpartition('esker/')[2]}, {frames[-1].name}" if frames else "in the fuzzer"
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if each.filename.startswith(_ROOT)]
+    return f"in {frames[-1].filename.removeprefix(_ROOT)}, {frames[-1].name}" if frames else "in the fuzzer"
 
 
 @contextmanager

@@ -43,7 +43,20 @@ def user_directory(xdg_runtime_dir: str | None) -> str:
     """
     uid = os.geteuid()
     runtime = places.runtime(xdg_runtime_dir, uid) if uid else None
-    return f"/tmp/esker-{uid}" if runtime is None else f"{runtime}/esker"  # noqa: S108  (`make` refuses a directory that another user made there)
+    return f"{runtime}/esker" if runtime is not None else f"/tmp/esker-{outer_uid(uid)}"  # noqa: S108  (`make` refuses a directory that another user made there)
+
+
+def outer_uid(uid: int) -> int:
+    """Return the uid that `uid` has outside of the user namespace: its root shares /tmp with the machine's own root."""
+    try:
+        with open("/proc/self/uid_map", "rb") as file:
+            for line in file if uid == 0 else ():
+                first, outside, count = map(int, line.split())
+                if first <= uid < first + count:
+                    return outside + uid - first
+    except OSError:  # a system without user namespaces
+        pass
+    return uid
 
 
 def environment_directory(dot_flox: str, xdg_runtime_dir: str | None) -> str:

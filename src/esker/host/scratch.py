@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from esker.errors import HostError
 from esker.host import trees
-from esker.host.runtime_directory import is_private
+from esker.host.runtime_directory import is_private, outer_uid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ def clear(top: str, prefix: str, *, kept: float = 0.0) -> None:
 def _top() -> str:
     # Not `tempfile.gettempdir`, which tries the directory by a file of its own that a kill leaves behind.
     above = os.environ.get("TMPDIR", "/tmp")  # noqa: S108  (the directory in it is ours alone, or refused)
-    path = f"{above if os.path.isabs(above) else '/tmp'}/esker-scratch-{os.geteuid()}"  # noqa: S108
+    path = f"{above if os.path.isabs(above) else '/tmp'}/esker-scratch-{outer_uid(os.geteuid())}"  # noqa: S108
     with suppress(FileExistsError):
         os.mkdir(path, 0o700)
     if not is_private(path):
