@@ -38,7 +38,7 @@ TEXTS = {
     ),
     "a list at the end": ("oops = [\n  'a',\n", 2, "Unclosed array", "close it with `]`"),
     "a list of one line": ("oops = ['a'\n[a.'b']\n", 2, "Unclosed array", "close it with `]`"),
-    "a bracket in a text": ("oops = [']', '''\n]''', [1],\nB = 1\n", 2, "Unclosed array", "close it with `]`"),
+    "a bracket in a text": ("oops = [']', \"]\", [1],\nB = 1\n", 2, "Unclosed array", "close it with `]`"),
     "a text of several lines without an end": (
         "a = '''\nb\n[vars]\n",
         2,
@@ -63,8 +63,7 @@ def test_a_syntax_error_is_shown_where_it_was_made(case):
     (problem,) = caught.value.problems
     assert problem.line == line
     assert f"TOML parse error at line {line}, " in problem.message
-    # An earlier Python 3.11 finds the fault one step further on.
-    assert problem.message.splitlines()[-1] in {cause, "Invalid value" if case == "a bracket in a text" else cause}
+    assert problem.message.splitlines()[-1] == cause
     assert hint in problem.hint
 
 
