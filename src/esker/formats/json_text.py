@@ -1,6 +1,7 @@
 """JSON for the warm path: what `json.loads` and compact `json.dumps` give, without importing `json`.
 
-NaN and numbers too big for a float are refused, because no integer can be made of them.
+NaN and numbers too big for a float are refused, because no integer can be made of them, and so is a text whose objects
+and arrays are too deep.
 
 CPython's `json` does its work in the C module `_json`. What it adds in Python takes 3 ms to import, most of it for the
 regular expressions that find the place of an error. On another Python, and for an error's place, we use `json` itself.
@@ -17,9 +18,18 @@ try:
 except ImportError:
     _json = None  # type: ignore[assignment]
 
-__all__ = ["parse", "render"]
+__all__ = ["DEEPEST", "TooDeep", "check_depth", "parse", "render"]
 
+DEEPEST = 64
+"""How many tables, objects and arrays may lie inside each other."""
 _SPACE = " \t\n\r"
+
+
+class TooDeep(ValueError):
+    """More levels than are allowed."""
+
+    def __init__(self, deepest: int = DEEPEST) -> None:
+        super().__init__(f"more than {deepest} tables or arrays lie inside each other")
 
 
 def _finite(text: str) -> float:
@@ -41,11 +51,24 @@ class _Rules:
 
 
 def parse(text: str) -> Any:
-    """Return the value that a JSON text holds; raises ValueError, also for one that is too deep for `json.loads`."""
+    """Return the value that a JSON text holds; raises ValueError if it is no JSON, and TooDeep."""
     try:
-        return _parse(text)
+        value = _parse(text)
     except RecursionError:
-        raise ValueError("too many objects or arrays lie inside each other") from None
+        raise TooDeep from None
+    check_depth(value)
+    return value
+
+
+def check_depth(value: Any, deepest: int = DEEPEST) -> None:
+    """Raise TooDeep if more than `deepest` objects and arrays lie inside each other in a value of JSON."""
+    level = [value]
+    for _ in range(deepest + 1):
+        containers = [each for each in level if isinstance(each, (dict, list))]
+        if not containers:
+            return
+        level = [child for each in containers for child in (each.values() if isinstance(each, dict) else each)]
+    raise TooDeep(deepest)
 
 
 def _parse(text: str) -> Any:

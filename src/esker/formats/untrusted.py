@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from math import isinf
 from typing import Any
+
+from esker.formats import json_text
+from esker.formats.json_text import DEEPEST, TooDeep
 
 __all__ = ["DEEPEST", "LARGEST", "LARGEST_MANIFEST", "TooDeep", "json_value", "toml_table"]
 
-DEEPEST = 64
-"""How many tables, objects and arrays may lie inside each other; each part of a dotted key counts."""
 LARGEST = 16 << 20
 """Bytes of a lock, or of another file that a program has written."""
 LARGEST_MANIFEST = 1 << 19
@@ -31,13 +31,6 @@ _TOKEN = re.compile(
 """The pieces of TOML that matter for the depth: strings and comments, whose content does not count, and punctuation.
 The end of a string is optional, so that a text which is not TOML is read to its end as well, in linear time."""
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-
-
-class TooDeep(ValueError):
-    """More levels than `DEEPEST`."""
-
-    def __init__(self) -> None:
-        super().__init__(f"more than {DEEPEST} tables or arrays lie inside each other")
 
 
 def toml_table(text: str) -> dict[str, Any]:
@@ -64,7 +57,8 @@ def _check_size(text: str | bytes) -> None:
 def _check_depth(text: str) -> None:
     """Raise TooDeep if the tables of a text would be too deep; the text need not be valid TOML.
 
-    A bracket opens one level, and one more for each dot in the key before it: `a.b = [` opens two.
+    Each part of a dotted key is a table. A bracket opens one level, and one more for each dot in the key before it:
+    `a.b = [` opens two.
     """
     opened: list[int] = []  # the levels that each open bracket has added
     depth = 0  # the sum of `opened`
@@ -101,36 +95,9 @@ def json_value(data: bytes | str) -> Any:
     raw = data.encode() if isinstance(data, str) else data
     _check_size(raw)
     try:
-        value = json.loads(raw.decode(), parse_constant=_refused, parse_float=_number)
-        _check_levels(value)
+        value = json_text.parse(raw.decode())
         if _SURROGATE.search(raw):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise ValueError(r"a string has a lone surrogate (such as `\ud800`), which is half a character") from None
-    except RecursionError:
-        raise TooDeep from None
     return value
-
-
-def _check_levels(value: object) -> None:
-    level: list[Any] = [value] if isinstance(value, dict | list) else []
-    depth = 0
-    while level:
-        depth += 1
-        if depth > DEEPEST:
-            raise TooDeep
-        containers = [
-            each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list))
-        ]
-        level = [child for each in containers for child in each if isinstance(child, (dict, list))]
-
-
-def _number(text: str) -> float:
-    number = float(text)
-    if isinf(number):
-        raise ValueError(f"`{text}` is too big a number")
-    return number
-
-
-def _refused(name: str) -> None:
-    raise ValueError(f"`{name}` is not a number")

@@ -7,11 +7,12 @@ nothing heavy.
 from __future__ import annotations
 
 import json
-import math
 import os
 from dataclasses import MISSING, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from esker.formats.json_text import TooDeep, check_depth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["json_object", "one_of", "pid", "record", "text", "value", "whole"]
 
 _T = TypeVar("_T")
-DEEPEST = 32
+_DEEPEST = 32
 """How many objects and lists may lie inside each other."""
 _GREATEST = 1e12
 """The greatest number of seconds, or any other number with a fraction."""
@@ -38,20 +39,11 @@ def json_object(data: bytes) -> dict[str, Any]:
     try:
         message = json.loads(data)
     except RecursionError:
-        raise ValueError("it is too deep") from None
+        raise TooDeep(_DEEPEST) from None
     if type(message) is not dict:
         raise ValueError("it is not an object")
-    level: list[Any] = [message]
-    for _ in range(DEEPEST):
-        level = [
-            child
-            for each in level
-            for child in (each.values() if isinstance(each, dict) else each)
-            if isinstance(child, dict | list)
-        ]
-        if not level:
-            return message
-    raise ValueError("it is too deep")
+    check_depth(message, _DEEPEST)
+    return message
 
 
 def record(kind: Callable[..., _T], message: object, kinds: Mapping[str, Callable[[Any], Any]]) -> _T:
@@ -148,7 +140,7 @@ def _truth(given: Any) -> bool:
 
 
 def _number(given: Any) -> float:
-    if type(given) not in {int, float} or not math.isfinite(given) or not 0 <= given <= _GREATEST:
+    if type(given) not in {int, float} or not 0 <= given <= _GREATEST:  # NaN is refused too
         raise ValueError(f"`{_shown(given)}` is not a number from 0 to {_GREATEST:g}")
     return float(given)
 

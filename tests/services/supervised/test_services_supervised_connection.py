@@ -64,10 +64,15 @@ def test_the_socket_is_ours_alone(project):
         (b"[" * 100_000 + b"\n", "is not a valid request"),
         (
             b'{"esker-services": 4, "do": "wait", "until": "healthy", "names": ' + b"[" * 50 + b"]" * 50 + b"}\n",
-            "too deep",
+            "more than 32 tables or arrays",
         ),
         (b'{"esker-services": 4, "do": "wait", "until": "healthy", "names": ["\\ud800"]}\n', "`names`: "),
         (b'{"esker-services": 4, "do": "wait", "until": "healthy", "names": [], "seconds": 1e999}\n', "`seconds`: "),
+        (b'{"esker-services": 4, "do": "wait", "until": "healthy", "names": [], "seconds": NaN}\n', "`seconds`: "),
+        (
+            b'{"esker-services": 4, "do": "wait", "until": "healthy", "names": [], "seconds": 1' + b"0" * 400 + b"}\n",
+            "`seconds`: ",
+        ),
         (b'{"esker-services": 4, "do": "stop", "names": [{}], "caller": 7}\n', "`names`: "),
         (b'{"esker-services": [[4]], "do": "status"}\n', "the other side speaks version "),
         (b'{"esker-services": 4, "do": ["status"]}\n', "is not a valid request"),
