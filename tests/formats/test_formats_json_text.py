@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -35,7 +37,24 @@ def test_a_value_is_written_and_read_as_json_does(value):
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "{", '{"a": 1', "[1,]", "{} {}", "nul", "'a'", '"a\nb"', '"\\x"', "\ufeff{}", "[1] x", "01"]
+    "text",
+    [
+        "",
+        " ",
+        "{",
+        '{"a": 1',
+        "[1,]",
+        "{} {}",
+        "nul",
+        "'a'",
+        '"a\nb"',
+        '"\\x"',
+        "\ufeff{}",
+        "[1] x",
+        "01",
+        "{\n",
+        "\n\n [1,\n",
+    ],
 )
 def test_a_damaged_text_is_a_value_error_with_its_place(module, text):
     """What is no JSON raises the error of `json.loads`, which says where the text is wrong."""
@@ -62,3 +81,24 @@ def test_what_has_no_form_is_a_type_error(module):
     endless.append(endless)
     with pytest.raises(ValueError, match="Circular"):
         module.render(endless)
+
+
+def test_a_damaged_text_before_json_is_loaded():
+    """The C module alone cannot even raise its error; a program that has not loaded `json` gets the same ValueError."""
+    code = """
+import sys
+from esker.formats import json_text
+assert "json" not in sys.modules
+for text in ("{", "[1,]", '{"a": 1} x'):
+    try:
+        json_text.parse(text)
+    except ValueError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+        "Expecting value: line 1 column 4 (char 3)",
+        "Extra data: line 1 column 10 (char 9)",
+    ]

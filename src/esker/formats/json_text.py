@@ -73,14 +73,19 @@ def check_depth(value: Any, deepest: int = DEEPEST) -> None:
 
 def _parse(text: str) -> Any:
     if _json is not None:
-        stripped = text.strip(_SPACE)
+        start = len(text) - len(text.lstrip(_SPACE))
         try:
             scan = _json.make_scanner(_Rules())  # type: ignore[arg-type]  # it takes anything with these attributes
-            value, end = scan(stripped, 0)
-        except StopIteration:
-            end = -1
-        if end == len(stripped):
-            return value
+            value, end = scan(text, start)
+        except (
+            StopIteration,
+            ValueError,
+            SystemError,
+        ):  # the last where `json`, which has the error's type, is not loaded
+            pass
+        else:
+            if not text[end:].strip(_SPACE):
+                return value
     import json
 
     return json.loads(text, parse_float=_finite, parse_constant=_finite)
