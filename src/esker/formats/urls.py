@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["redact"]
+__all__ = ["redact", "redact_repository"]
 
 _CREDENTIALS = re.compile(r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*://)[^/\s]*@")
+_ACCOUNT = re.compile(r"(?P<scheme>\b(?:git\+)?ssh://)(?P<user>[^/\s:@]*)(?::[^/\s@]*)?@")
 
 
 def redact(text: str) -> str:
@@ -18,3 +19,17 @@ def redact(text: str) -> str:
     'https://packages.example.org/simple'
     """
     return _CREDENTIALS.sub(r"\g<scheme>", text)
+
+
+def redact_repository(url: str) -> str:
+    """Return the URL of a repository without credentials; the account of ssh is a part of the address.
+
+    >>> redact_repository("https://token@example.org/a.git")
+    'https://example.org/a.git'
+    >>> redact_repository("ssh://git:secret@example.org/a.git")
+    'ssh://git@example.org/a.git'
+    """
+    account = _ACCOUNT.match(url)
+    if account is None:
+        return redact(url)
+    return f"{account['scheme']}{account['user']}@{url[account.end() :]}"

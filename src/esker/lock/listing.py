@@ -14,6 +14,8 @@ from esker.lock.pythons import locked_pythons
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from packaging.pylock import Package
+
     from esker.lock.lock_files import Lock
 
 __all__ = ["Installed", "listing", "locked_interpreter"]
@@ -128,6 +130,11 @@ def _outputs(outputs: Mapping[str, str], paths: tuple[str, ...] | None = None) -
     return ", ".join(sorted(name for name, path in outputs.items() if paths is None or path in paths))
 
 
+def _version(package: Package) -> str:
+    """Return the version of a Python package; that of a directory is known to its build alone, so its path stands."""
+    return package.directory.path if package.version is None and package.directory else str(package.version)
+
+
 def _python(lock: Lock, system: str) -> list[Installed]:
     if lock.python is None:
         return []
@@ -135,10 +142,10 @@ def _python(lock: Lock, system: str) -> list[Installed]:
     return [
         Installed(
             name=package.name,
-            version=str(package.version),
+            version=_version(package),
             origin="pypi",
             source=f"pypi/{package.name}",
-            details=(("Package Path", f"pypi/{package.name}"), ("Version", str(package.version))),
+            details=(("Package Path", f"pypi/{package.name}"), ("Version", _version(package))),
         )
         for package in sorted(lock.python.packages, key=lambda each: each.name)
         if package.marker is None or Marker(str(package.marker)).evaluate(environment)

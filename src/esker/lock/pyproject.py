@@ -15,9 +15,10 @@ from esker.formats.tables.positions import positions
 from esker.formats.tables.reader import Refusal, near
 from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
 from esker.host import files
+from esker.lock.uv_settings import UvSettings, read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from esker.declare.declaration import Declaration
 
@@ -36,8 +37,10 @@ class Pyproject(NamedTuple):
     """Dependency groups (PEP 735), as they are written."""
     requires_python: str | None
     """A PEP 440 specifier."""
-    sources: frozenset[str] = frozenset()
-    """The normalised names of packages that `[tool.uv.sources]` takes from a directory, an archive or a repository."""
+    uv: UvSettings = UvSettings()
+    """What `[tool.uv]` says, for the dependencies and the groups that the manifest chooses."""
+    wanted: tuple[str, ...] = ()
+    """The dependencies and those of the chosen groups, without addresses, which stand in `uv`."""
 
     def requirements(self, groups: tuple[str, ...]) -> list[str]:
         """Return the dependencies and those of `groups`; raises InvalidFile for a group that cannot be read."""
@@ -77,13 +80,15 @@ def read_pyproject(declaration: Declaration) -> Pyproject | None:
             hint = f"write `{key}` into [project] itself"
             problem = Problem(f"`{key}` of [project] is dynamic, so that only a build backend can tell it", hint=hint)
             raise InvalidFile(path, [problem])
-    return Pyproject(
+    found = Pyproject(
         path=path,
         dependencies=tuple(_list_of_texts(project, "dependencies", path)),
         groups=groups,
         requires_python=_requires_python(project, text, path),
-        sources=frozenset(_sources(content)),
     )
+    settings, wanted = read_settings(content, text, path, python.groups, found.requirements(python.groups))
+    settings = settings._replace(lock_directory=declaration.dot_flox)
+    return found._replace(uv=settings, wanted=tuple(wanted))
 
 
 def _content(text: str, path: str) -> dict[str, Any]:
@@ -113,15 +118,6 @@ def _table(content: dict[str, Any], *keys: str) -> dict[str, Any]:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
-
-
-def _sources(content: dict[str, Any]) -> Iterator[str]:
-    from packaging.utils import canonicalize_name
-
-    for name, value in _table(content, "tool", "uv", "sources").items():
-        entries = value if isinstance(value, list) else [value]
-        if any(isinstance(entry, dict) and "index" not in entry for entry in entries):
-            yield canonicalize_name(name)
 
 
 def _list_of_texts(project: dict[str, Any], key: str, path: str) -> list[str]:

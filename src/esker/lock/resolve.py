@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
@@ -13,6 +14,7 @@ from esker.errors import InvalidLock, ResolutionFailed, StaleLock
 from esker.formats import lockfile, pylock
 from esker.lock.lock_files import Lock, check_replaceable, read_lock, read_python_lock, write_lock
 from esker.lock.packages import lock_packages
+from esker.lock.pyproject import read_pyproject
 from esker.lock.pythons import allowed_pythons, check_chosen, interpreter_for_new_lock, locked_pythons
 from esker.lock.staleness import staleness
 from esker.lock.wheels import resolve
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.formats.manifest import Manifest
     from esker.host.interpreters import Interpreters
+    from esker.lock.pyproject import Pyproject
     from esker.progress import Progress
     from esker.settings import Settings
 
@@ -85,7 +88,8 @@ def resolved_lock(
     progress: Progress,
 ) -> tuple[Lock, bool]:
     """Return what `lock_project` returns, and write nothing."""
-    _check_build(declaration, settings)
+    project = read_pyproject(declaration)
+    _check_build(declaration, settings, project)
     if python is not None:
         check_chosen(python, declaration)
     present = _readable_lock(declaration) if upgrade else read_lock(declaration)
@@ -120,6 +124,7 @@ def resolved_lock(
                 previous=wheels,
                 changed=changed,
                 every_python=allowed.every,
+                settings=project.uv if project else None,
                 progress=progress,
             )
         # Through the text, so that what is used now is exactly what is read from the file ever after.
@@ -168,11 +173,13 @@ def check_composed(manifest: Manifest) -> None:
         )
 
 
-def _check_build(declaration: Declaration, settings: Settings) -> None:
+def _check_build(declaration: Declaration, settings: Settings, project: Pyproject | None) -> None:
     """Raise NotTrusted for another user's project that has packages built from source, which runs their code."""
-    python = declaration.esker.python
-    if python is not None and python.build:
-        trust.check_contents(declaration.project, settings)
+    python, sources = declaration.esker.python, project.uv.sources if project else ()
+    built = [source for source in sources if source.is_built]
+    if (python is not None and python.build) or built:
+        places = [source.address for source in built if source.kind == "path" and os.path.exists(source.address)]
+        trust.check_contents(declaration.project, settings, [*([project.path] if project else []), *places])
 
 
 def _changed(before: pylock.Inputs | None, after: pylock.Inputs) -> frozenset[str]:

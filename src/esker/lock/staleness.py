@@ -72,6 +72,15 @@ def _python(
     yield from _set("systems", locked.systems, inputs.systems)
     yield from _set("build", locked.build, inputs.build)
     yield from _set("indexes", locked.indexes, inputs.indexes)
+    yield from _set("[tool.uv]", locked.settings, inputs.settings)
+    yield from _files(locked.files, inputs.files)
+
+
+def _files(locked: Iterable[str], declared: Iterable[str]) -> Iterator[str]:
+    before, after = (dict(line.rsplit(" ", 1) for line in lines if " " in line) for lines in (locked, declared))
+    for name in sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name)):
+        change = "is new" if name not in before else "is gone" if name not in after else "has changed"
+        yield f"pylock.toml: the metadata of `{name}` {change}"
 
 
 def _set(name: str, locked: Iterable[str], declared: Iterable[str]) -> Iterator[str]:

@@ -21,12 +21,18 @@ from packaging.utils import canonicalize_name
 from esker.errors import CommandFailed, ResolutionFailed
 from esker.formats import pylock
 from esker.formats.systems import declared_systems, marker
+from esker.formats.toml_values import inline
 from esker.host import files
 from esker.host.scratch import scratch
 from esker.host.uv import run_uv
+from esker.lock.build_requirements import with_build_requirements
+from esker.lock.cache_keys import directory_sources
+from esker.lock.locked_sources import check_hashes, check_sources, files_of_lock, is_from_source, relocated
 from esker.lock.pyproject import read_pyproject
 from esker.lock.pythons import allowed_pythons, minors_within, one_minor
 from esker.lock.refusals import explained, missing_extras
+from esker.lock.source_refusals import source_refusal
+from esker.lock.uv_settings import UvSettings, fits
 from esker.progress import Silent
 
 if TYPE_CHECKING:
@@ -36,6 +42,7 @@ if TYPE_CHECKING:
 
     from esker.declare.declaration import Declaration, PythonTable
     from esker.host.interpreters import Interpreter
+    from esker.lock.pyproject import Pyproject
     from esker.progress import Progress
 
 __all__ = ["python_inputs", "resolve"]
@@ -57,16 +64,23 @@ def python_inputs(
     systems = declared_systems(declared, system)
     if declared is None and locked is not None:
         systems = tuple(sorted({*systems, *locked.systems}))
+    project = read_pyproject(declaration)
+    settings = project.uv if project else UvSettings()
+    if declared is None and settings.environments:
+        allowed = [name for name in systems if any(fits(each, name) for each in settings.environments)]
+        systems = tuple(sorted({*allowed, system}))
     return pylock.Inputs(
-        requirements=tuple(sorted(_requirements(declaration, python))),
+        requirements=tuple(sorted(_requirements(python, project))),
         python=allowed_pythons(declaration).specifier,
         systems=systems,
         build=tuple(sorted(python.build)),
         indexes=indexes,
+        settings=settings.lines,
+        files=tuple(files_of_lock(project)) if project else (),
     )
 
 
-def resolve(
+def resolve(  # noqa: PLR0913  # each is a value of its own, from another place
     inputs: pylock.Inputs,
     interpreter: Interpreter,
     tools: Mapping[str, str],
@@ -74,12 +88,14 @@ def resolve(
     previous: Pylock | None = None,
     changed: frozenset[str] = frozenset(),
     every_python: bool = False,
+    settings: UvSettings | None = None,
     progress: Progress | None = None,
 ) -> Pylock:
     """Return the lock of `inputs` for the interpreter's minor version or, with `every_python`, for all of its range.
 
     A version that `previous` pins stays, unless its package is among `changed` or the version fits no more. `tools` are
-    the variables that uv is run with. `progress` hears of extras that their packages do not have. Raises
+    the variables that uv is run with. `settings` are those of the project's own file. `progress` hears of extras that
+    their packages do not have. What is built from source is fetched, and its backend asked what it needs. Raises
     `ResolutionFailed`, which names package and system, and `HostError` when no index can be reached.
     """
     resolution = _Resolution(
@@ -89,53 +105,68 @@ def resolve(
         every_python=every_python,
         tools=tools,
         progress=progress or Silent(),
+        settings=settings or UvSettings(),
     )
-    pins = _pins(previous, changed)
+    check_sources(resolution.settings.sources)
+    for system in inputs.systems if resolution.settings.environments else ():
+        if not any(fits(each, system) for each in resolution.settings.environments):
+            resolution.progress.remark(
+                f"`{system}` is in `options.systems` and in none of the `environments` of [tool.uv]: "
+                "it is locked all the same"
+            )
+    lock = _with_pins(resolution, _pins(previous, changed))
+    return with_build_requirements(
+        lock, resolution.build_requirements, interpreter, tools, settings=resolution.settings, previous=previous
+    )
+
+
+def _with_pins(resolution: _Resolution, pins: list[str]) -> Pylock:
+    """Return the lock with the versions of `pins`, or with any versions if a pin stands in the way of a requirement."""
+    sources = resolution.settings.sources
     if pins:
         try:
             return resolution.lock(pins)
         except CommandFailed as failure:
-            error = explained(failure, inputs)
+            error = source_refusal(failure.output, sources) or explained(failure, resolution.inputs)
             if not isinstance(error, ResolutionFailed):
                 raise error from failure
-        # An old pin stands in the way of a new requirement: all versions are free again.
     try:
         return resolution.lock([])
     except CommandFailed as failure:
-        raise explained(failure, inputs, resolution) from failure
+        refusal = source_refusal(failure.output, sources)
+        raise refusal or explained(failure, resolution.inputs, resolution) from failure
 
 
-def _requirements(declaration: Declaration, python: PythonTable) -> list[str]:
+def _requirements(python: PythonTable, project: Pyproject | None) -> list[str]:
     found = [_checked(text, "the manifest") for text in python.dependencies]
-    project = read_pyproject(declaration)
-    if project is not None:
-        found += [_checked(text, project.path, project.sources) for text in project.requirements(python.groups)]
-    return found
+    return found + ([_checked(text, project.path) for text in project.wanted] if project else [])
 
 
-def _checked(text: str, where: str, sources: frozenset[str] = frozenset()) -> str:
-    """Return a requirement that an index can satisfy; `sources` are the names of packages that come from elsewhere."""
+def _checked(text: str, where: str) -> str:
+    """Return a requirement that an index or a source of the project can satisfy."""
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:
         raise ResolutionFailed(
             f"`{text}` in {where} is not a requirement: {error}", hint="write for example `pandas>=2`"
         ) from error
-    if requirement.url is not None or canonicalize_name(requirement.name) in sources:
+    if requirement.url is not None:
         raise ResolutionFailed(
-            f"`{requirement.name}` is asked for by address, so that no index vouches for its hash",
-            hint='publish it to an index; the project\'s own code goes on the path with source = ["src"]',
+            f"`{requirement.name}` is asked for by address in the manifest, where packages come from an index",
+            hint='name its source in a pyproject.toml, and that file in `project = "pyproject.toml"`; '
+            'the project\'s own code goes on the path with source = ["src"]',
         )
     return str(requirement)
 
 
 def _pins(previous: Pylock | None, changed: frozenset[str]) -> list[str]:
+    """Return what keeps versions as they are; what does not come from an index has the version of its source."""
     if previous is None:
         return []
     return [
         f"{package.name}=={package.version}" + (f" ; {package.marker}" if package.marker else "")
         for package in previous.packages
-        if package.version is not None and package.name not in changed
+        if package.version is not None and package.name not in changed and not is_from_source(package)
     ]
 
 
@@ -154,6 +185,7 @@ class _Resolution(NamedTuple):
     """Whether it is for every Python in the inputs' range instead."""
     tools: Mapping[str, str]
     progress: Progress
+    settings: UvSettings = UvSettings()
 
     def lock(self, pins: list[str]) -> Pylock:
         """Return the lock, with the versions of `pins`; raises CommandFailed if there is none."""
@@ -168,10 +200,21 @@ class _Resolution(NamedTuple):
             self._run("export", *arguments, cwd=directory)
             with open(os.path.join(directory, exported), encoding="utf-8") as file:
                 lock = pylock.parse(file.read(), exported)
+        check_hashes(lock, self.settings.sources)
         for remark in missing_extras(messages, self.inputs):
             self.progress.remark(remark)
         # uv writes a range in its own words, with which the declared one could not be compared.
-        return dataclasses.replace(lock, requires_python=SpecifierSet(within or self.inputs.python))
+        lock = dataclasses.replace(lock, requires_python=SpecifierSet(within or self.inputs.python))
+        return relocated(lock, self.settings.sources, self.settings.lock_directory)
+
+    def build_requirements(self, requirements: tuple[str, ...], pins: tuple[str, ...]) -> Pylock:
+        """Return the lock of what a build needs; the versions in the lines `pins` stay while they fit."""
+        taken = {key: value for key, value in self.settings.taken.items() if not key.endswith("-dependencies")}
+        taken["constraint-dependencies"] = list(self.settings.build_constraints)
+        settings = UvSettings(taken=taken, lock_directory=self.settings.lock_directory)
+        inputs = msgspec.structs.replace(self.inputs, requirements=tuple(sorted(requirements)), build=())
+        alone = self._replace(inputs=inputs, settings=settings)
+        return _with_pins(alone, [line.partition(" --hash=")[0] for line in pins])
 
     def fitting_python(self) -> str | None:
         """Return a minor version of Python near this one for which there is a lock, or None if none is found.
@@ -210,15 +253,26 @@ class _Resolution(NamedTuple):
 
         Without Pythons, uv is content with a wheel for some Python of its project's range.
         """
-        systems = [marker(system) for system in self.inputs.systems]
+        systems = [each for system in self.inputs.systems for each in self._places(system)]
         pythons = [f"python_version == '{minor}' and " for minor in minors] or [""]
         return [python + system for python in pythons for system in systems]
+
+    def _places(self, system: str) -> list[str]:
+        """Return the markers of a system, within the project's `environments` if one of them is true there."""
+        within = [each for each in self.settings.environments if fits(each, system)]
+        return [f"({marker(system)}) and ({each})" for each in within] or [marker(system)]
 
     def _run(self, command: str, *arguments: str, cwd: str) -> str:
         return run_uv([command, "--python", self.executable, *arguments], self.tools, cwd=cwd)
 
     def _project(self, requires_python: str, markers: list[str], pins: list[str]) -> str:
         """Return the pyproject.toml of a throw-away project."""
+        taken = {**self.settings.taken}
+        constraints = [*taken.pop("constraint-dependencies", []), *pins]
+        built = {*self.inputs.build, *self.settings.built, *directory_sources(self.settings.sources)}
+        sources: dict[str, list[str]] = {}
+        for source in self.settings.sources:
+            sources.setdefault(source.name, []).append(source.table())
         return "\n".join(
             [
                 "[project]",
@@ -230,9 +284,12 @@ class _Resolution(NamedTuple):
                 "package = false",
                 f"environments = {json.dumps(markers)}",
                 f"required-environments = {json.dumps(markers)}",
-                f"constraint-dependencies = {json.dumps(pins)}",
+                f"constraint-dependencies = {inline(constraints)}",
                 "no-build = true",
-                f"no-binary-package = {json.dumps(self.inputs.build)}",
+                f"no-binary-package = {inline(sorted(built))}",
+                *(f"{key} = {inline(value)}" for key, value in taken.items()),
+                "[tool.uv.sources]",
+                *(f"{name} = [{', '.join(tables)}]" for name, tables in sources.items()),
                 "[tool.uv.workspace]",  # else it joins a project that somebody has put into the directory above
                 "",
             ]

@@ -5,16 +5,23 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from packaging.pylock import PackageSdist, PackageWheel
-
     from esker.progress import Progress
 
 __all__ = ["counting", "measured"]
+
+
+class Measurable(Protocol):
+    """Something that is installed."""
+
+    @property
+    def size(self) -> int | None:
+        """Its size in bytes, if that is known."""
+
 
 _SMALL = 100_000
 """Fewer bytes than this are told in kB."""
@@ -24,7 +31,7 @@ _LAST = "INSTALLER"
 """What uv writes into the `.dist-info` of a package when its files are there."""
 
 
-def measured(files: Sequence[PackageWheel | PackageSdist]) -> str:
+def measured(files: Sequence[Measurable]) -> str:
     """Return how many packages these files are, and how many bytes if the lock says so for each of them.
 
     An index need not give the sizes of its files.

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from esker.declare import trust
 from esker.declare.missing_packages import WITHOUT, counted, known_wheels, named, origins
 from esker.declare.source import source_directories
 from esker.errors import RealisationFailed
 from esker.lock.packages import systems_of
+from esker.lock.pyproject import read_pyproject
 from esker.lock.pythons import allowed_pythons, interpreter_of_lock
+from esker.lock.source_trees import source_places
+from esker.lock.uv_settings import UvSettings
 from esker.realise.profile import OWN_COMMANDS, profile
 from esker.realise.programs import programs
+from esker.realise.source_builds import locked_sources
 from esker.realise.wheels import python_environment, selected_artifacts
 
 if TYPE_CHECKING:
@@ -50,8 +55,21 @@ def realise(
     if table is None or lock.python is None:
         return profile(store, declaration.name, None)
     interpreter = interpreter_of_lock(allowed_pythons(declaration), lock.python, interpreters)
-    artifacts = selected_artifacts(lock.python, interpreter, table.build)
-    python = python_environment(store, artifacts, interpreter, settings.tools, progress, build=table.build)
+    project = read_pyproject(declaration)
+    uv = project.uv if project else UvSettings()
+    sources = locked_sources(lock.python, uv)
+    if any(not source.is_wheel for source in sources.values()):
+        trust.check_contents(declaration.project, settings, source_places(sources.values()))
+    artifacts = selected_artifacts(lock.python, interpreter, table.build, sources)
+    python = python_environment(
+        store,
+        artifacts,
+        interpreter,
+        settings.tools,
+        progress,
+        build=table.build,
+        configuration=uv.configuration(),
+    )
     wheels = {name for name, _, _ in artifacts}
     taken = {*os.listdir(f"{python.path}/bin"), *OWN_COMMANDS}
     wheel_programs = programs(python.libraries, table.programs, wheels, taken)

@@ -12,17 +12,21 @@ import re
 import signal
 import subprocess
 import tempfile
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.pylock import PackageSdist, PackageWheel, Pylock, PylockSelectError
 from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.utils import canonicalize_name
 
 from esker.errors import CommandFailed, HostError, RealisationFailed
 from esker.host import prctl, trees
 from esker.host.uv import is_unreachable, run_uv
+from esker.lock.source_trees import SourceTree, identity
 from esker.progress import reporting
 from esker.realise.amount import counting, measured
 from esker.realise.overlap import overlapping
+from esker.realise.source_builds import DirectWheel, direct_wheel, source_fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -61,10 +65,14 @@ _RESERVED = re.compile(
     r"Failed to install: \S+ \((?P<name>[^=]+)==[^)]*\)\s+cause: "
     r"Scripts must not use the reserved name `(?P<command>[^`]+)`"
 )
+_ORIGIN = ("direct_url.json", "uv_build.json", "uv_cache.json")
 _DROPPED = (".lock", ".gitignore", "CACHEDIR.TAG")
 
-Artifact = tuple[str, str, PackageWheel | PackageSdist]
-"""A package's normalised name, its version, and the file that is installed for it on this platform."""
+Artifact = tuple[str, str, PackageWheel | PackageSdist | SourceTree | DirectWheel]
+"""A package's normalised name, its version, and what is installed for it on this platform.
+
+The version of what comes from a directory is empty: only its build tells it.
+"""
 
 
 class PythonEnvironment(NamedTuple):
@@ -76,10 +84,16 @@ class PythonEnvironment(NamedTuple):
     """Its site-packages."""
 
 
-def selected_artifacts(lock: Pylock, interpreter: Interpreter, build: Sequence[str] = ()) -> tuple[Artifact, ...]:
+def selected_artifacts(
+    lock: Pylock,
+    interpreter: Interpreter,
+    build: Sequence[str] = (),
+    sources: Mapping[str, SourceTree] = MappingProxyType({}),
+) -> tuple[Artifact, ...]:
     """Return the files that `lock` installs for `interpreter`, sorted by name.
 
-    Packages named in `build` are installed from a source distribution where the lock has one.
+    Packages named in `build` are installed from a source distribution where the lock has one; those that do not come
+    from an index are among `sources`, by what `identity` gives for each.
     """
     try:
         chosen = list(
@@ -97,6 +111,9 @@ def selected_artifacts(lock: Pylock, interpreter: Interpreter, build: Sequence[s
         ) from error
     artifacts: list[Artifact] = []
     for package, artifact in chosen:
+        if identity(package) in sources:
+            artifacts.append((package.name, str(package.version or ""), sources[identity(package)]))
+            continue
         if not isinstance(artifact, PackageWheel | PackageSdist) or package.version is None:
             raise RealisationFailed(
                 f"`{package.name}` is locked to an address, not to a version in an index",
@@ -118,64 +135,84 @@ def python_environment(
     progress: Progress,
     *,
     build: Sequence[str] = (),
+    configuration: str = "",
 ) -> PythonEnvironment:
     """Return the environment that holds `artifacts`, building it if it is missing.
 
-    `tools` are the environment variables for uv; the packages named in `build` may be built from source.
+    `tools` are the environment variables for uv, and `configuration` is the content of its uv.toml; the packages named
+    in `build` may be built from source.
     """
 
     def fill(directory: str) -> None:
         with reporting(progress):
             amount = measured([artifact for _, _, artifact in artifacts])
+            files: list[Artifact] = []
+            for name, version, artifact in artifacts:
+                if isinstance(artifact, SourceTree):
+                    progress.begin(f"Building {name}")
+                    wheel = direct_wheel(artifact, interpreter, tools, store, configuration=configuration)
+                    files.append((name, version, wheel))
+                else:
+                    files.append((name, version, artifact))
             if artifacts:
                 progress.begin(f"Installing {amount}", total=len(artifacts))
             with counting(f"{directory}/{_libraries(interpreter)}", progress):
-                _install(directory, artifacts, interpreter, tools, build)
+                _install(directory, files, interpreter, tools, build, configuration)
             progress.begin("Compiling byte code")
             _compile(directory, interpreter, tools)
-            _drop_traces(directory)
+            _drop_traces(directory, f"{directory}/{_libraries(interpreter)}", files)
             if artifacts:
                 progress.finish(amount)
 
-    path = store.build(f"python-{interpreter.version}-environment", _fingerprint(artifacts, interpreter), fill)
+    path = store.build(f"python-{interpreter.version}-environment", _fingerprint(artifacts, interpreter, tools), fill)
     return PythonEnvironment(path, f"{path}/{_libraries(interpreter)}")
 
 
-def _fingerprint(artifacts: Sequence[Artifact], interpreter: Interpreter) -> str:
-    entries = [[name, version, sorted(artifact.hashes.items())] for name, version, artifact in artifacts]
+def _fingerprint(artifacts: Sequence[Artifact], interpreter: Interpreter, tools: Mapping[str, str]) -> str:
+    entries = [[name, version, _content_key(artifact, interpreter, tools)] for name, version, artifact in artifacts]
     key = [RECIPE, interpreter.executable, interpreter.version, interpreter.abi, interpreter.platform, entries]
     return "python-environment:" + json.dumps(key, separators=(",", ":"))
 
 
-def _install(
+def _content_key(
+    artifact: PackageWheel | PackageSdist | SourceTree | DirectWheel, interpreter: Interpreter, tools: Mapping[str, str]
+) -> object:
+    if isinstance(artifact, SourceTree) and not artifact.is_wheel:
+        return source_fingerprint(artifact, interpreter, tools)
+    return sorted(artifact.hashes.items())
+
+
+def _install(  # what uv gets, each from another place
     directory: str,
     artifacts: Sequence[Artifact],
     interpreter: Interpreter,
     tools: Mapping[str, str],
     build: Sequence[str],
+    configuration: str,
 ) -> None:
     """Fill `directory` from uv's cache; ask the index only if that fails, because it costs 0.4 s."""
     try:
         try:
-            _fill(directory, artifacts, interpreter, tools, build, ["--offline"])
+            _fill(directory, artifacts, interpreter, tools, build, ["--offline"], configuration)
         except CommandFailed as failure:
             if _is_full(failure):
                 raise
             # Start over: uv would take a half-installed package for an installed one.
             for name in os.listdir(directory):
                 trees.remove_tree(f"{directory}/{name}")
-            _fill(directory, artifacts, interpreter, tools, build, [])
+            _fill(directory, artifacts, interpreter, tools, build, [], configuration)
     except CommandFailed as failure:
         raise _explained(failure) from failure
 
 
-def _fill(
+def _fill(  # what uv gets, each from another place
     directory: str,
     artifacts: Sequence[Artifact],
     interpreter: Interpreter,
     tools: Mapping[str, str],
     build: Sequence[str],
     options: Sequence[str],
+    configuration: str,
 ) -> None:
     sources = [word for name in build for word in ("--no-binary", name)]
     options = [*options, "--require-hashes", "--only-binary", ":all:", *sources]
@@ -183,8 +220,8 @@ def _fill(
     # Inside `directory`, so that it is removed with it if we are killed; at random, so that no wheel can know its name.
     with tempfile.TemporaryDirectory(prefix=".esker-", dir=directory) as scratch:
         requirements = f"{scratch}/requirements.txt"
-        with open(f"{scratch}/uv.toml", "x"):
-            pass  # uv reads the nearest uv.toml: without this empty one, any that lies in a directory above
+        with open(f"{scratch}/uv.toml", "x", encoding="utf-8") as file:
+            file.write(configuration)  # an empty one too: uv would read another that lies in a directory above
 
         def install(place: str, chosen: Sequence[Artifact]) -> None:
             make = ["venv", "--relocatable", "--no-project", "--allow-existing", "--python", interpreter.executable]
@@ -221,10 +258,11 @@ def _content(path: str) -> bytes:
 
 def _requirement(artifact: Artifact) -> str:
     name, version, file = artifact
-    return f"{name}=={version} {' '.join(f'--hash={kind}:{value}' for kind, value in _hashes(file))}\n"
+    asked = f"{name} @ {file.address}" if isinstance(file, DirectWheel) else f"{name}=={version}"
+    return f"{asked} {' '.join(f'--hash={kind}:{value}' for kind, value in _hashes(file))}\n"
 
 
-def _hashes(file: PackageWheel | PackageSdist) -> list[tuple[str, str]]:
+def _hashes(file: PackageWheel | PackageSdist | SourceTree | DirectWheel) -> list[tuple[str, str]]:
     """Return the well-formed SHA-2 hashes; a malformed one could smuggle options into the file that uv reads."""
     return [
         (kind, value)
@@ -293,8 +331,12 @@ def _libraries(interpreter: Interpreter) -> str:
     return f"lib/python{major}.{minor}/site-packages"
 
 
-def _drop_traces(directory: str) -> None:
-    """Remove what uv writes about itself, which would differ between builds."""
+def _drop_traces(directory: str, libraries: str, artifacts: Sequence[Artifact]) -> None:
+    """Remove what uv writes about itself, which would differ between builds, and where it took wheels from."""
+    direct = {name for name, _, file in artifacts if isinstance(file, DirectWheel)}
+    for entry in os.listdir(libraries) if direct else ():
+        if entry.endswith(".dist-info") and canonicalize_name(entry.partition("-")[0]) in direct:
+            _forget_origin(f"{libraries}/{entry}")
     for name in _DROPPED:
         path = os.path.join(directory, name)
         if os.path.lexists(path):
@@ -303,6 +345,17 @@ def _drop_traces(directory: str) -> None:
     with open(configuration, encoding="utf-8") as file:
         lines = [line for line in file if not line.startswith("uv =")]
     with open(configuration, "w", encoding="utf-8") as file:
+        file.writelines(lines)
+
+
+def _forget_origin(info: str) -> None:
+    """Remove the files that lead to a wheel in the store, which need not stay there, and their lines in RECORD."""
+    for name in _ORIGIN:
+        if os.path.exists(f"{info}/{name}"):
+            os.unlink(f"{info}/{name}")
+    with open(f"{info}/RECORD", encoding="utf-8", newline="") as file:
+        lines = [line for line in file if line.partition(",")[0].rpartition("/")[2] not in _ORIGIN]
+    with open(f"{info}/RECORD", "w", encoding="utf-8", newline="") as file:
         file.writelines(lines)
 
 

@@ -10,9 +10,11 @@ from esker.activate import plan as plans
 from esker.declare import project_directory, trust
 from esker.declare.known_environments import remember
 from esker.declare.load import load
-from esker.errors import HostError, RealisationFailed, StaleLock, StoreError
+from esker.errors import EskerError, HostError, RealisationFailed, StaleLock, StoreError
 from esker.formats.manifest import CatalogPackage
 from esker.host import files
+from esker.lock.locked_sources import paths_of_lock
+from esker.lock.pyproject import read_pyproject
 from esker.lock.resolve import current_lock, lock_project
 from esker.progress import Progress, Silent
 from esker.realise.realise import missing_packages, realise
@@ -148,6 +150,12 @@ def realised(
 
 
 def _project_files(declaration: Declaration) -> list[str]:
-    """Return the pyproject.toml that the manifest names, if it does: locking reads it."""
+    """Return the pyproject.toml that the manifest names, if it does, and what else locking reads for it."""
     python = declaration.esker.python
-    return [os.path.join(declaration.project, python.project)] if python and python.project else []
+    if python is None or python.project is None:
+        return []
+    path = os.path.join(declaration.project, python.project)
+    with suppress(EskerError):  # what is wrong with it is told when it is locked
+        project = read_pyproject(declaration)
+        return [path, *(paths_of_lock(project) if project else [])]
+    return [path]
