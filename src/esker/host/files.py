@@ -147,9 +147,18 @@ def write(
 
 @contextmanager
 def staged(
-    path: str, data: bytes, *, mode: int = 0o600, directory: int | None = None, error: type[EskerError] = HostError
+    path: str,
+    data: bytes,
+    *,
+    mode: int = 0o600,
+    directory: int | None = None,
+    flush: bool = True,
+    error: type[EskerError] = HostError,
 ) -> Iterator[None]:
-    """Write `data` beside the file at `path`, and rename it there after the block, unless the block fails."""
+    """Write `data` beside the file at `path`, and rename it there after the block, unless the block fails.
+
+    Without `flush`, the block has to flush it to disk, as one does for many files at once.
+    """
     place = _within(path, directory)
     with refused("write", path, error):
         temporary, descriptor = _beside(place, mode, directory)
@@ -159,7 +168,8 @@ def staged(
                 rest = memoryview(data)
                 while rest:
                     rest = rest[file.write(rest) :]
-                os.fsync(descriptor)
+                if flush:
+                    os.fsync(descriptor)
             yield
             with refused("write", path, error):
                 os.rename(temporary, place, src_dir_fd=directory, dst_dir_fd=directory)
