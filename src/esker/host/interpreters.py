@@ -28,12 +28,13 @@ _PATIENCE = 20
 """Seconds that an interpreter has for its answer."""
 _OLD_QUESTION = "import sys; sys.stdout.write('Python %d.%d.%d' % sys.version_info[:3])"
 _QUESTION = """\
-import json, os, platform, sys, sysconfig
+import importlib.util, json, os, platform, sys, sysconfig
 print(json.dumps({
     "executable": os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable),
     "version": platform.python_version(),
     "abi": sysconfig.get_config_var("SOABI") or "",
     "platform": sysconfig.get_platform(),
+    "magic": importlib.util.MAGIC_NUMBER.hex(),
     "markers": {
         "implementation_name": sys.implementation.name,
         "implementation_version": platform.python_version(),
@@ -61,6 +62,8 @@ class Interpreter(msgspec.Struct, frozen=True):
     """Such as `cpython-311-x86_64-linux-gnu`."""
     platform: str
     """Such as `linux-x86_64`."""
+    magic: str
+    """How its byte code files begin, in hexadecimal: interpreters with equal ones read each other's."""
     markers: dict[str, str]
     """The marker variables of PEP 508."""
 
@@ -69,6 +72,12 @@ class Interpreter(msgspec.Struct, frozen=True):
         """Major and minor version."""
         major, minor, *_ = self.version.split(".")
         return int(major), int(minor)
+
+    @property
+    def libraries(self) -> str:
+        """Where packages lie below the prefix of an environment: its `site-packages`."""
+        major, minor = self.release
+        return f"lib/python{major}.{minor}/site-packages"
 
 
 def inspect(executable: str, variables: Mapping[str, str]) -> Interpreter | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from esker.declare.missing_packages import WITHOUT, counted, known_wheels, named, origins
@@ -10,18 +11,20 @@ from esker.declare.source import source_directories
 from esker.errors import RealisationFailed
 from esker.lock.packages import systems_of
 from esker.lock.pythons import allowed_pythons, interpreter_of_lock
-from esker.realise.profile import OWN_COMMANDS, profile
+from esker.realise.artifacts import selected_artifacts
+from esker.realise.profile import OWN_COMMANDS, Packages, profile
 from esker.realise.programs import programs
-from esker.realise.wheels import python_environment, selected_artifacts
+from esker.realise.wheels import installed_wheels
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from esker.declare.declaration import Declaration
     from esker.formats.manifest import Package
     from esker.host.interpreters import Interpreters
     from esker.lock.lock_files import Lock
     from esker.progress import Progress
+    from esker.realise.wheels import Wheel
     from esker.settings import Settings
     from esker.store.store import Store
 
@@ -51,12 +54,19 @@ def realise(
         return profile(store, declaration.name, None)
     interpreter = interpreter_of_lock(allowed_pythons(declaration), lock.python, interpreters)
     artifacts = selected_artifacts(lock.python, interpreter, table.build)
-    python = python_environment(store, artifacts, interpreter, settings.tools, progress, build=table.build)
-    wheels = {name for name, _, _ in artifacts}
-    taken = {*os.listdir(f"{python.path}/bin"), *OWN_COMMANDS}
-    wheel_programs = programs(python.libraries, table.programs, wheels, taken)
+    wheels = installed_wheels(store, artifacts, interpreter, settings.tools, progress, build=table.build)
+    libraries = {wheel.name: f"{wheel.path}/{interpreter.libraries}" for wheel in wheels}
+    wheel_programs = programs(libraries, table.programs, taken={*_commands(wheels), *OWN_COMMANDS})
     source = source_directories(declaration.project, table.source)
-    return profile(store, declaration.name, python, programs=wheel_programs, source=source)
+    packages = Packages(interpreter, wheels)
+    return profile(store, declaration.name, packages, programs=wheel_programs, source=source, progress=progress)
+
+
+def _commands(wheels: Sequence[Wheel]) -> Iterator[str]:
+    """Yield the names of what wheels bring in bin."""
+    for wheel in wheels:
+        with suppress(FileNotFoundError):
+            yield from os.listdir(f"{wheel.path}/bin")
 
 
 def missing_packages(lock: Lock, store: Store, system: str) -> tuple[str, ...]:
