@@ -50,7 +50,8 @@ class ScratchEnvironment:
 
         `trees` are empty directories, by the wheel's normalised name.
         """
-        claims = {name: self._claims().get(name, set()) for name in trees}
+        listed = self._claims()
+        claims = {name: listed.get(name, set()) for name in trees}
         claimants: dict[str, list[str]] = {}
         for name, claimed in claims.items():
             for file in claimed:
