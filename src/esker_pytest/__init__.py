@@ -1,11 +1,15 @@
-"""The pytest plugin: the project's environment, and the services that each test asks for.
+"""Esker's pytest plugin: the project's environment, and the services that each test asks for.
 
-Every run of pytest loads this module. So it imports nothing that pytest has not imported, and does nothing with a
-project before a test uses one of its fixtures.
+Esker copies this package into every environment that locks pytest, and an installed Esker brings it too. So it needs
+Python 3.9 and the standard library alone, and lets the `esker` command do the work (docs/reference/testing.md).
+
+Every run of pytest loads this module. It imports nothing that pytest has not imported, and does nothing with a project
+before a test uses one of its fixtures.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -14,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from esker.testing.active_environment import ActiveEnvironment
+    from esker_pytest.active_environment import ActiveEnvironment
 
 __all__ = ["esker_environment", "pytest_addoption", "pytest_collection_modifyitems", "pytest_configure"]
 
@@ -37,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the services of every marked test before any other fixture, of whatever scope, because it may need them."""
+    _check_marks(items)
     for item in items:
         if _services(item) is not None and hasattr(item, "fixturenames"):
             item.fixturenames = [_FIXTURE, *item.fixturenames]
@@ -54,12 +59,11 @@ def _esker_services(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 def esker_environment(pytestconfig: pytest.Config) -> Iterator[ActiveEnvironment]:
     """The project's environment, active until the last test has ended; `start("name")` starts a service until then."""
-    from esker.testing.active_environment import active, find_tests_project
+    from esker_pytest.active_environment import active
 
     with ExitStack() as stack:
         with _told():
-            project = find_tests_project(str(pytestconfig.rootpath), pytestconfig.getini("esker_project"))
-            environment = stack.enter_context(active(project))
+            environment = stack.enter_context(active(str(pytestconfig.rootpath), pytestconfig.getini("esker_project")))
         yield environment
         with _told():
             stack.close()
@@ -68,7 +72,7 @@ def esker_environment(pytestconfig: pytest.Config) -> Iterator[ActiveEnvironment
 @contextmanager
 def _told() -> Iterator[None]:
     """Fail the test with the message of an error of Esker's, without a traceback through our code."""
-    from esker.errors import EskerError
+    from esker_pytest.errors import EskerError
 
     try:
         yield
@@ -79,8 +83,27 @@ def _told() -> Iterator[None]:
 def _services(item: pytest.Item) -> list[str] | None:
     """Return the services in the marks of a test, its class and its module; None without a mark."""
     marks = list(item.iter_markers(_MARKER))
-    for mark in marks:
-        services = mark.kwargs.get("services", ())
-        if mark.args or mark.kwargs.keys() - {"services"} or isinstance(services, str):
-            raise pytest.UsageError(f'{item.nodeid}: write the mark as `@pytest.mark.{_MARKER}(services=["NAME"])`')
     return [name for mark in marks for name in mark.kwargs.get("services", ())] if marks else None
+
+
+def _check_marks(items: list[pytest.Item]) -> None:
+    """Raise UsageError, which names every wrong mark once: with the first test that has it."""
+    wrong = {}
+    for item in items:
+        for mark in item.iter_markers(_MARKER):
+            if not _makes_sense(mark) and id(mark) not in wrong:
+                given = [*map(repr, mark.args), *(f"{name}={value!r}" for name, value in mark.kwargs.items())]
+                wrong[id(mark)] = (
+                    f'{item.nodeid}: write the mark as `@pytest.mark.{_MARKER}(services=["NAME"])`, '
+                    f"not `@pytest.mark.{_MARKER}({', '.join(given)})`"
+                )
+    if wrong:
+        raise pytest.UsageError(*wrong.values())
+
+
+def _makes_sense(mark: pytest.Mark) -> bool:
+    services = mark.kwargs.get("services", ())
+    is_list = isinstance(services, Collection) and not isinstance(services, (str, bytes))
+    return (
+        is_list and not mark.args and mark.kwargs.keys() <= {"services"} and all(isinstance(it, str) for it in services)
+    )
