@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from esker.errors import RealisationFailed
 from esker.formats.nix import store_path
+from esker.realise import pytest_plugin
 from esker.realise.programs import WheelProgram, check_program
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def profile(
     *,
     programs: Sequence[WheelProgram] = (),
     source: Sequence[str] = (),
+    with_pytest_plugin: bool = False,
 ) -> str:
     """Return the store path of the profile over a Python environment, building it if it is missing.
 
@@ -93,12 +95,16 @@ def profile(
     """
     linked = [[program.name, os.path.relpath(program.path, store.directory)] for program in programs]
     key = [RECIPE, python and os.path.basename(python.path), linked, list(source)]
+    if with_pytest_plugin:
+        key.append(pytest_plugin.fingerprint())
 
     def fill(directory: str) -> None:
         os.makedirs(f"{directory}/bin")
         os.makedirs(f"{directory}/lib")
         if python is not None:
-            _fill_python(directory, python, source)
+            libraries = _fill_python(directory, python, source)
+            if with_pytest_plugin:
+                pytest_plugin.add(libraries)
         for program in programs:
             check_program(program.path, program.wheel)
             _link(program.path, f"{directory}/bin/{program.name}")
@@ -112,7 +118,8 @@ def profile(
     )
 
 
-def _fill_python(directory: str, python: PythonEnvironment, source: Sequence[str]) -> None:
+def _fill_python(directory: str, python: PythonEnvironment, source: Sequence[str]) -> str:
+    """Fill the profile with links into the Python environment, and return the profile's site-packages directory."""
     environment, libraries = python
     for entry in sorted(os.listdir(environment)):
         if entry not in {"bin", "lib", "lib64"}:
@@ -128,6 +135,7 @@ def _fill_python(directory: str, python: PythonEnvironment, source: Sequence[str
         _write(f"{target}/esker-source.pth", "".join(f"{_path_line(path)}\n" for path in source), 0o644)
     _write(f"{target}/esker-store.pth", _NO_BYTE_CODE, 0o644)
     _refuse_pip(directory, target)
+    return target
 
 
 def _path_line(path: str) -> str:

@@ -12,6 +12,7 @@ from esker.lock.packages import systems_of
 from esker.lock.pythons import allowed_pythons, interpreter_of_lock
 from esker.realise.profile import OWN_COMMANDS, profile
 from esker.realise.programs import programs
+from esker.realise.pytest_plugin import is_wanted
 from esker.realise.wheels import python_environment, selected_artifacts
 
 if TYPE_CHECKING:
@@ -56,7 +57,14 @@ def realise(
     taken = {*os.listdir(f"{python.path}/bin"), *OWN_COMMANDS}
     wheel_programs = programs(python.libraries, table.programs, wheels, taken)
     source = source_directories(declaration.project, table.source)
-    return profile(store, declaration.name, python, programs=wheel_programs, source=source)
+    return profile(
+        store,
+        declaration.name,
+        python,
+        programs=wheel_programs,
+        source=source,
+        with_pytest_plugin=is_wanted(wheels),
+    )
 
 
 def missing_packages(lock: Lock, store: Store, system: str) -> tuple[str, ...]:
