@@ -39,18 +39,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the services of every marked test before any other fixture, of whatever scope, because it may need them."""
-    _check_marks(items)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Start the services of every marked test before any other fixture, of whatever scope, because it may need them.
+
+    Raises UsageError, which names every wrong mark. In a worker of pytest-xdist it would be lost, and break the run:
+    there each test with a wrong mark fails.
+    """
+    wrong = _wrong_marks(items)
+    if wrong and not hasattr(config, "workerinput"):
+        raise pytest.UsageError(*wrong)
     for item in items:
-        if _services(item) is not None and hasattr(item, "fixturenames"):
+        if item.get_closest_marker(_MARKER) is not None and hasattr(item, "fixturenames"):
             item.fixturenames = [_FIXTURE, *item.fixturenames]
 
 
 @pytest.fixture
 def _esker_services(request: pytest.FixtureRequest) -> None:
-    names = _services(request.node)
-    assert names is not None
+    if wrong := _wrong_marks([request.node]):
+        raise pytest.fail.Exception("\n".join(wrong), pytrace=False)
+    names = [name for mark in request.node.iter_markers(_MARKER) for name in mark.kwargs.get("services", ())]
     environment: ActiveEnvironment = request.getfixturevalue("esker_environment")
     with _told():
         environment.start(*names)
@@ -80,14 +87,8 @@ def _told() -> Iterator[None]:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
-def _services(item: pytest.Item) -> list[str] | None:
-    """Return the services in the marks of a test, its class and its module; None without a mark."""
-    marks = list(item.iter_markers(_MARKER))
-    return [name for mark in marks for name in mark.kwargs.get("services", ())] if marks else None
-
-
-def _check_marks(items: list[pytest.Item]) -> None:
-    """Raise UsageError, which names every wrong mark once: with the first test that has it."""
+def _wrong_marks(items: list[pytest.Item]) -> list[str]:
+    """Return what is wrong with the marks of tests, their classes and modules; a mark is named with its first test."""
     wrong = {}
     for item in items:
         for mark in item.iter_markers(_MARKER):
@@ -97,8 +98,7 @@ def _check_marks(items: list[pytest.Item]) -> None:
                     f'{item.nodeid}: write the mark as `@pytest.mark.{_MARKER}(services=["NAME"])`, '
                     f"not `@pytest.mark.{_MARKER}({', '.join(given)})`"
                 )
-    if wrong:
-        raise pytest.UsageError(*wrong.values())
+    return list(wrong.values())
 
 
 def _makes_sense(mark: pytest.Mark) -> bool:

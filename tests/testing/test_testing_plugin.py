@@ -321,6 +321,20 @@ def test_right(): pass
     ]
 
 
+def test_a_wrong_mark_fails_its_tests_where_workers_run_them(project):
+    """A worker cannot end the run of pytest-xdist with a message: the tests say what is wrong, and the others run."""
+    project.write(
+        "test_it.py",
+        "import pytest\n@pytest.mark.esker('one')\ndef test_first(): pass\n"
+        "@pytest.mark.esker(services=5)\ndef test_second(): pass\ndef test_other(): pass\n",
+    )
+    done = project.run(*pytest_command, "-n", "2")
+    assert outcome(done) == "1 passed, 2 errors", done.stdout + done.stderr
+    assert "\ntest_it.py::test_first: write the mark as" in done.stdout
+    assert "\ntest_it.py::test_second: write the mark as" in done.stdout
+    assert "INTERNALERROR" not in done.stdout
+
+
 def test_a_python_without_esker_uses_the_command(project):
     """Outside an activation too: the plugin needs the standard library alone, and lets `esker` do the work."""
     project.write("conftest.py", WITHOUT + "sys.modules['esker'] = None\n")
