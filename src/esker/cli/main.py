@@ -37,6 +37,7 @@ COMMANDS = {
     "doctor": ("doctor", "Check this machine for what Esker needs"),
     "shim": ("shim", "Write an `esker` command, or a `flox` for callers of Flox"),
     "lock-manifest": ("lock_manifest", ""),
+    "testing": ("testing", ""),
 }
 """Each command's module in `esker.cli.commands`, and its line of help: empty for a command that only programs call.
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.errors import RealisationFailed
 from esker.formats.nix import store_path
 from esker.progress import Silent
+from esker.realise import pytest_plugin
 from esker.realise.linking import Tree, link_trees
 from esker.realise.programs import WheelProgram, check_program
 from esker.realise.run_paths import is_marked
@@ -101,6 +102,7 @@ def profile(
     *,
     programs: Sequence[WheelProgram] = (),
     source: Sequence[str] = (),
+    with_pytest_plugin: bool = False,
     progress: Progress | None = None,
 ) -> str:
     """Return the store path of the profile of Python packages, building it if it is missing.
@@ -111,12 +113,16 @@ def profile(
     wheels = python.wheels if python else ()
     linked = [[program.name, os.path.relpath(program.path, store.directory)] for program in programs]
     interpreter = python and [python.interpreter.executable, python.interpreter.version, python.interpreter.libraries]
-    key = [RECIPE, interpreter, [os.path.basename(wheel.path) for wheel in wheels], linked, list(source)]
+    key: list[object] = [RECIPE, interpreter, [os.path.basename(wheel.path) for wheel in wheels], linked, list(source)]
+    if with_pytest_plugin:
+        key.append(pytest_plugin.fingerprint())
 
     def fill(directory: str) -> None:
         os.makedirs(f"{directory}/bin")
         os.makedirs(f"{directory}/lib")
         copies = _fill_python(directory, python, source, progress or Silent()) if python is not None else {}
+        if python is not None and with_pytest_plugin:
+            pytest_plugin.add(f"{directory}/{python.interpreter.libraries}")
         for program in programs:
             check_program(program.path, program.wheel)
             copy = copies.get(program.path)

@@ -14,6 +14,7 @@ from esker.lock.pythons import allowed_pythons, interpreter_of_lock
 from esker.realise.artifacts import selected_artifacts
 from esker.realise.profile import OWN_COMMANDS, Packages, profile
 from esker.realise.programs import programs
+from esker.realise.pytest_plugin import is_wanted
 from esker.realise.wheels import installed_wheels
 
 if TYPE_CHECKING:
@@ -58,8 +59,15 @@ def realise(
     libraries = {wheel.name: f"{wheel.path}/{interpreter.libraries}" for wheel in wheels}
     wheel_programs = programs(libraries, table.programs, taken={*_commands(wheels), *OWN_COMMANDS})
     source = source_directories(declaration.project, table.source)
-    packages = Packages(interpreter, wheels)
-    return profile(store, declaration.name, packages, programs=wheel_programs, source=source, progress=progress)
+    return profile(
+        store,
+        declaration.name,
+        Packages(interpreter, wheels),
+        programs=wheel_programs,
+        source=source,
+        with_pytest_plugin=is_wanted(libraries),
+        progress=progress,
+    )
 
 
 def _commands(wheels: Sequence[Wheel]) -> Iterator[str]:
