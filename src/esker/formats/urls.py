@@ -6,7 +6,8 @@ import re
 
 __all__ = ["redact"]
 
-_CREDENTIALS = re.compile(r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*://)[^/\s]*@")
+# It begins at `://`, because a search for the schemes before it would take quadratic time.
+_CREDENTIALS = re.compile(r"(?<=[A-Za-z0-9+.-])://[^/\s]*@")
 
 
 def redact(text: str) -> str:
@@ -17,4 +18,4 @@ def redact(text: str) -> str:
     >>> redact("https://user:it's@packages.example.org/simple")
     'https://packages.example.org/simple'
     """
-    return _CREDENTIALS.sub(r"\g<scheme>", text)
+    return _CREDENTIALS.sub("://", text)
