@@ -12,6 +12,7 @@ from esker.lock.packages import systems_of
 from esker.lock.pythons import allowed_pythons, interpreter_of_lock
 from esker.realise.profile import OWN_COMMANDS, profile
 from esker.realise.programs import programs
+from esker.realise.wheel_size import limited
 from esker.realise.wheels import python_environment, selected_artifacts
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def realise(
         return profile(store, declaration.name, None)
     interpreter = interpreter_of_lock(allowed_pythons(declaration), lock.python, interpreters)
     artifacts = selected_artifacts(lock.python, interpreter, table.build)
-    python = python_environment(store, artifacts, interpreter, settings.tools, progress, build=table.build)
+    with limited(artifacts, settings.largest_wheel):
+        python = python_environment(store, artifacts, interpreter, settings.tools, progress, build=table.build)
     wheels = {name for name, _, _ in artifacts}
     taken = {*os.listdir(f"{python.path}/bin"), *OWN_COMMANDS}
     wheel_programs = programs(python.libraries, table.programs, wheels, taken)
