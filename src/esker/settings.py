@@ -1,8 +1,8 @@
 """The settings that come from the caller's variables and the machine, read once at the edge of the program.
 
 Stages take this value instead of searching the environment themselves. It holds what a person or a script sets for
-Esker (`ESKER_STORE`, `ESKER_PYTHON`, `ESKER_TRUST`), where the user's files are, and the variables for uv and
-interpreters.
+Esker (`ESKER_STORE`, `ESKER_PYTHON`, `ESKER_TRUST`, `ESKER_LARGEST_WHEEL`), where the user's files are, and the
+variables for uv and interpreters.
 Every activation needs this module, so it imports little more than `os` and `sys`.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from esker.host.interpreters import Interpreters
 
-__all__ = ["Settings"]
+__all__ = ["LARGEST_WHEEL", "Settings"]
 
 _ADDITIONAL_INDEXES = ("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
 _FOR_TOOLS = (
@@ -49,6 +49,10 @@ _CREDENTIALS = ("_USERNAME", "_PASSWORD")
 """The ends of variables such as `UV_INDEX_NAME_USERNAME`: we pass the credentials of named indexes on as well."""
 _STEERING = ("UV_", "PIP_", "VIRTUAL_ENV", "PYTHON", "CONDA_")
 """Prefixes of variables that change how tools work; tools get no such variable but those that we pass on."""
+LARGEST_WHEEL = "8GB"
+"""The default limit on the size of one package; the largest wheels that are in use unpack to 2 to 3 GB."""
+_UNITS = {"MB": 10**6, "GB": 10**9}
+_DIGITS = 9
 _PLACES = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 
 
@@ -56,6 +60,7 @@ class Settings:
     """The settings of one command or call; they never change."""
 
     __slots__ = (
+        "_largest_wheel",
         "_places",
         "machine",
         "python",
@@ -90,6 +95,7 @@ class Settings:
         self.xdg_runtime_dir = environ.get("XDG_RUNTIME_DIR")
         self.tools = _for_tools(environ)
         """The variables that uv and interpreters get."""
+        self._largest_wheel = environ.get("ESKER_LARGEST_WHEEL")
         self._places = {name: environ[name] for name in _PLACES if name in environ}
 
     @property
@@ -111,6 +117,19 @@ class Settings:
         from esker.formats.urls import redact
 
         return tuple(map(redact, words))
+
+    @property
+    def largest_wheel(self) -> int:
+        """The bytes that one package may have, fetched or unpacked; raises UsageError if the variable is no size."""
+        text = self._largest_wheel or LARGEST_WHEEL
+        number, unit = text[:-2].strip(), text[-2:].upper()
+        if unit not in _UNITS or not number.isascii() or not number.isdecimal() or len(number) > _DIGITS:
+            from esker.errors import UsageError
+
+            raise UsageError(
+                f"ESKER_LARGEST_WHEEL is `{text}`, which is not a size", hint="write a whole number with MB or GB: 20GB"
+            )
+        return int(number) * _UNITS[unit]
 
     @property
     def home(self) -> str:

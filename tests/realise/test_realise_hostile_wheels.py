@@ -10,7 +10,7 @@ import pytest
 
 from esker.errors import RealisationFailed
 from esker.progress import Silent
-from esker.realise.installation import install
+from esker.realise.installation import Uv, install
 from esker.settings import Settings
 from esker.store.verify import verify
 from tests.support.package_index import wheel
@@ -131,7 +131,7 @@ def test_a_file_that_no_list_has_belongs_to_the_wheel_that_brings_it(index, lock
     trees = {name: str(tmp_path / name) for name in ("first", "second")}
     for tree in trees.values():
         os.mkdir(tree)
-    install(artifacts, trees, interpreter, Settings(environ).tools, progress=Silent())
+    install(artifacts, trees, Uv(interpreter, Settings(environ).tools), Silent())
     assert os.path.exists(f"{trees['first']}/{interpreter.libraries}/first/data.txt")
     assert os.listdir(f"{trees['second']}/{interpreter.libraries}") != []
 

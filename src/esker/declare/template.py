@@ -8,14 +8,19 @@ import re
 import stat
 import unicodedata
 import uuid
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
-from esker.declare import notations
+from esker.declare import notations, project_directory
 from esker.errors import AlreadyExists, UsageError
 from esker.formats.lockfile import Lockfile, render
 from esker.formats.manifest import LATEST, parse
 from esker.formats.tables.reader import Refusal
 from esker.host import files as host_files
 from esker.host import scratch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["GONE", "create", "files", "inferred_name", "manifest"]
 
@@ -161,13 +166,33 @@ def create(directory: str, name: str | None = None, *, bare: bool = False, home:
     except Refusal as refusal:
         raise UsageError(refusal.message, hint=refusal.hint) from None
     at_home = home is not None and project == os.path.realpath(home)
-    with host_files.refused("make an environment in", project):
-        host_files.make_directory(project, mode=0o755)
-        scratch.clear(project, GONE)
-        with scratch.made_in(project, _FRESH) as fresh:
-            os.mkdir(f"{fresh}/env", 0o755)
-            for path, content in files(name, bare=bare, mode="run" if at_home else None).items():
-                host_files.write(path.replace(".flox", fresh, 1), content.encode(), mode=0o644)
-            os.chmod(fresh, stat.S_IMODE(os.stat(f"{fresh}/env").st_mode))  # what the umask leaves of it
-            os.rename(fresh, f"{project}/.flox")
+    contents = files(name, bare=bare, mode="run" if at_home else None)
+    with ExitStack() as stack:
+        stack.enter_context(host_files.refused("make an environment in", project))
+        opened = stack.enter_context(project_directory.made_project(project, mode=0o755))
+        scratch.clear(project, GONE, directory=opened)
+        fresh = stack.enter_context(scratch.made_in(project, _FRESH, directory=opened))
+        with project_directory.opened_within(opened, fresh) as descriptor:
+            _fill(fresh, descriptor, contents, os.fstat(opened))
+        os.rename(os.path.basename(fresh), ".flox", src_dir_fd=opened, dst_dir_fd=opened)
     return name
+
+
+def _fill(fresh: str, descriptor: int, contents: Mapping[str, str], owner: os.stat_result) -> None:
+    """Write the files of a new environment into the open directory `fresh`, which is closed to others until the end.
+
+    What root makes in another user's project is given to that user.
+    """
+    os.mkdir("env", 0o755, dir_fd=descriptor)
+    with project_directory.opened_within(descriptor, f"{fresh}/env") as env:
+        for path, content in contents.items():
+            above = env if path.startswith(".flox/env/") else descriptor
+            host_files.write(path.replace(".flox", fresh, 1), content.encode(), mode=0o644, directory=above)
+            written = os.open(os.path.basename(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+            try:
+                project_directory.give(written, owner)
+            finally:
+                os.close(written)
+        project_directory.give(env, owner)
+        os.fchmod(descriptor, stat.S_IMODE(os.fstat(env).st_mode))  # what the umask leaves of it
+    project_directory.give(descriptor, owner)

@@ -2,21 +2,28 @@
 
 The file names every package with its version, the marker under which it is installed, and its wheels with their
 SHA-256. `packaging.pylock` reads, validates and selects. This module adds a writer, which always gives the same bytes
-for the same lock, and the table `[tool.esker]`, which records the inputs that the lock was made from.
+for the same lock, and the table `[tool.esker]`, which records the inputs that the lock was made from and what they
+gave. So a package that came into the file later, by hand or by a merge, is found without an index.
 
 Oddities: we write no header (it would hold a command line) and no comments. The order of keys is fixed; packages are
 sorted by name and wheels by file name. A source distribution is kept only for a package that may be built. URLs carry
 no credentials and are only hints, because the hash decides. A wheel's name is left out if its URL ends with it.
+
+`[tool.esker]` has two digests. `inputs` is that of its keys `requirements`, `python`, `systems`, `build` and `indexes`.
+`contents` is that of `inputs` and of everything that decides what is installed. `packages` has one line for each
+package, so that a changed one can be named. Locks of earlier versions have neither `contents` nor `packages`.
 
 Specification: PEP 751, packaging.python.org/en/latest/specifications/pylock-toml.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock, PylockValidationError
@@ -25,7 +32,10 @@ from esker.errors import InvalidLock, Problem
 from esker.formats.untrusted import toml_table
 from esker.formats.urls import redact
 
-__all__ = ["Inputs", "Pylock", "inputs", "parse", "render"]
+__all__ = ["Inputs", "Pylock", "alterations", "inputs", "is_sealed", "parse", "render"]
+
+_SHORT = 16
+"""Hexadecimal digits of a single package's digest; the digest of them all is whole."""
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,19 +52,28 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
 
     def digest(self) -> str:
         """Return the hash of the inputs, as `sha256:<hex>`."""
-        text = json.dumps(msgspec.to_builtins(self), sort_keys=True, separators=(",", ":"))
-        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+        return "sha256:" + _sha256(msgspec.to_builtins(self))
+
+
+class _Contents(msgspec.Struct, frozen=True, kw_only=True):
+    """What a lock's inputs gave, as it was recorded when the lock was made."""
+
+    contents: str | None = None
+    packages: tuple[str, ...] = ()
+
+
+_T = TypeVar("_T", bound=msgspec.Struct)
+_HINT = "remove the file, then make it again: esker lock"
 
 
 def parse(text: str, path: str = "pylock.toml") -> Pylock:
     """Read a lock; raise InvalidLock if it is not valid TOML or violates PEP 751."""
-    hint = "remove the file, then make it again: esker lock"
     try:
         return Pylock.from_dict({"packages": [], **toml_table(text)})  # uv leaves an empty list out
     except PylockValidationError as error:
-        raise InvalidLock(path, [Problem(f"not a lock of PEP 751: {error}", hint=hint)]) from error
+        raise InvalidLock(path, [Problem(f"not a lock of PEP 751: {error}", hint=_HINT)]) from error
     except ValueError as error:
-        raise InvalidLock(path, [Problem(f"not TOML: {error}", hint=hint)]) from error
+        raise InvalidLock(path, [Problem(f"not TOML: {error}", hint=_HINT)]) from error
 
 
 def inputs(lock: Pylock, path: str = "pylock.toml") -> Inputs | None:
@@ -62,24 +81,49 @@ def inputs(lock: Pylock, path: str = "pylock.toml") -> Inputs | None:
 
     Raises InvalidLock if the recorded digest does not match the recorded inputs.
     """
-    recorded = (lock.tool or {}).get("esker")
+    recorded = _recorded(lock, path)
     if recorded is None:
         return None
-    hint = "remove the file, then make it again: esker lock"
-    if not isinstance(recorded, Mapping):
-        raise InvalidLock(path, [Problem("`tool.esker` is not a table", hint=hint)])
-    try:
-        made_from = msgspec.convert({key: value for key, value in recorded.items() if key != "inputs"}, Inputs)
-    except msgspec.ValidationError as error:
-        raise InvalidLock(path, [Problem(f"`tool.esker`: {error}", hint=hint)]) from error
+    made_from = _converted(recorded, Inputs, path)
     if recorded.get("inputs") != made_from.digest():
         message = "`tool.esker.inputs` is not the digest of the other keys of `tool.esker`"
-        raise InvalidLock(path, [Problem(message, hint=hint)])
+        raise InvalidLock(path, [Problem(message, hint=_HINT)])
     return made_from
 
 
-def render(lock: Pylock, made_from: Inputs, *, build: Collection[str] = ()) -> str:
-    """Return the text of a lock; only the packages named in `build` keep their source distributions."""
+def is_sealed(lock: Pylock, path: str = "pylock.toml") -> bool:
+    """Return whether a lock says which packages its inputs gave, which locks of earlier versions do not."""
+    recorded = _recorded(lock, path)
+    return recorded is not None and _converted(recorded, _Contents, path).contents is not None
+
+
+def alterations(lock: Pylock, made_from: Inputs, path: str = "pylock.toml") -> Iterator[str]:
+    """Yield what has changed in a lock since its inputs gave it; nothing if the lock does not say what they gave.
+
+    This finds accidents. Whoever writes new digests as well can still change the lock as they like.
+    """
+    recorded = _recorded(lock, path)
+    sealed = _Contents() if recorded is None else _converted(recorded, _Contents, path)
+    lines = _lines(lock.packages)
+    if sealed.contents is None or sealed.contents == _digest(lines, made_from):
+        return
+    given, present = Counter(sealed.packages), Counter(lines)
+    before, now = _names(given), _names(present)
+    for name in sorted(now - before):
+        yield f"`{name}` is in it, but the lock was made without it"
+    for name in sorted(before - now):
+        yield f"`{name}` is missing, but the lock was made with it"
+    for name in sorted(_names((present - given) + (given - present)) & before & now):
+        yield f"`{name}` is not as it was locked"
+    if given == present:
+        yield "its packages are not what its inputs gave, as after a merge of two locks"
+
+
+def render(lock: Pylock, made_from: Inputs, *, build: Collection[str] = (), sealed: bool = True) -> str:
+    """Return the text of a lock; only the packages named in `build` keep their source distributions.
+
+    A lock that is not `sealed` does not say which packages its inputs gave.
+    """
     lines = ['lock-version = "1.0"']
     if lock.environments:
         lines += _array("environments", [str(marker) for marker in lock.environments])
@@ -88,9 +132,15 @@ def render(lock: Pylock, made_from: Inputs, *, build: Collection[str] = ()) -> s
     lines.append('created-by = "esker"')
     if not lock.packages:
         lines.append("packages = []")
-    for package in sorted(lock.packages, key=lambda p: (p.name, str(p.version), str(p.marker))):
-        lines += ["", "[[packages]]", *_package(package, keep_source=package.name in build)]
+    kept = [each if each.name in build else dataclasses.replace(each, sdist=None) for each in lock.packages]
+    packages = sorted(kept, key=lambda p: (p.name, str(p.version), str(p.marker)))
+    for package in packages:
+        lines += ["", "[[packages]]", *_package(package)]
     lines += ["", "[tool.esker]", f"inputs = {_string(made_from.digest())}"]
+    if sealed:
+        contents = _lines(packages)
+        lines.append(f"contents = {_string(_digest(contents, made_from))}")
+        lines += _array("packages", contents)
     lines += _array("requirements", made_from.requirements)
     lines.append(f"python = {_string(made_from.python)}")
     lines += _array("systems", made_from.systems)
@@ -99,7 +149,55 @@ def render(lock: Pylock, made_from: Inputs, *, build: Collection[str] = ()) -> s
     return "\n".join(lines) + "\n"
 
 
-def _package(package: Package, *, keep_source: bool) -> Iterator[str]:
+def _recorded(lock: Pylock, path: str) -> Mapping[str, Any] | None:
+    recorded = (lock.tool or {}).get("esker")
+    if recorded is not None and not isinstance(recorded, Mapping):
+        raise InvalidLock(path, [Problem("`tool.esker` is not a table", hint=_HINT)])
+    return recorded
+
+
+def _converted(recorded: Mapping[str, Any], kind: type[_T], path: str) -> _T:
+    """Return those of the recorded keys that `kind` has as fields."""
+    fields = set(kind.__struct_fields__)
+    try:
+        return msgspec.convert({key: value for key, value in recorded.items() if key in fields}, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidLock(path, [Problem(f"`tool.esker`: {error}", hint=_HINT)]) from error
+
+
+def _lines(packages: Iterable[Package]) -> list[str]:
+    """Return a line for each package, sorted: its name, its version, and the digest of what decides what is installed.
+
+    Addresses and sizes do not count: they are hints, which may be changed to those of a mirror.
+    """
+    return sorted(f"{each.name} {each.version} {_sha256(_decisive(each))[:_SHORT]}" for each in packages)
+
+
+def _decisive(package: Package) -> list[Any]:
+    files = [*(package.wheels or ()), *([package.sdist] if package.sdist else ())]
+    return [
+        package.name,
+        str(package.version),
+        str(package.marker or ""),
+        str(package.requires_python or ""),
+        package.is_direct,
+        sorted([file.filename, sorted(file.hashes.items())] for file in files),
+    ]
+
+
+def _digest(lines: Sequence[str], made_from: Inputs) -> str:
+    return "sha256:" + _sha256([made_from.digest(), *lines])
+
+
+def _names(lines: Iterable[str]) -> set[str]:
+    return {line.partition(" ")[0] for line in lines}
+
+
+def _sha256(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _package(package: Package) -> Iterator[str]:
     yield f"name = {_string(package.name)}"
     if package.version is not None:
         yield f"version = {_string(str(package.version))}"
@@ -109,7 +207,7 @@ def _package(package: Package, *, keep_source: bool) -> Iterator[str]:
         yield f"requires-python = {_string(str(package.requires_python))}"
     if package.index is not None:
         yield f"index = {_string(redact(package.index))}"
-    if package.sdist is not None and keep_source:
+    if package.sdist is not None:
         yield f"sdist = {_artifact(package.sdist)}"
     if package.wheels:
         yield "wheels = ["

@@ -12,6 +12,7 @@ from esker.errors import CommandFailed, HostError, NotFound, TimedOut
 from esker.formats.urls import redact
 from esker.host import prctl
 from esker.host.certificates import certificate_bundle
+from esker.host.child import child
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,18 +58,22 @@ def run_uv(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, 
     program = uv_program()
     # uv comes with its own certificate authorities, which do not include that of a company's proxy.
     certificates = {"UV_SYSTEM_CERTS": "1"} if certificate_bundle() else {}
-    try:
-        completed = subprocess.run(
-            [program, *arguments, "--no-progress", "--color", "never", "--no-python-downloads"],
+    command = [program, *arguments, "--no-progress", "--color", "never", "--no-python-downloads"]
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
             cwd=cwd,
             env={**certificates, **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            timeout=timeout,
-            check=False,
-            preexec_fn=prctl.ending_with_us(signal.SIGKILL),
+            preexec_fn=prctl.ending_with_us(signal.SIGKILL),  # noqa: PLW1509  # safe in threads, as it says
         )
+
+    try:
+        with child(start) as process:
+            stderr = process.communicate(timeout=timeout)[1]
     except OSError as error:
         raise HostError(
             f"`{program}` could not be started: {error.strerror}",
@@ -76,11 +81,11 @@ def run_uv(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, 
         ) from error
     except subprocess.TimeoutExpired as error:
         raise TimedOut(f"`uv {arguments[0]}` did not end within {timeout:g} s") from error
-    messages = redact(completed.stderr.decode(errors="replace"))
-    if completed.returncode != 0:
+    messages = redact(stderr.decode(errors="replace"))
+    if process.returncode != 0:
         raise CommandFailed(
-            f"`uv {' '.join(arguments[:2])}` ended with status {completed.returncode}",
-            status=completed.returncode,
+            f"`uv {' '.join(arguments[:2])}` ended with status {process.returncode}",
+            status=process.returncode,
             output=messages,
             hint=_hint(messages),
         )

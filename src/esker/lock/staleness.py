@@ -67,6 +67,8 @@ def _python(
     if locked is None:
         yield "pylock.toml: made by another tool, which does not say from what"
         return
+    for alteration in pylock.alterations(wheels, locked):
+        yield f"pylock.toml: {alteration}"
     yield from _set("requirements", locked.requirements, inputs.requirements)
     yield from staleness_of_python(wheels, locked, allowed_pythons(declaration))
     yield from _set("systems", locked.systems, inputs.systems)

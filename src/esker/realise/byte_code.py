@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from esker.errors import HostError, RealisationFailed
 from esker.host import prctl
+from esker.host.child import child
 from esker.realise.installation import MAKE_ROOM
 
 if TYPE_CHECKING:
@@ -69,15 +70,19 @@ def compile_modules(directories: Sequence[str], interpreter: Interpreter, variab
     A module that is no valid source, as templates and tests of parsers are, is left without byte code. `variables` are
     those of the process. Raises HostError and RealisationFailed.
     """
-    compiler = subprocess.Popen(
-        [interpreter.executable, "-I", "-S", "-B", "-W", "ignore", "-c", _COMPILE, *directories],
-        env=dict(variables),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        preexec_fn=prctl.ending_with_us(signal.SIGKILL),  # noqa: PLW1509  # safe in threads, as it says
-    )
-    error = os.fsdecode(compiler.communicate()[1]).strip()
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [interpreter.executable, "-I", "-S", "-B", "-W", "ignore", "-c", _COMPILE, *directories],
+            env=dict(variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            preexec_fn=prctl.ending_with_us(signal.SIGKILL),  # noqa: PLW1509  # safe in threads, as it says
+        )
+
+    with child(start) as compiler:
+        error = os.fsdecode(compiler.communicate()[1]).strip()
     if compiler.returncode != 0:
         last = error.rpartition("\n")[2]
         if _NO_SPACE in last:

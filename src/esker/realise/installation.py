@@ -15,6 +15,7 @@ from esker.realise import records
 from esker.realise.amount import counting
 from esker.realise.artifacts import requirement
 from esker.realise.scratch_environment import ScratchEnvironment
+from esker.realise.wheel_size import limited
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -43,49 +44,50 @@ _UNWANTED = ("uv_cache.json", "uv_build.json", "direct_url.json")
 """What uv writes into a `.dist-info` about where the wheel came from; it differs from one machine to the next."""
 
 
-def install(
-    artifacts: Sequence[Artifact],
-    trees: Mapping[str, str],
-    interpreter: Interpreter,
-    tools: Mapping[str, str],
-    *,
-    build: Collection[str] = (),
-    progress: Progress,
-) -> None:
+class Uv(NamedTuple):
+    """How uv installs."""
+
+    interpreter: Interpreter
+    tools: Mapping[str, str]
+    """Its environment variables."""
+    build: Collection[str] = ()
+    """The packages that may be built from source."""
+    largest: int | None = None
+    """How many bytes one package may have."""
+
+
+def install(artifacts: Sequence[Artifact], trees: Mapping[str, str], uv: Uv, progress: Progress) -> None:
     """Put the files of each artifact into its tree: an empty directory, by the artifact's name.
 
-    `tools` are the environment variables for uv; the packages named in `build` may be built from source. Raises
-    HostError and RealisationFailed.
+    Raises HostError and RealisationFailed.
     """
     # Within a tree, so that it is removed with it if we are killed; at random, so that no wheel can know its name.
     with tempfile.TemporaryDirectory(prefix=".esker-", dir=trees[artifacts[0][0]]) as scratch:
         with open(f"{scratch}/uv.toml", "x"):
             pass  # uv reads the nearest uv.toml: without this empty one, any that lies in a directory above
-        uv = _Uv(scratch, interpreter, tools, build)
+        environments = _Environments(scratch, uv)
         try:
-            together = uv.environment(artifacts, progress)
+            together = environments.made(artifacts, progress)
             for name in together.split(trees):
                 # Also because uv starts the Python of the environment that it installs into, and that runs the .pth
                 # files of every package there: no second package may come into an environment.
                 [artifact] = [each for each in artifacts if each[0] == name]
-                uv.environment([artifact], Silent()).take_all(name, trees[name])
+                environments.made([artifact], Silent()).take_all(name, trees[name])
         except CommandFailed as failure:
             raise _explained(failure) from failure
     for tree in trees.values():
-        for infos in records.infos(f"{tree}/{interpreter.libraries}").values():
+        for infos in records.infos(f"{tree}/{uv.interpreter.libraries}").values():
             for info in infos:
                 records.forget(info, _UNWANTED)
 
 
-class _Uv(NamedTuple):
-    """uv, which makes scratch environments for an interpreter in the directory `scratch`."""
+class _Environments(NamedTuple):
+    """Makes scratch environments in the directory `scratch`."""
 
     scratch: str
-    interpreter: Interpreter
-    tools: Mapping[str, str]
-    build: Collection[str]
+    uv: Uv
 
-    def environment(self, artifacts: Sequence[Artifact], progress: Progress) -> ScratchEnvironment:
+    def made(self, artifacts: Sequence[Artifact], progress: Progress) -> ScratchEnvironment:
         """Return a new environment with the artifacts, from uv's cache if it has them all.
 
         Asking the index costs 0.4 s. Raises CommandFailed, and RealisationFailed for what no package may bring.
@@ -102,18 +104,19 @@ class _Uv(NamedTuple):
     def _filled(
         self, path: str, artifacts: Sequence[Artifact], options: Sequence[str], progress: Progress
     ) -> ScratchEnvironment:
-        make = ["venv", "--relocatable", "--no-project", "--python", self.interpreter.executable, path]
-        run_uv(make, self.tools, cwd=self.scratch)
-        environment = ScratchEnvironment(path, self.interpreter.libraries)
+        make = ["venv", "--relocatable", "--no-project", "--python", self.uv.interpreter.executable, path]
+        run_uv(make, self.uv.tools, cwd=self.scratch)
+        environment = ScratchEnvironment(path, self.uv.interpreter.libraries)
         requirements = f"{self.scratch}/requirements.txt"
         with open(requirements, "w", encoding="utf-8") as file:
             file.writelines(map(requirement, artifacts))
-        sources = [word for name in self.build for word in ("--no-binary", name)]
+        sources = [word for name in self.uv.build for word in ("--no-binary", name)]
         command = ["pip", "sync", requirements, "--python", f"{path}/bin/python", "--require-hashes", "--only-binary"]
         command += [":all:", *sources, "--link-mode", "copy", "--no-break-system-packages", *options]
         with counting(environment.libraries, progress):
             try:
-                log = run_uv(command, {**self.tools, **_LOGGED}, cwd=self.scratch)
+                with limited(artifacts, self.uv.largest):
+                    log = run_uv(command, {**self.uv.tools, **_LOGGED}, cwd=self.scratch)
             except CommandFailed as failure:
                 self._check_archives(failure.output, artifacts)
                 failure.output = _LOG_LINE.sub("", failure.output)
@@ -133,7 +136,7 @@ class _Uv(NamedTuple):
         if left_out is None:
             return
         for artifact in artifacts:
-            run_uv(["cache", "clean", artifact[0]], self.tools, cwd=self.scratch)
+            run_uv(["cache", "clean", artifact[0]], self.uv.tools, cwd=self.scratch)
         if len(artifacts) > 1:
             for artifact in artifacts:  # to find out whose it is
                 path = f"{self.scratch}/suspect-{artifact[0]}"

@@ -55,7 +55,15 @@ def realise(
         return profile(store, declaration.name, None)
     interpreter = interpreter_of_lock(allowed_pythons(declaration), lock.python, interpreters)
     artifacts = selected_artifacts(lock.python, interpreter, table.build)
-    wheels = installed_wheels(store, artifacts, interpreter, settings.tools, progress, build=table.build)
+    wheels = installed_wheels(
+        store,
+        artifacts,
+        interpreter,
+        settings.tools,
+        progress,
+        build=table.build,
+        largest=settings.largest_wheel,
+    )
     libraries = {wheel.name: f"{wheel.path}/{interpreter.libraries}" for wheel in wheels}
     wheel_programs = programs(libraries, table.programs, taken={*_commands(wheels), *OWN_COMMANDS})
     source = source_directories(declaration.project, table.source)

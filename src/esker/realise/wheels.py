@@ -17,7 +17,7 @@ from esker.realise import run_paths
 from esker.realise.amount import measured
 from esker.realise.artifacts import hashes_of
 from esker.realise.byte_code import compile_modules
-from esker.realise.installation import install
+from esker.realise.installation import Uv, install
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,11 +52,14 @@ def installed_wheels(
     progress: Progress,
     *,
     build: Sequence[str] = (),
+    largest: int | None = None,
 ) -> tuple[Wheel, ...]:
     """Return the wheels of `artifacts` in their order, making those that are missing.
 
-    `tools` are the environment variables for uv; the packages named in `build` may be built from source.
+    `tools` are the environment variables for uv; the packages named in `build` may be built from source. No package may
+    have more than `largest` bytes.
     """
+    uv = Uv(interpreter, tools, build, largest)
     wheels: list[Wheel] = []
     for start in range(0, len(artifacts), _TOGETHER):
         group = artifacts[start : start + _TOGETHER]
@@ -66,7 +69,7 @@ def installed_wheels(
         def fill(directories: Mapping[str, str], artifact_of: Mapping[str, Artifact] = artifact_of) -> None:
             trees = {artifact_of[path][0]: directory for path, directory in directories.items()}
             with reporting(progress):
-                _make([artifact_of[path] for path in directories], trees, interpreter, tools, progress, build)
+                _make([artifact_of[path] for path in directories], trees, uv, progress)
 
         paths = store.build_all([*keys.values()], fill)
         wheels += [Wheel(name, path) for name, path in zip(keys, paths, strict=True)]
@@ -83,20 +86,16 @@ def _key(artifact: Artifact, interpreter: Interpreter) -> tuple[str, str]:
     return title, "wheel:" + json.dumps(key, separators=(",", ":"))
 
 
-def _make(
-    artifacts: Sequence[Artifact],
-    trees: Mapping[str, str],
-    interpreter: Interpreter,
-    tools: Mapping[str, str],
-    progress: Progress,
-    build: Sequence[str],
-) -> None:
+def _make(artifacts: Sequence[Artifact], trees: Mapping[str, str], uv: Uv, progress: Progress) -> None:
+    """Put each artifact into its tree, with byte code."""
     amount = measured([file for _, _, file in artifacts])
     progress.begin(f"Installing {amount}", total=len(artifacts))
-    install(artifacts, trees, interpreter, tools, build=build, progress=progress)
+    install(artifacts, trees, uv, progress)
     progress.begin("Compiling byte code")
     largest_first = sorted(artifacts, key=lambda artifact: -(artifact[2].size or 0))
-    compile_modules([f"{trees[name]}/{interpreter.libraries}" for name, _, _ in largest_first], interpreter, tools)
+    compile_modules(
+        [f"{trees[name]}/{uv.interpreter.libraries}" for name, _, _ in largest_first], uv.interpreter, uv.tools
+    )
     for tree in trees.values():
         run_paths.mark(tree)
     progress.finish(amount)
