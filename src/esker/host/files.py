@@ -147,9 +147,18 @@ def write(
 
 @contextmanager
 def staged(
-    path: str, data: bytes, *, mode: int = 0o600, directory: int | None = None, error: type[EskerError] = HostError
+    path: str,
+    data: bytes,
+    *,
+    mode: int = 0o600,
+    directory: int | None = None,
+    error: type[EskerError] = HostError,
+    like: os.stat_result | None = None,
 ) -> Iterator[None]:
-    """Write `data` beside the file at `path`, and rename it there after the block, unless the block fails."""
+    """Write `data` beside the file at `path`, and rename it there after the block, unless the block fails.
+
+    With the status of another file in `like`, the new one has its mode, and from root its owner too.
+    """
     place = _within(path, directory)
     with refused("write", path, error):
         temporary, descriptor = _beside(place, mode, directory)
@@ -159,6 +168,8 @@ def staged(
                 rest = memoryview(data)
                 while rest:
                     rest = rest[file.write(rest) :]
+                if like is not None:
+                    _liken(descriptor, like)
                 os.fsync(descriptor)
             yield
             with refused("write", path, error):
@@ -167,6 +178,12 @@ def staged(
         with suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=directory)
         raise
+
+
+def _liken(descriptor: int, like: os.stat_result) -> None:
+    if os.geteuid() == 0:
+        os.fchown(descriptor, like.st_uid, like.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
 
 
 def _within(path: str, directory: int | None) -> str:
