@@ -16,7 +16,7 @@ from esker.host.certificates import certificate_bundle
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["is_unreachable", "run_uv", "uv_program"]
+__all__ = ["is_unreachable", "run_uv", "uv_output", "uv_program"]
 
 _UNREACHABLE = (
     "Failed to fetch",
@@ -54,6 +54,21 @@ def run_uv(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, 
     Raises CommandFailed, which holds that text, when uv fails, and TimedOut after `timeout` seconds. uv is killed when
     this process is killed, because nobody would clean up what it wrote after that.
     """
+    return _messages(_completed(arguments, variables, cwd, timeout))
+
+
+def uv_output(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str) -> str:
+    """Run uv as `run_uv` does, and return what it wrote to stdout."""
+    return _completed(arguments, variables, cwd, None).stdout.decode(errors="replace")
+
+
+def _messages(completed: subprocess.CompletedProcess[bytes]) -> str:
+    return redact(completed.stderr.decode(errors="replace"))
+
+
+def _completed(
+    arguments: Sequence[str], variables: Mapping[str, str], cwd: str, timeout: float | None
+) -> subprocess.CompletedProcess[bytes]:
     program = uv_program()
     # uv comes with its own certificate authorities, which do not include that of a company's proxy.
     certificates = {"UV_SYSTEM_CERTS": "1"} if certificate_bundle() else {}
@@ -63,8 +78,7 @@ def run_uv(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, 
             cwd=cwd,
             env={**certificates, **variables},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             timeout=timeout,
             check=False,
             preexec_fn=prctl.ending_with_us(signal.SIGKILL),
@@ -76,15 +90,15 @@ def run_uv(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, 
         ) from error
     except subprocess.TimeoutExpired as error:
         raise TimedOut(f"`uv {arguments[0]}` did not end within {timeout:g} s") from error
-    messages = redact(completed.stderr.decode(errors="replace"))
     if completed.returncode != 0:
+        messages = _messages(completed)
         raise CommandFailed(
             f"`uv {' '.join(arguments[:2])}` ended with status {completed.returncode}",
             status=completed.returncode,
             output=messages,
             hint=_hint(messages),
         )
-    return messages
+    return completed
 
 
 def is_unreachable(failure: CommandFailed) -> bool:
