@@ -72,9 +72,10 @@ class NativeEditor:
         from esker.progress import Silent
         from esker.runtimes.native.packages import uninstall
 
-        names = [_requirement(package) for package in packages]
+        for package in packages:
+            _requirement(package)  # for its errors; with its prefix a name is never that of [install]
         settings = Settings(variables.current())
-        uninstall(self._project, self._manifest(), names, settings, progress=Silent())
+        uninstall(self._project, self._manifest(), packages, settings, progress=Silent())
 
     def lock(self, deadline: Deadline) -> None:  # noqa: ARG002
         """Lock the manifest; nothing is written where its lock says the same already."""
