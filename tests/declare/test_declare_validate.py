@@ -107,11 +107,12 @@ def test_everything():
 
 
 def test_the_fixture_has_every_key():
-    """What is tested above is all there is, but for `project` with `groups` and other forms of a check or version."""
+    """What is tested above is all there is, but for `project` with what belongs to it, and other forms of a check or version."""
     table = tomllib.loads(HEAD + EVERYTHING)["plugins"]["esker"]
     absent = {
         ("python", "project"),
         ("python", "groups"),
+        ("python", "extras"),
         ("python", "version", "range"),
         ("python", "version", "lock"),
     }
@@ -213,9 +214,9 @@ MISTAKES = [
     ("python.dependencies = ['-e .']", "`-e .` is not a requirement: ", "no hash"),
     ("python.project = '/pyproject.toml'", "`/pyproject.toml` is not a path relative to", '"src"'),
     (
-        "python = { project = 'p', dependencies = [] }",
-        "`dependencies` and `project` cannot be combined",
-        "remove `project`",
+        "python.extras = ['web']",
+        "`extras` belong to a pyproject.toml, but no `project` is named",
+        'project = "pyproject.toml"',
     ),
     (
         "python.groups = ['dev']",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "killed_command"]
 
 _SERVICE = '\n[services.web]\ncommand = "exec sleep 1000"\n'
+_PYPROJECT = '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.11"\n'
 _COLLECT = "store gc --keep 1"
 
 
@@ -29,6 +30,8 @@ class Case(NamedTuple):
     after: tuple[str, ...]
     manifest: str = ""
     """What is added to the manifest before the first command."""
+    pyproject: str = ""
+    """What the project's pyproject.toml says; empty if it has none."""
     changes: tuple[str, str] | None = None
     """A text of the manifest and what replaces it after the last command before."""
 
@@ -48,6 +51,19 @@ COMMANDS = {
     "install": Case(
         "install pypi/tool", ("install pypi/app",), ("list", "install pypi/tool", "activate -- tool", _COLLECT)
     ),
+    "install-project": Case(
+        "install --group dev pypi/tool",
+        ("install pypi/app",),
+        ("list", "install --group dev pypi/tool", "activate -- tool", _COLLECT),
+        pyproject=_PYPROJECT,
+    ),
+    "uninstall-project": Case(
+        "uninstall app",
+        ("install pypi/tool", "install pypi/app"),
+        ("list", "lock", "uninstall app", "activate -- tool", _COLLECT),
+        pyproject=_PYPROJECT,
+    ),
+    "upgrade": Case("upgrade", ("install pypi/app",), ("list", "upgrade", "activate -- app", _COLLECT)),
     "uninstall": Case(
         "uninstall pypi/app", ("install pypi/app",), ("list", "uninstall pypi/app", "activate -- true", _COLLECT)
     ),
@@ -97,6 +113,8 @@ def killed_command(name: str, top: Path) -> Iterator[KilledCommand]:
             argv = [sys.executable, "-m", "esker", *line.split()]
             subprocess.run(argv, cwd=place / "project", env=environ, check=True, capture_output=True)
 
+        if case.pyproject:
+            (place / "project/pyproject.toml").write_text(case.pyproject)
         run("init")
         manifest = place / "project/.flox/env/manifest.toml"
         manifest.write_text(manifest.read_text() + case.manifest)

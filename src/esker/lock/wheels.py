@@ -21,9 +21,11 @@ from packaging.utils import canonicalize_name
 from esker.errors import CommandFailed, ResolutionFailed
 from esker.formats import pylock
 from esker.formats.systems import declared_systems, marker
+from esker.formats.untrusted import toml_table
 from esker.host import files
 from esker.host.scratch import scratch
 from esker.host.uv import run_uv
+from esker.lock.edges import with_edges
 from esker.lock.pyproject import read_pyproject
 from esker.lock.pythons import allowed_pythons, minors_within, one_minor
 from esker.lock.refusals import explained, missing_extras
@@ -109,7 +111,9 @@ def _requirements(declaration: Declaration, python: PythonTable) -> list[str]:
     found = [_checked(text, "the manifest") for text in python.dependencies]
     project = read_pyproject(declaration)
     if project is not None:
-        found += [_checked(text, project.path, project.sources) for text in project.requirements(python.groups)]
+        found += [
+            _checked(text, project.path, project.sources) for text in project.requirements(python.groups, python.extras)
+        ]
     return found
 
 
@@ -168,6 +172,8 @@ class _Resolution(NamedTuple):
             self._run("export", *arguments, cwd=directory)
             with open(os.path.join(directory, exported), encoding="utf-8") as file:
                 lock = pylock.parse(file.read(), exported)
+            with open(os.path.join(directory, "uv.lock"), encoding="utf-8") as file:
+                lock = with_edges(lock, toml_table(file.read()))
         for remark in missing_extras(messages, self.inputs):
             self.progress.remark(remark)
         # uv writes a range in its own words, with which the declared one could not be compared.

@@ -13,7 +13,8 @@ from esker.declare.load import load
 from esker.errors import HostError, RealisationFailed, StaleLock, StoreError
 from esker.formats.manifest import CatalogPackage
 from esker.host import files
-from esker.lock.resolve import current_lock, lock_project
+from esker.lock.changes import package_changes, summary
+from esker.lock.resolve import current_lock, lock_project, readable_lock
 from esker.progress import Progress, Silent
 from esker.realise.realise import missing_packages, realise
 from esker.runtimes.native.links import Links, check_installable, is_linked, run_links
@@ -65,11 +66,14 @@ def prepare_stale(
         interpreters = settings.interpreters()
         if not locked:
             _check_installable(declaration, settings)
+        before = readable_lock(declaration)
         lock, is_new = lock_project(declaration, settings, interpreters, locked=locked, progress=listener)
         check_system(declaration, lock, settings)
         with realised(declaration, lock, settings, interpreters, progress=listener) as links:
             links.switch(keep_rollback=not is_new)  # a new lock overrides a rollback
             missing = missing_packages(lock, links.store, settings.system)
+        if is_new and (changes := summary(package_changes(before, lock))):
+            listener.finish(f"Locked:\n{changes}")
         remember(project, settings)
         chosen = mode or declared_mode(declaration)
         plan = planned(declaration, chosen, links.by_mode[chosen], sources, settings, missing)
