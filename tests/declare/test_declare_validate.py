@@ -112,6 +112,7 @@ def test_the_fixture_has_every_key():
     absent = {
         ("python", "project"),
         ("python", "groups"),
+        ("python", "editable"),
         ("python", "version", "range"),
         ("python", "version", "lock"),
     }
@@ -138,9 +139,10 @@ def _paths(table):
 
 def test_a_project_with_groups():
     """Dependencies may come from a pyproject.toml and its groups."""
-    esker, problems = checked(HEAD + "[plugins.esker.python]\nproject = 'pyproject.toml'\ngroups = ['dev']\n")
+    table = "[plugins.esker.python]\nproject = 'pyproject.toml'\ngroups = ['dev']\neditable = false\n"
+    esker, problems = checked(HEAD + table)
     assert problems == []
-    assert esker.python == PythonTable(project="pyproject.toml", groups=("dev",))
+    assert esker.python == PythonTable(project="pyproject.toml", groups=("dev",), editable=False)
 
 
 @pytest.mark.parametrize(
@@ -216,6 +218,11 @@ MISTAKES = [
         "python = { project = 'p', dependencies = [] }",
         "`dependencies` and `project` cannot be combined",
         "remove `project`",
+    ),
+    (
+        "python.editable = false",
+        "`editable` belongs to a pyproject.toml, but no `project` is named",
+        'add `project = "pyproject.toml"`, or take `editable` out',
     ),
     (
         "python.groups = ['dev']",

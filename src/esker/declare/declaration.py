@@ -77,6 +77,9 @@ def _one_source_of_dependencies(_: PythonTable, table: Mapping[str, Any]) -> Ite
     if "groups" in table and "project" not in table:
         hint = 'add `project = "pyproject.toml"`, or list the groups\' requirements in `dependencies`'
         yield Fault(("groups",), "`groups` belong to a pyproject.toml, but no `project` is named", hint)
+    if "editable" in table and "project" not in table:
+        hint = 'add `project = "pyproject.toml"`, or take `editable` out'
+        yield Fault(("editable",), "`editable` belongs to a pyproject.toml, but no `project` is named", hint)
 
 
 Specifier = Annotated[str, Parsed(notations.specifier)]
@@ -101,6 +104,8 @@ class PythonTable(_Value, frozen=True):
     """A pyproject.toml, relative to the project directory, that lists the dependencies."""
     groups: tuple[Word, ...] = ()
     """Dependency groups (PEP 735) of `project`."""
+    editable: bool = True
+    """Whether the package that `project` describes is part of the environment, installed editable."""
     source: tuple[RelativePath, ...] = ()
     """Directories, relative to the project directory, that are put on Python's path."""
     build: tuple[PackageName, ...] = ()

@@ -2,7 +2,8 @@
 
 The file names every package with its version, the marker under which it is installed, and its wheels with their
 SHA-256. `packaging.pylock` reads, validates and selects. This module adds a writer, which always gives the same bytes
-for the same lock, and the table `[tool.esker]`, which records the inputs that the lock was made from.
+for the same lock, and the table `[tool.esker]`, which records the inputs that the lock was made from and, below
+`build-requirements`, what has to be there to build the project itself.
 
 Oddities: we write no header (it would hold a command line) and no comments. The order of keys is fixed; packages are
 sorted by name and wheels by file name. A source distribution is kept only for a package that may be built. URLs carry
@@ -13,6 +14,7 @@ Specification: PEP 751, packaging.python.org/en/latest/specifications/pylock-tom
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -25,7 +27,10 @@ from esker.errors import InvalidLock, Problem
 from esker.formats.untrusted import toml_table
 from esker.formats.urls import redact
 
-__all__ = ["Inputs", "Pylock", "inputs", "parse", "render"]
+__all__ = ["Inputs", "Pylock", "build_requirements", "inputs", "parse", "render", "with_build_requirements"]
+
+_BUILD = "build-requirements"
+_NOT_INPUTS = {"inputs", _BUILD}
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,10 +44,15 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     build: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
     """URLs of the indexes that are used besides the default one, without credentials."""
+    build_system: tuple[str, ...] = msgspec.field(default=(), name="build-system")
+    """What the project itself needs to be built, if it is part of its environment."""
 
     def digest(self) -> str:
         """Return the hash of the inputs, as `sha256:<hex>`."""
-        text = json.dumps(msgspec.to_builtins(self), sort_keys=True, separators=(",", ":"))
+        fields = msgspec.to_builtins(self)
+        if not self.build_system:  # as in locks from before there was such a key
+            del fields["build-system"]
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -69,13 +79,36 @@ def inputs(lock: Pylock, path: str = "pylock.toml") -> Inputs | None:
     if not isinstance(recorded, Mapping):
         raise InvalidLock(path, [Problem("`tool.esker` is not a table", hint=hint)])
     try:
-        made_from = msgspec.convert({key: value for key, value in recorded.items() if key != "inputs"}, Inputs)
+        made_from = msgspec.convert({key: value for key, value in recorded.items() if key not in _NOT_INPUTS}, Inputs)
     except msgspec.ValidationError as error:
         raise InvalidLock(path, [Problem(f"`tool.esker`: {error}", hint=hint)]) from error
     if recorded.get("inputs") != made_from.digest():
         message = "`tool.esker.inputs` is not the digest of the other keys of `tool.esker`"
         raise InvalidLock(path, [Problem(message, hint=hint)])
     return made_from
+
+
+def build_requirements(lock: Pylock, path: str = "pylock.toml") -> dict[str, tuple[str, ...]]:
+    """Return the locked build requirements of each package that is built here, as lines of a requirements file."""
+    recorded = (lock.tool or {}).get("esker")
+    tables = recorded.get(_BUILD, {}) if isinstance(recorded, Mapping) else {}
+    try:
+        locked = msgspec.convert(tables, dict[str, _BuildRequirements])
+    except msgspec.ValidationError as error:
+        hint = "remove the file, then make it again: esker lock"
+        raise InvalidLock(path, [Problem(f"`tool.esker.{_BUILD}`: {error}", hint=hint)]) from error
+    return {name: table.requirements for name, table in locked.items()}
+
+
+def with_build_requirements(lock: Pylock, lines: Mapping[str, Sequence[str]]) -> Pylock:
+    """Return `lock` with the locked build requirements of the named packages."""
+    tables = {name: {"requirements": list(each)} for name, each in lines.items() if each}
+    esker = {**(lock.tool or {}).get("esker", {}), _BUILD: tables}
+    return dataclasses.replace(lock, tool={**(lock.tool or {}), "esker": esker})
+
+
+class _BuildRequirements(msgspec.Struct, frozen=True):
+    requirements: tuple[str, ...]
 
 
 def render(lock: Pylock, made_from: Inputs, *, build: Collection[str] = ()) -> str:
@@ -96,6 +129,10 @@ def render(lock: Pylock, made_from: Inputs, *, build: Collection[str] = ()) -> s
     lines += _array("systems", made_from.systems)
     lines += _array("build", made_from.build)
     lines += _array("indexes", made_from.indexes)
+    if made_from.build_system:
+        lines += _array("build-system", made_from.build_system)
+    for name, requirements in sorted(build_requirements(lock).items()):
+        lines += ["", f"[tool.esker.{_BUILD}.{_string(name)}]", *_array("requirements", requirements)]
     return "\n".join(lines) + "\n"
 
 

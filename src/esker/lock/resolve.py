@@ -11,7 +11,9 @@ from esker.declare import trust
 from esker.declare.source import source_directories
 from esker.errors import InvalidLock, ResolutionFailed, StaleLock
 from esker.formats import lockfile, pylock
+from esker.lock.build_requirements import check_not_locked, resolved_build
 from esker.lock.lock_files import Lock, check_replaceable, read_lock, read_python_lock, write_lock
+from esker.lock.own_project import own_project, uninstalled
 from esker.lock.packages import lock_packages
 from esker.lock.pythons import allowed_pythons, check_chosen, interpreter_for_new_lock, locked_pythons
 from esker.lock.staleness import staleness
@@ -21,7 +23,7 @@ from esker.progress import reporting
 if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.formats.manifest import Manifest
-    from esker.host.interpreters import Interpreters
+    from esker.host.interpreters import Interpreter, Interpreters
     from esker.progress import Progress
     from esker.settings import Settings
 
@@ -112,20 +114,48 @@ def resolved_lock(
         check_replaceable(declaration, is_partial=is_partial)  # before a minute of resolving, not after it
         with reporting(progress):
             progress.begin("Locking Python packages")
-            changed = _changed(pylock.inputs(wheels) if wheels else None, stale.inputs)
-            resolved = resolve(
-                stale.inputs,
-                interpreter,
-                settings.tools,
-                previous=wheels,
-                changed=changed,
-                every_python=allowed.every,
-                progress=progress,
-            )
+            resolved = _resolved(declaration, stale.inputs, interpreter, settings, wheels, progress)
         # Through the text, so that what is used now is exactly what is read from the file ever after.
         wheels = pylock.parse(pylock.render(resolved, stale.inputs, build=stale.inputs.build))
     # A partial lock is made each time anew: it counts as new if it changes what is on disk, the Python lock.
     return Lock(manifest_lock, wheels, is_partial), not is_partial or wheels is not on_disk
+
+
+def _resolved(
+    declaration: Declaration,
+    inputs: pylock.Inputs,
+    interpreter: Interpreter,
+    settings: Settings,
+    previous: pylock.Pylock | None,
+    progress: Progress,
+) -> pylock.Pylock:
+    """Return the lock of the packages, and of what the project itself needs to be built."""
+    every, project = allowed_pythons(declaration).every, own_project(declaration)
+    changed = _changed(pylock.inputs(previous) if previous else None, inputs)
+    resolved = resolve(
+        inputs,
+        interpreter,
+        settings.tools,
+        previous=previous,
+        changed=changed,
+        every_python=every,
+        progress=progress,
+    )
+    if project is None:
+        if (remark := uninstalled(declaration)) is not None:
+            progress.remark(remark)
+        return resolved
+    check_not_locked(project, resolved)
+    build = resolved_build(
+        project,
+        inputs,
+        interpreter,
+        settings.tools,
+        previous=previous,
+        new=resolved,
+        every_python=every,
+    )
+    return pylock.with_build_requirements(resolved, {project.name: build})
 
 
 def _manifest_lock(

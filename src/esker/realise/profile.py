@@ -85,25 +85,29 @@ def profile(
     *,
     programs: Sequence[WheelProgram] = (),
     source: Sequence[str] = (),
+    project: str | None = None,
 ) -> str:
     """Return the store path of the profile over a Python environment, building it if it is missing.
 
-    `programs` are linked in bin, and the absolute directories in `source` are put on Python's path. Raises
-    `RealisationFailed` for a program that cannot start on this host.
+    `programs` are linked in bin, and the absolute directories in `source` are put on Python's path. `project` is the
+    store path of the project's own editable build. Raises `RealisationFailed` for a program that cannot start on this
+    host, and for one of the project's files that a package brings as well.
     """
     linked = [[program.name, os.path.relpath(program.path, store.directory)] for program in programs]
-    key = [RECIPE, python and os.path.basename(python.path), linked, list(source)]
+    key: list[object] = [RECIPE, python and os.path.basename(python.path), linked, list(source)]
+    if project is not None:
+        key.append(os.path.basename(project))
 
     def fill(directory: str) -> None:
         os.makedirs(f"{directory}/bin")
         os.makedirs(f"{directory}/lib")
         if python is not None:
-            _fill_python(directory, python, source)
+            _fill_python(directory, python, source, project)
         for program in programs:
             check_program(program.path, program.wheel)
             _link(program.path, f"{directory}/bin/{program.name}")
 
-    references = [python.path] if python is not None else []
+    references = [path for path in (python and python.path, project) if path]
     return store.build(
         f"{store_path.fitting(name) or 'environment'}-profile",
         "profile:" + json.dumps(key),
@@ -112,7 +116,7 @@ def profile(
     )
 
 
-def _fill_python(directory: str, python: PythonEnvironment, source: Sequence[str]) -> None:
+def _fill_python(directory: str, python: PythonEnvironment, source: Sequence[str], project: str | None) -> None:
     environment, libraries = python
     for entry in sorted(os.listdir(environment)):
         if entry not in {"bin", "lib", "lib64"}:
@@ -124,10 +128,62 @@ def _fill_python(directory: str, python: PythonEnvironment, source: Sequence[str
     os.makedirs(target)
     for entry in sorted(os.listdir(libraries)):
         _link(f"{libraries}/{entry}", f"{target}/{entry}")
+    if project is not None:
+        _add_project(directory, project)
     if source:
         _write(f"{target}/esker-source.pth", "".join(f"{_path_line(path)}\n" for path in source), 0o644)
     _write(f"{target}/esker-store.pth", _NO_BYTE_CODE, 0o644)
     _refuse_pip(directory, target)
+
+
+def _add_project(directory: str, project: str) -> None:
+    """Put the project's editable build into the profile, beside the packages."""
+    for entry in sorted(os.listdir(project)):
+        if entry == "bin":
+            for name in sorted(os.listdir(f"{project}/bin")):
+                _check_command(name, f"{directory}/bin")
+                _add_command(f"{project}/bin/{name}", f"{directory}/bin/{name}")
+        else:
+            _merge(f"{project}/{entry}", f"{directory}/{entry}")
+
+
+def _check_command(name: str, directory: str) -> None:
+    """Raise RealisationFailed if a command of the project cannot be put into the `bin` at `directory`."""
+    if not os.path.lexists(f"{directory}/{name}") and name not in OWN_COMMANDS:
+        return
+    whose = "a locked package brings as well"
+    if re.fullmatch(r"python[0-9.]*", name):
+        whose = "is the interpreter's name"
+    elif name in OWN_COMMANDS:
+        whose = "belongs to the environment, which is not changed by pip"
+    raise RealisationFailed(
+        f"the project has a command `{name}`, which {whose}",
+        hint="rename it in [project.scripts], or take the package out of the dependencies"
+        if "package" in whose
+        else "rename it in [project.scripts]",
+    )
+
+
+def _merge(path: str, target: str) -> None:
+    """Link `path` at `target`; a directory that is there already becomes a real one, with links to what both have."""
+    if not os.path.lexists(target):
+        _link(path, target)
+        return
+    if not (os.path.isdir(path) and os.path.isdir(target)):
+        name = "/".join(target.split("/")[-2:])
+        raise RealisationFailed(
+            f"the project and a locked package both bring the file `{name}`",
+            hint="rename it in the project, or take the package out",
+        )
+    if os.path.islink(target):
+        real = os.path.normpath(os.path.join(os.path.dirname(target), os.readlink(target)))
+        os.unlink(target)
+        os.mkdir(target)
+        for entry in sorted(os.listdir(real)):
+            _link(f"{real}/{entry}", f"{target}/{entry}")
+    # Byte code comes last: if both bring a module, the error names the module.
+    for entry in sorted(os.listdir(path), key=lambda name: (name == "__pycache__", name)):
+        _merge(f"{path}/{entry}", f"{target}/{entry}")
 
 
 def _path_line(path: str) -> str:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from esker.declare import trust
 from esker.declare.missing_packages import WITHOUT, counted, known_wheels, named, origins
 from esker.declare.source import source_directories
 from esker.errors import RealisationFailed
+from esker.lock.build_requirements import locked_build
+from esker.lock.cache_keys import watched
+from esker.lock.own_project import own_project
 from esker.lock.packages import systems_of
 from esker.lock.pythons import allowed_pythons, interpreter_of_lock
 from esker.realise.profile import OWN_COMMANDS, profile
 from esker.realise.programs import programs
+from esker.realise.project import editable_project
 from esker.realise.wheels import python_environment, selected_artifacts
 
 if TYPE_CHECKING:
@@ -19,7 +24,8 @@ if TYPE_CHECKING:
 
     from esker.declare.declaration import Declaration
     from esker.formats.manifest import Package
-    from esker.host.interpreters import Interpreters
+    from esker.formats.pylock import Pylock
+    from esker.host.interpreters import Interpreter, Interpreters
     from esker.lock.lock_files import Lock
     from esker.progress import Progress
     from esker.settings import Settings
@@ -51,12 +57,35 @@ def realise(
         return profile(store, declaration.name, None)
     interpreter = interpreter_of_lock(allowed_pythons(declaration), lock.python, interpreters)
     artifacts = selected_artifacts(lock.python, interpreter, table.build)
+    own = _project(declaration, lock.python, store, interpreter, settings, progress)
     python = python_environment(store, artifacts, interpreter, settings.tools, progress, build=table.build)
     wheels = {name for name, _, _ in artifacts}
-    taken = {*os.listdir(f"{python.path}/bin"), *OWN_COMMANDS}
+    commands = os.listdir(f"{own}/bin") if own and os.path.isdir(f"{own}/bin") else []
+    taken = {*os.listdir(f"{python.path}/bin"), *OWN_COMMANDS, *commands}
     wheel_programs = programs(python.libraries, table.programs, wheels, taken)
     source = source_directories(declaration.project, table.source)
-    return profile(store, declaration.name, python, programs=wheel_programs, source=source)
+    return profile(store, declaration.name, python, programs=wheel_programs, source=source, project=own)
+
+
+def _project(
+    declaration: Declaration,
+    lock: Pylock,
+    store: Store,
+    interpreter: Interpreter,
+    settings: Settings,
+    progress: Progress,
+) -> str | None:
+    """Return the store path of the project's own editable build, or None if it is not part of its environment."""
+    project = own_project(declaration)
+    if project is None:
+        return None
+    requirements = locked_build(lock, project)
+    assert requirements is not None, "a lock without them is stale"
+
+    def check() -> None:
+        trust.check_contents(declaration.project, settings, watched(project.directory, project.keys))
+
+    return editable_project(store, project, requirements, interpreter, settings.tools, check, progress)
 
 
 def missing_packages(lock: Lock, store: Store, system: str) -> tuple[str, ...]:

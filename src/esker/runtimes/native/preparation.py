@@ -10,9 +10,11 @@ from esker.activate import plan as plans
 from esker.declare import project_directory, trust
 from esker.declare.known_environments import remember
 from esker.declare.load import load
-from esker.errors import HostError, RealisationFailed, StaleLock, StoreError
+from esker.errors import EskerError, HostError, RealisationFailed, StaleLock, StoreError
 from esker.formats.manifest import CatalogPackage
 from esker.host import files
+from esker.lock.cache_keys import watched
+from esker.lock.own_project import own_project
 from esker.lock.resolve import current_lock, lock_project
 from esker.progress import Progress, Silent
 from esker.realise.realise import missing_packages, realise
@@ -148,6 +150,15 @@ def realised(
 
 
 def _project_files(declaration: Declaration) -> list[str]:
-    """Return the pyproject.toml that the manifest names, if it does: locking reads it."""
+    """Return the pyproject.toml that the manifest names, if it does, and the other metadata of an editable project.
+
+    Locking reads the first; if one of the others changes, the project is built again.
+    """
     python = declaration.esker.python
-    return [os.path.join(declaration.project, python.project)] if python and python.project else []
+    if python is None or python.project is None:
+        return []
+    path = os.path.normpath(os.path.join(declaration.project, python.project))
+    with suppress(EskerError):  # a file that cannot be read is told of when it is used
+        project = own_project(declaration)
+        return list(dict.fromkeys([path, *(watched(project.directory, project.keys) if project else [])]))
+    return [path]
