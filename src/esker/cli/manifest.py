@@ -36,12 +36,18 @@ def read_valid_manifest(project: str) -> str:
     return text
 
 
-def replace_manifest(project: str, before: str, text: str, voice: Voice, *, lock: bool) -> bool:
-    """Replace the manifest `before` by `text`, print what people should know, and return whether they differ."""
+def replace_manifest(
+    project: str, before: str, text: str, voice: Voice, *, lock: bool, python_downloads: bool = True
+) -> bool:
+    """Replace the manifest `before` by `text`, print what people should know, and return whether they differ.
+
+    Without `python_downloads` no Python is fetched for it.
+    """
     manifest = read_text(text, manifest_path(project))[0]
     check_version(manifest, voice)
     tell_unused_groups(manifest, voice)
-    changed = change_manifest(project, text, Settings(os.environ), before=before, lock=lock, progress=voice.progress())
+    settings = Settings(os.environ, python_downloads=python_downloads)
+    changed = change_manifest(project, text, settings, before=before, lock=lock, progress=voice.progress())
     if changed and services_are_running(f"{project}/.flox"):
         voice.say(f"! Your manifest has changes that may require running '{voice.program} services restart'.")
     return changed

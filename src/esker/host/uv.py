@@ -26,6 +26,7 @@ _UNREACHABLE = (
     "Connection refused",
     "network was disabled",
     "network is disabled",
+    "connectivity is disabled",
     "operation timed out",
 )
 """Texts of uv's messages when it could not reach an index."""
@@ -48,18 +49,27 @@ def uv_program() -> str:
         ) from error
 
 
-def run_uv(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, timeout: float | None = None) -> str:
+def run_uv(
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    *,
+    cwd: str,
+    timeout: float | None = None,
+    python_downloads: bool = False,
+) -> str:
     """Run uv with exactly these variables and return what it wrote to stderr, redacted.
 
-    Raises CommandFailed, which holds that text, when uv fails, and TimedOut after `timeout` seconds. uv is killed when
-    this process is killed, because nobody would clean up what it wrote after that.
+    It fetches a Python only with `python_downloads`. Raises CommandFailed, which holds that text, when uv fails, and
+    TimedOut after `timeout` seconds. uv is killed when this process is killed, because nobody would clean up what it
+    wrote after that.
     """
     program = uv_program()
     # uv comes with its own certificate authorities, which do not include that of a company's proxy.
+    downloads = [] if python_downloads else ["--no-python-downloads"]
     certificates = {"UV_SYSTEM_CERTS": "1"} if certificate_bundle() else {}
     try:
         completed = subprocess.run(
-            [program, *arguments, "--no-progress", "--color", "never", "--no-python-downloads"],
+            [program, *arguments, "--no-progress", "--color", "never", *downloads],
             cwd=cwd,
             env={**certificates, **variables},
             stdin=subprocess.DEVNULL,

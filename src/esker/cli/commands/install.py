@@ -6,7 +6,7 @@ import os
 from argparse import SUPPRESS
 from typing import TYPE_CHECKING
 
-from esker.cli.arguments import Parser, add_directory
+from esker.cli.arguments import Parser, add_directory, add_python_downloads
 from esker.cli.manifest import read_valid_manifest, replace_manifest
 from esker.cli.selection import selected_project
 from esker.errors import UsageError
@@ -34,6 +34,7 @@ def _install(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("package", nargs="*", metavar="pypi/NAME", help="a package to add")
     parser.add_argument("-i", "--id", nargs=2, metavar=("ID", "PACKAGE"), help=SUPPRESS)
     parser.add_argument("--no-lock", action="store_true", help="write the manifest, but lock and install nothing")
+    add_python_downloads(parser)
     options = parser.parse_args(arguments)
     if options.id:
         raise UsageError("`--id` is for packages of a catalogue, which Esker does not support yet", hint="leave it out")
@@ -44,7 +45,8 @@ def _install(arguments: list[str], voice: Voice) -> int:
     before = read_valid_manifest(project)
     requirements = [_requirement(package, voice) for package in options.package]
     edit = with_requirements(before, requirements, locked=_locked(project))
-    replace_manifest(project, before, edit.text, voice, lock=not options.no_lock)
+    fetches = not options.no_python_downloads
+    replace_manifest(project, before, edit.text, voice, lock=not options.no_lock, python_downloads=fetches)
     for note in edit.notes:
         voice.say(f"! {note}")
     for requirement in edit.present:

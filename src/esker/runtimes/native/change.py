@@ -70,7 +70,7 @@ def change_manifest(
         # Before the work, which may be long.
         check_swappable(project)
         check_installable(declaration, settings)
-        interpreters = settings.interpreters()
+        interpreters = settings.interpreters(progress)
         lock_made, _ = resolved_lock(declaration, settings, interpreters, progress=progress)
         manifest_lock, pylock = rendered(lock_made)
         kept = _unchanged_packages(declaration, before)

@@ -64,7 +64,7 @@ def prepare_stale(
             return plan
         sources, declaration = sources_of(project)
         trust.check_contents(project, settings, _project_files(declaration))
-        interpreters = settings.interpreters()
+        interpreters = settings.interpreters(listener)
         if not locked:
             _check_installable(declaration, settings)
         lock, is_new = lock_project(declaration, settings, interpreters, locked=locked, progress=listener)
