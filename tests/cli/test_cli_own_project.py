@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from esker.host.uv import uv_version
 from tests.support.build_backend import add_backend, write_package
 
 pytestmark = pytest.mark.slow
@@ -222,6 +223,21 @@ def test_a_build_requirement_that_no_index_has(esker, package):
     assert "what `demo-app` needs to be built cannot be locked" in done.err
     assert "absent-backend" in done.err
     assert f"`requires` of [build-system] in {directory}/pyproject.toml" in done.err
+
+
+def test_uvs_own_backend_is_not_fetched(esker, project, index):
+    """What `uv init --package` writes needs nothing from an index: Esker's uv has that backend, of its own version."""
+    directory = project(MANIFEST)
+    backend = 'requires = ["uv_build>={}"]\nbuild-backend = "uv_build"'
+    write_package(directory, build_system=backend.format(uv_version()))
+    done = esker("activate", "--", "demo")
+    assert done.out == "hello\n", done.err
+    assert esker("activate", "--locked", "--", "demo").out == "hello\n"
+    assert not [path for path in index.requests if "uv" in path]
+    write_package(directory, build_system=backend.format("9999"))
+    refused = esker("activate", "--", "demo")
+    assert refused.status == 1
+    assert "what `demo-app` needs to be built cannot be locked" in refused.err
 
 
 def test_another_backend_than_the_locked_one_is_refused(esker, package, index, environ):

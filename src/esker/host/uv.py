@@ -16,7 +16,7 @@ from esker.host.certificates import certificate_bundle
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["is_unreachable", "run_uv", "uv_program"]
+__all__ = ["is_unreachable", "run_uv", "uv_program", "uv_version"]
 
 _UNREACHABLE = (
     "Failed to fetch",
@@ -47,6 +47,13 @@ def uv_program() -> str:
             "the `uv` program that Esker depends on is not where its package should have put it",
             hint="install it again: python -m pip install --force-reinstall uv",
         ) from error
+
+
+def uv_version() -> str:
+    """Return the version of that uv."""
+    from importlib.metadata import version
+
+    return version("uv")
 
 
 def run_uv(

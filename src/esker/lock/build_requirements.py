@@ -31,13 +31,12 @@ _HASH = re.compile(r" --hash=sha(256:[0-9a-f]{64}|384:[0-9a-f]{96}|512:[0-9a-f]{
 
 
 def locked_build(lock: Pylock, project: OwnProject) -> tuple[str, ...] | None:
-    """Return the locked build requirements of `project`, or None if the lock has none of it.
+    """Return the locked build requirements of `project`, or None if the lock has none of it and they are needed.
 
     Raises InvalidLock for a line that is anything but a version with hashes: uv would read options there.
     """
-    if not project.requirements:
-        return ()
-    lines = pylock.build_requirements(lock).get(project.name)
+    needs_none = not project.requirements or project.is_built_by_uv
+    lines = pylock.build_requirements(lock).get(project.name, () if needs_none else None)
     for line in lines or ():
         _parsed(line)
     return lines
@@ -75,6 +74,8 @@ def resolved_build(
         is_same_python = previous.requires_python == new.requires_python
         if is_same_python and _build_inputs(made_from) == _build_inputs(inputs):
             return lines
+    if project.is_built_by_uv:
+        return ()
     before = made_from.build_system if made_from else ()
     changed = frozenset(canonicalize_name(Requirement(each).name) for each in {*before} ^ {*project.requirements})
     try:

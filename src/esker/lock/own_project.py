@@ -17,6 +17,7 @@ from esker.errors import InvalidFile, Problem
 from esker.formats.tables.positions import positions
 from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
 from esker.host import files
+from esker.host.uv import uv_version
 from esker.lock.cache_keys import CacheKey, cache_keys
 from esker.lock.pyproject import read_pyproject
 
@@ -47,6 +48,8 @@ class OwnProject(NamedTuple):
     """What a change of makes it necessary to build again."""
     settings: tuple[tuple[str, str], ...] = ()
     """Names and values of the settings in `tool.uv.config-settings`, for the backend."""
+    is_built_by_uv: bool = False
+    """Whether Esker's own uv has the backend in it, in a version that is asked for: then nothing has to be fetched."""
 
     @property
     def pyproject(self) -> str:
@@ -78,6 +81,7 @@ def own_project(declaration: Declaration) -> OwnProject | None:
         requirements=tuple(sorted(_requirements(content, text, path))),
         keys=cache_keys(_table(content, "tool", "uv").get("cache-keys"), path),
         settings=tuple(_settings(content)),
+        is_built_by_uv=_is_built_by_uv(content.get("build-system", {})),
     )
 
 
@@ -154,6 +158,15 @@ def _asked_for(content: Mapping[str, Any], backend: str, requires: list[str]) ->
         named = [Requirement(each) for each in requires if each.startswith("setuptools")]
         if any(not each.specifier.contains(_FAR) for each in named if each.name == "setuptools"):
             yield "wheel"
+
+
+def _is_built_by_uv(build_system: Mapping[str, Any]) -> bool:
+    requires = build_system.get("requires", [])
+    if build_system.get("build-backend") != "uv_build" or "backend-path" in build_system or len(requires) != 1:
+        return False
+    requirement = Requirement(requires[0])
+    is_plain = canonicalize_name(requirement.name) == "uv-build" and not (requirement.marker or requirement.extras)
+    return is_plain and requirement.specifier.contains(uv_version(), prereleases=True)
 
 
 def _settings(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
