@@ -206,7 +206,7 @@ def _specifier(specifier: str | None) -> SpecifierSet:
         raise UsageError(f"`{specifier}` is not a version specifier", hint="write for example `>=3.11`") from error
 
 
-def _candidates(named: str | None, path: str, fetched: str | None) -> Iterator[str]:
+def _candidates(named: str | None, path: str, fetched: str | None = None) -> Iterator[str]:
     if named:
         yield named
     yield os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
