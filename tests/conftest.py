@@ -107,7 +107,17 @@ def environ(tmp_path, index):
         "UV_CACHE_DIR": str(tmp_path / "uv-cache"),
         "UV_DEFAULT_INDEX": index.url,
         "UV_HTTP_RETRIES": "0",
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_PYTHON_INSTALL_DIR": str(tmp_path / "pythons"),
     }
+
+
+@pytest.fixture(scope="session")
+def python_mirror(tmp_path_factory):
+    """Give a mirror with one Python to fetch: a copy of the interpreter that runs the tests."""
+    from tests.support.python_mirror import PythonMirror
+
+    return PythonMirror(tmp_path_factory.mktemp("mirror"))
 
 
 @pytest.fixture

@@ -113,6 +113,7 @@ def test_the_fixture_has_every_key():
         ("python", "project"),
         ("python", "groups"),
         ("python", "extras"),
+        ("python", "editable"),
         ("python", "version", "range"),
         ("python", "version", "lock"),
     }
@@ -139,9 +140,10 @@ def _paths(table):
 
 def test_a_project_with_groups():
     """Dependencies may come from a pyproject.toml and its groups."""
-    esker, problems = checked(HEAD + "[plugins.esker.python]\nproject = 'pyproject.toml'\ngroups = ['dev']\n")
+    table = "[plugins.esker.python]\nproject = 'pyproject.toml'\ngroups = ['dev']\neditable = false\n"
+    esker, problems = checked(HEAD + table)
     assert problems == []
-    assert esker.python == PythonTable(project="pyproject.toml", groups=("dev",))
+    assert esker.python == PythonTable(project="pyproject.toml", groups=("dev",), editable=False)
 
 
 @pytest.mark.parametrize(
@@ -217,6 +219,11 @@ MISTAKES = [
         "python.extras = ['web']",
         "`extras` belong to a pyproject.toml, but no `project` is named",
         'project = "pyproject.toml"',
+    ),
+    (
+        "python.editable = false",
+        "`editable` belongs to a pyproject.toml, but no `project` is named",
+        'add `project = "pyproject.toml"`, or take `editable` out',
     ),
     (
         "python.groups = ['dev']",

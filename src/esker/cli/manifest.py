@@ -50,11 +50,16 @@ def read_valid_manifest(project: str) -> str:
     return text
 
 
-def replace_manifest(project: str, before: str, text: str, voice: Voice, *, lock: bool) -> bool:
-    """Replace the manifest `before` by `text`, print what people should know, and return whether they differ."""
+def replace_manifest(
+    project: str, before: str, text: str, voice: Voice, *, lock: bool, python_downloads: bool = True
+) -> bool:
+    """Replace the manifest `before` by `text`, print what people should know, and return whether they differ.
+
+    Without `python_downloads` no Python is fetched for it.
+    """
     check_manifest(text, project, voice)
     effect: Effect = "install" if lock else "write"
-    settings, progress = Settings(os.environ), voice.progress()
+    settings, progress = Settings(os.environ, python_downloads=python_downloads), voice.progress()
     made = change(project, Texts(text), settings, before=before, effect=effect, progress=progress)
     tell_services(project, made, voice, effect)
     if changes := summary(made.packages()):

@@ -70,11 +70,14 @@ def _program_rules(value: Any) -> tuple[ProgramRule, ...]:
 
 
 def _of_a_project(_: PythonTable, table: Mapping[str, Any]) -> Iterator[Fault]:
-    """Only a pyproject.toml has dependency groups and extras."""
+    """Only a pyproject.toml has dependency groups and extras, and describes a package."""
     for key in ("groups", "extras"):
         if key in table and "project" not in table:
             hint = f'add `project = "pyproject.toml"`, or list the requirements of the {key} in `dependencies`'
             yield Fault((key,), f"`{key}` belong to a pyproject.toml, but no `project` is named", hint)
+    if "editable" in table and "project" not in table:
+        hint = 'add `project = "pyproject.toml"`, or take `editable` out'
+        yield Fault(("editable",), "`editable` belongs to a pyproject.toml, but no `project` is named", hint)
 
 
 Specifier = Annotated[str, Parsed(notations.specifier)]
@@ -101,6 +104,8 @@ class PythonTable(_Value, frozen=True):
     """Dependency groups (PEP 735) of `project`."""
     extras: tuple[Word, ...] = ()
     """Extras of `project`: tables in its `[project.optional-dependencies]`."""
+    editable: bool = True
+    """Whether the package that `project` describes is part of the environment, installed editable."""
     source: tuple[RelativePath, ...] = ()
     """Directories, relative to the project directory, that are put on Python's path."""
     build: tuple[PackageName, ...] = ()

@@ -86,7 +86,7 @@ class NativeEditor:
 
         settings = Settings(variables.current())
         with alone(self._project):
-            lock_project(load(self._project), settings, settings.interpreters(), progress=Silent())
+            lock_project(load(self._project), settings, settings.interpreters(Silent()), progress=Silent())
 
     def _manifest(self) -> str:
         from esker.declare.validate import read_text

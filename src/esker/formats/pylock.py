@@ -3,7 +3,8 @@
 The file names every package with its version, the marker under which it is installed, and its wheels with their
 SHA-256. `packaging.pylock` reads, validates and selects. This module adds a writer, which always gives the same bytes
 for the same lock, and the table `[tool.esker]`, which records the inputs that the lock was made from and what they
-gave. So a package that came into the file later, by hand or by a merge, is found without an index.
+gave, and, below `build-requirements`, what has to be there to build the project itself. So a package that came into the
+file later, by hand or by a merge, is found without an index.
 
 Oddities: we write no header (it would hold a command line) and no comments. The order of keys is fixed; packages are
 sorted by name and wheels by file name. A source distribution is kept only for a package that may be built. URLs carry
@@ -33,10 +34,21 @@ from esker.errors import InvalidLock, Problem
 from esker.formats.untrusted import toml_table
 from esker.formats.urls import redact
 
-__all__ = ["Inputs", "Pylock", "alterations", "inputs", "is_sealed", "parse", "render"]
+__all__ = [
+    "Inputs",
+    "Pylock",
+    "alterations",
+    "build_requirements",
+    "inputs",
+    "is_sealed",
+    "parse",
+    "render",
+    "with_build_requirements",
+]
 
 _SHORT = 16
 """Hexadecimal digits of a single package's digest; the digest of them all is whole."""
+_BUILD = "build-requirements"
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,10 +62,15 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     build: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
     """URLs of the indexes that are used besides the default one, without credentials."""
+    build_system: tuple[str, ...] = msgspec.field(default=(), name="build-system")
+    """What the project itself needs to be built, if it is part of its environment."""
 
     def digest(self) -> str:
         """Return the hash of the inputs, as `sha256:<hex>`."""
-        return "sha256:" + _sha256(msgspec.to_builtins(self))
+        fields = msgspec.to_builtins(self)
+        if not self.build_system:  # as in locks from before there was such a key
+            del fields["build-system"]
+        return "sha256:" + _sha256(fields)
 
 
 class _Contents(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +137,27 @@ def alterations(lock: Pylock, made_from: Inputs, path: str = "pylock.toml") -> I
         yield "its packages are not what its inputs gave, as after a merge of two locks"
 
 
+def build_requirements(lock: Pylock, path: str = "pylock.toml") -> dict[str, tuple[str, ...]]:
+    """Return the locked build requirements of each package that is built here, as lines of a requirements file."""
+    tables = (_recorded(lock, path) or {}).get(_BUILD, {})
+    try:
+        locked = msgspec.convert(tables, dict[str, _BuildRequirements])
+    except msgspec.ValidationError as error:
+        raise InvalidLock(path, [Problem(f"`tool.esker.{_BUILD}`: {error}", hint=_HINT)]) from error
+    return {name: table.requirements for name, table in locked.items()}
+
+
+def with_build_requirements(lock: Pylock, lines: Mapping[str, Sequence[str]]) -> Pylock:
+    """Return `lock` with the locked build requirements of the named packages."""
+    tables = {name: {"requirements": list(each)} for name, each in lines.items() if each}
+    esker = {**(lock.tool or {}).get("esker", {}), _BUILD: tables}
+    return dataclasses.replace(lock, tool={**(lock.tool or {}), "esker": esker})
+
+
+class _BuildRequirements(msgspec.Struct, frozen=True):
+    requirements: tuple[str, ...]
+
+
 def render(lock: Pylock, made_from: Inputs, *, build: Collection[str] = (), sealed: bool = True) -> str:
     """Return the text of a lock; only the packages named in `build` keep their source distributions.
 
@@ -147,6 +185,10 @@ def render(lock: Pylock, made_from: Inputs, *, build: Collection[str] = (), seal
     lines += _array("systems", made_from.systems)
     lines += _array("build", made_from.build)
     lines += _array("indexes", made_from.indexes)
+    if made_from.build_system:
+        lines += _array("build-system", made_from.build_system)
+    for name, requirements in sorted(build_requirements(lock).items()):
+        lines += ["", f"[tool.esker.{_BUILD}.{_string(name)}]", *_array("requirements", requirements)]
     return "\n".join(lines) + "\n"
 
 
@@ -159,7 +201,7 @@ def _recorded(lock: Pylock, path: str) -> Mapping[str, Any] | None:
 
 def _converted(recorded: Mapping[str, Any], kind: type[_T], path: str) -> _T:
     """Return those of the recorded keys that `kind` has as fields."""
-    fields = set(kind.__struct_fields__)
+    fields = set(kind.__struct_encode_fields__)
     try:
         return msgspec.convert({key: value for key, value in recorded.items() if key in fields}, kind)
     except msgspec.ValidationError as error:

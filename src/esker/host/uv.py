@@ -17,7 +17,7 @@ from esker.host.child import child
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["is_unreachable", "run_uv", "uv_output", "uv_program"]
+__all__ = ["is_unreachable", "run_uv", "uv_output", "uv_program", "uv_version"]
 
 _UNREACHABLE = (
     "Failed to fetch",
@@ -27,6 +27,7 @@ _UNREACHABLE = (
     "Connection refused",
     "network was disabled",
     "network is disabled",
+    "connectivity is disabled",
     "operation timed out",
 )
 """Texts of uv's messages when it could not reach an index."""
@@ -49,13 +50,28 @@ def uv_program() -> str:
         ) from error
 
 
-def run_uv(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, timeout: float | None = None) -> str:
+def uv_version() -> str:
+    """Return the version of that uv."""
+    from importlib.metadata import version
+
+    return version("uv")
+
+
+def run_uv(
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    *,
+    cwd: str,
+    timeout: float | None = None,
+    python_downloads: bool = False,
+) -> str:
     """Run uv with exactly these variables and return what it wrote to stderr, redacted.
 
-    Raises CommandFailed, which holds that text, when uv fails, and TimedOut after `timeout` seconds. uv is killed when
-    this process is killed, because nobody would clean up what it wrote after that.
+    It fetches a Python only with `python_downloads`. Raises CommandFailed, which holds that text, when uv fails, and
+    TimedOut after `timeout` seconds. uv is killed when this process is killed, because nobody would clean up what it
+    wrote after that.
     """
-    return _messages(_completed(arguments, variables, cwd, timeout))
+    return _messages(_completed(arguments, variables, cwd, timeout, python_downloads=python_downloads))
 
 
 def uv_output(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str) -> str:
@@ -68,12 +84,18 @@ def _messages(completed: subprocess.CompletedProcess[bytes]) -> str:
 
 
 def _completed(
-    arguments: Sequence[str], variables: Mapping[str, str], cwd: str, timeout: float | None
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    cwd: str,
+    timeout: float | None,
+    *,
+    python_downloads: bool = False,
 ) -> subprocess.CompletedProcess[bytes]:
     program = uv_program()
     # uv comes with its own certificate authorities, which do not include that of a company's proxy.
+    downloads = [] if python_downloads else ["--no-python-downloads"]
     certificates = {"UV_SYSTEM_CERTS": "1"} if certificate_bundle() else {}
-    command = [program, *arguments, "--no-progress", "--color", "never", "--no-python-downloads"]
+    command = [program, *arguments, "--no-progress", "--color", "never", *downloads]
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(

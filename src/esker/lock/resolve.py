@@ -12,7 +12,9 @@ from esker.declare import trust
 from esker.declare.source import source_directories
 from esker.errors import InvalidLock, ResolutionFailed, StaleLock
 from esker.formats import lockfile, pylock
+from esker.lock.build_requirements import check_not_locked, resolved_build
 from esker.lock.lock_files import Lock, check_replaceable, read_lock, read_python_lock, write_lock
+from esker.lock.own_project import own_project, uninstalled
 from esker.lock.packages import lock_packages
 from esker.lock.pythons import allowed_pythons, check_chosen, interpreter_for_new_lock, locked_pythons
 from esker.lock.staleness import staleness
@@ -21,13 +23,11 @@ from esker.lock.wheels import python_inputs, resolve
 from esker.progress import reporting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from packaging.pylock import Pylock
 
     from esker.declare.declaration import Declaration
     from esker.formats.manifest import Manifest
-    from esker.host.interpreters import Interpreters
+    from esker.host.interpreters import Interpreter, Interpreters
     from esker.progress import Progress
     from esker.settings import Settings
 
@@ -122,22 +122,42 @@ def resolved_lock(
         check_replaceable(declaration, is_partial=is_partial)  # before a minute of resolving, not after it
         with reporting(progress):
             progress.begin("Locking Python packages")
-            again = partial(
-                resolve, stale.inputs, interpreter, settings.tools, every_python=allowed.every, progress=progress
-            )
-            resolved = _resolved(stale.inputs, wheels, upgrade, again)
+            resolved = _resolved(declaration, stale.inputs, interpreter, settings, wheels, upgrade, progress)
         # Through the text, so that what is used now is exactly what is read from the file ever after.
         wheels = pylock.parse(pylock.render(resolved, stale.inputs, build=stale.inputs.build))
     # A partial lock is made each time anew: it counts as new if it changes what is on disk, the Python lock.
     return Lock(manifest_lock, wheels, is_partial), not is_partial or wheels is not on_disk
 
 
-def _resolved(inputs: pylock.Inputs, before: Pylock | None, upgrade: Upgrade, again: Callable[..., Pylock]) -> Pylock:
-    """Return the lock of `inputs`, in which what `before` pins stays as far as `upgrade` allows; `again` makes it."""
+def _resolved(
+    declaration: Declaration,
+    inputs: pylock.Inputs,
+    interpreter: Interpreter,
+    settings: Settings,
+    before: Pylock | None,
+    upgrade: Upgrade,
+    progress: Progress,
+) -> Pylock:
+    """Return the lock of `inputs`, in which what `before` pins stays as far as `upgrade` allows.
+
+    It also has what the project itself needs to be built.
+    """
+    every, project = allowed_pythons(declaration).every, own_project(declaration)
+    again = partial(resolve, inputs, interpreter, settings.tools, every_python=every, progress=progress)
     changed = _changed(pylock.inputs(before) if before else None, inputs)
     if before is None or not isinstance(upgrade, frozenset):
-        return again(previous=before, changed=changed)
-    return upgraded(upgrade | changed, before, lambda pinned: again(previous=pinned))
+        resolved = again(previous=before, changed=changed)
+    else:
+        resolved = upgraded(upgrade | changed, before, lambda pinned: again(previous=pinned))
+    if project is None:
+        if (remark := uninstalled(declaration)) is not None:
+            progress.remark(remark)
+        return resolved
+    check_not_locked(project, resolved)
+    build = resolved_build(
+        project, inputs, interpreter, settings.tools, previous=before, new=resolved, every_python=every
+    )
+    return pylock.with_build_requirements(resolved, {project.name: build})
 
 
 def _manifest_lock(

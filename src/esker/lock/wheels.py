@@ -26,6 +26,7 @@ from esker.host import files
 from esker.host.scratch import scratch
 from esker.host.uv import run_uv
 from esker.lock.edges import with_edges
+from esker.lock.own_project import own_project
 from esker.lock.pyproject import read_pyproject
 from esker.lock.pythons import allowed_pythons, minors_within, one_minor
 from esker.lock.refusals import explained, missing_extras
@@ -59,12 +60,14 @@ def python_inputs(
     systems = declared_systems(declared, system)
     if declared is None and locked is not None:
         systems = tuple(sorted({*systems, *locked.systems}))
+    project = own_project(declaration)
     return pylock.Inputs(
         requirements=tuple(sorted(_requirements(declaration, python))),
         python=allowed_pythons(declaration).specifier,
         systems=systems,
         build=tuple(sorted(python.build)),
         indexes=indexes,
+        build_system=project.requirements if project else (),
     )
 
 

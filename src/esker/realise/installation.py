@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from esker.progress import Progress
     from esker.realise.artifacts import Artifact
 
-__all__ = ["MAKE_ROOM", "install"]
+__all__ = ["MAKE_ROOM", "Uv", "explained", "install"]
 
 MAKE_ROOM = "free some space: esker store gc, uv cache clean"
 
@@ -74,7 +74,7 @@ def install(artifacts: Sequence[Artifact], trees: Mapping[str, str], uv: Uv, pro
                 [artifact] = [each for each in artifacts if each[0] == name]
                 environments.made([artifact], Silent()).take_all(name, trees[name])
         except CommandFailed as failure:
-            raise _explained(failure) from failure
+            raise explained(failure) from failure
     for tree in trees.values():
         for infos in records.infos(f"{tree}/{uv.interpreter.libraries}").values():
             for info in infos:
@@ -152,7 +152,7 @@ def _is_full(failure: CommandFailed) -> bool:
     return _NO_SPACE in failure.output
 
 
-def _explained(failure: CommandFailed) -> HostError | RealisationFailed:
+def explained(failure: CommandFailed) -> HostError | RealisationFailed:
     """Return the error that tells a person why uv failed."""
     error = failure.output.partition("error: ")[2] or failure.output  # uv reports its progress before it
     cause = " ".join(error.partition("hint:")[0].replace("error: ", "").split())

@@ -93,6 +93,8 @@ class Packages(NamedTuple):
     interpreter: Interpreter
     wheels: tuple[Wheel, ...]
     """By name; of files that several bring, the last one's is taken."""
+    project: str | None = None
+    """The store path of the project's own editable build, if it is part of its environment."""
 
 
 def profile(
@@ -108,14 +110,14 @@ def profile(
     """Return the store path of the profile of Python packages, building it if it is missing.
 
     `programs` are linked in bin, and the absolute directories in `source` are put on Python's path. Files that several
-    packages bring are remarked on. Raises `RealisationFailed` for a program that cannot start on this host.
+    packages bring are remarked on. Raises `RealisationFailed` for a program that cannot start on this host, and for a
+    file of the project's that a package brings as well.
     """
-    wheels = python.wheels if python else ()
+    wheels, project = (python.wheels, python.project) if python else ((), None)
     linked = [[program.name, os.path.relpath(program.path, store.directory)] for program in programs]
     interpreter = python and [python.interpreter.executable, python.interpreter.version, python.interpreter.libraries]
     key: list[object] = [RECIPE, interpreter, [os.path.basename(wheel.path) for wheel in wheels], linked, list(source)]
-    if with_pytest_plugin:
-        key.append(pytest_plugin.fingerprint())
+    key += [pytest_plugin.fingerprint() if with_pytest_plugin else None, project and os.path.basename(project)]
 
     def fill(directory: str) -> None:
         os.makedirs(f"{directory}/bin")
@@ -132,13 +134,13 @@ def profile(
         f"{store_path.fitting(name) or 'environment'}-profile",
         "profile:" + json.dumps(key),
         fill,
-        references=[wheel.path for wheel in wheels],
+        references=[*(wheel.path for wheel in wheels), *([project] if project else [])],
     )
 
 
 def _fill_python(directory: str, python: Packages, source: Sequence[str], progress: Progress) -> Mapping[str, str]:
     """Fill the profile with Python packages, and return where in it programs were copied to."""
-    interpreter, wheels = python
+    interpreter, wheels, project = python
     _make_environment(directory, interpreter)
     target = f"{directory}/{interpreter.libraries}"
     os.makedirs(target)
@@ -155,6 +157,8 @@ def _fill_python(directory: str, python: Packages, source: Sequence[str], progre
     real = {"bin", *("/".join(above[:depth]) for depth in range(1, len(above) + 1))}
     linked = link_trees(trees, directory, real=real, place=place)
     _remark_on(linked.clashes, progress)
+    if project is not None:
+        _add_project(directory, project)
     if source:
         _write(f"{target}/esker-source.pth", "".join(f"{_path_line(path)}\n" for path in source), 0o644)
     _write(f"{target}/esker-store.pth", _NO_BYTE_CODE, 0o644)
@@ -197,6 +201,56 @@ def _remark_on(clashes: Sequence[Clash], progress: Progress) -> None:
         progress.remark(f"{names} bring different files `{clash.path}`: that of `{clash.names[-1]}` is used")
     if len(clashes) > _MOST_REMARKS:
         progress.remark(f"so it is for {len(clashes) - _MOST_REMARKS} more files")
+
+
+def _add_project(directory: str, project: str) -> None:
+    """Put the project's editable build into the profile, beside the packages."""
+    for entry in sorted(os.listdir(project)):
+        if entry == "bin":
+            for name in sorted(os.listdir(f"{project}/bin")):
+                _check_command(name, f"{directory}/bin")
+                _add_command(f"{project}/bin/{name}", f"{directory}/bin/{name}")
+        else:
+            _merge(f"{project}/{entry}", f"{directory}/{entry}")
+
+
+def _check_command(name: str, directory: str) -> None:
+    """Raise RealisationFailed if a command of the project cannot be put into the `bin` at `directory`."""
+    if not os.path.lexists(f"{directory}/{name}") and name not in OWN_COMMANDS:
+        return
+    whose = "a locked package brings as well"
+    if re.fullmatch(r"python[0-9.]*", name):
+        whose = "is the interpreter's name"
+    elif name in OWN_COMMANDS:
+        whose = "belongs to the environment, which is not changed by pip"
+    raise RealisationFailed(
+        f"the project has a command `{name}`, which {whose}",
+        hint="rename it in [project.scripts], or take the package out of the dependencies"
+        if "package" in whose
+        else "rename it in [project.scripts]",
+    )
+
+
+def _merge(path: str, target: str) -> None:
+    """Link `path` at `target`; a directory that is there already becomes a real one, with links to what both have."""
+    if not os.path.lexists(target):
+        _link(path, target)
+        return
+    if not (os.path.isdir(path) and os.path.isdir(target)):
+        name = "/".join(target.split("/")[-2:])
+        raise RealisationFailed(
+            f"the project and a locked package both bring the file `{name}`",
+            hint="rename it in the project, or take the package out",
+        )
+    if os.path.islink(target):
+        real = os.path.normpath(os.path.join(os.path.dirname(target), os.readlink(target)))
+        os.unlink(target)
+        os.mkdir(target)
+        for entry in sorted(os.listdir(real)):
+            _link(f"{real}/{entry}", f"{target}/{entry}")
+    # Byte code comes last: if both bring a module, the error names the module.
+    for entry in sorted(os.listdir(path), key=lambda name: (name == "__pycache__", name)):
+        _merge(f"{path}/{entry}", f"{target}/{entry}")
 
 
 def _path_line(path: str) -> str:

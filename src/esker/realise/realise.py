@@ -6,14 +6,19 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from esker.declare import trust
 from esker.declare.missing_packages import WITHOUT, counted, known_wheels, named, origins
 from esker.declare.source import source_directories
 from esker.errors import RealisationFailed
+from esker.lock.build_requirements import locked_build
+from esker.lock.cache_keys import watched
+from esker.lock.own_project import own_project
 from esker.lock.packages import systems_of
 from esker.lock.pythons import allowed_pythons, interpreter_of_lock
 from esker.realise.artifacts import selected_artifacts
 from esker.realise.profile import OWN_COMMANDS, Packages, profile
 from esker.realise.programs import programs
+from esker.realise.project import editable_project
 from esker.realise.pytest_plugin import is_wanted
 from esker.realise.wheels import installed_wheels
 
@@ -22,10 +27,10 @@ if TYPE_CHECKING:
 
     from esker.declare.declaration import Declaration
     from esker.formats.manifest import Package
-    from esker.host.interpreters import Interpreters
+    from esker.formats.pylock import Pylock
+    from esker.host.interpreters import Interpreter, Interpreters
     from esker.lock.lock_files import Lock
     from esker.progress import Progress
-    from esker.realise.wheels import Wheel
     from esker.settings import Settings
     from esker.store.store import Store
 
@@ -55,6 +60,7 @@ def realise(
         return profile(store, declaration.name, None)
     interpreter = interpreter_of_lock(allowed_pythons(declaration), lock.python, interpreters)
     artifacts = selected_artifacts(lock.python, interpreter, table.build)
+    own = _project(declaration, lock.python, store, interpreter, settings, progress)
     wheels = installed_wheels(
         store,
         artifacts,
@@ -65,12 +71,13 @@ def realise(
         largest=settings.largest_wheel,
     )
     libraries = {wheel.name: f"{wheel.path}/{interpreter.libraries}" for wheel in wheels}
-    wheel_programs = programs(libraries, table.programs, taken={*_commands(wheels), *OWN_COMMANDS})
+    commands = _commands([*(wheel.path for wheel in wheels), *([own] if own else [])])
+    wheel_programs = programs(libraries, table.programs, taken={*commands, *OWN_COMMANDS})
     source = source_directories(declaration.project, table.source)
     return profile(
         store,
         declaration.name,
-        Packages(interpreter, wheels),
+        Packages(interpreter, wheels, own),
         programs=wheel_programs,
         source=source,
         with_pytest_plugin=is_wanted(libraries),
@@ -78,11 +85,32 @@ def realise(
     )
 
 
-def _commands(wheels: Sequence[Wheel]) -> Iterator[str]:
-    """Yield the names of what wheels bring in bin."""
-    for wheel in wheels:
+def _commands(trees: Sequence[str]) -> Iterator[str]:
+    """Yield the names of what these trees have in bin."""
+    for tree in trees:
         with suppress(FileNotFoundError):
-            yield from os.listdir(f"{wheel.path}/bin")
+            yield from os.listdir(f"{tree}/bin")
+
+
+def _project(
+    declaration: Declaration,
+    lock: Pylock,
+    store: Store,
+    interpreter: Interpreter,
+    settings: Settings,
+    progress: Progress,
+) -> str | None:
+    """Return the store path of the project's own editable build, or None if it is not part of its environment."""
+    project = own_project(declaration)
+    if project is None:
+        return None
+    requirements = locked_build(lock, project)
+    assert requirements is not None, "a lock without them is stale"
+
+    def check() -> None:
+        trust.check_contents(declaration.project, settings, watched(project.directory, project.keys))
+
+    return editable_project(store, project, requirements, interpreter, settings.tools, check, progress)
 
 
 def missing_packages(lock: Lock, store: Store, system: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import os
 from argparse import SUPPRESS
 from typing import TYPE_CHECKING
 
-from esker.cli.arguments import Parser, add_directory
+from esker.cli.arguments import Parser, add_directory, add_python_downloads
 from esker.cli.manifest import check_manifest, read_valid_manifest, tell_change, tell_services
 from esker.cli.selection import selected_project
 from esker.errors import UsageError
@@ -45,6 +45,7 @@ def _install(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("package", nargs="*", metavar="pypi/NAME", help="a package to add")
     parser.add_argument("-i", "--id", nargs=2, metavar=("ID", "PACKAGE"), help=SUPPRESS)
     _add_options(parser, "add it to")
+    add_python_downloads(parser)
     options = parser.parse_args(arguments)
     if options.id:
         raise UsageError("`--id` is for packages of a catalogue, which Esker does not support yet", hint="leave it out")
@@ -56,7 +57,7 @@ def _install(arguments: list[str], voice: Voice) -> int:
     check_manifest(before, project, voice)
     requirements = [_requirement(package, voice) for package in options.package]
     progress = voice.progress()
-    settings, effect = Settings(os.environ), _effect(options)
+    settings, effect = Settings(os.environ, python_downloads=not options.no_python_downloads), _effect(options)
     made = install(project, before, requirements, settings, target=target, effect=effect, progress=progress)
     tell_services(project, made.change, voice, effect)
     name = environment_name(project)

@@ -141,7 +141,7 @@ def change(
         assert made.after is not None
         manifest_lock, pylock = rendered(made.after)
         kept = _unchanged_packages(declaration, before)
-        interpreters = settings.interpreters()
+        interpreters = settings.interpreters(progress)
         with realised(declaration, made.after, settings, interpreters, dispensable=kept, progress=progress) as links:
             _check_unchanged(path, before, file)
             contents = {"manifest.toml": text.encode(), "manifest.lock": manifest_lock}
@@ -166,7 +166,9 @@ def _locked(
 ) -> Change:
     """Return the locks before and after, and the text of the pyproject.toml with its bounds; nothing is written."""
     before = readable_lock(declaration)
-    made, _ = resolved_lock(declaration, settings, settings.interpreters(), upgrade=upgrade or False, progress=progress)
+    made, _ = resolved_lock(
+        declaration, settings, settings.interpreters(progress), upgrade=upgrade or False, progress=progress
+    )
     pyproject = texts.pyproject
     if texts.bounded is not None and made.python is not None:
         pyproject = texts.bounded(made.python)

@@ -10,10 +10,12 @@ from esker.activate import plan as plans
 from esker.declare import project_directory, trust
 from esker.declare.known_environments import remember
 from esker.declare.load import load
-from esker.errors import HostError, RealisationFailed, StaleLock, StoreError
+from esker.errors import EskerError, HostError, RealisationFailed, StaleLock, StoreError
 from esker.formats.manifest import CatalogPackage
 from esker.host import files
+from esker.lock.cache_keys import watched
 from esker.lock.changes import package_changes, summary
+from esker.lock.own_project import own_project
 from esker.lock.resolve import current_lock, lock_project, readable_lock
 from esker.progress import Progress, Silent
 from esker.realise.realise import missing_packages, realise
@@ -63,7 +65,7 @@ def prepare_stale(
             return plan
         sources, declaration = sources_of(project)
         trust.check_contents(project, settings, _project_files(declaration))
-        interpreters = settings.interpreters()
+        interpreters = settings.interpreters(listener)
         if not locked:
             _check_installable(declaration, settings)
         before = readable_lock(declaration)
@@ -152,6 +154,15 @@ def realised(
 
 
 def _project_files(declaration: Declaration) -> list[str]:
-    """Return the pyproject.toml that the manifest names, if it does: locking reads it."""
+    """Return the pyproject.toml that the manifest names, if it does, and the other metadata of an editable project.
+
+    Locking reads the first; if one of the others changes, the project is built again.
+    """
     python = declaration.esker.python
-    return [os.path.join(declaration.project, python.project)] if python and python.project else []
+    if python is None or python.project is None:
+        return []
+    path = os.path.normpath(os.path.join(declaration.project, python.project))
+    with suppress(EskerError):  # a file that cannot be read is told of when it is used
+        project = own_project(declaration)
+        return list(dict.fromkeys([path, *(watched(project.directory, project.keys) if project else [])]))
+    return [path]
