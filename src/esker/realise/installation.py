@@ -58,7 +58,8 @@ def install(
     HostError and RealisationFailed.
     """
     # Within a tree, so that it is removed with it if we are killed; at random, so that no wheel can know its name.
-    with tempfile.TemporaryDirectory(prefix=".esker-", dir=trees[artifacts[0][0]]) as scratch:
+    scratch = tempfile.mkdtemp(prefix=".esker-", dir=trees[artifacts[0][0]])
+    try:
         with open(f"{scratch}/uv.toml", "x"):
             pass  # uv reads the nearest uv.toml: without this empty one, any that lies in a directory above
         uv = _Uv(scratch, interpreter, tools, build)
@@ -71,6 +72,8 @@ def install(
                 uv.environment([artifact], Silent()).take_all(name, trees[name])
         except CommandFailed as failure:
             raise _explained(failure) from failure
+    finally:  # by a function of ours: those of the library follow no more than about 1000 levels of directories
+        host_trees.remove_tree(scratch)
     for tree in trees.values():
         for infos in records.infos(f"{tree}/{interpreter.libraries}").values():
             for info in infos:
