@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["COMMANDS", "killed_command"]
+__all__ = ["COMMANDS", "Case", "killed_command", "prepared"]
 
 _SERVICE = '\n[services.web]\ncommand = "exec sleep 1000"\n'
 _PYPROJECT = '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.11"\n'
@@ -91,7 +91,14 @@ COMMANDS = {
 @contextmanager
 def killed_command(name: str, top: Path) -> Iterator[KilledCommand]:
     """Prepare the place of a command below `top`, and give the command."""
-    case, place = COMMANDS[name], top / "place"
+    case = COMMANDS[name]
+    with prepared(case, top / "place") as environ:
+        yield KilledCommand(top / "place", environ, case.command.split(), [line.split() for line in case.after])
+
+
+@contextmanager
+def prepared(case: Case, place: Path) -> Iterator[dict[str, str]]:
+    """Make the place of a command, run what stands before it, and give the variables with which it runs."""
     for part in ("project", "home", "tmp", "uv-cache"):
         (place / part).mkdir(parents=True)
     with PackageIndex() as index:
@@ -124,4 +131,4 @@ def killed_command(name: str, top: Path) -> Iterator[KilledCommand]:
             before = manifest.read_text()
             assert case.changes[0] in before
             manifest.write_text(before.replace(*case.changes))
-        yield KilledCommand(place, environ, case.command.split(), [line.split() for line in case.after])
+        yield environ

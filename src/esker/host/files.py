@@ -29,6 +29,7 @@ __all__ = [
     "belongs_to_us",
     "check_writable",
     "clear_link",
+    "clear_temporary",
     "exchange",
     "free_space",
     "holds",
@@ -222,7 +223,7 @@ def _beside(path: str, mode: int, above: int | None) -> tuple[str, int]:
     """
     directory, name = os.path.split(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
-    usual = os.path.join(directory, f".{name[:_NAME]}.tmp")
+    usual = _usual_beside(path)
     with suppress(OSError):
         descriptor = os.open(usual, flags | os.O_NOFOLLOW | os.O_NONBLOCK, mode, dir_fd=above)
         try:
@@ -239,6 +240,20 @@ def _beside(path: str, mode: int, above: int | None) -> tuple[str, int]:
         os.close(descriptor)
     unused = os.path.join(directory, f".{name[:_NAME]}.{os.urandom(6).hex()}.tmp")
     return unused, os.open(unused, flags | os.O_EXCL, mode, dir_fd=above)
+
+
+def _usual_beside(path: str) -> str:
+    directory, name = os.path.split(path)
+    return os.path.join(directory, f".{name[:_NAME]}.tmp")
+
+
+def clear_temporary(path: str) -> None:
+    """Remove the file that a process which was killed in `write` has left beside `path`.
+
+    The next write to `path` takes that file over, so this is only for paths that nobody writes again.
+    """
+    with suppress(OSError):
+        os.unlink(_usual_beside(path))
 
 
 def write_changed(

@@ -62,7 +62,8 @@ def install(artifacts: Sequence[Artifact], trees: Mapping[str, str], uv: Uv, pro
     Raises HostError and RealisationFailed.
     """
     # Within a tree, so that it is removed with it if we are killed; at random, so that no wheel can know its name.
-    with tempfile.TemporaryDirectory(prefix=".esker-", dir=trees[artifacts[0][0]]) as scratch:
+    scratch = tempfile.mkdtemp(prefix=".esker-", dir=trees[artifacts[0][0]])
+    try:
         with open(f"{scratch}/uv.toml", "x"):
             pass  # uv reads the nearest uv.toml: without this empty one, any that lies in a directory above
         environments = _Environments(scratch, uv)
@@ -75,6 +76,8 @@ def install(artifacts: Sequence[Artifact], trees: Mapping[str, str], uv: Uv, pro
                 environments.made([artifact], Silent()).take_all(name, trees[name])
         except CommandFailed as failure:
             raise explained(failure) from failure
+    finally:  # by a function of ours: those of the library follow no more than about 1000 levels of directories
+        host_trees.remove_tree(scratch)
     for tree in trees.values():
         for infos in records.infos(f"{tree}/{uv.interpreter.libraries}").values():
             for info in infos:
