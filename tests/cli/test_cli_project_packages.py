@@ -15,9 +15,8 @@ import pytest
 MANIFEST = '# ours\nschema-version = "1.14.0"\n\n[plugins.esker.python]\nproject = "pyproject.toml" # theirs\n'
 PROJECT = """\
 # The shop.
-[build-system]
-requires = ["hatchling"]   # small
-build-backend = "hatchling.build"
+[tool.uv]
+package = false   # nothing here is built
 
 [project]
 name = "shop"  # as on the index

@@ -99,7 +99,7 @@ class Pyproject(NamedTuple):
             except InvalidRequirement:  # told when it is locked, with all that it needs
                 yield text
                 continue
-            if canonicalize_name(requirement.name) != own or requirement.url is not None:
+            if canonicalize_name(requirement.name) != own or requirement.url is not None or not requirement.extras:
                 yield text
                 continue
             for extra in sorted(requirement.extras - set(within)):
