@@ -10,10 +10,12 @@ from bench.measure import LEAST_ROUNDS
 from bench.report import as_json, as_text
 
 FIGURES = {
+    "add": "one small package into an environment of about a hundred, against `uv add`",
     "activation": "a warm activation against Python itself and `uv run`",
     "flox-activate": "the real Angreal client through the shim against Flox.activate() in process",
     "plugin": "what every run of pytest pays for the plugin",
     "realise": "from an empty home to the first activation, against venv and uv by hand",
+    "second-environment": "an environment that has nine tenths in common with another one",
     "services": "PostgreSQL and Valkey from stopped to healthy and back, against the two binaries by hand",
     "supervisor": "what guardian and supervisor cost: memory, CPU, many services, logs",
 }
@@ -21,7 +23,7 @@ FIGURES = {
 
 def main(arguments: list[str]) -> int:
     """Take the named figure and print it; an invalid figure is printed too, and says that it is invalid."""
-    listing = "\n".join(f"  {name:14} {what}" for name, what in FIGURES.items())
+    listing = "\n".join(f"  {name:18} {what}" for name, what in FIGURES.items())
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description=f"Take a figure of the project on this machine:\n{listing}",

@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomlkit
 
-__all__ = ["EXAMPLE", "copy_example", "mise_project", "python_table", "uv_project"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "EXAMPLE",
+    "LARGE",
+    "SMALL",
+    "copy_example",
+    "manifest_with",
+    "mise_project",
+    "python_table",
+    "uv_project",
+    "uv_project_of",
+]
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "items"
 MANIFEST = Path(".flox", "env", "manifest.toml")
+LARGE = ("jupyterlab", "pandas")
+"""Packages that need about ninety more."""
+SMALL = (
+    *("iniconfig", "pluggy", "toml", "colorama", "tabulate", "blinker", "itsdangerous", "mdurl", "sortedcontainers"),
+    *("xmltodict", "zipp", "cloudpickle", "pathspec", "distlib", "filelock", "mccabe", "termcolor", "toolz", "smmap"),
+    *("text-unidecode", "tomli-w", "pycodestyle", "pyflakes", "entrypoints", "polib"),
+)
+"""Packages of a few files that need no other."""
 
 
 def python_table() -> dict[str, Any]:
@@ -48,6 +70,25 @@ def uv_project(directory: Path) -> Path:
     document = tomlkit.dumps({"project": project, "tool": {"uv": {"package": False}}})
     (directory / "pyproject.toml").write_text(document, encoding="utf-8")
     return directory
+
+
+def manifest_with(dependencies: Sequence[str], directory: Path) -> None:
+    """Write a project that declares these packages and no more."""
+    path = directory / MANIFEST
+    path.parent.mkdir(parents=True)
+    table = {"plugins": {"esker": {"python": {"dependencies": list(dependencies)}}}}
+    path.write_text(tomlkit.dumps({"schema-version": "1.14.0", **table}), encoding="utf-8")
+    name = f'{{"name": "{directory.name}", "version": 1}}'
+    (directory / ".flox" / "env.json").write_text(name, encoding="utf-8")
+
+
+def uv_project_of(dependencies: Sequence[str], directory: Path) -> None:
+    """Write a uv project that declares these packages and no more."""
+    minor = ".".join(map(str, sys.version_info[:2]))
+    project = {"name": directory.name, "version": "0", "requires-python": f"=={minor}.*"}
+    directory.mkdir()
+    document = {"project": {**project, "dependencies": list(dependencies)}, "tool": {"uv": {"package": False}}}
+    (directory / "pyproject.toml").write_text(tomlkit.dumps(document), encoding="utf-8")
 
 
 def mise_project(directory: Path) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.machine import Load, machine
 from bench.measure import Cost, rounds
 from bench.projects import copy_example
-from bench.report import Figure, cpu, ratio, wall
+from bench.report import Figure, Line, cpu, ratio, wall
 from bench.workspace import ESKER, Workspace, workspace
 
 
@@ -30,6 +30,7 @@ def figure(count: int) -> Figure:
             count,
             after=load.look,
         )
+        imports = _imports(space, project, count, load)
         described = machine(space.uv)
     subjects = {
         "esker": "esker activate -- true",
@@ -48,10 +49,33 @@ def figure(count: int) -> Figure:
             *works.values(),
             ratio(waits["esker"], waits["by hand"], aim=1.5),
             ratio(works["esker"], works["by hand"], aim=1.5),
-            ratio(waits["esker"], waits["uv"]),
+            ratio(waits["esker"], waits["uv"], aim=1.3),
+            *imports,
         ),
         notes=("Esker's environment holds compiled bytecode, and so does the one from `--compile-bytecode`.",),
     )
+
+
+def _imports(space: Workspace, project: Path, count: int, load: Load) -> tuple[Line, ...]:
+    """Measure how long an import of the example's API takes, from the profile's links and in uv's environment."""
+    home = _empty(space)
+    shutil.copytree(project, home / "items")
+    space.run(ESKER, "activate", "-d", home / "items", "--", "true", home=home)
+    space.run(space.uv, "venv", "--python", sys.executable, home / "venv", home=home)
+    _sync(space, project, home, "--compile-bytecode")
+    [profile] = (home / "items" / ".flox" / "run").glob("*-dev")
+    code = f"import sys; sys.path.insert(0, {str(project / 'src')!r}); import items.__main__"
+    costs = rounds(
+        {
+            "profile": partial(space.run, profile / "bin" / "python", "-c", code),
+            "venv": partial(space.run, home / "venv" / "bin" / "python", "-c", code),
+        },
+        count,
+        after=load.look,
+    )
+    title = "python -c 'import items.__main__'"
+    lines = wall(f"{title} in the profile", costs["profile"]), wall(f"{title} in uv's environment", costs["venv"])
+    return (*lines, ratio(*lines, aim=1.05))
 
 
 def _esker(space: Workspace, project: Path) -> Cost:

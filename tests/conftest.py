@@ -107,7 +107,17 @@ def environ(tmp_path, index):
         "UV_CACHE_DIR": str(tmp_path / "uv-cache"),
         "UV_DEFAULT_INDEX": index.url,
         "UV_HTTP_RETRIES": "0",
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_PYTHON_INSTALL_DIR": str(tmp_path / "pythons"),
     }
+
+
+@pytest.fixture(scope="session")
+def python_mirror(tmp_path_factory):
+    """Give a mirror with one Python to fetch: a copy of the interpreter that runs the tests."""
+    from tests.support.python_mirror import PythonMirror
+
+    return PythonMirror(tmp_path_factory.mktemp("mirror"))
 
 
 @pytest.fixture
@@ -127,7 +137,7 @@ def lock_of(index, environ):
     from esker.formats.systems import system_name
     from esker.host.interpreters import Interpreters
     from esker.lock.wheels import resolve
-    from esker.realise.wheels import selected_artifacts
+    from esker.realise.artifacts import selected_artifacts
     from esker.settings import Settings
 
     interpreter = Interpreters(Settings(environ).tools).find(None)
@@ -145,14 +155,28 @@ def lock_of(index, environ):
 
 @pytest.fixture
 def python_of(lock_of, environ, store):
-    """Give a function that locks and realises requirements."""
+    """Give a function that locks requirements and makes their wheels."""
     from esker.progress import Silent
-    from esker.realise.wheels import python_environment
+    from esker.realise.profile import Packages
+    from esker.realise.wheels import installed_wheels
     from esker.settings import Settings
 
-    def realised(*requirements, into=store, build=()):
+    def realised(*requirements, into=store, build=(), progress=None):
         artifacts, interpreter = lock_of(*requirements, build=build)
-        return python_environment(into, artifacts, interpreter, Settings(environ).tools, Silent(), build=build)
+        tools, listener = Settings(environ).tools, progress or Silent()
+        return Packages(interpreter, installed_wheels(into, artifacts, interpreter, tools, listener, build=build))
+
+    return realised
+
+
+@pytest.fixture
+def profile_of(python_of, store):
+    """Give a function that locks and realises requirements, and returns the profile."""
+    from esker.realise.profile import profile
+
+    def realised(*requirements, into=store, build=(), source=(), progress=None):
+        packages = python_of(*requirements, into=into, build=build, progress=progress)
+        return profile(into, "test", packages, source=source, progress=progress)
 
     return realised
 

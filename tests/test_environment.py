@@ -327,6 +327,8 @@ def test_importing_costs_little():
         "esker.formats.json_text",
         "esker.host",
         "esker.host.clock",
+        "esker.host.interruption",
+        "esker.host.isolation",
         "esker.host.process",
         "esker.host.variables",
         "esker.runtimes",

@@ -6,7 +6,7 @@ import pwd
 
 import pytest
 
-from esker.errors import StoreError
+from esker.errors import StoreError, UsageError
 from esker.settings import Settings
 
 UNKNOWN = 987654321
@@ -115,3 +115,18 @@ def test_what_decides_store_and_interpreter_is_named():
         "machine": Settings({}).machine,
         "ESKER_PYTHON": "/p",
     }
+
+
+def test_the_largest_wheel_is_a_number_with_a_unit():
+    """Without the variable, the limit lets the largest wheels pass that are in use."""
+    assert Settings({}).largest_wheel == 8_000_000_000
+    assert Settings({"ESKER_LARGEST_WHEEL": "500 MB"}).largest_wheel == 500_000_000
+    assert Settings({"ESKER_LARGEST_WHEEL": "50gb"}).largest_wheel == 50_000_000_000
+
+
+@pytest.mark.parametrize("text", ["8", "GB", "-1GB", "1.5GB", "1TB", "8 GiB", "\uff19GB", "9" * 5000 + "GB"])
+def test_another_text_for_the_largest_wheel_is_an_error(text):
+    """It names the variable, and how to write one."""
+    with pytest.raises(UsageError, match="ESKER_LARGEST_WHEEL") as caught:
+        Settings({"ESKER_LARGEST_WHEEL": text}).largest_wheel  # noqa: B018
+    assert "20GB" in caught.value.hint

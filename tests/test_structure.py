@@ -6,6 +6,7 @@ import ast
 import graphlib
 import pathlib
 import re
+import sys
 import tomllib
 
 import pytest
@@ -122,7 +123,18 @@ def test_every_folder_stands_in_the_contract():
     """A folder or module directly in `esker` has a layer, but for the package itself and its `__main__`."""
     (contract,) = contracts()
     layers = {name for layer in contract["layers"] for name in re.findall(r"\w+", layer)}
-    assert {name.split(".")[1] for name in MODULES if "." in name} - {"__main__"} <= layers
+    assert {name.split(".")[1] for name in MODULES if name.startswith("esker.")} - {"__main__"} <= layers
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.partition(".")[0] == "esker_pytest"])
+def test_the_pytest_plugin_needs_an_old_python_and_nothing_else(name):
+    """It runs under the Python of any environment: its syntax is that of 3.9, and only pytest is imported beside it."""
+    tree = ast.parse(MODULES[name].read_text(), feature_version=(3, 9))
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    names |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    assert {each.partition(".")[0] for each in names} <= {*sys.stdlib_module_names, "esker_pytest", "pytest"}
+    assert tools()["ruff"]["per-file-target-version"] == {"src/esker_pytest/**": "py39"}
 
 
 def test_the_stub_names_what_the_package_offers():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 
@@ -104,9 +105,12 @@ def test_a_command_runs_inside_and_the_activation_ends_after_it(project, words):
 
 
 @pytest.mark.slow
-def test_the_pytest_plugin_finds_it(project):
-    """A marked test runs inside, with the service that it asks for."""
-    (project / "conftest.py").write_text(f"import sys\nsys.path.insert(0, {os.getcwd()!r})\n{REGISTER}")
+def test_the_pytest_plugin_finds_it(project, monkeypatch):
+    """A marked test runs inside, with the service that it asks for; the command has to know the runtime."""
+    program = project / "esker-with-more"
+    code = f"import sys\nsys.path.insert(0, {os.getcwd()!r})\n{REGISTER}"
+    program.write_text(f"{code}from esker.cli.main import main\nsys.exit(main(sys.argv[1:]))\n")
+    monkeypatch.setenv("ESKER_COMMAND", shlex.join([sys.executable, str(program)]))
     (project / "test_inside.py").write_text(
         "import os, pytest\n@pytest.mark.esker(services=['web'])\ndef test_it():\n"
         "    assert (os.environ['GREETING'], os.path.exists('web')) == ('hello there', True)\n"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from esker.host.isolation import isolate
-
 
 def main() -> int:
     """Run the command line and return its exit status."""
+    from esker.host.isolation import isolate
+
     isolate()
     from esker.cli.main import main as run
 
@@ -17,6 +17,8 @@ def main() -> int:
 
 def flox() -> int:
     """Run the command line as Flox would, and return its exit status."""
+    from esker.host.isolation import isolate
+
     isolate()
     from esker.cli.main import flox as run
 
@@ -24,4 +26,8 @@ def flox() -> int:
 
 
 if __name__ == "__main__":
+    if not __package__:  # started by its path, as ESKER_COMMAND may name it: then `esker` need not be on Python's path
+        import os
+
+        sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     sys.exit(main())

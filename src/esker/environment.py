@@ -16,6 +16,7 @@ from esker.activate.active import PROCESS, shared
 from esker.errors import ActivationFailed
 from esker.host import process, variables
 from esker.host.clock import Deadline
+from esker.host.interruption import plain
 from esker.runtimes import registry
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Environment:
         """Whether this process has the environment active, through this instance or another."""
         return self._key in PROCESS.holders
 
+    @plain
     def activate(self) -> None:
         """Set this process's variables to those of the environment; runs its hook, unless a start of it is running.
 
@@ -98,6 +100,7 @@ class Environment:
                     self.deactivate()
                     raise
 
+    @plain
     def deactivate(self) -> None:
         """Undo one `activate`: the variables become what they would be without it, and the caller's own edits stay."""
         with PROCESS.lock:
@@ -114,10 +117,12 @@ class Environment:
         finally:
             end()
 
+    @plain
     def __enter__(self) -> Self:
         self.activate()
         return self
 
+    @plain
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -131,6 +136,7 @@ class Environment:
         """
         return chamber(self._runtime, variables.current(), self._activation)
 
+    @plain
     def variables(self) -> dict[str, str]:
         """Return all variables for a program in the environment, as `env` of subprocess takes them; sets none.
 
@@ -139,6 +145,7 @@ class Environment:
         with self.inside(Deadline()) as inside:
             return inside
 
+    @plain
     def run(
         self,
         argv: Sequence[str],

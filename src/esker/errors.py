@@ -14,6 +14,7 @@ EskerError                      exit status 1
 |- StaleLock                         the lock no longer matches the manifest
 |- ResolutionFailed                  no versions fit together, or a package has no wheel for a declared system
 |- RealisationFailed                 something that the lock lists could not be put into the store
+|  |- BuildFailed                    the project itself could not be built; holds the end of what its backend said
 |- StoreError                        the store itself: not writable, disk full, a damaged path
 |- ActivationFailed                  the hook, the shell or the variables of an activation
 |  |- HookCutOff                     the hook's shell ended before the hook was done
@@ -220,6 +221,15 @@ class RealisationFailed(EskerError):
     """Something that the lock lists could not be put into the store."""
 
     code = "realisation-failed"
+
+
+class BuildFailed(RealisationFailed):
+    """The build backend of the project failed; `log` is the end of what it wrote."""
+
+    code = "build-failed"
+    log: tuple[str, ...] = ()
+    listed = "log"
+    recorded = ("log",)
 
 
 class StoreError(EskerError):

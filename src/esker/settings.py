@@ -1,8 +1,8 @@
 """The settings that come from the caller's variables and the machine, read once at the edge of the program.
 
 Stages take this value instead of searching the environment themselves. It holds what a person or a script sets for
-Esker (`ESKER_STORE`, `ESKER_PYTHON`, `ESKER_TRUST`), where the user's files are, and the variables for uv and
-interpreters.
+Esker (`ESKER_STORE`, `ESKER_PYTHON`, `ESKER_TRUST`, `ESKER_LARGEST_WHEEL`), where the user's files are, and the
+variables for uv and interpreters.
 Every activation needs this module, so it imports little more than `os` and `sys`.
 """
 
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from esker.host.interpreters import Interpreters
+    from esker.progress import Progress
 
-__all__ = ["Settings"]
+__all__ = ["LARGEST_WHEEL", "Settings"]
 
 _ADDITIONAL_INDEXES = ("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
 _FOR_TOOLS = (
@@ -45,10 +46,22 @@ _FOR_TOOLS = (
     "UV_CONCURRENT_DOWNLOADS",
 )
 """The variables of uv that we pass on to tools: they concern indexes, proxies, certificates, caches and downloads."""
+_FOR_DOWNLOADS = ("UV_PYTHON_INSTALL_MIRROR", "UV_PYTHON_DOWNLOADS_JSON_URL", "UV_PYTHON_CACHE_DIR")
+"""The variables of uv that say where Pythons are fetched from."""
+_NO_DOWNLOADS = {
+    "UV_PYTHON_DOWNLOADS": ("manual", "never", "false", "0"),
+    "UV_NO_MANAGED_PYTHON": ("1", "true"),
+    "UV_PYTHON_PREFERENCE": ("only-system",),
+}
+"""Variables of uv, and the values by which they forbid that a Python is fetched."""
 _CREDENTIALS = ("_USERNAME", "_PASSWORD")
 """The ends of variables such as `UV_INDEX_NAME_USERNAME`: we pass the credentials of named indexes on as well."""
 _STEERING = ("UV_", "PIP_", "VIRTUAL_ENV", "PYTHON", "CONDA_")
 """Prefixes of variables that change how tools work; tools get no such variable but those that we pass on."""
+LARGEST_WHEEL = "8GB"
+"""The default limit on the size of one package; the largest wheels that are in use unpack to 2 to 3 GB."""
+_UNITS = {"MB": 10**6, "GB": 10**9}
+_DIGITS = 9
 _PLACES = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 
 
@@ -56,8 +69,11 @@ class Settings:
     """The settings of one command or call; they never change."""
 
     __slots__ = (
+        "_downloads",
+        "_largest_wheel",
         "_places",
         "machine",
+        "no_downloads",
         "python",
         "store",
         "sudo_uid",
@@ -70,7 +86,12 @@ class Settings:
     )
 
     def __init__(
-        self, environ: Mapping[str, str], *, trusts_everything: bool = False, without_packages: bool = False
+        self,
+        environ: Mapping[str, str],
+        *,
+        trusts_everything: bool = False,
+        without_packages: bool = False,
+        python_downloads: bool = True,
     ) -> None:
         self.uid = os.geteuid()
         """The effective uid of this process."""
@@ -90,6 +111,13 @@ class Settings:
         self.xdg_runtime_dir = environ.get("XDG_RUNTIME_DIR")
         self.tools = _for_tools(environ)
         """The variables that uv and interpreters get."""
+        self._largest_wheel = environ.get("ESKER_LARGEST_WHEEL")
+        forbidding = (name for name, values in _NO_DOWNLOADS.items() if environ.get(name, "").lower() in values)
+        self.no_downloads = next(forbidding, None) if python_downloads else "--no-python-downloads"
+        """What forbids that a Python is fetched: a variable or an option; None if nothing does."""
+        self._downloads = {
+            name: environ[name] for name in (*_FOR_DOWNLOADS, "UV_PYTHON_INSTALL_DIR") if environ.get(name)
+        }
         self._places = {name: environ[name] for name in _PLACES if name in environ}
 
     @property
@@ -111,6 +139,19 @@ class Settings:
         from esker.formats.urls import redact
 
         return tuple(map(redact, words))
+
+    @property
+    def largest_wheel(self) -> int:
+        """The bytes that one package may have, fetched or unpacked; raises UsageError if the variable is no size."""
+        text = self._largest_wheel or LARGEST_WHEEL
+        number, unit = text[:-2].strip(), text[-2:].upper()
+        if unit not in _UNITS or not number.isascii() or not number.isdecimal() or len(number) > _DIGITS:
+            from esker.errors import UsageError
+
+            raise UsageError(
+                f"ESKER_LARGEST_WHEEL is `{text}`, which is not a size", hint="write a whole number with MB or GB: 20GB"
+            )
+        return int(number) * _UNITS[unit]
 
     @property
     def home(self) -> str:
@@ -164,11 +205,32 @@ class Settings:
             raise StoreError("there is no place for the store: HOME is not set", hint="set HOME or ESKER_STORE")
         return f"{data}/esker/root"
 
-    def interpreters(self) -> Interpreters:
-        """Return the interpreters of this machine, each of which is asked once for what it is."""
+    @property
+    def python_directory(self) -> str:
+        """The directory of the Pythons that uv fetches: uv's own, but for root one that other users can enter."""
+        named = self._downloads.get("UV_PYTHON_INSTALL_DIR", "")
+        if os.path.isabs(named):
+            return named
+        return "/var/lib/esker/python" if self.uid == 0 else f"{self.data_home}/uv/python"
+
+    def interpreters(self, fetching: Progress | None = None) -> Interpreters:
+        """Return the interpreters of this machine, each of which is asked once for what it is.
+
+        With `fetching`, which hears of it, a Python that is missing may be fetched, unless the caller has forbidden it.
+        """
         from esker.host.interpreters import Interpreters
 
-        return Interpreters(self.tools, self.python)
+        directory, downloads, remedy = self.python_directory, None, ""
+        if self.no_downloads is not None:
+            remedy = f"or let Esker fetch it, which `{self.no_downloads}` forbids now"
+        elif fetching is None:
+            remedy = "or have it fetched: esker activate -- true"
+        else:
+            from esker.host.python_downloads import PythonDownloads
+
+            sources = {name: self._downloads[name] for name in _FOR_DOWNLOADS if name in self._downloads}
+            downloads = PythonDownloads(directory, self.tools | sources, fetching, shared=self.uid == 0)
+        return Interpreters(self.tools, self.python, directory=directory, downloads=downloads, remedy=remedy)
 
 
 def _for_tools(environ: Mapping[str, str]) -> dict[str, str]:

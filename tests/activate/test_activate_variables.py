@@ -14,6 +14,7 @@ from esker.activate.composition import activation, is_active, left_out
 from esker.activate.difference import Activation, difference
 from esker.activate.lists import LISTS, edited
 from esker.errors import ActivationFailed
+from esker.host.isolation import own_words
 from tests.support.plans import a_plan
 
 ENV = "/p/.flox/run/x86_64-linux.app-dev"
@@ -35,6 +36,7 @@ def test_the_whole_difference_in_an_empty_environment():
     assert found == {
         "ACLOCAL_PATH": f"{ENV}/share/aclocal",
         "CPATH": f"{ENV}/include",
+        "ESKER_COMMAND": own_words(),
         "ESKER_RUNTIME_DIR": "/run/user/7/esker/1",
         "FLOX_ACTIVATE_START_SERVICES": "true",
         "FLOX_ENV": ENV,
@@ -329,6 +331,7 @@ def test_a_warm_activation_imports_a_fixed_set_of_modules():
         "esker.formats",
         "esker.formats.json_text",
         "esker.host",
+        "esker.host.isolation",
         "esker.host.places",
         "esker.host.process",
         "esker.host.runtime_directory",

@@ -67,6 +67,18 @@ def test_a_python_that_is_started_anew_is_ours(esker, inside):
     assert (done.status, done.out) == (0, f"spawned {prefix}\nanew {prefix}\n")
 
 
+def test_an_editor_s_interpreter_is_the_one_of_the_run_link(inside, tmp_path):
+    """Started by its path, without an activation: it has the packages, and so has what it starts in turn."""
+    [python] = (inside / ".flox/run").glob("*-dev/bin/python")
+    code = "import app, subprocess, sys; print(sys.prefix, flush=True); subprocess.run([sys.executable, '-c', '%s'])"
+    command = [python, "-c", code % "import app, sys; print(sys.prefix)"]
+    done = subprocess.run(command, cwd="/", env={"HOME": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == [str(python.parent.parent)] * 2
+    described = subprocess.run([python, "-m", "site"], env={"HOME": str(tmp_path)}, capture_output=True, check=True)
+    assert f"{python.parent.parent}/lib" in described.stdout.decode()
+
+
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory):
     """Give a project with the tools that make environments, from the index of this machine, and a package to try."""

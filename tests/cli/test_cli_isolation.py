@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 
 import pytest
 
+from esker.host.isolation import OPTIONS, SOURCE, own_words
 from tests.cli.conftest import Result
 
 pytestmark = pytest.mark.slow
@@ -192,12 +194,62 @@ def test_esker_shim_leaves_the_installers_script(run, project):
     assert "is not Esker's, and stays as it is" in done.err
 
 
-def test_the_command_of_the_pytest_plugin_is_isolated(environ, project, tmp_path):
-    """Where no `esker` is on PATH, the plugin starts one that no module of the project or of PYTHONPATH disturbs."""
-    from esker.testing.active_environment import _command
+CALL = 'eval "$ESKER_COMMAND list --json -d ." && printf "%s" "$ESKER_COMMAND"'
 
-    directory = foreign_modules(project(), FOREIGN)
-    given = environ | {"PYTHONPATH": str(directory), "PYTHONVERBOSE": "1"}
-    command = [*_command({"PATH": "/nonexistent"}), "doctor", "--json"]
-    done = subprocess.run(command, cwd=directory, env=given, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_activation_says_how_its_esker_is_called(run, starts, project, tmp_path, way):
+    """ESKER_COMMAND works where no `esker` is on PATH, from any directory, and with foreign modules all around."""
+    project()
+    foreign = foreign_modules(tmp_path / "foreign", FOREIGN)
+    command = ["env", "-u", "PYTHONHOME", "PATH=/usr/bin:/bin", f"PYTHONPATH={foreign}", "sh", "-c", CALL]
+    done = run(way, "activate", "--", *command)
+    listed, _, words = done.out.rpartition("\n")
+    assert (done.status, listed.strip(), done.err) == (0, "[]", "")
+    assert words == (starts[way][0] if way != "module" else f"{sys.executable} {OPTIONS} {SOURCE}/esker/__main__.py")
+
+
+def test_every_other_start_says_it_too(run, environ, project, tmp_path):
+    """The `flox` that is Esker, and a Python program that activates, name an `esker` that works."""
+    project()
+    shim = tmp_path / "flox-shim"
+    subprocess.run(run_argv("shim", "flox", shim), env=environ, check=True, capture_output=True)
+    program = f"import subprocess\nfrom esker import Environment\nwith Environment('.'): subprocess.run(['sh', '-c', {CALL!r}])"
+    for argv in ([f"{shim}/flox", "activate", "--", "sh", "-c", CALL], [sys.executable, "-c", program]):
+        done = subprocess.run(
+            argv, cwd=tmp_path / "project", env=environ, capture_output=True, text=True, check=False, timeout=100
+        )
+        assert (done.returncode, done.stdout.split()[0], done.stderr) == (0, "[]", ""), argv
+
+
+def run_argv(*arguments):
+    """Return the command line of Esker."""
+    return [sys.executable, "-m", "esker", *map(str, arguments)]
+
+
+def test_a_path_with_spaces_is_quoted(monkeypatch):
+    """A shell that evaluates the words calls the one program."""
+    monkeypatch.setattr(sys, "argv", ["/my programs/it's/esker"])
+    assert shlex.split(own_words()) == ["/my programs/it's/esker"]
+    monkeypatch.setattr(sys, "argv", [""])
+    monkeypatch.setattr(sys, "executable", "/my python/python")
+    assert shlex.split(own_words()) == ["/my python/python", OPTIONS, f"{SOURCE}/esker/__main__.py"]
+
+
+def test_leaving_restores_the_command_of_the_outer_activation(run, project, tmp_path):
+    """ESKER_COMMAND is the caller's again after `deactivate`: unset, or what it was."""
+    project()
+    script = (
+        'eval "$(esker activate)"; echo "${ESKER_COMMAND##*/}"; eval "$(esker deactivate)"; echo "${ESKER_COMMAND-none}";'
+        'export ESKER_COMMAND=mine; eval "$(esker activate)"; eval "$(esker deactivate)"; echo "$ESKER_COMMAND"'
+    )
+    program = os.path.dirname(sys.executable)
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-c", script],
+        cwd=tmp_path / "project",
+        env={"HOME": str(tmp_path), "ESKER_STORE": str(tmp_path / "store"), "PATH": f"{program}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout.split(), done.stderr) == (["esker", "none", "mine"], "")

@@ -46,7 +46,7 @@ def test_an_unknown_command_names_the_near_one(esker, empty):
         "✘ ERROR: there is no command `services strat`\nhint: did you mean `esker services start`?\ncode: usage\n"
     )
     assert "hint: see: esker store --help\n" in esker("store", "xyz").err
-    assert "is not implemented yet\nhint: see: esker lock --upgrade\n" in esker("upgrade").err
+    assert "is not implemented yet\nhint: see: esker upgrade\n" in esker("update").err
 
 
 @pytest.mark.parametrize("command", ["init", "list", "rollback", "activate", "services status"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -64,19 +65,66 @@ def test_the_store_is_shared_and_verified(esker, empty, environ):
     """`store verify` finds and names a changed path, and `path-info` knows every path."""
     esker("init")
     esker("install", "pypi/app")
-    records = json.loads(esker("store", "path-info", "--json").out)
-    environment = next(record["path"] for record in records if record["path"].endswith("-environment"))
-    target = next(path for path in records if path["path"] == environment)["path"]
+    esker("install", "pypi/tool")
+    [wheel] = [path for path in paths_of(esker) if path.endswith("-app-1.0")]
     victim = subprocess.run(
-        ["find", target, "-name", "app.py"], capture_output=True, text=True, check=True
+        ["find", wheel, "-name", "app.py"], capture_output=True, text=True, check=True
     ).stdout.strip()
     os.chmod(victim, 0o644)
     with open(victim, "a") as file:
         file.write("# tampered\n")
     done = esker("store", "verify")
     assert done.status == 1
-    assert environment in done.err
-    assert environ["ESKER_STORE"] in done.err
+    assert f"damaged store paths: `{wheel}`: its contents have changed" in done.err
+    assert "hint: delete them with all that needs them: esker store verify --repair" in done.err
+    repaired = esker("store", "verify", "--repair")
+    assert repaired.status == 0
+    assert f"✔ deleted `{wheel}`" in repaired.err
+    assert len(paths_of(esker)) == 1  # the other wheel; both profiles needed this one
+    assert esker("activate", "--", "app").out == "app runs\n"
+    assert esker("store", "verify").status == 0
+
+
+def paths_of(esker):
+    """Return the store paths that have records."""
+    return [record["path"] for record in json.loads(esker("store", "path-info", "--json").out)]
+
+
+@pytest.mark.usefixtures("served")
+def test_what_two_environments_have_in_common_is_there_once(esker, project, empty):
+    """The second one only adds what it alone has, and a collection counts what both need."""
+    table = 'schema-version = "1.14.0"\n[plugins.esker.python]\ndependencies = ["app"{}]\n'
+    first = project(table.format(""), name="first")
+    second = project(table.format(', "tool"'), name="second")
+    assert esker("activate", "--", "true", cwd=first).status == 0
+    before = set(paths_of(esker))
+    assert esker("activate", "--", "true", cwd=second).status == 0
+    added = {os.path.basename(path).partition("-")[2] for path in set(paths_of(esker)) - before}
+    assert added == {"tool-1.0", "second-profile"}
+    subprocess.run(["rm", "-rf", second / ".flox"], check=True)
+    esker("store", "gc", "--keep", "1")
+    assert set(paths_of(esker)) == before
+    assert esker("activate", "--", "app", cwd=first).out == "app runs\n"
+
+
+@pytest.mark.usefixtures("served")
+def test_an_environment_of_an_older_recipe_goes_on_until_it_is_locked_again(esker, empty, environ):
+    """A new version of Esker builds nothing anew by itself, and a collection takes what the old one made."""
+    esker("init")
+    older = (
+        "import sys, esker.realise.wheels as wheels, esker.realise.profile as profile\n"
+        "wheels.RECIPE = profile.RECIPE = 0\n"
+        "from esker.cli.main import main\n"
+        "sys.exit(main(['install', 'pypi/app']) or main(['activate', '--', 'true']))\n"
+    )
+    subprocess.run([sys.executable, "-c", older], cwd=empty, env=environ, capture_output=True, check=True)
+    old = set(paths_of(esker))
+    assert esker("activate", "--", "app").out == "app runs\n"
+    assert set(paths_of(esker)) == old
+    esker("install", "pypi/tool")
+    assert esker("activate", "--", "app").out == "app runs\n"
+    esker("store", "gc", "--keep", "1")
+    assert not set(paths_of(esker)) & old
 
 
 @pytest.mark.parametrize("command", ["verify", "path-info"])

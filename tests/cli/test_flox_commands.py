@@ -95,13 +95,13 @@ PROJECT_FILE = EMPTY + '[plugins.esker.python]\nproject = "p.toml"\n'
     [
         (EMPTY, ["init"], "already-exists"),
         (EMPTY, ["init", "-n", "other"], "already-exists"),
-        (PROJECT_FILE, ["install", "pypi/x"], "not-editable"),
-        (PROJECT_FILE, ["uninstall", "x"], "not-editable"),
+        (PROJECT_FILE, ["install", "pypi/x"], "not-found"),
+        (PROJECT_FILE, ["uninstall", "x"], "not-found"),
         (EMPTY + '[install]\na.pkg-path = "x"\nb.pkg-path = "x"\n', ["uninstall", "x"], "not-editable"),
     ],
 )
 def test_an_error_has_a_code_that_says_what_it_is(esker, project, manifest, arguments, code):
-    """What is there already, and a manifest that cannot be changed as asked, have codes of their own."""
+    """What is there already, a pyproject.toml that is not, and a manifest that cannot be changed as asked, have codes of their own."""
     project(manifest)
     done = esker(*arguments)
     assert (done.status, done.err.splitlines()[-1]) == (1, f"code: {code}")

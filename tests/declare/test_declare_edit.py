@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esker.declare.edit import Edit, touches_activation, with_requirements, without_packages, without_requirements
+from esker.declare.edit import (
+    Edit,
+    touches_activation,
+    with_names,
+    with_requirements,
+    without_packages,
+    without_requirements,
+)
 from esker.declare.template import manifest
 from esker.declare.validate import read_text
 from esker.errors import EskerError, InvalidManifest, NotFound, UsageError
@@ -116,13 +123,21 @@ def test_the_version_of_python():
         with_requirements(V14, ["x"], "3.12")
 
 
-def test_packages_of_a_project():
-    """An environment that takes its packages from a pyproject.toml says where to add one, and take one out."""
-    for edit, told in ((with_requirements, "add them there"), (without_requirements, "take them out there")):
-        with pytest.raises(EskerError) as caught:
-            edit(PYTHON + "project = 'pyproject.toml'\n", ["x"])
-        assert "listed in `pyproject.toml`" in caught.value.message
-        assert caught.value.hint.startswith(told)
+def test_packages_beside_a_project():
+    """What the environment needs besides the packages of a pyproject.toml is added to the manifest, and removed again."""
+    text = PYTHON + "project = 'pyproject.toml'  # ours\n"
+    edit = with_requirements(text, ["x"])
+    assert dependencies(edit.text) == ("x",)
+    assert "project = 'pyproject.toml'  # ours\n" in edit.text
+    assert dependencies(without_requirements(edit.text, ["x"]).text) == ()
+
+
+def test_names_of_groups_and_extras():
+    """A group is added once, in whatever spelling it is there; comments and order stay."""
+    text = PYTHON + "project = 'p.toml'\ngroups = ['Dev_Tools']  # ours\n"
+    assert with_names(text, "groups", ["dev-tools"]) == text
+    assert with_names(text, "groups", ["dev-tools", "docs"]) == text.replace("']  #", '\', "docs"]  #')
+    assert 'extras = ["web"]\n' in with_names(text, "extras", ["web"])
 
 
 @pytest.mark.parametrize("requirement", ["", "a b", "./local", "pypi/x"])

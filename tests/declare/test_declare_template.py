@@ -110,7 +110,7 @@ def test_an_existing_environment_is_left_alone(tmp_path):
 def test_nothing_is_half_made(tmp_path, monkeypatch):
     """When the disk is full the error says so and nothing is left."""
 
-    def full(path, data, *, mode):
+    def full(path, data, **_):
         raise OSError(errno.ENOSPC, "No space left on device", path)
 
     monkeypatch.setattr("esker.host.files.write", full)

@@ -107,11 +107,13 @@ def test_everything():
 
 
 def test_the_fixture_has_every_key():
-    """What is tested above is all there is, but for `project` with `groups` and other forms of a check or version."""
+    """What is tested above is all there is, but for `project` with what belongs to it, and other forms of a check or version."""
     table = tomllib.loads(HEAD + EVERYTHING)["plugins"]["esker"]
     absent = {
         ("python", "project"),
         ("python", "groups"),
+        ("python", "extras"),
+        ("python", "editable"),
         ("python", "version", "range"),
         ("python", "version", "lock"),
     }
@@ -138,9 +140,10 @@ def _paths(table):
 
 def test_a_project_with_groups():
     """Dependencies may come from a pyproject.toml and its groups."""
-    esker, problems = checked(HEAD + "[plugins.esker.python]\nproject = 'pyproject.toml'\ngroups = ['dev']\n")
+    table = "[plugins.esker.python]\nproject = 'pyproject.toml'\ngroups = ['dev']\neditable = false\n"
+    esker, problems = checked(HEAD + table)
     assert problems == []
-    assert esker.python == PythonTable(project="pyproject.toml", groups=("dev",))
+    assert esker.python == PythonTable(project="pyproject.toml", groups=("dev",), editable=False)
 
 
 @pytest.mark.parametrize(
@@ -213,9 +216,14 @@ MISTAKES = [
     ("python.dependencies = ['-e .']", "`-e .` is not a requirement: ", "no hash"),
     ("python.project = '/pyproject.toml'", "`/pyproject.toml` is not a path relative to", '"src"'),
     (
-        "python = { project = 'p', dependencies = [] }",
-        "`dependencies` and `project` cannot be combined",
-        "remove `project`",
+        "python.extras = ['web']",
+        "`extras` belong to a pyproject.toml, but no `project` is named",
+        'project = "pyproject.toml"',
+    ),
+    (
+        "python.editable = false",
+        "`editable` belongs to a pyproject.toml, but no `project` is named",
+        'add `project = "pyproject.toml"`, or take `editable` out',
     ),
     (
         "python.groups = ['dev']",

@@ -118,6 +118,21 @@ def _headings(text):
     }
 
 
+PYTHON_PROJECT = "docs/guides/python-project.md"
+
+
+def test_the_guide_for_python_projects(run_blocks, index, tmp_path):
+    """Every shell block of the guide runs, in order; `init` writes the table that the guide shows."""
+    for name in ("tool", "server"):
+        index.add(name, "1.0")
+    done = run_blocks(blocks(PYTHON_PROJECT, "sh"))
+    assert done.stdout.endswith("\n1.13\n")
+    assert 'dependencies = [\n    "ninja>=1.13",\n]\n' in (tmp_path / "shop/pyproject.toml").read_text()
+    (table,) = blocks(PYTHON_PROJECT, "toml")
+    manifest = (tmp_path / "shop/.flox/env/manifest.toml").read_text()
+    assert all(line in manifest for line in table.splitlines())
+
+
 CI = "docs/guides/ci.md"
 
 

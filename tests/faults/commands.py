@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["COMMANDS", "killed_command"]
+__all__ = ["COMMANDS", "Case", "killed_command", "prepared"]
 
 _SERVICE = '\n[services.web]\ncommand = "exec sleep 1000"\n'
+_PYPROJECT = '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.11"\n'
 _COLLECT = "store gc --keep 1"
 
 
@@ -29,6 +30,8 @@ class Case(NamedTuple):
     after: tuple[str, ...]
     manifest: str = ""
     """What is added to the manifest before the first command."""
+    pyproject: str = ""
+    """What the project's pyproject.toml says; empty if it has none."""
     changes: tuple[str, str] | None = None
     """A text of the manifest and what replaces it after the last command before."""
 
@@ -48,6 +51,19 @@ COMMANDS = {
     "install": Case(
         "install pypi/tool", ("install pypi/app",), ("list", "install pypi/tool", "activate -- tool", _COLLECT)
     ),
+    "install-project": Case(
+        "install --group dev pypi/tool",
+        ("install pypi/app",),
+        ("list", "install --group dev pypi/tool", "activate -- tool", _COLLECT),
+        pyproject=_PYPROJECT,
+    ),
+    "uninstall-project": Case(
+        "uninstall app",
+        ("install pypi/tool", "install pypi/app"),
+        ("list", "lock", "uninstall app", "activate -- tool", _COLLECT),
+        pyproject=_PYPROJECT,
+    ),
+    "upgrade": Case("upgrade", ("install pypi/app",), ("list", "upgrade", "activate -- app", _COLLECT)),
     "uninstall": Case(
         "uninstall pypi/app", ("install pypi/app",), ("list", "uninstall pypi/app", "activate -- true", _COLLECT)
     ),
@@ -75,7 +91,14 @@ COMMANDS = {
 @contextmanager
 def killed_command(name: str, top: Path) -> Iterator[KilledCommand]:
     """Prepare the place of a command below `top`, and give the command."""
-    case, place = COMMANDS[name], top / "place"
+    case = COMMANDS[name]
+    with prepared(case, top / "place") as environ:
+        yield KilledCommand(top / "place", environ, case.command.split(), [line.split() for line in case.after])
+
+
+@contextmanager
+def prepared(case: Case, place: Path) -> Iterator[dict[str, str]]:
+    """Make the place of a command, run what stands before it, and give the variables with which it runs."""
     for part in ("project", "home", "tmp", "uv-cache"):
         (place / part).mkdir(parents=True)
     with PackageIndex() as index:
@@ -97,6 +120,8 @@ def killed_command(name: str, top: Path) -> Iterator[KilledCommand]:
             argv = [sys.executable, "-m", "esker", *line.split()]
             subprocess.run(argv, cwd=place / "project", env=environ, check=True, capture_output=True)
 
+        if case.pyproject:
+            (place / "project/pyproject.toml").write_text(case.pyproject)
         run("init")
         manifest = place / "project/.flox/env/manifest.toml"
         manifest.write_text(manifest.read_text() + case.manifest)
@@ -106,4 +131,4 @@ def killed_command(name: str, top: Path) -> Iterator[KilledCommand]:
             before = manifest.read_text()
             assert case.changes[0] in before
             manifest.write_text(before.replace(*case.changes))
-        yield KilledCommand(place, environ, case.command.split(), [line.split() for line in case.after])
+        yield environ

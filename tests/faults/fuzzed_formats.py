@@ -108,6 +108,8 @@ python = ">=3.11"
 systems = ["x86_64-linux"]
 build = []
 indexes = ["https://example.com/simple"]
+contents = "sha256:CONTENTS"
+packages = ["app 1.0 0123456789abcdef"]
 """
 
 
@@ -159,6 +161,7 @@ def _declared(project: Path) -> dict[str, Format]:
         read = pylock.parse(data.decode())
         if (inputs := pylock.inputs(read)) is not None:
             pylock.render(read, inputs)
+            tuple(pylock.alterations(read, inputs))
 
     def pyproject(data: bytes) -> None:
         (project / "pyproject.toml").write_bytes(data)

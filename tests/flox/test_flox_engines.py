@@ -522,6 +522,18 @@ def test_making_and_changing_an_environment(engine, tmp_path, index):
     assert flox.list() == []
 
 
+def test_packages_of_a_pyproject(project, index):
+    """Where the manifest names a pyproject.toml, Esker adds packages to it, and removes them there."""
+    path = project('[plugins.esker.python]\nproject = "pyproject.toml"\n')
+    (path / "pyproject.toml").write_text('[project]\nname = "p"\nversion = "1"\n')
+    index.add("six", "1.0")
+    flox = Flox(path, engine="native")
+    flox.install("pypi/six")
+    assert '"six>=1.0"' in (path / "pyproject.toml").read_text()
+    flox.uninstall("pypi/six")
+    assert "six" not in (path / "pyproject.toml").read_text()
+
+
 def test_only_python_packages_without_flox(project):
     """Without Flox other packages are refused, and the hint says who installs them."""
     flox = Flox(project(""), engine="native")

@@ -22,7 +22,7 @@ def program(loader, *, headers=1):
 
 def test_a_program_names_its_machine_and_its_loader():
     """The loader is the text without its final NUL."""
-    assert parse(program(LOADER)) == Elf(62, wide=True, little=True, interpreter=LOADER[:-1].decode())
+    assert parse(program(LOADER)) == Elf(62, wide=True, little=True, interpreter=LOADER[:-1].decode(), run_path=())
 
 
 @pytest.mark.parametrize("end", range(len(program(LOADER))))

@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from esker.errors import CommandFailed, HostError, TimedOut
+from esker.host import pidfd, process
 from esker.host.process import execute, find_program, run
 
 PATH = os.environ["PATH"]
@@ -171,3 +173,19 @@ def test_a_timeout_kills_the_whole_group(tmp_path):
     os.set_blocking(watched, True)
     assert os.read(watched, 1) == b""  # the last one that held the other end is gone
     os.close(watched)
+
+
+def test_what_a_program_has_started_ends_with_an_interruption(tmp_path, monkeypatch):
+    """Also where only this process was interrupted, and the program does not end by itself."""
+
+    def interrupt(*_):
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().endswith("\n"):
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(process, "_communicate", interrupt)
+    script = f"trap '' TERM; sleep 300 & echo $! >{tmp_path}/pid; wait; wait"
+    with pytest.raises(KeyboardInterrupt):
+        run(["bash", "-c", script], environ=dict(os.environ))
+    with pidfd.opened(int((tmp_path / "pid").read_text())) as started:
+        assert started is None or pidfd.wait(started, 10)

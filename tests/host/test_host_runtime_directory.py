@@ -116,7 +116,7 @@ def test_root_is_told_what_root_can_do(tmp_path, monkeypatch):
     assert caught.value.hint == f"see what it holds, and move it away: mv {path} {path}.old"
     with pytest.raises(HostError) as caught:
         runtime_directory.make_user("/proc/esker-0")
-    assert caught.value.hint == "make /proc writable, with free space"
+    assert caught.value.hint == "make `/proc` writable, with free space"
 
 
 def test_where_nobody_can_make_it_the_directory_may_be_missing():

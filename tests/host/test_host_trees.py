@@ -6,7 +6,9 @@ import contextlib
 import errno
 import os
 import pathlib
+import resource
 import stat
+import subprocess
 import tempfile
 import threading
 from hashlib import sha256
@@ -179,6 +181,48 @@ def test_what_cannot_be_removed_is_named_by_its_path(tmp_path, monkeypatch):
         with pytest.raises(PermissionError) as caught:
             trees.remove_tree(str(tmp_path / "tree"))
     assert caught.value.filename == str(tmp_path / "tree" / "inner" / "file")
+
+
+@pytest.fixture
+def deep(tmp_path):
+    """Give a tree of 3000 levels, each with a file, whose path no system call takes."""
+    top = tmp_path / "deep"
+    top.mkdir()
+    directory = os.open(top, os.O_RDONLY)
+    for _ in range(3000):
+        os.close(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=directory))
+        os.mkdir("d", 0o500 if os.geteuid() == 0 else 0o700, dir_fd=directory)
+        below = os.open("d", os.O_RDONLY, dir_fd=directory)
+        os.close(directory)
+        directory = below
+    os.close(directory)
+    yield top
+    subprocess.run(["rm", "-rf", top], check=True)
+
+
+@pytest.mark.slow
+def test_a_tree_of_any_depth_is_removed_with_few_open_files(deep):
+    """It is deeper than Python calls functions, deeper than a path is long, and deeper than a process has files."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    try:
+        assert trees.remove_tree(str(deep)) > 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert not deep.exists()
+
+
+@pytest.mark.slow
+def test_a_tree_that_is_too_deep_to_be_copied_is_refused_in_words(deep, tmp_path):
+    """A copy cannot move directories up as a removal does, so it has a limit, which it says."""
+    directory, source = (os.open(path, os.O_RDONLY) for path in (tmp_path, deep))
+    try:
+        with pytest.raises(OSError, match="more than 100 levels deep are not copied"):
+            trees.copy_tree(source, str(tmp_path / "copy"), directory=directory)
+    finally:
+        os.close(directory)
+        os.close(source)
+    trees.remove_tree(str(tmp_path / "copy"))
 
 
 def test_a_tree_is_the_archive_that_nix_makes_of_it(tmp_path):

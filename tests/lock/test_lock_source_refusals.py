@@ -9,7 +9,7 @@ import pytest
 from esker.errors import HostError, InvalidFile, InvalidLock, NotTrusted, RealisationFailed, ResolutionFailed
 from esker.formats import pylock
 from tests.support.package_index import wheel
-from tests.support.sources import SourceProject, git, package, repository, serve_backend
+from tests.support.sources import SourceProject, commit_of, git, package, repository, serve_backend
 
 pytestmark = pytest.mark.slow
 BAD_SETUP = "import sys\nprint('one')\nprint('the library is missing', file=sys.stderr)\nsys.exit(3)\n"
@@ -62,13 +62,31 @@ def test_a_commit_that_is_gone_when_it_is_built_is_named(project, tmp_path):
     assert "esker lock --upgrade" in caught.value.hint
 
 
+@pytest.mark.parametrize("part", ["commit", "tree", "build requirement"])
+def test_a_source_that_was_changed_in_the_lock_is_told_by_its_seal(project, tmp_path, index, part):
+    library = repository(tmp_path / "lib", "lib")
+    project.declare(["lib"], f'[tool.uv.sources]\nlib = {{ git = "file://{library}" }}\n')
+    project.lock()
+    (record,) = pylock.source_records(pylock.parse(project.pylock)).values()
+    assert record.build_requirements
+    old = {
+        "commit": commit_of(library),
+        "tree": record.tree,
+        "build requirement": record.build_requirements[0].rpartition(":")[2],
+    }[part]
+    lock = pylock.parse(project.pylock.replace(old, "0" * len(old)))
+    assert list(pylock.alterations(lock, pylock.inputs(lock))) == ["`lib` is not as it was locked"]
+
+
 def test_a_tree_that_is_not_the_locked_one_is_refused(project, tmp_path):
     """The tree's hash is locked too, and compared with what was fetched."""
     library = repository(tmp_path / "lib", "lib")
     project.declare(["lib"], f'[tool.uv.sources]\nlib = {{ git = "file://{library}" }}\n')
     project.lock()
     path = project.directory / ".flox" / "pylock.toml"
-    path.write_text(path.read_text().replace(git(library, "rev-parse", "HEAD^{tree}"), "0" * 40))
+    changed = path.read_text().replace(git(library, "rev-parse", "HEAD^{tree}"), "0" * 40)
+    lock = pylock.parse(changed)
+    path.write_text(pylock.render(lock, pylock.inputs(lock)))  # sealed anew, as somebody would who means harm
     with pytest.raises(RealisationFailed, match="has the tree") as caught:
         project.run("import lib")
     assert "do not use that repository" in caught.value.hint
@@ -242,5 +260,5 @@ def test_a_line_of_build_requirements_holds_no_options(project, tmp_path, line):
     lock = pylock.parse(project.pylock)
     (record,) = pylock.source_records(lock).values()
     text = project.pylock.replace(record.build_requirements[0], line)
-    with pytest.raises(InvalidLock, match=r"tool\.esker\.sources"):
+    with pytest.raises(InvalidLock, match=r"tool\.esker\.build-requirements"):
         pylock.source_records(pylock.parse(text))

@@ -8,6 +8,7 @@ import pytest
 
 from esker.errors import InvalidFile, ResolutionFailed, StaleLock
 from esker.lock.uv_settings import fits
+from esker.lock.uv_sources import from_table
 from tests.support.package_index import PackageIndex
 from tests.support.sources import SourceProject, package, serve_backend
 
@@ -203,3 +204,11 @@ def test_constraints_of_builds_and_further_requirements_reach_the_build(project,
     assert project.run("import lib; print(lib.VERSION)") == "1.0"
     assert '"tinybackend==1.0 --hash' in project.pylock
     assert '"tinyhelper==1.0 --hash' in project.pylock
+
+
+@pytest.mark.parametrize("key", ["group", "extra"])
+def test_a_source_of_a_group_or_an_extra_counts_where_that_is_chosen(key):
+    chosen = {"group": (("Web_API",), ()), "extra": ((), ("Web_API",))}[key]
+    entry = {"path": "../lib", key: "web-api"}
+    assert [source.address for source in from_table("lib", entry, "/work/app", *chosen)] == ["/work/lib"]
+    assert not list(from_table("lib", entry, "/work/app", (), ()))

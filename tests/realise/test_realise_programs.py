@@ -32,13 +32,13 @@ def rule(pattern, name=None):
 
 def test_a_glob_gives_the_executable_files_it_matches(libraries):
     """Files that are not executable are left out."""
-    found = programs(libraries, {"one": rule("one/bin/*")}, {"one"}, ())
+    found = programs(dict.fromkeys(["one"], libraries), {"one": rule("one/bin/*")}, taken=())
     assert [program.name for program in found] == ["other", "tool"]
 
 
 def test_a_rule_may_rename(libraries):
     """A name in a rule is the name in bin."""
-    found = programs(libraries, {"one": rule("one/bin/tool", "better")}, {"one"}, ())
+    found = programs(dict.fromkeys(["one"], libraries), {"one": rule("one/bin/tool", "better")}, taken=())
     assert [(program.name, os.path.basename(program.path)) for program in found] == [("better", "tool")]
 
 
@@ -46,32 +46,34 @@ def test_a_rule_may_rename(libraries):
 def test_a_pattern_that_matches_no_program_names_wheel_and_pattern(libraries, pattern):
     """Nothing matched is an error, and a pattern never leaves site-packages."""
     with pytest.raises(RealisationFailed, match="of `one`") as caught:
-        programs(libraries, {"one": rule(pattern)}, {"one"}, ())
+        programs(dict.fromkeys(["one"], libraries), {"one": rule(pattern)}, taken=())
     assert f"`{pattern}`" in caught.value.message
 
 
 def test_two_wheels_with_one_name_are_refused(libraries):
     """Both wheels and the program are named."""
     with pytest.raises(RealisationFailed, match="`one` and `two` both bring the program `tool`"):
-        programs(libraries, {"one": rule("one/bin/*"), "two": rule("two/bin/*")}, {"one", "two"}, ())
+        programs(
+            dict.fromkeys(["one", "two"], libraries), {"one": rule("one/bin/*"), "two": rule("two/bin/*")}, taken=()
+        )
 
 
 def test_one_name_for_many_files_is_refused(libraries):
     """A rename of a pattern that matches several files is an error."""
     with pytest.raises(RealisationFailed, match="cannot all be `x`"):
-        programs(libraries, {"one": rule("one/bin/*", "x")}, {"one"}, ())
+        programs(dict.fromkeys(["one"], libraries), {"one": rule("one/bin/*", "x")}, taken=())
 
 
 def test_a_declared_name_that_bin_has_already_is_refused(libraries):
     """A declared rule never hides a command that a package installs."""
     with pytest.raises(RealisationFailed, match="another package already has one"):
-        programs(libraries, {"one": rule("one/bin/tool")}, {"one"}, {"tool"})
+        programs(dict.fromkeys(["one"], libraries), {"one": rule("one/bin/tool")}, taken={"tool"})
 
 
 def test_a_rule_for_a_wheel_that_is_not_locked_is_refused(libraries):
     """`programs` naming an absent package is an error naming it."""
     with pytest.raises(RealisationFailed, match="`absent`"):
-        programs(libraries, {"absent": rule("x/*")}, {"one"}, ())
+        programs(dict.fromkeys(["one"], libraries), {"absent": rule("x/*")}, taken=())
 
 
 def test_known_wheels_need_no_rule():

@@ -9,6 +9,8 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
 
 import pytest
 from packaging.pylock import Package, PackageWheel, Pylock
@@ -18,22 +20,32 @@ from esker.declare.declaration import Declaration, EskerTable, ProgramRule, Pyth
 from esker.declare.source import source_directories
 from esker.errors import HostError, RealisationFailed
 from esker.formats.manifest import Manifest
-from esker.host import pidfd
-from esker.host.interpreters import Interpreter, Interpreters
+from esker.host.interpreters import Interpreters
 from esker.lock.resolve import resolved_lock
 from esker.progress import Silent
-from esker.realise.overlap import overlapping
+from esker.realise.artifacts import selected_artifacts
+from esker.realise.byte_code import compile_modules
 from esker.realise.profile import profile
 from esker.realise.realise import realise
-from esker.realise.wheels import _compile as compile_byte_code
-from esker.realise.wheels import python_environment, selected_artifacts
+from esker.realise.wheels import installed_wheels
 from esker.settings import Settings
 from esker.store.store import Store
 from esker.store.verify import verify
-from tests.support.children import Child, stopped_programs
+from tests.support.children import Child
 from tests.support.package_index import PackageIndex, wheel
 
 pytestmark = pytest.mark.slow
+
+
+class Heard(Silent):
+    """Keeps what was remarked on."""
+
+    def __init__(self):
+        self.remarks = []
+
+    def remark(self, text):
+        """Keep a remark."""
+        self.remarks.append(text)
 
 
 def output(*command, **variables):
@@ -44,53 +56,58 @@ def output(*command, **variables):
     return done.stdout.strip()
 
 
-def test_an_installed_module_is_found_by_the_environment_alone(index, python_of):
+def test_an_installed_module_is_found_by_the_environment_alone(index, profile_of):
     """The environment's interpreter imports what was locked; nothing of the host's libraries is seen."""
     index.add("app", "1.0", requires=["base"])
     index.add("base", "2.0")
-    python = python_of("app")
-    assert output(f"{python.path}/bin/python", "-c", "import app, base; print(app.VERSION, base.VERSION)") == "1.0 2.0"
-    assert (
-        output(f"{python.path}/bin/python", "-c", "import importlib.util as u; print(u.find_spec('pytest'))") == "None"
-    )
+    made = profile_of("app")
+    assert output(f"{made}/bin/python", "-c", "import app, base; print(app.VERSION, base.VERSION)") == "1.0 2.0"
+    assert output(f"{made}/bin/python", "-c", "import importlib.util as u; print(u.find_spec('pytest'))") == "None"
 
 
-def test_two_builds_are_equal_byte_for_byte(index, python_of, store, tmp_path):
+def test_two_builds_are_equal_byte_for_byte(index, python_of, profile_of, store, tmp_path):
     """The same lock built into two stores gives the same name and `diff -r` finds nothing, byte code included."""
     index.add("app", "1.0", {"app/__init__.py": "A = {1, 2, 3}\n", "app/b.py": "def f(x): return [x, 'text', x]\n"})
-    first = python_of("app")
-    second = python_of("app", into=Store(str(tmp_path / "other")))
-    assert os.path.basename(first.path) == os.path.basename(second.path)
-    assert output("diff", "-r", first.path, second.path) == ""
-    assert store.record(first.path).nar_hash == Store(str(tmp_path / "other")).record(second.path).nar_hash
-    assert os.path.exists(f"{first.libraries}/app/__pycache__/b.cpython-{sys.version_info[0]}{sys.version_info[1]}.pyc")
+    other = Store(str(tmp_path / "other"))
+    packages, second = python_of("app"), python_of("app", into=other)
+    [wheel], [again] = packages.wheels, second.wheels
+    for first, then in ((wheel.path, again.path), (profile_of("app"), profile_of("app", into=other))):
+        assert os.path.basename(first) == os.path.basename(then)
+        assert output("diff", "-r", "--no-dereference", first, then) == ""
+        assert store.record(first).nar_hash == other.record(then).nar_hash
+    libraries = f"{wheel.path}/{packages.interpreter.libraries}"
+    assert os.path.exists(f"{libraries}/app/__pycache__/b.{sys.implementation.cache_tag}.pyc")
 
 
-def test_of_wheels_with_files_of_one_name_the_last_by_name_wins(index, python_of, tmp_path):
+def test_of_wheels_with_files_of_one_name_the_last_by_name_wins(index, profile_of, tmp_path):
     """Builds are equal where wheels overwrite each other's files: what uv installs side by side is put in order."""
     names = ("alpha", "beta", "gamma", "zeta")
     for name in names[:3]:
         shared = {"shared/value.py": f"NAME = {name!r}\n", f"{name}.py": f"def main(): print({name!r})\n"}
         index.add(name, "1.0", {**shared, "shared/same.py": ""}, scripts={"tool": f"{name}:main"})
     index.add("zeta", "1.0", {"shared/same.py": "", "zeta.py": ""})  # brings the same as the others: no overlap
+    clashing = ["bin/tool", f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages/shared/value.py"]
     for attempt in range(3):
-        python = python_of(*names, into=Store(str(tmp_path / f"store-{attempt}")))
-        assert overlapping(python.libraries) == ("alpha", "beta", "gamma")
+        heard = Heard()
+        made = profile_of(*names, into=Store(str(tmp_path / f"store-{attempt}")), progress=heard)
+        assert [text.partition(" bring different files ")[::2] for text in heard.remarks] == [
+            ("`alpha` and `beta` and `gamma`", f"`{path}`: that of `gamma` is used") for path in clashing
+        ]
         program = "import shared.value as v, shared.same, alpha, beta, gamma, zeta; print(v.NAME)"
-        assert output(f"{python.path}/bin/python", "-c", program) == "gamma"
-        assert output(f"{python.path}/bin/tool") == "gamma"
+        assert output(f"{made}/bin/python", "-c", program) == "gamma"
+        assert output(f"{made}/bin/tool") == "gamma"
 
 
-def test_nothing_of_a_package_runs_while_it_is_installed(index, python_of, tmp_path):
+def test_nothing_of_a_package_runs_while_it_is_installed(index, profile_of, tmp_path):
     """A .pth file and a sitecustomize are installed, in order with those of others, and not run."""
     for name in ("alpha", "beta"):
         told = f"open({str(tmp_path / 'ran')!r}, 'a').close()\n"
         index.add(name, "1.0", {f"{name}.pth": f"import os; {told}", "sitecustomize.py": f"NAME = {name!r}; {told}"})
-    python = python_of("alpha", "beta")
-    assert overlapping(python.libraries) == ("alpha", "beta")
+    made = profile_of("alpha", "beta")
     assert not (tmp_path / "ran").exists()
-    assert pathlib.Path(f"{python.libraries}/sitecustomize.py").read_text().startswith("NAME = 'beta'")
-    output(f"{python.path}/bin/python", "-c", "")
+    [customized] = pathlib.Path(made).glob("lib/*/site-packages/sitecustomize.py")
+    assert customized.read_text().startswith("NAME = 'beta'")
+    output(f"{made}/bin/python", "-c", "")
     assert (tmp_path / "ran").exists()
 
 
@@ -102,11 +119,10 @@ def test_a_package_cannot_choose_the_interpreter(index, python_of, store):
     assert store.paths() == []
 
 
-def test_importing_everything_changes_nothing(index, python_of, store):
+def test_importing_everything_changes_nothing(index, profile_of, store):
     """After every module was imported, as root too, the store path is what was registered."""
     index.add("app", "1.0", {"app/__init__.py": "", "app/b.py": "X = 1\n"})
-    python = python_of("app")
-    output(f"{python.path}/bin/python", "-c", "import app.b")
+    output(f"{profile_of('app')}/bin/python", "-c", "import app.b")
     assert verify(store) == []
 
 
@@ -114,7 +130,7 @@ def test_what_is_in_the_store_is_not_fetched_again(index, python_of, environ, mo
     """Realising the same lock a second time starts no uv: one that fails is never noticed."""
     index.add("app", "1.0")
     first = python_of("app")
-    from esker.realise import wheels as module
+    from esker.realise import installation as module
 
     def refuse(*_arguments, **_options):
         raise AssertionError("uv was started")
@@ -130,7 +146,7 @@ def test_a_tampered_file_is_refused(index, lock_of, environ, store, tmp_path):
     index.put("app", next(iter(index.files("app"))), wheel("app", "1.0", {"app.py": "evil = 1\n"}))
     environ["UV_CACHE_DIR"] = str(tmp_path / "fresh-cache")
     with pytest.raises(RealisationFailed, match=r"not the locked one: Failed to download `app==1\.0` cause: Hash mis"):
-        python_environment(store, artifacts, interpreter, Settings(environ).tools, Silent())
+        installed_wheels(store, artifacts, interpreter, Settings(environ).tools, Silent())
     assert store.paths() == []
     assert os.listdir(store.directory) == []
 
@@ -165,7 +181,7 @@ def test_an_unreachable_index_leaves_nothing(index, lock_of, environ, store, tmp
     artifacts, interpreter = lock_of("app")
     environ |= {"UV_CACHE_DIR": str(tmp_path / "fresh-cache"), "UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple"}
     with pytest.raises(HostError, match="no package index answered"):
-        python_environment(store, artifacts, interpreter, Settings(environ).tools, Silent())
+        installed_wheels(store, artifacts, interpreter, Settings(environ).tools, Silent())
     assert store.paths() == []
 
 
@@ -177,9 +193,9 @@ def test_a_lock_is_installed_through_the_index_of_the_machine(index, lock_of, en
         mirror.add("app", "1.0")
         environ |= {"UV_CACHE_DIR": str(tmp_path / "fresh-cache"), "UV_DEFAULT_INDEX": mirror.url}
         asked = index.requests.total()
-        python = python_environment(store, artifacts, interpreter, Settings(environ).tools, Silent())
+        [wheel] = installed_wheels(store, artifacts, interpreter, Settings(environ).tools, Silent())
         assert index.requests.total() == asked
-    assert output(f"{python.path}/bin/python", "-c", "import app; print(app.VERSION)") == "1.0"
+    assert os.path.exists(f"{wheel.path}/{interpreter.libraries}/app.py")
 
 
 def test_a_source_distribution_that_is_named_is_built(index, python_of):
@@ -194,10 +210,10 @@ def test_a_source_distribution_that_is_named_is_built(index, python_of):
         python_of("fromsource", build=("fromsource",))
 
 
-def test_the_profile_runs_python_and_scripts_in_one_prefix(index, python_of, store, tmp_path):
+def test_the_profile_runs_python_and_scripts_in_one_prefix(index, profile_of, tmp_path):
     """`bin/python` and a console script agree on sys.prefix, through a link to the profile as well as directly."""
     index.add("app", "1.0", {"app.py": "import sys\ndef main(): print(sys.prefix)\n"}, scripts={"app": "app:main"})
-    made = profile(store, "test", python_of("app"))
+    made = profile_of("app")
     link = tmp_path / "run"
     link.symlink_to(made)
     for prefix in (made, str(link)):
@@ -209,49 +225,49 @@ def test_the_profile_runs_python_and_scripts_in_one_prefix(index, python_of, sto
 
 
 @pytest.mark.parametrize("shell", [[], ["bash"], ["sh"]])
-def test_a_script_keeps_its_first_statements(index, python_of, store, tmp_path, shell):
+def test_a_script_keeps_its_first_statements(index, profile_of, tmp_path, shell):
     """A wheel's script has its own docstring and `__future__`, and finds the project's source like any program."""
     script = '#!python\n"""Own words."""\nfrom __future__ import annotations\nimport sys, source\n'
     script += "x: missing\nprint(__doc__, sys.prefix, *sys.argv)\n"
     index.add("app", "1.0", {"app.py": "", "app-1.0.data/scripts/app": script})
     (tmp_path / "source.py").write_text("")
-    made = profile(store, "test", python_of("app"), source=[str(tmp_path)])
+    made = profile_of("app", source=[str(tmp_path)])
     assert output(*shell, f"{made}/bin/app", "a b", "c") == f"Own words. {made} {made}/bin/app a b c"
     assert output(f"{made}/bin/python", f"{made}/bin/app") == f"Own words. {made} {made}/bin/app"
 
 
-def test_a_script_without_a_docstring_has_none(index, python_of, store):
+def test_a_script_without_a_docstring_has_none(index, profile_of):
     """The launcher of a console script is not its docstring."""
     text = "import __main__\ndef main(): print(__main__.__doc__)\n"
     index.add("app", "1.0", {"app.py": text}, scripts={"app": "app:main"})
-    assert output(f"{profile(store, 'test', python_of('app'))}/bin/app") == "None"
+    assert output(f"{profile_of('app')}/bin/app") == "None"
 
 
-def test_a_script_keeps_its_encoding(index, python_of, store, tmp_path):
+def test_a_script_keeps_its_encoding(index, profile_of, tmp_path):
     """A script in Latin-1 is read as such, and runs in the prefix of the environment like any script."""
     text = '#!python\n# -*- coding: latin-1 -*-\n"""Caf\xe9"""\nimport sys\nprint(ascii(__doc__), sys.prefix)\n'
     index.add("app", "1.0", {"app.py": "", "app-1.0.data/scripts/app": text.encode("latin-1")})
-    made = profile(store, "test", python_of("app"))
+    made = profile_of("app")
     link = tmp_path / "run"
     link.symlink_to(made)
     assert output(f"{link}/bin/app") == f"'Caf\\xe9' {link}"
 
 
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
-def test_a_source_directory_of_any_letters_is_found_in_any_locale(python_of, store, tmp_path, locale):
+def test_a_source_directory_of_any_letters_is_found_in_any_locale(profile_of, tmp_path, locale):
     """Python starts, and finds the project's modules, where the locale cannot spell their directory."""
     (tmp_path / "Größe").mkdir()
     (tmp_path / "Größe" / "mine.py").write_text("X = 7\n")
-    made = profile(store, "test", python_of(), source=source_directories(str(tmp_path), ("Größe",)))
+    made = profile_of(source=source_directories(str(tmp_path), ("Größe",)))
     assert output(f"{made}/bin/python", "-c", "import mine; print(mine.X)", LC_ALL=locale) == "7"
 
 
-def test_the_projects_source_is_on_the_path(index, python_of, store, tmp_path):
+def test_the_projects_source_is_on_the_path(index, profile_of, tmp_path):
     """A directory in `source` is importable beside the packages, without PYTHONPATH; a missing one is named."""
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "mine.py").write_text("X = 7\n")
     index.add("app", "1.0")
-    made = profile(store, "test", python_of("app"), source=source_directories(str(tmp_path), ("src",)))
+    made = profile_of("app", source=source_directories(str(tmp_path), ("src",)))
     assert output(f"{made}/bin/python", "-c", "import mine, app; print(mine.X)") == "7"
     with pytest.raises(RealisationFailed, match="`nowhere`"):
         source_directories(str(tmp_path), ("nowhere",))
@@ -269,23 +285,23 @@ def test_a_source_that_no_line_can_say_is_refused(tmp_path, name):
 @pytest.mark.parametrize(
     "command", [("bin/pip", "install", "x"), ("bin/pip3",), ("bin/python", "-m", "pip", "install", "x")]
 )
-def test_pip_refuses_and_says_what_to_do(index, python_of, store, command):
+def test_pip_refuses_and_says_what_to_do(index, profile_of, command):
     """Within an environment, pip ends with an error that names `esker install`."""
     index.add("app", "1.0")
-    made = profile(store, "test", python_of("app"))
+    made = profile_of("app")
     done = subprocess.run([f"{made}/{command[0]}", *command[1:]], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "esker install pypi/NAME" in done.stderr
 
 
-def test_a_locked_pip_reads_but_does_not_install(index, python_of, store):
+def test_a_locked_pip_reads_but_does_not_install(index, profile_of, store):
     """Where pip is a locked package it lists, but `install` and `uninstall` fail, as root too, and leave no trace."""
     wheels = glob.glob("/usr/share/python-wheels/pip-*.whl") + glob.glob(
         f"{os.path.dirname(ensurepip.__file__)}/_bundled/pip-*"
     )
     index.put("pip", os.path.basename(wheels[0]), pathlib.Path(wheels[0]).read_bytes())
     index.add("app", "1.0")
-    made = profile(store, "test", python_of("pip", "app"))
+    made = profile_of("pip", "app")
     assert "app" in output(f"{made}/bin/python", "-m", "pip", "list", "--disable-pip-version-check")
     for command in (["install", "x"], ["uninstall", "-y", "app"]):
         done = subprocess.run([f"{made}/bin/pip", *command], capture_output=True, text=True, check=False)
@@ -294,18 +310,18 @@ def test_a_locked_pip_reads_but_does_not_install(index, python_of, store):
     assert verify(store) == []
 
 
-def test_a_module_that_looks_for_pip_does_not_find_ours(index, python_of, store):
+def test_a_module_that_looks_for_pip_does_not_find_ours(index, profile_of):
     """`import pip` fails as if there were none."""
     index.add("app", "1.0")
-    made = profile(store, "test", python_of("app"))
+    made = profile_of("app")
     code = "try:\n import pip\nexcept ModuleNotFoundError as error: print(error.name)"
     assert output(f"{made}/bin/python", "-c", code) == "pip"
 
 
-def test_a_venv_made_inside_sees_nothing_of_it(index, python_of, store, tmp_path):
+def test_a_venv_made_inside_sees_nothing_of_it(index, profile_of, tmp_path):
     """`python -m venv` inside gives an environment of the base interpreter."""
     index.add("app", "1.0")
-    made = profile(store, "test", python_of("app"))
+    made = profile_of("app")
     output(f"{made}/bin/python", "-m", "venv", "--without-pip", str(tmp_path / "venv"))
     code = "import importlib.util as u; print(u.find_spec('app'))"
     assert output(str(tmp_path / "venv/bin/python"), "-c", code) == "None"
@@ -313,11 +329,11 @@ def test_a_venv_made_inside_sees_nothing_of_it(index, python_of, store, tmp_path
 
 @pytest.mark.parametrize("command", ["python", "python3", f"python{sys.version_info[0]}.{sys.version_info[1]}"])
 @pytest.mark.parametrize("option", ["--symlinks", "--copies", "--system-site-packages"])
-def test_a_venv_made_through_the_project_s_link_outlives_the_profile(python_of, store, tmp_path, command, option):
+def test_a_venv_made_through_the_project_s_link_outlives_the_profile(profile_of, store, tmp_path, command, option):
     """Its links and its `home` reach the base interpreter, so that it works when the environment has been renewed."""
     link = tmp_path / "project/.flox/run/x86_64-linux.test-dev"
     link.parent.mkdir(parents=True)
-    link.symlink_to(profile(store, "test", python_of()))
+    link.symlink_to(profile_of())
     base = output(f"{link}/bin/{command}", "-c", "import sys; print(sys._base_executable)")
     assert os.path.isfile(base)
     assert not base.startswith((str(tmp_path), store.directory))
@@ -345,25 +361,49 @@ def test_every_name_of_an_environment_gives_a_profile(store, name):
     assert path.endswith("-profile")
 
 
-def test_who_may_write_to_the_store_writes_no_byte_code(index, python_of, store):
+def test_who_may_write_to_the_store_writes_no_byte_code(index, profile_of, store):
     """Root's pytest would change the store by rewriting plugins: in a profile Python caches nothing where it could."""
     index.add("app", "1.0")
-    made = profile(store, "test", python_of("app"))
+    made = profile_of("app")
     shown = output(f"{made}/bin/python", "-c", "import sys; print(sys.dont_write_bytecode)")
     assert shown == str(os.access(f"{made}/lib", os.W_OK))
     assert os.geteuid() or shown == "True"
 
 
-def test_compilers_are_killed_with_us(tmp_path, monkeypatch):
+def test_compilers_end_with_us(tmp_path):
     """After a kill that nothing can prevent, no compiler writes on."""
-    program, pids = stopped_programs(tmp_path)
-    interpreter = Interpreter(executable=program, version="3.11.0", abi="", platform="", markers={})
-    child = Child(lambda: compile_byte_code(str(tmp_path), interpreter, Settings(os.environ).tools))
-    found = pids(2)
-    with pidfd.opened(found[0]) as first, pidfd.opened(found[1]) as second:
-        child.kill()
-        child.wait()
-        assert all(each is None or pidfd.wait(each, 10) for each in (first, second))
+    directories = [tmp_path / "first", tmp_path / "second"]
+    for directory in directories:
+        directory.mkdir()
+        for number in range(2000):
+            (directory / f"module{number}.py").write_text("X = 1\n" * 50)
+    interpreter = Interpreters(os.environ).find(None)
+    child = Child(lambda: compile_modules([*map(str, directories)], interpreter, Settings(os.environ).tools))
+    assert eventually(lambda: all((each / "__pycache__").exists() for each in directories))
+    child.kill()
+    child.wait()
+    assert eventually(lambda: not programs_with(str(tmp_path)))
+    assert all(len(os.listdir(each / "__pycache__")) < 2000 for each in directories)
+
+
+def eventually(holds, seconds=30):
+    """Wait until something holds, and return whether it came to that."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def programs_with(text):
+    """Return the pids of the programs in whose command line `text` stands."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            if text in pathlib.Path(f"/proc/{pid}/cmdline").read_text(errors="replace"):
+                found.append(pid)
+    return found
 
 
 def test_settings_above_the_temporary_directory_or_the_store_have_no_say(index, python_of, tmp_path, monkeypatch):
@@ -371,8 +411,8 @@ def test_settings_above_the_temporary_directory_or_the_store_have_no_say(index, 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     index.add("app", "1.0")
     (tmp_path / "uv.toml").write_text("nonsense = 1\n")
-    python = python_of("app")
-    assert not [name for name in os.listdir(python.path) if name.startswith(".")]
+    [wheel] = python_of("app").wheels
+    assert os.listdir(wheel.path) == ["lib"]
 
 
 @pytest.mark.parametrize("files", [{}, {"xxhash-1.0.data/scripts/python": "#!/bin/sh\n"}])
@@ -388,22 +428,22 @@ def test_a_command_named_as_the_interpreter_is_refused(index, python_of, store, 
     assert store.paths() == []
 
 
-def test_commands_named_as_ours_are_commands_as_any_other(index, python_of, store):
+def test_commands_named_as_ours_are_commands_as_any_other(index, profile_of):
     """What uv puts into bin goes before packages come; what they bring stays, whatever it is called."""
     names = ["activate", "activate-global", "deactivate", "esker", "tool.bat"]
     index.add("app", "1.0", {"app.py": "def main(): print('app')\n"}, scripts=dict.fromkeys(names, "app:main"))
-    made = profile(store, "test", python_of("app"))
+    made = profile_of("app")
     found = set(os.listdir(f"{made}/bin"))
     assert {name for name in found if not name.startswith(("python", "pip"))} == set(names)
     assert output(f"{made}/bin/activate") == "app"
 
 
-def test_what_is_the_profiles_own_is_never_written_through_a_link(index, python_of, store):
+def test_what_is_the_profiles_own_is_never_written_through_a_link(index, profile_of, store):
     """A package's `pip` in bin and .pth files of our names give way, and the sealed environment stays as it was."""
     files = {"esker-store.pth": "", "esker-source.pth": "", "app.py": ""}
     scripts = {f"app-1.0.data/scripts/{name}": "#!/bin/sh\necho theirs\n" for name in ("pip", "pip3", "app")}
     index.add("app", "1.0", {**files, **scripts, "app-1.0.data/data/bin/sub/tool": "#!/bin/sh\necho tool\n"})
-    made = profile(store, "test", python_of("app"), source=["/"])
+    made = profile_of("app", source=["/"])
     for command in (["pip"], ["pip3"], ["python", "-m", "pip"]):
         done = subprocess.run([f"{made}/bin/{command[0]}", *command[1:]], capture_output=True, text=True, check=False)
         assert "esker install pypi/NAME" in done.stderr
@@ -413,10 +453,10 @@ def test_what_is_the_profiles_own_is_never_written_through_a_link(index, python_
     assert verify(store) == []
 
 
-def test_a_module_that_is_called_pip_is_left_as_it_is(index, python_of, store):
+def test_a_module_that_is_called_pip_is_left_as_it_is(index, profile_of, store):
     """Where a package brings a module `pip`, that is the environment's pip; nothing is written over it."""
     index.add("app", "1.0", {"pip.py": "print('theirs')\n"})
-    made = profile(store, "test", python_of("app"))
+    made = profile_of("app")
     assert output(f"{made}/bin/python", "-m", "pip") == "theirs"
     assert verify(store) == []
 
@@ -424,7 +464,8 @@ def test_a_module_that_is_called_pip_is_left_as_it_is(index, python_of, store):
 def test_a_file_named_as_installation_records_is_data(index, python_of):
     """What ends in `.dist-info` and is no directory is looked at by nobody."""
     index.add("app", "1.0", {"app.py": "", "other-1.0.dist-info": "x"})
-    assert os.path.isfile(f"{python_of('app').libraries}/other-1.0.dist-info")
+    packages = python_of("app")
+    assert os.path.isfile(f"{packages.wheels[0].path}/{packages.interpreter.libraries}/other-1.0.dist-info")
 
 
 @pytest.mark.parametrize(
@@ -437,7 +478,7 @@ def test_an_index_that_refuses_is_not_one_that_has_nothing(index, lock_of, envir
     environ["UV_CACHE_DIR"] = str(tmp_path / "fresh-cache")
     index.refusal = status
     for call in (
-        lambda: python_environment(store, artifacts, interpreter, Settings(environ).tools, Silent()),
+        lambda: installed_wheels(store, artifacts, interpreter, Settings(environ).tools, Silent()),
         lambda: lock_of("app"),
     ):
         with pytest.raises(HostError) as caught:
@@ -453,7 +494,7 @@ def test_what_the_index_no_longer_has_is_not_an_unreachable_index(index, lock_of
         environ["UV_CACHE_DIR"] = str(tmp_path / f"cache-{name}")
         index.remove(name, entirely=name == "package")
         with pytest.raises(RealisationFailed, match="the package index does not have what is locked: ") as caught:
-            python_environment(store, artifacts, interpreter, Settings(environ).tools, Silent())
+            installed_wheels(store, artifacts, interpreter, Settings(environ).tools, Silent())
         assert "esker lock --upgrade" in caught.value.hint
 
 

@@ -143,6 +143,14 @@ def test_a_writer_killed_at_any_step_leaves_the_old_root_or_the_new(store, targe
         assert os.listdir(os.path.dirname(file_of(store))) == ["x"]
 
 
+def test_nothing_stays_of_a_root_whose_writer_was_killed_at_any_step(store, target):
+    """Whoever ends what a killed holder left takes its root away, and what was not written to the end."""
+    for _ in killed_at_each_step(lambda: temporary_roots.write(store.root, "x", [target], [(7, 70)])):
+        temporary_roots.remove(store.root, "x")
+        directory = os.path.dirname(file_of(store))
+        assert not os.path.exists(directory) or os.listdir(directory) == []
+
+
 @pytest.mark.parametrize("name", ["", ".", "../x", "../../valid", "a/b", "x\0"])
 def test_only_a_plain_name_is_removed(store, target, name):
     """The name may come with a project: it cannot lead to another file."""

@@ -30,12 +30,15 @@ def wheel(
     scripts: Mapping[str, str] | None = None,
     tag: str = "py3-none-any",
     python: str | None = None,
+    unlisted: Sequence[str] = (),
+    listed: Sequence[str] = (),
 ) -> bytes:
     """Return a wheel.
 
     `files` are named by their path below site-packages and executable where they begin with `#!` or ELF's magic;
     `scripts` are console scripts by name (`module:function`); `tag` says which platforms it is for;
-    `python` is its Requires-Python.
+    `python` is its Requires-Python. Its RECORD is right but for the files in `unlisted`, which it leaves out, and those
+    in `listed`, which it has although they are not there.
     """
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
@@ -49,6 +52,8 @@ def wheel(
         entries = "".join(f"{script} = {target}\n" for script, target in scripts.items())
         members[f"{info}/entry_points.txt"] = f"[console_scripts]\n{entries}".encode()
     record = [f"{path},sha256={_digest(content)},{len(content)}\n" for path, content in members.items()]
+    record = [line for line in record if not line.startswith(tuple(f"{path}," for path in unlisted))]
+    record += [f"{path},,\n" for path in listed]
     members[f"{info}/RECORD"] = "".join([*record, f"{info}/RECORD,,\n"]).encode()
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:

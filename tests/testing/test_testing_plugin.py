@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 import tomllib
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,20 +14,6 @@ from esker.host import process_table
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-MANIFEST = """\
-schema-version = "1.14.0"
-[vars]
-GREETING = "hello"
-[hook]
-on-activate = 'echo ran >> hook.log'
-[services]
-one.command = 'echo $$ >> "$FLOX_ENV_CACHE/one.log"; exec sleep 1000'
-bad.command = 'echo tried >> "$FLOX_ENV_CACHE/bad.log"; echo "no luck"; exit 3'
-[plugins.esker.services.one]
-healthcheck = { test = 'test -s "$FLOX_ENV_CACHE/one.log"' }
-[plugins.esker.services.bad]
-type = "oneshot"
-"""
 WITHOUT = """\
 import sys
 for name in ("msgspec", "packaging", "rich", "tomlkit", "uv"):  # what the environment's own Python does not have
@@ -39,71 +22,6 @@ for name in ("msgspec", "packaging", "rich", "tomlkit", "uv"):  # what the envir
 pytest_command = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "esker.testing")
 activate = (sys.executable, "-m", "esker", "activate", "--")
 inside = (*activate, *pytest_command)
-
-
-class Project:
-    """A project with tests, and runs of pytest in it."""
-
-    def __init__(self, directory, environ):
-        self.directory = directory
-        self.environ = environ
-        self.begun = []
-
-    def write(self, name, text):
-        """Write a file of the project."""
-        (self.directory / name).parent.mkdir(parents=True, exist_ok=True)
-        (self.directory / name).write_text(text)
-
-    def run(self, *argv, **variables):
-        """Run a program in the project to its end."""
-        return subprocess.run(
-            argv,
-            cwd=self.directory,
-            env=self.environ | variables,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-
-    @contextmanager
-    def running(self, *argv):
-        """Begin a program in the project; it does not outlive the block."""
-        with subprocess.Popen(argv, cwd=self.directory, env=self.environ, stdout=subprocess.PIPE, text=True) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
-
-    def lines(self, name):
-        """Return the lines of a file, none when it is not there."""
-        path = self.directory / name
-        return path.read_text().splitlines() if path.exists() else []
-
-    @property
-    def starts(self):
-        """The pids that the service `one` has had."""
-        return [int(line) for line in self.lines(".flox/cache/one.log")]
-
-    def esker(self, *arguments):
-        """Run a command of Esker."""
-        done = self.run(sys.executable, "-m", "esker", *arguments)
-        assert done.returncode == 0, done.stderr
-        return done
-
-
-@pytest.fixture
-def project(tmp_path, environ):
-    """Give a project with services; no service may be left when the test has ended."""
-    environ["PATH"] = f"{os.path.dirname(sys.executable)}:{environ['PATH']}"
-    made = Project(tmp_path / "project", environ)
-    made.write(".flox/env.json", json.dumps({"name": "project", "version": 1}))
-    made.write(".flox/env/manifest.toml", MANIFEST)
-    made.write("pytest.ini", "[pytest]\nstrict = true\nfilterwarnings = error\n")
-    yield made
-    left = [pid for pid in made.starts if process_table.entry(pid)]
-    made.esker("services", "stop")
-    assert left == []
 
 
 def outcome(done):
@@ -304,12 +222,13 @@ def test_absent(esker_environment): esker_environment.start("absent")
     done = project.run(*how)
     assert outcome(done) == "1 failed, 2 errors"
     assert done.stdout.count('>   def bad(esker_environment): esker_environment.start("bad")\n') == 2
-    assert done.stdout.count("esker.errors.ServiceFailed: service `bad` exited with status 3\n") == 2
+    assert done.stdout.count("esker_pytest.errors.ServiceFailed: service `bad` exited with status 3\n") == 2
     assert done.stdout.count("  no luck\n") == 2
     assert done.stdout.count("hint: fix what its log reports") == 2
     assert "UnknownService: service `absent` does not exist\n" in done.stdout
     assert "src/esker" not in done.stdout
     assert "active_environment.py" not in done.stdout
+    assert "session.py" not in done.stdout
 
 
 def test_without_an_environment_a_test_is_told_what_to_do(project):
@@ -348,25 +267,80 @@ def test_the_environment_may_lie_elsewhere(project, command):
     assert (done.returncode, outcome(done)) == (0, "1 passed"), done.stdout
 
 
-@pytest.mark.parametrize("mark", ["'one'", "services='one'", "names=['one']"])
+@pytest.mark.parametrize(
+    "mark", ["'one'", "services='one'", "names=['one']", "services=5", "services=None", "services=[1]", "services=b'x'"]
+)
 def test_a_mark_that_makes_no_sense_ends_the_run(project, mark):
     """Before anything has run."""
     project.write("test_it.py", f"import pytest\n@pytest.mark.esker({mark})\ndef test_it(): pass\n")
     done = project.run(*pytest_command)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert 'ERROR: test_it.py::test_it: write the mark as `@pytest.mark.esker(services=["NAME"])`' in done.stderr
-
-
-def test_a_python_with_nothing_that_esker_needs_says_so(project):
-    """Outside an activation it cannot make one, and names what to do."""
-    project.write("conftest.py", WITHOUT)
-    project.write("test_it.py", "def test_it(esker_environment): pass\n")
-    done = project.run(*pytest_command)
-    assert outcome(done) == "1 error"
     assert (
-        "which Esker needs\nhint: run the tests in the environment (`esker activate -- python -m pytest`)"
-        in done.stdout
+        'ERROR: test_it.py::test_it: write the mark as `@pytest.mark.esker(services=["NAME"])`, '
+        f"not `@pytest.mark.esker({mark})`" in done.stderr
     )
+
+
+def test_a_list_that_can_be_read_once_is_no_list_of_services(project):
+    """A generator would name its services to the first test alone."""
+    project.write(
+        "test_it.py",
+        "import pytest\npytestmark = pytest.mark.esker(services=(name for name in ['one']))\n"
+        "def test_it(): pass\ndef test_again(): pass\n",
+    )
+    done = project.run(*pytest_command)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "not `@pytest.mark.esker(services=<generator" in done.stderr
+
+
+def test_every_wrong_mark_is_named_and_each_only_once(project):
+    """Whoever mends the first one is not told of the second only then; a mark of a class is one mistake."""
+    project.write(
+        "test_it.py",
+        """\
+import pytest
+@pytest.mark.esker("one")
+class TestGroup:
+    def test_first(self): pass
+    @pytest.mark.esker(service=["one"])
+    def test_second(self): pass
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.esker(services="one")
+def test_third(number): pass
+@pytest.mark.esker(services=["one"])
+def test_right(): pass
+""",
+    )
+    project.write("test_other.py", "import pytest\npytestmark = pytest.mark.esker(['one'])\ndef test_it(): pass\n")
+    told = [line for line in project.run(*pytest_command).stderr.splitlines() if line]
+    assert [line.partition(": write")[0] for line in told] == [
+        "ERROR: test_it.py::TestGroup::test_first",
+        "ERROR: test_it.py::TestGroup::test_second",
+        "ERROR: test_it.py::test_third[0]",
+        "ERROR: test_other.py::test_it",
+    ]
+
+
+def test_a_wrong_mark_fails_its_tests_where_workers_run_them(project):
+    """A worker cannot end the run of pytest-xdist with a message: the tests say what is wrong, and the others run."""
+    project.write(
+        "test_it.py",
+        "import pytest\n@pytest.mark.esker('one')\ndef test_first(): pass\n"
+        "@pytest.mark.esker(services=5)\ndef test_second(): pass\ndef test_other(): pass\n",
+    )
+    done = project.run(*pytest_command, "-n", "2")
+    assert outcome(done) == "1 passed, 2 errors", done.stdout + done.stderr
+    assert "\ntest_it.py::test_first: write the mark as" in done.stdout
+    assert "\ntest_it.py::test_second: write the mark as" in done.stdout
+    assert "INTERNALERROR" not in done.stdout
+
+
+def test_a_python_without_esker_uses_the_command(project):
+    """Outside an activation too: the plugin needs the standard library alone, and lets `esker` do the work."""
+    project.write("conftest.py", WITHOUT + "sys.modules['esker'] = None\n")
+    project.write("test_it.py", SERVICES)
+    done = project.run(*pytest_command)
+    assert (done.returncode, outcome(done)) == (0, "3 passed"), done.stdout
 
 
 def loaded(project, *arguments):
@@ -377,12 +351,11 @@ def loaded(project, *arguments):
     return set(done.stdout.splitlines()[-1].split())
 
 
-def test_loading_it_adds_three_small_modules_to_pytest(project):
-    """It loads its own module and the packages around it; alone, `pytest --version` loads no plugin at all."""
-    modules = {"esker", "esker.testing", "esker.testing.plugin"}
+def test_loading_it_adds_one_small_module_to_pytest(project):
+    """It loads its own module alone; `pytest --version` loads no plugin at all."""
     with_it, without = (loaded(project, "--version", "--version", "-p", f"{no}esker.testing") for no in ("", "no:"))
-    assert with_it - without == modules
-    assert not modules & loaded(project, "--version")
+    assert with_it - without == {"esker_pytest"}
+    assert "esker_pytest" not in loaded(project, "--version")
 
 
 def test_an_installed_esker_brings_it(project, tmp_path):

@@ -24,7 +24,6 @@ def checkouts(tmp_path):
     for checkout in made:
         ignored = shutil.ignore_patterns("cache", "run", "log", "lib", "pylock.toml", "__pycache__")
         shutil.copytree(ROOT / "examples/items", checkout / "examples/items", ignore=ignored)
-        (checkout / "src").symlink_to(ROOT / "src")
     return made
 
 
@@ -70,12 +69,12 @@ def test_workers_share_services_within_a_checkout_and_leave_none(checkouts, envi
         esker(checkout, environ, "lock", *project)
     esker(checkouts[0], environ, "services", "start", *project, "postgres", "cache")
     command = ["esker", "activate", *project, "--", "python", "-m", "pytest"]
-    command += ["-p", "esker.testing", "-n", "4", "examples/items"]
+    command += ["-n", "4", "examples/items"]
     runs = [
         subprocess.Popen(
             command,
             cwd=checkout,
-            env=environ | {"PYTHONPATH": f"{checkout}/src"},
+            env=environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

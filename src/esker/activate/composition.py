@@ -22,6 +22,7 @@ from esker.activate.lists import (
     without_duplicates,
 )
 from esker.formats.json_text import render
+from esker.host.isolation import own_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def composed(
     after["FLOX_ENV_PROJECT"] = plan.project
     after["FLOX_ENV_DESCRIPTION"] = plan.description
     after["FLOX_ACTIVATE_START_SERVICES"] = "true" if start_services else "false"
+    after["ESKER_COMMAND"] = own_words()
     after["ESKER_RUNTIME_DIR"] = runtime_directory
     after.pop("FLOX_SHELL", None)  # it chooses the shell of one activation, and not of those that programs inside make
     after.setdefault("FLOX_PROMPT_COLOR_1", "99")
@@ -188,6 +190,7 @@ def _fixed(plan: Plan) -> tuple[str, ...]:
         "FLOX_ENV_DESCRIPTION",
         "FLOX_ENV_PROJECT",
         "FLOX_ACTIVATE_START_SERVICES",
+        "ESKER_COMMAND",
         "ESKER_RUNTIME_DIR",
         *plan.ports,
     )

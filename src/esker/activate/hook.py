@@ -12,7 +12,7 @@ import os
 import re
 import signal
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from esker.activate.bash_file import bash_text
@@ -24,7 +24,7 @@ from esker.host.memory_file import descriptor_path, memory_file
 from esker.host.process import find_program, start_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from subprocess import Popen
 
     from esker.host.clock import Deadline
@@ -45,7 +45,8 @@ _TOO_LARGE = """
 _NOT_STARTED = 126  # the status of a shell that could not start a program
 _SENT = "find out what sent the signal: the script, a program it ran, a limit of memory or time, a person"
 _STATUS = "_esker_status"
-_MOMENT = 0.5  # seconds
+_MOMENT = 0.5
+"""Seconds that an interrupted bash has for its EXIT trap, which may remove files."""
 _LOWEST_DESCRIPTOR = 100  # because a hook may open descriptors 3 to 9 for itself
 
 _OWN = """
@@ -194,6 +195,7 @@ def _run_bash(
     import subprocess
 
     from esker.host import prctl
+    from esker.host.child import child
 
     driver = bash_text(f"{os.path.dirname(__file__)}/hook.bash")
     parameters = (descriptor_path(values), descriptor_path(script), str(result), bash)
@@ -204,54 +206,30 @@ def _run_bash(
     # A hook in a process group of its own can be killed together with everything it has started. But such a hook cannot
     # read from the terminal, and Ctrl-C does not reach it. So a hook without a time limit stays in our group.
     group = 0 if limited else None
+
+    def start() -> Popen[bytes]:
+        return subprocess.Popen(
+            argv,
+            env=environ,
+            stdout=output,
+            stderr=output,
+            pass_fds=(values, script, result),
+            process_group=group,
+            # A signal may end us alone, and SIGKILL gives us no moment to end bash.
+            preexec_fn=prctl.ending_with_us(signal.SIGTERM),  # noqa: PLW1509
+        )
+
     try:
-        with ExitStack() as starting:
-            starting.enter_context(_interruptions_held())
-            with subprocess.Popen(
-                argv,
-                env=environ,
-                stdout=output,
-                stderr=output,
-                pass_fds=(values, script, result),
-                process_group=group,
-                # A signal may end us alone, and SIGKILL gives us no moment to end bash.
-                preexec_fn=prctl.ending_with_us(signal.SIGTERM),  # noqa: PLW1509
-            ) as process:
-                try:
-                    # An interruption that was held back is raised here, inside the `try` that kills bash. Raised any
-                    # later, `with` would wait until the hook ends by itself.
-                    starting.close()
-                    _wait(process, deadline)
-                except BaseException:
-                    if limited:
-                        os.killpg(process.pid, signal.SIGKILL)
-                    else:
-                        _end(process)
-                    raise
-                return process.returncode
+        with child(start, moment=_MOMENT) as process:
+            try:
+                _wait(process, deadline)
+            except BaseException:
+                if limited:
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise
+            return process.returncode
     except OSError as refusal:
         raise start_failure("bash", bash, refusal) from refusal
-
-
-@contextmanager
-def _interruptions_held() -> Iterator[None]:
-    """Hold back Ctrl-C until the block has ended.
-
-    An interruption while `Popen` starts a program would leave that program running without anybody to end it.
-    """
-    arrived: list[int] = []
-    before = signal.getsignal(signal.SIGINT)  # if not callable, SIGINT raises no exception here and need not be held
-    try:
-        held = callable(before) and bool(signal.signal(signal.SIGINT, lambda number, _: arrived.append(number)))
-    except ValueError:
-        held = False  # this is not the main thread, and only the main thread is interrupted
-    try:
-        yield
-    finally:
-        if held:
-            signal.signal(signal.SIGINT, before)
-        for number in arrived:
-            signal.raise_signal(number)
 
 
 def _wait(process: Popen[bytes], deadline: Deadline | None) -> None:
@@ -265,17 +243,6 @@ def _wait(process: Popen[bytes], deadline: Deadline | None) -> None:
                 raise TimedOut(f"the hook did not end within {deadline.seconds:g} s") from None
         else:
             return
-
-
-def _end(process: Popen[bytes]) -> None:
-    """End a bash, but give it a moment for its EXIT trap, which may remove files."""
-    import subprocess
-
-    process.terminate()
-    try:
-        process.wait(_MOMENT)
-    except subprocess.TimeoutExpired:
-        process.kill()
 
 
 def _line_of_mistake(bash: str, environ: Mapping[str, str], script: int) -> int | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from esker.cli.directory import Option
     from esker.cli.voice import Voice
 
-__all__ = ["Parser", "add_directory", "group_usage", "unknown_command"]
+__all__ = ["Parser", "add_directory", "add_python_downloads", "group_usage", "unknown_command"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -78,6 +78,11 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 def add_directory(parser: Parser) -> None:
     """Add the options that name the environment."""
     parser.add_options(directory.OPTIONS)
+
+
+def add_python_downloads(parser: Parser) -> None:
+    """Add the option that forbids to fetch a Python."""
+    parser.add_options([directory.NO_PYTHON_DOWNLOADS])
 
 
 def group_usage(group: str, commands: Mapping[str, str]) -> str:

@@ -1,5 +1,6 @@
 """The options that name a command's environment: `-d/--dir`, and Flox's options for environments on FloxHub.
 
+`--no-python-downloads` stands here too, because `activate` shares it with commands that use argparse.
 Every activation imports this module, so it does not import argparse.
 """
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     Option = tuple[tuple[str, ...], dict[str, Any]]
     """The names of an option, and the rest of what argparse's `add_argument` takes."""
 
-__all__ = ["HIDDEN", "OPTIONS", "place"]
+__all__ = ["HIDDEN", "NO_PYTHON_DOWNLOADS", "OPTIONS", "place"]
 
 HIDDEN = "==SUPPRESS=="
 """The help of an option that `--help` does not show; equal to `argparse.SUPPRESS`."""
@@ -27,6 +28,10 @@ OPTIONS: tuple[Option, ...] = (
     (("-d", "--dir"), {"metavar": "DIR", "help": "the project directory (default: this one or the nearest above)"}),
     (("-r", "--reference", "--ref"), {"metavar": "OWNER/NAME", "help": HIDDEN}),
     (("-D", "--default"), {"action": "store_true", "help": HIDDEN}),
+)
+NO_PYTHON_DOWNLOADS: Option = (
+    ("--no-python-downloads",),
+    {"action": "store_true", "help": "fetch no Python; fail if none here fits"},
 )
 
 

@@ -24,6 +24,10 @@ COMMANDS = {
     "edit": ("edit", "Edit or replace the manifest, then lock and install it"),
     "install": ("install", "Add packages to the manifest: install pypi/NAME"),
     "uninstall": ("install", "Remove packages from the manifest"),
+    "upgrade": ("upgrade", "Take the newest versions that are allowed, of all packages or some"),
+    "outdated": ("outdated", "List the packages of which an index has a newer version"),
+    "why": ("why", "Show what needs a package"),
+    "tree": ("why", "Show the packages as a tree of what needs what"),
     "list": ("list", "List the environment's packages, with versions and origins"),
     "lock": ("lock", "Pin versions and hashes of everything the manifest declares"),
     "activate": ("activate", "Run a command or a shell in the environment"),
@@ -37,6 +41,7 @@ COMMANDS = {
     "doctor": ("doctor", "Check this machine for what Esker needs"),
     "shim": ("shim", "Write an `esker` command, or a `flox` for callers of Flox"),
     "lock-manifest": ("lock_manifest", ""),
+    "testing": ("testing", ""),
 }
 """Each command's module in `esker.cli.commands`, and its line of help: empty for a command that only programs call.
 
@@ -75,7 +80,7 @@ _LATER = frozenset(
     }
 )
 """Flox's commands that Esker does not implement yet."""
-_INSTEAD = {"upgrade": "lock --upgrade", "update": "lock --upgrade", "gc": "store gc"}
+_INSTEAD = {"update": "upgrade", "gc": "store gc"}
 
 _STANDARD_ERROR = 2
 _WRITE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})

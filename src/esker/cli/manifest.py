@@ -6,21 +6,35 @@ import os
 from typing import TYPE_CHECKING
 
 from esker.cli.selection import check_version
+from esker.cli.views.output import print_json
 from esker.declare.validate import read_text
 from esker.errors import InvalidManifest
 from esker.formats.tables.reader import dotted
 from esker.host import files
+from esker.lock.changes import summary
 from esker.lock.packages import unused_groups
-from esker.runtimes.native.change import change_manifest, manifest_path
+from esker.runtimes.native.change import Texts, change, manifest_path
 from esker.runtimes.native.swap import put_in_order
 from esker.services.supervised.supervisor_record import services_are_running
 from esker.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from esker.cli.voice import Voice
     from esker.formats.manifest import Manifest
+    from esker.lock.changes import PackageChange
+    from esker.runtimes.native.change import Change, Effect
 
-__all__ = ["read_manifest", "read_valid_manifest", "replace_manifest", "tell_unused_groups"]
+__all__ = [
+    "check_manifest",
+    "read_manifest",
+    "read_valid_manifest",
+    "replace_manifest",
+    "tell_change",
+    "tell_services",
+    "tell_unused_groups",
+]
 
 
 def read_manifest(project: str) -> str:
@@ -36,15 +50,47 @@ def read_valid_manifest(project: str) -> str:
     return text
 
 
-def replace_manifest(project: str, before: str, text: str, voice: Voice, *, lock: bool) -> bool:
-    """Replace the manifest `before` by `text`, print what people should know, and return whether they differ."""
+def replace_manifest(
+    project: str, before: str, text: str, voice: Voice, *, lock: bool, python_downloads: bool = True
+) -> bool:
+    """Replace the manifest `before` by `text`, print what people should know, and return whether they differ.
+
+    Without `python_downloads` no Python is fetched for it.
+    """
+    check_manifest(text, project, voice)
+    effect: Effect = "install" if lock else "write"
+    settings, progress = Settings(os.environ, python_downloads=python_downloads), voice.progress()
+    made = change(project, Texts(text), settings, before=before, effect=effect, progress=progress)
+    tell_services(project, made, voice, effect)
+    if changes := summary(made.packages()):
+        voice.remark(changes)
+    return made.differs
+
+
+def check_manifest(text: str, project: str, voice: Voice) -> None:
+    """Warn about what does not stop a change of the manifest; raises InvalidManifest."""
     manifest = read_text(text, manifest_path(project))[0]
     check_version(manifest, voice)
     tell_unused_groups(manifest, voice)
-    changed = change_manifest(project, text, Settings(os.environ), before=before, lock=lock, progress=voice.progress())
-    if changed and services_are_running(f"{project}/.flox"):
+
+
+def tell_services(project: str, made: Change, voice: Voice, effect: Effect) -> None:
+    """Say that running services do not know the change yet."""
+    if made.differs and effect != "try" and services_are_running(f"{project}/.flox"):
         voice.say(f"! Your manifest has changes that may require running '{voice.program} services restart'.")
-    return changed
+
+
+def tell_change(
+    changes: Sequence[PackageChange], environment: str, voice: Voice, *, json: bool, effect: Effect
+) -> None:
+    """Show what a command has changed in the lock, or would change, to people and with `json` to programs too."""
+    if lines := summary(changes):
+        voice.remark(lines)
+    if effect == "try":
+        voice.say("! Nothing was written: this was a dry run.")
+    if json:
+        records = [each.record() for each in changes]
+        print_json({"environment": environment, "dry_run": effect == "try", "changes": records})
 
 
 def tell_unused_groups(manifest: Manifest, voice: Voice) -> None:

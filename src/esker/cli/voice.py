@@ -131,7 +131,9 @@ class _FloxVoice(Voice):
 
     __slots__ = ()
 
-    absent = frozenset({"lock", "rollback", "store", "trust", "doctor", "shim"})
+    absent = frozenset(
+        {"lock", "upgrade", "outdated", "why", "tree", "rollback", "store", "trust", "doctor", "shim", "testing"}
+    )
     remarks = False
     services_like_flox = True
     status_of_errors = 1

@@ -69,14 +69,15 @@ def _program_rules(value: Any) -> tuple[ProgramRule, ...]:
     return tuple(ProgramRule(pattern=pattern, name=name) for name, pattern in notations.program_rules(value))
 
 
-def _one_source_of_dependencies(_: PythonTable, table: Mapping[str, Any]) -> Iterator[Fault]:
-    """Packages are listed either here or in a pyproject.toml, and only a pyproject.toml has groups."""
-    if "project" in table and "dependencies" in table:
-        hint = "move the dependencies into that file, or remove `project`"
-        yield Fault(("dependencies",), "`dependencies` and `project` cannot be combined", hint)
-    if "groups" in table and "project" not in table:
-        hint = 'add `project = "pyproject.toml"`, or list the groups\' requirements in `dependencies`'
-        yield Fault(("groups",), "`groups` belong to a pyproject.toml, but no `project` is named", hint)
+def _of_a_project(_: PythonTable, table: Mapping[str, Any]) -> Iterator[Fault]:
+    """Only a pyproject.toml has dependency groups and extras, and describes a package."""
+    for key in ("groups", "extras"):
+        if key in table and "project" not in table:
+            hint = f'add `project = "pyproject.toml"`, or list the requirements of the {key} in `dependencies`'
+            yield Fault((key,), f"`{key}` belong to a pyproject.toml, but no `project` is named", hint)
+    if "editable" in table and "project" not in table:
+        hint = 'add `project = "pyproject.toml"`, or take `editable` out'
+        yield Fault(("editable",), "`editable` belongs to a pyproject.toml, but no `project` is named", hint)
 
 
 Specifier = Annotated[str, Parsed(notations.specifier)]
@@ -96,11 +97,15 @@ class PythonTable(_Value, frozen=True):
     version: Specifier | PythonRange | None = None
     """A PEP 440 specifier of the interpreter, alone or in a table."""
     dependencies: tuple[Annotated[str, Parsed(notations.requirement)], ...] = ()
-    """PEP 508 requirements."""
+    """PEP 508 requirements: all of them, or with a `project` what the environment needs besides the project's own."""
     project: RelativePath | None = None
-    """A pyproject.toml, relative to the project directory, that lists the dependencies."""
+    """A pyproject.toml, relative to the project directory, that lists the project's dependencies."""
     groups: tuple[Word, ...] = ()
     """Dependency groups (PEP 735) of `project`."""
+    extras: tuple[Word, ...] = ()
+    """Extras of `project`: tables in its `[project.optional-dependencies]`."""
+    editable: bool = True
+    """Whether the package that `project` describes is part of the environment, installed editable."""
     source: tuple[RelativePath, ...] = ()
     """Directories, relative to the project directory, that are put on Python's path."""
     build: tuple[PackageName, ...] = ()
@@ -209,7 +214,7 @@ def _one_service_a_port_variable(services: Mapping[str, ServiceTable], _: object
 class EskerTable(_Value, frozen=True):
     """`[plugins.esker]`."""
 
-    python: Annotated[PythonTable | None, Checked(_one_source_of_dependencies)] = None
+    python: Annotated[PythonTable | None, Checked(_of_a_project)] = None
     services: Annotated[
         Mapping[str, Annotated[ServiceTable, Checked(_oneshot_ends)]],
         Checked(_no_dependency_cycle),
@@ -230,6 +235,8 @@ class Declaration(_Value, frozen=True):
     esker: EskerTable = EskerTable()
     merged_from: Manifest | None = None
     """The project's own manifest, if `manifest` is merged from it and from the environments that it includes."""
+    pyproject: str | None = None
+    """The text that the pyproject.toml of `esker.python.project` is to have; None means that the file has it."""
 
     @property
     def own_manifest(self) -> Manifest:

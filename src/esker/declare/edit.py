@@ -11,7 +11,7 @@ import copy
 import re
 import tomllib
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from esker.declare import notations
 from esker.declare.validate import read_text
@@ -26,9 +26,15 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
     from tomlkit import TOMLDocument
 
-    from esker.declare.declaration import EskerTable
-
-__all__ = ["ORIGIN", "Edit", "touches_activation", "with_requirements", "without_packages", "without_requirements"]
+__all__ = [
+    "ORIGIN",
+    "Edit",
+    "touches_activation",
+    "with_names",
+    "with_requirements",
+    "without_packages",
+    "without_requirements",
+]
 
 ORIGIN = "pypi/"
 """The prefix that marks a name as a Python package's where a name of [install] is possible too, as in `pypi/numpy`."""
@@ -64,20 +70,18 @@ def with_requirements(
     specifier, is ignored if the manifest gives a version. A manifest whose schema has no plugins is migrated first;
     `locked` is what its lock says of the packages' outputs, which the migration needs.
 
-    Raises InvalidManifest for the text; UsageError for an argument that is not a requirement or a specifier;
-    NotEditable if the packages are listed in a project file, if the manifest has one of them twice, or if it cannot be
-    edited.
+    Raises InvalidManifest for the text; UsageError for an argument that is not a requirement or a specifier; and
+    NotEditable if the manifest has one of them twice, or if it cannot be edited.
     """
     additions = [_parse_argument(notations.requirement, requirement) for requirement in requirements]
     manifest, esker = read_text(text)
-    _refuse_project(esker, "add them there")
     text, notes = _migrated(text, manifest, locked)
     before = list(esker.python.dependencies) if esker.python else []
     dependencies, edit = list(before), Edit(text, notes)
     for requirement in additions:
         edit = _put(dependencies, requirement, edit)
     if dependencies != before:
-        text = _with_dependencies(text, dependencies)
+        text = _with_list(text, "dependencies", dependencies)
     if python_version is not None and not (esker.python and esker.python.version):
         text = _with_keys(text, _PYTHON, {"version": _parse_argument(notations.specifier, python_version)})
     return edit._replace(text=text)
@@ -131,8 +135,6 @@ def without_requirements(text: str, requirements: Sequence[str]) -> Edit:
     """Remove Python packages, given by name, from `[plugins.esker.python]`; raises NotFound for a missing one."""
     removals = [_requirement(_parse_argument(notations.requirement, requirement)) for requirement in requirements]
     _, esker = read_text(text)
-    if removals:
-        _refuse_project(esker, "take them out there")
     dependencies = list(esker.python.dependencies) if esker.python else []
     names = [_name(present) for present in dependencies]
     for requirement in removals:
@@ -142,17 +144,22 @@ def without_requirements(text: str, requirements: Sequence[str]) -> Edit:
     removed = tuple(dict.fromkeys(_name(requirement) for requirement in removals))
     remaining = [present for present in dependencies if _name(present) not in removed]
     if remaining != dependencies:
-        text = (None if remaining else _without_python(text)) or _with_dependencies(text, remaining)
+        text = (None if remaining else _without_python(text)) or _with_list(text, "dependencies", remaining)
     return Edit(text, removed=removed)
 
 
-def _refuse_project(esker: EskerTable, advice: str) -> None:
-    """Raise NotEditable if the packages are listed in a project file, which Esker never writes."""
-    if esker.python and esker.python.project:
-        raise NotEditable(
-            f"the Python packages of this environment are listed in `{esker.python.project}`",
-            hint=f"{advice}, or replace `project` in [{dotted(_PYTHON)}] by `dependencies`",
-        )
+def with_names(text: str, key: Literal["groups", "extras"], names: Sequence[str]) -> str:
+    """Add the names of dependency groups, or of extras, to those of the project that the environment installs.
+
+    A name that is there already, in any spelling, stays as it is. Raises InvalidManifest and NotEditable.
+    """
+    from packaging.utils import canonicalize_name
+
+    python = read_text(text)[1].python
+    before = list(getattr(python, key)) if python else []
+    present = {canonicalize_name(name) for name in before}
+    new = [name for name in names if canonicalize_name(name) not in present]
+    return _with_list(text, key, [*before, *new]) if new else text
 
 
 def _parse_argument(notation: Callable[[str], str], text: str) -> str:
@@ -214,25 +221,25 @@ def _migrated(text: str, manifest: Manifest, locked: Iterable[LockedOutputs] | N
     return text, tuple(notes)
 
 
-def _with_dependencies(text: str, dependencies: list[str]) -> str:
-    """Return the text with these `dependencies`; requirements that stay keep their lines and comments."""
+def _with_list(text: str, key: str, values: list[str]) -> str:
+    """Return the text with these `values` in a list of `[plugins.esker.python]`; those that stay keep their lines."""
     import tomlkit
 
     table = _at(tomllib.loads(text), _PYTHON)
-    if table is None or "dependencies" not in table:
-        return _with_keys(text, _PYTHON, {"dependencies": dependencies})
+    if table is None or key not in table:
+        return _with_keys(text, _PYTHON, {key: values})
     document: Any = tomlkit.parse(text)
-    array = _at(document, _PYTHON)["dependencies"]
-    if len(dependencies) < len(array):
+    array = _at(document, _PYTHON)[key]
+    if len(values) < len(array):
         for index in reversed(range(len(array))):
-            if array[index].strip() not in dependencies:
+            if array[index].strip() not in values:
                 del array[index]
-    for index, dependency in enumerate(dependencies):
+    for index, value in enumerate(values):
         if index == len(array):
-            array.append(dependency)
-        elif array[index] != dependency:
-            array[index] = dependency
-    return _first_with([_rendered(document, text)], _intended(text, _PYTHON, {"dependencies": dependencies}))
+            array.append(value)
+        elif array[index] != value:
+            array[index] = value
+    return _first_with([_rendered(document, text)], _intended(text, _PYTHON, {key: values}))
 
 
 def _without_python(text: str) -> str | None:
@@ -293,9 +300,9 @@ def _with_keys_candidates(text: str, path: Path, keys: Mapping[str, Any]) -> Ite
 
     newline = "\r\n" if "\r\n" in text else "\n"
     items = {key: tomlkit.item(value) for key, value in keys.items()}
-    for item in items.values():
+    for key, item in items.items():
         if isinstance(item, tomlkit.items.Array):
-            item.multiline(multiline=True)
+            item.multiline(multiline=key == "dependencies")
     new_lines = [line for key, item in items.items() for line in f"{key} = {item.as_string()}".split("\n")]
     lines, number = text.split("\n"), positions(text).get(path)
     if number is not None and lines[number - 1].lstrip().startswith("["):

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
+
+from esker.declare import project_directory
 
 __all__ = ["ignore"]
+
+_FILE = ".gitignore"
 
 
 def ignore(project: str, name: str) -> bool:
@@ -12,11 +17,21 @@ def ignore(project: str, name: str) -> bool:
 
     A line that a person has written for it stays, also one that says not to ignore it. Raises OSError.
     """
-    path = f"{project}/.gitignore"
-    if not _is_in_git(project) or os.path.islink(path):  # git reads no link of this name
+    if not _is_in_git(project):
         return False
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with project_directory.opened_project(project) as directory:
+        try:
+            if stat.S_ISLNK(os.lstat(_FILE, dir_fd=directory).st_mode):  # git reads no link of this name
+                return False
+            descriptor = os.open(_FILE, flags, dir_fd=directory)
+        except FileNotFoundError:
+            descriptor = os.open(_FILE, flags | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=directory)
+            project_directory.give(descriptor, os.fstat(directory))
     with open(descriptor, "r+b", buffering=0) as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or (os.geteuid() == 0 and status.st_nlink > 1):
+            return False  # root writes to no file of a user that may be another file of root's by a second name
         content = file.read()
         entries = {line.strip().lstrip(b"!").lstrip(b"/") for line in content.splitlines()}
         if os.fsencode(name) in entries:

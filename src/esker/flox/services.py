@@ -17,6 +17,7 @@ from esker.formats import service_handle
 from esker.formats.service_handle import SavedServices, ServiceInfo
 from esker.host import files
 from esker.host.clock import Deadline, timestamp
+from esker.host.interruption import plain
 from esker.host.worker import in_thread
 from esker.services.chamber import START_SECONDS
 
@@ -58,6 +59,7 @@ class FloxServices:
         check_exists(self._project)
         return Environment(self._project, runtime=self._engine).services
 
+    @plain
     def start(self, *services: str, timeout: float = START_SECONDS) -> FloxServiceHandle:
         """Start services and return when they are ready; a service that runs already is left as it is.
 
@@ -84,6 +86,7 @@ class FloxServices:
         )
         return FloxServiceHandle(saved)
 
+    @plain
     def stop(self, *services: str) -> None:
         """Stop services, even if other processes use them; those that do not run are left alone."""
         self._chamber.stop(*services)
@@ -92,6 +95,7 @@ class FloxServices:
         """Do as `stop`."""
         await in_thread(lambda _: self.stop(*services))
 
+    @plain
     def restart(self, *services: str, timeout: float = START_SECONDS) -> None:
         """Stop services and start them again, with the manifest and the variables as they are now."""
         self._chamber.restart(*services, seconds=Deadline(timeout))
@@ -104,6 +108,7 @@ class FloxServices:
         """Return the state of services, by name; an environment without services has none."""
         return list(map(_info, self._chamber.status(*services)))
 
+    @plain
     def wait(self, *services: str, until: Until = "healthy", timeout: float | None = START_SECONDS) -> None:
         """Wait until services are `healthy` (ready, where there is no check), `completed` or `stopped`."""
         self._chamber.wait(*services, until=until, seconds=Deadline(timeout))
@@ -160,6 +165,7 @@ class FloxServiceHandle:
         names = [service.name for service in self._saved.services]
         return f"FloxServiceHandle(services={names!r}, started_at={self.started_at!r})"
 
+    @plain
     def stop(self) -> None:
         """Stop the services of this handle that still run, and no others; a second call does nothing.
 

@@ -2,25 +2,33 @@
 
 The file names every package with its version, the marker under which it is installed, and its wheels with their
 SHA-256. `packaging.pylock` reads, validates and selects. This module adds a writer, which always gives the same bytes
-for the same lock, and the table `[tool.esker]`, which records the inputs that the lock was made from.
+for the same lock, and the table `[tool.esker]`, which records the inputs that the lock was made from and what they
+gave, and, below `build-requirements`, what has to be there to build the project itself. So a package that came into the
+file later, by hand or by a merge, is found without an index.
 
 Oddities: we write no header (it would hold a command line) and no comments. The order of keys is fixed; packages are
 sorted by name and wheels by file name. A source distribution is kept only for a package that may be built. URLs carry
 no credentials and are only hints, because the hash decides. A wheel's name is left out if its URL ends with it.
 
 A package from a repository (`vcs`), a directory or an archive has no wheel whose hash could be locked. What it is built
-from stands in `[[tool.esker.sources]]`: the hash of a repository's tree, and the requirements of its build backend.
+with stands below `build-requirements` too, by its name and source, with the hash of a repository's tree.
+
+`[tool.esker]` has two digests. `inputs` is that of the keys that say what the lock was made from. `contents` is that of
+`inputs` and of everything that decides what is installed. `packages` has one line for each package, so that a changed
+one can be named. Locks of earlier versions have neither `contents` nor `packages`.
 
 Specification: PEP 751, packaging.python.org/en/latest/specifications/pylock-toml.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from typing import Any, TypeVar
 
 import msgspec
 from packaging.pylock import (
@@ -34,18 +42,35 @@ from packaging.pylock import (
     PylockValidationError,
 )
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import Version
 
 from esker.errors import InvalidLock, Problem
 from esker.formats.toml_values import string as _string
 from esker.formats.untrusted import toml_table
 from esker.formats.urls import redact, redact_repository
 
-__all__ = ["Inputs", "Pylock", "SourceRecord", "inputs", "parse", "render", "source_records", "with_source_records"]
+__all__ = [
+    "Inputs",
+    "Pylock",
+    "SourceRecord",
+    "alterations",
+    "build_requirements",
+    "inputs",
+    "is_sealed",
+    "parse",
+    "pinned",
+    "render",
+    "source_records",
+    "with_build_requirements",
+    "with_source_records",
+]
 
-_HINT = "remove the file, then make it again: esker lock"
-_LATER = ("settings", "files")
+_SHORT = 16
+"""Hexadecimal digits of a single package's digest; the digest of them all is whole."""
+_BUILD = "build-requirements"
+_LATER = ("build-system", "settings", "files")
 """Inputs that earlier versions of Esker did not know: where they are empty, the digest is what it was."""
-_LOCKED = re.compile(r"(?P<requirement>[^\r\n]+?)(?P<hashes>(?: --hash=sha256:[0-9a-f]{64})+)")
+_HASH = re.compile(r" --hash=sha(256:[0-9a-f]{64}|384:[0-9a-f]{96}|512:[0-9a-f]{128})")
 _TREE = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})?")
 
 
@@ -60,6 +85,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     build: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
     """URLs of the indexes that are used besides the default one, without credentials."""
+    build_system: tuple[str, ...] = msgspec.field(default=(), name="build-system")
+    """What the project itself needs to be built, if it is part of its environment."""
     settings: tuple[str, ...] = ()
     """What `[tool.uv]` of the project says, one line an entry, sorted and without credentials."""
     files: tuple[str, ...] = ()
@@ -67,12 +94,21 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
 
     def digest(self) -> str:
         """Return the hash of the inputs, as `sha256:<hex>`."""
-        values = {key: value for key, value in msgspec.to_builtins(self).items() if value or key not in _LATER}
-        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+        return "sha256:" + _sha256({k: v for k, v in msgspec.to_builtins(self).items() if v or k not in _LATER})
 
 
-class SourceRecord(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+class _Contents(msgspec.Struct, frozen=True, kw_only=True):
+    """What a lock's inputs gave, as it was recorded when the lock was made."""
+
+    contents: str | None = None
+    packages: tuple[str, ...] = ()
+
+
+_T = TypeVar("_T", bound=msgspec.Struct)
+_HINT = "remove the file, then make it again: esker lock"
+
+
+class SourceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What a package without wheels is built from, besides its own code."""
 
     source: str
@@ -98,59 +134,119 @@ def inputs(lock: Pylock, path: str = "pylock.toml") -> Inputs | None:
 
     Raises InvalidLock if the recorded digest does not match the recorded inputs.
     """
-    recorded = (lock.tool or {}).get("esker")
+    recorded = _recorded(lock, path)
     if recorded is None:
         return None
-    if not isinstance(recorded, Mapping):
-        raise InvalidLock(path, [Problem("`tool.esker` is not a table", hint=_HINT)])
-    try:
-        made_from = msgspec.convert({key: value for key, value in recorded.items() if key != "inputs"}, Inputs)
-    except msgspec.ValidationError as error:
-        raise InvalidLock(path, [Problem(f"`tool.esker`: {error}", hint=_HINT)]) from error
+    made_from = _converted(recorded, Inputs, path)
     if recorded.get("inputs") != made_from.digest():
         message = "`tool.esker.inputs` is not the digest of the other keys of `tool.esker`"
         raise InvalidLock(path, [Problem(message, hint=_HINT)])
     return made_from
 
 
-def source_records(lock: Pylock, path: str = "pylock.toml") -> dict[str, SourceRecord]:
-    """Return what `lock` records of the packages that are built, by `source`; raises InvalidLock.
+def is_sealed(lock: Pylock, path: str = "pylock.toml") -> bool:
+    """Return whether a lock says which packages its inputs gave, which locks of earlier versions do not."""
+    recorded = _recorded(lock, path)
+    return recorded is not None and _converted(recorded, _Contents, path).contents is not None
 
-    The lines reach a file of uv's, so no line passes that could hold an option.
+
+def alterations(lock: Pylock, made_from: Inputs, path: str = "pylock.toml") -> Iterator[str]:
+    """Yield what has changed in a lock since its inputs gave it; nothing if the lock does not say what they gave.
+
+    This finds accidents. Whoever writes new digests as well can still change the lock as they like.
     """
-    table = (lock.tool or {}).get("esker")
-    recorded = table.get("sources", []) if isinstance(table, Mapping) else []
-    try:
-        records = msgspec.convert(recorded, list[SourceRecord])
-    except msgspec.ValidationError as error:
-        raise InvalidLock(path, [Problem(f"`tool.esker.sources`: {error}", hint=_HINT)]) from error
-    for record in records:
-        faulty = [line for line in record.build_requirements if not _is_pinned(line)]
-        if faulty or not _TREE.fullmatch(record.tree):
-            message = f"`tool.esker.sources` of `{record.source}` has `{(faulty or [record.tree])[0]}`"
-            raise InvalidLock(path, [Problem(message, hint=_HINT)])
-    return {record.source: record for record in records}
+    recorded = _recorded(lock, path)
+    sealed = _Contents() if recorded is None else _converted(recorded, _Contents, path)
+    lines = _lines(lock.packages, source_records(lock, path))
+    if sealed.contents is None or sealed.contents == _digest(lines, made_from):
+        return
+    given, present = Counter(sealed.packages), Counter(lines)
+    before, now = _names(given), _names(present)
+    for name in sorted(now - before):
+        yield f"`{name}` is in it, but the lock was made without it"
+    for name in sorted(before - now):
+        yield f"`{name}` is missing, but the lock was made with it"
+    for name in sorted(_names((present - given) + (given - present)) & before & now):
+        yield f"`{name}` is not as it was locked"
+    if given == present:
+        yield "its packages are not what its inputs gave, as after a merge of two locks"
+
+
+class _BuildTable(msgspec.Struct, frozen=True):
+    requirements: tuple[str, ...] = ()
+    tree: str = ""
+
+
+def build_requirements(lock: Pylock, path: str = "pylock.toml") -> dict[str, tuple[str, ...]]:
+    """Return the locked build requirements of each package that is built here, as lines of a requirements file.
+
+    The key is the name of the project itself, or the `source` of a SourceRecord. Raises InvalidLock for a line that is
+    anything but a version with hashes: uv would read options there.
+    """
+    return {name: table.requirements for name, table in _build_tables(lock, path).items()}
+
+
+def source_records(lock: Pylock, path: str = "pylock.toml") -> dict[str, SourceRecord]:
+    """Return what `lock` records of the packages that come from sources, by `source`; raises InvalidLock."""
+    return {
+        name: SourceRecord(source=name, tree=table.tree, build_requirements=table.requirements)
+        for name, table in _build_tables(lock, path).items()
+        if " " in name  # the project itself has its name alone
+    }
+
+
+def with_build_requirements(lock: Pylock, lines: Mapping[str, Sequence[str]]) -> Pylock:
+    """Return `lock` with the locked build requirements of the named packages besides those that it has."""
+    return _with_build_tables(lock, {name: {"requirements": list(each)} for name, each in lines.items() if each})
 
 
 def with_source_records(lock: Pylock, records: Iterable[SourceRecord]) -> Pylock:
-    """Return `lock` with these records, which `render` writes."""
-    return replace(lock, tool={"esker": {"sources": [msgspec.to_builtins(record) for record in records]}})
+    """Return `lock` with these records besides those that it has."""
+    tables = {each.source: {"requirements": list(each.build_requirements), "tree": each.tree} for each in records}
+    return _with_build_tables(lock, tables)
 
 
-def _is_pinned(line: str) -> bool:
-    match = _LOCKED.fullmatch(line)
-    if match is None:
-        return False
+def pinned(line: str) -> Requirement | None:
+    """Return what a line of build requirements asks for, or None if it is anything but a version with hashes."""
+    found = _HASH.search(line)
+    if found is None or _HASH.sub("", line[found.start() :]) or "\n" in line or "\r" in line:
+        return None
+    head = line[: found.start()]
     try:
-        requirement = Requirement(match["requirement"])
+        requirement = Requirement(head)
     except InvalidRequirement:
-        return False
-    is_plain = requirement.url is None and " -" not in match["requirement"]
-    return is_plain and re.fullmatch(r"==[^*,]+", str(requirement.specifier)) is not None
+        return None
+    is_version = re.fullmatch(r"==[^,*=\s]+", str(requirement.specifier)) is not None
+    return requirement if is_version and requirement.url is None and " -" not in head else None
 
 
-def render(lock: Pylock, made_from: Inputs, *, build: Collection[str] = ()) -> str:
-    """Return the text of a lock; only the packages named in `build` keep their source distributions."""
+def _build_tables(lock: Pylock, path: str = "pylock.toml") -> dict[str, _BuildTable]:
+    try:
+        tables = msgspec.convert((_recorded(lock, path) or {}).get(_BUILD, {}), dict[str, _BuildTable])
+    except msgspec.ValidationError as error:
+        raise InvalidLock(path, [Problem(f"`tool.esker.{_BUILD}`: {error}", hint=_HINT)]) from error
+    for name, table in tables.items():
+        for line in table.requirements:
+            if pinned(line) is None:
+                message = f"`tool.esker.{_BUILD}` of `{name}`: `{line[:80]}` is not a version with hashes"
+                raise InvalidLock(path, [Problem(message, hint=_HINT)])
+        if not _TREE.fullmatch(table.tree):
+            message = f"`tool.esker.{_BUILD}` of `{name}`: `{table.tree[:80]}` is not the hash of a tree"
+            raise InvalidLock(path, [Problem(message, hint=_HINT)])
+    return tables
+
+
+def _with_build_tables(lock: Pylock, tables: Mapping[str, Mapping[str, Any]]) -> Pylock:
+    esker = dict((lock.tool or {}).get("esker", {}))
+    esker[_BUILD] = {**esker.get(_BUILD, {}), **tables}
+    return dataclasses.replace(lock, tool={**(lock.tool or {}), "esker": esker})
+
+
+def render(lock: Pylock, made_from: Inputs, *, build: Collection[str] = (), sealed: bool = True) -> str:
+    """Return the text of a lock; only the packages named in `build` keep their source distributions.
+
+    A lock that is not `sealed` does not say which packages its inputs gave.
+    """
     lines = ['lock-version = "1.0"']
     if lock.environments:
         lines += _array("environments", [str(marker) for marker in lock.environments])
@@ -159,9 +255,15 @@ def render(lock: Pylock, made_from: Inputs, *, build: Collection[str] = ()) -> s
     lines.append('created-by = "esker"')
     if not lock.packages:
         lines.append("packages = []")
-    for package in sorted(lock.packages, key=lambda p: (p.name, str(p.version), str(p.marker))):
-        lines += ["", "[[packages]]", *_package(package, keep_source=package.name in build)]
+    kept = [each if each.name in build else dataclasses.replace(each, sdist=None) for each in lock.packages]
+    packages = sorted(kept, key=lambda p: (p.name, str(p.version), str(p.marker)))
+    for package in packages:
+        lines += ["", "[[packages]]", *_package(package)]
     lines += ["", "[tool.esker]", f"inputs = {_string(made_from.digest())}"]
+    if sealed:
+        contents = _lines(packages, source_records(lock))
+        lines.append(f"contents = {_string(_digest(contents, made_from))}")
+        lines += _array("packages", contents)
     lines += _array("requirements", made_from.requirements)
     lines.append(f"python = {_string(made_from.python)}")
     lines += _array("systems", made_from.systems)
@@ -169,14 +271,74 @@ def render(lock: Pylock, made_from: Inputs, *, build: Collection[str] = ()) -> s
     lines += _array("indexes", made_from.indexes)
     lines += _array("settings", made_from.settings) if made_from.settings else []
     lines += _array("files", made_from.files) if made_from.files else []
-    for record in sorted(source_records(lock).values(), key=lambda record: record.source):
-        lines += ["", "[[tool.esker.sources]]", f"source = {_string(record.source)}"]
-        lines += [f"tree = {_string(record.tree)}"] if record.tree else []
-        lines += _array("build-requirements", record.build_requirements)
+    if made_from.build_system:
+        lines += _array("build-system", made_from.build_system)
+    for name, table in sorted(_build_tables(lock).items()):
+        lines += ["", f"[tool.esker.{_BUILD}.{_string(name)}]", *_array("requirements", table.requirements)]
+        lines += [f"tree = {_string(table.tree)}"] if table.tree else []
     return "\n".join(lines) + "\n"
 
 
-def _package(package: Package, *, keep_source: bool) -> Iterator[str]:
+def _recorded(lock: Pylock, path: str) -> Mapping[str, Any] | None:
+    recorded = (lock.tool or {}).get("esker")
+    if recorded is not None and not isinstance(recorded, Mapping):
+        raise InvalidLock(path, [Problem("`tool.esker` is not a table", hint=_HINT)])
+    return recorded
+
+
+def _converted(recorded: Mapping[str, Any], kind: type[_T], path: str) -> _T:
+    """Return those of the recorded keys that `kind` has as fields."""
+    fields = set(kind.__struct_encode_fields__)
+    try:
+        return msgspec.convert({key: value for key, value in recorded.items() if key in fields}, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidLock(path, [Problem(f"`tool.esker`: {error}", hint=_HINT)]) from error
+
+
+def _lines(packages: Iterable[Package], records: Mapping[str, SourceRecord]) -> list[str]:
+    """Return a line for each package, sorted: its name, its version, and the digest of what decides what is installed.
+
+    Addresses and sizes do not count: they are hints, which may be changed to those of a mirror.
+    """
+    return sorted(f"{each.name} {each.version} {_sha256(_decisive(each, records))[:_SHORT]}" for each in packages)
+
+
+def _decisive(package: Package, records: Mapping[str, SourceRecord]) -> list[Any]:
+    files = [*(package.wheels or ()), *([package.sdist] if package.sdist else ())]
+    decisive = [
+        package.name,
+        str(package.version),
+        str(package.marker or ""),
+        str(package.requires_python or ""),
+        package.is_direct,
+        sorted([file.filename, sorted(file.hashes.items())] for file in files),
+    ]
+    if package.vcs is not None:
+        decisive.append(["vcs", package.vcs.type, package.vcs.commit_id, package.vcs.subdirectory])
+    if package.directory is not None:
+        place = package.directory
+        decisive.append(["directory", place.path, bool(place.editable), place.subdirectory])
+    if package.archive is not None:
+        decisive.append(["archive", sorted(package.archive.hashes.items()), package.archive.subdirectory])
+    if package.is_direct:
+        built = [each for each in records.values() if each.source.partition(" ")[0] == package.name]
+        decisive.append(sorted([each.source, each.tree, *each.build_requirements] for each in built))
+    return decisive
+
+
+def _digest(lines: Sequence[str], made_from: Inputs) -> str:
+    return "sha256:" + _sha256([made_from.digest(), *lines])
+
+
+def _names(lines: Iterable[str]) -> set[str]:
+    return {line.partition(" ")[0] for line in lines}
+
+
+def _sha256(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _package(package: Package) -> Iterator[str]:
     yield f"name = {_string(package.name)}"
     if package.version is not None:
         yield f"version = {_string(str(package.version))}"
@@ -184,20 +346,34 @@ def _package(package: Package, *, keep_source: bool) -> Iterator[str]:
         yield f"marker = {_string(str(package.marker))}"
     if package.requires_python is not None:
         yield f"requires-python = {_string(str(package.requires_python))}"
+    if package.dependencies:
+        yield "dependencies = ["
+        yield from (f"    {_edge(edge)}," for edge in package.dependencies)
+        yield "]"
     if package.index is not None:
         yield f"index = {_string(redact(package.index))}"
+    yield from _source(package)
+    if package.sdist is not None:
+        yield f"sdist = {_artifact(package.sdist)}"
+    if package.wheels:
+        yield "wheels = ["
+        yield from (f"    {_artifact(wheel)}," for wheel in sorted(package.wheels, key=lambda wheel: wheel.filename))
+        yield "]"
+
+
+def _source(package: Package) -> Iterator[str]:
     if package.vcs is not None:
         yield f"vcs = {_repository(package.vcs)}"
     if package.directory is not None:
         yield f"directory = {_directory(package.directory)}"
     if package.archive is not None:
         yield f"archive = {_archive(package.archive)}"
-    if package.sdist is not None and keep_source:
-        yield f"sdist = {_artifact(package.sdist)}"
-    if package.wheels:
-        yield "wheels = ["
-        yield from (f"    {_artifact(wheel)}," for wheel in sorted(package.wheels, key=lambda wheel: wheel.filename))
-        yield "]"
+
+
+def _edge(edge: Mapping[str, Any]) -> str:
+    """Return a reference to another package, by the keys that other tools may have written too."""
+    texts = [f"{key} = {_string(str(value))}" for key, value in edge.items() if isinstance(value, str | Version)]
+    return f"{{ {', '.join(texts)} }}"
 
 
 def _artifact(artifact: PackageSdist | PackageWheel) -> str:

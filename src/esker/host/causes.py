@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-__all__ = ["remedy"]
+__all__ = ["is_full", "reason", "remedy"]
 
 _ROOM = "make room on that disk"
 _FILES = "raise the limit on open files (`ulimit -n`)"
@@ -21,6 +21,16 @@ _REMEDIES = {
     errno.ENOMEM: "end programs that are not needed, or raise the limit on memory (`ulimit -v`)",
     errno.EIO: "see the system's log: the disk may be failing",
 }
+
+
+def is_full(error: OSError) -> bool:
+    """Return whether there is no room for what was to be written: no bytes, no files, or no more for this user."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+def reason(error: OSError) -> str:
+    """Return what went wrong, in words that can follow a colon."""
+    return "the disk is full" if is_full(error) else (error.strerror or str(error)).lower()
 
 
 def remedy(number: int | None) -> str | None:

@@ -29,6 +29,7 @@ __all__ = [
     "belongs_to_us",
     "check_writable",
     "clear_link",
+    "clear_temporary",
     "exchange",
     "free_space",
     "holds",
@@ -147,9 +148,20 @@ def write(
 
 @contextmanager
 def staged(
-    path: str, data: bytes, *, mode: int = 0o600, directory: int | None = None, error: type[EskerError] = HostError
+    path: str,
+    data: bytes,
+    *,
+    mode: int = 0o600,
+    directory: int | None = None,
+    flush: bool = True,
+    error: type[EskerError] = HostError,
+    like: os.stat_result | None = None,
 ) -> Iterator[None]:
-    """Write `data` beside the file at `path`, and rename it there after the block, unless the block fails."""
+    """Write `data` beside the file at `path`, and rename it there after the block, unless the block fails.
+
+    Without `flush`, the block has to flush it to disk, as one does for many files at once. With the status of another
+    file in `like`, the new one has its mode, and from root its owner too.
+    """
     place = _within(path, directory)
     with refused("write", path, error):
         temporary, descriptor = _beside(place, mode, directory)
@@ -159,7 +171,10 @@ def staged(
                 rest = memoryview(data)
                 while rest:
                     rest = rest[file.write(rest) :]
-                os.fsync(descriptor)
+                if like is not None:
+                    _liken(descriptor, like)
+                if flush:
+                    os.fsync(descriptor)
             yield
             with refused("write", path, error):
                 os.rename(temporary, place, src_dir_fd=directory, dst_dir_fd=directory)
@@ -167,6 +182,12 @@ def staged(
         with suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=directory)
         raise
+
+
+def _liken(descriptor: int, like: os.stat_result) -> None:
+    if os.geteuid() == 0:
+        os.fchown(descriptor, like.st_uid, like.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
 
 
 def _within(path: str, directory: int | None) -> str:
@@ -202,7 +223,7 @@ def _beside(path: str, mode: int, above: int | None) -> tuple[str, int]:
     """
     directory, name = os.path.split(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
-    usual = os.path.join(directory, f".{name[:_NAME]}.tmp")
+    usual = _usual_beside(path)
     with suppress(OSError):
         descriptor = os.open(usual, flags | os.O_NOFOLLOW | os.O_NONBLOCK, mode, dir_fd=above)
         try:
@@ -219,6 +240,20 @@ def _beside(path: str, mode: int, above: int | None) -> tuple[str, int]:
         os.close(descriptor)
     unused = os.path.join(directory, f".{name[:_NAME]}.{os.urandom(6).hex()}.tmp")
     return unused, os.open(unused, flags | os.O_EXCL, mode, dir_fd=above)
+
+
+def _usual_beside(path: str) -> str:
+    directory, name = os.path.split(path)
+    return os.path.join(directory, f".{name[:_NAME]}.tmp")
+
+
+def clear_temporary(path: str) -> None:
+    """Remove the file that a process which was killed in `write` has left beside `path`.
+
+    The next write to `path` takes that file over, so this is only for paths that nobody writes again.
+    """
+    with suppress(OSError):
+        os.unlink(_usual_beside(path))
 
 
 def write_changed(

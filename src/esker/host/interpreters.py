@@ -1,4 +1,4 @@
-"""The Python interpreters of this machine: searched for in a fixed order, inspected, and never downloaded."""
+"""The Python interpreters of this machine: searched for in a fixed order and inspected."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from esker.errors import HostError, NotFound, TimedOut, UsageError
 from esker.host import process
+from esker.host.python_downloads import fetched_pythons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from esker.host.python_downloads import PythonDownloads
 
 __all__ = ["NEWEST", "OLDEST", "Interpreter", "Interpreters", "inspect"]
 
@@ -28,12 +31,13 @@ _PATIENCE = 20
 """Seconds that an interpreter has for its answer."""
 _OLD_QUESTION = "import sys; sys.stdout.write('Python %d.%d.%d' % sys.version_info[:3])"
 _QUESTION = """\
-import json, os, platform, sys, sysconfig
+import importlib.util, json, os, platform, sys, sysconfig
 print(json.dumps({
     "executable": os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable),
     "version": platform.python_version(),
     "abi": sysconfig.get_config_var("SOABI") or "",
     "platform": sysconfig.get_platform(),
+    "magic": importlib.util.MAGIC_NUMBER.hex(),
     "markers": {
         "implementation_name": sys.implementation.name,
         "implementation_version": platform.python_version(),
@@ -61,6 +65,8 @@ class Interpreter(msgspec.Struct, frozen=True):
     """Such as `cpython-311-x86_64-linux-gnu`."""
     platform: str
     """Such as `linux-x86_64`."""
+    magic: str
+    """How its byte code files begin, in hexadecimal: interpreters with equal ones read each other's."""
     markers: dict[str, str]
     """The marker variables of PEP 508."""
 
@@ -69,6 +75,12 @@ class Interpreter(msgspec.Struct, frozen=True):
         """Major and minor version."""
         major, minor, *_ = self.version.split(".")
         return int(major), int(minor)
+
+    @property
+    def libraries(self) -> str:
+        """Where packages lie below the prefix of an environment: its `site-packages`."""
+        major, minor = self.release
+        return f"lib/python{major}.{minor}/site-packages"
 
 
 def inspect(executable: str, variables: Mapping[str, str]) -> Interpreter | None:
@@ -93,11 +105,24 @@ class Interpreters:
 
     `variables` is the environment that interpreters are started with. Its PATH is searched, and it must hold no
     variable that changes how Python runs (PYTHON…, VIRTUAL_ENV). `named` is the interpreter from ESKER_PYTHON, if any.
+    `directory` is where uv keeps the Pythons that it has fetched. One that is missing can be fetched if there are
+    `downloads`; if not, `remedy` says what a person can do to have it fetched, as the end of a hint.
     """
 
-    def __init__(self, variables: Mapping[str, str], named: str | None = None) -> None:
+    def __init__(
+        self,
+        variables: Mapping[str, str],
+        named: str | None = None,
+        *,
+        directory: str | None = None,
+        downloads: PythonDownloads | None = None,
+        remedy: str = "",
+    ) -> None:
         self._variables = variables
         self._named = named
+        self._directory = directory
+        self.downloads = downloads
+        self.remedy = remedy
         self._inspected: dict[str, Interpreter | None] = {}
 
     def find(self, specifier: str | None) -> Interpreter:
@@ -116,11 +141,12 @@ class Interpreters:
     def first(self, specifier: str | None) -> Interpreter | None:
         """Return the first CPython that satisfies `specifier`, or None if this machine has none.
 
-        The order is: the one named by ESKER_PYTHON, the one that Esker runs on, then `pythonX.Y` on PATH, newest first.
+        The order is: the one named by ESKER_PYTHON, the one that Esker runs on, then `pythonX.Y` on PATH, newest first,
+        then those that uv has fetched.
         Raises UsageError when ESKER_PYTHON does not name a usable interpreter.
         """
         versions = _specifier(specifier)
-        for candidate in _candidates(self._named, self._variables.get("PATH", "")):
+        for candidate in _candidates(self._named, self._variables.get("PATH", ""), self._directory):
             interpreter = self._ask(candidate)
             if interpreter is None or _unfit(interpreter) is not None:
                 continue
@@ -189,7 +215,7 @@ def _specifier(specifier: str | None) -> SpecifierSet:
         raise UsageError(f"`{specifier}` is not a version specifier", hint="write for example `>=3.11`") from error
 
 
-def _candidates(named: str | None, path: str) -> Iterator[str]:
+def _candidates(named: str | None, path: str, fetched: str | None = None) -> Iterator[str]:
     if named:
         yield named
     yield os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
@@ -199,6 +225,8 @@ def _candidates(named: str | None, path: str) -> Iterator[str]:
             for program in (os.path.join(directory, name), *_behind_shim(directory, name)):
                 if os.access(program, os.X_OK):
                     yield program
+    if fetched is not None:
+        yield from fetched_pythons(fetched)
 
 
 def _behind_shim(directory: str, name: str) -> list[str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-__all__ = ["OPTIONS", "SOURCE", "command", "isolate"]
+__all__ = ["OPTIONS", "SOURCE", "command", "isolate", "own_words"]
 
 OPTIONS = "-EPS"
 """Python's options for an isolated start: no PYTHON* variables, no directory of the caller's, no `site`.
@@ -65,6 +65,25 @@ sys.exit(main())
 def command(name: str = "esker") -> list[str]:
     """Return the first words of an isolated `esker` command with this interpreter; `name` becomes its `sys.argv[0]`."""
     return [sys.executable, f"{OPTIONS}c", _PROGRAM, SOURCE, name]
+
+
+def own_words() -> str:
+    """Return how a shell calls this Esker again, whatever is on PATH: the words of ESKER_COMMAND, quoted where needed.
+
+    If this process is an installed `esker`, they are the path of that program. Otherwise this Esker may have no program
+    of its own, as in a Python program, so that they name its interpreter and source.
+    """
+    program = sys.argv[0] if sys.argv else ""
+    if os.path.basename(program) == "esker":
+        return _quoted(os.path.abspath(program))
+    return " ".join(map(_quoted, (sys.executable or "python3", OPTIONS, f"{SOURCE}/esker/__main__.py")))
+
+
+def _quoted(word: str) -> str:
+    """Return a word as a shell reads it; `shlex` would be a heavy import for that."""
+    if word and all(char.isalnum() or char in "/._-+" for char in word):
+        return word
+    return "'" + word.replace("'", "'\\''") + "'"
 
 
 def isolate() -> None:

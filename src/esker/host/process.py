@@ -22,6 +22,8 @@ __all__ = ["NOT_EXECUTABLE", "NOT_FOUND", "execute", "find_program", "not_found"
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
+_MOMENT = 0.5
+"""Seconds that an interrupted program has to end by itself."""
 _LAST_WORDS = 2000
 """How many characters of a failed program's output an error keeps."""
 
@@ -99,48 +101,57 @@ def run(
     """
     import subprocess
 
-    program = find_program(argv[0], environ.get("PATH"))
-    if program is None:
-        raise not_found(argv[0])
-    if cwd is not None and not os.path.isdir(cwd):
-        from esker.errors import HostError
+    from esker.host.child import child
 
-        raise HostError(f"cannot run `{argv[0]}` in `{cwd}`: no such directory")
+    program = _program(argv[0], environ, cwd)
     deadline = _deadline(timeout)
     pipe = subprocess.PIPE if capture else None
-    try:
-        process = subprocess.Popen(
-            argv,
-            executable=program,
-            env=environ,
-            cwd=cwd,
-            stdin=None if stdin is None else subprocess.PIPE,
-            stdout=pipe,
-            stderr=pipe,
-            encoding="utf-8",
-            errors="surrogateescape",
-            process_group=None if deadline is None else 0,
-        )
-    except OSError as refusal:
-        raise start_failure(argv[0], program, refusal) from refusal
-    with process:
+
+    def start() -> Popen[str]:
         try:
-            output, errors = process.communicate(stdin) if deadline is None else _communicate(process, stdin, deadline)
+            return subprocess.Popen(
+                argv,
+                executable=program,
+                env=environ,
+                cwd=cwd,
+                stdin=None if stdin is None else subprocess.PIPE,
+                stdout=pipe,
+                stderr=pipe,
+                encoding="utf-8",
+                errors="surrogateescape",
+                process_group=None if deadline is None else 0,
+            )
+        except OSError as refusal:
+            raise start_failure(argv[0], program, refusal) from refusal
+
+    with child(start, moment=_MOMENT) as process:
+        try:
+            output, errors = _communicate(process, stdin, deadline)
         except subprocess.TimeoutExpired as expired:
             _kill_group(process)
             from esker.errors import TimedOut
 
             raise TimedOut(f"`{argv[0]}` did not end within {expired.timeout:g} s") from None
         except BaseException:
-            if deadline is None:
-                process.kill()
-            else:
+            if deadline is not None:
                 _kill_group(process)
             raise
     completed = subprocess.CompletedProcess(list(argv), process.returncode, output or "", errors or "")
     if check and completed.returncode:
         raise _failure(completed)
     return completed
+
+
+def _program(name: str, environ: Mapping[str, str], cwd: str | None) -> str:
+    """Return the file of a program that is to run in a directory; raises an EskerError if either is missing."""
+    program = find_program(name, environ.get("PATH"))
+    if program is None:
+        raise not_found(name)
+    if cwd is not None and not os.path.isdir(cwd):
+        from esker.errors import HostError
+
+        raise HostError(f"cannot run `{name}` in `{cwd}`: no such directory")
+    return program
 
 
 def _deadline(timeout: float | Deadline | None) -> Deadline | None:
@@ -153,9 +164,11 @@ def _deadline(timeout: float | Deadline | None) -> Deadline | None:
     return deadline if deadline.is_limit else None
 
 
-def _communicate(process: Popen[str], stdin: str | None, deadline: Deadline) -> tuple[str, str]:
+def _communicate(process: Popen[str], stdin: str | None, deadline: Deadline | None) -> tuple[str, str]:
     import subprocess
 
+    if deadline is None:
+        return process.communicate(stdin)
     while True:
         try:
             return process.communicate(stdin, deadline.step())

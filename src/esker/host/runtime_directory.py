@@ -29,6 +29,7 @@ __all__ = [
     "is_private",
     "make",
     "make_user",
+    "refused",
     "user_directory",
 ]
 
@@ -122,9 +123,7 @@ def _make(path: str, mode: int, owner: int | None) -> None:
     except FileExistsError:
         pass
     except OSError as error:
-        ours = "set XDG_RUNTIME_DIR to a directory of yours with mode 0700 and free space"
-        hint = ours if os.geteuid() else f"make {os.path.dirname(path)} writable, with free space"
-        raise _unusable(path, (error.strerror or str(error)).lower(), hint) from None
+        raise refused(path, error) from None
     status = os.lstat(path)
     if stat.S_ISLNK(status.st_mode):
         reason = "it is a link"
@@ -142,6 +141,19 @@ def _make(path: str, mode: int, owner: int | None) -> None:
 
     quoted = quote(path)
     raise _unusable(path, reason, f"see what it holds, and move it away: mv {quoted} {quoted}.old")
+
+
+def refused(path: str, error: OSError) -> HostError:
+    """Return the error for a runtime directory, or a file in it, that the system did not let us make or write."""
+    from esker.host import causes
+
+    above = os.path.dirname(path)
+    elsewhere = "set XDG_RUNTIME_DIR to a directory of yours with mode 0700 and free space" if os.geteuid() else None
+    if causes.is_full(error):
+        hint = f"make room in `{above}`" + (f", or {elsewhere}" if elsewhere else "")
+    else:
+        hint = elsewhere or f"make `{above}` writable, with free space"
+    return _unusable(path, causes.reason(error), hint)
 
 
 def _unusable(path: str, reason: str, hint: str) -> HostError:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -43,29 +42,32 @@ def scratch(kind: str, *, kept: float = 0.0) -> Iterator[str]:
 
 
 @contextmanager
-def made_in(top: str, prefix: str, *, kept: float = 0.0) -> Iterator[str]:
+def made_in(top: str, prefix: str, *, kept: float = 0.0, directory: int | None = None) -> Iterator[str]:
     """Give an empty directory in `top`, and remove it after the block, unless the block has renamed it.
 
-    Before that, this removes what killed processes left under the same prefix, as `clear` does. Raises OSError.
+    Before that, this removes what killed processes left under the same prefix, as `clear` does. With `directory`, a
+    descriptor of `top`, the path of `top` is not used. Raises OSError.
     """
-    made, held = _made(top, prefix, kept)
-    with _removed_after(made, held):
+    made, held = _made(top, prefix, kept, directory)
+    with _removed_after(made, held, directory):
         yield made
 
 
-def clear(top: str, prefix: str, *, kept: float = 0.0) -> None:
+def clear(top: str, prefix: str, *, kept: float = 0.0, directory: int | None = None) -> None:
     """Remove the directories in `top` whose names begin with `prefix`, if no process holds them.
 
     A directory that was changed less than `kept` seconds ago stays, and so does one that cannot be removed.
     """
-    for name in os.listdir(top):
+    for name in os.listdir(top if directory is None else directory):
         if not name.startswith(prefix):
             continue
         path = f"{top}/{name}"
+        place = path if directory is None else name
         with suppress(OSError):  # the process that holds it may remove it at this moment
-            held = None if time.time() - os.lstat(path).st_mtime < kept else _held(path)
+            status = os.stat(place, dir_fd=directory, follow_symlinks=False)
+            held = None if time.time() - status.st_mtime < kept else _held(place, directory)
             if held is not None:
-                with _removed_after(path, held):
+                with _removed_after(path, held, directory):
                     pass
 
 
@@ -81,23 +83,24 @@ def _top() -> str:
     return path
 
 
-def _made(top: str, prefix: str, kept: float) -> tuple[str, int]:
+def _made(top: str, prefix: str, kept: float, directory: int | None = None) -> tuple[str, int]:
     """Return the path of a new directory, and the descriptor that holds it."""
-    descriptor = os.open(top, _DIRECTORY)
+    descriptor = os.open(top if directory is None else ".", _DIRECTORY, dir_fd=directory)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # nobody may clear our directory before we hold it
-        clear(top, prefix, kept=kept)
-        made = tempfile.mkdtemp(prefix=prefix, dir=top)
-        held = _held(made)
+        clear(top, prefix, kept=kept, directory=directory)
+        name = f"{prefix}{os.urandom(6).hex()}"
+        os.mkdir(name, 0o700, dir_fd=descriptor)
+        held = _held(name, descriptor)
     finally:
         os.close(descriptor)
     assert held is not None
-    return made, held
+    return f"{top}/{name}", held
 
 
-def _held(path: str) -> int | None:
+def _held(path: str, directory: int | None) -> int | None:
     """Return a descriptor that holds the directory, or None while another process holds it."""
-    descriptor = os.open(path, _DIRECTORY)
+    descriptor = os.open(path, _DIRECTORY, dir_fd=directory)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -110,10 +113,10 @@ def _held(path: str) -> int | None:
 
 
 @contextmanager
-def _removed_after(path: str, held: int) -> Iterator[None]:
+def _removed_after(path: str, held: int, directory: int | None = None) -> Iterator[None]:
     try:
         yield
     finally:
         with suppress(OSError):  # what cannot be removed now is left to the next command
-            trees.remove_tree(path)
+            trees.remove_tree(path, directory=directory)
         os.close(held)

@@ -27,6 +27,8 @@ __all__ = [
 
 _CHUNK = 1 << 20
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DEEPEST = 100
+"""Levels of directories that are open at once: Python allows 1000 nested calls, and a process often 1024 files."""
 _CANONICAL_TIME = (10**9, 10**9)  # one second after the epoch, as in a Nix store
 
 
@@ -49,10 +51,11 @@ def remove_tree(path: str, *, directory: int | None = None) -> int:
         os.close(parent)
 
 
-def _remove(path: str, parent: int) -> int:
+def _remove(path: str, parent: int, raised: _Raised | None = None) -> int:
     """Remove `path`, which lies in the open directory `parent`, and return the bytes that this freed.
 
-    Only its name within `parent` is used, because somebody may replace a directory on the way to it.
+    Only its name within `parent` is used, because somebody may replace a directory on the way to it. `raised` is the
+    directory at the top of the tree, and None for that directory itself.
     """
     name = os.path.basename(path)
     try:
@@ -62,7 +65,10 @@ def _remove(path: str, parent: int) -> int:
             return status.st_blocks * 512 if status.st_nlink == 1 else 0
         directory = _open_to_empty(name, parent)
         try:
-            freed = sum(_remove(f"{path}/{child}", directory) for child in os.listdir(directory))
+            if raised is not None and raised.level == _DEEPEST:
+                raised.take(name, parent)
+                return 0
+            freed = _empty(path, directory, raised or _Raised(directory))
         finally:
             os.close(directory)
         os.rmdir(name, dir_fd=parent)
@@ -73,6 +79,37 @@ def _remove(path: str, parent: int) -> int:
             raise
         raise OSError(refusal.errno, refusal.strerror, path) from None
     return freed + status.st_blocks * 512
+
+
+def _empty(path: str, directory: int, raised: _Raised) -> int:
+    """Remove everything in the open directory that lies at `path`, and return the bytes that this freed."""
+    raised.level += 1
+    freed = sum(_remove(f"{path}/{child}", directory, raised) for child in os.listdir(directory))
+    raised.level -= 1
+    while raised.level == 0 and raised.names:
+        raised.level += 1
+        freed += _remove(f"{path}/{raised.names.pop()}", directory, raised)
+        raised.level -= 1
+    return freed
+
+
+class _Raised:
+    """The directory at the top of a tree that is removed, to which directories from deep in the tree are moved.
+
+    So a tree of any depth needs few open files, and no path that is too long.
+    """
+
+    def __init__(self, directory: int) -> None:
+        self.level = 0
+        """How many directories are open below the one that the tree lies in."""
+        self.names: list[str] = []
+        self._directory = directory
+
+    def take(self, name: str, parent: int) -> None:
+        """Move the directory `name` from the open directory `parent` to the top."""
+        raised = f".{os.urandom(8).hex()}"
+        os.rename(name, raised, src_dir_fd=parent, dst_dir_fd=self._directory)
+        self.names.append(raised)
 
 
 def _open_to_empty(name: str, parent: int) -> int:
@@ -89,18 +126,20 @@ def _open_to_empty(name: str, parent: int) -> int:
     return directory
 
 
-def copy_tree(source: int, target: str, *, directory: int) -> None:
+def copy_tree(source: int, target: str, *, directory: int, level: int = 1) -> None:
     """Copy all that lies in the open directory `source` to a new directory `target`, which lies in `directory`.
 
     Permissions and times are kept, and owners too if we are root. Links are copied as links, and none is followed, even
-    if somebody puts one there meanwhile.
+    if somebody puts one there meanwhile. Raises OSError for a tree of too many levels; `level` is that of `source`.
     """
+    if level > _DEEPEST:
+        raise OSError(errno.EINVAL, f"directories more than {_DEEPEST} levels deep are not copied", target)
     os.mkdir(os.path.basename(target), 0o700, dir_fd=directory)
     copy = os.open(os.path.basename(target), _OPEN_DIRECTORY, dir_fd=directory)
     try:
         for name in os.listdir(source):
             try:
-                _copy(name, source, copy, f"{target}/{name}")
+                _copy(name, source, copy, f"{target}/{name}", level)
             except OSError as refusal:
                 if refusal.filename is not None and refusal.filename != name:  # it comes from deeper in the tree
                     raise
@@ -110,8 +149,8 @@ def copy_tree(source: int, target: str, *, directory: int) -> None:
         os.close(copy)
 
 
-def _copy(name: str, source: int, copy: int, path: str) -> None:
-    """Copy `name` from one open directory to another, where it gets the path `path`."""
+def _copy(name: str, source: int, copy: int, path: str, level: int) -> None:
+    """Copy `name` from one open directory of this level to another, where it gets the path `path`."""
     status = os.lstat(name, dir_fd=source)
     if stat.S_ISLNK(status.st_mode):
         os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=copy)
@@ -120,7 +159,7 @@ def _copy(name: str, source: int, copy: int, path: str) -> None:
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=source)
     try:
         if stat.S_ISDIR(status.st_mode):
-            copy_tree(descriptor, path, directory=copy)
+            copy_tree(descriptor, path, directory=copy, level=level + 1)
         elif stat.S_ISREG(os.fstat(descriptor).st_mode):
             _copy_file(descriptor, name, copy)
         else:

@@ -12,11 +12,12 @@ from esker.errors import CommandFailed, HostError, NotFound, TimedOut
 from esker.formats.urls import redact
 from esker.host import prctl
 from esker.host.certificates import certificate_bundle
+from esker.host.child import child
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["is_unreachable", "run_uv", "uv_program"]
+__all__ = ["is_unreachable", "run_uv", "uv_output", "uv_program", "uv_version"]
 
 _UNREACHABLE = (
     "Failed to fetch",
@@ -26,6 +27,7 @@ _UNREACHABLE = (
     "Connection refused",
     "network was disabled",
     "network is disabled",
+    "connectivity is disabled",
     "operation timed out",
 )
 """Texts of uv's messages when it could not reach an index."""
@@ -48,27 +50,67 @@ def uv_program() -> str:
         ) from error
 
 
-def run_uv(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, timeout: float | None = None) -> str:
+def uv_version() -> str:
+    """Return the version of that uv."""
+    from importlib.metadata import version
+
+    return version("uv")
+
+
+def run_uv(
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    *,
+    cwd: str,
+    timeout: float | None = None,
+    python_downloads: bool = False,
+) -> str:
     """Run uv with exactly these variables and return what it wrote to stderr, redacted.
 
-    Raises CommandFailed, which holds that text, when uv fails, and TimedOut after `timeout` seconds. uv is killed when
-    this process is killed, because nobody would clean up what it wrote after that.
+    It fetches a Python only with `python_downloads`. Raises CommandFailed, which holds that text, when uv fails, and
+    TimedOut after `timeout` seconds. uv is killed when this process is killed, because nobody would clean up what it
+    wrote after that.
     """
+    return _messages(_completed(arguments, variables, cwd, timeout, python_downloads=python_downloads))
+
+
+def uv_output(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str) -> str:
+    """Run uv as `run_uv` does, and return what it wrote to stdout."""
+    return _completed(arguments, variables, cwd, None).stdout.decode(errors="replace")
+
+
+def _messages(completed: subprocess.CompletedProcess[bytes]) -> str:
+    return redact(completed.stderr.decode(errors="replace"))
+
+
+def _completed(
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    cwd: str,
+    timeout: float | None,
+    *,
+    python_downloads: bool = False,
+) -> subprocess.CompletedProcess[bytes]:
     program = uv_program()
     # uv comes with its own certificate authorities, which do not include that of a company's proxy.
+    downloads = [] if python_downloads else ["--no-python-downloads"]
     certificates = {"UV_SYSTEM_CERTS": "1"} if certificate_bundle() else {}
-    try:
-        completed = subprocess.run(
-            [program, *arguments, "--no-progress", "--color", "never", "--no-python-downloads"],
+    command = [program, *arguments, "--no-progress", "--color", "never", *downloads]
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
             cwd=cwd,
             env={**certificates, **variables},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            timeout=timeout,
-            check=False,
-            preexec_fn=prctl.ending_with_us(signal.SIGKILL),
+            preexec_fn=prctl.ending_with_us(signal.SIGKILL),  # noqa: PLW1509  # safe in threads, as it says
         )
+
+    try:
+        with child(start) as process:
+            written = process.communicate(timeout=timeout)
     except OSError as error:
         raise HostError(
             f"`{program}` could not be started: {error.strerror}",
@@ -76,15 +118,16 @@ def run_uv(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, 
         ) from error
     except subprocess.TimeoutExpired as error:
         raise TimedOut(f"`uv {arguments[0]}` did not end within {timeout:g} s") from error
-    messages = redact(completed.stderr.decode(errors="replace"))
+    completed = subprocess.CompletedProcess(command, process.returncode, *written)
     if completed.returncode != 0:
+        messages = _messages(completed)
         raise CommandFailed(
             f"`uv {' '.join(arguments[:2])}` ended with status {completed.returncode}",
             status=completed.returncode,
             output=messages,
             hint=_hint(messages),
         )
-    return messages
+    return completed
 
 
 def is_unreachable(failure: CommandFailed) -> bool:

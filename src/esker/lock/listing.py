@@ -131,8 +131,14 @@ def _outputs(outputs: Mapping[str, str], paths: tuple[str, ...] | None = None) -
 
 
 def _version(package: Package) -> str:
-    """Return the version of a Python package; that of a directory is known to its build alone, so its path stands."""
-    return package.directory.path if package.version is None and package.directory else str(package.version)
+    """Return the version of a Python package; that of a source is known to its build alone, so its place stands."""
+    if package.version is not None:
+        return str(package.version)
+    if package.directory is not None:
+        return package.directory.path
+    if package.vcs is not None:
+        return package.vcs.commit_id[:12]
+    return (package.archive.url or package.archive.path or "") if package.archive is not None else ""
 
 
 def _python(lock: Lock, system: str) -> list[Installed]:

@@ -76,7 +76,9 @@ def rendered(lock: Lock) -> tuple[bytes, bytes | None]:
     if lock.python is not None:
         made_from = pylock.inputs(lock.python)
         assert made_from is not None, "a lock that was made here says from what"
-        python = pylock.render(lock.python, made_from, build=made_from.build).encode()
+        # A lock of an earlier version is not sealed by us: it may hold already what its inputs did not give.
+        sealed = pylock.is_sealed(lock.python)
+        python = pylock.render(lock.python, made_from, build=made_from.build, sealed=sealed).encode()
     return lockfile.render(lock.lockfile), python
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from esker.errors import ResolutionFailed
 from esker.formats.urls import redact
-from esker.lock.cache_keys import directory_sources, metadata_digest, metadata_files
+from esker.lock.directory_metadata import directory_sources, metadata_digest, metadata_files
 from esker.lock.uv_sources import declared_hash
 
 if TYPE_CHECKING:

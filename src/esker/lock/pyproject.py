@@ -10,7 +10,9 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.declare import notations
+from esker.declare.project_file import MAIN, Place
 from esker.errors import InvalidFile, NotFound, Problem
+from esker.formats.syntax import syntax_problem
 from esker.formats.tables.positions import positions
 from esker.formats.tables.reader import Refusal, near
 from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
@@ -18,7 +20,9 @@ from esker.host import files
 from esker.lock.uv_settings import UvSettings, read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from packaging.markers import Marker
 
     from esker.declare.declaration import Declaration
 
@@ -35,6 +39,10 @@ class Pyproject(NamedTuple):
     dependencies: tuple[str, ...]
     groups: Mapping[str, Any]
     """Dependency groups (PEP 735), as they are written."""
+    extras: Mapping[str, tuple[str, ...]]
+    """The requirements of each extra, by its name as it is written."""
+    name: str | None
+    """The project's name, by which its extras can be asked for."""
     requires_python: str | None
     """A PEP 440 specifier."""
     uv: UvSettings = UvSettings()
@@ -42,20 +50,81 @@ class Pyproject(NamedTuple):
     wanted: tuple[str, ...] = ()
     """The dependencies and those of the chosen groups, without addresses, which stand in `uv`."""
 
-    def requirements(self, groups: tuple[str, ...]) -> list[str]:
-        """Return the dependencies and those of `groups`; raises InvalidFile for a group that cannot be read."""
-        from packaging.dependency_groups import resolve_dependency_groups
+    def requirements(self, groups: tuple[str, ...], extras: tuple[str, ...] = ()) -> list[str]:
+        """Return the dependencies and those of `groups` and `extras`; raises InvalidFile as `declared` does."""
+        return [text for text, _ in self.declared(groups, extras)]
 
-        wanted = list(self.dependencies)
+    def declared(self, groups: tuple[str, ...], extras: tuple[str, ...] = ()) -> list[tuple[str, Place]]:
+        """Return the dependencies and those of `groups` and `extras`, each with the place where it is declared.
+
+        What asks for an extra of the project itself stands for the requirements of that extra. Raises InvalidFile for a
+        group or an extra that cannot be read.
+        """
+        found = [(text, MAIN) for text in self._expanded(self.dependencies)]
         for group in groups:
+            found += [(text, Place("group", group)) for text in self._expanded(self._group(group))]
+        for extra in extras:
+            found += [(text, Place("optional", extra)) for text in self._expanded(self._extra(extra))]
+        return found
+
+    def _group(self, group: str) -> tuple[str, ...]:
+        from packaging.dependency_groups import resolve_dependency_groups
+        from packaging.utils import canonicalize_name
+
+        names = {canonicalize_name(name): name for name in self.groups}
+        if canonicalize_name(group) not in names:
+            raise InvalidFile(self.path, [_missing("dependency group", group, self.groups)])
+        try:
+            return resolve_dependency_groups(self.groups, group)
+        except (LookupError, ValueError, TypeError, ExceptionGroup) as error:
+            why = "; ".join(map(str, error.exceptions)) if isinstance(error, ExceptionGroup) else error
+            known = ", ".join(f"`{name}`" for name in self.groups)
+            problem = Problem(f"no dependency group `{group}` can be read: {why}", hint=f"its groups: {known}")
+            raise InvalidFile(self.path, [problem]) from error
+
+    def _extra(self, extra: str) -> tuple[str, ...]:
+        from packaging.utils import canonicalize_name
+
+        names = {canonicalize_name(name): name for name in self.extras}
+        if canonicalize_name(extra) not in names:
+            raise InvalidFile(self.path, [_missing("extra", extra, self.extras)])
+        return self.extras[names[canonicalize_name(extra)]]
+
+    def _expanded(self, texts: Iterable[str], within: tuple[str, ...] = ()) -> Iterator[str]:
+        """Yield the requirements, with those of the project's own extras in place of what asks for such an extra."""
+        from packaging.requirements import InvalidRequirement, Requirement
+        from packaging.utils import canonicalize_name
+
+        own = canonicalize_name(self.name) if self.name else None
+        for text in texts:
             try:
-                wanted += resolve_dependency_groups(self.groups, group)
-            except (LookupError, ValueError, TypeError, ExceptionGroup) as error:
-                known = ", ".join(f"`{name}`" for name in self.groups) or "none"
-                why = "; ".join(map(str, error.exceptions)) if isinstance(error, ExceptionGroup) else error
-                problem = Problem(f"no dependency group `{group}` can be read: {why}", hint=f"its groups: {known}")
-                raise InvalidFile(self.path, [problem]) from error
-        return wanted
+                requirement = Requirement(text)
+            except InvalidRequirement:  # told when it is locked, with all that it needs
+                yield text
+                continue
+            if canonicalize_name(requirement.name) != own or requirement.url is not None or not requirement.extras:
+                yield text
+                continue
+            for extra in sorted(requirement.extras - set(within)):
+                for inner in self._expanded(self._extra(extra), (*within, extra)):
+                    yield _under(inner, requirement.marker)
+
+
+def _missing(kind: str, name: str, names: Iterable[str]) -> Problem:
+    listed = ", ".join(f"`{each}`" for each in names) or "none"
+    return Problem(f"there is no {kind} `{name}`", hint=near(name, list(names)) or f"its {kind}s: {listed}")
+
+
+def _under(text: str, marker: Marker | None) -> str:
+    """Return a requirement that holds only where `marker` holds too."""
+    from packaging.markers import Marker
+    from packaging.requirements import Requirement
+
+    if marker is None:
+        return text
+    requirement = Requirement(text)
+    requirement.marker = Marker(f"({requirement.marker}) and ({marker})") if requirement.marker else marker
+    return str(requirement)
 
 
 def read_pyproject(declaration: Declaration) -> Pyproject | None:
@@ -72,10 +141,12 @@ def read_pyproject(declaration: Declaration) -> Pyproject | None:
             f"`{path}`, named by `project` in [plugins.esker.python], is not there",
             hint="name a pyproject.toml relative to the project directory, or declare `dependencies`",
         )
-    text = files.read_text(path, InvalidFile, limit=LARGEST_MANIFEST)
+    text = declaration.pyproject
+    if text is None:
+        text = files.read_text(path, InvalidFile, limit=LARGEST_MANIFEST)
     content = _content(text, path)
     project, groups = content.get("project", {}), content.get("dependency-groups", {})
-    for key in ("dependencies", "requires-python"):
+    for key in ("dependencies", "requires-python", *(["optional-dependencies"] if python.extras else [])):
         if key in _list_of_texts(project, "dynamic", path):
             hint = f"write `{key}` into [project] itself"
             problem = Problem(f"`{key}` of [project] is dynamic, so that only a build backend can tell it", hint=hint)
@@ -84,18 +155,24 @@ def read_pyproject(declaration: Declaration) -> Pyproject | None:
         path=path,
         dependencies=tuple(_list_of_texts(project, "dependencies", path)),
         groups=groups,
+        extras=_extras(project, path),
+        name=project["name"] if isinstance(project.get("name"), str) else None,
         requires_python=_requires_python(project, text, path),
     )
-    settings, wanted = read_settings(content, text, path, python.groups, found.requirements(python.groups))
+    settings, wanted = read_settings(content, text, path, python, found.requirements(python.groups, python.extras))
     settings = settings._replace(lock_directory=declaration.dot_flox)
     return found._replace(uv=settings, wanted=tuple(wanted))
 
 
 def _content(text: str, path: str) -> dict[str, Any]:
     """Return the values of the file, in which `project` and `dependency-groups` are tables if they are there."""
+    import tomllib
+
     try:
         content = toml_table(text)
-    except ValueError as error:  # that of TOML too
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidFile(path, [syntax_problem(str(error), text)]) from None
+    except ValueError as error:
         raise InvalidFile(path, [Problem(f"not TOML: {error}")]) from error
     if not all(isinstance(content.get(name, {}), dict) for name in ("project", "dependency-groups")):
         raise InvalidFile(path, [Problem("`project` and `dependency-groups` have to be tables")])
@@ -125,6 +202,13 @@ def _list_of_texts(project: dict[str, Any], key: str, path: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise InvalidFile(path, [Problem(f"`{key}` of [project] has to be a list of texts")])
     return value
+
+
+def _extras(project: dict[str, Any], path: str) -> dict[str, tuple[str, ...]]:
+    extras = project.get("optional-dependencies", {})
+    if not isinstance(extras, dict):
+        raise InvalidFile(path, [Problem("`optional-dependencies` of [project] has to be a table")])
+    return {name: tuple(_list_of_texts(extras, name, path)) for name in extras}
 
 
 def _requires_python(project: dict[str, Any], text: str, path: str) -> str | None:

@@ -209,12 +209,24 @@ def _first(
     locked: bool = False,
     chosen: bool = False,
 ) -> Interpreter:
-    """Return the first allowed interpreter `within` a specifier; raises NotFound with `message` if there is none."""
-    interpreter = interpreters.first(",".join(filter(None, (within, allowed.specifier))))
+    """Return the first allowed interpreter `within` a specifier, which is fetched if it has to be and may be.
+
+    Raises NotFound with `message` if there is none.
+    """
+    specifier = ",".join(filter(None, (within, allowed.specifier)))
+    interpreter = interpreters.first(specifier)
+    minor = re.fullmatch(r"==(.+)\.\*", within)
+    if interpreter is None and interpreters.downloads is not None:
+        wanted = f"Python {minor[1]}" if minor else f"a Python (`{specifier}`)" if specifier else "a Python"
+        unfetched = interpreters.downloads.fetch(specifier, wanted)
+        if unfetched is not None:
+            message += f", and {unfetched}"
+        interpreter = interpreters.first(specifier)
     if interpreter is not None:
         return interpreter
-    minor = re.fullmatch(r"==(.+)\.\*", within)
     hint = f"install it, then put it on PATH as python{minor[1] if minor else 'X.Y'} or set ESKER_PYTHON to its path"
+    if interpreters.remedy:
+        hint += f"; {interpreters.remedy}"
     other = interpreters.first(allowed.specifier) if locked and not allowed.every else None
     if other is not None:
         hint += "; or lock for a Python that is here: esker lock --python {}.{}".format(*other.release)

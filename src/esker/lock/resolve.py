@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
@@ -12,23 +13,32 @@ from esker.declare import trust
 from esker.declare.source import source_directories
 from esker.errors import InvalidLock, ResolutionFailed, StaleLock
 from esker.formats import lockfile, pylock
+from esker.lock.build_requirements import check_not_locked, resolved_build, with_source_builds
 from esker.lock.lock_files import Lock, check_replaceable, read_lock, read_python_lock, write_lock
+from esker.lock.own_project import own_project, uninstalled
 from esker.lock.packages import lock_packages
 from esker.lock.pyproject import read_pyproject
 from esker.lock.pythons import allowed_pythons, check_chosen, interpreter_for_new_lock, locked_pythons
 from esker.lock.staleness import staleness
-from esker.lock.wheels import resolve
+from esker.lock.upgrade import upgraded
+from esker.lock.uv_settings import UvSettings
+from esker.lock.wheels import python_inputs, resolve
 from esker.progress import reporting
 
 if TYPE_CHECKING:
+    from packaging.pylock import Pylock
+
     from esker.declare.declaration import Declaration
     from esker.formats.manifest import Manifest
-    from esker.host.interpreters import Interpreters
+    from esker.host.interpreters import Interpreter, Interpreters
     from esker.lock.pyproject import Pyproject
     from esker.progress import Progress
     from esker.settings import Settings
 
-__all__ = ["current_lock", "lock_project", "resolved_lock"]
+__all__ = ["check_composed", "current_lock", "lock_project", "readable_lock", "resolved_lock", "with_inputs_of"]
+
+Upgrade = bool | frozenset[str]
+"""Which packages do not stay pinned: all of them, none, or those of these names."""
 
 
 def current_lock(declaration: Declaration, settings: Settings) -> Lock:
@@ -59,13 +69,14 @@ def lock_project(
     interpreters: Interpreters,
     *,
     locked: bool = False,
-    upgrade: bool = False,
+    upgrade: Upgrade = False,
     python: str | None = None,
     progress: Progress,
 ) -> tuple[Lock, bool]:
     """Return the lock of a project, which is on disk then, and whether it is new.
 
-    With `locked`, a stale lock is refused (`StaleLock`) instead of made again; with `upgrade`, no package stays pinned.
+    With `locked`, a stale lock is refused (`StaleLock`) instead of made again; with `upgrade`, no package stays pinned,
+    or all but those of the names in it.
     The lock becomes one for the minor version `python` of Python, such as `3.12`, if that is given. If the settings
     leave packages out that are not here, a lock may be partial; then its manifest.lock is not written.
     """
@@ -83,7 +94,7 @@ def resolved_lock(
     interpreters: Interpreters,
     *,
     locked: bool = False,
-    upgrade: bool = False,
+    upgrade: Upgrade = False,
     python: str | None = None,
     progress: Progress,
 ) -> tuple[Lock, bool]:
@@ -92,15 +103,15 @@ def resolved_lock(
     _check_build(declaration, settings, project)
     if python is not None:
         check_chosen(python, declaration)
-    present = _readable_lock(declaration) if upgrade else read_lock(declaration)
-    current = None if upgrade else present
+    present = readable_lock(declaration) if upgrade is True else read_lock(declaration)
+    current = None if upgrade is True else present
     on_disk = current.python if current else None
     if present is None and settings.without_packages:
         on_disk = read_python_lock(declaration)  # of a partial lock
     wheels = on_disk
     stale = staleness(declaration, current, settings.system, settings.indexes, wheels=wheels)
     is_moved = python is not None and wheels is not None and locked_pythons(wheels) != python
-    if current is not None and not stale.reasons and not is_moved:
+    if current is not None and not stale.reasons and not is_moved and not upgrade:
         return current, False
     if locked:
         raise _stale(stale.reasons)
@@ -110,27 +121,56 @@ def resolved_lock(
     manifest_lock, is_partial = _manifest_lock(declaration, current.lockfile if current else None, settings)
     if stale.inputs is None:
         wheels = None
-    elif wheels is None or stale.python or is_moved:
+    elif wheels is None or stale.python or is_moved or upgrade:
         allowed, previous = allowed_pythons(declaration), present.python if present else on_disk
         interpreter = interpreter_for_new_lock(allowed, previous, interpreters, chosen=python)
         check_replaceable(declaration, is_partial=is_partial)  # before a minute of resolving, not after it
         with reporting(progress):
             progress.begin("Locking Python packages")
-            changed = _changed(pylock.inputs(wheels) if wheels else None, stale.inputs)
-            resolved = resolve(
-                stale.inputs,
-                interpreter,
-                settings.tools,
-                previous=wheels,
-                changed=changed,
-                every_python=allowed.every,
-                settings=project.uv if project else None,
-                progress=progress,
-            )
+            resolved = _resolved(declaration, stale.inputs, interpreter, settings, wheels, upgrade, progress)
         # Through the text, so that what is used now is exactly what is read from the file ever after.
         wheels = pylock.parse(pylock.render(resolved, stale.inputs, build=stale.inputs.build))
     # A partial lock is made each time anew: it counts as new if it changes what is on disk, the Python lock.
     return Lock(manifest_lock, wheels, is_partial), not is_partial or wheels is not on_disk
+
+
+def _resolved(
+    declaration: Declaration,
+    inputs: pylock.Inputs,
+    interpreter: Interpreter,
+    settings: Settings,
+    before: Pylock | None,
+    upgrade: Upgrade,
+    progress: Progress,
+) -> Pylock:
+    """Return the lock of `inputs`, in which what `before` pins stays as far as `upgrade` allows.
+
+    It also has what the project itself needs to be built.
+    """
+    every, project, pyproject = (
+        allowed_pythons(declaration).every,
+        own_project(declaration),
+        read_pyproject(declaration),
+    )
+    uv = pyproject.uv if pyproject else UvSettings()
+    again = partial(resolve, inputs, interpreter, settings.tools, every_python=every, settings=uv, progress=progress)
+    changed = _changed(pylock.inputs(before) if before else None, inputs)
+    if before is None or not isinstance(upgrade, frozenset):
+        resolved = again(previous=before, changed=changed)
+    else:
+        resolved = upgraded(upgrade | changed, before, lambda pinned: again(previous=pinned))
+    resolved = with_source_builds(
+        resolved, inputs, interpreter, settings.tools, settings=uv, previous=before, every_python=every
+    )
+    if project is None:
+        if (remark := uninstalled(declaration)) is not None:
+            progress.remark(remark)
+        return resolved
+    check_not_locked(project, resolved)
+    build = resolved_build(
+        project, inputs, interpreter, settings.tools, previous=before, new=resolved, every_python=every, settings=uv
+    )
+    return pylock.with_build_requirements(resolved, {project.name: build})
 
 
 def _manifest_lock(
@@ -156,7 +196,15 @@ def _manifest_lock(
     return made, is_partial
 
 
-def _readable_lock(declaration: Declaration) -> Lock | None:
+def with_inputs_of(declaration: Declaration, lock: Lock, settings: Settings) -> Lock:
+    """Return a lock as one that was made from `declaration`, which differs only in bounds that the lock satisfies."""
+    assert lock.python is not None
+    inputs = python_inputs(declaration, settings.system, settings.indexes, pylock.inputs(lock.python))
+    assert inputs is not None
+    return lock._replace(python=pylock.parse(pylock.render(lock.python, inputs, build=inputs.build)))
+
+
+def readable_lock(declaration: Declaration) -> Lock | None:
     """Return the lock on disk, or None if it is missing or damaged."""
     try:
         return read_lock(declaration)

@@ -24,7 +24,7 @@ from esker.formats.urls import redact, redact_repository
 from esker.host import files
 from esker.host.download import download
 from esker.host.git import run_git
-from esker.lock.cache_keys import metadata_digest
+from esker.lock.directory_metadata import metadata_digest
 from esker.lock.uv_sources import is_wheel
 
 if TYPE_CHECKING:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.formats import pylock
 from esker.formats.lockfile import differences
+from esker.lock.build_requirements import locked_build
+from esker.lock.own_project import own_project
 from esker.lock.pythons import allowed_pythons, staleness_of_python
 from esker.lock.wheels import python_inputs
 
@@ -67,11 +69,17 @@ def _python(
     if locked is None:
         yield "pylock.toml: made by another tool, which does not say from what"
         return
+    for alteration in pylock.alterations(wheels, locked):
+        yield f"pylock.toml: {alteration}"
     yield from _set("requirements", locked.requirements, inputs.requirements)
     yield from staleness_of_python(wheels, locked, allowed_pythons(declaration))
     yield from _set("systems", locked.systems, inputs.systems)
     yield from _set("build", locked.build, inputs.build)
     yield from _set("indexes", locked.indexes, inputs.indexes)
+    yield from _set("build-system", locked.build_system, inputs.build_system)
+    project = own_project(declaration)
+    if project and locked.build_system == inputs.build_system and locked_build(wheels, project) is None:
+        yield f"pylock.toml: what `{project.name}` needs to be built is not locked"
     yield from _set("[tool.uv]", locked.settings, inputs.settings)
     yield from _files(locked.files, inputs.files)
 

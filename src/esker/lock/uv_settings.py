@@ -24,6 +24,8 @@ from esker.lock.uv_sources import Source, from_requirement, from_table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from esker.declare.declaration import PythonTable
+
 __all__ = ["UvSettings", "fits", "read_settings"]
 
 _TAKEN = (
@@ -105,11 +107,12 @@ def fits(environment: str, system: str) -> bool:
 
 
 def read_settings(
-    content: Mapping[str, Any], text: str, path: str, groups: tuple[str, ...], requirements: list[str]
+    content: Mapping[str, Any], text: str, path: str, python: PythonTable, requirements: list[str]
 ) -> tuple[UvSettings, list[str]]:
     """Return the settings in a pyproject.toml, and `requirements` without addresses, which have become sources.
 
-    `content` are the values in `text`, the file at `path`. Raises InvalidFile, which names all that is wrong.
+    `content` are the values in `text`, the file at `path`; `python` is what the manifest chooses of it. Raises
+    InvalidFile, which names all that is wrong.
     """
     table = content.get("tool")
     table = table.get("uv", {}) if isinstance(table, dict) else {}
@@ -119,7 +122,7 @@ def read_settings(
     problems = [*_refused(table, lines), *_no_tables(table, lines)]
     sources: list[Source] = []
     named = []
-    for found in _declared_sources(table, path, groups, lines):
+    for found in _declared_sources(table, path, python, lines):
         if isinstance(found, Problem):
             problems.append(found)
         else:
@@ -177,7 +180,7 @@ def _faulty_markers(table: Mapping[str, Any], lines: Mapping[tuple[str, ...], in
 
 
 def _declared_sources(
-    table: Mapping[str, Any], path: str, groups: tuple[str, ...], lines: Mapping[tuple[str, ...], int]
+    table: Mapping[str, Any], path: str, python: PythonTable, lines: Mapping[tuple[str, ...], int]
 ) -> Iterator[Source | Problem]:
     if table.get("no-sources") is True:
         return
@@ -191,7 +194,7 @@ def _declared_sources(
             message = f"`{name}` is taken from a workspace, which is not supported yet"
             yield Problem(message, line=line, hint=_MEMBER)
             continue
-        for found in from_table(name, value, os.path.dirname(path), groups):
+        for found in from_table(name, value, os.path.dirname(path), python.groups, python.extras):
             yield Problem(found.message, line=line, hint=found.hint) if isinstance(found, Problem) else found
 
 

@@ -84,17 +84,19 @@ def declared_hash(address: str) -> tuple[str, str] | None:
     return kind, value
 
 
-def from_table(name: str, value: Any, base: str, groups: tuple[str, ...]) -> Iterator[Source | Problem]:
+def from_table(
+    name: str, value: Any, base: str, groups: tuple[str, ...], extras: tuple[str, ...] = ()
+) -> Iterator[Source | Problem]:
     """Yield the sources that an entry of `[tool.uv.sources]` gives a package, and what is wrong with it.
 
-    `base` is the directory of the pyproject.toml. A source of a dependency group counts if `groups` has the group; the
-    project's extras are no part of an environment, and neither are their sources.
+    `base` is the directory of the pyproject.toml. A source of a dependency group counts if `groups` has the group,
+    that of an extra if `extras` has the extra.
     """
     for entry in value if isinstance(value, list) else [value]:
         if not isinstance(entry, dict):
             yield Problem(f"the source of `{name}` is not a table", hint='write for example { path = "../NAME" }')
             continue
-        if "extra" in entry or ("group" in entry and entry["group"] not in groups):
+        if not (_is_chosen(entry, "extra", extras) and _is_chosen(entry, "group", groups)):
             continue
         kinds = [kind for kind in _KINDS if kind in entry]
         if len(kinds) != 1 or not isinstance(entry[kinds[0]], str):
@@ -104,12 +106,17 @@ def from_table(name: str, value: Any, base: str, groups: tuple[str, ...]) -> Ite
             )
             continue
         kind, written = kinds[0], entry[kinds[0]]
-        unknown = entry.keys() - {kind, "marker", "group", *_KEYS[kind]}
+        unknown = entry.keys() - {kind, "marker", "group", "extra", *_KEYS[kind]}
         if unknown:
             yield Problem(f"the source of `{name}` has an unknown key `{min(unknown)}`", hint="take it out")
             continue
         options = {key: entry[key] for key in ("marker", *_KEYS[kind]) if key in entry}
         yield Source(canonicalize_name(name), kind, _address(kind, written, base), options, written)
+
+
+def _is_chosen(entry: Mapping[str, Any], key: str, names: tuple[str, ...]) -> bool:
+    """Return whether a source counts for the chosen groups or extras, however their names are written."""
+    return key not in entry or canonicalize_name(str(entry[key])) in {canonicalize_name(name) for name in names}
 
 
 def from_requirement(requirement: Requirement, base: str) -> Source | Problem:

@@ -22,12 +22,14 @@ from esker.errors import CommandFailed, ResolutionFailed
 from esker.formats import pylock
 from esker.formats.systems import declared_systems, marker
 from esker.formats.toml_values import inline
+from esker.formats.untrusted import toml_table
 from esker.host import files
 from esker.host.scratch import scratch
 from esker.host.uv import run_uv
-from esker.lock.build_requirements import with_build_requirements
-from esker.lock.cache_keys import directory_sources
+from esker.lock.directory_metadata import directory_sources
+from esker.lock.edges import with_edges
 from esker.lock.locked_sources import check_hashes, check_sources, files_of_lock, is_from_source, relocated
+from esker.lock.own_project import own_project
 from esker.lock.pyproject import read_pyproject
 from esker.lock.pythons import allowed_pythons, minors_within, one_minor
 from esker.lock.refusals import explained, missing_extras
@@ -36,7 +38,7 @@ from esker.lock.uv_settings import UvSettings, fits
 from esker.progress import Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from packaging.pylock import Pylock
 
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from esker.lock.pyproject import Pyproject
     from esker.progress import Progress
 
-__all__ = ["python_inputs", "resolve"]
+__all__ = ["python_inputs", "resolve", "resolve_build"]
 
 
 def python_inputs(
@@ -64,7 +66,7 @@ def python_inputs(
     systems = declared_systems(declared, system)
     if declared is None and locked is not None:
         systems = tuple(sorted({*systems, *locked.systems}))
-    project = read_pyproject(declaration)
+    project, own = read_pyproject(declaration), own_project(declaration)
     settings = project.uv if project else UvSettings()
     if declared is None and settings.environments:
         allowed = [name for name in systems if any(fits(each, name) for each in settings.environments)]
@@ -75,6 +77,7 @@ def python_inputs(
         systems=systems,
         build=tuple(sorted(python.build)),
         indexes=indexes,
+        build_system=own.requirements if own else (),
         settings=settings.lines,
         files=tuple(files_of_lock(project)) if project else (),
     )
@@ -95,7 +98,7 @@ def resolve(  # noqa: PLR0913  # each is a value of its own, from another place
 
     A version that `previous` pins stays, unless its package is among `changed` or the version fits no more. `tools` are
     the variables that uv is run with. `settings` are those of the project's own file. `progress` hears of extras that
-    their packages do not have. What is built from source is fetched, and its backend asked what it needs. Raises
+    their packages do not have. Raises
     `ResolutionFailed`, which names package and system, and `HostError` when no index can be reached.
     """
     resolution = _Resolution(
@@ -114,10 +117,35 @@ def resolve(  # noqa: PLR0913  # each is a value of its own, from another place
                 f"`{system}` is in `options.systems` and in none of the `environments` of [tool.uv]: "
                 "it is locked all the same"
             )
-    lock = _with_pins(resolution, _pins(previous, changed))
-    return with_build_requirements(
-        lock, resolution.build_requirements, interpreter, tools, settings=resolution.settings, previous=previous
+    return _with_pins(resolution, _pins(previous, changed))
+
+
+def resolve_build(
+    requirements: Iterable[str],
+    pins: Iterable[str],
+    inputs: pylock.Inputs,
+    interpreter: Interpreter,
+    tools: Mapping[str, str],
+    *,
+    every_python: bool,
+    settings: UvSettings,
+) -> Pylock:
+    """Return the lock of what a build needs, for the systems and Pythons of `inputs`, as `resolve` does.
+
+    The versions in the lines `pins` stay while they fit.
+    """
+    taken = {key: value for key, value in settings.taken.items() if not key.endswith("-dependencies")}
+    taken["constraint-dependencies"] = list(settings.build_constraints)
+    resolution = _Resolution(
+        inputs=msgspec.structs.replace(inputs, requirements=tuple(sorted(requirements)), build=()),
+        executable=interpreter.executable,
+        minor="{}.{}".format(*interpreter.release),
+        every_python=every_python,
+        tools=tools,
+        progress=Silent(),
+        settings=UvSettings(taken=taken, lock_directory=settings.lock_directory),
     )
+    return _with_pins(resolution, [line.partition(" --hash=")[0] for line in pins])
 
 
 def _with_pins(resolution: _Resolution, pins: list[str]) -> Pylock:
@@ -200,21 +228,14 @@ class _Resolution(NamedTuple):
             self._run("export", *arguments, cwd=directory)
             with open(os.path.join(directory, exported), encoding="utf-8") as file:
                 lock = pylock.parse(file.read(), exported)
+            with open(os.path.join(directory, "uv.lock"), encoding="utf-8") as file:
+                lock = with_edges(lock, toml_table(file.read()))
         check_hashes(lock, self.settings.sources)
         for remark in missing_extras(messages, self.inputs):
             self.progress.remark(remark)
         # uv writes a range in its own words, with which the declared one could not be compared.
         lock = dataclasses.replace(lock, requires_python=SpecifierSet(within or self.inputs.python))
         return relocated(lock, self.settings.sources, self.settings.lock_directory)
-
-    def build_requirements(self, requirements: tuple[str, ...], pins: tuple[str, ...]) -> Pylock:
-        """Return the lock of what a build needs; the versions in the lines `pins` stay while they fit."""
-        taken = {key: value for key, value in self.settings.taken.items() if not key.endswith("-dependencies")}
-        taken["constraint-dependencies"] = list(self.settings.build_constraints)
-        settings = UvSettings(taken=taken, lock_directory=self.settings.lock_directory)
-        inputs = msgspec.structs.replace(self.inputs, requirements=tuple(sorted(requirements)), build=())
-        alone = self._replace(inputs=inputs, settings=settings)
-        return _with_pins(alone, [line.partition(" --hash=")[0] for line in pins])
 
     def fitting_python(self) -> str | None:
         """Return a minor version of Python near this one for which there is a lock, or None if none is found.

@@ -1,8 +1,8 @@
 """The profile: one store path, whose bin, lib and share an activation puts on the caller's search paths.
 
-It holds links into the Python environment and to the programs of its wheels. `pyvenv.cfg` at its root makes
-`bin/python` find the packages. site-packages is a real directory of links, because the profile adds files of its own:
-one of them puts the project's source on Python's path.
+It is the Python environment: `pyvenv.cfg` at its root makes `bin/python` find the packages. Most of what it holds are
+links to the store paths of wheels. bin, lib and site-packages are real directories, because the profile adds files of
+its own, one of which puts the project's source on Python's path.
 """
 
 from __future__ import annotations
@@ -11,25 +11,34 @@ import json
 import os
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import RealisationFailed
 from esker.formats.nix import store_path
+from esker.progress import Silent
+from esker.realise import pytest_plugin
+from esker.realise.linking import Tree, link_trees
 from esker.realise.programs import WheelProgram, check_program
+from esker.realise.run_paths import is_marked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from esker.realise.wheels import PythonEnvironment
+    from esker.host.interpreters import Interpreter
+    from esker.progress import Progress
+    from esker.realise.linking import Clash
+    from esker.realise.wheels import Wheel
     from esker.store.store import Store
 
-__all__ = ["OWN_COMMANDS", "profile"]
+__all__ = ["OWN_COMMANDS", "Packages", "profile"]
 
 OWN_COMMANDS = ("pip", "pip3")
 """The commands in bin that the profile writes itself, unless pip is locked."""
 
-RECIPE = 6
+RECIPE = 7
 """Increase it whenever the same inputs would give a different tree."""
+
+_MOST_REMARKS = 5
 
 # A script runs the `python` beside the path that it was called by. That path leads through the project's link, as the
 # path of `python` itself does, so that both agree on sys.prefix. If somebody has linked to the script from elsewhere,
@@ -78,56 +87,170 @@ requirement = /nonexistent/{_REFUSAL.replace(" ", "-")}--{_ADVICE.replace(" ", "
 """
 
 
+class Packages(NamedTuple):
+    """The Python packages of an environment."""
+
+    interpreter: Interpreter
+    wheels: tuple[Wheel, ...]
+    """By name; of files that several bring, the last one's is taken."""
+    project: str | None = None
+    """The store path of the project's own editable build, if it is part of its environment."""
+
+
 def profile(
     store: Store,
     name: str,
-    python: PythonEnvironment | None,
+    python: Packages | None,
     *,
     programs: Sequence[WheelProgram] = (),
     source: Sequence[str] = (),
+    with_pytest_plugin: bool = False,
+    progress: Progress | None = None,
 ) -> str:
-    """Return the store path of the profile over a Python environment, building it if it is missing.
+    """Return the store path of the profile of Python packages, building it if it is missing.
 
-    `programs` are linked in bin, and the absolute directories in `source` are put on Python's path. Raises
-    `RealisationFailed` for a program that cannot start on this host.
+    `programs` are linked in bin, and the absolute directories in `source` are put on Python's path. Files that several
+    packages bring are remarked on. Raises `RealisationFailed` for a program that cannot start on this host, and for a
+    file of the project's that a package brings as well.
     """
+    wheels, project = (python.wheels, python.project) if python else ((), None)
     linked = [[program.name, os.path.relpath(program.path, store.directory)] for program in programs]
-    key = [RECIPE, python and os.path.basename(python.path), linked, list(source)]
+    interpreter = python and [python.interpreter.executable, python.interpreter.version, python.interpreter.libraries]
+    key: list[object] = [RECIPE, interpreter, [os.path.basename(wheel.path) for wheel in wheels], linked, list(source)]
+    key += [pytest_plugin.fingerprint() if with_pytest_plugin else None, project and os.path.basename(project)]
 
     def fill(directory: str) -> None:
         os.makedirs(f"{directory}/bin")
         os.makedirs(f"{directory}/lib")
-        if python is not None:
-            _fill_python(directory, python, source)
+        copies = _fill_python(directory, python, source, progress or Silent()) if python is not None else {}
+        if python is not None and with_pytest_plugin:
+            pytest_plugin.add(f"{directory}/{python.interpreter.libraries}")
         for program in programs:
             check_program(program.path, program.wheel)
-            _link(program.path, f"{directory}/bin/{program.name}")
+            copy = copies.get(program.path)
+            _link(f"{directory}/{copy}" if copy else program.path, f"{directory}/bin/{program.name}")
 
-    references = [python.path] if python is not None else []
     return store.build(
         f"{store_path.fitting(name) or 'environment'}-profile",
         "profile:" + json.dumps(key),
         fill,
-        references=references,
+        references=[*(wheel.path for wheel in wheels), *([project] if project else [])],
     )
 
 
-def _fill_python(directory: str, python: PythonEnvironment, source: Sequence[str]) -> None:
-    environment, libraries = python
-    for entry in sorted(os.listdir(environment)):
-        if entry not in {"bin", "lib", "lib64"}:
-            _link(f"{environment}/{entry}", f"{directory}/{entry}")
-    os.symlink("lib", f"{directory}/lib64")
-    for entry in sorted(os.listdir(f"{environment}/bin")):
-        _add_command(f"{environment}/bin/{entry}", f"{directory}/bin/{entry}")
-    target = f"{directory}/{os.path.relpath(libraries, environment)}"
+def _fill_python(directory: str, python: Packages, source: Sequence[str], progress: Progress) -> Mapping[str, str]:
+    """Fill the profile with Python packages, and return where in it programs were copied to."""
+    interpreter, wheels, project = python
+    _make_environment(directory, interpreter)
+    target = f"{directory}/{interpreter.libraries}"
     os.makedirs(target)
-    for entry in sorted(os.listdir(libraries)):
-        _link(f"{libraries}/{entry}", f"{target}/{entry}")
+
+    def place(path: str, relative: str) -> None:
+        if os.path.dirname(relative) == "bin":
+            _add_command(path, f"{directory}/{relative}")
+        else:
+            _link(path, f"{directory}/{relative}")
+
+    neighbours = _needing_neighbours()
+    trees = [Tree(wheel.name, wheel.path, is_marked(wheel.path) or wheel.name in neighbours) for wheel in wheels]
+    above = interpreter.libraries.split("/")
+    real = {"bin", *("/".join(above[:depth]) for depth in range(1, len(above) + 1))}
+    linked = link_trees(trees, directory, real=real, place=place)
+    _remark_on(linked.clashes, progress)
+    if project is not None:
+        _add_project(directory, project)
     if source:
         _write(f"{target}/esker-source.pth", "".join(f"{_path_line(path)}\n" for path in source), 0o644)
     _write(f"{target}/esker-store.pth", _NO_BYTE_CODE, 0o644)
     _refuse_pip(directory, target)
+    return linked.copies
+
+
+def _make_environment(directory: str, interpreter: Interpreter) -> None:
+    """Make what a virtual environment consists of without its packages."""
+    os.symlink("lib", f"{directory}/lib64")
+    # `python` leads to the interpreter, and the other links to `python`. To find `sys._base_executable`, Python follows
+    # links by their text alone. From the project's link to us, a relative link to another place would lead it to a path
+    # beside that link, where nothing is, and every venv made here would be made from that path.
+    os.symlink(interpreter.executable, f"{directory}/bin/python")
+    major, minor = interpreter.release
+    for name in ("python3", f"python{major}.{minor}"):
+        os.symlink("python", f"{directory}/bin/{name}")
+    _write(
+        f"{directory}/pyvenv.cfg",
+        f"home = {os.path.dirname(interpreter.executable)}\n"
+        "implementation = CPython\n"
+        f"version_info = {interpreter.version}\n"
+        "include-system-site-packages = false\n"
+        "relocatable = true\n",
+        0o644,
+    )
+
+
+def _needing_neighbours() -> set[str]:
+    """Return the names of the packages that are known to look for another package beside their own directory."""
+    import tomllib
+
+    with open(os.path.join(os.path.dirname(__file__), "known_neighbours.toml"), "rb") as file:
+        return set(tomllib.load(file))
+
+
+def _remark_on(clashes: Sequence[Clash], progress: Progress) -> None:
+    for clash in clashes[:_MOST_REMARKS]:
+        names = " and ".join(f"`{name}`" for name in clash.names)
+        progress.remark(f"{names} bring different files `{clash.path}`: that of `{clash.names[-1]}` is used")
+    if len(clashes) > _MOST_REMARKS:
+        progress.remark(f"so it is for {len(clashes) - _MOST_REMARKS} more files")
+
+
+def _add_project(directory: str, project: str) -> None:
+    """Put the project's editable build into the profile, beside the packages."""
+    for entry in sorted(os.listdir(project)):
+        if entry == "bin":
+            for name in sorted(os.listdir(f"{project}/bin")):
+                _check_command(name, f"{directory}/bin")
+                _add_command(f"{project}/bin/{name}", f"{directory}/bin/{name}")
+        else:
+            _merge(f"{project}/{entry}", f"{directory}/{entry}")
+
+
+def _check_command(name: str, directory: str) -> None:
+    """Raise RealisationFailed if a command of the project cannot be put into the `bin` at `directory`."""
+    if not os.path.lexists(f"{directory}/{name}") and name not in OWN_COMMANDS:
+        return
+    whose = "a locked package brings as well"
+    if re.fullmatch(r"python[0-9.]*", name):
+        whose = "is the interpreter's name"
+    elif name in OWN_COMMANDS:
+        whose = "belongs to the environment, which is not changed by pip"
+    raise RealisationFailed(
+        f"the project has a command `{name}`, which {whose}",
+        hint="rename it in [project.scripts], or take the package out of the dependencies"
+        if "package" in whose
+        else "rename it in [project.scripts]",
+    )
+
+
+def _merge(path: str, target: str) -> None:
+    """Link `path` at `target`; a directory that is there already becomes a real one, with links to what both have."""
+    if not os.path.lexists(target):
+        _link(path, target)
+        return
+    if not (os.path.isdir(path) and os.path.isdir(target)):
+        name = "/".join(target.split("/")[-2:])
+        raise RealisationFailed(
+            f"the project and a locked package both bring the file `{name}`",
+            hint="rename it in the project, or take the package out",
+        )
+    if os.path.islink(target):
+        real = os.path.normpath(os.path.join(os.path.dirname(target), os.readlink(target)))
+        os.unlink(target)
+        os.mkdir(target)
+        for entry in sorted(os.listdir(real)):
+            _link(f"{real}/{entry}", f"{target}/{entry}")
+    # Byte code comes last: if both bring a module, the error names the module.
+    for entry in sorted(os.listdir(path), key=lambda name: (name == "__pycache__", name)):
+        _merge(f"{path}/{entry}", f"{target}/{entry}")
 
 
 def _path_line(path: str) -> str:
@@ -136,12 +259,6 @@ def _path_line(path: str) -> str:
 
 
 def _add_command(path: str, target: str) -> None:
-    if os.path.islink(path):
-        # `python` leads to the interpreter, and the other links to `python`. To find `sys._base_executable`, Python
-        # follows links by their text alone. From the project's link to us, a relative link to the environment would
-        # lead it to a path beside that link, where nothing is, and every venv made here would be made from that path.
-        os.symlink(os.readlink(path), target)
-        return
     if os.path.isdir(path):
         _link(path, target)
         return

@@ -30,7 +30,7 @@ class WheelProgram(NamedTuple):
 
     name: str
     path: str
-    """Absolute, below the environment's site-packages."""
+    """Absolute, below the site-packages of the wheel's store path."""
     wheel: str
 
 
@@ -44,26 +44,26 @@ def known_rules(wheels: Collection[str]) -> dict[str, tuple[ProgramRule, ...]]:
 
 
 def programs(
-    libraries: str,
+    libraries: Mapping[str, str],
     declared: Mapping[str, tuple[ProgramRule, ...]],
-    wheels: Collection[str],
+    *,
     taken: Collection[str],
 ) -> tuple[WheelProgram, ...]:
-    """Return the programs below `libraries` (a site-packages), sorted by name.
+    """Return the programs of wheels, sorted by name; `libraries` has the site-packages of each wheel, by its name.
 
     `declared` rules replace the built-in rules for the same wheel. The names in `taken` are in the environment's own
     bin already: a program of a built-in rule is skipped then, and one of a declared rule is an error. Raises
     `RealisationFailed` naming the wheel and the file.
     """
-    missing = sorted(set(declared) - set(wheels))
+    missing = sorted(set(declared) - set(libraries))
     if missing:
         raise RealisationFailed(
             f"`programs` names `{missing[0]}`, which is not among the locked packages",
             hint="add it to `dependencies`, or take the line out of `programs`",
         )
     chosen: dict[str, WheelProgram] = {}
-    for wheel, rules in sorted({**known_rules(wheels), **declared}.items()):
-        for program in _matches(libraries, wheel, rules):
+    for wheel, rules in sorted({**known_rules(libraries), **declared}.items()):
+        for program in _matches(libraries[wheel], wheel, rules):
             if program.name in taken:
                 if wheel not in declared:
                     continue

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from esker.declare import trust
 from esker.declare.missing_packages import WITHOUT, counted, known_wheels, named, origins
 from esker.declare.source import source_directories
 from esker.errors import RealisationFailed
+from esker.lock.build_requirements import locked_build
+from esker.lock.cache_keys import watched
+from esker.lock.own_project import own_project
 from esker.lock.packages import systems_of
 from esker.lock.pyproject import read_pyproject
 from esker.lock.pythons import allowed_pythons, interpreter_of_lock
 from esker.lock.source_trees import source_places
 from esker.lock.uv_settings import UvSettings
-from esker.realise.profile import OWN_COMMANDS, profile
+from esker.realise.artifacts import selected_artifacts
+from esker.realise.profile import OWN_COMMANDS, Packages, profile
 from esker.realise.programs import programs
+from esker.realise.project import editable_project
+from esker.realise.pytest_plugin import is_wanted
 from esker.realise.source_builds import locked_sources
-from esker.realise.wheels import python_environment, selected_artifacts
+from esker.realise.wheels import installed_wheels
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from esker.declare.declaration import Declaration
     from esker.formats.manifest import Package
-    from esker.host.interpreters import Interpreters
+    from esker.formats.pylock import Pylock
+    from esker.host.interpreters import Interpreter, Interpreters
     from esker.lock.lock_files import Lock
     from esker.progress import Progress
     from esker.settings import Settings
@@ -61,20 +69,61 @@ def realise(
     if any(not source.is_wheel for source in sources.values()):
         trust.check_contents(declaration.project, settings, source_places(sources.values()))
     artifacts = selected_artifacts(lock.python, interpreter, table.build, sources)
-    python = python_environment(
+    own = _project(declaration, lock.python, store, interpreter, settings, progress, uv.configuration())
+    wheels = installed_wheels(
         store,
         artifacts,
         interpreter,
         settings.tools,
         progress,
         build=table.build,
+        largest=settings.largest_wheel,
         configuration=uv.configuration(),
     )
-    wheels = {name for name, _, _ in artifacts}
-    taken = {*os.listdir(f"{python.path}/bin"), *OWN_COMMANDS}
-    wheel_programs = programs(python.libraries, table.programs, wheels, taken)
+    libraries = {wheel.name: f"{wheel.path}/{interpreter.libraries}" for wheel in wheels}
+    commands = _commands([*(wheel.path for wheel in wheels), *([own] if own else [])])
+    wheel_programs = programs(libraries, table.programs, taken={*commands, *OWN_COMMANDS})
     source = source_directories(declaration.project, table.source)
-    return profile(store, declaration.name, python, programs=wheel_programs, source=source)
+    return profile(
+        store,
+        declaration.name,
+        Packages(interpreter, wheels, own),
+        programs=wheel_programs,
+        source=source,
+        with_pytest_plugin=is_wanted(libraries),
+        progress=progress,
+    )
+
+
+def _commands(trees: Sequence[str]) -> Iterator[str]:
+    """Yield the names of what these trees have in bin."""
+    for tree in trees:
+        with suppress(FileNotFoundError):
+            yield from os.listdir(f"{tree}/bin")
+
+
+def _project(
+    declaration: Declaration,
+    lock: Pylock,
+    store: Store,
+    interpreter: Interpreter,
+    settings: Settings,
+    progress: Progress,
+    configuration: str,
+) -> str | None:
+    """Return the store path of the project's own editable build, or None if it is not part of its environment."""
+    project = own_project(declaration)
+    if project is None:
+        return None
+    requirements = locked_build(lock, project)
+    assert requirements is not None, "a lock without them is stale"
+
+    def check() -> None:
+        trust.check_contents(declaration.project, settings, watched(project.directory, project.keys))
+
+    return editable_project(
+        store, project, requirements, interpreter, settings.tools, check, progress, configuration=configuration
+    )
 
 
 def missing_packages(lock: Lock, store: Store, system: str) -> tuple[str, ...]:

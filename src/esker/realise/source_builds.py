@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import RealisationFailed
 from esker.formats import pylock
+from esker.formats.urls import redact_repository
 from esker.host import files
 from esker.host.scratch import scratch
 from esker.lock.build_backend import build_system, workshop
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from esker.lock.uv_settings import UvSettings
     from esker.store.store import Store
 
-__all__ = ["DirectWheel", "built_wheel", "direct_wheel", "locked_sources", "source_fingerprint"]
+__all__ = ["DirectWheel", "built_wheel", "direct_wheel", "locked_sources", "origin", "source_fingerprint"]
 
 RECIPE = 1
 """Increase it whenever the same inputs would give another wheel."""
@@ -62,6 +63,18 @@ def direct_wheel(
     wheel = built_wheel(source, interpreter, tools, store, configuration=configuration)
     with open(wheel, "rb") as file:
         return DirectWheel(Path(wheel).as_uri(), {"sha256": sha256(file.read()).hexdigest()})
+
+
+def origin(source: SourceTree) -> bytes | None:
+    """Return the content of direct_url.json (PEP 610) for a repository or an editable directory; None for others."""
+    if source.kind == "git":
+        found = {"url": redact_repository(source.address), "vcs_info": {"vcs": "git", "commit_id": source.commit}}
+        found |= {"subdirectory": source.subdirectory} if source.subdirectory else {}
+    elif source.editable:
+        found = {"url": Path(source.address).as_uri(), "dir_info": {"editable": True}}
+    else:
+        return None
+    return json.dumps(found, sort_keys=True).encode()
 
 
 def locked_sources(lock: Pylock, settings: UvSettings) -> dict[str, SourceTree]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
+from esker.host.interruption import plain
 from esker.services.status import ServiceStatus
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Leased:
         self._release: Callable[[], object] | None = release
         self._owner = os.getpid()
 
+    @plain
     def release(self) -> None:
         """End the lease, and stop the services that nobody else uses.
 

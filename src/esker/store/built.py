@@ -8,7 +8,7 @@ from esker.errors import StoreError
 from esker.store.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = ["BuiltStore"]
 
@@ -16,16 +16,16 @@ __all__ = ["BuiltStore"]
 class BuiltStore(Store):
     """A store in which nothing is built. It makes no directories and takes no locks, so a collection may go on."""
 
-    def build(
+    def build_all(
         self,
-        name: str,
-        fingerprint: bytes | str,
-        fill: Callable[[str], object],  # noqa: ARG002 - nothing is built
+        wanted: Sequence[tuple[str, bytes | str]],
+        fill: Callable[[Mapping[str, str]], object],  # noqa: ARG002 - nothing is built
         *,
         references: Iterable[str] = (),  # noqa: ARG002 - the same
-    ) -> str:
-        """Return the path for `fingerprint`; raises StoreError if it is not valid."""
-        path = self.path(name, fingerprint)
-        if not self.is_valid(path):
-            raise StoreError(f"`{path}` is not in the store")
-        return path
+    ) -> list[str]:
+        """Return the paths for these fingerprints; raises StoreError if one is not valid."""
+        paths = [self.path(name, fingerprint) for name, fingerprint in wanted]
+        for path in paths:
+            if not self.is_valid(path):
+                raise StoreError(f"`{path}` is not in the store")
+        return paths

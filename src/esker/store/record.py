@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import json
 import os
-from typing import NamedTuple
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import Malformed, StoreError
 from esker.formats.nix import store_path
 from esker.formats.untrusted import LARGEST, json_value
 from esker.host import files
 
-__all__ = ["PathInfo", "read", "write"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["PathInfo", "read", "staged"]
 
 
 class PathInfo(NamedTuple):
@@ -59,8 +63,12 @@ def read(file: str, path: str) -> PathInfo:
         raise StoreError(f"the record `{file}` is damaged", hint=hint) from error
 
 
-def write(file: str, info: PathInfo) -> None:
-    """Write `info` to `file` by rename; this is the step that makes its path valid."""
+@contextmanager
+def staged(file: str, info: PathInfo) -> Iterator[None]:
+    """Write `info` beside `file`, and rename it there after the block; that rename makes its path valid.
+
+    It is the block's task to flush what was written to disk.
+    """
     data = {
         "version": 1,
         "path": _logical(info.path),
@@ -70,7 +78,8 @@ def write(file: str, info: PathInfo) -> None:
         "registrationTime": info.registered_at,
         "builtFrom": info.built_from,
     }
-    files.write(file, json.dumps(data, indent=1).encode() + b"\n", error=StoreError)
+    with files.staged(file, json.dumps(data, indent=1).encode() + b"\n", flush=False, error=StoreError):
+        yield
 
 
 def _logical(path: str) -> str:

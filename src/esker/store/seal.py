@@ -1,7 +1,7 @@
-"""Sealing: the last step of a build, which prepares the finished tree to become a store path.
+"""Sealing: the last step of a build, which prepares the finished trees to become store paths.
 
-It gives the tree the modes and times that all store paths have. It refuses links whose targets nothing would keep. Then
-it hashes the tree and flushes it to disk.
+It gives them the modes and times that all store paths have. It refuses links whose targets nothing would keep. Then it
+hashes the trees and flushes them to disk.
 """
 
 from __future__ import annotations
@@ -15,20 +15,28 @@ from esker.formats.nix import nar, store_path
 from esker.host import files, trees
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
 __all__ = ["seal"]
 
 
-def seal(top: str, name: str, allowed: Collection[str], *, durable: bool) -> tuple[bytes, int]:
-    """Make the tree at `top` canonical, flush it to disk if `durable`, and return its archive's hash and size in bytes.
+def seal(trees_of: Mapping[str, str], allowed: Collection[str], *, durable: bool) -> dict[str, tuple[bytes, int]]:
+    """Make trees canonical, flush them to disk if `durable`, and return each archive's hash and size in bytes.
 
-    `top` lies in the store's directory, and `allowed` names the entries of that directory that its links may lead to.
-    Raises RealisationFailed for a link to any other store path, with `name` in the message, and OSError.
+    `trees_of` has for each store path the tree that will become it. All lie in the store's directory, and `allowed`
+    names the other entries of that directory that their links may lead to. Raises RealisationFailed for a link to any
+    other store path, with the name of its own in the message, and OSError.
     """
-    trees.canonicalise(top)
-    with _flushing(top, durable=durable):
-        return trees.digest(nar.dump(_checked(top, os.path.dirname(top), name, allowed)))
+    for tree in trees_of.values():
+        trees.canonicalise(tree)
+    sealed = {}
+    with _flushing(next(iter(trees_of.values())), durable=durable):
+        for path, tree in trees_of.items():
+            own = os.path.basename(path)
+            name = store_path.parse_name(own).name
+            entries = _checked(tree, os.path.dirname(tree), name, {*allowed, own})
+            sealed[path] = trees.digest(nar.dump(entries))
+    return sealed
 
 
 @contextmanager

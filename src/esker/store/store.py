@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ from esker.store.record import PathInfo
 from esker.store.seal import seal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from esker.formats.nix.store_path import StorePath
 
@@ -167,15 +167,31 @@ class Store:
         store path is refused, because nothing would keep its target. Call it within `using`: outside, a collection may
         delete the path as soon as it is returned.
         """
-        path = store_path.make(fingerprint, name)
-        physical = self.physical(path)
-        with self.using():
-            if not self.is_valid(physical):
-                with files.locked(self.lock_file(path), error=StoreError, remedy=_REMEDY):
-                    if not self.is_valid(physical):  # nobody else has built it while we waited
-                        needed = {self.physical(self.parse(reference)) for reference in references}
-                        self._build(path, fingerprint, fill, tuple(sorted(needed - {physical})))
-        return physical
+        [path] = self.build_all([(name, fingerprint)], lambda made: fill(*made.values()), references=references)
+        return path
+
+    def build_all(
+        self,
+        wanted: Sequence[tuple[str, bytes | str]],
+        fill: Callable[[Mapping[str, str]], object],
+        *,
+        references: Iterable[str] = (),
+    ) -> list[str]:
+        """Return the paths of several names and fingerprints; `fill` makes all that are not valid yet in one go.
+
+        It is given a directory to fill for each path that is missing. They become valid together or not at all, unless
+        this process is killed. Else everything is as for `build`.
+        """
+        made = {self.path(name, fingerprint): fingerprint for name, fingerprint in wanted}
+        with self.using(), ExitStack() as locks:
+            missing = [path for path in made if not self.is_valid(path)]
+            for path in sorted(missing):  # the same order in every process, so that no two wait for each other
+                locks.enter_context(files.locked(self.lock_file(self.parse(path)), error=StoreError, remedy=_REMEDY))
+            missing = [path for path in missing if not self.is_valid(path)]  # others have built while we waited
+            if missing:
+                needed = {self.physical(self.parse(reference)) for reference in references}
+                self._build({path: made[path] for path in missing}, fill, tuple(sorted(needed - {*missing})))
+        return [self.path(name, fingerprint) for name, fingerprint in wanted]
 
     def invalidate(self, path: str) -> None:
         """Delete a damaged path, so that it is built again the next time it is needed."""
@@ -211,29 +227,48 @@ class Store:
             return 0
 
     def _build(
-        self, path: StorePath, fingerprint: bytes | str, fill: Callable[[str], object], needed: tuple[str, ...]
+        self,
+        made: Mapping[str, bytes | str],
+        fill: Callable[[Mapping[str, str]], object],
+        needed: tuple[str, ...],
     ) -> None:
-        physical = self.physical(path)
+        """Build the paths of these fingerprints, whose locks are held."""
+        shown = next(iter(made)) if len(made) == 1 else self.directory
         for missing in needed:
             if not self.is_valid(missing):
-                raise StoreError(f"`{physical}` needs `{missing}`, which is not valid")
-        with files.refused("build", physical, StoreError, remedy=_REMEDY):
-            self._remove_left_over(path)
-            # In the store's directory: the rename below must not cross file systems.
-            temporary = f"{self.directory}/{_prefix(path)}{os.urandom(4).hex()}"
-            os.mkdir(temporary, 0o700)
+                raise StoreError(f"`{shown}` needs `{missing}`, which is not valid")
+        with files.refused("build", shown, StoreError, remedy=_REMEDY):
+            directories = {}
             try:
-                fill(temporary)
-                allowed = {path.file_name, *map(os.path.basename, needed)}
-                digest, size = seal(temporary, path.name, allowed, durable=self.durable)
-                os.rename(temporary, physical)
+                for physical in made:
+                    path = self.parse(physical)
+                    self._remove_left_over(path)
+                    # In the store's directory: the rename below must not cross file systems.
+                    directories[physical] = f"{self.directory}/{_prefix(path)}{os.urandom(4).hex()}"
+                    os.mkdir(directories[physical], 0o700)
+                fill(directories)
+                sealed = seal(directories, [*map(os.path.basename, needed)], durable=self.durable)
+                for physical, directory in directories.items():
+                    os.rename(directory, physical)
+                self._register(made, sealed, needed)
+            except BaseException:
+                for physical, directory in directories.items():
+                    self.remove(directory)
+                    self.remove(self.discard(self.parse(physical)))
+                raise
+
+    def _register(
+        self, made: Mapping[str, bytes | str], sealed: Mapping[str, tuple[bytes, int]], needed: tuple[str, ...]
+    ) -> None:
+        """Write the records of paths that are in their places; a power cut leaves no record of what is not on disk."""
+        with ExitStack() as records:
+            for physical, fingerprint in made.items():
+                digest, size = sealed[physical]
                 built_from = f"sha256:{_digest(fingerprint)}"
                 info = PathInfo(physical, f"sha256:{digest.hex()}", size, needed, self.clock(), built_from)
-                record.write(self.record_file(path), info)
-            except BaseException:
-                self.remove(temporary)
-                self.remove(self.discard(path))
-                raise
+                records.enter_context(record.staged(self.record_file(self.parse(physical)), info))
+            if self.durable:
+                files.sync_file_system(self.directory)
 
     def _remove_left_over(self, path: StorePath) -> None:
         """Remove what killed builds of `path` left behind."""

@@ -68,7 +68,7 @@ def _give_up() -> None:
 
 
 def remove(store: str, name: str) -> None:
-    """Remove the temporary root `name` if it exists.
+    """Remove the temporary root `name` if it exists, also one that its holder had not written to the end.
 
     `store` and `name` are untrusted: they may come from a file that somebody else has written. Only a file in a
     directory that belongs to this user alone is removed. Errors are ignored: a root that stays only keeps its paths
@@ -78,6 +78,7 @@ def remove(store: str, name: str) -> None:
     if name.isalnum() and runtime_directory.is_private(directory):
         with suppress(OSError):
             os.unlink(f"{directory}/{name}")
+        files.clear_temporary(f"{directory}/{name}")
 
 
 def kept(store: str, *, remove_stale: bool) -> set[str]:

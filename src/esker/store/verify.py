@@ -1,4 +1,4 @@
-"""Verifying: checking that store paths have not changed since they were registered."""
+"""Verifying: checking that store paths have not changed since they were registered, and deleting those that have."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from esker.progress import Progress
     from esker.store.store import Store
 
-__all__ = ["Damaged", "verify"]
+__all__ = ["Damaged", "discard_damaged", "verify"]
 
 
 class Damaged(NamedTuple):
@@ -39,6 +39,22 @@ def verify(store: Store, paths: Iterable[str] | None = None, progress: Progress 
                 damaged.append(Damaged(path, reason))
             listener.advance()
     return damaged
+
+
+def discard_damaged(store: Store, damaged: Iterable[Damaged]) -> list[str]:
+    """Delete damaged paths with every path that needs one of them, and return them all, sorted.
+
+    The links of projects to a deleted path then lead nowhere, by which the next activation sees that it has to build.
+    """
+    gone = []
+    with store.using():
+        unusable = [each.path for each in damaged]
+        while unusable:
+            for path in unusable:
+                store.invalidate(path)
+            gone += unusable
+            unusable = [path for path in store.paths() if not all(map(store.is_valid, store.record(path).references))]
+    return sorted(gone)
 
 
 def _damage(store: Store, path: str) -> str | None:

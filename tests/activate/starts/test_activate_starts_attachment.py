@@ -222,7 +222,7 @@ def test_where_nothing_can_be_noted_each_activation_is_a_start(place, a_plan, br
         assert found.activation.set["A"] == "1"
         found.leave()
     assert capfd.readouterr().err == "ran\nran\n"
-    with pytest.raises(HostError, match=r"`hook.on-deactivate` would never run: .*No space left"):
+    with pytest.raises(HostError, match=r"`hook.on-deactivate` would never run: .*the disk is full"):
         attach(a_plan(on_deactivate="true"), {"PATH": PATH}, STAYS)
 
 

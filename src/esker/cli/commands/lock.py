@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from esker.cli.arguments import Parser, add_directory
+from esker.cli.arguments import Parser, add_directory, add_python_downloads
 from esker.cli.selection import declared
 from esker.errors import StaleLock
 
@@ -17,9 +17,10 @@ __all__ = ["run"]
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
-    from esker.cli.manifest import tell_unused_groups
+    from esker.cli.manifest import tell_change, tell_unused_groups
+    from esker.lock.changes import package_changes
     from esker.lock.lock_files import lock_paths, read_lock
-    from esker.lock.resolve import lock_project
+    from esker.lock.resolve import lock_project, readable_lock
     from esker.lock.staleness import staleness
     from esker.runtimes.native.project_lock import alone
     from esker.settings import Settings
@@ -34,25 +35,31 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     forms.add_argument("--check", action="store_true", help="change nothing; exit with status 1 if the lock is stale")
     forms.add_argument("--python", metavar="X.Y", help="lock for this version of Python, such as 3.12, from now on")
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions the manifest allows")
+    parser.add_argument("--json", action="store_true", help="print what has changed in the lock as JSON")
+    add_python_downloads(parser)
     options = parser.parse_args(arguments)
-    declaration, settings = declared(options, os.environ, voice), Settings(os.environ)
+    declaration = declared(options, os.environ, voice)
+    settings = Settings(os.environ, python_downloads=not options.no_python_downloads)
     if options.check:
         stale = staleness(declaration, read_lock(declaration), settings.system, settings.indexes).reasons
         if stale:
             raise StaleLock("the lock does not match the manifest", reasons=stale, hint="make it again: esker lock")
         return 0
     tell_unused_groups(declaration.manifest, voice)
+    old = readable_lock(declaration)
     before = [_stamp(path) for path in lock_paths(declaration)]
+    progress = voice.progress()
     with alone(declaration.project):
-        lock_project(
+        lock, _ = lock_project(
             declaration,
             settings,
-            settings.interpreters(),
+            settings.interpreters(progress),
             upgrade=options.upgrade,
             python=options.python,
-            progress=voice.progress(),
+            progress=progress,
         )
     written = [path for path, stamp in zip(lock_paths(declaration), before, strict=True) if _stamp(path) != stamp]
+    tell_change(package_changes(old, lock), declaration.name, voice, json=options.json, effect="install")
     for path in written:
         voice.say(f"✔ Locked {os.path.relpath(path, declaration.project)}")
     if not written:

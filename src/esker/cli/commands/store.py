@@ -64,15 +64,16 @@ def _gc(arguments: list[str], voice: Voice) -> int:
 
 
 def _verify(arguments: list[str], voice: Voice) -> int:
-    from esker.store.verify import verify
+    from esker.store.verify import discard_damaged, verify
 
     parser = Parser(
         "store verify",
         "Check that no path has changed since it was registered; exit with status 1 if one has.",
-        "  esker store verify",
+        "  esker store verify\n  esker store verify --repair      delete what has changed; activate to make it again",
         voice=voice,
     )
     parser.add_argument("path", nargs="*", help="store paths (default: all)")
+    parser.add_argument("--repair", action="store_true", help="delete damaged paths, and the paths that need them")
     parser.add_argument("--json", action="store_true", help="print the damaged paths as JSON")
     options = parser.parse_args(arguments)
     store = _store()
@@ -81,11 +82,16 @@ def _verify(arguments: list[str], voice: Voice) -> int:
         print_json([{"path": each.path, "reason": each.reason} for each in damaged])
     elif not damaged:
         voice.say(f"✔ {len(options.path or store.paths())} paths are unchanged")
-    if damaged:
+    if damaged and options.repair:
+        for path in discard_damaged(store, damaged):
+            voice.say(f"✔ deleted `{path}`")
+        voice.say("  the next activation of an environment that needs them makes them again")
+    elif damaged:
         listed = "; ".join(f"`{each.path}`: {each.reason}" for each in damaged)
         raise StoreError(
             f"damaged store paths: {listed}",
-            hint="delete each one (chmod -R u+w PATH && rm -r PATH) and activate again, which restores it",
+            hint="delete them with all that needs them: esker store verify --repair; then activate again, which "
+            "makes them anew",
         )
     return 0
 

@@ -1,14 +1,17 @@
-"""Changing an environment: its manifest, its name, and deleting it.
+"""Changing an environment: its manifest, the project's pyproject.toml, its name, and deleting it.
 
-A new manifest is checked, locked and realised beside the old one and then swapped in; if anything fails before, the old
-one stays.
+New texts are checked, locked and realised beside the old ones and then swapped in; if anything fails before, the old
+ones stay.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import msgspec
 
 from esker.declare import notations, project_directory
 from esker.declare.load import environment_name, load
@@ -17,9 +20,10 @@ from esker.errors import HostError, InvalidManifest, ServiceError, UsageError
 from esker.formats.manifest import parse
 from esker.formats.tables.reader import Refusal
 from esker.host import files, scratch, trees
+from esker.lock.changes import package_changes
 from esker.lock.lock_files import lock_paths, rendered, replaced
 from esker.lock.packages import choice
-from esker.lock.resolve import resolved_lock
+from esker.lock.resolve import readable_lock, resolved_lock, with_inputs_of
 from esker.runtimes.native.links import check_installable
 from esker.runtimes.native.preparation import realised
 from esker.runtimes.native.project_lock import alone
@@ -27,16 +31,54 @@ from esker.runtimes.native.swap import check_swappable, put_in_order, swapped
 from esker.services.supervised.supervisor_record import services_are_running
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from packaging.pylock import Pylock
+
     from esker.declare.declaration import Declaration
+    from esker.lock.changes import PackageChange
+    from esker.lock.lock_files import Lock
     from esker.progress import Progress
+    from esker.runtimes.native.project_file import ProjectFile
     from esker.settings import Settings
 
-__all__ = ["change_manifest", "delete", "manifest_path", "rename"]
+__all__ = ["Change", "Effect", "Texts", "change", "change_manifest", "delete", "manifest_path", "rename"]
+
+Effect = Literal["install", "write", "try"]
+"""How far a change goes: to the installed environment, only to the files that people write, or nowhere."""
 
 
 def manifest_path(project: str) -> str:
     """Return the path of a project's manifest."""
     return f"{project}/.flox/env/manifest.toml"
+
+
+class Texts(NamedTuple):
+    """What the files of a project are to say; None stands for what they say now."""
+
+    manifest: str | None = None
+    pyproject: str | None = None
+    """Of the pyproject.toml that the manifest names."""
+    file: ProjectFile | None = None
+    """That pyproject.toml as it was when `pyproject` was made from it."""
+    bounded: Callable[[Pylock], str] | None = None
+    """Gives the text of the pyproject.toml with lower bounds, which are the versions that were locked without them."""
+
+
+class Change(NamedTuple):
+    """What a change of an environment came to."""
+
+    differs: bool
+    """Whether the manifest, or the project's own pyproject.toml, has another text."""
+    before: Lock | None = None
+    after: Lock | None = None
+    """The locks before and after, if one was made."""
+    pyproject: str | None = None
+    """The new text of the pyproject.toml; None if it is left alone."""
+
+    def packages(self) -> list[PackageChange]:
+        """Return what has changed in the lock."""
+        return [] if self.after is None else package_changes(self.before, self.after)
 
 
 def change_manifest(
@@ -48,38 +90,101 @@ def change_manifest(
     lock: bool = True,
     progress: Progress,
 ) -> bool:
-    """Make `text` the manifest of `project` and return whether it differs from the present one.
+    """Make `text` the manifest of `project` as `change` does, and return whether it differs from the present one.
 
-    A lock that is missing is made even if the manifest stays as it is. Without `lock` only the manifest is written.
-    Packages of `[install]` that the change leaves alone need not be here. If anything fails, manifest, lock and links
-    stay as they were. `before` is the manifest that `text` was made from, by default the present one. Raises HostError
-    when the manifest on disk is another one by now.
+    `before` is the manifest that `text` was made from, by default the present one. Without `lock` only the manifest is
+    written.
+    """
+    effect: Effect = "install" if lock else "write"
+    return change(project, Texts(text), settings, before=before, effect=effect, progress=progress).differs
+
+
+def change(
+    project: str,
+    texts: Texts,
+    settings: Settings,
+    *,
+    before: str | None = None,
+    effect: Effect = "install",
+    upgrade: frozenset[str] | None = None,
+    progress: Progress,
+) -> Change:
+    """Make these `texts` the manifest and the pyproject.toml of `project`, lock them, and install what is locked.
+
+    A lock that is missing is made even if the texts stay as they are. With `upgrade` a new lock is made, in which the
+    packages of these names do not stay at their versions. With the effect `write` nothing is locked, with `try` nothing
+    is written. Packages of `[install]` that the change leaves alone need not be here. If anything fails, manifest,
+    pyproject.toml, lock and links stay as they were. Raises HostError when the manifest on disk is not the text
+    `before` by now, from which the new one was made.
     """
     put_in_order(project)
     path = manifest_path(project)
     before = _text(path) if before is None else before
+    text = before if texts.manifest is None else texts.manifest
     declaration = load(project, manifest=text)
-    if text == before and (not lock or _has_lock(declaration)):
-        return False
+    file = texts.file
+    differs = text != before or (file is not None and file.before != texts.pyproject)
+    if not differs and upgrade is None and (effect == "write" or _has_lock(declaration)):
+        return Change(differs=False)
+    declaration = msgspec.structs.replace(declaration, pyproject=texts.pyproject)
+    if effect == "try":
+        return _locked(declaration, texts, settings, upgrade, progress)._replace(differs=differs)
     with alone(project):
-        _check_unchanged(path, before)
-        if not lock:
-            with project_directory.writable(f"{project}/.flox", "env", mode=0o755) as directory:
-                files.write(path, text.encode(), mode=0o644, directory=directory)
-            return True
+        _check_unchanged(path, before, file)
+        if effect == "write":
+            _write(path, text, file, texts.pyproject)
+            return Change(differs, pyproject=texts.pyproject)
         # Before the work, which may be long.
         check_swappable(project)
         check_installable(declaration, settings)
-        interpreters = settings.interpreters()
-        lock_made, _ = resolved_lock(declaration, settings, interpreters, progress=progress)
-        manifest_lock, pylock = rendered(lock_made)
+        made = _locked(declaration, texts, settings, upgrade, progress)
+        assert made.after is not None
+        manifest_lock, pylock = rendered(made.after)
         kept = _unchanged_packages(declaration, before)
-        with realised(declaration, lock_made, settings, interpreters, dispensable=kept, progress=progress) as links:
-            _check_unchanged(path, before)
+        interpreters = settings.interpreters(progress)
+        with realised(declaration, made.after, settings, interpreters, dispensable=kept, progress=progress) as links:
+            _check_unchanged(path, before, file)
             contents = {"manifest.toml": text.encode(), "manifest.lock": manifest_lock}
-            with replaced(lock_paths(declaration)[1], pylock), swapped(project, contents):
-                links.switch(keep_rollback=False)  # it may fail, for example on a full disk; the two others now cannot
-    return text != before
+            with (
+                file.restored_on_failure(made.pyproject) if file else nullcontext(),
+                replaced(lock_paths(declaration)[1], pylock),
+                swapped(project, contents),
+                # The first that is renamed: the manifest may name groups that are new in it. A kill between these steps
+                # leaves a lock that is stale, and so is made again.
+                file.replaced(made.pyproject) if file else nullcontext(),
+            ):
+                links.switch(keep_rollback=False)  # it may fail, for example on a full disk; the others now cannot
+    return made._replace(differs=differs)
+
+
+def _locked(
+    declaration: Declaration,
+    texts: Texts,
+    settings: Settings,
+    upgrade: frozenset[str] | None,
+    progress: Progress,
+) -> Change:
+    """Return the locks before and after, and the text of the pyproject.toml with its bounds; nothing is written."""
+    before = readable_lock(declaration)
+    made, _ = resolved_lock(
+        declaration, settings, settings.interpreters(progress), upgrade=upgrade or False, progress=progress
+    )
+    pyproject = texts.pyproject
+    if texts.bounded is not None and made.python is not None:
+        pyproject = texts.bounded(made.python)
+        made = with_inputs_of(msgspec.structs.replace(declaration, pyproject=pyproject), made, settings)
+    return Change(differs=False, before=before, after=made, pyproject=pyproject)
+
+
+def _write(path: str, text: str, file: ProjectFile | None, pyproject: str | None) -> None:
+    """Write the texts alone, and lock nothing."""
+    with (
+        project_directory.writable(path.removesuffix("/env/manifest.toml"), "env", mode=0o755) as directory,
+        file.restored_on_failure(pyproject) if file else nullcontext(),
+    ):
+        with file.replaced(pyproject) if file else nullcontext():
+            pass
+        files.write_changed(path, text.encode(), mode=0o644, directory=directory)
 
 
 def _has_lock(declaration: Declaration) -> bool:
@@ -137,8 +242,12 @@ def _unchanged_packages(declaration: Declaration, before: str) -> list[str]:
     return [name for name, package in now.install.items() if chosen.get(name) == choice(package, now)]
 
 
-def _check_unchanged(path: str, before: str) -> None:
+def _check_unchanged(path: str, before: str, file: ProjectFile | None) -> None:
+    """Raise HostError if the manifest or the pyproject.toml is another one by now, or if the latter is read-only."""
     if _text(path) != before:
         raise HostError(
             f"`{path}` was changed by somebody else at the same time", hint="nothing was changed here: do it again"
         )
+    if file is not None:
+        file.check_unchanged()
+        file.check_writable()

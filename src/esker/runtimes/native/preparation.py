@@ -13,9 +13,12 @@ from esker.declare.load import load
 from esker.errors import EskerError, HostError, RealisationFailed, StaleLock, StoreError
 from esker.formats.manifest import CatalogPackage
 from esker.host import files
+from esker.lock.cache_keys import watched
+from esker.lock.changes import package_changes, summary
 from esker.lock.locked_sources import paths_of_lock
+from esker.lock.own_project import own_project
 from esker.lock.pyproject import read_pyproject
-from esker.lock.resolve import current_lock, lock_project
+from esker.lock.resolve import current_lock, lock_project, readable_lock
 from esker.progress import Progress, Silent
 from esker.realise.realise import missing_packages, realise
 from esker.runtimes.native.links import Links, check_installable, is_linked, run_links
@@ -64,14 +67,17 @@ def prepare_stale(
             return plan
         sources, declaration = sources_of(project)
         trust.check_contents(project, settings, _project_files(declaration))
-        interpreters = settings.interpreters()
+        interpreters = settings.interpreters(listener)
         if not locked:
             _check_installable(declaration, settings)
+        before = readable_lock(declaration)
         lock, is_new = lock_project(declaration, settings, interpreters, locked=locked, progress=listener)
         check_system(declaration, lock, settings)
         with realised(declaration, lock, settings, interpreters, progress=listener) as links:
             links.switch(keep_rollback=not is_new)  # a new lock overrides a rollback
             missing = missing_packages(lock, links.store, settings.system)
+        if is_new and (changes := summary(package_changes(before, lock))):
+            listener.finish(f"Locked:\n{changes}")
         remember(project, settings)
         chosen = mode or declared_mode(declaration)
         plan = planned(declaration, chosen, links.by_mode[chosen], sources, settings, missing)
@@ -150,12 +156,16 @@ def realised(
 
 
 def _project_files(declaration: Declaration) -> list[str]:
-    """Return the pyproject.toml that the manifest names, if it does, and what else locking reads for it."""
+    """Return the pyproject.toml that the manifest names, if it does, and the other metadata of what is built.
+
+    Locking reads the first and the metadata of path dependencies; if the project's own changes, it is built again.
+    """
     python = declaration.esker.python
     if python is None or python.project is None:
         return []
-    path = os.path.join(declaration.project, python.project)
-    with suppress(EskerError):  # what is wrong with it is told when it is locked
-        project = read_pyproject(declaration)
-        return [path, *(paths_of_lock(project) if project else [])]
+    path = os.path.normpath(os.path.join(declaration.project, python.project))
+    with suppress(EskerError):  # a file that cannot be read is told of when it is used
+        own, pyproject = own_project(declaration), read_pyproject(declaration)
+        watched_files = watched(own.directory, own.keys) if own else []
+        return list(dict.fromkeys([path, *watched_files, *(paths_of_lock(pyproject) if pyproject else [])]))
     return [path]

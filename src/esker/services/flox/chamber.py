@@ -20,6 +20,7 @@ from esker.declare import trust
 from esker.errors import CommandFailed, ServiceError, ServiceFailed, ServicesNotReady, UsageError
 from esker.host import variables
 from esker.host.clock import Deadline
+from esker.host.interruption import plain
 from esker.host.memory_file import memory_file
 from esker.services.chamber import START_SECONDS, Leased, Stopped, unknown_service
 from esker.services.flox.uses import Uses, changing_uses
@@ -57,6 +58,7 @@ class FloxChamber:
         """The names of the declared services, sorted."""
         return tuple(status.name for status in self.status())
 
+    @plain
     def start(
         self,
         *names: str,
@@ -82,6 +84,7 @@ class FloxChamber:
             uses.started -= set(chosen)
         return self._await(chosen, missing, deadline, changed)
 
+    @plain
     def restart(
         self, *names: str, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
     ) -> dict[str, str]:
@@ -95,6 +98,7 @@ class FloxChamber:
         self._await(chosen, missing, deadline, changed)
         return {name: "started" if name in missing else "restarted" for name in chosen}
 
+    @plain
     def lease(
         self,
         *names: str,
@@ -117,6 +121,7 @@ class FloxChamber:
             raise
         return Leased(statuses, lambda: self.release(pid, token))
 
+    @plain
     def release(self, pid: int, token: str) -> None:
         """End the lease of a process under a token, and stop the services that nobody else uses."""
         with changing_uses(self._dot_flox) as uses:
@@ -124,6 +129,7 @@ class FloxChamber:
             if unused:
                 self._stop(unused, uses)
 
+    @plain
     def stop(self, *names: str) -> Stopped:
         """Stop services, even if other processes use them."""
         with changing_uses(self._dot_flox) as uses:
@@ -132,6 +138,7 @@ class FloxChamber:
         stopped = tuple(name for name in chosen if name not in missing)
         return Stopped(stopped=stopped, not_running=tuple(missing) if names else ())
 
+    @plain
     def status(self, *names: str) -> tuple[ServiceStatus, ...]:
         """Return the states of services, sorted by name; an empty tuple if the environment has no services."""
         statuses = self._statuses()
@@ -141,6 +148,7 @@ class FloxChamber:
                 raise unknown_service(name, declared)
         return tuple(status for status in statuses if not names or status.name in names)
 
+    @plain
     def wait(
         self, *names: str, until: Until = "healthy", seconds: float | Deadline | None = None
     ) -> tuple[ServiceStatus, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from esker.errors import HostError, ServiceError, UsageError
 from esker.host import process_id, process_table
 from esker.host.clock import Abandoned, Deadline
+from esker.host.interruption import plain
 from esker.services import graph, received, status
 from esker.services.chamber import START_SECONDS, Leased, ServiceUser, Stopped, unknown_service
 from esker.services.status import ServiceStatus
@@ -76,6 +77,7 @@ class Supervised:
         """The names of the declared services, sorted."""
         return tuple(sorted(self.specs))
 
+    @plain
     def start(
         self,
         *names: str,
@@ -91,6 +93,7 @@ class Supervised:
         kind = partial(protocol.StartRequest, recreate=recreate)
         return self._start(kind, names, seconds, changed)[1]
 
+    @plain
     def restart(
         self, *names: str, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
     ) -> dict[str, str]:
@@ -98,6 +101,7 @@ class Supervised:
         words: dict[str, str] = self._start(protocol.RestartRequest, names, seconds, changed)[0]
         return words
 
+    @plain
     def lease(
         self,
         *names: str,
@@ -114,6 +118,7 @@ class Supervised:
         statuses = self._start(protocol.StartRequest, names, seconds, changed, lease)[1]
         return Leased(statuses, lambda: self._release(lease))
 
+    @plain
     def release(self, pid: int, token: str) -> None:
         """End the lease of a process under a token, and stop the services that nobody else uses."""
         self._release(_lease(pid, token))
@@ -169,6 +174,7 @@ class Supervised:
             sorted((it for it in statuses if it.name in chosen), key=lambda it: it.name)
         )
 
+    @plain
     def stop(self, *names: str) -> Stopped:
         """Stop services, even if other processes use them or they were started to stay."""
         connection = connect(self.site, start=False)
@@ -185,6 +191,7 @@ class Supervised:
         with protocol.understood():
             return received.record(Stopped, result, _STOPPED)
 
+    @plain
     def status(self, *names: str) -> tuple[ServiceStatus, ...]:
         """Return the states of services, sorted by name."""
         running = self._running()
@@ -204,6 +211,7 @@ class Supervised:
         request = protocol.StatusRequest(specs=tuple(self.specs.values()))
         return _statuses(connection.ask(request, _ANSWER))
 
+    @plain
     def wait(
         self, *names: str, until: Until = "healthy", seconds: float | Deadline | None = None
     ) -> tuple[ServiceStatus, ...]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from esker.declare import project_directory
 from esker.errors import EskerError, HostError, ServiceError
-from esker.host import files, prctl, process_id, runtime_directory
+from esker.host import causes, files, prctl, process_id, runtime_directory
 from esker.host.background import SOURCE
 from esker.services.supervised import protocol
 from esker.services.supervised.site import LOGS
@@ -81,7 +81,12 @@ async def _serve(first: socket.socket, guardian: int, *, path: str, runtime: str
     with files.refused("listen on", path):
         with suppress(FileNotFoundError):
             os.unlink(path)
-        listening = await asyncio.start_unix_server(server.connected, path, limit=protocol.LIMIT)
+        try:
+            listening = await asyncio.start_unix_server(server.connected, path, limit=protocol.LIMIT)
+        except OSError as error:
+            if causes.is_full(error):
+                raise runtime_directory.refused(path, error) from error
+            raise
     os.umask(0o077)
     with files.refused("write", record_file.path):
         record_file.write(record)

@@ -1,0 +1,122 @@
+"""`esker why` and `esker tree`: what needs what."""
+
+from __future__ import annotations
+
+import glob
+import os
+from typing import TYPE_CHECKING, Any
+
+from esker.cli.arguments import Parser, add_directory
+from esker.cli.selection import declared
+from esker.cli.views.output import print_json, shown
+from esker.errors import NotFound, StaleLock, UsageError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from esker.cli.voice import Voice
+    from esker.lock.graph import Graph
+
+__all__ = ["run"]
+
+_MOST_LINES = 20
+
+
+def run(name: str, arguments: list[str], voice: Voice) -> int:
+    """Run `why` or `tree`."""
+    return _why(arguments, voice) if name == "why" else _tree(arguments, voice)
+
+
+def _why(arguments: list[str], voice: Voice) -> int:
+    from packaging.utils import canonicalize_name
+
+    from esker.declare.edit import ORIGIN
+    from esker.formats.tables.reader import near
+    from esker.lock.graph import chains
+
+    examples = "  esker why idna\n  esker why idna --json"
+    summary = "Show every chain of requirements that leads from what is declared to a package."
+    parser = Parser("why", summary, examples, voice=voice)
+    add_directory(parser)
+    parser.add_argument("package", metavar="NAME", help="a package of the lock")
+    parser.add_argument("--json", action="store_true", help="print the chains as JSON")
+    options = parser.parse_args(arguments)
+    known = _graph(options, voice)
+    name = canonicalize_name(options.package.removeprefix(ORIGIN))
+    if name in known.elsewhere:
+        hint = f"its marker in .flox/pylock.toml is {known.elsewhere[name]}"
+        raise NotFound(f"`{name}` is locked for other systems alone", hint=hint)
+    if name not in known.versions:
+        hint = near(name, known.versions) or f"the packages are listed by: {voice.program} list"
+        raise NotFound(f"no package `{name}` is locked", hint=hint)
+    found = list(chains(known, name))
+    if options.json:
+        print_json(
+            {
+                "name": name,
+                "version": known.versions[name],
+                "chains": [
+                    {"declared": chain[0].source, "requirements": [need.requirement for need in chain]}
+                    for chain in found
+                ],
+            }
+        )
+        return 0
+    print(shown(f"{name} {known.versions[name]}"))
+    for chain in found[:_MOST_LINES]:
+        print(shown(f"  {' → '.join([chain[0].source, *(need.requirement for need in chain)])}"))
+    if len(found) > _MOST_LINES:
+        print(f"  … and {len(found) - _MOST_LINES} more: see --json")
+    return 0
+
+
+def _tree(arguments: list[str], voice: Voice) -> int:
+    from esker.cli.views.tree import as_lines, as_records
+
+    examples = "  esker tree\n  esker tree --depth 1\n  esker tree --json"
+    summary = (
+        "Show the packages that are locked for this system as a tree, below the places that declare them. Requirements "
+        "whose marker does not apply here are left out; (*) marks a package whose own packages were shown before."
+    )
+    parser = Parser("tree", summary, examples, voice=voice)
+    add_directory(parser)
+    parser.add_argument("--depth", type=int, metavar="N", help="show no more than N levels (default: all of them)")
+    parser.add_argument("--json", action="store_true", help="print the tree as JSON")
+    options = parser.parse_args(arguments)
+    if options.depth is not None and options.depth < 1:
+        raise UsageError(f"--depth is {options.depth}, but the first level is always shown", hint="give 1 or more")
+    known = _graph(options, voice)
+    if options.json:
+        records: list[dict[str, Any]] = as_records(known, options.depth)
+        print_json(records)
+        return 0
+    for line in as_lines(known, options.depth):
+        print(shown(line))
+    return 0
+
+
+def _graph(options: Namespace, voice: Voice) -> Graph:
+    """Return the graph of the selected environment; raises StaleLock if its lock is not that of what is declared."""
+    from esker.lock.graph import graph
+    from esker.lock.lock_files import read_lock
+    from esker.lock.staleness import staleness
+    from esker.runtimes.native.links import run_links
+    from esker.settings import Settings
+
+    declaration, settings = declared(options, os.environ, voice), Settings(os.environ)
+    lock = read_lock(declaration)
+    stale = staleness(declaration, lock, settings.system, settings.indexes)
+    if stale.reasons:
+        hint = f"make it again: {voice.program} lock"
+        raise StaleLock("the lock does not match the manifest", reasons=stale.reasons, hint=hint)
+    if lock is None or lock.python is None:
+        raise NotFound("this environment has no Python packages", hint=f"add one: {voice.program} install pypi/NAME")
+    links = run_links(declaration, settings.system).values()
+    sites = [site for link in links for site in glob.glob(f"{glob.escape(link)}/lib/python3*/site-packages")]
+    known = graph(declaration, lock, settings.system, sites)
+    if len(known.versions) > len(known.declared) and not any(known.needs.values()):  # a lock without edges
+        raise NotFound(
+            "the lock does not say what needs what, and its packages are not installed here",
+            hint=f"install them: {voice.program} activate -- true",
+        )
+    return known

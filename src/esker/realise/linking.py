@@ -1,0 +1,124 @@
+"""Linking the trees of wheels into one: by the highest directory that a wheel alone brings.
+
+A directory that several bring is real, and what is in it is linked one by one. So few links are needed, and everything
+below one of them is where its wheel has it. Some wheels need their neighbours beside them: they get real directories
+with a link for each file, and copies of the programs whose run path leads to a neighbour.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from esker.realise import run_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+__all__ = ["Clash", "Linked", "Tree", "link_trees"]
+
+_CACHE = "__pycache__"
+
+
+class Tree(NamedTuple):
+    """The tree of a wheel."""
+
+    name: str
+    path: str
+    by_file: bool
+    """Whether every directory of it has to be real."""
+
+
+_Claim: TypeAlias = "tuple[Tree, os.DirEntry[str]]"
+
+
+class Clash(NamedTuple):
+    """A file that several wheels bring, and not the same one."""
+
+    path: str
+    """Below the root of the trees."""
+    names: tuple[str, ...]
+    """Of the wheels; the file of the last one is used."""
+
+
+class Linked(NamedTuple):
+    """What came of linking trees."""
+
+    clashes: list[Clash]
+    copies: dict[str, str]
+    """The path below the target of each program that had to be copied, by its path in its tree."""
+
+
+class _Linking(NamedTuple):
+    target: str
+    real: Collection[str]
+    place: Callable[[str, str], None]
+    result: Linked
+
+
+def link_trees(
+    trees: Sequence[Tree], target: str, *, real: Collection[str], place: Callable[[str, str], None]
+) -> Linked:
+    """Link all that the trees hold into the directory `target`.
+
+    The paths in `real` are always directories. `place(source, path)` puts one file or directory of a tree at a path
+    below the target where nothing is yet. Of files with one name, that of the last tree is taken.
+    """
+    linking = _Linking(target, real, place, Linked([], {}))
+    _link(trees, "", linking, {})
+    return linking.result
+
+
+def _link(trees: Sequence[Tree], below: str, linking: _Linking, modules: Mapping[str, Tree]) -> None:
+    """Link what the trees have in the directory `below`; `modules` says whose the files are in the directory above."""
+    claims: dict[str, list[_Claim]] = {}
+    for tree in trees:
+        with os.scandir(f"{tree.path}/{below}") as children:
+            for child in children:
+                if below or child.name != run_paths.MARK:
+                    claims.setdefault(child.name, []).append((tree, child))
+    taken: dict[str, Tree] = {}
+    directories: list[tuple[str, list[Tree]]] = []
+    for name, brought in sorted(claims.items()):
+        claimants = _of_its_source(name, brought, modules) if os.path.basename(below) == _CACHE else brought
+        if not claimants:
+            continue
+        path = f"{below}/{name}" if below else name
+        last, entry = claimants[-1]
+        inner = [tree for tree, each in claimants if each.is_dir(follow_symlinks=False)]
+        is_shared = len(inner) > 1 or last.by_file or path in linking.real or (name == _CACHE and len(trees) > 1)
+        if entry.is_dir(follow_symlinks=False) and is_shared:
+            os.makedirs(f"{linking.target}/{path}", exist_ok=True)
+            directories.append((path, inner))
+        else:
+            _place(entry.path, path, last, linking)
+        taken[name] = last
+        if len(inner) < len(claimants) and _differ([each for _, each in claimants]):
+            linking.result.clashes.append(Clash(path, tuple(tree.name for tree, _ in claimants)))
+    for path, inner in directories:
+        _link(inner, path, linking, taken)
+
+
+def _of_its_source(name: str, claimants: list[_Claim], modules: Mapping[str, Tree]) -> list[_Claim]:
+    """Return whose byte code may have this name: Python does not look whether it was made from the source there."""
+    source = modules.get(f"{name.partition('.')[0]}.py")
+    return [(tree, entry) for tree, entry in claimants if source in {None, tree}]
+
+
+def _place(source: str, path: str, tree: Tree, linking: _Linking) -> None:
+    # The kernel tells a program where its real file is, so it has to be one here to look beside itself here.
+    if tree.by_file and os.path.isfile(source) and os.access(source, os.X_OK) and run_paths.leaves(tree.path, path):
+        shutil.copyfile(source, f"{linking.target}/{path}")
+        os.chmod(f"{linking.target}/{path}", 0o755)  # noqa: S103  # a program; the store makes it 0555
+        linking.result.copies[source] = path
+    else:
+        linking.place(source, path)
+
+
+def _differ(entries: Sequence[os.DirEntry[str]]) -> bool:
+    """Return whether not all are files of one content."""
+    if not all(entry.is_file(follow_symlinks=False) for entry in entries):
+        return True
+    return not all(filecmp.cmp(entries[0].path, entry.path, shallow=False) for entry in entries[1:])

@@ -1,0 +1,61 @@
+"""Wheels whose libraries are looked for beside them: in places that another wheel fills.
+
+The run path of an ELF file may begin with `$ORIGIN`, the directory of that file, and go on to a neighbour, such as
+`$ORIGIN/../../nvidia/cublas/lib`. The loader takes that path as it is written. Where a directory on it is a link into
+the store, `..` leads to the store, where the neighbour is not. So an environment has real directories for such a wheel.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from typing import TYPE_CHECKING
+
+from esker.formats import elf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["MARK", "is_marked", "leaves", "mark"]
+
+MARK = ".esker-run-paths"
+"""The file at the root of a wheel's tree which says that a run path of the wheel leaves the tree."""
+_ORIGINS = ("$ORIGIN", "${ORIGIN}")
+
+
+def mark(tree: str) -> None:
+    """Mark the tree of a wheel if a run path leaves it."""
+    if any(leaves(tree, path) for path in _candidates(tree)):
+        with open(f"{tree}/{MARK}", "x"):
+            pass
+
+
+def is_marked(tree: str) -> bool:
+    """Return whether a run path leaves the tree."""
+    return os.path.exists(f"{tree}/{MARK}")
+
+
+def leaves(tree: str, path: str) -> bool:
+    """Return whether the file at `path` below `tree` is ELF and looks for libraries in a place that `tree` lacks."""
+    full = os.path.join(tree, path)
+    with open(full, "rb") as file:
+        if file.read(len(elf.MAGIC)) != elf.MAGIC:
+            return False
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            program = elf.parse(content)
+    for entry in program.run_path if program else ():
+        origin = next((each for each in _ORIGINS if entry.startswith(each)), None)
+        if origin is not None:
+            place = os.path.normpath(os.path.join(os.path.dirname(path), entry.removeprefix(origin).lstrip("/")))
+            if place.startswith("../") or not os.path.isdir(f"{tree}/{place}"):
+                return True
+    return False
+
+
+def _candidates(tree: str) -> Iterator[str]:
+    """Yield the paths below `tree` of the files that may be ELF, by their name and mode."""
+    for directory, _, names in os.walk(tree):
+        for name in names:
+            full = f"{directory}/{name}"
+            if ".so" in name or os.access(full, os.X_OK):
+                yield os.path.relpath(full, tree)

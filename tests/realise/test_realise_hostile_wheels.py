@@ -1,0 +1,140 @@
+"""Wheels that lie or attack: each is refused by name, or harms nothing but itself."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+from esker.errors import RealisationFailed
+from esker.progress import Silent
+from esker.realise.installation import Uv, install
+from esker.settings import Settings
+from esker.store.verify import verify
+from tests.support.package_index import wheel
+
+pytestmark = pytest.mark.slow
+
+
+class Heard(Silent):
+    """Keeps what was remarked on."""
+
+    def __init__(self):
+        self.remarks = []
+
+    def remark(self, text):
+        """Keep a remark."""
+        self.remarks.append(text)
+
+
+def put(index, name, files, **options):
+    """Serve a wheel whose RECORD is not right."""
+    index.put(name, f"{name}-1.0-py3-none-any.whl", wheel(name, "1.0", files, **options))
+
+
+def files_below(packages, name):
+    """Return the paths of a wheel's files in the store, below its site-packages, without its `.dist-info`."""
+    [path] = [each.path for each in packages.wheels if each.name == name]
+    top = pathlib.Path(path, packages.interpreter.libraries)
+    found = [str(each.relative_to(top)) for each in top.rglob("*") if each.is_file() and "__pycache__" not in str(each)]
+    return sorted(each for each in found if not each.startswith(f"{name}-1.0.dist-info"))
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("path", ["../../../../../escaped.txt", "/tmp/escaped-from-a-wheel.txt", "app/../../../up.txt"])
+def test_a_path_that_leaves_the_tree_is_refused_each_time(index, python_of, store, tmp_path, path, listed):
+    """The error names the wheel, also among others, and a second try does not find the rest in uv's cache."""
+    index.add("good", "1.0")
+    put(index, "app", {"app.py": "", path: "x"}, unlisted=() if listed else [path])
+    for _ in range(2):
+        with pytest.raises(RealisationFailed, match=r"^`app` brings a file `[^`]*\.txt`, which would lie outside"):
+            python_of("app", "good")
+    assert store.paths() == []
+    assert not os.path.exists("/tmp/escaped-from-a-wheel.txt")
+    assert not list(tmp_path.rglob("escaped.txt")) + list(tmp_path.rglob("up.txt"))
+
+
+@pytest.mark.parametrize("options", [{"unlisted": ["app/b.py"]}, {"listed": ["app/ghost.py"]}])
+def test_a_list_of_files_that_is_wrong_is_mended_with_a_remark(index, python_of, options):
+    """What is there counts."""
+    index.add("good", "1.0")
+    put(index, "app", {"app/__init__.py": "", "app/b.py": ""}, **options)
+    heard = Heard()
+    packages = python_of("app", "good", progress=heard)
+    assert heard.remarks == ["the wheel of `app` does not list its files rightly; its list was mended"]
+    assert files_below(packages, "app") == ["app/__init__.py", "app/b.py"]
+    [path] = [each.path for each in packages.wheels if each.name == "app"]
+    record = pathlib.Path(path, packages.interpreter.libraries, "app-1.0.dist-info/RECORD").read_text()
+    assert "app/b.py," in record
+    assert "ghost" not in record
+
+
+def test_a_wheel_that_claims_anothers_files_does_not_get_them(index, python_of):
+    """Its list counts for what it brings."""
+    index.add("good", "1.0", {"good/__init__.py": "GOOD = 1\n"})
+    put(index, "evil", {"evil.py": ""}, listed=["good/__init__.py"])
+    packages = python_of("evil", "good")
+    assert files_below(packages, "good") == ["good/__init__.py"]
+    assert files_below(packages, "evil") == ["evil.py"]
+
+
+def test_a_wheel_with_the_records_of_another_is_refused(index, python_of, store):
+    """A second `.dist-info` could make it pass for the other package."""
+    index.add("good", "1.0")
+    put(index, "evil", {"evil.py": "", "good-1.0.dist-info/RECORD": "evil.py,,\n"})
+    with pytest.raises(RealisationFailed, match=r"`evil==1\.0` .*Multiple \.dist-info directories found"):
+        python_of("evil", "good")
+    assert store.paths() == []
+
+
+def test_wheels_with_files_of_one_name_are_whole_each(index, python_of, store):
+    """Each is installed alone, so that each store path holds what its wheel brings."""
+    for name in ("first", "second"):
+        index.add(name, "1.0", {"shared.py": f"NAME = {name!r}\n", f"{name}.py": ""})
+    index.add("third", "1.0")
+    packages = python_of("first", "second", "third")
+    for wheel_ in packages.wheels[:2]:
+        text = pathlib.Path(wheel_.path, packages.interpreter.libraries, "shared.py").read_text()
+        assert text == f"NAME = {wheel_.name!r}\n"
+    assert verify(store) == []
+
+
+def test_what_uv_says_about_the_origin_is_not_kept(index, python_of):
+    """It would differ from one machine to the next."""
+    index.add("app", "1.0")
+    packages = python_of("app")
+    info = pathlib.Path(packages.wheels[0].path, packages.interpreter.libraries, "app-1.0.dist-info")
+    names = {each.name for each in info.iterdir()}
+    assert not names & {"uv_cache.json", "uv_build.json", "direct_url.json"}
+    listed = {line.partition(",")[0] for line in (info / "RECORD").read_text().splitlines()}
+    assert {path for path in listed if path.startswith("app-")} == {f"app-1.0.dist-info/{name}" for name in names}
+
+
+def test_a_wheel_that_brings_our_mark_is_no_special_wheel(index, profile_of, store):
+    """A file of the name by which we mark trees only makes its environment one of more links."""
+    index.add("app", "1.0", {"app/__init__.py": "", "app-1.0.data/data/.esker-run-paths": "x"})
+    made = profile_of("app")
+    assert subprocess.run([f"{made}/bin/python", "-c", "import app"], check=False).returncode == 0
+    assert verify(store) == []
+
+
+def test_a_file_that_no_list_has_belongs_to_the_wheel_that_brings_it(index, lock_of, environ, tmp_path, monkeypatch):
+    """Should uv leave a list as it is, the wheels are installed alone, and nothing is lost or given to another."""
+    from esker.realise import records
+
+    index.add("first", "1.0", {"first/__init__.py": "", "first/data.txt": ""})
+    index.add("second", "1.0")
+    artifacts, interpreter = lock_of("first", "second")
+    monkeypatch.setattr(records, "recorded", _without_data(records.recorded))
+    trees = {name: str(tmp_path / name) for name in ("first", "second")}
+    for tree in trees.values():
+        os.mkdir(tree)
+    install(artifacts, trees, Uv(interpreter, Settings(environ).tools), Silent())
+    assert os.path.exists(f"{trees['first']}/{interpreter.libraries}/first/data.txt")
+    assert os.listdir(f"{trees['second']}/{interpreter.libraries}") != []
+
+
+def _without_data(recorded):
+    return lambda *arguments: {path for path in recorded(*arguments) if not path.endswith("data.txt")}
