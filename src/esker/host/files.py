@@ -35,6 +35,7 @@ __all__ = [
     "holds",
     "locked",
     "make_directory",
+    "plain",
     "read",
     "read_text",
     "refused",
@@ -129,6 +130,15 @@ def read(path: str, *, limit: int = LARGEST, error: type[EskerError] = HostError
         hint = remedy or "put back the file that belongs there"
         raise error(f"cannot read `{path}`: it has more than {limit >> 10:,} KiB", hint=hint)
     return content
+
+
+def plain(path: str, flags: int) -> int:
+    """Open a file for `open`, whose `opener` this is; raises OSError for a pipe or device, which is not waited for."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is not a regular file", path)
 
 
 def read_text(path: str, invalid: type[InvalidFile], *, limit: int = LARGEST) -> str:
