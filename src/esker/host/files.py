@@ -120,7 +120,10 @@ def read(path: str, *, limit: int = LARGEST, error: type[EskerError] = HostError
     `remedy` says what to do about such a file, by default to put back what belongs there.
     """
     with refused("read", path, error):
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise error(f"cannot read `{path}`: it is a directory", hint=remedy or "give the path of a file")
+        if not stat.S_ISREG(mode):
             hint = remedy or "put a plain file in its place"
             raise error(f"cannot read `{path}`: it is not a regular file", hint=hint)
         # Non-blocking: if somebody has replaced the file with a pipe by now, opening must not wait for ever.
