@@ -75,6 +75,22 @@ def test_changed_code_needs_nothing_and_changed_metadata_a_new_build(esker, pack
     assert package.log.read_text() == "1.2 {}\n1.3 {}\n"
 
 
+def test_a_package_that_is_added_or_taken_out_builds_the_project_once(esker, package, index):
+    """With the metadata that it has afterwards, so that a rollback goes to what was there before, and stays there."""
+    index.add("lib", "1.0")
+    package(project="dependencies = []")
+    assert esker("activate", "--", "demo").out == "hello\n"
+    assert esker("install", "pypi/lib").status == 0
+    assert esker("activate", "--", "demo").out == "hello\n"
+    assert len(package.log.read_text().splitlines()) == 2
+    assert esker("uninstall", "pypi/lib").status == 0
+    assert esker("activate", "--", "python", "-c", "import lib").status == 1
+    assert len(package.log.read_text().splitlines()) <= 3
+    assert esker("rollback").status == 0
+    assert esker("activate", "--", "python", "-c", "import lib; print(lib.VERSION)").out == "1.0\n"
+    assert esker("activate", "--", "python", "-c", "import lib; print(lib.VERSION)").out == "1.0\n"
+
+
 @pytest.mark.parametrize("name", ["setup.py", "setup.cfg"])
 def test_a_setup_file_that_appears_or_changes_is_metadata(esker, package, name):
     """The files of setuptools count as pyproject.toml does, also when they come later."""

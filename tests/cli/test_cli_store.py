@@ -91,6 +91,25 @@ def paths_of(esker):
 
 
 @pytest.mark.usefixtures("served")
+def test_a_repair_after_a_rollback_leads_back_to_the_lock(esker, empty):
+    """The profile that a person went back to is gone, so the environment is the one that is locked."""
+    esker("init")
+    esker("install", "pypi/app")
+    esker("install", "pypi/tool")
+    assert esker("rollback").status == 0
+    [wheel] = [path for path in paths_of(esker) if path.endswith("-app-1.0")]
+    victim = subprocess.run(
+        ["find", wheel, "-name", "app.py"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    os.chmod(victim, 0o644)
+    with open(victim, "a") as file:
+        file.write("# tampered\n")
+    assert esker("store", "verify", "--repair").status == 0
+    for _ in range(2):
+        assert esker("activate", "--", "sh", "-c", "app && tool").out == "app runs\ntool runs\n"
+
+
+@pytest.mark.usefixtures("served")
 def test_what_two_environments_have_in_common_is_there_once(esker, project, empty):
     """The second one only adds what it alone has, and a collection counts what both need."""
     table = 'schema-version = "1.14.0"\n[plugins.esker.python]\ndependencies = ["app"{}]\n'

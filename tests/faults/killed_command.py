@@ -41,6 +41,8 @@ _CHANGING = (
 _OPENING = "openat"
 _CALL = re.compile(r"^(\w+)\((.*)", re.MULTILINE)
 _PATIENCE = 60
+_FEWER = 20
+"""How many fewer files a command may open than it did when its calls were counted."""
 
 
 class Kill(NamedTuple):
@@ -111,10 +113,15 @@ class KilledCommand:
     def killed(self, kills: Sequence[Kill]) -> Iterator[Aftermath]:
         """Kill the command at each place and yield what followed."""
         for kill in kills:
-            self._restore()
-            inject = f"inject={kill.call}:signal=KILL:when={kill.number}"
-            trace = ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={kill.call}", "-e", inject]
-            done = self._run([*trace, *self._esker(self._command)])
+            # How many files are opened depends on the processes of the machine, for whoever uses a store path is looked
+            # for in /proc. So the last files of a command may have lower numbers this time.
+            for number in range(kill.number, max(0, kill.number - _FEWER), -1):
+                self._restore()
+                inject = f"inject={kill.call}:signal=KILL:when={number}"
+                trace = ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={kill.call}", "-e", inject]
+                done = self._run([*trace, *self._esker(self._command)])
+                if done.returncode or kill.call != _OPENING:
+                    break
             assert done.returncode == -signal.SIGKILL, (kill, done.returncode, done.stderr)
             yield self._aftermath(kill)
 

@@ -307,6 +307,9 @@ def test_handles_that_cannot_be_loaded(project, tmp_path):
     """A handle cannot be loaded if there is no file, or if, for root, it belongs to another user."""
     with pytest.raises(NotFound, match="there is no saved handle at"):
         FloxServiceHandle.load(tmp_path / "none.json")
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(HostError, match="it is not a regular file"):  # and is not waited for
+        FloxServiceHandle.load(tmp_path / "pipe.json")
     if os.geteuid() == 0:
         (tmp_path / "theirs.json").write_text("{}")
         os.chown(tmp_path / "theirs.json", 12345, 12345)

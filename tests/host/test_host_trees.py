@@ -55,23 +55,19 @@ def tree(path):
     return path
 
 
-def test_a_tree_is_moved_over_another(tmp_path):
-    """What both have is taken from the moved one, links as links; what only one has is there afterwards."""
-    for name, text in {"from/both": "new", "from/bin/new": "", "to/both": "old", "to/old": ""}.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    for name in ("from", "to"):
-        (tmp_path / name / "link").symlink_to(name)
-    trees.move_tree_over(str(tmp_path / "from"), str(tmp_path / "to"))
-    assert sorted(str(path.relative_to(tmp_path / "to")) for path in (tmp_path / "to").rglob("*")) == [
-        "bin",
-        "bin/new",
-        "both",
-        "link",
-        "old",
-    ]
-    assert (tmp_path / "to/both").read_text() == "new"
-    assert os.readlink(tmp_path / "to/link") == "from"
+def test_files_of_a_tree_of_any_depth_are_found_and_empty_directories_removed(tmp_path):
+    """Links are files, wherever they lead; a directory that holds only empty ones is empty."""
+    deep = tmp_path
+    for _ in range(300):
+        deep = deep / "d"
+        deep.mkdir()
+    (deep / "file").write_text("")
+    (tmp_path / "a/b/c").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("a")
+    assert sorted(trees.files_below(str(tmp_path))) == ["d/" * 300 + "file", "link"]
+    trees.remove_empty_directories(str(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "link"]
+    assert (deep / "file").exists()
 
 
 def test_a_canonical_tree_has_the_modes_and_times_of_a_store(tmp_path):

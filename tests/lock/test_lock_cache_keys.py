@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
@@ -42,6 +43,16 @@ def test_a_variable_counts_by_its_value(tmp_path):
     keys = (CacheKey("env", "X"),)
     states = {digest(str(tmp_path), keys, variables) for variables in ({}, {"X": ""}, {"X": "1"}, {"Y": "1"})}
     assert len(states) == 3
+
+
+def test_a_pipe_among_the_keys_is_not_waited_for(tmp_path):
+    """In place of a file that is named it counts as no file, and in place of one of git's as empty."""
+    keys = (CacheKey("file", "version.txt"), CacheKey("commit"))
+    (tmp_path / ".git").mkdir()
+    without = digest(str(tmp_path), keys, {})
+    for name in ("version.txt", ".git/HEAD", ".git/commondir", ".git/packed-refs"):
+        os.mkfifo(tmp_path / name)
+    assert digest(str(tmp_path), keys, {}) == without
 
 
 def test_the_commit_is_found_in_each_kind_of_work_tree(tmp_path):

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import pathlib
 import subprocess
+import sys
+from contextlib import suppress
 
 import pytest
 
-from esker.errors import RealisationFailed
+from esker.errors import EskerError, RealisationFailed
+from esker.host import trees
 from esker.progress import Silent
 from esker.realise.installation import Uv, install
 from esker.settings import Settings
+from esker.store.store import Store
 from esker.store.verify import verify
 from tests.support.package_index import wheel
 
@@ -138,3 +142,67 @@ def test_a_file_that_no_list_has_belongs_to_the_wheel_that_brings_it(index, lock
 
 def _without_data(recorded):
     return lambda *arguments: {path for path in recorded(*arguments) if not path.endswith("data.txt")}
+
+
+def trees_of(store, packages):
+    """Return the hash of each wheel's archive, by the wheel's name."""
+    return {wheel_.name: store.record(wheel_.path).nar_hash for wheel_ in packages.wheels}
+
+
+VICTIM = {"victim/__init__.py": "VICTIM = 1\n", "victim/check.py": ""}
+MANY = {f"evil/part{number}.py": "" for number in range(1500)}  # so that it is installed last
+ATTACKS = {
+    "through lib64": {
+        f"evil-1.0.data/data/lib64/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages/victim/__init__.py": "X"
+    },
+    "over a file": {"victim/__init__.py": "VICTIM = 'evil'\n"},
+    "over the list": {"evil-1.0.data/purelib/victim-1.0.dist-info/RECORD": "victim/__init__.py,,\n"},
+    "over the list, with itself": {
+        "evil-1.0.data/purelib/victim-1.0.dist-info/RECORD": "victim/__init__.py,,\nvictim-1.0.dist-info/RECORD,,\n"
+    },
+    "a list that gives it away": {
+        "evil-1.0.data/purelib/victim-1.0.dist-info/RECORD": "victim/__init__.py,,\nvictim-1.0.dist-info/RECORD,,\nevil.pth,,\n",
+        "evil.pth": "import os\n",
+    },
+    "an empty directory": {"victim/planted/": ""},
+    "a directory for a file": {"victim/check.py/x.py": ""},
+    "a field that is too long": {
+        "evil-1.0.data/purelib/victim-1.0.dist-info/RECORD": f'victim/__init__.py,"{"x" * 200_000}",\n'
+    },
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_wheel_changes_nothing_in_the_store_path_of_another(index, python_of, tmp_path, attack):
+    """Whatever is installed beside it, a wheel's tree is the one that it has alone."""
+    index.add("victim", "1.0", VICTIM)
+    index.add("good", "1.0")
+    put(index, "evil", {"evil/__init__.py": "", **MANY, **ATTACKS[attack]})
+    alone, beside = Store(str(tmp_path / "alone")), Store(str(tmp_path / "beside"))
+    expected = trees_of(alone, python_of("victim", into=alone)) | trees_of(alone, python_of("good", into=alone))
+    made = trees_of(beside, python_of("evil", "good", "victim", into=beside))
+    assert {name: made[name] for name in expected} == expected
+    assert verify(beside) == []
+
+
+def test_what_is_made_does_not_depend_on_what_is_there(index, python_of, store, tmp_path):
+    """A file of one wheel where another has a directory: both are made, in one go and one after the other."""
+    index.add("aa", "1.0", {"both": "text"})
+    index.add("bb", "1.0", {"both/__init__.py": "", "ns/cache/": ""})
+    index.add("cc", "1.0", {"ns/cc.py": ""})
+    other = Store(str(tmp_path / "other"))
+    for name in ("aa", "bb", "cc"):
+        python_of(name, into=other)
+    names = ("aa", "bb", "cc")
+    assert trees_of(store, python_of(*names)) == trees_of(other, python_of(*names, into=other))
+
+
+def test_a_tree_of_a_thousand_levels_is_an_error_in_words(index, python_of, store, environ):
+    """Or it is made; in no case does Esker break."""
+    index.add("app", "1.0", {"/".join(["d"] * 1050) + "/x.py": ""})
+    try:
+        with suppress(EskerError):
+            python_of("app")
+    finally:  # pytest's own function follows no more than a thousand levels
+        trees.remove_tree(environ["UV_CACHE_DIR"])
+    assert os.listdir(store.directory) == [os.path.basename(path) for path in store.paths()]

@@ -336,6 +336,18 @@ def test_a_damaged_record_is_an_error_that_names_it(store, text):
     assert [each.path for each in verify(store)] == [path]
 
 
+def test_a_record_that_is_a_pipe_is_not_waited_for(store):
+    """Nobody writes into it; the error says what to do."""
+    path = store.build("hello", "", build)
+    file = f"{store.state}/valid/{os.path.basename(path)}"
+    os.unlink(file)
+    os.mkfifo(file)
+    with pytest.raises(StoreError) as caught:
+        store.record(path)
+    assert caught.value.message == f"cannot read `{file}`: it is not a regular file"
+    assert caught.value.hint == f"remove `{file}` and activate the environment again"
+
+
 def test_a_path_without_record_is_an_error_that_names_it(store):
     """Asked for what is not valid, the store says so and what to do."""
     path = store.path("hello", "")

@@ -10,7 +10,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from esker.errors import CommandFailed, NotEditable, NotFound
+from esker.errors import CommandFailed, HostError, NotEditable, NotFound
 from esker.formats.tables.positions import positions
 from esker.formats.tables.reader import near
 from esker.formats.untrusted import toml_table
@@ -149,7 +149,7 @@ def _edited(text: str, path: str, arguments: Sequence[str], tools: Mapping[str, 
     """
     variables = {name: value for name, value in tools.items() if not _INDEXES.search(name)}
     masked, range_ = _masked(text)
-    with scratch("edit") as directory, files.refused("edit a copy of", path):
+    with scratch("edit") as directory, files.refused("write in", directory):
         os.mkdir(f"{directory}/project")
         copy = f"{directory}/project/pyproject.toml"
         for where, content in ((f"{directory}/pyproject.toml", _NO_WORKSPACE), (copy, masked)):
@@ -160,6 +160,8 @@ def _edited(text: str, path: str, arguments: Sequence[str], tools: Mapping[str, 
             run_uv([command, "--frozen", "--python", sys.executable, *rest], variables, cwd=f"{directory}/project")
         except CommandFailed as failure:
             cause = " ".join(failure.output.partition("error: ")[2].split()) or failure.message
+            if "No space left" in failure.output:
+                raise HostError(f"cannot write in `{directory}`: {cause}", hint=failure.hint) from None
             raise NotEditable(f"`{path}` cannot be edited: {cause}", hint="correct it, or change it by hand") from None
         with open(copy, encoding="utf-8", newline="") as file:
             edited = file.read()

@@ -189,7 +189,7 @@ class FloxServiceHandle:
     def _remove_saved(self) -> None:
         """Remove the project's own file if this handle is what it holds: it leads to nothing any more."""
         place = os.path.join(self._saved.flox_env_path, service_handle.NAME)
-        with suppress(OSError, EskerError), open(place, "rb") as file:
+        with suppress(OSError, EskerError), open(place, "rb", opener=files.plain) as file:
             if service_handle.parse(file.read(), place) == self._saved:
                 os.unlink(place)
 
@@ -218,7 +218,7 @@ class FloxServiceHandle:
         place = os.path.join(find_flox_project(None, os.getcwd()), path)
         with files.refused("read", place):
             try:
-                with open(place, "rb") as file:
+                with open(place, "rb", opener=files.plain) as file:
                     owner, data = os.fstat(file.fileno()).st_uid, file.read()
             except FileNotFoundError:
                 hint = "start services and save their handle first"

@@ -35,6 +35,7 @@ __all__ = [
     "holds",
     "locked",
     "make_directory",
+    "plain",
     "read",
     "read_text",
     "refused",
@@ -113,19 +114,34 @@ def check_writable(directory: str) -> None:
         raise OSError(number, os.strerror(number), existing)
 
 
-def read(path: str, *, limit: int = LARGEST) -> bytes:
-    """Return the content of a file; raises HostError if it is no regular file or has more than `limit` bytes."""
-    with refused("read", path):
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise HostError(f"cannot read `{path}`: it is not a regular file", hint="put a plain file in its place")
+def read(path: str, *, limit: int = LARGEST, error: type[EskerError] = HostError, remedy: str | None = None) -> bytes:
+    """Return the content of a file; raises `error` if it is no regular file or has more than `limit` bytes.
+
+    `remedy` says what to do about such a file, by default to put back what belongs there.
+    """
+    with refused("read", path, error):
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise error(f"cannot read `{path}`: it is a directory", hint=remedy or "give the path of a file")
+        if not stat.S_ISREG(mode):
+            hint = remedy or "put a plain file in its place"
+            raise error(f"cannot read `{path}`: it is not a regular file", hint=hint)
         # Non-blocking: if somebody has replaced the file with a pipe by now, opening must not wait for ever.
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
             content = file.read(limit + 1)
     if len(content) > limit:
-        raise HostError(
-            f"cannot read `{path}`: it has more than {limit >> 10:,} KiB", hint="put back the file that belongs there"
-        )
+        hint = remedy or "put back the file that belongs there"
+        raise error(f"cannot read `{path}`: it has more than {limit >> 10:,} KiB", hint=hint)
     return content
+
+
+def plain(path: str, flags: int) -> int:
+    """Open a file for `open`, whose `opener` this is; raises OSError for a pipe or device, which is not waited for."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is not a regular file", path)
 
 
 def read_text(path: str, invalid: type[InvalidFile], *, limit: int = LARGEST) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from esker.formats.nix import nar
@@ -20,7 +21,8 @@ __all__ = [
     "canonicalise",
     "copy_tree",
     "digest",
-    "move_tree_over",
+    "files_below",
+    "remove_empty_directories",
     "remove_tree",
     "with_another_mode",
 ]
@@ -187,16 +189,31 @@ def _copy_status(source: int, target: int) -> None:
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def move_tree_over(path: str, target: str) -> None:
-    """Move every file and link below `path` to the same place below `target`, replacing files that exist there."""
-    with os.scandir(path) as children:
-        for child in children:
-            destination = os.path.join(target, child.name)
-            if child.is_dir(follow_symlinks=False):
-                os.makedirs(destination, exist_ok=True)
-                move_tree_over(child.path, destination)
-            else:
-                os.replace(child.path, destination)
+def files_below(path: str) -> Iterator[str]:
+    """Yield the paths below `path` of everything in its tree that is no directory; the tree may have any depth."""
+    for below, entry in _entries(path):
+        if not entry.is_dir(follow_symlinks=False):
+            yield f"{below}{entry.name}"
+
+
+def remove_empty_directories(path: str) -> None:
+    """Remove all directories below `path` that hold nothing, or nothing but such directories."""
+    directories = [f"{path}/{below}{each.name}" for below, each in _entries(path) if each.is_dir(follow_symlinks=False)]
+    for directory in reversed(directories):  # those within a directory come after it
+        with suppress(OSError):  # it holds something
+            os.rmdir(directory)
+
+
+def _entries(path: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield everything in a tree, with the path of its directory: empty, or with a slash at its end."""
+    pending = [""]
+    while pending:
+        below = pending.pop()
+        with os.scandir(f"{path}/{below}") as children:
+            for child in children:
+                yield below, child
+                if child.is_dir(follow_symlinks=False):
+                    pending.append(f"{below}{child.name}/")
 
 
 def canonicalise(path: str) -> None:

@@ -20,6 +20,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.errors import InvalidFile, Problem
+from esker.host import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -126,7 +127,7 @@ def _directories(directory: str, pattern: str) -> list[str]:
 
 def _hash(path: str) -> str | None:
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=files.plain) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
@@ -187,6 +188,6 @@ def _repository(directory: str) -> _Repository | None:
 
 
 def _text(path: str) -> str:
-    with suppress(OSError, ValueError), open(path, encoding="utf-8") as file:
+    with suppress(OSError, ValueError), open(path, encoding="utf-8", opener=files.plain) as file:
         return file.read()
     return ""

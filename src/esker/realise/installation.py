@@ -35,6 +35,7 @@ _RESERVED = re.compile(
     r"Failed to install: \S+ \((?P<name>[^=]+)==[^)]*\)\s+cause: "
     r"Scripts must not use the reserved name `(?P<command>[^`]+)`"
 )
+_NOT_TOGETHER = "Failed to install"
 _LOGGED = {"RUST_LOG": "uv_install_wheel=debug,uv_extract=warn"}
 """Makes uv tell what it leaves out of an archive, and which RECORD it corrects."""
 _LEFT_OUT = re.compile(r"^WARN Skipping unsafe file name: (?P<path>.*)$", re.MULTILINE)
@@ -68,14 +69,8 @@ def install(artifacts: Sequence[Artifact], trees: Mapping[str, str], uv: Uv, pro
     try:
         with open(f"{scratch}/uv.toml", "x", encoding="utf-8") as file:
             file.write(uv.configuration)  # an empty one too: uv would read another that lies in a directory above
-        environments = _Environments(scratch, uv)
         try:
-            together = environments.made(artifacts, progress)
-            for name in together.split(trees):
-                # Also because uv starts the Python of the environment that it installs into, and that runs the .pth
-                # files of every package there: no second package may come into an environment.
-                [artifact] = [each for each in artifacts if each[0] == name]
-                environments.made([artifact], Silent()).take_all(name, trees[name])
+            _fill(artifacts, trees, _Environments(scratch, uv), progress)
         except CommandFailed as failure:
             raise explained(failure) from failure
     finally:  # by a function of ours: those of the library follow no more than about 1000 levels of directories
@@ -84,6 +79,29 @@ def install(artifacts: Sequence[Artifact], trees: Mapping[str, str], uv: Uv, pro
         for infos in records.infos(f"{tree}/{uv.interpreter.libraries}").values():
             for info in infos:
                 records.forget(info, _UNWANTED)
+
+
+def _fill(
+    artifacts: Sequence[Artifact], trees: Mapping[str, str], environments: _Environments, progress: Progress
+) -> None:
+    """Fill the trees of wheels from as few environments as can be."""
+    together, alone = [*artifacts], []
+    while len(together) > 1:
+        try:
+            environment = environments.made(together, progress)
+            suspects = environment.split({name: trees[name] for name, _, _ in together})
+        except CommandFailed as failure:
+            if _NOT_TOGETHER not in failure.output:
+                raise
+            suspects = {name for name, _, _ in together}  # one may have a file where another has a directory
+        alone += [artifact for artifact in together if artifact[0] in suspects]
+        # The others anew, because nothing that these have done may stay.
+        together = [artifact for artifact in together if artifact[0] not in suspects] if suspects else []
+        progress = Silent()  # all were counted once
+    for artifact in [*alone, *together]:
+        # uv starts the Python of the environment that it installs into, and that runs the .pth files of every package
+        # there. So no second package may come into an environment that has one.
+        environments.made([artifact], progress).take_all(artifact[0], trees[artifact[0]])
 
 
 class _Environments(NamedTuple):

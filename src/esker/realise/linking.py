@@ -48,7 +48,7 @@ class Linked(NamedTuple):
 
     clashes: list[Clash]
     copies: dict[str, str]
-    """The path below the target of each program that had to be copied, by its path in its tree."""
+    """Maps a program's path in its tree to its path below the target, for programs that had to be copied."""
 
 
 class _Linking(NamedTuple):
@@ -95,21 +95,26 @@ def _link(trees: Sequence[Tree], below: str, linking: _Linking, modules: Mapping
         else:
             _place(entry.path, path, last, linking)
         taken[name] = last
-        if len(inner) < len(claimants) and _differ([each for _, each in claimants]):
+        if len(claimants) > max(1, len(inner)) and _differ([each for _, each in claimants]):
             linking.result.clashes.append(Clash(path, tuple(tree.name for tree, _ in claimants)))
     for path, inner in directories:
         _link(inner, path, linking, taken)
 
 
 def _of_its_source(name: str, claimants: list[_Claim], modules: Mapping[str, Tree]) -> list[_Claim]:
-    """Return whose byte code may have this name: Python does not look whether it was made from the source there."""
+    """Keep only byte code of the tree whose source is used: Python does not check that they match."""
     source = modules.get(f"{name.partition('.')[0]}.py")
     return [(tree, entry) for tree, entry in claimants if source in {None, tree}]
 
 
 def _place(source: str, path: str, tree: Tree, linking: _Linking) -> None:
     # The kernel tells a program where its real file is, so it has to be one here to look beside itself here.
-    if tree.by_file and os.path.isfile(source) and os.access(source, os.X_OK) and run_paths.leaves(tree.path, path):
+    if (
+        tree.by_file
+        and os.path.isfile(source)
+        and os.access(source, os.X_OK)
+        and run_paths.leaves(tree.path, path, is_program=True)
+    ):
         shutil.copyfile(source, f"{linking.target}/{path}")
         os.chmod(f"{linking.target}/{path}", 0o755)  # noqa: S103  # a program; the store makes it 0555
         linking.result.copies[source] = path

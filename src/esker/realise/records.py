@@ -37,16 +37,19 @@ def infos(libraries: str) -> dict[str, list[str]]:
 
 
 def recorded(info: str, prefix: str) -> set[str]:
-    """Return the paths, relative to `prefix`, that the RECORD in `info` lists below the prefix."""
+    """Return the paths, relative to `prefix`, that the RECORD in `info` lists below it; none of a damaged one."""
     libraries = os.path.relpath(os.path.dirname(info), prefix)
     with open(f"{info}/RECORD", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        paths = {os.path.normpath(os.path.join(libraries, row[0])) for row in csv.reader(file) if row}
+        try:
+            paths = {os.path.normpath(os.path.join(libraries, row[0])) for row in csv.reader(file) if row}
+        except csv.Error:
+            return set()
     return {path for path in paths if not path.startswith(("/", "../"))}
 
 
 def forget(info: str, names: Iterable[str]) -> None:
     """Remove the files of these names from `info`, and from its RECORD."""
-    gone = [name for name in names if os.path.lexists(f"{info}/{name}")]
+    gone = [name for name in names if os.path.isfile(f"{info}/{name}")]
     if not gone:
         return
     for name in gone:

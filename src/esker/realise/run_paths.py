@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import mmap
 import os
-from typing import TYPE_CHECKING
+from contextlib import suppress
 
 from esker.formats import elf
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from esker.host import trees
 
 __all__ = ["MARK", "is_marked", "leaves", "mark"]
 
@@ -25,8 +23,8 @@ _ORIGINS = ("$ORIGIN", "${ORIGIN}")
 
 def mark(tree: str) -> None:
     """Mark the tree of a wheel if a run path leaves it."""
-    if any(leaves(tree, path) for path in _candidates(tree)):
-        with open(f"{tree}/{MARK}", "x"):
+    if any(leaves(tree, path) for path in trees.files_below(tree) if _may_be_elf(tree, path)):
+        with suppress(FileExistsError), open(f"{tree}/{MARK}", "x"):  # the wheel may bring one
             pass
 
 
@@ -35,27 +33,28 @@ def is_marked(tree: str) -> bool:
     return os.path.exists(f"{tree}/{MARK}")
 
 
-def leaves(tree: str, path: str) -> bool:
-    """Return whether the file at `path` below `tree` is ELF and looks for libraries in a place that `tree` lacks."""
+def leaves(tree: str, path: str, *, is_program: bool = False) -> bool:
+    """Return whether the file at `path` below `tree` is ELF and looks for libraries in a place that `tree` lacks.
+
+    With `is_program`, a library that cannot be started does not count.
+    """
     full = os.path.join(tree, path)
     with open(full, "rb") as file:
         if file.read(len(elf.MAGIC)) != elf.MAGIC:
             return False
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             program = elf.parse(content)
+    if is_program and (program is None or program.interpreter is None):
+        return False
     for entry in program.run_path if program else ():
         origin = next((each for each in _ORIGINS if entry.startswith(each)), None)
         if origin is not None:
             place = os.path.normpath(os.path.join(os.path.dirname(path), entry.removeprefix(origin).lstrip("/")))
-            if place.startswith("../") or not os.path.isdir(f"{tree}/{place}"):
+            if place == ".." or place.startswith("../") or not os.path.isdir(f"{tree}/{place}"):
                 return True
     return False
 
 
-def _candidates(tree: str) -> Iterator[str]:
-    """Yield the paths below `tree` of the files that may be ELF, by their name and mode."""
-    for directory, _, names in os.walk(tree):
-        for name in names:
-            full = f"{directory}/{name}"
-            if ".so" in name or os.access(full, os.X_OK):
-                yield os.path.relpath(full, tree)
+def _may_be_elf(tree: str, path: str) -> bool:
+    """Return whether a file is ELF as far as its name and mode say."""
+    return ".so" in os.path.basename(path) or os.access(f"{tree}/{path}", os.X_OK)

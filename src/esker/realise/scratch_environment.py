@@ -1,6 +1,7 @@
 """A scratch environment: uv installs wheels into it side by side, and their files are then taken out of it as trees.
 
-Each wheel gets the files that its RECORD lists. Where the RECORDs do not agree with what is there, the wheels are to be
+Each wheel gets the files that its RECORD lists. If the RECORDs do not agree with what is there, a wheel may have
+written over files of another one, which would then be in that one's store path, for all environments. Such wheels are
 installed alone, in an environment of their own: then all that comes into it is theirs.
 """
 
@@ -10,10 +11,11 @@ import os
 from typing import TYPE_CHECKING
 
 from esker.errors import RealisationFailed
+from esker.host import trees as host_trees
 from esker.realise import records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
 __all__ = ["ScratchEnvironment"]
 
@@ -33,59 +35,72 @@ class ScratchEnvironment:
             # Before packages come, which may bring such names.
             if name in {".gitignore", "CACHEDIR.TAG"} or name.startswith("activate") or name.endswith(".bat"):
                 os.unlink(f"{path}/{entry}")
-        self._own = {file: _mark(f"{path}/{file}") for file in _files(path)}
+        self._known: Mapping[str, Sequence[str]] | None = None
+        self._own = {file: _mark(f"{path}/{file}") for file in host_trees.files_below(path)}
 
     def check_own_files(self) -> None:
         """Raise RealisationFailed if a wheel has replaced a file of the environment: it could name another Python."""
         changed = [file for file, mark in self._own.items() if _mark(f"{self.path}/{file}") != mark]
         if changed:
-            owners = [name for name, claimed in self._claims().items() if changed[0] in claimed]
+            owners = [name for name in self._infos() if changed[0] in self._claims(name)]
             raise RealisationFailed(
                 f"`{(owners or ['a locked package'])[0]}` brings a `{changed[0]}` of its own",
                 hint="take that package out",
             )
 
-    def split(self, trees: Mapping[str, str]) -> list[str]:
-        """Move the files of each wheel to its tree, and return the names of those that are to be installed alone.
+    def split(self, trees: Mapping[str, str]) -> Collection[str]:
+        """Move the files of each wheel to its tree, unless it cannot be told whose they are.
 
-        `trees` are empty directories, by the wheel's normalised name.
+        `trees` are empty directories, by the wheel's normalised name. If a wheel has written over files of another one,
+        over its list of files too, nothing is moved and the names of the wheels under suspicion are returned.
+
+        uv writes the RECORD of a wheel after its files. So what has written over a RECORD is told by one that was
+        written later, and the last one tells the truth: if all agree with what is here, and each has its own RECORD in
+        it, all tell the truth.
         """
-        listed = self._claims()
-        claims = {name: listed.get(name, set()) for name in trees}
+        claims = {name: self._claims(name) for name in trees}
         claimants: dict[str, list[str]] = {}
         for name, claimed in claims.items():
             for file in claimed:
                 claimants.setdefault(file, []).append(name)
         found = self._found()
-        if any(file not in claimants for file in found):
-            return list(trees)
-        alone = {name for names in claimants.values() if len(names) > 1 for name in names}
-        alone |= {name for name, claimed in claims.items() if not claimed}
-        self._move({file: claimants[file][0] for file in found if claimants[file][0] not in alone}, trees)
-        return sorted(alone)
+        there = set(found)
+        suspects = {name for file, names in claimants.items() if len(names) > 1 or file not in there for name in names}
+        suspects |= {name for name, claimed in claims.items() if not claimed}
+        if suspects or any(file not in claimants for file in found):
+            return suspects or {*trees}
+        self._move({file: claimants[file][0] for file in found}, trees)
+        return ()
 
     def take_all(self, name: str, tree: str) -> None:
         """Move everything that was installed to the tree of the one wheel."""
         self._move(dict.fromkeys(self._found(), name), {name: tree})
 
-    def _claims(self) -> dict[str, set[str]]:
-        """Return what the RECORD of each package lists; a package with several has nothing that we could believe."""
-        found = records.infos(self.libraries)
-        return {name: records.recorded(infos[0], self.path) for name, infos in found.items() if len(infos) == 1}
+    def _claims(self, name: str) -> set[str]:
+        """Return what the RECORD of a wheel lists; nothing if there are two of them, or if it does not list itself."""
+        infos = self._infos().get(name, ())
+        if len(infos) != 1:
+            return set()
+        claimed = records.recorded(infos[0], self.path)
+        return claimed if os.path.relpath(f"{infos[0]}/RECORD", self.path) in claimed else set()
+
+    def _infos(self) -> Mapping[str, Sequence[str]]:
+        if self._known is None:
+            self._known = records.infos(self.libraries)
+        return self._known
 
     def _found(self) -> list[str]:
         """Return the files that were installed."""
-        return [file for file in _files(self.path) if file not in self._own and file != ".lock"]  # uv's
+        return [file for file in host_trees.files_below(self.path) if file not in self._own and file != ".lock"]  # uv's
 
     def _move(self, owners: Mapping[str, str], trees: Mapping[str, str]) -> None:
         """Move files to the trees of their owners, by the highest directory in which all belongs to one."""
-        above = _owners_above(
-            {**dict.fromkeys(self._found(), _SEVERAL), **dict.fromkeys(self._own, _SEVERAL), **owners}
-        )
+        host_trees.remove_empty_directories(self.path)  # on nobody's list
+        directories = _owners_above({**dict.fromkeys(self._own, _SEVERAL), **owners})
         moved = set()
         for file, name in owners.items():
             top = file
-            while above[os.path.dirname(top)] == name:
+            while directories[os.path.dirname(top)] == name:
                 top = os.path.dirname(top)
             if top not in moved:
                 moved.add(top)
@@ -95,7 +110,7 @@ class ScratchEnvironment:
 
 
 def _owners_above(owners: Mapping[str, str]) -> dict[str, str]:
-    """Return for every directory above the files to whom all the files in it belong."""
+    """Map every directory above the files to the one owner of all in it, or to _SEVERAL."""
     found: dict[str, str] = {}
     for file, owner in owners.items():
         directory = file
@@ -106,16 +121,6 @@ def _owners_above(owners: Mapping[str, str]) -> dict[str, str]:
                 break
             found[directory] = owner if known is None else _SEVERAL
     return found
-
-
-def _files(top: str, below: str = "") -> Iterator[str]:
-    """Yield the path below `top` of everything in it that is no directory."""
-    with os.scandir(f"{top}/{below}") as children:
-        for child in children:
-            if child.is_dir(follow_symlinks=False):
-                yield from _files(top, f"{below}{child.name}/")
-            else:
-                yield f"{below}{child.name}"
 
 
 def _mark(path: str) -> _Mark:

@@ -44,7 +44,7 @@ def collect(
     Each link keeps its current and its newest `keep` generations. `live` are the paths that processes use, by default
     what `roots.live` returns. This waits until nobody uses the store. Others may use it again while trees are removed.
     """
-    if not os.path.isdir(store.state):
+    if not _exists(store):
         return Collected((), 0)
     with reporting(progress) as listener:
         with store.alone(waiting=lambda: listener.begin("waiting until nobody uses the store")):
@@ -61,6 +61,18 @@ def collect(
             freed += store.remove(path)
             listener.advance()
     return Collected(tuple(dead), freed)
+
+
+def _exists(store: Store) -> bool:
+    """Return whether there is a store; raises StoreError if we cannot tell, as for one in a closed directory."""
+    try:
+        with files.refused("read", store.state, StoreError):
+            os.stat(store.state)
+    except StoreError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return False
+        raise
+    return True
 
 
 def _left_over(store: Store) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import Malformed, StoreError
 from esker.formats.nix import store_path
-from esker.formats.untrusted import LARGEST, json_value
+from esker.formats.untrusted import json_value
 from esker.host import files
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ class PathInfo(NamedTuple):
 def read(file: str, path: str) -> PathInfo:
     """Read from `file` the record of the physical `path`; raises StoreError when it is damaged or missing."""
     directory = os.path.dirname(path)
+    remedy = f"remove `{file}` and activate the environment again"
     try:
-        with files.refused("read", file, StoreError), open(file, "rb") as stream:
-            data = json_value(stream.read(LARGEST + 1))
+        data = json_value(files.read(file, error=StoreError, remedy=remedy))
         references = [store_path.parse(str(reference)) for reference in data["references"]]
         return PathInfo(
             path=path,
@@ -59,8 +59,7 @@ def read(file: str, path: str) -> PathInfo:
             raise StoreError(f"`{path}` is not valid: it has no record", hint=hint) from None
         raise
     except (ValueError, OverflowError, KeyError, TypeError, Malformed) as error:
-        hint = f"remove `{file}` and activate the environment again"
-        raise StoreError(f"the record `{file}` is damaged", hint=hint) from error
+        raise StoreError(f"the record `{file}` is damaged", hint=remedy) from error
 
 
 @contextmanager

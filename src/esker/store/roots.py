@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import Malformed, NotFound, StoreError
 from esker.formats.nix import nixbase32
-from esker.formats.untrusted import LARGEST, json_value
+from esker.formats.untrusted import json_value
 from esker.host import files
 from esker.store import temporary_roots
 
@@ -194,17 +194,16 @@ def _read(store: Store, link: str) -> tuple[Generation, ...]:
 
 
 def _parse(store: Store, file: str) -> tuple[str, tuple[Generation, ...]]:
+    remedy = f"remove `{file}` and activate the environment again"
     try:
-        with files.refused("read", file, StoreError), open(file, "rb") as stream:
-            data = json_value(stream.read(LARGEST + 1))
+        data = json_value(files.read(file, error=StoreError, remedy=remedy))
         link = str(data["link"])
         generations = data["generations"]
         listed = [(int(each["number"]), store.parse(str(each["path"])), float(each["time"])) for each in generations]
         held = data.get("held")
         target = _target(link)
     except (ValueError, OverflowError, KeyError, TypeError, Malformed) as error:
-        hint = f"remove `{file}` and activate the environment again"
-        raise StoreError(f"the registration `{file}` is damaged", hint=hint) from error
+        raise StoreError(f"the registration `{file}` is damaged", hint=remedy) from error
     paths = [store.physical(path) for _, path, _ in listed]
     current = len(paths) - 1 - paths[::-1].index(target) if target in paths else None
     return link, tuple(

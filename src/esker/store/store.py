@@ -28,7 +28,7 @@ from esker.store.record import PathInfo
 from esker.store.seal import seal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from esker.formats.nix.store_path import StorePath
 
@@ -179,8 +179,8 @@ class Store:
     ) -> list[str]:
         """Return the paths of several names and fingerprints; `fill` makes all that are not valid yet in one go.
 
-        It is given a directory to fill for each path that is missing. They become valid together or not at all, unless
-        this process is killed. Else everything is as for `build`.
+        It is given a directory to fill for each path that is missing. If that fails, none of them becomes valid. Else
+        everything is as for `build`.
         """
         made = {self.path(name, fingerprint): fingerprint for name, fingerprint in wanted}
         with self.using(), ExitStack() as locks:
@@ -240,9 +240,9 @@ class Store:
         with files.refused("build", shown, StoreError, remedy=_REMEDY):
             directories = {}
             try:
+                self._remove_left_over([self.parse(physical) for physical in made])
                 for physical in made:
                     path = self.parse(physical)
-                    self._remove_left_over(path)
                     # In the store's directory: the rename below must not cross file systems.
                     directories[physical] = f"{self.directory}/{_prefix(path)}{os.urandom(4).hex()}"
                     os.mkdir(directories[physical], 0o700)
@@ -254,7 +254,9 @@ class Store:
             except BaseException:
                 for physical, directory in directories.items():
                     self.remove(directory)
-                    self.remove(self.discard(self.parse(physical)))
+                    if not self.is_valid(physical):  # others may use it already
+                        with suppress(StoreError):  # what has failed first is told
+                            self.remove(self.discard(self.parse(physical)))
                 raise
 
     def _register(
@@ -270,13 +272,14 @@ class Store:
             if self.durable:
                 files.sync_file_system(self.directory)
 
-    def _remove_left_over(self, path: StorePath) -> None:
-        """Remove what killed builds of `path` left behind."""
-        self.remove(self.discard(path))
-        valid = f"{self.state}/valid"
-        for directory, prefix in ((self.directory, _prefix(path)), (valid, f".{path.digest}-")):
+    def _remove_left_over(self, paths: Collection[StorePath]) -> None:
+        """Remove what killed builds of these paths left behind."""
+        digests = {path.digest for path in paths}
+        for path in paths:
+            self.remove(self.discard(path))
+        for directory, prefix in ((self.directory, TEMPORARY), (f"{self.state}/valid", ".")):
             for name in os.listdir(directory):
-                if name.startswith(prefix):
+                if name.startswith(prefix) and name[len(prefix) :].partition("-")[0] in digests:
                     self.remove(f"{directory}/{name}")
 
     def _prepare(self) -> None:

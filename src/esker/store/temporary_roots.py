@@ -18,7 +18,7 @@ import json
 import os
 from contextlib import suppress
 
-from esker.errors import HostError, StoreError
+from esker.errors import StoreError
 from esker.formats.untrusted import json_value
 from esker.host import files, process_id, runtime_directory
 
@@ -109,12 +109,12 @@ def kept(store: str, *, remove_stale: bool) -> set[str]:
 def _read(file: str) -> tuple[str, str, list[str]]:
     """Return the host, boot and paths that a temporary root names; no paths if the file no longer exists."""
     try:
-        data = json_value(files.read(file))
+        data = json_value(files.read(file, error=StoreError, remedy=_remedy(file)))
         fields = data["host"], data["boot"], list(data["paths"])
-    except HostError as error:
+    except StoreError as error:
         if isinstance(error.__cause__, FileNotFoundError):  # its holder removed it after we listed the directory
             return "", "", []
-        raise StoreError(error.message, hint=error.hint) from error
+        raise
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(file) from error
     host, boot, paths = fields
@@ -124,8 +124,11 @@ def _read(file: str) -> tuple[str, str, list[str]]:
 
 
 def _damaged(file: str) -> StoreError:
-    hint = f"stop the services of your environments, then remove `{file}`"
-    return StoreError(f"the temporary root `{file}` is damaged", hint=hint)
+    return StoreError(f"the temporary root `{file}` is damaged", hint=_remedy(file))
+
+
+def _remedy(file: str) -> str:
+    return f"stop the services of your environments, then remove `{file}`"
 
 
 def _directory(store: str) -> str:

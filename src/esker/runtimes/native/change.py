@@ -142,18 +142,18 @@ def change(
         manifest_lock, pylock = rendered(made.after)
         kept = _unchanged_packages(declaration, before)
         interpreters = settings.interpreters(progress)
-        with realised(declaration, made.after, settings, interpreters, dispensable=kept, progress=progress) as links:
-            _check_unchanged(path, before, file)
-            contents = {"manifest.toml": text.encode(), "manifest.lock": manifest_lock}
-            with (
-                file.restored_on_failure(made.pyproject) if file else nullcontext(),
-                replaced(lock_paths(declaration)[1], pylock),
-                swapped(project, contents),
-                # The first that is renamed: the manifest may name groups that are new in it. A kill between these steps
-                # leaves a lock that is stale, and so is made again.
-                file.replaced(made.pyproject) if file else nullcontext(),
-            ):
-                links.switch(keep_rollback=False)  # it may fail, for example on a full disk; the others now cannot
+        with file.restored_on_failure(made.pyproject) if file else nullcontext():
+            # Before the project is built, because its build reads this file, and before the manifest, which may name
+            # groups that are new in it. A kill from here on leaves a lock that is stale, and so is made again.
+            with file.replaced(made.pyproject) if file else nullcontext():
+                _check_unchanged(path, before, file)
+            with realised(
+                declaration, made.after, settings, interpreters, dispensable=kept, progress=progress
+            ) as links:
+                _check_unchanged(path, before, None)
+                contents = {"manifest.toml": text.encode(), "manifest.lock": manifest_lock}
+                with replaced(lock_paths(declaration)[1], pylock), swapped(project, contents):
+                    links.switch(keep_rollback=False)  # it may fail, for example on a full disk; the others now cannot
     return made._replace(differs=differs)
 
 

@@ -43,10 +43,10 @@ class Links(NamedTuple):
 
 
 def _has_gone_back(store: Store, link: str, profile: str) -> bool:
-    """Return whether a person went back from `profile`, the newest generation of a run link, to an older one."""
+    """Return whether a person went back from `profile`, the newest generation of a run link, to one that is there."""
     generations = roots.generations(store, link)
     is_newest = bool(generations) and generations[-1].path == profile
-    return is_newest and any(each.held and each.current for each in generations)
+    return is_newest and any(each.held and each.current and store.is_valid(each.path) for each in generations)
 
 
 def run_links(declaration: Declaration, system: str) -> dict[str, str]:
