@@ -198,11 +198,15 @@ def test_what_is_no_file_is_refused_instead_of_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "directory").mkdir()
     (tmp_path / "device").symlink_to("/dev/zero")
-    for name in ("pipe", "directory", "device"):
+    for name in ("pipe", "device"):
         with pytest.raises(HostError) as caught:
             files.read(str(tmp_path / name))
         assert caught.value.message == f"cannot read `{tmp_path}/{name}`: it is not a regular file"
         assert caught.value.hint == "put a plain file in its place"
+    with pytest.raises(HostError) as caught:
+        files.read(str(tmp_path / "directory"))
+    assert caught.value.message == f"cannot read `{tmp_path}/directory`: it is a directory"
+    assert caught.value.hint == "give the path of a file"  # nobody is told to replace it
 
 
 def test_a_file_beyond_the_limit_is_refused_unread(tmp_path):

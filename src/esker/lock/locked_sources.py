@@ -86,12 +86,15 @@ def check_hashes(lock: Pylock, sources: Iterable[Source]) -> None:
             )
 
 
-def relocated(lock: Pylock, sources: Iterable[Source], directory: str) -> Pylock:
-    """Return a lock whose paths are relative to `directory`, except for those that were declared as absolute."""
+def relocated(lock: Pylock, sources: Iterable[Source], before: str, directory: str) -> Pylock:
+    """Return a lock whose paths are relative to `directory`, except for those that were declared as absolute.
+
+    Those of `lock` are absolute, or relative to the directory `before`.
+    """
     absolute = {source.address for source in sources if os.path.isabs(source.written)}
 
     def moved(path: str) -> str:
-        return path if path in absolute else os.path.relpath(path, directory)
+        return path if path in absolute else os.path.relpath(os.path.join(before, path), directory)
 
     return dataclasses.replace(lock, packages=[_moved(package, moved) for package in lock.packages])
 

@@ -230,12 +230,12 @@ class _Resolution(NamedTuple):
                 lock = pylock.parse(file.read(), exported)
             with open(os.path.join(directory, "uv.lock"), encoding="utf-8") as file:
                 lock = with_edges(lock, toml_table(file.read()))
+            lock = relocated(lock, self.settings.sources, os.path.realpath(directory), self.settings.lock_directory)
         check_hashes(lock, self.settings.sources)
         for remark in missing_extras(messages, self.inputs):
             self.progress.remark(remark)
         # uv writes a range in its own words, with which the declared one could not be compared.
-        lock = dataclasses.replace(lock, requires_python=SpecifierSet(within or self.inputs.python))
-        return relocated(lock, self.settings.sources, self.settings.lock_directory)
+        return dataclasses.replace(lock, requires_python=SpecifierSet(within or self.inputs.python))
 
     def fitting_python(self) -> str | None:
         """Return a minor version of Python near this one for which there is a lock, or None if none is found.
