@@ -113,7 +113,7 @@ def test_what_is_no_file_is_refused_instead_of_read(store, target, make):
     """A pipe would be waited for and a device never ends."""
     assert temporary_roots.write(store.root, "x", [target], GONE)
     make(file_of(store, "y"))
-    with pytest.raises(StoreError, match="it is (not a regular file|a directory)"):
+    with pytest.raises(StoreError, match=r"it is (not a regular file|a directory)"):
         collect(store, live=())
     assert store.is_valid(target)
 
