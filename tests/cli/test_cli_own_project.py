@@ -34,11 +34,11 @@ def package(project, index, tmp_path):
 
 
 def listed(directory):
-    """Return the files of a project, without those of its environment."""
+    """Return the files of a project, without those of its environment, and without what Python caches as it imports."""
     return sorted(
         str(path.relative_to(directory))
         for path in directory.rglob("*")
-        if ".flox" not in path.parts and path.is_file()
+        if not {".flox", "__pycache__"} & {*path.parts} and path.is_file()
     )
 
 
