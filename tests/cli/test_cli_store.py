@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -66,13 +67,7 @@ def test_the_store_is_shared_and_verified(esker, empty, environ):
     esker("init")
     esker("install", "pypi/app")
     esker("install", "pypi/tool")
-    [wheel] = [path for path in paths_of(esker) if path.endswith("-app-1.0")]
-    victim = subprocess.run(
-        ["find", wheel, "-name", "app.py"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    os.chmod(victim, 0o644)
-    with open(victim, "a") as file:
-        file.write("# tampered\n")
+    wheel = tampered_wheel(esker)
     done = esker("store", "verify")
     assert done.status == 1
     assert f"damaged store paths: `{wheel}`: its contents have changed" in done.err
@@ -83,6 +78,15 @@ def test_the_store_is_shared_and_verified(esker, empty, environ):
     assert len(paths_of(esker)) == 1  # the other wheel; both profiles needed this one
     assert esker("activate", "--", "app").out == "app runs\n"
     assert esker("store", "verify").status == 0
+
+
+def tampered_wheel(esker):
+    """Change a file of the wheel of `app`, and return the wheel's store path."""
+    [wheel] = [path for path in paths_of(esker) if path.endswith("-app-1.0")]
+    [victim] = pathlib.Path(wheel).rglob("app.py")
+    victim.chmod(0o644)
+    victim.write_text(f"{victim.read_text()}# tampered\n")
+    return wheel
 
 
 def paths_of(esker):
@@ -97,13 +101,7 @@ def test_a_repair_after_a_rollback_leads_back_to_the_lock(esker, empty):
     esker("install", "pypi/app")
     esker("install", "pypi/tool")
     assert esker("rollback").status == 0
-    [wheel] = [path for path in paths_of(esker) if path.endswith("-app-1.0")]
-    victim = subprocess.run(
-        ["find", wheel, "-name", "app.py"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    os.chmod(victim, 0o644)
-    with open(victim, "a") as file:
-        file.write("# tampered\n")
+    tampered_wheel(esker)
     assert esker("store", "verify", "--repair").status == 0
     for _ in range(2):
         assert esker("activate", "--", "sh", "-c", "app && tool").out == "app runs\ntool runs\n"
