@@ -117,6 +117,7 @@ class TestClient:
             os.kill(pid, 0)
 
 
+@pytest.mark.alone
 @pytest.mark.live("bench")
 @pytest.mark.slow
 def test_the_figure():

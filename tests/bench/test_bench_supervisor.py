@@ -113,6 +113,7 @@ def test_the_idle_services_are_declared_as_the_figure_says(tmp_path):
     assert sum(check.test is not None for check in checks) == 5
 
 
+@pytest.mark.alone
 @pytest.mark.live("bench")
 @pytest.mark.slow
 def test_the_figure():

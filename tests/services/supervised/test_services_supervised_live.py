@@ -17,7 +17,7 @@ from esker.errors import PortTaken
 from esker.host import pidfd, process_table
 from esker.services.specification import CheckSpec
 
-pytestmark = [pytest.mark.live("services"), pytest.mark.slow]
+pytestmark = [pytest.mark.live("services"), pytest.mark.slow, pytest.mark.alone]
 
 SOAK = float(os.environ.get("ESKER_SOAK_SECONDS", "60"))
 
