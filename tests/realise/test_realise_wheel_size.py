@@ -10,7 +10,8 @@ import pytest
 
 from esker.declare.load import load
 from esker.errors import RealisationFailed
-from esker.lock.resolve import current_lock, lock_project
+from esker.lock.resolve import current_lock
+from esker.runtimes.native.locking import lock_project
 from esker.progress import Silent
 from esker.realise.realise import realise
 from esker.settings import Settings

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from esker.declare.load import load
 from esker.host.interpreters import Interpreters
-from esker.lock.resolve import lock_project
+from esker.runtimes.native.locking import lock_project
 from esker.progress import Silent
 from esker.realise.realise import realise
 from esker.settings import Settings

@@ -22,6 +22,8 @@ from esker.formats.tables.reader import Checked, Fault, Parsed
 __all__ = [
     "JOINED",
     "ComposeTable",
+    "CondaDependency",
+    "CondaTable",
     "Condition",
     "Declaration",
     "EskerTable",
@@ -31,6 +33,7 @@ __all__ = [
     "PythonRange",
     "PythonTable",
     "ServiceTable",
+    "SystemRequirements",
 ]
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
@@ -124,6 +127,46 @@ class PythonTable(_Value, frozen=True):
         return isinstance(self.version, PythonRange) and self.version.lock == "all"
 
 
+MatchSpec = Annotated[str, Parsed(notations.match_spec)]
+Version = Annotated[str, Parsed(notations.version_number)]
+
+
+class CondaDependency(_Value, frozen=True):
+    """The table form of an entry of `dependencies` in `[plugins.esker.conda]`."""
+
+    spec: MatchSpec
+    systems: tuple[Literal["aarch64-darwin", "aarch64-linux", "x86_64-darwin", "x86_64-linux"], ...] | None = None
+    """The systems that need the package; None means all."""
+
+
+class SystemRequirements(_Value, frozen=True):
+    """What every machine of the environment's systems has at least; what is not stated has a default (`lock.conda`)."""
+
+    linux: Version | None = None
+    """The version of the kernel."""
+    libc: Version | None = None
+    """The version of glibc."""
+    macos: Version | None = None
+    cuda: Version | None = None
+    """The version of CUDA that the graphics driver supports; without it there is none."""
+    archspec: Word | None = None
+    """The microarchitecture of the processor, by its name in archspec, such as `x86_64_v3`."""
+
+
+class CondaTable(_Value, frozen=True):
+    """`[plugins.esker.conda]`: packages of conda channels."""
+
+    channels: tuple[Annotated[str, Parsed(notations.channel)], ...] = ("conda-forge",)
+    """Names or addresses; a package comes from the first channel that has it in any version."""
+    dependencies: tuple[MatchSpec | CondaDependency, ...] = ()
+    system_requirements: SystemRequirements = SystemRequirements()
+
+    def specs_for(self, system: str) -> tuple[str, ...]:
+        """Return the specs that a system needs, in their order."""
+        entries = (CondaDependency(spec=each) if isinstance(each, str) else each for each in self.dependencies)
+        return tuple(each.spec for each in entries if each.systems is None or system in each.systems)
+
+
 _FORMS = ("test", "tcp", "unix", "http", "log")
 """The forms of a health check."""
 
@@ -215,6 +258,7 @@ class EskerTable(_Value, frozen=True):
     """`[plugins.esker]`."""
 
     python: Annotated[PythonTable | None, Checked(_of_a_project)] = None
+    conda: CondaTable | None = None
     services: Annotated[
         Mapping[str, Annotated[ServiceTable, Checked(_oneshot_ends)]],
         Checked(_no_dependency_cycle),

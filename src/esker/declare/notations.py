@@ -11,13 +11,16 @@ from collections.abc import Iterator, Mapping
 from math import isinf
 from typing import Any
 
+from esker.formats.conda.specs import has_credentials, is_address, package_of_spec
 from esker.formats.tables.reader import Refusal, near
 
 __all__ = [
     "address",
+    "channel",
     "count",
     "duration",
     "first_version",
+    "match_spec",
     "name_of_environment",
     "package_name",
     "pause",
@@ -30,6 +33,7 @@ __all__ = [
     "signal_name",
     "specifier",
     "url",
+    "version_number",
     "word",
 ]
 
@@ -169,6 +173,41 @@ def package_name(text: str) -> str:
         return canonicalize_name(text, validate=True)
     except InvalidName:
         raise Refusal(f"`{text}` is not the name of a package", "leave out the version and extras") from None
+
+
+def match_spec(text: str) -> str:
+    """Return a spec of a conda package, in conda's notation MatchSpec."""
+    text = text.strip()
+    if is_address(text):
+        raise Refusal(f"`{text}` is an address, not the spec of a package", 'write a name, such as "ruby 3.4.*"')
+    name = package_of_spec(text) if text.isprintable() else None
+    if name is None:
+        raise Refusal(f"`{text}` is not the spec of a conda package", 'write it as in "htop" or "ruby 3.4.*"')
+    if name.startswith("__"):
+        raise Refusal(
+            f"`{name}` is a property of the machine, not a package",
+            'state it in `system-requirements`, such as { libc = "2.28" }',
+        )
+    return text
+
+
+def channel(text: str) -> str:
+    """Return the name or the address of a conda channel."""
+    if not text.strip() or not text.isprintable() or " " in text:
+        raise Refusal(f"`{text}` is not a channel", 'write a name or an address, such as "conda-forge"')
+    if has_credentials(text):
+        raise Refusal(
+            "the address of a channel contains credentials, which would be in the manifest and in the lock",
+            "leave them out here; ~/.rattler/credentials.json is the place for them",
+        )
+    return text
+
+
+def version_number(text: str) -> str:
+    """Return a version that consists of numbers and dots."""
+    if not re.fullmatch(r"\d{1,9}(?:\.\d{1,9}){0,5}", text):
+        raise Refusal(f"`{text}` is not a version", 'write numbers, such as "2.28"')
+    return text
 
 
 def word(text: str) -> str:

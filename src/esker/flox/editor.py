@@ -80,8 +80,8 @@ class NativeEditor:
     def lock(self, deadline: Deadline) -> None:  # noqa: ARG002
         """Lock the manifest; nothing is written where its lock says the same already."""
         from esker.declare.load import load
-        from esker.lock.resolve import lock_project
         from esker.progress import Silent
+        from esker.runtimes.native.locking import lock_project
         from esker.runtimes.native.project_lock import alone
 
         settings = Settings(variables.current())

@@ -16,11 +16,11 @@ from esker.host import process
 from esker.host.python_downloads import fetched_pythons
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from esker.host.python_downloads import PythonDownloads
 
-__all__ = ["NEWEST", "OLDEST", "Interpreter", "Interpreters", "inspect"]
+__all__ = ["NEWEST", "OLDEST", "Interpreter", "Interpreters", "OneInterpreter", "inspect"]
 
 OLDEST = (3, 7)
 """Older versions cannot compile byte code reproducibly."""
@@ -164,6 +164,23 @@ class Interpreters:
             ask = _named if candidate == self._named else inspect
             self._inspected[candidate] = ask(candidate, self._variables)
         return self._inspected[candidate]
+
+
+class OneInterpreter(Interpreters):
+    """A single interpreter; `place` returns its path, and is called only if the interpreter is wanted."""
+
+    def __init__(self, variables: Mapping[str, str], place: Callable[[], str]) -> None:
+        super().__init__(variables)
+        self._place = place
+
+    def first(self, specifier: str | None) -> Interpreter | None:
+        """Return the interpreter if it satisfies `specifier`; raises HostError if it does not start."""
+        interpreter = self._ask(self._place())
+        if interpreter is None:
+            raise HostError(
+                f"`{self._place()}` does not start, or does not answer as a Python does", hint="esker store verify"
+            )
+        return interpreter if _specifier(specifier).contains(interpreter.version, True) else None
 
 
 def _named(executable: str, variables: Mapping[str, str]) -> Interpreter:

@@ -1,15 +1,16 @@
-"""A lock as it lies on disk: manifest.lock, and pylock.toml where Python packages are locked."""
+"""A lock as it lies on disk: manifest.lock, conda.lock for packages of conda channels, pylock.toml for Python's."""
 
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from esker.declare import project_directory
 from esker.errors import InvalidLock
 from esker.formats import lockfile, pylock
 from esker.host import files
+from esker.lock.conda.lock_file import CondaLock, conda_lock_path, is_in_conflict, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Lock",
+    "LockFile",
     "check_replaceable",
     "lock_paths",
     "put",
+    "read_conda_lock",
     "read_lock",
     "read_python_lock",
     "rendered",
@@ -32,46 +35,68 @@ __all__ = [
 ]
 
 
+LockFile = Literal["manifest", "conda", "python"]
+"""The files of a lock, by what they lock."""
+
+
 class Lock(NamedTuple):
     """What a declaration means, version by version and hash by hash."""
 
     lockfile: Lockfile
     python: Pylock | None
+    conda: CondaLock | None = None
     is_partial: bool = False
     """Whether packages are missing that could not be locked. Such a lock is for this machine's use alone: as a
     manifest.lock it would hide from everybody that they are missing."""
 
 
-def lock_paths(declaration: Declaration) -> tuple[str, str]:
-    """Return the paths of a lock's two files: manifest.lock and pylock.toml."""
-    return f"{declaration.dot_flox}/env/manifest.lock", f"{declaration.dot_flox}/pylock.toml"
+def lock_paths(declaration: Declaration) -> dict[LockFile, str]:
+    """Return the paths of a lock's files, in the order in which they are made."""
+    dot_flox = declaration.dot_flox
+    return {
+        "manifest": f"{dot_flox}/env/manifest.lock",
+        "conda": conda_lock_path(dot_flox),
+        "python": f"{dot_flox}/pylock.toml",
+    }
 
 
 def read_lock(declaration: Declaration) -> Lock | None:
     """Return the lock on disk, or None when there is no manifest.lock; raises `InvalidLock` for a damaged file."""
-    flox, _ = lock_paths(declaration)
+    flox = lock_paths(declaration)["manifest"]
     if not os.path.exists(flox):
         return None
-    python = read_python_lock(declaration)
-    return Lock(lockfile.parse(files.read(flox), flox), python)
+    return Lock(
+        lockfile.parse(files.read(flox), flox), read_python_lock(declaration), conda=read_conda_lock(declaration)
+    )
 
 
 def read_python_lock(declaration: Declaration) -> Pylock | None:
     """Return the pylock.toml on disk, or None when there is none; raises `InvalidLock` for a damaged file."""
-    path = lock_paths(declaration)[1]
+    path = lock_paths(declaration)["python"]
     return pylock.parse(files.read_text(path, InvalidLock), path) if os.path.exists(path) else None
 
 
+def read_conda_lock(declaration: Declaration) -> CondaLock | None:
+    """Return the conda.lock on disk; None if there is none, or none that counts.
+
+    None counts if no conda packages are declared, or if a merge has left its marks in the file.
+    """
+    path = lock_paths(declaration)["conda"]
+    if declaration.esker.conda is None or not os.path.exists(path) or is_in_conflict(path):
+        return None
+    return parse(path)
+
+
 def check_replaceable(declaration: Declaration, *, is_partial: bool = False) -> None:
-    """Raise HostError if the files of a lock cannot be replaced, of a partial one only the pylock.toml."""
-    flox, python = lock_paths(declaration)
-    for path in (python,) if is_partial else (python, flox):
+    """Raise HostError if the files of a lock cannot be replaced, of a partial one all but the manifest.lock."""
+    paths = lock_paths(declaration)
+    for path in (paths["python"],) if is_partial else (paths["python"], paths["manifest"]):
         with files.refused("write", path):
             files.check_writable(os.path.dirname(path))
 
 
-def rendered(lock: Lock) -> tuple[bytes, bytes | None]:
-    """Return the contents of manifest.lock and of pylock.toml; None means that there is no pylock.toml."""
+def rendered(lock: Lock) -> dict[LockFile, bytes | None]:
+    """Return the contents of a lock's files; None means that there is no such file."""
     python = None
     if lock.python is not None:
         made_from = pylock.inputs(lock.python)
@@ -79,14 +104,17 @@ def rendered(lock: Lock) -> tuple[bytes, bytes | None]:
         # A lock of an earlier version is not sealed by us: it may hold already what its inputs did not give.
         sealed = pylock.is_sealed(lock.python)
         python = pylock.render(lock.python, made_from, build=made_from.build, sealed=sealed).encode()
-    return lockfile.render(lock.lockfile), python
+    conda = lock.conda.text.encode() if lock.conda is not None else None
+    return {"manifest": lockfile.render(lock.lockfile), "conda": conda, "python": python}
 
 
 def write_lock(declaration: Declaration, lock: Lock) -> None:
-    """Write those files of a lock whose contents have changed, both or none; manifest.lock only if it is complete."""
-    (flox, python), (flox_content, python_content) = lock_paths(declaration), rendered(lock)
-    with nullcontext() if lock.is_partial else replaced(flox, flox_content), replaced(python, python_content):
-        pass
+    """Write those files of a lock whose contents have changed, all or none; manifest.lock only if it is complete."""
+    paths, contents = lock_paths(declaration), rendered(lock)
+    with ExitStack() as written:
+        for kind in paths:
+            if kind != "manifest" or not lock.is_partial:
+                written.enter_context(replaced(paths[kind], contents[kind]))
 
 
 @contextmanager

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from packaging.specifiers import SpecifierSet
 
 from esker.errors import NotFound, ResolutionFailed, UsageError
+from esker.formats.conda.locked import python_minor
 from esker.host.interpreters import NEWEST, OLDEST
+from esker.lock.conda.lock_file import conda_lock_path
 from esker.lock.pyproject import read_pyproject
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.formats.pylock import Inputs, Pylock
     from esker.host.interpreters import Interpreter, Interpreters
+    from esker.lock.conda.lock_file import CondaLock
 
 __all__ = [
     "AllowedPythons",
@@ -30,6 +33,7 @@ __all__ = [
     "allowed_pythons",
     "allows",
     "check_chosen",
+    "conda_python",
     "interpreter_for_new_lock",
     "interpreter_of_lock",
     "locked_pythons",
@@ -72,8 +76,8 @@ class AllowedPythons(NamedTuple):
         return " and ".join(map(str, self.limits))
 
 
-def allowed_pythons(declaration: Declaration) -> AllowedPythons:
-    """Return the Pythons that `declaration` allows.
+def allowed_pythons(declaration: Declaration, conda: CondaLock | None = None) -> AllowedPythons:
+    """Return the Pythons that `declaration` allows; if the conda lock has a Python, that one alone.
 
     Raises ResolutionFailed, which names the places, if its limits exclude every Python.
     """
@@ -83,13 +87,30 @@ def allowed_pythons(declaration: Declaration) -> AllowedPythons:
         limits.append(Limit(python.range, "version", f"{declaration.dot_flox}/env/manifest.toml"))
     if project is not None and project.requires_python is not None:
         limits.append(Limit(project.requires_python, "requires-python", project.path))
+    if python is not None and conda is not None and (minor := conda_python(conda)) is not None:
+        limits.append(Limit(one_minor(minor), "python", conda_lock_path(declaration.dot_flox)))
     allowed = AllowedPythons(tuple(limits), every=python is not None and python.locks_every_python)
     if allowed.versions.is_unsatisfiable():
-        both = " both" if limits[1:] else ""
+        both = " all" if limits[2:] else " both" if limits[1:] else ""
         raise ResolutionFailed(
             f"no Python satisfies{both} {allowed.places()}", hint="widen one of them" if both else "widen it"
         )
     return allowed
+
+
+def conda_python(conda: CondaLock) -> str | None:
+    """Return the minor version of the Python that conda's packages bring, such as `3.12`; None if they bring none.
+
+    Raises ResolutionFailed if it is not the same on all systems: the lock of the wheels is for one.
+    """
+    found = {system: minor for system in conda.packages if (minor := python_minor(conda.packages[system]))}
+    if len(set(found.values())) > 1:
+        listed = ", ".join(f"{minor} on {system}" for system, minor in found.items())
+        raise ResolutionFailed(
+            f"conda's packages bring Python {listed}, and the lock of the wheels is for one",
+            hint='name one for all systems in `dependencies` of [plugins.esker.conda], such as "python 3.12.*"',
+        )
+    return next(iter(found.values()), None)
 
 
 def allows(specifier: str, minor: str) -> bool:

@@ -14,7 +14,7 @@ from esker.declare.source import source_directories
 from esker.errors import InvalidLock, ResolutionFailed, StaleLock
 from esker.formats import lockfile, pylock
 from esker.lock.build_requirements import check_not_locked, resolved_build, with_source_builds
-from esker.lock.lock_files import Lock, check_replaceable, read_lock, read_python_lock, write_lock
+from esker.lock.lock_files import Lock, check_replaceable, read_conda_lock, read_lock, read_python_lock
 from esker.lock.own_project import own_project, uninstalled
 from esker.lock.packages import lock_packages
 from esker.lock.pyproject import read_pyproject
@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.formats.manifest import Manifest
     from esker.host.interpreters import Interpreter, Interpreters
+    from esker.lock.conda.lock_file import CondaLock
     from esker.lock.pyproject import Pyproject
     from esker.progress import Progress
     from esker.settings import Settings
 
-__all__ = ["check_composed", "current_lock", "lock_project", "readable_lock", "resolved_lock", "with_inputs_of"]
+__all__ = ["check_composed", "current_lock", "readable_lock", "resolved_lock", "with_inputs_of"]
 
 Upgrade = bool | frozenset[str]
 """Which packages do not stay pinned: all of them, none, or those of these names."""
@@ -49,43 +50,19 @@ def current_lock(declaration: Declaration, settings: Settings) -> Lock:
     present = read_lock(declaration)
     wheels = read_python_lock(declaration) if present is None and settings.without_packages else None
     wheels = present.python if present else wheels
-    stale = staleness(declaration, present, settings.system, settings.indexes, wheels=wheels)
+    conda = present.conda if present else read_conda_lock(declaration)
+    stale = staleness(declaration, present, settings.system, settings.indexes, wheels=wheels, conda=conda)
     if present is not None and not stale.reasons:
         return present
     if settings.without_packages and not stale.python:
         manifest_lock, is_partial = _manifest_lock(declaration, present.lockfile if present else None, settings)
         if is_partial:
-            return Lock(manifest_lock, wheels, is_partial)
+            return Lock(manifest_lock, wheels, conda, is_partial)
     raise _stale(stale.reasons)
 
 
 def _stale(reasons: tuple[str, ...]) -> StaleLock:
     return StaleLock("the lock does not match the manifest", reasons=reasons, hint="make it again: esker lock")
-
-
-def lock_project(
-    declaration: Declaration,
-    settings: Settings,
-    interpreters: Interpreters,
-    *,
-    locked: bool = False,
-    upgrade: Upgrade = False,
-    python: str | None = None,
-    progress: Progress,
-) -> tuple[Lock, bool]:
-    """Return the lock of a project, which is on disk then, and whether it is new.
-
-    With `locked`, a stale lock is refused (`StaleLock`) instead of made again; with `upgrade`, no package stays pinned,
-    or all but those of the names in it.
-    The lock becomes one for the minor version `python` of Python, such as `3.12`, if that is given. If the settings
-    leave packages out that are not here, a lock may be partial; then its manifest.lock is not written.
-    """
-    lock, is_new = resolved_lock(
-        declaration, settings, interpreters, locked=locked, upgrade=upgrade, python=python, progress=progress
-    )
-    if is_new:
-        write_lock(declaration, lock)
-    return lock, is_new
 
 
 def resolved_lock(
@@ -96,22 +73,28 @@ def resolved_lock(
     locked: bool = False,
     upgrade: Upgrade = False,
     python: str | None = None,
+    conda: CondaLock | None = None,
     progress: Progress,
 ) -> tuple[Lock, bool]:
-    """Return what `lock_project` returns, and write nothing."""
-    project = read_pyproject(declaration)
-    _check_build(declaration, settings, project)
+    """Return the lock of a project and whether it is another than the one on disk; nothing is written.
+
+    With `locked`, a stale lock is refused (`StaleLock`) instead of made again; with `upgrade`, no package stays pinned,
+    or all but those of the names in it. The lock becomes one for the minor version `python` of Python, such as `3.12`,
+    if that is given. `conda` is the lock of the conda packages; without `locked` it is current. If the settings leave
+    packages out that are not here, the lock may be partial.
+    """
+    _check_build(declaration, settings, read_pyproject(declaration))
     if python is not None:
         check_chosen(python, declaration)
     present = readable_lock(declaration) if upgrade is True else read_lock(declaration)
-    current = None if upgrade is True else present
+    current = None if upgrade is True or present is None else present._replace(conda=conda)
     on_disk = current.python if current else None
     if present is None and settings.without_packages:
         on_disk = read_python_lock(declaration)  # of a partial lock
     wheels = on_disk
-    stale = staleness(declaration, current, settings.system, settings.indexes, wheels=wheels)
+    stale = staleness(declaration, current, settings.system, settings.indexes, wheels=wheels, conda=conda)
     is_moved = python is not None and wheels is not None and locked_pythons(wheels) != python
-    if current is not None and not stale.reasons and not is_moved and not upgrade:
+    if current is not None and not stale.reasons and not is_moved and not upgrade and current == present:
         return current, False
     if locked:
         raise _stale(stale.reasons)
@@ -122,7 +105,7 @@ def resolved_lock(
     if stale.inputs is None:
         wheels = None
     elif wheels is None or stale.python or is_moved or upgrade:
-        allowed, previous = allowed_pythons(declaration), present.python if present else on_disk
+        allowed, previous = allowed_pythons(declaration, conda), present.python if present else on_disk
         interpreter = interpreter_for_new_lock(allowed, previous, interpreters, chosen=python)
         check_replaceable(declaration, is_partial=is_partial)  # before a minute of resolving, not after it
         with reporting(progress):
@@ -131,7 +114,7 @@ def resolved_lock(
         # Through the text, so that what is used now is exactly what is read from the file ever after.
         wheels = pylock.parse(pylock.render(resolved, stale.inputs, build=stale.inputs.build))
     # A partial lock is made each time anew: it counts as new if it changes what is on disk, the Python lock.
-    return Lock(manifest_lock, wheels, is_partial), not is_partial or wheels is not on_disk
+    return Lock(manifest_lock, wheels, conda, is_partial), not is_partial or wheels is not on_disk
 
 
 def _resolved(
@@ -199,7 +182,7 @@ def _manifest_lock(
 def with_inputs_of(declaration: Declaration, lock: Lock, settings: Settings) -> Lock:
     """Return a lock as one that was made from `declaration`, which differs only in bounds that the lock satisfies."""
     assert lock.python is not None
-    inputs = python_inputs(declaration, settings.system, settings.indexes, pylock.inputs(lock.python))
+    inputs = python_inputs(declaration, settings.system, settings.indexes, pylock.inputs(lock.python), lock.conda)
     assert inputs is not None
     return lock._replace(python=pylock.parse(pylock.render(lock.python, inputs, build=inputs.build)))
 

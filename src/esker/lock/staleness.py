@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.formats import pylock
 from esker.formats.lockfile import differences
 from esker.lock.build_requirements import locked_build
+from esker.lock.conda.inputs import conda_inputs
+from esker.lock.conda.lock_file import conda_lock_path, is_in_conflict
 from esker.lock.own_project import own_project
 from esker.lock.pythons import allowed_pythons, staleness_of_python
 from esker.lock.wheels import python_inputs
@@ -17,9 +19,10 @@ if TYPE_CHECKING:
     from packaging.pylock import Pylock
 
     from esker.declare.declaration import Declaration
+    from esker.lock.conda.lock_file import CondaLock
     from esker.lock.lock_files import Lock
 
-__all__ = ["Staleness", "staleness"]
+__all__ = ["Staleness", "conda_staleness", "staleness"]
 
 
 class Staleness(NamedTuple):
@@ -40,24 +43,47 @@ def staleness(
     indexes: tuple[str, ...],
     *,
     wheels: Pylock | None = None,
+    conda: CondaLock | None = None,
 ) -> Staleness:
     """Return what is out of date in a lock, and what a new lock would be made from; `lock` is None where there is none.
 
-    `indexes` are the package indexes that this machine adds to the default one. `wheels` is a Python lock that stands
-    alone, without a manifest.lock.
+    `indexes` are the package indexes that this machine adds to the default one. `wheels` and `conda` are locks
+    that stand alone, without a manifest.lock.
     """
     wheels = lock.python if lock else wheels
     locked = pylock.inputs(wheels) if wheels else None
-    inputs = python_inputs(declaration, system, indexes, locked)
-    python = tuple(_python(declaration, wheels, locked, inputs))
+    conda = lock.conda if lock else conda
+    inputs = python_inputs(declaration, system, indexes, locked, conda)
+    python = tuple(_python(declaration, wheels, locked, inputs, conda))
     if lock is None:
         return Staleness(("manifest.lock: not made yet",), inputs, python=bool(python))
     changed = differences(lock.lockfile.own_manifest(), declaration.own_manifest)
-    return Staleness((*changed, *python), inputs, python=bool(python))
+    return Staleness((*changed, *conda_staleness(declaration, conda, system), *python), inputs, python=bool(python))
+
+
+def conda_staleness(declaration: Declaration, conda: CondaLock | None, system: str) -> Iterator[str]:
+    """Yield what is out of date in the lock of conda packages."""
+    inputs = conda_inputs(declaration, system, conda.packages if conda else ())
+    if inputs is None:
+        return
+    if conda is None:
+        in_conflict = is_in_conflict(conda_lock_path(declaration.dot_flox))
+        yield f"conda.lock: {'a merge has left its marks in it' if in_conflict else 'not made yet'}"
+    elif conda.inputs is None:
+        yield "conda.lock: made by another tool, which does not say from what"
+    elif conda.inputs != inputs.digest():
+        for each in sorted(set(inputs.systems) ^ conda.packages.keys()):
+            yield f"conda.lock: systems: `{each}` is {'not' if each in inputs.systems else 'no longer'} locked"
+        if set(inputs.systems) == conda.packages.keys():
+            yield "conda.lock: made from other channels, dependencies or system-requirements"
 
 
 def _python(
-    declaration: Declaration, wheels: Pylock | None, locked: pylock.Inputs | None, inputs: pylock.Inputs | None
+    declaration: Declaration,
+    wheels: Pylock | None,
+    locked: pylock.Inputs | None,
+    inputs: pylock.Inputs | None,
+    conda: CondaLock | None,
 ) -> Iterator[str]:
     if inputs is None:
         if wheels is not None:
@@ -72,7 +98,7 @@ def _python(
     for alteration in pylock.alterations(wheels, locked):
         yield f"pylock.toml: {alteration}"
     yield from _set("requirements", locked.requirements, inputs.requirements)
-    yield from staleness_of_python(wheels, locked, allowed_pythons(declaration))
+    yield from staleness_of_python(wheels, locked, allowed_pythons(declaration, conda))
     yield from _set("systems", locked.systems, inputs.systems)
     yield from _set("build", locked.build, inputs.build)
     yield from _set("indexes", locked.indexes, inputs.indexes)

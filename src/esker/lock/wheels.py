@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from esker.declare.declaration import Declaration, PythonTable
     from esker.host.interpreters import Interpreter
+    from esker.lock.conda.lock_file import CondaLock
     from esker.lock.pyproject import Pyproject
     from esker.progress import Progress
 
@@ -51,11 +52,15 @@ __all__ = ["python_inputs", "resolve", "resolve_build"]
 
 
 def python_inputs(
-    declaration: Declaration, system: str, indexes: tuple[str, ...], locked: pylock.Inputs | None = None
+    declaration: Declaration,
+    system: str,
+    indexes: tuple[str, ...],
+    locked: pylock.Inputs | None = None,
+    conda: CondaLock | None = None,
 ) -> pylock.Inputs | None:
     """Return what the Python lock of `declaration` is made from, or None when it declares no Python.
 
-    `indexes` are the package indexes that this machine adds to the default one, without credentials. A manifest that
+    The lock `conda` of the conda packages may have the Python that the wheels are for. `indexes` are the package indexes that this machine adds to the default one, without credentials. A manifest that
     declares no systems is locked for the default ones and for this machine's `system`; the systems that other machines
     have added to the lock (`locked`) stay.
     """
@@ -73,7 +78,7 @@ def python_inputs(
         systems = tuple(sorted({*allowed, system}))
     return pylock.Inputs(
         requirements=tuple(sorted(_requirements(python, project))),
-        python=allowed_pythons(declaration).specifier,
+        python=allowed_pythons(declaration, conda).specifier,
         systems=systems,
         build=tuple(sorted(python.build)),
         indexes=indexes,

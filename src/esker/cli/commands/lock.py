@@ -20,8 +20,9 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     from esker.cli.manifest import tell_change, tell_unused_groups
     from esker.lock.changes import package_changes
     from esker.lock.lock_files import lock_paths, read_lock
-    from esker.lock.resolve import lock_project, readable_lock
+    from esker.lock.resolve import readable_lock
     from esker.lock.staleness import staleness
+    from esker.runtimes.native.locking import lock_project
     from esker.runtimes.native.project_lock import alone
     from esker.settings import Settings
 
@@ -47,7 +48,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         return 0
     tell_unused_groups(declaration.manifest, voice)
     old = readable_lock(declaration)
-    before = [_stamp(path) for path in lock_paths(declaration)]
+    before = [_stamp(path) for path in lock_paths(declaration).values()]
     progress = voice.progress()
     with alone(declaration.project):
         lock, _ = lock_project(
@@ -58,7 +59,8 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
             python=options.python,
             progress=progress,
         )
-    written = [path for path, stamp in zip(lock_paths(declaration), before, strict=True) if _stamp(path) != stamp]
+    paths = lock_paths(declaration).values()
+    written = [path for path, stamp in zip(paths, before, strict=True) if _stamp(path) not in {stamp, None}]
     tell_change(package_changes(old, lock), declaration.name, voice, json=options.json, effect="install")
     for path in written:
         voice.say(f"✔ Locked {os.path.relpath(path, declaration.project)}")

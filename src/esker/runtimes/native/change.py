@@ -23,8 +23,9 @@ from esker.host import files, scratch, trees
 from esker.lock.changes import package_changes
 from esker.lock.lock_files import lock_paths, rendered, replaced
 from esker.lock.packages import choice
-from esker.lock.resolve import readable_lock, resolved_lock, with_inputs_of
+from esker.lock.resolve import readable_lock, with_inputs_of
 from esker.runtimes.native.links import check_installable
+from esker.runtimes.native.locking import locked_project
 from esker.runtimes.native.preparation import realised
 from esker.runtimes.native.project_lock import alone
 from esker.runtimes.native.swap import check_swappable, put_in_order, swapped
@@ -139,7 +140,8 @@ def change(
         check_installable(declaration, settings)
         made = _locked(declaration, texts, settings, upgrade, progress)
         assert made.after is not None
-        manifest_lock, pylock = rendered(made.after)
+        paths, locks = lock_paths(declaration), rendered(made.after)
+        assert locks["manifest"] is not None
         kept = _unchanged_packages(declaration, before)
         interpreters = settings.interpreters(progress)
         with file.restored_on_failure(made.pyproject) if file else nullcontext():
@@ -151,8 +153,12 @@ def change(
                 declaration, made.after, settings, interpreters, dispensable=kept, progress=progress
             ) as links:
                 _check_unchanged(path, before, None)
-                contents = {"manifest.toml": text.encode(), "manifest.lock": manifest_lock}
-                with replaced(lock_paths(declaration)[1], pylock), swapped(project, contents):
+                contents = {"manifest.toml": text.encode(), "manifest.lock": locks["manifest"]}
+                with (
+                    replaced(paths["python"], locks["python"]),
+                    replaced(paths["conda"], locks["conda"]),
+                    swapped(project, contents),
+                ):
                     links.switch(keep_rollback=False)  # it may fail, for example on a full disk; the others now cannot
     return made._replace(differs=differs)
 
@@ -166,7 +172,7 @@ def _locked(
 ) -> Change:
     """Return the locks before and after, and the text of the pyproject.toml with its bounds; nothing is written."""
     before = readable_lock(declaration)
-    made, _ = resolved_lock(
+    made, _ = locked_project(
         declaration, settings, settings.interpreters(progress), upgrade=upgrade or False, progress=progress
     )
     pyproject = texts.pyproject
@@ -188,8 +194,12 @@ def _write(path: str, text: str, file: ProjectFile | None, pyproject: str | None
 
 
 def _has_lock(declaration: Declaration) -> bool:
-    manifest_lock, pylock = lock_paths(declaration)
-    return os.path.exists(manifest_lock) and (declaration.esker.python is None or os.path.exists(pylock))
+    paths, esker = lock_paths(declaration), declaration.esker
+    return (
+        os.path.exists(paths["manifest"])
+        and (esker.python is None or os.path.exists(paths["python"]))
+        and (esker.conda is None or os.path.exists(paths["conda"]))
+    )
 
 
 def rename(project: str, name: str) -> str:

@@ -18,10 +18,11 @@ from esker.lock.changes import package_changes, summary
 from esker.lock.locked_sources import paths_of_lock
 from esker.lock.own_project import own_project
 from esker.lock.pyproject import read_pyproject
-from esker.lock.resolve import current_lock, lock_project, readable_lock
+from esker.lock.resolve import current_lock, readable_lock
 from esker.progress import Progress, Silent
 from esker.realise.realise import missing_packages, realise
 from esker.runtimes.native.links import Links, check_installable, is_linked, run_links
+from esker.runtimes.native.locking import lock_project
 from esker.runtimes.native.planning import declared_mode, planned
 from esker.runtimes.native.project_lock import alone, hand_over
 from esker.runtimes.native.swap import put_in_order

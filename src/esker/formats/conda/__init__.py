@@ -1,0 +1,1 @@
+"""The formats of conda packages and of what is said of them."""

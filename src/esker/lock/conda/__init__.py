@@ -1,0 +1,1 @@
+"""Locking the packages of conda channels, with rattler (the package `py-rattler`), which is imported only for that."""

@@ -1,0 +1,49 @@
+"""Making the conda lock of a declaration: a current one is kept, and what a stale one has stays as far as it can."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from esker.errors import InvalidLock
+from esker.lock.conda.inputs import conda_inputs
+from esker.lock.conda.lock_file import parse_text
+from esker.lock.conda.resolve import resolve
+from esker.lock.lock_files import check_replaceable, lock_paths, read_conda_lock
+from esker.progress import reporting
+
+if TYPE_CHECKING:
+    from esker.declare.declaration import Declaration
+    from esker.lock.conda.lock_file import CondaLock
+    from esker.progress import Progress
+    from esker.settings import Settings
+
+__all__ = ["resolved_conda"]
+
+
+def resolved_conda(
+    declaration: Declaration, settings: Settings, *, upgrade: bool | frozenset[str] = False, progress: Progress
+) -> CondaLock | None:
+    """Return the current lock of the conda packages, and write nothing; None if the manifest declares none.
+
+    With `upgrade`, all packages are free to take other versions, or those of the names in it.
+    """
+    try:
+        present = read_conda_lock(declaration)
+    except InvalidLock:
+        if upgrade is not True:
+            raise
+        present = None
+    inputs = conda_inputs(declaration, settings.system, present.packages if present else ())
+    if inputs is None:
+        return None
+    locked = {each.name for packages in present.packages.values() for each in packages} if present else set()
+    chosen = frozenset(locked if upgrade is True else locked & upgrade if upgrade else ())
+    if present is not None and present.inputs == inputs.digest() and not chosen:
+        return present
+    check_replaceable(declaration)
+    path = lock_paths(declaration)["conda"]
+    with reporting(progress):
+        progress.begin("Locking conda packages")
+        text = resolve(inputs, settings, declaration.project, previous=present, path=path, changed=chosen)
+    # Through the text, so that what is used now is exactly what is read from the file ever after.
+    return parse_text(text, path)

@@ -1,0 +1,184 @@
+"""Resolving the packages of conda channels for every system of an environment."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING
+
+from esker.errors import HostError, InvalidLock, ResolutionFailed
+from esker.formats.conda.specs import SUBDIRS, package_of_spec
+from esker.formats.tables.reader import near
+from esker.formats.urls import redact
+from esker.lock.conda.client import await_result, network
+from esker.lock.conda.lock_file import CondaLock, records, render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rattler import Channel, GenericVirtualPackage, RepoDataRecord
+    from rattler.repo_data import Gateway
+
+    from esker.lock.conda.inputs import CondaInputs
+    from esker.settings import Settings
+
+__all__ = ["resolve"]
+
+_NO_CANDIDATES = re.compile(r"No candidates were found for (\S+)")
+
+
+def resolve(
+    inputs: CondaInputs,
+    settings: Settings,
+    project: str,
+    *,
+    previous: CondaLock | None = None,
+    path: str,
+    changed: frozenset[str] = frozenset(),
+) -> str:
+    """Return the text of the lock of `inputs`.
+
+    A package that the lock `previous`, at `path`, has stays at its version unless it is among `changed` or does not fit
+    any more. `project` is the directory that relative channels begin at. Raises ResolutionFailed, which names package
+    and system, and HostError where a channel cannot be reached.
+    """
+    ways = network(settings)
+    from rattler import Channel, ChannelConfig
+    from rattler.exceptions import InvalidChannelError
+    from rattler.repo_data import Gateway
+
+    try:
+        channels = [Channel(name, ChannelConfig(root_dir=project)) for name in inputs.channels]
+    except (InvalidChannelError, ValueError) as error:
+        raise ResolutionFailed(
+            f"a channel of [plugins.esker.conda] is not valid: {redact(str(error))}", hint="correct it: esker edit"
+        ) from error
+    gateway = Gateway.from_config(ways.config, cache_dir=ways.repodata, client=ways.client)  # type: ignore[arg-type]
+    locked = _kept(previous, path, changed)
+    found = await_result(_solved(inputs, channels, gateway, locked))
+    return render(inputs.digest(), [channel.base_url for channel in channels], found)
+
+
+def _kept(previous: CondaLock | None, path: str, changed: frozenset[str]) -> dict[str, list[RepoDataRecord]]:
+    if previous is None:
+        return {}
+    try:
+        before = records(previous, path)
+    except InvalidLock:
+        return {}
+    return {
+        system: [each for each in packages if each.name.normalized not in changed]
+        for system, packages in before.items()
+    }
+
+
+async def _solved(
+    inputs: CondaInputs,
+    channels: Sequence[Channel],
+    gateway: Gateway,
+    locked: Mapping[str, Sequence[RepoDataRecord]],
+) -> dict[str, list[RepoDataRecord]]:
+    solved = await asyncio.gather(
+        *(_solved_for(system, inputs, channels, gateway, locked.get(system, [])) for system in inputs.systems),
+        return_exceptions=True,
+    )
+    for each in solved:
+        if isinstance(each, BaseException):
+            raise each
+    return dict(zip(inputs.systems, solved, strict=True))  # type: ignore[arg-type]
+
+
+async def _solved_for(
+    system: str,
+    inputs: CondaInputs,
+    channels: Sequence[Channel],
+    gateway: Gateway,
+    locked: Sequence[RepoDataRecord],
+) -> list[RepoDataRecord]:
+    """Return the packages of one system, in the order of their names."""
+    from rattler import solve
+    from rattler.exceptions import (
+        FetchRepoDataError,
+        GatewayError,
+        InvalidMatchSpecError,
+        InvalidPackageNameError,
+        SolverError,
+    )
+
+    subdir = SUBDIRS[system]
+    specs = inputs.specs[system]
+    if not specs:
+        return []
+    try:
+        found = await solve(
+            list(channels),
+            list(specs),
+            gateway=gateway,
+            platforms=[subdir, "noarch"],  # type: ignore[list-item]
+            locked_packages=list(locked),
+            virtual_packages=[_virtual_package(each) for each in inputs.machines[system]],
+        )
+    except SolverError as error:
+        raise await _refusal(str(error), system, inputs, channels, gateway) from error
+    except (InvalidMatchSpecError, InvalidPackageNameError) as error:
+        raise ResolutionFailed(
+            f"a spec in `dependencies` of [plugins.esker.conda] is not valid: {error}", hint="correct it: esker edit"
+        ) from error
+    except (GatewayError, FetchRepoDataError, OSError) as error:
+        raise _unreachable(str(error), inputs.channels) from error
+    for record in found:
+        if record.sha256 is None:
+            raise ResolutionFailed(
+                f"the channel gives no sha256 for `{record.name.normalized}` {record.version}",
+                hint="use a channel that does, or another version",
+            )
+    return sorted(found, key=lambda record: record.name.normalized)
+
+
+def _virtual_package(text: str) -> GenericVirtualPackage:
+    from rattler import GenericVirtualPackage, PackageName, Version
+    from rattler.package import BuildString
+
+    name, version, build = text.split("=")
+    return GenericVirtualPackage(PackageName(name), Version(version), BuildString(build))
+
+
+async def _refusal(
+    told: str, system: str, inputs: CondaInputs, channels: Sequence[Channel], gateway: Gateway
+) -> ResolutionFailed:
+    """Return the error for what the solver said."""
+    told = told.removeprefix("Cannot solve the request because of: ").strip()
+    named = ", ".join(inputs.channels)
+    missing = _NO_CANDIDATES.match(told)
+    if missing is None:
+        hint = "widen one of the specs in `dependencies`, or limit it to the systems that have it"
+        if "__" in told:
+            hint = "state what the machines have in `system-requirements` of [plugins.esker.conda], or take another version"
+        return ResolutionFailed(f"the conda packages cannot be locked for {system}:\n{told}", hint=hint)
+    name = package_of_spec(missing[1]) or missing[1]
+    spec = next((each for each in inputs.specs[system] if package_of_spec(each) == name), missing[1])
+    names = [each.normalized for each in await gateway.names(list(channels), [SUBDIRS[system], "noarch"])]  # type: ignore[list-item]
+    if name in names:
+        return ResolutionFailed(
+            f"`{spec}` matches no version of {name} for {system} in {named}",
+            hint=f"see which there are: esker show conda/{name}",
+        )
+    hint = near(name, names) or f'if other systems have it, limit it: {{ spec = "{spec}", systems = ["…"] }}'
+    return ResolutionFailed(f"there is no conda package `{name}` for {system} in {named}", hint=hint)
+
+
+def _unreachable(told: str, channels: Sequence[str]) -> HostError:
+    named = ", ".join(channels)
+    reason = redact(" ".join(told.split()))
+    if re.search(r"\b(401|403)\b", reason):
+        return HostError(
+            f"the channel refuses access: {named}: {reason}",
+            hint="put its user and password, or its token, into ~/.rattler/credentials.json",
+        )
+    if re.search(r"\b404\b", reason):
+        return HostError(
+            f"there is no such channel: {named}: {reason}", hint="correct `channels` in [plugins.esker.conda]"
+        )
+    return HostError(
+        f"a conda channel cannot be reached: {named}: {reason}", hint="is the network there, and the mirror right?"
+    )
