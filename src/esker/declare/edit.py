@@ -11,7 +11,7 @@ import tomllib
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from esker.declare import notations
-from esker.declare.toml_edit import at, with_keys, with_list, without_key
+from esker.declare.toml_edit import at, with_keys, with_list, without_bare_key, without_key
 from esker.declare.validate import read_text
 from esker.errors import InvalidManifest, NotEditable, NotFound, UsageError
 from esker.formats.manifest import PLUGINS_SINCE, SCHEMAS, LockedOutputs, Manifest, migrate
@@ -19,16 +19,20 @@ from esker.formats.tables.positions import positions
 from esker.formats.tables.reader import Path, Refusal, near
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from packaging.requirements import Requirement
 
 __all__ = [
     "ORIGIN",
     "Edit",
+    "missing_packages",
+    "package_names",
+    "present_packages",
     "touches_activation",
     "with_names",
     "with_requirements",
+    "without_group",
     "without_packages",
     "without_requirements",
 ]
@@ -134,15 +138,46 @@ def without_requirements(text: str, requirements: Sequence[str]) -> Edit:
     _, esker = read_text(text)
     dependencies = list(esker.python.dependencies) if esker.python else []
     names = [_name(present) for present in dependencies]
-    for requirement in removals:
-        if _name(requirement) not in names:
-            hint = near(_name(requirement), names) or f"the manifest has: {', '.join(names) or 'none'}"
-            raise NotFound(f"no package named '{requirement.name}' in the manifest", hint=hint)
+    missing = [requirement.name for requirement in removals if _name(requirement) not in names]
+    if missing:
+        hint = present_packages(missing, {"the manifest": package_names(text)})
+        raise NotFound(missing_packages(missing), hint=hint, names=missing)
     removed = tuple(dict.fromkeys(_name(requirement) for requirement in removals))
     remaining = [present for present in dependencies if _name(present) not in removed]
     if remaining != dependencies:
         text = (None if remaining else _without_python(text)) or with_list(text, _PYTHON, "dependencies", remaining)
     return Edit(text, removed=removed)
+
+
+def package_names(text: str) -> list[str]:
+    """Return the names of everything that a manifest declares: ids of [install], then Python packages."""
+    manifest, esker = read_text(text)
+    python = esker.python.dependencies if esker.python else ()
+    return list(dict.fromkeys([*manifest.install, *(_name(requirement) for requirement in python)]))
+
+
+def missing_packages(names: Sequence[str]) -> str:
+    """Return the message about packages that are not in the manifest; for a single one it is Flox's."""
+    listed = ", ".join(f"'{name}'" for name in names)
+    return f"no package{'s' if len(names) > 1 else ''} named {listed} in the manifest"
+
+
+def present_packages(missing: Sequence[str], present: Mapping[str, Sequence[str]]) -> str:
+    """Return the hint for packages that are missing: names that are near, or else what each file has.
+
+    >>> present_packages(["panda"], {"the manifest": ["pandas"]})
+    'did you mean `pandas`?'
+    >>> present_packages(["panda", "x"], {"the manifest": [], "pyproject.toml": ["pandas", "six"]})
+    'for `panda`: did you mean `pandas`? the manifest has: none; pyproject.toml has: pandas, six'
+    """
+    every = [name for names in present.values() for name in names]
+    guesses = {name: guess for name in missing if (guess := near(name, every))}
+    if len(missing) == len(guesses) == 1:
+        return guesses[missing[0]]
+    told = [f"for `{name}`: {guess}" for name, guess in guesses.items()]
+    if len(guesses) < len(missing):
+        told.append("; ".join(f"{file} has: {', '.join(names) or 'none'}" for file, names in present.items()))
+    return " ".join(told)
 
 
 def with_names(text: str, key: Literal["groups", "extras"], names: Sequence[str]) -> str:
@@ -157,6 +192,21 @@ def with_names(text: str, key: Literal["groups", "extras"], names: Sequence[str]
     present = {canonicalize_name(name) for name in before}
     new = [name for name in names if canonicalize_name(name) not in present]
     return with_list(text, _PYTHON, key, [*before, *new]) if new else text
+
+
+def without_group(text: str, name: str) -> str | None:
+    """Take a dependency group out of those that the environment installs; None if it is not among them, or cannot be.
+
+    It cannot be where its line has a comment.
+    """
+    from packaging.utils import canonicalize_name
+
+    python = read_text(text)[1].python
+    before = list(python.groups) if python else []
+    after = [each for each in before if canonicalize_name(each) != name]
+    if after == before:
+        return None
+    return with_list(text, _PYTHON, "groups", after) if after else without_bare_key(text, (*_PYTHON, "groups"))
 
 
 def _parse_argument(notation: Callable[[str], str], text: str) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tomlkit import TOMLDocument
 
-__all__ = ["at", "with_keys", "with_list", "without_key"]
+__all__ = ["at", "with_keys", "with_list", "without_bare_key", "without_key"]
 
 
 def with_list(text: str, path: Path, key: str, values: list[str]) -> str:
@@ -53,6 +53,34 @@ def without_key(text: str, path: Path) -> str:
     # A table that exists only through `install.NAME = …` vanishes with its last key; one with a header stays, empty.
     without_table = {key: values[key] for key in values if key != path[0]}
     return _first_with(_without_key_candidates(text, path), values if table else without_table, values)
+
+
+def without_bare_key(text: str, path: Path) -> str | None:
+    """Return the text without a key, and without its table if that is empty then.
+
+    None if a comment would be lost, and if the text is laid out in a way that cannot be edited.
+    """
+    try:
+        edited = without_key(text, path)
+        if not at(tomllib.loads(edited), path[:-1]) and len(path) > 1:
+            shorter = _without_header(edited, path[:-1])
+            edited = edited if shorter is None else shorter
+    except NotEditable:
+        return None
+    return edited if edited.count("#") == text.count("#") else None
+
+
+def _without_header(text: str, path: Path) -> str | None:
+    """Return the text without the header of an empty table and the blank lines before it; None if it has no header."""
+    number = positions(text).get(path)
+    lines = text.split("\n")
+    if number is None or not lines[number - 1].lstrip().startswith("["):
+        return None
+    before = "\n".join(lines[: number - 1]).rstrip()
+    edited = "\n".join([*([before] if before else []), *lines[number:]])
+    values = tomllib.loads(text)
+    del at(values, path[:-1])[path[-1]]
+    return edited if tomllib.loads(edited) == values else None
 
 
 def _without_key_candidates(text: str, path: Path) -> Iterator[str]:
