@@ -176,6 +176,8 @@ class NotFound(EskerError, RuntimeError):
     """The environment, file or program that was named does not exist."""
 
     code = "not-found"
+    names: tuple[str, ...] = ()
+    """What is not there, where several things may be asked for at once."""
 
 
 class NoEnvironment(NotFound):

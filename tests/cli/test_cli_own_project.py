@@ -376,3 +376,14 @@ def test_the_project_of_another_user_is_not_built(esker, package):
     assert f"esker trust {directory}" in done.err
     assert package.log.read_text() == "1.2 {}\n"
     assert esker("activate", "--", "demo", ESKER_TRUST="1").out == "hello\n"
+
+
+def test_a_group_that_includes_none_is_told_before_the_build(esker, package):
+    """The backend would refuse the whole file for it, though the manifest does not choose that group."""
+    directory = package(more='[dependency-groups]\ndevelop = []\ntest = [{include-group = "dveelop"}]')
+    done = esker("lock")
+    assert done.status == 1
+    line = (directory / "pyproject.toml").read_text().split("\n").index("develop = []") + 2
+    told = "dependency group `test` includes `dveelop`, but there is no dependency group `dveelop`"
+    assert f"{directory}/pyproject.toml:{line}: {told}\nhint: did you mean `develop`?\n" in done.err
+    assert not package.log.exists()

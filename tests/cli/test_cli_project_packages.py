@@ -98,7 +98,7 @@ def test_it_is_what_uv_itself_would_have_written(esker, shop, environ, tmp_path)
 
 
 def test_groups_and_extras_are_installed_too(esker, shop):
-    """The manifest then names the group and the extra, so that their packages are there; removing leaves it alone."""
+    """The manifest then names the group and the extra, so that their packages are there, until the last is removed."""
     done = esker("install", "--group", "dev", "pypi/tool")
     assert "installed to environment 'project' (pyproject.toml, group `dev`)\n" in done.err
     assert "! `dev` is now among `groups` in the manifest, so that it is installed\n" in done.err
@@ -111,6 +111,14 @@ def test_groups_and_extras_are_installed_too(esker, shop):
     assert esker("list", "-n").out.split() == ["app", "lib", "tool", "zed"]
     done = esker("uninstall", "tool")
     assert "━ 'tool' uninstalled from environment 'project' (pyproject.toml, group `dev`)\n" in done.err
+    assert (
+        "━ group `dev` is empty now: it was removed from pyproject.toml and from `groups` in the manifest\n" in done.err
+    )
+    assert "groups" not in manifest(shop)
+    assert "dependency-groups" not in pyproject(shop)
+    assert esker("uninstall", "lib").status == 0  # an extra stays, because others may ask for it by its name
+    assert "web = []" in pyproject(shop)
+    assert esker("install", "--optional", "web", "pypi/lib<2").status == 0
     assert esker("list", "-n").out.split() == ["app", "lib", "zed"]
 
 
@@ -155,7 +163,16 @@ def test_a_package_is_removed_wherever_it_stands_or_where_it_is_said(esker, shop
         (["install", "--optional", "a", "--group", "b", "pypi/lib"], "`--group` and `--optional` exclude", "leave one"),
         (["install", "--group", "a b", "pypi/lib"], "`a b` is not the name of a dependency group", "letters"),
         (["install", "--optional", "", "pypi/lib"], "`` is not the name of an extra", "letters"),
-        (["uninstall", "lib"], "no package named 'lib' in the manifest", "the manifest has: none"),
+        (
+            ["uninstall", "lib"],
+            "no package named 'lib' in the manifest or in pyproject.toml",
+            "the manifest has: none; pyproject.toml has: app, zed",
+        ),
+        (
+            ["uninstall", "ap", "lib"],
+            "no packages named 'ap', 'lib' in the manifest or in py",
+            "for `ap`: did you mean `app`?",
+        ),
         (["uninstall", "ap"], "no package named 'ap' in the manifest", "did you mean `app`?"),
         (["uninstall", "--tool", "app"], "no package named 'app'", "`app` stands in [project] of pyproject.toml"),
         (["uninstall", "--group", "dve", "app"], "`pyproject.toml` has no group `dve`", "did you mean `dev`?"),
@@ -275,12 +292,36 @@ def test_an_extra_of_the_project_itself(esker, shop):
     assert "there is no extra `wbe`\nhint: did you mean `web`?\n" in done.err
 
 
-def test_a_new_group_with_nearly_the_name_of_another_is_pointed_out(esker, shop):
-    """It may be meant, so it is made; if it is not, the message says which name was near."""
-    (shop / "pyproject.toml").write_text(f"{PROJECT}\n[dependency-groups]\ndev = []\n")
-    done = esker("install", "--group", "dve", "pypi/lib")
+@pytest.mark.parametrize(("name", "told"), [("dve", "did you mean `dev`?"), ("tests", "it has dev, docs")])
+def test_a_new_group_is_pointed_out_before_the_work(esker, shop, name, told):
+    """It may be meant, so it is made; if it is not, the message says which names there are, while it can be stopped."""
+    (shop / "pyproject.toml").write_text(f"{PROJECT}\n[dependency-groups]\ndev = []\ndocs = []\n")
+    done = esker("install", "--group", name, "pypi/lib")
     assert done.status == 0
-    assert "! group `dve` is new in the pyproject.toml: did you mean `dev`?\n" in done.err
+    assert f"! group `{name}` is new in the pyproject.toml: {told}\n" in done.err.partition("Locking")[0]
+    assert "is new" not in esker("install", "--group", "dev", "pypi/lib").err
+
+
+@pytest.mark.parametrize(
+    ("groups", "rest"),
+    [
+        ('dev = ["tool", {include-group = "docs"}]\ndocs = []\n', ""),
+        ('dev = ["tool"]\nall = [{include-group = "Dev"}]\n', ""),
+        ('dev = [\n    # what developers need\n    "tool",\n]\n', ""),
+        ('dev = ["tool"]\n', '[tool.uv]\npackage = false\ndefault-groups = ["dev"]\n'),
+    ],
+)
+def test_an_empty_group_that_is_needed_stays(esker, shop, groups, rest):
+    """A group that others ask for, and one with a comment, are more than what `install --group` has made."""
+    project = PROJECT.replace("[tool.uv]\npackage = false   # nothing here is built\n", rest) if rest else PROJECT
+    (shop / "pyproject.toml").write_text(f"{project}\n[dependency-groups]\n{groups}")
+    path = shop / ".flox/env/manifest.toml"
+    path.write_text(f'{MANIFEST}groups = ["dev"]\n')
+    done = esker("uninstall", "--no-lock", "tool")
+    assert done.status == 0
+    assert "is empty now" not in done.err
+    assert "dev" in tomllib.loads(pyproject(shop))["dependency-groups"]
+    assert 'groups = ["dev"]\n' in manifest(shop)
 
 
 def test_a_dry_run_writes_nothing(esker, shop):

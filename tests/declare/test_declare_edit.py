@@ -11,6 +11,7 @@ from esker.declare.edit import (
     touches_activation,
     with_names,
     with_requirements,
+    without_group,
     without_packages,
     without_requirements,
 )
@@ -248,8 +249,27 @@ def test_uninstalling_what_is_not_there():
     with pytest.raises(NotFound) as caught:
         without_requirements(text, ["zebra"])
     assert caught.value.hint == "the manifest has: pandas, six"
+    with pytest.raises(NotFound, match="no packages named 'zebra', 'lion' in the manifest") as caught:
+        without_packages(V14 + "[install]\nrg.pkg-path = 'ripgrep'\n", ["zebra", "ripgrep", "lion"])
+    assert caught.value.hint == "the manifest has: rg"
     with pytest.raises(NotFound, match="no package named"):
         without_requirements(V14, ["x"])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('groups = ["dev"]\n', ""),
+        ('groups = ["Dev", "docs"] # two\n', 'groups = ["docs"] # two\n'),
+        ('groups = ["dev"] # for us\n', None),
+        ('groups = ["docs"]\n', None),
+        ("", None),
+    ],
+)
+def test_a_group_is_taken_out(before, after):
+    """Its name goes, and the key with the last name; a comment does not, and then nothing is changed."""
+    project = 'project = "pyproject.toml"\n'
+    assert without_group(PYTHON + project + before, "dev") == (None if after is None else PYTHON + project + after)
 
 
 def test_there_and_back():

@@ -370,7 +370,7 @@ def test_a_table_of_uv_that_is_none_is_refused(tmp_path, odd):
     [
         ("[dependency-groups]\ntest = []\n", "there is no dependency group `dev`\nhint: its dependency groups: `test`"),
         ("[dependency-groups]\ndve = []\n", "there is no dependency group `dev`\nhint: did you mean `dve`?"),
-        ('[dependency-groups]\ndev = ["a=1"]\n', "no dependency group `dev` can be read: Expected semicolon"),
+        ('[dependency-groups]\ndev = ["a=1"]\n', "dependency group `dev`: `a=1` is not a requirement: expected semi"),
         ('[project]\ndependencies = ["b=1"]\n[dependency-groups]\ndev = []\n', r"`b=1` in .*pyproject\.toml is not a"),
         ("[project]\ndynamic = 1\n", "`dynamic` of \\[project\\] has to be a list of texts"),
         ("[project]\ndependencies = 'a'\n", "`dependencies` of \\[project\\] has to be a list of texts"),

@@ -1,8 +1,6 @@
 """Edits of a manifest: each takes a text and returns a new one, with every comment, blank line and the order kept.
 
-tomlkit changes an existing list, and removes a key where its lines cannot simply be left out. New keys and tables are
-inserted as text where that works: tomlkit would put them behind the comment of the next table. Either way, the new text
-is parsed again, and must hold exactly the intended values.
+`toml_edit` changes the text; here is what a manifest's keys mean.
 """
 
 from __future__ import annotations
@@ -10,28 +8,31 @@ from __future__ import annotations
 import copy
 import re
 import tomllib
-from itertools import takewhile
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from esker.declare import notations
+from esker.declare.toml_edit import at, with_keys, with_list, without_bare_key, without_key
 from esker.declare.validate import read_text
 from esker.errors import InvalidManifest, NotEditable, NotFound, UsageError
 from esker.formats.manifest import PLUGINS_SINCE, SCHEMAS, LockedOutputs, Manifest, migrate
 from esker.formats.tables.positions import positions
-from esker.formats.tables.reader import Path, Refusal, dotted, near
+from esker.formats.tables.reader import Path, Refusal, near
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from packaging.requirements import Requirement
-    from tomlkit import TOMLDocument
 
 __all__ = [
     "ORIGIN",
     "Edit",
+    "missing_packages",
+    "package_names",
+    "present_packages",
     "touches_activation",
     "with_names",
     "with_requirements",
+    "without_group",
     "without_packages",
     "without_requirements",
 ]
@@ -81,9 +82,9 @@ def with_requirements(
     for requirement in additions:
         edit = _put(dependencies, requirement, edit)
     if dependencies != before:
-        text = _with_list(text, "dependencies", dependencies)
+        text = with_list(text, _PYTHON, "dependencies", dependencies)
     if python_version is not None and not (esker.python and esker.python.version):
-        text = _with_keys(text, _PYTHON, {"version": _parse_argument(notations.specifier, python_version)})
+        text = with_keys(text, _PYTHON, {"version": _parse_argument(notations.specifier, python_version)})
     return edit._replace(text=text)
 
 
@@ -113,7 +114,7 @@ def without_packages(text: str, names: Sequence[str]) -> Edit:
     edit = without_requirements(text, python)
     text = edit.text
     for install_id in dict.fromkeys(ids):
-        text = _without_key(text, ("install", install_id))
+        text = without_key(text, ("install", install_id))
     return Edit(text, removed=(*dict.fromkeys(ids), *edit.removed))
 
 
@@ -137,15 +138,46 @@ def without_requirements(text: str, requirements: Sequence[str]) -> Edit:
     _, esker = read_text(text)
     dependencies = list(esker.python.dependencies) if esker.python else []
     names = [_name(present) for present in dependencies]
-    for requirement in removals:
-        if _name(requirement) not in names:
-            hint = near(_name(requirement), names) or f"the manifest has: {', '.join(names) or 'none'}"
-            raise NotFound(f"no package named '{requirement.name}' in the manifest", hint=hint)
+    missing = [requirement.name for requirement in removals if _name(requirement) not in names]
+    if missing:
+        hint = present_packages(missing, {"the manifest": package_names(text)})
+        raise NotFound(missing_packages(missing), hint=hint, names=missing)
     removed = tuple(dict.fromkeys(_name(requirement) for requirement in removals))
     remaining = [present for present in dependencies if _name(present) not in removed]
     if remaining != dependencies:
-        text = (None if remaining else _without_python(text)) or _with_list(text, "dependencies", remaining)
+        text = (None if remaining else _without_python(text)) or with_list(text, _PYTHON, "dependencies", remaining)
     return Edit(text, removed=removed)
+
+
+def package_names(text: str) -> list[str]:
+    """Return the names of everything that a manifest declares: ids of [install], then Python packages."""
+    manifest, esker = read_text(text)
+    python = esker.python.dependencies if esker.python else ()
+    return list(dict.fromkeys([*manifest.install, *(_name(requirement) for requirement in python)]))
+
+
+def missing_packages(names: Sequence[str]) -> str:
+    """Return the message about packages that are not in the manifest; for a single one it is Flox's."""
+    listed = ", ".join(f"'{name}'" for name in names)
+    return f"no package{'s' if len(names) > 1 else ''} named {listed} in the manifest"
+
+
+def present_packages(missing: Sequence[str], present: Mapping[str, Sequence[str]]) -> str:
+    """Return the hint for packages that are missing: names that are near, or else what each file has.
+
+    >>> present_packages(["panda"], {"the manifest": ["pandas"]})
+    'did you mean `pandas`?'
+    >>> present_packages(["panda", "x"], {"the manifest": [], "pyproject.toml": ["pandas", "six"]})
+    'for `panda`: did you mean `pandas`? the manifest has: none; pyproject.toml has: pandas, six'
+    """
+    every = [name for names in present.values() for name in names]
+    guesses = {name: guess for name in missing if (guess := near(name, every))}
+    if len(missing) == len(guesses) == 1:
+        return guesses[missing[0]]
+    told = [f"for `{name}`: {guess}" for name, guess in guesses.items()]
+    if len(guesses) < len(missing):
+        told.append("; ".join(f"{file} has: {', '.join(names) or 'none'}" for file, names in present.items()))
+    return " ".join(told)
 
 
 def with_names(text: str, key: Literal["groups", "extras"], names: Sequence[str]) -> str:
@@ -159,7 +191,22 @@ def with_names(text: str, key: Literal["groups", "extras"], names: Sequence[str]
     before = list(getattr(python, key)) if python else []
     present = {canonicalize_name(name) for name in before}
     new = [name for name in names if canonicalize_name(name) not in present]
-    return _with_list(text, key, [*before, *new]) if new else text
+    return with_list(text, _PYTHON, key, [*before, *new]) if new else text
+
+
+def without_group(text: str, name: str) -> str | None:
+    """Take a dependency group out of those that the environment installs; None if it is not among them, or cannot be.
+
+    It cannot be where its line has a comment.
+    """
+    from packaging.utils import canonicalize_name
+
+    python = read_text(text)[1].python
+    before = list(python.groups) if python else []
+    after = [each for each in before if canonicalize_name(each) != name]
+    if after == before:
+        return None
+    return with_list(text, _PYTHON, "groups", after) if after else without_bare_key(text, (*_PYTHON, "groups"))
 
 
 def _parse_argument(notation: Callable[[str], str], text: str) -> str:
@@ -215,38 +262,17 @@ def _migrated(text: str, manifest: Manifest, locked: Iterable[LockedOutputs] | N
     notes = [f"the manifest now follows schema {PLUGINS_SINCE} in place of {was}"]
     for name, package in migrated.install.items():
         if package != manifest.install[name]:
-            text = _with_keys(text, ("install", name), {"outputs": "all"})
+            text = with_keys(text, ("install", name), {"outputs": "all"})
             notes.append(f'`{name}` now has `outputs = "all"`, which every package of `version = 1` had')
     assert read_text(text)[0] == migrated
     return text, tuple(notes)
-
-
-def _with_list(text: str, key: str, values: list[str]) -> str:
-    """Return the text with these `values` in a list of `[plugins.esker.python]`; those that stay keep their lines."""
-    import tomlkit
-
-    table = _at(tomllib.loads(text), _PYTHON)
-    if table is None or key not in table:
-        return _with_keys(text, _PYTHON, {key: values})
-    document: Any = tomlkit.parse(text)
-    array = _at(document, _PYTHON)[key]
-    if len(values) < len(array):
-        for index in reversed(range(len(array))):
-            if array[index].strip() not in values:
-                del array[index]
-    for index, value in enumerate(values):
-        if index == len(array):
-            array.append(value)
-        elif array[index] != value:
-            array[index] = value
-    return _first_with([_rendered(document, text)], _intended(text, _PYTHON, {key: values}))
 
 
 def _without_python(text: str) -> str | None:
     """Return the text without its table of Python packages; None if that holds more than packages, or a comment."""
     values, lines, places = tomllib.loads(text), text.split("\n"), positions(text)
     header = places.get(_PYTHON, 0)
-    if set(_at(values, _PYTHON)) != {"dependencies"} or not lines[header - 1].lstrip().startswith("["):
+    if set(at(values, _PYTHON)) != {"dependencies"} or not lines[header - 1].lstrip().startswith("["):
         return None
     start, blank = lines[: header - 1], "\r" if "\r\n" in text else ""
     while start and not start[-1].strip():
@@ -260,110 +286,9 @@ def _without_python(text: str) -> str | None:
             continue  # the list of packages goes on
         expected = copy.deepcopy(values)
         for depth in range(len(_PYTHON), 0, -1):
-            del _at(expected, _PYTHON[: depth - 1])[_PYTHON[depth - 1]]
+            del at(expected, _PYTHON[: depth - 1])[_PYTHON[depth - 1]]
             if remaining == expected:
                 return None if any("#" in line for line in lines[header - 1 : end]) else candidate
-            if _at(expected, _PYTHON[: depth - 1]):
+            if at(expected, _PYTHON[: depth - 1]):
                 return None
     return None
-
-
-def _without_key(text: str, path: Path) -> str:
-    """Return the text without a key and everything below it."""
-    values = tomllib.loads(text)
-    table = _at(values, path[:-1])
-    del table[path[-1]]
-    # A table that exists only through `install.NAME = …` vanishes with its last key; one with a header stays, empty.
-    without_table = {key: values[key] for key in values if key != path[0]}
-    return _first_with(_without_key_candidates(text, path), values if table else without_table, values)
-
-
-def _without_key_candidates(text: str, path: Path) -> Iterator[str]:
-    """Yield two candidates: the text without the lines of the key, and the text as tomlkit removes the key."""
-    import tomlkit
-
-    numbers = {number for key, number in positions(text).items() if key[: len(path)] == path}
-    yield "\n".join(line for number, line in enumerate(text.split("\n"), 1) if number not in numbers)
-    document: Any = tomlkit.parse(text)
-    del _at(document, path[:-1])[path[-1]]
-    yield _rendered(document, text)
-
-
-def _with_keys(text: str, path: Path, keys: Mapping[str, Any]) -> str:
-    """Return the text with new keys in the table at `path`, which is created if it is missing."""
-    return _first_with(_with_keys_candidates(text, path, keys), _intended(text, path, keys))
-
-
-def _with_keys_candidates(text: str, path: Path, keys: Mapping[str, Any]) -> Iterator[str]:
-    """Yield texts with the new keys, the tidiest first; for some documents a candidate is not valid TOML."""
-    import tomlkit
-
-    newline = "\r\n" if "\r\n" in text else "\n"
-    items = {key: tomlkit.item(value) for key, value in keys.items()}
-    for key, item in items.items():
-        if isinstance(item, tomlkit.items.Array):
-            item.multiline(multiline=key == "dependencies")
-    new_lines = [line for key, item in items.items() for line in f"{key} = {item.as_string()}".split("\n")]
-    lines, number = text.split("\n"), positions(text).get(path)
-    if number is not None and lines[number - 1].lstrip().startswith("["):
-        below = "\n".join(lines[number:])
-        yield newline.join(["\n".join(lines[:number]).removesuffix("\r"), *new_lines, below])
-    if number is None:
-        yield newline.join([text.rstrip(), "", f"[{dotted(path)}]", *new_lines, ""])
-    document: Any = tomlkit.parse(text)
-    table = document
-    for key in path:
-        if key not in table:
-            table[key] = {}
-        table = table[key]
-    table.update(items)
-    yield _rendered(document, text)
-
-
-def _rendered(document: TOMLDocument, before: str) -> str:
-    """Return an edited document as text, with the line endings and the inner spaces of the text before the edit."""
-    text = _with_inner_space(document.as_string(), before)
-    return text.replace("\r\n", "\n").replace("\n", "\r\n") if "\r\n" in before else text
-
-
-def _with_inner_space(text: str, before: str) -> str:
-    """Return an edited text with a space before the `}` of each inline table that had one; tomlkit loses it."""
-    lines, old_lines = text.split("\n"), before.split("\n")
-    if len(lines) != len(old_lines):
-        return text
-    for number, (line, old) in enumerate(zip(lines, old_lines, strict=True)):
-        pairs = zip(reversed(line), reversed(old), strict=False)
-        ending = "".join(new for new, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))[::-1]
-        if line != old and ending.startswith("}") and old.removesuffix(ending).endswith(" "):
-            lines[number] = f"{line.removesuffix(ending)} {ending}"
-    return "\n".join(lines)
-
-
-def _intended(text: str, path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a text, with `keys` set in the table at `path`."""
-    values = copy.deepcopy(tomllib.loads(text))
-    table = values
-    for key in path:
-        table = table.setdefault(key, {})
-    table.update(keys)
-    return values
-
-
-def _first_with(candidates: Iterable[str], *values: Mapping[str, Any]) -> str:
-    """Return the first candidate that parses to exactly one of the `values`; raises NotEditable if none does."""
-    for candidate in candidates:
-        try:
-            if tomllib.loads(candidate) in values:
-                return candidate
-        except tomllib.TOMLDecodeError:
-            continue
-    raise NotEditable(
-        "this manifest is laid out in a way that Esker cannot edit", hint="change it yourself: esker edit"
-    )
-
-
-def _at(values: Any, path: Path) -> Any:
-    """Return what is at `path` in nested tables, or None if a table on the way is missing."""
-    for key in path:
-        values = values.get(key) if values is not None else None
-    return values

@@ -10,6 +10,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from esker.declare.toml_edit import at, without_bare_key
 from esker.errors import CommandFailed, HostError, NotEditable, NotFound
 from esker.formats.tables.positions import positions
 from esker.formats.tables.reader import near
@@ -21,7 +22,7 @@ from esker.host.uv import run_uv
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["MAIN", "Place", "Removal", "places", "with_packages", "without_packages"]
+__all__ = ["MAIN", "Place", "Removal", "places", "with_packages", "without_empty_group", "without_packages"]
 
 _REQUIRES_PYTHON = re.compile(r"""(requires-python["']?\s*=\s*)("[^"]*"|'[^']*')""")
 _INDEXES = re.compile("INDEX|FIND_LINKS")
@@ -107,6 +108,24 @@ def without_packages(
         here = [removal.name for removal in removals if removal.place == place]
         text = _edited(text, path, ["remove", *place.options, *here], tools)
     return text, removals
+
+
+def without_empty_group(text: str, name: str) -> str | None:
+    """Return the text without the dependency group of a normalised name, if that is empty and nothing asks for it.
+
+    None if it stays: it holds something, another group includes it, `default-groups` names it, or a comment would go.
+    """
+    from packaging.utils import canonicalize_name
+
+    values = toml_table(text)
+    groups = values.get("dependency-groups", {})
+    written = next((each for each in groups if canonicalize_name(each) == name), None)
+    included = {entry.get("include-group") for it in groups.values() for entry in it if isinstance(entry, dict)}
+    default = at(values, ("tool", "uv", "default-groups")) or []
+    asked_for = {canonicalize_name(each) for each in (*included, *default) if isinstance(each, str)}
+    if written is None or groups[written] or name in asked_for:
+        return None
+    return without_bare_key(text, ("dependency-groups", written))
 
 
 def _check_all_at(only: Place, removals: Sequence[Removal], names: Sequence[str], path: str) -> None:

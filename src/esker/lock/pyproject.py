@@ -17,6 +17,7 @@ from esker.formats.tables.positions import positions
 from esker.formats.tables.reader import Refusal, near
 from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
 from esker.host import files
+from esker.lock.dependency_groups import group_problems, no_such_name
 from esker.lock.uv_settings import UvSettings, read_settings
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Pyproject(NamedTuple):
     path: str
     dependencies: tuple[str, ...]
     groups: Mapping[str, Any]
-    """Dependency groups (PEP 735), as they are written."""
+    """Dependency groups (PEP 735), as they are written, and well-formed."""
     extras: Mapping[str, tuple[str, ...]]
     """The requirements of each extra, by its name as it is written."""
     name: str | None
@@ -71,23 +72,16 @@ class Pyproject(NamedTuple):
         from packaging.dependency_groups import resolve_dependency_groups
         from packaging.utils import canonicalize_name
 
-        names = {canonicalize_name(name): name for name in self.groups}
-        if canonicalize_name(group) not in names:
-            raise InvalidFile(self.path, [_missing("dependency group", group, self.groups)])
-        try:
-            return resolve_dependency_groups(self.groups, group)
-        except (LookupError, ValueError, TypeError, ExceptionGroup) as error:
-            why = "; ".join(map(str, error.exceptions)) if isinstance(error, ExceptionGroup) else error
-            known = ", ".join(f"`{name}`" for name in self.groups)
-            problem = Problem(f"no dependency group `{group}` can be read: {why}", hint=f"its groups: {known}")
-            raise InvalidFile(self.path, [problem]) from error
+        if canonicalize_name(group) not in map(canonicalize_name, self.groups):
+            raise InvalidFile(self.path, [no_such_name("dependency group", group, self.groups)])
+        return resolve_dependency_groups(self.groups, group)
 
     def _extra(self, extra: str) -> tuple[str, ...]:
         from packaging.utils import canonicalize_name
 
         names = {canonicalize_name(name): name for name in self.extras}
         if canonicalize_name(extra) not in names:
-            raise InvalidFile(self.path, [_missing("extra", extra, self.extras)])
+            raise InvalidFile(self.path, [no_such_name("extra", extra, self.extras)])
         return self.extras[names[canonicalize_name(extra)]]
 
     def _expanded(self, texts: Iterable[str], within: tuple[str, ...] = ()) -> Iterator[str]:
@@ -108,11 +102,6 @@ class Pyproject(NamedTuple):
             for extra in sorted(requirement.extras - set(within)):
                 for inner in self._expanded(self._extra(extra), (*within, extra)):
                     yield _under(inner, requirement.marker)
-
-
-def _missing(kind: str, name: str, names: Iterable[str]) -> Problem:
-    listed = ", ".join(f"`{each}`" for each in names) or "none"
-    return Problem(f"there is no {kind} `{name}`", hint=near(name, list(names)) or f"its {kind}s: {listed}")
 
 
 def _under(text: str, marker: Marker | None) -> str:
@@ -146,6 +135,8 @@ def read_pyproject(declaration: Declaration) -> Pyproject | None:
         text = files.read_text(path, InvalidFile, limit=LARGEST_MANIFEST)
     content = _content(text, path)
     project, groups = content.get("project", {}), content.get("dependency-groups", {})
+    if problems := list(group_problems(groups, positions(text))) if groups else []:
+        raise InvalidFile(path, problems)
     for key in ("dependencies", "requires-python", *(["optional-dependencies"] if python.extras else [])):
         if key in _list_of_texts(project, "dynamic", path):
             hint = f"write `{key}` into [project] itself"

@@ -104,10 +104,13 @@ def _uninstall(arguments: list[str], voice: Voice) -> int:
     name = environment_name(project)
     tell_change(made.change.packages(), name, voice, json=options.json, effect=effect)
     word = "would be uninstalled" if effect == "try" else "uninstalled"
+    gone = "would be removed" if effect == "try" else "was removed"
     for package in made.edit.removed:
         voice.say(f"━ '{package}' {word} from environment '{name}'")
     for package, place in made.removals:
         voice.say(f"━ '{package}' {word} from environment '{name}' ({place.file_and_name()})")
+    for place in made.emptied:
+        voice.say(f"━ {place} is empty now: it {gone} from pyproject.toml and from `groups` in the manifest")
     return 0
 
 

@@ -15,9 +15,19 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from esker.declare import notations
-from esker.declare.edit import ORIGIN, Edit, with_names, with_requirements, without_packages
+from esker.declare.edit import (
+    ORIGIN,
+    Edit,
+    missing_packages,
+    package_names,
+    present_packages,
+    with_names,
+    with_requirements,
+    without_group,
+    without_packages,
+)
 from esker.declare.load import load
-from esker.declare.project_file import MAIN, Place, places, with_packages
+from esker.declare.project_file import MAIN, Place, places, with_packages, without_empty_group
 from esker.declare.project_file import without_packages as without_project_packages
 from esker.errors import NotFound, UsageError
 from esker.formats import lockfile
@@ -59,7 +69,7 @@ class Installation(NamedTuple):
     place: Place | None
     """The place in the pyproject.toml; None if the packages were added to the manifest."""
     remarks: tuple[str, ...] = ()
-    """What else has changed, and what may be a mistake."""
+    """What else has changed."""
 
 
 class Uninstallation(NamedTuple):
@@ -70,6 +80,8 @@ class Uninstallation(NamedTuple):
     """What was removed from the manifest."""
     removals: Sequence[Removal]
     """What was removed from the pyproject.toml."""
+    emptied: Sequence[Place] = ()
+    """Dependency groups that became empty and so were removed, from the pyproject.toml and from `groups`."""
 
 
 def install(
@@ -108,10 +120,14 @@ def install(
         file=file,
         bounded=lambda lock: edited([_with_bound(text, before, lock) for text in checked]),
     )
+    if (remark := _new_name(place, lists)) is not None:  # before the work: it may be a slip
+        progress.remark(remark)
     made = change(project, texts, settings, before=manifest, effect=effect, progress=progress)
     after = places(toml_table(made.pyproject or file.before)).get(place, [])
-    remarks = tuple(_remarks(place, lists, is_new_name=edit.text != manifest))
-    return Installation(made, _compared(edit, before, after, checked), place, remarks)
+    remarks = []
+    if place.kind != "project" and edit.text != manifest:
+        remarks = [f"`{place.name}` is now among `{_KEYS[place.kind]}` in the manifest, so that it is installed"]
+    return Installation(made, _compared(edit, before, after, checked), place, tuple(remarks))
 
 
 def uninstall(
@@ -126,7 +142,9 @@ def uninstall(
 ) -> Uninstallation:
     """Remove packages from an environment whose manifest has the text `manifest`, by default wherever they stand.
 
-    Raises NotFound for a package that is not there, with the places where it is, and else as `change` does.
+    A dependency group that becomes empty goes too if the manifest names it, as `install --group` makes it do, and if
+    nothing else asks for it. Raises NotFound for a package that is not there, with the places where it is, and else as
+    `change` does.
     """
     declaration = load(project, manifest=manifest)
     python = declaration.esker.python
@@ -145,9 +163,15 @@ def uninstall(
         listed = {canonicalize_name(Requirement(each).name) for each in python.dependencies}
         others = [name for key, name in wanted.items() if key in listed or key not in gone]
         edit = _removed_from_manifest(declaration, manifest, others)
+    emptied = []
+    for place in dict.fromkeys(removal.place for removal in removals if removal.place.kind == "group"):
+        pyproject, unlisted = without_empty_group(text, place.name), without_group(edit.text, place.name)
+        if pyproject is not None and unlisted is not None:
+            emptied.append(place)
+            text, edit = pyproject, edit._replace(text=unlisted)
     texts = Texts(edit.text, text, file)
     made = change(project, texts, settings, before=manifest, effect=effect, progress=progress)
-    return Uninstallation(made, edit, removals)
+    return Uninstallation(made, edit, removals, emptied)
 
 
 def upgrade(
@@ -169,13 +193,12 @@ def upgrade(
     return change(project, Texts(), settings, before=manifest, upgrade=chosen, effect=effect, progress=progress)
 
 
-def _remarks(place: Place, lists: Mapping[Place, object], *, is_new_name: bool) -> Iterator[str]:
-    if is_new_name and place.kind != "project":
-        yield f"`{place.name}` is now among `{_KEYS[place.kind]}` in the manifest, so that it is installed"
-    if place not in lists and place.kind != "project":
-        same = [each.name for each in lists if each.kind == place.kind]
-        if guess := near(place.name, same):
-            yield f"{place} is new in the pyproject.toml: {guess}"
+def _new_name(place: Place, lists: Iterable[Place]) -> str | None:
+    """Return what to say of a group or an extra that the pyproject.toml does not have, though it has others."""
+    same = [each.name for each in lists if each.kind == place.kind and place.kind != "project"]
+    if not same or place.name in same:
+        return None
+    return f"{place} is new in the pyproject.toml: {near(place.name, same) or 'it has ' + ', '.join(same)}"
 
 
 def _locked_outputs(project: str) -> tuple[LockedOutputs, ...] | None:
@@ -277,8 +300,12 @@ def _removed_from_manifest(declaration: Declaration, manifest: str, names: Seque
         if python is None or python.project is None:
             raise
         lists = places(toml_table(ProjectFile.of(declaration).before))
-        found = {canonicalize_name(each.name): str(place) for place, texts in lists.items() for each in _parsed(texts)}
-        wanted = [canonicalize_name(_name(name)) for name in names]
-        elsewhere = [f"`{name}` stands in {found[name]} of {python.project}" for name in wanted if name in found]
-        hint = "; ".join(elsewhere) or next(filter(None, (near(name, found) for name in wanted)), error.hint)
-        raise NotFound(error.message, hint=hint) from None
+        standing = {
+            canonicalize_name(each.name): str(place) for place, texts in lists.items() for each in _parsed(texts)
+        }
+        missing = [canonicalize_name(name) for name in error.names]
+        elsewhere = [f"`{name}` stands in {standing[name]} of {python.project}" for name in missing if name in standing]
+        if elsewhere:
+            raise NotFound(error.message, hint="; ".join(elsewhere)) from None
+        hint = present_packages(missing, {"the manifest": package_names(manifest), python.project: list(standing)})
+        raise NotFound(f"{missing_packages(error.names)} or in {python.project}", hint=hint) from None
