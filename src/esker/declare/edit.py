@@ -8,29 +8,29 @@ from __future__ import annotations
 import copy
 import re
 import tomllib
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from esker.declare import notations
+from esker.declare.conda_edit import CONDA, conda_names, with_specs, without_specs
+from esker.declare.edited import Edit, missing_packages, present_packages
 from esker.declare.toml_edit import at, with_keys, with_list, without_bare_key, without_key
 from esker.declare.validate import read_text
 from esker.errors import InvalidManifest, NotEditable, NotFound, UsageError
 from esker.formats.manifest import PLUGINS_SINCE, SCHEMAS, LockedOutputs, Manifest, migrate
 from esker.formats.tables.positions import positions
-from esker.formats.tables.reader import Path, Refusal, near
+from esker.formats.tables.reader import Path, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from packaging.requirements import Requirement
 
 __all__ = [
     "ORIGIN",
-    "Edit",
-    "missing_packages",
     "package_names",
-    "present_packages",
     "touches_activation",
     "with_names",
+    "with_plugins",
     "with_requirements",
     "without_group",
     "without_packages",
@@ -42,30 +42,15 @@ ORIGIN = "pypi/"
 _PYTHON: Path = ("plugins", "esker", "python")
 
 
-class Edit(NamedTuple):
-    """A new text of a manifest, and what became of each package that was asked for."""
-
-    text: str
-    notes: tuple[str, ...] = ()
-    """What else had to change for it, one sentence each."""
-    installed: tuple[str, ...] = ()
-    """Requirements that are new in the manifest, as they are written there."""
-    replaced: tuple[tuple[str, str], ...] = ()
-    """Pairs: the requirement that is written now, and the one that it replaced."""
-    present: tuple[str, ...] = ()
-    """Requirements that were asked for, and that the manifest had already."""
-    removed: tuple[str, ...] = ()
-    """The install ids of packages, and the normalised names of Python packages."""
-
-
 def with_requirements(
     text: str,
     requirements: Sequence[str],
     python_version: str | None = None,
     *,
+    specs: Sequence[str] = (),
     locked: Iterable[LockedOutputs] | None = None,
 ) -> Edit:
-    """Add Python packages, given as PEP 508 requirements, to `[plugins.esker.python]`.
+    """Add Python packages, given as PEP 508 requirements, and conda packages, given as specs.
 
     A requirement replaces one of the same name, unless the new one is only a name. `python_version`, a PEP 440
     specifier, is ignored if the manifest gives a version. A manifest whose schema has no plugins is migrated first;
@@ -76,7 +61,7 @@ def with_requirements(
     """
     additions = [_parse_argument(notations.requirement, requirement) for requirement in requirements]
     manifest, esker = read_text(text)
-    text, notes = _migrated(text, manifest, locked)
+    text, notes = with_plugins(text, manifest, locked)
     before = list(esker.python.dependencies) if esker.python else []
     dependencies, edit = list(before), Edit(text, notes)
     for requirement in additions:
@@ -85,19 +70,23 @@ def with_requirements(
         text = with_list(text, _PYTHON, "dependencies", dependencies)
     if python_version is not None and not (esker.python and esker.python.version):
         text = with_keys(text, _PYTHON, {"version": _parse_argument(notations.specifier, python_version)})
-    return edit._replace(text=text)
+    return with_specs(edit._replace(text=text), [_parse_argument(notations.match_spec, spec) for spec in specs])
 
 
 def without_packages(text: str, names: Sequence[str]) -> Edit:
-    """Remove packages: from [install], by install id or catalogue name, or from the Python packages.
+    """Remove packages: from [install], by install id or catalogue name, from the Python or from the conda packages.
 
-    A name that matches nothing in [install] is a Python package's, with or without `pypi/`.
+    A name that matches nothing in [install] is a conda package's if it begins with `conda/`, or if only those have it;
+    else it is a Python package's, with or without `pypi/`.
 
     Raises InvalidManifest for the text; NotFound for a package that is not in the manifest; UsageError for a name that
     is none; NotEditable for a catalogue name that several packages have, and if the manifest cannot be edited.
     """
-    install = read_text(text)[0].install
-    ids, python = [], []
+    manifest, esker = read_text(text)
+    install = manifest.install
+    in_python = {_name(each) for each in esker.python.dependencies} if esker.python else set()
+    in_conda = conda_names(esker.conda) if esker.conda else []
+    ids, python, conda = [], [], []
     for name in names:
         word = name.partition("^")[0]  # as in Flox, outputs may follow the name
         matches = [install_id for install_id, package in install.items() if getattr(package, "pkg_path", None) == word]
@@ -109,13 +98,16 @@ def without_packages(text: str, names: Sequence[str]) -> Edit:
                 f"multiple packages match '{word}', please specify an install id from possible matches: [{listed}]"
             )
             raise NotEditable(message, hint="name one of them")
+        elif word.startswith(CONDA) or (word.lower() in in_conda and word.lower() not in in_python):
+            conda.append(word.removeprefix(CONDA))
         else:
             python.append(word.removeprefix(ORIGIN))
-    edit = without_requirements(text, python)
+    gone = without_specs(text, conda)
+    edit = without_requirements(gone.text, python)
     text = edit.text
     for install_id in dict.fromkeys(ids):
         text = without_key(text, ("install", install_id))
-    return Edit(text, removed=(*dict.fromkeys(ids), *edit.removed))
+    return Edit(text, removed=(*dict.fromkeys(ids), *edit.removed, *gone.removed))
 
 
 def touches_activation(before: str, after: str) -> bool:
@@ -150,34 +142,11 @@ def without_requirements(text: str, requirements: Sequence[str]) -> Edit:
 
 
 def package_names(text: str) -> list[str]:
-    """Return the names of everything that a manifest declares: ids of [install], then Python packages."""
+    """Return the names of everything that a manifest declares: ids of [install], Python packages, conda packages."""
     manifest, esker = read_text(text)
     python = esker.python.dependencies if esker.python else ()
-    return list(dict.fromkeys([*manifest.install, *(_name(requirement) for requirement in python)]))
-
-
-def missing_packages(names: Sequence[str]) -> str:
-    """Return the message about packages that are not in the manifest; for a single one it is Flox's."""
-    listed = ", ".join(f"'{name}'" for name in names)
-    return f"no package{'s' if len(names) > 1 else ''} named {listed} in the manifest"
-
-
-def present_packages(missing: Sequence[str], present: Mapping[str, Sequence[str]]) -> str:
-    """Return the hint for packages that are missing: names that are near, or else what each file has.
-
-    >>> present_packages(["panda"], {"the manifest": ["pandas"]})
-    'did you mean `pandas`?'
-    >>> present_packages(["panda", "x"], {"the manifest": [], "pyproject.toml": ["pandas", "six"]})
-    'for `panda`: did you mean `pandas`? the manifest has: none; pyproject.toml has: pandas, six'
-    """
-    every = [name for names in present.values() for name in names]
-    guesses = {name: guess for name in missing if (guess := near(name, every))}
-    if len(missing) == len(guesses) == 1:
-        return guesses[missing[0]]
-    told = [f"for `{name}`: {guess}" for name, guess in guesses.items()]
-    if len(guesses) < len(missing):
-        told.append("; ".join(f"{file} has: {', '.join(names) or 'none'}" for file, names in present.items()))
-    return " ".join(told)
+    conda = conda_names(esker.conda) if esker.conda else ()
+    return list(dict.fromkeys([*manifest.install, *(_name(requirement) for requirement in python), *conda]))
 
 
 def with_names(text: str, key: Literal["groups", "extras"], names: Sequence[str]) -> str:
@@ -247,7 +216,7 @@ def _put(dependencies: list[str], requirement: str, edit: Edit) -> Edit:
     return edit._replace(replaced=(*edit.replaced, (requirement, old)))
 
 
-def _migrated(text: str, manifest: Manifest, locked: Iterable[LockedOutputs] | None) -> tuple[str, tuple[str, ...]]:
+def with_plugins(text: str, manifest: Manifest, locked: Iterable[LockedOutputs] | None) -> tuple[str, tuple[str, ...]]:
     """Return the text in a schema that has plugins, and a note for each change that this needed."""
     if SCHEMAS.index(manifest.schema) >= SCHEMAS.index(PLUGINS_SINCE):
         return text, ()

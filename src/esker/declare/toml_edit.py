@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["at", "with_keys", "with_list", "without_bare_key", "without_key"]
 
 
-def with_list(text: str, path: Path, key: str, values: list[str]) -> str:
+def with_list(text: str, path: Path, key: str, values: list[Any]) -> str:
     """Return the text with these `values` in the list `key` of the table at `path`; kept values keep their lines."""
     import tomlkit
 
@@ -35,7 +35,8 @@ def with_list(text: str, path: Path, key: str, values: list[str]) -> str:
     array = at(document, path)[key]
     if len(values) < len(array):
         for index in reversed(range(len(array))):
-            if array[index].strip() not in values:
+            item = array[index]
+            if (item.strip() if isinstance(item, str) else item) not in values:
                 del array[index]
     for index, value in enumerate(values):
         if index == len(array):

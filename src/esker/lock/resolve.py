@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from esker.progress import Progress
     from esker.settings import Settings
 
-__all__ = ["check_composed", "current_lock", "readable_lock", "resolved_lock", "with_inputs_of"]
+__all__ = ["check_composed", "check_current", "current_lock", "readable_lock", "resolved_lock", "with_inputs_of"]
 
 Upgrade = bool | frozenset[str]
 """Which packages do not stay pinned: all of them, none, or those of these names."""
@@ -61,6 +61,13 @@ def current_lock(declaration: Declaration, settings: Settings) -> Lock:
     raise _stale(stale.reasons)
 
 
+def check_current(declaration: Declaration, settings: Settings) -> None:
+    """Raise StaleLock if the lock on disk is missing or does not match the manifest."""
+    reasons = staleness(declaration, read_lock(declaration), settings.system, settings.indexes).reasons
+    if reasons:
+        raise _stale(reasons)
+
+
 def _stale(reasons: tuple[str, ...]) -> StaleLock:
     return StaleLock("the lock does not match the manifest", reasons=reasons, hint="make it again: esker lock")
 
@@ -70,7 +77,6 @@ def resolved_lock(
     settings: Settings,
     interpreters: Interpreters,
     *,
-    locked: bool = False,
     upgrade: Upgrade = False,
     python: str | None = None,
     conda: CondaLock | None = None,
@@ -78,10 +84,9 @@ def resolved_lock(
 ) -> tuple[Lock, bool]:
     """Return the lock of a project and whether it is another than the one on disk; nothing is written.
 
-    With `locked`, a stale lock is refused (`StaleLock`) instead of made again; with `upgrade`, no package stays pinned,
-    or all but those of the names in it. The lock becomes one for the minor version `python` of Python, such as `3.12`,
-    if that is given. `conda` is the lock of the conda packages; without `locked` it is current. If the settings leave
-    packages out that are not here, the lock may be partial.
+    With `upgrade`, no package stays pinned, or all but those of the names in it. The lock becomes one for the minor
+    version `python` of Python, such as `3.12`, if that is given. `conda` is the current lock of the conda packages. If
+    the settings leave packages out that are not here, the lock may be partial.
     """
     _check_build(declaration, settings, read_pyproject(declaration))
     if python is not None:
@@ -96,8 +101,6 @@ def resolved_lock(
     is_moved = python is not None and wheels is not None and locked_pythons(wheels) != python
     if current is not None and not stale.reasons and not is_moved and not upgrade and current == present:
         return current, False
-    if locked:
-        raise _stale(stale.reasons)
     if declaration.esker.python is not None:
         # What is locked could not be installed: say so now, not after a minute of resolving.
         source_directories(declaration.project, declaration.esker.python.source)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory, add_python_downloads
 from esker.cli.selection import declared
-from esker.errors import StaleLock
 
 if TYPE_CHECKING:
     from esker.cli.voice import Voice
@@ -19,9 +18,8 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
     from esker.cli.manifest import tell_change, tell_unused_groups
     from esker.lock.changes import package_changes
-    from esker.lock.lock_files import lock_paths, read_lock
-    from esker.lock.resolve import readable_lock
-    from esker.lock.staleness import staleness
+    from esker.lock.lock_files import lock_paths
+    from esker.lock.resolve import check_current, readable_lock
     from esker.runtimes.native.locking import lock_project
     from esker.runtimes.native.project_lock import alone
     from esker.settings import Settings
@@ -42,9 +40,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     declaration = declared(options, os.environ, voice)
     settings = Settings(os.environ, python_downloads=not options.no_python_downloads)
     if options.check:
-        stale = staleness(declaration, read_lock(declaration), settings.system, settings.indexes).reasons
-        if stale:
-            raise StaleLock("the lock does not match the manifest", reasons=stale, hint="make it again: esker lock")
+        check_current(declaration, settings)
         return 0
     tell_unused_groups(declaration.manifest, voice)
     old = readable_lock(declaration)

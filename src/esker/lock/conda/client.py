@@ -1,7 +1,8 @@
 """How conda channels are reached: rattler's own configuration, one HTTP client for everything, and the gateway.
 
-Mirrors, proxies, certificates and the file of credentials come from the files that all tools built on rattler read, from
-those of Esker's own name, and from pixi's. Every request goes through the one client, so that none passes a mirror by.
+Mirrors, proxies, certificates and the file of credentials come from the files that all tools built on rattler read,
+from those of Esker's own name, and from pixi's. Every request goes through the one client, so that none passes a mirror
+by.
 """
 
 from __future__ import annotations

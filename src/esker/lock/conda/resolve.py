@@ -153,7 +153,7 @@ async def _refusal(
     if missing is None:
         hint = "widen one of the specs in `dependencies`, or limit it to the systems that have it"
         if "__" in told:
-            hint = "state what the machines have in `system-requirements` of [plugins.esker.conda], or take another version"
+            hint = "state what the machines have in `system-requirements` of [plugins.esker.conda]"
         return ResolutionFailed(f"the conda packages cannot be locked for {system}:\n{told}", hint=hint)
     name = package_of_spec(missing[1]) or missing[1]
     spec = next((each for each in inputs.specs[system] if package_of_spec(each) == name), missing[1])

@@ -8,9 +8,9 @@ from esker.errors import ResolutionFailed
 from esker.formats.conda.locked import closure
 from esker.host.interpreters import OneInterpreter
 from esker.lock.conda.current import resolved_conda
-from esker.lock.lock_files import read_conda_lock, write_lock
+from esker.lock.lock_files import write_lock
 from esker.lock.pythons import conda_python
-from esker.lock.resolve import resolved_lock
+from esker.lock.resolve import check_current, resolved_lock
 from esker.realise.conda.prefix import conda_prefix
 from esker.store.store import Store
 
@@ -63,14 +63,12 @@ def locked_project(
 ) -> tuple[Lock, bool]:
     """Return what `lock_project` returns, and write no lock."""
     if locked:
-        conda = read_conda_lock(declaration)
-    else:
-        conda = resolved_conda(declaration, settings, upgrade=upgrade, progress=progress)
+        check_current(declaration, settings)
+    conda = resolved_conda(declaration, settings, upgrade=upgrade, progress=progress)
     return resolved_lock(
         declaration,
         settings,
         _interpreters(declaration, conda, settings, progress) or interpreters,
-        locked=locked,
         upgrade=upgrade,
         python=python,
         conda=conda,
