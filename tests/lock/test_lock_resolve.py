@@ -10,9 +10,9 @@ from esker.declare.load import load
 from esker.errors import HostError, InvalidLock, NotTrusted, ResolutionFailed
 from esker.host.interpreters import Interpreters
 from esker.lock.lock_files import read_lock
-from esker.runtimes.native.locking import lock_project
 from esker.progress import Silent
 from esker.runtimes.native.change import change_manifest
+from esker.runtimes.native.locking import lock_project
 from esker.runtimes.native.preparation import prepare_stale
 from esker.settings import Settings
 from tests.support.projects import EMPTY, write_project

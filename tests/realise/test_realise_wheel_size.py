@@ -11,9 +11,9 @@ import pytest
 from esker.declare.load import load
 from esker.errors import RealisationFailed
 from esker.lock.resolve import current_lock
-from esker.runtimes.native.locking import lock_project
 from esker.progress import Silent
 from esker.realise.realise import realise
+from esker.runtimes.native.locking import lock_project
 from esker.settings import Settings
 from esker.store.store import Store
 from tests.support.projects import EMPTY, write_project

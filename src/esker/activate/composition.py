@@ -163,13 +163,15 @@ def evaluated(
     The deadline limits the hook. With `run_code=False`, the hook and the variables that need bash are left out.
     """
     after, pending = _expanded(plan, dict(base), run_code=run_code)
-    if run_code or not (pending or plan.hook):
+    runs_bash = pending or plan.hook or plan.packages_script
+    if run_code or not runs_bash:
         after[STARTS] = edited(STARTS, after.get(STARTS), [plan.identity])
-    if run_code and (pending or plan.hook):
+    if run_code and runs_bash:
         from esker.activate import hook
 
         manifest = f"{plan.dot_flox}/env/manifest.toml"
-        after = hook.run(after, values=pending, script=plan.hook or "", manifest=manifest, deadline=deadline)
+        script, before = plan.hook or "", plan.packages_script or ""
+        after = hook.run(after, values=pending, script=script, before=before, manifest=manifest, deadline=deadline)
     return after
 
 
@@ -232,6 +234,7 @@ def left_out(plan: Plan, environ: Mapping[str, str]) -> list[str]:
     if is_started(plan, environ):
         return []
     names = [name for name, _ in _expanded(plan, dict(environ), run_code=False)[1]]
+    names += ["what conda packages set"] if plan.packages_script else []
     return [*names, "hook.on-activate"] if plan.hook else names
 
 

@@ -73,10 +73,13 @@ def run(
     *,
     values: Sequence[tuple[str, str]] = (),
     script: str = "",
+    before: str = "",
     manifest: str = "manifest.toml",
     deadline: Deadline | None = None,
 ) -> dict[str, str]:
     """Let bash expand and export `values` in their order, then run the script; return the environment afterwards.
+
+    The commands `before`, which are one line, run before the script.
 
     The output of the script goes to the standard error. So does a warning if bash cannot parse the whole script: like
     any bash that sources it, this one keeps what came before the mistake and goes on. `manifest` is the path of the
@@ -87,7 +90,8 @@ def run(
     """
     bash = find_bash(environ.get("PATH"))
     with ExitStack() as stack:
-        result, text = _file(stack, ""), _file(stack, f"{script}\n")
+        # On the script's first line, so that bash counts the lines of the script alone.
+        result, text = _file(stack, ""), _file(stack, f"{before}; {script}\n" if before else f"{script}\n")
         status = _run_bash(bash, environ, _file(stack, _assignments(values)), text, result, deadline)
         with open(os.dup(result), "rb") as file:
             file.seek(0)

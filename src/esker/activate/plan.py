@@ -87,6 +87,8 @@ class Plan:
     vars: tuple[tuple[str, str], ...] = ()
     """Names and raw texts of `[vars]`; a variable comes after the variables that it refers to."""
     ports: Mapping[str, int] = {}
+    packages_script: str | None = None
+    """What bash runs before the hook because packages ask for it, as one line."""
     hook: str | None = None
     on_deactivate: str | None = None
     """The script that bash runs when the last process of a start has left."""
@@ -181,7 +183,9 @@ def completed(plan: Plan) -> Plan:
         "description": plan.description or plan.name,
         "profile": _scripts(plan.profile),
         "deactivate": _scripts(plan.deactivate),
-        "runs_code": any(scripts.values()) or any(needs_bash(text) for _, text in plan.vars),
+        "runs_code": bool(plan.packages_script)
+        or any(scripts.values())
+        or any(needs_bash(text) for _, text in plan.vars),
     }
     contents = json.dumps({name: fields[name] for name in fields.keys() - _NOT_SET}, sort_keys=True)
     return Plan(**{**fields, "identity": hashlib.blake2b(contents.encode("ascii"), digest_size=6).hexdigest()})

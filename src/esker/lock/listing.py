@@ -29,7 +29,7 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     version: str | None
-    origin: Literal["pypi", "catalog", "flake", "store-path", "interpreter"]
+    origin: Literal["pypi", "conda", "catalog", "flake", "store-path", "interpreter"]
     source: str
     """The name that its index, catalogue or flake has for it, or its store path; of Python, what the lock allows."""
     priority: int | None = None
@@ -43,7 +43,7 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
 
     def line(self) -> str:
         """Return the line that `esker list` prints, which is Flox's."""
-        if self.origin in {"catalog", "pypi"}:
+        if self.origin in {"catalog", "conda", "pypi"}:
             return f"{self.name}: {self.source} ({self.version})"
         if self.origin == "interpreter":
             return f"{self.name}: interpreter ({self.version})"
@@ -51,10 +51,13 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def listing(lock: Lock | None, system: str) -> list[Installed]:
-    """Return the packages that `lock` installs on `system`: those of [install] first, then Python packages, by name."""
+    """Return the packages that `lock` installs on `system`: of [install], of conda channels, then Python packages.
+
+    Each kind is sorted by name.
+    """
     if lock is None:
         return []
-    return [*_packages(lock, system), *_python(lock, system)]
+    return [*_packages(lock, system), *_conda(lock, system), *_python(lock, system)]
 
 
 def locked_interpreter(lock: Lock | None) -> Installed | None:
@@ -139,6 +142,25 @@ def _version(package: Package) -> str:
     if package.vcs is not None:
         return package.vcs.commit_id[:12]
     return (package.archive.url or package.archive.path or "") if package.archive is not None else ""
+
+
+def _conda(lock: Lock, system: str) -> list[Installed]:
+    packages = lock.conda.packages.get(system, ()) if lock.conda else ()
+    return [
+        Installed(
+            name=package.name,
+            version=package.version,
+            origin="conda",
+            source=f"conda/{package.name}",
+            details=(
+                ("Package Path", f"conda/{package.name}"),
+                ("Version", package.version),
+                ("Build", package.build),
+                ("Channel", package.url.rpartition("/")[0].removesuffix(f"/{package.subdir}")),
+            ),
+        )
+        for package in sorted(packages)
+    ]
 
 
 def _python(lock: Lock, system: str) -> list[Installed]:

@@ -61,8 +61,8 @@ def python_inputs(
     """Return what the Python lock of `declaration` is made from, or None when it declares no Python.
 
     The lock `conda` of the conda packages may have the Python that the wheels are for. `indexes` are the package
-    indexes that this machine adds to the default one, without credentials. A manifest that declares no systems is locked
-    for the default ones and for this machine's `system`; the systems that other machines have added to the lock
+    indexes that this machine adds to the default one, without credentials. A manifest that declares no systems is
+    locked for the default ones and for this machine's `system`; the systems that other machines have added to the lock
     (`locked`) stay.
     """
     python = declaration.esker.python

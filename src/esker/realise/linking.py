@@ -1,4 +1,4 @@
-"""Linking the trees of wheels into one: by the highest directory that a wheel alone brings.
+"""Linking the trees of packages into one: by the highest directory that a tree alone brings.
 
 A directory that several bring is real, and what is in it is linked one by one. So few links are needed, and everything
 below one of them is where its wheel has it. Some wheels need their neighbours beside them: they get real directories
@@ -23,12 +23,14 @@ _CACHE = "__pycache__"
 
 
 class Tree(NamedTuple):
-    """The tree of a wheel."""
+    """The tree of a wheel, or of all conda packages."""
 
     name: str
     path: str
     by_file: bool
     """Whether every directory of it has to be real."""
+    hidden: Collection[str] = ()
+    """Paths in it that are left out; the directories above them have to be real."""
 
 
 _Claim: TypeAlias = "tuple[Tree, os.DirEntry[str]]"
@@ -77,7 +79,8 @@ def _link(trees: Sequence[Tree], below: str, linking: _Linking, modules: Mapping
     for tree in trees:
         with os.scandir(f"{tree.path}/{below}") as children:
             for child in children:
-                if below or child.name != run_paths.MARK:
+                path = f"{below}/{child.name}" if below else child.name
+                if path != run_paths.MARK and path not in tree.hidden:
                     claims.setdefault(child.name, []).append((tree, child))
     taken: dict[str, Tree] = {}
     directories: list[tuple[str, list[Tree]]] = []

@@ -1,8 +1,8 @@
 """The profile: one store path, whose bin, lib and share an activation puts on the caller's search paths.
 
 It is the Python environment: `pyvenv.cfg` at its root makes `bin/python` find the packages. Most of what it holds are
-links to the store paths of wheels. bin, lib and site-packages are real directories, because the profile adds files of
-its own, one of which puts the project's source on Python's path.
+links to the store paths of wheels and to the prefix of the conda packages. bin, lib and site-packages are real
+directories, because the profile adds files of its own, one of which puts the project's source on Python's path.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import RealisationFailed
@@ -35,7 +36,7 @@ __all__ = ["OWN_COMMANDS", "Packages", "profile"]
 OWN_COMMANDS = ("pip", "pip3")
 """The commands in bin that the profile writes itself, unless pip is locked."""
 
-RECIPE = 7
+RECIPE = 8
 """Increase it whenever the same inputs would give a different tree."""
 
 _MOST_REMARKS = 5
@@ -58,6 +59,7 @@ _UV_HEAD = re.compile(
 )
 """What uv puts in the place of a script's `#!python`. Python looks for an encoding in the first two lines alone."""
 _LONGEST_UV_HEAD = 1024
+_PYTHONS = re.compile(r"python[0-9.]*(-config)?")
 _REFUSAL = "this environment is made from its manifest and cannot be changed by pip"
 _ADVICE = "esker install pypi/NAME"
 _PIP_COMMAND = f"""\
@@ -95,6 +97,8 @@ class Packages(NamedTuple):
     """By name; of files that several bring, the last one's is taken."""
     project: str | None = None
     """The store path of the project's own editable build, if it is part of its environment."""
+    source: tuple[str, ...] = ()
+    """Absolute directories that are put on Python's path."""
 
 
 def profile(
@@ -102,27 +106,33 @@ def profile(
     name: str,
     python: Packages | None,
     *,
+    conda: str | None = None,
     programs: Sequence[WheelProgram] = (),
-    source: Sequence[str] = (),
     with_pytest_plugin: bool = False,
     progress: Progress | None = None,
 ) -> str:
     """Return the store path of the profile of Python packages, building it if it is missing.
 
-    `programs` are linked in bin, and the absolute directories in `source` are put on Python's path. Files that several
+    `conda` is the store path of the prefix of the conda packages. Without Python packages its own Python is the
+    environment's; else only what belongs to no Python is taken from it. `programs` are linked in bin. Files that several
     packages bring are remarked on. Raises `RealisationFailed` for a program that cannot start on this host, and for a
     file of the project's that a package brings as well.
     """
-    wheels, project = (python.wheels, python.project) if python else ((), None)
+    wheels, project, source = (python.wheels, python.project, python.source) if python else ((), None, ())
     linked = [[program.name, os.path.relpath(program.path, store.directory)] for program in programs]
     interpreter = python and [python.interpreter.executable, python.interpreter.version, python.interpreter.libraries]
     key: list[object] = [RECIPE, interpreter, [os.path.basename(wheel.path) for wheel in wheels], linked, list(source)]
     key += [pytest_plugin.fingerprint() if with_pytest_plugin else None, project and os.path.basename(project)]
+    key += [conda and os.path.basename(conda)]
 
     def fill(directory: str) -> None:
         os.makedirs(f"{directory}/bin")
         os.makedirs(f"{directory}/lib")
-        copies = _fill_python(directory, python, source, progress or Silent()) if python is not None else {}
+        trees = [Tree("conda", conda, by_file=False, hidden=_not_joined(conda, python))] if conda else []
+        if python is not None:
+            copies = _fill_python(directory, python, trees, progress or Silent())
+        else:
+            copies = link_trees(trees, directory, real={"bin", "lib"}, place=partial(_place, directory)).copies
         if python is not None and with_pytest_plugin:
             pytest_plugin.add(f"{directory}/{python.interpreter.libraries}")
         for program in programs:
@@ -134,28 +144,53 @@ def profile(
         f"{store_path.fitting(name) or 'environment'}-profile",
         "profile:" + json.dumps(key),
         fill,
-        references=[*(wheel.path for wheel in wheels), *([project] if project else [])],
+        references=[*(wheel.path for wheel in wheels), *filter(None, (project, conda))],
     )
 
 
-def _fill_python(directory: str, python: Packages, source: Sequence[str], progress: Progress) -> Mapping[str, str]:
-    """Fill the profile with Python packages, and return where in it programs were copied to."""
-    interpreter, wheels, project = python
+def _not_joined(prefix: str, python: Packages | None) -> frozenset[str]:
+    """Return what is not taken from the prefix of conda packages: its records and, beside wheels, what is its Python's.
+
+    Beside wheels that is the library of its Python, whose modules would not be importable, and the programs that its
+    Python runs.
+    """
+    if python is None:
+        return frozenset({"conda-meta"})
+    libraries = os.path.dirname(python.interpreter.libraries)
+    with os.scandir(f"{prefix}/bin") if os.path.isdir(f"{prefix}/bin") else nullcontext(()) as entries:
+        programs = [f"bin/{entry.name}" for entry in entries if _PYTHONS.fullmatch(entry.name) or _is_for_python(entry)]
+    return frozenset({"conda-meta", libraries, *programs, *(f"bin/{name}" for name in OWN_COMMANDS)})
+
+
+def _is_for_python(program: os.DirEntry[str]) -> bool:
+    if not program.is_file():
+        return False
+    with open(program.path, "rb") as file:
+        first = file.readline(_LONGEST_UV_HEAD)
+    return first.startswith(b"#!") and b"python" in first
+
+
+def _place(directory: str, path: str, relative: str) -> None:
+    """Put a file or a directory of a package into the profile."""
+    if os.path.dirname(relative) == "bin":
+        _add_command(path, f"{directory}/{relative}")
+    else:
+        _link(path, f"{directory}/{relative}")
+
+
+def _fill_python(directory: str, python: Packages, others: Sequence[Tree], progress: Progress) -> Mapping[str, str]:
+    """Fill the profile with Python packages and `others`, and return where in it programs were copied to."""
+    interpreter, wheels, project, source = python
     _make_environment(directory, interpreter)
     target = f"{directory}/{interpreter.libraries}"
     os.makedirs(target)
 
-    def place(path: str, relative: str) -> None:
-        if os.path.dirname(relative) == "bin":
-            _add_command(path, f"{directory}/{relative}")
-        else:
-            _link(path, f"{directory}/{relative}")
-
     neighbours = _needing_neighbours()
     trees = [Tree(wheel.name, wheel.path, is_marked(wheel.path) or wheel.name in neighbours) for wheel in wheels]
+    trees = [*others, *trees]  # of one name, the wheel's is taken
     above = interpreter.libraries.split("/")
     real = {"bin", *("/".join(above[:depth]) for depth in range(1, len(above) + 1))}
-    linked = link_trees(trees, directory, real=real, place=place)
+    linked = link_trees(trees, directory, real=real, place=partial(_place, directory))
     _remark_on(linked.clashes, progress)
     if project is not None:
         _add_project(directory, project)

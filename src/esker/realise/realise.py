@@ -10,6 +10,8 @@ from esker.declare import trust
 from esker.declare.missing_packages import WITHOUT, counted, known_wheels, named, origins
 from esker.declare.source import source_directories
 from esker.errors import RealisationFailed
+from esker.formats.conda.locked import python_minor
+from esker.host.interpreters import OneInterpreter
 from esker.lock.build_requirements import locked_build
 from esker.lock.cache_keys import watched
 from esker.lock.own_project import own_project
@@ -19,6 +21,7 @@ from esker.lock.pythons import allowed_pythons, interpreter_of_lock
 from esker.lock.source_trees import source_places
 from esker.lock.uv_settings import UvSettings
 from esker.realise.artifacts import selected_artifacts
+from esker.realise.conda.prefix import conda_prefix
 from esker.realise.profile import OWN_COMMANDS, Packages, profile
 from esker.realise.programs import programs
 from esker.realise.project import editable_project
@@ -54,15 +57,20 @@ def realise(
     """Build the profile of `lock` and everything it needs in `store`, and return the profile's store path.
 
     Packages of `[install]` have to be in the store, except for the `dispensable` ones. The settings may allow to leave
-    out all of them. An interpreter is looked for only if the lock has Python packages.
+    out all of them. An interpreter is looked for only if the lock has Python packages; if conda's packages have one,
+    the wheels are installed for that one.
     """
     if not settings.without_packages:
         missing = [name for name in missing_packages(lock, store, settings.system) if name not in dispensable]
         _require_packages(missing, lock.lockfile.manifest.install)
     table = declaration.esker.python
+    packages = lock.conda.packages.get(settings.system, ()) if lock.conda else ()
+    conda = conda_prefix(packages, store, settings, progress).path if packages else None
     if table is None or lock.python is None:
-        return profile(store, declaration.name, None)
-    interpreter = interpreter_of_lock(allowed_pythons(declaration), lock.python, interpreters)
+        return profile(store, declaration.name, None, conda=conda)
+    if python_minor(packages) is not None:
+        interpreters = OneInterpreter(settings.tools, lambda: f"{conda}/bin/python")
+    interpreter = interpreter_of_lock(allowed_pythons(declaration, lock.conda), lock.python, interpreters)
     project = read_pyproject(declaration)
     uv = project.uv if project else UvSettings()
     sources = locked_sources(lock.python, uv)
@@ -87,9 +95,9 @@ def realise(
     return profile(
         store,
         declaration.name,
-        Packages(interpreter, wheels, own),
+        Packages(interpreter, wheels, own, tuple(source)),
+        conda=conda,
         programs=wheel_programs,
-        source=source,
         with_pytest_plugin=is_wanted(libraries),
         progress=progress,
     )

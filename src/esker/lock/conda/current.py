@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from esker.declare.conda_edit import CONDA
 from esker.errors import InvalidLock
 from esker.lock.conda.inputs import conda_inputs
 from esker.lock.conda.lock_file import parse_text
@@ -25,7 +26,7 @@ def resolved_conda(
 ) -> CondaLock | None:
     """Return the current lock of the conda packages, and write nothing; None if the manifest declares none.
 
-    With `upgrade`, all packages are free to take other versions, or those of the names in it.
+    With `upgrade`, all packages are free to take other versions, or those whose names are in it with `conda/` before.
     """
     try:
         present = read_conda_lock(declaration)
@@ -36,8 +37,13 @@ def resolved_conda(
     inputs = conda_inputs(declaration, settings.system, present.packages if present else ())
     if inputs is None:
         return None
-    locked = {each.name for packages in present.packages.values() for each in packages} if present else set()
-    chosen = frozenset(locked if upgrade is True else locked & upgrade if upgrade else ())
+    locked = {each.name for each in present.all_packages()} if present else set()
+    asked = (
+        {name.removeprefix(CONDA) for name in upgrade if name.startswith(CONDA)}
+        if upgrade and upgrade is not True
+        else set()
+    )
+    chosen = frozenset(locked if upgrade is True else locked & asked)
     if present is not None and present.inputs == inputs.digest() and not chosen:
         return present
     check_replaceable(declaration)

@@ -16,7 +16,7 @@ from esker.host.scratch import scratch
 from esker.lock.conda.client import require_rattler
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rattler import RepoDataRecord
     from rattler.lock import LockFile
@@ -39,6 +39,11 @@ class CondaLock(NamedTuple):
     """The digest of what it was made from (`CondaInputs.digest`); None if another tool has written it."""
     packages: Mapping[str, tuple[LockedCondaPackage, ...]]
     """By system, in the file's order."""
+
+    def all_packages(self) -> Iterator[LockedCondaPackage]:
+        """Yield the packages of every system."""
+        for packages in self.packages.values():
+            yield from packages
 
 
 def conda_lock_path(dot_flox: str) -> str:

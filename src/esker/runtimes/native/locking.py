@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from esker.declare.conda_edit import CONDA
 from esker.errors import ResolutionFailed
 from esker.formats.conda.locked import closure
 from esker.host.interpreters import OneInterpreter
@@ -38,10 +39,10 @@ def lock_project(
     """Return the lock of a project, which is on disk then, and whether it is new.
 
     `interpreters` are those of this machine; if conda's packages bring a Python, wheels are locked for that one. With
-    `locked`, a stale lock is refused (`StaleLock`) instead of made again; with `upgrade`, no package stays pinned,
-    or all but those of the names in it. The lock becomes one for the minor version `python` of Python, such as `3.12`,
-    if that is given. If the settings leave packages out that are not here, a lock may be partial; then its
-    manifest.lock is not written.
+    `locked`, a stale lock is refused (`StaleLock`) instead of made again; with `upgrade`, no package stays pinned, or
+    all but those of the names in it, which begin with `conda/` for conda packages. The lock becomes one for the minor
+    version `python` of Python, such as `3.12`, if that is given. If the settings leave packages out that are not here, a
+    lock may be partial; then its manifest.lock is not written.
     """
     lock, is_new = locked_project(
         declaration, settings, interpreters, locked=locked, upgrade=upgrade, python=python, progress=progress
@@ -69,7 +70,7 @@ def locked_project(
         declaration,
         settings,
         _interpreters(declaration, conda, settings, progress) or interpreters,
-        upgrade=upgrade,
+        upgrade=upgrade if isinstance(upgrade, bool) else frozenset(n for n in upgrade if not n.startswith(CONDA)),
         python=python,
         conda=conda,
         progress=progress,

@@ -15,17 +15,16 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from esker.declare import notations
+from esker.declare.conda_edit import CONDA
 from esker.declare.edit import (
     ORIGIN,
-    Edit,
-    missing_packages,
     package_names,
-    present_packages,
     with_names,
     with_requirements,
     without_group,
     without_packages,
 )
+from esker.declare.edited import Edit, missing_packages, present_packages
 from esker.declare.load import load
 from esker.declare.project_file import MAIN, Place, places, with_packages, without_empty_group
 from esker.declare.project_file import without_packages as without_project_packages
@@ -94,21 +93,24 @@ def install(
     effect: Effect = "install",
     progress: Progress,
 ) -> Installation:
-    """Add packages, given as PEP 508 requirements, to an environment whose manifest has the text `manifest`.
+    """Add packages to an environment whose manifest has the text `manifest`.
 
-    Raises UsageError for what is not a requirement, and for a group or an extra where the manifest names no
+    They are given as PEP 508 requirements or, with `conda/` before them, as specs of conda packages, which belong into
+    the manifest. Raises UsageError for what is neither, and for a group or an extra where the manifest names no
     pyproject.toml, and else as `change` does.
     """
     declaration = load(project, manifest=manifest)
-    place = _place(declaration, target)
+    specs = [text.removeprefix(CONDA) for text in requirements if text.startswith(CONDA)]
+    requirements = [text for text in requirements if not text.startswith(CONDA)]
+    place = _place(declaration, target) if requirements or target else None
     if place is None:
-        edit = with_requirements(manifest, requirements, locked=_locked_outputs(project))
+        edit = with_requirements(manifest, requirements, specs=specs, locked=_locked_outputs(project))
         made = change(project, Texts(edit.text), settings, before=manifest, effect=effect, progress=progress)
         return Installation(made, edit, None)
     checked = [_checked(text) for text in requirements]
-    edit = Edit(manifest)
+    edit = with_requirements(manifest, [], specs=specs)
     if place.kind != "project":
-        edit = edit._replace(text=with_names(manifest, _KEYS[place.kind], [place.name]))
+        edit = edit._replace(text=with_names(edit.text, _KEYS[place.kind], [place.name]))
     read_pyproject(declaration)  # for its errors
     file = ProjectFile.of(declaration)
     edited = partial(with_packages, file.before, file.path, place=place, tools=settings.tools)
@@ -155,14 +157,15 @@ def uninstall(
         return Uninstallation(made, edit, [])
     read_pyproject(declaration)  # for its errors
     file = ProjectFile.of(declaration)
-    wanted = {canonicalize_name(_name(name)): name for name in names}
+    specs = [name for name in names if name.startswith(CONDA)]
+    wanted = {canonicalize_name(_name(name)): name for name in names if name not in specs}
     text, removals = without_project_packages(file.before, file.path, list(wanted), target, settings.tools)
     edit = Edit(manifest)
-    if target is None:
+    if target is None or specs:
         gone = {removal.name for removal in removals}
         listed = {canonicalize_name(Requirement(each).name) for each in python.dependencies}
         others = [name for key, name in wanted.items() if key in listed or key not in gone]
-        edit = _removed_from_manifest(declaration, manifest, others)
+        edit = _removed_from_manifest(declaration, manifest, [*others, *specs])
     emptied = []
     for place in dict.fromkeys(removal.place for removal in removals if removal.place.kind == "group"):
         pyproject, unlisted = without_empty_group(text, place.name), without_group(edit.text, place.name)
@@ -183,13 +186,17 @@ def upgrade(
     """
     lock = read_lock(load(project, manifest=manifest))
     locked = [each.name for each in lock.python.packages] if lock and lock.python else []
-    wanted = [canonicalize_name(_name(name)) for name in names]
-    for name in wanted:
-        if name not in locked:
-            raise NotFound(
-                f"no package `{name}` is locked", hint=near(name, locked) or "the packages are listed by: esker list"
-            )
-    chosen = frozenset(wanted or locked)
+    conda = {f"{CONDA}{each.name}" for each in lock.conda.all_packages()} if lock and lock.conda else set()
+    wanted = set()
+    for text in names:
+        name = text if text.startswith(CONDA) else canonicalize_name(_name(text))
+        if name not in locked and f"{CONDA}{name}" in conda:
+            name = f"{CONDA}{name}"
+        if name not in locked and name not in conda:
+            hint = near(name, [*locked, *conda]) or "the packages are listed by: esker list"
+            raise NotFound(f"no package `{name}` is locked", hint=hint)
+        wanted.add(name)
+    chosen = frozenset(wanted or {*locked, *conda})
     return change(project, Texts(), settings, before=manifest, upgrade=chosen, effect=effect, progress=progress)
 
 
@@ -286,7 +293,11 @@ def _compared(edit: Edit, before: Sequence[str], after: Sequence[str], asked: Se
             replaced += zip(fresh, gone, strict=True)
         else:
             installed += fresh
-    return edit._replace(installed=tuple(installed), replaced=tuple(replaced), present=tuple(present))
+    return edit._replace(
+        installed=(*edit.installed, *installed),
+        replaced=(*edit.replaced, *replaced),
+        present=(*edit.present, *present),
+    )
 
 
 def _removed_from_manifest(declaration: Declaration, manifest: str, names: Sequence[str]) -> Edit:

@@ -10,6 +10,8 @@ from esker.activate.allocation import allocate, expected
 from esker.formats.manifest import Manifest, MinimumVersion, vars_in_order
 from esker.host.certificates import certificate_bundle
 from esker.host.runtime_directory import directory_name
+from esker.lock.lock_files import lock_paths
+from esker.realise.conda.activation import activation_script
 
 if TYPE_CHECKING:
     from esker.activate.plan import Plan
@@ -39,7 +41,8 @@ def planned(
     names = ("common", "bash", "zsh", "fish", "tcsh")
     scripts = {name: getattr(profile, name) for name in names} if profile else {}
     undo = profile.deactivate if profile else None
-    locks = (f"{declaration.dot_flox}/env/manifest.lock", f"{declaration.dot_flox}/pylock.toml")
+    paths = lock_paths(declaration)
+    locks = [paths["manifest"], paths["python"], *([paths["conda"]] if declaration.esker.conda else [])]
     # Through the link: the profile, the environment and the host's interpreter all have to be where they were.
     anchor = f"{link}/bin/python" if os.path.lexists(f"{link}/bin/python") else link
     plan = plans.Plan(
@@ -56,6 +59,7 @@ def planned(
         missing=missing,
         vars=vars_in_order(manifest.vars),
         ports=allocate(declaration, settings) if keep_ports else expected(declaration, settings),
+        packages_script=activation_script(link) if declaration.esker.conda else None,
         hook=hook.on_activate if hook else None,
         on_deactivate=hook.on_deactivate if hook else None,
         profile=scripts,
