@@ -176,7 +176,7 @@ def profile_of(python_of, store):
 
     def realised(*requirements, into=store, build=(), source=(), progress=None):
         packages = python_of(*requirements, into=into, build=build, progress=progress)
-        return profile(into, "test", packages, source=source, progress=progress)
+        return profile(into, "test", packages._replace(source=tuple(source)), progress=progress)
 
     return realised
 

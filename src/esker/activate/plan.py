@@ -183,9 +183,7 @@ def completed(plan: Plan) -> Plan:
         "description": plan.description or plan.name,
         "profile": _scripts(plan.profile),
         "deactivate": _scripts(plan.deactivate),
-        "runs_code": bool(plan.packages_script)
-        or any(scripts.values())
-        or any(needs_bash(text) for _, text in plan.vars),
+        "runs_code": any((plan.packages_script, *scripts.values())) or any(needs_bash(text) for _, text in plan.vars),
     }
     contents = json.dumps({name: fields[name] for name in fields.keys() - _NOT_SET}, sort_keys=True)
     return Plan(**{**fields, "identity": hashlib.blake2b(contents.encode("ascii"), digest_size=6).hexdigest()})

@@ -83,8 +83,8 @@ def _versions(lock: Lock | None) -> dict[tuple[str, str], str]:
     for wheel in lock.python.packages if lock.python else ():
         version = str(wheel.version or "")
         found["pypi", wheel.name].add(f"{version} ({wheel.vcs.commit_id[:12]})".lstrip() if wheel.vcs else version)
-    for package in lock.conda.all_packages() if lock.conda else ():
-        found["conda", package.name].add(package.version)
+    for each in lock.conda.all_packages() if lock.conda else ():
+        found["conda", each.name].add(each.version)
     return {key: ", ".join(sorted(filter(None, versions), key=_order)) for key, versions in found.items()}
 
 

@@ -114,9 +114,9 @@ def profile(
     """Return the store path of the profile of Python packages, building it if it is missing.
 
     `conda` is the store path of the prefix of the conda packages. Without Python packages its own Python is the
-    environment's; else only what belongs to no Python is taken from it. `programs` are linked in bin. Files that several
-    packages bring are remarked on. Raises `RealisationFailed` for a program that cannot start on this host, and for a
-    file of the project's that a package brings as well.
+    environment's; else only what belongs to no Python is taken from it. `programs` are linked in bin. Files that
+    several packages bring are remarked on. Raises `RealisationFailed` for a program that cannot start on this host, and
+    for a file of the project's that a package brings as well.
     """
     wheels, project, source = (python.wheels, python.project, python.source) if python else ((), None, ())
     linked = [[program.name, os.path.relpath(program.path, store.directory)] for program in programs]

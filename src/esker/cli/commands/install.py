@@ -166,7 +166,8 @@ def _named(packages: tuple[str, ...]) -> str:
 def _requirement(package: str, voice: Voice) -> str:
     """Return what an argument asks for: a requirement, or a conda package with its prefix.
 
-    Raises UsageError for a name without a prefix, which is the Flox catalogue's. A Python package with the name of a well-known tool gets a remark that names the tool's wheel.
+    Raises UsageError for a name without a prefix, which is the Flox catalogue's. A Python package with the name of a
+    well-known tool gets a remark that names the tool's wheel.
     """
     from esker.declare.conda_edit import CONDA
     from esker.declare.edit import ORIGIN

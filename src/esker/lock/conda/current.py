@@ -38,12 +38,8 @@ def resolved_conda(
     if inputs is None:
         return None
     locked = {each.name for each in present.all_packages()} if present else set()
-    asked = (
-        {name.removeprefix(CONDA) for name in upgrade if name.startswith(CONDA)}
-        if upgrade and upgrade is not True
-        else set()
-    )
-    chosen = frozenset(locked if upgrade is True else locked & asked)
+    asked = upgrade if isinstance(upgrade, frozenset) else frozenset()
+    chosen = frozenset(name for name in locked if upgrade is True or f"{CONDA}{name}" in asked)
     if present is not None and present.inputs == inputs.digest() and not chosen:
         return present
     check_replaceable(declaration)

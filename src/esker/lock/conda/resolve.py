@@ -82,9 +82,10 @@ async def _solved(
         *(_solved_for(system, inputs, channels, gateway, locked.get(system, [])) for system in inputs.systems),
         return_exceptions=True,
     )
-    for each in solved:
-        if isinstance(each, BaseException):
-            raise each
+    failures = [each for each in solved if isinstance(each, BaseException)]
+    # Systems that wait for one request all fail with it, and only the one that made it is told why.
+    for failure in sorted(failures, key=lambda each: "coalesced" in str(each)):
+        raise failure
     return dict(zip(inputs.systems, solved, strict=True))  # type: ignore[arg-type]
 
 

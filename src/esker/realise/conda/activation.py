@@ -8,7 +8,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from esker.errors import RealisationFailed
+from esker.errors import InvalidFile, RealisationFailed
 from esker.formats.untrusted import json_value
 from esker.host import files
 
@@ -42,7 +42,7 @@ def activation_script(profile: str) -> str | None:
 
 def _settings(path: str) -> Iterator[str]:
     try:
-        values = json_value(files.read_text(path, RealisationFailed))
+        values = json_value(files.read_text(path, InvalidFile))
     except ValueError as error:
         raise _wrong(path, f"not JSON: {error}") from error
     if not isinstance(values, dict):

@@ -41,8 +41,8 @@ def lock_project(
     `interpreters` are those of this machine; if conda's packages bring a Python, wheels are locked for that one. With
     `locked`, a stale lock is refused (`StaleLock`) instead of made again; with `upgrade`, no package stays pinned, or
     all but those of the names in it, which begin with `conda/` for conda packages. The lock becomes one for the minor
-    version `python` of Python, such as `3.12`, if that is given. If the settings leave packages out that are not here, a
-    lock may be partial; then its manifest.lock is not written.
+    version `python` of Python, such as `3.12`, if that is given. If the settings leave packages out that are not here,
+    a lock may be partial; then its manifest.lock is not written.
     """
     lock, is_new = locked_project(
         declaration, settings, interpreters, locked=locked, upgrade=upgrade, python=python, progress=progress
