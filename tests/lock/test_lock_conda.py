@@ -331,3 +331,25 @@ def test_default_systems_are_locked_with_this_machine_s(project, channel, settin
     manifest.write_text(text.replace(text[text.index("[options]") : text.index("[plugins")], ""))
     assert set(locked(directory, settings).packages) == set(SYSTEMS)
     assert resolved_conda(load(str(directory)), settings, progress=Silent()) is not None
+
+
+def test_the_python_that_wheels_may_have_limits_conda_s(project, channel, settings):
+    """Conda's newest Python is left alone where `version` of the wheels excludes it."""
+    for version in ("3.11.9", "3.12.4", "3.13.1"):
+        channel.add(package("python", version, subdir="linux-64"))
+    here = {"systems": ["x86_64-linux"]}
+    text = '[plugins.esker.python]\nversion = "{}"\n'
+    expected = {">=3.11,<3.13": "3.12.4", "==3.11.*": "3.11.9", "~=3.11": "3.13.1"}
+    for specifier, version in expected.items():
+        declaration = load(str(project(["python"], python=text.format(specifier), **here)))
+        lock = resolved_conda(declaration, settings, upgrade=True, progress=Silent())
+        assert versions(lock) == {"python": version}
+
+
+def test_another_python_on_another_system_is_refused_for_wheels(project, channel, settings):
+    """The lock of the wheels is for one Python; the error names both."""
+    channel.add(package("python", "3.12.4", subdir="linux-64"))
+    channel.add(package("python", "3.11.9", subdir="linux-aarch64"))
+    systems = {"systems": ["aarch64-linux", "x86_64-linux"]}
+    with pytest.raises(ResolutionFailed, match=r"3\.11 on aarch64-linux, 3\.12 on x86_64-linux"):
+        locked(project(["python"], python='[plugins.esker.python]\ndependencies = ["app"]\n', **systems), settings)

@@ -103,7 +103,7 @@ def conda_python(conda: CondaLock) -> str | None:
 
     Raises ResolutionFailed if it is not the same on all systems: the lock of the wheels is for one.
     """
-    found = {system: minor for system in conda.packages if (minor := python_minor(conda.packages[system]))}
+    found = {system: minor for system in sorted(conda.packages) if (minor := python_minor(conda.packages[system]))}
     if len(set(found.values())) > 1:
         listed = ", ".join(f"{minor} on {system}" for system, minor in found.items())
         raise ResolutionFailed(

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.formats.systems import declared_systems
+from esker.lock.pythons import allowed_pythons
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,6 +30,8 @@ class CondaInputs(NamedTuple):
     """By system: what is declared for it, sorted."""
     machines: Mapping[str, tuple[str, ...]]
     """By system: its virtual packages, each as `NAME=VERSION=BUILD`."""
+    constraints: tuple[str, ...] = ()
+    """Specs that packages have to fit if they are there at all."""
 
     @property
     def systems(self) -> tuple[str, ...]:
@@ -37,7 +40,7 @@ class CondaInputs(NamedTuple):
 
     def digest(self) -> str:
         """Return `sha256:` and the digest of all this in hexadecimal."""
-        text = json.dumps([self.channels, self.specs, self.machines], sort_keys=True)
+        text = json.dumps([self.channels, self.specs, self.machines, self.constraints], sort_keys=True)
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
@@ -58,7 +61,19 @@ def conda_inputs(declaration: Declaration, system: str, locked: Iterable[str] = 
         channels=table.channels,
         specs={each: tuple(sorted(set(table.specs_for(each)))) for each in systems},
         machines={each: tuple(_virtual_packages(each, table.system_requirements)) for each in systems},
+        constraints=_constraints(declaration),
     )
+
+
+def _constraints(declaration: Declaration) -> tuple[str, ...]:
+    """Return the spec of the Pythons that wheels are locked for, if wheels are declared."""
+    if declaration.esker.python is None:
+        return ()
+    limits = []
+    for specifier in allowed_pythons(declaration).versions:
+        is_prefix = specifier.operator == "==" and specifier.version.endswith(".*")  # conda writes it without operator
+        limits.append(specifier.version if is_prefix else f"{specifier.operator}{specifier.version}")
+    return (f"python {','.join(sorted(limits))}",) if limits else ()
 
 
 def _virtual_packages(system: str, stated: SystemRequirements) -> Iterable[str]:

@@ -117,6 +117,7 @@ async def _solved_for(
             gateway=gateway,
             platforms=[subdir, "noarch"],  # type: ignore[list-item]
             locked_packages=list(locked),
+            constraints=list(inputs.constraints),
             virtual_packages=[_virtual_package(each) for each in inputs.machines[system]],
         )
     except SolverError as error:

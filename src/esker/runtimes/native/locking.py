@@ -8,6 +8,7 @@ from esker.declare.conda_edit import CONDA
 from esker.errors import ResolutionFailed
 from esker.formats.conda.locked import closure
 from esker.host.interpreters import OneInterpreter
+from esker.lock.conda.beside import check_beside
 from esker.lock.conda.current import resolved_conda
 from esker.lock.lock_files import write_lock
 from esker.lock.pythons import conda_python
@@ -66,7 +67,7 @@ def locked_project(
     if locked:
         check_current(declaration, settings)
     conda = resolved_conda(declaration, settings, upgrade=upgrade, progress=progress)
-    return resolved_lock(
+    lock, is_new = resolved_lock(
         declaration,
         settings,
         _interpreters(declaration, conda, settings, progress) or interpreters,
@@ -75,6 +76,9 @@ def locked_project(
         conda=conda,
         progress=progress,
     )
+    if is_new and conda is not None and lock.python is not None:
+        check_beside(conda, lock.python, progress)
+    return lock, is_new
 
 
 def _interpreters(
