@@ -378,7 +378,7 @@ def test_compilers_end_with_us(tmp_path):
         for number in range(2000):
             (directory / f"module{number}.py").write_text("X = 1\n" * 50)
     interpreter = Interpreters(os.environ).find(None)
-    child = Child(lambda: compile_modules([*map(str, directories)], interpreter, Settings(os.environ).tools))
+    child = Child(lambda: compile_modules([*map(str, directories)], interpreter.executable, Settings(os.environ).tools))
     assert eventually(lambda: all((each / "__pycache__").exists() for each in directories))
     child.kill()
     child.wait()

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 __all__ = [
     "archive_entries",
     "canonicalise",
+    "canonicalised",
     "copy_tree",
     "digest",
     "files_below",
+    "open_file",
     "remove_empty_directories",
     "remove_tree",
     "with_another_mode",
@@ -219,38 +221,51 @@ def _entries(path: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
 def canonicalise(path: str) -> None:
     """Give the tree at `path` the modes (0444, 0555) and times (1 s) of a store, so that equal trees stay equal.
 
-    Raises OSError for what a store cannot hold: devices, sockets, pipes, and files with several hard links, because a
-    change of mode would also reach the links outside of the tree.
+    Raises OSError for what a store cannot hold: devices, sockets, pipes, and files with several hard links that are not
+    canonical yet, because a change of mode would also reach the links outside of the tree.
     """
-    pending = [os.fsencode(path)]
-    _canonicalise(pending[0], os.lstat(path))
+    for _ in canonicalised(path):
+        pass
+
+
+def canonicalised(path: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Do what `canonicalise` does, and yield what lies below `path`, with its status before that.
+
+    The paths are relative to `path`. Raises OSError.
+    """
+    pending = [""]
+    _canonicalise(path, os.lstat(path))
     while pending:
-        with os.scandir(pending.pop()) as children:
+        below = pending.pop()
+        with os.scandir(f"{path}/{below}") as children:
             for child in children:
                 status = child.stat(follow_symlinks=False)
                 _canonicalise(child.path, status)
+                place = f"{below}{child.name}"
+                yield place, status
                 if stat.S_ISDIR(status.st_mode):
-                    pending.append(child.path)
+                    pending.append(f"{place}/")
 
 
-def _canonicalise(path: bytes, status: os.stat_result) -> None:
-    if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
-        raise OSError(errno.EMLINK, "a file with several names cannot be stored", os.fsdecode(path))
+def _canonicalise(path: str, status: os.stat_result) -> None:
     mode = _canonical_mode(path, status.st_mode)
+    is_canonical = stat.S_IMODE(status.st_mode) == mode and status.st_mtime_ns == _CANONICAL_TIME[1]
+    if stat.S_ISREG(status.st_mode) and status.st_nlink > 1 and not is_canonical:
+        raise OSError(errno.EMLINK, "a file with several names cannot be stored", path)
     if stat.S_IMODE(status.st_mode) != mode:
         os.chmod(path, mode)
     if status.st_mtime_ns != _CANONICAL_TIME[1]:
         os.utime(path, ns=_CANONICAL_TIME, follow_symlinks=False)
 
 
-def _canonical_mode(path: bytes, mode: int) -> int:
+def _canonical_mode(path: str, mode: int) -> int:
     if stat.S_ISREG(mode):
         return 0o555 if mode & stat.S_IXUSR else 0o444
     if stat.S_ISDIR(mode):
         return 0o555
     if stat.S_ISLNK(mode):
         return stat.S_IMODE(mode)
-    raise OSError(errno.EINVAL, "only files, directories and links can be stored", os.fsdecode(path))
+    raise OSError(errno.EINVAL, "only files, directories and links can be stored", path)
 
 
 def with_another_mode(path: str) -> Iterator[str]:
@@ -258,16 +273,25 @@ def with_another_mode(path: str) -> Iterator[str]:
 
     Other users might be able to change such a file, or to abuse it (a set-user-ID program).
     """
-    top = os.fsencode(path)
-    pending = [top]
+    pending = [path]
     while pending:
         current = pending.pop()
         mode = os.lstat(current).st_mode
         if stat.S_IMODE(mode) != _canonical_mode(current, mode):
-            yield os.fsdecode(current)
+            yield current
         if stat.S_ISDIR(mode):
             with os.scandir(current) as children:
                 pending += sorted((child.path for child in children), reverse=True)
+
+
+def open_file(path: str) -> int:
+    """Open a regular file for reading, and return the descriptor; raises OSError for a link and for anything else."""
+    # Non-blocking: there may be a pipe.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", path)
+    return descriptor
 
 
 def archive_entries(path: str) -> Iterator[nar.Entry]:

@@ -159,7 +159,7 @@ def _conda(lock: Lock, system: str) -> list[Installed]:
                 ("Channel", package.url.rpartition("/")[0].removesuffix(f"/{package.subdir}")),
             ),
         )
-        for package in sorted(packages)
+        for package in sorted(packages, key=lambda each: each.name)
     ]
 
 

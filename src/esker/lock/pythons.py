@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from packaging.specifiers import SpecifierSet
 
 from esker.errors import NotFound, ResolutionFailed, UsageError
-from esker.formats.conda.locked import python_minor
+from esker.formats.conda.locked_package import python_minor
 from esker.host.interpreters import NEWEST, OLDEST
 from esker.lock.conda.lock_file import conda_lock_path
 from esker.lock.pyproject import read_pyproject

@@ -18,8 +18,6 @@ from esker.realise.installation import MAKE_ROOM
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from esker.host.interpreters import Interpreter
-
 __all__ = ["compile_modules"]
 
 # What a process holds in memory shows in the byte code that it writes. So each directory is compiled by a child that is
@@ -64,16 +62,16 @@ sys.exit(bool(failed))
 _NO_SPACE = "No space left"
 
 
-def compile_modules(directories: Sequence[str], interpreter: Interpreter, variables: Mapping[str, str]) -> None:
+def compile_modules(directories: Sequence[str], interpreter: str, variables: Mapping[str, str]) -> None:
     """Compile every module below each of the directories, which are site-packages, two directories at a time.
 
-    A module that is no valid source, as templates and tests of parsers are, is left without byte code. `variables` are
-    those of the process. Raises HostError and RealisationFailed.
+    A module that is no valid source, as templates and tests of parsers are, is left without byte code. `interpreter` is
+    the path of a Python, and `variables` are those of the process. Raises HostError and RealisationFailed.
     """
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [interpreter.executable, "-I", "-S", "-B", "-W", "ignore", "-c", _COMPILE, *directories],
+            [interpreter, "-I", "-S", "-B", "-W", "ignore", "-c", _COMPILE, *directories],
             env=dict(variables),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -87,4 +85,4 @@ def compile_modules(directories: Sequence[str], interpreter: Interpreter, variab
         last = error.rpartition("\n")[2]
         if _NO_SPACE in last:
             raise HostError(f"the disk is full: {last}", hint=MAKE_ROOM)
-        raise RealisationFailed(f"byte code could not be compiled by `{interpreter.executable}`: {last}")
+        raise RealisationFailed(f"byte code could not be compiled by `{interpreter}`: {last}")

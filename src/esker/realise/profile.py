@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.errors import RealisationFailed
 from esker.formats.nix import store_path
 from esker.progress import Silent
-from esker.realise import pytest_plugin
+from esker.realise import pip_refusal, pytest_plugin
 from esker.realise.linking import Tree, link_trees
 from esker.realise.programs import WheelProgram, check_program
 from esker.realise.run_paths import is_marked
@@ -60,33 +60,9 @@ _UV_HEAD = re.compile(
 """What uv puts in the place of a script's `#!python`. Python looks for an encoding in the first two lines alone."""
 _LONGEST_UV_HEAD = 1024
 _PYTHONS = re.compile(r"python[0-9.]*(-config)?")
-_REFUSAL = "this environment is made from its manifest and cannot be changed by pip"
-_ADVICE = "esker install pypi/NAME"
-_PIP_COMMAND = f"""\
-#!/bin/sh
-echo "pip: {_REFUSAL}" >&2
-echo "hint: {_ADVICE}" >&2
-exit 1
-"""
-_PIP_MODULE = f'''\
-"""Stands where pip would be: `python -m pip` says how this environment is changed."""
-
-if __name__ == "__main__":
-    raise SystemExit("pip: {_REFUSAL}\\nhint: {_ADVICE}")
-
-raise ModuleNotFoundError("No module named 'pip'", name="pip")
-'''
 # Users who can write here all the same, such as root, must write no byte code: pytest would put its own beside the
 # modules that it rewrites.
 _NO_BYTE_CODE = "import os, sys; sys.dont_write_bytecode |= os.access(sys._getframe(1).f_locals['sitedir'], os.W_OK)\n"
-# If pip itself is locked, its commands that only read still work. `install` and `uninstall` fail, because they are told
-# to read a missing file; pip's error shows its name, which says why.
-_PIP_CONFIGURATION = f"""\
-[install]
-requirement = /nonexistent/{_REFUSAL.replace(" ", "-")}--{_ADVICE.replace(" ", "-")}
-[uninstall]
-requirement = /nonexistent/{_REFUSAL.replace(" ", "-")}--{_ADVICE.replace(" ", "-")}
-"""
 
 
 class Packages(NamedTuple):
@@ -315,11 +291,11 @@ def _refuse_pip(directory: str, libraries: str) -> None:
     if os.path.lexists(f"{libraries}/pip") or os.path.lexists(f"{libraries}/pip.py"):
         if os.path.lexists(f"{directory}/pip.conf"):
             raise RealisationFailed("a locked package brings a `pip.conf` of its own", hint="take that package out")
-        _write(f"{directory}/pip.conf", _PIP_CONFIGURATION, 0o644)
+        _write(f"{directory}/pip.conf", pip_refusal.CONFIGURATION, 0o644)
         return
-    _write(f"{libraries}/pip.py", _PIP_MODULE, 0o644)
+    _write(f"{libraries}/pip.py", pip_refusal.MODULE, 0o644)
     for name in OWN_COMMANDS:
-        _write(f"{directory}/bin/{name}", _PIP_COMMAND, 0o755)
+        _write(f"{directory}/bin/{name}", pip_refusal.COMMAND, 0o755)
 
 
 def _link(path: str, target: str) -> None:

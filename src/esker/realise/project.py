@@ -83,7 +83,7 @@ def editable_project(  # noqa: PLR0913  # each is a value of its own, from anoth
             progress.begin(f"Building {project.name}")
             _build(directory, project, requirements, interpreter, tools, configuration)
             _tidy(directory)
-            compile_modules([f"{directory}/{interpreter.libraries}"], interpreter, tools)
+            compile_modules([f"{directory}/{interpreter.libraries}"], interpreter.executable, tools)
             progress.finish(f"{project.name}, editable")
 
     python = [interpreter.executable, interpreter.version, interpreter.abi, interpreter.platform]

@@ -10,7 +10,7 @@ from esker.declare import trust
 from esker.declare.missing_packages import WITHOUT, counted, known_wheels, named, origins
 from esker.declare.source import source_directories
 from esker.errors import RealisationFailed
-from esker.formats.conda.locked import python_minor
+from esker.formats.conda.locked_package import python_minor
 from esker.host.interpreters import OneInterpreter
 from esker.lock.build_requirements import locked_build
 from esker.lock.cache_keys import watched

@@ -27,9 +27,9 @@ class PathInfo(NamedTuple):
     path: str
     """Physical: where the tree is on disk."""
     nar_hash: str
-    """`sha256:` and hexadecimal digits."""
+    """`sha256:` and hexadecimal digits; or `files-sha256:` and those of its listing's digest, if nobody read it."""
     nar_size: int
-    """Bytes of the archive."""
+    """Bytes of the archive; or of all files, if there is a listing."""
     references: tuple[str, ...]
     """Physical store paths that this path needs, sorted; never the path itself."""
     registered_at: float

@@ -24,6 +24,7 @@ from esker.errors import Malformed, NotFound, StoreError
 from esker.formats.nix import store_path
 from esker.host import files, trees
 from esker.store import record
+from esker.store.listing import Listing
 from esker.store.record import PathInfo
 from esker.store.seal import seal
 
@@ -162,12 +163,17 @@ class Store:
     ) -> str:
         """Return the path for `fingerprint`; if it is not valid yet, have `fill(directory)` write its contents first.
 
-        If another process is already building the path, this waits for that build. `references` are the store paths
-        that the result needs; the fingerprint must determine them, as it must everything else. A link to any other
-        store path is refused, because nothing would keep its target. Call it within `using`: outside, a collection may
-        delete the path as soon as it is returned.
+        If another process is already building the path, this waits for that build. If `fill` returns a Listing of what
+        it wrote, the tree is not read again to be hashed. `references` are the store paths that the result needs; the
+        fingerprint must determine them, as it must everything else. A link to any other store path is refused, because
+        nothing would keep its target. Call it within `using`: outside, a collection may delete the path as soon as it
+        is returned.
         """
-        [path] = self.build_all([(name, fingerprint)], lambda made: fill(*made.values()), references=references)
+
+        def fill_all(made: Mapping[str, str]) -> dict[str, object]:
+            return {path: fill(directory) for path, directory in made.items()}
+
+        [path] = self.build_all([(name, fingerprint)], fill_all, references=references)
         return path
 
     def build_all(
@@ -179,8 +185,8 @@ class Store:
     ) -> list[str]:
         """Return the paths of several names and fingerprints; `fill` makes all that are not valid yet in one go.
 
-        It is given a directory to fill for each path that is missing. If that fails, none of them becomes valid. Else
-        everything is as for `build`.
+        It is given a directory to fill for each path that is missing, and may return listings by path. If it fails,
+        none of them becomes valid. Else everything is as for `build`.
         """
         made = {self.path(name, fingerprint): fingerprint for name, fingerprint in wanted}
         with self.using(), ExitStack() as locks:
@@ -246,8 +252,10 @@ class Store:
                     # In the store's directory: the rename below must not cross file systems.
                     directories[physical] = f"{self.directory}/{_prefix(path)}{os.urandom(4).hex()}"
                     os.mkdir(directories[physical], 0o700)
-                fill(directories)
-                sealed = seal(directories, [*map(os.path.basename, needed)], durable=self.durable)
+                returned = fill(directories)
+                given = returned.items() if isinstance(returned, dict) else ()
+                listings = {path: each for path, each in given if isinstance(each, Listing)}
+                sealed = seal(directories, [*map(os.path.basename, needed)], listings, durable=self.durable)
                 for physical, directory in directories.items():
                     os.rename(directory, physical)
                 self._register(made, sealed, needed)
@@ -260,14 +268,14 @@ class Store:
                 raise
 
     def _register(
-        self, made: Mapping[str, bytes | str], sealed: Mapping[str, tuple[bytes, int]], needed: tuple[str, ...]
+        self, made: Mapping[str, bytes | str], sealed: Mapping[str, tuple[str, int]], needed: tuple[str, ...]
     ) -> None:
         """Write the records of paths that are in their places; a power cut leaves no record of what is not on disk."""
         with ExitStack() as records:
             for physical, fingerprint in made.items():
                 digest, size = sealed[physical]
                 built_from = f"sha256:{_digest(fingerprint)}"
-                info = PathInfo(physical, f"sha256:{digest.hex()}", size, needed, self.clock(), built_from)
+                info = PathInfo(physical, digest, size, needed, self.clock(), built_from)
                 records.enter_context(record.staged(self.record_file(self.parse(physical)), info))
             if self.durable:
                 files.sync_file_system(self.directory)

@@ -9,11 +9,13 @@ from esker.errors import Malformed, StoreError
 from esker.formats.nix import nar
 from esker.host import trees
 from esker.progress import reporting
+from esker.store import listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from esker.progress import Progress
+    from esker.store.record import PathInfo
     from esker.store.store import Store
 
 __all__ = ["Damaged", "discard_damaged", "verify"]
@@ -30,10 +32,11 @@ def verify(store: Store, paths: Iterable[str] | None = None, progress: Progress 
     """Hash `paths` again, by default every valid path, and return the damaged ones."""
     chosen = store.paths() if paths is None else list(paths)
     damaged = []
+    hashes: dict[tuple[int, int], str] = {}
     with reporting(progress) as listener:
         listener.begin("verifying the store", total=len(chosen), unit="paths")
         for path in chosen:
-            reason = _damage(store, path)
+            reason = _damage(store, path, hashes)
             # A collection deletes the record first: a path that we listed and that has none now was collected.
             if reason and (paths is not None or os.path.exists(store.record_file(store.parse(path)))):
                 damaged.append(Damaged(path, reason))
@@ -57,15 +60,24 @@ def discard_damaged(store: Store, damaged: Iterable[Damaged]) -> list[str]:
     return sorted(gone)
 
 
-def _damage(store: Store, path: str) -> str | None:
+def _damage(store: Store, path: str, hashes: dict[tuple[int, int], str]) -> str | None:
     try:
         info = store.record(path)
-        digest, size = trees.digest(nar.dump(trees.archive_entries(info.path)))
+        found = _contents(info, hashes)
         changed = next(trees.with_another_mode(info.path), None)
     except (StoreError, Malformed) as error:
         return error.message
     except OSError as error:
         return f"`{os.fsdecode(error.filename or path)}`: {(error.strerror or str(error)).lower()}"
-    if (f"sha256:{digest.hex()}", size) != (info.nar_hash, info.nar_size):
-        return f"its contents have changed: its hash is sha256:{digest.hex()}, but {info.nar_hash} was registered"
+    if found != (info.nar_hash, info.nar_size):
+        return f"its contents have changed: its hash is {found[0]}, but {info.nar_hash} was registered"
     return f"`{changed}` has another mode than the one that was registered" if changed else None
+
+
+def _contents(info: PathInfo, hashes: dict[tuple[int, int], str]) -> tuple[str, int]:
+    """Return hash and size of a path, made as those in its record were."""
+    if info.nar_hash.startswith(listing.PREFIX):
+        digest, size = listing.digest(listing.listing(info.path, hashes))
+        return f"{listing.PREFIX}{digest.hex()}", size
+    digest, size = trees.digest(nar.dump(trees.archive_entries(info.path)))
+    return f"sha256:{digest.hex()}", size

@@ -1,1 +1,1 @@
-"""The formats of conda packages and of what is said of them."""
+"""Conda packages: what people write of them, what a lock says of one, and what an unpacked one says of itself."""

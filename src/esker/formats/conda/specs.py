@@ -7,20 +7,10 @@ A spec is conda's MatchSpec: a name, then optionally a version and a build, as i
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from esker.formats.conda.subdirs import SUBDIRS
 
-__all__ = ["SUBDIRS", "has_credentials", "is_address", "package_of_spec", "system_of_subdir"]
-
-SUBDIRS: Mapping[str, str] = {
-    "aarch64-darwin": "osx-arm64",
-    "aarch64-linux": "linux-aarch64",
-    "x86_64-darwin": "osx-64",
-    "x86_64-linux": "linux-64",
-}
-"""The directory of a channel that holds the packages of a system."""
+__all__ = ["has_credentials", "is_address", "package_of_spec", "system_of_subdir"]
 
 _SPEC = re.compile(r"(?:[^\s\[\]]+::)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)(?:[\s=<>!~\[].*)?")
 _TOKEN = re.compile(r"/t/[^/]+/")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from esker.errors import HostError
 from esker.formats.urls import redact
+from esker.host.rattler import require_rattler
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from esker.settings import Settings
 
-__all__ = ["Network", "await_result", "network", "require_rattler"]
+__all__ = ["Network", "await_result", "network"]
 
 T = TypeVar("T")
 
@@ -36,17 +37,6 @@ class Network(NamedTuple):
     client: Client
     repodata: str
     """The directory that keeps the lists of packages of channels between calls."""
-
-
-def require_rattler() -> None:
-    """Raise HostError if rattler is not installed."""
-    try:
-        import rattler  # noqa: F401
-    except ImportError as error:
-        raise HostError(
-            "packages of conda channels need `py-rattler`, which is not installed",
-            hint="install it beside Esker: pip install 'esker[conda]'",
-        ) from error
 
 
 def network(settings: Settings) -> Network:

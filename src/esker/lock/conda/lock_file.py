@@ -6,14 +6,15 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from esker.errors import InvalidLock, Problem
-from esker.formats.conda.locked import LockedCondaPackage
-from esker.formats.conda.specs import SUBDIRS, has_credentials, system_of_subdir
+from esker.errors import InvalidLock, Malformed, Problem
+from esker.formats.conda.locked_package import LockedCondaPackage
+from esker.formats.conda.specs import has_credentials, system_of_subdir
+from esker.formats.conda.subdirs import SUBDIRS
 from esker.formats.urls import redact
 from esker.host import files
 from esker.host.memory_file import descriptor_path, memory_file
+from esker.host.rattler import require_rattler
 from esker.host.scratch import scratch
-from esker.lock.conda.client import require_rattler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -129,13 +130,16 @@ def _package(record: RepoDataRecord, path: str) -> LockedCondaPackage:
         raise InvalidLock(path, [Problem(f"`{name}` has no sha256", hint=_HINT)])
     if has_credentials(url):
         raise InvalidLock(path, [Problem(f"the address of `{name}` contains credentials", hint=_HINT)])
-    return LockedCondaPackage(
-        name=name,
-        version=str(record.version),
-        build=str(record.build),
-        subdir=record.subdir,
-        url=url,
-        sha256=record.sha256.hex(),
-        size=record.size,
-        depends=tuple(record.depends),
-    )
+    try:
+        return LockedCondaPackage(
+            name=name,
+            version=str(record.version),
+            build=str(record.build),
+            subdir=record.subdir,
+            url=url,
+            sha256=record.sha256.hex(),
+            size=record.size,
+            depends=tuple(record.depends),
+        )
+    except Malformed as error:
+        raise InvalidLock(path, [Problem(error.message, hint=_HINT)]) from error

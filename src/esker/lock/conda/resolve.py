@@ -7,7 +7,8 @@ import re
 from typing import TYPE_CHECKING
 
 from esker.errors import HostError, InvalidLock, ResolutionFailed
-from esker.formats.conda.specs import SUBDIRS, package_of_spec
+from esker.formats.conda.specs import package_of_spec
+from esker.formats.conda.subdirs import SUBDIRS
 from esker.formats.tables.reader import near
 from esker.formats.urls import redact
 from esker.lock.conda.client import await_result, network

@@ -154,11 +154,8 @@ def change(
             ) as links:
                 _check_unchanged(path, before, None)
                 contents = {"manifest.toml": text.encode(), "manifest.lock": locks["manifest"]}
-                with (
-                    replaced(paths["python"], locks["python"]),
-                    replaced(paths["conda"], locks["conda"]),
-                    swapped(project, contents),
-                ):
+                python, conda = (replaced(paths[kind], locks[kind]) for kind in ("python", "conda"))
+                with python, conda, swapped(project, contents):
                     links.switch(keep_rollback=False)  # it may fail, for example on a full disk; the others now cannot
     return made._replace(differs=differs)
 

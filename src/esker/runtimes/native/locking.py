@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from esker.declare.conda_edit import CONDA
 from esker.errors import ResolutionFailed
-from esker.formats.conda.locked import closure
+from esker.formats.conda.locked_package import closure
 from esker.host.interpreters import OneInterpreter
 from esker.lock.conda.beside import check_beside
 from esker.lock.conda.current import resolved_conda
