@@ -19,7 +19,7 @@ from esker.formats.manifest import parse as parse_manifest
 
 def test_files():
     """A new environment has Flox's files, and a lock of nothing."""
-    written = files("items")
+    written = files("items", manifest())
     assert json.loads(written.pop(".flox/env.json")) == {"name": "items", "version": 1}
     assert written.pop(".flox/.gitignore").split() == ["run/", "cache/", "lib/", "log/", "!env/"]
     attributes = "env/manifest.lock linguist-generated=true linguist-language=JSON\n"

@@ -9,7 +9,7 @@ from tests.faults.killed_command import faults
 
 pytestmark = [pytest.mark.live("faults"), pytest.mark.slow]
 
-_KILLS = 12
+_KILLS = 8
 """Kills of each command; `python -m tests.faults` takes all of them."""
 
 

@@ -31,6 +31,7 @@ COMMANDS = {
     "list": ("list", "List the environment's packages, with versions and origins"),
     "lock": ("lock", "Pin versions and hashes of everything the manifest declares"),
     "activate": ("activate", "Run a command or a shell in the environment"),
+    "exec": ("exec", "Run a command with packages that no project declares"),
     "deactivate": ("deactivate", "Leave an environment that was activated in this shell"),
     "envs": ("envs", "List the active environments, and the others that are known"),
     "delete": ("delete", "Delete an environment: its manifest, lock, caches and links"),

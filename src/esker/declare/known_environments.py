@@ -19,7 +19,7 @@ from esker.host import files, state_file
 if TYPE_CHECKING:
     from esker.settings import Settings
 
-__all__ = ["KnownEnvironment", "known_environments", "remember"]
+__all__ = ["KnownEnvironment", "known_environments", "one_off_directory", "remember"]
 
 
 class KnownEnvironment(NamedTuple):
@@ -51,10 +51,11 @@ def known_environments(settings: Settings) -> list[KnownEnvironment]:
 def remember(project: str, settings: Settings) -> None:
     """Put `project` (absolute, links resolved) on the list if it is new, and remove entries that no longer exist.
 
-    If the list cannot be written, or is in another user's home, nothing happens: an activation must not fail for it.
+    What `esker exec` has made is on no list. If the list cannot be written, or is in another user's home, nothing
+    happens: an activation must not fail for it.
     """
     path, dot_flox = _path(settings), f"{project}/.flox"
-    if dot_flox in _entries(path):
+    if dot_flox in _entries(path) or os.path.dirname(project) == os.path.realpath(one_off_directory(settings)):
         return
     with suppress(HostError, OSError, NotFound, InvalidFile):
         if not files.belongs_to_us(os.path.dirname(path)):
@@ -67,6 +68,11 @@ def remember(project: str, settings: Settings) -> None:
             entries[dot_flox] = {"path": dot_flox, "envs": [{"created_at": since, "pointer": pointer}]}
             text = json.dumps({"version": 1, "entries": list(entries.values())}, indent=2)
             files.write(path, text.encode() + b"\n")
+
+
+def one_off_directory(settings: Settings) -> str:
+    """Return the directory of the environments that `esker exec` makes."""
+    return f"{settings.data_home}/esker/exec"
 
 
 def _path(settings: Settings) -> str:

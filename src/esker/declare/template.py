@@ -140,14 +140,11 @@ def manifest(*, bare: bool = False, mode: str | None = None, groups: Sequence[st
     return _HEADER + sections.replace("{python}", python)
 
 
-def files(
-    name: str, *, bare: bool = False, mode: str | None = None, groups: Sequence[str] | None = None
-) -> dict[str, str]:
-    """Return the files of a new environment by their path below the project directory.
+def files(name: str, text: str) -> dict[str, str]:
+    """Return the files of a new environment with the manifest `text` by their path below the project directory.
 
     `telemetry_id` is the number that Flox counts environments by, and stands in each of Flox's. Esker sends it nowhere.
     """
-    text = manifest(bare=bare, mode=mode, groups=groups)
     return {
         ".flox/env.json": json.dumps({"name": name, "version": 1}, indent=2) + "\n",
         ".flox/telemetry_id": str(uuid.uuid4()),
@@ -177,11 +174,13 @@ def create(
     bare: bool = False,
     home: str | None = None,
     groups: Sequence[str] | None = None,
+    text: str | None = None,
 ) -> str:
     """Create an environment in `directory`, and the directory itself if it is missing; return the name.
 
-    With `groups`, which may be empty, its Python packages are those that the pyproject.toml there lists. A failure
-    leaves no half-made environment behind. Raises AlreadyExists if there is an environment already.
+    `text` is its manifest; without one, it is made as `manifest` makes it. With `groups`, which may be empty, its Python
+    packages are those that the pyproject.toml there lists. A failure leaves no half-made environment behind. Raises
+    AlreadyExists if there is an environment already.
     """
     project = os.path.realpath(directory)
     if os.path.exists(project) and not os.path.isdir(project):
@@ -193,7 +192,7 @@ def create(
     except Refusal as refusal:
         raise UsageError(refusal.message, hint=refusal.hint) from None
     at_home = home is not None and project == os.path.realpath(home)
-    contents = files(name, bare=bare, mode="run" if at_home else None, groups=groups)
+    contents = files(name, text or manifest(bare=bare, mode="run" if at_home else None, groups=groups))
     with ExitStack() as stack:
         stack.enter_context(host_files.refused("make an environment in", project))
         opened = stack.enter_context(project_directory.made_project(project, mode=0o755))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from esker.runtimes.native.change import Effect
     from esker.runtimes.native.packages import Installation, Target
 
-__all__ = ["run"]
+__all__ = ["package_argument", "run"]
 
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
@@ -57,7 +57,7 @@ def _install(arguments: list[str], voice: Voice) -> int:
     project = selected_project(options, os.environ)
     before = read_valid_manifest(project)
     check_manifest(before, project, voice)
-    requirements = [_requirement(package, voice) for package in options.package]
+    requirements = [package_argument(package, voice) for package in options.package]
     progress = voice.progress()
     settings, effect = Settings(os.environ, python_downloads=not options.no_python_downloads), _effect(options)
     made = install(project, before, requirements, settings, target=target, effect=effect, progress=progress)
@@ -163,7 +163,7 @@ def _named(packages: tuple[str, ...]) -> str:
     return ", ".join(f"'{package}'" for package in packages)
 
 
-def _requirement(package: str, voice: Voice) -> str:
+def package_argument(package: str, voice: Voice) -> str:
     """Return what an argument asks for: a requirement, or a conda package with its prefix.
 
     Raises UsageError for a name without a prefix, which is the Flox catalogue's. A Python package with the name of a

@@ -34,6 +34,8 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
 
 
 def _gc(arguments: list[str], voice: Voice) -> int:
+    from esker.runtimes.native.one_off import discard_unused
+    from esker.settings import Settings
     from esker.store.collect import collect
 
     examples = (
@@ -52,6 +54,8 @@ def _gc(arguments: list[str], voice: Voice) -> int:
     options = parser.parse_args(arguments)
     if options.keep < 1:
         raise UsageError(f"--keep is {options.keep}, but the current profile is always kept", hint="give 1 or more")
+    if not options.dry_run:
+        discard_unused(Settings(os.environ))
     collected = collect(_store(), keep=options.keep, progress=voice.progress(), dry_run=options.dry_run)
     if options.json:
         print_json({"deleted": list(collected.paths), "freed": collected.freed, "dry_run": options.dry_run})

@@ -1,0 +1,55 @@
+"""`esker exec`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from esker.cli.arguments import Parser, add_python_downloads
+from esker.errors import UsageError
+
+if TYPE_CHECKING:
+    from esker.cli.voice import Voice
+
+__all__ = ["run"]
+
+
+def run(name: str, arguments: list[str], voice: Voice) -> int:
+    """Run the command."""
+    from esker.cli.commands import activate
+    from esker.cli.commands.install import package_argument
+    from esker.runtimes.native.one_off import one_off
+    from esker.runtimes.native.packages import upgrade
+    from esker.settings import Settings
+
+    examples = (
+        "  esker exec -p conda/jq -- jq --version\n  esker exec -p pypi/httpie -- http --version\n"
+        "  esker exec -p conda/nodejs -p conda/git -- sh"
+    )
+    parser = Parser(name, "Run a command with packages that no project declares.", examples, voice=voice)
+    parser.add_argument("-p", "--package", action="append", metavar="PACKAGE", help="pypi/NAME or conda/NAME")
+    parser.add_argument("--upgrade", action="store_true", help="take the newest versions, not those of the first time")
+    add_python_downloads(parser)
+    own, command = _split(arguments)
+    options = parser.parse_args(own)
+    if not options.package:
+        raise UsageError("no package is named", hint=f"{voice.program} exec -p conda/jq -- jq --version")
+    if not command:
+        raise UsageError("no command is given", hint=f"put it behind `--`: {voice.program} exec -p conda/jq -- jq")
+    settings = Settings(os.environ, python_downloads=not options.no_python_downloads)
+    project = one_off([package_argument(package, voice) for package in options.package], settings)
+    if options.upgrade:
+        from esker.cli.manifest import read_valid_manifest
+
+        manifest = read_valid_manifest(project)
+        upgrade(project, manifest, [], settings, effect="install", progress=voice.progress())
+    downloads = ["--no-python-downloads"] if options.no_python_downloads else []
+    return activate.run("activate", ["-d", project, *downloads, "--", *command], voice)
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Return the arguments before `--`, and the command behind it."""
+    if "--" not in arguments:
+        return arguments, []
+    place = arguments.index("--")
+    return arguments[:place], arguments[place + 1 :]
