@@ -187,7 +187,7 @@ def test_durations(text, seconds):
 MISTAKES = [
     (
         "pyton = {}",
-        "unknown field `pyton`, expected one of `python`, `services`, `compose`\nin `plugins.esker`",
+        "unknown field `pyton`, expected one of `python`, `conda`, `services`, `compose`\nin `plugins.esker`",
         "`python`",
     ),
     ("python = 3", "invalid type: integer `3`, expected a table\nin `plugins.esker.python`", "{ … }"),

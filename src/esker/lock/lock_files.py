@@ -65,9 +65,8 @@ def read_lock(declaration: Declaration) -> Lock | None:
     flox = lock_paths(declaration)["manifest"]
     if not os.path.exists(flox):
         return None
-    return Lock(
-        lockfile.parse(files.read(flox), flox), read_python_lock(declaration), conda=read_conda_lock(declaration)
-    )
+    python, conda = read_python_lock(declaration), read_conda_lock(declaration)
+    return Lock(lockfile.parse(files.read(flox), flox), python, conda)
 
 
 def read_python_lock(declaration: Declaration) -> Pylock | None:
