@@ -17,6 +17,7 @@ from esker.errors import RealisationFailed
 from esker.formats.nix import store_path
 from esker.progress import Silent
 from esker.realise import pip_refusal, pytest_plugin
+from esker.realise.byte_code import NO_BYTE_CODE
 from esker.realise.linking import Tree, link_trees
 from esker.realise.programs import WheelProgram, check_program
 from esker.realise.run_paths import is_marked
@@ -58,9 +59,8 @@ _UV_HEAD = re.compile(
 )
 """What uv puts in the place of a script's `#!python`. Python looks for an encoding in the first two lines alone."""
 _LONGEST_UV_HEAD = 1024
-# Users who can write here all the same, such as root, must write no byte code: pytest would put its own beside the
-# modules that it rewrites.
-_NO_BYTE_CODE = "import os, sys; sys.dont_write_bytecode |= os.access(sys._getframe(1).f_locals['sitedir'], os.W_OK)\n"
+
+
 class Packages(NamedTuple):
     """The Python packages of an environment."""
 
@@ -135,7 +135,7 @@ def _fill_python(directory: str, python: Packages, source: Sequence[str], progre
         _add_project(directory, project)
     if source:
         _write(f"{target}/esker-source.pth", "".join(f"{_path_line(path)}\n" for path in source), 0o644)
-    _write(f"{target}/esker-store.pth", _NO_BYTE_CODE, 0o644)
+    _write(f"{target}/esker-store.pth", NO_BYTE_CODE, 0o644)
     _refuse_pip(directory, target)
     return linked.copies
 

@@ -107,7 +107,9 @@ def _make(artifacts: Sequence[Artifact], trees: Mapping[str, str], uv: Uv, progr
     progress.begin("Compiling byte code")
     largest_first = sorted(artifacts, key=lambda artifact: -(artifact[2].size or 0))
     compile_modules(
-        [f"{trees[name]}/{uv.interpreter.libraries}" for name, _, _ in largest_first], uv.interpreter.executable, uv.tools
+        [f"{trees[name]}/{uv.interpreter.libraries}" for name, _, _ in largest_first],
+        uv.interpreter.executable,
+        uv.tools,
     )
     for name, source in sources.items():
         for info in records.infos(f"{trees[name]}/{uv.interpreter.libraries}").get(name, ()):
