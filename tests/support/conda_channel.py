@@ -17,6 +17,7 @@ from random import Random
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 
+from esker.formats.conda.locked_package import LockedCondaPackage
 from tests.support.conda_package import PLACEHOLDER, CondaPackage, Link, package
 
 if TYPE_CHECKING:
@@ -67,6 +68,13 @@ class CondaChannel:
     def url_of(self, served: CondaPackage) -> str:
         """Return the address of a package."""
         return f"{self.url}/{served.subdir}/{served.file_name}"
+
+    def locked(self, served: CondaPackage) -> LockedCondaPackage:
+        """Return a package as a lock names it."""
+        lied = self.lies.get(served.file_name, served.sha256)
+        return LockedCondaPackage(
+            served.name, served.version, served.build, served.subdir, self.url_of(served), lied, len(served.content)
+        )
 
     def packages(self) -> list[CondaPackage]:
         """Return all packages of the channel."""

@@ -15,18 +15,22 @@ the new state and the changes to make.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from esker.activate.difference import Activation, difference
 from esker.activate.lists import LISTS, elements, joined
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     Changes = dict[str, str | None]
     """New values; None means that the variable is to be unset."""
 
 __all__ = ["Edits", "enter", "extended", "leave"]
+
+_MOST_PAIRS = 250_000
+"""Pairs of elements that are compared to find out what a caller has changed in a list: 500 by 500."""
 
 
 class Edits:
@@ -141,19 +145,16 @@ def _with_changes(name: str, base: str | None, given: str, now: str) -> str | No
     # It is not enough to remove from `now` what the activations have added. Activations also hide elements of the base:
     # they remove some, and PATH keeps only one copy of several. Those elements must come back later. So we work out the
     # caller's edit as steps from `given` to `now`, and repeat the steps on the base.
-    from difflib import SequenceMatcher
-
     parts, old, new = elements(name, base), elements(name, given), elements(name, now)
-    own = frozenset(parts)
-    inserted = []
-    for _, start, end, new_start, new_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    own, earlier = frozenset(parts), frozenset(old)
+    inserted, gone = [], set[int]()
+    for start, end, new_start, new_end in _steps(old, new):
         # An element that only an activation has added stays the activation's, even if the caller has moved it.
-        added = [part for part in new[new_start:new_end] if part in own or part not in old]
-        if new[new_start:new_end] != old[start:end]:
-            for index in range(start, end):
-                _remove(parts, old, index, new)
-            inserted.append((start, end, added))
-    # All removals come before the insertions, because `_remove` counts copies and must not count inserted ones.
+        added = [part for part in new[new_start:new_end] if part in own or part not in earlier]
+        gone.update(range(start, end))
+        inserted.append((start, end, added))
+    # All removals come before the insertions, because `_without` counts copies and must not count inserted ones.
+    parts = _without(parts, old, gone, new)
     for start, end, added in inserted:
         # What the caller added at the end of the list also goes behind the hidden elements.
         position = len(parts) if end == len(old) else _position(parts, old[:start])
@@ -161,25 +162,55 @@ def _with_changes(name: str, base: str | None, given: str, now: str) -> str | No
     return joined(name, parts) if parts or not now else None
 
 
-def _remove(parts: list[str], old: list[str], index: int, new: list[str]) -> None:
-    """Remove the element at `index` of `old` from `parts`.
+def _steps(old: list[str], new: list[str]) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the steps from `old` to `new`: each replaces the elements from an index to another by those of `new`.
 
-    If `new` lacks the element, every copy goes. Otherwise one copy goes: the n-th in `parts` for the n-th in `old`.
+    What lists of thousands of elements do not share at their ends is replaced in one step: to find shorter steps takes
+    quadratic time.
     """
-    element = old[index]
-    if element not in new:
-        parts[:] = [part for part in parts if part != element]
+    from difflib import SequenceMatcher
+
+    start, shortest = 0, min(len(old), len(new))
+    while start < shortest and old[start] == new[start]:
+        start += 1
+    end = 0
+    while end < shortest - start and old[-1 - end] == new[-1 - end]:
+        end += 1
+    before, after = old[start : len(old) - end], new[start : len(new) - end]
+    if len(before) * len(after) > _MOST_PAIRS:
+        yield start, len(old) - end, start, len(new) - end
         return
-    copies = [position for position, part in enumerate(parts) if part == element]
-    rank = old[:index].count(element)
-    if rank < len(copies):
-        del parts[copies[rank]]
+    for kind, *indices in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if kind != "equal":
+            old_start, old_end, new_start, new_end = (start + index for index in indices)
+            yield old_start, old_end, new_start, new_end
+
+
+def _without(parts: list[str], old: list[str], gone: set[int], new: list[str]) -> list[str]:
+    """Return `parts` without the elements at the indices `gone` of `old`.
+
+    If `new` lacks such an element, every copy goes. Otherwise one copy goes: the n-th in `parts` for the n-th in `old`.
+    """
+    kept, seen = frozenset(new), Counter[str]()
+    copies = set[tuple[str, int]]()
+    for index, element in enumerate(old):
+        if index in gone:
+            copies.add((element, seen[element] if element in kept else -1))
+        seen[element] += 1
+    seen.clear()
+    remaining = []
+    for part in parts:
+        if (part, -1) not in copies and (part, seen[part]) not in copies:
+            remaining.append(part)
+        seen[part] += 1
+    return remaining
 
 
 def _position(parts: list[str], before: list[str]) -> int:
     """Return the index in `parts` just behind the last element of `before` that `parts` contains, or 0 for none."""
+    present = frozenset(parts)
     for index in range(len(before) - 1, -1, -1):
-        copies = [position for position, part in enumerate(parts) if part == before[index]]
-        if copies:
+        if before[index] in present:
+            copies = [position for position, part in enumerate(parts) if part == before[index]]
             return copies[min(before[:index].count(before[index]), len(copies) - 1)] + 1
     return 0

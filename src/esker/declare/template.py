@@ -178,9 +178,9 @@ def create(
 ) -> str:
     """Create an environment in `directory`, and the directory itself if it is missing; return the name.
 
-    `text` is its manifest; without one, it is made as `manifest` makes it. With `groups`, which may be empty, its Python
-    packages are those that the pyproject.toml there lists. A failure leaves no half-made environment behind. Raises
-    AlreadyExists if there is an environment already.
+    `text` is its manifest; without one, it is made as `manifest` makes it. With `groups`, which may be empty, its
+    Python packages are those that the pyproject.toml there lists. A failure leaves no half-made environment behind.
+    Raises AlreadyExists if there is an environment already.
     """
     project = os.path.realpath(directory)
     if os.path.exists(project) and not os.path.isdir(project):

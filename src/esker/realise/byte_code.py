@@ -18,7 +18,11 @@ from esker.realise.installation import MAKE_ROOM
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["compile_modules"]
+__all__ = ["NO_BYTE_CODE", "compile_modules"]
+
+# Users who can write here all the same, such as root, must write no byte code: pytest would put its own beside the
+# modules that it rewrites.
+NO_BYTE_CODE = "import os, sys; sys.dont_write_bytecode |= os.access(sys._getframe(1).f_locals['sitedir'], os.W_OK)\n"
 
 # What a process holds in memory shows in the byte code that it writes. So each directory is compiled by a child that is
 # forked from the same state, and its bytes do not depend on what else is compiled. Starting an interpreter for each

@@ -18,6 +18,7 @@ from esker.errors import RealisationFailed
 from esker.formats.nix import store_path
 from esker.progress import Silent
 from esker.realise import pip_refusal, pytest_plugin
+from esker.realise.byte_code import NO_BYTE_CODE
 from esker.realise.linking import Tree, link_trees
 from esker.realise.programs import WheelProgram, check_program
 from esker.realise.run_paths import is_marked
@@ -60,9 +61,6 @@ _UV_HEAD = re.compile(
 """What uv puts in the place of a script's `#!python`. Python looks for an encoding in the first two lines alone."""
 _LONGEST_UV_HEAD = 1024
 _PYTHONS = re.compile(r"python[0-9.]*(-config)?")
-# Users who can write here all the same, such as root, must write no byte code: pytest would put its own beside the
-# modules that it rewrites.
-_NO_BYTE_CODE = "import os, sys; sys.dont_write_bytecode |= os.access(sys._getframe(1).f_locals['sitedir'], os.W_OK)\n"
 
 
 class Packages(NamedTuple):
@@ -148,7 +146,9 @@ def _is_for_python(program: os.DirEntry[str]) -> bool:
 
 def _place(directory: str, path: str, relative: str) -> None:
     """Put a file or a directory of a package into the profile."""
-    if os.path.dirname(relative) == "bin":
+    if os.path.dirname(relative) == "bin" and _PYTHONS.fullmatch(os.path.basename(relative)):
+        os.symlink(path, f"{directory}/{relative}")  # absolute, as in `_make_environment`
+    elif os.path.dirname(relative) == "bin":
         _add_command(path, f"{directory}/{relative}")
     else:
         _link(path, f"{directory}/{relative}")
@@ -172,7 +172,7 @@ def _fill_python(directory: str, python: Packages, others: Sequence[Tree], progr
         _add_project(directory, project)
     if source:
         _write(f"{target}/esker-source.pth", "".join(f"{_path_line(path)}\n" for path in source), 0o644)
-    _write(f"{target}/esker-store.pth", _NO_BYTE_CODE, 0o644)
+    _write(f"{target}/esker-store.pth", NO_BYTE_CODE, 0o644)
     _refuse_pip(directory, target)
     return linked.copies
 

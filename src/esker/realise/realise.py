@@ -14,6 +14,7 @@ from esker.formats.conda.locked_package import python_minor
 from esker.host.interpreters import OneInterpreter
 from esker.lock.build_requirements import locked_build
 from esker.lock.cache_keys import watched
+from esker.lock.conda.client import network
 from esker.lock.own_project import own_project
 from esker.lock.packages import systems_of
 from esker.lock.pyproject import read_pyproject
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from esker.declare.declaration import Declaration
+    from esker.formats.conda.locked_package import LockedCondaPackage
     from esker.formats.manifest import Package
     from esker.formats.pylock import Pylock
     from esker.host.interpreters import Interpreter, Interpreters
@@ -65,7 +67,7 @@ def realise(
         _require_packages(missing, lock.lockfile.manifest.install)
     table = declaration.esker.python
     packages = lock.conda.packages.get(settings.system, ()) if lock.conda else ()
-    conda = conda_prefix(packages, store, settings, progress).path if packages else None
+    conda = _conda_prefix(declaration, packages, store, settings, progress) if packages else None
     if table is None or lock.python is None:
         return profile(store, declaration.name, None, conda=conda)
     if python_minor(packages) is not None:
@@ -101,6 +103,19 @@ def realise(
         with_pytest_plugin=is_wanted(libraries),
         progress=progress,
     )
+
+
+def _conda_prefix(
+    declaration: Declaration,
+    packages: Sequence[LockedCondaPackage],
+    store: Store,
+    settings: Settings,
+    progress: Progress,
+) -> str:
+    prefix = conda_prefix(store, declaration.name, packages, lambda: network(settings).client, settings, progress)
+    for warning in prefix.warnings:
+        progress.remark(warning)
+    return prefix.path
 
 
 def _commands(trees: Sequence[str]) -> Iterator[str]:

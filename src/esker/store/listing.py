@@ -1,4 +1,4 @@
-"""Listings: what a tree holds, by path, with the hash of each file. A record can have its digest for the archive's hash.
+"""Listings: what a tree holds, by path, with the hash of each file. A record can have its digest instead of a NAR hash.
 
 A tree whose files are hard links to files of another store path is described by hashes that are known already. So it is
 sealed without being read, and `verify` reads an inode once even if many trees have it.

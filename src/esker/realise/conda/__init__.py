@@ -1,1 +1,1 @@
-"""The packages of conda channels in the store: fetched and unpacked once, checked, and linked into one prefix."""
+"""Conda packages in the store: each is one store path, and so is each prefix that is linked from them."""

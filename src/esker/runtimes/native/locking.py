@@ -9,6 +9,7 @@ from esker.errors import ResolutionFailed
 from esker.formats.conda.locked_package import closure
 from esker.host.interpreters import OneInterpreter
 from esker.lock.conda.beside import check_beside
+from esker.lock.conda.client import network
 from esker.lock.conda.current import resolved_conda
 from esker.lock.lock_files import write_lock
 from esker.lock.pythons import conda_python
@@ -98,7 +99,9 @@ def _interpreters(
         return None
 
     def place() -> str:
-        made = conda_prefix(needed, Store(settings.store_root), settings, progress)
+        store = Store(settings.store_root)
+        with store.using():
+            made = conda_prefix(store, declaration.name, needed, lambda: network(settings).client, settings, progress)
         return f"{made.path}/bin/python"
 
     return OneInterpreter(settings.tools, place)
