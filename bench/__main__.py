@@ -12,11 +12,13 @@ from bench.report import as_json, as_text
 FIGURES = {
     "add": "one small package into an environment of about a hundred, against `uv add`",
     "activation": "a warm activation against Python itself and `uv run`",
+    "conda": "60 conda packages, cold, warm and unchanged, against rattler by hand",
     "flox-activate": "the real Angreal client through the shim against Flox.activate() in process",
     "plugin": "what every run of pytest pays for the plugin",
     "realise": "from an empty home to the first activation, against venv and uv by hand",
     "second-environment": "an environment that has nine tenths in common with another one",
     "services": "PostgreSQL and Valkey from stopped to healthy and back, against the two binaries by hand",
+    "solve": "conda packages locked again after one was added, against rattler's own solve",
     "supervisor": "what guardian and supervisor cost: memory, CPU, many services, logs",
 }
 

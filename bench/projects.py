@@ -23,6 +23,7 @@ __all__ = [
     "python_table",
     "uv_project",
     "uv_project_of",
+    "with_manifest",
 ]
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "items"
@@ -74,12 +75,18 @@ def uv_project(directory: Path) -> Path:
 
 def manifest_with(dependencies: Sequence[str], directory: Path) -> None:
     """Write a project that declares these packages and no more."""
+    table = {"plugins": {"esker": {"python": {"dependencies": list(dependencies)}}}}
+    with_manifest(tomlkit.dumps({"schema-version": "1.14.0", **table}), directory)
+
+
+def with_manifest(text: str, directory: Path) -> Path:
+    """Write a project with a manifest, and return its directory."""
     path = directory / MANIFEST
     path.parent.mkdir(parents=True)
-    table = {"plugins": {"esker": {"python": {"dependencies": list(dependencies)}}}}
-    path.write_text(tomlkit.dumps({"schema-version": "1.14.0", **table}), encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     name = f'{{"name": "{directory.name}", "version": 1}}'
     (directory / ".flox" / "env.json").write_text(name, encoding="utf-8")
+    return directory
 
 
 def uv_project_of(dependencies: Sequence[str], directory: Path) -> None:

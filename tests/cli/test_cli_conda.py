@@ -178,7 +178,8 @@ def test_scripts_and_variables_of_packages_take_effect_and_are_undone(esker, emp
     assert done.status == 0, done.err
     script = (
         f'before=$(env | sort); eval "$({sys.executable} -m esker activate)"; '
-        'echo "$ACTIVATING_MODE|$ACTIVATING|$CONDA_PREFIX|$SEEN"; eval "$({sys.executable} -m esker deactivate)"; after=$(env | sort); '
+        'echo "$ACTIVATING_MODE|$ACTIVATING|$CONDA_PREFIX|$SEEN"; '
+        f'eval "$({sys.executable} -m esker deactivate)"; after=$(env | sort); '
         '[ "$before" = "$after" ] || diff <(echo "$before") <(echo "$after")'
     )
     done = subprocess.run(["bash", "-c", script], cwd=empty, env=environ, capture_output=True, text=True, check=False)
