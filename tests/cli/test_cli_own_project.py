@@ -173,11 +173,14 @@ def test_without_editable_the_project_is_not_installed(esker, package):
 
 
 def test_without_a_build_system_a_command_that_has_no_effect_is_told(esker, package):
-    """As for uv, such a project is no package; a lock says so once if the file declares commands all the same."""
-    package(build_system="")
-    done = esker("lock")
-    assert "`scripts` of [project]" in done.err
-    assert "name a build backend" in done.err
+    """As for uv, such a project is no package. Each lock and each preparation says so once, with what to add."""
+    package(build_system="", scripts="")
+    assert esker("activate", "--", "true").err.count("has no effect") == 0
+    package(build_system="")  # commands are no inputs of the lock, which stays current
+    for command in (["lock"], ["activate", "--", "true"]):
+        done = esker(*command)
+        assert done.err.count("`scripts` of [project] in ") == 1
+        assert 'add one, such as\n    [build-system]\n    requires = ["hatchling"]\n' in done.err
     again = esker("activate", "--", "sh", "-c", "command -v demo")
     assert again.status != 0
     assert "scripts" not in again.err

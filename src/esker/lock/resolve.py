@@ -101,6 +101,8 @@ def resolved_lock(
     """Return what `lock_project` returns, and write nothing."""
     project = read_pyproject(declaration)
     _check_build(declaration, settings, project)
+    if (remark := uninstalled(declaration)) is not None:  # of a current lock too: commands are no inputs of a lock
+        progress.remark(remark)
     if python is not None:
         check_chosen(python, declaration)
     present = readable_lock(declaration) if upgrade is True else read_lock(declaration)
@@ -163,8 +165,6 @@ def _resolved(
         resolved, inputs, interpreter, settings.tools, settings=uv, previous=before, every_python=every
     )
     if project is None:
-        if (remark := uninstalled(declaration)) is not None:
-            progress.remark(remark)
         return resolved
     check_not_locked(project, resolved)
     build = resolved_build(
