@@ -183,6 +183,40 @@ def test_an_upgrade_takes_with_it_what_the_new_version_needs(esker, newer):
     }
 
 
+def test_what_has_to_move_moves_alone_and_is_named(esker, project, index):
+    """`base` is declared itself and has to follow `web`; `other`, whose pin is in nobody's way, stays as it was."""
+    for name in ("base", "other", "web"):
+        index.add(name, "1.0", requires=["base>=1"] if name == "web" else [])
+    directory = project(f'{MANIFEST}dependencies = ["base", "other", "web"]\n')
+    assert esker("lock").status == 0
+    for name in ("base", "other", "web"):
+        index.add(name, "2.0", requires=["base>=2"] if name == "web" else [])
+    index.add("base", "3.0")
+    told = "! `base` had to move: its locked version does not fit what is asked for now\n"
+    tried = esker("upgrade", "web", "--dry-run")
+    assert told in tried.err
+    assert "~ base 1.0 → 3.0\n~ web 1.0 → 2.0\n" in tried.err
+    assert "other" not in tried.err
+    path = directory / ".flox/env/manifest.toml"
+    path.write_text(path.read_text().replace('"web"', '"web>=2"'))
+    done = esker("lock")
+    assert told in done.err
+    assert versions(directory) == {"base": "3.0", "other": "1.0", "web": "2.0"}
+
+
+def test_what_is_locked_stays_where_nothing_asks_for_more(esker, project, index):
+    """A new package takes a version that fits what is locked, though a newer one would pull the others along."""
+    index.add("base", "1.0")
+    directory = project(f'{MANIFEST}dependencies = ["base"]\n')
+    assert esker("lock").status == 0
+    index.add("base", "2.0")
+    index.add("web", "1.0", requires=["base"])
+    index.add("web", "2.0", requires=["base>=2"])
+    done = esker("install", "pypi/web")
+    assert versions(directory) == {"base": "1.0", "web": "1.0"}
+    assert "had to move" not in done.err
+
+
 def test_an_upgrade_of_what_is_not_locked(esker, newer):
     """The message names what may be meant, and nothing changes."""
     done = esker("upgrade", "bsae")

@@ -160,7 +160,8 @@ def _resolved(
     if before is None or not isinstance(upgrade, frozenset):
         resolved = again(previous=before, changed=changed)
     else:
-        resolved = upgraded(upgrade | changed, before, lambda pinned: again(previous=pinned))
+        names = upgrade | changed
+        resolved = upgraded(names, before, lambda pinned: again(previous=pinned, firm=names))
     resolved = with_source_builds(
         resolved, inputs, interpreter, settings.tools, settings=uv, previous=before, every_python=every
     )
