@@ -7,6 +7,9 @@ import tomllib
 
 import pytest
 
+from esker.lock.graph import Need
+from esker.lock.outdated import Outdated, bounds
+
 MANIFEST = 'schema-version = "1.14.0"\n\n[plugins.esker.python]\n'
 PROJECT = '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = ["web[fast]>=1"]\n'
 pytestmark = pytest.mark.slow
@@ -227,7 +230,8 @@ def test_an_upgrade_of_what_is_not_locked(esker, newer):
 def test_outdated_asks_the_index(esker, newer, index):
     """Newer versions are listed whether they are allowed or not; an index that is away is an error with a mend."""
     assert esker("outdated").out == "base 1.0 → 2.0\ncli 1.0 → 3.0\nweb 1.0 → 1.5\n"
-    assert json.loads(esker("outdated", "--json").out)[0] == {"name": "base", "locked": "1.0", "newest": "2.0"}
+    base = {"name": "base", "locked": "1.0", "newest": "2.0", "held_back_by": []}
+    assert json.loads(esker("outdated", "--json").out)[0] == base
     away = esker("outdated", UV_DEFAULT_INDEX="http://127.0.0.1:9/simple")
     assert away.status == 1
     assert (
@@ -235,6 +239,38 @@ def test_outdated_asks_the_index(esker, newer, index):
     )
     esker("upgrade")
     assert esker("outdated").err == "✔ Every package is the newest.\n"
+
+
+def test_outdated_names_what_holds_a_package_back(esker, newer):
+    """No upgrade is advised where a requirement excludes the newest version: of the project, or of a package."""
+    path = newer / "pyproject.toml"
+    path.write_text(path.read_text().replace('"web[fast]>=1"', '"web[fast]>=1,<1.2", "base<2"'))
+    manifest = newer / ".flox/env/manifest.toml"
+    manifest.write_text(manifest.read_text().replace('["cli"]', '["cli<=2"]'))
+    assert esker("activate", "--", "true").status == 0
+    done = esker("outdated")
+    assert done.out == (
+        "base 1.0 → 2.0  held back: pyproject.toml asks for base<2\n"
+        "cli 1.0 → 3.0  held back: manifest.toml asks for cli<=2\n"
+        "web 1.0 → 1.5  held back: pyproject.toml asks for web[fast]<1.2,>=1\n"
+    )
+    assert done.err == "All of them are held back: change what is asked for, and then lock again.\n"
+    told = json.loads(esker("outdated", "--json").out)
+    assert told[0]["held_back_by"] == ["pyproject.toml asks for base<2"]
+    path.write_text(path.read_text().replace(', "base<2"', "") + '[tool.uv]\nconstraint-dependencies = ["base<2"]\n')
+    told = json.loads(esker("outdated", "--json").out)
+    assert told[0]["held_back_by"] == ["`constraint-dependencies` of [tool.uv] asks for base<2"]
+
+
+def test_what_an_old_version_needs_holds_nothing_back_if_there_is_a_newer_one():
+    """The newer `web` may need a newer `base`; where `web` is held, what it needs holds `base` too."""
+    newer = [Outdated("base", "1", "2"), Outdated("web", "1", "2")]
+    needs = [Need("manifest.toml", "web", "web", is_declared=True), Need("web", "base<2", "base")]
+    assert bounds(newer, needs) == {}
+    held = [needs[0]._replace(requirement="web<2"), needs[1]]
+    assert bounds(newer, held) == {"web": [held[0]], "base": [held[1]]}
+    assert bounds(newer[:1], needs) == {"base": [needs[1]]}
+    assert bounds(newer, [*needs, Need("base", "web<2", "web")]) == {}  # both can move together
 
 
 def test_outdated_before_anything_is_locked(esker, shop):

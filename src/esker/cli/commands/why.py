@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +96,7 @@ def _tree(arguments: list[str], voice: Voice) -> int:
 
 def _graph(options: Namespace, voice: Voice) -> Graph:
     """Return the graph of the selected environment; raises StaleLock if its lock is not that of what is declared."""
-    from esker.lock.graph import graph
+    from esker.lock.graph import installed_graph
     from esker.lock.lock_files import read_lock
     from esker.lock.staleness import staleness
     from esker.runtimes.native.links import run_links
@@ -112,8 +111,7 @@ def _graph(options: Namespace, voice: Voice) -> Graph:
     if lock is None or lock.python is None:
         raise NotFound("this environment has no Python packages", hint=f"add one: {voice.program} install pypi/NAME")
     links = run_links(declaration, settings.system).values()
-    sites = [site for link in links for site in glob.glob(f"{glob.escape(link)}/lib/python3*/site-packages")]
-    known = graph(declaration, lock, settings.system, sites)
+    known = installed_graph(declaration, lock, settings.system, links)
     if len(known.versions) > len(known.declared) and not any(known.needs.values()):  # a lock without edges
         raise NotFound(
             "the lock does not say what needs what, and its packages are not installed here",
