@@ -140,6 +140,16 @@ def test_the_tree(esker, shop):
     assert [each["name"] for each in told[0]["packages"][0]["needs"]] == ["base", "speed"]
 
 
+def test_why_the_project_itself(esker, shop):
+    """It is in no lock, and no package needs it; that is the answer, and no mistake."""
+    assert esker("activate", "--", "true").status == 0
+    done = esker("why", "Shop")
+    assert done.status == 0
+    assert done.out == "shop\n  is the project itself: pyproject.toml describes it, and no package needs it\n"
+    assert done.err == "What it needs is shown by: esker tree\n"
+    assert json.loads(esker("why", "shop", "--json").out) == {"name": "shop", "version": None, "chains": []}
+
+
 def test_circles_end(esker, project, index):
     """Packages that need each other are shown once, and have finitely many chains."""
     index.add("one", "1.0", requires=["two"])

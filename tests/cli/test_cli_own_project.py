@@ -307,13 +307,20 @@ def test_a_command_that_a_package_brings_as_well(esker, package, index):
     assert "[project.scripts]" in done.err
 
 
-@pytest.mark.parametrize("name", ["python", "python3", "pip"])
-def test_a_command_with_a_name_of_the_environments_own(esker, package, name):
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("python", "is the interpreter's name"),
+        ("python3", "is the interpreter's name"),
+        ("pip", "would hide the `pip` that tells people to use `esker install` here"),
+    ],
+)
+def test_a_command_with_a_name_of_the_environments_own(esker, package, name, why):
     """A project cannot stand in the place of the interpreter, nor of the `pip` that says how to install."""
     package(scripts=f'{name} = "demo_app:main"')
     done = esker("activate", "--", "true")
     assert done.status == 1
-    assert f"the project has a command `{name}`, which " in done.err
+    assert f"the project has a command `{name}`, which {why}\n" in done.err
     assert "rename it in [project.scripts]" in done.err
 
 

@@ -54,6 +54,8 @@ class Graph(NamedTuple):
     """What each package needs, by its name."""
     elsewhere: Mapping[str, str]
     """The markers of the packages that are locked for other systems, or other Pythons, alone."""
+    project: str | None = None
+    """The normalised name of the project itself, if its pyproject.toml gives it one."""
 
     def all_needs(self) -> list[Need]:
         """Return every requirement: what is declared, then what the packages need."""
@@ -97,7 +99,9 @@ def graph(declaration: Declaration, lock: Lock, system: str, sites: Iterable[str
                 own.setdefault(target, Need(name, _without_marker(requirement), target))
             waiting.extend((target, each) for each in ("", *requirement.extras))
     elsewhere = {str(each.name): str(each.marker) for each in lock.python.packages if each.name not in versions}
-    return Graph(versions, declared, {name: sorted(own.values()) for name, own in needs.items()}, elsewhere)
+    project = read_pyproject(declaration)
+    own_name = canonicalize_name(project.name) if project is not None and project.name else None
+    return Graph(versions, declared, {name: sorted(own.values()) for name, own in needs.items()}, elsewhere, own_name)
 
 
 def chains(known: Graph, name: str) -> Iterator[tuple[Need, ...]]:

@@ -29,12 +29,13 @@ from esker.host.scratch import scratch
 from esker.host.uv import run_uv
 from esker.lock.directory_metadata import directory_sources
 from esker.lock.edges import with_edges
+from esker.lock.extras import missing_extras, provided_extras
 from esker.lock.locked_sources import check_hashes, check_sources, files_of_lock, is_from_source, relocated
 from esker.lock.own_project import own_project
 from esker.lock.preferences import preferences
 from esker.lock.pyproject import read_pyproject
 from esker.lock.pythons import allowed_pythons, minors_within, one_minor
-from esker.lock.refusals import explained, missing_extras
+from esker.lock.refusals import explained
 from esker.lock.source_refusals import source_refusal
 from esker.lock.uv_settings import UvSettings, fits
 from esker.progress import Silent
@@ -256,8 +257,10 @@ class _Resolution(NamedTuple):
                 lock = with_edges(lock, toml_table(file.read()))
             lock = relocated(lock, self.settings.sources, os.path.realpath(directory), self.settings.lock_directory)
         check_hashes(lock, self.settings.sources)
-        for remark in missing_extras(messages, self.inputs):
-            self.progress.remark(remark)
+        for missing in missing_extras(messages, self.inputs):
+            configuration = self.settings.configuration()
+            extras = provided_extras(missing.name, missing.version, self.executable, self.tools, configuration)
+            self.progress.remark(missing.told(extras))
         # uv writes a range in its own words, with which the declared one could not be compared.
         return dataclasses.replace(lock, requires_python=SpecifierSet(within or self.inputs.python))
 

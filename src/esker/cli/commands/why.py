@@ -46,6 +46,8 @@ def _why(arguments: list[str], voice: Voice) -> int:
         hint = f"its marker in .flox/pylock.toml is {known.elsewhere[name]}"
         raise NotFound(f"`{name}` is locked for other systems alone", hint=hint)
     if name not in known.versions:
+        if name == known.project:
+            return _why_project(name, options, voice)
         hint = near(name, known.versions) or f"the packages are listed by: {voice.program} list"
         raise NotFound(f"no package `{name}` is locked", hint=hint)
     found = list(chains(known, name))
@@ -66,6 +68,16 @@ def _why(arguments: list[str], voice: Voice) -> int:
         print(shown(f"  {' → '.join([chain[0].source, *(need.requirement for need in chain)])}"))
     if len(found) > _MOST_LINES:
         print(f"  … and {len(found) - _MOST_LINES} more: see --json")
+    return 0
+
+
+def _why_project(name: str, options: Namespace, voice: Voice) -> int:
+    """Answer for the project itself, which no package needs."""
+    if options.json:
+        print_json({"name": name, "version": None, "chains": []})
+        return 0
+    print(shown(f"{name}\n  is the project itself: pyproject.toml describes it, and no package needs it"))
+    voice.say(f"What it needs is shown by: {voice.program} tree")
     return 0
 
 
