@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -55,7 +56,13 @@ def test_a_rollback_holds_until_the_lock_changes(esker, empty):
     assert esker("rollback").status == 0
     assert esker("activate", "--", "app").status == 0
     assert esker("activate", "--", "tool").status == 127
-    assert "*" in esker("rollback", "--list").out
+    listed = esker("rollback", "--list").out.splitlines()
+    assert [line[0] for line in listed] == ["*", " "]
+    assert all(re.fullmatch(r"[* ] +[12]  20\d\d-\d\d-\d\d \d\d:\d\d  /\S+", line) for line in listed)
+    told = esker("list").err
+    assert "! A rollback is in force: the environment is that of 20" in told
+    assert "(generation 1), and this list is the lock's.\n" in told
+    assert "or with 'esker rollback --to 2'.\n" in told
     esker("uninstall", "pypi/tool")
     esker("install", "pypi/tool")
     assert esker("activate", "--", "tool").status == 0
