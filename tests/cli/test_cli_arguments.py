@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esker.cli.arguments import Parser
+from esker.cli.arguments import Parser, seconds
 from esker.cli.commands import activate
 from esker.cli.voice import ESKER, FLOX
 from esker.errors import UsageError
@@ -98,3 +98,19 @@ def test_words_that_nothing_takes_may_have_a_hint_of_their_own():
 def test_examples_are_in_the_words_of_the_voice():
     """Examples call the command by the name under which it was called."""
     assert Parser("test", "Test.", "  esker test", voice=FLOX).format_help().endswith("examples:\n  flox test\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("3", 3), ("0.5", 0.5), ("3s", 3), ("500ms", 0.5), ("1m30s", 90), ("0", 0), ("1e2", 100)]
+)
+def test_a_time_has_units_or_is_in_seconds(text, number):
+    """Compose's notation, and a plain number of seconds."""
+    assert seconds(text) == number
+
+
+@pytest.mark.parametrize("text", ["3x", "", "s", "-1", "nan", "inf", "3 s", "1e999"])
+def test_what_is_no_time_is_told_with_the_form(text):
+    """The message shows how a time is written."""
+    with pytest.raises(UsageError, match="is not a time to wait") as caught:
+        seconds(text)
+    assert "1m30s" in caught.value.hint

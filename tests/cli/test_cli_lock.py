@@ -162,5 +162,8 @@ def test_a_lock_for_every_python_of_a_range(esker, project):
 def test_an_extra_that_is_misspelt_is_told_when_it_is_installed(esker, empty):
     """It installs nothing, which a person would not see otherwise; `-q` keeps quiet."""
     esker("init")
-    assert "! `app` 1.0 has no extra `serve`: nothing is installed for it\n" in esker("install", "pypi/app[serve]").err
+    assert (
+        "! `app` 1.0 has no extra `serve`: nothing is installed for it; it has none\n"
+        in esker("install", "pypi/app[serve]").err
+    )
     assert "extra" not in esker("-q", "install", "pypi/tool[serve]").err

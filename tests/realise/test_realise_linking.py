@@ -116,8 +116,8 @@ def test_a_package_that_is_known_to_look_beside_itself_finds_its_neighbour(index
 
 
 @pytest.fixture
-def libraries(tmp_path, index):
-    """Serve two wheels, of which one has a library and a program that look for a library of the other."""
+def binary(tmp_path):
+    """Give a library, and another one and a program that look for it in `../../alpha/lib`, by their names."""
     if shutil.which("cc") is None:
         pytest.skip("no C compiler is here")
     sources = {
@@ -134,7 +134,12 @@ def libraries(tmp_path, index):
         ["tool.c", "-o", "tool", *beside],
     ):
         subprocess.run(["cc", *command], cwd=tmp_path, check=True)
-    binary = {name: (tmp_path / name).read_bytes() for name in ("libalpha.so", "libbeta.so", "tool")}
+    return {name: (tmp_path / name).read_bytes() for name in ("libalpha.so", "libbeta.so", "tool")}
+
+
+@pytest.fixture
+def libraries(binary, index):
+    """Serve two wheels, of which one has a library and a program that look for a library of the other."""
     index.add("alpha", "1.0", {"alpha/__init__.py": "", "alpha/lib/libalpha.so": binary["libalpha.so"]})
     beta = {"beta/__init__.py": "", "beta/lib/libbeta.so": binary["libbeta.so"], "beta/bin/tool": binary["tool"]}
     index.add("beta", "1.0", beta)
@@ -155,6 +160,24 @@ def test_libraries_of_two_wheels_find_each_other(python_of, store):
         assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "41\n"
     assert verify(store) == []
+
+
+def test_a_directory_of_libraries_that_two_wheels_fill_is_found(binary, index, python_of, store):
+    """The wheel has the directory itself, and what it looks for there comes from the other wheel."""
+    shared = {"alpha/lib/libother.so": "no library"}
+    index.add("alpha", "1.0", {"alpha/lib/libalpha.so": binary["libalpha.so"]})
+    beta = {"beta/__init__.py": "", "beta/lib/libbeta.so": binary["libbeta.so"], "beta/bin/tool": binary["tool"]}
+    index.add("beta", "1.0", beta | shared)
+    packages = python_of("alpha", "beta")
+    below = {wheel.name: f"{wheel.path}/{LIBRARIES}" for wheel in packages.wheels}
+    found = programs(below, {"beta": (ProgramRule(pattern="beta/bin/*"),)}, taken=())
+    path = profile(store, "test", packages, programs=found)
+    code = "import beta, ctypes; print(ctypes.CDLL(f'{beta.__path__[0]}/lib/libbeta.so').beta())"
+    for command, told in ([f"{path}/bin/python", "-c", code], "42\n"), ([f"{path}/bin/tool"], "41\n"):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.stdout, done.stderr) == (told, "")
+    alone = profile(store, "alone", python_of("beta"))
+    assert os.path.islink(f"{alone}/{LIBRARIES}/beta")
 
 
 def test_an_environment_without_packages_is_a_virtual_environment_of_the_interpreter(store, environ, python_of):

@@ -27,6 +27,7 @@ def wheel(
     files: Mapping[str, str | bytes],
     *,
     requires: Sequence[str] = (),
+    extras: Sequence[str] = (),
     scripts: Mapping[str, str] | None = None,
     tag: str = "py3-none-any",
     python: str | None = None,
@@ -45,6 +46,7 @@ def wheel(
     metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"]
     metadata += [f"Requires-Python: {python}\n"] if python else []
     metadata += [f"Requires-Dist: {requirement}\n" for requirement in requires]
+    metadata += [f"Provides-Extra: {extra}\n" for extra in extras]
     members: dict[str, bytes] = {path: _bytes(content) for path, content in files.items()}
     members[f"{info}/METADATA"] = "".join(metadata).encode()
     members[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: esker\nRoot-Is-Purelib: true\nTag: {tag}\n".encode()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from esker.cli.directory import Option
     from esker.cli.voice import Voice
 
-__all__ = ["Parser", "add_directory", "add_python_downloads", "group_usage", "unknown_command"]
+__all__ = ["Parser", "add_directory", "add_python_downloads", "group_usage", "seconds", "unknown_command"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -102,3 +102,23 @@ def unknown_command(name: str, offered: Iterable[str], *, of: str) -> UsageError
     listed = " or ".join(f"`{of} {each}`" for each in near)
     hint = f"did you mean {listed}?" if near else f"see: {of} --help"
     return UsageError(f"there is no command `{f'{of} {name}'.partition(' ')[2]}`", hint=hint)
+
+
+def seconds(text: str) -> float:
+    """Return the seconds in an argument, which may have units; raises UsageError."""
+    from math import isfinite
+
+    from esker.declare.notations import duration
+    from esker.formats.tables.reader import Refusal
+
+    try:
+        try:
+            number = float(text)
+        except ValueError:
+            number = duration(text)
+    except Refusal:
+        number = -1
+    if number < 0 or not isfinite(number):
+        hint = "write seconds, or numbers with units: 20, 0.5, 90s, 500ms or 1m30s"
+        raise UsageError(f"`{text}` is not a time to wait", hint=hint)
+    return number

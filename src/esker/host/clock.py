@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-__all__ = ["Abandoned", "Abandonment", "Deadline", "timestamp"]
+__all__ = ["Abandoned", "Abandonment", "Deadline", "local_minute", "timestamp"]
 
 _STEP = 0.05
 """Seconds after which a wait checks again whether it was given up."""
@@ -113,3 +113,8 @@ class Deadline:
 def timestamp() -> str:
     """Return the current time in ISO 8601, in UTC and whole seconds."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def local_minute(seconds: float) -> str:
+    """Return a time, in seconds since the epoch, as people here read it, such as `2025-03-01 14:05`."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from packaging.pylock import Pylock
 
-__all__ = ["reachable", "with_edges"]
+__all__ = ["with_edges"]
 
 
 def with_edges(lock: Pylock, uv_lock: Mapping[str, Any]) -> Pylock:
@@ -47,16 +47,3 @@ def _entries(package: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from package.get("dependencies", ())
     for needed in package.get("optional-dependencies", {}).values():
         yield from needed
-
-
-def reachable(lock: Pylock, names: frozenset[str]) -> frozenset[str]:
-    """Return the names and those of everything that their packages need, directly or through others."""
-    found, waiting = set(names), list(names)
-    while waiting:
-        name = waiting.pop()
-        for package in lock.packages:
-            if package.name == name:
-                new = {str(edge["name"]) for edge in package.dependencies or ()} - found
-                found |= new
-                waiting += new
-    return frozenset(found)

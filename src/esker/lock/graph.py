@@ -6,6 +6,7 @@ lock has only the edges. It serves for a package that is not installed here, or 
 
 from __future__ import annotations
 
+import glob
 import re
 from collections import deque
 from importlib.metadata import distributions
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.lock.lock_files import Lock
 
-__all__ = ["Graph", "Need", "chains", "graph"]
+__all__ = ["Graph", "Need", "chains", "graph", "installed_graph"]
 
 _MOST_CHAINS = 1000
 
@@ -53,6 +54,18 @@ class Graph(NamedTuple):
     """What each package needs, by its name."""
     elsewhere: Mapping[str, str]
     """The markers of the packages that are locked for other systems, or other Pythons, alone."""
+    project: str | None = None
+    """The normalised name of the project itself, if its pyproject.toml gives it one."""
+
+    def all_needs(self) -> list[Need]:
+        """Return every requirement: what is declared, then what the packages need."""
+        return [*self.declared, *(need for needs in self.needs.values() for need in needs)]
+
+
+def installed_graph(declaration: Declaration, lock: Lock, system: str, links: Iterable[str]) -> Graph:
+    """Return the graph of `lock` on `system`, with the metadata of what is installed behind the run `links`."""
+    sites = [site for link in links for site in glob.glob(f"{glob.escape(link)}/lib/python3*/site-packages")]
+    return graph(declaration, lock, system, sites)
 
 
 def graph(declaration: Declaration, lock: Lock, system: str, sites: Iterable[str]) -> Graph:
@@ -86,7 +99,9 @@ def graph(declaration: Declaration, lock: Lock, system: str, sites: Iterable[str
                 own.setdefault(target, Need(name, _without_marker(requirement), target))
             waiting.extend((target, each) for each in ("", *requirement.extras))
     elsewhere = {str(each.name): str(each.marker) for each in lock.python.packages if each.name not in versions}
-    return Graph(versions, declared, {name: sorted(own.values()) for name, own in needs.items()}, elsewhere)
+    project = read_pyproject(declaration)
+    own_name = canonicalize_name(project.name) if project is not None and project.name else None
+    return Graph(versions, declared, {name: sorted(own.values()) for name, own in needs.items()}, elsewhere, own_name)
 
 
 def chains(known: Graph, name: str) -> Iterator[tuple[Need, ...]]:
@@ -95,7 +110,7 @@ def chains(known: Graph, name: str) -> Iterator[tuple[Need, ...]]:
     No chain goes through a package twice. A graph may have very many chains; no more than a thousand are given.
     """
     needing: dict[str, list[Need]] = {}
-    for need in (*known.declared, *(need for needs in known.needs.values() for need in needs)):
+    for need in known.all_needs():
         needing.setdefault(need.target, []).append(need)
 
     def upwards() -> Iterator[tuple[Need, ...]]:

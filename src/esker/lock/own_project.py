@@ -31,6 +31,10 @@ __all__ = ["OwnProject", "own_project", "uninstalled"]
 _DEFAULT_REQUIREMENTS = ("setuptools>=64",)
 """What builds a package that names no backend (PEP 517); older ones have no editable build."""
 _EDITABLES = "editables"
+_BUILD_SYSTEM = """\
+    [build-system]
+    requires = ["hatchling"]
+    build-backend = "hatchling.build\""""
 _FAR = "9999"
 """A version that a requirement without an upper limit allows."""
 
@@ -97,7 +101,7 @@ def uninstalled(declaration: Declaration) -> str | None:
     if commands:
         return (
             f"`{commands[0]}` of [project] in {path} has no effect: without [build-system] the project is not "
-            "installed; name a build backend there"
+            f"installed; add one, such as\n{_BUILD_SYSTEM}"
         )
     if "build-system" in content and "project" not in content:
         return f"{path} has [build-system] but no [project]: the project is not installed"

@@ -14,11 +14,9 @@ from esker.host.uv import is_unreachable
 from esker.lock.pythons import allows, one_minor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from esker.formats import pylock
 
-__all__ = ["Resolution", "explained", "missing_extras"]
+__all__ = ["Resolution", "explained"]
 
 
 class Resolution(Protocol):
@@ -51,24 +49,6 @@ _NO_SUCH_VERSION = re.compile(
 _UNKNOWN = re.compile(r"(?P<name>\S+) was not found in the package registry")
 _DAMAGED = re.compile(r"(?:was invalid|could not be parsed):\n\s*(?P<reason>.+)")
 _REASON = re.compile(r"\b[Bb]ecause (?:we know from \(\d+\) that )?(.*?),? we can conclude")
-
-
-_NO_EXTRA = re.compile(r"The package `(?P<package>[^`]+)` does not have an extra named `(?P<extra>[^`]+)`")
-
-
-def missing_extras(output: str, inputs: pylock.Inputs) -> Iterator[str]:
-    """Yield a sentence for each extra that was asked for and that its package does not have.
-
-    What other packages ask for is their authors' business.
-    """
-    wanted: dict[str, set[str]] = {}
-    for requirement in map(Requirement, inputs.requirements):
-        extras = map(canonicalize_name, requirement.extras)
-        wanted.setdefault(canonicalize_name(requirement.name), set()).update(extras)
-    for match in _NO_EXTRA.finditer(output):
-        name, _, version = match["package"].partition("==")
-        if canonicalize_name(match["extra"]) in wanted.get(canonicalize_name(name), ()):
-            yield f"`{name}` {version} has no extra `{match['extra']}`: nothing is installed for it"
 
 
 def explained(

@@ -89,6 +89,8 @@ def resolved_lock(
     the settings leave packages out that are not here, the lock may be partial.
     """
     _check_build(declaration, settings, read_pyproject(declaration))
+    if (remark := uninstalled(declaration)) is not None:  # of a current lock too: commands are no inputs of a lock
+        progress.remark(remark)
     if python is not None:
         check_chosen(python, declaration)
     present = readable_lock(declaration) if upgrade is True else read_lock(declaration)
@@ -144,13 +146,12 @@ def _resolved(
     if before is None or not isinstance(upgrade, frozenset):
         resolved = again(previous=before, changed=changed)
     else:
-        resolved = upgraded(upgrade | changed, before, lambda pinned: again(previous=pinned))
+        names = upgrade | changed
+        resolved = upgraded(names, before, lambda pinned: again(previous=pinned, firm=names))
     resolved = with_source_builds(
         resolved, inputs, interpreter, settings.tools, settings=uv, previous=before, every_python=every
     )
     if project is None:
-        if (remark := uninstalled(declaration)) is not None:
-            progress.remark(remark)
         return resolved
     check_not_locked(project, resolved)
     build = resolved_build(

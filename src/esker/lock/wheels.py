@@ -18,6 +18,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from esker.declare.missing_packages import named
 from esker.errors import CommandFailed, ResolutionFailed
 from esker.formats import pylock
 from esker.formats.systems import declared_systems, marker
@@ -28,17 +29,19 @@ from esker.host.scratch import scratch
 from esker.host.uv import run_uv
 from esker.lock.directory_metadata import directory_sources
 from esker.lock.edges import with_edges
+from esker.lock.extras import missing_extras, provided_extras
 from esker.lock.locked_sources import check_hashes, check_sources, files_of_lock, is_from_source, relocated
 from esker.lock.own_project import own_project
+from esker.lock.preferences import preferences
 from esker.lock.pyproject import read_pyproject
 from esker.lock.pythons import allowed_pythons, minors_within, one_minor
-from esker.lock.refusals import explained, missing_extras
+from esker.lock.refusals import explained
 from esker.lock.source_refusals import source_refusal
 from esker.lock.uv_settings import UvSettings, fits
 from esker.progress import Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from packaging.pylock import Pylock
 
@@ -96,16 +99,17 @@ def resolve(  # noqa: PLR0913  # each is a value of its own, from another place
     *,
     previous: Pylock | None = None,
     changed: frozenset[str] = frozenset(),
+    firm: frozenset[str] = frozenset(),
     every_python: bool = False,
     settings: UvSettings | None = None,
     progress: Progress | None = None,
 ) -> Pylock:
     """Return the lock of `inputs` for the interpreter's minor version or, with `every_python`, for all of its range.
 
-    A version that `previous` pins stays, unless its package is among `changed` or the version fits no more. `tools` are
-    the variables that uv is run with. `settings` are those of the project's own file. `progress` hears of extras that
-    their packages do not have. Raises
-    `ResolutionFailed`, which names package and system, and `HostError` when no index can be reached.
+    A version that `previous` pins stays, unless its package is among `changed` or the version fits no more; those of
+    the packages `firm` stay in any case. `tools` are the variables that uv is run with. `settings` are those of the
+    project's own file. `progress` hears of extras that their packages do not have, and of pinned packages that had to
+    move. Raises `ResolutionFailed`, which names package and system, and `HostError` when no index can be reached.
     """
     resolution = _Resolution(
         inputs=inputs,
@@ -123,7 +127,12 @@ def resolve(  # noqa: PLR0913  # each is a value of its own, from another place
                 f"`{system}` is in `options.systems` and in none of the `environments` of [tool.uv]: "
                 "it is locked all the same"
             )
-    return _with_pins(resolution, _pins(previous, changed))
+    pins = _pins(previous, changed)
+    lock = _with_pins(resolution, pins, firm)
+    if moved := _moved(pins, lock):
+        verb = "its locked version does" if len(moved) == 1 else "their locked versions do"
+        resolution.progress.remark(f"{named(moved)} had to move: {verb} not fit what is asked for now")
+    return lock
 
 
 def resolve_build(
@@ -154,8 +163,11 @@ def resolve_build(
     return _with_pins(resolution, [line.partition(" --hash=")[0] for line in pins])
 
 
-def _with_pins(resolution: _Resolution, pins: list[str]) -> Pylock:
-    """Return the lock with the versions of `pins`, or with any versions if a pin stands in the way of a requirement."""
+def _with_pins(resolution: _Resolution, pins: list[str], firm: frozenset[str] = frozenset()) -> Pylock:
+    """Return the lock with the versions of `pins`, of which those give way that stand in the way of a requirement.
+
+    The pins of the packages `firm` never do.
+    """
     sources = resolution.settings.sources
     if pins:
         try:
@@ -165,10 +177,19 @@ def _with_pins(resolution: _Resolution, pins: list[str]) -> Pylock:
             if not isinstance(error, ResolutionFailed):
                 raise error from failure
     try:
-        return resolution.lock([])
+        return resolution.lock([pin for pin in pins if Requirement(pin).name in firm], preferred=pins)
     except CommandFailed as failure:
         refusal = source_refusal(failure.output, sources)
         raise refusal or explained(failure, resolution.inputs, resolution) from failure
+
+
+def _moved(pins: Iterable[str], lock: Pylock) -> list[str]:
+    """Return the names of packages that are in the lock, but in no version of the pins."""
+    pinned: dict[str, set[str]] = {}
+    for requirement in map(Requirement, pins):
+        pinned.setdefault(requirement.name, set()).update(each.version for each in requirement.specifier)
+    locked = {each.name: str(each.version) for each in lock.packages if each.version is not None}
+    return sorted(name for name, version in locked.items() if version not in pinned.get(name, {version}))
 
 
 def _requirements(python: PythonTable, project: Pyproject | None) -> list[str]:
@@ -221,13 +242,17 @@ class _Resolution(NamedTuple):
     progress: Progress
     settings: UvSettings = UvSettings()
 
-    def lock(self, pins: list[str]) -> Pylock:
-        """Return the lock, with the versions of `pins`; raises CommandFailed if there is none."""
+    def lock(self, pins: list[str], *, preferred: Sequence[str] = ()) -> Pylock:
+        """Return the lock, with the versions of `pins`; raises CommandFailed if there is none.
+
+        The versions of the pins `preferred` are taken where the requirements allow them.
+        """
         within = "" if self.every_python else one_minor(self.minor)
         minors = minors_within(self.inputs.python) if self.every_python else ()
         requires_python = ",".join(filter(None, (self.inputs.python, within)))
         project = self._project(requires_python, self._markers(minors), pins)
-        with _scratch_directory(project) as directory:
+        previous = preferences(preferred, requires_python, self.settings.taken) if preferred else None
+        with _scratch_directory(project, previous) as directory:
             messages = self._run("lock", cwd=directory)
             exported = "pylock.toml"
             arguments = ["--frozen", "--no-emit-project", "--format", "pylock.toml", "--no-header", "-o", exported]
@@ -238,8 +263,10 @@ class _Resolution(NamedTuple):
                 lock = with_edges(lock, toml_table(file.read()))
             lock = relocated(lock, self.settings.sources, os.path.realpath(directory), self.settings.lock_directory)
         check_hashes(lock, self.settings.sources)
-        for remark in missing_extras(messages, self.inputs):
-            self.progress.remark(remark)
+        for missing in missing_extras(messages, self.inputs):
+            configuration = self.settings.configuration()
+            extras = provided_extras(missing.name, missing.version, self.executable, self.tools, configuration)
+            self.progress.remark(missing.told(extras))
         # uv writes a range in its own words, with which the declared one could not be compared.
         return dataclasses.replace(lock, requires_python=SpecifierSet(within or self.inputs.python))
 
@@ -324,9 +351,11 @@ class _Resolution(NamedTuple):
 
 
 @contextmanager
-def _scratch_directory(project: str) -> Iterator[str]:
-    """Give a temporary directory with `project` as its pyproject.toml."""
+def _scratch_directory(project: str, lock: str | None = None) -> Iterator[str]:
+    """Give a temporary directory with `project` as its pyproject.toml, and with `lock` as its uv.lock."""
     with scratch("lock") as directory, files.refused("lock packages in", directory):
-        with open(os.path.join(directory, "pyproject.toml"), "w", encoding="utf-8") as file:
-            file.write(project)
+        for name, text in (("pyproject.toml", project), ("uv.lock", lock)):
+            if text is not None:
+                with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
+                    file.write(text)
         yield directory

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from esker.realise import run_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 __all__ = ["Clash", "Linked", "Tree", "link_trees"]
 
@@ -57,6 +57,8 @@ class _Linking(NamedTuple):
     target: str
     real: Collection[str]
     place: Callable[[str, str], None]
+    libraries: Collection[str]
+    """Directories that several trees have, and that hold libraries."""
     result: Linked
 
 
@@ -68,9 +70,33 @@ def link_trees(
     The paths in `real` are always directories. `place(source, path)` puts one file or directory of a tree at a path
     below the target where nothing is yet. Of files with one name, that of the last tree is taken.
     """
-    linking = _Linking(target, real, place, Linked([], {}))
-    _link(trees, "", linking, {})
+    libraries = {path for path in _library_directories(trees, "") if path not in real}
+    linking = _Linking(target, real, place, libraries, Linked([], {}))
+    _link([_finding(tree, libraries) for tree in trees], "", linking, {})
     return linking.result
+
+
+def _library_directories(trees: Sequence[Tree], below: str) -> Iterator[str]:
+    """Yield the directories, below one that several trees have, that several have too and that hold libraries."""
+    having: dict[str, list[Tree]] = {}
+    holds_libraries = False
+    for tree in trees:
+        with os.scandir(f"{tree.path}/{below}") as children:
+            for child in children:
+                if child.is_dir(follow_symlinks=False):
+                    having.setdefault(child.name, []).append(tree)
+                holds_libraries |= run_paths.may_be_library(child.name)
+    if holds_libraries:
+        yield below
+    for name, several in having.items():
+        if len(several) > 1 and name != _CACHE:
+            yield from _library_directories(several, f"{below}/{name}" if below else name)
+
+
+def _finding(tree: Tree, libraries: Collection[str]) -> Tree:
+    """Return the tree, by file if something in it looks for a library where other trees may have it."""
+    here = [path for path in libraries if os.path.isdir(f"{tree.path}/{path}")]
+    return tree._replace(by_file=tree.by_file or (bool(here) and run_paths.reaches_any(tree.path, here)))
 
 
 def _link(trees: Sequence[Tree], below: str, linking: _Linking, modules: Mapping[str, Tree]) -> None:
@@ -116,7 +142,10 @@ def _place(source: str, path: str, tree: Tree, linking: _Linking) -> None:
         tree.by_file
         and os.path.isfile(source)
         and os.access(source, os.X_OK)
-        and run_paths.leaves(tree.path, path, is_program=True)
+        and (
+            run_paths.leaves(tree.path, path, is_program=True)
+            or run_paths.reaches(tree.path, path, linking.libraries, is_program=True)
+        )
     ):
         shutil.copyfile(source, f"{linking.target}/{path}")
         os.chmod(f"{linking.target}/{path}", 0o755)  # noqa: S103  # a program; the store makes it 0555

@@ -233,7 +233,7 @@ def _check_command(name: str, directory: str) -> None:
     if re.fullmatch(r"python[0-9.]*", name):
         whose = "is the interpreter's name"
     elif name in OWN_COMMANDS:
-        whose = "belongs to the environment, which is not changed by pip"
+        whose = f"would hide the `{name}` that tells people to use `esker install` here"
     raise RealisationFailed(
         f"the project has a command `{name}`, which {whose}",
         hint="rename it in [project.scripts], or take the package out of the dependencies"

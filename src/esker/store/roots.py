@@ -22,12 +22,12 @@ from esker.host import files
 from esker.store import temporary_roots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from contextlib import AbstractContextManager
 
     from esker.store.store import Store
 
-__all__ = ["Generation", "generations", "live", "rollback", "rooted", "switch"]
+__all__ = ["Generation", "generations", "links_to", "live", "rollback", "rooted", "switch"]
 
 _IN_STORE = re.compile(rb"/store/([" + nixbase32.ALPHABET.encode() + rb"]{32}-[0-9A-Za-z+\-._?=]+)")
 
@@ -119,6 +119,12 @@ def rooted(store: Store, keep: int, *, remove_stale: bool) -> set[str]:
             files.clear_link(link)
         paths.update(generation.path for generation in kept)
     return paths
+
+
+def links_to(store: Store, paths: Collection[str]) -> list[str]:
+    """Return the registered links that now lead to one of these physical paths, sorted."""
+    registered = _registered(store)
+    return sorted(link for link, each in registered if any(it.current and it.path in paths for it in each))
 
 
 def _is_gone(link: str) -> bool:

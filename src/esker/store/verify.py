@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from esker.store.record import PathInfo
     from esker.store.store import Store
 
-__all__ = ["Damaged", "discard_damaged", "verify"]
+__all__ = ["Damaged", "discard_damaged", "unusable", "verify"]
 
 
 class Damaged(NamedTuple):
@@ -44,20 +44,27 @@ def verify(store: Store, paths: Iterable[str] | None = None, progress: Progress 
     return damaged
 
 
+def unusable(store: Store, damaged: Iterable[Damaged]) -> list[str]:
+    """Return damaged paths with every path that needs one of them, sorted."""
+    gone = {each.path for each in damaged}
+    while True:
+        needs = {path: store.record(path).references for path in store.paths() if path not in gone}
+        others = {path for path, needed in needs.items() if gone & {*needed} or not all(map(store.is_valid, needed))}
+        if not others:
+            return sorted(gone)
+        gone |= others
+
+
 def discard_damaged(store: Store, damaged: Iterable[Damaged]) -> list[str]:
     """Delete damaged paths with every path that needs one of them, and return them all, sorted.
 
     The links of projects to a deleted path then lead nowhere, by which the next activation sees that it has to build.
     """
-    gone = []
     with store.using():
-        unusable = [each.path for each in damaged]
-        while unusable:
-            for path in unusable:
-                store.invalidate(path)
-            gone += unusable
-            unusable = [path for path in store.paths() if not all(map(store.is_valid, store.record(path).references))]
-    return sorted(gone)
+        gone = unusable(store, damaged)
+        for path in gone:
+            store.invalidate(path)
+    return gone
 
 
 def _damage(store: Store, path: str, hashes: dict[tuple[int, int], str]) -> str | None:

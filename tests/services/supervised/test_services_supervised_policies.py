@@ -6,7 +6,9 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -353,6 +355,94 @@ def test_a_check_that_can_never_be_made_is_a_failure(project):
     project.declare("web", check=CheckSpec(form="tcp", target=("localhost:$NOWHERE",)))
     with pytest.raises(ServiceFailed, match=r"the service `web`: the health check uses `\$NOWHERE`, which is not set"):
         project.services.start()
+
+
+@pytest.mark.parametrize(
+    ("form", "target", "told"),
+    [
+        (
+            "shell",
+            ("no-such-probe -q",),
+            "its command was not found: `no-such-probe -q` exited with status 127: .*not fo",
+        ),
+        ("exec", ("no-such-probe", "-q"), "its command was not found: `no-such-probe -q` exited with status 127: "),
+        ("exec", ("./notes",), "its command cannot be run: `./notes` exited with status 126: "),
+        ("shell", ("./notes",), "its command cannot be run: `./notes` exited with status 126: "),
+    ],
+)
+def test_a_check_whose_command_cannot_be_run_fails_at_once(project, form, target, told):
+    """No time makes a command appear, so the start does not wait for the `start-period`, and names the command."""
+    Path(project.directory, "notes").write_text("not a program")
+    project.variables["PATH"] = "/usr/bin:/bin"  # a directory that its user may not enter hides what is missing
+    check = CheckSpec(form=form, target=target, start_period=1e6, start_interval=0.01)
+    project.declare("web", check=check)
+    with pytest.raises(ServiceFailed, match=f"service `web` does not become healthy: {told}") as caught:
+        project.services.start(seconds=600)
+    assert caught.value.hint.startswith("install what has that command, or correct `healthcheck`")
+    (status,) = project.services.status()
+    assert status.message.startswith("its last start failed: service `web` does not become healthy: its command")
+
+
+def test_why_the_last_start_failed_is_shown_until_the_next(project):
+    """A failed start leaves every service stopped; status says why, for those that failed and not for the others."""
+    project.declare("db")
+    project.declare("web", "exit 3")
+    project.declare("slow", check=CheckSpec(form="shell", target=("false",), start_period=1e6))
+    with pytest.raises(ServiceFailed):
+        project.services.start("db", "web")
+    with pytest.raises(ServicesNotReady):
+        project.services.start("slow", seconds=0.2)
+    told = {one.name: (one.status, one.message) for one in project.services.status()}
+    assert told["db"] == ("Stopped", None)
+    failure = "its last start failed: service `web` exited with status 3 before it was ready"
+    assert told["web"] == ("Stopped", failure)
+    assert told["slow"][1].startswith(
+        "its last start failed: service `slow` was not ready within 0.2 s; the health check"
+    )
+    project.declare("web")
+    project.services.start("web")
+    assert project.services.status("web")[0].message is None
+    project.services.stop()
+    assert project.services.status("web")[0].message is None
+    assert project.services.status("slow")[0].message
+
+
+@pytest.mark.parametrize("damaged", ["[]", "{", '{"web": 3}', '{"other": "x"}'])
+def test_what_is_left_of_failed_starts_may_be_anything(project, damaged):
+    """The file lies in the project, which may be another user's: what is not a reason is no reason."""
+    project.declare("web")
+    os.makedirs(project.site.logs)
+    path = Path(project.site.logs, "failed-starts.json")
+    path.write_text(damaged)
+    assert project.services.status("web")[0].message is None
+    path.unlink()
+    os.mkfifo(path)
+    assert project.services.status("web")[0].message is None
+
+
+@pytest.mark.parametrize("how", ["recreate", "restart"])
+def test_a_service_runs_on_if_its_new_specification_cannot_start(project, free_port, how):
+    """What can be known before is checked before the service is stopped: variables of the check, and new ports."""
+    port = free_port()
+    project.declare("web", ports={"PORT": port})
+    (before,) = project.services.start()
+
+    def again():
+        return project.services.start(recreate=True) if how == "recreate" else project.services.restart()
+
+    project.declare("web", ports={"PORT": port}, check=CheckSpec(form="tcp", target=("localhost:$NOWHERE",)))
+    with pytest.raises(ServiceFailed, match=r"the health check uses `\$NOWHERE`, which is not set") as caught:
+        again()
+    assert caught.value.hint.endswith("`web` runs on as it was")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        project.declare("web", ports={"PORT": taken.getsockname()[1]})
+        with pytest.raises(ServiceFailed, match=r"service `web` cannot start: port \d+ of `PORT` is taken"):
+            again()
+    assert project.services.status()[0].pid == before.pid
+    project.declare("web", "exec sleep 999", ports={"PORT": port})
+    again()
+    assert project.services.status()[0].pid != before.pid
+    project.services.stop()
 
 
 def test_a_check_of_an_impossible_host_is_no_fault_of_ours(project):

@@ -352,9 +352,7 @@ class _Late:
 
     def begin(self, title: str, *, total: int | None = None, unit: str = "") -> None:
         """Create the real listener if there is none yet, and forward the call."""
-        if self._listener is None:
-            self._listener = self._voice.progress()
-        self._listener.begin(title, total=total, unit=unit)
+        self._real().begin(title, total=total, unit=unit)
 
     def advance(self, count: int = 1) -> None:
         """Forward the call."""
@@ -362,19 +360,22 @@ class _Late:
             self._listener.advance(count)
 
     def remark(self, text: str) -> None:
-        """Forward the call."""
-        if self._listener is not None:
-            self._listener.remark(text)
+        """Create the real listener if there is none yet, and forward the call."""
+        self._real().remark(text)
 
     def finish(self, text: str) -> None:
-        """Forward the call."""
-        if self._listener is not None:
-            self._listener.finish(text)
+        """Create the real listener if there is none yet, and forward the call."""
+        self._real().finish(text)
 
     def end(self) -> None:
         """Forward the call."""
         if self._listener is not None:
             self._listener.end()
+
+    def _real(self) -> Progress:
+        if self._listener is None:
+            self._listener = self._voice.progress()
+        return self._listener
 
 
 def _begin(

@@ -22,9 +22,11 @@ __all__ = ["run"]
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
+    from esker.host.clock import local_minute
     from esker.lock.listing import listing, locked_interpreter
     from esker.lock.lock_files import read_lock
     from esker.lock.staleness import staleness
+    from esker.runtimes.native.links import rollback_in_force
     from esker.settings import Settings
 
     examples = "  esker list\n  esker list -a\n  esker list --json"
@@ -47,6 +49,13 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     settings = Settings(os.environ)
     if voice.remarks and staleness(declaration, lock, settings.system, settings.indexes).reasons:
         voice.remark(f"! The lock does not match the manifest: run '{voice.program} lock'")
+    if voice.remarks and (rollback := rollback_in_force(declaration, settings)) is not None:
+        current, newest = rollback
+        voice.remark(
+            f"! A rollback is in force: the environment is that of {local_minute(current.made_at)} (generation "
+            f"{current.number}), and this list is the lock's.\nIt ends when the lock changes, or with "
+            f"'{voice.program} rollback --to {newest.number}'."
+        )
     packages = listing(lock, settings.system)
     python = locked_interpreter(lock) if voice.remarks and not options.name else None
     rows = [*packages, *([python] if python else [])]

@@ -19,6 +19,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     from esker.declare import project_directory
     from esker.declare.discover import find
     from esker.declare.load import load
+    from esker.host.clock import local_minute
     from esker.runtimes.native.links import run_links
     from esker.settings import Settings
     from esker.store import roots
@@ -33,7 +34,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     )
     add_directory(parser)
     parser.add_argument("--to", type=int, metavar="N", help="go to generation N, as --list numbers them")
-    parser.add_argument("--list", action="store_true", help="list the generations that are still kept")
+    parser.add_argument("--list", action="store_true", help="list the generations that are still kept, with dates")
     options = parser.parse_args(arguments)
     start, explicit = place(options)
     declaration = load(find(start, explicit=explicit))
@@ -42,7 +43,8 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     links = run_links(declaration, settings.system)
     if options.list:
         for generation in roots.generations(store, links["dev"]):
-            print(f"{'*' if generation.current else ' '} {generation.number:>4}  {generation.path}")
+            mark, made_at = "*" if generation.current else " ", local_minute(generation.made_at)
+            print(f"{mark} {generation.number:>4}  {made_at}  {generation.path}")
         return 0
     with project_directory.writable(declaration.dot_flox, "run", mode=0o755) as directory:
         paths = [roots.rollback(store, link, options.to, directory=directory) for link in links.values()]

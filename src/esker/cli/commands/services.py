@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
+from esker.cli.arguments import Parser, add_directory, group_usage, seconds, unknown_command
 from esker.cli.selection import check_version, declared, selected_project
 from esker.cli.views.outdated_services import say_outdated
 from esker.cli.views.output import print_json, shown
@@ -297,9 +297,9 @@ def _parser(
 
 
 def _add_timeout(parser: Parser, default: float | None) -> None:
-    limit = f"{default:g}" if default is not None else "no limit"
-    help_text = f"give up after so many seconds (default: {limit})"
-    parser.add_argument("--timeout", type=float, default=default, metavar="SECONDS", help=help_text)
+    limit = f"{default:g} seconds" if default is not None else "no limit"
+    help_text = f"give up after this time: seconds, or with a unit as in 90s or 1m30s (default: {limit})"
+    parser.add_argument("--timeout", type=seconds, default=default, metavar="TIME", help=help_text)
 
 
 def _running(options: Namespace, voice: Voice) -> Chamber | None:

@@ -68,7 +68,7 @@ def _gc(arguments: list[str], voice: Voice) -> int:
 
 
 def _verify(arguments: list[str], voice: Voice) -> int:
-    from esker.store.verify import discard_damaged, verify
+    from esker.store.verify import discard_damaged, unusable, verify
 
     parser = Parser(
         "store verify",
@@ -87,17 +87,30 @@ def _verify(arguments: list[str], voice: Voice) -> int:
     elif not damaged:
         voice.say(f"✔ {len(options.path or store.paths())} paths are unchanged")
     if damaged and options.repair:
+        projects = _projects(store, unusable(store, damaged))
         for path in discard_damaged(store, damaged):
             voice.say(f"✔ deleted `{path}`")
-        voice.say("  the next activation of an environment that needs them makes them again")
+        for project in projects:
+            voice.say(f"! the environment of `{project}` needs them: its next activation makes them again")
+        if not projects:
+            voice.say("  no environment uses them now")
     elif damaged:
         listed = "; ".join(f"`{each.path}`: {each.reason}" for each in damaged)
+        projects = _projects(store, unusable(store, damaged))
+        users = f" (used in {', '.join(f'`{project}`' for project in projects)})" if projects else ""
         raise StoreError(
-            f"damaged store paths: {listed}",
+            f"damaged store paths{users}: {listed}",
             hint="delete them with all that needs them: esker store verify --repair; then activate again, which "
             "makes them anew",
         )
     return 0
+
+
+def _projects(store: Store, paths: list[str]) -> list[str]:
+    """Return the project directories whose environments lead to one of the paths."""
+    from esker.store.roots import links_to
+
+    return sorted({link.partition("/.flox/run/")[0] for link in links_to(store, paths)})
 
 
 def _path_info(arguments: list[str], voice: Voice) -> int:

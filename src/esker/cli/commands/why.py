@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +46,8 @@ def _why(arguments: list[str], voice: Voice) -> int:
         hint = f"its marker in .flox/pylock.toml is {known.elsewhere[name]}"
         raise NotFound(f"`{name}` is locked for other systems alone", hint=hint)
     if name not in known.versions:
+        if name == known.project:
+            return _why_project(name, options, voice)
         hint = near(name, known.versions) or f"the packages are listed by: {voice.program} list"
         raise NotFound(f"no package `{name}` is locked", hint=hint)
     found = list(chains(known, name))
@@ -67,6 +68,16 @@ def _why(arguments: list[str], voice: Voice) -> int:
         print(shown(f"  {' → '.join([chain[0].source, *(need.requirement for need in chain)])}"))
     if len(found) > _MOST_LINES:
         print(f"  … and {len(found) - _MOST_LINES} more: see --json")
+    return 0
+
+
+def _why_project(name: str, options: Namespace, voice: Voice) -> int:
+    """Answer for the project itself, which no package needs."""
+    if options.json:
+        print_json({"name": name, "version": None, "chains": []})
+        return 0
+    print(shown(f"{name}\n  is the project itself: pyproject.toml describes it, and no package needs it"))
+    voice.say(f"What it needs is shown by: {voice.program} tree")
     return 0
 
 
@@ -97,7 +108,7 @@ def _tree(arguments: list[str], voice: Voice) -> int:
 
 def _graph(options: Namespace, voice: Voice) -> Graph:
     """Return the graph of the selected environment; raises StaleLock if its lock is not that of what is declared."""
-    from esker.lock.graph import graph
+    from esker.lock.graph import installed_graph
     from esker.lock.lock_files import read_lock
     from esker.lock.staleness import staleness
     from esker.runtimes.native.links import run_links
@@ -112,8 +123,7 @@ def _graph(options: Namespace, voice: Voice) -> Graph:
     if lock is None or lock.python is None:
         raise NotFound("this environment has no Python packages", hint=f"add one: {voice.program} install pypi/NAME")
     links = run_links(declaration, settings.system).values()
-    sites = [site for link in links for site in glob.glob(f"{glob.escape(link)}/lib/python3*/site-packages")]
-    known = graph(declaration, lock, settings.system, sites)
+    known = installed_graph(declaration, lock, settings.system, links)
     if len(known.versions) > len(known.declared) and not any(known.needs.values()):  # a lock without edges
         raise NotFound(
             "the lock does not say what needs what, and its packages are not installed here",

@@ -11,15 +11,16 @@ from esker.host import files
 from esker.progress import Silent
 from esker.realise.realise import realise
 from esker.store import roots
+from esker.store.built import BuiltStore
 from esker.store.store import Store
 
 if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.lock.lock_files import Lock
     from esker.settings import Settings
-    from esker.store.built import BuiltStore
+    from esker.store.roots import Generation
 
-__all__ = ["Links", "check_installable", "is_linked", "run_links"]
+__all__ = ["Links", "check_installable", "is_linked", "rollback_in_force", "run_links"]
 
 
 class Links(NamedTuple):
@@ -40,6 +41,14 @@ class Links(NamedTuple):
         for link in self.by_mode.values():
             if not (keep_rollback and _has_gone_back(self.store, link, self.profile)):
                 roots.switch(self.store, link, self.profile, directory=self.directory)
+
+
+def rollback_in_force(declaration: Declaration, settings: Settings) -> tuple[Generation, Generation] | None:
+    """Return the generation that a person went back to, and the newest; None if the newest is in use."""
+    link = run_links(declaration, settings.system)["dev"]
+    generations = roots.generations(BuiltStore(settings.store_root), link)
+    current = next((each for each in generations if each.current and each.held), None)
+    return (current, generations[-1]) if current is not None and current != generations[-1] else None
 
 
 def _has_gone_back(store: Store, link: str, profile: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from esker.errors import ServiceFailed, ServicesNotReady
+from esker.services.supervised.probe import NotRunnable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -81,11 +82,14 @@ def all_ready(started: Sequence[SupervisedService], unhealthy: Iterable[str], *,
         if service.state == "Stopped":
             raise ServiceFailed(f"service `{name}` was stopped while it was starting", service=name)
         if service.health == "unhealthy" and not service.was_ready and name not in unhealthy:
+            hint = f"if the service only needs more time, set a longer `start-period`; else {service.advice}"
+            if isinstance(service.problem, NotRunnable):
+                hint = "install what has that command, or correct `healthcheck` in the manifest: esker edit"
             raise ServiceFailed(
                 f"service `{name}` does not become healthy: {service.problem}",
                 service=name,
                 log=service.log.recent(_LOG_LINES),
-                hint=f"if the service only needs more time, set a longer `start-period`; else {service.advice}",
+                hint=hint,
             )
     return all(service.satisfied for service in started)
 

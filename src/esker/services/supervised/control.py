@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +16,7 @@ from esker.host.interruption import plain
 from esker.services import graph, received, status
 from esker.services.chamber import START_SECONDS, Leased, ServiceUser, Stopped, unknown_service
 from esker.services.status import ServiceStatus
-from esker.services.supervised import logs, protocol, sudden_end
+from esker.services.supervised import failed_starts, logs, protocol, sudden_end
 from esker.services.supervised.protocol import Lease
 from esker.services.supervised.rendezvous import connect
 
@@ -199,6 +200,9 @@ class Supervised:
         statuses = {name: ServiceStatus(name=name, ports=spec.ports, note=note) for name, spec in self.specs.items()}
         # A service that was taken out of the manifest is shown for as long as it still runs.
         statuses |= {it.name: it for it in running or () if it.name in self.specs or it.pid is not None}
+        for name, failure in failed_starts.read(self.site).items():
+            if name in statuses and statuses[name].status == "Stopped":
+                statuses[name] = replace(statuses[name], message=f"its last start failed: {failure}")
         if unknown := [name for name in names if name not in statuses]:
             self._refuse(unknown)
         return tuple(statuses[name] for name in sorted(names or statuses))

@@ -19,7 +19,7 @@ from esker.host.runtime_directory import check_socket_path
 if TYPE_CHECKING:
     from esker.services.specification import CheckSpec
 
-__all__ = ["Attempt", "expand", "local_port", "pattern", "prepare"]
+__all__ = ["Attempt", "NotRunnable", "expand", "local_port", "pattern", "prepare"]
 
 Attempt = Callable[[], Awaitable[str | None]]
 Run = Callable[[tuple[str, ...]], Awaitable[tuple[int, str]]]
@@ -27,7 +27,15 @@ Run = Callable[[tuple[str, ...]], Awaitable[tuple[int, str]]]
 _LOOPBACK = ("127.0.0.1", "::1")
 _LOCAL = frozenset(("localhost", "0.0.0.0", "::", *_LOOPBACK))  # noqa: S104  (a check may name these; nothing binds to them)
 _LINE = 1000
+_NOT_RUN = {126: "cannot be run", 127: "was not found"}
+"""What shells mean by an exit status (POSIX, 2.8.2)."""
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\}|(\$))")
+
+
+class NotRunnable(str):
+    """What is wrong where the command of a check cannot be run at all, so that no later attempt will do better."""
+
+    __slots__ = ()
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
@@ -112,7 +120,10 @@ async def _command(words: tuple[str, ...], run: Run) -> str | None:
     if status == 0:
         return None
     command = words[-1] if words[:2] == ("sh", "-c") else " ".join(words)
-    return f"`{command}` exited with status {status}" + (f": {last_line}" if last_line else "")
+    ending = f"exited with status {status}" + (f": {last_line}" if last_line else "")
+    if status in _NOT_RUN:
+        return NotRunnable(f"its command {_NOT_RUN[status]}: `{command}` {ending}")
+    return f"`{command}` {ending}"
 
 
 async def _tcp(host: str, port: int) -> str | None:

@@ -7,6 +7,7 @@ behind, belong to the service too and are ended with it.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from contextlib import suppress
@@ -30,6 +31,7 @@ __all__ = ["Programs", "RunContext"]
 _STUBBORN = 10.0
 """Seconds to wait for killed processes to end, before giving up."""
 _LAST_WORDS = 500
+_NOT_RUN = {errno.ENOENT: 127, errno.ENOTDIR: 127, errno.EACCES: 126, errno.ENOEXEC: 126}
 
 
 class RunContext(NamedTuple):
@@ -95,7 +97,10 @@ class Programs:
             raise ServiceError(str(refused), hint=remedy(refused.number)) from refused
 
     async def run(self, words: tuple[str, ...]) -> tuple[int, str]:
-        """Run a check as the service's user; return its exit status and the last line of its output."""
+        """Run a check as the service's user; return its exit status and the last line of its output.
+
+        As in a shell, the status is 127 if the program was not found, and 126 if it cannot be run.
+        """
         loop = asyncio.get_running_loop()
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
@@ -109,7 +114,13 @@ class Programs:
         loop.add_reader(reading, read)
         child = None
         try:
-            child = self._spawn(words, writing, self._helpers)
+            try:
+                child = self._spawn(words, writing, self._helpers)
+            except ServiceError as error:
+                number = error.__cause__.number if isinstance(error.__cause__, SpawnRefused) else None
+                if number in _NOT_RUN:
+                    return _NOT_RUN[number], error.message
+                raise
             status = await asyncio.shield(child.exit)
             read()
         finally:

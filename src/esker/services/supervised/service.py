@@ -24,7 +24,7 @@ from esker.services.supervised.logs import LogFile, Pump
 from esker.services.supervised.programs import Programs, RunContext
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
     from esker.services.specification import ServiceSpec
     from esker.services.states import Health, State
@@ -104,6 +104,22 @@ class SupervisedService:
         self._become("Pending")
         self._life = asyncio.create_task(self._live(dependencies))
 
+    def check(self, spec: ServiceSpec, context: RunContext, freed: Collection[int]) -> None:
+        """Raise ServiceFailed if a start by `spec` must fail; until it is stopped, the service runs as it was begun.
+
+        The ports `freed` will be free by then.
+        """
+        try:
+            if spec.check:
+                probe.prepare(spec.check, context.variables, context.directory, self._programs.run)
+                probe.pattern(spec.check, context.variables)
+            self._test_ports(spec, context, freed)
+        except EskerError as error:
+            begin = "" if isinstance(error, ServiceFailed) else f"cannot start the service `{spec.name}`: "
+            stays = f"`{spec.name}` runs on as it was"
+            hint = f"{error.hint}; {stays}" if error.hint else stays
+            raise ServiceFailed(f"{begin}{error.message}", service=spec.name, hint=hint) from error
+
     async def _live(self, dependencies: Callable[[SupervisedService], Awaitable[None]]) -> None:
         state: State = "Skipped"
         try:
@@ -150,7 +166,7 @@ class SupervisedService:
         `failures` is the number of failed runs before this one; the failure's message states it.
         """
         spec, context = self.spec, self.context
-        self._test_ports()
+        self._test_ports(spec, context)
         attempt = None
         if spec.check:
             attempt = probe.prepare(spec.check, context.variables, context.directory, self._programs.run)
@@ -226,15 +242,17 @@ class SupervisedService:
         lines = self.log.recent(_LOG_LINES)
         return ServiceFailed(message, service=self.spec.name, status=self.exit_code, log=lines, hint=hint)
 
-    def _test_ports(self) -> None:
-        """Raise PortTaken if another program uses a port of this service, or the port that its check asks."""
-        spec = self.spec
+    def _test_ports(self, spec: ServiceSpec, context: RunContext, freed: Collection[int] = ()) -> None:
+        """Raise PortTaken if another program uses a port of `spec`, or the port that its check asks.
+
+        The ports `freed` may still be taken, by services that are about to be stopped.
+        """
         needed = {port: f"`{variable}`" for variable, port in spec.ports.items()}
-        asked = probe.local_port(spec.check, self.context.variables)
+        asked = probe.local_port(spec.check, context.variables)
         if asked is not None:
             needed.setdefault(asked, "its health check")
         for port, name in needed.items():
-            if ports.is_free(port):
+            if port in freed or ports.is_free(port):
                 continue
             holder = ports.holder(port)
             if holder is None and port < _UNPRIVILEGED and os.geteuid():
@@ -288,7 +306,11 @@ class SupervisedService:
             if self.problem is None:
                 failures = 0
                 self._become_healthy()
-            elif self.was_ready or self._loop.time() - begun >= check.start_period:
+            elif (
+                self.was_ready
+                or self._loop.time() - begun >= check.start_period
+                or isinstance(self.problem, probe.NotRunnable)
+            ):
                 failures += 1
                 if failures == check.retries:
                     self._become_unhealthy()

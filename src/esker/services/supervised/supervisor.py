@@ -14,11 +14,11 @@ from contextlib import suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from esker.errors import ServiceError, ServicesNotReady
+from esker.errors import ServiceError, ServiceFailed, ServicesNotReady
 from esker.host import accounts, files, process_table
 from esker.services import graph
 from esker.services.status import ServiceStatus
-from esker.services.supervised import conditions, identity, protocol
+from esker.services.supervised import conditions, failed_starts, identity, protocol
 from esker.services.supervised.children import SERVICE_VARIABLE, Children
 from esker.services.supervised.leases import Holds
 from esker.services.supervised.logs import LogFile, log_name
@@ -29,7 +29,7 @@ from esker.services.supervised.store_paths import StorePaths
 from esker.services.supervised.supervisor_record import SUPERVISOR_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from esker.services.specification import ServiceSpec
     from esker.services.states import State
@@ -95,6 +95,7 @@ class Supervisor:
         try:
             if request.recreate:
                 outdated = [name for name in names if conditions.is_outdated(self.services.get(name), specs[name])]
+                self._check(outdated, specs, request)
                 await asyncio.shield(self._stop(outdated))
             await self._bring_up(names, specs, request)
             self._hold(names, request)
@@ -116,6 +117,7 @@ class Supervisor:
         call = object()
         self._holds.begin(call, names)
         try:
+            self._check([name for name in named if name in running], specs, request)
             await asyncio.shield(self._stop([name for name in named if name in self.services]))
             await self._bring_up(names, specs, request)
             self._hold(set(names) - running, request)
@@ -123,6 +125,13 @@ class Supervisor:
             self._holds.end(call)
             await asyncio.shield(self.release())
         return {name: "restarted" if name in running else "started" for name in named}
+
+    def _check(self, names: Sequence[str], specs: dict[str, ServiceSpec], request: protocol.StartRequest) -> None:
+        """Raise ServiceFailed if one of these services, which run, could not be started again by its specification."""
+        unreachable = cache(accounts.unreachable)
+        freed = {port for name in names for port in self.services[name].spec.ports.values()}
+        for name in names:
+            self.services[name].check(specs[name], self._context(specs[name], request, unreachable), freed)
 
     def _running(self) -> set[str]:
         return {name for name, service in self.services.items() if service.active}
@@ -163,6 +172,7 @@ class Supervisor:
         await self.store_paths.keep(request.store, request.store_paths, request.seconds, recorded)
 
     async def _bring_up(self, names: list[str], specs: dict[str, ServiceSpec], request: protocol.StartRequest) -> None:
+        failed_starts.forget(self._logs, names)
         try:
             async with asyncio.timeout(request.seconds):
                 await self._until(lambda: not any(self._state(name) == "Terminating" for name in names))
@@ -175,7 +185,12 @@ class Supervisor:
                 started = [self.services[name] for name in names]
                 await self._until(lambda: conditions.all_ready(started, unhealthy, skips=request.like_flox))
         except TimeoutError:
-            raise conditions.too_late(names, self.services, request.seconds) from None
+            late = conditions.too_late(names, self.services, request.seconds)
+            failed_starts.record(self._logs, dict.fromkeys(late.services, f"{late.message}; {late.hint}"))
+            raise late from None
+        except ServiceFailed as failure:
+            failed_starts.record(self._logs, {failure.service: failure.message})
+            raise
 
     def _state(self, name: str) -> State:
         return self.services[name].state if name in self.services else "Stopped"
@@ -233,6 +248,7 @@ class Supervisor:
             if pid not in relatives and pid in processes
         ]
         self._holds.forget(existing)
+        failed_starts.forget(self._logs, existing)
         await asyncio.shield(self._stop(existing))
         return {"stopped": stopped, "not_running": [name for name in names if name not in stopped], "users": users}
 
