@@ -94,7 +94,8 @@ def relocated(lock: Pylock, sources: Iterable[Source], before: str, directory: s
     absolute = {source.address for source in sources if os.path.isabs(source.written)}
 
     def moved(path: str) -> str:
-        return path if path in absolute else os.path.relpath(os.path.join(before, path), directory)
+        place = os.path.normpath(os.path.join(before, path))
+        return place if place in absolute else os.path.relpath(place, directory)
 
     return dataclasses.replace(lock, packages=[_moved(package, moved) for package in lock.packages])
 

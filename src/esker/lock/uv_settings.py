@@ -15,7 +15,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from esker.errors import InvalidFile, Problem
-from esker.formats.systems import markers
+from esker.formats.systems import marker_values
 from esker.formats.tables.positions import positions
 from esker.formats.toml_values import inline
 from esker.formats.urls import redact
@@ -98,12 +98,7 @@ def fits(environment: str, system: str) -> bool:
     >>> fits("sys_platform == 'linux' and python_version < '3.13'", "x86_64-linux")
     True
     """
-    names = {"linux": "Linux", "darwin": "Darwin"}
-    place = markers(system)
-    cpython = {"implementation_name": "cpython", "platform_python_implementation": "CPython"}
-    place |= {**cpython, "platform_system": names.get(place["sys_platform"], "")}
-    pythons = ({"python_version": f"3.{minor}", "python_full_version": f"3.{minor}.0"} for minor in _MINORS)
-    return any(Marker(environment).evaluate({**place, **python}) for python in pythons)
+    return any(Marker(environment).evaluate(marker_values(system, f"3.{minor}")) for minor in _MINORS)
 
 
 def read_settings(
