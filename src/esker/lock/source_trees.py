@@ -24,7 +24,6 @@ from esker.formats.urls import redact, redact_repository
 from esker.host import files
 from esker.host.download import download
 from esker.host.git import run_git
-from esker.lock.directory_metadata import metadata_digest
 from esker.lock.uv_sources import is_wheel
 
 if TYPE_CHECKING:
@@ -87,8 +86,6 @@ class SourceTree(NamedTuple):
             return ["git", self.commit, self.tree, self.subdirectory]
         if self.kind == "archive":
             return ["archive", sorted(self.hashes.items()), self.subdirectory]
-        if self.editable:
-            return ["editable", self.address, metadata_digest(self.address)]
         return ["directory", _digest(self.address, variables)]
 
 
