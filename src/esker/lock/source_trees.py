@@ -194,7 +194,7 @@ def _check_out(source: SourceTree, target: str, variables: Mapping[str, str]) ->
         raise RealisationFailed(
             f"commit `{source.commit}` of `{source.name}` could not be fetched from "
             f"`{redact_repository(source.address)}`: {failure.output.rpartition(chr(10))[2]}",
-            hint="check the address and your access to it; if the commit is gone: esker lock --upgrade",
+            hint=f"check the address and your access to it; if the commit is gone: esker upgrade {source.name}",
         ) from failure
     tree = commit_tree(target, variables)
     if source.tree and tree != source.tree:

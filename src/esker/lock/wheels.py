@@ -112,6 +112,8 @@ def resolve(  # noqa: PLR0913  # each is a value of its own, from another place
         settings=settings or UvSettings(),
     )
     check_sources(resolution.settings.sources)
+    for remark in resolution.settings.unused:
+        resolution.progress.remark(remark)
     for system in inputs.systems if resolution.settings.environments else ():
         if not any(fits(each, system) for each in resolution.settings.environments):
             resolution.progress.remark(
