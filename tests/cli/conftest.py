@@ -19,6 +19,14 @@ class Result(NamedTuple):
     err: str
 
 
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Give a wheel of this clone."""
+    from tests.support.installed_esker import esker_wheel
+
+    return esker_wheel(tmp_path_factory.mktemp("wheel"))
+
+
 @pytest.fixture
 def esker(environ, tmp_path):
     """Give a function that runs `esker` in a directory (default: the project's) and returns its result."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import shutil
 import subprocess
 import sys
@@ -12,98 +11,76 @@ import pytest
 import uv
 
 from tests.cli.test_cli_isolation import foreign_modules
+from tests.support.installed_esker import ROOT, call, venv
 
 pytestmark = [pytest.mark.live("installers"), pytest.mark.slow]
 
-ROOT = pathlib.Path(__file__).parents[2]
 FOREIGN = {"msgspec", "tomlkit", "packaging", "uv", "rich", "json", "platform"}
 """Modules that no script of an installer imports before it comes to Esker."""
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Give a wheel of this clone, as pip and uv make one before they install."""
-    directory = tmp_path_factory.mktemp("wheel")
-    _call(uv.find_uv_bin(), "build", "--quiet", "--wheel", "--out-dir", directory, ROOT)
-    return next(directory.glob("*.whl"))
-
-
-def _call(*argv, **variables):
-    """Run an installer, which uses the machine's own index and caches."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(
-        [str(word) for word in argv], env=environ | variables, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def _venv(directory, *options):
-    _call(sys.executable, "-m", "venv", *options, directory)
-    return directory / "bin"
-
-
 def _pip(wheel, tmp_path):
-    programs = _venv(tmp_path / "venv")
-    _call(programs / "pip", "install", wheel)
+    programs = venv(tmp_path / "venv")
+    call(programs / "pip", "install", wheel)
     return programs / "esker"
 
 
 def _pip_editable(_, tmp_path):
-    programs = _venv(tmp_path / "venv")
-    _call(programs / "pip", "install", "--editable", ROOT)
+    programs = venv(tmp_path / "venv")
+    call(programs / "pip", "install", "--editable", ROOT)
     return programs / "esker"
 
 
 def _pip_with_spaces(wheel, tmp_path):
-    programs = _venv(tmp_path / "a place with spaces")
-    _call(programs / "pip", "install", wheel)
+    programs = venv(tmp_path / "a place with spaces")
+    call(programs / "pip", "install", wheel)
     return programs / "esker"
 
 
 def _pip_deep_down(wheel, tmp_path):
-    programs = _venv(tmp_path / ("deep" * 20) / ("down" * 20))
-    _call(programs / "pip", "install", wheel)
+    programs = venv(tmp_path / ("deep" * 20) / ("down" * 20))
+    call(programs / "pip", "install", wheel)
     return programs / "esker"
 
 
 def _pip_user(wheel, tmp_path):
     home = tmp_path / "home"
     home.mkdir(exist_ok=True)
-    pip = _venv(tmp_path / "venv") / "pip"  # Debian's own Python may have none
+    pip = venv(tmp_path / "venv") / "pip"  # Debian's own Python may have none
     given = {"HOME": str(home), "PIP_BREAK_SYSTEM_PACKAGES": "1"}
-    _call(pip, "--python", os.path.realpath(sys.executable), "install", "--user", wheel, **given)
+    call(pip, "--python", os.path.realpath(sys.executable), "install", "--user", wheel, **given)
     return home / ".local" / "bin" / "esker"
 
 
 def _pip_target(wheel, tmp_path):
-    _call(_venv(tmp_path / "venv") / "pip", "install", "--target", tmp_path / "target", wheel)
+    call(venv(tmp_path / "venv") / "pip", "install", "--target", tmp_path / "target", wheel)
     return tmp_path / "target" / "bin" / "esker"
 
 
 def _uv_pip(wheel, tmp_path):
-    programs = _venv(tmp_path / "venv", "--without-pip")
-    _call(uv.find_uv_bin(), "pip", "install", "--python", programs / "python", wheel)
+    programs = venv(tmp_path / "venv", "--without-pip")
+    call(uv.find_uv_bin(), "pip", "install", "--python", programs / "python", wheel)
     return programs / "esker"
 
 
 def _uv_pip_editable(_, tmp_path):
-    programs = _venv(tmp_path / "venv", "--without-pip")
-    _call(uv.find_uv_bin(), "pip", "install", "--python", programs / "python", "--editable", ROOT)
+    programs = venv(tmp_path / "venv", "--without-pip")
+    call(uv.find_uv_bin(), "pip", "install", "--python", programs / "python", "--editable", ROOT)
     return programs / "esker"
 
 
 def _uv_tool(wheel, tmp_path):
     places = {"UV_TOOL_DIR": str(tmp_path / "tools"), "UV_TOOL_BIN_DIR": str(tmp_path / "programs")}
-    _call(uv.find_uv_bin(), "tool", "install", "--python", sys.executable, wheel, **places)
+    call(uv.find_uv_bin(), "tool", "install", "--python", sys.executable, wheel, **places)
     assert os.listdir(tmp_path / "programs") == ["esker"]
     return tmp_path / "programs" / "esker"
 
 
 def _pipx(wheel, tmp_path):
-    programs = _venv(tmp_path / "venv")
-    _call(programs / "pip", "install", "pipx")
+    programs = venv(tmp_path / "venv")
+    call(programs / "pip", "install", "pipx")
     places = {"PIPX_HOME": str(tmp_path / "pipx"), "PIPX_BIN_DIR": str(tmp_path / "programs")}
-    _call(programs / "pipx", "install", wheel, **places)
+    call(programs / "pipx", "install", wheel, **places)
     return tmp_path / "programs" / "esker"
 
 

@@ -303,7 +303,7 @@ def test_a_command_that_a_package_brings_as_well(esker, package, index):
     package(project='dependencies = ["other"]')
     done = esker("activate", "--", "demo")
     assert done.status == 1
-    assert "the project has a command `demo`, which a locked package brings as well" in done.err
+    assert "the project `demo-app` has a command `demo`, which another package brings as well" in done.err
     assert "[project.scripts]" in done.err
 
 
@@ -320,7 +320,7 @@ def test_a_command_with_a_name_of_the_environments_own(esker, package, name, why
     package(scripts=f'{name} = "demo_app:main"')
     done = esker("activate", "--", "true")
     assert done.status == 1
-    assert f"the project has a command `{name}`, which {why}\n" in done.err
+    assert f"the project `demo-app` has a command `{name}`, which " in done.err
     assert "rename it in [project.scripts]" in done.err
 
 
@@ -370,7 +370,7 @@ def test_a_file_that_project_and_package_share(esker, package, index):
     package(project='dependencies = ["other"]', tiny='files = { "shared/own.py" = "NAME = 1" }')
     done = esker("activate", "--", "true")
     assert done.status == 1
-    assert "the project and a locked package both bring the file `shared/own.py`" in done.err
+    assert "the project `demo-app` and another package both bring the file `shared/own.py`" in done.err
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a project of another user")

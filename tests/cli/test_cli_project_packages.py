@@ -12,6 +12,9 @@ import tomllib
 
 import pytest
 
+from esker.host.uv import run_uv
+from esker.settings import Settings
+
 MANIFEST = '# ours\nschema-version = "1.14.0"\n\n[plugins.esker.python]\nproject = "pyproject.toml" # theirs\n'
 PROJECT = """\
 # The shop.
@@ -380,3 +383,31 @@ def test_init_leaves_other_files_out(esker, empty, text, told):
 def test_init_without_a_pyproject_says_nothing_of_one(esker, empty):
     """Where there is none, there is nothing to tell."""
     assert "pyproject" not in esker("init").err
+
+
+def test_a_uv_lock_is_taken_over_until_a_command_changes_the_project(esker, shop, environ):
+    """One line says that uv.lock lags behind, and what to do; after that, the next activation takes it over again."""
+
+    def uv_lock():
+        run_uv(["lock", "--python", sys.executable], Settings(environ).tools, cwd=shop)
+
+    def pylock():
+        return (shop / ".flox/pylock.toml").read_text()
+
+    uv_lock()
+    assert esker("activate", "--", "true").status == 0
+    assert 'requires-python = ">=3.11"' in pylock()
+    before = (shop / "uv.lock").read_bytes()
+    done = esker("install", "pypi/lib")
+    assert done.status == 0
+    lines = [line for line in done.err.splitlines() if "uv.lock" in line]
+    told = "uv.lock is not taken over: it does not have this change; to add it: uv lock."
+    assert lines == [f"! {told} The packages are resolved here"]
+    assert (shop / "uv.lock").read_bytes() == before
+    assert 'requires-python = "==' in pylock()
+    assert "uv.lock" not in esker("activate", "--", "true").err
+    uv_lock()
+    assert esker("lock", "--check").status == 1
+    assert esker("activate", "--", "python", "-c", "import lib").status == 0
+    assert 'requires-python = ">=3.11"' in pylock()
+    assert esker("lock", "--check").status == 0

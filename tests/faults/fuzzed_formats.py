@@ -20,11 +20,12 @@ from esker.declare.declaration import EskerTable, PythonTable
 from esker.declare.load import Declaration, environment_name
 from esker.declare.validate import read_text
 from esker.errors import NotTrusted
-from esker.formats import elf, json_text, lockfile, pylock, service_handle
+from esker.formats import elf, json_text, lockfile, pylock, service_handle, uv_lock
 from esker.formats.nix import nar, nixbase32, store_path
 from esker.formats.references import references, vars_in_order
 from esker.formats.untrusted import json_value, toml_table
 from esker.host import process_id, state_file
+from esker.lock.edges import with_edges
 from esker.lock.pyproject import read_pyproject
 from esker.services.flox import uses
 from esker.services.supervised import logs, supervisor_record
@@ -111,6 +112,23 @@ indexes = ["https://example.com/simple"]
 contents = "sha256:CONTENTS"
 packages = ["app 1.0 0123456789abcdef"]
 """
+_UV_LOCK = b"""version = 1
+revision = 3
+requires-python = ">=3.11"
+supported-markers = ["sys_platform == 'linux'"]
+[[package]]
+name = "app"
+version = "0.1.0"
+source = { editable = "." }
+dependencies = [{ name = "helper", marker = "python_full_version >= '3.12'" }]
+[package.optional-dependencies]
+fast = [{ name = "helper", version = "3.20" }]
+[[package]]
+name = "helper"
+version = "3.20"
+source = { registry = "https://example.com/simple" }
+wheels = [{ url = "https://example.com/helper-3.20-py3-none-any.whl", hash = "sha256:ab", size = 10 }]
+"""
 
 
 class Format(NamedTuple):
@@ -152,6 +170,8 @@ def _declared(project: Path) -> dict[str, Format]:
         lockfile.differences(read, plain)
         vars_in_order(read.vars)
 
+    own = pylock.parse(pylocks[0].decode())
+
     def lock(data: bytes) -> None:
         read = lockfile.parse(data)
         lockfile.render(read)
@@ -162,6 +182,9 @@ def _declared(project: Path) -> dict[str, Format]:
         if (inputs := pylock.inputs(read)) is not None:
             pylock.render(read, inputs)
             tuple(pylock.alterations(read, inputs))
+
+    def lock_of_uv(data: bytes) -> None:
+        with_edges(own, uv_lock.parse(data.decode()))
 
     def pyproject(data: bytes) -> None:
         (project / "pyproject.toml").write_bytes(data)
@@ -178,6 +201,7 @@ def _declared(project: Path) -> dict[str, Format]:
         "manifest.toml": Format(manifest, manifests, not_utf8, "toml"),
         "manifest.lock": Format(lock, locks, trees="json"),
         "pylock.toml": Format(python_lock, pylocks, not_utf8, "toml"),
+        "uv.lock": Format(lock_of_uv, [_UV_LOCK], not_utf8, "toml"),
         "env.json": Format(pointer, [b'{"name": "items", "version": 1}', b'{"owner": "o", "name": "n"}'], trees="json"),
         "pyproject.toml": Format(pyproject, [_PYPROJECT], trees="toml"),
         "toml": Format(lambda data: toml_table(data.decode()), [*manifests, _PYPROJECT], (ValueError,), "toml"),

@@ -9,7 +9,7 @@ import pytest
 from esker.errors import HostError, InvalidFile, InvalidLock, NotTrusted, RealisationFailed, ResolutionFailed
 from esker.formats import pylock
 from tests.support.package_index import wheel
-from tests.support.sources import SourceProject, commit_of, git, package, repository, serve_backend
+from tests.support.sources import SourceProject, commit, commit_of, git, package, repository, serve_backend
 
 pytestmark = pytest.mark.slow
 BAD_SETUP = "import sys\nprint('one')\nprint('the library is missing', file=sys.stderr)\nsys.exit(3)\n"
@@ -26,6 +26,7 @@ def project(tmp_path, index, environ):
     ("reference", "told"),
     [
         (f'rev = "{"1234567890" * 4}"', f"commit `{'1234567890' * 4}`"),
+        ('rev = "deadbeef"', "revision `deadbeef`"),
         ('branch = "nope"', "branch `nope`"),
         ('tag = "v9"', "tag `v9`"),
     ],
@@ -59,7 +60,70 @@ def test_a_commit_that_is_gone_when_it_is_built_is_named(project, tmp_path):
     library.rename(tmp_path / "elsewhere")
     with pytest.raises(RealisationFailed, match="of `lib` could not be fetched from `file:") as caught:
         project.run("import lib")
-    assert "esker lock --upgrade" in caught.value.hint
+    assert "esker upgrade lib" in caught.value.hint
+
+
+def test_a_source_of_nothing_that_is_asked_for_is_told(project, tmp_path, index):
+    """A misspelt name would have the index asked for the package, where a stranger's may be."""
+    index.add("lib", "9.0")
+    library = repository(tmp_path / "lib", "lib")
+    project.declare(["lib"], f'[tool.uv.sources]\nlibs = {{ git = "file://{library}" }}\n')
+    project.lock()
+    told = "`libs` of [tool.uv.sources] is not among the dependencies: did you mean `lib`?"
+    assert project.remarks == [told]
+
+
+@pytest.mark.parametrize(
+    "uv",
+    [
+        '[dependency-groups]\nx = ["Lib"]\n[tool.uv.sources]\nlib = { path = "../lib" }\n',
+        '[project.optional-dependencies]\nx = ["lib>=1"]\n[tool.uv.sources]\nlib = { path = "../lib" }\n',
+        '[tool.uv]\nconstraint-dependencies = ["lib"]\nsources.lib = { path = "../lib" }\n',
+        '[build-system]\nrequires = ["lib"]\n[tool.uv]\npackage = false\nsources.lib = { path = "../lib" }\n',
+    ],
+    ids=["group", "extra", "constraint", "build"],
+)
+def test_a_source_that_is_asked_for_elsewhere_in_the_file_is_right(project, tmp_path, index, uv):
+    index.add("app-lib", "1.0")
+    package(tmp_path / "lib", "lib")
+    project.declare(["app-lib"], uv)
+    project.lock()
+    assert project.remarks == []
+
+
+def test_a_directory_whose_project_cannot_be_read_is_named(project, tmp_path):
+    """With the line, as for a file of ours."""
+    library = package(tmp_path / "lib", "lib")
+    (library / "pyproject.toml").write_text('[project]\nname = "lib"\nversion = \n')
+    project.declare(["lib"], '[tool.uv.sources]\nlib = { path = "../lib" }\n')
+    with pytest.raises(InvalidFile) as caught:
+        project.lock()
+    assert caught.value.place == f"{library}/pyproject.toml:3"
+
+
+def test_a_repository_whose_project_cannot_be_read_is_named(project, tmp_path):
+    library = repository(tmp_path / "lib", "lib")
+    (library / "pyproject.toml").write_text('[project]\nname = "lib"\nversion = \n')
+    commit(library)
+    project.declare(["lib"], f'[tool.uv.sources]\nlib = {{ git = "file://{library}" }}\n')
+    with pytest.raises(
+        ResolutionFailed, match=r"the pyproject\.toml of `lib` is not valid: TOML parse error at line 3"
+    ):
+        project.lock()
+
+
+def test_a_repository_whose_build_requirements_no_index_has_is_named(project, tmp_path):
+    """Here uv has to ask the backend for the name, and cannot have it."""
+    library = repository(tmp_path / "lib", "lib")
+    text = '[project]\nname = "lib"\ndynamic = ["version"]\n[build-system]\nrequires = ["tinybackend>7"]\n'
+    (library / "pyproject.toml").write_text(text + 'build-backend = "tinybackend"\n')
+    commit(library)
+    project.declare(["lib"], f'[tool.uv.sources]\nlib = {{ git = "file://{library}" }}\n')
+    with pytest.raises(
+        ResolutionFailed, match=r"what `lib` needs to be built cannot be had: only tinybackend"
+    ) as caught:
+        project.lock()
+    assert "[build-system]" in caught.value.hint
 
 
 @pytest.mark.parametrize("part", ["commit", "tree", "build requirement"])

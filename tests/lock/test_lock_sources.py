@@ -10,6 +10,7 @@ import pytest
 from esker.declare.load import load
 from esker.errors import RealisationFailed, ResolutionFailed, StaleLock
 from esker.formats import pylock
+from esker.host.uv import uv_version
 from esker.lock.listing import listing
 from esker.lock.lock_files import read_lock
 from tests.support.package_index import wheel
@@ -77,7 +78,7 @@ def test_a_package_in_a_subdirectory_of_a_repository(project, tmp_path):
 
 
 def test_an_editable_directory_is_followed_without_a_new_lock(project, tmp_path):
-    """Its code is imported from where it lies; of what its build leaves there, only metadata is allowed."""
+    """Its code is imported from where it lies, and its build leaves what the project's own would leave there."""
     library = package(tmp_path / "lib", "lib")
     project.declare(["lib"], '[tool.uv.sources]\nlib = { path = "../lib", editable = true }\n')
     assert project.run("import lib; print(lib.VERSION)") == "1.0"
@@ -87,17 +88,63 @@ def test_an_editable_directory_is_followed_without_a_new_lock(project, tmp_path)
     assert {*os.listdir(library)} - {"__pycache__"} == {"lib.py", "pyproject.toml", "tiny.egg-info"}
 
 
-def test_an_editable_build_that_leaves_more_than_metadata_is_refused(project, tmp_path):
-    """The file is named; without `editable` the package is built from a copy, and nothing is left."""
-    library = package(tmp_path / "lib", "lib", files={"untidy": ""})
+def test_changed_metadata_of_an_editable_directory_is_built_again(project, tmp_path):
+    """A new version in its pyproject.toml is seen by `importlib.metadata`, and nothing else is built."""
+    library = package(tmp_path / "lib", "lib")
     project.declare(["lib"], '[tool.uv.sources]\nlib = { path = "../lib", editable = true }\n')
-    with pytest.raises(RealisationFailed, match=r"has left `left\.so` in") as caught:
+    version = "import importlib.metadata as m; print(m.version('lib'))"
+    assert project.run(version) == "1.0"
+    path = library / "pyproject.toml"
+    path.write_text(path.read_text().replace("1.0", "2.0"))
+    assert project.run(version) == "2.0"
+
+
+def test_an_editable_directory_and_a_package_with_the_same_module(project, tmp_path, index):
+    """The error names both sides: neither is put over the other in silence."""
+    index.add("other", "1.0", {"__editable_lib.pth": ""})
+    package(tmp_path / "lib", "lib")
+    project.declare(["lib", "other"], '[tool.uv.sources]\nlib = { path = "../lib", editable = true }\n')
+    with pytest.raises(RealisationFailed, match="the project `lib` and another package both bring the file"):
         project.run("import lib")
-    assert "editable = true" in caught.value.hint
-    (library / "left.so").unlink()
-    project.declare(["lib"], '[tool.uv.sources]\nlib = { path = "../lib" }\n')
+
+
+def test_an_editable_directory_whose_backend_cannot_make_it_editable(project, tmp_path, index):
+    index.add("plainbackend", "1.0", {"plainbackend.py": "def build_wheel(*_): raise SystemExit('no')\n"})
+    text = '[project]\nname = "lib"\nversion = "1"\n[build-system]\nrequires = ["plainbackend"]\n'
+    package(tmp_path / "lib", "lib", files={"pyproject.toml": text + 'build-backend = "plainbackend"\n'})
+    project.declare(["lib"], '[tool.uv.sources]\nlib = { path = "../lib", editable = true }\n')
+    with pytest.raises(RealisationFailed, match="`lib` could not be built") as refused:
+        project.run("import lib")
+    assert "ask for a later version of the backend" in refused.value.hint
+
+
+@pytest.mark.parametrize("source", ["{ path = '../lib' }", "{ path = '../lib', editable = true }", "{ git = 'URL' }"])
+def test_uv_itself_builds_what_uv_init_has_made(project, tmp_path, source, index):
+    """Its backend is part of uv, which Esker brings along; nothing is locked or fetched for it."""
+    library = repository(tmp_path / "lib", "lib")
+    text = f'[project]\nname = "lib"\nversion = "1.0"\n[build-system]\nrequires = ["uv_build>={uv_version()}"]\n'
+    (library / "pyproject.toml").write_text(text + 'build-backend = "uv_build"\n')
+    (library / "src/lib").mkdir(parents=True)
+    (library / "lib.py").rename(library / "src/lib/__init__.py")
+    commit(library)
+    project.declare(["lib"], f"[tool.uv.sources]\nlib = {source.replace('URL', f'file://{library}')}\n")
     assert project.run("import lib; print(lib.VERSION)") == "1.0"
-    assert not (library / "left.so").exists()
+    assert "/simple/uv-build/" not in index.requests
+    assert sorted(os.listdir(library)) == [".git", "pyproject.toml", "src"]
+
+
+@pytest.mark.parametrize("options", ["", ", editable = true"])
+def test_another_uv_than_the_one_that_is_asked_for_is_told(project, tmp_path, options, monkeypatch):
+    """The lock was made where uv had the backend; here is another uv, and the way out is named."""
+    text = f'[project]\nname = "lib"\nversion = "1.0"\n[build-system]\nrequires = ["uv_build>={uv_version()}"]\n'
+    library = package(tmp_path / "lib", "lib", files={"pyproject.toml": text + 'build-backend = "uv_build"\n'})
+    assert library.exists()
+    project.declare(["lib"], f'[tool.uv.sources]\nlib = {{ path = "../lib"{options} }}\n')
+    project.lock()
+    monkeypatch.setattr("esker.lock.build_backend.uv_version", lambda: "0.1")
+    with pytest.raises(RealisationFailed, match=r"`lib` is built by uv_build.*, and the uv here is 0\.1") as refused:
+        project.run("import lib")
+    assert refused.value.hint == "lock the backend too: esker upgrade lib"
 
 
 def test_changed_metadata_of_a_directory_makes_the_lock_stale(project, tmp_path):

@@ -73,8 +73,6 @@ def build_wheel(directory, settings=None, metadata=None):
 
 def build_editable(directory, settings=None, metadata=None):
     os.makedirs("tiny.egg-info", exist_ok=True)
-    if os.path.exists("untidy"):
-        open("left.so", "w").close()
     return _wheel(directory, {f"__editable_{_project()['name']}.pth": os.getcwd() + "\\n"})
 """
 

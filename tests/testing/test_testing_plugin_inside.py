@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import uv
 
 from esker.host import process_table
 from tests.support import installed_wheels
@@ -330,3 +331,14 @@ def test_an_ide_that_runs_the_environments_python_has_the_plugin(inside):
         timeout=100,
     )
     assert (done.returncode, outcome(done)) == (0, "1 passed"), done.stdout
+
+
+def test_tools_that_read_metadata_find_nothing_broken(inside):
+    """To uv, which counts real directories alone, the plugin is the only distribution here: it has to be a whole one."""
+    assert inside.run(*activate, "true").returncode == 0
+    python = libraries(inside).parents[2] / "bin/python"
+    done = subprocess.run(
+        [uv.find_uv_bin(), "pip", "check", "--python", python], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Checked 1 package" in done.stderr

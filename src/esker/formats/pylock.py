@@ -68,7 +68,7 @@ __all__ = [
 _SHORT = 16
 """Hexadecimal digits of a single package's digest; the digest of them all is whole."""
 _BUILD = "build-requirements"
-_LATER = ("build-system", "settings", "files")
+_LATER = ("build-system", "settings", "files", "uv-lock")
 """Inputs that earlier versions of Esker did not know: where they are empty, the digest is what it was."""
 _HASH = re.compile(r" --hash=sha(256:[0-9a-f]{64}|384:[0-9a-f]{96}|512:[0-9a-f]{128})")
 _TREE = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})?")
@@ -91,6 +91,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     """What `[tool.uv]` of the project says, one line an entry, sorted and without credentials."""
     files: tuple[str, ...] = ()
     """Names of path dependencies, each with the hash of its metadata."""
+    uv_lock: str = msgspec.field(default="", name="uv-lock")
+    """The hash of the project's uv.lock, as `sha256:<hex>`; empty if it has none."""
 
     def digest(self) -> str:
         """Return the hash of the inputs, as `sha256:<hex>`."""
@@ -271,6 +273,7 @@ def render(lock: Pylock, made_from: Inputs, *, build: Collection[str] = (), seal
     lines += _array("indexes", made_from.indexes)
     lines += _array("settings", made_from.settings) if made_from.settings else []
     lines += _array("files", made_from.files) if made_from.files else []
+    lines += [f"uv-lock = {_string(made_from.uv_lock)}"] if made_from.uv_lock else []
     if made_from.build_system:
         lines += _array("build-system", made_from.build_system)
     for name, table in sorted(_build_tables(lock).items()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_SYSTEMS", "SYSTEMS", "declared_systems", "marker", "markers", "system_name"]
+__all__ = ["DEFAULT_SYSTEMS", "SYSTEMS", "declared_systems", "marker", "marker_values", "markers", "system_name"]
 
 DEFAULT_SYSTEMS = ("aarch64-darwin", "aarch64-linux", "x86_64-linux")
 """The systems that an environment is locked for if it declares none; the machine's own system is added."""
@@ -48,3 +48,14 @@ def markers(system: str) -> dict[str, str]:
     """Return the values of the PEP 508 marker variables that depend only on `system`."""
     machine, _, platform = system.partition("-")
     return {"sys_platform": platform, "platform_machine": _MACHINES[machine, platform], "os_name": "posix"}
+
+
+def marker_values(system: str, minor: str | None = None) -> dict[str, str]:
+    """Return the values of the PEP 508 marker variables on `system` with CPython of a minor version, such as `3.12`.
+
+    >>> marker_values("x86_64-linux", "3.12")["python_full_version"]
+    '3.12.0'
+    """
+    values = {**markers(system), "implementation_name": "cpython", "platform_python_implementation": "CPython"}
+    values["platform_system"] = {"linux": "Linux", "darwin": "Darwin"}.get(values["sys_platform"], "")
+    return values if minor is None else {**values, "python_version": minor, "python_full_version": f"{minor}.0"}

@@ -9,12 +9,15 @@ import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
 from esker.errors import CommandFailed, HostError, InvalidFile, Problem, RealisationFailed
 from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
 from esker.formats.urls import redact
 from esker.host import files, prctl
 from esker.host.scratch import scratch
-from esker.host.uv import is_unreachable, run_uv
+from esker.host.uv import is_unreachable, run_uv, uv_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["BuildSystem", "Workshop", "build_system", "workshop"]
 
 _LAST_LINES = 12
+_UV_BACKEND = "uv_build"
 _FIXED = {
     "GIT_OPTIONAL_LOCKS": "0",
     "PYTHONDONTWRITEBYTECODE": "1",
@@ -55,6 +59,29 @@ class BuildSystem(NamedTuple):
     backend: str = "setuptools.build_meta:__legacy__"
     path: tuple[str, ...] = ()
     """Directories of the source tree in which the backend itself lies."""
+
+    @property
+    def is_built_by_uv(self) -> bool:
+        """Whether Esker's own uv has the backend in it, in a version that is asked for: nothing has to be fetched."""
+        if self.backend != _UV_BACKEND or self.path or len(self.requires) != 1:
+            return False
+        try:
+            requirement = Requirement(self.requires[0])
+        except InvalidRequirement:
+            return False
+        is_plain = canonicalize_name(requirement.name) == "uv-build" and not (requirement.marker or requirement.extras)
+        return is_plain and requirement.url is None and requirement.specifier.contains(uv_version(), prereleases=True)
+
+    def check_builder(self, name: str, locked: Sequence[str]) -> None:
+        """Raise RealisationFailed if nothing is `locked` to build the package `name`, and our uv has not its backend.
+
+        The lock was made where uv has another version then.
+        """
+        if self.backend == _UV_BACKEND and not locked and not self.is_built_by_uv:
+            raise RealisationFailed(
+                f"`{name}` is built by {', '.join(self.requires)}, and the uv here is {uv_version()}",
+                hint=f"lock the backend too: esker upgrade {name}",
+            )
 
 
 def build_system(directory: str) -> BuildSystem:

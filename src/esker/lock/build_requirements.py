@@ -153,6 +153,8 @@ def _locked(
         tree = commit_tree(directory, tools) if source.kind == "git" else ""
         system = build_system(directory)
         wanted = _checked([*system.requires, *settings.extra_build.get(source.name, ())], source)
+        if system.is_built_by_uv and set(wanted) == set(system.requires):
+            return tree, ()
         lines = _lines_for(source, resolve, wanted, pins)
         hook = f"get_requires_for_build_{'editable' if source.editable else 'wheel'}"
         with workshop(lines, interpreter, tools, settings.configuration()) as place:

@@ -19,7 +19,7 @@ from esker.lock.uv_sources import Source, from_table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["directory_sources", "metadata_digest", "metadata_files"]
+__all__ = ["directory_sources", "metadata_digest", "metadata_files", "metadata_keys"]
 
 
 def directory_sources(sources: Iterable[Source]) -> dict[str, Source]:
@@ -39,17 +39,18 @@ def directory_sources(sources: Iterable[Source]) -> dict[str, Source]:
 
 def metadata_files(directory: str) -> list[str]:
     """Return the paths whose status tells whether the metadata may have changed; some may be missing."""
-    return watched(directory, _keys(directory))
+    return watched(directory, metadata_keys(directory))
 
 
 def metadata_digest(directory: str) -> str:
     """Return a hash of what decides whether the metadata has changed, as `sha256:<hex>`."""
-    return f"sha256:{digest(directory, _keys(directory), {})}"
+    return f"sha256:{digest(directory, metadata_keys(directory), {})}"
 
 
-def _keys(directory: str) -> list[CacheKey]:
+def metadata_keys(directory: str) -> tuple[CacheKey, ...]:
+    """Return what a change of makes the metadata of the package in a directory change."""
     declared = _uv_table(directory).get("cache-keys")
-    return [key for key in cache_keys(declared, f"{directory}/pyproject.toml") if key.kind != "env"]
+    return tuple(key for key in cache_keys(declared, f"{directory}/pyproject.toml") if key.kind != "env")
 
 
 def _uv_table(directory: str) -> dict[str, Any]:

@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from packaging.pylock import Pylock
 
-__all__ = ["with_edges"]
+    from esker.formats.uv_lock import UvLock
+
+__all__ = ["reachable", "with_edges"]
 
 
-def with_edges(lock: Pylock, uv_lock: Mapping[str, Any]) -> Pylock:
-    """Return `lock` with the edges of the uv.lock that it was exported from, given as its TOML values."""
-    count = Counter(package.name for package in lock.packages)
+def with_edges(lock: Pylock, uv_lock: UvLock) -> Pylock:
+    """Return `lock` with the edges of the uv.lock that it was exported from."""
+    count = Counter[str](package.name for package in lock.packages)
     edges: dict[tuple[str, str | None], list[dict[str, str]]] = {}
     direct = {package.name for package in lock.packages if package.is_direct}
-    for package in uv_lock.get("package", ()):
+    for package in uv_lock.packages:
         needed = {
-            (entry["name"], entry.get("version") if count[entry["name"]] > 1 else None)
-            for entry in _entries(package)
-            if count[entry["name"]] and entry["name"] != package["name"]
+            (entry.name, entry.version if count[entry.name] > 1 else None)
+            for entry in package.needed()
+            if count[entry.name] and entry.name != package.name
         }
         # What comes from a directory has a version in uv's lock at times, and never in the export.
-        edges[package["name"], None if package["name"] in direct else package.get("version")] = [
+        edges[package.name, None if package.name in direct else package.version] = [
             {"name": name} | ({"version": version} if version else {})
             for name, version in sorted(needed, key=lambda edge: (edge[0], edge[1] or ""))
         ]
@@ -43,7 +43,14 @@ def with_edges(lock: Pylock, uv_lock: Mapping[str, Any]) -> Pylock:
     return dataclasses.replace(lock, packages=packages)
 
 
-def _entries(package: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield from package.get("dependencies", ())
-    for needed in package.get("optional-dependencies", {}).values():
-        yield from needed
+def reachable(lock: Pylock, names: frozenset[str]) -> frozenset[str]:
+    """Return the names and those of everything that their packages need, directly or through others."""
+    found, waiting = set(names), list(names)
+    while waiting:
+        name = waiting.pop()
+        for package in lock.packages:
+            if package.name == name:
+                new = {str(edge["name"]) for edge in package.dependencies or ()} - found
+                found |= new
+                waiting += new
+    return frozenset(found)

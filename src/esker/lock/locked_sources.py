@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import tomllib
 from typing import TYPE_CHECKING
 
-from esker.errors import ResolutionFailed
+from packaging.utils import canonicalize_name
+
+from esker.errors import InvalidFile, Problem, ResolutionFailed
+from esker.formats.syntax import syntax_problem
+from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
 from esker.formats.urls import redact
+from esker.host import files
 from esker.lock.directory_metadata import directory_sources, metadata_digest, metadata_files
 from esker.lock.uv_sources import declared_hash
 
@@ -51,7 +57,10 @@ def paths_of_lock(project: Pyproject) -> list[str]:
 
 
 def check_sources(sources: Iterable[Source]) -> None:
-    """Raise ResolutionFailed for a path at which there is nothing that could be built or installed."""
+    """Raise ResolutionFailed for a path at which there is nothing that could be built or installed.
+
+    Raises InvalidFile for a directory whose pyproject.toml cannot be read.
+    """
     for source in sources:
         if source.kind != "path":
             continue
@@ -64,8 +73,29 @@ def check_sources(sources: Iterable[Source]) -> None:
                 message = f"{where}, which has neither pyproject.toml nor setup.py"
                 hint = 'name the directory of a Python project; modules alone go on the path with source = ["…"]'
                 raise ResolutionFailed(message, hint=hint)
+            _check_project(source)
         elif source.is_editable:
             raise ResolutionFailed(f"{where}, a file, which cannot be editable", hint="take `editable` out")
+
+
+def _check_project(source: Source) -> None:
+    """Raise InvalidFile for a directory whose pyproject.toml cannot be read, ResolutionFailed for another package."""
+    path = f"{source.address}/pyproject.toml"
+    if not os.path.isfile(path):
+        return
+    text = files.read_text(path, InvalidFile, limit=LARGEST_MANIFEST)
+    try:
+        project = toml_table(text).get("project")
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidFile(path, [syntax_problem(str(error), text)]) from None
+    except ValueError as error:
+        raise InvalidFile(path, [Problem(f"not TOML: {error}")]) from error
+    name = project.get("name") if isinstance(project, dict) else None
+    if isinstance(name, str) and canonicalize_name(name) != source.name:
+        raise ResolutionFailed(
+            f"the source of `{source.name}` holds another package, `{name}`: {path}",
+            hint="mend its name in `dependencies` and in [tool.uv.sources], or its path",
+        )
 
 
 def check_hashes(lock: Pylock, sources: Iterable[Source]) -> None:
@@ -94,7 +124,8 @@ def relocated(lock: Pylock, sources: Iterable[Source], before: str, directory: s
     absolute = {source.address for source in sources if os.path.isabs(source.written)}
 
     def moved(path: str) -> str:
-        return path if path in absolute else os.path.relpath(os.path.join(before, path), directory)
+        place = os.path.normpath(os.path.join(before, path))
+        return place if place in absolute else os.path.relpath(place, directory)
 
     return dataclasses.replace(lock, packages=[_moved(package, moved) for package in lock.packages])
 

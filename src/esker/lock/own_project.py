@@ -17,8 +17,9 @@ from esker.errors import InvalidFile, Problem
 from esker.formats.tables.positions import positions
 from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
 from esker.host import files
-from esker.host.uv import uv_version
+from esker.lock.build_backend import BuildSystem
 from esker.lock.cache_keys import CacheKey, cache_keys
+from esker.lock.directory_metadata import metadata_keys
 from esker.lock.pyproject import read_pyproject
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from esker.declare.declaration import Declaration
 
-__all__ = ["OwnProject", "own_project", "uninstalled"]
+__all__ = ["OwnProject", "editable_dependency", "own_project", "uninstalled"]
 
 _DEFAULT_REQUIREMENTS = ("setuptools>=64",)
 """What builds a package that names no backend (PEP 517); older ones have no editable build."""
@@ -54,6 +55,9 @@ class OwnProject(NamedTuple):
     """Names and values of the settings in `tool.uv.config-settings`, for the backend."""
     is_built_by_uv: bool = False
     """Whether Esker's own uv has the backend in it, in a version that is asked for: then nothing has to be fetched."""
+
+    is_dependency: bool = False
+    """Whether it is a package that the project takes from a directory."""
 
     @property
     def pyproject(self) -> str:
@@ -85,8 +89,16 @@ def own_project(declaration: Declaration) -> OwnProject | None:
         requirements=tuple(sorted(_requirements(content, text, path))),
         keys=cache_keys(_table(content, "tool", "uv").get("cache-keys"), path),
         settings=tuple(_settings(content)),
-        is_built_by_uv=_is_built_by_uv(content.get("build-system", {})),
+        is_built_by_uv=_build_system(content).is_built_by_uv,
     )
+
+
+def editable_dependency(name: str, directory: str) -> OwnProject:
+    """Return the package `name` in a directory as a project that is installed into the environment of another one.
+
+    What its build needs is locked with the package; its own settings for its backend count only in its own environment.
+    """
+    return OwnProject(directory, name, (), metadata_keys(directory), is_dependency=True)
 
 
 def uninstalled(declaration: Declaration) -> str | None:
@@ -164,13 +176,10 @@ def _asked_for(content: Mapping[str, Any], backend: str, requires: list[str]) ->
             yield "wheel"
 
 
-def _is_built_by_uv(build_system: Mapping[str, Any]) -> bool:
-    requires = build_system.get("requires", [])
-    if build_system.get("build-backend") != "uv_build" or "backend-path" in build_system or len(requires) != 1:
-        return False
-    requirement = Requirement(requires[0])
-    is_plain = canonicalize_name(requirement.name) == "uv-build" and not (requirement.marker or requirement.extras)
-    return is_plain and requirement.specifier.contains(uv_version(), prereleases=True)
+def _build_system(content: Mapping[str, Any]) -> BuildSystem:
+    declared = content.get("build-system", {})
+    requires, backend = declared.get("requires", ()), str(declared.get("build-backend"))
+    return BuildSystem(tuple(requires), backend, tuple(declared.get("backend-path", ())))
 
 
 def _settings(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -3,43 +3,33 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from typing import TYPE_CHECKING
-
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from esker.declare import trust
 from esker.declare.source import source_directories
 from esker.errors import InvalidLock, ResolutionFailed, StaleLock
 from esker.formats import lockfile, pylock
-from esker.lock.build_requirements import check_not_locked, resolved_build, with_source_builds
 from esker.lock.lock_files import Lock, check_replaceable, read_conda_lock, read_lock, read_python_lock
-from esker.lock.own_project import own_project, uninstalled
+from esker.lock.own_project import uninstalled
 from esker.lock.packages import lock_packages
 from esker.lock.pyproject import read_pyproject
+from esker.lock.python_lock import PythonLock
 from esker.lock.pythons import allowed_pythons, check_chosen, interpreter_for_new_lock, locked_pythons
 from esker.lock.staleness import staleness
-from esker.lock.upgrade import upgraded
-from esker.lock.uv_settings import UvSettings
-from esker.lock.wheels import python_inputs, resolve
+from esker.lock.wheels import python_inputs
 from esker.progress import reporting
 
 if TYPE_CHECKING:
-    from packaging.pylock import Pylock
-
     from esker.declare.declaration import Declaration
     from esker.formats.manifest import Manifest
-    from esker.host.interpreters import Interpreter, Interpreters
+    from esker.host.interpreters import Interpreters
     from esker.lock.conda.lock_file import CondaLock
     from esker.lock.pyproject import Pyproject
+    from esker.lock.python_lock import Upgrade
     from esker.progress import Progress
     from esker.settings import Settings
 
 __all__ = ["check_composed", "check_current", "current_lock", "readable_lock", "resolved_lock", "with_inputs_of"]
-
-Upgrade = bool | frozenset[str]
-"""Which packages do not stay pinned: all of them, none, or those of these names."""
 
 
 def current_lock(declaration: Declaration, settings: Settings) -> Lock:
@@ -115,49 +105,12 @@ def resolved_lock(
         check_replaceable(declaration, is_partial=is_partial)  # before a minute of resolving, not after it
         with reporting(progress):
             progress.begin("Locking Python packages")
-            resolved = _resolved(declaration, stale.inputs, interpreter, settings, wheels, upgrade, progress)
+            asked = PythonLock(declaration, stale.inputs, settings, interpreters, wheels, upgrade, python, progress)
+            resolved = asked.made(interpreter)
         # Through the text, so that what is used now is exactly what is read from the file ever after.
         wheels = pylock.parse(pylock.render(resolved, stale.inputs, build=stale.inputs.build))
     # A partial lock is made each time anew: it counts as new if it changes what is on disk, the Python lock.
     return Lock(manifest_lock, wheels, conda, is_partial), not is_partial or wheels is not on_disk
-
-
-def _resolved(
-    declaration: Declaration,
-    inputs: pylock.Inputs,
-    interpreter: Interpreter,
-    settings: Settings,
-    before: Pylock | None,
-    upgrade: Upgrade,
-    progress: Progress,
-) -> Pylock:
-    """Return the lock of `inputs`, in which what `before` pins stays as far as `upgrade` allows.
-
-    It also has what the project itself needs to be built.
-    """
-    every, project, pyproject = (
-        allowed_pythons(declaration).every,
-        own_project(declaration),
-        read_pyproject(declaration),
-    )
-    uv = pyproject.uv if pyproject else UvSettings()
-    again = partial(resolve, inputs, interpreter, settings.tools, every_python=every, settings=uv, progress=progress)
-    changed = _changed(pylock.inputs(before) if before else None, inputs)
-    if before is None or not isinstance(upgrade, frozenset):
-        resolved = again(previous=before, changed=changed)
-    else:
-        names = upgrade | changed
-        resolved = upgraded(names, before, lambda pinned: again(previous=pinned, firm=names))
-    resolved = with_source_builds(
-        resolved, inputs, interpreter, settings.tools, settings=uv, previous=before, every_python=every
-    )
-    if project is None:
-        return resolved
-    check_not_locked(project, resolved)
-    build = resolved_build(
-        project, inputs, interpreter, settings.tools, previous=before, new=resolved, every_python=every, settings=uv
-    )
-    return pylock.with_build_requirements(resolved, {project.name: build})
 
 
 def _manifest_lock(
@@ -215,11 +168,3 @@ def _check_build(declaration: Declaration, settings: Settings, project: Pyprojec
     if (python is not None and python.build) or built:
         places = [source.address for source in built if source.kind == "path" and os.path.exists(source.address)]
         trust.check_contents(declaration.project, settings, [*([project.path] if project else []), *places])
-
-
-def _changed(before: pylock.Inputs | None, after: pylock.Inputs) -> frozenset[str]:
-    """Return the names whose requirement has changed, so that their old pins do not bind any more."""
-    if before is None:
-        return frozenset()
-    different = set(before.requirements) ^ set(after.requirements)
-    return frozenset(canonicalize_name(Requirement(text).name) for text in different)

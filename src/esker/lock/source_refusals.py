@@ -20,6 +20,9 @@ _REVISION = re.compile(r"failed to fetch (?P<kind>commit|branch|tag|branch or ta
 _ABSENT = re.compile(r"not our ref|couldn't find remote ref|no such ref|unadvertised object|not found in upstream")
 _NO_GIT = "Git executable not found"
 _GIT_FAILED = "Git operation failed"
+_UNKNOWN_REVISION = re.compile(r"ambiguous argument '(?P<name>[^']+?)(?:\^0)?': unknown revision")
+_INVALID_PROJECT = re.compile(r"Invalid `pyproject\.toml`\n(?P<reason>.*?)(?=\n\s*\n?hint:|\Z)", re.DOTALL)
+_REQUIREMENTS = re.compile(r"from `build-system\.requires`.*Because (?P<reason>.*?), we can conclude", re.DOTALL)
 _NO_HOST = re.compile(r"Could not resolve host|Connection (?:refused|timed out)|Network is unreachable")
 _DISABLED = re.compile(r"[Bb]uilding source distributions for `(?P<name>[^`]+)` is disabled")
 _BACKEND = re.compile(r"Call to `(?P<hook>[^`]+)` failed[^\n]*\n(?P<output>.*?)(?=\n\s*\n?hint:|\Z)", re.DOTALL)
@@ -63,6 +66,18 @@ def _build_refusal(output: str, name: str, *, is_declared: bool) -> ResolutionFa
             f"the build backend of `{name}` failed, `{backend['hook']}`:\n" + "\n".join(lines[-_LAST_LINES:]),
             hint="mend its code, or install what it needs; then: esker lock",
         )
+    invalid = _INVALID_PROJECT.search(output)
+    if invalid:
+        lines = [line.strip().removeprefix("cause: ") for line in invalid["reason"].strip().split("\n")]
+        reason = ": ".join(dict.fromkeys((lines[0], lines[-1])))
+        return ResolutionFailed(f"the pyproject.toml of `{name}` is not valid: {reason}", hint="mend it in its source")
+    requirements = _REQUIREMENTS.search(output)
+    if requirements:
+        reason = " ".join(requirements["reason"].split())
+        return ResolutionFailed(
+            f"what `{name}` needs to be built cannot be had: {reason}",
+            hint="change `requires` in its [build-system], or name the index that has it in UV_INDEX",
+        )
     disabled = _DISABLED.search(output)
     if disabled and not is_declared and "@ " in output:
         return ResolutionFailed(
@@ -82,6 +97,12 @@ def _git_refusal(output: str, name: str, source: Source | None) -> HostError | R
     if revision and _ABSENT.search(output):
         return ResolutionFailed(
             f"`{name}` is taken from {revision['kind']} `{revision['name']}`{where}, which does not exist there",
+            hint="push it, or name another one in [tool.uv.sources]",
+        )
+    unknown = _UNKNOWN_REVISION.search(output)
+    if unknown:
+        return ResolutionFailed(
+            f"`{name}` is taken from revision `{unknown['name']}`{where}, which does not exist there",
             hint="push it, or name another one in [tool.uv.sources]",
         )
     return ResolutionFailed(

@@ -24,7 +24,6 @@ from esker.formats.urls import redact, redact_repository
 from esker.host import files
 from esker.host.download import download
 from esker.host.git import run_git
-from esker.lock.directory_metadata import metadata_digest
 from esker.lock.uv_sources import is_wheel
 
 if TYPE_CHECKING:
@@ -87,8 +86,6 @@ class SourceTree(NamedTuple):
             return ["git", self.commit, self.tree, self.subdirectory]
         if self.kind == "archive":
             return ["archive", sorted(self.hashes.items()), self.subdirectory]
-        if self.editable:
-            return ["editable", self.address, metadata_digest(self.address)]
         return ["directory", _digest(self.address, variables)]
 
 
@@ -197,7 +194,7 @@ def _check_out(source: SourceTree, target: str, variables: Mapping[str, str]) ->
         raise RealisationFailed(
             f"commit `{source.commit}` of `{source.name}` could not be fetched from "
             f"`{redact_repository(source.address)}`: {failure.output.rpartition(chr(10))[2]}",
-            hint="check the address and your access to it; if the commit is gone: esker lock --upgrade",
+            hint=f"check the address and your access to it; if the commit is gone: esker upgrade {source.name}",
         ) from failure
     tree = commit_tree(target, variables)
     if source.tree and tree != source.tree:

@@ -108,6 +108,9 @@ def _python(
         yield f"pylock.toml: what `{project.name}` needs to be built is not locked"
     yield from _set("[tool.uv]", locked.settings, inputs.settings)
     yield from _files(locked.files, inputs.files)
+    if locked.uv_lock != inputs.uv_lock:
+        change = "is new" if not locked.uv_lock else "is gone" if not inputs.uv_lock else "has changed"
+        yield f"pylock.toml: uv.lock {change}"
 
 
 def _files(locked: Iterable[str], declared: Iterable[str]) -> Iterator[str]:

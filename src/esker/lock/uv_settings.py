@@ -8,6 +8,7 @@ Workspaces and conflicts change what a project is, so they are refused.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from packaging.markers import InvalidMarker, Marker
@@ -15,8 +16,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from esker.errors import InvalidFile, Problem
-from esker.formats.systems import markers
+from esker.formats.systems import marker_values
 from esker.formats.tables.positions import positions
+from esker.formats.tables.reader import near
 from esker.formats.toml_values import inline
 from esker.formats.urls import redact
 from esker.lock.uv_sources import Source, from_requirement, from_table
@@ -69,6 +71,8 @@ class UvSettings(NamedTuple):
     """Further requirements of the build of a package, by its normalised name."""
     lines: tuple[str, ...] = ()
     """Everything above as inputs of a lock, without credentials."""
+    unused: tuple[str, ...] = ()
+    """A sentence for each source whose package nothing in the file asks for."""
     lock_directory: str = "/"
     """Where the lock will lie, absolute."""
 
@@ -98,12 +102,7 @@ def fits(environment: str, system: str) -> bool:
     >>> fits("sys_platform == 'linux' and python_version < '3.13'", "x86_64-linux")
     True
     """
-    names = {"linux": "Linux", "darwin": "Darwin"}
-    place = markers(system)
-    cpython = {"implementation_name": "cpython", "platform_python_implementation": "CPython"}
-    place |= {**cpython, "platform_system": names.get(place["sys_platform"], "")}
-    pythons = ({"python_version": f"3.{minor}", "python_full_version": f"3.{minor}.0"} for minor in _MINORS)
-    return any(Marker(environment).evaluate({**place, **python}) for python in pythons)
+    return any(Marker(environment).evaluate(marker_values(system, f"3.{minor}")) for minor in _MINORS)
 
 
 def read_settings(
@@ -149,8 +148,33 @@ def read_settings(
             if isinstance(texts, list)
         },
         lines=tuple(sorted(_lines(table, sources))),
+        unused=tuple(_unused(content, table)),
     )
     return settings, named
+
+
+def _unused(content: Mapping[str, Any], table: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each source that has no effect, because its package is asked for nowhere in the file."""
+    project = _table(content, "project")
+    lists = [
+        _texts(project, "dependencies"),
+        _texts(_table(content, "build-system"), "requires"),
+        *(_texts(table, key) for key in (*_TAKEN, *_FOR_BUILDS, "dev-dependencies") if key.endswith("-dependencies")),
+    ]
+    tables = (
+        _table(project, "optional-dependencies"),
+        _table(content, "dependency-groups"),
+        _table(table, "extra-build-dependencies"),
+    )
+    lists += [_texts(each, key) for each in tables for key in each]
+    names = set()
+    for text in (text for texts in lists for text in texts):
+        with suppress(InvalidRequirement):  # told when it is locked
+            names.add(canonicalize_name(Requirement(text).name))
+    for name in _table(table, "sources"):
+        if canonicalize_name(name) not in names:
+            hint = near(canonicalize_name(name), names)
+            yield f"`{name}` of [tool.uv.sources] is not among the dependencies" + (f": {hint}" if hint else "")
 
 
 def _refused(table: Mapping[str, Any], lines: Mapping[tuple[str, ...], int]) -> Iterator[Problem]:

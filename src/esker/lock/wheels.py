@@ -20,10 +20,9 @@ from packaging.utils import canonicalize_name
 
 from esker.declare.missing_packages import named
 from esker.errors import CommandFailed, ResolutionFailed
-from esker.formats import pylock
+from esker.formats import pylock, uv_lock
 from esker.formats.systems import declared_systems, marker
 from esker.formats.toml_values import inline
-from esker.formats.untrusted import toml_table
 from esker.host import files
 from esker.host.scratch import scratch
 from esker.host.uv import run_uv
@@ -37,6 +36,7 @@ from esker.lock.pyproject import read_pyproject
 from esker.lock.pythons import allowed_pythons, minors_within, one_minor
 from esker.lock.refusals import explained
 from esker.lock.source_refusals import source_refusal
+from esker.lock.uv_lock import uv_lock_digest
 from esker.lock.uv_settings import UvSettings, fits
 from esker.progress import Silent
 
@@ -89,6 +89,7 @@ def python_inputs(
         build_system=own.requirements if own else (),
         settings=settings.lines,
         files=tuple(files_of_lock(project)) if project else (),
+        uv_lock=uv_lock_digest(project) if project else "",
     )
 
 
@@ -121,6 +122,8 @@ def resolve(  # noqa: PLR0913  # each is a value of its own, from another place
         settings=settings or UvSettings(),
     )
     check_sources(resolution.settings.sources)
+    for remark in resolution.settings.unused:
+        resolution.progress.remark(remark)
     for system in inputs.systems if resolution.settings.environments else ():
         if not any(fits(each, system) for each in resolution.settings.environments):
             resolution.progress.remark(
@@ -260,7 +263,7 @@ class _Resolution(NamedTuple):
             with open(os.path.join(directory, exported), encoding="utf-8") as file:
                 lock = pylock.parse(file.read(), exported)
             with open(os.path.join(directory, "uv.lock"), encoding="utf-8") as file:
-                lock = with_edges(lock, toml_table(file.read()))
+                lock = with_edges(lock, uv_lock.parse(file.read()))
             lock = relocated(lock, self.settings.sources, os.path.realpath(directory), self.settings.lock_directory)
         check_hashes(lock, self.settings.sources)
         for missing in missing_extras(messages, self.inputs):

@@ -69,8 +69,8 @@ class Packages(NamedTuple):
     interpreter: Interpreter
     wheels: tuple[Wheel, ...]
     """By name; of files that several bring, the last one's is taken."""
-    project: str | None = None
-    """The store path of the project's own editable build, if it is part of its environment."""
+    editable: tuple[Wheel, ...] = ()
+    """The editable builds of the project itself, and of packages that it takes from directories."""
     source: tuple[str, ...] = ()
     """Absolute directories that are put on Python's path."""
 
@@ -92,11 +92,12 @@ def profile(
     several packages bring are remarked on. Raises `RealisationFailed` for a program that cannot start on this host, and
     for a file of the project's that a package brings as well.
     """
-    wheels, project, source = (python.wheels, python.project, python.source) if python else ((), None, ())
+    wheels, editable, source = (python.wheels, python.editable, python.source) if python else ((), (), ())
     linked = [[program.name, os.path.relpath(program.path, store.directory)] for program in programs]
     interpreter = python and [python.interpreter.executable, python.interpreter.version, python.interpreter.libraries]
     key: list[object] = [RECIPE, interpreter, [os.path.basename(wheel.path) for wheel in wheels], linked, list(source)]
-    key += [pytest_plugin.fingerprint() if with_pytest_plugin else None, project and os.path.basename(project)]
+    key += [pytest_plugin.fingerprint() if with_pytest_plugin else None]
+    key += [os.path.basename(build.path) for build in editable] or [None]
     key += [conda and os.path.basename(conda)]
 
     def fill(directory: str) -> None:
@@ -118,7 +119,7 @@ def profile(
         f"{store_path.fitting(name) or 'environment'}-profile",
         "profile:" + json.dumps(key),
         fill,
-        references=[*(wheel.path for wheel in wheels), *filter(None, (project, conda))],
+        references=[*(wheel.path for wheel in (*wheels, *editable)), *([conda] if conda else [])],
     )
 
 
@@ -156,7 +157,7 @@ def _place(directory: str, path: str, relative: str) -> None:
 
 def _fill_python(directory: str, python: Packages, others: Sequence[Tree], progress: Progress) -> Mapping[str, str]:
     """Fill the profile with Python packages and `others`, and return where in it programs were copied to."""
-    interpreter, wheels, project, source = python
+    interpreter, wheels, editable, source = python
     _make_environment(directory, interpreter)
     target = f"{directory}/{interpreter.libraries}"
     os.makedirs(target)
@@ -168,8 +169,8 @@ def _fill_python(directory: str, python: Packages, others: Sequence[Tree], progr
     real = {"bin", *("/".join(above[:depth]) for depth in range(1, len(above) + 1))}
     linked = link_trees(trees, directory, real=real, place=partial(_place, directory))
     _remark_on(linked.clashes, progress)
-    if project is not None:
-        _add_project(directory, project)
+    for build in editable:
+        _add_editable(directory, build)
     if source:
         _write(f"{target}/esker-source.pth", "".join(f"{_path_line(path)}\n" for path in source), 0o644)
     _write(f"{target}/esker-store.pth", NO_BYTE_CODE, 0o644)
@@ -214,35 +215,35 @@ def _remark_on(clashes: Sequence[Clash], progress: Progress) -> None:
         progress.remark(f"so it is for {len(clashes) - _MOST_REMARKS} more files")
 
 
-def _add_project(directory: str, project: str) -> None:
-    """Put the project's editable build into the profile, beside the packages."""
-    for entry in sorted(os.listdir(project)):
+def _add_editable(directory: str, build: Wheel) -> None:
+    """Put an editable build into the profile, beside the packages."""
+    for entry in sorted(os.listdir(build.path)):
         if entry == "bin":
-            for name in sorted(os.listdir(f"{project}/bin")):
-                _check_command(name, f"{directory}/bin")
-                _add_command(f"{project}/bin/{name}", f"{directory}/bin/{name}")
+            for name in sorted(os.listdir(f"{build.path}/bin")):
+                _check_command(name, f"{directory}/bin", build)
+                _add_command(f"{build.path}/bin/{name}", f"{directory}/bin/{name}")
         else:
-            _merge(f"{project}/{entry}", f"{directory}/{entry}")
+            _merge(f"{build.path}/{entry}", f"{directory}/{entry}", build)
 
 
-def _check_command(name: str, directory: str) -> None:
-    """Raise RealisationFailed if a command of the project cannot be put into the `bin` at `directory`."""
+def _check_command(name: str, directory: str, build: Wheel) -> None:
+    """Raise RealisationFailed if a command of an editable build cannot be put into the `bin` at `directory`."""
     if not os.path.lexists(f"{directory}/{name}") and name not in OWN_COMMANDS:
         return
-    whose = "a locked package brings as well"
+    whose = "another package brings as well"
     if re.fullmatch(r"python[0-9.]*", name):
         whose = "is the interpreter's name"
     elif name in OWN_COMMANDS:
         whose = f"would hide the `{name}` that tells people to use `esker install` here"
     raise RealisationFailed(
-        f"the project has a command `{name}`, which {whose}",
-        hint="rename it in [project.scripts], or take the package out of the dependencies"
+        f"the project `{build.name}` has a command `{name}`, which {whose}",
+        hint="rename it in [project.scripts], or take that package out of the dependencies"
         if "package" in whose
         else "rename it in [project.scripts]",
     )
 
 
-def _merge(path: str, target: str) -> None:
+def _merge(path: str, target: str, build: Wheel) -> None:
     """Link `path` at `target`; a directory that is there already becomes a real one, with links to what both have."""
     if not os.path.lexists(target):
         _link(path, target)
@@ -250,8 +251,8 @@ def _merge(path: str, target: str) -> None:
     if not (os.path.isdir(path) and os.path.isdir(target)):
         name = "/".join(target.split("/")[-2:])
         raise RealisationFailed(
-            f"the project and a locked package both bring the file `{name}`",
-            hint="rename it in the project, or take the package out",
+            f"the project `{build.name}` and another package both bring the file `{name}`",
+            hint="rename it in the project, or take that package out",
         )
     if os.path.islink(target):
         real = os.path.normpath(os.path.join(os.path.dirname(target), os.readlink(target)))
@@ -261,7 +262,7 @@ def _merge(path: str, target: str) -> None:
             _link(f"{real}/{entry}", f"{target}/{entry}")
     # Byte code comes last: if both bring a module, the error names the module.
     for entry in sorted(os.listdir(path), key=lambda name: (name == "__pycache__", name)):
-        _merge(f"{path}/{entry}", f"{target}/{entry}")
+        _merge(f"{path}/{entry}", f"{target}/{entry}", build)
 
 
 def _path_line(path: str) -> str:

@@ -1,5 +1,7 @@
 """The project itself as a store path: its editable build, made by its own build backend.
 
+A package that the project takes from a directory as an editable one is built in the same way.
+
 The tree is laid out as an environment: `lib/pythonX.Y/site-packages` with the `.dist-info`, `bin` with the commands,
 and a `.pth` or a finder that leads to the project's source. So code that changes needs no new build, but metadata does.
 The build runs code of the project. Its requirements are installed from locked hashes in an environment of their own;
@@ -177,7 +179,8 @@ def _failed(project: OwnProject, output: str) -> RealisationFailed:
     if reserved:
         hint = f"rename it in [project.scripts] of {project.pyproject}"
         return RealisationFailed(
-            f"the project has a command `{reserved['command']}`, which is the interpreter's name", hint=hint
+            f"the project `{project.name}` has a command `{reserved['command']}`, which is the interpreter's name",
+            hint=hint,
         )
     said = output.partition("[stderr]")[2] or output.partition("[stdout]")[2] or output.partition("error: ")[2]
     lines = [line.rstrip() for line in said.partition("\nhint:")[0].splitlines() if line.strip()]
@@ -191,7 +194,10 @@ def _failed(project: OwnProject, output: str) -> RealisationFailed:
     elif _NO_HOOK.search(said):
         hint = "ask for a later version of the backend in `requires` of [build-system] (setuptools: 64 or later)"
     else:
-        hint = f"mend it in {project.directory}, or leave the project out: `editable = false` in [plugins.esker.python]"
+        way_out = "leave the project out: `editable = false` in [plugins.esker.python]"
+        if project.is_dependency:
+            way_out = "have it built from a copy: take `editable = true` out of its source"
+        hint = f"mend it in {project.directory}, or {way_out}"
     message = f"the project `{project.name}` could not be built"
     return BuildFailed(message, log=[line[indent:] for line in lines[-_LOG:]], hint=hint)
 

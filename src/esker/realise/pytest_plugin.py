@@ -28,6 +28,7 @@ Version: {__version__}
 Summary: The pytest plugin of the Esker that made this environment
 Requires-Python: >=3.9
 """
+_WHEEL = "Wheel-Version: 1.0\nGenerator: esker\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
 def is_wanted(names: Collection[str]) -> bool:
@@ -65,6 +66,7 @@ def _contents() -> dict[str, bytes]:
         f"{_PACKAGE}/{name}": _source(name) for name in sorted(os.listdir(f"{SOURCE}/{_PACKAGE}")) if _is_source(name)
     }
     contents[f"{_INFO}/METADATA"] = _METADATA.encode()
+    contents[f"{_INFO}/WHEEL"] = _WHEEL.encode()
     contents[f"{_INFO}/INSTALLER"] = b"esker\n"
     contents[f"{_INFO}/entry_points.txt"] = f"[pytest11]\n{_ENTRY_POINT} = {_PACKAGE}\n".encode()
     recorded = [f"{path},sha256={_digest(content)},{len(content)}\n" for path, content in contents.items()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from esker.declare import trust
@@ -12,14 +13,15 @@ from esker.declare.source import source_directories
 from esker.errors import RealisationFailed
 from esker.formats.conda.locked_package import python_minor
 from esker.host.interpreters import OneInterpreter
+from esker.lock.build_backend import build_system
 from esker.lock.build_requirements import locked_build
 from esker.lock.cache_keys import watched
 from esker.lock.conda.client import network
-from esker.lock.own_project import own_project
+from esker.lock.own_project import editable_dependency, own_project
 from esker.lock.packages import systems_of
 from esker.lock.pyproject import read_pyproject
 from esker.lock.pythons import allowed_pythons, interpreter_of_lock
-from esker.lock.source_trees import source_places
+from esker.lock.source_trees import SourceTree, source_places
 from esker.lock.uv_settings import UvSettings
 from esker.realise.artifacts import selected_artifacts
 from esker.realise.conda.prefix import conda_prefix
@@ -28,10 +30,10 @@ from esker.realise.programs import programs
 from esker.realise.project import editable_project
 from esker.realise.pytest_plugin import is_wanted
 from esker.realise.source_builds import locked_sources
-from esker.realise.wheels import installed_wheels
+from esker.realise.wheels import Wheel, installed_wheels
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from esker.declare.declaration import Declaration
     from esker.formats.conda.locked_package import LockedCondaPackage
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from esker.formats.pylock import Pylock
     from esker.host.interpreters import Interpreter, Interpreters
     from esker.lock.lock_files import Lock
+    from esker.lock.own_project import OwnProject
     from esker.progress import Progress
     from esker.settings import Settings
     from esker.store.store import Store
@@ -79,10 +82,12 @@ def realise(
     if any(not source.is_wheel for source in sources.values()):
         trust.check_contents(declaration.project, settings, source_places(sources.values()))
     artifacts = selected_artifacts(lock.python, interpreter, table.build, sources)
-    own = _project(declaration, lock.python, store, interpreter, settings, progress, uv.configuration())
+    followed = [file for _, _, file in artifacts if isinstance(file, SourceTree) and file.editable]
+    build = partial(editable_project, store, tools=settings.tools, progress=progress, configuration=uv.configuration())
+    editable = _editable(declaration, lock.python, followed, interpreter, settings, build)
     wheels = installed_wheels(
         store,
-        artifacts,
+        [artifact for artifact in artifacts if artifact[2] not in followed],
         interpreter,
         settings.tools,
         progress,
@@ -91,13 +96,13 @@ def realise(
         configuration=uv.configuration(),
     )
     libraries = {wheel.name: f"{wheel.path}/{interpreter.libraries}" for wheel in wheels}
-    commands = _commands([*(wheel.path for wheel in wheels), *([own] if own else [])])
+    commands = _commands([wheel.path for wheel in (*wheels, *editable)])
     wheel_programs = programs(libraries, table.programs, taken={*commands, *OWN_COMMANDS})
     source = source_directories(declaration.project, table.source)
     return profile(
         store,
         declaration.name,
-        Packages(interpreter, wheels, own, tuple(source)),
+        Packages(interpreter, wheels, editable, tuple(source)),
         conda=conda,
         programs=wheel_programs,
         with_pytest_plugin=is_wanted(libraries),
@@ -125,27 +130,38 @@ def _commands(trees: Sequence[str]) -> Iterator[str]:
             yield from os.listdir(f"{tree}/bin")
 
 
-def _project(
+def _editable(
     declaration: Declaration,
     lock: Pylock,
-    store: Store,
+    followed: Sequence[SourceTree],
     interpreter: Interpreter,
     settings: Settings,
-    progress: Progress,
-    configuration: str,
-) -> str | None:
-    """Return the store path of the project's own editable build, or None if it is not part of its environment."""
-    project = own_project(declaration)
-    if project is None:
-        return None
-    requirements = locked_build(lock, project)
-    assert requirements is not None, "a lock without them is stale"
+    build: Callable[..., str],
+) -> tuple[Wheel, ...]:
+    """Return the editable builds of the directories in `followed` and, last, of the project itself if it has one.
 
-    def check() -> None:
-        trust.check_contents(declaration.project, settings, watched(project.directory, project.keys))
-
-    return editable_project(
-        store, project, requirements, interpreter, settings.tools, check, progress, configuration=configuration
+    `build` is `editable_project` with what is the same for all of them.
+    """
+    wanted: list[tuple[OwnProject, Sequence[str], Sequence[str]]] = []
+    for source in followed:
+        build_system(source.address).check_builder(source.name, source.build_requirements)
+        wanted.append((editable_dependency(source.name, source.address), source.build_requirements, [source.address]))
+    own = own_project(declaration)
+    if own is not None:
+        requirements = locked_build(lock, own)
+        assert requirements is not None, "a lock without them is stale"
+        wanted.append((own, requirements, watched(own.directory, own.keys)))
+    return tuple(
+        Wheel(
+            project.name,
+            build(
+                project,
+                lines,
+                interpreter,
+                check=partial(trust.check_contents, declaration.project, settings, places),
+            ),
+        )
+        for project, lines, places in wanted
     )
 
 

@@ -14,11 +14,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from esker.errors import RealisationFailed
+from esker.errors import CommandFailed, RealisationFailed
 from esker.formats import pylock
 from esker.formats.urls import redact_repository
 from esker.host import files
 from esker.host.scratch import scratch
+from esker.host.uv import run_uv
 from esker.lock.build_backend import build_system, workshop
 from esker.lock.source_trees import fetch, identity, source_tree
 
@@ -36,7 +37,6 @@ __all__ = ["DirectWheel", "built_wheel", "direct_wheel", "locked_sources", "orig
 
 RECIPE = 1
 """Increase it whenever the same inputs would give another wheel."""
-_EGG_INFO = ".egg-info"
 
 
 class DirectWheel(NamedTuple):
@@ -66,12 +66,10 @@ def direct_wheel(
 
 
 def origin(source: SourceTree) -> bytes | None:
-    """Return the content of direct_url.json (PEP 610) for a repository or an editable directory; None for others."""
+    """Return the content of direct_url.json (PEP 610) for a repository; None for others."""
     if source.kind == "git":
         found = {"url": redact_repository(source.address), "vcs_info": {"vcs": "git", "commit_id": source.commit}}
         found |= {"subdirectory": source.subdirectory} if source.subdirectory else {}
-    elif source.editable:
-        found = {"url": Path(source.address).as_uri(), "dir_info": {"editable": True}}
     else:
         return None
     return json.dumps(found, sort_keys=True).encode()
@@ -111,59 +109,40 @@ def built_wheel(
 
     def fill(directory: str) -> None:
         with scratch("source") as above:
-            place = source.address if source.editable else fetch(source, f"{above}/source", tools)
-            with workshop(source.build_requirements, interpreter, tools, configuration) as shop:
-                output = f"{shop.directory}/wheel"
-                os.mkdir(output)
-                before = _entries(place) if source.editable else {}
-                hook = "build_editable" if source.editable else "build_wheel"
-                name = shop.call(hook, output, None, None, tree=place, name=source.name, system=build_system(place))
-                if source.editable:
-                    _check_left(source, before)
-                _check_wheel(source, name, output)
-                shutil.move(f"{output}/{name}", f"{directory}/{name}")
+            place = fetch(source, f"{above}/source", tools)
+            system = build_system(place)
+            system.check_builder(source.name, source.build_requirements)
+            output = f"{above}/wheel"
+            os.mkdir(output)
+            if source.build_requirements or not system.is_built_by_uv:
+                with workshop(source.build_requirements, interpreter, tools, configuration) as shop:
+                    name = shop.call("build_wheel", output, None, None, tree=place, name=source.name, system=system)
+            else:
+                name = _built_by_uv(source, place, output, interpreter, tools)
+            _check_wheel(source, name, output)
+            shutil.move(f"{output}/{name}", f"{directory}/{name}")
 
     path = store.build(f"{source.name}-wheel", source_fingerprint(source, interpreter, tools), fill)
     with files.refused("read", path):
         return f"{path}/{os.listdir(path)[0]}"
 
 
+def _built_by_uv(
+    source: SourceTree, place: str, output: str, interpreter: Interpreter, tools: Mapping[str, str]
+) -> str | None:
+    """Have uv build the source in `place` by the backend that is part of it, and return the name of the wheel."""
+    build = ["build", "--wheel", "--offline", "--no-config", "--python", interpreter.executable]
+    try:
+        run_uv([*build, "--no-create-gitignore", "--out-dir", output, place], tools, cwd=output)
+    except CommandFailed as failure:
+        raise RealisationFailed(
+            f"`{source.name}` could not be built by uv: {failure.output.partition('error: ')[2] or failure.output}",
+            hint="mend its pyproject.toml",
+        ) from failure
+    return next(iter(os.listdir(output)), None)
+
+
 def _check_wheel(source: SourceTree, name: object, output: str) -> None:
     """Raise RealisationFailed unless a backend has made exactly the wheel that it names."""
-    if name is None:
-        raise RealisationFailed(
-            f"`{source.name}` cannot be editable: its build backend has no `build_editable`",
-            hint="take `editable = true` out of its source",
-        )
     if not isinstance(name, str) or "/" in name or not name.endswith(".whl") or not os.path.isfile(f"{output}/{name}"):
         raise RealisationFailed(f"the build backend of `{source.name}` made no wheel, but says `{name}`")
-
-
-def _entries(directory: str) -> dict[str, tuple[int, int]]:
-    """Return what lies in a directory, down to its third level, with the times and sizes of files."""
-    found = {}
-    pending = [directory]
-    while pending:
-        above = pending.pop()
-        with os.scandir(above) as entries:
-            for entry in entries:
-                if entry.name in {".git", "__pycache__", "node_modules"} or entry.name.endswith(_EGG_INFO):
-                    continue
-                status = entry.stat(follow_symlinks=False)
-                if not entry.is_dir(follow_symlinks=False):
-                    found[entry.path] = (status.st_mtime_ns, status.st_size)
-                elif not os.path.exists(f"{entry.path}/pyvenv.cfg"):
-                    pending.append(entry.path)
-    return found
-
-
-def _check_left(source: SourceTree, before: Mapping[str, tuple[int, int]]) -> None:
-    """Raise RealisationFailed if the build of an editable package has left more than metadata beside the code."""
-    left = sorted(path for path, status in _entries(source.address).items() if before.get(path) != status)
-    if left:
-        name = os.path.relpath(left[0], source.address)
-        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-        raise RealisationFailed(
-            f"the build backend of `{source.name}` has left `{name}`{more} in `{source.address}`",
-            hint="take `editable = true` out of its source: then it is built from a copy",
-        )

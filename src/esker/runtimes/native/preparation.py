@@ -19,6 +19,7 @@ from esker.lock.locked_sources import paths_of_lock
 from esker.lock.own_project import own_project
 from esker.lock.pyproject import read_pyproject
 from esker.lock.resolve import current_lock, readable_lock
+from esker.lock.uv_lock import uv_lock_path
 from esker.progress import Progress, Silent
 from esker.realise.realise import missing_packages, realise
 from esker.runtimes.native.links import Links, check_installable, is_linked, run_links
@@ -159,7 +160,8 @@ def realised(
 def _project_files(declaration: Declaration) -> list[str]:
     """Return the pyproject.toml that the manifest names, if it does, and the other metadata of what is built.
 
-    Locking reads the first and the metadata of path dependencies; if the project's own changes, it is built again.
+    Locking reads the first, the metadata of path dependencies and a uv.lock; if the project's own metadata changes, it
+    is built again.
     """
     python = declaration.esker.python
     if python is None or python.project is None:
@@ -168,5 +170,6 @@ def _project_files(declaration: Declaration) -> list[str]:
     with suppress(EskerError):  # a file that cannot be read is told of when it is used
         own, pyproject = own_project(declaration), read_pyproject(declaration)
         watched_files = watched(own.directory, own.keys) if own else []
-        return list(dict.fromkeys([path, *watched_files, *(paths_of_lock(pyproject) if pyproject else [])]))
+        others = [uv_lock_path(pyproject), *paths_of_lock(pyproject)] if pyproject else []
+        return list(dict.fromkeys([path, *watched_files, *others]))
     return [path]
