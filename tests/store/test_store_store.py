@@ -434,6 +434,23 @@ def test_a_file_that_may_not_grow_is_a_store_error_and_leaves_nothing(store):
     assert store.paths() == []
 
 
+def test_any_number_of_paths_can_be_asked_for_at_once(store):
+    """They are built by the hundred, so that their locks and records stay below the usual limit on open files."""
+    sizes = []
+
+    def limited():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+        store.build_all([("empty", str(number)) for number in range(230)], lambda made: sizes.append(len(made)))
+        return sizes
+
+    assert Child(limited).result() == "[100, 100, 30]"
+    assert len(store.paths()) == 230
+    assert store.build_all([("empty", "0"), ("empty", "229")], pytest.fail) == [
+        store.path("empty", "0"),
+        store.path("empty", "229"),
+    ]
+
+
 def test_a_record_that_cannot_be_written_leaves_no_tree(store):
     """Where the last step fails, what came before it is taken back."""
 

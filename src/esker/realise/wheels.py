@@ -33,8 +33,6 @@ __all__ = ["Wheel", "installed_wheels"]
 
 RECIPE = 1
 """Increase it whenever the same inputs would give a different tree."""
-_TOGETHER = 100
-"""How many wheels are made in one go: each needs open files for its lock and its record."""
 
 
 class Wheel(NamedTuple):
@@ -63,20 +61,16 @@ def installed_wheels(  # noqa: PLR0913  # each is a value of its own, from anoth
     have more than `largest` bytes. `configuration` is the content of uv's uv.toml.
     """
     uv = Uv(interpreter, tools, build, largest, configuration)
-    wheels: list[Wheel] = []
-    for start in range(0, len(artifacts), _TOGETHER):
-        group = artifacts[start : start + _TOGETHER]
-        keys = {artifact[0]: _key(artifact, interpreter, tools) for artifact in group}
-        artifact_of = {store.path(*keys[artifact[0]]): artifact for artifact in group}
+    keys = {artifact[0]: _key(artifact, interpreter, tools) for artifact in artifacts}
+    artifact_of = {store.path(*keys[artifact[0]]): artifact for artifact in artifacts}
 
-        def fill(directories: Mapping[str, str], artifact_of: Mapping[str, Artifact] = artifact_of) -> None:
-            trees = {artifact_of[path][0]: directory for path, directory in directories.items()}
-            with reporting(progress):
-                _make([artifact_of[path] for path in directories], trees, uv, progress, store)
+    def fill(directories: Mapping[str, str]) -> None:
+        trees = {artifact_of[path][0]: directory for path, directory in directories.items()}
+        with reporting(progress):
+            _make([artifact_of[path] for path in directories], trees, uv, progress, store)
 
-        paths = store.build_all([*keys.values()], fill)
-        wheels += [Wheel(name, path) for name, path in zip(keys, paths, strict=True)]
-    return tuple(wheels)
+    paths = store.build_all([*keys.values()], fill)
+    return tuple(Wheel(name, path) for name, path in zip(keys, paths, strict=True))
 
 
 def _key(artifact: Artifact, interpreter: Interpreter, tools: Mapping[str, str]) -> tuple[str, str]:

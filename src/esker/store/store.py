@@ -40,6 +40,8 @@ TEMPORARY = ".tmp-"
 TRASH = ".trash-"
 """The start of a tree's name while it is being deleted."""
 _ELSEWHERE = "set ESKER_STORE to another directory"
+_TOGETHER = 100
+"""How many paths are built in one go: each needs open files for its lock and its record until all are built."""
 _REMEDY = f"free what nothing uses with `esker store gc`, or {_ELSEWHERE}"
 _LIST = "list what the store holds: esker store path-info"
 
@@ -183,21 +185,32 @@ class Store:
         *,
         references: Iterable[str] = (),
     ) -> list[str]:
-        """Return the paths of several names and fingerprints; `fill` makes all that are not valid yet in one go.
+        """Return the paths of several names and fingerprints; `fill` makes many that are not valid yet in one go.
 
-        It is given a directory to fill for each path that is missing, and may return listings by path. If it fails,
-        none of them becomes valid. Else everything is as for `build`.
+        It is given a directory to fill for each of a hundred paths that are missing, may return listings by path, and
+        is called again for the next hundred. If that fails, none of these becomes valid. Else all is as for `build`.
         """
         made = {self.path(name, fingerprint): fingerprint for name, fingerprint in wanted}
-        with self.using(), ExitStack() as locks:
+        needed = {self.physical(self.parse(reference)) for reference in references}
+        with self.using():
             missing = [path for path in made if not self.is_valid(path)]
-            for path in sorted(missing):  # the same order in every process, so that no two wait for each other
-                locks.enter_context(files.locked(self.lock_file(self.parse(path)), error=StoreError, remedy=_REMEDY))
-            missing = [path for path in missing if not self.is_valid(path)]  # others have built while we waited
-            if missing:
-                needed = {self.physical(self.parse(reference)) for reference in references}
-                self._build({path: made[path] for path in missing}, fill, tuple(sorted(needed - {*missing})))
+            for start in range(0, len(missing), _TOGETHER):
+                self._build_together({path: made[path] for path in missing[start : start + _TOGETHER]}, fill, needed)
         return [self.path(name, fingerprint) for name, fingerprint in wanted]
+
+    def _build_together(
+        self,
+        wanted: Mapping[str, bytes | str],
+        fill: Callable[[Mapping[str, str]], object],
+        needed: Collection[str],
+    ) -> None:
+        """Build the paths of these fingerprints, but for those that others have built while we wait for their locks."""
+        with ExitStack() as locks:
+            for path in sorted(wanted):  # the same order in every process, so that no two wait for each other
+                locks.enter_context(files.locked(self.lock_file(self.parse(path)), error=StoreError, remedy=_REMEDY))
+            missing = {path: fingerprint for path, fingerprint in wanted.items() if not self.is_valid(path)}
+            if missing:
+                self._build(missing, fill, tuple(sorted({*needed} - {*missing})))
 
     def invalidate(self, path: str) -> None:
         """Delete a damaged path, so that it is built again the next time it is needed."""
