@@ -266,3 +266,57 @@ def test_without_rattler(prefix_of, monkeypatch):
     with pytest.raises(HostError, match="conda packages need py-rattler") as caught:
         prefix_of(package("b"), client=no_client)
     assert "esker[conda]" in caught.value.hint
+
+
+def test_a_tree_is_as_rattler_makes_it(channel, prefix_of, tmp_path):
+    """But for metadata, what stands for pip and where byte code is ours, rattler's tree for another system is equal."""
+    python = package(
+        "python",
+        "3.11.2",
+        {"bin/python3.11": "#!/bin/sh\n", "bin/python": Link("python3.11"), "lib/python3.11/os.py": "A = 1\n"},
+        subdir="linux-aarch64",
+    )
+    files = {
+        "bin/text": f"#!{PLACEHOLDER}/bin/python -E\n{PLACEHOLDER} {PLACEHOLDER}/x\n",
+        "bin/ruby": f"#!{PLACEHOLDER}/bin/ruby -W\n{PLACEHOLDER}\n",
+        "bin/env": f"#! /usr/bin/env python\n{PLACEHOLDER}\n",
+        "lib/binary": b"\0-I" + PLACEHOLDER.encode() + b"/include:" + PLACEHOLDER.encode() + b"/x\0\0rest",
+        "lib/end": b"\0" + PLACEHOLDER.encode() + b"\0",
+        "lib/link": Link("../bin/text"),
+    }
+    packages = [python, package("a", files=files, subdir="linux-aarch64"), odd_packages()["tool"]]
+    for spaced in ("p", "p " + "x" * 100):
+        ours = prefix_of(*packages, into=Store(str(tmp_path / spaced))).path
+        theirs = ours.replace("/store/", "/other/")
+        _install(channel, [each.name for each in packages], theirs, tmp_path)
+        assert _tree(ours) == _tree(theirs)
+
+
+def _install(channel, specs, prefix, scratch):
+    import asyncio
+
+    import rattler
+
+    async def install():
+        options = {"platforms": ["linux-aarch64", "noarch"], "gateway": rattler.Gateway(cache_dir=scratch / "repodata")}
+        records = await rattler.solve(sources=[channel.url], specs=specs, **options)
+        platform = rattler.Subdir("linux-aarch64")
+        await rattler.install(records, prefix, cache_dir=scratch / "cache", platform=platform, show_progress=False)
+
+    asyncio.run(install())
+
+
+def _tree(prefix):
+    """Return the kind and content of all that lies in a prefix and is neither metadata nor Esker's own."""
+    found = {}
+    own = ("conda-meta", "CACHEDIR.TAG", "bin/pip", "EXTERNALLY-MANAGED", "pip.py", "esker-store.pth", ".pyc")
+    for above, _, names in os.walk(prefix):
+        for name in names:
+            path = os.path.relpath(f"{above}/{name}", prefix)
+            if not any(part in path for part in own):
+                where = f"{above}/{name}"
+                content = os.readlink(where) if os.path.islink(where) else Path(where).read_bytes()
+                if isinstance(content, bytes):
+                    content = content.replace(prefix.encode(), b"@").rstrip(b"\0"), os.access(where, os.X_OK)
+                found[path] = content
+    return found

@@ -6,7 +6,11 @@ import errno
 import hashlib
 import json
 import os
+import signal
+import subprocess
+import sys
 import tarfile
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -306,6 +310,44 @@ def test_a_package_that_is_too_large(channel, prefix_of, store, monkeypatch):
     with pytest.raises(RealisationFailed, match="more than 1 MB, the limit for one package"):
         prefix_of(package("b", files={"lib/b": bytes(50_000_000)}), ESKER_LARGEST_WHEEL="1MB")
     assert left(store) == []
+
+
+def test_an_interruption(channel, prefix_of, store):
+    """Ctrl-C ends the downloads at once, and leaves nothing."""
+    served = package("a", files={"lib/a": os.urandom(100_000).hex()})
+    channel.stalled[served.file_name] = lambda: os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        prefix_of(served)
+    assert left(store) == []
+
+
+_BUILD = """
+import sys
+from esker.formats.conda.locked_package import LockedCondaPackage
+from esker.realise.conda.prefix import conda_prefix
+from esker.settings import Settings
+from esker.store.store import Store
+from rattler import Client
+store = Store(sys.argv[1])
+with store.using():
+    conda_prefix(store, "test", [LockedCondaPackage(*sys.argv[2:8], int(sys.argv[8]))], Client, Settings({}))
+"""
+
+
+@pytest.mark.slow
+def test_a_kill(channel, prefix_of, store):
+    """What a build leaves that was killed while it fetched is gone after the next one, which succeeds."""
+    served = channel.add(package("a", files={"lib/a": os.urandom(100_000).hex()}))
+    child: list[subprocess.Popen[bytes]] = []
+    channel.stalled[served.file_name] = lambda: [each.kill() for each in child]
+    locked = [str(field) for field in astuple(channel.locked(served))]
+    child.append(subprocess.Popen([sys.executable, "-c", _BUILD, store.root, *locked]))
+    assert child[0].wait() == -signal.SIGKILL
+    assert any(name.startswith(".tmp-") for name in left(store))
+    channel.stalled.clear()
+    prefix = prefix_of(served).path
+    assert sorted(name.partition("-")[2] for name in left(store)) == ["a-1.0-0", "test-conda"]
+    assert os.path.exists(f"{prefix}/lib/a")
 
 
 def test_a_full_disk_is_told(prefix_of, monkeypatch):
