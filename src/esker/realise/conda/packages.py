@@ -129,6 +129,6 @@ def _read(package: LockedCondaPackage, path: str, *, suspicious: bool) -> Unpack
             for place, item in found.items.items():
                 if item.kind != LINK and not is_as_made(f"{path}/{place}", item):
                     return None
-    except (StoreError, OSError, ValueError, KeyError, TypeError):
+    except (StoreError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return Unpacked(package, path, found)
