@@ -16,6 +16,7 @@ EskerError                      exit status 1
 |- RealisationFailed                 something that the lock lists could not be put into the store
 |  |- BuildFailed                    the project itself could not be built; holds the end of what its backend said
 |- StoreError                        the store itself: not writable, disk full, a damaged path
+|  |- AlteredFile                    a file that several store paths share is not as it was made
 |- ActivationFailed                  the hook, the shell or the variables of an activation
 |  |- HookCutOff                     the hook's shell ended before the hook was done
 |  |- ModeClash                      the environment is active in the other mode
@@ -238,6 +239,12 @@ class StoreError(EskerError):
     """The store is not writable, its disk is full, or a path in it is damaged."""
 
     code = "store"
+
+
+class AlteredFile(StoreError):
+    """A file that several store paths share is not as it was made."""
+
+    code = "altered-file"
 
 
 class ActivationFailed(EskerError):

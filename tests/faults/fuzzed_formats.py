@@ -21,6 +21,7 @@ from esker.declare.load import Declaration, environment_name
 from esker.declare.validate import read_text
 from esker.errors import NotTrusted
 from esker.formats import elf, json_text, lockfile, pylock, service_handle, uv_lock
+from esker.formats.conda import package_info
 from esker.formats.nix import nar, nixbase32, store_path
 from esker.formats.references import references, vars_in_order
 from esker.formats.untrusted import json_value, toml_table
@@ -146,7 +147,7 @@ class Format(NamedTuple):
 def formats(top: Path) -> dict[str, Format]:
     """Return the formats by name; files that have to exist are made below `top`, which is empty."""
     project = write_project(top / "project")
-    return {**_declared(project), **_states(top, project), **_stored(top), **_texts(top)}
+    return {**_declared(project), **_states(top, project), **_stored(top), **_conda(), **_texts(top)}
 
 
 def _declared(project: Path) -> dict[str, Format]:
@@ -354,6 +355,19 @@ def _stored(top: Path) -> dict[str, Format]:
         ),
         "store path": Format(lambda data: str(store_path.parse(data.decode())), [_PATH.encode()], _UTF8),
         "ELF": Format(elf.parse, [*_programs()]),
+    }
+
+
+def _conda() -> dict[str, Format]:
+    """Return what a conda package says of itself."""
+    listed = {"_path": "bin/a", "path_type": "hardlink", "prefix_placeholder": "/p", "file_mode": "binary"}
+    paths = {"paths": [listed, {"_path": "lib/b", "path_type": "softlink"}], "paths_version": 1}
+    index = {"name": "a", "version": "1", "build": "0", "noarch": "python", "python_site_packages_path": "lib/p"}
+    link = {"noarch": {"type": "python", "entry_points": ["a = b.c:d"]}}
+    return {
+        "paths.json of conda": Format(package_info.listed_paths, [_lines(paths)], trees="json"),
+        "index.json of conda": Format(package_info.index, [_lines(index)], trees="json"),
+        "link.json of conda": Format(package_info.entry_points, [_lines(link)], trees="json"),
     }
 
 

@@ -14,14 +14,14 @@ import json
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Self
 
 from esker.formats.conda.locked_package import LockedCondaPackage
 from tests.support.conda_package import PLACEHOLDER, CondaPackage, Link, package
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
 __all__ = ["CondaChannel", "many", "odd_packages"]
@@ -41,10 +41,14 @@ class CondaChannel:
         """The `user:password` without which everything is answered with 401; None if everybody is served."""
         self.halved: set[str] = set()
         """The names of the files of which only the first half comes."""
+        self.stalled: dict[str, Callable[[], object]] = {}
+        """By file name, what is called once half of that file has come; the other half never comes."""
         self.lies: dict[str, str] = {}
         """The sha256 that repodata.json says of a file, by the file's name, where it is not the true one."""
         self.replaced: dict[str, bytes] = {}
         """What is served in the place of a file, by the file's name, while repodata.json says what it said."""
+        self.ended = Event()
+        """Set once the channel closes."""
         self._files: dict[str, CondaPackage] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._thread = Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
@@ -117,6 +121,7 @@ class CondaChannel:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.ended.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -142,7 +147,12 @@ def _handler(channel: CondaChannel) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             if body:
-                self.wfile.write(content[: len(content) // 2] if found and name in channel.halved else content)
+                is_half = found and (name in channel.halved or name in channel.stalled)
+                self.wfile.write(content[: len(content) // 2] if is_half else content)
+            if body and name in channel.stalled:
+                self.wfile.flush()
+                channel.stalled[name]()
+                channel.ended.wait()
 
         def _is_allowed(self) -> bool:
             given = self.headers.get("Authorization", "").removeprefix("Basic ")

@@ -6,13 +6,14 @@ sealed without being read, and `verify` reads an inode once even if many trees h
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
-from esker.errors import StoreError
+from esker.errors import AlteredFile
 from esker.host import trees
 
 if TYPE_CHECKING:
@@ -104,20 +105,28 @@ def file_entry(path: str, hashes: MutableMapping[tuple[int, int], str]) -> Entry
 
 
 def check(path: str, listed: Listing) -> None:
-    """Make the tree at `path` canonical, and raise StoreError if it does not hold what is listed, and nothing else.
+    """Make the tree at `path` canonical, and raise AlteredFile if it does not hold what is listed, and nothing else.
 
-    What files hold is not read. Raises OSError too.
+    What files hold is not read. A file with several names is to be canonical already. Raises OSError too.
     """
     count = 0
-    for place, status in trees.canonicalised(path):
-        entry = listed.entries.get(place)
-        if entry is None or not _is(status, entry, f"{path}/{place}"):
-            raise StoreError(
-                f"`{path}/{place}` is not what was to be there", hint="try again; report it if it persists"
-            )
-        count += 1
+    try:
+        for place, status in trees.canonicalised(path):
+            entry = listed.entries.get(place)
+            if entry is None or not _is(status, entry, f"{path}/{place}"):
+                raise altered(f"{path}/{place}")
+            count += 1
+    except OSError as error:
+        if error.errno == errno.EMLINK:
+            raise altered(os.fsdecode(error.filename)) from error
+        raise
     if count != len(listed.entries):
-        raise StoreError(f"`{path}` lacks some of its files", hint="try again; report it if it persists")
+        raise altered(path)
+
+
+def altered(path: str) -> AlteredFile:
+    """Return the error for a path that is not as it was made."""
+    return AlteredFile(f"`{path}` is not as Esker has made it", hint="find out what changes the store, and try again")
 
 
 def _is(status: os.stat_result, entry: Entry, path: str) -> bool:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["EntryPoint", "Index", "ListedPath", "Placeholder", "check_path", "entry_points", "index", "listed_paths"]
 
 _PATH_VERSION = 1
+_KINDS = ("hardlink", "softlink", "directory")  # no sets, in which a value that is an object cannot be looked for
+_MODES = ("text", "binary")
+_NOARCH = (None, False, "python", "generic")
 _COMMAND = re.compile(r"(?![.]{1,2}$)[0-9A-Za-z._+-]{1,200}")
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _ADVICE = "do not use that package: it may be an attack"
@@ -90,7 +93,7 @@ def index(data: bytes) -> Index:
     noarch = value.get("noarch")
     if noarch is True:
         noarch = "generic"
-    if noarch not in {None, False, "python", "generic"}:
+    if noarch not in _NOARCH:
         raise Malformed("`noarch` in its `info/index.json` is neither `python` nor `generic`")
     site_packages = value.get("python_site_packages_path")
     if site_packages is not None:
@@ -114,7 +117,7 @@ def listed_paths(data: bytes) -> tuple[ListedPath, ...]:
         if path in listed:
             raise Malformed(f"its `{file}` has `{printable(path)}` twice")
         kind = entry.get("path_type", "hardlink")
-        if kind not in {"hardlink", "softlink", "directory"}:
+        if kind not in _KINDS:
             raise Malformed(f"the `path_type` of `{printable(path)}` in its `{file}` is not one that conda has")
         listed[path] = ListedPath(path, kind == "directory", _placeholder(entry, path))
     return tuple(listed.values())
@@ -146,7 +149,7 @@ def _placeholder(entry: dict[str, Any], path: str) -> Placeholder | None:
     if entry.get("prefix_placeholder") is None:
         return None
     text, mode = _text(entry, "prefix_placeholder", file), entry.get("file_mode", "text")
-    if mode not in {"text", "binary"} or not text or "\0" in text:
+    if mode not in _MODES or not text or "\0" in text:
         raise Malformed(f"the placeholder of `{printable(path)}` in its `{file}` is not one that conda has")
     return Placeholder(text.encode(), mode == "binary")
 

@@ -15,7 +15,7 @@ from esker.progress import reporting
 from esker.realise.conda import contents
 from esker.realise.conda.fetching import fetch
 from esker.realise.conda.unpacked import prepared
-from esker.store.listing import LINK, PROGRAM
+from esker.store.listing import LINK, PROGRAM, altered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,16 +24,14 @@ if TYPE_CHECKING:
 
     from esker.formats.conda.locked_package import LockedCondaPackage
     from esker.progress import Progress
-    from esker.realise.conda.contents import Contents
+    from esker.realise.conda.contents import Contents, Item
     from esker.store.listing import Listing
     from esker.store.store import Store
 
-__all__ = ["Unpacked", "unpacked_packages"]
+__all__ = ["Unpacked", "is_as_made", "unpacked_packages"]
 
 RECIPE = 1
 """Increase it whenever the same archive would give a different tree."""
-_TOGETHER = 100
-"""How many packages are made in one go: each needs open files for its lock and its record."""
 _TIME = 10**9
 _MEGABYTE = 10**6
 
@@ -54,37 +52,42 @@ def unpacked_packages(
     progress: Progress,
     *,
     largest: int | None = None,
+    suspicious: bool = False,
 ) -> tuple[Unpacked, ...]:
-    """Return the packages in their order, fetching those that are missing or have changed since they were unpacked.
+    """Return the packages in their order, fetching those that are missing.
 
-    A file has changed if its size, time or mode has. `client` is called once something has to be fetched. No package
-    may have more than `largest` bytes. Raises RealisationFailed, HostError and StoreError.
+    If `suspicious`, one that has a file with another size, time or mode than it was made with is fetched again.
+    `client` is called once something has to be fetched. No package may have more than `largest` bytes. Raises
+    RealisationFailed, HostError and StoreError.
     """
     keys = {package.sha256: _key(package) for package in packages}
     unpacked: dict[str, Unpacked] = {}
     for package in packages:
         path = store.path(*keys[package.sha256])
         if store.is_valid(path):
-            found = _read(package, path)
+            found = _read(package, path, suspicious=suspicious)
             if found is None:
                 store.invalidate(path)
             else:
                 unpacked[package.sha256] = found
-    missing = [*{each.sha256: each for each in packages if each.sha256 not in unpacked}.values()]
-    for start in range(0, len(missing), _TOGETHER):
-        group = {store.path(*keys[each.sha256]): each for each in missing[start : start + _TOGETHER]}
+    missing = {store.path(*keys[each.sha256]): each for each in packages if each.sha256 not in unpacked}
 
-        def fill(directories: Mapping[str, str], group: Mapping[str, LockedCondaPackage] = group) -> dict[str, Listing]:
-            chosen = {directory: group[path] for path, directory in directories.items()}
-            with reporting(progress):
-                _make(chosen, client, progress, largest)
-            return {path: prepared(directory, group[path]) for path, directory in directories.items()}
+    def fill(directories: Mapping[str, str]) -> dict[str, Listing]:
+        chosen = {directory: missing[path] for path, directory in directories.items()}
+        with reporting(progress):
+            _make(chosen, client, progress, largest)
+        listings = {}
+        for path, directory in directories.items():
+            brought, listings[path] = prepared(directory, missing[path])
+            unpacked[missing[path].sha256] = Unpacked(missing[path], path, brought)
+        return listings
 
-        store.build_all([keys[each.sha256] for each in group.values()], fill)
-        for path, package in group.items():
-            found = _read(package, path)
+    store.build_all([keys[each.sha256] for each in missing.values()], fill)
+    for path, package in missing.items():
+        if package.sha256 not in unpacked:  # another process has made it
+            found = _read(package, path, suspicious=False)
             if found is None:
-                raise StoreError(f"`{path}` has changed since it was made", hint="see what changes it, and try again")
+                raise altered(path)
             unpacked[package.sha256] = found
     return tuple(unpacked[package.sha256]._replace(package=package) for package in packages)
 
@@ -107,17 +110,21 @@ def _make(
     progress.finish(amount)
 
 
-def _read(package: LockedCondaPackage, path: str) -> Unpacked | None:
-    """Return a package that lies in the store, or None if one of its files is not as it was made."""
+def is_as_made(path: str, item: Item) -> bool:
+    """Return whether the file at `path` has the size, time and mode with which it was made."""
+    status = os.lstat(path)
+    mode = stat.S_IFREG | (0o555 if item.kind == PROGRAM else 0o444)
+    return (status.st_mode, status.st_size, status.st_mtime_ns) == (mode, item.size, _TIME)
+
+
+def _read(package: LockedCondaPackage, path: str, *, suspicious: bool) -> Unpacked | None:
+    """Return a package that lies in the store, or None if it is not as it was made."""
     try:
         found = contents.parse(files.read(f"{path}/{contents.FILE_NAME}", error=StoreError))
-        for place, item in found.items.items():
-            if item.kind == LINK:
-                continue
-            status = os.lstat(f"{path}/{place}")
-            mode = stat.S_IFREG | (0o555 if item.kind == PROGRAM else 0o444)
-            if (status.st_mode, status.st_size, status.st_mtime_ns) != (mode, item.size, _TIME):
-                return None
-    except (StoreError, OSError, ValueError, KeyError, TypeError):
+        if suspicious:
+            for place, item in found.items.items():
+                if item.kind != LINK and not is_as_made(f"{path}/{place}", item):
+                    return None
+    except (StoreError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return Unpacked(package, path, found)

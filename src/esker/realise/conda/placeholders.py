@@ -2,7 +2,8 @@
 
 In a text file each one is replaced. In a binary file each ends, perhaps after more text, at a zero byte, and the string
 up to there is filled up with zero bytes, so that nothing after it moves. The first line of a script is what the kernel
-reads, which takes neither spaces nor long lines, so such a line looks for its interpreter on PATH.
+reads, which takes neither spaces nor long lines. So where it would be such a line, a shell starts Python, and any other
+interpreter is looked for on PATH.
 """
 
 from __future__ import annotations
@@ -45,6 +46,13 @@ def _text(content: bytes, placeholder: bytes, prefix: bytes) -> bytes:
         return content.replace(placeholder, prefix)
     line = first[0].replace(placeholder, prefix)
     if len(line) > LONGEST_FIRST_LINE or b" " in prefix:
-        name = first["program"].rpartition(b"/")[2]
-        line = b"#!/usr/bin/env " + name + first["rest"].replace(placeholder, prefix)
+        line = _other_line(first["program"].replace(placeholder, prefix), first["rest"].replace(placeholder, prefix))
     return line + content[first.end() :].replace(placeholder, prefix)
+
+
+def _other_line(program: bytes, options: bytes) -> bytes:
+    """Return what stands in the place of a first line that the kernel would not read."""
+    name = program.rpartition(b"/")[2]
+    if name.startswith(b"python"):  # to Python the second line is the text between two triple quotes
+        return b"#!/bin/sh\n'''exec' \"%b\"%b \"$0\" \"$@\" #'''" % (program, options)
+    return b"#!/usr/bin/env " + name + options

@@ -14,7 +14,7 @@ import shutil
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
-from esker.errors import RealisationFailed, StoreError
+from esker.errors import AlteredFile, RealisationFailed, StoreError
 from esker.formats.conda.subdirs import SUBDIRS
 from esker.formats.nix import store_path
 from esker.formats.untrusted import json_value
@@ -22,10 +22,10 @@ from esker.host import files, trees
 from esker.progress import Silent, reporting
 from esker.realise.byte_code import compile_modules
 from esker.realise.conda import python as conda_python
-from esker.realise.conda.packages import unpacked_packages
+from esker.realise.conda.packages import is_as_made, unpacked_packages
 from esker.realise.conda.placeholders import replaced
 from esker.realise.conda.plan import METADATA, plan
-from esker.store.listing import DIRECTORY, LINK, PROGRAM, Entry, Listing, file_entry
+from esker.store.listing import DIRECTORY, LINK, PROGRAM, Entry, Listing, altered, file_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from esker.formats.conda.locked_package import LockedCondaPackage
     from esker.progress import Progress
+    from esker.realise.conda.contents import Item
     from esker.realise.conda.packages import Unpacked
     from esker.realise.conda.plan import Plan
     from esker.realise.conda.python import CondaPython
@@ -44,6 +45,8 @@ __all__ = ["Prefix", "conda_prefix"]
 
 RECIPE = 1
 """Increase it whenever the same packages would give a different tree."""
+_LONGEST_NAME = 30
+"""Characters of a prefix's name: its path stands in the first lines of scripts, which have to be short."""
 _WARNINGS = f"{METADATA}/esker-warnings"
 _NO_LINK = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
 """Why a hard link cannot be made: another file system, too many links, a file system without links."""
@@ -75,21 +78,27 @@ def conda_prefix(
     is_native = any(each.name == "python" and each.subdir == SUBDIRS.get(settings.system) for each in packages)
     hashes = [[each.title, each.sha256] for each in packages]
     fingerprint = "conda-prefix:" + json.dumps([RECIPE, store.directory, is_native, hashes])
-    title = f"{store_path.fitting(name) or 'environment'}-conda"
+    title = f"{store_path.fitting(name)[:_LONGEST_NAME] or 'environment'}-conda"
     path = store.path(title, fingerprint)
     listener = progress or Silent()
     if not store.is_valid(path):
         _check_names(packages)
-        unpacked = unpacked_packages(store, packages, client, listener, largest=settings.largest_wheel)
-        variables = settings.tools if is_native else None
 
-        def fill(directory: str) -> Listing:
-            with reporting(listener):
-                listener.begin(f"Linking {len(packages)} conda packages")
-                return _fill(directory, path, unpacked, variables)
+        def build(*, suspicious: bool) -> None:
+            largest = settings.largest_wheel
+            unpacked = unpacked_packages(store, packages, client, listener, largest=largest, suspicious=suspicious)
 
-        references = {each.path for each in unpacked}
-        store.build(title, fingerprint, fill, references=references)
+            def fill(directory: str) -> Listing:
+                with reporting(listener):
+                    listener.begin(f"Linking {len(packages)} conda packages")
+                    return _fill(directory, path, unpacked, settings.tools if is_native else None)
+
+            store.build(title, fingerprint, fill, references={each.path for each in unpacked})
+
+        try:
+            build(suspicious=False)
+        except AlteredFile:  # seen as the files are linked, because looking at all of them before takes as long
+            build(suspicious=True)
     return Prefix(path, _warnings(path))
 
 
@@ -131,8 +140,9 @@ def _fill(directory: str, prefix: str, packages: Sequence[Unpacked], variables: 
         else:
             content = place.content
             if content is None and item.placeholder is not None:
-                with open(f"{packages[place.owner].path}/{place.source}", "rb") as file:
-                    content = replaced(file.read(), item.placeholder, prefix)
+                content = replaced(
+                    _content(f"{packages[place.owner].path}/{place.source}", item), item.placeholder, prefix
+                )
             assert content is not None
             entries[path] = _write(target, content, is_program=item.kind == PROGRAM)
     if python is not None and variables is not None:
@@ -140,6 +150,17 @@ def _fill(directory: str, prefix: str, packages: Sequence[Unpacked], variables: 
     for path, content in metadata.items():
         entries[path] = _write(f"{directory}/{path}", content)
     return Listing(entries)
+
+
+def _content(path: str, item: Item) -> bytes:
+    """Return what a file of a package holds; raises AlteredFile if it is not as it was made."""
+    try:
+        if not is_as_made(path, item):
+            raise altered(path)
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        raise altered(path) from None
 
 
 def _write(path: str, content: bytes, *, is_program: bool = False) -> Entry:
@@ -153,6 +174,8 @@ def _link(source: str, target: str) -> None:
     """Put a file of a package at a path where nothing is yet."""
     try:
         os.link(source, target)
+    except FileNotFoundError:
+        raise altered(source) from None
     except OSError as refusal:
         if refusal.errno not in _NO_LINK:
             raise

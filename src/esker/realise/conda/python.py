@@ -63,7 +63,7 @@ class CondaPython(NamedTuple):
         program = f"{prefix}/{self.program}"
         head = f"#!{program}\n"
         if len(head) - 1 > LONGEST_FIRST_LINE or " " in prefix:
-            head = f"#!/bin/sh\n'''exec' \"{program}\" \"$0\" \"$@\"\n' '''\n"
+            head = f"#!/bin/sh\n'''exec' \"{program}\" \"$0\" \"$@\" #'''\n"
         imported = entry.function.partition(".")[0]
         lines = [
             "# -*- coding: utf-8 -*-",
@@ -75,6 +75,7 @@ class CondaPython(NamedTuple):
             "if __name__ == '__main__':",
             r"	sys.argv[0] = re.sub(r'(-script\.pyw?|\.exe)?$', '', sys.argv[0])",
             f"	sys.exit({entry.function}())",
+            "",
         ]
         return (head + "\n".join(lines)).encode()
 

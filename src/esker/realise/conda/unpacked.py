@@ -12,10 +12,10 @@ from esker.errors import Malformed, RealisationFailed
 from esker.formats.conda import package_info
 from esker.formats.printable import printable
 from esker.formats.untrusted import LARGEST
-from esker.host import files, trees
+from esker.host import files
 from esker.realise.conda import byte_code_headers, contents
 from esker.realise.conda.contents import Contents, Item
-from esker.store.listing import LINK, Entry, Listing, file_entry, listing
+from esker.store.listing import DIRECTORY, LINK, Entry, Listing, file_entry
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -28,11 +28,12 @@ __all__ = ["prepared"]
 _ADVICE = "do not use that package: it may be an attack"
 
 
-def prepared(directory: str, package: LockedCondaPackage) -> Listing:
-    """Check the package that has been unpacked into `directory`, and return what the directory holds afterwards.
+def prepared(directory: str, package: LockedCondaPackage) -> tuple[Contents, Listing]:
+    """Check the package that has been unpacked into `directory`; return what it brings, and what the directory holds.
 
-    What the package does not list is removed, its byte code no longer depends on times, and a file of ours says what it
-    brings. Raises RealisationFailed, with the names of package and file, and OSError.
+    What the package does not list is removed, and so are links, because only a prefix shows where they lead. Its byte
+    code no longer depends on times. A file of ours says what the package brings, links included. Raises
+    RealisationFailed, with the names of package and file, and OSError.
     """
     try:
         statuses = _statuses(directory)
@@ -47,14 +48,21 @@ def prepared(directory: str, package: LockedCondaPackage) -> Listing:
     _remove_unlisted(directory, statuses, {each.path for each in listed})
     replaced = {each.path for each in listed if each.placeholder}
     byte_code_headers.make_unchecked(directory, statuses, replaced)
-    trees.canonicalise(directory)
-    entries = dict(listing(directory, {}).entries)
-    data = contents.render(_contents(index, listed, entries, commands))
-    os.chmod(f"{directory}/info", 0o755)  # noqa: S103  # the store makes it 0555
+    entries = {path: _entry(f"{directory}/{path}", status) for path, status in statuses.items()}
+    brought = _contents(index, listed, entries, commands)
+    for path in [path for path, entry in entries.items() if entry.kind == LINK]:
+        os.unlink(f"{directory}/{path}")
+        del entries[path]
     with open(f"{directory}/{contents.FILE_NAME}", "xb") as file:
-        file.write(data)
+        file.write(contents.render(brought))
     entries[contents.FILE_NAME] = file_entry(f"{directory}/{contents.FILE_NAME}", {})
-    return Listing(entries)
+    return brought, Listing(entries)
+
+
+def _entry(path: str, status: os.stat_result) -> Entry:
+    if stat.S_ISDIR(status.st_mode):
+        return Entry(DIRECTORY, "", 0)
+    return Entry(LINK, os.readlink(path), 0) if stat.S_ISLNK(status.st_mode) else file_entry(path, {})
 
 
 def _statuses(directory: str) -> dict[str, os.stat_result]:
@@ -110,17 +118,19 @@ def _check_name(index: Index, package: LockedCondaPackage) -> None:
 
 def _check_places(listed: Sequence[ListedPath], statuses: Mapping[str, os.stat_result]) -> None:
     """Raise Malformed if a listed path is not there, or leads through a link."""
+    checked: set[str] = set()
     for path, is_directory, _ in listed:
         shown = printable(path)
-        parts = path.split("/")
-        if parts[0] == "info":
+        if path.partition("/")[0] == "info":
             raise Malformed(f"its file `{shown}` lies where a package describes itself", hint=_ADVICE)
-        for depth in range(1, len(parts)):
-            above = statuses.get("/".join(parts[:depth]))
-            if above is not None and not stat.S_ISDIR(above.st_mode):
+        above = os.path.dirname(path)
+        while above and above not in checked:
+            if above in statuses and not stat.S_ISDIR(statuses[above].st_mode):
                 raise Malformed(
                     f"its file `{shown}` would lie outside of the package: it is below a link", hint=_ADVICE
                 )
+            checked.add(above)
+            above = os.path.dirname(above)
         status = statuses.get(path)
         if is_directory and (status is None or stat.S_ISDIR(status.st_mode)):
             continue
@@ -130,13 +140,13 @@ def _check_places(listed: Sequence[ListedPath], statuses: Mapping[str, os.stat_r
             )
 
 
-def _remove_unlisted(directory: str, statuses: Mapping[str, os.stat_result], listed: Collection[str]) -> None:
-    for path, status in statuses.items():
-        is_of_ours = path == contents.FILE_NAME
-        if not stat.S_ISDIR(status.st_mode) and path not in listed and (is_of_ours or not path.startswith("info/")):
+def _remove_unlisted(directory: str, statuses: dict[str, os.stat_result], listed: Collection[str]) -> None:
+    """Remove what is not installed, and what has the name of our file."""
+    for path, status in [*statuses.items()]:
+        is_kept = path in listed or (path.startswith("info/") and path != contents.FILE_NAME)
+        if not stat.S_ISDIR(status.st_mode) and not is_kept:
             os.unlink(f"{directory}/{path}")
-    if stat.S_ISDIR(statuses.get(contents.FILE_NAME, statuses["info/index.json"]).st_mode):
-        trees.remove_tree(f"{directory}/{contents.FILE_NAME}")
+            del statuses[path]
 
 
 def _contents(
