@@ -339,11 +339,10 @@ def test_a_dry_run_writes_nothing(esker, shop):
 
 
 @pytest.mark.parametrize("dev", ["", '[dependency-groups]\ndev = ["tool"]\n'])
-@pytest.mark.parametrize("bare", [[], ["--bare"]])
-def test_init_finds_the_project(esker, empty, dev, bare):
+def test_init_finds_the_project(esker, empty, dev):
     """`esker init` names a pyproject.toml with [project], and its group `dev`; then one command adds a package to it."""
     (empty / "pyproject.toml").write_text(f'[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.11"\n{dev}')
-    done = esker("init", *bare)
+    done = esker("init")
     assert "✔ Its Python packages are those of pyproject.toml" in done.err
     assert 'project = "pyproject.toml"\n' in manifest(empty)
     assert ('groups = ["dev"]\n' in manifest(empty)) == bool(dev)
