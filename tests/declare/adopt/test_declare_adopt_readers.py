@@ -166,6 +166,7 @@ def test_packages_of_pixi():
     """Versions lose their spaces; what depends on a platform is for its systems."""
     text = """
     [project]
+    [tasks]
     [dependencies]
     a = "*"
     b = { version = ">=1, <2", channel = "x" }

@@ -46,9 +46,8 @@ def pixi(text: str, file: str, _: Read) -> Found:
         values = toml_table(text)
     except ValueError as error:
         raise Unreadable("it is not valid TOML") from error
-    told = [
-        left_out(file, f"[{key}]", _REASONS.get(key, "it has no meaning here")) for key in values if key not in _READ
-    ]
+    unread = [key for key, value in values.items() if key not in _READ and value]
+    told = [left_out(file, f"[{key}]", _REASONS.get(key, "it has no meaning here")) for key in unread]
     workspace = _table(values, "workspace") or _table(values, "project")
     entries = [each.get("channel") if isinstance(each, dict) else each for each in _list(workspace, "channels")]
     channels, without = taken_channels(entries, file)
