@@ -5,7 +5,17 @@ import tomllib
 import msgspec
 import pytest
 
-from esker.declare.declaration import ComposeTable, EskerTable, HealthCheck, ProgramRule, PythonTable, ServiceTable
+from esker.declare.declaration import (
+    ComposeTable,
+    CondaDependency,
+    CondaTable,
+    EskerTable,
+    HealthCheck,
+    ProgramRule,
+    PythonTable,
+    ServiceTable,
+    SystemRequirements,
+)
 from esker.declare.notations import duration
 from esker.declare.validate import esker_table
 from esker.formats.manifest import document, from_table
@@ -23,6 +33,11 @@ build = ["Some_Wheel"]
 One_Wheel = "one_wheel/bin/*"
 two = ["two/bin/node", { npm = "two/npm-cli.js", npx = "two/npx-cli.js" }]
 three = { tool = "three/tool" }
+
+[plugins.esker.conda]
+channels = ["conda-forge"]
+dependencies = ["htop", { spec = "clang", systems = ["aarch64-darwin"] }]
+system-requirements = { libc = "2.28", linux = "5.10", macos = "13.0", cuda = "12", archspec = "x86_64_v3" }
 
 [plugins.esker.services.db]
 type = "simple"
@@ -80,6 +95,12 @@ def test_everything():
                 ),
             },
         ),
+        conda=CondaTable(
+            dependencies=("htop", CondaDependency(spec="clang", systems=("aarch64-darwin",))),
+            system_requirements=SystemRequirements(
+                libc="2.28", linux="5.10", macos="13.0", cuda="12", archspec="x86_64_v3"
+            ),
+        ),
         services={
             "db": ServiceTable(
                 depends_on={"files": "service_completed_successfully", "web": "service_started"},
@@ -134,8 +155,11 @@ def _paths(table):
         for path, entry in entries:
             for key in entry:
                 yield (*path, key)
-                if key == "healthcheck":
+                if key in {"healthcheck", "system-requirements"}:
                     yield from ((*path, key, word) for word in entry[key])
+                elif isinstance(entry[key], list):
+                    tables = [each for each in entry[key] if isinstance(each, dict)]
+                    yield from ((*path, key, word) for each in tables for word in each)
 
 
 def test_a_project_with_groups():

@@ -16,10 +16,13 @@ from esker.activate.expansion import expanded, needs_bash, quoted
 from esker.activate.shells import undo
 from esker.activate.starts import registry
 from esker.declare import known_environments, project_directory, trust
+from esker.declare.adopt import found_in, joined
+from esker.declare.adopt.project_files import READERS
 from esker.declare.declaration import EskerTable, PythonTable
 from esker.declare.load import Declaration, environment_name
+from esker.declare.template import manifest as new_manifest
 from esker.declare.validate import read_text
-from esker.errors import NotTrusted
+from esker.errors import EskerError, NotTrusted
 from esker.formats import elf, json_text, lockfile, pylock, service_handle, uv_lock
 from esker.formats.conda import package_info
 from esker.formats.nix import nar, nixbase32, store_path
@@ -147,7 +150,14 @@ class Format(NamedTuple):
 def formats(top: Path) -> dict[str, Format]:
     """Return the formats by name; files that have to exist are made below `top`, which is empty."""
     project = write_project(top / "project")
-    return {**_declared(project), **_states(top, project), **_stored(top), **_conda(), **_texts(top)}
+    return {
+        **_declared(project),
+        **_adopted(top),
+        **_states(top, project),
+        **_stored(top),
+        **_conda(),
+        **_texts(top),
+    }
 
 
 def _declared(project: Path) -> dict[str, Format]:
@@ -207,6 +217,30 @@ def _declared(project: Path) -> dict[str, Format]:
         "pyproject.toml": Format(pyproject, [_PYPROJECT], trees="toml"),
         "toml": Format(lambda data: toml_table(data.decode()), [*manifests, _PYPROJECT], (ValueError,), "toml"),
         "json": Format(json_value, locks[:1], (ValueError,), "json"),
+    }
+
+
+def _adopted(top: Path) -> dict[str, Format]:
+    """Return the files that `esker init` reads; whatever they say, the manifest that it writes is valid."""
+    layouts = Path(__file__).parents[1] / "declare/adopt/layouts"
+
+    def adopted(file: str) -> Callable[[bytes], object]:
+        directory = top / f"adopted {file}"
+        directory.mkdir()
+
+        def read(data: bytes) -> None:
+            (directory / file).write_bytes(data)
+            try:
+                read_text(new_manifest(adopted=joined(found_in(str(directory)))))
+            except EskerError as error:
+                raise AssertionError("the new manifest is not valid") from error
+
+        return read
+
+    seeds = {file: [path.read_bytes() for path in sorted(layouts.glob(f"*/{file}"))] for file in READERS}
+    trees = {"pyproject.toml": "toml", "pixi.toml": "toml", "package.json": "json"}
+    return {
+        f"adopted {file}": Format(adopted(file), seeds[file], trees=trees.get(file)) for file in READERS if seeds[file]
     }
 
 

