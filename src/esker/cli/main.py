@@ -23,6 +23,8 @@ COMMANDS = {
     "init": ("init", "Create an environment in this directory"),
     "edit": ("edit", "Edit or replace the manifest, then lock and install it"),
     "install": ("install", "Add packages to the manifest: install pypi/NAME"),
+    "search": ("search", "Search conda channels for packages by name"),
+    "show": ("search", "Show the versions of a package, and what it needs"),
     "uninstall": ("install", "Remove packages from the manifest"),
     "upgrade": ("upgrade", "Take the newest versions that are allowed, of all packages or some"),
     "outdated": ("outdated", "List the packages of which an index has a newer version"),
