@@ -27,7 +27,7 @@ COMMANDS = {
     "show": ("search", "Show the versions of a package, and what it needs"),
     "uninstall": ("install", "Remove packages from the manifest"),
     "upgrade": ("upgrade", "Take the newest versions that are allowed, of all packages or some"),
-    "outdated": ("outdated", "List the packages of which an index has a newer version"),
+    "outdated": ("outdated", "List the packages of which there is a newer version"),
     "why": ("why", "Show what needs a package"),
     "tree": ("why", "Show the packages as a tree of what needs what"),
     "list": ("list", "List the environment's packages, with versions and origins"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from esker.errors import CommandFailed, HostError
 from esker.host import files
@@ -18,11 +18,14 @@ __all__ = ["Outdated", "outdated"]
 
 
 class Outdated(NamedTuple):
-    """A package of which an index has a newer version."""
+    """A package of which an index, or a conda channel, has a newer version."""
 
     name: str
     locked: str
     newest: str
+    origin: Literal["pypi", "conda"] = "pypi"
+    allowed: str | None = None
+    """The newest version that the specs allow; None if that was not asked, as of a Python package."""
 
 
 def outdated(versions: Mapping[str, str], executable: str, tools: Mapping[str, str]) -> list[Outdated]:
