@@ -30,6 +30,7 @@ COMMANDS = {
     "outdated": ("outdated", "List the packages of which there is a newer version"),
     "why": ("why", "Show what needs a package"),
     "tree": ("why", "Show the packages as a tree of what needs what"),
+    "which": ("which", "Show which package brings a program"),
     "list": ("list", "List the environment's packages, with versions and origins"),
     "lock": ("lock", "Pin versions and hashes of everything the manifest declares"),
     "activate": ("activate", "Run a command or a shell in the environment"),

@@ -8,6 +8,7 @@ from argparse import SUPPRESS
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory
+from esker.cli.commands.which import list_files
 from esker.cli.selection import declared
 from esker.cli.views.output import shown
 from esker.cli.views.packages import print_blocks
@@ -27,7 +28,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     from esker.lock.staleness import staleness
     from esker.settings import Settings
 
-    examples = "  esker list\n  esker list -a\n  esker list --json"
+    examples = "  esker list\n  esker list -a\n  esker list --files conda/jq\n  esker list --json"
     parser = Parser(name, "List the environment's packages, with versions and origins.", examples, voice=voice)
     add_directory(parser)
     forms = parser.add_mutually_exclusive_group()
@@ -36,11 +37,16 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     forms.add_argument("-a", "--all", action="store_true", help="every detail of each package")
     forms.add_argument("-c", "--config", action="store_true", help="the text of the manifest")
     forms.add_argument("-u", "--upstream", action="store_true", help=SUPPRESS)
-    forms.add_argument("--json", action="store_true", help="print the packages as JSON")
+    parser.add_argument("--files", metavar="NAME", help="the files that an installed package brings")
+    forms.add_argument("--json", action="store_true", help="print the packages, or the files, as JSON")
     options = parser.parse_args(arguments)
     if options.upstream:
         raise UsageError("`--upstream` is for environments on FloxHub, which Esker does not support yet")
     declaration = declared(options, os.environ, voice)
+    if options.files is not None:
+        if options.extended or options.name or options.all or options.config:
+            raise UsageError("`--files` lists paths, and no other form of the list", hint="leave the other option out")
+        return list_files(declaration, options.files, voice, json=options.json)
     if options.config:
         return _config(declaration)
     lock = read_lock(declaration)
