@@ -240,8 +240,14 @@ def test_an_upgrade_of_what_is_not_locked(esker, newer):
 def test_outdated_asks_the_index(esker, newer, index):
     """Newer versions are listed whether they are allowed or not; an index that is away is an error with a mend."""
     assert esker("outdated").out == "base 1.0 → 2.0\ncli 1.0 → 3.0\nweb 1.0 → 1.5\n"
-    base = {"name": "base", "locked": "1.0", "newest": "2.0", "held_back_by": []}
-    assert json.loads(esker("outdated", "--json").out)[0] == base
+    assert json.loads(esker("outdated", "--json").out)[0] == {
+        "name": "base",
+        "origin": "pypi",
+        "locked": "1.0",
+        "allowed": None,
+        "newest": "2.0",
+        "held_back_by": [],
+    }
     away = esker("outdated", UV_DEFAULT_INDEX="http://127.0.0.1:9/simple")
     assert away.status == 1
     assert (

@@ -10,6 +10,9 @@ import sys
 
 import pytest
 
+from esker.formats.conda.subdirs import SUBDIRS
+from tests.support.conda_channel import CondaChannel
+from tests.support.conda_package import package
 from tests.support.projects import EMPTY, write_project
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -149,6 +152,27 @@ def test_the_guide_for_python_projects(run_blocks, index, tmp_path):
     assert 'dependencies = [\n    "ninja>=1.13",\n]\n' in (tmp_path / "shop/pyproject.toml").read_text()
     manifest = (tmp_path / "shop/.flox/env/manifest.toml").read_text()
     assert all(line in manifest for line in table.splitlines())
+
+
+EVERY_LANGUAGE = "docs/guides/programs-of-every-language.md"
+
+
+def test_the_guide_for_programs_of_every_language(run_blocks, environ):
+    """Every shell block of the guide runs: the first anywhere, the second where a package is locked."""
+    from rattler import Channel
+
+    with CondaChannel() as channel:
+        for subdir in SUBDIRS.values():
+            channel.add(package("htop", "3.4", subdir=subdir, depends=["ncurses"]))
+            channel.add(package("ncurses", "6.5", subdir=subdir))
+        (home := pathlib.Path(environ["HOME"], ".pixi")).mkdir()
+        upstream = Channel("conda-forge").base_url.rstrip("/")
+        (home / "config.toml").write_text(f'[mirrors]\n"{upstream}" = ["{channel.url}"]\n')
+        find, ask = blocks(EVERY_LANGUAGE, "sh")
+        declare = "mkdir mine && cd mine && esker init && esker install --no-lock conda/htop && esker lock"
+        done = run_blocks([find, declare, ask])
+    assert done.stdout.startswith("conda/htop  3.4  MIT  ")
+    assert "  manifest.toml → htop → ncurses\n" in done.stdout
 
 
 CI = "docs/guides/ci.md"

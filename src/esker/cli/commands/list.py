@@ -8,6 +8,7 @@ from argparse import SUPPRESS
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory
+from esker.cli.commands.which import list_files
 from esker.cli.selection import declared
 from esker.cli.views.output import shown
 from esker.cli.views.packages import print_blocks
@@ -16,20 +17,19 @@ from esker.errors import UsageError
 if TYPE_CHECKING:
     from esker.cli.voice import Voice
     from esker.declare.declaration import Declaration
+    from esker.lock.lock_files import Lock
+    from esker.settings import Settings
 
 __all__ = ["run"]
 
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
-    from esker.host.clock import local_minute
     from esker.lock.listing import listing, locked_interpreter
     from esker.lock.lock_files import read_lock
-    from esker.lock.staleness import staleness
-    from esker.runtimes.native.links import rollback_in_force
     from esker.settings import Settings
 
-    examples = "  esker list\n  esker list -a\n  esker list --json"
+    examples = "  esker list\n  esker list -a\n  esker list --files conda/jq\n  esker list --json"
     parser = Parser(name, "List the environment's packages, with versions and origins.", examples, voice=voice)
     add_directory(parser)
     forms = parser.add_mutually_exclusive_group()
@@ -38,24 +38,22 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     forms.add_argument("-a", "--all", action="store_true", help="every detail of each package")
     forms.add_argument("-c", "--config", action="store_true", help="the text of the manifest")
     forms.add_argument("-u", "--upstream", action="store_true", help=SUPPRESS)
-    forms.add_argument("--json", action="store_true", help="print the packages as JSON")
+    parser.add_argument("--files", metavar="NAME", help="the files that an installed package brings")
+    forms.add_argument("--json", action="store_true", help="print the packages, or the files, as JSON")
     options = parser.parse_args(arguments)
     if options.upstream:
         raise UsageError("`--upstream` is for environments on FloxHub, which Esker does not support yet")
     declaration = declared(options, os.environ, voice)
+    if options.files is not None:
+        if options.extended or options.name or options.all or options.config:
+            raise UsageError("`--files` lists paths, and no other form of the list", hint="leave the other option out")
+        return list_files(declaration, options.files, voice, json=options.json)
     if options.config:
         return _config(declaration)
     lock = read_lock(declaration)
     settings = Settings(os.environ)
-    if voice.remarks and staleness(declaration, lock, settings.system, settings.indexes).reasons:
-        voice.remark(f"! The lock does not match the manifest: run '{voice.program} lock'")
-    if voice.remarks and (rollback := rollback_in_force(declaration, settings)) is not None:
-        current, newest = rollback
-        voice.remark(
-            f"! A rollback is in force: the environment is that of {local_minute(current.made_at)} (generation "
-            f"{current.number}), and this list is the lock's.\nIt ends when the lock changes, or with "
-            f"'{voice.program} rollback --to {newest.number}'."
-        )
+    if voice.remarks:
+        _remark(declaration, lock, settings, voice)
     packages = listing(lock, settings.system)
     python = locked_interpreter(lock) if voice.remarks and not options.name else None
     rows = [*packages, *([python] if python else [])]
@@ -75,6 +73,23 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     for row in rows:
         print(shown(row.name if options.name else row.line()))
     return 0
+
+
+def _remark(declaration: Declaration, lock: Lock | None, settings: Settings, voice: Voice) -> None:
+    """Say what is not as it should be: a stale lock, or a rollback, which the list does not show."""
+    from esker.host.clock import local_minute
+    from esker.lock.staleness import staleness
+    from esker.runtimes.native.links import rollback_in_force
+
+    if staleness(declaration, lock, settings.system, settings.indexes).reasons:
+        voice.remark(f"! The lock does not match the manifest: run '{voice.program} lock'")
+    if (rollback := rollback_in_force(declaration, settings)) is not None:
+        current, newest = rollback
+        voice.remark(
+            f"! A rollback is in force: the environment is that of {local_minute(current.made_at)} (generation "
+            f"{current.number}), and this list is the lock's.\nIt ends when the lock changes, or with "
+            f"'{voice.program} rollback --to {newest.number}'."
+        )
 
 
 def _config(declaration: Declaration) -> int:

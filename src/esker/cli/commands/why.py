@@ -12,6 +12,7 @@ from esker.errors import NotFound, StaleLock, UsageError
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Collection
 
     from esker.cli.voice import Voice
     from esker.lock.graph import Graph
@@ -27,29 +28,30 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
 
 
 def _why(arguments: list[str], voice: Voice) -> int:
-    from packaging.utils import canonicalize_name
-
-    from esker.declare.edit import ORIGIN
+    from esker.declare.conda_edit import CONDA
     from esker.formats.tables.reader import near
     from esker.lock.graph import chains
 
-    examples = "  esker why idna\n  esker why idna --json"
+    examples = "  esker why idna\n  esker why conda/ncurses\n  esker why idna --json"
     summary = "Show every chain of requirements that leads from what is declared to a package."
     parser = Parser("why", summary, examples, voice=voice)
     add_directory(parser)
-    parser.add_argument("package", metavar="NAME", help="a package of the lock")
+    parser.add_argument("package", metavar="NAME", help="a package of the lock, with or without pypi/ or conda/")
     parser.add_argument("--json", action="store_true", help="print the chains as JSON")
     options = parser.parse_args(arguments)
     known = _graph(options, voice)
-    name = canonicalize_name(options.package.removeprefix(ORIGIN))
+    name = _name(options.package, {*known.versions, *known.elsewhere})
     if name in known.elsewhere:
         hint = f"its marker in .flox/pylock.toml is {known.elsewhere[name]}"
+        if name.startswith(CONDA):
+            hint = f"one of them is {known.elsewhere[name]}"
         raise NotFound(f"`{name}` is locked for other systems alone", hint=hint)
     if name not in known.versions:
         if name == known.project:
             return _why_project(name, options, voice)
-        hint = near(name, known.versions) or f"the packages are listed by: {voice.program} list"
-        raise NotFound(f"no package `{name}` is locked", hint=hint)
+        names = [each.removeprefix(CONDA) for each in known.versions]
+        hint = near(name.removeprefix(CONDA), names) or f"the packages are listed by: {voice.program} list"
+        raise NotFound(f"no package `{options.package}` is locked", hint=hint)
     found = list(chains(known, name))
     if options.json:
         print_json(
@@ -81,6 +83,19 @@ def _why_project(name: str, options: Namespace, voice: Voice) -> int:
     return 0
 
 
+def _name(text: str, known: Collection[str]) -> str:
+    """Return the name of the package that is meant; one without an origin is a Python package's if there is one."""
+    from packaging.utils import canonicalize_name
+
+    from esker.declare.conda_edit import CONDA
+    from esker.declare.edit import ORIGIN
+
+    of_conda = f"{CONDA}{text.removeprefix(CONDA).lower()}"
+    name = canonicalize_name(text.removeprefix(ORIGIN))
+    is_meant = text.startswith(CONDA) or (not text.startswith(ORIGIN) and name not in known and of_conda in known)
+    return of_conda if is_meant else name
+
+
 def _tree(arguments: list[str], voice: Voice) -> int:
     from esker.cli.views.tree import as_lines, as_records
 
@@ -108,6 +123,7 @@ def _tree(arguments: list[str], voice: Voice) -> int:
 
 def _graph(options: Namespace, voice: Voice) -> Graph:
     """Return the graph of the selected environment; raises StaleLock if its lock is not that of what is declared."""
+    from esker.declare.conda_edit import CONDA
     from esker.lock.graph import installed_graph
     from esker.lock.lock_files import read_lock
     from esker.lock.staleness import staleness
@@ -120,11 +136,14 @@ def _graph(options: Namespace, voice: Voice) -> Graph:
     if stale.reasons:
         hint = f"make it again: {voice.program} lock"
         raise StaleLock("the lock does not match the manifest", reasons=stale.reasons, hint=hint)
-    if lock is None or lock.python is None:
-        raise NotFound("this environment has no Python packages", hint=f"add one: {voice.program} install pypi/NAME")
+    if lock is None or (lock.python is None and lock.conda is None):
+        hint = f"add one: {voice.program} install pypi/NAME, or conda/NAME"
+        raise NotFound("this environment has no packages of an index or a conda channel", hint=hint)
     links = run_links(declaration, settings.system).values()
     known = installed_graph(declaration, lock, settings.system, links)
-    if len(known.versions) > len(known.declared) and not any(known.needs.values()):  # a lock without edges
+    wheels = [name for name in known.versions if not name.startswith(CONDA)]
+    declared_wheels = {need.target for need in known.declared}.intersection(wheels)
+    if len(wheels) > len(declared_wheels) and not any(known.needs.get(name) for name in wheels):  # a lock without edges
         raise NotFound(
             "the lock does not say what needs what, and its packages are not installed here",
             hint=f"install them: {voice.program} activate -- true",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 
+from esker.declare.conda_edit import CONDA
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -25,12 +27,21 @@ def as_lines(known: Graph, depth: int | None = None) -> Iterator[str]:
 def _lines(records: Sequence[dict[str, Any]], before: str) -> Iterator[str]:
     for index, record in enumerate(records):
         is_last = index == len(records) - 1
-        requirement = Requirement(record["requirement"])
-        extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-        wanted = f" ({requirement.specifier})" if requirement.specifier else ""
+        extras, wanted = _asked(record)
         repeated = " (*)" if record["repeated"] else ""
         yield f"{before}{'└── ' if is_last else '├── '}{record['name']}{extras} {record['version']}{wanted}{repeated}"
         yield from _lines(record["needs"], before + ("    " if is_last else "│   "))
+
+
+def _asked(record: dict[str, Any]) -> tuple[str, str]:
+    """Return the extras and the versions that the requirement of a package asks for, as they are shown."""
+    text: str = record["requirement"]
+    if record["name"].startswith(CONDA):
+        versions = text.rpartition("::")[2][len(record["name"]) - len(CONDA) :].strip()
+        return "", f" ({versions})" if versions else ""
+    requirement = Requirement(text)
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    return extras, f" ({requirement.specifier})" if requirement.specifier else ""
 
 
 def as_records(known: Graph, depth: int | None = None) -> list[dict[str, Any]]:

@@ -8,7 +8,9 @@ by.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Network", "await_result", "network"]
 
 T = TypeVar("T")
+
+_SETTLING = 0.05
+"""Seconds."""
 
 
 class Network(NamedTuple):
@@ -61,6 +66,10 @@ def network(settings: Settings) -> Network:
 
 def await_result(work: Coroutine[Any, Any, T]) -> T:
     """Return the result of asynchronous work, also where a caller's event loop is running."""
+    # A thread of rattler's gives us a result, and then has to get the interpreter once more before it is idle. If it
+    # gets it when Python is about to end, the process crashes: after 1 of 10 commands that end with a refused request.
+    atexit.unregister(_settle)
+    atexit.register(_settle)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a channel says beside its packages is no fault of the project
         try:
@@ -69,3 +78,8 @@ def await_result(work: Coroutine[Any, Any, T]) -> T:
             return asyncio.run(work)
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(asyncio.run, work).result()
+
+
+def _settle() -> None:
+    """Let the threads of rattler become idle."""
+    time.sleep(_SETTLING)

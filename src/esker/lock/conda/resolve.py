@@ -6,24 +6,24 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-from esker.errors import HostError, InvalidLock, ResolutionFailed
+from esker.errors import InvalidLock, ResolutionFailed
 from esker.formats.conda.specs import package_of_spec
 from esker.formats.conda.subdirs import SUBDIRS
 from esker.formats.tables.reader import near
-from esker.formats.urls import redact
-from esker.lock.conda.client import await_result, network
+from esker.lock.conda.channels import opened, unanswered
+from esker.lock.conda.client import await_result
 from esker.lock.conda.lock_file import CondaLock, records, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rattler import Channel, GenericVirtualPackage, RepoDataRecord
-    from rattler.repo_data import Gateway
+    from rattler import GenericVirtualPackage, RepoDataRecord
 
+    from esker.lock.conda.channels import Channels
     from esker.lock.conda.inputs import CondaInputs
     from esker.settings import Settings
 
-__all__ = ["resolve"]
+__all__ = ["resolve", "solved_for"]
 
 _NO_CANDIDATES = re.compile(r"No candidates were found for (\S+)")
 
@@ -43,21 +43,10 @@ def resolve(
     any more. `project` is the directory that relative channels begin at. Raises ResolutionFailed, which names package
     and system, and HostError where a channel cannot be reached.
     """
-    ways = network(settings)
-    from rattler import Channel, ChannelConfig
-    from rattler.exceptions import InvalidChannelError
-    from rattler.repo_data import Gateway
-
-    try:
-        channels = [Channel(name, ChannelConfig(root_dir=project)) for name in inputs.channels]
-    except (InvalidChannelError, ValueError) as error:
-        raise ResolutionFailed(
-            f"a channel of [plugins.esker.conda] is not valid: {redact(str(error))}", hint="correct it: esker edit"
-        ) from error
-    gateway = Gateway.from_config(ways.config, cache_dir=ways.repodata, client=ways.client)  # type: ignore[arg-type]
+    channels = opened(inputs.channels, settings, project)
     locked = _kept(previous, path, changed)
-    found = await_result(_solved(inputs, channels, gateway, locked))
-    return render(inputs.digest(), [channel.base_url for channel in channels], found)
+    found = await_result(_solved(inputs, channels, locked))
+    return render(inputs.digest(), [channel.base_url for channel in channels.channels], found)
 
 
 def _kept(previous: CondaLock | None, path: str, changed: frozenset[str]) -> dict[str, list[RepoDataRecord]]:
@@ -75,12 +64,11 @@ def _kept(previous: CondaLock | None, path: str, changed: frozenset[str]) -> dic
 
 async def _solved(
     inputs: CondaInputs,
-    channels: Sequence[Channel],
-    gateway: Gateway,
+    channels: Channels,
     locked: Mapping[str, Sequence[RepoDataRecord]],
 ) -> dict[str, list[RepoDataRecord]]:
     solved = await asyncio.gather(
-        *(_solved_for(system, inputs, channels, gateway, locked.get(system, [])) for system in inputs.systems),
+        *(solved_for(system, inputs, channels, locked.get(system, [])) for system in inputs.systems),
         return_exceptions=True,
     )
     failures = [each for each in solved if isinstance(each, BaseException)]
@@ -90,14 +78,13 @@ async def _solved(
     return dict(zip(inputs.systems, solved, strict=True))  # type: ignore[arg-type]
 
 
-async def _solved_for(
+async def solved_for(
     system: str,
     inputs: CondaInputs,
-    channels: Sequence[Channel],
-    gateway: Gateway,
+    channels: Channels,
     locked: Sequence[RepoDataRecord],
 ) -> list[RepoDataRecord]:
-    """Return the packages of one system, in the order of their names."""
+    """Return the packages of one system, in the order of their names; raises as `resolve` does."""
     from rattler import solve
     from rattler.exceptions import (
         FetchRepoDataError,
@@ -113,22 +100,22 @@ async def _solved_for(
         return []
     try:
         found = await solve(
-            list(channels),
+            channels.channels,
             list(specs),
-            gateway=gateway,
+            gateway=channels.gateway,
             platforms=[subdir, "noarch"],  # type: ignore[list-item]
             locked_packages=list(locked),
             constraints=list(inputs.constraints),
             virtual_packages=[_virtual_package(each) for each in inputs.machines[system]],
         )
     except SolverError as error:
-        raise await _refusal(str(error), system, inputs, channels, gateway) from error
+        raise await _refusal(str(error), system, inputs, channels) from error
     except (InvalidMatchSpecError, InvalidPackageNameError) as error:
         raise ResolutionFailed(
             f"a spec in `dependencies` of [plugins.esker.conda] is not valid: {error}", hint="correct it: esker edit"
         ) from error
     except (GatewayError, FetchRepoDataError, OSError) as error:
-        raise _unreachable(str(error), inputs.channels) from error
+        raise unanswered(str(error), inputs.channels) from error
     for record in found:
         if record.sha256 is None:
             raise ResolutionFailed(
@@ -146,9 +133,7 @@ def _virtual_package(text: str) -> GenericVirtualPackage:
     return GenericVirtualPackage(PackageName(name), Version(version), BuildString(build))
 
 
-async def _refusal(
-    told: str, system: str, inputs: CondaInputs, channels: Sequence[Channel], gateway: Gateway
-) -> ResolutionFailed:
+async def _refusal(told: str, system: str, inputs: CondaInputs, channels: Channels) -> ResolutionFailed:
     """Return the error for what the solver said."""
     told = told.removeprefix("Cannot solve the request because of: ").strip()
     named = ", ".join(inputs.channels)
@@ -160,7 +145,7 @@ async def _refusal(
         return ResolutionFailed(f"the conda packages cannot be locked for {system}:\n{told}", hint=hint)
     name = package_of_spec(missing[1]) or missing[1]
     spec = next((each for each in inputs.specs[system] if package_of_spec(each) == name), missing[1])
-    names = [each.normalized for each in await gateway.names(list(channels), [SUBDIRS[system], "noarch"])]  # type: ignore[list-item]
+    names = [each.normalized for each in await channels.gateway.names(channels.channels, [SUBDIRS[system], "noarch"])]  # type: ignore[list-item]
     if name in names:
         return ResolutionFailed(
             f"`{spec}` matches no version of {name} for {system} in {named}",
@@ -168,20 +153,3 @@ async def _refusal(
         )
     hint = near(name, names) or f'if other systems have it, limit it: {{ spec = "{spec}", systems = ["…"] }}'
     return ResolutionFailed(f"there is no conda package `{name}` for {system} in {named}", hint=hint)
-
-
-def _unreachable(told: str, channels: Sequence[str]) -> HostError:
-    named = ", ".join(channels)
-    reason = redact(" ".join(told.split()))
-    if re.search(r"\b(401|403)\b", reason):
-        return HostError(
-            f"the channel refuses access: {named}: {reason}",
-            hint="put its user and password, or its token, into ~/.rattler/credentials.json",
-        )
-    if re.search(r"\b404\b", reason):
-        return HostError(
-            f"there is no such channel: {named}: {reason}", hint="correct `channels` in [plugins.esker.conda]"
-        )
-    return HostError(
-        f"a conda channel cannot be reached: {named}: {reason}", hint="is the network there, and the mirror right?"
-    )

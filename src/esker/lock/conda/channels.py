@@ -1,0 +1,75 @@
+"""The channels that packages are looked for in, and what to say of one that does not answer."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from esker.declare.declaration import CondaTable
+from esker.errors import HostError, ResolutionFailed
+from esker.formats.urls import redact
+from esker.lock.conda.client import network
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rattler import Channel
+    from rattler.repo_data import Gateway
+
+    from esker.declare.declaration import Declaration
+    from esker.settings import Settings
+
+__all__ = ["Channels", "declared_channels", "opened", "unanswered"]
+
+
+class Channels(NamedTuple):
+    """Channels, and the gateway that asks them."""
+
+    names: tuple[str, ...]
+    """As they are declared, by priority."""
+    channels: list[Channel]
+    gateway: Gateway
+
+
+def declared_channels(declaration: Declaration | None) -> tuple[str, ...]:
+    """Return the channels of a declaration; the default ones if it has none, or if there is no declaration."""
+    table = declaration.esker.conda if declaration is not None else None
+    return (table or CondaTable()).channels
+
+
+def opened(names: Sequence[str], settings: Settings, project: str) -> Channels:
+    """Return channels that can be asked; no request is made yet.
+
+    `project` is the directory that relative channels begin at. Raises ResolutionFailed for what cannot be a channel.
+    """
+    ways = network(settings)
+    from rattler import Channel, ChannelConfig
+    from rattler.exceptions import InvalidChannelError
+    from rattler.repo_data import Gateway
+
+    try:
+        channels = [Channel(name, ChannelConfig(root_dir=project)) for name in names]
+    except (InvalidChannelError, ValueError) as error:
+        raise ResolutionFailed(
+            f"a channel of [plugins.esker.conda] is not valid: {redact(str(error))}", hint="correct it: esker edit"
+        ) from error
+    gateway = Gateway.from_config(ways.config, cache_dir=ways.repodata, client=ways.client)  # type: ignore[arg-type]
+    return Channels(tuple(names), channels, gateway)
+
+
+def unanswered(told: str, names: Sequence[str]) -> HostError:
+    """Return the error for channels of which one did not answer as it should, from what rattler `told` of it."""
+    named = ", ".join(names)
+    reason = redact(" ".join(told.split()))
+    if re.search(r"\b(401|403)\b", reason):
+        return HostError(
+            f"the channel refuses access: {named}: {reason}",
+            hint="put its user and password, or its token, into ~/.rattler/credentials.json",
+        )
+    if re.search(r"\b404\b", reason):
+        return HostError(
+            f"there is no such channel: {named}: {reason}", hint="correct `channels` in [plugins.esker.conda]"
+        )
+    return HostError(
+        f"a conda channel cannot be reached: {named}: {reason}", hint="is the network there, and the mirror right?"
+    )
