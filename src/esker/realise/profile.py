@@ -35,10 +35,13 @@ __all__ = ["OWN_COMMANDS", "Packages", "profile"]
 OWN_COMMANDS = ("pip", "pip3")
 """The commands in bin that the profile writes itself, unless pip is locked."""
 
-RECIPE = 7
+RECIPE = 8
 """Increase it whenever the same inputs would give a different tree."""
 
 _MOST_REMARKS = 5
+_PROJECT = ""
+"""The name of the project's tree among those of the wheels."""
+_RENAME = "rename it in [project.scripts]"
 
 # A script runs the `python` beside the path that it was called by. That path leads through the project's link, as the
 # path of `python` itself does, so that both agree on sys.prefix. If somebody has linked to the script from elsewhere,
@@ -153,12 +156,14 @@ def _fill_python(directory: str, python: Packages, source: Sequence[str], progre
 
     neighbours = _needing_neighbours()
     trees = [Tree(wheel.name, wheel.path, is_marked(wheel.path) or wheel.name in neighbours) for wheel in wheels]
+    if project is not None:
+        _check_commands(project, f"{directory}/bin")
+        trees.append(Tree(_PROJECT, project, by_file=False))
     above = interpreter.libraries.split("/")
     real = {"bin", *("/".join(above[:depth]) for depth in range(1, len(above) + 1))}
     linked = link_trees(trees, directory, real=real, place=place)
+    _refuse_clashes([clash for clash in linked.clashes if _PROJECT in clash.names])
     _remark_on(linked.clashes, progress)
-    if project is not None:
-        _add_project(directory, project)
     if source:
         _write(f"{target}/esker-source.pth", "".join(f"{_path_line(path)}\n" for path in source), 0o644)
     _write(f"{target}/esker-store.pth", _NO_BYTE_CODE, 0o644)
@@ -203,54 +208,31 @@ def _remark_on(clashes: Sequence[Clash], progress: Progress) -> None:
         progress.remark(f"so it is for {len(clashes) - _MOST_REMARKS} more files")
 
 
-def _add_project(directory: str, project: str) -> None:
-    """Put the project's editable build into the profile, beside the packages."""
-    for entry in sorted(os.listdir(project)):
-        if entry == "bin":
-            for name in sorted(os.listdir(f"{project}/bin")):
-                _check_command(name, f"{directory}/bin")
-                _add_command(f"{project}/bin/{name}", f"{directory}/bin/{name}")
+def _check_commands(project: str, directory: str) -> None:
+    """Raise RealisationFailed if the project has a command with a name of the environment's own, in `directory`."""
+    for name in sorted(os.listdir(f"{project}/bin")) if os.path.isdir(f"{project}/bin") else ():
+        if re.fullmatch(r"python[0-9.]*", name) and os.path.lexists(f"{directory}/{name}"):
+            whose = "is the interpreter's name"
+        elif name in OWN_COMMANDS:
+            whose = f"would hide the `{name}` that tells people to use `esker install` here"
         else:
-            _merge(f"{project}/{entry}", f"{directory}/{entry}")
+            continue
+        raise RealisationFailed(f"the project has a command `{name}`, which {whose}", hint=_RENAME)
 
 
-def _check_command(name: str, directory: str) -> None:
-    """Raise RealisationFailed if a command of the project cannot be put into the `bin` at `directory`."""
-    if not os.path.lexists(f"{directory}/{name}") and name not in OWN_COMMANDS:
-        return
-    whose = "a locked package brings as well"
-    if re.fullmatch(r"python[0-9.]*", name):
-        whose = "is the interpreter's name"
-    elif name in OWN_COMMANDS:
-        whose = f"would hide the `{name}` that tells people to use `esker install` here"
-    raise RealisationFailed(
-        f"the project has a command `{name}`, which {whose}",
-        hint="rename it in [project.scripts], or take the package out of the dependencies"
-        if "package" in whose
-        else "rename it in [project.scripts]",
-    )
-
-
-def _merge(path: str, target: str) -> None:
-    """Link `path` at `target`; a directory that is there already becomes a real one, with links to what both have."""
-    if not os.path.lexists(target):
-        _link(path, target)
-        return
-    if not (os.path.isdir(path) and os.path.isdir(target)):
-        name = "/".join(target.split("/")[-2:])
+def _refuse_clashes(clashes: Sequence[Clash]) -> None:
+    """Raise RealisationFailed if the project and a package bring different files of one name."""
+    for clash in clashes:
+        directory, name = os.path.split(clash.path)
+        if directory == "bin":
+            raise RealisationFailed(
+                f"the project has a command `{name}`, which a locked package brings as well",
+                hint=f"{_RENAME}, or take the package out of the dependencies",
+            )
         raise RealisationFailed(
-            f"the project and a locked package both bring the file `{name}`",
+            f"the project and a locked package both bring the file `{'/'.join(clash.path.split('/')[-2:])}`",
             hint="rename it in the project, or take the package out",
         )
-    if os.path.islink(target):
-        real = os.path.normpath(os.path.join(os.path.dirname(target), os.readlink(target)))
-        os.unlink(target)
-        os.mkdir(target)
-        for entry in sorted(os.listdir(real)):
-            _link(f"{real}/{entry}", f"{target}/{entry}")
-    # Byte code comes last: if both bring a module, the error names the module.
-    for entry in sorted(os.listdir(path), key=lambda name: (name == "__pycache__", name)):
-        _merge(f"{path}/{entry}", f"{target}/{entry}")
 
 
 def _path_line(path: str) -> str:
