@@ -56,8 +56,8 @@ def test_outdated_shows_what_is_locked_allowed_and_newest(esker, shop, channel, 
     assert done.out == ("conda/base 1.0 → 2.0, allowed: 1.1\nconda/other 1.0 → 2.0, allowed: 1.5\nweb 1.0 → 3.0\n")
     assert done.err == "Take what is allowed: esker upgrade\n"
     assert json.loads(esker("outdated", "--json").out)[1:] == [
-        {"name": "other", "origin": "conda", "locked": "1.0", "allowed": "1.5", "newest": "2.0"},
-        {"name": "web", "origin": "pypi", "locked": "1.0", "allowed": None, "newest": "3.0"},
+        {"name": "other", "origin": "conda", "locked": "1.0", "allowed": "1.5", "newest": "2.0", "held_back_by": []},
+        {"name": "web", "origin": "pypi", "locked": "1.0", "allowed": None, "newest": "3.0", "held_back_by": []},
     ]
 
 

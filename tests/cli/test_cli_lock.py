@@ -167,3 +167,13 @@ def test_an_extra_that_is_misspelt_is_told_when_it_is_installed(esker, empty):
         in esker("install", "pypi/app[serve]").err
     )
     assert "extra" not in esker("-q", "install", "pypi/tool[serve]").err
+
+
+def test_files_that_two_packages_bring_are_told_when_they_are_installed(esker, empty, index):
+    """Only the wheels say what is in them, so that locking cannot know; installing names both, and which one is used."""
+    index.add("first", "1.0", {"shared/data.txt": "1"})
+    index.add("second", "1.0", {"shared/data.txt": "2"})
+    esker("init")
+    done = esker("install", "pypi/first", "pypi/second")
+    told = f"! `first` and `second` bring different files `lib/python{minor(0)}/site-packages/shared/data.txt`: that of `second` is used\n"
+    assert told in done.err

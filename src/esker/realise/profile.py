@@ -24,7 +24,7 @@ from esker.realise.programs import WheelProgram, check_program
 from esker.realise.run_paths import is_marked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from esker.host.interpreters import Interpreter
     from esker.progress import Progress
@@ -41,6 +41,7 @@ RECIPE = 8
 """Increase it whenever the same inputs would give a different tree."""
 
 _MOST_REMARKS = 5
+_RENAME = "rename it in [project.scripts]"
 
 # A script runs the `python` beside the path that it was called by. That path leads through the project's link, as the
 # path of `python` itself does, so that both agree on sys.prefix. If somebody has linked to the script from elsewhere,
@@ -165,12 +166,14 @@ def _fill_python(directory: str, python: Packages, others: Sequence[Tree], progr
     neighbours = _needing_neighbours()
     trees = [Tree(wheel.name, wheel.path, is_marked(wheel.path) or wheel.name in neighbours) for wheel in wheels]
     trees = [*others, *trees]  # of one name, the wheel's is taken
+    for build in editable:
+        _check_commands(build, f"{directory}/bin")
+    trees += [Tree(build.name, build.path, by_file=False) for build in editable]
     above = interpreter.libraries.split("/")
     real = {"bin", *("/".join(above[:depth]) for depth in range(1, len(above) + 1))}
     linked = link_trees(trees, directory, real=real, place=partial(_place, directory))
+    _refuse_clashes(linked.clashes, {build.name for build in editable})
     _remark_on(linked.clashes, progress)
-    for build in editable:
-        _add_editable(directory, build)
     if source:
         _write(f"{target}/esker-source.pth", "".join(f"{_path_line(path)}\n" for path in source), 0o644)
     _write(f"{target}/esker-store.pth", NO_BYTE_CODE, 0o644)
@@ -215,54 +218,34 @@ def _remark_on(clashes: Sequence[Clash], progress: Progress) -> None:
         progress.remark(f"so it is for {len(clashes) - _MOST_REMARKS} more files")
 
 
-def _add_editable(directory: str, build: Wheel) -> None:
-    """Put an editable build into the profile, beside the packages."""
-    for entry in sorted(os.listdir(build.path)):
-        if entry == "bin":
-            for name in sorted(os.listdir(f"{build.path}/bin")):
-                _check_command(name, f"{directory}/bin", build)
-                _add_command(f"{build.path}/bin/{name}", f"{directory}/bin/{name}")
+def _check_commands(build: Wheel, directory: str) -> None:
+    """Raise RealisationFailed if an editable build has a command with a name of the environment's own."""
+    for name in sorted(os.listdir(f"{build.path}/bin")) if os.path.isdir(f"{build.path}/bin") else ():
+        if re.fullmatch(r"python[0-9.]*", name) and os.path.lexists(f"{directory}/{name}"):
+            whose = "is the interpreter's name"
+        elif name in OWN_COMMANDS:
+            whose = f"would hide the `{name}` that tells people to use `esker install` here"
         else:
-            _merge(f"{build.path}/{entry}", f"{directory}/{entry}", build)
+            continue
+        raise RealisationFailed(f"the project `{build.name}` has a command `{name}`, which {whose}", hint=_RENAME)
 
 
-def _check_command(name: str, directory: str, build: Wheel) -> None:
-    """Raise RealisationFailed if a command of an editable build cannot be put into the `bin` at `directory`."""
-    if not os.path.lexists(f"{directory}/{name}") and name not in OWN_COMMANDS:
-        return
-    whose = "another package brings as well"
-    if re.fullmatch(r"python[0-9.]*", name):
-        whose = "is the interpreter's name"
-    elif name in OWN_COMMANDS:
-        whose = f"would hide the `{name}` that tells people to use `esker install` here"
-    raise RealisationFailed(
-        f"the project `{build.name}` has a command `{name}`, which {whose}",
-        hint="rename it in [project.scripts], or take that package out of the dependencies"
-        if "package" in whose
-        else "rename it in [project.scripts]",
-    )
-
-
-def _merge(path: str, target: str, build: Wheel) -> None:
-    """Link `path` at `target`; a directory that is there already becomes a real one, with links to what both have."""
-    if not os.path.lexists(target):
-        _link(path, target)
-        return
-    if not (os.path.isdir(path) and os.path.isdir(target)):
-        name = "/".join(target.split("/")[-2:])
+def _refuse_clashes(clashes: Sequence[Clash], editable: Collection[str]) -> None:
+    """Raise RealisationFailed if an editable build and another package bring different files of one name."""
+    for clash in clashes:
+        own = next((name for name in clash.names if name in editable), None)
+        if own is None:
+            continue
+        directory, name = os.path.split(clash.path)
+        if directory == "bin":
+            raise RealisationFailed(
+                f"the project `{own}` has a command `{name}`, which another package brings as well",
+                hint=f"{_RENAME}, or take that package out of the dependencies",
+            )
         raise RealisationFailed(
-            f"the project `{build.name}` and another package both bring the file `{name}`",
+            f"the project `{own}` and another package both bring the file `{'/'.join(clash.path.split('/')[-2:])}`",
             hint="rename it in the project, or take that package out",
         )
-    if os.path.islink(target):
-        real = os.path.normpath(os.path.join(os.path.dirname(target), os.readlink(target)))
-        os.unlink(target)
-        os.mkdir(target)
-        for entry in sorted(os.listdir(real)):
-            _link(f"{real}/{entry}", f"{target}/{entry}")
-    # Byte code comes last: if both bring a module, the error names the module.
-    for entry in sorted(os.listdir(path), key=lambda name: (name == "__pycache__", name)):
-        _merge(f"{path}/{entry}", f"{target}/{entry}", build)
 
 
 def _path_line(path: str) -> str:
