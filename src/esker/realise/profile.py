@@ -119,6 +119,7 @@ def profile(
     key: list[object] = [RECIPE, interpreter, [os.path.basename(wheel.path) for wheel in wheels], linked, list(source)]
     key += [pytest_plugin.fingerprint() if with_pytest_plugin else None]
     key += [os.path.basename(build.path) for build in editable] or [None]
+    key += sorted(_needing_neighbours() & {wheel.name for wheel in wheels})
 
     def fill(directory: str) -> None:
         os.makedirs(f"{directory}/bin")
