@@ -107,7 +107,7 @@ def test_a_package_that_is_known_to_look_beside_itself_finds_its_neighbour(index
     command = ["bin/python", "-c", "import looking; print(looking.TEXT)"]
     for known, status in (set(), 1), ({"looking"}, 0):
         monkeypatch.setattr(profile_module, "_needing_neighbours", lambda names=known: names)
-        path = profile(store, f"known-{status}", packages)
+        path = profile(store, "known", packages)  # another one, although the packages are the same
         assert os.path.islink(f"{path}/{LIBRARIES}/looking") == bool(status)
         done = subprocess.run([f"{path}/{command[0]}", *command[1:]], capture_output=True, text=True, check=False)
         assert done.returncode == status

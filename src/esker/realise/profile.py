@@ -100,6 +100,7 @@ def profile(
     key += [pytest_plugin.fingerprint() if with_pytest_plugin else None]
     key += [os.path.basename(build.path) for build in editable] or [None]
     key += [conda and os.path.basename(conda)]
+    key += sorted(_needing_neighbours() & {wheel.name for wheel in wheels})
 
     def fill(directory: str) -> None:
         os.makedirs(f"{directory}/bin")
