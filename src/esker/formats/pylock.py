@@ -31,23 +31,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from packaging.pylock import (
-    Package,
-    PackageArchive,
-    PackageDirectory,
-    PackageSdist,
-    PackageVcs,
-    PackageWheel,
-    Pylock,
-    PylockValidationError,
-)
+from packaging.pylock import Package, Pylock, PylockValidationError
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.version import Version
 
 from esker.errors import InvalidLock, Problem
+from esker.formats.pylock_package import package_lines
 from esker.formats.toml_values import string as _string
 from esker.formats.untrusted import toml_table
-from esker.formats.urls import redact, redact_repository
 
 __all__ = [
     "Inputs",
@@ -260,7 +250,7 @@ def render(lock: Pylock, made_from: Inputs, *, build: Collection[str] = (), seal
     kept = [each if each.name in build else dataclasses.replace(each, sdist=None) for each in lock.packages]
     packages = sorted(kept, key=lambda p: (p.name, str(p.version), str(p.marker)))
     for package in packages:
-        lines += ["", "[[packages]]", *_package(package)]
+        lines += ["", "[[packages]]", *package_lines(package)]
     lines += ["", "[tool.esker]", f"inputs = {_string(made_from.digest())}"]
     if sealed:
         contents = _lines(packages, source_records(lock))
@@ -339,92 +329,6 @@ def _names(lines: Iterable[str]) -> set[str]:
 
 def _sha256(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _package(package: Package) -> Iterator[str]:
-    yield f"name = {_string(package.name)}"
-    if package.version is not None:
-        yield f"version = {_string(str(package.version))}"
-    if package.marker is not None:
-        yield f"marker = {_string(str(package.marker))}"
-    if package.requires_python is not None:
-        yield f"requires-python = {_string(str(package.requires_python))}"
-    if package.dependencies:
-        yield "dependencies = ["
-        yield from (f"    {_edge(edge)}," for edge in package.dependencies)
-        yield "]"
-    if package.index is not None:
-        yield f"index = {_string(redact(package.index))}"
-    yield from _source(package)
-    if package.sdist is not None:
-        yield f"sdist = {_artifact(package.sdist)}"
-    if package.wheels:
-        yield "wheels = ["
-        yield from (f"    {_artifact(wheel)}," for wheel in sorted(package.wheels, key=lambda wheel: wheel.filename))
-        yield "]"
-
-
-def _source(package: Package) -> Iterator[str]:
-    if package.vcs is not None:
-        yield f"vcs = {_repository(package.vcs)}"
-    if package.directory is not None:
-        yield f"directory = {_directory(package.directory)}"
-    if package.archive is not None:
-        yield f"archive = {_archive(package.archive)}"
-
-
-def _edge(edge: Mapping[str, Any]) -> str:
-    """Return a reference to another package, by the keys that other tools may have written too."""
-    texts = [f"{key} = {_string(str(value))}" for key, value in edge.items() if isinstance(value, str | Version)]
-    return f"{{ {', '.join(texts)} }}"
-
-
-def _artifact(artifact: PackageSdist | PackageWheel) -> str:
-    url = redact(artifact.url or "")
-    return _fields(
-        ("name", None if url.rpartition("/")[2] == artifact.filename else _string(artifact.filename)),
-        ("url", _string(url)),
-        ("size", artifact.size),
-        ("hashes", _hashes(artifact.hashes)),
-    )
-
-
-def _repository(vcs: PackageVcs) -> str:
-    return _fields(
-        ("type", _string(vcs.type)),
-        ("url", vcs.url and _string(redact_repository(vcs.url))),
-        ("path", vcs.path and _string(vcs.path)),
-        ("requested-revision", vcs.requested_revision and _string(vcs.requested_revision)),
-        ("commit-id", _string(vcs.commit_id)),
-        ("subdirectory", vcs.subdirectory and _string(vcs.subdirectory)),
-    )
-
-
-def _directory(directory: PackageDirectory) -> str:
-    return _fields(
-        ("path", _string(directory.path)),
-        ("editable", "true" if directory.editable else None),
-        ("subdirectory", directory.subdirectory and _string(directory.subdirectory)),
-    )
-
-
-def _archive(archive: PackageArchive) -> str:
-    return _fields(
-        ("url", archive.url and _string(redact(archive.url))),
-        ("path", archive.path and _string(archive.path)),
-        ("size", archive.size),
-        ("subdirectory", archive.subdirectory and _string(archive.subdirectory)),
-        ("hashes", _hashes(archive.hashes)),
-    )
-
-
-def _fields(*fields: tuple[str, object]) -> str:
-    """Return an inline table of the fields that have a value, which is TOML already."""
-    return "{ " + ", ".join(f"{key} = {value}" for key, value in fields if value is not None) + " }"
-
-
-def _hashes(hashes: Mapping[str, str]) -> str:
-    return "{ " + ", ".join(f"{name} = {_string(value)}" for name, value in sorted(hashes.items())) + " }"
 
 
 def _array(key: str, values: Sequence[str]) -> list[str]:
