@@ -126,9 +126,15 @@ def test_pip_gives_way(prefix_of, store):
     """Whatever pip a package brings, the prefix has a refusal, and the marker that stops every other pip."""
     files = {"site-packages/pip/__init__.py": "", "site-packages/pip/__main__.py": "print('installed')\n"}
     own = package("pip", "24.0", files=files, noarch="python", entry_points=["pip = pip:main", "pip3 = pip:main"])
-    prefix = prefix_of(python(files={"bin/pip": "#!/bin/sh\necho installed\n"}), own).path
+    of_python = {
+        "bin/pip": "#!/bin/sh\necho installed\n",
+        f"{LIBRARY}/site-packages/pip/__init__.py": "",
+        f"{LIBRARY}/site-packages/pip-24.0.dist-info/RECORD": "",
+        f"{LIBRARY}/site-packages/pipeline/__init__.py": "",
+    }
+    prefix = prefix_of(python(files=of_python), own).path
     libraries = f"{prefix}/{LIBRARY}/site-packages"
-    assert not os.path.exists(f"{libraries}/pip")
+    assert sorted(os.listdir(libraries)) == ["esker-store.pth", "pip.py", "pipeline"]
     for command in ([f"{prefix}/bin/pip"], [f"{prefix}/bin/pip{MINOR}"], [sys.executable, f"{libraries}/pip.py"]):
         done = subprocess.run([*command, "install", "x"], capture_output=True, text=True, check=False)
         assert done.returncode == 1

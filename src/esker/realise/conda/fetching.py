@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 from contextlib import suppress
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from esker.errors import EskerError, HostError, RealisationFailed
 from esker.formats.urls import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from rattler import Client
 
@@ -26,6 +27,13 @@ _TOGETHER = 16
 """How many packages are fetched at a time."""
 _INTERVAL = 0.25
 """Seconds between two looks at how much has been unpacked."""
+_PAUSE = 0.01
+"""Seconds between two looks at what is still being unpacked after a failure."""
+_QUIET = 3
+"""How many looks in a row have to see nothing."""
+_PATIENCE = 50
+"""How many looks are taken at most."""
+_STATUS = re.compile(r"HTTP status \w+ error \((?P<code>\d{3})")
 _FULL = ("No space left on device", "Disk quota exceeded", "os error 28", "os error 122")
 
 
@@ -49,9 +57,35 @@ def fetch(
     except BaseException:
         fetching.abandon()
         thread.join()
+        _settle(packages)
         raise
     if fetching.failure is not None:
+        _settle(packages)
         raise fetching.failure
+
+
+def _settle(directories: Iterable[str]) -> None:
+    """Wait a moment until rattler's threads write no more: what it has begun to unpack, it goes on with for a while.
+
+    What they write later, because the package is large, lies in a directory that the next build or collection removes.
+    """
+    pause = Event()
+    quiet = 0
+    for _ in range(_PATIENCE):
+        quiet = 0 if any(map(_is_open_below, directories)) else quiet + 1
+        if quiet == _QUIET:
+            break
+        pause.wait(_PAUSE)
+
+
+def _is_open_below(directory: str) -> bool:
+    """Return whether this process has a file below the directory open, where that can be told."""
+    with suppress(OSError):
+        for descriptor in os.listdir("/proc/self/fd"):
+            with suppress(OSError):
+                if os.readlink(f"/proc/self/fd/{descriptor}").startswith(f"{directory}/"):
+                    return True
+    return False
 
 
 class _Fetching:
@@ -146,12 +180,13 @@ def _explained(package: LockedCondaPackage, error: Exception) -> Exception:
     if any(word in cause for word in _FULL):
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     what = f"the conda package `{package.title}` could not be fetched from `{redact(package.url)}`"
-    if "404" in cause or "410" in cause:
+    status = _STATUS.search(cause)
+    if status is not None and status["code"] in {"404", "410"}:
         return RealisationFailed(
             f"{what}: it is not there",
             hint="lock anew: esker lock --upgrade; or set another mirror in rattler's config",
         )
-    if "401" in cause or "403" in cause:
+    if status is not None and status["code"] in {"401", "403", "407"}:
         return HostError(
             f"{what}: the server refuses this account", hint="log in to it: pixi auth login, or its mirror"
         )

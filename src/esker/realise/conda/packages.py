@@ -13,7 +13,6 @@ from esker.host import files
 from esker.host.rattler import require_rattler
 from esker.progress import reporting
 from esker.realise.conda import contents
-from esker.realise.conda.fetching import fetch
 from esker.realise.conda.unpacked import prepared
 from esker.store.listing import LINK, PROGRAM, altered
 
@@ -102,6 +101,8 @@ def _make(
     packages: Mapping[str, LockedCondaPackage], client: Callable[[], Client], progress: Progress, largest: int | None
 ) -> None:
     require_rattler()
+    from esker.realise.conda.fetching import fetch  # it loads asyncio
+
     size = sum(package.size or 0 for package in packages.values())
     amount = f"{len(packages)} conda package" + ("s" if len(packages) > 1 else "")
     amount += f" ({size / _MEGABYTE:.1f} MB)" if size else ""

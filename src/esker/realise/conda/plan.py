@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.errors import RealisationFailed
 from esker.formats.printable import printable
 from esker.realise.conda.contents import Item
+from esker.realise.conda.python import PIP
 from esker.store.listing import FILE, LINK, PROGRAM
 
 if TYPE_CHECKING:
@@ -64,9 +65,11 @@ def plan(packages: Sequence[Unpacked], python: CondaPython | None, prefix: str) 
     directories = {METADATA: 0}
     warnings = _scripts(packages)
     for owner, each in enumerate(packages):
-        if python is not None and python.replaces(each.package):
+        if python is not None and each.package.name == PIP:
             continue
         for path, place in _brought(owner, each, python, prefix):
+            if python is not None and python.replaces(path):
+                continue
             before = places.get(path)
             if before is not None and before.item[:2] != place.item[:2]:
                 names = f"`{packages[before.owner].package.name}` and `{each.package.name}`"

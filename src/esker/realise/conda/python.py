@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from esker.formats.conda.package_info import EntryPoint
     from esker.realise.conda.packages import Unpacked
 
-__all__ = ["CondaPython", "find"]
+__all__ = ["PIP", "CondaPython", "find"]
 
+PIP = "pip"
+"""The name of the package that gives way to files of Esker's."""
+_PIP = re.compile(r"pip(-[^/]*\.(dist|egg)-info)?(/|$)")
 _VERSION = re.compile(r"(\d+)\.(\d+)(?!\d)")
 
 
@@ -43,9 +46,10 @@ class CondaPython(NamedTuple):
             return f"{self.site_packages}/{tail}"
         return f"bin/{tail}" if slash and head == "python-scripts" else path
 
-    def replaces(self, package: LockedCondaPackage) -> bool:
-        """Return whether a package gives way to files of Esker's."""
-        return package.name == "pip"
+    def replaces(self, path: str) -> bool:
+        """Return whether a path of the prefix is pip's, which gives way to files of Esker's."""
+        head = f"{self.site_packages}/"
+        return path.startswith(head) and _PIP.match(path, len(head)) is not None
 
     def files(self) -> dict[str, bytes]:
         """Return the files of Esker's by path; those in bin can be run."""

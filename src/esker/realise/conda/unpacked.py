@@ -111,8 +111,8 @@ def _info(directory: str, name: str, statuses: Mapping[str, os.stat_result]) -> 
 
 
 def _check_name(index: Index, package: LockedCondaPackage) -> None:
-    said = f"{index.name}-{index.version}-{index.build}"
-    if said != package.title:
+    said = f"{index.name.lower()}-{index.version}-{index.build}"  # old packages have capital letters
+    if said != f"{package.name.lower()}-{package.version}-{package.build}":
         raise Malformed(f"it says of itself that it is `{printable(said)}`", hint=_ADVICE)
 
 
