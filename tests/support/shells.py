@@ -55,6 +55,14 @@ SHELLS = (
         'eval "$({})"',
     ),
     Shell("zsh", ("zsh", "-f"), ("zsh", "-i"), ".zshrc", "PS1='> '; unsetopt zle prompt_sp", 'eval "$({})"'),
+    Shell(
+        "fish",
+        ("fish", "--no-config"),
+        ("fish", "-i"),
+        ".config/fish/config.fish",
+        "function fish_prompt; echo -n '> '; end; function fish_greeting; end",
+        "{} | source",
+    ),
 )
 
 

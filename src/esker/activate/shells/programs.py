@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import os
+import re
+import tempfile
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from esker.activate.origin import position
+from esker.activate.origin import place, position
 from esker.errors import ActivationFailed
+from esker.host import runtime_directory
 from esker.host.memory_file import descriptor_path, memory_file
 from esker.host.process import find_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from esker.activate.shells.steps import Script
 
-__all__ = ["entries", "find_shell", "inherited_file", "kept_warning", "lines_before"]
+__all__ = ["entries", "find_shell", "foreign_warning", "inherited_file", "kept_warning", "lines_before", "private_file"]
+
+_FOREIGN = re.compile(r"(?:^|[\s;&|(!])\[\[\s")
+"""What bash and zsh have, and fish and tcsh have not."""
+_PREFIX = "text-"
+_STALE = 3600
+"""Seconds after which a text that no shell has read is removed."""
 
 
 def find_shell(name: str, program: str | None, path: str | None) -> str:
@@ -68,3 +79,43 @@ def inherited_file(closing: str, lines: Iterable[str]) -> str:
         file.seek(0)
     os.set_inheritable(descriptor, True)
     return descriptor_path(descriptor)
+
+
+def foreign_warning(shell: str, script: Script) -> str | None:
+    """Return the warning for a script for every shell that fish and tcsh cannot run, or None if nothing is wrong."""
+    if not script.name.endswith(".common"):
+        return None
+    for number, line in enumerate(script.text.split("\n"), 1):
+        if _FOREIGN.search(line):
+            own = script.name.removesuffix("common")
+            where = place(script.manifest, script.text, number)
+            return (
+                f"! {script.name} uses `[[`, which {shell} does not have ({where}): move it to {own}bash and {own}zsh"
+            )
+    return None
+
+
+def private_file(lines: Iterable[str], environ: Mapping[str, str], quoted: Callable[[str], str]) -> str:
+    """Write a file that only its owner can read, for a shell to source, and return its path.
+
+    It is in the user's runtime directory. Its first line removes it; those that no shell has read are removed later.
+    """
+    directory = runtime_directory.user_directory(environ.get("XDG_RUNTIME_DIR"))
+    runtime_directory.make_user(directory)
+    _sweep(directory)
+    try:
+        descriptor, path = tempfile.mkstemp(prefix=_PREFIX, dir=directory)
+        with open(descriptor, "wb") as file:
+            file.write(os.fsencode("".join(f"{line}\n" for line in (f"command rm -f {quoted(path)}", *lines))))
+    except OSError as refusal:
+        raise runtime_directory.refused(directory, refusal) from refusal
+    return path
+
+
+def _sweep(directory: str) -> None:
+    now = time.time()
+    with os.scandir(directory) as found:
+        for entry in found:
+            with suppress(OSError):  # another process removes it at the same time
+                if entry.name.startswith(_PREFIX) and entry.stat(follow_symlinks=False).st_mtime < now - _STALE:
+                    os.unlink(entry.path)
