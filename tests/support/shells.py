@@ -45,6 +45,7 @@ class Shell(NamedTuple):
         return patterns.get(self.name, "export {}='{}'").format(name, value)
 
 
+_BACKTICKS = 'eval "`{}`"'
 SHELLS = (
     Shell(
         "bash",
@@ -63,6 +64,7 @@ SHELLS = (
         "function fish_prompt; echo -n '> '; end; function fish_greeting; end",
         "{} | source",
     ),
+    Shell("tcsh", ("tcsh", "-f"), ("tcsh",), ".tcshrc", "set prompt = '> '; unset edit", _BACKTICKS),
 )
 
 

@@ -90,9 +90,9 @@ def test_environments_leave_in_turn(person):
     person.project(VARS)
     second = person.project(HEAD + "[vars]\nA = '2'\n", name="second")
     activate, inner = (person.shell.evaluated(f"esker activate{where}") for where in ("", f" -d {second}"))
-    show = "printenv A FLOX_PROMPT_ENVIRONMENTS"
+    show = "env printenv A FLOX_PROMPT_ENVIRONMENTS"
     leave = "esker deactivate"
-    lines = (activate, show, inner, show, leave, show, leave, "printenv A PATH")
+    lines = (activate, show, inner, show, leave, show, leave, "env printenv A PATH")
     done = person.run("\n".join(lines))
     assert done.out == f"1\nproject\n2\nsecond project\n1\nproject\n{person.path}\n"
     assert done.err == ""
@@ -219,7 +219,7 @@ def test_the_persons_own_shell_opens(person):
         "esker activate",
         'echo "<$A> <$PATH>"',
         "greet",
-        "printenv FLOX_ENV_DESCRIPTION HOME",
+        "env printenv FLOX_ENV_DESCRIPTION HOME",
         "sh -c 'ps -o comm= -p $PPID'",
         "env | grep -c '^_ESKER_[TZH]'",
         "esker deactivate",
@@ -266,7 +266,7 @@ def test_leaving_below_an_interactive_shell_keeps_it(person):
     assert "out none\n" in shown
 
 
-@pytest.mark.parametrize("name", ["zsh", "fish"])
+@pytest.mark.parametrize("name", ["zsh", "fish", "tcsh"])
 def test_a_shell_that_is_not_here(name):
     """If the shell that is asked for is nowhere, the error names it and what to do."""
     with pytest.raises(ActivationFailed, match=f"the shell `{name}` is not on PATH") as raised:

@@ -103,9 +103,9 @@ def test_the_users_prompt_is_kept(person):
 def test_a_file_for_a_shell_is_private_and_goes(person):
     """What a shell that Esker starts is to do is in a file for its owner alone, which goes when it is read, or later."""
     person.project()
-    stale = private_file([], person.environ, quoted)
+    stale = private_file(None, [], person.environ, quoted)
     os.utime(stale, (0, 0))
-    path = private_file(["echo read"], person.environ, quoted)
+    path = private_file("command rm -f {}", ["echo read"], person.environ, quoted)
     assert not os.path.exists(stale)
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     assert person.run(f"source {path}") == (0, "read\n", "")

@@ -80,7 +80,8 @@ def test_case_11_a_second_terminal_attaches(person):
     """During one activation another gets the hook's exports; the hook runs once, the profile in both."""
     hook = 'echo hook >&2; export A="from $$"'
     directory = person.project(f"version = 1\n[hook]\non-activate = '{hook}'\n[profile]\ncommon = 'echo profile'\n")
-    wait = "esker activate -c 'printenv A; sh -c \"read -r line; echo \\$line\"'"
+    (directory / "hold").write_text('read -r line; echo "$line"\n')
+    wait = "esker activate -c 'printenv A; sh hold'"
     pipe = subprocess.PIPE
     argv = [*person.shell.script, "-c", wait]
     with subprocess.Popen(argv, cwd=directory, env=person.environ, stdin=pipe, stdout=pipe, stderr=pipe) as first:
@@ -100,7 +101,7 @@ def test_case_13_a_hook_that_leaves_its_shell_is_an_error(person, end):
     done = person.run("esker activate -c 'echo not reached'")
     assert (done.status, done.out) == (1, "")
     assert "The hook.on-activate script did not complete normally" in done.err
-    done = person.run(f"{person.shell.evaluated('esker activate')}\nprintenv A FLOX_ENV")
+    done = person.run(f"{person.shell.evaluated('esker activate')}\nenv printenv A FLOX_ENV")
     assert (done.status, done.out) == (1, "")
 
 
@@ -122,7 +123,7 @@ def test_case_17_environments_are_nested(person):
     """The environment that was activated last comes first in every list, and FLOX_ENV is its link."""
     project, second = person.project(), person.project(name="second")
     activate, inner = (person.shell.evaluated(f"esker activate{where}") for where in ("", f" -d {second}"))
-    show = "printenv FLOX_PROMPT_ENVIRONMENTS FLOX_ENV_DIRS FLOX_ENV"
+    show = "env printenv FLOX_PROMPT_ENVIRONMENTS FLOX_ENV_DIRS FLOX_ENV"
     one, two = link(project), link(second)
     told = f"project\n{one}\n{one}\nsecond project\n{two}:{one}\n{two}\n"
     assert person.run(f"{activate}\n{show}\n{inner}\n{show}") == (0, told, "")
@@ -133,7 +134,7 @@ def test_case_19_the_callers_own_values_do_not_matter(person):
     directory = person.project()
     names = ("FLOX_ENV", "FLOX_ENV_CACHE", "FLOX_ENV_PROJECT", "FLOX_ENV_DESCRIPTION")
     told = f"{link(directory)}\n{directory}/.flox/cache\n{directory}\nproject\n"
-    show = f"printenv {' '.join(names)}"
+    show = f"env printenv {' '.join(names)}"
     for script in (f"esker activate -c '{show}'", f"{person.shell.evaluated('esker activate')}\n{show}"):
         assert person.run(script, **dict.fromkeys(names, "WRONG")) == (0, told, "")
 
@@ -161,7 +162,7 @@ def test_case_22_the_systems_own_manuals_stay_found(person, before, after):
 def test_case_23_modes(person):
     """`dev` sets what compilers need, `run` does not."""
     directory = person.project()
-    show = "-c 'printenv CPATH FLOX_ENV'"
+    show = "-c 'env printenv CPATH FLOX_ENV'"
     dev = f"{link(directory)}/include:/mine\n{link(directory)}\n"
     assert person.run(f"esker activate {show}", CPATH="/mine") == (0, dev, "")
     assert person.run(f"esker activate -m run {show}", CPATH="/mine").out == f"/mine\n{link(directory, 'run')}\n"

@@ -238,4 +238,4 @@ def _fixed(name: str) -> str:
 
 def _sourced(lines: Iterable[str], environ: Mapping[str, str]) -> str:
     """Return the command that sources a file with these lines, which removes itself."""
-    return f"source {quoted(private_file((f'{line};' for line in lines), environ, quoted))}"
+    return f"source {quoted(private_file('command rm -f {};', (f'{line};' for line in lines), environ, quoted))}"

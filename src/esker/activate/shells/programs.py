@@ -95,10 +95,13 @@ def foreign_warning(shell: str, script: Script) -> str | None:
     return None
 
 
-def private_file(lines: Iterable[str], environ: Mapping[str, str], quoted: Callable[[str], str]) -> str:
+def private_file(
+    removal: str | None, lines: Iterable[str], environ: Mapping[str, str], quoted: Callable[[str], str]
+) -> str:
     """Write a file that only its owner can read, for a shell to source, and return its path.
 
-    It is in the user's runtime directory. Its first line removes it; those that no shell has read are removed later.
+    It is in the user's runtime directory. Its first line removes it: `removal`, with `{}` for the path. Those that no
+    shell has read are removed later.
     """
     directory = runtime_directory.user_directory(environ.get("XDG_RUNTIME_DIR"))
     runtime_directory.make_user(directory)
@@ -106,7 +109,8 @@ def private_file(lines: Iterable[str], environ: Mapping[str, str], quoted: Calla
     try:
         descriptor, path = tempfile.mkstemp(prefix=_PREFIX, dir=directory)
         with open(descriptor, "wb") as file:
-            file.write(os.fsencode("".join(f"{line}\n" for line in (f"command rm -f {quoted(path)}", *lines))))
+            first = () if removal is None else (removal.format(quoted(path)),)
+            file.write(os.fsencode("".join(f"{line}\n" for line in (*first, *lines))))
     except OSError as refusal:
         raise runtime_directory.refused(directory, refusal) from refusal
     return path

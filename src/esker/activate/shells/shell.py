@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "Renderer", "Shell", "evaluating", "opened", "shell"]
 
-NAMES = ("bash", "zsh", "fish")
+NAMES = ("bash", "zsh", "fish", "tcsh")
 _PLAIN = frozenset({"sh", "dash", "ash", "ksh", "ksh93", "mksh", "yash", "busybox"})
 """Shells that evaluate the text for bash, as far as it concerns them."""
 _PROMPT = "_ESKER_PROMPT"
