@@ -47,7 +47,7 @@ __all__ = ["NAMES", "Renderer", "Shell", "evaluating", "opened", "shell"]
 
 NAMES = ("bash", "zsh", "fish", "tcsh")
 _PLAIN = frozenset({"sh", "dash", "ash", "ksh", "ksh93", "mksh", "yash", "busybox"})
-"""Shells that evaluate the text for bash, as far as it concerns them."""
+"""Shells of the family of bash, whose scripts give commands in its language."""
 _PROMPT = "_ESKER_PROMPT"
 _LARGEST = 130_000
 """Linux gives no program a variable of more than 128 KiB."""
@@ -62,8 +62,13 @@ def shell(program: str | None = None) -> Shell:
 
 
 def evaluating(environ: Mapping[str, str]) -> Shell:
-    """Return the shell that evaluates what this process prints: FLOX_SHELL, else the calling shell, else SHELL."""
-    return shell(_first(environ.get("FLOX_SHELL"), _caller(), environ.get("SHELL")))
+    """Return the shell that evaluates what this process prints: FLOX_SHELL, else the calling shell.
+
+    A caller that is no shell of ours may be a program that reads the lines, and gets those for bash. If we may not see
+    the caller, it is the shell of SHELL.
+    """
+    caller = program_of(calling_shell())
+    return shell(_first(environ.get("FLOX_SHELL"), environ.get("SHELL") if caller is None else caller))
 
 
 def opened(environ: Mapping[str, str], *, interactive: bool) -> Shell:
@@ -71,20 +76,10 @@ def opened(environ: Mapping[str, str], *, interactive: bool) -> Shell:
 
     A command that a script of `sh` gives is one for bash, but a person who types in `sh` gets the shell of SHELL.
     """
-    caller = _caller()
-    if interactive and caller == "bash" and _is_plain(program_of(calling_shell())):
-        caller = None
+    caller = program_of(calling_shell())
+    if not interactive and caller is not None and os.path.basename(caller) in _PLAIN:
+        caller = "bash"
     return shell(_first(environ.get("FLOX_SHELL"), caller, environ.get("SHELL")))
-
-
-def _caller() -> str | None:
-    """Return the program of the calling shell, `bash` for other shells of its family, or None if it is no shell."""
-    program = program_of(calling_shell())
-    return "bash" if _is_plain(program) else program
-
-
-def _is_plain(program: str | None) -> bool:
-    return program is not None and os.path.basename(program) in _PLAIN
 
 
 def _first(*programs: str | None) -> str | None:
