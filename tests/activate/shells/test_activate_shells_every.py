@@ -67,7 +67,14 @@ def test_leaving_gives_back_every_variable(person):
         + "[hook]\non-activate = '''\nunset GONE; export BYTES=$'\\xfe\\n!'\n'''\n"
         + "[profile]\ncommon = ':'\n"
     )
-    given = {"X": "a\nb\\'!\udcff", "MANPATH": "::", "GONE": "here's !x", "BYTES": "\udcff\n", "CPATH": ":/a::"}
+    given = {
+        "FLOX_SHELL": person.shell.name,
+        "X": "a\nb\\'!\udcff",
+        "MANPATH": "::",
+        "GONE": "here's !x",
+        "BYTES": "\udcff\n",
+        "CPATH": ":/a::",
+    }
     before, after = shown(person, f"{person.shell.evaluated('esker activate')}\nesker deactivate", **given)
     assert after == before
     inside = person.variables(person.shell.evaluated("esker activate"), **given)
@@ -272,3 +279,39 @@ def test_a_shell_that_is_not_here(name):
     with pytest.raises(ActivationFailed, match=f"the shell `{name}` is not on PATH") as raised:
         shell(f"/nowhere/{name}").command(plans.a_plan(), {"PATH": "/nowhere"}, Activation(), "true")
     assert "FLOX_SHELL=bash" in raised.value.hint
+
+
+def test_the_end_of_the_last_user(person):
+    """The shell uses the environment until it leaves, or until it ends: then `hook.on-deactivate` runs."""
+    log = person.place / "log"
+    person.project(
+        f"{HEAD.replace('14', '15')}[hook]\non-activate = 'echo begun >> {log}'\non-deactivate = 'echo ended >> {log}'\n"
+    )
+    activate = person.shell.evaluated("esker activate")
+    again = "esker activate -- cat " + str(log)  # a next start waits until the end of the last one
+    left = "begun\nended\nbegun\n"
+    assert person.run(f"{activate}\nesker activate -- cat {log}\nesker deactivate\n{again}").out == f"begun\n{left}"
+    person.run(f"echo nothing > {log}\n{activate}")
+    assert person.run(again).out.splitlines()[-2:] == ["ended", "begun"]
+
+
+def test_services_run_for_the_shell(person):
+    """Services that a shell has started with the environment stop when it leaves, and when it ends."""
+    person.project(f"{HEAD}[services.one]\ncommand = 'exec sleep 1000'\n")
+    status = "esker services status --json | tr ',' '\\n' | grep status"
+    activate = person.shell.evaluated("esker activate -s")
+    wait = "esker services wait --for stopped one"
+    done = person.run(f"{activate}\n{status}\nesker deactivate\n{wait}\n{status}\n{activate}\n{status}")
+    words = [line.partition(":")[2].strip(' "}]') for line in done.out.splitlines() if "status" in line]
+    assert [word.lower() for word in words] == ["running", "stopped", "running"]
+    done = person.run(f"{wait}\n{status}")
+    assert "stopped" in done.out.lower()
+
+
+def test_a_shell_without_the_function_is_told(person):
+    """Where plain `esker deactivate` is the program and its output a terminal, the error says what to type."""
+    person.project(VARS)
+    program = f"{person.place}/programs/esker"
+    shown = person.typed(person.shell.evaluated("esker activate"), f"{program} deactivate", "sh -c 'echo still=$A'")
+    assert f"hint: run: {person.shell.evaluated('esker deactivate')}\n" in shown
+    assert "still=1\n" in shown

@@ -56,6 +56,7 @@ class Bash:
     """GNU bash; a Renderer."""
 
     name = "bash"
+    evaluation = 'eval "$({})"'
 
     def evaluated(self, steps: Iterable[Step], _: Mapping[str, str]) -> str:
         """Return text that changes the variables of any shell, and that in bash also takes the other steps.

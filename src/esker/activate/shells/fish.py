@@ -60,6 +60,7 @@ class Fish:
     """Fish; a Renderer."""
 
     name = "fish"
+    evaluation = "{} | source"
 
     def __init__(self, program: str | None = None) -> None:
         self._program = program
@@ -138,7 +139,7 @@ def _lines(step: Step) -> Iterator[str]:  # noqa: C901, PLR0912 - one case for e
                 "set -gu _esker_now (_esker_variables | string split0); "
                 'if test "$_esker_now" != "$_esker_before"; '
                 "string join0 -- '' $_esker_before | "
-                f"FLOX_SHELL=fish command {quoted(program)} deactivate --profile | source; end"
+                f"_ESKER_SHELL=fish command {quoted(program)} deactivate --profile | source; end"
             )
             yield "set -eg _esker_before _esker_now; functions -e _esker_variables"
         case Own(dot_flox):
@@ -226,7 +227,7 @@ def _function(program: str) -> str:
     Every other subcommand goes to the program.
     """
     command = f"command {quoted(program)}"
-    leave = f"FLOX_SHELL=fish {command} deactivate | read -lz _esker_text; eval $_esker_text"
+    leave = f"_ESKER_SHELL=fish {command} deactivate | read -lz _esker_text; eval $_esker_text"
     condition = 'test (count $argv) -eq 1; and test "$argv[1]" = deactivate'
     return f"function {function_name(program)}; if {condition}; {leave}; else; {command} $argv; end; end"
 

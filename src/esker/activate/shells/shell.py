@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
         name: str
         """The name of the program, and of the shell's scripts in a manifest."""
+        evaluation: str
+        """How a person has the shell evaluate what the command `{}` prints."""
 
         def evaluated(self, steps: Iterable[Step], environ: Mapping[str, str]) -> str:
             """Return the text that takes these steps in the shell that evaluates it; `environ` are its variables."""
@@ -49,6 +51,8 @@ NAMES = ("bash", "zsh", "fish", "tcsh")
 _PLAIN = frozenset({"sh", "dash", "ash", "ksh", "ksh93", "mksh", "yash", "busybox"})
 """Shells of the family of bash, whose scripts give commands in its language."""
 _PROMPT = "_ESKER_PROMPT"
+_NAMED = "_ESKER_SHELL"
+"""The variables by which the text for a shell passes its prompt and its own kind to `deactivate`."""
 _LARGEST = 130_000
 """Linux gives no program a variable of more than 128 KiB."""
 
@@ -64,11 +68,12 @@ def shell(program: str | None = None) -> Shell:
 def evaluating(environ: Mapping[str, str]) -> Shell:
     """Return the shell that evaluates what this process prints: FLOX_SHELL, else the calling shell.
 
-    A caller that is no shell of ours may be a program that reads the lines, and gets those for bash. If we may not see
-    the caller, it is the shell of SHELL.
+    A function of ours names the shell that it is in, and that comes first. A caller that is no shell of ours may be a
+    program that reads the lines, and gets those for bash. If we may not see the caller, it is the shell of SHELL.
     """
     caller = program_of(calling_shell())
-    return shell(_first(environ.get("FLOX_SHELL"), environ.get("SHELL") if caller is None else caller))
+    named = (environ.get(_NAMED), environ.get("FLOX_SHELL"))
+    return shell(_first(*named, environ.get("SHELL") if caller is None else caller))
 
 
 def opened(environ: Mapping[str, str], *, interactive: bool) -> Shell:
@@ -97,6 +102,10 @@ class Shell:
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
         self.name = renderer.name
+
+    def evaluation(self, command: str) -> str:
+        """Return what a person types to have the shell evaluate what a command prints."""
+        return self._renderer.evaluation.format(command)
 
     def in_place(
         self,
@@ -130,8 +139,8 @@ class Shell:
         """
         prompt, earlier = self._renderer.earlier(before, environ)
         prompts = (prompt, environ[_PROMPT][1:] if environ.get(_PROMPT) else None)
-        names = {name for name in environ.keys() | earlier.keys() if not is_bash_own(name)} - {_PROMPT, "PS1"}
-        text = undo.with_profile(environ, earlier, names - {"FLOX_SHELL"}, prompts)
+        names = {name for name in environ.keys() | earlier.keys() if not is_bash_own(name)}
+        text = undo.with_profile(environ, earlier, names - {_PROMPT, _NAMED, "PS1"}, prompts)
         return "" if text is None else self._renderer.evaluated([Variables({undo.VARIABLE: text})], environ)
 
     def command(

@@ -60,6 +60,7 @@ class Tcsh:
     """Tcsh; a Renderer."""
 
     name = "tcsh"
+    evaluation = 'eval "`{}`"'
 
     def __init__(self, program: str | None = None) -> None:
         self._program = program
@@ -192,7 +193,7 @@ def _recorded(step: Recorded, environ: Mapping[str, str]) -> Iterator[str]:
     yield 'if ($?_esker_prompted) then\nset _esker_prompted = "$prompt"\nendif'
     yield f"{variables} | \\cmp -s - {before}"
     yield "if ($status) then"
-    yield f'eval "`\\env FLOX_SHELL=tcsh {quoted(step.program)} deactivate --profile < {before}`"'
+    yield f'eval "`\\env _ESKER_SHELL=tcsh {quoted(step.program)} deactivate --profile < {before}`"'
     yield f"endif\n{_REMOVED.format(before)}"
 
 
@@ -222,7 +223,7 @@ def _alias(program: str) -> str:
     alias, which is another process than `$$`.
     """
     command = quoted(program)
-    leave = f'eval "`\\env FLOX_SHELL=tcsh {command} deactivate`" && ${_LEFT}'
+    leave = f'eval "`\\env _ESKER_SHELL=tcsh {command} deactivate`" && ${_LEFT}'
     text = f'\\sh -c \'test "$*" = "$PPID deactivate"\' sh $$ !*:q && {leave} || {command} !*'
     # Where `!` is not the character of the history, the alias could not say which words follow it.
     return f"if (! $?_esker_histchars) then\nset {_LEFT} = :\nalias {function_name(program)} {quoted(text)}\nendif"

@@ -65,6 +65,7 @@ class Zsh:
     """Zsh; a Renderer."""
 
     name = "zsh"
+    evaluation = 'eval "$({})"'
 
     def __init__(self, program: str | None = None) -> None:
         self._program = program
@@ -137,7 +138,7 @@ def _lines(step: Step) -> Iterator[str]:  # noqa: C901, PLR0912 - one case for e
             yield _own(
                 "_esker_variables\n"
                 "if [[ ${PS1+x$PS1}$'\\0'$_esker_now != $_esker_before ]]; then\n"
-                'builtin eval "$(builtin print -rn -- $_esker_before | _ESKER_PROMPT=${PS1+x$PS1} FLOX_SHELL=zsh '
+                'builtin eval "$(builtin print -rn -- $_esker_before | _ESKER_PROMPT=${PS1+x$PS1} _ESKER_SHELL=zsh '
                 f'builtin command {quoted(program)} deactivate --profile)"\nfi\n'
                 "builtin unset _esker_before _esker_now; builtin unset -f _esker_variables"
             )
@@ -217,7 +218,7 @@ def _function(program: str) -> str:
     return (
         f"function {function_name(program)} {{ "
         'if [[ $#:${1-}:$ZSH_SUBSHELL == "1:deactivate:$_esker_subshell" ]]; then '
-        f'\\builtin \\unsetopt local_options; \\builtin \\eval "$(FLOX_SHELL=zsh {command} deactivate)"; '
+        f'\\builtin \\unsetopt local_options; \\builtin \\eval "$(_ESKER_SHELL=zsh {command} deactivate)"; '
         f'else {command} "$@"; fi; }}'
     )
 

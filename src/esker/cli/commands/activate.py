@@ -40,7 +40,8 @@ _EXAMPLES = """\
   esker activate -- pytest -q           run a command, replacing this process
   esker activate -c 'echo "$PATH"'      run a shell command
   esker activate                        start an interactive shell
-  eval "$(esker activate)"              activate in this shell
+  eval "$(esker activate)"              activate in this shell (bash, zsh)
+  esker activate | source               activate in this shell (fish)
   esker activate -s -- pytest -q        with services for that long
   esker activate --locked -- pytest -q  in CI: fail if the lock is stale
   esker activate --json                 print changed variables; change nothing

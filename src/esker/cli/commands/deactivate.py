@@ -46,7 +46,8 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     elif text is None:
         voice.say("ℹ No environment active!")  # noqa: RUF001  # Flox's sign for information
     elif sys.stdout.isatty() and not options.print_script:
-        raise UsageError("a command cannot change the shell that runs it", hint='run: eval "$(esker deactivate)"')
+        hint = f"run: {shell.evaluation('esker deactivate')}"
+        raise UsageError("a command cannot change the shell that runs it", hint=hint)
     else:
         sys.stdout.buffer.write(text.encode())
         _detach(environ)
