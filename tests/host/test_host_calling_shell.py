@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
-from esker.host.calling_shell import calling_shell
+from esker.host.calling_shell import calling_shell, program_of
 
 ASK = f"{sys.executable} -c 'from esker.host.calling_shell import calling_shell; print(calling_shell())'"
 SCRIPT = f"""
@@ -100,3 +102,15 @@ def test_without_a_process_table_it_is_the_parent(monkeypatch):
 
     monkeypatch.setattr(builtins, "open", refuse)
     assert calling_shell() == os.getppid()
+
+
+def test_the_program_of_a_process():
+    """It is the file that the process runs, also if an upgrade has removed it; nothing where there is no such process."""
+    assert program_of(os.getpid()) == os.path.realpath(sys.executable)
+    assert program_of(2**22 + 1) is None
+    with tempfile.TemporaryDirectory() as directory:
+        path = shutil.copy("/bin/sleep", f"{directory}/zsh")
+        with subprocess.Popen([path, "60"]) as process:
+            os.unlink(path)
+            assert program_of(process.pid) == path
+            process.kill()

@@ -15,9 +15,9 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from esker.activate.bash_file import bash_text
 from esker.activate.expansion import quoted
 from esker.activate.origin import place
+from esker.activate.shell_file import shell_text
 from esker.errors import ActivationFailed, HookCutOff, TimedOut
 from esker.formats.printable import printable
 from esker.host.memory_file import descriptor_path, memory_file
@@ -201,7 +201,7 @@ def _run_bash(
     from esker.host import prctl
     from esker.host.child import child
 
-    driver = bash_text(f"{os.path.dirname(__file__)}/hook.bash")
+    driver = shell_text(f"{os.path.dirname(__file__)}/hook.bash")
     parameters = (descriptor_path(values), descriptor_path(script), str(result), bash)
     argv = [bash, "--noprofile", "--norc", "-p", "-c", driver, _NAME_OF_HOOK, *parameters]
     # Without sys.stderr, descriptor 2 was closed when we started, and may be any other file by now.

@@ -1,10 +1,10 @@
-"""The shell that will evaluate what this process prints."""
+"""The shell that will evaluate what this process prints, and its program."""
 
 from __future__ import annotations
 
 import os
 
-__all__ = ["calling_shell"]
+__all__ = ["calling_shell", "program_of"]
 
 _PARENT, _SESSION = 4, 6
 _STACK = 28
@@ -36,6 +36,26 @@ def calling_shell() -> int:
     while (above := _process(shell[0])) and above[3] == shell[3]:
         pid, shell = shell[0], above
     return pid
+
+
+def program_of(pid: int) -> str | None:
+    """Return the path, or else the name, of the program that the process `pid` runs; None if we may not see it."""
+    try:
+        path = os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return None if os.path.isdir("/proc/self") else _listed(pid)
+    return path.removesuffix(" (deleted)")  # as after an upgrade of the shell
+
+
+def _listed(pid: int) -> str | None:
+    """Return the program of a process where the system has no /proc; a login shell is listed with a dash."""
+    import subprocess
+
+    try:
+        done = subprocess.run(["/bin/ps", "-o", "comm=", "-p", str(pid)], capture_output=True, check=False)
+    except OSError:
+        return None
+    return os.fsdecode(done.stdout).strip().removeprefix("-") or None
 
 
 def _process(pid: int) -> tuple[int, int, bytes, list[bytes]] | None:

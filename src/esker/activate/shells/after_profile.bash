@@ -9,7 +9,7 @@ if [[ $(
     # With PS1 in the environment, the command can read it although it is not exported.
     \builtin eval "$(
         \builtin printf '%s\n' "$_esker_exports" |
-            _ESKER_PROMPT=${PS1+x$PS1} \builtin command "$_esker_program" deactivate --profile
+            _ESKER_SHELL=bash _ESKER_PROMPT=${PS1+x$PS1} \builtin command "$_esker_program" deactivate --profile
     )"
 fi
 \builtin unset -v _esker_exports _esker_program

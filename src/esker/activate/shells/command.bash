@@ -5,7 +5,7 @@
 
 # In a subshell, such as `$(esker deactivate)`, the text must go to the output, for whoever evaluates it there.
 if [[ $#:${2-}:$BASH_SUBSHELL == "2:deactivate:$_esker_subshell" ]]; then
-    \builtin eval "$(\builtin command "$1" deactivate)"
+    \builtin eval "$(_ESKER_SHELL=bash \builtin command "$1" deactivate)"
 else
     \builtin command "$@"
 fi

@@ -40,7 +40,8 @@ _EXAMPLES = """\
   esker activate -- pytest -q           run a command, replacing this process
   esker activate -c 'echo "$PATH"'      run a shell command
   esker activate                        start an interactive shell
-  eval "$(esker activate)"              activate in this shell
+  eval "$(esker activate)"              activate in this shell (bash, zsh)
+  esker activate | source               activate in this shell (fish)
   esker activate -s -- pytest -q        with services for that long
   esker activate --locked -- pytest -q  in CI: fail if the lock is stale
   esker activate --json                 print changed variables; change nothing
@@ -89,9 +90,10 @@ def _activated(options: SimpleNamespace, command: list[str] | None, voice: Voice
         from esker.activate.composition import within
 
         return _become(plan, options, environ, attached, (command, within(plan, environ, activation)), voice)
-    from esker.activate.shells.bash import shell
+    from esker.activate.shells.shell import opened
 
-    return _become(plan, options, environ, attached, shell().command(plan, environ, activation, options.command), voice)
+    shell = opened(environ, interactive=False)
+    return _become(plan, options, environ, attached, shell.command(plan, environ, activation, options.command), voice)
 
 
 def _become(
@@ -139,7 +141,7 @@ def _starts_services(plan: Plan, options: SimpleNamespace) -> bool:
 
 def _in_place(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], voice: Voice) -> int:
     """Print the script that activates the environment in the calling shell, for `eval`."""
-    from esker.activate.shells.bash import shell
+    from esker.activate.shells.shell import evaluating
     from esker.host.calling_shell import calling_shell
 
     entered: list[Attached] = []
@@ -148,7 +150,7 @@ def _in_place(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], 
         entered.append(_begin(plan, options, given, voice, shell_pid=calling_shell()))
         return entered[0][0]
 
-    text = shell().in_place(plan, environ, activate, program=voice.path(), anew=options.fresh)
+    text = evaluating(environ).in_place(plan, environ, activate, program=voice.path(), anew=options.fresh)
     (attached,) = entered
     if _starts_services(plan, options):
         from esker.cli.session import start_services
@@ -168,7 +170,7 @@ def _in_place(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], 
 def _interactive(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], voice: Voice) -> int:
     """Replace this process by an interactive shell in the environment."""
     from esker.activate.composition import is_active
-    from esker.activate.shells.bash import shell
+    from esker.activate.shells.shell import opened
 
     if is_active(plan, environ):
         from esker.errors import ActivationFailed
@@ -176,7 +178,8 @@ def _interactive(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str
         raise ActivationFailed(f"Environment '{plan.name}' is already active", hint="leave it first: esker deactivate")
     attached = _begin(plan, options, environ, voice, shell_pid=os.getpid())
     activation, attachment = attached
-    argv, inside = shell().interactive(plan, environ, activation, program=voice.path())
+    shell = opened(environ, interactive=True)
+    argv, inside = shell.interactive(plan, environ, activation, program=voice.path())
     voice.say(_greeting(plan, attachment))
     voice.say(f"To stop using this environment, run '{voice.program} deactivate'")
     return _become(plan, options, environ, attached, (argv, inside), voice)

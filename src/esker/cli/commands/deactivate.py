@@ -22,7 +22,7 @@ __all__ = ["run"]
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
     from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_environments
-    from esker.activate.shells.bash import shell
+    from esker.activate.shells.shell import evaluating
 
     summary = "Leave the environment that was activated last, and undo what its activation changed."
     examples = '  esker deactivate\n  eval "$(esker deactivate)"    if the shell has no `esker` function'
@@ -36,16 +36,18 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     )  # Flox's scripts pass it
     options = parser.parse_args(arguments)
     environ = inherited()
+    shell = evaluating(environ)
     if options.profile:  # this is how the text for a shell calls us after its profile scripts
-        sys.stdout.buffer.write(shell().remember_profile(environ, os.fsdecode(sys.stdin.buffer.read())).encode())
+        sys.stdout.buffer.write(shell.remember_profile(environ, os.fsdecode(sys.stdin.buffer.read())).encode())
         return 0
-    text = shell().deactivation(environ, program=voice.path())
+    text = shell.deactivation(environ, program=voice.path())
     if text is None and voice.remarks and active_environments(environ.get(ACTIVE_ENVIRONMENTS)):
         voice.say("ℹ The environment is that of a command, `activate -- CMD`, and ends with it: exit")  # noqa: RUF001
     elif text is None:
         voice.say("ℹ No environment active!")  # noqa: RUF001  # Flox's sign for information
     elif sys.stdout.isatty() and not options.print_script:
-        raise UsageError("a command cannot change the shell that runs it", hint='run: eval "$(esker deactivate)"')
+        hint = f"run: {shell.evaluation('esker deactivate')}"
+        raise UsageError("a command cannot change the shell that runs it", hint=hint)
     else:
         sys.stdout.buffer.write(text.encode())
         _detach(environ)
