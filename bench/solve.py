@@ -7,6 +7,7 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import Any, ClassVar
 
 from bench.conda import conda_project
 from bench.machine import Load, machine
@@ -14,13 +15,46 @@ from bench.measure import Cost, rounds
 from bench.report import Figure, cpu, ratio, wall
 from bench.workspace import ESKER, Workspace, workspace
 from tests.support.conda_channel import CondaChannel, many
-from tests.support.conda_package import package
+from tests.support.conda_package import SUBDIR, package
+
+_OTHERS = 30_000
+"""As many other packages as conda-forge has names."""
+
+
+class _Large(CondaChannel):
+    """A channel whose list is as long as that of conda-forge; the other packages are in the list alone."""
+
+    _answers: ClassVar[dict[str, bytes]] = {}
+
+    def answer(self, path: str) -> bytes | None:
+        """Return the content of a path; the list is made once."""
+        if path not in self._answers and (found := super().answer(path)) is not None:
+            self._answers[path] = found
+        return self._answers.get(path)
+
+    def repodata(self, subdir: str) -> dict[str, Any]:
+        """Return the list, with the other packages."""
+        listed = super().repodata(subdir)
+        for number in range(_OTHERS if subdir == SUBDIR else 0):
+            name, digest = f"other-{number:05}", f"{number:064x}"
+            listed["packages.conda"][f"{name}-1.0-0.conda"] = {
+                "name": name,
+                "version": "1.0",
+                "build": "0",
+                "build_number": 0,
+                "subdir": subdir,
+                "depends": [f"other-{number // 2:05}"],
+                "sha256": digest,
+                "md5": digest[:32],
+                "size": 1000,
+            }
+        return listed
 
 
 def figure(count: int) -> Figure:
     """Measure `count` rounds; the channel is on loopback, in the process that measures."""
     load = Load()
-    with workspace() as space, CondaChannel([*many(files=600), package("added")]) as channel:
+    with workspace() as space, _Large([*many(files=600), package("added")]) as channel:
         project = conda_project(space, channel, "many-059")
         cache = space.directory / "rattler-cache"
         costs = rounds(
@@ -37,7 +71,7 @@ def figure(count: int) -> Figure:
     works = {key: cpu(title, costs[key], "s") for key, title in subjects.items()}
     return Figure(
         name="solve",
-        title="60 conda packages are locked again after one was added; the channel's list is cached",
+        title="60 conda packages are locked again after one was added, from a channel of 30,000",
         machine=described,
         load=load.highest,
         lines=(*waits.values(), *works.values(), ratio(waits["esker"], waits["by hand"], aim=1.2)),

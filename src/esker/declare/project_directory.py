@@ -22,8 +22,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["give", "made", "made_project", "opened", "opened_project", "opened_within", "writable"]
+__all__ = ["GONE", "give", "made", "made_project", "opened", "opened_project", "opened_within", "writable"]
 
+GONE = ".flox.gone-"
+"""The beginning of the name that `.flox` gets while it is deleted."""
 _O_PATH = getattr(os, "O_PATH", os.O_RDONLY)  # Linux; it needs no right to read the directory
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _MAY_BE_LINKS = {".flox", "env"}

@@ -23,10 +23,8 @@ from esker.host import scratch
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["GONE", "NOTHING", "create", "files", "inferred_name", "manifest"]
+__all__ = ["NOTHING", "create", "files", "inferred_name", "manifest"]
 
-GONE = ".flox.gone-"
-"""The beginning of the name that `.flox` gets while it is deleted."""
 _FRESH = ".flox.new-"
 NOTHING = Adopted()
 """What is adopted where no file says anything."""
@@ -202,7 +200,7 @@ def create(
     with ExitStack() as stack:
         stack.enter_context(host_files.refused("make an environment in", project))
         opened = stack.enter_context(project_directory.made_project(project, mode=0o755))
-        scratch.clear(project, GONE, directory=opened)
+        scratch.clear(project, project_directory.GONE, directory=opened)
         fresh = stack.enter_context(scratch.made_in(project, _FRESH, directory=opened))
         with project_directory.opened_within(opened, fresh) as descriptor:
             _fill(fresh, descriptor, contents, os.fstat(opened))

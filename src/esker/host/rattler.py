@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from importlib import import_module
 
 from esker.errors import HostError
 
-__all__ = ["require_rattler"]
+__all__ = ["require_rattler", "settled_at_exit"]
+
+_SETTLING = 0.05
+"""Seconds that a thread of rattler's has to become idle."""
+_last_answer: list[float] = []
 
 
 def require_rattler() -> None:
@@ -18,3 +23,20 @@ def require_rattler() -> None:
             f"conda packages need py-rattler, which cannot be imported here: {error}",
             hint="install Esker with it: python -m pip install 'esker[conda]'",
         ) from error
+
+
+def settled_at_exit() -> None:
+    """Have this process end only when the threads of rattler are idle; call it after each answer of rattler's.
+
+    A thread of rattler's gives us a result, and then needs the interpreter once more. If it gets it when Python is
+    about to end, the process crashes: rattler 0.28 did so after 1 of 10 commands that ended with a refused request.
+    """
+    if not _last_answer:
+        import atexit
+
+        atexit.register(_settle)
+    _last_answer[:] = [time.monotonic()]
+
+
+def _settle() -> None:
+    time.sleep(max(0.0, _last_answer[0] + _SETTLING - time.monotonic()))

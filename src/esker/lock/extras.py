@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib.metadata import distributions
 from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.requirements import Requirement
@@ -76,6 +75,8 @@ def provided_extras(
             run_uv(["pip", "install", *options, "--target", "tree", f"{name}=={version}"], tools, cwd=directory)
         except (CommandFailed, HostError):
             return None
+        from importlib.metadata import distributions  # it takes long to import
+
         found = list(distributions(path=[f"{directory}/tree"]))
         extras = found[0].metadata.get_all("Provides-Extra") if found else None
         return tuple(sorted(extras or ()))

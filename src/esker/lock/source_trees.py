@@ -11,8 +11,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import tarfile
-import zipfile
 from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -22,7 +20,6 @@ from esker.errors import CommandFailed, HostError, NotFound, RealisationFailed
 from esker.formats.toml_values import string
 from esker.formats.urls import redact, redact_repository
 from esker.host import files
-from esker.host.download import download
 from esker.host.git import run_git
 from esker.lock.uv_sources import is_wheel
 
@@ -206,6 +203,12 @@ def _check_out(source: SourceTree, target: str, variables: Mapping[str, str]) ->
 
 def _unpack(source: SourceTree, target: str) -> str:
     """Unpack an archive whose hash is the locked one, and return the directory that it holds."""
+    # These take long to import, and few projects have such a source.
+    import tarfile
+    import zipfile
+
+    from esker.host.download import download
+
     archive = f"{target}/{os.path.basename(unquote(urlsplit(source.address).path))}"
     place = urlsplit(source.address)
     if "://" in source.address and place.scheme != _LOCAL:
@@ -248,6 +251,9 @@ def check_hashes(source: SourceTree, path: str) -> None:
 
 def _members(archive: str) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """Yield name and content of the regular files in an archive; links lead nowhere in a source distribution."""
+    import tarfile
+    import zipfile
+
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as members:
             for entry in members.infolist():

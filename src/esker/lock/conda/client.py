@@ -7,17 +7,12 @@ by.
 
 from __future__ import annotations
 
-import asyncio
-import atexit
 import os
-import time
-import warnings
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from esker.errors import HostError
 from esker.formats.urls import redact
-from esker.host.rattler import require_rattler
+from esker.host.rattler import require_rattler, settled_at_exit
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -30,9 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Network", "await_result", "network"]
 
 T = TypeVar("T")
-
-_SETTLING = 0.05
-"""Seconds."""
 
 
 class Network(NamedTuple):
@@ -66,20 +58,22 @@ def network(settings: Settings) -> Network:
 
 def await_result(work: Coroutine[Any, Any, T]) -> T:
     """Return the result of asynchronous work, also where a caller's event loop is running."""
-    # A thread of rattler's gives us a result, and then has to get the interpreter once more before it is idle. If it
-    # gets it when Python is about to end, the process crashes: after 1 of 10 commands that end with a refused request.
-    atexit.unregister(_settle)
-    atexit.register(_settle)
+    import asyncio
+    import warnings
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a channel says beside its packages is no fault of the project
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return asyncio.run(work)
+            try:
+                return asyncio.run(work)
+            finally:
+                settled_at_exit()
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(1) as pool:
-            return pool.submit(asyncio.run, work).result()
-
-
-def _settle() -> None:
-    """Let the threads of rattler become idle."""
-    time.sleep(_SETTLING)
+            try:
+                return pool.submit(asyncio.run, work).result()
+            finally:
+                settled_at_exit()

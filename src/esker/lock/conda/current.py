@@ -8,7 +8,6 @@ from esker.declare.conda_edit import CONDA
 from esker.errors import InvalidLock
 from esker.lock.conda.inputs import conda_inputs
 from esker.lock.conda.lock_file import parse_text
-from esker.lock.conda.resolve import resolve
 from esker.lock.lock_files import check_replaceable, lock_paths, read_conda_lock
 from esker.progress import reporting
 
@@ -44,6 +43,8 @@ def resolved_conda(
         return present
     check_replaceable(declaration)
     path = lock_paths(declaration)["conda"]
+    from esker.lock.conda.resolve import resolve  # it loads asyncio
+
     with reporting(progress):
         progress.begin("Locking conda packages")
         text = resolve(inputs, settings, declaration.project, previous=present, path=path, changed=chosen)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from esker.errors import EskerError, HostError, RealisationFailed
 from esker.formats.urls import redact
+from esker.host.rattler import settled_at_exit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -59,6 +60,8 @@ def fetch(
         thread.join()
         _settle(packages)
         raise
+    finally:
+        settled_at_exit()
     if fetching.failure is not None:
         _settle(packages)
         raise fetching.failure

@@ -15,7 +15,6 @@ import msgspec
 
 from esker.declare import notations, project_directory
 from esker.declare.load import environment_name, load
-from esker.declare.template import GONE
 from esker.errors import HostError, InvalidManifest, ServiceError, UsageError
 from esker.formats.manifest import parse
 from esker.formats.tables.reader import Refusal
@@ -228,9 +227,9 @@ def delete(project: str) -> None:
     if services_are_running(dot_flox):
         hint = f"stop them first: esker services stop -d {project}"
         raise ServiceError(f"services of `{project}` are running", hint=hint)
-    gone = f"{GONE}{os.urandom(6).hex()}"
+    gone = f"{project_directory.GONE}{os.urandom(6).hex()}"
     with files.refused("delete", dot_flox), project_directory.opened_project(project) as directory:
-        scratch.clear(project, GONE)
+        scratch.clear(project, project_directory.GONE)
         os.rename(".flox", gone, src_dir_fd=directory, dst_dir_fd=directory)
         trees.remove_tree(f"{project}/{gone}", directory=directory)
 
