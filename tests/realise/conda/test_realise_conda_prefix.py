@@ -320,3 +320,12 @@ def _tree(prefix):
                     content = content.replace(prefix.encode(), b"@").rstrip(b"\0"), os.access(where, os.X_OK)
                 found[path] = content
     return found
+
+
+def test_what_is_loaded_when_nothing_is_fetched():
+    """Neither rattler nor asyncio is loaded for a prefix that is there."""
+    import sys
+
+    code = "import sys, esker.realise.conda.prefix; print(sorted({'rattler', 'asyncio'} & {*sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

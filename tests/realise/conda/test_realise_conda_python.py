@@ -149,3 +149,12 @@ def test_an_interpreter_that_does_not_start(prefix_of, store):
     with pytest.raises(RealisationFailed, match=f"bin/python{MINOR}`: broken"):
         prefix_of(python(files={f"bin/python{MINOR}": broken}), odd_packages()["tool"])
     assert [path for path in store.paths() if path.endswith("-conda")] == []
+
+
+def test_byte_code_is_the_same_each_time(prefix_of, store):
+    """A prefix that is made once more has equal byte code, whatever else was compiled before."""
+    prefix = prefix_of(python(), odd_packages()["tool"]).path
+    before = store.record(prefix).nar_hash
+    store.invalidate(prefix)
+    assert prefix_of(python(), odd_packages()["tool"]).path == prefix
+    assert store.record(prefix).nar_hash == before
