@@ -315,3 +315,28 @@ def test_a_shell_without_the_function_is_told(person):
     shown = person.typed(person.shell.evaluated("esker activate"), f"{program} deactivate", "sh -c 'echo still=$A'")
     assert f"hint: run: {person.shell.evaluated('esker deactivate')}\n" in shown
     assert "still=1\n" in shown
+
+
+def test_an_environment_of_the_start_up_file_stays_behind(person):
+    """In the shell of a project, the project's environment is the newest, though the start-up file activates another."""
+    person.project()
+    for name in ("one", "two"):
+        person.project(f"{HEAD}[vars]\nN = '{name}'\n", name=name)
+    activate = person.shell.evaluated(f"esker activate -d {person.place}/one")
+    names = "env printenv N FLOX_ENV_DESCRIPTION FLOX_PROMPT_ENVIRONMENTS | tr '\\n' '|'"
+    show = f"{names}; env printenv PATH | tr ':' '\\n' | grep -c dev/bin"
+    envs = "env printenv _FLOX_ACTIVE_ENVIRONMENTS > active"
+    shown = person.typed(
+        "echo first; " + show,
+        "esker activate -d ../two",
+        show,
+        envs,
+        "esker deactivate",
+        "echo out; " + show,
+        rc=activate,
+    )
+    assert "one|one|one|1\n" in shown
+    assert "two|two|two one|2\n" in shown
+    active = json.loads((person.place / "project/active").read_text())
+    assert [each["environment"]["pointer"]["name"] for each in active] == ["two", "one"]
+    assert "one|one|one|1\n" in shown.rpartition("out\n")[2]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -103,6 +101,8 @@ def private_file(
     It is in the user's runtime directory. Its first line removes it: `removal`, with `{}` for the path. Those that no
     shell has read are removed later.
     """
+    import tempfile
+
     directory = runtime_directory.user_directory(environ.get("XDG_RUNTIME_DIR"))
     runtime_directory.make_user(directory)
     _sweep(directory)
@@ -117,6 +117,8 @@ def private_file(
 
 
 def _sweep(directory: str) -> None:
+    import time
+
     now = time.time()
     with os.scandir(directory) as found:
         for entry in found:
