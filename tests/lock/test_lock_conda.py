@@ -7,7 +7,9 @@ import os
 import pytest
 
 from esker.declare.load import load
+from esker.declare.notations import match_spec
 from esker.errors import HostError, InvalidLock, ResolutionFailed, StaleLock
+from esker.formats.tables.reader import Refusal
 from esker.lock.conda.current import resolved_conda
 from esker.lock.conda.lock_file import conda_lock_path, parse
 from esker.lock.lock_files import read_conda_lock
@@ -353,3 +355,18 @@ def test_another_python_on_another_system_is_refused_for_wheels(project, channel
     systems = {"systems": ["aarch64-linux", "x86_64-linux"]}
     with pytest.raises(ResolutionFailed, match=r"3\.11 on aarch64-linux, 3\.12 on x86_64-linux"):
         locked(project(["python"], python='[plugins.esker.python]\ndependencies = ["app"]\n', **systems), settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("jq@1.7", 'write it as in "jq=1.7"'),
+        ("", 'write it as in "htop" or "ruby 3.4.*"'),
+        ("https://a.example/x", "name"),
+    ],
+)
+def test_what_is_no_spec_is_refused_with_the_right_form(text, hint):
+    """Flox's form of a version, nothing at all, and an address."""
+    with pytest.raises(Refusal) as caught:
+        match_spec(text)
+    assert hint in caught.value.hint

@@ -181,6 +181,10 @@ def match_spec(text: str) -> str:
     if is_address(text):
         raise Refusal(f"`{text}` is an address, not the spec of a package", 'write a name, such as "ruby 3.4.*"')
     name = package_of_spec(text) if text.isprintable() else None
+    if name is None and (match := re.fullmatch(r"([\w.-]+)@([\w.*]+)", text)):  # as Flox writes it
+        raise Refusal(f"`{text}` is not the spec of a conda package", f'write it as in "{match[1]}={match[2]}"')
+    if not text:
+        raise Refusal("the name of a conda package is missing", 'write it as in "htop" or "ruby 3.4.*"')
     if name is None:
         raise Refusal(f"`{text}` is not the spec of a conda package", 'write it as in "htop" or "ruby 3.4.*"')
     if name.startswith("__"):
