@@ -76,9 +76,9 @@ class CondaChannel:
     def locked(self, served: CondaPackage) -> LockedCondaPackage:
         """Return a package as a lock names it."""
         lied = self.lies.get(served.file_name, served.sha256)
-        return LockedCondaPackage(
-            served.name, served.version, served.build, served.subdir, self.url_of(served), lied, len(served.content)
-        )
+        depends = tuple(served.index["depends"])
+        size, url = len(served.content), self.url_of(served)
+        return LockedCondaPackage(served.name, served.version, served.build, served.subdir, url, lied, size, depends)
 
     def packages(self) -> list[CondaPackage]:
         """Return all packages of the channel."""

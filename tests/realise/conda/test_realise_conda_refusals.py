@@ -19,7 +19,7 @@ import rattler
 from esker.errors import HostError, RealisationFailed, StoreError
 from esker.realise.conda import fetching
 from tests.support.conda_channel import odd_packages
-from tests.support.conda_package import File, Link, package
+from tests.support.conda_package import SUBDIR, File, Link, package
 
 OUTSIDE = {"path_type": "hardlink", "sha256": hashlib.sha256(b"planted\n").hexdigest(), "size_in_bytes": 8}
 
@@ -382,3 +382,19 @@ def test_a_package_that_lists_our_own_file(prefix_of):
     """The file in which Esker keeps what a package brings is ours, whatever the package has there."""
     prefix = prefix_of(package("a", files={"lib/a": File(b"a\n")}, info={"esker.json": '{"items": {}}'})).path
     assert Path(prefix, "lib/a").read_text() == "a\n"
+
+
+@pytest.mark.parametrize(("spec", "why"), [("__glibc >=99", "has __glibc"), ("__cuda >=12", "has no __cuda")])
+def test_a_machine_that_lacks_what_a_package_needs(channel, prefix_of, spec, why):
+    """The error names the package, the property and what this machine has; nothing is fetched."""
+    with pytest.raises(RealisationFailed, match=f"`needy-1.0-0` needs {spec}, and this machine {why}") as caught:
+        prefix_of(package("needy", depends=[spec]))
+    assert "system-requirements" in caught.value.hint
+    assert not channel.fetched()
+
+
+def test_a_machine_that_has_what_a_package_needs(prefix_of):
+    """A bound that this machine is within, and one without a version, are no obstacle; nor is another system's."""
+    prefix_of(package("content", depends=["__glibc >=2.17,<3.0.a0", "__linux", "__unix"]))
+    other = "linux-aarch64" if SUBDIR == "linux-64" else "linux-64"
+    prefix_of(package("foreign", depends=["__glibc >=99"], subdir=other))

@@ -15,13 +15,14 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import AlteredFile, RealisationFailed, StoreError
-from esker.formats.conda.subdirs import SUBDIRS
+from esker.formats.conda.subdirs import NOARCH, SUBDIRS
 from esker.formats.nix import store_path
 from esker.formats.untrusted import json_value
 from esker.host import files, trees
 from esker.progress import Silent, reporting
 from esker.realise.byte_code import compile_modules
 from esker.realise.conda import python as conda_python
+from esker.realise.conda.machine import check_machine
 from esker.realise.conda.packages import is_as_made, unpacked_packages
 from esker.realise.conda.placeholders import replaced
 from esker.realise.conda.plan import METADATA, plan
@@ -83,6 +84,8 @@ def conda_prefix(
     listener = progress or Silent()
     if not store.is_valid(path):
         _check_names(packages)
+        if all(each.subdir in {NOARCH, SUBDIRS.get(settings.system)} for each in packages):
+            check_machine(packages)
 
         def build(*, suspicious: bool) -> None:
             largest = settings.largest_wheel
