@@ -131,7 +131,7 @@ def test_any_order(kind):
 
 def follow(running, model, steps, before):
     """Take the steps in the shell and in the model, then leave everything."""
-    renderer, mine = shell(running.kind.name), set()
+    renderer, mine, after = shell(running.kind.name), set(), before
     for what, name, value in [*steps, *[("leave", None, None)] * len(NAMES)]:
         text = ""
         if what == "enter":
