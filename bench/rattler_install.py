@@ -7,6 +7,7 @@ python -m bench.rattler_install solve CHANNEL CACHE LOCK SPEC…
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 from rattler import LockFile, install, solve
@@ -37,3 +38,4 @@ async def _solve(channel: str, cache: str, lock: str, specs: list[str]) -> None:
 if __name__ == "__main__":
     task, *arguments = sys.argv[1:]
     asyncio.run(_install(*arguments) if task == "install" else _solve(*arguments[:3], arguments[3:]))
+    os._exit(0)  # rattler 0.28 may crash a Python that ends by itself

@@ -26,6 +26,7 @@ def figure(count: int) -> Figure:
                 "esker": partial(_esker, space, project),
                 "by hand": partial(_by_hand, space, project),
                 "uv": partial(_by_uv, space, project),
+                "uv copying": partial(_by_uv, space, project, "--link-mode", "copy"),
             },
             count,
             after=load.look,
@@ -36,6 +37,7 @@ def figure(count: int) -> Figure:
         "esker": "esker activate -- true",
         "by hand": "python -m venv; uv pip sync",
         "uv": "uv venv; uv pip sync --compile-bytecode",
+        "uv copying": "uv venv; uv pip sync --compile-bytecode --link-mode copy",
     }
     waits = {key: wall(title, costs[key], "s") for key, title in subjects.items()}
     works = {key: cpu(title, costs[key], "s") for key, title in subjects.items()}
@@ -50,9 +52,13 @@ def figure(count: int) -> Figure:
             ratio(waits["esker"], waits["by hand"], aim=1.5),
             ratio(works["esker"], works["by hand"], aim=1.5),
             ratio(waits["esker"], waits["uv"], aim=1.3),
+            ratio(waits["esker"], waits["uv copying"]),
             *imports,
         ),
-        notes=("Esker's environment holds compiled bytecode, and so does the one from `--compile-bytecode`.",),
+        notes=(
+            "Esker's environment holds compiled bytecode, and so does the one from `--compile-bytecode`.",
+            "uv links hard into its cache, which other programs can change; Esker copies, as uv does when told to.",
+        ),
     )
 
 
@@ -90,10 +96,10 @@ def _by_hand(space: Workspace, project: Path) -> Cost:
     return creation + _sync(space, project, home)
 
 
-def _by_uv(space: Workspace, project: Path) -> Cost:
+def _by_uv(space: Workspace, project: Path, *options: str) -> Cost:
     home = _empty(space)
     creation = space.run(space.uv, "venv", "--python", sys.executable, home / "venv", home=home)
-    return creation + _sync(space, project, home, "--compile-bytecode")
+    return creation + _sync(space, project, home, "--compile-bytecode", *options)
 
 
 def _sync(space: Workspace, project: Path, home: Path, *options: str) -> Cost:
