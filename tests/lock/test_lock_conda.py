@@ -6,9 +6,11 @@ import os
 
 import pytest
 
+from esker.declare import notations
 from esker.declare.load import load
 from esker.declare.notations import match_spec
 from esker.errors import HostError, InvalidLock, ResolutionFailed, StaleLock
+from esker.formats.conda.locked_package import LockedCondaPackage, closure
 from esker.formats.tables.reader import Refusal
 from esker.lock.conda.current import resolved_conda
 from esker.lock.conda.lock_file import conda_lock_path, parse
@@ -370,3 +372,18 @@ def test_what_is_no_spec_is_refused_with_the_right_form(text, hint):
     with pytest.raises(Refusal) as caught:
         match_spec(text)
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("spec", ["library>=1", "library >=1", "conda-forge::library", "library[version='>=1']"])
+def test_what_a_package_needs_is_found_in_every_form_of_a_spec(spec):
+    """A package's closure has what it needs, also where no space follows the name."""
+    plain = LockedCondaPackage("library", "1.0", "0", "noarch", "https://c.example/l", "0" * 64)
+    tool = LockedCondaPackage("tool", "1.0", "0", "noarch", "https://c.example/t", "1" * 64, depends=(spec,))
+    other = LockedCondaPackage("other", "1.0", "0", "noarch", "https://c.example/o", "2" * 64)
+    assert [each.name for each in closure((plain, other, tool), "tool")] == ["library", "tool"]
+
+
+def test_a_channel_that_only_this_machine_has_is_refused():
+    """The path of a directory would stand in a lock that others use."""
+    with pytest.raises(Refusal, match="is a path"):
+        notations.channel("./channel")

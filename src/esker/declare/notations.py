@@ -199,6 +199,8 @@ def channel(text: str) -> str:
     """Return the name or the address of a conda channel."""
     if not text.strip() or not text.isprintable() or " " in text:
         raise Refusal(f"`{text}` is not a channel", 'write a name or an address, such as "conda-forge"')
+    if is_address(text) and "://" not in text:
+        raise Refusal(f"`{text}` is a path, which other machines do not have", "serve the channel, or copy it to one")
     if has_credentials(text):
         raise Refusal(
             "the address of a channel contains credentials, which would be in the manifest and in the lock",

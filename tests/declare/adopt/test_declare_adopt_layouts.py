@@ -154,3 +154,23 @@ def test_many_things_left_out_are_counted(tmp_path):
     left_out = joined(found_in(str(tmp_path))).left_out
     assert len(left_out) == 9
     assert left_out[-1] == "Procfile: 92 more things are left out"
+
+
+def test_a_file_that_is_left_out_itself_leaves_no_other_out(tmp_path):
+    """The wheels of an environment.yml do not count where pixi.toml is taken in its place."""
+    (tmp_path / "pixi.toml").write_text('[workspace]\nchannels = ["conda-forge"]\n[dependencies]\njq = "*"\n')
+    (tmp_path / "environment.yml").write_text("dependencies:\n- pip:\n  - flask\n")
+    (tmp_path / "requirements.txt").write_text("django\n")
+    adopted = joined(found_in(str(tmp_path)))
+    assert [text for text, _ in adopted.requirements] == ["django"]
+    assert [line for line in adopted.left_out if line.startswith("environment.yml")] == [
+        "environment.yml is left out: the conda packages are those of pixi.toml"
+    ]
+
+
+def test_a_project_without_dependencies_is_named_as_such(tmp_path):
+    """Where pyproject.toml lists no packages, the line about requirements.txt says so."""
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "a"\nversion = "1"\n')
+    (tmp_path / "requirements.txt").write_text("django\n")
+    (line,) = joined(found_in(str(tmp_path))).left_out
+    assert line.endswith("the Python packages are those of pyproject.toml, which lists none")

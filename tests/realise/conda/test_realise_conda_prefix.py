@@ -329,3 +329,21 @@ def test_what_is_loaded_when_nothing_is_fetched():
     code = "import sys, esker.realise.conda.prefix; print(sorted({'rattler', 'asyncio'} & {*sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_an_altered_file_is_not_copied_either(prefix_of, store, monkeypatch):
+    """Where no link can be made, a file that was changed after it was checked is refused: the copy would have its name."""
+    from esker.realise.conda import prefix
+
+    made = package("content", files={"share/a": "as it was made\n"})
+    prefix_of(made)
+    path = next(Path(store.directory).glob("*-content-1.0-0/share/a"))
+
+    def refused(source, target):
+        os.chmod(path, 0o644)
+        path.write_text("another content")
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(prefix.os, "link", refused)
+    with pytest.raises(StoreError):
+        prefix_of(made, package("other"))

@@ -3,7 +3,8 @@
 function _esker_mistake {
     builtin emulate -L zsh
     builtin local said line
-    said=$(LC_ALL=C builtin command zsh -fn <(builtin print -r -- "$2") 2>&1)
+    # The script itself may have ended with the status that zsh has for one that it cannot parse.
+    said=$(LC_ALL=C builtin command zsh -fn <(builtin print -r -- "$2") 2>&1) && builtin return 0
     line=${${said#*:}%%:*}
     [[ $line == <-> ]] || line=1
     # A missing end is found one line further.

@@ -71,13 +71,15 @@ def joined(founds: Iterable[Found]) -> Adopted:
 def _without_alternatives(founds: Sequence[Found]) -> list[Found]:
     """Take one conda environment, and requirements.txt only where no other file lists Python packages."""
     conda = next((each.file for each in founds if each.file in _CONDA and each.declares), None)
-    wheels = next((each.file for each in founds if each.project or each.requirements), None)
+    kept = [each for each in founds if each.file not in _CONDA or each.file == conda]
+    wheels = next((each for each in kept if each.project or each.requirements), None)
 
     def taken(found: Found) -> Found:
         if found.file in _CONDA and found.declares and found.file != conda:
             reason = f"the conda packages are those of {conda}"
-        elif found.file == "requirements.txt" and wheels not in {None, found.file}:
-            reason = f"the Python packages are those of {wheels}"
+        elif found.file == "requirements.txt" and wheels is not None and wheels.file != found.file:
+            none = ", which lists none" if wheels.project and not wheels.project.names else ""
+            reason = f"the Python packages are those of {wheels.file}{none}"
         else:
             return found
         return Found(found.file, left_out=(f"{found.file} is left out: {reason}",))
@@ -120,12 +122,12 @@ def _without_wheels(founds: Sequence[Found]) -> list[Found]:
 
     def taken(found: Found) -> Found:
         names = [_normalised(package_of_spec(spec.text) or "") for spec in found.specs]
-        double = [name for name in names if name in wheels]
         told = []
-        if double:
-            verb = "is" if len(double) == 1 else "are"
+        for file in dict.fromkeys(wheels[name] for name in names if name in wheels):
+            double = [name for name in names if wheels.get(name) == file]
+            verb, plural = ("is", "") if len(double) == 1 else ("are", "s")
             told.append(
-                f"{found.file}: {named(double)} of conda {verb} left out: {wheels[double[0]]} has the Python package"
+                f"{found.file}: {named(double)} of conda {verb} left out: {file} has the Python package{plural}"
             )
         specs = tuple(spec for spec, name in zip(found.specs, names, strict=True) if name not in wheels)
         if source is not None and "python" in names and len(specs) > 1:
@@ -188,4 +190,5 @@ def _few(found: Found) -> list[str]:
     """Return the first lines about what is left out of a file, and how many more there are."""
     lines = list(dict.fromkeys(found.left_out))
     more = len(lines) - _MOST_TOLD
-    return [*lines[:_MOST_TOLD], f"{found.file}: {more} more things are left out"] if more > 0 else lines
+    rest = "1 more thing is" if more == 1 else f"{more} more things are"
+    return [*lines[:_MOST_TOLD], f"{found.file}: {rest} left out"] if more > 0 else lines

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from esker.errors import Malformed
+from esker.formats.conda.specs import package_of_spec
 from esker.formats.printable import printable
 
 __all__ = ["LockedCondaPackage", "closure", "python_minor"]
@@ -77,4 +78,4 @@ def python_minor(packages: tuple[LockedCondaPackage, ...]) -> str | None:
 
 
 def _needed(spec: str) -> str:
-    return spec.partition(" ")[0].lower()
+    return package_of_spec(spec) or spec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from esker.errors import InvalidLock, ResolutionFailed
 from esker.formats.conda.specs import package_of_spec
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["resolve", "solved_for"]
 
-_NO_CANDIDATES = re.compile(r"No candidates were found for (\S+)")
+_NO_CANDIDATES = re.compile(r"No candidates were found for (\S+?)\.?(?:\s|$)")
+_OF_A_MACHINE = re.compile(r"\b__(archspec|cuda|glibc|linux|osx)\b")
 
 
 def resolve(
@@ -73,8 +74,8 @@ async def _solved(
     )
     failures = [each for each in solved if isinstance(each, BaseException)]
     # Systems that wait for one request all fail with it, and only the one that made it is told why.
-    for failure in sorted(failures, key=lambda each: "coalesced" in str(each)):
-        raise failure
+    if failures:
+        raise min(failures, key=lambda each: "coalesced" in str(each))
     return dict(zip(inputs.systems, solved, strict=True))  # type: ignore[arg-type]
 
 
@@ -135,17 +136,23 @@ def _virtual_package(text: str) -> GenericVirtualPackage:
 
 async def _refusal(told: str, system: str, inputs: CondaInputs, channels: Channels) -> ResolutionFailed:
     """Return the error for what the solver said."""
+    from rattler.exceptions import GatewayError
+
     told = told.removeprefix("Cannot solve the request because of: ").strip()
     named = ", ".join(inputs.channels)
     missing = _NO_CANDIDATES.match(told)
     if missing is None:
         hint = "widen one of the specs in `dependencies`, or limit it to the systems that have it"
-        if "__" in told:
+        if _OF_A_MACHINE.search(told):
             hint = "state what the machines have in `system-requirements` of [plugins.esker.conda]"
         return ResolutionFailed(f"the conda packages cannot be locked for {system}:\n{told}", hint=hint)
     name = package_of_spec(missing[1]) or missing[1]
     spec = next((each for each in inputs.specs[system] if package_of_spec(each) == name), missing[1])
-    names = [each.normalized for each in await channels.gateway.names(channels.channels, [SUBDIRS[system], "noarch"])]  # type: ignore[list-item]
+    places: list[Any] = [SUBDIRS[system], "noarch"]
+    try:
+        names = [each.normalized for each in await channels.gateway.names(channels.channels, places)]
+    except (GatewayError, OSError):  # what the solver said is the better reason
+        names = []
     if name in names:
         return ResolutionFailed(
             f"`{spec}` matches no version of {name} for {system} in {named}",

@@ -138,7 +138,7 @@ def _fill(directory: str, prefix: str, packages: Sequence[Unpacked], variables: 
             os.symlink(item.value, target)
             entries[path] = Entry(LINK, item.value, 0)
         elif place.content is None and item.placeholder is None:
-            _link(f"{packages[place.owner].path}/{place.source}", target)
+            _link(f"{packages[place.owner].path}/{place.source}", target, item)
             entries[path] = Entry(item.kind, item.value, item.size)
         else:
             content = place.content
@@ -173,8 +173,8 @@ def _write(path: str, content: bytes, *, is_program: bool = False) -> Entry:
     return Entry(PROGRAM if is_program else "file", sha256(content).hexdigest(), len(content))
 
 
-def _link(source: str, target: str) -> None:
-    """Put a file of a package at a path where nothing is yet."""
+def _link(source: str, target: str, item: Item) -> None:
+    """Put a file of a package at a path where nothing is yet; raises AlteredFile if it is not as it was made."""
     try:
         os.link(source, target)
     except FileNotFoundError:
@@ -182,6 +182,8 @@ def _link(source: str, target: str) -> None:
     except OSError as refusal:
         if refusal.errno not in _NO_LINK:
             raise
+        if not is_as_made(source, item):  # a link has the times of its file, by which the store would notice
+            raise altered(source) from None
         _copy(source, target)
 
 

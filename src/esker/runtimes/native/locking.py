@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from esker.declare.conda_edit import CONDA
@@ -68,24 +69,28 @@ def locked_project(
     if locked:
         check_current(declaration, settings)
     conda = resolved_conda(declaration, settings, upgrade=upgrade, progress=progress)
-    lock, is_new = resolved_lock(
-        declaration,
-        settings,
-        _interpreters(declaration, conda, settings, progress) or interpreters,
-        upgrade=upgrade if isinstance(upgrade, bool) else frozenset(n for n in upgrade if not n.startswith(CONDA)),
-        python=python,
-        conda=conda,
-        progress=progress,
-    )
+    with ExitStack() as used:  # what conda's Python is made of stays in the store until the wheels are locked
+        lock, is_new = resolved_lock(
+            declaration,
+            settings,
+            _interpreters(declaration, conda, settings, used, progress) or interpreters,
+            upgrade=upgrade if isinstance(upgrade, bool) else frozenset(n for n in upgrade if not n.startswith(CONDA)),
+            python=python,
+            conda=conda,
+            progress=progress,
+        )
     if is_new and conda is not None and lock.python is not None:
         check_beside(conda, lock.python, progress)
     return lock, is_new
 
 
 def _interpreters(
-    declaration: Declaration, conda: CondaLock | None, settings: Settings, progress: Progress
+    declaration: Declaration, conda: CondaLock | None, settings: Settings, used: ExitStack, progress: Progress
 ) -> Interpreters | None:
-    """Return the interpreter that conda's packages bring, which wheels are locked with; None if they bring none."""
+    """Return the interpreter that conda's packages bring, which wheels are locked with; None if they bring none.
+
+    It is made when it is asked for, and no collection takes it until `used` is closed.
+    """
     if conda is None or declaration.esker.python is None or conda_python(conda) is None:
         return None
     packages = conda.packages.get(settings.system)
@@ -100,8 +105,8 @@ def _interpreters(
 
     def place() -> str:
         store = Store(settings.store_root)
-        with store.using():
-            made = conda_prefix(store, declaration.name, needed, lambda: network(settings).client, settings, progress)
+        used.enter_context(store.using())
+        made = conda_prefix(store, declaration.name, needed, lambda: network(settings).client, settings, progress)
         return f"{made.path}/bin/python"
 
     return OneInterpreter(settings.tools, place)
