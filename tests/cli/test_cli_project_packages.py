@@ -410,3 +410,21 @@ def test_a_uv_lock_is_taken_over_until_a_command_changes_the_project(esker, shop
     assert esker("activate", "--", "python", "-c", "import lib").status == 0
     assert 'requires-python = ">=3.11"' in pylock()
     assert esker("lock", "--check").status == 0
+
+
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+@pytest.mark.parametrize("option", [("--group", "dev"), ("--optional", "web")])
+def test_a_list_of_the_project_takes_no_conda_package(esker, shop, command, option):
+    """It has Python packages; nothing is changed, and the error says where conda packages belong."""
+    before = snapshot(shop)
+    done = esker(command, *option, "conda/jq", "pypi/lib")
+    assert done.status == 2
+    assert f"`{' '.join(option)}` is a list of Python packages, and `conda/jq` is a conda package" in done.err
+    assert snapshot(shop) == before
+
+
+def test_a_conda_package_that_is_not_declared_is_named(esker, shop):
+    """The error has the name, though the project's own file lists the other packages."""
+    done = esker("uninstall", "conda/jq")
+    assert done.status == 1
+    assert "no package named 'conda/jq' in the manifest" in done.err

@@ -70,7 +70,8 @@ def without_specs(text: str, names: Sequence[str]) -> Edit:
     wanted = {package_of_spec(name) or name: name for name in names}
     if missing := [name for key, name in wanted.items() if key not in present]:
         listed = list(dict.fromkeys(filter(None, present)))
-        raise NotFound(missing_packages(missing), hint=present_packages(missing, {"[plugins.esker.conda]": listed}))
+        hint = present_packages(missing, {"[plugins.esker.conda]": listed})
+        raise NotFound(missing_packages([f"{CONDA}{name}" for name in missing]), hint=hint)
     remaining = [entry for entry, name in zip(entries, present, strict=True) if name not in wanted]
     path = (*_TABLE, "dependencies")
     gone = (None if remaining else without_bare_key(text, path)) or with_list(text, _TABLE, "dependencies", remaining)

@@ -135,7 +135,7 @@ class CondaDependency(_Value, frozen=True):
     """The table form of an entry of `dependencies` in `[plugins.esker.conda]`."""
 
     spec: MatchSpec
-    systems: tuple[Literal["aarch64-darwin", "aarch64-linux", "x86_64-darwin", "x86_64-linux"], ...] | None = None
+    systems: tuple[Annotated[str, Parsed(notations.system)], ...] | None = None
     """The systems that need the package; None means all."""
 
 

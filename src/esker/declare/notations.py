@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from math import isinf
 from typing import Any
 
-from esker.formats.conda.specs import has_credentials, is_address, package_of_spec
+from esker.formats.conda.specs import has_credentials, is_address, package_of_spec, system_of_subdir
+from esker.formats.conda.subdirs import SUBDIRS
 from esker.formats.tables.reader import Refusal, near
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "requirement",
     "signal_name",
     "specifier",
+    "system",
     "url",
     "version_number",
     "word",
@@ -121,6 +123,8 @@ def requirement(text: str) -> str:
 
     if _LONG_NUMBER.search(text):
         raise Refusal(f"`{text}` is not a requirement: a number has too many digits", "write fewer digits")
+    if match := re.fullmatch(r"([\w.-]+)@([\d.*]+)", text):  # as Flox writes it; to PEP 508 it is an address
+        raise Refusal(f"`{text}` is not a requirement", f'for a version write "{match[1]}=={match[2]}"')
     try:
         Requirement(text)
     except InvalidRequirement as error:
@@ -206,6 +210,16 @@ def channel(text: str) -> str:
             "the address of a channel contains credentials, which would be in the manifest and in the lock",
             "leave them out here; ~/.rattler/credentials.json is the place for them",
         )
+    return text
+
+
+def system(text: str) -> str:
+    """Return the name of a system, such as `x86_64-linux`."""
+    if text not in SUBDIRS:
+        own = system_of_subdir(text)
+        listed = ", ".join(SUBDIRS)
+        hint = f'write "{own}", as in `options.systems`' if own else near(text, SUBDIRS) or f"the systems are: {listed}"
+        raise Refusal(f"`{text}` is not a system", hint)
     return text
 
 

@@ -47,6 +47,7 @@ def _faults(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) ->
         if esker.compose is None or containers:  # an empty list means every service of a file that we have not read
             yield from _unknown_dependencies(esker, own | containers)
     yield from _disagreements(esker, manifest, values)
+    yield from _systems_of_conda(esker)
     for name in sorted(own & containers):
         assert esker.compose is not None
         path = ("compose", "services", str(esker.compose.services.index(name)))
@@ -56,6 +57,14 @@ def _faults(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) ->
             message = f"`{variable}` is a port of `{name}`, and is set in [vars] too"
             hint = "remove it from [vars]: Esker sets it for the whole environment"
             yield Fault(("services", name, "ports", variable), message, hint)
+
+
+def _systems_of_conda(esker: EskerTable) -> Iterator[Fault]:
+    """A conda package is for some system, or for all."""
+    for number, entry in enumerate(esker.conda.dependencies if esker.conda else ()):
+        if not isinstance(entry, str) and entry.systems == ():
+            path = ("conda", "dependencies", str(number), "systems")
+            yield Fault(path, f"`{entry.spec}` is for no system", "name some, or leave `systems` out for all")
 
 
 def _undeclared_services(esker: EskerTable, own: set[str]) -> Iterator[Fault]:

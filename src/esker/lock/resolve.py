@@ -14,7 +14,7 @@ from esker.lock.own_project import uninstalled
 from esker.lock.packages import lock_packages
 from esker.lock.pyproject import read_pyproject
 from esker.lock.python_lock import PythonLock
-from esker.lock.pythons import allowed_pythons, check_chosen, interpreter_for_new_lock, locked_pythons
+from esker.lock.pythons import allowed_pythons, check_chosen, conda_python, interpreter_for_new_lock, locked_pythons
 from esker.lock.staleness import staleness
 from esker.lock.wheels import python_inputs
 from esker.progress import reporting
@@ -83,6 +83,11 @@ def resolved_lock(
         progress.remark(remark)
     if python is not None:
         check_chosen(python, declaration)
+        if conda is not None and conda_python(conda) not in {None, python}:
+            raise ResolutionFailed(
+                f"Python {python} cannot be chosen: conda's packages bring Python {conda_python(conda)}",
+                hint=f"ask for another one there: esker install conda/python={python}",
+            )
     present = readable_lock(declaration) if upgrade is True else read_lock(declaration)
     current = None if upgrade is True or present is None else present._replace(conda=conda)
     on_disk = current.python if current else None

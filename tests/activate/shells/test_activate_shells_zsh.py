@@ -68,7 +68,7 @@ def test_a_mistake_in_a_profile_is_told(person):
 
 @pytest.mark.parametrize("last", ["return 126", "/etc/passwd 2>/dev/null"])
 def test_a_script_that_ends_as_one_with_a_mistake_does(person, last):
-    """zsh gives this status for a script that it cannot parse too; this one it can, so no mistake is told."""
+    """Zsh gives this status for a script that it cannot parse too; this one it can, so no mistake is told."""
     person.project(f"{HEAD}[profile]\nzsh = '''\nA=1\n{last}\n'''\n")
     done = person.run(f"{ACTIVATE}; echo $A")
     assert (done.out, done.err) == ("1\n", "")

@@ -30,14 +30,18 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     parser.add_argument("-p", "--package", action="append", metavar="PACKAGE", help="pypi/NAME or conda/NAME")
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions, not those of the first time")
     add_python_downloads(parser)
+    parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="the command and its arguments")
     own, command = _split(arguments)
     options = parser.parse_args(own)
+    if options.command:
+        words = " ".join(["--", *options.command])
+        raise UsageError("the command stands behind `--`", hint=f"{voice.program} exec -p PACKAGE {words}")
     if not options.package:
         raise UsageError("no package is named", hint=f"{voice.program} exec -p conda/jq -- jq --version")
     if not command:
         raise UsageError("no command is given", hint=f"put it behind `--`: {voice.program} exec -p conda/jq -- jq")
     settings = Settings(os.environ, python_downloads=not options.no_python_downloads)
-    project = one_off([package_argument(package, voice) for package in options.package], settings)
+    project = one_off([package_argument(package, voice, "exec -p") for package in options.package], settings)
     if options.upgrade:
         from esker.cli.manifest import read_valid_manifest
 

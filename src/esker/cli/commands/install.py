@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from argparse import SUPPRESS
 from typing import TYPE_CHECKING
 
@@ -163,7 +164,7 @@ def _named(packages: tuple[str, ...]) -> str:
     return ", ".join(f"'{package}'" for package in packages)
 
 
-def package_argument(package: str, voice: Voice) -> str:
+def package_argument(package: str, voice: Voice, command: str = "install") -> str:
     """Return what an argument asks for: a requirement, or a conda package with its prefix.
 
     Raises UsageError for a name without a prefix, which is the Flox catalogue's. A Python package with the name of a
@@ -177,10 +178,17 @@ def package_argument(package: str, voice: Voice) -> str:
         return package
     name = package.removeprefix(ORIGIN)
     wheel = wheel_of(name)
+    of_channel = re.fullmatch(r"([\w.-]+)/([\w.=<>-]+)", package) if name == package else None
+    if of_channel is not None:
+        raise UsageError(
+            f"`{package}` does not begin with an origin that Esker knows",
+            hint=f"of a conda channel: {voice.program} {command} {CONDA}{of_channel[1]}::{of_channel[2]}; "
+            f"a Python package: {ORIGIN}NAME",
+        )
     if name == package:
         raise UsageError(
             f"`{package}` is not a package that Esker can install yet",
-            hint=f"take it from a conda channel: {voice.program} install {CONDA}{package}; or "
+            hint=f"take it from a conda channel: {voice.program} {command} {CONDA}{package}; or "
             + (f"from a wheel: {ORIGIN}{wheel}" if wheel else f"a Python package: {ORIGIN}NAME"),
         )
     if wheel not in {None, name}:

@@ -29,6 +29,8 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
 
 def _search(arguments: list[str], voice: Voice) -> int:
     from esker.cli.views.offers import found_lines, found_records
+    from esker.declare.conda_edit import CONDA
+    from esker.declare.edit import ORIGIN
     from esker.declare.tool_wheels import wheel_of
     from esker.lock.conda.offers import matches, names, offers
     from esker.settings import Settings
@@ -45,7 +47,9 @@ def _search(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("-a", "--all", action="store_true", help=f"show all packages (default: the first {_MOST})")
     parser.add_argument("--json", action="store_true", help="print the packages as JSON")
     options = parser.parse_args(arguments)
-    term = options.term.strip()
+    term = options.term.strip().removeprefix(CONDA)
+    if term.startswith(ORIGIN):
+        raise UsageError("PyPI cannot be searched", hint=f"if it is named so, take it: {voice.program} install {term}")
     if not term:
         raise UsageError("No search term provided.", hint=f"give a part of a name: {voice.program} search htop")
     settings = Settings(os.environ)

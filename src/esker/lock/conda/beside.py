@@ -36,6 +36,6 @@ def check_beside(conda: CondaLock, python: Pylock, progress: Progress) -> None:
     if names:
         listed = ", ".join(f"`{name}`" for name in names)
         progress.remark(
-            f"{listed} from conda cannot be imported beside [plugins.esker.python], whose packages are wheels: "
-            "take the wheels, or take that table out"
+            f"{listed} from conda cannot be imported beside [plugins.esker.python], whose packages are wheels, and "
+            "the commands that need it are not there: take the wheels, or take that table out"
         )

@@ -45,6 +45,12 @@ def resolved_conda(
     path = lock_paths(declaration)["conda"]
     from esker.lock.conda.resolve import resolve  # it loads asyncio
 
+    for entry in declaration.esker.conda.dependencies if declaration.esker.conda else ():
+        if not isinstance(entry, str) and entry.systems and not {*entry.systems} & {*inputs.systems}:
+            named = ", ".join(entry.systems)
+            progress.remark(
+                f"`{entry.spec}` is for {named} alone, and `options.systems` has none of these: it is in no lock"
+            )
     with reporting(progress):
         progress.begin("Locking conda packages")
         text = resolve(inputs, settings, declaration.project, previous=present, path=path, changed=chosen)

@@ -90,8 +90,6 @@ async def solved_for(
     from rattler.exceptions import (
         FetchRepoDataError,
         GatewayError,
-        InvalidMatchSpecError,
-        InvalidPackageNameError,
         SolverError,
     )
 
@@ -99,6 +97,8 @@ async def solved_for(
     specs = inputs.specs[system]
     if not specs:
         return []
+    for spec in specs:
+        _check(spec)
     try:
         found = await solve(
             channels.channels,
@@ -111,10 +111,6 @@ async def solved_for(
         )
     except SolverError as error:
         raise await _refusal(str(error), system, inputs, channels) from error
-    except (InvalidMatchSpecError, InvalidPackageNameError) as error:
-        raise ResolutionFailed(
-            f"a spec in `dependencies` of [plugins.esker.conda] is not valid: {error}", hint="correct it: esker edit"
-        ) from error
     except (GatewayError, FetchRepoDataError, OSError) as error:
         raise unanswered(str(error), inputs.channels) from error
     for record in found:
@@ -124,6 +120,19 @@ async def solved_for(
                 hint="use a channel that does, or another version",
             )
     return sorted(found, key=lambda record: record.name.normalized)
+
+
+def _check(spec: str) -> None:
+    """Raise ResolutionFailed, which names it, if the solver cannot read a spec."""
+    from rattler import MatchSpec
+    from rattler.exceptions import InvalidMatchSpecError, InvalidPackageNameError
+
+    try:
+        MatchSpec(spec)
+    except (InvalidMatchSpecError, InvalidPackageNameError, ValueError) as error:
+        raise ResolutionFailed(
+            f"`{spec}` is not the spec of a conda package: {error}", hint='write it as in "ruby>=3.4" or "ruby 3.4.*"'
+        ) from error
 
 
 def _virtual_package(text: str) -> GenericVirtualPackage:
@@ -136,8 +145,6 @@ def _virtual_package(text: str) -> GenericVirtualPackage:
 
 async def _refusal(told: str, system: str, inputs: CondaInputs, channels: Channels) -> ResolutionFailed:
     """Return the error for what the solver said."""
-    from rattler.exceptions import GatewayError
-
     told = told.removeprefix("Cannot solve the request because of: ").strip()
     named = ", ".join(inputs.channels)
     missing = _NO_CANDIDATES.match(told)
@@ -148,15 +155,32 @@ async def _refusal(told: str, system: str, inputs: CondaInputs, channels: Channe
         return ResolutionFailed(f"the conda packages cannot be locked for {system}:\n{told}", hint=hint)
     name = package_of_spec(missing[1]) or missing[1]
     spec = next((each for each in inputs.specs[system] if package_of_spec(each) == name), missing[1])
-    places: list[Any] = [SUBDIRS[system], "noarch"]
-    try:
-        names = [each.normalized for each in await channels.gateway.names(channels.channels, places)]
-    except (GatewayError, OSError):  # what the solver said is the better reason
-        names = []
-    if name in names:
+    having = await _systems_with(name, channels)
+    if system in having:
         return ResolutionFailed(
             f"`{spec}` matches no version of {name} for {system} in {named}",
             hint=f"see which there are: esker show conda/{name}",
         )
-    hint = near(name, names) or f'if other systems have it, limit it: {{ spec = "{spec}", systems = ["…"] }}'
-    return ResolutionFailed(f"there is no conda package `{name}` for {system} in {named}", hint=hint)
+    if having:
+        listed = ", ".join(f'"{each}"' for each in having)
+        hint = f'limit it to those that have it, by esker edit: {{ spec = "{spec}", systems = [{listed}] }}'
+        return ResolutionFailed(f"there is no conda package `{name}` for {system} in {named}", hint=hint)
+    names = await _names(list(SUBDIRS.values()), channels)
+    hint = near(name, names) or f"search for its name: esker search {name}"
+    return ResolutionFailed(f"there is no conda package `{name}` in {named}", hint=hint)
+
+
+async def _systems_with(name: str, channels: Channels) -> list[str]:
+    """Return the systems for which channels have a package in any version."""
+    return [system for system, subdir in SUBDIRS.items() if name in await _names([subdir], channels)]
+
+
+async def _names(subdirs: list[str], channels: Channels) -> list[str]:
+    """Return the names of the packages in directories of channels, and in `noarch`; none where they do not answer."""
+    from rattler.exceptions import FetchRepoDataError, GatewayError
+
+    places: list[Any] = [*subdirs, "noarch"]
+    try:
+        return [each.normalized for each in await channels.gateway.names(channels.channels, places)]
+    except (FetchRepoDataError, GatewayError, OSError):  # what the solver said is the better reason
+        return []

@@ -102,6 +102,7 @@ def install(
     declaration = load(project, manifest=manifest)
     specs = [text.removeprefix(CONDA) for text in requirements if text.startswith(CONDA)]
     requirements = [text for text in requirements if not text.startswith(CONDA)]
+    _check_specs(specs, target)
     place = _place(declaration, target) if requirements or target else None
     if place is None:
         edit = with_requirements(manifest, requirements, specs=specs, locked=_locked_outputs(project))
@@ -158,6 +159,7 @@ def uninstall(
     read_pyproject(declaration)  # for its errors
     file = ProjectFile.of(declaration)
     specs = [name for name in names if name.startswith(CONDA)]
+    _check_specs(specs, target)
     wanted = {canonicalize_name(_name(name)): name for name in names if name not in specs}
     text, removals = without_project_packages(file.before, file.path, list(wanted), target, settings.tools)
     edit = Edit(manifest)
@@ -198,6 +200,16 @@ def upgrade(
         wanted.add(name)
     chosen = frozenset(wanted or {*locked, *conda})
     return change(project, Texts(), settings, before=manifest, upgrade=chosen, effect=effect, progress=progress)
+
+
+def _check_specs(specs: Sequence[str], target: Target) -> None:
+    """Raise UsageError for conda packages where a list of the pyproject.toml is meant, which has Python packages."""
+    if specs and isinstance(target, Place):
+        named = f"{CONDA}{specs[0].removeprefix(CONDA)}"
+        raise UsageError(
+            f"`{' '.join(target.options)}` is a list of Python packages, and `{named}` is a conda package",
+            hint="conda packages belong in the manifest: name them in a command of their own, without that option",
+        )
 
 
 def _new_name(place: Place, lists: Iterable[Place]) -> str | None:
@@ -308,7 +320,7 @@ def _removed_from_manifest(declaration: Declaration, manifest: str, names: Seque
         return without_packages(manifest, names)
     except NotFound as error:
         python = declaration.esker.python
-        if python is None or python.project is None:
+        if python is None or python.project is None or not error.names:
             raise
         lists = places(toml_table(ProjectFile.of(declaration).before))
         standing = {
