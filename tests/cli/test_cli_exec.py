@@ -88,5 +88,5 @@ def test_mistakes_are_told(esker, empty, arguments, message):
 def test_hints_are_for_this_command(esker, empty):
     """A bare name is answered with the option of `exec`, and a command before `--` with its right place."""
     assert "esker exec -p conda/jq" in esker("exec", "-p", "jq", "--", "jq").err
-    assert "exec -p PACKAGE -- app\n" in esker("exec", "-p", "pypi/app", "app").err
+    assert "exec -p PACKAGE -- app --version\n" in esker("exec", "-p", "pypi/app", "app", "--version").err
     assert "conda/conda-forge::jq" in esker("exec", "-p", "conda-forge/jq", "--", "jq").err

@@ -32,10 +32,10 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     add_python_downloads(parser)
     parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="the command and its arguments")
     own, command = _split(arguments)
-    options = parser.parse_args(own)
-    if options.command:
-        words = " ".join(["--", *options.command])
+    if stray := _stray(own):
+        words = " ".join(["--", *stray])
         raise UsageError("the command stands behind `--`", hint=f"{voice.program} exec -p PACKAGE {words}")
+    options = parser.parse_args(own)
     if not options.package:
         raise UsageError("no package is named", hint=f"{voice.program} exec -p conda/jq -- jq --version")
     if not command:
@@ -57,3 +57,11 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
         return arguments, []
     place = arguments.index("--")
     return arguments[:place], arguments[place + 1 :]
+
+
+def _stray(own: list[str]) -> list[str]:
+    """Return the command that stands before `--`, where only options do: the first word that belongs to none."""
+    for place, word in enumerate(own):
+        if not word.startswith("-") and own[place - 1 : place] not in (["-p"], ["--package"]):
+            return own[place:]
+    return []

@@ -186,9 +186,10 @@ def package_argument(package: str, voice: Voice, command: str = "install") -> st
             f"a Python package: {ORIGIN}NAME",
         )
     if name == package:
+        plain = package if re.fullmatch(r"[\w.-]+", package) else "NAME"
         raise UsageError(
             f"`{package}` is not a package that Esker can install yet",
-            hint=f"take it from a conda channel: {voice.program} {command} {CONDA}{package}; or "
+            hint=f"take it from a conda channel: {voice.program} {command} {CONDA}{plain}; or "
             + (f"from a wheel: {ORIGIN}{wheel}" if wheel else f"a Python package: {ORIGIN}NAME"),
         )
     if wheel not in {None, name}:
