@@ -8,7 +8,11 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from esker.formats.conda.subdirs import SUBDIRS
 from tests.faults.killed_command import KilledCommand
+from tests.support.conda_channel import CondaChannel
+from tests.support.conda_package import PLACEHOLDER
+from tests.support.conda_package import package as conda_package
 from tests.support.package_index import PackageIndex
 
 if TYPE_CHECKING:
@@ -20,6 +24,7 @@ __all__ = ["COMMANDS", "Case", "killed_command", "prepared"]
 _SERVICE = '\n[services.web]\ncommand = "exec sleep 1000"\n'
 _PYPROJECT = '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.11"\n'
 _COLLECT = "store gc --keep 1"
+_CHANNEL = '\n[plugins.esker.conda]\nchannels = ["CHANNEL"]\ndependencies = ["made"]\n'
 
 
 class Case(NamedTuple):
@@ -29,7 +34,7 @@ class Case(NamedTuple):
     before: tuple[str, ...]
     after: tuple[str, ...]
     manifest: str = ""
-    """What is added to the manifest before the first command."""
+    """What is added to the manifest before the first command; CHANNEL stands for the address of a conda channel."""
     pyproject: str = ""
     """What the project's pyproject.toml says; empty if it has none."""
     changes: tuple[str, str] | None = None
@@ -50,6 +55,12 @@ COMMANDS = {
     ),
     "install": Case(
         "install pypi/tool", ("install pypi/app",), ("list", "install pypi/tool", "activate -- tool", _COLLECT)
+    ),
+    "install-conda": Case(
+        "install conda/prog",
+        ("install pypi/app",),
+        ("list", "install conda/prog", "activate -- prog", "store verify", _COLLECT),
+        manifest=_CHANNEL,
     ),
     "install-project": Case(
         "install --group dev pypi/tool",
@@ -101,7 +112,11 @@ def prepared(case: Case, place: Path) -> Iterator[dict[str, str]]:
     """Make the place of a command, run what stands before it, and give the variables with which it runs."""
     for part in ("project", "home", "tmp", "uv-cache"):
         (place / part).mkdir(parents=True)
-    with PackageIndex() as index:
+    with PackageIndex() as index, CondaChannel() as channel:
+        for subdir in SUBDIRS.values():
+            for name in ("made", "prog"):
+                files = {f"bin/{name}": f"#!/bin/sh\necho {name} runs in {PLACEHOLDER}\n", f"share/{name}": name}
+                channel.add(conda_package(name, "1.0", files, subdir=subdir))
         for package in ("app", "tool"):
             main = {f"{package}.py": f"def main(): print('{package} runs')\n"}
             index.add(package, "1.0", main, scripts={package: f"{package}:main"})
@@ -124,7 +139,7 @@ def prepared(case: Case, place: Path) -> Iterator[dict[str, str]]:
             (place / "project/pyproject.toml").write_text(case.pyproject)
         run("init")
         manifest = place / "project/.flox/env/manifest.toml"
-        manifest.write_text(manifest.read_text() + case.manifest)
+        manifest.write_text(manifest.read_text() + case.manifest.replace("CHANNEL", channel.url))
         for line in case.before:
             run(line)
         if case.changes:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.declare.declaration import CondaTable
 from esker.errors import HostError, ResolutionFailed
 from esker.formats.urls import redact
+from esker.host import causes, files
 from esker.lock.conda.client import network
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ class Channels(NamedTuple):
     """As they are declared, by priority."""
     channels: list[Channel]
     gateway: Gateway
+    place: str
+    """The directory in which their lists of packages are kept."""
 
 
 def declared_channels(declaration: Declaration | None) -> tuple[str, ...]:
@@ -54,12 +59,22 @@ def opened(names: Sequence[str], settings: Settings, project: str) -> Channels:
             f"a channel of [plugins.esker.conda] is not valid: {redact(str(error))}", hint="correct it: esker edit"
         ) from error
     gateway = Gateway.from_config(ways.config, cache_dir=ways.repodata, client=ways.client)  # type: ignore[arg-type]
-    return Channels(tuple(names), channels, gateway)
+    return Channels(tuple(names), channels, gateway, ways.repodata)
 
 
-def unanswered(told: str, names: Sequence[str]) -> HostError:
-    """Return the error for channels of which one did not answer as it should, from what rattler `told` of it."""
-    named = ", ".join(names)
+def unanswered(told: str, channels: Channels) -> HostError:
+    """Return the error for channels of which one did not answer as it should, from what rattler `told` of it.
+
+    It may also be that the answer could not be kept on this machine, as on a full disk.
+    """
+    number = re.search(r"\(os error (\d+)\)", told)
+    if number is not None and (causes.remedy(int(number[1])) or int(number[1]) in {errno.EACCES, errno.EPERM}):
+        try:
+            with files.refused("keep the lists of packages in", channels.place):
+                raise OSError(int(number[1]), os.strerror(int(number[1])))
+        except HostError as refusal:
+            return refusal
+    named = ", ".join(channels.names)
     reason = redact(" ".join(told.split()))
     if re.search(r"\b(401|403)\b", reason):
         return HostError(

@@ -14,7 +14,6 @@ from esker.formats.urls import redact
 from esker.host import files
 from esker.host.memory_file import descriptor_path, memory_file
 from esker.host.rattler import require_rattler
-from esker.host.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -98,11 +97,9 @@ def render(digest: str, channels: Sequence[str], found: Mapping[str, Sequence[Re
     for system, platform in platforms.items():
         for record in found[system]:
             lock.add_conda_package("default", platform, record)
-    with scratch("lock") as directory:
-        path = os.path.join(directory, "conda.lock")
-        lock.to_path(path)  # type: ignore[arg-type]
-        with open(path, encoding="utf-8") as file:
-            return f'# esker: inputs = "{digest}"\n{file.read()}'
+    with open(memory_file(), encoding="utf-8") as file:
+        lock.to_path(descriptor_path(file.fileno()))  # type: ignore[arg-type]
+        return f'# esker: inputs = "{digest}"\n{file.read()}'
 
 
 def _text(path: str) -> str:

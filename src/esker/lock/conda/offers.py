@@ -123,7 +123,7 @@ def _answer(request: Coroutine[Any, Any, T], channels: Channels) -> T:
     try:
         return await_result(request)
     except (GatewayError, FetchRepoDataError, OSError) as error:
-        raise unanswered(str(error), channels.names) from error
+        raise unanswered(str(error), channels) from error
 
 
 def _systems(record: RepoDataRecord, systems: Sequence[str]) -> list[str]:

@@ -112,7 +112,7 @@ async def solved_for(
     except SolverError as error:
         raise await _refusal(str(error), system, inputs, channels) from error
     except (GatewayError, FetchRepoDataError, OSError) as error:
-        raise unanswered(str(error), inputs.channels) from error
+        raise unanswered(str(error), channels) from error
     for record in found:
         if record.sha256 is None:
             raise ResolutionFailed(
