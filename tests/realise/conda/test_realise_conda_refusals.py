@@ -244,8 +244,8 @@ def test_hard_links_and_modes_within_an_archive(prefix_of, store):
         entry_of("info/paths.json", json.dumps(paths_json(*names)).encode()),
         entry_of("bin/one", b"x", mode=0o4755),
         entry_of("bin/two", type=tarfile.LNKTYPE, linkname="bin/one"),
-        entry_of("closed", type=tarfile.DIRTYPE, mode=0),
         entry_of("closed/three", b"x", mode=0o666),
+        entry_of("closed", type=tarfile.DIRTYPE, mode=0),  # behind its file: only root could unpack into it
         entry_of("unlisted", b"x"),
     ]
     served = package("a", archive="tar.bz2")
