@@ -75,13 +75,14 @@ def unanswered(told: str, channels: Channels) -> HostError:
         except HostError as refusal:
             return refusal
     named = ", ".join(channels.names)
-    reason = redact(" ".join(told.split()))
-    if re.search(r"\b(401|403)\b", reason):
+    # The last cause is the one that a person can act on; those before it say which request of rattler's failed.
+    reason = redact(" ".join(told.split()).rpartition("Caused by: ")[2])
+    if re.search(r"\b(401|403)\b", told):
         return HostError(
             f"the channel refuses access: {named}: {reason}",
             hint="put its user and password, or its token, into ~/.rattler/credentials.json",
         )
-    if re.search(r"\b404\b", reason):
+    if re.search(r"\b404\b", told):
         return HostError(
             f"there is no such channel: {named}: {reason}", hint="correct `channels` in [plugins.esker.conda]"
         )
