@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 import zlib
 
 import pytest
@@ -125,3 +126,17 @@ def test_a_directory_that_looks_temporary_hides_nothing(index, locked, environ, 
     with pytest.raises(RealisationFailed, match=r"has more than 50\.0 MB when it is unpacked"):
         locked(*names)[1]("50MB")
     assert size_of(environ["UV_CACHE_DIR"]) < 50 * MB
+
+
+def test_uv_that_has_ended_before_we_know_what_was_too_large_is_explained_all_the_same(index, locked, monkeypatch):
+    """The watcher may be slower than the thread that waits for uv."""
+    kill = os.kill
+
+    def slow(pid, number):
+        kill(pid, number)
+        time.sleep(0.5)
+
+    monkeypatch.setattr(os, "kill", slow)
+    index.put("bomb", "bomb-1.0-py3-none-any.whl", bomb(1))
+    with pytest.raises(RealisationFailed, match=r"`bomb` 1\.0 has more than 50\.0 MB when it is unpacked"):
+        locked("bomb")[1]("50MB")

@@ -55,15 +55,16 @@ def limited(artifacts: Artifacts, limit: int | None) -> Iterator[None]:
     watcher = Thread(target=watch.run, daemon=True)
     watcher.start()
     try:
-        yield
+        try:
+            yield
+        finally:
+            watch.over.set()
+            watcher.join()  # it says what was too large only after it has ended uv
     except EskerError:
         if watch.large is None:
             raise
         name = _name(watch.large, artifacts)
         raise _too_large(f"{name} has more than {_shown(limit)} when it is unpacked", limit) from None
-    finally:
-        watch.over.set()
-        watcher.join()
 
 
 def _too_large(what: str, limit: int) -> RealisationFailed:
