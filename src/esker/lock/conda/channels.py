@@ -62,6 +62,9 @@ def opened(names: Sequence[str], settings: Settings, project: str) -> Channels:
     return Channels(tuple(names), channels, gateway, ways.repodata)
 
 
+_SAYS_NOTHING = "Caused by: other error"
+
+
 def unanswered(told: str, channels: Channels) -> HostError:
     """Return the error for channels of which one did not answer as it should, from what rattler `told` of it.
 
@@ -76,7 +79,8 @@ def unanswered(told: str, channels: Channels) -> HostError:
             return refusal
     named = ", ".join(channels.names)
     # The last cause is the one that a person can act on; those before it say which request of rattler's failed.
-    reason = redact(" ".join(told.split()).rpartition("Caused by: ")[2])
+    causes_told = " ".join(told.replace(_SAYS_NOTHING, "").split()).split("Caused by: ")
+    reason = redact(next((each for each in reversed(causes_told) if each), told))
     if re.search(r"\b(401|403)\b", told):
         return HostError(
             f"the channel refuses access: {named}: {reason}",

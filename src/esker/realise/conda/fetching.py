@@ -30,7 +30,7 @@ _INTERVAL = 0.25
 """Seconds between two looks at how much has been unpacked."""
 _PAUSE = 0.01
 """Seconds between two looks at what is still being unpacked after a failure."""
-_QUIET = 3
+_QUIET = 5
 """How many looks in a row have to see nothing."""
 _PATIENCE = 50
 """How many looks are taken at most."""
