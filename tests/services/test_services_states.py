@@ -9,7 +9,7 @@ import pytest
 
 from esker.services.specification import ServiceSpec
 from esker.services.states import ACTIVE, TRANSITIONS, State
-from esker.services.supervised.service import SupervisedService
+from esker.services.supervised.process_service import ProcessService
 from tests.support.service_logs import log_file
 
 DOCUMENT = Path(__file__).parents[2] / "docs/concepts/services.md"
@@ -35,7 +35,7 @@ def test_a_transition_that_is_not_in_the_table_is_a_fault(tmp_path):
     """The one place that sets a state refuses it."""
 
     async def skip():
-        service = SupervisedService(
+        service = ProcessService(
             ServiceSpec(name="web", command=""), None, log_file(str(tmp_path / "web.log")), lambda _: None
         )
         service._become("Pending")

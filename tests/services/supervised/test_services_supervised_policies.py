@@ -16,8 +16,8 @@ from esker.errors import ServiceError, ServiceFailed, ServicesNotReady
 from esker.host import pidfd, process_table
 from esker.services.specification import CheckSpec, ServiceSpec
 from esker.services.supervised.children import Children
+from esker.services.supervised.process_service import ProcessService
 from esker.services.supervised.programs import RunContext
-from esker.services.supervised.service import SupervisedService
 from tests.support.service_logs import log_file
 
 UP = CheckSpec(form="log", target=("up",))
@@ -607,7 +607,7 @@ def test_uptime_is_not_the_wall_clocks(project, monkeypatch):
                 running.set()
 
         spec = ServiceSpec(name="web", command="exec sleep 1000")
-        service = SupervisedService(spec, Children(asyncio.get_running_loop()), log, told)
+        service = ProcessService(spec, Children(asyncio.get_running_loop()), log, told)
         service.begin(spec, RunContext(project.variables, "/"), nothing)
         await running.wait()
         monkeypatch.setattr(time, "time", lambda: 0.0)
@@ -647,10 +647,10 @@ def test_a_stop_is_not_lost_between_two_lives(project, monkeypatch):
                 leaving.set()
                 await leave.wait()
 
-        monkeypatch.setattr(SupervisedService, "_monitor", monitor)
+        monkeypatch.setattr(ProcessService, "_monitor", monitor)
         spec = ServiceSpec(name="web", command="exit 1", has_table=True, restart="always", backoff=0.001)
         log = log_file(f"{project.directory}/log")
-        service = SupervisedService(spec, Children(asyncio.get_running_loop()), log, lambda _: None)
+        service = ProcessService(spec, Children(asyncio.get_running_loop()), log, lambda _: None)
         service.begin(spec, RunContext(project.variables, "/"), nothing)
         await leaving.wait()
         stop = asyncio.create_task(service.stop(0))

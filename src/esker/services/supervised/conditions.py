@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from esker.services.specification import ServiceSpec
     from esker.services.status import Until
-    from esker.services.supervised.service import SupervisedService
+    from esker.services.supervised.service import Service
 
-    Services = Mapping[str, SupervisedService]
+    Services = Mapping[str, Service]
     """The services that were ever started, by name."""
 
 __all__ = ["all_ready", "check_possible", "has_reached", "is_outdated", "needs_start", "too_late", "unmet"]
@@ -26,20 +26,20 @@ __all__ = ["all_ready", "check_possible", "has_reached", "is_outdated", "needs_s
 _LOG_LINES = 20
 
 
-def unmet(service: SupervisedService, services: Services) -> dict[str, str]:
+def unmet(service: Service, services: Services) -> dict[str, str]:
     """Return the dependencies of `service` whose conditions do not hold now, each with its condition."""
     conditions = service.spec.depends_on.items()
     return {name: condition for name, condition in conditions if not _is_met(services[name], condition)}
 
 
-def _is_met(dependency: SupervisedService, condition: str) -> bool:
+def _is_met(dependency: Service, condition: str) -> bool:
     completed = dependency.state == "Completed"
     if condition in {"service_completed", "service_completed_successfully"}:
         return completed
     return completed or (dependency.ready if condition == "service_healthy" else dependency.started)
 
 
-def check_possible(service: SupervisedService, services: Services) -> None:
+def check_possible(service: Service, services: Services) -> None:
     """Raise ServiceFailed if a dependency of `service` has failed or was stopped, so that its condition cannot hold."""
     for name, condition in service.spec.depends_on.items():
         dependency = services[name]
@@ -52,7 +52,7 @@ def check_possible(service: SupervisedService, services: Services) -> None:
             )
 
 
-def needs_start(service: SupervisedService | None, spec: ServiceSpec) -> bool:
+def needs_start(service: Service | None, spec: ServiceSpec) -> bool:
     """Return whether to start a service: not if it is active, nor if it is a oneshot whose result still holds."""
     if service is None:
         return True
@@ -60,12 +60,12 @@ def needs_start(service: SupervisedService | None, spec: ServiceSpec) -> bool:
     return not (service.active or completed)
 
 
-def is_outdated(service: SupervisedService | None, spec: ServiceSpec | None) -> bool:
+def is_outdated(service: Service | None, spec: ServiceSpec | None) -> bool:
     """Return whether a service runs by another definition than `spec`."""
-    return service is not None and service.active and service.spec != spec
+    return service is not None and service.is_outdated(spec)
 
 
-def all_ready(started: Sequence[SupervisedService], unhealthy: Iterable[str], *, skips: bool) -> bool:
+def all_ready(started: Sequence[Service], unhealthy: Iterable[str], *, skips: bool) -> bool:
     """Return whether a start is over; raise its failure, a service's own error before those of its dependents.
 
     `unhealthy` names the services that ran and were unhealthy when the start began: it waits for their recovery.

@@ -22,8 +22,8 @@ from esker.services.supervised import conditions, failed_starts, identity, proto
 from esker.services.supervised.children import SERVICE_VARIABLE, Children
 from esker.services.supervised.leases import Holds
 from esker.services.supervised.logs import LogFile, log_name
+from esker.services.supervised.process_service import ProcessService
 from esker.services.supervised.programs import RunContext
-from esker.services.supervised.service import SupervisedService
 from esker.services.supervised.site import LOGS
 from esker.services.supervised.store_paths import StorePaths
 from esker.services.supervised.supervisor_record import SUPERVISOR_VARIABLE
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from esker.services.specification import ServiceSpec
     from esker.services.states import State
+    from esker.services.supervised.service import Service
     from esker.services.supervised.supervisor_record import RecordFile, SupervisorRecord
 
 __all__ = ["Supervisor"]
@@ -53,7 +54,7 @@ class Supervisor:
         logs: int,
         released: Callable[[], object],
     ) -> None:
-        self.services: dict[str, SupervisedService] = {}
+        self.services: dict[str, Service] = {}
         self.listeners: set[Callable[[ServiceStatus], None]] = set()
         """Called with the new status whenever a service changes."""
         self.store_paths = StorePaths(record)
@@ -200,7 +201,7 @@ class Supervisor:
         service = self.services.get(spec.name)
         if service is None:
             log = LogFile(log_name(spec.name), self._logs)
-            service = self.services[spec.name] = SupervisedService(spec, self._children, log, self._service_changed)
+            service = self.services[spec.name] = ProcessService(spec, self._children, log, self._service_changed)
         self._variables_set[spec.name] = (time.time(), request.caller)
         service.begin(spec, context, self._dependencies)
 
@@ -220,7 +221,7 @@ class Supervisor:
             variables, request.directory, choice.identity, choice.account.name, choice.note, lenient=request.like_flox
         )
 
-    async def _dependencies(self, service: SupervisedService) -> None:
+    async def _dependencies(self, service: Service) -> None:
         """Wait until every condition of `service` holds; raise ServiceFailed if one never can."""
         told = conditions.unmet(service, self.services)
 
@@ -326,13 +327,13 @@ class Supervisor:
     def _write_record(self) -> None:
         self._record_file.update(self._children.known(), self.store_paths.stores)
 
-    def _service_changed(self, service: SupervisedService) -> None:
+    def _service_changed(self, service: Service) -> None:
         self._changed.set()
         with suppress(OSError):
             self._write_record()
         self._tell(service)
 
-    def _tell(self, service: SupervisedService) -> None:
+    def _tell(self, service: Service) -> None:
         """Give the status of `service` to everyone who watches."""
         status = self.status(service.spec.name)
         for listener in list(self.listeners):
