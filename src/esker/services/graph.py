@@ -30,7 +30,7 @@ def check_dependencies(specs: Mapping[str, ServiceSpec]) -> None:
                     service=name,
                     hint=_declared(specs),
                 )
-            if condition == "service_healthy" and target.check is None:
+            if condition == "service_healthy" and target.check is None and target.container is None:
                 raise ServiceError(
                     f"the service `{spec.name}` waits until `{name}` is healthy, but `{name}` has no health check",
                     hint=f"give `{name}` a `healthcheck`, or wait for `service_started`",

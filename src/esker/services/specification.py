@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration, HealthCheck, JoinedCondition, ServiceTable
     from esker.formats.manifest import Service
 
-__all__ = ["KINDS", "CheckSpec", "Form", "ServiceSpec", "parse", "passed_variables", "specify"]
+__all__ = ["KINDS", "CheckSpec", "ContainerSpec", "Form", "ServiceSpec", "parse", "passed_variables", "specify"]
 
 Form = Literal["shell", "exec", "tcp", "unix", "http", "log"]
 _OTHER_FORMS: tuple[Form, ...] = ("tcp", "unix", "http", "log")
@@ -38,6 +38,23 @@ class CheckSpec:
     timeout: float = 2.0
     retries: int = 3
     start_period: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec:
+    """What the engine needs to know of a service in a container; the rest Compose reads from the project's files."""
+
+    service: str
+    """Its name in the Compose files."""
+    project: str
+    """The name of the Compose project."""
+    directory: str
+    """The directory that paths in the Compose files begin at."""
+    files: tuple[str, ...]
+    """The Compose files, the later ones over the earlier."""
+    hashes: tuple[str, ...]
+    """Compose's hashes of its configuration, with what Esker adds to it and without."""
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +84,8 @@ class ServiceSpec:
     """Variable name to port; an automatic port (0 in the manifest) is already replaced."""
     pass_env: tuple[str, ...] = ()
     user: str | None = None
+    container: ContainerSpec | None = None
+    """Where it runs in a container; then `command` is empty."""
     environment: str = ""
     """A digest of the environment's own `[vars]`, which every service inherits; empty if there are none."""
 
@@ -102,6 +121,7 @@ _KINDS: Mapping[str, Callable[[Any], Any]] = {
     "str": _text,
     "Form": received.one_of("shell", "exec", *_OTHER_FORMS),
     "CheckSpec": _check_spec,
+    "ContainerSpec": lambda given: received.record(ContainerSpec, given, {"str": _text}),
     "JoinedCondition": received.one_of(
         "service_started", "service_healthy", "service_completed_successfully", "service_completed"
     ),

@@ -44,6 +44,13 @@ def check_possible(service: Service, services: Services) -> None:
     for name, condition in service.spec.depends_on.items():
         dependency = services[name]
         completed = dependency.state == "Completed"
+        unchecked = dependency.spec.container is not None and dependency.was_ready and dependency.health is None
+        if condition == "service_healthy" and unchecked and not completed:  # its image may have had one
+            raise ServiceFailed(
+                f"service `{service.spec.name}` waits until `{name}` is healthy, but its container has no health check",
+                service=service.spec.name,
+                hint=f"give `{name}` a `healthcheck` in the Compose file, or wait for `service_started`",
+            )
         ended_badly = completed and dependency.exit_code and condition != "service_completed"
         if dependency.state in {"Error", "Skipped", "Stopped"} or ended_badly:
             how = "was stopped" if dependency.state == "Stopped" else "failed"

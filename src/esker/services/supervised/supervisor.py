@@ -20,6 +20,8 @@ from esker.services import graph
 from esker.services.status import ServiceStatus
 from esker.services.supervised import conditions, failed_starts, identity, protocol
 from esker.services.supervised.children import SERVICE_VARIABLE, Children
+from esker.services.supervised.container_service import ContainerService
+from esker.services.supervised.engine import Engine
 from esker.services.supervised.leases import Holds
 from esker.services.supervised.logs import LogFile, log_name
 from esker.services.supervised.process_service import ProcessService
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from esker.services.specification import ServiceSpec
     from esker.services.states import State
+    from esker.services.supervised.engine import Container
     from esker.services.supervised.service import Service
     from esker.services.supervised.supervisor_record import RecordFile, SupervisorRecord
 
@@ -66,6 +69,7 @@ class Supervisor:
         self._logs = logs
         self._log_path = "/".join((record.dot_flox, *LOGS))
         self._children = Children(self._loop)
+        self._engine = Engine(self._children, record.dot_flox)
         self._holds = Holds(self._loop, self.release)
         self._configured: dict[str, ServiceSpec] = {}
         """The services as they were declared when the first of those that run was started."""
@@ -179,9 +183,10 @@ class Supervisor:
                 await self._until(lambda: not any(self._state(name) == "Terminating" for name in names))
                 unreachable = cache(accounts.unreachable)
                 joined = {name for name in names if not conditions.needs_start(self.services.get(name), specs[name])}
-                for name in names:
-                    if name not in joined:
-                        self._begin(specs[name], request, unreachable)
+                fresh = [specs[name] for name in names if name not in joined]
+                creation = self._creation(fresh, request)
+                for spec in fresh:
+                    self._begin(spec, request, unreachable, creation)
                 unhealthy = {name for name in joined if self.services[name].health == "unhealthy"}
                 started = [self.services[name] for name in names]
                 await self._until(lambda: conditions.all_ready(started, unhealthy, skips=request.like_flox))
@@ -196,18 +201,45 @@ class Supervisor:
     def _state(self, name: str) -> State:
         return self.services[name].state if name in self.services else "Stopped"
 
-    def _begin(self, spec: ServiceSpec, request: protocol.StartRequest, unreachable: identity.Unreachable) -> None:
+    def _creation(
+        self, specs: Iterable[ServiceSpec], request: protocol.StartRequest
+    ) -> asyncio.Task[dict[str, Container]] | None:
+        """Have Compose make the containers of `specs`, if there are any, while other services start."""
+        containers = [spec.container for spec in specs if spec.container is not None]
+        if not containers:
+            return None
+        first = next(spec for spec in specs if spec.container is not None)
+        self._engine.use(request.environments.get(first.name, {}), request.directory)
+        creation = asyncio.create_task(self._engine.made(containers))
+        creation.add_done_callback(lambda task: task.cancelled() or task.exception())  # each container raises it
+        return creation
+
+    def _begin(
+        self,
+        spec: ServiceSpec,
+        request: protocol.StartRequest,
+        unreachable: identity.Unreachable,
+        creation: asyncio.Task[dict[str, Container]] | None,
+    ) -> None:
         context = self._context(spec, request, unreachable)
         service = self.services.get(spec.name)
-        if service is None:
-            log = LogFile(log_name(spec.name), self._logs)
-            service = self.services[spec.name] = ProcessService(spec, self._children, log, self._service_changed)
+        if service is None or isinstance(service, ContainerService) != (spec.container is not None):
+            service = self.services[spec.name] = self._made(spec)
+        if isinstance(service, ContainerService):
+            service.creation = creation
         self._variables_set[spec.name] = (time.time(), request.caller)
         service.begin(spec, context, self._dependencies)
+
+    def _made(self, spec: ServiceSpec) -> Service:
+        if spec.container is not None:
+            return ContainerService(spec, self._engine, self._service_changed)
+        return ProcessService(spec, self._children, LogFile(log_name(spec.name), self._logs), self._service_changed)
 
     def _context(
         self, spec: ServiceSpec, request: protocol.StartRequest, unreachable: identity.Unreachable
     ) -> RunContext:
+        if spec.container is not None:
+            return RunContext(request.environments.get(spec.name, {}), request.directory, lenient=request.like_flox)
         # FLOX_ENV_CACHE, where services keep their data.
         state = os.path.dirname(os.path.dirname(self._record_file.path))
         paths = (os.path.dirname(state), *request.paths)

@@ -1,0 +1,190 @@
+"""A service that runs in a container of a Compose project.
+
+Compose has made the container; here it is started when its turn comes, and followed until it ends. A container that ran
+before, because somebody has started it by hand, is used as it is and never stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+from esker.errors import ServiceError, ServiceFailed
+from esker.services.supervised.service import LOG_LINES, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from esker.services.specification import ServiceSpec
+    from esker.services.states import Health
+    from esker.services.supervised.engine import Container, Engine
+
+__all__ = ["ContainerService"]
+
+_SETTLED = 0.1
+"""A container without a health check is ready once it has run for this many seconds."""
+
+
+class _Lines:
+    """The last lines of a container's log, as they were when they were last asked for."""
+
+    problem: str | None = None
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def recent(self, count: int) -> list[str]:
+        """Return the last lines, at most `count`."""
+        return self.lines[-count:]
+
+
+class ContainerService(Service):
+    """A service that Compose describes and the container engine runs."""
+
+    def __init__(self, spec: ServiceSpec, engine: Engine, notify: Callable[[Service], None]) -> None:
+        self.lines = _Lines()
+        super().__init__(spec, self.lines, notify)
+        self.creation: asyncio.Task[dict[str, Container]] | None = None
+        """What makes the containers of this start; set before `begin`."""
+        self.container: Container | None = None
+        """The container, as it was when we looked last."""
+        self._engine = engine
+        self._ending: asyncio.Task[None] | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether Esker has started the container, so that Esker may stop it."""
+        return self.container is not None and self._engine.has_started(self.container)
+
+    @property
+    def advice(self) -> str:
+        """A hint for a failure that only the container's own output can explain."""
+        if self.lines.lines:
+            return f"fix what its log reports; `esker services logs {self.spec.name}` shows more of it"
+        return f"run it by hand: docker compose up {self.spec.name}"
+
+    def is_outdated(self, spec: ServiceSpec | None) -> bool:
+        """Return whether the container was made from another configuration than the one in `spec`."""
+        if not self.active or self.container is None:
+            return False
+        return spec is None or spec.container is None or self.container.hash not in spec.container.hashes
+
+    def _prepare(self) -> None:
+        self.container, self._ending = None, None
+        self.lines.lines = []
+
+    async def _run(self) -> None:
+        name, changed = self.spec.name, asyncio.Event()
+        container = await self._made()
+        changed = self._engine.change(container)
+        changed.clear()
+        if not container.runs:
+            self._engine.remember(container)
+            try:
+                await self._engine.start(container)
+            except ServiceError as error:
+                self._engine.forget(container)
+                raise self._failed(f"cannot start the container of `{name}`: {error.message}", error.hint) from error
+        self.started_at = time.time()
+        self._begun = time.clock_gettime(time.CLOCK_BOOTTIME)
+        while True:
+            container = await self._look(container)
+            if not container.runs:
+                break
+            await self._follow(container)
+            await self._settle(changed)
+            changed.clear()
+        await self._ended(container)
+
+    async def _made(self) -> Container:
+        assert self.creation is not None
+        assert self.spec.container is not None
+        try:
+            made = await asyncio.shield(self.creation)
+        except ServiceError as error:
+            message = f"the container of `{self.spec.name}` cannot be made: {error.message}"
+            raise self._failed(message, error.hint) from error
+        self.container = made[self.spec.container.service]
+        return self.container
+
+    async def _look(self, container: Container) -> Container:
+        if self._engine.lost:
+            raise self._failed(
+                f"the container engine has ended, so `{self.spec.name}` is not watched any more: {self._engine.lost}",
+                "start the engine, and then the services: esker services start",
+            )
+        found = await self._engine.inspect(container.id)
+        if not found:
+            raise self._failed(f"the container of `{self.spec.name}` was removed while it ran")
+        self.container = found[0]
+        return found[0]
+
+    async def _follow(self, container: Container) -> None:
+        """Take over what the engine says of a container that runs."""
+        self.pid = container.pid or None
+        self.restarts = container.restarts
+        self.health = cast("Health | None", container.health)
+        if container.status == "restarting":
+            if self.state == "Running":
+                self._become("Restarting")
+            return
+        if self.state != "Running":
+            self._become("Running")
+            self.pid, self.health = container.pid or None, cast("Health | None", container.health)
+        self.started = True
+        if container.health == "healthy":
+            self.problem, self.health = None, "starting"
+            self._become_healthy()
+        elif container.health == "unhealthy":
+            self.problem = container.problem or "its health check fails"
+            self.lines.lines = await self._engine.last_lines(container, LOG_LINES)
+            self._become_unhealthy()
+        else:
+            self._notify(self)
+
+    async def _settle(self, changed: asyncio.Event) -> None:
+        """Wait for the next change; one that runs without a health check becomes ready meanwhile."""
+        if self.health is None and self.started and not self.was_ready and not self.spec.oneshot:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SETTLED):
+                    await changed.wait()
+            if changed.is_set():
+                return
+            self.was_ready = True
+            self._notify(self)
+        await changed.wait()
+
+    async def _ended(self, container: Container) -> None:
+        was_ready = self.was_ready
+        self.pid, self.exit_code = None, container.exit_code
+        self._engine.forget(container)
+        if container.exit_code == 0 and not container.error:
+            return
+        self.lines.lines = await self._engine.last_lines(container, LOG_LINES)
+        when = "" if was_ready or self.spec.oneshot else " before it was ready"
+        how = f"exited with status {container.exit_code}{when}"
+        message = f"the container `{container.name}` of `{self.spec.name}` {how}"
+        raise ServiceFailed(
+            f"{message}: {container.error}" if container.error else message,
+            service=self.spec.name,
+            status=container.exit_code,
+            log=self.lines.lines,
+            hint=self.advice,
+        )
+
+    async def _end(self, grace: float) -> None:
+        container = self.container
+        if container is None or not self.is_ours:
+            return  # it was not started, or it ran before, and its owner stops it
+        self._ending = asyncio.create_task(self._engine.stop(container, grace))
+        await self._ending
+        self._engine.forget(container)
+
+    def _hurry(self, grace: float) -> None:
+        if self.container is not None and self.is_ours:
+            kill = self._engine.kill
+            container = self.container
+            loop = asyncio.get_running_loop()
+            loop.call_later(grace, lambda: loop.create_task(kill(container)))

@@ -1,0 +1,339 @@
+"""The container engine, as the supervisor uses it: Compose makes containers, and Docker's command runs each by its id.
+
+Everything goes through the `docker` command, so contexts, remote engines, credentials and Podman's socket work as they
+do for the user. One process, `docker events`, tells of every change; what has changed is then read with
+`docker inspect`. If that process ends, the engine has ended, and so every wait for a container ends too.
+
+A file below `.flox/cache` has the ids of the containers that Esker has started. It outlives a killed supervisor, so the
+next one finds them. A label on the container would not do: it would change what Compose compares, and a hand-typed
+`docker compose up` would make the container anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from esker.declare import project_directory
+from esker.errors import ServiceError
+from esker.host import files, state_file
+from esker.host.spawn import Program, SpawnRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from esker.services.specification import ContainerSpec
+    from esker.services.supervised.children import Child, Children
+
+__all__ = ["STARTED", "Container", "Engine", "compose_words", "parse_containers"]
+
+STARTED = "containers.json"
+"""The name, in `.flox/cache/esker`, of the file with the containers that Esker has started."""
+_OWNER = "\0engine"
+"""The owner of the engine's commands among the supervisor's children; the NUL keeps it apart from any service."""
+_LONGEST = 16 << 20
+"""Bytes of a command's output."""
+_WORDS = 400
+"""Characters of a failed command's output that a message has."""
+_EVENTS = ("create", "start", "die", "health_status", "destroy", "oom", "pause", "unpause", "rename")
+_LABEL = "com.docker.compose"
+
+
+class Container(NamedTuple):
+    """One container, as the engine describes it at one moment."""
+
+    id: str
+    name: str
+    service: str
+    """The Compose service that it belongs to."""
+    hash: str
+    """Compose's hash of the configuration that it was made from."""
+    status: str = "created"
+    """Docker's word: created, running, paused, restarting, removing, exited, dead."""
+    exit_code: int = 0
+    pid: int = 0
+    """Of its first process, in the engine's pid namespace; 0 if it does not run."""
+    health: str | None = None
+    """starting, healthy or unhealthy; None without a health check."""
+    problem: str | None = None
+    """What its last health check printed."""
+    error: str | None = None
+    """Why the engine could not start it."""
+    restarts: int = 0
+
+    @property
+    def runs(self) -> bool:
+        """Whether it runs, or will run again by its own restart policy."""
+        return self.status in {"running", "paused", "restarting"}
+
+
+def parse_containers(text: str) -> list[Container]:
+    """Return the containers in the output of `docker inspect`; raise ValueError if it is no such output."""
+    try:
+        return [_container(each) for each in json.loads(text)]
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"`docker inspect` answered with something else: {error!r}") from error
+
+
+def _container(record: Mapping[str, Any]) -> Container:
+    state, labels = record["State"], record["Config"].get("Labels") or {}
+    # Podman writes an empty text, Docker leaves it out, where there is no health check.
+    health = state.get("Health") or state.get("Healthcheck") or {}
+    checks = health.get("Log") or []
+    status = health.get("Status") or None
+    return Container(
+        id=str(record["Id"]),
+        name=str(record["Name"]).removeprefix("/"),
+        service=str(labels.get(f"{_LABEL}.service", "")),
+        hash=str(labels.get(f"{_LABEL}.config-hash", "")),
+        status=str(state["Status"]),
+        exit_code=int(state["ExitCode"]),
+        pid=int(state.get("Pid") or 0),
+        health=None if status in {None, "none"} else str(status),
+        problem=str(checks[-1].get("Output", "")).strip() if checks else None,
+        error=str(state.get("Error") or "") or None,
+        restarts=int(record.get("RestartCount") or 0),
+    )
+
+
+def compose_words(spec: ContainerSpec, *words: str) -> tuple[str, ...]:
+    """Return the words of a Compose command for the project of a container."""
+    named = [word for file in spec.files for word in ("--file", file)]
+    return ("docker", "compose", *named, "--project-directory", spec.directory, "--project-name", spec.project, *words)
+
+
+class Engine:
+    """The container engine of one environment; raises ServiceError for what it refuses."""
+
+    def __init__(self, children: Children, dot_flox: str) -> None:
+        self._children = children
+        self._dot_flox = dot_flox
+        self._loop = asyncio.get_running_loop()
+        self._composing = asyncio.Lock()
+        self._variables: Mapping[str, str] = {}
+        self._directory = "/"
+        self._project: str | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._changes: dict[str, asyncio.Event] = {}
+        self._started = _read_started(dot_flox)
+        self.lost: str | None = None
+        """Why the engine cannot be watched any more; None while it can be."""
+
+    # -- What Esker has started
+
+    def has_started(self, container: Container) -> bool:
+        """Return whether Esker, and nobody else, has started this container."""
+        return self._started.get(container.service) == container.id
+
+    def remember(self, container: Container) -> None:
+        """Write down that Esker starts this container; called before the start, so that no kill comes between."""
+        self._write(self._started | {container.service: container.id})
+
+    def forget(self, container: Container) -> None:
+        """Write down that Esker has stopped this container."""
+        if self._started.get(container.service) == container.id:
+            self._write({name: each for name, each in self._started.items() if name != container.service})
+
+    def _write(self, started: dict[str, str]) -> None:
+        with project_directory.writable(self._dot_flox, "cache", "esker") as directory:
+            text = json.dumps({"started": started}, sort_keys=True)
+            files.write_changed(f"{self._dot_flox}/cache/esker/{STARTED}", text.encode() + b"\n", directory=directory)
+        self._started = started
+
+    # -- Commands
+
+    def use(self, variables: Mapping[str, str], directory: str) -> None:
+        """Run the commands from now on with these variables, in this directory."""
+        self._variables, self._directory = variables, directory
+
+    async def made(self, specs: Iterable[ContainerSpec]) -> dict[str, Container]:
+        """Return the container of each service, made by Compose if it is missing or stopped and of another definition.
+
+        Networks and volumes are made with them. Nothing is started, and no running container is touched.
+        """
+        wanted = {spec.service: spec for spec in specs}
+        first = next(iter(wanted.values()))
+        async with self._composing:  # two at once make two networks of one name
+            existing = await self._existing(first.project)
+            missing = [name for name in wanted if name not in existing]
+            older = [
+                name
+                for name, spec in wanted.items()
+                if name in existing and not existing[name].runs and existing[name].hash not in spec.hashes
+            ]
+            for names, option in ((missing, ("--no-recreate",)), (older, ())):
+                if names:
+                    words = compose_words(first, "up", "--no-start", "--no-deps", "--quiet-pull", *option, *names)
+                    await self._run(*words)
+            if missing or older:
+                existing = await self._existing(first.project)
+        for name in wanted:
+            if name not in existing:
+                raise ServiceError(f"Compose made no container for the service `{name}`")
+        return {name: existing[name] for name in wanted}
+
+    async def _existing(self, project: str) -> dict[str, Container]:
+        """Return the containers of the project by service, the one with the lowest number where there are several."""
+        await self._watch(project)
+        label = f"label={_LABEL}.project={project}"
+        once = f"label={_LABEL}.oneoff=False"
+        listed = await self._run("docker", "ps", "-a", "-q", "--no-trunc", "--filter", label, "--filter", once)
+        found = await self.inspect(*listed.split())
+        return {each.service: each for each in sorted(found, key=lambda each: each.name, reverse=True)}
+
+    async def inspect(self, *ids: str) -> list[Container]:
+        """Return what the engine says of containers now; those that do not exist are left out."""
+        if not ids:
+            return []
+        status, text = await self._output("docker", "inspect", "--type", "container", *ids)
+        if status and "no such" not in text.lower():
+            raise _refused(text)
+        try:
+            return parse_containers(text if not status else text[text.index("[") : text.rindex("]") + 1])
+        except ValueError as error:
+            if status:
+                return []
+            raise ServiceError(str(error)) from error
+
+    async def start(self, container: Container) -> None:
+        """Start a container."""
+        await self._run("docker", "start", container.id)
+
+    async def stop(self, container: Container, grace: float) -> None:
+        """Ask a container to end, and kill it after `grace` seconds; it is no error if it has gone."""
+        status, text = await self._output("docker", "stop", "--time", str(max(0, round(grace))), container.id)
+        if status and "no such" not in text.lower():
+            raise _refused(text)
+
+    async def kill(self, container: Container) -> None:
+        """Kill a container at once, if it still runs."""
+        await self._output("docker", "kill", container.id)
+
+    async def last_lines(self, container: Container, count: int) -> list[str]:
+        """Return the last lines of a container's log; none if the engine does not give them."""
+        _, text = await self._output("docker", "logs", "--tail", str(count), container.id)
+        return text.splitlines()[-count:]
+
+    # -- Changes
+
+    def change(self, container: Container) -> asyncio.Event:
+        """Return the event that is set whenever something happens to a container, or the engine is lost."""
+        return self._changes.setdefault(container.id, asyncio.Event())
+
+    async def _watch(self, project: str) -> None:
+        if self._watcher is not None and not self._watcher.done() and self._project == project:
+            return
+        if self._watcher is not None:
+            self._watcher.cancel()
+        self.lost, self._project = None, project
+        kinds = [word for kind in _EVENTS for word in ("--filter", f"event={kind}")]
+        label = f"label={_LABEL}.project={project}"
+        # From now on and not from when the command has connected: nothing that happens in between is missed.
+        since = f"{time.time():.3f}"
+        words = ("docker", "events", "--since", since, "--filter", label, *kinds, "--format", "{{.ID}}")
+        self._watcher = asyncio.create_task(self._follow(words))
+
+    async def _follow(self, words: Sequence[str]) -> None:
+        rest = b""
+
+        def take(data: bytes) -> None:
+            nonlocal rest
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                changed = self._changes.get(line.decode(errors="replace").strip())
+                if changed:
+                    changed.set()
+
+        try:
+            await self._piped(words, take)
+        except ServiceError as error:
+            self.lost = error.message
+        else:
+            self.lost = rest.decode(errors="replace").strip() or "its stream of events has ended"
+        for changed in self._changes.values():
+            changed.set()
+
+    async def _run(self, *words: str) -> str:
+        status, text = await self._output(*words)
+        if status:
+            raise _refused(text)
+        return text
+
+    async def _output(self, *words: str) -> tuple[int, str]:
+        """Run a command; return its exit status, and what it wrote to both outputs."""
+        output = bytearray()
+
+        def take(data: bytes) -> None:
+            output.extend(data[: _LONGEST - len(output)])
+
+        status = await self._piped(words, take)
+        return status, output.decode(errors="replace")
+
+    async def _piped(self, words: Sequence[str], take: Callable[[bytes], None]) -> int:
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+
+        def read() -> None:
+            with suppress(BlockingIOError):
+                while data := os.read(reading, 1 << 16):
+                    take(data)
+                self._loop.remove_reader(reading)
+
+        child: Child | None = None
+        try:
+            child = self._children.start(Program(tuple(words), self._variables, self._directory), writing, _OWNER)
+            os.close(writing)
+            writing = -1
+            self._loop.add_reader(reading, read)
+            status = await asyncio.shield(child.exit)
+            read()
+        except SpawnRefused as refused:
+            raise ServiceError(
+                f"the command `{words[0]}` cannot be run: {os.strerror(refused.number).lower()}",
+                hint="install Docker with its Compose plugin, or start the services as processes of this machine",
+            ) from refused
+        else:
+            return status
+        finally:
+            if child is not None and not child.exit.done():
+                with suppress(ProcessLookupError):
+                    os.killpg(child.process.pid, signal.SIGKILL)  # Compose is a process below `docker`
+            self._loop.remove_reader(reading)
+            os.close(reading)
+            if writing >= 0:
+                os.close(writing)
+
+
+def _read_started(dot_flox: str) -> dict[str, str]:
+    """Return the containers, by service, that the file names; none if it is missing or damaged."""
+    record = state_file.read(f"{dot_flox}/cache/esker/{STARTED}", as_directory=True) or {}
+    started = record.get("started")
+    if not isinstance(started, dict):
+        return {}
+    return {name: each for name, each in started.items() if isinstance(name, str) and isinstance(each, str)}
+
+
+_HINTS = {
+    "permission denied": "join the group `docker`, or use a rootless engine; then log in again",
+    "cannot connect": "start the engine, or name another one in DOCKER_HOST or with `docker context use`",
+    "is not a docker command": "install Docker Compose v2, the plugin of the `docker` command",
+    "unknown command: docker compose": "install Docker Compose v2, the plugin of the `docker` command",
+    "address already in use": "end what listens on that port, or publish another one in the Compose file",
+    "port is already allocated": "end what publishes that port, or publish another one in the Compose file",
+    "no such image": "pull or build it: docker compose pull, docker compose build",
+    "pull access denied": "log in with `docker login`, or correct the name of the image",
+}
+
+
+def _refused(text: str) -> ServiceError:
+    """Return the error for a command of the engine that has failed, from what it printed."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if "rror" in line or "annot" in line] or lines[-1:] or ["it said nothing"]
+    told = telling[0].removeprefix("Error response from daemon: ")[:_WORDS]
+    hint = next((hint for word, hint in _HINTS.items() if word in text.lower()), None)
+    return ServiceError(f"the container engine refuses: {told}", hint=hint)
