@@ -22,12 +22,12 @@ from esker.errors import HostError
 from esker.host import files, ports, state_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from esker.declare.declaration import Declaration
     from esker.settings import Settings
 
-__all__ = ["FIRST", "LAST", "allocate", "expected"]
+__all__ = ["FIRST", "LAST", "allocate", "allocate_also", "expected"]
 
 FIRST, LAST = 10_000, 32_767
 _PORT = re.compile("[0-9]{1,5}")
@@ -45,6 +45,17 @@ def allocate(declaration: Declaration, settings: Settings, *, renew: bool = Fals
     if not automatic:
         return declared
     return declared | _allocated(declaration.project, automatic, fixed, _state(settings), renew=renew)
+
+
+def allocate_also(declaration: Declaration, settings: Settings, names: Iterable[str]) -> dict[str, int]:
+    """Return a port for each of `names`, which are no variables, besides those of the declaration.
+
+    The checkout keeps them like any other. Raises HostError as `allocate` does.
+    """
+    wanted = [*names]
+    _, automatic, fixed = _declared(declaration)
+    chosen = _allocated(declaration.project, [*automatic, *wanted], fixed, _state(settings), renew=False)
+    return {name: chosen[name] for name in wanted}
 
 
 def expected(declaration: Declaration, settings: Settings) -> dict[str, int]:
@@ -90,10 +101,12 @@ def _allocated(project: str, names: list[str], fixed: set[int], state: str, *, r
         stack.enter_context(files.locked(f"{shared}.lock"))
         earlier = _earlier(own, project, directory)
         reserved = _of_others(shared, project)
-        chosen = _chosen(project, names, earlier, fixed | reserved.keys(), renew=renew)
+        # Others than variables are asked for apart, so they stay where only variables are asked for.
+        others = [] if renew else [name for name in earlier if not name.isidentifier() and name not in names]
+        chosen = _chosen(project, [*names, *others], earlier, fixed | reserved.keys(), renew=renew)
         _write(shared, reserved | dict.fromkeys(chosen.values(), project))
         _write(own, {"project": project, "inode": _inode(project), "ports": chosen}, directory)
-    return chosen
+    return {name: chosen[name] for name in names}
 
 
 def _chosen(

@@ -21,6 +21,7 @@ __all__ = [
     "count",
     "duration",
     "first_version",
+    "fixed_port",
     "match_spec",
     "name_of_environment",
     "package_name",
@@ -89,6 +90,13 @@ def port(number: int) -> int:
     """Return a port; 0 means any free port."""
     if not 0 <= number <= _LAST_PORT:
         raise Refusal(f"`{number}` is not a port", f"write a number up to {_LAST_PORT}, or 0 for a free port")
+    return number
+
+
+def fixed_port(number: int) -> int:
+    """Return a port that is stated, and not left to be chosen."""
+    if not 0 < number <= _LAST_PORT:
+        raise Refusal(f"`{number}` is not a port", f"write a number from 1 to {_LAST_PORT}")
     return number
 
 

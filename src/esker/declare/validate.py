@@ -41,7 +41,7 @@ def esker_table(manifest: Manifest, values: Mapping[str, Any], report: Report) -
 def _faults(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) -> Iterator[Fault]:
     declared = values.get("services")
     own = set(declared) - {"auto-start"} if isinstance(declared, Mapping) else set()
-    containers = set(esker.compose.services) if esker.compose else set()
+    containers = set(esker.compose.chosen) if esker.compose else set()
     if manifest.include is None:  # an included environment may declare the service
         yield from _undeclared_services(esker, own)
         if esker.compose is None or containers:  # an empty list means every service of a file that we have not read
@@ -50,7 +50,7 @@ def _faults(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) ->
     yield from _systems_of_conda(esker)
     for name in sorted(own & containers):
         assert esker.compose is not None
-        path = ("compose", "services", str(esker.compose.services.index(name)))
+        path = ("compose", "services", str(esker.compose.chosen.index(name)))
         yield Fault(path, f"`{name}` is a service of [services] too", "rename one of them")
     for name, service in esker.services.items():
         for variable in sorted(service.ports.keys() & manifest.vars.keys()):

@@ -67,7 +67,7 @@ class Project:
     @property
     def services(self) -> Supervised:
         """All that was declared so far."""
-        return Supervised(self.site, self.specs, lambda _: self.surroundings)
+        return Supervised(self.site, self.specs, lambda *_: self.surroundings)
 
     def declare(self, name: str, command: str = "exec sleep 1000", **fields: object) -> None:
         """Declare a service with a table, unless told otherwise."""
@@ -171,7 +171,7 @@ def caller(project):
             "from esker.services.supervised.control import Supervised, Surroundings\n"
             "from esker.services.specification import CheckSpec, ServiceSpec\n"
             f"surroundings = {project.surroundings!r}\n"
-            f"services = Supervised({project.site!r}, {{{names}}}, lambda _: surroundings)\n"
+            f"services = Supervised({project.site!r}, {{{names}}}, lambda *_: surroundings)\n"
         )
         process = subprocess.Popen(
             [sys.executable, "-c", prelude + code, *arguments],

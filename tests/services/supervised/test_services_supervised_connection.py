@@ -257,7 +257,7 @@ def test_a_copied_checkout_has_services_of_its_own_at_once(project):
     directory = f"{project.directory}/copy"
     shutil.copytree(project.dot_flox, f"{directory}/.flox", symlinks=True)
     site = replace(project.site, project=directory, dot_flox=f"{directory}/.flox", runtime=f"{project.runtime}2")
-    copy = Supervised(site, project.specs, lambda _: project.surroundings)
+    copy = Supervised(site, project.specs, lambda *_: project.surroundings)
     assert not services_are_running(site.dot_flox)
     assert copy.status()[0].status == "Stopped"
     assert copy.stop().stopped == ()
@@ -277,7 +277,7 @@ def test_a_moved_checkout_finds_its_supervisor_even_if_its_place_is_taken_again(
     os.mkdir(directory)
     os.rename(project.dot_flox, f"{directory}/.flox")
     site = replace(project.site, project=directory, dot_flox=f"{directory}/.flox", runtime=f"{project.runtime}2")
-    moved = Supervised(site, project.specs, lambda _: project.surroundings)
+    moved = Supervised(site, project.specs, lambda *_: project.surroundings)
     assert [one.pid for one in moved.status()] == [before.pid]
     os.mkdir(project.dot_flox)
     assert [one.pid for one in moved.status()] == [before.pid]

@@ -323,10 +323,20 @@ def _services(options: Namespace, voice: Voice) -> Chamber:
     if os.path.isdir(f"{environment.project}/.flox"):
         declaration = load(environment.project)
         check_version(declaration.manifest, voice)
-        _require_services(declaration, Settings(os.environ).system, options.name)
+        if not _has_containers(declaration, voice):
+            _require_services(declaration, Settings(os.environ).system, options.name)
     services = environment.services
     services.like_flox = voice.services_like_flox
     return services
+
+
+def _has_containers(declaration: Declaration, voice: Voice) -> bool:
+    """Return whether services come from Compose files; Flox takes none from a file that only lies there."""
+    from esker.activate.compose.files import compose_files
+
+    if voice.services_like_flox and declaration.esker.compose is None:
+        return False
+    return declaration.uses_compose and bool(compose_files(declaration, os.environ))
 
 
 def _require_services(declaration: Declaration, system: str, names: Iterable[str]) -> None:

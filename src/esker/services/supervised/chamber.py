@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from esker.activate.allocation import allocate
+from esker.activate.compose.project import compose_project
 from esker.declare.load import load
+from esker.errors import ServiceError
 from esker.host.runtime_directory import environment_directory
+from esker.services.containers import provide_images, specify_containers
 from esker.services.specification import passed_variables, specify
 from esker.services.supervised.control import Supervised, Surroundings
 from esker.services.supervised.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
+    from esker.activate.compose.project import ComposeProject
     from esker.activate.difference import Activation
+    from esker.declare.declaration import Declaration
     from esker.host.clock import Deadline
     from esker.services.chamber import ServiceActivation
+    from esker.services.specification import ServiceSpec
     from esker.settings import Settings
 
 __all__ = ["chamber", "running"]
@@ -31,22 +38,71 @@ def chamber(project: str, settings: Settings, environ: Mapping[str, str], activa
     """
     declaration = load(project)
     specs = specify(declaration, settings.system, allocate(declaration, settings))
+    containers = compose_project(declaration, settings, environ)
+    if containers is not None:
+        specs = _joined(specs, specify_containers(containers, declaration.esker.compose))
 
-    def surroundings(deadline: Deadline) -> Surroundings:
+    def surroundings(names: Collection[str], deadline: Deadline) -> Surroundings:
+        contained = {}
+        if containers is not None:
+            in_containers = [name for name in sorted(names) if specs[name].container]
+            provide_images(containers, in_containers)
+            contained = dict.fromkeys(in_containers, containers.variables)
+        if not any(spec.container is None for spec in specs.values()):
+            return Surroundings(contained)
         path = {"PATH": environ.get("PATH", os.defpath)}
         begun = activation(passed_variables(environ) | path, deadline)
         variables = {
             name: {**begun.activation.apply(passed_variables(environ, spec.pass_env) | path), **spec.vars}
             for name, spec in specs.items()
+            if spec.container is None
         }
-        return _surroundings(variables, begun.activation)._replace(begun=begun)
+        if containers is not None:
+            try:
+                _check_hook(containers, declaration, begun.activation.apply(environ))
+            except ServiceError:
+                begun.end()
+                raise
+        return _surroundings({**variables, **contained}, begun.activation)._replace(begun=begun)
 
     return Supervised(_site(project, settings), specs, surroundings)
 
 
+def _joined(processes: Mapping[str, ServiceSpec], containers: Mapping[str, ServiceSpec]) -> dict[str, ServiceSpec]:
+    """Return the services of this machine and those in containers together; no two may have one name."""
+    for name in sorted(processes.keys() & containers.keys()):
+        raise ServiceError(
+            f"`{name}` is declared twice: in [services], and as a service of the Compose file",
+            hint="rename one of them, or list the services to use in containers: `services = […]` in "
+            "[plugins.esker.compose]",
+        )
+    specs = {**processes, **containers}
+    awaited = {
+        target
+        for spec in specs.values()
+        for target, how in spec.depends_on.items()
+        if how == "service_completed_successfully" and target in containers
+    }
+    return specs | {name: replace(specs[name], oneshot=True) for name in awaited}
+
+
+def _check_hook(project: ComposeProject, declaration: Declaration, after: Mapping[str, str]) -> None:
+    """Raise ServiceError if the hook has changed a variable that a port of a container was worked out from."""
+    tables = declaration.esker.compose.tables if declaration.esker.compose else {}
+    own = {variable for table in tables.values() for variable in table.ports}
+    for name in tables:
+        for variable in project.port_inputs.get(name, ()):
+            before = project.variables.get(variable)
+            if variable not in own and after.get(variable) != before:
+                raise ServiceError(
+                    f"the hook sets `{variable}`, which a port of `{name}` in the Compose file is made from",
+                    hint="Compose reads it before the hook runs: set it in `[vars]` or in `.env`",
+                )
+
+
 def running(project: str, settings: Settings) -> Supervised:
     """Return the services that run in a project whose manifest cannot be read: to look at them, and to stop them."""
-    return Supervised(_site(project, settings), {}, lambda _deadline: Surroundings({}))
+    return Supervised(_site(project, settings), {}, lambda _names, _deadline: Surroundings({}))
 
 
 def _site(project: str, settings: Settings) -> Site:

@@ -21,7 +21,7 @@ from esker.services.supervised.protocol import Lease
 from esker.services.supervised.rendezvous import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from esker.activate.active import Begun
     from esker.formats.service_handle import Holder
@@ -61,11 +61,15 @@ class Surroundings(NamedTuple):
 class Supervised:
     """The services of an environment, which a supervisor runs; implements Chamber.
 
-    `surroundings` is called only when services start, because it may lock, install and run the project's code.
+    `surroundings` is called only when services start, with their names, because it may lock, install and run the
+    project's code.
     """
 
     def __init__(
-        self, site: Site, specs: Mapping[str, ServiceSpec], surroundings: Callable[[Deadline], Surroundings]
+        self,
+        site: Site,
+        specs: Mapping[str, ServiceSpec],
+        surroundings: Callable[[Collection[str], Deadline], Surroundings],
     ) -> None:
         self.site = site
         self.specs = dict(specs)
@@ -146,7 +150,7 @@ class Supervised:
             raise _no_services()
         graph.check_dependencies(self.specs)
         chosen = set(graph.with_dependencies(self.specs, names or self.specs))
-        surroundings = self._surroundings(deadline)
+        surroundings = self._surroundings(chosen, deadline)
         left = _limit(seconds)
         limit = _ENDLESS if left is None else left
         request = kind(

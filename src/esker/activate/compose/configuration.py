@@ -1,0 +1,210 @@
+"""What Compose says of a project's files: `docker compose config` is the only reader of them.
+
+Its output holds every secret of the project, so it stays in memory. What is kept of it, and may be written down, are
+the services' names, their edges, ports, images and hashes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from esker.errors import CommandFailed, ServiceError
+from esker.host import process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = [
+    "ComposeDependency",
+    "ComposePort",
+    "ComposeService",
+    "Configuration",
+    "ask",
+    "check_version",
+    "compose_command",
+    "hashes",
+    "port_inputs",
+    "run",
+]
+
+_SECONDS = 60.0
+_OLDEST = (2, 24)
+"""The first Compose that knows `!override`."""
+_CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
+_REFERENCE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
+
+
+class _Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A frozen struct that can be written down."""
+
+
+class ComposePort(_Value, frozen=True):
+    """A port of a container that is published on this machine."""
+
+    target: int
+    """The port of the container."""
+    published: str = ""
+    """The port of this machine, or a range of ports; empty if the file leaves it open."""
+    host_ip: str = ""
+    protocol: str = "tcp"
+    mode: str = ""
+
+    @property
+    def number(self) -> int | None:
+        """The one port of this machine; None if it is open or a range."""
+        return int(self.published) if self.published.isascii() and self.published.isdecimal() else None
+
+
+class ComposeDependency(_Value, frozen=True):
+    """What one service waits for of another."""
+
+    condition: str = "service_started"
+    required: bool = True
+    restart: bool = False
+
+
+class ComposeService(_Value, frozen=True):
+    """A service of the Compose files, without anything that may be secret."""
+
+    name: str
+    image: str = ""
+    is_built: bool = False
+    """Whether the file says how to build its image."""
+    depends_on: dict[str, ComposeDependency] = {}
+    ports: tuple[ComposePort, ...] = ()
+    container_name: str | None = None
+    stop_grace_period: str = "10s"
+    """As Compose writes it, such as `1m30s`."""
+    replicas: int = 1
+
+
+class Configuration(_Value, frozen=True):
+    """What Compose says of a project."""
+
+    name: str
+    """The project's name."""
+    services: dict[str, ComposeService] = {}
+
+
+class _Asked(msgspec.Struct):
+    """The parts of Compose's answer that we read."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    services: dict[str, dict[str, Any]] = {}
+
+
+def run(words: Sequence[str], environ: Mapping[str, str], directory: str) -> str:
+    """Return what a command of Docker's prints; raises ServiceError with what Docker says, and its remedy."""
+    try:
+        return process.run(words, environ=environ, cwd=directory, timeout=_SECONDS).stdout
+    except CommandFailed as failure:
+        raise _refused(words, failure) from failure
+
+
+def ask(files: Iterable[str], environ: Mapping[str, str], directory: str, name: str | None = None) -> Configuration:
+    """Return what Compose says of its files; with a `name`, of the project of that name. Raises ServiceError."""
+    words = compose_command(files, directory, name)
+    answer = run([*words, "config", "--format", "json"], environ, directory)
+    try:
+        asked = msgspec.json.decode(answer, type=_Asked)
+        services = {service: _service(service, table) for service, table in asked.services.items()}
+    except (msgspec.DecodeError, TypeError, ValueError, KeyError, AttributeError) as error:
+        raise ServiceError(f"Compose's description of the project cannot be read: {error}") from error
+    return Configuration(name=asked.name, services=services)
+
+
+def compose_command(files: Iterable[str], directory: str, name: str | None = None) -> list[str]:
+    """Return the first words of a Compose command for these files."""
+    named = [word for file in files for word in ("--file", file)]
+    project = [] if name is None else ["--project-name", name]
+    return ["docker", "compose", *named, "--project-directory", directory, *project]
+
+
+def hashes(files: Iterable[str], environ: Mapping[str, str], directory: str, name: str) -> dict[str, str]:
+    """Return Compose's hash of the configuration of each service."""
+    listed = run([*compose_command(files, directory, name), "config", "--hash", "*"], environ, directory)
+    return {line.split()[0]: line.split()[1] for line in listed.splitlines() if len(line.split()) == 2}  # noqa: PLR2004
+
+
+def port_inputs(files: Iterable[str], environ: Mapping[str, str], directory: str) -> dict[str, list[str]]:
+    """Return, for each service, the variables that its published ports are made from."""
+    words = [*compose_command(files, directory), "config", "--no-interpolate", "--no-consistency", "--format", "json"]
+    try:
+        answer = json.loads(run(words, environ, directory))
+        services = answer["services"].items()
+        return {name: sorted(set(_REFERENCE.findall(json.dumps(table.get("ports") or [])))) for name, table in services}
+    except (ServiceError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # without interpolation some files cannot be read, which says nothing of the project
+
+
+def check_version(environ: Mapping[str, str], directory: str) -> None:
+    """Raise ServiceError if Compose is too old to have a list of ports replaced."""
+    text = run(["docker", "compose", "version", "--short"], environ, directory).strip().removeprefix("v")
+    numbers = tuple(int(number) for number in re.findall(r"\d+", text)[:2])
+    if numbers < _OLDEST:
+        raise ServiceError(
+            f"Compose {text} cannot have a port chosen for it",
+            hint="install Compose 2.24 or later, or state the port of this machine in the Compose file",
+        )
+
+
+def _service(name: str, table: Mapping[str, Any]) -> ComposeService:
+    deploy = table.get("deploy") or {}
+    replicas = table.get("scale", deploy.get("replicas"))
+    return ComposeService(
+        name=name,
+        image=str(table.get("image") or ""),
+        is_built="build" in table,
+        depends_on={target: _dependency(each) for target, each in (table.get("depends_on") or {}).items()},
+        ports=tuple(_port(each) for each in table.get("ports") or ()),
+        container_name=table.get("container_name"),
+        stop_grace_period=str(table.get("stop_grace_period") or "10s"),
+        replicas=1 if replicas is None else int(replicas),
+    )
+
+
+def _dependency(table: Mapping[str, Any]) -> ComposeDependency:
+    condition = str(table.get("condition", _CONDITIONS[0]))
+    if condition not in _CONDITIONS:
+        raise ValueError(f"`{condition}` is no condition")
+    return ComposeDependency(
+        condition=condition, required=bool(table.get("required", True)), restart=bool(table.get("restart", False))
+    )
+
+
+def _port(table: Mapping[str, Any]) -> ComposePort:
+    return ComposePort(
+        target=int(table["target"]),
+        published=str(table.get("published") or "").removesuffix("-0"),
+        host_ip=str(table.get("host_ip") or ""),
+        protocol=str(table.get("protocol") or "tcp"),
+        mode=str(table.get("mode") or ""),
+    )
+
+
+_PLACE = re.compile(r"line (\d+)")
+_HINTS = {
+    "is not a docker command": "install Docker Compose v2, the plugin of the `docker` command",
+    "unknown command": "install Docker Compose v2, the plugin of the `docker` command",
+    "unknown flag": "install Docker Compose v2, the plugin of the `docker` command",
+    "permission denied": "join the group `docker`, or use a rootless engine; then log in again",
+    "cannot connect": "start the engine, or name another one in DOCKER_HOST or with `docker context use`",
+}
+
+
+def _refused(words: Sequence[str], failure: CommandFailed) -> ServiceError:
+    if failure.status in {process.NOT_FOUND, process.NOT_EXECUTABLE} and not failure.output.strip():
+        return ServiceError(
+            "services of this project run in containers, and the command `docker` is not here",
+            hint="install Docker (or Podman with its `docker` command) and Compose v2",
+        )
+    lines = [line.strip() for line in failure.output.splitlines() if line.strip()]
+    told = "; ".join(lines[-2:] if len(lines) > 1 and lines[-1].startswith(("line", "  ")) else lines[-1:])
+    hint = next((hint for word, hint in _HINTS.items() if word in failure.output.lower()), None)
+    is_file = "compose" in words[:2] and hint is None
+    begin = "Compose refuses the project's files" if is_file else "Docker refuses"
+    return ServiceError(f"{begin}: {told or 'it said nothing'}", hint=hint or "correct the Compose file")

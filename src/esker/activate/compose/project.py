@@ -1,0 +1,292 @@
+"""The Compose project of an environment: its name, services and ports, worked out with Compose once and then kept.
+
+What is kept lies in `.flox/cache/esker/compose.json`. It holds while the Compose files, what they take from others, and
+the variables that they are interpolated with are the same; then no program is started to know it.
+
+Where a file leaves a port of this machine open, Docker would give another one at every start. So Esker chooses it, as
+it does for services of its own, and says so in an override file that comes last. A hand-typed `docker compose` meets
+the same containers, because an activation exports COMPOSE_PROJECT_NAME and, with an override, COMPOSE_FILE.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from esker.activate.allocation import allocate, allocate_also
+from esker.activate.compose import configuration
+from esker.activate.compose.configuration import ComposePort, ComposeService, Configuration
+from esker.activate.compose.files import compose_files, inputs_digest, override_path, read_files
+from esker.activate.expansion import expanded, needs_bash
+from esker.declare import project_directory
+from esker.errors import EskerError, ServiceError
+from esker.formats.manifest import vars_in_order
+from esker.host import files, state_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from esker.declare.declaration import Declaration
+    from esker.settings import Settings
+
+__all__ = ["ComposeProject", "compose_project", "exported"]
+
+_FILE = "compose.json"
+_VERSION = 1
+
+
+class _Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What is written down of a project."""
+
+    version: int
+    inputs: str
+    name: str
+    own_name: str
+    """The name that Compose would take by itself."""
+    services: dict[str, ComposeService]
+    hashes: dict[str, tuple[str, ...]]
+    port_inputs: dict[str, list[str]] = {}
+    has_override: bool = False
+    mapped: dict[str, str | None] = {}
+    """What the variables that name ports of containers were when Compose was asked; None if they were not set."""
+
+
+class ComposeProject(NamedTuple):
+    """The Compose project of an environment."""
+
+    name: str
+    directory: str
+    """The project directory, where paths in the Compose files begin."""
+    files: tuple[str, ...]
+    """The Compose files, with the override of Esker's own last if there is one."""
+    has_override: bool
+    services: Mapping[str, ComposeService]
+    """The services, with the ports that Esker has chosen."""
+    hashes: Mapping[str, tuple[str, ...]]
+    """By service: Compose's hashes of its configuration, with the override and without."""
+    port_inputs: Mapping[str, tuple[str, ...]]
+    """By service: the variables that its ports are made from."""
+    variables: Mapping[str, str]
+    """The variables that Compose interpolates from; they may hold secrets."""
+
+
+def compose_project(declaration: Declaration, settings: Settings, environ: Mapping[str, str]) -> ComposeProject | None:
+    """Return the Compose project of an environment, or None if it has none; `environ` are the caller's variables.
+
+    Raises ServiceError if Compose or the engine refuses, and HostError if no port is free.
+    """
+    if not declaration.uses_compose:
+        return None
+    paths = compose_files(declaration, environ)
+    if not paths:
+        return None
+    variables = _variables(declaration, settings, environ)
+    contents = read_files(paths)
+    own = override_path(declaration.project)
+    kept = _read(declaration)
+    variables.pop("COMPOSE_FILE", None)  # the files are named, and the variable may name the override too
+    if kept is not None and variables.get("COMPOSE_PROJECT_NAME") == kept.name:
+        del variables["COMPOSE_PROJECT_NAME"]  # an activation has exported it
+    mapped = _mapped(declaration)
+    inputs = inputs_digest(contents, {name: value for name, value in variables.items() if name not in mapped})
+    if kept is None or kept.inputs != inputs or not _holds(kept, variables, mapped, own):
+        kept = _asked(declaration, settings, paths, variables, kept)
+        kept = msgspec.structs.replace(kept, inputs=inputs, mapped={name: variables.get(name) for name in mapped})
+        _write(declaration, kept)
+    return ComposeProject(
+        name=kept.name,
+        directory=declaration.project,
+        files=(*paths, own) if kept.has_override else paths,
+        has_override=kept.has_override,
+        services=kept.services,
+        hashes=kept.hashes,
+        port_inputs={name: tuple(names) for name, names in kept.port_inputs.items()},
+        variables=variables,
+    )
+
+
+def _mapped(declaration: Declaration) -> dict[str, tuple[str, int]]:
+    """Return the service and the port of its container that each variable of the manifest is for."""
+    tables = declaration.esker.compose.tables if declaration.esker.compose else {}
+    return {variable: (name, port) for name, table in tables.items() for variable, port in table.ports.items()}
+
+
+def _holds(kept: _Kept, variables: Mapping[str, str], mapped: Mapping[str, tuple[str, int]], override: str) -> bool:
+    """Return whether what is kept holds for the variables that name ports.
+
+    Such a variable may be what it was then, or what an activation has exported since: the port itself.
+    """
+    for name, (service, target) in mapped.items():
+        published = (
+            {port.published for port in kept.services[service].ports if port.target == target}
+            if (service in kept.services)
+            else set()
+        )
+        if name not in kept.mapped or variables.get(name) not in {kept.mapped[name], *published}:
+            return False
+    return not kept.has_override or os.path.exists(override)
+
+
+def exported(project: ComposeProject, declaration: Declaration) -> dict[str, str]:
+    """Return the variables that every activation of the environment gets from its Compose project.
+
+    Raises ServiceError if a port that the manifest gives a variable is not published as one port.
+    """
+    variables = {"COMPOSE_PROJECT_NAME": project.name}
+    if project.has_override:
+        variables["COMPOSE_FILE"] = os.pathsep.join(project.files)
+    tables = declaration.esker.compose.tables if declaration.esker.compose else {}
+    for name, table in tables.items():
+        service = project.services.get(name)
+        if service is None:
+            listed = ", ".join(f"`{each}`" for each in sorted(project.services))
+            raise ServiceError(
+                f"the Compose files have no service `{name}`, but [plugins.esker.compose.services] has a table for it",
+                hint=f"the services there are {listed}" if listed else "add it to the Compose file",
+            )
+        for variable, target in table.ports.items():
+            variables[variable] = str(_published(service, target, variable))
+    return variables
+
+
+def _published(service: ComposeService, target: int, variable: str) -> int:
+    found = [port for port in service.ports if port.target == target]
+    if not found:
+        listed = ", ".join(f"`{port.target}`" for port in service.ports)
+        raise ServiceError(
+            f"`{service.name}` publishes no port {target}, which `{variable}` is for",
+            hint=f"the ports there are {listed}" if listed else f'add `ports: ["127.0.0.1::{target}"]` to it',
+        )
+    number = found[0].number
+    if number is None:
+        raise ServiceError(
+            f"port {target} of `{service.name}` is published as `{found[0].published}`, which is not one port",
+            hint=f"state one port, or leave it open, so that `{variable}` has a value",
+        )
+    return number
+
+
+def _variables(declaration: Declaration, settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what Compose interpolates from: the caller's variables, `[vars]` that need no bash, automatic ports."""
+    variables = dict(environ)
+    for name, text in vars_in_order(declaration.manifest.vars):
+        if not needs_bash(text):
+            with suppress(OverflowError):
+                variables[name] = expanded(text, variables)
+    variables.update((name, str(port)) for name, port in allocate(declaration, settings).items())
+    return variables
+
+
+def _asked(
+    declaration: Declaration,
+    settings: Settings,
+    paths: tuple[str, ...],
+    environ: Mapping[str, str],
+    kept: _Kept | None,
+) -> _Kept:
+    """Ask Compose for everything, choose the ports that its files leave open, and write the override."""
+    directory = declaration.project
+    found = configuration.ask(paths, environ, directory)
+    name = _name(found, environ, directory, kept)
+    services, has_override = _with_ports(declaration, settings, found, environ)
+    own = (*paths, override_path(directory))
+    plain = configuration.hashes(paths, environ, directory, name)
+    ours = configuration.hashes(own, environ, directory, name) if has_override else plain
+    return _Kept(
+        version=_VERSION,
+        inputs="",
+        name=name,
+        own_name=found.name,
+        services=services,
+        hashes={each: tuple(dict.fromkeys((ours[each], plain[each]))) for each in services if each in ours},
+        port_inputs=configuration.port_inputs(paths, environ, directory) if _mapped(declaration) else {},
+        has_override=has_override,
+    )
+
+
+def _name(found: Configuration, environ: Mapping[str, str], directory: str, kept: _Kept | None) -> str:
+    """Return the project's name: Compose's own, with a suffix if the engine has it for another directory."""
+    if kept is not None and kept.own_name == found.name:
+        return kept.name
+    label = '{{.Label "com.docker.compose.project.working_dir"}}'
+    words = ["docker", "ps", "-a", "--filter", f"label=com.docker.compose.project={found.name}", "--format", label]
+    try:
+        others = {line.strip() for line in configuration.run(words, environ, directory).splitlines()}
+    except ServiceError:
+        return found.name  # the engine does not answer, which a start will say
+    if others <= {directory, os.path.realpath(directory), ""}:
+        return found.name
+    return f"{found.name}-{hashlib.blake2b(os.fsencode(directory), digest_size=3).hexdigest()}"
+
+
+def _with_ports(
+    declaration: Declaration, settings: Settings, found: Configuration, environ: Mapping[str, str]
+) -> tuple[dict[str, ComposeService], bool]:
+    """Return the services with a port for each one that is open, and whether an override says so."""
+    path = override_path(declaration.project)
+    open_ports = {
+        _place(service, port): (service, port)
+        for service in found.services.values()
+        for port in service.ports
+        if not port.published
+    }
+    if not open_ports:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.unlink(path)
+        return found.services, False
+    configuration.check_version(environ, declaration.project)
+    chosen = allocate_also(declaration, settings, sorted(open_ports))
+    services = dict(found.services)
+    for name in sorted({service.name for service, _ in open_ports.values()}):
+        service = services[name]
+        ports = tuple(
+            port if port.published else msgspec.structs.replace(port, published=str(chosen[_place(service, port)]))
+            for port in service.ports
+        )
+        services[name] = msgspec.structs.replace(service, ports=ports)
+    changed = {name: service for name, service in services.items() if service != found.services[name]}
+    with project_directory.writable(declaration.dot_flox, "cache", "esker") as directory:
+        files.write_changed(path, _override(changed).encode(), directory=directory)
+    return services, True
+
+
+def _place(service: ComposeService, port: ComposePort) -> str:
+    """Return the name that an open port has among the automatic ports; no variable can have it."""
+    return f"{service.name}:{port.target}/{port.protocol}"
+
+
+def _override(services: Mapping[str, ComposeService]) -> str:
+    """Return the Compose file that replaces the ports of services; values in JSON, which is YAML too."""
+    lines = ["# Made by Esker, for the ports that the project's own Compose files leave open.", "services:"]
+    for name, service in services.items():
+        lines += [f"  {json.dumps(name)}:", "    ports: !override"]
+        lines += [f"      - {json.dumps(_long(port))}" for port in service.ports]
+    return "\n".join(lines) + "\n"
+
+
+def _long(port: ComposePort) -> dict[str, object]:
+    long = {"mode": port.mode, "host_ip": port.host_ip, "published": port.published, "protocol": port.protocol}
+    return {"target": port.target, **{name: value for name, value in long.items() if value}}
+
+
+def _read(declaration: Declaration) -> _Kept | None:
+    record = state_file.read(f"{declaration.dot_flox}/cache/esker/{_FILE}", version=_VERSION, as_directory=True)
+    try:
+        return msgspec.convert(record, _Kept) if record is not None else None
+    except msgspec.ValidationError:
+        return None
+
+
+def _write(declaration: Declaration, kept: _Kept) -> None:
+    """Keep what was worked out; where nothing can be written, it is worked out again each time."""
+    with (
+        suppress(EskerError, OSError),
+        project_directory.writable(declaration.dot_flox, "cache", "esker") as directory,
+    ):
+        data = msgspec.json.encode(kept) + b"\n"
+        files.write_changed(f"{declaration.dot_flox}/cache/esker/{_FILE}", data, directory=directory)
