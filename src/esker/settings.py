@@ -72,6 +72,7 @@ class Settings:
         "_downloads",
         "_largest_wheel",
         "_places",
+        "caller",
         "machine",
         "no_downloads",
         "python",
@@ -93,6 +94,8 @@ class Settings:
         without_packages: bool = False,
         python_downloads: bool = True,
     ) -> None:
+        self.caller = environ
+        """The caller's variables, which Compose interpolates its files from; nothing else may look into them."""
         self.uid = os.geteuid()
         """The effective uid of this process."""
         self.machine = os.uname().machine

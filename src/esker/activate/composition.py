@@ -113,6 +113,7 @@ def composed(
         put("PKG_CONFIG_PATH", "lib/pkgconfig", "share/pkgconfig")
         put("ACLOCAL_PATH", "share/aclocal")
     after.update((name, str(port)) for name, port in plan.ports.items())
+    after.update(plan.compose)
     return after
 
 
@@ -195,6 +196,7 @@ def _fixed(plan: Plan) -> tuple[str, ...]:
         "ESKER_COMMAND",
         "ESKER_RUNTIME_DIR",
         *plan.ports,
+        *plan.compose,
     )
 
 

@@ -51,7 +51,7 @@ Fingerprint = tuple[str, int | None, int | None, int | None]
 
 RUNNING = ".activations"
 """The suffix that makes the path of an environment's registry file from the path of its runtime directory."""
-_VERSION = 7
+_VERSION = 8
 
 
 @dataclass(kw_only=True, frozen=True, eq=False)
@@ -87,6 +87,8 @@ class Plan:
     vars: tuple[tuple[str, str], ...] = ()
     """Names and raw texts of `[vars]`; a variable comes after the variables that it refers to."""
     ports: Mapping[str, int] = {}
+    compose: Mapping[str, str] = {}
+    """What the project's Compose files give every activation: the project's name, and ports of containers."""
     packages_script: str | None = None
     """What bash runs before the hook because packages ask for it, as one line."""
     hook: str | None = None
@@ -286,7 +288,7 @@ def _texts(record: Mapping[str, Any]) -> list[Any]:
         *(fingerprint[0] for fingerprint in record["stats"]),
         *record["missing"],
         *(part for variable in record["vars"] for part in variable),
-        *(part for field in ("choices", "profile", "deactivate") for part in record[field].values()),
+        *(part for field in ("choices", "compose", "profile", "deactivate") for part in record[field].values()),
         *(part for part in record["minimum_version"] or () if part is not None),
     ]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from esker.errors import CommandFailed
     from esker.host.clock import Deadline
 
-__all__ = ["NOT_EXECUTABLE", "NOT_FOUND", "execute", "find_program", "not_found", "run", "start_failure"]
+__all__ = ["NOT_EXECUTABLE", "NOT_FOUND", "execute", "find_program", "following", "not_found", "run", "start_failure"]
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -140,6 +140,27 @@ def run(
     if check and completed.returncode:
         raise _failure(completed)
     return completed
+
+
+def following(argv: Sequence[str], environ: Mapping[str, str]) -> Popen[bytes]:
+    """Start a program whose two outputs the caller reads from one pipe, until the caller ends it.
+
+    Raises CommandFailed when it cannot be started.
+    """
+    import subprocess
+
+    program = _program(argv[0], environ, None)
+    try:
+        return subprocess.Popen(
+            argv,
+            executable=program,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    except OSError as refusal:
+        raise start_failure(argv[0], program, refusal) from refusal
 
 
 def _program(name: str, environ: Mapping[str, str], cwd: str | None) -> str:

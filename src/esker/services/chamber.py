@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from esker.host.interruption import plain
 from esker.services.status import ServiceStatus
@@ -31,6 +31,8 @@ __all__ = [
     "ServiceActivation",
     "ServiceUser",
     "Stopped",
+    "Volumes",
+    "not_in_a_container",
     "unknown_service",
 ]
 
@@ -65,8 +67,19 @@ class Stopped:
     stopped: tuple[str, ...]
     not_running: tuple[str, ...]
     """The named services that did not run."""
+    left: tuple[str, ...] = ()
+    """Services that still run, because somebody else has started their containers."""
     users: tuple[ServiceUser, ...] = ()
     """The processes that used the stopped services, without the caller and its ancestors."""
+
+
+class Volumes(NamedTuple):
+    """The volumes of a service that runs in a container."""
+
+    removed: tuple[str, ...]
+    """Those of the project, which `reset` removes."""
+    external: tuple[str, ...]
+    """Those that others have made, which stay."""
 
 
 class Leased:
@@ -149,8 +162,19 @@ class Chamber(Protocol):
     def release(self, pid: int, token: str) -> None:
         """End the lease of a process under a token, and stop the services that nobody else uses."""
 
-    def stop(self, *names: str) -> Stopped:
-        """Stop services, even if other processes use them."""
+    def stop(self, *names: str, force: bool = False) -> Stopped:
+        """Stop services, even if other processes use them; with `force`, also containers that others have started."""
+
+    def volumes(self, name: str) -> Volumes:
+        """Return the volumes of a service; raises UsageError if it does not run in a container."""
+
+    def reset(
+        self, name: str, *, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
+    ) -> tuple[ServiceStatus, ...]:
+        """Remove a service's container and volumes, start it, and run the oneshots that depend on it.
+
+        Raises UsageError if it does not run in a container, and ServiceError if somebody else has started that.
+        """
 
     def status(self, *names: str) -> tuple[ServiceStatus, ...]:
         """Return the states of services, sorted by name."""
@@ -186,3 +210,13 @@ def unknown_service(name: str, declared: Sequence[str]) -> Exception:
     listed = ", ".join(f"`{service}`" for service in sorted(declared))
     hint = f"the services here are {listed}" if listed else None
     return UnknownService(f"service `{name}` does not exist", service=name, hint=hint)
+
+
+def not_in_a_container(name: str) -> Exception:
+    """Return the error for a service whose container is asked for, but that is a process of this machine."""
+    from esker.errors import UsageError
+
+    return UsageError(
+        f"service `{name}` does not run in a container",
+        hint="its data lie where its command puts them: remove them there",
+    )

@@ -53,6 +53,9 @@ class ServiceStatus:
     environment_set_by: int | None = None
     """The pid of the process whose start request set its variables."""
     log: str | None = None
+    """The path of its log; None if the container engine keeps the log."""
+    container: str | None = None
+    """The name of the container that it runs in; None for a process of this machine."""
 
     @property
     def has_started(self) -> bool:

@@ -80,6 +80,9 @@ class ComposeService(_Value, frozen=True):
     stop_grace_period: str = "10s"
     """As Compose writes it, such as `1m30s`."""
     replicas: int = 1
+    volumes: tuple[str, ...] = ()
+    """The names, for the engine, of the volumes of this project that it uses; external ones do not count."""
+    external_volumes: tuple[str, ...] = ()
 
 
 class Configuration(_Value, frozen=True):
@@ -95,6 +98,7 @@ class _Asked(msgspec.Struct):
 
     name: Annotated[str, msgspec.Meta(min_length=1)]
     services: dict[str, dict[str, Any]] = {}
+    volumes: dict[str, dict[str, Any]] = {}
 
 
 def run(words: Sequence[str], environ: Mapping[str, str], directory: str) -> str:
@@ -111,7 +115,7 @@ def ask(files: Iterable[str], environ: Mapping[str, str], directory: str, name: 
     answer = run([*words, "config", "--format", "json"], environ, directory)
     try:
         asked = msgspec.json.decode(answer, type=_Asked)
-        services = {service: _service(service, table) for service, table in asked.services.items()}
+        services = {service: _service(service, table, asked.volumes) for service, table in asked.services.items()}
     except (msgspec.DecodeError, TypeError, ValueError, KeyError, AttributeError) as error:
         raise ServiceError(f"Compose's description of the project cannot be read: {error}") from error
     return Configuration(name=asked.name, services=services)
@@ -152,9 +156,11 @@ def check_version(environ: Mapping[str, str], directory: str) -> None:
         )
 
 
-def _service(name: str, table: Mapping[str, Any]) -> ComposeService:
+def _service(name: str, table: Mapping[str, Any], volumes: Mapping[str, Mapping[str, Any]]) -> ComposeService:
     deploy = table.get("deploy") or {}
     replicas = table.get("scale", deploy.get("replicas"))
+    sources = [each.get("source") for each in table.get("volumes") or () if each.get("type") == "volume"]
+    used = [volumes[source] for source in sources if source in volumes]
     return ComposeService(
         name=name,
         image=str(table.get("image") or ""),
@@ -164,6 +170,8 @@ def _service(name: str, table: Mapping[str, Any]) -> ComposeService:
         container_name=table.get("container_name"),
         stop_grace_period=str(table.get("stop_grace_period") or "10s"),
         replicas=1 if replicas is None else int(replicas),
+        volumes=tuple(str(each["name"]) for each in used if not each.get("external")),
+        external_volumes=tuple(str(each["name"]) for each in used if each.get("external")),
     )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory
+from esker.cli.confirmation import confirmed
 from esker.cli.directory import place
 from esker.declare.discover import find
 from esker.errors import UsageError
-from esker.formats.printable import printable
 
 if TYPE_CHECKING:
     from esker.cli.voice import Voice
@@ -30,15 +29,8 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     start, explicit = place(options)
     project = find(start, explicit=explicit)
     title = environment_name(project)
-    if not options.force and not _confirmed(f"Delete the environment '{title}' in {project}? [y/N] "):
+    if not options.force and not confirmed(f"Delete the environment '{title}' in {project}?"):
         raise UsageError(f"the environment '{title}' was not deleted", hint="answer yes, or use --force")
     delete(project)
     voice.say(f"━ environment '{title}' deleted")
     return 0
-
-
-def _confirmed(question: str) -> bool:
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    print(printable(question), end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory, group_usage, seconds, unknown_command
+from esker.cli.confirmation import confirmed
 from esker.cli.selection import check_version, declared, selected_project
 from esker.cli.views.outdated_services import say_outdated
 from esker.cli.views.output import print_json, shown
@@ -37,6 +38,7 @@ _COMMANDS = {
     "logs": "show the output of services",
     "wait": "wait until services are healthy, completed or stopped",
     "ports": "show the ports of this checkout, or choose new ones",
+    "reset": "remove a container with its volumes, and start it anew",
 }
 _ALIASES = {"r": "restart", "l": "logs"}
 _FOR_PROGRAMS = {"hold": "start services for a process", "release": "release the services that a process holds"}
@@ -63,6 +65,7 @@ def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
         "ports": _ports,
         "hold": _hold,
         "release": _release,
+        "reset": _reset,
     }[command]
     return do(rest, voice)
 
@@ -124,12 +127,16 @@ def _stop(arguments: list[str], voice: Voice) -> int:
         "  esker services stop\n  esker services stop api",
         voice,
     )
+    force = "stop containers too that were running before Esker used them"
+    parser.add_argument("--force", action="store_true", help=force)
     options = parser.parse_args(arguments)
     services = _running(options, voice) or _services(options, voice)
-    result = services.stop(*options.name)
+    result = services.stop(*options.name, force=options.force)
     for name in result.stopped:
         voice.say(f"✔ Service '{name}' stopped")
-    idle = () if options.name or result.stopped else services.names
+    for name in result.left:
+        voice.say(f"! Service '{name}' runs on: its container ran before Esker used it (--force stops it too)")
+    idle = () if options.name or result.stopped or result.left else services.names
     for name in (*result.not_running, *idle):
         voice.say(f"! Service '{name}' is not running")
     for user in result.users:
@@ -138,6 +145,7 @@ def _stop(arguments: list[str], voice: Voice) -> int:
         print_json(
             {
                 "stopped": result.stopped,
+                "left": result.left,
                 "not_running": [*result.not_running, *idle],
                 "users": [as_record(user) for user in result.users],
             }
@@ -249,6 +257,32 @@ def _release(arguments: list[str], voice: Voice) -> int:
     options = parser.parse_args(arguments)
     _services(options, voice).release(options.pid, options.token)
     return 0
+
+
+def _reset(arguments: list[str], voice: Voice) -> int:
+    parser = _parser(
+        "reset",
+        "Remove a container with its volumes, start it anew, and run what fills it again.",
+        "  esker services reset db\n  esker services reset db --yes",
+        voice,
+        names="one service that runs in a container",
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    _add_timeout(parser, _START_SECONDS)
+    options = parser.parse_args(arguments)
+    if len(options.name) != 1:
+        raise UsageError("name one service to reset", hint=f"for example: {parser.prog} db")
+    name, services = options.name[0], _services(options, voice)
+    kept = services.volumes(name)
+    gone = ", ".join(f"`{volume}`" for volume in kept.removed) or "none"
+    if not options.yes and not confirmed(f"Remove the container of `{name}` and its volumes ({gone})?"):
+        raise UsageError(f"service `{name}` was not reset", hint="answer yes, or use --yes")
+    with Live(voice, as_json=options.json) as live:
+        statuses = services.reset(name, seconds=options.timeout, changed=live.show)
+    for volume in kept.external:
+        voice.say(f"! The volume `{volume}` is external, so it was left as it is")
+    voice.say(f"✔ Service '{name}' was reset.")
+    return _print_states(statuses, options)
 
 
 def _add_holder(parser: Parser) -> None:

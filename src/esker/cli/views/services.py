@@ -33,9 +33,14 @@ _EVERY = 0.5
 def table(statuses: Iterable[ServiceStatus], voice: Voice) -> str:
     """Return the states as a table: Flox's columns, followed by health, ports and uptime if the voice shows them.
 
-    An empty pid leaves blanks at the end of Flox's rows, as in Flox; the wider rows have no trailing blanks.
+    Where some run in containers, a last column names these. An empty pid leaves blanks at the end of Flox's rows, as in
+    Flox; the wider rows have no trailing blanks.
     """
-    lines = [voice.service_cells(cells) for cells in (_HEAD, *map(_cells, statuses))]
+    shown = [*statuses]
+    lines = [voice.service_cells(cells) for cells in (_HEAD, *map(_cells, shown))]
+    if any(each.container for each in shown) and lines[0][3:]:
+        for cells, last in zip(lines, ("CONTAINER", *(each.container or "-" for each in shown)), strict=True):
+            cells.append(last)
     name = max(10, *(len(cells[0]) for cells in lines[1:]))
     status = max(6, *(len(cells[1]) for cells in lines[1:]))
     return "\n".join(_line(cells, (name, status)) for cells in lines)
@@ -43,7 +48,10 @@ def table(statuses: Iterable[ServiceStatus], voice: Voice) -> str:
 
 def _line(cells: list[str], widths: tuple[int, int]) -> str:
     first = f"{cells[0]:<{widths[0]}} {cells[1]:<{widths[1]}} {cells[2]:>8}"
-    return " ".join((first, f"{cells[3]:<9}", f"{cells[4]:<20}", cells[5])).rstrip() if cells[3:] else first
+    if not cells[3:]:
+        return first
+    uptime = f"{cells[5]:<8}" if cells[6:] else cells[5]
+    return " ".join((first, f"{cells[3]:<9}", f"{cells[4]:<20}", uptime, *cells[6:])).rstrip()
 
 
 def _cells(service: ServiceStatus) -> list[str]:

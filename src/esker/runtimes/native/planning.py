@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from esker.activate import plan as plans
 from esker.activate.allocation import allocate, expected
+from esker.activate.compose.files import compose_files, read_files
+from esker.activate.compose.project import compose_project, exported
+from esker.errors import EskerError, ServiceError
 from esker.formats.manifest import Manifest, MinimumVersion, vars_in_order
 from esker.host.certificates import certificate_bundle
 from esker.host.runtime_directory import directory_name
@@ -54,11 +57,12 @@ def planned(
         flox_env=link,
         store_path=os.readlink(link),
         runtime_name=directory_name(declaration.dot_flox),
-        stats=(*sources, *plans.fingerprints((*locks, anchor))),
+        stats=(*sources, *plans.fingerprints((*locks, anchor, *_compose_sources(declaration, settings)))),
         choices=settings.choices,
         missing=missing,
         vars=vars_in_order(manifest.vars),
         ports=allocate(declaration, settings) if keep_ports else expected(declaration, settings),
+        compose=_compose(declaration, settings) if keep_ports else {},
         packages_script=activation_script(link) if declaration.esker.conda else None,
         hook=hook.on_activate if hook else None,
         on_deactivate=hook.on_deactivate if hook else None,
@@ -69,6 +73,30 @@ def planned(
         minimum_version=_minimum_version(manifest),
     )
     return plans.completed(plan)
+
+
+def _compose(declaration: Declaration, settings: Settings) -> dict[str, str]:
+    """Return what the Compose project gives every activation.
+
+    Where the manifest does not speak of Compose, a Compose file that only lies there is no reason to fail.
+    """
+    try:
+        project = compose_project(declaration, settings, settings.caller)
+        return {} if project is None else exported(project, declaration)
+    except ServiceError:
+        if declaration.esker.compose is None:
+            return {}
+        raise
+
+
+def _compose_sources(declaration: Declaration, settings: Settings) -> tuple[str, ...]:
+    """Return the files that decide what the Compose project gives."""
+    if not declaration.uses_compose:
+        return ()
+    try:
+        return tuple(sorted(read_files(compose_files(declaration, settings.caller))))
+    except EskerError:
+        return ()
 
 
 def _minimum_version(manifest: Manifest) -> list[str | None] | None:

@@ -22,7 +22,7 @@ from esker.host import variables
 from esker.host.clock import Deadline
 from esker.host.interruption import plain
 from esker.host.memory_file import memory_file
-from esker.services.chamber import START_SECONDS, Leased, Stopped, unknown_service
+from esker.services.chamber import START_SECONDS, Leased, Stopped, Volumes, not_in_a_container, unknown_service
 from esker.services.flox.uses import Uses, changing_uses
 from esker.services.status import ServiceStatus
 
@@ -130,7 +130,7 @@ class FloxChamber:
                 self._stop(unused, uses)
 
     @plain
-    def stop(self, *names: str) -> Stopped:
+    def stop(self, *names: str, force: bool = False) -> Stopped:  # noqa: ARG002  # Flox runs no containers
         """Stop services, even if other processes use them."""
         with changing_uses(self._dot_flox) as uses:
             chosen, missing = self._chosen(names)
@@ -139,6 +139,17 @@ class FloxChamber:
         return Stopped(stopped=stopped, not_running=tuple(missing) if names else ())
 
     @plain
+    def volumes(self, name: str) -> Volumes:
+        """Raise UsageError: Flox runs no containers."""
+        raise not_in_a_container(name)
+
+    def reset(
+        self, name: str, *, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
+    ) -> tuple[ServiceStatus, ...]:
+        """Raise UsageError: Flox runs no containers."""
+        del seconds, changed
+        raise not_in_a_container(name)
+
     def status(self, *names: str) -> tuple[ServiceStatus, ...]:
         """Return the states of services, sorted by name; an empty tuple if the environment has no services."""
         statuses = self._statuses()

@@ -11,7 +11,9 @@ from esker.activate.compose.project import compose_project
 from esker.declare.load import load
 from esker.errors import ServiceError
 from esker.host.runtime_directory import environment_directory
-from esker.services.containers import provide_images, specify_containers
+from esker.services.compose.direct import Containers
+from esker.services.compose.images import provide_images
+from esker.services.compose.specified import specify_containers
 from esker.services.specification import passed_variables, specify
 from esker.services.supervised.control import Supervised, Surroundings
 from esker.services.supervised.site import Site
@@ -65,7 +67,8 @@ def chamber(project: str, settings: Settings, environ: Mapping[str, str], activa
                 raise
         return _surroundings({**variables, **contained}, begun.activation)._replace(begun=begun)
 
-    return Supervised(_site(project, settings), specs, surroundings)
+    direct = None if containers is None else Containers(containers, declaration.dot_flox)
+    return Supervised(_site(project, settings), specs, surroundings, direct)
 
 
 def _joined(processes: Mapping[str, ServiceSpec], containers: Mapping[str, ServiceSpec]) -> dict[str, ServiceSpec]:

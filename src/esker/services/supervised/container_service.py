@@ -17,9 +17,10 @@ from esker.services.supervised.service import LOG_LINES, Service
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from esker.services.compose.container import Container
     from esker.services.specification import ServiceSpec
     from esker.services.states import Health
-    from esker.services.supervised.engine import Container, Engine
+    from esker.services.supervised.engine import Engine
 
 __all__ = ["ContainerService"]
 
@@ -57,6 +58,16 @@ class ContainerService(Service):
     def is_ours(self) -> bool:
         """Whether Esker has started the container, so that Esker may stop it."""
         return self.container is not None and self._engine.has_started(self.container)
+
+    @property
+    def is_a_guest(self) -> bool:
+        """Whether the container runs and somebody else has started it."""
+        return self.container is not None and self.container.runs and not self.is_ours
+
+    def take_over(self) -> None:
+        """Count the container as one that Esker has started, so that it can be stopped."""
+        if self.container is not None:
+            self._engine.remember(self.container)
 
     @property
     def advice(self) -> str:

@@ -14,7 +14,14 @@ from esker.host import process_id, process_table
 from esker.host.clock import Abandoned, Deadline
 from esker.host.interruption import plain
 from esker.services import graph, received, status
-from esker.services.chamber import START_SECONDS, Leased, ServiceUser, Stopped, unknown_service
+from esker.services.chamber import (
+    START_SECONDS,
+    Leased,
+    ServiceUser,
+    Stopped,
+    not_in_a_container,
+    unknown_service,
+)
 from esker.services.status import ServiceStatus
 from esker.services.supervised import failed_starts, logs, protocol, sudden_end
 from esker.services.supervised.protocol import Lease
@@ -25,7 +32,8 @@ if TYPE_CHECKING:
 
     from esker.activate.active import Begun
     from esker.formats.service_handle import Holder
-    from esker.services.chamber import Changed
+    from esker.services.chamber import Changed, Volumes
+    from esker.services.compose.direct import Containers
     from esker.services.specification import ServiceSpec
     from esker.services.status import Until
     from esker.services.supervised.connection import Connection
@@ -70,8 +78,10 @@ class Supervised:
         site: Site,
         specs: Mapping[str, ServiceSpec],
         surroundings: Callable[[Collection[str], Deadline], Surroundings],
+        containers: Containers | None = None,
     ) -> None:
         self.site = site
+        self._containers = containers
         self.specs = dict(specs)
         self.like_flox = False
         """See Chamber."""
@@ -180,8 +190,11 @@ class Supervised:
         )
 
     @plain
-    def stop(self, *names: str) -> Stopped:
-        """Stop services, even if other processes use them or they were started to stay."""
+    def stop(self, *names: str, force: bool = False) -> Stopped:
+        """Stop services, even if other processes use them or they were started to stay.
+
+        Containers that somebody else has started are stopped with `force` alone.
+        """
         connection = connect(self.site, start=False)
         unknown = [name for name in names if name not in self.specs]
         if unknown and not (connection and set(unknown) <= {service.name for service in self._running() or ()}):
@@ -189,12 +202,42 @@ class Supervised:
                 connection.close()
             self._refuse(unknown)
         if connection is None:
-            return Stopped(stopped=(), not_running=names, users=())
-        result = connection.ask(
-            protocol.StopRequest(names=names, caller=os.getpid()), self._grace(self.specs) + _ANSWER
-        )
+            stopped = self._containers.stop_left_over(names) if self._containers else ()
+            return Stopped(stopped=stopped, not_running=tuple(name for name in names if name not in stopped))
+        request = protocol.StopRequest(names=names, caller=os.getpid(), force=force)
+        result = connection.ask(request, self._grace(self.specs) + _ANSWER)
         with protocol.understood():
             return received.record(Stopped, result, _STOPPED)
+
+    def volumes(self, name: str) -> Volumes:
+        """Return the volumes of a service; raises UsageError if it does not run in a container."""
+        return self._contained(name)[1]
+
+    @plain
+    def reset(
+        self, name: str, *, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
+    ) -> tuple[ServiceStatus, ...]:
+        """Remove a service's container and volumes, start it, and run the oneshots that depend on it.
+
+        Raises UsageError if it does not run in a container, and ServiceError if somebody else has started that.
+        """
+        containers, _ = self._contained(name)
+        if self.stop(name).left:
+            raise ServiceError(
+                f"service `{name}` is not reset: its container ran before Esker used it",
+                hint=f"stop it first: esker services stop --force {name}",
+            )
+        containers.remove(name)
+        following = [each.name for each in self.specs.values() if each.oneshot and name in each.depends_on]
+        self.restart(name, *following, seconds=seconds, changed=changed)
+        return self.status(name, *following)
+
+    def _contained(self, name: str) -> tuple[Containers, Volumes]:
+        if name not in self.specs:
+            self._refuse([name])
+        if self._containers is None or self.specs[name].container is None:
+            raise not_in_a_container(name)
+        return self._containers, self._containers.volumes(name)
 
     @plain
     def status(self, *names: str) -> tuple[ServiceStatus, ...]:
@@ -203,6 +246,8 @@ class Supervised:
         note = sudden_end.note(self.site) if running is None else None
         statuses = {name: ServiceStatus(name=name, ports=spec.ports, note=note) for name, spec in self.specs.items()}
         # A service that was taken out of the manifest is shown for as long as it still runs.
+        if running is None and self._containers is not None:
+            statuses |= self._containers.left_over(statuses)
         statuses |= {it.name: it for it in running or () if it.name in self.specs or it.pid is not None}
         for name, failure in failed_starts.read(self.site).items():
             if name in statuses and statuses[name].status == "Stopped":
@@ -248,7 +293,10 @@ class Supervised:
     def logs(self, name: str, count: int | None = None) -> list[str]:
         """Return the last `count` lines of a service's log; without `count`, all that rotation has left."""
         _check(count, "lines")
-        return logs.tail(self._log_paths((name,))[name], count)
+        path = self._log_paths((name,))[name]
+        if self._containers is not None and self.specs[name].container is not None:
+            return self._containers.lines(name, count)
+        return logs.tail(path, count)
 
     def follow(
         self, *names: str, count: int | None = 0, pause: Callable[[], bool] | None = None
@@ -259,7 +307,11 @@ class Supervised:
         for 0.1 s.
         """
         _check(count, "lines")
-        return logs.follow(self._log_paths(names), pause or _sleep, count=count)
+        paths = self._log_paths(names)
+        contained = [name for name in paths if self._containers is not None and self.specs[name].container is not None]
+        streams = {name: self._containers.stream(name, count) for name in contained if self._containers is not None}
+        own = {name: path for name, path in paths.items() if name not in streams}
+        return logs.follow(own, pause or _sleep, count=count, streams=streams)
 
     def keeper(self) -> Holder | None:
         """Return None: the supervisor keeps services running without any other process."""

@@ -12,17 +12,15 @@ next one finds them. A label on the container would not do: it would change what
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from esker.declare import project_directory
 from esker.errors import ServiceError
-from esker.host import files, state_file
 from esker.host.spawn import Program, SpawnRefused
+from esker.services.compose.container import LABEL, Container, parse_containers, read_started, refused, write_started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,75 +28,13 @@ if TYPE_CHECKING:
     from esker.services.specification import ContainerSpec
     from esker.services.supervised.children import Child, Children
 
-__all__ = ["STARTED", "Container", "Engine", "compose_words", "parse_containers"]
+__all__ = ["Engine", "compose_words"]
 
-STARTED = "containers.json"
-"""The name, in `.flox/cache/esker`, of the file with the containers that Esker has started."""
 _OWNER = "\0engine"
 """The owner of the engine's commands among the supervisor's children; the NUL keeps it apart from any service."""
 _LONGEST = 16 << 20
 """Bytes of a command's output."""
-_WORDS = 400
-"""Characters of a failed command's output that a message has."""
 _EVENTS = ("create", "start", "die", "health_status", "destroy", "oom", "pause", "unpause", "rename")
-_LABEL = "com.docker.compose"
-
-
-class Container(NamedTuple):
-    """One container, as the engine describes it at one moment."""
-
-    id: str
-    name: str
-    service: str
-    """The Compose service that it belongs to."""
-    hash: str
-    """Compose's hash of the configuration that it was made from."""
-    status: str = "created"
-    """Docker's word: created, running, paused, restarting, removing, exited, dead."""
-    exit_code: int = 0
-    pid: int = 0
-    """Of its first process, in the engine's pid namespace; 0 if it does not run."""
-    health: str | None = None
-    """starting, healthy or unhealthy; None without a health check."""
-    problem: str | None = None
-    """What its last health check printed."""
-    error: str | None = None
-    """Why the engine could not start it."""
-    restarts: int = 0
-
-    @property
-    def runs(self) -> bool:
-        """Whether it runs, or will run again by its own restart policy."""
-        return self.status in {"running", "paused", "restarting"}
-
-
-def parse_containers(text: str) -> list[Container]:
-    """Return the containers in the output of `docker inspect`; raise ValueError if it is no such output."""
-    try:
-        return [_container(each) for each in json.loads(text)]
-    except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"`docker inspect` answered with something else: {error!r}") from error
-
-
-def _container(record: Mapping[str, Any]) -> Container:
-    state, labels = record["State"], record["Config"].get("Labels") or {}
-    # Podman writes an empty text, Docker leaves it out, where there is no health check.
-    health = state.get("Health") or state.get("Healthcheck") or {}
-    checks = health.get("Log") or []
-    status = health.get("Status") or None
-    return Container(
-        id=str(record["Id"]),
-        name=str(record["Name"]).removeprefix("/"),
-        service=str(labels.get(f"{_LABEL}.service", "")),
-        hash=str(labels.get(f"{_LABEL}.config-hash", "")),
-        status=str(state["Status"]),
-        exit_code=int(state["ExitCode"]),
-        pid=int(state.get("Pid") or 0),
-        health=None if status in {None, "none"} else str(status),
-        problem=str(checks[-1].get("Output", "")).strip() if checks else None,
-        error=str(state.get("Error") or "") or None,
-        restarts=int(record.get("RestartCount") or 0),
-    )
 
 
 def compose_words(spec: ContainerSpec, *words: str) -> tuple[str, ...]:
@@ -120,7 +56,7 @@ class Engine:
         self._project: str | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._changes: dict[str, asyncio.Event] = {}
-        self._started = _read_started(dot_flox)
+        self._started = read_started(dot_flox)
         self.lost: str | None = None
         """Why the engine cannot be watched any more; None while it can be."""
 
@@ -140,9 +76,7 @@ class Engine:
             self._write({name: each for name, each in self._started.items() if name != container.service})
 
     def _write(self, started: dict[str, str]) -> None:
-        with project_directory.writable(self._dot_flox, "cache", "esker") as directory:
-            text = json.dumps({"started": started}, sort_keys=True)
-            files.write_changed(f"{self._dot_flox}/cache/esker/{STARTED}", text.encode() + b"\n", directory=directory)
+        write_started(self._dot_flox, started)
         self._started = started
 
     # -- Commands
@@ -180,8 +114,8 @@ class Engine:
     async def _existing(self, project: str) -> dict[str, Container]:
         """Return the containers of the project by service, the one with the lowest number where there are several."""
         await self._watch(project)
-        label = f"label={_LABEL}.project={project}"
-        once = f"label={_LABEL}.oneoff=False"
+        label = f"label={LABEL}.project={project}"
+        once = f"label={LABEL}.oneoff=False"
         listed = await self._run("docker", "ps", "-a", "-q", "--no-trunc", "--filter", label, "--filter", once)
         found = await self.inspect(*listed.split())
         return {each.service: each for each in sorted(found, key=lambda each: each.name, reverse=True)}
@@ -192,7 +126,7 @@ class Engine:
             return []
         status, text = await self._output("docker", "inspect", "--type", "container", *ids)
         if status and "no such" not in text.lower():
-            raise _refused(text)
+            raise refused(text)
         try:
             return parse_containers(text if not status else text[text.index("[") : text.rindex("]") + 1])
         except ValueError as error:
@@ -208,7 +142,7 @@ class Engine:
         """Ask a container to end, and kill it after `grace` seconds; it is no error if it has gone."""
         status, text = await self._output("docker", "stop", "--time", str(max(0, round(grace))), container.id)
         if status and "no such" not in text.lower():
-            raise _refused(text)
+            raise refused(text)
 
     async def kill(self, container: Container) -> None:
         """Kill a container at once, if it still runs."""
@@ -232,7 +166,7 @@ class Engine:
             self._watcher.cancel()
         self.lost, self._project = None, project
         kinds = [word for kind in _EVENTS for word in ("--filter", f"event={kind}")]
-        label = f"label={_LABEL}.project={project}"
+        label = f"label={LABEL}.project={project}"
         # From now on and not from when the command has connected: nothing that happens in between is missed.
         since = f"{time.time():.3f}"
         words = ("docker", "events", "--since", since, "--filter", label, *kinds, "--format", "{{.ID}}")
@@ -261,7 +195,7 @@ class Engine:
     async def _run(self, *words: str) -> str:
         status, text = await self._output(*words)
         if status:
-            raise _refused(text)
+            raise refused(text)
         return text
 
     async def _output(self, *words: str) -> tuple[int, str]:
@@ -307,33 +241,3 @@ class Engine:
             os.close(reading)
             if writing >= 0:
                 os.close(writing)
-
-
-def _read_started(dot_flox: str) -> dict[str, str]:
-    """Return the containers, by service, that the file names; none if it is missing or damaged."""
-    record = state_file.read(f"{dot_flox}/cache/esker/{STARTED}", as_directory=True) or {}
-    started = record.get("started")
-    if not isinstance(started, dict):
-        return {}
-    return {name: each for name, each in started.items() if isinstance(name, str) and isinstance(each, str)}
-
-
-_HINTS = {
-    "permission denied": "join the group `docker`, or use a rootless engine; then log in again",
-    "cannot connect": "start the engine, or name another one in DOCKER_HOST or with `docker context use`",
-    "is not a docker command": "install Docker Compose v2, the plugin of the `docker` command",
-    "unknown command: docker compose": "install Docker Compose v2, the plugin of the `docker` command",
-    "address already in use": "end what listens on that port, or publish another one in the Compose file",
-    "port is already allocated": "end what publishes that port, or publish another one in the Compose file",
-    "no such image": "pull or build it: docker compose pull, docker compose build",
-    "pull access denied": "log in with `docker login`, or correct the name of the image",
-}
-
-
-def _refused(text: str) -> ServiceError:
-    """Return the error for a command of the engine that has failed, from what it printed."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if "rror" in line or "annot" in line] or lines[-1:] or ["it said nothing"]
-    told = telling[0].removeprefix("Error response from daemon: ")[:_WORDS]
-    hint = next((hint for word, hint in _HINTS.items() if word in text.lower()), None)
-    return ServiceError(f"the container engine refuses: {told}", hint=hint)

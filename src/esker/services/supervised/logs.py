@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from esker.declare import project_directory
 from esker.host import files
@@ -193,16 +193,22 @@ def _last(descriptor: int, count: int | None, data: bytes) -> bytes:
 
 
 def follow(
-    paths: Mapping[str, str], pause: Callable[[], bool], *, count: int | None = None
+    paths: Mapping[str, str],
+    pause: Callable[[], bool],
+    *,
+    count: int | None = None,
+    streams: Mapping[str, Stream] | None = None,
 ) -> Iterator[tuple[str, str]]:
     """Yield (service, line): the last `count` lines of each log, then each line that is added.
 
-    `pause` is called when there is nothing new; following ends if it returns false.
+    The logs are the files at `paths`, and `streams` from elsewhere. `pause` is called when there is nothing new;
+    following ends if it returns false.
     """
-    readers = {name: _Reader(path, count) for name, path in paths.items()}
+    own = {name: _Reader(path, count) for name, path in paths.items()}
+    readers: dict[str, Stream] = {**own, **(streams or {})}
     try:
-        for name, reader in readers.items():
-            yield from ((name, line) for line in _ending(_lines(reader.before), count))
+        for name, log in own.items():
+            yield from ((name, line) for line in _ending(_lines(log.before), count))
         while True:
             added = [(name, line) for name, reader in readers.items() for line in reader.lines()]
             yield from added
@@ -211,6 +217,16 @@ def follow(
     finally:
         for reader in readers.values():
             reader.close()
+
+
+class Stream(Protocol):
+    """Where new lines of a log come from."""
+
+    def lines(self) -> list[str]:
+        """Return the lines that have been added since the last call."""
+
+    def close(self) -> None:
+        """End reading."""
 
 
 class _Reader:

@@ -291,7 +291,7 @@ class _Server:
                     supervisor.listeners.discard(tell)
                 return {"names": names, "services": self._statuses(request.specs)}
             case protocol.StopRequest():
-                return await supervisor.stop(request.names, request.caller)
+                return await supervisor.stop(request.names, request.caller, force=request.force)
             case protocol.ReleaseRequest():
                 await supervisor.give_back(request.lease)
                 return None

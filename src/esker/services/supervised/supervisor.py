@@ -33,9 +33,9 @@ from esker.services.supervised.supervisor_record import SUPERVISOR_VARIABLE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from esker.services.compose.container import Container
     from esker.services.specification import ServiceSpec
     from esker.services.states import State
-    from esker.services.supervised.engine import Container
     from esker.services.supervised.service import Service
     from esker.services.supervised.supervisor_record import RecordFile, SupervisorRecord
 
@@ -268,8 +268,11 @@ class Supervisor:
 
         await self._until(fulfilled)
 
-    async def stop(self, names: Iterable[str], caller: int) -> dict[str, object]:
-        """Stop services, even if in use; return which stopped, which did not run, and which processes used them."""
+    async def stop(self, names: Iterable[str], caller: int, *, force: bool = False) -> dict[str, object]:
+        """Stop services, even if in use; return which stopped, which did not run, and which processes used them.
+
+        Containers that somebody else has started are left running unless this uses `force`.
+        """
         existing = [name for name in names or self.services if name in self.services]
         stopped = [name for name in existing if self.services[name].active]
         processes = process_table.table()
@@ -282,8 +285,20 @@ class Supervisor:
         ]
         self._holds.forget(existing)
         failed_starts.forget(self._logs, existing)
+        containers = [self.services[name] for name in stopped]
+        left = [each.spec.name for each in containers if isinstance(each, ContainerService) and each.is_a_guest]
+        if force:
+            for each in containers:
+                if isinstance(each, ContainerService):
+                    each.take_over()
+            left = []
         await asyncio.shield(self._stop(existing))
-        return {"stopped": stopped, "not_running": [name for name in names if name not in stopped], "users": users}
+        return {
+            "stopped": [name for name in stopped if name not in left],
+            "left": left,
+            "not_running": [name for name in names if name not in stopped],
+            "users": users,
+        }
 
     def release(self) -> asyncio.Task[None]:
         """Stop the services that nothing holds."""
@@ -398,5 +413,6 @@ class Supervisor:
             note="; ".join(notes) or None,
             environment_set_at=set_at,
             environment_set_by=set_by,
-            log=f"{self._log_path}/{log_name(name)}",
+            log=None if spec.container else f"{self._log_path}/{log_name(name)}",
+            container=service.container.name if isinstance(service, ContainerService) and service.container else None,
         )

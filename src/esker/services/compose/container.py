@@ -1,0 +1,122 @@
+"""One container as the engine describes it, and the file that says which containers Esker has started.
+
+The file lies below `.flox/cache` and outlives a killed supervisor, so the next command finds them. It may have come
+with the project, so what it says is believed only for containers of this Compose project.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from esker.declare import project_directory
+from esker.errors import ServiceError
+from esker.host import files, state_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["LABEL", "Container", "parse_containers", "read_started", "refused", "write_started"]
+
+LABEL = "com.docker.compose"
+"""How the names of the labels begin that Compose gives its containers."""
+_STARTED = "containers.json"
+_WORDS = 400
+"""Characters of a failed command's output that a message has."""
+
+
+class Container(NamedTuple):
+    """One container, as the engine describes it at one moment."""
+
+    id: str
+    name: str
+    service: str
+    """The Compose service that it belongs to."""
+    hash: str
+    """Compose's hash of the configuration that it was made from."""
+    project: str = ""
+    """The Compose project that it belongs to."""
+    status: str = "created"
+    """Docker's word: created, running, paused, restarting, removing, exited, dead."""
+    exit_code: int = 0
+    pid: int = 0
+    """Of its first process, in the engine's pid namespace; 0 if it does not run."""
+    health: str | None = None
+    """starting, healthy or unhealthy; None without a health check."""
+    problem: str | None = None
+    """What its last health check printed."""
+    error: str | None = None
+    """Why the engine could not start it."""
+    restarts: int = 0
+
+    @property
+    def runs(self) -> bool:
+        """Whether it runs, or will run again by its own restart policy."""
+        return self.status in {"running", "paused", "restarting"}
+
+
+def parse_containers(text: str) -> list[Container]:
+    """Return the containers in the output of `docker inspect`; raise ValueError if it is no such output."""
+    try:
+        return [_container(each) for each in json.loads(text)]
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"`docker inspect` answered with something else: {error!r}") from error
+
+
+def _container(record: Mapping[str, Any]) -> Container:
+    state, labels = record["State"], record["Config"].get("Labels") or {}
+    # Podman writes an empty text, Docker leaves it out, where there is no health check.
+    health = state.get("Health") or state.get("Healthcheck") or {}
+    checks = health.get("Log") or []
+    status = health.get("Status") or None
+    return Container(
+        id=str(record["Id"]),
+        name=str(record["Name"]).removeprefix("/"),
+        service=str(labels.get(f"{LABEL}.service", "")),
+        hash=str(labels.get(f"{LABEL}.config-hash", "")),
+        project=str(labels.get(f"{LABEL}.project", "")),
+        status=str(state["Status"]),
+        exit_code=int(state["ExitCode"]),
+        pid=int(state.get("Pid") or 0),
+        health=None if status in {None, "none"} else str(status),
+        problem=str(checks[-1].get("Output", "")).strip() if checks else None,
+        error=str(state.get("Error") or "") or None,
+        restarts=int(record.get("RestartCount") or 0),
+    )
+
+
+def read_started(dot_flox: str) -> dict[str, str]:
+    """Return the containers, by service, that the file names; none if it is missing or damaged."""
+    record = state_file.read(f"{dot_flox}/cache/esker/{_STARTED}", as_directory=True) or {}
+    started = record.get("started")
+    if not isinstance(started, dict):
+        return {}
+    return {name: each for name, each in started.items() if isinstance(name, str) and isinstance(each, str)}
+
+
+def write_started(dot_flox: str, started: Mapping[str, str]) -> None:
+    """Write the ids of the containers that Esker has started, by service; raises HostError."""
+    with project_directory.writable(dot_flox, "cache", "esker") as directory:
+        text = json.dumps({"started": dict(started)}, sort_keys=True)
+        files.write_changed(f"{dot_flox}/cache/esker/{_STARTED}", text.encode() + b"\n", directory=directory)
+
+
+_HINTS = {
+    "permission denied": "join the group `docker`, or use a rootless engine; then log in again",
+    "cannot connect": "start the engine, or name another one in DOCKER_HOST or with `docker context use`",
+    "is not a docker command": "install Docker Compose v2, the plugin of the `docker` command",
+    "unknown command: docker compose": "install Docker Compose v2, the plugin of the `docker` command",
+    "address already in use": "end what listens on that port, or publish another one in the Compose file",
+    "port is already allocated": "end what publishes that port, or publish another one in the Compose file",
+    "no such image": "pull or build it: docker compose pull, docker compose build",
+    "pull access denied": "log in with `docker login`, or correct the name of the image",
+}
+
+
+def refused(text: str) -> ServiceError:
+    """Return the error for a command of the engine that has failed, from what it printed."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if "rror" in line or "annot" in line] or lines[-1:] or ["it said nothing"]
+    told = telling[0].removeprefix("Error response from daemon: ")[:_WORDS]
+    hint = next((hint for word, hint in _HINTS.items() if word in text.lower()), None)
+    return ServiceError(f"the container engine refuses: {told}", hint=hint)
