@@ -162,7 +162,7 @@ def test_a_supervisor_of_another_version_is_an_error_with_what_to_do(project):
     hello = {protocol.KEY: 7, "source": "/other/esker", "supervisor": os.getpid(), "guardian": 1233}
     with supervisor(project, json.dumps(hello).encode() + b"\n"), pytest.raises(ServiceError) as caught:
         project.services.start()
-    assert "the other side speaks version 7 of the services' protocol, this Esker version 4" in caught.value.message
+    assert "the other side speaks version 7 of the services' protocol, this Esker version 5" in caught.value.message
     assert (
         caught.value.hint
         == f"the Esker in `/other/esker` runs these services: use that one, or end them with `kill {os.getpid()}`"
