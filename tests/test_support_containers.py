@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
+import time
+from functools import partial
+from pathlib import Path
 
 import pytest
+
+from tests.support.children import Child
+from tests.support.containers.engine import DockerEngine
+from tests.support.containers.project import ComposeProject
 
 pytestmark = [
     pytest.mark.live("containers"),
@@ -38,15 +47,8 @@ volumes: {data: {}}
 """
 
 
-class Project:
-    """A directory with a Compose file."""
-
-    def __init__(self, engine, path):
-        self.engine, self.path = engine, path
-
-    def compose(self, *arguments):
-        """Run Compose there, and return what it prints."""
-        return self.engine.docker("compose", "--project-directory", str(self.path), *arguments).strip()
+class Shop(ComposeProject):
+    """The project of two servers."""
 
     def psql(self, statement):
         """Ask the server in the container `db`, from here."""
@@ -66,7 +68,7 @@ def two_servers(docker_engine, tmp_path):
     (tmp_path / "init/2-row.sh").write_text(
         'psql -U "$POSTGRES_USER" -c "INSERT INTO visits VALUES (1)" "$POSTGRES_DB"\n'
     )
-    return Project(docker_engine, tmp_path)
+    return Shop(docker_engine, tmp_path)
 
 
 def test_compose_starts_servers_that_the_host_reaches_and_whose_data_stay(two_servers):
@@ -89,3 +91,68 @@ def test_a_container_reaches_another_by_its_name(two_servers):
     """The names of services are found on the network of the project."""
     two_servers.compose("up", "client")
     assert two_servers.compose("exec", "cache", "valkey-cli", "get", "from") == "client"
+
+
+def test_an_engine_that_is_killed_can_be_started_again(docker_engine, tmp_path):
+    """Its containers run on without it; the next start finds them, and stops them as Docker does."""
+    options = ("--name", "keeper", "--stop-timeout", "0", "--volume", f"{tmp_path}:/here")
+    docker_engine.docker("run", "--detach", *options, "busybox", *_BEATING)
+    docker_engine.kill()
+    with pytest.raises(RuntimeError, match="docker"):
+        docker_engine.docker("ps")
+    (tmp_path / "beat").unlink(missing_ok=True)
+    _wait_for(tmp_path / "beat")
+    docker_engine.start()
+    assert docker_engine.docker("inspect", "--format", "{{.State.Status}}", "keeper").strip() == "exited"
+
+
+def test_nothing_is_left_of_an_engine_whose_tests_were_killed(tmp_path):
+    """Processes and mounts end with the tests; bridges, control groups and files go with the next engine there."""
+    told = tmp_path / "told"
+    os.mkfifo(told)
+    child = Child(partial(_run_until_killed, told))
+    with open(told) as file:
+        directory, bridge = file.read().split()
+    assert (_processes(directory), Path(directory).exists()) == (True, True)
+    child.kill()
+    child.wait()
+    deadline = time.monotonic() + 10
+    while _processes(directory) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _processes(directory)
+    assert directory not in Path("/proc/mounts").read_text()
+    with DockerEngine() as engine:
+        assert engine.variables["DOCKER_HOST"] == f"unix://{directory}/docker.sock"
+        assert engine.docker("ps", "--all", "--quiet") == ""
+        assert not Path(f"/sys/class/net/{bridge}").exists()
+    assert not Path(directory).exists()
+    assert not list(Path("/sys/fs/cgroup").rglob(Path(directory).name))
+
+
+_BEATING = ("sh", "-c", "while :; do touch /here/beat; sleep 0.05; done")
+
+
+def _wait_for(path):
+    deadline = time.monotonic() + 10
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} does not come"
+        time.sleep(0.02)
+
+
+def _run_until_killed(told):
+    """Run a container on a network of its own, tell the engine's directory and that network's bridge, and wait."""
+    with DockerEngine() as engine:
+        network = engine.docker("network", "create", "left").strip()
+        engine.docker("run", "--detach", "--network", "left", "nginx:alpine")
+        directory = engine.variables["DOCKER_HOST"].removeprefix("unix://").rpartition("/")[0]
+        told.write_text(f"{directory} br-{network[:12]}")
+        signal.pause()
+
+
+def _processes(directory):
+    """Return whether a process has the directory in its command line."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if directory.encode() in file.read_bytes():
+                return True
+    return False

@@ -67,18 +67,19 @@ class Root:
         return cache / self.key
 
     def _make(self, cache: Path) -> None:
-        """Make the directory beside its place and rename it, so that nothing is there before all of it is."""
-        making = cache / f".{self.key}.making"
-        shutil.rmtree(making, ignore_errors=True)  # what an interrupted run has left
-        made, scratch = making / "made", making / "scratch"
+        """Make the directory beside its place and rename it at the very end, so that nothing half-made is there."""
+        directories = made, scratch = cache / f".{self.key}.making", cache / f".{self.key}.scratch"
         try:
-            for directory in (made, scratch):
-                directory.mkdir(parents=True)
-            made.chmod(0o755)
+            for directory in directories:
+                shutil.rmtree(directory, ignore_errors=True)  # what a killed run has left
+                directory.mkdir()
             self.make(made, scratch)
+            shutil.rmtree(scratch)
+            made.chmod(0o755)
             made.rename(cache / self.key)
         finally:
-            shutil.rmtree(making, ignore_errors=True)
+            for directory in directories:
+                shutil.rmtree(directory, ignore_errors=True)
 
 
 def _cache_directories() -> list[Path]:

@@ -63,6 +63,7 @@ class DockerEngine:
             self.start()
             for archive in sorted(images_root.glob("*.tar")):
                 self.docker("load", "--quiet", "--input", str(archive))
+            self._images = self._all_images()
             self._end = stack.pop_all()
         return self
 
@@ -102,7 +103,7 @@ class DockerEngine:
         self._tell(f"kill -9 {self._pid}; wait {self._pid}; echo killed")
 
     def clear(self) -> None:
-        """Remove all containers, networks and volumes; images stay."""
+        """Remove all containers, networks and volumes, and the images that were not there at first."""
         for what, remove in {
             ("ps", "--all"): ("rm", "--force", "--volumes"),
             ("network", "ls", "--filter", "type=custom"): ("network", "rm"),
@@ -111,6 +112,11 @@ class DockerEngine:
             names = self.docker(*what, "--quiet").split()
             if names:
                 self.docker(*remove, *names)
+        if built := self._all_images() - self._images:
+            self.docker("image", "rm", "--force", *built)
+
+    def _all_images(self) -> set[str]:
+        return {*self.docker("image", "ls", "--quiet", "--no-trunc").split()}
 
     def _make_client(self, programs_root: Path) -> None:
         client = self._place.directory / "client"
