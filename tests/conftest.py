@@ -80,9 +80,10 @@ def _no_test_hangs(request):
 
 @pytest.fixture(autouse=True)
 def _no_inherited_settings(monkeypatch):
-    """No test sees the caller's own Esker, Flox, uv or Python settings."""
+    """No test sees the caller's own settings of Esker, Flox, uv, Python or Docker."""
+    names = ("ESKER_", "FLOX_", "_FLOX_", "_flox_", "PYTHON", "VIRTUAL_ENV", "DOCKER_", "COMPOSE_")
     for name in list(os.environ):
-        if name.startswith(("ESKER_", "FLOX_", "_FLOX_", "_flox_", "PYTHON", "VIRTUAL_ENV")) and name != _NO_SKIPS:
+        if name.startswith(names) and name != _NO_SKIPS:
             monkeypatch.delenv(name)
 
 
@@ -118,6 +119,22 @@ def python_mirror(tmp_path_factory):
     from tests.support.python_mirror import PythonMirror
 
     return PythonMirror(tmp_path_factory.mktemp("mirror"))
+
+
+@pytest.fixture(scope="session")
+def _one_docker_engine():
+    """Give a Docker engine with all images, one for each process of a run."""
+    from tests.support.containers.engine import DockerEngine
+
+    with DockerEngine() as engine:
+        yield engine
+
+
+@pytest.fixture
+def docker_engine(_one_docker_engine):
+    """Give a Docker engine on which nothing but images is; what the test makes on it is removed."""
+    yield _one_docker_engine
+    _one_docker_engine.clear()
 
 
 @pytest.fixture

@@ -17,4 +17,4 @@ def test_an_unknown_area_of_live_tests_is_an_error_that_names_the_areas():
         command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=100
     )
     assert done.returncode == 4
-    assert "there are no live tests of `servces` here; the areas are services, all" in done.stderr
+    assert "there are no live tests of `servces` here; the areas are containers, services, all" in done.stderr

@@ -8,7 +8,6 @@ What has been made once lies in a cache under the hash of this recipe, and stays
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import lzma
@@ -26,11 +25,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.support import conda_package
 from tests.support.conda_package import PLACEHOLDER, SUBDIR, TIMESTAMP, CondaPackage, File, Link, package, tree
+from tests.support.roots import Root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["PROGRAMS", "debian_packages"]
+__all__ = ["PROGRAMS", "ROOT", "debian_packages"]
 
 _Members = dict[str, "File | Link"]
 _MACHINE = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}[SUBDIR]
@@ -137,39 +137,11 @@ def debian_packages() -> list[CondaPackage]:
 
     They are fetched from apt's mirror the first time. Raises RuntimeError with what apt says.
     """
-    key = hashlib.sha256(SUBDIR.encode() + _recipe()).hexdigest()[:32]
-    for directory in _cache_directories():
-        if (directory / key).is_dir():
-            return _load(directory / key)
-    cache = next(each for each in _cache_directories() if _is_writable(each))
-    with open(cache / f".{key}.lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (cache / key).is_dir():
-            with tempfile.TemporaryDirectory(dir=cache) as scratch:
-                made = Path(scratch) / "made"
-                made.mkdir()
-                _save(_make(Path(scratch)), made)
-                made.chmod(0o755)
-                made.rename(cache / key)
-    return _load(cache / key)
+    return _load(ROOT.path())
 
 
-def _cache_directories() -> list[Path]:
-    own = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    return [Path("/var/cache/esker/roots"), own / "esker/roots"]
-
-
-def _is_writable(directory: Path) -> bool:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except PermissionError:
-        return False
-    return os.access(directory, os.W_OK)
-
-
-def _recipe() -> bytes:
-    """Return the text of what makes the packages; another text may make others."""
-    return Path(__file__).read_bytes() + Path(conda_package.__file__).read_bytes()
+def _save_packages(made: Path, scratch: Path) -> None:
+    _save(_make(scratch), made)
 
 
 def _save(packages: Iterable[CondaPackage], directory: Path) -> None:
@@ -339,3 +311,6 @@ def _run(command: Sequence[str], cwd: Path | None = None) -> str:
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command[:3])} failed: {done.stderr}\n(try: apt-get update)")
     return done.stdout
+
+
+ROOT = Root(_save_packages, (Path(__file__), Path(conda_package.__file__)))
