@@ -9,6 +9,7 @@ from esker.declare.declaration import (
     ComposeTable,
     CondaDependency,
     CondaTable,
+    ContainerTable,
     EskerTable,
     HealthCheck,
     ProgramRule,
@@ -127,6 +128,28 @@ def test_everything():
     )
 
 
+@pytest.mark.parametrize(
+    ("other", "meaning"),
+    [("[vars]\nDB = 'x'\n", "set in [vars]"), ("[plugins.esker.services.db]\nports = { DB = 1 }\n", "a port of `db`")],
+)
+def test_the_variable_of_a_containers_port_has_no_other_meaning(other, meaning):
+    """The error names both."""
+    container = "[plugins.esker.compose]\n[plugins.esker.compose.services.web]\nports = { DB = 80 }\n"
+    _, (problem,) = checked(HEAD.replace("[plugins.esker]\n", "") + other + container)
+    assert problem.message == f"`DB` is a port of the container `web`, and {meaning} too"
+    assert problem.line
+
+
+def test_a_table_for_a_service_of_a_compose_file():
+    """It may stand in the place of the list."""
+    esker, problems = checked(
+        HEAD + 'compose.services.web = { depends-on = { db = "service_healthy" }, ports = { P = 80 } }'
+    )
+    assert problems == []
+    assert esker.compose.chosen == ()
+    assert esker.compose.tables == {"web": ContainerTable(depends_on={"db": "service_healthy"}, ports={"P": 80})}
+
+
 def test_the_fixture_has_every_key():
     """What is tested above is all there is, but for `project` with what belongs to it, and other forms of a check or version."""
     table = tomllib.loads(HEAD + EVERYTHING)["plugins"]["esker"]
@@ -139,6 +162,7 @@ def test_the_fixture_has_every_key():
         ("python", "version", "lock"),
     }
     absent |= {("services", "<name>", "healthcheck", form) for form in ("tcp", "unix", "http", "log")}
+    absent |= {("compose", "services", "<name>", key) for key in ("depends-on", "ports")}
     known = {path for path, _ in key_paths(EskerTable)}
     assert known - set(_paths(table)) == absent
     assert set(_paths(table)) <= known
@@ -328,7 +352,10 @@ MISTAKES = [
     ("services.db.ports.PG-PORT = 0", "`PG-PORT` is not the name of a variable", "underscores"),
     ("services.db.pass-env = ['A=B']", "`A=B` is not the name of a variable", "underscores"),
     ("services.db.user = ' '", "the text is empty", "remove the key"),
-    ("compose.services = []", "missing field `file`\nin `plugins.esker.compose`", 'file = "…"'),
+    ("compose.services = 3", "invalid type: integer `3`, expected an array or a table", 'services = ["…"]'),
+    ("compose.services.db = { ports = { DB = 0 } }", "`0` is not a port", "from 1 to"),
+    ("compose.services.db = { port = { DB = 1 } }", "unknown field `port`", "did you mean `ports`"),
+    ("compose.services.db = { depends-on = { x = 'service_up' } }", "unknown variant `service_up`", "did you mean"),
     ("compose = { file = 'c.yml', services = ['db'] }", "`db` is a service of [services] too", "rename"),
 ]
 

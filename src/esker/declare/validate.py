@@ -48,6 +48,7 @@ def _faults(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) ->
             yield from _unknown_dependencies(esker, own | containers)
     yield from _disagreements(esker, manifest, values)
     yield from _systems_of_conda(esker)
+    yield from _ports_of_containers(esker, manifest)
     for name in sorted(own & containers):
         assert esker.compose is not None
         path = ("compose", "services", str(esker.compose.chosen.index(name)))
@@ -57,6 +58,18 @@ def _faults(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) ->
             message = f"`{variable}` is a port of `{name}`, and is set in [vars] too"
             hint = "remove it from [vars]: Esker sets it for the whole environment"
             yield Fault(("services", name, "ports", variable), message, hint)
+
+
+def _ports_of_containers(esker: EskerTable, manifest: Manifest) -> Iterator[Fault]:
+    """A variable that gets the port of a container has no other meaning."""
+    meanings = {variable: f"a port of `{name}`" for name, each in esker.services.items() for variable in each.ports}
+    meanings |= dict.fromkeys(manifest.vars, "set in [vars]")
+    for name, table in (esker.compose.tables if esker.compose else {}).items():
+        for variable in table.ports:
+            if variable in meanings:
+                message = f"`{variable}` is a port of the container `{name}`, and {meanings[variable]} too"
+                yield Fault(("compose", "services", name, "ports", variable), message, "give each its own variable")
+            meanings[variable] = f"a port of the container `{name}`"
 
 
 def _systems_of_conda(esker: EskerTable) -> Iterator[Fault]:
