@@ -76,6 +76,7 @@ class Settings:
         "machine",
         "no_downloads",
         "python",
+        "services_from",
         "store",
         "sudo_uid",
         "system",
@@ -105,6 +106,8 @@ class Settings:
         """The store's directory, if ESKER_STORE names one."""
         self.python = environ.get("ESKER_PYTHON") or None
         """The interpreter, if ESKER_PYTHON names one."""
+        self.services_from = environ.get("ESKER_SERVICES_FROM") or None
+        """Which of two declarations of one service counts: that of `supervised` processes, or of `compose`."""
         self.trusts_everything = trusts_everything or environ.get("ESKER_TRUST") == "1"
         """Whether every project may run code, as is usual in continuous integration."""
         self.without_packages = without_packages

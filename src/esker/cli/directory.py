@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Option = tuple[tuple[str, ...], dict[str, Any]]
     """The names of an option, and the rest of what argparse's `add_argument` takes."""
 
-__all__ = ["HIDDEN", "NO_PYTHON_DOWNLOADS", "OPTIONS", "place"]
+__all__ = ["HIDDEN", "NO_PYTHON_DOWNLOADS", "OPTIONS", "SERVICES_FROM", "place"]
 
 HIDDEN = "==SUPPRESS=="
 """The help of an option that `--help` does not show; equal to `argparse.SUPPRESS`."""
@@ -32,6 +32,14 @@ OPTIONS: tuple[Option, ...] = (
 NO_PYTHON_DOWNLOADS: Option = (
     ("--no-python-downloads",),
     {"action": "store_true", "help": "fetch no Python; fail if none here fits"},
+)
+
+SERVICES_FROM: Option = (
+    ("--services-from",),
+    {
+        "choices": ("supervised", "compose"),
+        "help": "where a service comes from that is declared both in [services] and in the Compose file",
+    },
 )
 
 

@@ -84,6 +84,8 @@ class ServiceSpec:
     """Variable name to port; an automatic port (0 in the manifest) is already replaced."""
     pass_env: tuple[str, ...] = ()
     user: str | None = None
+    restarts_with: tuple[str, ...] = ()
+    """The services after whose restart it is restarted too, as Compose's `restart: true` says."""
     container: ContainerSpec | None = None
     """Where it runs in a container; then `command` is empty."""
     environment: str = ""

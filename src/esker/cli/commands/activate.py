@@ -67,6 +67,8 @@ def run(_: str, arguments: list[str], voice: Voice) -> int:
 def _activated(options: SimpleNamespace, command: list[str] | None, voice: Voice, *, for_eval: bool) -> int:
     """Run the form of the command that the options ask for, and return its exit status."""
     environ = inherited()
+    if options.services_from:
+        environ["ESKER_SERVICES_FROM"] = options.services_from
     start, explicit = directory.place(options)
     project, kind = registry.find_project(start, explicit=explicit)
     if kind != "native":
@@ -239,6 +241,7 @@ _OPTIONS: tuple[Option, ...] = (
     (("-p", "--print-script"), _FLAG | {"help": "print the script for `eval`, even on a terminal"}),
     (("-s", "--start-services"), _FLAG | {"help": "start services; they stop when their last user leaves"}),
     (("--no-start-services",), _FLAG | {"help": "start no services, whatever the manifest says"}),
+    directory.SERVICES_FROM,
     (("--add-sbin",), _FLAG | {"help": "put the environment's sbin on PATH too"}),
     (("-t", "--trust"), _FLAG | {"help": "trust the project, for this activation only"}),
     (("-g", "--generation"), {"metavar": "N", "help": directory.HIDDEN}),

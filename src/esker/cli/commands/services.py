@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory, group_usage, seconds, unknown_command
 from esker.cli.confirmation import confirmed
+from esker.cli.directory import SERVICES_FROM
 from esker.cli.selection import check_version, declared, selected_project
 from esker.cli.views.outdated_services import say_outdated
 from esker.cli.views.output import print_json, shown
@@ -325,6 +326,7 @@ def _parser(
 ) -> Parser:
     parser = Parser(f"services {command}", summary, examples, voice=voice)
     add_directory(parser)
+    parser.add_options([SERVICES_FROM])
     parser.add_argument("name", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
@@ -336,8 +338,15 @@ def _add_timeout(parser: Parser, default: float | None) -> None:
     parser.add_argument("--timeout", type=seconds, default=default, metavar="TIME", help=help_text)
 
 
+def _chosen(options: Namespace) -> None:
+    """Have this process, and what it starts, take a service that is declared both ways from where the user says."""
+    if options.services_from:
+        os.environ["ESKER_SERVICES_FROM"] = options.services_from
+
+
 def _running(options: Namespace, voice: Voice) -> Chamber | None:
     """Return the services that run although the manifest has a mistake by now; None where it has none, or none run."""
+    _chosen(options)
     project = selected_project(options, os.environ)
     if not services_are_running(f"{project}/.flox"):
         return None
@@ -353,6 +362,7 @@ def _services(options: Namespace, voice: Voice) -> Chamber:
     """Return the services of the selected environment; raises ServiceError if it declares none for this system."""
     from esker.environment import Environment
 
+    _chosen(options)
     environment = Environment(selected_project(options, os.environ))
     if os.path.isdir(f"{environment.project}/.flox"):
         declaration = load(environment.project)

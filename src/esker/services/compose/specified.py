@@ -56,6 +56,7 @@ def specify_containers(project: ComposeProject, table: ComposeTable | None) -> d
             name=name,
             command="",
             depends_on=depends_on[name],
+            restarts_with=tuple(target for target, how in service.depends_on.items() if how.restart),
             stop_grace_period=_seconds(service.stop_grace_period),
             ports=_ports(project, name, tables[name].ports if name in tables else {}),
             container=ContainerSpec(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from esker.activate.allocation import allocate
 from esker.activate.compose.project import compose_project
 from esker.declare.load import load
-from esker.errors import ServiceError
+from esker.errors import ServiceError, UsageError
 from esker.host.runtime_directory import environment_directory
 from esker.services.compose.direct import Containers
 from esker.services.compose.images import provide_images
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["chamber", "running"]
 
+_CHOICES = ("supervised", "compose")
+"""The words for where a service comes from that is declared both ways."""
+
 
 def chamber(project: str, settings: Settings, environ: Mapping[str, str], activation: ServiceActivation) -> Supervised:
     """Return the supervised services of a project (absolute, links resolved) for a caller with these variables.
@@ -42,7 +45,7 @@ def chamber(project: str, settings: Settings, environ: Mapping[str, str], activa
     specs = specify(declaration, settings.system, allocate(declaration, settings))
     containers = compose_project(declaration, settings, environ)
     if containers is not None:
-        specs = _joined(specs, specify_containers(containers, declaration.esker.compose))
+        specs = _joined(specs, specify_containers(containers, declaration.esker.compose), settings.services_from)
 
     def surroundings(names: Collection[str], deadline: Deadline) -> Surroundings:
         contained = {}
@@ -71,15 +74,19 @@ def chamber(project: str, settings: Settings, environ: Mapping[str, str], activa
     return Supervised(_site(project, settings), specs, surroundings, direct)
 
 
-def _joined(processes: Mapping[str, ServiceSpec], containers: Mapping[str, ServiceSpec]) -> dict[str, ServiceSpec]:
-    """Return the services of this machine and those in containers together; no two may have one name."""
-    for name in sorted(processes.keys() & containers.keys()):
+def _joined(
+    processes: Mapping[str, ServiceSpec], containers: Mapping[str, ServiceSpec], choice: str | None
+) -> dict[str, ServiceSpec]:
+    """Return the services of this machine and those in containers together; `choice` decides where one is both."""
+    if choice not in {None, *_CHOICES}:
+        raise UsageError(f"ESKER_SERVICES_FROM is `{choice}`", hint=f"set it to {' or '.join(_CHOICES)}")
+    for name in sorted(processes.keys() & containers.keys()) if choice is None else ():
         raise ServiceError(
             f"`{name}` is declared twice: in [services], and as a service of the Compose file",
-            hint="rename one of them, or list the services to use in containers: `services = […]` in "
-            "[plugins.esker.compose]",
+            hint="choose with --services-from supervised|compose, or rename one of them",
         )
-    specs = {**processes, **containers}
+    specs = {**containers, **processes} if choice == _CHOICES[0] else {**processes, **containers}
+    containers = {name: spec for name, spec in specs.items() if spec.container is not None}
     awaited = {
         target
         for spec in specs.values()

@@ -31,7 +31,7 @@ from esker.services.supervised.store_paths import StorePaths
 from esker.services.supervised.supervisor_record import SUPERVISOR_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from esker.services.compose.container import Container
     from esker.services.specification import ServiceSpec
@@ -118,6 +118,7 @@ class Supervisor:
         named = request.names or tuple(spec.name for spec in request.specs)
         running = self._running()
         specs = self._merged_specs(request, keeps=request.like_flox and bool(request.names))
+        named = _with_followers(named, specs, running)
         names = graph.with_dependencies(specs, named)
         call = object()
         self._holds.begin(call, names)
@@ -416,3 +417,15 @@ class Supervisor:
             log=None if spec.container else f"{self._log_path}/{log_name(name)}",
             container=service.container.name if isinstance(service, ContainerService) and service.container else None,
         )
+
+
+def _with_followers(names: Iterable[str], specs: Mapping[str, ServiceSpec], running: set[str]) -> tuple[str, ...]:
+    """Return `names` and the running services that are restarted whenever one of them is."""
+    named = [*names]
+    for name in named:  # which grows meanwhile
+        named += [
+            each
+            for each in sorted(running)
+            if each in specs and name in specs[each].restarts_with and each not in named
+        ]
+    return tuple(named)
