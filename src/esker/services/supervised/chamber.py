@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from esker.services.specification import ServiceSpec
     from esker.settings import Settings
 
-__all__ = ["chamber", "running"]
+__all__ = ["chamber", "joined", "running"]
 
 _CHOICES = ("supervised", "compose")
 """The words for where a service comes from that is declared both ways."""
@@ -45,7 +45,7 @@ def chamber(project: str, settings: Settings, environ: Mapping[str, str], activa
     specs = specify(declaration, settings.system, allocate(declaration, settings))
     containers = compose_project(declaration, settings, environ)
     if containers is not None:
-        specs = _joined(specs, specify_containers(containers, declaration.esker.compose), settings.services_from)
+        specs = joined(specs, specify_containers(containers, declaration.esker.compose), settings.services_from)
 
     def surroundings(names: Collection[str], deadline: Deadline) -> Surroundings:
         contained = {}
@@ -74,7 +74,7 @@ def chamber(project: str, settings: Settings, environ: Mapping[str, str], activa
     return Supervised(_site(project, settings), specs, surroundings, direct)
 
 
-def _joined(
+def joined(
     processes: Mapping[str, ServiceSpec], containers: Mapping[str, ServiceSpec], choice: str | None
 ) -> dict[str, ServiceSpec]:
     """Return the services of this machine and those in containers together; `choice` decides where one is both."""
