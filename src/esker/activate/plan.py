@@ -89,6 +89,8 @@ class Plan:
     ports: Mapping[str, int] = {}
     compose: Mapping[str, str] = {}
     """What the project's Compose files give every activation: the project's name, and ports of containers."""
+    inputs: tuple[tuple[str, str | None], ...] = ()
+    """The caller's variables that `compose` was worked out from, with their values then; None if they were not set."""
     packages_script: str | None = None
     """What bash runs before the hook because packages ask for it, as one line."""
     hook: str | None = None
@@ -163,7 +165,7 @@ _JSON_TYPES: dict[str, Any] = {
 }
 """The types that JSON gives to a field, by the part of its annotation before the bracket."""
 _FIELDS = {field: _JSON_TYPES[annotation.partition("[")[0]] for field, annotation in Plan.__annotations__.items()}
-_NOT_SET = {"default", "stats", "choices", "minimum_version", "identity"}
+_NOT_SET = {"default", "stats", "choices", "inputs", "minimum_version", "identity"}
 """The fields that have no influence on what an activation sets, and so do not count for the identity."""
 
 
@@ -270,6 +272,7 @@ def read(path: str) -> Plan | None:
     try:
         record["stats"] = tuple((path, time, size, inode) for path, time, size, inode in record["stats"])
         record["missing"] = tuple(record["missing"])
+        record["inputs"] = tuple((name, value) for name, value in record["inputs"])
         record["vars"] = tuple((name, text) for name, text in record["vars"])
         for text in _texts(record):
             os.fsencode(text)  # raises an error for what is no text, or could be no variable and no path
@@ -287,19 +290,30 @@ def _texts(record: Mapping[str, Any]) -> list[Any]:
         *(value for value in record.values() if isinstance(value, str)),
         *(fingerprint[0] for fingerprint in record["stats"]),
         *record["missing"],
+        *(part for variable in record["inputs"] for part in variable if part is not None),
         *(part for variable in record["vars"] for part in variable),
         *(part for field in ("choices", "compose", "profile", "deactivate") for part in record[field].values()),
         *(part for part in record["minimum_version"] or () if part is not None),
     ]
 
 
-def warm(project: str, choices: Mapping[str, str], mode: str | None = None) -> Plan | None:
+def warm(
+    project: str, choices: Mapping[str, str], mode: str | None = None, caller: Mapping[str, str] | None = None
+) -> Plan | None:
     """Return the plan of a project (absolute, links resolved) if it is fresh, or None if it has to be made anew.
 
-    `choices` are `Settings.choices`. Without a mode, this is the plan of the mode that the manifest asks for.
+    `choices` are `Settings.choices`, and `caller` are the caller's variables. Without a mode, this is the plan of the
+    mode that the manifest asks for.
     """
     for candidate in (mode,) if mode else MODES:
         plan = read(plan_path(project, candidate))
-        if plan is not None and (mode or plan.default) and plan.choices == choices and fresh(plan):
+        if plan is None or not (mode or plan.default) or plan.choices != choices:
+            continue
+        if fresh(plan) and (caller is None or not plan.inputs or _has_inputs(plan, caller)):
             return plan
     return None
+
+
+def _has_inputs(plan: Plan, caller: Mapping[str, str]) -> bool:
+    """Return whether the caller has the variables that the plan was made from, or what an activation made of them."""
+    return all(caller.get(name) in {value, plan.compose.get(name, value)} for name, value in plan.inputs)

@@ -48,6 +48,7 @@ def planned(
     locks = [paths["manifest"], paths["python"], *([paths["conda"]] if declaration.esker.conda else [])]
     # Through the link: the profile, the environment and the host's interpreter all have to be where they were.
     anchor = f"{link}/bin/python" if os.path.lexists(f"{link}/bin/python") else link
+    compose, inputs = _compose(declaration, settings) if keep_ports else ({}, ())
     plan = plans.Plan(
         project=declaration.project,
         name=declaration.name,
@@ -62,7 +63,8 @@ def planned(
         missing=missing,
         vars=vars_in_order(manifest.vars),
         ports=allocate(declaration, settings) if keep_ports else expected(declaration, settings),
-        compose=_compose(declaration, settings) if keep_ports else {},
+        compose=compose,
+        inputs=inputs,
         packages_script=activation_script(link) if declaration.esker.conda else None,
         hook=hook.on_activate if hook else None,
         on_deactivate=hook.on_deactivate if hook else None,
@@ -75,18 +77,23 @@ def planned(
     return plans.completed(plan)
 
 
-def _compose(declaration: Declaration, settings: Settings) -> dict[str, str]:
-    """Return what the Compose project gives every activation.
+def _compose(declaration: Declaration, settings: Settings) -> tuple[dict[str, str], tuple[tuple[str, str | None], ...]]:
+    """Return what the Compose project gives every activation, and the caller's variables that this depends on.
 
     Where the manifest does not speak of Compose, a Compose file that only lies there is no reason to fail.
     """
     try:
         project = compose_project(declaration, settings, settings.caller)
-        return {} if project is None else exported(project, declaration)
+        variables = {} if project is None else exported(project, declaration)
     except ServiceError:
         if declaration.esker.compose is None:
-            return {}
+            return {}, ()
         raise
+    if project is None:
+        return {}, ()
+    own = {*declaration.manifest.vars, *expected(declaration, settings)}
+    names = {"COMPOSE_FILE", "COMPOSE_PROJECT_NAME"}.union(*project.port_inputs.values()) - own
+    return variables, tuple((name, settings.caller.get(name)) for name in sorted(names))
 
 
 def _compose_sources(declaration: Declaration, settings: Settings) -> tuple[str, ...]:

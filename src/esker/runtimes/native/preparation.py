@@ -64,7 +64,7 @@ def prepare_stale(
     plans.check_path(project)  # a path that PATH cannot hold: found before the work, which may be long
     put_in_order(project)
     with alone(project):
-        plan = plans.warm(project, settings.choices, mode)
+        plan = plans.warm(project, settings.choices, mode, settings.caller)
         if plan is not None and not (locked and plan.missing):  # whoever prepared the project before us has done it
             return plan
         sources, declaration = sources_of(project)

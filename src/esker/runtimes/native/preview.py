@@ -29,7 +29,7 @@ def preview(project: str, settings: Settings, *, mode: str | None = None) -> Pla
     linked. An automatic port that the project does not have yet is the one that would be chosen now.
     """
     trust.check(project, settings)
-    plan = plans.warm(project, settings.choices, mode)
+    plan = plans.warm(project, settings.choices, mode, settings.caller)
     if plan is not None:
         return plan
     plans.check_path(project)

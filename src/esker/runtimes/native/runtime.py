@@ -39,7 +39,7 @@ def prepare(
     the mode that the manifest asks for. Raises `NotTrusted` for another user's project, and what the stages raise.
     """
     trust.check(project, settings)
-    plan = plans.warm(project, settings.choices, mode)
+    plan = plans.warm(project, settings.choices, mode, settings.caller)
     if plan is not None and not (locked and plan.missing):  # a plan without packages says nothing about the lock
         return plan
     from esker.runtimes.native.preparation import prepare_stale
