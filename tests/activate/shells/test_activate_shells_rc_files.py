@@ -82,6 +82,7 @@ def test_a_start_up_file_goes_on_working(name, way, environ, tmp_path):
     first = start(name)
     person = Person(first.shell, environ, tmp_path)
     person.project()
+    (person.place / way.outside).mkdir(exist_ok=True)
     installed(person)
     written(person, first, way)
     last = first

@@ -166,4 +166,4 @@ def _parser(name: str) -> Parser:
         module.run(command, [*rest, "--help"], _Asking(ESKER.program, ESKER.title))
     except _Found as found:
         return found.parser
-    raise AssertionError(name)  # every command reads its arguments with a Parser
+    raise AssertionError(f"`{name}` shows its help without a Parser: SUBCOMMANDS has to name its subcommands")
