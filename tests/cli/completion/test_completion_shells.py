@@ -65,7 +65,7 @@ KINDS = {
     "bash": Kind(*BASH, "PS1='> '; . ~/completion", "completion"),
     "bash that is strict": Kind(
         *BASH,
-        "PS1='> '; set -u; . ~/completion; IFS=es; shopt -s nullglob nocasematch; alias read=false command=false",
+        "PS1='> '; set -eu; . ~/completion; IFS=es; shopt -s nullglob nocasematch; alias read=false command=false",
         "completion",
     ),
     "bash with bash-completion": Kind(
