@@ -1,4 +1,5 @@
 # What guides to a hardened machine say: the history cannot be switched off, and nobody changes what writes it.
+# not: at the prompt
 # prompt: audited {dir}>
 # check: echo $TMOUT => 3600
 
