@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from esker.cli.commands import services, store
+from esker.cli.completion.described import SUBCOMMANDS
 from esker.cli.main import commands
 from esker.cli.voice import ESKER
 
@@ -19,7 +19,6 @@ __all__ = ["PAGE", "renewed"]
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
 _BEGIN, _END = "<!-- made from --help: begin -->\n", "<!-- made from --help: end -->\n"
-_GROUPS = {"services": services._COMMANDS, "store": store._STORE}
 
 
 def renewed(page: str) -> str:
@@ -28,7 +27,7 @@ def renewed(page: str) -> str:
     after = rest.partition(_END)[2]
     names = [
         "",
-        *(line for name in commands(ESKER) for line in (name, *(f"{name} {sub}" for sub in _GROUPS.get(name, ())))),
+        *(line for name in commands(ESKER) for line in (name, *(f"{name} {sub}" for sub in SUBCOMMANDS.get(name, ())))),
     ]
     return f"{before}{_BEGIN}\n{''.join(map(_section, names))}{_END}{after}"
 

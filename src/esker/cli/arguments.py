@@ -11,7 +11,7 @@ from esker.cli import directory
 from esker.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from esker.cli.directory import Option
     from esker.cli.voice import Voice
@@ -34,6 +34,7 @@ class Parser(argparse.ArgumentParser):
             formatter_class=_Formatter,
             allow_abbrev=False,
         )
+        self._voice = voice
         self._stray = stray.replace("esker ", f"{voice.program} ")
 
     def add_options(self, options: Iterable[Option]) -> None:
@@ -42,6 +43,17 @@ class Parser(argparse.ArgumentParser):
             # argparse compares with `is`: only its own SUPPRESS object hides an option, not an equal text.
             hidden = {"help": argparse.SUPPRESS} if how.get("help") == directory.HIDDEN else {}
             self.add_argument(*names, **how | hidden)
+
+    def print_help(self, _: object = None) -> None:
+        """Answer --help."""
+        self._voice.show_help(self)
+
+    def shown_actions(self) -> Iterator[tuple[argparse.Action, str]]:
+        """Yield what argparse knows of each argument that the help shows, with its text."""
+        formatter = self._get_formatter()
+        for action in self._actions:
+            if action.help != argparse.SUPPRESS:
+                yield action, formatter._expand_help(action) if action.help else ""  # noqa: SLF001 - nothing public does it
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError, where argparse would end the process."""

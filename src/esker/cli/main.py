@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from esker.cli.voice import Voice
     from esker.errors import HostError, UsageError
 
-__all__ = ["COMMANDS", "commands", "flox", "main"]
+__all__ = ["ALIASES", "COMMANDS", "commands", "flox", "main"]
 
 COMMANDS = {
     "init": ("init", "Create an environment in this directory"),
@@ -43,6 +43,7 @@ COMMANDS = {
     "store": ("store", "Manage the store of installed packages: gc, verify, path-info"),
     "trust": ("trust", "Allow a project that somebody else owns to run its code"),
     "doctor": ("doctor", "Check this machine for what Esker needs"),
+    "completion": ("completion", "Print the script with which bash, zsh or fish completes commands"),
     "shim": ("shim", "Write an `esker` command, or a `flox` for callers of Flox"),
     "lock-manifest": ("lock_manifest", ""),
     "testing": ("testing", ""),
@@ -52,7 +53,7 @@ COMMANDS = {
 The module's `run(name, arguments, voice)` runs the command.
 """
 
-_ALIASES = {
+ALIASES = {
     "i": "install",
     "rm": "uninstall",
     "remove": "uninstall",
@@ -263,7 +264,7 @@ def _dispatch(arguments: list[str], voice: Voice) -> int:
     if arguments[0] in {"-h", "--help", "help"}:
         print(usage(voice))
         return 0
-    name = _ALIASES.get(arguments[0], arguments[0])
+    name = ALIASES.get(arguments[0], arguments[0])
     if name not in COMMANDS or name in voice.absent:
         raise _unknown(name, voice)
     # Not importlib.import_module: importing importlib itself would cost more time than this import.

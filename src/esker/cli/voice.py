@@ -12,6 +12,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from argparse import ArgumentParser
     from collections.abc import Sequence
 
     from esker.errors import EskerError
@@ -59,6 +60,10 @@ class Voice:
     def welcome(self, usage: str) -> None:
         """Answer a command line that names no command; `usage` is what `--help` prints."""
         print(usage)
+
+    def show_help(self, parser: ArgumentParser) -> None:
+        """Answer the option --help of a command whose arguments the parser reads."""
+        print(parser.format_help(), end="")
 
     def say(self, text: str) -> None:
         """Print a message for people, other than an error, to stderr."""
@@ -134,7 +139,7 @@ class _FloxVoice(Voice):
     absent = frozenset(
         {
             *("lock", "upgrade", "outdated", "search", "show", "why", "which", "tree"),
-            *("rollback", "store", "trust", "doctor", "shim", "testing"),
+            *("rollback", "store", "trust", "doctor", "completion", "shim", "testing"),
         }
     )
     remarks = False

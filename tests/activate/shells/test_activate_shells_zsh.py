@@ -134,3 +134,14 @@ def test_the_names_go_before_the_last_line(person):
     for option in ("", "setopt prompt_subst"):
         shown = person.typed(ACTIVATE, "echo end", rc=f"PS1=$'first\\nsecond> '; {option}")
         assert "first\nesker [project] second> " in shown
+
+
+@pytest.mark.parametrize("setting", ["readonly A=mine", "export A=mine; readonly A"])
+def test_a_variable_that_is_read_only(person, setting):
+    """It keeps its value, one line says so, everything else of the environment is there, and leaving works."""
+    person.project(f"{HEAD}[vars]\nA = '1'\nB = '2'\n")
+    done = person.run(
+        f"{setting}\n{ACTIVATE}\nprint $A $B $FLOX_PROMPT_ENVIRONMENTS\nesker deactivate\nprint $A ${{B-none}}"
+    )
+    assert (done.status, done.out) == (0, "mine 2 project\nmine none\n")
+    assert done.err == "! Not changed, because it is read-only in this shell: A\n"

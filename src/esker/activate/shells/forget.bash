@@ -9,7 +9,7 @@ if [[ -n ${FLOX_SAVE_BASH_PS1+x} ]]; then
         PS1=${PS1/"${_esker_prompt-}"/}
     fi
 fi
-if [[ -n ${_esker_last-} && -n ${PROMPT_COMMAND[*]-} ]]; then
+if [[ -n ${_esker_last-} && ${PROMPT_COMMAND[*]-} == *"$_esker_last"* ]]; then
     # Without an index this is the first element of a list, and a text stays a text.
     # shellcheck disable=SC2178
     PROMPT_COMMAND=${PROMPT_COMMAND/$'\n'"$_esker_last"/}

@@ -3,7 +3,14 @@
 # shellcheck disable=SC2016 # the prompt expands these variables each time it is shown
 # shellcheck disable=SC2154 # whoever evaluates this text assigns _esker_program
 
-if [[ $- == *i* ]]; then
+# Whether the user has made a variable read-only. It stays as it is, because an assignment would be an error.
+_esker_is_fixed() {
+    \builtin local declared
+    declared=$(\builtin declare -p "$1" 2>/dev/null)
+    declared=${declared#declare -}
+    [[ ${declared%% *} == *r* ]]
+}
+if [[ $- == *i* ]] && ! _esker_is_fixed PS1; then
     if [[ -n ${NO_COLOR-} ]]; then
         _esker_prompt='${FLOX_PROMPT-'$_esker_program'} [${FLOX_PROMPT_ENVIRONMENTS-}] '
     else
@@ -30,7 +37,7 @@ if [[ $- == *i* ]]; then
     # A PROMPT_COMMAND may make the prompt anew each time, so the names are put into it after it has run. It may be
     # exported, and then a shell below has no such function.
     _esker_last='[[ -z ${_esker_prompt-} ]] || _esker_again'
-    if [[ -n ${PROMPT_COMMAND[*]-} && ${PROMPT_COMMAND[*]-} != *"$_esker_last"* ]]; then
+    if [[ -n ${PROMPT_COMMAND[*]-} && ${PROMPT_COMMAND[*]-} != *"$_esker_last"* ]] && ! _esker_is_fixed PROMPT_COMMAND; then
         # Under `set -u`, bash counts no elements of a text.
         if [[ ${PROMPT_COMMAND[*]-} == "${PROMPT_COMMAND-}" ]]; then
             PROMPT_COMMAND+=$'\n'$_esker_last
@@ -39,4 +46,5 @@ if [[ $- == *i* ]]; then
         fi
     fi
 fi
+\builtin unset -f _esker_is_fixed
 \builtin unset -v _esker_program

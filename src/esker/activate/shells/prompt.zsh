@@ -13,8 +13,8 @@ if [[ -o interactive ]]; then
         builtin emulate -L zsh
         psvar[61]=${FLOX_PROMPT-$_esker_label}
         psvar[62]=${FLOX_PROMPT_ENVIRONMENTS-}
-        # A prompt that shows the names already is left alone.
-        if [[ $PS1 != *'%62v'* ]]; then
+        # A prompt that shows the names already is left alone, and so is one that the user has made read-only.
+        if [[ $PS1 != *'%62v'* && ${(t)PS1} != *readonly* ]]; then
             builtin typeset -g _esker_saved=$PS1
             if [[ $PS1 == *$'\n'* ]]; then
                 PS1=${PS1%%$'\n'*}$'\n'$_esker_prompt${PS1#*$'\n'}

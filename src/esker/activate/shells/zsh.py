@@ -106,9 +106,9 @@ def renderer(program: str | None = None) -> Zsh:
 def _lines(step: Step) -> Iterator[str]:  # noqa: C901, PLR0912 - one case for each kind of step
     """Yield the lines of zsh that take a step."""
     match step:
-        case Variables(changes):
+        case Variables(changes, back):
             kept = sorted(_KEPT_NAMES & changes.keys())
-            yield _own(_assignments({name: changes[name] for name in changes if name not in kept}))
+            yield _own(_assignments({name: changes[name] for name in changes if name not in kept}, back=back))
             if kept:
                 yield _own(f"builtin print -ru2 -- {quoted(kept_warning('zsh', kept))}")
         case Front(name, value, front, last):
@@ -168,13 +168,25 @@ def _own(text: str) -> str:
     return f"\\builtin \\emulate zsh -o no_aliases -c {quoted(text)}"
 
 
-def _assignments(changes: Mapping[str, str | None]) -> str:
-    """Return the lines that set and unset variables."""
-    return "\n".join(
-        f"builtin unset {name}" if value is None else f"builtin export {name}={quoted(value)}"
-        for name, value in changes.items()
-        if name.isidentifier() and name.isascii()  # a shell can have no other variable
-    )
+def _assignments(changes: Mapping[str, str | None], *, back: bool) -> str:
+    """Return the lines that set and unset variables.
+
+    A variable that the user has made read-only stays as it is: zsh would read nothing more after an assignment. Except
+    on the way back, where it is no news, a line says so.
+    """
+    names = [name for name in changes if name.isidentifier() and name.isascii()]  # a shell can have no other variable
+    lines = [
+        f"[[ ${{(t){name}}} == *readonly* ]] || builtin "
+        + (f"unset {name}" if (value := changes[name]) is None else f"export {name}={quoted(value)}")
+        for name in names
+    ]
+    if names and not back:
+        told = quoted("! Not changed, because it is read-only in this shell: ")
+        lines.append(
+            f"() {{ builtin local name; for name; do [[ ${{(Pt)name}} != *readonly* ]] || "
+            f"builtin print -ru2 -- {told}$name; done }} {' '.join(names)}"
+        )
+    return "\n".join(lines)
 
 
 def _is_sourced(link: str) -> str:

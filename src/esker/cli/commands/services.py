@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from esker.services.chamber import Chamber
     from esker.services.status import ServiceStatus
 
-__all__ = ["run"]
+__all__ = ["ALIASES", "COMMANDS", "run"]
 
-_COMMANDS = {
+COMMANDS = {
     "start": "start services, and return when they are ready; `stop` ends them",
     "stop": "stop services, even if other processes use them",
     "restart": "stop services and start them with up-to-date variables",
@@ -41,7 +41,7 @@ _COMMANDS = {
     "ports": "show the ports of this checkout, or choose new ones",
     "reset": "remove a container with its volumes, and start it anew",
 }
-_ALIASES = {"r": "restart", "l": "logs"}
+ALIASES = {"r": "restart", "l": "logs"}
 _FOR_PROGRAMS = {"hold": "start services for a process", "release": "release the services that a process holds"}
 _START_SECONDS = 60.0
 _LINES = 15
@@ -51,11 +51,11 @@ _STATES = ("healthy", "completed", "stopped")
 def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
     """Run `services COMMAND`."""
     if not arguments or arguments[0] in {"-h", "--help"}:
-        print(group_usage(f"{voice.program} {name}", _COMMANDS))
+        print(group_usage(f"{voice.program} {name}", COMMANDS))
         return 0
-    command, rest = _ALIASES.get(arguments[0], arguments[0]), arguments[1:]
-    if command not in _COMMANDS | _FOR_PROGRAMS:
-        raise unknown_command(command, _COMMANDS, of=f"{voice.program} {name}")
+    command, rest = ALIASES.get(arguments[0], arguments[0]), arguments[1:]
+    if command not in COMMANDS | _FOR_PROGRAMS:
+        raise unknown_command(command, COMMANDS, of=f"{voice.program} {name}")
     do = {
         "start": _start,
         "stop": _stop,

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from esker.cli.voice import Voice
     from esker.store.store import Store
 
-__all__ = ["run"]
+__all__ = ["COMMANDS", "run"]
 
-_STORE = {
+COMMANDS = {
     "gc": "delete paths that nothing uses",
     "verify": "check that no path has changed",
     "path-info": "show the sizes and records of paths",
@@ -26,10 +26,10 @@ _MEGABYTE = 1_000_000
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run `store COMMAND`."""
     if not arguments or arguments[0] in {"-h", "--help"}:
-        print(group_usage(f"{voice.program} {name}", _STORE))
+        print(group_usage(f"{voice.program} {name}", COMMANDS))
         return 0
-    if arguments[0] not in _STORE:
-        raise unknown_command(arguments[0], _STORE, of=f"{voice.program} {name}")
+    if arguments[0] not in COMMANDS:
+        raise unknown_command(arguments[0], COMMANDS, of=f"{voice.program} {name}")
     return {"gc": _gc, "verify": _verify, "path-info": _path_info}[arguments[0]](arguments[1:], voice)
 
 
