@@ -1,0 +1,30 @@
+"""`esker hook`: what a start-up file evaluates, so that the shell activates environments at its prompts."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from esker.activate.shells.shell import NAMES, shell
+from esker.cli.arguments import Parser
+
+if TYPE_CHECKING:
+    from esker.cli.voice import Voice
+
+__all__ = ["run"]
+
+
+def run(name: str, arguments: list[str], voice: Voice) -> int:
+    """Run the command."""
+    examples = (
+        '  eval "$(esker hook bash)"      in ~/.bashrc\n'
+        '  eval "$(esker hook zsh)"       in ~/.zshrc\n'
+        "  esker hook fish | source       in ~/.config/fish/config.fish\n"
+        '  eval "`esker hook tcsh`"       in ~/.tcshrc'
+    )
+    summary = "Print what has a shell activate, at its prompts, the allowed environments of its directory."
+    parser = Parser(name, summary, examples, voice=voice)
+    parser.add_argument("shell", choices=NAMES, metavar="SHELL", help=", ".join(NAMES))
+    options = parser.parse_args(arguments)
+    sys.stdout.buffer.write(shell(options.shell).hook(voice.path()).encode())
+    return 0
