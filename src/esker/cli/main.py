@@ -35,7 +35,7 @@ COMMANDS = {
     "lock": ("lock", "Pin versions and hashes of everything the manifest declares"),
     "activate": ("activate", "Run a command or a shell in the environment"),
     "exec": ("exec", "Run a command with packages that no project declares"),
-    "allow": ("allow", "Let the prompt activate a project, with the content that it has now"),
+    "allow": ("allow", "Let the prompt activate a project as it is now"),
     "deny": ("allow", "Let the prompt leave a project alone"),
     "hook": ("hook", "Print what has a shell activate environments at its prompts"),
     "deactivate": ("deactivate", "Leave an environment that was activated in this shell"),

@@ -12,15 +12,18 @@ _esker_asked() {
     if [[ -z ${_esker_turn-} ]] && _esker_same; then
         \builtin return 1
     fi
+    # Scripts of the project are evaluated, and none of their commands may end the shell.
+    if [[ $- == *e* ]]; then _esker_strict=y; \builtin set +e; fi
     _esker_text=
-    if \builtin command -v "$_esker_asked_program" >/dev/null; then
-        _esker_text=$(\builtin command "$_esker_asked_program" hook-env bash "${_esker_turn-}" </dev/null) || \builtin true
+    if [[ $_esker_asked_program != */* || -x $_esker_asked_program ]]; then
+        _esker_text=$(\builtin command "$_esker_asked_program" hook-env bash "${_esker_turn-}" </dev/null)
     fi
     _esker_turn=end
 }
 
 # Gives back the status of the last command; under `set -e` a failure would end the shell.
 _esker_kept() {
+    if [[ -n ${_esker_strict-} ]]; then _esker_strict=; \builtin set -e; fi
     if [[ $- == *e* ]]; then \builtin return 0; fi
     \builtin return "${_esker_status:-0}"
 }
@@ -32,8 +35,10 @@ fi
 
 # This is no function, so that what a profile script declares is the shell's. A shell below may inherit the variable, and
 # has no such functions.
+# shellcheck disable=SC2016 # it is evaluated at each prompt
 _esker_hook='_esker_status=$?; if \builtin declare -F _esker_asked >/dev/null; then while _esker_asked; do '
-_esker_hook+='\builtin eval "$_esker_text" || \builtin true; done; _esker_kept; fi'
+# shellcheck disable=SC2016
+_esker_hook+='\builtin eval "$_esker_text"; done; _esker_kept; fi'
 if [[ ${PROMPT_COMMAND[*]-} != *"$_esker_hook"* ]]; then
     # Under `set -u`, bash counts no elements of a text.
     if [[ ${PROMPT_COMMAND[*]-} == "${PROMPT_COMMAND-}" ]]; then

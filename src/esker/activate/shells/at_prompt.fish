@@ -9,7 +9,7 @@ function _esker_at_prompt --on-event fish_prompt
             return
         end
         set -l _esker_text
-        if command -q $_esker_asked_program
+        if not string match -q '*/*' -- $_esker_asked_program; or test -x $_esker_asked_program
             command $_esker_asked_program hook-env fish "$_esker_turn" </dev/null | read -lz _esker_text
             set -gu _esker_turn end
             eval $_esker_text

@@ -12,7 +12,7 @@ function _esker_asked {
         builtin return 1
     fi
     builtin typeset -g _esker_text=
-    if builtin command -v $_esker_asked_program >/dev/null; then
+    if [[ $_esker_asked_program != */* || -x $_esker_asked_program ]]; then
         _esker_text=$(builtin command $_esker_asked_program hook-env zsh "${_esker_turn-}" </dev/null) || builtin true
     fi
     builtin typeset -g _esker_turn=end

@@ -24,6 +24,8 @@ if [[ $- == *i* ]]; then
             esac
             _esker_prompted=$PS1
         fi
+        # Under `set -e`, a status of failure would end the shell.
+        if [[ $- == *e* ]]; then status=0; fi
         \builtin return "$status"
     }
     _esker_again

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from esker.activate.shells.shell import NAMES, shell
 from esker.cli.arguments import Parser
+from esker.host.process import find_program
 
 if TYPE_CHECKING:
     from esker.cli.voice import Voice
@@ -26,5 +28,6 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     parser = Parser(name, summary, examples, voice=voice)
     parser.add_argument("shell", choices=NAMES, metavar="SHELL", help=", ".join(NAMES))
     options = parser.parse_args(arguments)
-    sys.stdout.buffer.write(shell(options.shell).hook(voice.path()).encode())
+    program = find_program(voice.path(), os.environ.get("PATH")) or voice.path()
+    sys.stdout.buffer.write(shell(options.shell).hook(program).encode())
     return 0

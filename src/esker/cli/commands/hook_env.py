@@ -18,7 +18,7 @@ from esker.activate.prompt import transition as transitions
 from esker.activate.prompt.look import Look, look, projects
 from esker.activate.prompt.watched import Watch, directories, watch
 from esker.activate.shells import undo
-from esker.activate.shells.shell import shell
+from esker.activate.shells.shell import NAMES, shell
 from esker.activate.shells.steps import Step, Variables, Watching, entering, leaving
 from esker.cli.commands.activate import in_shell
 from esker.cli.leaving import detach
@@ -42,12 +42,24 @@ _TURNS = 50
 """A shell asks no more often before one prompt: a profile script may change the directory each time."""
 
 
-def run(_: str, arguments: list[str], voice: Voice) -> int:
+def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command: `hook-env SHELL [TURN]`. The turn is `new`, a number, or empty, as the hook of a shell says."""
-    name, turn = (*arguments, "", "")[:2]
-    text = _Prompt(name, turn, voice).text()
+    if len(arguments) != 2 or arguments[0] not in NAMES:  # noqa: PLR2004 - shells write both, and argparse takes 10 ms
+        arguments = _parsed(name, arguments, voice)
+    text = _Prompt(*arguments, voice).text()
     sys.stdout.buffer.write(text.encode())
     return 0
+
+
+def _parsed(name: str, arguments: list[str], voice: Voice) -> list[str]:
+    from esker.cli.arguments import Parser
+
+    summary = "Print what a shell with the hook evaluates at its prompt."
+    parser = Parser(name, summary, "  esker hook-env bash new", voice=voice)
+    parser.add_argument("shell", choices=NAMES, metavar="SHELL", help=", ".join(NAMES))
+    parser.add_argument("turn", nargs="?", default="", metavar="TURN", help="`new`, a number, or nothing")
+    options = parser.parse_args(arguments)
+    return [options.shell, options.turn]
 
 
 class _Prompt:
