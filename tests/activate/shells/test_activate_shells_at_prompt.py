@@ -322,6 +322,33 @@ def test_beside_direnv_and_starship(person):
         assert "esker [project] status" in shown
 
 
+@only_bash_and_zsh
+def test_use_esker_of_direnv(person):
+    """`.envrc` with `use esker` gives the variables while the directory lasts, if direnv and Esker both allow it."""
+    name = person.shell.name
+    directory = allowed(person, manifest=f"{HEAD}[vars]\nA = '1'\n[hook]\non-activate = 'true'\n")
+    (directory / ".envrc").write_text("use esker\n")
+    library = person.home / ".config/direnv/direnvrc"
+    library.parent.mkdir(parents=True)
+    library.write_text('eval "$(esker hook direnv)"\n')
+    other = person.place / "other"
+    other.write_text(f"{HEAD}[vars]\nA = '2'\n")
+    manifest = directory / ".flox/env/manifest.toml"
+    shown = person.typed(
+        "direnv allow",
+        TYPED,
+        f"cp {other} {manifest}",
+        TYPED,
+        "cd /",
+        TYPED,
+        rc=f'eval "$(direnv hook {name})"',
+    )
+    assert "value=1\n" in shown
+    assert "has changed since you allowed it: esker allow" in shown
+    assert "value=2\n" not in shown
+    assert "value=none\n" in shown.rpartition("7005\n")[2]
+
+
 def test_the_prompt_never_reads_the_terminal(person):
     """A hook that reads its input gets none, and what is typed meanwhile reaches the shell."""
     allowed(person, manifest=f"{HEAD}[hook]\non-activate = 'read -r A; export A=\"<$A>\"'\n")

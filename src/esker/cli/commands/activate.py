@@ -164,18 +164,21 @@ def in_shell(
     environ: Mapping[str, str],
     voice: Voice,
     entering: Callable[[Callable[[Mapping[str, str]], Activation]], Entered],
+    *,
+    pid: int | None = None,
 ) -> tuple[Entered, Attachment | None]:
-    """Attach the calling shell to an environment, and start services if that is asked for.
+    """Attach the calling shell, or the process `pid`, to an environment, and start services if that is asked for.
 
     `entering` gets a function that works out the activation in given variables, and calls it once. Return what it
     returned, and the attachment.
     """
     from esker.host.calling_shell import calling_shell
 
+    shell = calling_shell() if pid is None else pid
     entered: list[Attached] = []
 
     def activate(given: Mapping[str, str]) -> Activation:
-        entered.append(_begin(plan, options, given, voice, shell_pid=calling_shell()))
+        entered.append(_begin(plan, options, given, voice, shell_pid=shell))
         return entered[0][0]
 
     result = entering(activate)
@@ -185,7 +188,7 @@ def in_shell(
 
         runtime = _runtime(plan)
         try:
-            start_services(runtime, _shared(attached), environ, voice, shell=calling_shell())
+            start_services(runtime, _shared(attached), environ, voice, shell=shell)
         except BaseException:
             if attached[1] is not None:
                 attached[1].leave()

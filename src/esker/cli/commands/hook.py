@@ -22,12 +22,19 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         '  eval "$(esker hook bash)"      in ~/.bashrc\n'
         '  eval "$(esker hook zsh)"       in ~/.zshrc\n'
         "  esker hook fish | source       in ~/.config/fish/config.fish\n"
-        '  eval "`esker hook tcsh`"       in ~/.tcshrc'
+        '  eval "`esker hook tcsh`"       in ~/.tcshrc\n'
+        '  eval "$(esker hook direnv)"    in ~/.config/direnv/direnvrc, for `use esker` in an .envrc'
     )
     summary = "Print what has a shell activate, at its prompts, the allowed environments of its directory."
     parser = Parser(name, summary, examples, voice=voice)
-    parser.add_argument("shell", choices=NAMES, metavar="SHELL", help=", ".join(NAMES))
+    parser.add_argument("shell", choices=(*NAMES, "direnv"), metavar="SHELL", help=", ".join((*NAMES, "direnv")))
     options = parser.parse_args(arguments)
     program = find_program(voice.path(), os.environ.get("PATH")) or voice.path()
-    sys.stdout.buffer.write(shell(options.shell).hook(program).encode())
+    if options.shell == "direnv":
+        from esker.cli.direnv import library
+
+        text = library(program)
+    else:
+        text = shell(options.shell).hook(program)
+    sys.stdout.buffer.write(text.encode())
     return 0

@@ -44,9 +44,16 @@ _TURNS = 50
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command: `hook-env SHELL [TURN]`. The turn is `new`, a number, or empty, as the hook of a shell says."""
+    if arguments[:1] == ["direnv"] and len(arguments) == 2:  # noqa: PLR2004 - `use esker` writes both
+        from esker.cli.direnv import text as text_for_direnv
+
+        options = _options(services=False)
+        sys.stdout.buffer.write(text_for_direnv(arguments[1], inherited(), options, voice).encode())
+        return 0
     if len(arguments) != 2 or arguments[0] not in NAMES:  # noqa: PLR2004 - shells write both, and argparse takes 10 ms
         arguments = _parsed(name, arguments, voice)
-    text = _Prompt(*arguments, voice).text()
+    shell_name, turn = arguments
+    text = _Prompt(shell_name, turn, voice).text()
     sys.stdout.buffer.write(text.encode())
     return 0
 
@@ -182,10 +189,10 @@ def _hash(text: str) -> int:
     return crc32(os.fsencode(text))
 
 
-def _options() -> SimpleNamespace:
+def _options(*, services: bool = True) -> SimpleNamespace:
     from types import SimpleNamespace
 
-    return SimpleNamespace(fresh=False, add_sbin=False, start_services=False, no_start_services=False)
+    return SimpleNamespace(fresh=False, add_sbin=False, start_services=False, no_start_services=not services)
 
 
 def _directory() -> str | None:
