@@ -15,6 +15,7 @@ FIGURES = {
     "conda": "60 conda packages, cold, warm and unchanged, against rattler by hand",
     "flox-activate": "the real Angreal client through the shim against Flox.activate() in process",
     "plugin": "what every run of pytest pays for the plugin",
+    "prompt-hook": "a prompt with nothing changed, and a project entered, against mise and direnv",
     "realise": "from an empty home to the first activation, against venv and uv by hand",
     "second-environment": "an environment that has nine tenths in common with another one",
     "services": "PostgreSQL and Valkey from stopped to healthy and back, against the two binaries by hand",

@@ -151,7 +151,7 @@ def test_a_path_that_is_not_utf_8_is_printed_as_it_is(environ, project):
     ("line", "hint"),
     [
         ("ac", "did you mean `esker activate`?"),
-        ("de", "did you mean `esker deactivate` or `esker delete`?"),
+        ("de", "did you mean `esker deny` or `esker deactivate` or `esker delete`?"),
         ("store ver", "did you mean `esker store verify`?"),
         ("lock --chek", "did you mean `--check`?"),
         ("services start --timeot 3", "did you mean `--timeout`?"),

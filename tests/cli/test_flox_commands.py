@@ -50,10 +50,6 @@ def test_a_bare_flox_says_what_to_do_next(flox, project, nowhere):
         (("fly",), "there is no command `fly`"),
         (("lock",), "there is no command `lock`"),
         (("search", "hello"), "`flox search` is not implemented yet"),
-        (
-            ("activate", "allow"),
-            "`activate allow` is not implemented yet: Esker activates nothing by itself",
-        ),
         (("activate", "--nope", "x"), "`--nope` is not expected in this context"),
         (("services", "status", "--nope"), "`--nope` is not expected in this context"),
         (("list", "surplus"), "`surplus` is not expected in this context"),

@@ -110,6 +110,10 @@ class Plan:
     environment share one start. `completed` works this out."""
     identity: str = ""
     """A short hash of everything that decides what an activation sets. `completed` works it out."""
+    made_from: str = ""
+    """The hash of the manifest and the locks (`Content.made_from` of `declare.consent`), for the prompt alone."""
+    seal: str = ""
+    """What `activate.seal` makes, so that the prompt takes no plan but one that this user's Esker has written."""
 
     if not TYPE_CHECKING:
 
@@ -165,7 +169,7 @@ _JSON_TYPES: dict[str, Any] = {
 }
 """The types that JSON gives to a field, by the part of its annotation before the bracket."""
 _FIELDS = {field: _JSON_TYPES[annotation.partition("[")[0]] for field, annotation in Plan.__annotations__.items()}
-_NOT_SET = {"default", "stats", "choices", "inputs", "minimum_version", "identity"}
+_NOT_SET = {"default", "stats", "choices", "inputs", "minimum_version", "identity", "made_from", "seal"}
 """The fields that have no influence on what an activation sets, and so do not count for the identity."""
 
 

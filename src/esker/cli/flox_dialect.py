@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from esker.services.status import ServiceStatus
 
-__all__ = ["INTERRUPTED", "service_cells", "service_states", "welcome", "words"]
+__all__ = ["INTERRUPTED", "auto_activation", "service_cells", "service_states", "welcome", "words"]
 
 _NOT_STARTED = "Disabled"
 """The state of a service that waits for others, or that was not started although others were."""
@@ -104,6 +104,11 @@ def _flox_state(status: ServiceStatus) -> ServiceStatus:
     if status.status == "Pending" or (status.status == "Stopped" and not status.log):
         return replace(status, status=_NOT_STARTED, exit_code=0)
     return replace(status, status="Completed") if status.status == "Stopped" else status
+
+
+def auto_activation(word: str, name: str) -> str:
+    """Return what `activate allow` and `activate deny` print about the environment of this name."""
+    return f"✔ Auto-activation {'allowed' if word == 'allow' else 'denied'} for {name}."
 
 
 def welcome(usage: str, version: str) -> None:

@@ -35,6 +35,9 @@ COMMANDS = {
     "lock": ("lock", "Pin versions and hashes of everything the manifest declares"),
     "activate": ("activate", "Run a command or a shell in the environment"),
     "exec": ("exec", "Run a command with packages that no project declares"),
+    "allow": ("allow", "Let the prompt activate a project as it is now"),
+    "deny": ("allow", "Let the prompt leave a project alone"),
+    "hook": ("hook", "Print what has a shell activate environments at its prompts"),
     "deactivate": ("deactivate", "Leave an environment that was activated in this shell"),
     "envs": ("envs", "List the active environments, and the others that are known"),
     "delete": ("delete", "Delete an environment: its manifest, lock, caches and links"),
@@ -45,6 +48,7 @@ COMMANDS = {
     "doctor": ("doctor", "Check this machine for what Esker needs"),
     "completion": ("completion", "Print the script with which bash, zsh or fish completes commands"),
     "shim": ("shim", "Write an `esker` command, or a `flox` for callers of Flox"),
+    "hook-env": ("hook_env", ""),
     "lock-manifest": ("lock_manifest", ""),
     "testing": ("testing", ""),
 }

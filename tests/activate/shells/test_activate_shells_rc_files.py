@@ -46,6 +46,12 @@ class Way(NamedTuple):
 WAYS = {
     "as a shell": Way(lambda _: "", lambda _: "esker activate", "esker deactivate", "project"),
     "in place": Way(lambda _: "", lambda shell: shell.evaluated("esker activate"), "esker deactivate", "project"),
+    "at the prompt": Way(
+        lambda shell: shell.evaluated(f"esker hook {shell.name}"),
+        lambda _: "cd ../project; esker activate -- true; esker allow",
+        "cd ../elsewhere",
+        "elsewhere",
+    ),
 }
 
 

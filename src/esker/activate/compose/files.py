@@ -8,6 +8,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from esker.declare.compose_names import BASES, OVERRIDES
 from esker.errors import HostError, ServiceError
 from esker.host import files
 
@@ -20,13 +21,6 @@ __all__ = ["OVERRIDE", "compose_files", "inputs_digest", "override_path", "read_
 
 OVERRIDE = "compose.override.yaml"
 """The name, in `.flox/cache/esker`, of the Compose file with the ports that Esker has chosen."""
-_BASES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-_OVERRIDES = (
-    "compose.override.yml",
-    "compose.override.yaml",
-    "docker-compose.override.yml",
-    "docker-compose.override.yaml",
-)
 _LARGEST = 4 << 20
 """Bytes of a Compose file."""
 _MOST = 200
@@ -56,16 +50,16 @@ def compose_files(declaration: Declaration, environ: Mapping[str, str]) -> tuple
         paths = [os.path.normpath(os.path.join(project, each)) for each in named.split(separator) if each]
         own = override_path(project)
         return tuple(_existing(path, "COMPOSE_FILE") for path in paths if path != own)
-    base = next((name for name in _BASES if os.path.isfile(f"{project}/{name}")), None)
+    base = next((name for name in BASES if os.path.isfile(f"{project}/{name}")), None)
     if base is None:
         if table is not None:
-            listed = ", ".join(f"`{name}`" for name in _BASES)
+            listed = ", ".join(f"`{name}`" for name in BASES)
             raise ServiceError(
                 "[plugins.esker.compose] names no `file`, and Compose finds none here",
                 hint=f"write one of {listed}, or name it: `file = …`",
             )
         return ()
-    override = [name for name in _OVERRIDES if os.path.isfile(f"{project}/{name}")][:1]
+    override = [name for name in OVERRIDES if os.path.isfile(f"{project}/{name}")][:1]
     return tuple(f"{project}/{name}" for name in (base, *override))
 
 

@@ -15,7 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["assignments", "quoted"]
+    from esker.activate.prompt.watched import Watch
+
+__all__ = ["assignments", "quoted", "unchanged"]
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
 _CONTROLS |= {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(128, 256)}
@@ -49,6 +51,19 @@ def assignments(changes: Mapping[str, str | None]) -> Iterator[str]:
         else:
             other = f"{name}=$(printf %b. '{_octal(value)}') && {name}=${{{name}%.}}"
             yield f'[ -z "${{BASH_VERSION-}}" ] && {other} || {name}={word}; export {name}'
+
+
+def unchanged(watch: Watch) -> Iterator[str]:
+    """Yield the conditions for `[[ ]]` of bash and zsh that hold while nothing has changed that is watched.
+
+    A missing file is no newer and no older than another one to zsh, so both have to exist too.
+    """
+    yield f"$PWD == {quoted(watch.directory)}"
+    for path in watch.absent:
+        yield f"! -e {quoted(path)}"
+    for path, stamp, _ in watch.present:
+        file, like = quoted(path), quoted(stamp)
+        yield f"-e {file} && -e {like} && ! {file} -nt {like} && ! {file} -ot {like}"
 
 
 def _octal(text: str) -> str:

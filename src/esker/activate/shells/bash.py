@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from esker.activate.hook import find_bash
 from esker.activate.shell_file import shell_text
-from esker.activate.shells.assignments import assignments, quoted
+from esker.activate.shells.assignments import assignments, quoted, unchanged
 from esker.activate.shells.programs import inherited_file, lines_before
 from esker.activate.shells.steps import (
+    AtPrompt,
     Exit,
     First,
     Forget,
@@ -31,12 +32,14 @@ from esker.activate.shells.steps import (
     Source,
     Undo,
     Variables,
+    Watching,
     function_name,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from esker.activate.prompt.watched import Watch
     from esker.activate.shells.steps import Script, Step
 
 __all__ = ["Bash", "renderer"]
@@ -169,6 +172,16 @@ def _lines(step: Step) -> Iterator[str]:  # noqa: C901, PLR0912 - one case for e
             yield f"_esker_subshell=$BASH_SUBSHELL\n{definition}"
         case LastLeft(program):
             yield from (_HASHED, _fixed("forget"), f"\\builtin unset -f {function_name(program)}")
+        case AtPrompt(program):
+            yield f"_esker_asked_program={quoted(program)}\n{_fixed('at_prompt')}"
+        case Watching(watch, turn):
+            yield f"_esker_turn={'end' if turn is None else turn}"
+            yield f"_esker_same() {{\n{_same(watch)}\n}}"
+
+
+def _same(watch: Watch) -> str:
+    """Return the command that tests whether nothing has changed that is watched."""
+    return f"[[ {' && '.join(unchanged(watch))} ]]" if watch.settled else "\\builtin return 1"
 
 
 def _source(script: Script) -> str:

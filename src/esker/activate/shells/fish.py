@@ -22,6 +22,7 @@ from esker.activate.shells.programs import (
     private_file,
 )
 from esker.activate.shells.steps import (
+    AtPrompt,
     Exit,
     First,
     Forget,
@@ -36,12 +37,14 @@ from esker.activate.shells.steps import (
     Source,
     Undo,
     Variables,
+    Watching,
     function_name,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from esker.activate.prompt.watched import Watch
     from esker.activate.shells.steps import Script, Step
 
 __all__ = ["Fish", "quoted", "renderer"]
@@ -156,6 +159,11 @@ def _lines(step: Step) -> Iterator[str]:  # noqa: C901, PLR0912 - one case for e
         case LastLeft(program):
             name = function_name(program)
             yield f"{_fixed('forget')}; functions -q {name}; and functions -e {name}"
+        case AtPrompt(program):
+            yield f"set -gu _esker_asked_program {quoted(program)}; {_fixed('at_prompt')}"
+        case Watching(watch, turn):
+            yield f"set -gu _esker_turn {'end' if turn is None else turn}"
+            yield f"function _esker_same; {_same(watch) if watch.settled else 'return 1'}; end"
 
 
 _USER_PROMPT = (
@@ -191,6 +199,15 @@ def _assignments(changes: Mapping[str, str | None], *, back: bool) -> Iterator[s
             yield f'set -q {name}; and test "${name}" = {word}; or set -gx {name} {word}'
         else:
             yield f"set -gx {name} {quoted(value)}"
+
+
+def _same(watch: Watch) -> str:
+    """Return the command that tests whether nothing has changed that is watched."""
+    tests = [f'"$PWD" = {quoted(watch.directory)}', *(f"! -e {quoted(path)}" for path in watch.absent)]
+    for path, stamp, _ in watch.present:
+        file, like = quoted(path), quoted(stamp)
+        tests.append(f"-e {file} -a -e {like} -a ! {file} -nt {like} -a ! {file} -ot {like}")
+    return f"test {' -a '.join(tests)}"
 
 
 def _source(script: Script) -> str:

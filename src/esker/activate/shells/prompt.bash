@@ -31,6 +31,8 @@ if [[ $- == *i* ]] && ! _esker_is_fixed PS1; then
             esac
             _esker_prompted=$PS1
         fi
+        # Under `set -e`, a status of failure would end the shell.
+        if [[ $- == *e* ]]; then status=0; fi
         \builtin return "$status"
     }
     _esker_again

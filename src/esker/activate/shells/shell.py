@@ -10,8 +10,9 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 from esker.activate.hook import is_bash_own
+from esker.activate.prompt import state
 from esker.activate.shells import undo
-from esker.activate.shells.steps import Variables, entering, leaving, opening, sourcing
+from esker.activate.shells.steps import AtPrompt, Variables, entering, leaving, opening, sourcing
 from esker.host.calling_shell import calling_shell, program_of
 
 if TYPE_CHECKING:
@@ -129,7 +130,17 @@ class Shell:
         departure = undo.leave(environ)
         if departure is None:
             return None
-        return self._renderer.evaluated(leaving(departure, shell=self.name, program=program), environ)
+        steps = leaving(departure, shell=self.name, program=program)
+        marked = state.suppressed(environ, departure.dot_flox)
+        return self._renderer.evaluated([Variables(marked), *steps] if marked else steps, environ)
+
+    def hook(self, program: str) -> str:
+        """Return the text for a start-up file, by which the shell asks the command `program` at its prompts."""
+        return self._renderer.evaluated([AtPrompt(program)], {})
+
+    def at_prompt(self, steps: Iterable[Step], environ: Mapping[str, str]) -> str:
+        """Return the text for a shell that has asked at its prompt."""
+        return self._renderer.evaluated(steps, environ)
 
     def remember_profile(self, environ: Mapping[str, str], before: str) -> str:
         """Return the text for `eval` that remembers what profile scripts changed, so that deactivating undoes it.

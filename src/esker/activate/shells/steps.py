@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
     from esker.activate.difference import Activation
     from esker.activate.plan import Plan
+    from esker.activate.prompt.watched import Watch
     from esker.activate.shells.undo import Departure
 
 __all__ = [
+    "AtPrompt",
     "Exit",
     "First",
     "Forget",
@@ -43,6 +45,7 @@ __all__ = [
     "Step",
     "Undo",
     "Variables",
+    "Watching",
     "entering",
     "function_name",
     "leaving",
@@ -163,8 +166,23 @@ class LastLeft(NamedTuple):
     program: str
 
 
+class AtPrompt(NamedTuple):
+    """Have the shell ask the command `program` at each prompt, if something has changed since it asked last."""
+
+    program: str
+
+
+class Watching(NamedTuple):
+    """Ask the command again as soon as a prompt finds something changed."""
+
+    watch: Watch
+    turn: int | None
+    """Ask once more before this prompt, for the turn of this number."""
+
+
 Step = (
-    Variables
+    AtPrompt
+    | Variables
     | Front
     | First
     | Source
@@ -178,6 +196,7 @@ Step = (
     | PromptBefore
     | Function
     | LastLeft
+    | Watching
 )
 
 
@@ -195,14 +214,15 @@ def entering(
     yield from (SearchAnew(), Prompt(program), Function(program))
 
 
-def leaving(departure: Departure, *, shell: str, program: str) -> Iterator[Step]:
-    """Yield the steps of a shell that leaves the environment it has entered last."""
+def leaving(departure: Departure, *, shell: str, program: str, exits: bool = True) -> Iterator[Step]:
+    """Yield the steps of a shell that leaves an environment; unless `exits` is false, a shell of ours may end."""
     scripts = tuple(
         Script(departure.dot_flox, f"profile.deactivate.{name}", departure.scripts[name])
         for name in (shell, "common")
         if name in departure.scripts
     )
-    yield Exit(departure.dot_flox, program)
+    if exits:
+        yield Exit(departure.dot_flox, program)
     yield Variables(departure.changes, back=True)
     yield Undo(departure.link, scripts)
     if departure.scripts:

@@ -15,6 +15,7 @@ from zlib import crc32
 from esker.activate.shell_file import shell_text
 from esker.activate.shells.programs import entries, find_shell, foreign_warning, private_file
 from esker.activate.shells.steps import (
+    AtPrompt,
     Exit,
     First,
     Forget,
@@ -29,12 +30,14 @@ from esker.activate.shells.steps import (
     Source,
     Undo,
     Variables,
+    Watching,
     function_name,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from esker.activate.prompt.watched import Watch
     from esker.activate.shells.steps import Script, Step
 
 __all__ = ["Tcsh", "quoted", "renderer"]
@@ -152,6 +155,13 @@ def _step(step: Step, environ: Mapping[str, str]) -> Iterator[str]:  # noqa: C90
             yield _alias(program)
         case LastLeft(program):
             yield f"{_fixed('forget')}\nunalias {function_name(program)}\nunset {_SHELL}"
+        case AtPrompt(program):
+            yield f"set _esker_asked_program = {quoted(program)}"
+            yield f"set _esker_at_prompt = {quoted(f'{os.path.dirname(__file__)}/at_prompt.tcsh')}"
+            yield _fixed("hook")
+        case Watching(watch, turn):
+            yield f"set _esker_turn = {'end' if turn is None else turn}"
+            yield f"set _esker_changed = {quoted(_changed(watch))}"
 
 
 def _assignments(changes: Mapping[str, str | None]) -> Iterator[str]:
@@ -195,6 +205,15 @@ def _recorded(step: Recorded, environ: Mapping[str, str]) -> Iterator[str]:
     yield "if ($status) then"
     yield f'eval "`\\env _ESKER_SHELL=tcsh {quoted(step.program)} deactivate --profile < {before}`"'
     yield f"endif\n{_REMOVED.format(before)}"
+
+
+def _changed(watch: Watch) -> str:
+    """Return the command that sets `_esker_turn` if something has changed that is watched."""
+    if not watch.settled:
+        return "set _esker_turn = ask"
+    tests = [f'"$cwd" == {quoted(watch.directory)}', *(f"! -e {quoted(path)}" for path in watch.absent)]
+    tests += [f"-e {quoted(path)} && -M {quoted(path)} == {seconds}" for path, _, seconds in watch.present]
+    return f"if (! ({' && '.join(tests)})) set _esker_turn = ask"
 
 
 def _mark(link: str) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from esker.activate.edits import Changes
     from esker.activate.plan import Plan
 
-__all__ = ["VARIABLE", "Departure", "enter", "leave", "with_profile"]
+__all__ = ["VARIABLE", "Departure", "enter", "entered", "leave", "with_profile"]
 
 VARIABLE = "_ESKER_UNDO"
 _LARGEST = 16 << 20
@@ -139,12 +139,17 @@ def with_profile(
     return _rendered(edits, ends)
 
 
-def leave(environ: Mapping[str, str]) -> Departure | None:
-    """Return how to leave the environment that was activated last, or None if there is none."""
+def entered(environ: Mapping[str, str]) -> list[str]:
+    """Return the paths of `.flox` of the environments that can be left, the oldest first."""
+    return [key for key, _ in _parsed(environ)[0].entries]
+
+
+def leave(environ: Mapping[str, str], dot_flox: str | None = None) -> Departure | None:
+    """Return how to leave an environment, by default the one that was activated last; None if it is not active."""
     edits, ends = _parsed(environ)
-    if not edits.entries:
+    if not edits.entries or not (dot_flox is None or dot_flox in dict(edits.entries)):
         return None
-    key = edits.entries[-1][0]
+    key = edits.entries[-1][0] if dot_flox is None else dot_flox
     edits, changes = stack.leave(edits, key, environ)
     end = ends.pop(key)
     changes = dict(sorted(changes.items()))

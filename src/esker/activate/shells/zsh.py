@@ -14,9 +14,10 @@ import os
 from typing import TYPE_CHECKING
 
 from esker.activate.shell_file import shell_text
-from esker.activate.shells.assignments import quoted
+from esker.activate.shells.assignments import quoted, unchanged
 from esker.activate.shells.programs import entries, find_shell, inherited_file, kept_warning, lines_before
 from esker.activate.shells.steps import (
+    AtPrompt,
     Exit,
     First,
     Forget,
@@ -31,6 +32,7 @@ from esker.activate.shells.steps import (
     Source,
     Undo,
     Variables,
+    Watching,
     function_name,
 )
 
@@ -48,6 +50,11 @@ _SOURCED = "_FLOX_SOURCED_PROFILE_SCRIPTS"
 _NOT_HASHED = "if [[ -o hash_cmds ]]; then _esker_hashed=y; \\builtin \\unsetopt hash_cmds; fi"
 _HASHED = "if [[ -n ${_esker_hashed-} ]]; then \\builtin \\setopt hash_cmds; fi; \\builtin \\unset _esker_hashed"
 """Undoes `_NOT_HASHED`, unless the shell had the option off before."""
+_AT_PROMPT = (
+    "function _esker_at_prompt { \\builtin unsetopt local_options; "
+    'while _esker_asked; do \\builtin eval "$_esker_text" || \\builtin true; done }'
+)
+"""What runs before each prompt. It is no function of ours, because the scripts of `[profile]` are read within it."""
 _CLOSED = "_esker_descriptor={0}; exec {{_esker_descriptor}}<&-; \\builtin \\unset _esker_descriptor"
 _NOT_PARSED = 126
 """The status of a `source` whose file zsh cannot parse."""
@@ -161,6 +168,19 @@ def _lines(step: Step) -> Iterator[str]:  # noqa: C901, PLR0912 - one case for e
             yield _HASHED
             name = function_name(program)
             yield _own(f"{_fixed('forget')}\nif [[ -n ${{functions[{name}]+x}} ]]; then builtin unset -f {name}; fi")
+        case AtPrompt() | Watching():
+            yield from _at_prompt(step)
+
+
+def _at_prompt(step: AtPrompt | Watching) -> Iterator[str]:
+    if isinstance(step, AtPrompt):
+        yield _own(f"builtin typeset -g _esker_asked_program={quoted(step.program)}\n{_fixed('at_prompt')}")
+        yield _AT_PROMPT
+        return
+    watch, turn = step
+    same = f"[[ {' && '.join(unchanged(watch))} ]]" if watch.settled else "builtin return 1"
+    turned = f"builtin typeset -g _esker_turn={'end' if turn is None else turn}"
+    yield _own(f"{turned}\nfunction _esker_same {{\n{same}\n}}")
 
 
 def _own(text: str) -> str:

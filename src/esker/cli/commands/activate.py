@@ -16,9 +16,9 @@ from esker.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import SimpleNamespace
-    from typing import Any
+    from typing import Any, TypeVar
 
     from esker.activate import active
     from esker.activate.difference import Activation
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from esker.progress import Progress
     from esker.runtimes.protocol import Runtime
 
-__all__ = ["run"]
+    Entered = TypeVar("Entered")
+
+__all__ = ["in_shell", "run"]
 
 _EXAMPLES = """\
   esker activate -- pytest -q           run a command, replacing this process
@@ -50,6 +52,10 @@ _EXAMPLES = """\
 
 def run(_: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
+    if arguments[:1] in (["allow"], ["deny"]):
+        from esker.cli.commands import allow
+
+        return allow.run(arguments[0], arguments[1:], voice)
     own, command = _split(arguments)
     options = _options(own, voice, command=command)
     if command is not None and (options.command is not None or not command):
@@ -144,29 +150,52 @@ def _starts_services(plan: Plan, options: SimpleNamespace) -> bool:
 def _in_place(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], voice: Voice) -> int:
     """Print the script that activates the environment in the calling shell, for `eval`."""
     from esker.activate.shells.shell import evaluating
+
+    def text(activate: Callable[[Mapping[str, str]], Activation]) -> str:
+        return evaluating(environ).in_place(plan, environ, activate, program=voice.path(), anew=options.fresh)
+
+    printed, attachment = in_shell(plan, options, environ, voice, text)
+    sys.stdout.buffer.write(printed.encode())
+    _announce(plan, environ, attachment, voice)
+    return 0
+
+
+def in_shell(
+    plan: Plan,
+    options: SimpleNamespace,
+    environ: Mapping[str, str],
+    voice: Voice,
+    entering: Callable[[Callable[[Mapping[str, str]], Activation]], Entered],
+    *,
+    pid: int | None = None,
+) -> tuple[Entered, Attachment | None]:
+    """Attach the calling shell, or the process `pid`, to an environment, and start services if that is asked for.
+
+    `entering` gets a function that works out the activation in given variables, and calls it once. Return what it
+    returned, and the attachment.
+    """
     from esker.host.calling_shell import calling_shell
 
+    shell = calling_shell() if pid is None else pid
     entered: list[Attached] = []
 
     def activate(given: Mapping[str, str]) -> Activation:
-        entered.append(_begin(plan, options, given, voice, shell_pid=calling_shell()))
+        entered.append(_begin(plan, options, given, voice, shell_pid=shell))
         return entered[0][0]
 
-    text = evaluating(environ).in_place(plan, environ, activate, program=voice.path(), anew=options.fresh)
+    result = entering(activate)
     (attached,) = entered
     if _starts_services(plan, options):
         from esker.cli.session import start_services
 
         runtime = _runtime(plan)
         try:
-            start_services(runtime, _shared(attached), environ, voice, shell=calling_shell())
+            start_services(runtime, _shared(attached), environ, voice, shell=shell)
         except BaseException:
             if attached[1] is not None:
                 attached[1].leave()
             raise
-    sys.stdout.buffer.write(text.encode())
-    _announce(plan, environ, attached[1], voice)
-    return 0
+    return result, attached[1]
 
 
 def _interactive(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], voice: Voice) -> int:
@@ -254,10 +283,6 @@ _OPTIONS: tuple[Option, ...] = (
 
 
 def _options(arguments: list[str], voice: Voice, *, command: list[str] | None = None) -> SimpleNamespace:
-    if arguments[:1] in (["allow"], ["deny"]):
-        from esker.errors import UsageError
-
-        raise UsageError(f"`activate {arguments[0]}` is not implemented yet: Esker activates nothing by itself")
     try:
         values = _read(arguments)
     except (KeyError, ValueError):

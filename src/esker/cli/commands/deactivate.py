@@ -12,8 +12,6 @@ from esker.errors import UsageError
 from esker.host.variables import inherited
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from esker.cli.voice import Voice
 
 __all__ = ["run"]
@@ -23,6 +21,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
     from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_environments
     from esker.activate.shells.shell import evaluating
+    from esker.cli.leaving import detach
 
     summary = "Leave the environment that was activated last, and undo what its activation changed."
     examples = '  esker deactivate\n  eval "$(esker deactivate)"    if the shell has no `esker` function'
@@ -50,23 +49,5 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         raise UsageError("a command cannot change the shell that runs it", hint=hint)
     else:
         sys.stdout.buffer.write(text.encode())
-        _detach(environ)
+        detach(environ)
     return 0
-
-
-def _detach(environ: Mapping[str, str]) -> None:
-    """Unregister the shell as a user of the environment that it is about to leave."""
-    from esker.activate.shells import undo
-    from esker.activate.starts import registry
-    from esker.activate.starts.start import member_of
-    from esker.host.calling_shell import calling_shell
-    from esker.host.runtime_directory import environment_directory
-
-    departure = undo.leave(environ)
-    if departure is not None and os.path.isdir(departure.dot_flox):
-        if environ.get("FLOX_ACTIVATE_START_SERVICES") == "true":
-            from esker.cli.session import release_for_shell
-
-            release_for_shell(os.path.dirname(departure.dot_flox), environ, calling_shell())
-        path = registry.registry_path(environment_directory(departure.dot_flox, environ.get("XDG_RUNTIME_DIR")))
-        registry.leave(path, member_of(calling_shell()))

@@ -17,6 +17,7 @@ __all__ = ["run"]
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
     from esker.cli.manifest import tell_change, tell_unused_groups
+    from esker.declare.consent import carried
     from esker.lock.changes import package_changes
     from esker.lock.lock_files import lock_paths
     from esker.lock.resolve import check_current, readable_lock
@@ -46,7 +47,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     old = readable_lock(declaration)
     before = [_stamp(path) for path in lock_paths(declaration).values()]
     progress = voice.progress()
-    with alone(declaration.project):
+    with alone(declaration.project), carried(declaration.project, settings):
         lock, _ = lock_project(
             declaration,
             settings,

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
-from esker.declare import notations, project_directory
+from esker.declare import consent, notations, project_directory
 from esker.declare.load import environment_name, load
-from esker.errors import HostError, InvalidManifest, ServiceError, UsageError
+from esker.errors import EskerError, HostError, InvalidManifest, ServiceError, UsageError
 from esker.formats.manifest import parse
 from esker.formats.tables.reader import Refusal
 from esker.host import files, scratch, trees
@@ -25,7 +25,7 @@ from esker.lock.packages import choice
 from esker.lock.resolve import readable_lock, with_inputs_of
 from esker.runtimes.native.links import check_installable
 from esker.runtimes.native.locking import locked_project
-from esker.runtimes.native.preparation import realised
+from esker.runtimes.native.preparation import prepare_stale, realised
 from esker.runtimes.native.project_lock import alone
 from esker.runtimes.native.swap import check_swappable, put_in_order, swapped
 from esker.services.supervised.supervisor_record import services_are_running
@@ -129,7 +129,7 @@ def change(
     declaration = msgspec.structs.replace(declaration, pyproject=texts.pyproject)
     if effect == "try":
         return _locked(declaration, texts, settings, upgrade, progress)._replace(differs=differs)
-    with alone(project):
+    with alone(project), consent.carried(project, settings, text) as is_allowed:
         _check_unchanged(path, before, file)
         if effect == "write":
             _write(path, text, file, texts.pyproject)
@@ -156,7 +156,15 @@ def change(
                 python, conda = (replaced(paths[kind], locks[kind]) for kind in ("python", "conda"))
                 with python, conda, swapped(project, contents):
                     links.switch(keep_rollback=False)  # it may fail, for example on a full disk; the others now cannot
+    if is_allowed:
+        _plan_for_prompt(project, settings)
     return made._replace(differs=differs)
+
+
+def _plan_for_prompt(project: str, settings: Settings) -> None:
+    """Make the plan that the prompt takes next, because it makes none itself."""
+    with suppress(EskerError):  # the prompt then names `esker activate`, which says what is wrong
+        prepare_stale(project, settings)
 
 
 def _locked(

@@ -7,7 +7,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from esker.activate import plan as plans
-from esker.declare import project_directory, trust
+from esker.activate.seal import sealed
+from esker.declare import consent, project_directory, trust
 from esker.declare.known_environments import remember
 from esker.declare.load import load
 from esker.errors import EskerError, HostError, RealisationFailed, StaleLock, StoreError
@@ -73,7 +74,8 @@ def prepare_stale(
         if not locked:
             _check_installable(declaration, settings)
         before = readable_lock(declaration)
-        lock, is_new = lock_project(declaration, settings, interpreters, locked=locked, progress=listener)
+        with consent.carried(project, settings):
+            lock, is_new = lock_project(declaration, settings, interpreters, locked=locked, progress=listener)
         check_system(declaration, lock, settings)
         with realised(declaration, lock, settings, interpreters, progress=listener) as links:
             links.switch(keep_rollback=not is_new)  # a new lock overrides a rollback
@@ -83,9 +85,18 @@ def prepare_stale(
         remember(project, settings)
         chosen = mode or declared_mode(declaration)
         plan = planned(declaration, chosen, links.by_mode[chosen], sources, settings, missing)
-        plans.write(plan, plans.plan_path(project, chosen))
+        plans.write(_sealed(plan, settings), plans.plan_path(project, chosen))
         hand_over(declaration.dot_flox)
         return plan
+
+
+def _sealed(plan: Plan, settings: Settings) -> Plan:
+    """Return the plan with its seal, unless what it was made from has changed meanwhile; without one the prompt waits.
+
+    What the files say is read first: if they are still as the plan has seen them after that, this is what it saw.
+    """
+    key, made_from = consent.seal_key(settings, make=True), consent.content(plan.project).made_from
+    return plan if key is None or not plans.fresh(plan) else sealed(plan, made_from, key)
 
 
 def sources_of(project: str) -> tuple[tuple[plans.Fingerprint, ...], Declaration]:
