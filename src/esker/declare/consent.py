@@ -1,9 +1,10 @@
 """Which contents of a project the user has allowed the prompt to activate: `esker allow` and `esker deny`.
 
 Consent is about content. It covers everything by which a project decides what an activation runs: the manifest, the
-locks, and beside `.flox` Compose files, `.env`, setup-env.sh and Nix expressions. They are read below the opened directory
-of the project, and hashed. For each project there is one file in `$XDG_DATA_HOME/esker/allowed`, named by the hash of
-the project's path, with the hashes of all contents that were allowed there. So a branch that was allowed once stays so.
+locks, and beside `.flox` Compose files, `.env`, setup-env.sh and Nix expressions. They are read below the opened
+directory of the project, and hashed. For each project there is one file in `$XDG_DATA_HOME/esker/allowed`, named by the
+hash of the project's path, with the hashes of all contents that were allowed there. So a branch that was allowed once
+stays so.
 
 Consent does not replace `trust`, which is about who could change a project. Only the prompt asks for consent.
 """
