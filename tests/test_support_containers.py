@@ -121,7 +121,7 @@ def test_nothing_is_left_of_an_engine_whose_tests_were_killed(tmp_path):
         time.sleep(0.02)
     assert not _processes(directory)
     assert directory not in Path("/proc/mounts").read_text()
-    with DockerEngine() as engine:
+    with DockerEngine(int(directory.rpartition("-")[2])) as engine:
         assert engine.variables["DOCKER_HOST"] == f"unix://{directory}/docker.sock"
         assert engine.docker("ps", "--all", "--quiet") == ""
         assert not Path(f"/sys/class/net/{bridge}").exists()

@@ -28,7 +28,7 @@ from typing import IO, TYPE_CHECKING, Self
 from tests.support.containers import images, programs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
 __all__ = ["DockerEngine"]
@@ -42,9 +42,13 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class DockerEngine:
-    """The engine; a context manager. It needs root, and keeps its data in memory."""
+    """The engine, in the first free of a few places on the machine, or in the one named; a context manager.
 
-    def __init__(self) -> None:
+    It needs root, and keeps its data in memory.
+    """
+
+    def __init__(self, place: int | None = None) -> None:
+        self._wanted = range(_PLACES) if place is None else [place]
         self.variables: dict[str, str] = {}
         """With these variables `docker` is its client, with Compose and buildx."""
 
@@ -53,7 +57,7 @@ class DockerEngine:
             raise RuntimeError("the tests of containers start a Docker engine, which only root can")
         programs_root, images_root = programs.ROOT.path(), images.ROOT.path()
         with contextlib.ExitStack() as stack:
-            self._place = stack.enter_context(_place())
+            self._place = stack.enter_context(_place(self._wanted))
             self._libexec = programs_root / "libexec"
             self._make_client(programs_root)
             self._shell = stack.enter_context(self._namespaces())
@@ -182,9 +186,9 @@ class _Place:
 
 
 @contextlib.contextmanager
-def _place() -> Iterator[_Place]:
-    """Give the first place that no running engine has."""
-    for number in range(_PLACES):
+def _place(numbers: Iterable[int]) -> Iterator[_Place]:
+    """Give the first of the places that no running engine has."""
+    for number in numbers:
         place = _Place(number)
         with open(f"{place.directory}.lock", "w", encoding="utf-8") as lock:
             try:
@@ -198,7 +202,7 @@ def _place() -> Iterator[_Place]:
             finally:
                 place.clear()
             return
-    raise RuntimeError(f"{_PLACES} Docker engines of tests run on this machine already")
+    raise RuntimeError("other tests on this machine have all places for Docker engines")
 
 
 def _pipes(shell: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:

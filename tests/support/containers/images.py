@@ -60,6 +60,7 @@ def _finish_postgres(layer: Layer) -> None:
     sample = "usr/share/postgresql/17/postgresql.conf.sample"
     layer.write(sample, layer.read(sample) + b"listen_addresses = '*'\n")
     layer.make_directory("docker-entrypoint-initdb.d")
+    layer.make_directory("run/postgresql", mode=0o3777)  # for whichever user the server runs as
 
 
 def _finish_nginx(layer: Layer) -> None:

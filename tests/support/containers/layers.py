@@ -54,10 +54,10 @@ class Layer:
         member.type, member.linkname = tarfile.SYMTYPE, target
         self._members[path] = member, b""
 
-    def make_directory(self, path: str) -> None:
+    def make_directory(self, path: str, *, mode: int = 0o755) -> None:
         """Put an empty directory there."""
         member = tarfile.TarInfo(path)
-        member.type, member.mode = tarfile.DIRTYPE, 0o755
+        member.type, member.mode = tarfile.DIRTYPE, mode
         self._members[path] = member, b""
 
     def copy(self, source: Path, path: str) -> None:

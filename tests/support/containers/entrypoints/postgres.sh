@@ -64,10 +64,9 @@ if [ "${1-}" != postgres ]; then
     exec "$@"
 fi
 if [ "$(id -u)" = 0 ]; then
-    mkdir -p "$PGDATA" /var/run/postgresql ${POSTGRES_INITDB_WALDIR:+"$POSTGRES_INITDB_WALDIR"}
-    chown -R postgres:postgres "$PGDATA" /var/run/postgresql ${POSTGRES_INITDB_WALDIR:+"$POSTGRES_INITDB_WALDIR"}
+    mkdir -p "$PGDATA" ${POSTGRES_INITDB_WALDIR:+"$POSTGRES_INITDB_WALDIR"}
+    chown -R postgres:postgres "$PGDATA" ${POSTGRES_INITDB_WALDIR:+"$POSTGRES_INITDB_WALDIR"}
     chmod 700 "$PGDATA"
-    chmod 3777 /var/run/postgresql
     exec chroot --userspec=postgres:postgres --skip-chdir / "$0" "$@"
 fi
 setting POSTGRES_USER postgres
@@ -76,6 +75,7 @@ setting POSTGRES_DB "$POSTGRES_USER"
 setting POSTGRES_INITDB_ARGS ""
 export POSTGRES_HOST_AUTH_METHOD="${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256}"
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
+    ls /docker-entrypoint-initdb.d >/dev/null # scripts that cannot be read are not passed over
     make_data_directory
     # Until everything is there, the server listens on its socket alone: nobody else sees it half-made.
     pg_ctl -D "$PGDATA" -o "-c listen_addresses=''" -w start
