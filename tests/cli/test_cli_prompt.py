@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
+
+from esker.host.isolation import OPTIONS, SOURCE
 
 HEAD = 'schema-version = "1.14.0"\n'
 
@@ -13,7 +17,6 @@ HEAD = 'schema-version = "1.14.0"\n'
 @pytest.fixture
 def asked(esker):
     """Give a function that asks as bash does, and returns what the text does to variables, with what was said."""
-    import subprocess
 
     def ask(cwd, turn="", **variables):
         done = esker("hook-env", "bash", turn, cwd=cwd, PWD=str(cwd), **variables)
@@ -131,3 +134,25 @@ def test_the_words_of_flox(esker, project, tmp_path):
     directory = project()
     assert esker("activate", "allow", "-d", directory, cwd="/").err.startswith("✔ The prompt may activate")
     assert esker("activate", "deny", "-d", directory, cwd="/").err.startswith("✔ The prompt leaves")
+
+
+def test_entering_loads_nothing_heavy(esker, project, environ):
+    """A warm project without scripts is entered without the modules that take longest to import."""
+    directory = project(f"{HEAD}[vars]\nA = '1'\n")
+    esker("activate", "--", "true")
+    esker("allow")
+    listed = (
+        "import os, sys\nsys.path.append(sys.argv[1])\nsys.argv = ['esker', 'hook-env', 'bash', '']\n"
+        "from esker.__main__ import main\nmain()\nprint(*sys.modules, file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, f"{OPTIONS}c", listed, SOURCE],
+        cwd=directory,
+        env=environ,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert "export A='1'" in done.stdout
+    heavy = {"typing", "re", "json", "argparse", "dataclasses", "subprocess", "hashlib", "msgspec", "pathlib"}
+    assert heavy & set(done.stderr.split()) == set()

@@ -16,13 +16,14 @@ the new state and the changes to make.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
 
 from esker.activate.difference import Activation, difference
 from esker.activate.lists import LISTS, elements, joined
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
 
     Changes = dict[str, str | None]
     """New values; None means that the variable is to be unset."""

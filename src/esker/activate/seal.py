@@ -7,9 +7,9 @@ run. So Esker signs each plan with a key of the user, and writes into it the has
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
+from esker.formats import json_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hashlib import blake2b
 
@@ -35,5 +35,5 @@ def is_sealed(plan: Plan, key: bytes) -> bool:
 
 
 def _seal(plan: Plan, key: bytes) -> str:
-    text = json.dumps({**plan.record(), "seal": ""}, sort_keys=True)
+    text = json_text.render({**plan.record(), "seal": ""})
     return blake2b(text.encode("ascii"), digest_size=32, key=key).hexdigest()

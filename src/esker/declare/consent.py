@@ -15,7 +15,6 @@ import errno
 import os
 import stat
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
 
 from esker.declare import project_directory
 from esker.declare.compose_names import BASES, OVERRIDES
@@ -25,13 +24,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from hashlib import blake2b
-    from typing import Any, Literal
+    from typing import Any, Literal, NamedTuple
 
     from esker.settings import Settings
 
     Standing = Literal["allowed", "denied", "changed", "unknown"]
     """`changed` means that another content of the project was allowed."""
 else:
+    from esker.host.named_tuple import NamedTuple
+
     try:
         from _blake2 import blake2b  # importing `hashlib` would load OpenSSL, which takes longer than a warm activation
     except ImportError:

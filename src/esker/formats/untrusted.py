@@ -12,11 +12,10 @@ from typing import Any
 
 from esker.formats import json_text
 from esker.formats.json_text import DEEPEST, TooDeep
+from esker.formats.limits import LARGEST
 
 __all__ = ["DEEPEST", "LARGEST", "LARGEST_MANIFEST", "TooDeep", "json_value", "toml_table"]
 
-LARGEST = 16 << 20
-"""Bytes of a lock, or of another file that a program has written."""
 LARGEST_MANIFEST = 1 << 19
 """Bytes of a file that a person writes."""
 _TOKEN = re.compile(

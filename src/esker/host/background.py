@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from esker.errors import HostError
 from esker.host.isolation import SOURCE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
@@ -54,6 +53,8 @@ def begin_anew(work: Callable[..., object], arguments: Mapping[str, Any]) -> int
     `work` is a top-level function of a module, and `arguments` are its keyword arguments, which must fit into JSON.
     This takes 30 ms more than `begin`.
     """
+    import json
+
     from esker.host.process import run
 
     return int(run(_anew(work), environ=os.environ, stdin=json.dumps(arguments)).stdout)
@@ -65,6 +66,7 @@ def beginning_anew(work: Callable[..., object], arguments: Mapping[str, Any]) ->
     It must be called, because until then this process has a child that its program does not know of. The arguments must
     fit into a pipe.
     """
+    import json
     import subprocess
 
     try:

@@ -14,12 +14,12 @@ import fcntl
 import os
 import stat
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from esker.errors import EskerError, HostError, Problem
-from esker.formats.untrusted import LARGEST
+from esker.formats.limits import LARGEST
 from esker.host.causes import remedy as remedy_for
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

@@ -6,10 +6,10 @@ import os
 import select
 import signal
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from esker.host.process_table import entry
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

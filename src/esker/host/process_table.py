@@ -6,10 +6,13 @@ The system reuses pids. To identify a process for longer than one look at the ta
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from typing import NamedTuple
+else:
+    from esker.host.named_tuple import NamedTuple
 
 __all__ = [
     "ProcessEntry",

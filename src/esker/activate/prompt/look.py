@@ -8,7 +8,6 @@ plan has the user's seal and was made from just this content. It neither locks n
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from esker.activate import plan as plans
 from esker.activate.prompt.watched import files_of
@@ -16,9 +15,14 @@ from esker.activate.seal import is_sealed
 from esker.declare import consent, trust
 from esker.errors import EskerError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NamedTuple
+
     from esker.activate.plan import Plan
     from esker.settings import Settings
+else:
+    from esker.host.named_tuple import NamedTuple
 
 __all__ = ["Look", "look", "projects"]
 

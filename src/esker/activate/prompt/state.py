@@ -5,13 +5,14 @@ A shell that is started inside inherits it together with `_ESKER_UNDO`, and so i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from esker.formats import json_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import Any, NamedTuple
+else:
+    from esker.host.named_tuple import NamedTuple
 
 __all__ = ["VARIABLE", "State", "parse", "render", "suppressed"]
 

@@ -6,10 +6,12 @@ both lists share. What is above is left, the innermost first, and then the other
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NamedTuple
+else:
+    from esker.host.named_tuple import NamedTuple
 
 __all__ = ["Enter", "Environments", "Leave", "Transition", "after", "next_transition", "wanted"]
 

@@ -13,18 +13,21 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
 
 from esker.activate import plan as plans
 from esker.declare import consent
 from esker.errors import HostError
 from esker.host import runtime_directory
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import NamedTuple
 
     from esker.activate.plan import Plan
     from esker.settings import Settings
+else:
+    from esker.host.named_tuple import NamedTuple
 
 __all__ = ["Present", "Watch", "directories", "files_of", "watch"]
 

@@ -10,12 +10,9 @@ parameters of a function, or variables that are assigned before the text.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
-from esker.activate.hook import find_bash
 from esker.activate.shell_file import shell_text
 from esker.activate.shells.assignments import assignments, quoted, unchanged
-from esker.activate.shells.programs import inherited_file, lines_before
 from esker.activate.shells.steps import (
     AtPrompt,
     Exit,
@@ -36,6 +33,7 @@ from esker.activate.shells.steps import (
     function_name,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -84,6 +82,9 @@ class Bash:
 
         It reads the scripts from a file in memory. This process keeps the file's descriptor open across exec.
         """
+        from esker.activate.hook import find_bash
+        from esker.activate.shells.programs import inherited_file
+
         bash = find_bash(environ.get("PATH"))
         scripts = _with_warnings(line for step in steps for line in _lines(step))
         start = f". {inherited_file(_CLOSED, scripts)}\n" if scripts else ""
@@ -91,6 +92,9 @@ class Bash:
 
     def interactive(self, steps: Iterable[Step], environ: Mapping[str, str]) -> tuple[list[str], Mapping[str, str]]:
         """Return the arguments and the variables of an interactive bash, which reads the user's ~/.bashrc first."""
+        from esker.activate.hook import find_bash
+        from esker.activate.shells.programs import inherited_file
+
         bash = find_bash(environ.get("PATH"))
         # A bash that starts in POSIX mode ignores --rcfile, so it enters that mode only at the end of our file.
         posix = {name: value for name, value in environ.items() if name == _POSIX}
@@ -111,6 +115,8 @@ class Bash:
     def earlier(self, before: str, environ: Mapping[str, str]) -> tuple[str | None, dict[str, str]]:
         """Return the prompt and the exported variables that before_profile.bash wrote down, as text of bash."""
         import subprocess
+
+        from esker.activate.hook import find_bash
 
         bash = find_bash(environ.get("PATH"))
         script = f"{before}\nprintf '%s\\0' \"${{PS1+x$PS1}}\"\nexec /usr/bin/env -0"
@@ -191,6 +197,8 @@ def _source(script: Script) -> str:
     from a valid script that fails, so a second bash parses the script without running it. The line needs
     `_with_warnings` around it.
     """
+    from esker.activate.shells.programs import lines_before
+
     before = lines_before(script)
     count = len(script.text.rstrip().split("\n"))
     place = (quoted(script.manifest), "''" if before is None else f"'{before}'")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from esker.activate.origin import place, position
 from esker.errors import ActivationFailed
@@ -13,6 +11,7 @@ from esker.host import runtime_directory
 from esker.host.memory_file import descriptor_path, memory_file
 from esker.host.process import find_program
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["entries", "find_shell", "foreign_warning", "inherited_file", "kept_warning", "lines_before", "private_file"]
 
-_FOREIGN = re.compile(r"(?:^|[\s;&|(!])\[\[\s")
+_FOREIGN = r"(?:^|[\s;&|(!])\[\[\s"
 """What bash and zsh have, and fish and tcsh have not."""
 _PREFIX = "text-"
 _STALE = 3600
@@ -81,10 +80,12 @@ def inherited_file(closing: str, lines: Iterable[str]) -> str:
 
 def foreign_warning(shell: str, script: Script) -> str | None:
     """Return the warning for a script for every shell that fish and tcsh cannot run, or None if nothing is wrong."""
+    import re
+
     if not script.name.endswith(".common"):
         return None
     for number, line in enumerate(script.text.split("\n"), 1):
-        if _FOREIGN.search(line):
+        if re.search(_FOREIGN, line):
             own = script.name.removesuffix("common")
             where = place(script.manifest, script.text, number)
             return (

@@ -7,16 +7,16 @@ only if a command needs it.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
 
-from esker.activate.hook import is_bash_own
 from esker.activate.prompt import state
 from esker.activate.shells import undo
 from esker.activate.shells.steps import AtPrompt, Variables, entering, leaving, opening, sourcing
 from esker.host.calling_shell import calling_shell, program_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from typing import Protocol
 
     from esker.activate.difference import Activation
     from esker.activate.plan import Plan
@@ -148,6 +148,8 @@ class Shell:
         `before` is what the text of the step `Recorded` wrote down, and `environ` contains the prompt as
         `_ESKER_PROMPT`.
         """
+        from esker.activate.hook import is_bash_own
+
         prompt, earlier = self._renderer.earlier(before, environ)
         prompts = (prompt, environ[_PROMPT][1:] if environ.get(_PROMPT) else None)
         names = {name for name in environ.keys() | earlier.keys() if not is_bash_own(name)}

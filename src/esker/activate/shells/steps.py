@@ -6,7 +6,6 @@ Each step is a value. The modules `bash`, `zsh`, `fish` and `tcsh` render the st
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from esker.activate.composition import is_started
 from esker.activate.lists import (
@@ -19,13 +18,17 @@ from esker.activate.lists import (
 )
 from esker.activate.plan import plan_path, read
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import NamedTuple
 
     from esker.activate.difference import Activation
     from esker.activate.plan import Plan
     from esker.activate.prompt.watched import Watch
     from esker.activate.shells.undo import Departure
+else:
+    from esker.host.named_tuple import NamedTuple
 
 __all__ = [
     "AtPrompt",

@@ -7,17 +7,17 @@ the environments as well.
 
 from __future__ import annotations
 
-import base64
-import json
+import binascii
 import os
 import zlib
-from typing import TYPE_CHECKING
 
 from esker.activate import edits as stack
 from esker.activate.composition import is_active, is_started
 from esker.activate.edits import Edits
 from esker.activate.lists import ACTIVE_ENVIRONMENTS, LISTS, active_environments, dot_flox_of, edited, elements
+from esker.formats import json_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["VARIABLE", "Departure", "enter", "entered", "leave", "with_profile"]
 
 VARIABLE = "_ESKER_UNDO"
+_TO_URLS, _FROM_URLS = str.maketrans("+/", "-_"), str.maketrans("-_", "+/")
+"""Between base64 and its form for URLs. The module `base64` would import regular expressions."""
 _LARGEST = 16 << 20
 """Bytes of the JSON: compressed, it could take gigabytes."""
 
@@ -164,10 +166,12 @@ def _changed(environ: Mapping[str, str], changes: Changes) -> dict[str, str]:
 
 def _parsed(environ: Mapping[str, str]) -> tuple[Edits, dict[str, Any]]:
     """Return the state of `edits` and, by environment, its link, its scripts and what happened to the prompt."""
+    if not environ.get(VARIABLE):
+        return Edits(), {}
     try:
         unpacking = zlib.decompressobj()
-        text = unpacking.decompress(base64.urlsafe_b64decode(environ.get(VARIABLE, "")), _LARGEST)
-        record = json.loads(text)  # cut off, and so no JSON, if it was larger
+        text = unpacking.decompress(binascii.a2b_base64(environ.get(VARIABLE, "").translate(_FROM_URLS)), _LARGEST)
+        record = json_text.parse(text.decode("ascii"))  # cut off, and so no JSON, if it was larger
         edits, ends = Edits.of(record["edits"]), record["ends"]
         _check(edits, ends)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, zlib.error):
@@ -199,5 +203,6 @@ def _check(edits: Edits, ends: Mapping[str, Any]) -> None:
 
 
 def _rendered(edits: Edits, ends: Mapping[str, Any]) -> str:
-    record = json.dumps({"edits": edits.record(), "ends": ends}, separators=(",", ":"))
-    return base64.urlsafe_b64encode(zlib.compress(record.encode("ascii"))).decode("ascii")
+    record = json_text.render({"edits": edits.record(), "ends": ends})
+    text = binascii.b2a_base64(zlib.compress(record.encode("ascii")), newline=False)
+    return text.decode("ascii").translate(_TO_URLS)

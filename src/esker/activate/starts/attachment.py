@@ -11,7 +11,6 @@ import atexit
 import os
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.activate.composition import (
     composed,
@@ -22,7 +21,6 @@ from esker.activate.composition import (
     resulting_activation,
 )
 from esker.activate.difference import Activation, difference
-from esker.activate.hook import exported_names
 from esker.activate.starts import registry
 from esker.activate.starts.start import member_of
 from esker.activate.starts.watcher import watch
@@ -30,11 +28,15 @@ from esker.errors import ActivationFailed, HostError, StartWithinHook, TimedOut
 from esker.host import background, process_table, runtime_directory
 from esker.host.clock import Deadline
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from typing import Any, NamedTuple
 
     from esker.activate.plan import Plan
     from esker.activate.starts.start import Member, Start
+else:
+    from esker.host.named_tuple import NamedTuple
 
 __all__ = ["Attachment", "Participant", "attach", "check_outside_hooks"]
 
@@ -269,6 +271,8 @@ def _recorded(plan: Plan, base: Mapping[str, str], after: Mapping[str, str]) -> 
     The hook may export a variable with the value that it has already. It is then in no difference, but a later process
     that lacks the variable needs it all the same: such variables are the defaults.
     """
+    from esker.activate.hook import exported_names
+
     changes = difference(base, after, [name for name, _ in plan.vars])
     same = [name for name in exported_names(plan.hook or "") if name in after and base.get(name) == after[name]]
     return {"difference": changes.record(), "defaults": {name: after[name] for name in same if name not in changes.set}}

@@ -11,22 +11,24 @@ mode 0600, which is removed with the start.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import signal
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple
 
 from esker.activate.plan import RUNNING
 from esker.activate.starts.start import SERVICES, Member, Start, member_of
 from esker.errors import ModeClash
+from esker.formats import json_text
 from esker.host import pidfd, process_id, runtime_directory, state_file
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any
+    from typing import Any, NamedTuple
 
     from esker.activate.plan import Plan
+else:
+    from esker.host.named_tuple import NamedTuple
 
 __all__ = [
     "WAKE",
@@ -243,7 +245,7 @@ def settle(path: str, start: Start, changes: dict[str, Any], start_watcher: Call
             return
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(f"{path}.{start.token}", flags, 0o600), "w", encoding="ascii") as file:
-            json.dump(changes, file)
+            file.write(json_text.render(changes))
         own.mark_ready(member_of(start_watcher()) if start_watcher else None)
 
 
@@ -331,7 +333,7 @@ def _parse(text: bytes) -> list[Start] | None:
 
     Starts from before the last boot are left out, because pids mean nothing after it.
     """
-    record = state_file.parse(text.partition(b"\n")[0])
+    record = state_file.parse(text.partition(b"\n")[0]) if text else None  # a new file is empty
     if record is None or record.get("version") != _VERSION:
         return None
     try:
@@ -347,5 +349,5 @@ def _write(descriptor: int, starts: list[Start]) -> None:
     line, so if we are killed before the file is cut, the remains of a longer text do no harm.
     """
     record = {"version": _VERSION, "boot": process_id.boot_id(), "starts": [start.record() for start in starts]}
-    size = os.pwrite(descriptor, json.dumps(record).encode("ascii") + b"\n", 0)
+    size = os.pwrite(descriptor, json_text.render(record).encode("ascii") + b"\n", 0)
     os.ftruncate(descriptor, size)

@@ -7,14 +7,15 @@ attached too, as `SERVICES`: as long as services run, their start lasts, and its
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from esker.host import process_id
 from esker.host.process_id import ProcessId
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
+    from typing import Any, NamedTuple
+else:
+    from esker.host.named_tuple import NamedTuple
 
 __all__ = ["SERVICES", "Member", "Start", "member_of"]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_environments, dot_flox_of
 from esker.activate.prompt import state as states
@@ -26,6 +25,7 @@ from esker.errors import EskerError
 from esker.host.variables import inherited
 from esker.settings import Settings
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import SimpleNamespace
