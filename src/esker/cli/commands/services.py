@@ -36,6 +36,8 @@ _COMMANDS = {
     "status": "show the services and their states",
     "logs": "show the output of services",
     "wait": "wait until services are healthy, completed or stopped",
+    "add": "add a well-known service to the manifest: postgres, valkey, …",
+    "urls": "show where each service is: host, port, socket, URL",
     "ports": "show the ports of this checkout, or choose new ones",
 }
 _ALIASES = {"r": "restart", "l": "logs"}
@@ -53,6 +55,14 @@ def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
     command, rest = _ALIASES.get(arguments[0], arguments[0]), arguments[1:]
     if command not in _COMMANDS | _FOR_PROGRAMS:
         raise unknown_command(command, _COMMANDS, of=f"{voice.program} {name}")
+    if command == "add":
+        from esker.cli.commands.services_add import add
+
+        return add(rest, voice)
+    if command == "urls":
+        from esker.cli.commands.services_urls import urls
+
+        return urls(rest, voice)
     do = {
         "start": _start,
         "stop": _stop,
