@@ -83,8 +83,12 @@ def _start(arguments: list[str], voice: Voice) -> int:
     _add_timeout(parser, _START_SECONDS)
     changed = "restart the services that run by an earlier definition than the manifest's"
     parser.add_argument("--recreate", action="store_true", help=changed)
+    copied = "first copy the services' data of another checkout of this project, in which no services run"
+    parser.add_argument("--data-from", metavar="DIR", help=copied)
     options = parser.parse_args(arguments)
     services = _services(options, voice)
+    if options.data_from is not None:
+        _copy_data(options, voice)
     before = {status.name: status for status in services.status() if status.has_started}
     try:
         with Live(voice, as_json=options.json) as live:
@@ -107,6 +111,14 @@ def _start(arguments: list[str], voice: Voice) -> int:
     say_outdated(statuses, services.names, voice)
     _say_notes([status for status in statuses if status.name not in before], voice)
     return _print_states(statuses, options)
+
+
+def _copy_data(options: Namespace, voice: Voice) -> None:
+    from esker.services.supervised.sibling_data import copy_data
+
+    project, settings = selected_project(options, os.environ), Settings(os.environ)
+    names = copy_data(project, options.data_from, settings, os.environ)
+    voice.say(f"✔ Copied the data of `{options.data_from}`: {', '.join(names)}")
 
 
 def _restart(arguments: list[str], voice: Voice) -> int:
