@@ -128,7 +128,7 @@ def test_everything():
 
 
 def test_the_fixture_has_every_key():
-    """What is tested above is all there is, but for `project` with what belongs to it, and other forms of a check or version."""
+    """What is tested above is all there is, but for `project` with what belongs to it, and other forms of a value."""
     table = tomllib.loads(HEAD + EVERYTHING)["plugins"]["esker"]
     absent = {
         ("python", "project"),
@@ -137,6 +137,7 @@ def test_the_fixture_has_every_key():
         ("python", "editable"),
         ("python", "version", "range"),
         ("python", "version", "lock"),
+        ("compose", "services", "<name>", "ports"),
     }
     absent |= {("services", "<name>", "healthcheck", form) for form in ("tcp", "unix", "http", "log")}
     known = {path for path, _ in key_paths(EskerTable)}
@@ -330,6 +331,12 @@ MISTAKES = [
     ("services.db.user = ' '", "the text is empty", "remove the key"),
     ("compose.services = []", "missing field `file`\nin `plugins.esker.compose`", 'file = "…"'),
     ("compose = { file = 'c.yml', services = ['db'] }", "`db` is a service of [services] too", "rename"),
+    ("compose = { file = 'c.yml', services.db = {} }", "`db` is a service of [services] too", "rename"),
+    (
+        "compose = { file = 'c.yml', services.web.ports = { P = 0 } }",
+        "`0` is not a port of a container",
+        "write the number from 1 to 65535, as in 5432",
+    ),
 ]
 
 
@@ -360,6 +367,7 @@ def test_names_from_elsewhere_are_not_judged():
     depends = "services.db.depends-on.web = 'service_healthy'\n"
     assert checked(HEAD + depends)[1]
     assert not checked(HEAD + depends + "compose.file = 'c.yml'")[1]
+    assert not checked(HEAD + depends + "compose = { file = 'c.yml', services.queue.ports = { P = 1 } }")[1]
     included = "services.other.type = 'oneshot'\n[include]\nenvironments = [{ dir = '../low' }]"
     assert not checked(HEAD + depends + included)[1]
 

@@ -25,6 +25,7 @@ __all__ = [
     "CondaDependency",
     "CondaTable",
     "Condition",
+    "ContainerTable",
     "Declaration",
     "EskerTable",
     "HealthCheck",
@@ -228,12 +229,19 @@ class ServiceTable(_Value, frozen=True):
     user: Word | None = None
 
 
+class ContainerTable(_Value, frozen=True):
+    """`[plugins.esker.compose.services.NAME]`."""
+
+    ports: Mapping[VariableName, Annotated[int, Parsed(notations.container_port)]] = {}
+    """Variable name to port within the container; the variable is the port of the host that leads there."""
+
+
 class ComposeTable(_Value, frozen=True):
     """`[plugins.esker.compose]`: services that run in containers."""
 
     file: RelativePath
-    services: tuple[Word, ...] = ()
-    """Names of the file's services; empty means all of them."""
+    services: tuple[Word, ...] | Mapping[Word, ContainerTable] = ()
+    """Names of the file's services, where empty means all of them; or a table for each that needs one."""
 
 
 def _no_dependency_cycle(services: Mapping[str, ServiceTable], _: object) -> Iterator[Fault]:

@@ -18,6 +18,7 @@ from esker.formats.tables.reader import Refusal, near
 __all__ = [
     "address",
     "channel",
+    "container_port",
     "count",
     "duration",
     "first_version",
@@ -89,6 +90,14 @@ def port(number: int) -> int:
     """Return a port; 0 means any free port."""
     if not 0 <= number <= _LAST_PORT:
         raise Refusal(f"`{number}` is not a port", f"write a number up to {_LAST_PORT}, or 0 for a free port")
+    return number
+
+
+def container_port(number: int) -> int:
+    """Return the port of a server in a container, which knows its own."""
+    if not 1 <= number <= _LAST_PORT:
+        hint = f"write the number from 1 to {_LAST_PORT}, as in 5432"
+        raise Refusal(f"`{number}` is not a port of a container", hint)
     return number
 
 

@@ -44,13 +44,15 @@ def _faults(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) ->
     containers = set(esker.compose.services) if esker.compose else set()
     if manifest.include is None:  # an included environment may declare the service
         yield from _undeclared_services(esker, own)
-        if esker.compose is None or containers:  # an empty list means every service of a file that we have not read
+        # Only a list says which services of the file there are; we have not read the file.
+        if esker.compose is None or (containers and not isinstance(esker.compose.services, Mapping)):
             yield from _unknown_dependencies(esker, own | containers)
     yield from _disagreements(esker, manifest, values)
     yield from _systems_of_conda(esker)
     for name in sorted(own & containers):
         assert esker.compose is not None
-        path = ("compose", "services", str(esker.compose.services.index(name)))
+        listed = esker.compose.services
+        path = ("compose", "services", name if isinstance(listed, Mapping) else str(listed.index(name)))
         yield Fault(path, f"`{name}` is a service of [services] too", "rename one of them")
     for name, service in esker.services.items():
         for variable in sorted(service.ports.keys() & manifest.vars.keys()):
