@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add"]
 
-_IN_AN_EMPTY_DIRECTORY = {".git"}
+_IN_AN_EMPTY_DIRECTORY = {".git", ".gitignore"}
 """What a directory may have that still counts as empty."""
 
 

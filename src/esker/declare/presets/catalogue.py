@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from esker.errors import UsageError
@@ -29,6 +30,8 @@ class Preset(NamedTuple):
     """Other words for it, besides its name."""
     packages: Mapping[Source, tuple[str, ...]]
     """The requirements or specs of each source that has packages for it; the preferred source first."""
+    secrets: Mapping[str, str] = MappingProxyType({})
+    """For a container: the texts of the files with its password, by their names; `{password}` stands for it."""
 
     def source(self, wanted: Source | None) -> Source:
         """Return the source that it comes from, by default the first that has it; raises UsageError if none does."""
@@ -63,6 +66,7 @@ def presets() -> dict[str, Preset]:
             table["title"],
             tuple(table["words"]),
             {source: tuple(table[source]) for source in sources if source in table},
+            table.get("secrets", {}),
         )
         for name, table in tables.items()
     }

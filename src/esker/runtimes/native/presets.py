@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.declare.presets.addition import services_of, variables_of, with_preset
+from esker.declare.presets.containers import with_compose_file
+from esker.declare.validate import read_text
 from esker.runtimes.native.change import Texts, change, manifest_path
+from esker.runtimes.native.containers import ComposeFile, missing_secrets, written_secrets
 from esker.runtimes.native.packages import locked_outputs
 
 if TYPE_CHECKING:
@@ -42,17 +47,37 @@ def add_services(
 ) -> Added:
     """Add presets, each from a source, to an environment whose manifest has the text `manifest`.
 
-    If one of them cannot be added none is. Raises AlreadyExists for what the manifest has already, and else as `change`
-    does.
+    If one of them cannot be added none is. Of a container that was added in another checkout only the missing password
+    is made. Raises AlreadyExists for what the manifest or the Compose file has already, and else as `change` does.
     """
-    text, locked, path = manifest, locked_outputs(project), manifest_path(project)
+    locked, path = locked_outputs(project), manifest_path(project)
+    containers = [preset for preset, source in chosen if source == "container"]
+    text, compose = manifest, ComposeFile.of(project, manifest) if containers else None
     notes: list[str] = []
     services = []
     for preset, source in chosen:
+        if source == "container" and compose is not None:
+            if _lacks_secrets_alone(project, text, preset):
+                continue
+            text, compose = with_compose_file(text, compose.path), compose.with_preset(preset)
         edit = with_preset(text, preset, source, locked, path)
         fragment = preset.fragment(source)
         text = edit.text
         notes += edit.notes
         services.append((preset.title, services_of(fragment), variables_of(fragment)))
-    made = change(project, Texts(text), settings, before=manifest, effect=effect, progress=progress)
-    return Added(made, services, notes)
+    written: list[str] = []
+    with ExitStack() as stack:
+        if compose is not None:
+            written += stack.enter_context(written_secrets(project, containers))
+            if compose.text != compose.before:
+                stack.enter_context(compose.replaced())
+                written.append(f"{project}/{compose.path}")
+        made = change(project, Texts(text), settings, before=manifest, effect=effect, progress=progress)
+    return Added(made, services, notes, written)
+
+
+def _lacks_secrets_alone(project: str, manifest: str, preset: Preset) -> bool:
+    """Return whether a container was added in another checkout, and only its password is missing in this one."""
+    compose = read_text(manifest, manifest_path(project))[1].compose
+    declared = isinstance(compose.services, Mapping) and preset.name in compose.services if compose else False
+    return declared and bool(missing_secrets(project, preset))
