@@ -92,8 +92,6 @@ def test_the_compose_file_that_is_there_is_used(esker, project):
     assert list(parse((directory / "docker-compose.yml").read_text())["services"]) == ["web", "valkey"]
     assert stat.S_IMODE(os.stat(directory / "docker-compose.yml").st_mode) == 0o640
     assert not (directory / "compose.yaml").exists()
-    _, declared = read_text((directory / ".flox/env/manifest.toml").read_text())
-    assert declared.compose.file == "docker-compose.yml"
 
 
 def test_paths_are_those_of_the_compose_file(esker, project):

@@ -230,18 +230,31 @@ class ServiceTable(_Value, frozen=True):
 
 
 class ContainerTable(_Value, frozen=True):
-    """`[plugins.esker.compose.services.NAME]`."""
+    """`[plugins.esker.compose.services.NAME]`: what Esker adds to a service of a Compose file."""
 
-    ports: Mapping[VariableName, Annotated[int, Parsed(notations.container_port)]] = {}
-    """Variable name to port within the container; the variable is the port of the host that leads there."""
+    depends_on: Mapping[str, Condition] = {}
+    """Services of this machine that it waits for; those of the Compose file stand there."""
+    ports: Mapping[VariableName, Annotated[int, Parsed(notations.fixed_port)]] = {}
+    """Variable name to a port of the container; the variable gets the port of this machine that leads there."""
 
 
 class ComposeTable(_Value, frozen=True):
     """`[plugins.esker.compose]`: services that run in containers."""
 
-    file: RelativePath
+    file: RelativePath | None = None
+    """The Compose file; None means those that Compose itself would take."""
     services: tuple[Word, ...] | Mapping[Word, ContainerTable] = ()
-    """Names of the file's services, where empty means all of them; or a table for each that needs one."""
+    """Names of the services to use, empty for all of them; or a table for each service that Esker adds to."""
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The names of the services to use; empty means all of them."""
+        return self.services if isinstance(self.services, tuple) else ()
+
+    @property
+    def tables(self) -> Mapping[str, ContainerTable]:
+        """What Esker adds to services, by their names."""
+        return {} if isinstance(self.services, tuple) else self.services
 
 
 def _no_dependency_cycle(services: Mapping[str, ServiceTable], _: object) -> Iterator[Fault]:
@@ -306,6 +319,11 @@ class Declaration(_Value, frozen=True):
             return {}
         declared = self.manifest.services.services
         return {name: declared[name] for name in declared if system in (declared[name].systems or (system,))}
+
+    @property
+    def uses_compose(self) -> bool:
+        """Whether services may come from Compose files: the manifest says so, or declares no services at all."""
+        return self.esker.compose is not None or not (self.manifest.services and self.manifest.services.services)
 
     def dependencies_for(self, name: str, system: str) -> dict[str, JoinedCondition]:
         """Return what must have happened to other services before `name` starts: what both of its tables say.

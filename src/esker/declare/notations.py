@@ -18,10 +18,10 @@ from esker.formats.tables.reader import Refusal, near
 __all__ = [
     "address",
     "channel",
-    "container_port",
     "count",
     "duration",
     "first_version",
+    "fixed_port",
     "match_spec",
     "name_of_environment",
     "package_name",
@@ -93,11 +93,10 @@ def port(number: int) -> int:
     return number
 
 
-def container_port(number: int) -> int:
-    """Return the port of a server in a container, which knows its own."""
-    if not 1 <= number <= _LAST_PORT:
-        hint = f"write the number from 1 to {_LAST_PORT}, as in 5432"
-        raise Refusal(f"`{number}` is not a port of a container", hint)
+def fixed_port(number: int) -> int:
+    """Return a port that is stated, and not left to be chosen."""
+    if not 0 < number <= _LAST_PORT:
+        raise Refusal(f"`{number}` is not a port", f"write a number from 1 to {_LAST_PORT}")
     return number
 
 

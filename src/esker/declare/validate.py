@@ -41,18 +41,16 @@ def esker_table(manifest: Manifest, values: Mapping[str, Any], report: Report) -
 def _faults(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) -> Iterator[Fault]:
     declared = values.get("services")
     own = set(declared) - {"auto-start"} if isinstance(declared, Mapping) else set()
-    containers = set(esker.compose.services) if esker.compose else set()
+    containers = set(esker.compose.chosen) if esker.compose else set()
     if manifest.include is None:  # an included environment may declare the service
         yield from _undeclared_services(esker, own)
-        # Only a list says which services of the file there are; we have not read the file.
-        if esker.compose is None or (containers and not isinstance(esker.compose.services, Mapping)):
+        if esker.compose is None or containers:  # an empty list means every service of a file that we have not read
             yield from _unknown_dependencies(esker, own | containers)
     yield from _disagreements(esker, manifest, values)
     yield from _systems_of_conda(esker)
     for name in sorted(own & containers):
         assert esker.compose is not None
-        listed = esker.compose.services
-        path = ("compose", "services", name if isinstance(listed, Mapping) else str(listed.index(name)))
+        path = ("compose", "services", str(esker.compose.chosen.index(name)))
         yield Fault(path, f"`{name}` is a service of [services] too", "rename one of them")
     for name, service in esker.services.items():
         for variable in sorted(service.ports.keys() & manifest.vars.keys()):

@@ -10,10 +10,10 @@ import pytest
 from esker.declare.presets.addition import services_of, variables_of, with_preset
 from esker.declare.presets.catalogue import preset, presets
 from esker.declare.presets.containers import (
+    check_tables,
     compose_file,
     container_lines,
     secret_texts,
-    with_compose_file,
     with_container,
 )
 from esker.declare.validate import read_text
@@ -73,12 +73,11 @@ def test_a_new_file_has_the_service_its_port_and_its_check(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_manifest_is_valid_and_names_the_file(name):
+def test_the_manifest_is_valid(name):
     """The variables and the port are in the manifest, and nothing of [services]."""
-    text = with_compose_file(EMPTY, "compose.yaml")
-    edit = with_preset(text, preset(name), "container")
+    edit = with_preset(EMPTY, preset(name), "container")
     manifest, esker = read_text(edit.text)
-    assert esker.compose.file == "compose.yaml"
+    assert esker.compose.file is None  # Compose finds it, and what overrides it
     assert list(esker.compose.services) == services_of(preset(name).fragment("container")) == [name]
     ports = esker.compose.services[name].ports
     assert variables_of(preset(name).fragment("container")) == [*ports, *tomllib.loads(edit.text)["vars"]]
@@ -162,20 +161,21 @@ def test_a_manifest_that_lists_names_is_refused():
     """A list cannot have a table for one of its services."""
     before = EMPTY + '[plugins.esker.compose]\nfile = "c.yml"\nservices = ["web"]\n'
     with pytest.raises(NotEditable, match="is a list, so that a service can have no table"):
-        with_compose_file(before, "compose.yaml")
+        check_tables(before)
+    check_tables(EMPTY)
+    check_tables(with_preset(EMPTY, preset("valkey"), "container").text)
 
 
-def test_the_file_that_a_manifest_names_is_kept():
-    """The manifest's own Compose file stays the one."""
+def test_the_file_that_a_manifest_names():
+    """The manifest's own Compose file is the one; without it, Compose finds one."""
     before = EMPTY + '[plugins.esker.compose]\nfile = "c.yml"\n'
     assert compose_file(before) == "c.yml"
-    assert with_compose_file(before, "compose.yaml") == before
     assert compose_file(EMPTY) is None
 
 
 def test_a_container_that_is_declared_already_is_an_error():
     """The second time the error names the table, or the variable of a server that is no container."""
-    once = with_preset(with_compose_file(EMPTY, "c.yml"), preset("postgres"), "container").text
+    once = with_preset(EMPTY, preset("postgres"), "container").text
     with pytest.raises(AlreadyExists, match="the manifest has a service `postgres` already"):
         with_preset(once, preset("postgres"), "container")
     with pytest.raises(AlreadyExists, match="the manifest has a service `postgres` already"):

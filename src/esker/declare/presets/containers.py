@@ -11,9 +11,8 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, NamedTuple
 
-from esker.declare.toml_edit import at, with_lines
+from esker.declare.toml_edit import at
 from esker.errors import AlreadyExists, NotEditable
-from esker.formats.toml_values import string
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from esker.declare.presets.catalogue import Preset
     from esker.formats.tables.reader import Path
 
-__all__ = ["COMPOSE_FILES", "compose_file", "container_lines", "secret_texts", "with_compose_file", "with_container"]
+__all__ = ["COMPOSE_FILES", "check_tables", "compose_file", "container_lines", "secret_texts", "with_container"]
 
 COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 """The names that Compose looks for, in its order; the first is written where there is none."""
@@ -48,18 +47,14 @@ def compose_file(manifest: str) -> str | None:
     return table.get("file") if isinstance(table, dict) else None
 
 
-def with_compose_file(manifest: str, path: str) -> str:
-    """Return the text of a manifest that names a Compose file, and can have a table for each of its services.
-
-    Raises NotEditable if it lists the names of services.
-    """
-    table = at(tomllib.loads(manifest), _TABLE) or {}
-    if isinstance(table.get("services"), list):
+def check_tables(manifest: str) -> None:
+    """Raise NotEditable for a manifest that lists the names of a Compose file's services: then none has a table."""
+    table = at(tomllib.loads(manifest), _TABLE)
+    if isinstance(table, dict) and isinstance(table.get("services"), list):
         raise NotEditable(
             "`services` of [plugins.esker.compose] is a list, so that a service can have no table",
             hint="write `[plugins.esker.compose.services.NAME]` for each name in its place: esker edit",
         )
-    return manifest if "file" in table else with_lines(manifest, _TABLE, f"file = {string(path)}")
 
 
 def container_lines(preset: Preset, *, secrets: str, project: str) -> str:

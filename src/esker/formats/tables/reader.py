@@ -295,8 +295,7 @@ def _read_alternative(kind: Shape, value: Any, path: Path, report: Report) -> An
             return _read(shape(Literal[choices]), value, path, report)
         report.refuse(path, f"unknown variant `{value}`, expected {listed(choices)}", _needs(value, later, report))
         return _NOTHING
-    structs = [alternative for alternative in fitting if alternative.is_struct()]
-    tables = [fields(struct.written) for struct in structs] if isinstance(value, dict) else []
+    tables = [fields(alternative.written) for alternative in fitting if alternative.is_struct()]
     if len(tables) > 1:
         pairs = zip(fitting, _own_keys(tables), strict=True)
         fitting = [alternative for alternative, keys in pairs if keys & value.keys()]

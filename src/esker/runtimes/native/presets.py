@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.declare.presets.addition import services_of, variables_of, with_preset
-from esker.declare.presets.containers import with_compose_file
+from esker.declare.presets.containers import check_tables
 from esker.declare.validate import read_text
 from esker.runtimes.native.change import Texts, change, manifest_path
 from esker.runtimes.native.containers import ComposeFile, missing_secrets, written_secrets
@@ -59,7 +58,8 @@ def add_services(
         if source == "container" and compose is not None:
             if _lacks_secrets_alone(project, text, preset):
                 continue
-            text, compose = with_compose_file(text, compose.path), compose.with_preset(preset)
+            check_tables(text)
+            compose = compose.with_preset(preset)
         edit = with_preset(text, preset, source, locked, path)
         fragment = preset.fragment(source)
         text = edit.text
@@ -79,5 +79,4 @@ def add_services(
 def _lacks_secrets_alone(project: str, manifest: str, preset: Preset) -> bool:
     """Return whether a container was added in another checkout, and only its password is missing in this one."""
     compose = read_text(manifest, manifest_path(project))[1].compose
-    declared = isinstance(compose.services, Mapping) and preset.name in compose.services if compose else False
-    return declared and bool(missing_secrets(project, preset))
+    return compose is not None and preset.name in compose.tables and bool(missing_secrets(project, preset))
