@@ -60,7 +60,7 @@ postgres
 web
   PORT  127.0.0.1:{port}
   SITE  http://127.0.0.1:{port}/
-worker  (no port, socket or URL is declared)
+worker  (no port, socket or URL is known)
 """
     )
     assert not (directory / "ran").exists()

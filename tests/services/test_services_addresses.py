@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esker.declare.load import load
-from esker.services.addresses import Address, addresses, declared_variables, url_without_secrets
+from esker.services.addresses import Address, addresses, container_ports, declared_variables, url_without_secrets
 from tests.support.projects import EMPTY, write_project
 
 SYSTEM = "x86_64-linux"
@@ -132,6 +132,33 @@ ports = { PORT = 0 }
         NAME="of-the-caller",
     )
     assert web == Address(service="web", ports={"PORT": 12345})
+
+
+def test_a_service_in_a_container(tmp_path):
+    """It is where the variable of its port says; as long as that is not known, neither is the URL."""
+    declaration = load(
+        str(write_project(tmp_path)),
+        EMPTY
+        + """
+[vars]
+PGHOST = "127.0.0.1"
+DATABASE_URL = "postgresql://app@$PGHOST:$PGPORT/app"
+[plugins.esker.compose.services.postgres]
+ports = { PGPORT = 5432 }
+""",
+    )
+    assert container_ports(declaration) == {"postgres": ("PGPORT",)}
+    variables = declared_variables(declaration, {"PGPORT": "1", "HOME": "/"}, ["PGPORT"])
+    assert addresses(declaration, SYSTEM, {}, variables) == (Address(service="postgres"),)
+    variables = declared_variables(declaration, {"PGPORT": "12345"})
+    assert addresses(declaration, SYSTEM, {"PGPORT": 12345}, variables) == (
+        Address(
+            service="postgres",
+            host="127.0.0.1",
+            ports={"PGPORT": 12345},
+            urls={"DATABASE_URL": "postgresql://app@127.0.0.1:12345/app"},
+        ),
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ from esker.formats.references import references, vars_in_order
 from esker.formats.urls import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from esker.declare.declaration import Declaration, ServiceTable
 
-__all__ = ["Address", "addresses", "declared_variables", "url_without_secrets"]
+__all__ = ["Address", "addresses", "container_ports", "declared_variables", "url_without_secrets"]
 
 _WITH_USERS = re.compile(r"(postgres(ql)?|mysql|mariadb|mongodb|redis|rediss|valkey|valkeys|amqps?|nats)(\+\w+)?")
 """Schemes of servers where a user without a password is no secret; elsewhere it may be a token."""
@@ -43,10 +43,15 @@ class Address:
     """URLs by their variables, without secrets."""
 
 
-def declared_variables(declaration: Declaration, base: Mapping[str, str]) -> dict[str, str]:
-    """Return `base` with the `[vars]` of the manifest; those that need bash, or refer to such a one, are left out."""
-    variables = dict(base)
-    left_out: set[str] = set()
+def declared_variables(
+    declaration: Declaration, base: Mapping[str, str], unknown: Iterable[str] = ()
+) -> dict[str, str]:
+    """Return `base` with the `[vars]` of the manifest.
+
+    Those that need bash are left out, and those that refer to such a variable, or to one of the `unknown`.
+    """
+    left_out = set(unknown)
+    variables = {name: value for name, value in base.items() if name not in left_out}
     for name, text in vars_in_order(declaration.manifest.vars or {}):
         if needs_bash(text) or not left_out.isdisjoint(references(text)):
             left_out.add(name)
@@ -56,19 +61,27 @@ def declared_variables(declaration: Declaration, base: Mapping[str, str]) -> dic
     return variables
 
 
+def container_ports(declaration: Declaration) -> dict[str, tuple[str, ...]]:
+    """Return the variables that name ports of containers, by the service; a declaration does not say these ports."""
+    compose = declaration.esker.compose
+    return {name: tuple(table.ports) for name, table in compose.tables.items()} if compose else {}
+
+
 def addresses(
     declaration: Declaration, system: str, ports: Mapping[str, int], variables: Mapping[str, str]
 ) -> tuple[Address, ...]:
     """Return where each service for `system` is, sorted by name; a oneshot without ports is nowhere.
 
-    `ports` are all ports by their variables, and `variables` come from `declared_variables`.
+    `ports` are all ports that are known by their variables, and `variables` come from `declared_variables`.
     """
     texts = dict(declaration.manifest.vars or {})
     urls = {name: url for name in texts if name in variables and (url := _url(variables[name]))}
+    named = {name: tuple(table.ports) for name, table in declaration.esker.services.items()}
+    named |= container_ports(declaration)
     found = []
-    for name in sorted(declaration.services_for(system)):
+    for name in sorted({*declaration.services_for(system), *container_ports(declaration)}):
         table = declaration.esker.services.get(name)
-        own = {variable: ports[variable] for variable in table.ports} if table else {}
+        own = {variable: ports[variable] for variable in named.get(name, ()) if variable in ports}
         if own or table is None or table.type != "oneshot":
             found.append(_address(name, table, own, urls, texts, variables))
     return tuple(found)

@@ -12,7 +12,7 @@ from esker.cli.views.output import print_json, shown
 from esker.cli.views.services import as_record
 from esker.errors import ServiceError
 from esker.host.runtime_directory import environment_directory
-from esker.services.addresses import addresses, declared_variables
+from esker.services.addresses import addresses, container_ports, declared_variables
 from esker.services.chamber import unknown_service
 from esker.settings import Settings
 
@@ -35,14 +35,15 @@ def urls(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args(arguments)
     declaration, settings = declared(options, os.environ, voice), Settings(os.environ)
-    services = declaration.services_for(settings.system)
+    containers = container_ports(declaration)
+    services = {*declaration.services_for(settings.system), *containers}
     if not services:
         raise ServiceError(
             "Environment does not have any services defined.", hint=f"add one: {voice.program} services add postgres"
         )
     for name in options.name:
         if name not in services:
-            raise unknown_service(name, tuple(services))
+            raise unknown_service(name, sorted(services))
     ports = allocate(declaration, settings)
     runtime = environment_directory(declaration.dot_flox, settings.xdg_runtime_dir)
     own = {
@@ -51,7 +52,8 @@ def urls(arguments: list[str], voice: Voice) -> int:
         "ESKER_RUNTIME_DIR": runtime,
         **{name: str(port) for name, port in ports.items()},
     }
-    variables = declared_variables(declaration, {**os.environ, **own})
+    unknown = {variable for names in containers.values() for variable in names} - ports.keys()
+    variables = declared_variables(declaration, {**os.environ, **own}, unknown)
     every = addresses(declaration, settings.system, ports, variables)
     chosen = [each for each in every if not options.name or each.service in options.name]
     if options.json:
@@ -65,7 +67,7 @@ def _lines(address: Address) -> Iterator[str]:
     rows = [(name, f"{address.host}:{port}" if address.host else str(port)) for name, port in address.ports.items()]
     rows += [("socket", socket) for socket in address.sockets]
     rows += address.urls.items()
-    yield address.service if rows else f"{address.service}  (no port, socket or URL is declared)"
+    yield address.service if rows else f"{address.service}  (no port, socket or URL is known)"
     width = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:
         yield f"  {name:<{width}}  {text}"
