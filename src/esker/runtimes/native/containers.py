@@ -159,7 +159,7 @@ def _secrets(project: str, preset: Preset, directory: int) -> dict[str, str]:
 def _ignore_cache(project: str) -> None:
     """Keep `.flox/cache` out of git, as the .gitignore of every new environment does."""
     path = f"{project}/.flox/.gitignore"
-    with suppress(FileNotFoundError), open(path, encoding="utf-8", errors="replace", opener=files.plain) as file:
+    with suppress(OSError), open(path, encoding="utf-8", errors="replace", opener=files.plain) as file:
         if {"cache", "cache/", "/cache", "/cache/"} & {line.strip() for line in file}:
             return
     with files.refused("write", f"{project}/.gitignore"):
