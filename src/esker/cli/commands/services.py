@@ -55,14 +55,6 @@ def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
     command, rest = _ALIASES.get(arguments[0], arguments[0]), arguments[1:]
     if command not in _COMMANDS | _FOR_PROGRAMS:
         raise unknown_command(command, _COMMANDS, of=f"{voice.program} {name}")
-    if command == "add":
-        from esker.cli.commands.services_add import add
-
-        return add(rest, voice)
-    if command == "urls":
-        from esker.cli.commands.services_urls import urls
-
-        return urls(rest, voice)
     do = {
         "start": _start,
         "stop": _stop,
@@ -70,6 +62,8 @@ def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
         "status": _status,
         "logs": _logs,
         "wait": _wait,
+        "add": _add,
+        "urls": _urls,
         "ports": _ports,
         "hold": _hold,
         "release": _release,
@@ -276,6 +270,18 @@ def _release(arguments: list[str], voice: Voice) -> int:
 def _add_holder(parser: Parser) -> None:
     parser.add_argument("--pid", type=int, required=True, help="the process that holds the services")
     parser.add_argument("--token", required=True, help="any text; `release` with this pid and token ends the hold")
+
+
+def _add(arguments: list[str], voice: Voice) -> int:
+    from esker.cli.commands.services_add import add
+
+    return add(arguments, voice)
+
+
+def _urls(arguments: list[str], voice: Voice) -> int:
+    from esker.cli.commands.services_urls import urls
+
+    return urls(arguments, voice)
 
 
 def _ports(arguments: list[str], voice: Voice) -> int:
