@@ -25,6 +25,7 @@ EskerError                      exit status 1
 |  |- CommandFailed                  a program that Esker ran ended with an error
 |- ServiceError                      a service or its supervisor
 |  |- StartWithinHook                a hook asked for services whose start waits for that same hook
+|  |- DataNotCopied                  the data of another checkout cannot become the data of this one
 |  |- UnknownService                 no service of that name is declared; a RuntimeError too
 |  |- ServiceFailed                  a service did not start, or ended with an error; holds the end of its log
 |  |  |- PortTaken                   another program listens on a port that the service declares
@@ -300,6 +301,15 @@ class StartWithinHook(ServiceError):
     """The hook `hook` asked for services to start, but their start has to wait for that same hook."""
 
     hook: str
+
+
+class DataNotCopied(ServiceError):
+    """The services' data of another checkout cannot become the data of this one."""
+
+    code = "data-not-copied"
+    reason: str
+    """`another-project`, `running`, `present`, `nothing` or `link`."""
+    recorded = ("reason",)
 
 
 class UnknownService(ServiceError, RuntimeError):

@@ -151,7 +151,7 @@ def test_a_table_for_a_service_of_a_compose_file():
 
 
 def test_the_fixture_has_every_key():
-    """What is tested above is all there is, but for `project` with what belongs to it, and other forms of a check or version."""
+    """What is tested above is all there is, but for `project` with what belongs to it, and other forms of a value."""
     table = tomllib.loads(HEAD + EVERYTHING)["plugins"]["esker"]
     absent = {
         ("python", "project"),
@@ -357,6 +357,11 @@ MISTAKES = [
     ("compose.services.db = { port = { DB = 1 } }", "unknown field `port`", "did you mean `ports`"),
     ("compose.services.db = { depends-on = { x = 'service_up' } }", "unknown variant `service_up`", "did you mean"),
     ("compose = { file = 'c.yml', services = ['db'] }", "`db` is a service of [services] too", "rename"),
+    (
+        "compose = { file = 'c.yml', services.web.ports = { P = 0 } }",
+        "`0` is not a port",
+        "write a number from 1 to 65535",
+    ),
 ]
 
 
@@ -387,6 +392,7 @@ def test_names_from_elsewhere_are_not_judged():
     depends = "services.db.depends-on.web = 'service_healthy'\n"
     assert checked(HEAD + depends)[1]
     assert not checked(HEAD + depends + "compose.file = 'c.yml'")[1]
+    assert not checked(HEAD + depends + "compose = { file = 'c.yml', services.queue.ports = { P = 1 } }")[1]
     included = "services.other.type = 'oneshot'\n[include]\nenvironments = [{ dir = '../low' }]"
     assert not checked(HEAD + depends + included)[1]
 

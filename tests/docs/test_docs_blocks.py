@@ -205,3 +205,56 @@ def test_the_services_guide(run_blocks, tmp_path):
     assert "\n200\n" in done.stdout
     assert re.search(r"^the greeter is on \d{5}$", done.stdout, re.MULTILINE)
     assert done.stdout.endswith("['Running', 'Completed']\n")
+
+
+ONE_WORD = "docs/guides/services-by-one-word.md"
+
+
+@pytest.mark.live("services")
+def test_the_guide_to_services_by_one_word(tmp_path):
+    """Every shell block runs, in order, with the real servers; the copy has the row of the first checkout and its own."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "PG"))}
+    environ |= {
+        "HOME": str(tmp_path / "home"),
+        "ESKER_STORE": str(tmp_path / "store"),
+        "PATH": f"{os.path.dirname(sys.executable)}:/usr/bin:/bin",
+    }
+    (tmp_path / "home").mkdir()
+    script = "set -eu -o pipefail\n" + "\n".join(blocks(ONE_WORD, "sh"))
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-c", script],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "(1 row)" in done.stdout
+    assert re.search(r"^  DATABASE_URL  postgresql://postgres@/app\?host=/\S+&port=\d+$", done.stdout, re.MULTILINE)
+    assert re.search(r"^ apple\n pear\n\(2 rows\)", done.stdout, re.MULTILINE)
+
+
+def test_the_table_of_the_guide_has_every_service_and_package():
+    """The guide names what the presets have: each word, package and image."""
+    from esker.declare.presets.catalogue import presets
+
+    text = (ROOT / ONE_WORD).read_text()
+    rows = {
+        row.split("|")[1].strip(" `"): row for row in text.split("\n") if row.startswith("| `") and row.count("|") == 6
+    }
+    every = presets()
+    assert rows.keys() == every.keys()
+    for name, each in every.items():
+        image = re.search(r"image: (.+)", each.text(f"{name}.compose.yaml"))[1]
+        names = [re.match(r"[\w-]+", package)[0] for packages in each.packages.values() for package in packages]
+        assert all(f"`{word}`" in rows[name] for word in (image, *names))
+
+
+def test_the_tables_of_the_guide_to_services_by_one_word_are_valid(tmp_path):
+    """The TOML block is a part of a manifest that Esker accepts."""
+    from esker.declare.load import load
+
+    write_project(tmp_path)
+    for block in blocks(ONE_WORD, "toml"):
+        load(str(tmp_path), EMPTY + block)

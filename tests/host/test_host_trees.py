@@ -221,6 +221,74 @@ def test_a_tree_that_is_too_deep_to_be_copied_is_refused_in_words(deep, tmp_path
     trees.remove_tree(str(tmp_path / "copy"))
 
 
+@pytest.fixture
+def copied(tmp_path):
+    """Give a function that copies the tree at `source` to `copy` and returns the copy."""
+    (tmp_path / "source").mkdir()
+
+    def copy(**how):
+        directory, source = (os.open(path, os.O_RDONLY) for path in (tmp_path, tmp_path / "source"))
+        try:
+            trees.copy_tree(source, str(tmp_path / "copy"), directory=directory, **how)
+        finally:
+            os.close(directory)
+            os.close(source)
+        return tmp_path / "copy"
+
+    return copy
+
+
+@pytest.mark.parametrize("number", [None, errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_is_copied_whatever_the_kernel_can_do(copied, tmp_path, monkeypatch, number):
+    """Where the kernel does not copy between two files, or stops half-way, we copy what is left."""
+    content = os.urandom(2_500_000)
+    (tmp_path / "source/file").write_bytes(content)
+    (tmp_path / "source/empty").touch()
+    within_kernel, calls = os.copy_file_range, []
+
+    def stopping(source, target, _):
+        calls.append(source)
+        if len(calls) > 1:
+            raise OSError(number, "no")
+        return within_kernel(source, target, 1_000_000)
+
+    def no_shared_blocks(*_):
+        raise OSError(errno.EOPNOTSUPP, "no")
+
+    monkeypatch.setattr(trees.fcntl, "ioctl", no_shared_blocks)
+    if number is not None:
+        monkeypatch.setattr(os, "copy_file_range", stopping)
+    copy = copied()
+    assert (copy / "file").read_bytes() == content
+    assert (copy / "empty").read_bytes() == b""
+    assert (number is None) == (not calls)
+
+
+def test_a_disk_that_is_full_is_told(copied, tmp_path, monkeypatch):
+    """An error that is not about what the kernel can do is not taken for one."""
+    (tmp_path / "source/file").write_bytes(b"content")
+
+    def refused(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(trees.fcntl, "ioctl", refused)
+    monkeypatch.setattr(os, "copy_file_range", refused)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        copied()
+    assert caught.value.filename == str(tmp_path / "copy/file")
+
+
+def test_sockets_and_pipes_are_refused_or_left_out(copied, tmp_path):
+    """They belong to a process; `names` says what is copied at all."""
+    os.mkfifo(tmp_path / "source/pipe")
+    for name in ("one", "two"):
+        (tmp_path / f"source/{name}").touch()
+    with pytest.raises(OSError, match="it is not a regular file"):
+        copied()
+    trees.remove_tree(str(tmp_path / "copy"))
+    assert os.listdir(copied(without_sockets=True, names=["one", "pipe"])) == ["one"]
+
+
 def test_a_tree_is_the_archive_that_nix_makes_of_it(tmp_path):
     """Reading a tree gives the golden archive, whatever its modes and times; a file or link alone is an archive too."""
     top = str(tree(tmp_path / "tree"))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tomlkit import TOMLDocument
 
-__all__ = ["at", "with_keys", "with_list", "without_bare_key", "without_key"]
+__all__ = ["at", "with_keys", "with_lines", "with_list", "without_bare_key", "without_key"]
 
 
 def with_list(text: str, path: Path, key: str, values: list[Any]) -> str:
@@ -124,6 +124,53 @@ def _with_keys_candidates(text: str, path: Path, keys: Mapping[str, Any]) -> Ite
         table = table[key]
     table.update(items)
     yield _rendered(document, text)
+
+
+def with_lines(text: str, path: Path, lines: str) -> str:
+    """Return the text with new keys in the table at `path`, written as in `lines`, which may have comments.
+
+    A table that is missing is created behind those that it belongs to, or at the end.
+    """
+    keys = tomllib.loads(lines)
+    return _first_with(_with_lines_candidates(text, path, lines.strip("\n"), keys), _intended(text, path, keys))
+
+
+def _with_lines_candidates(text: str, path: Path, added: str, keys: Mapping[str, Any]) -> Iterator[str]:
+    """Yield texts with the new lines, the tidiest first, and at last without their comments."""
+    newline = "\r\n" if "\r\n" in text else "\n"
+    lines, places = [line.removesuffix("\r") for line in text.split("\n")], positions(text)
+    headers = {key: number for key, number in places.items() if lines[number - 1].lstrip().startswith("[")}
+    new, number = added.split("\n"), places.get(path)
+    if number is not None and path in headers:
+        end = _end_of_table(lines, number, sorted(headers.values()))
+        yield newline.join([*lines[:end], *([""] if end > number else []), *new, *_below(lines, end)])
+    if number is None:
+        new = [f"[{dotted(path)}]", *new]
+        related = [place for key, place in headers.items() if key[:1] == path[:1]]
+        if related:
+            end = _end_of_table(lines, max(related), sorted(headers.values()))
+            yield newline.join([*lines[:end], "", *new, *_below(lines, end)])
+        yield newline.join([*"\n".join(lines).rstrip().split("\n"), "", *new, ""])
+    yield from _with_keys_candidates(text, path, keys)
+
+
+def _below(lines: list[str], end: int) -> list[str]:
+    """Return the lines from `end` on, with a blank line before them."""
+    below = lines[end:] or [""]
+    return ["", *below] if below[0].strip() else below
+
+
+def _end_of_table(lines: list[str], header: int, headers: list[int]) -> int:
+    """Return after how many lines a table ends; the comment above the next header is not part of it."""
+    end = next((number - 1 for number in headers if number > header), len(lines))
+    if end < len(lines):
+        while end > header and lines[end - 1].lstrip().startswith("#"):
+            end -= 1
+        if end == header or lines[end - 1].strip():  # no blank line tells whose comment it is
+            end = next(number - 1 for number in headers if number > header)
+    while end > header and not lines[end - 1].strip():
+        end -= 1
+    return end
 
 
 def _rendered(document: TOMLDocument, before: str) -> str:

@@ -6,15 +6,17 @@ All functions raise OSError, so that the caller can wrap them in `files.refused`
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from esker.formats.nix import nar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 __all__ = [
     "archive_entries",
@@ -33,6 +35,11 @@ _CHUNK = 1 << 20
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEEPEST = 100
 """Levels of directories that are open at once: Python allows 1000 nested calls, and a process often 1024 files."""
+_LONGEST_COPY = 1 << 30
+_CANNOT_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
+"""The errors by which copy_file_range(2) says that it is not for these files."""
+_FICLONE = 0x40049409
+"""Linux's request that a file shares the blocks of another one until either is written to."""
 _CANONICAL_TIME = (10**9, 10**9)  # one second after the epoch, as in a Nix store
 
 
@@ -130,20 +137,31 @@ def _open_to_empty(name: str, parent: int) -> int:
     return directory
 
 
-def copy_tree(source: int, target: str, *, directory: int, level: int = 1) -> None:
-    """Copy all that lies in the open directory `source` to a new directory `target`, which lies in `directory`.
+def copy_tree(
+    source: int,
+    target: str,
+    *,
+    directory: int,
+    level: int = 1,
+    names: Collection[str] | None = None,
+    without_sockets: bool = False,
+) -> None:
+    """Copy what lies in the open directory `source` to a new directory `target`, which lies in `directory`.
 
     Permissions and times are kept, and owners too if we are root. Links are copied as links, and none is followed, even
-    if somebody puts one there meanwhile. Raises OSError for a tree of too many levels; `level` is that of `source`.
+    if somebody puts one there meanwhile. Where the file system can, files share their blocks until one is changed. With
+    `names` only what has these names in `source` is copied. Sockets and pipes are left out, or else refused.
+
+    Raises OSError for a tree of too many levels; `level` is that of `source`.
     """
     if level > _DEEPEST:
         raise OSError(errno.EINVAL, f"directories more than {_DEEPEST} levels deep are not copied", target)
     os.mkdir(os.path.basename(target), 0o700, dir_fd=directory)
     copy = os.open(os.path.basename(target), _OPEN_DIRECTORY, dir_fd=directory)
     try:
-        for name in os.listdir(source):
+        for name in os.listdir(source) if names is None else names:
             try:
-                _copy(name, source, copy, f"{target}/{name}", level)
+                _copy(name, source, copy, f"{target}/{name}", level, without_sockets=without_sockets)
             except OSError as refusal:
                 if refusal.filename is not None and refusal.filename != name:  # it comes from deeper in the tree
                     raise
@@ -153,9 +171,11 @@ def copy_tree(source: int, target: str, *, directory: int, level: int = 1) -> No
         os.close(copy)
 
 
-def _copy(name: str, source: int, copy: int, path: str, level: int) -> None:
+def _copy(name: str, source: int, copy: int, path: str, level: int, *, without_sockets: bool) -> None:
     """Copy `name` from one open directory of this level to another, where it gets the path `path`."""
     status = os.lstat(name, dir_fd=source)
+    if without_sockets and (stat.S_ISSOCK(status.st_mode) or stat.S_ISFIFO(status.st_mode)):
+        return
     if stat.S_ISLNK(status.st_mode):
         os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=copy)
         return
@@ -163,7 +183,7 @@ def _copy(name: str, source: int, copy: int, path: str, level: int) -> None:
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=source)
     try:
         if stat.S_ISDIR(status.st_mode):
-            copy_tree(descriptor, path, directory=copy, level=level + 1)
+            copy_tree(descriptor, path, directory=copy, level=level + 1, without_sockets=without_sockets)
         elif stat.S_ISREG(os.fstat(descriptor).st_mode):
             _copy_file(descriptor, name, copy)
         else:
@@ -175,12 +195,30 @@ def _copy(name: str, source: int, copy: int, path: str, level: int) -> None:
 def _copy_file(source: int, name: str, above: int) -> None:
     target = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=above)
     try:
-        while data := os.read(source, _CHUNK):
-            while data:
-                data = data[os.write(target, data) :]
+        _copy_content(source, target)
         _copy_status(source, target)
     finally:
         os.close(target)
+
+
+def _copy_content(source: int, target: int) -> None:
+    """Copy a file in the cheapest way that the file systems offer: shared blocks, within the kernel, or by us."""
+    if sys.platform == "linux":
+        try:
+            fcntl.ioctl(target, _FICLONE, source)
+        except OSError:  # most file systems cannot, and none can between two of them
+            pass
+        else:
+            return
+        try:
+            while os.copy_file_range(source, target, _LONGEST_COPY):
+                pass
+        except OSError as refusal:
+            if refusal.errno not in _CANNOT_COPY:
+                raise
+    while data := os.read(source, _CHUNK):  # what is left of it: all, or nothing
+        while data:
+            data = data[os.write(target, data) :]
 
 
 def _copy_status(source: int, target: int) -> None:

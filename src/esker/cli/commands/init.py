@@ -14,16 +14,14 @@ if TYPE_CHECKING:
     from esker.cli.voice import Voice
     from esker.declare.adopt import Adopted
 
-__all__ = ["run"]
+__all__ = ["made_environment", "run"]
 
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
     from esker.declare.adopt import found_in, joined
     from esker.declare.discover import resolved
-    from esker.declare.known_environments import remember
-    from esker.declare.template import NOTHING, create
-    from esker.settings import Settings
+    from esker.declare.template import NOTHING
 
     examples = "  esker init\n  esker init -d backend -n api"
     summary = "Create an environment: a commented manifest for you to fill in."
@@ -39,18 +37,28 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     directory = resolved(place(options)[0])
     adopts = voice.remarks and not options.bare and not options.no_auto_setup  # Flox asks before it takes anything
     adopted = joined(found_in(directory)) if adopts else NOTHING
-    home = os.environ.get("HOME")
-    environment = create(directory, options.name, bare=options.bare, home=home, adopted=adopted)
-    settings = Settings(os.environ)
-    remember(directory, settings)
-    if voice.remarks:  # Flox leaves the project's own files alone
-        _ignore_handles(directory, voice)
-    voice.say(f"⚡︎ Created environment '{environment}' ({settings.system})")
+    made_environment(directory, voice, options.name, bare=options.bare, adopted=adopted)
     _tell(adopted, voice)
     voice.say(f"\nNext:\n  $ {voice.program} install pypi/NAME    <- Add a package")
     voice.say(f"  $ {voice.program} edit                 <- Add variables, scripts and services")
     voice.say(f"  $ {voice.program} activate             <- Enter the environment")
     return 0
+
+
+def made_environment(
+    directory: str, voice: Voice, name: str | None = None, *, bare: bool = False, adopted: Adopted | None = None
+) -> None:
+    """Create an environment in a directory and say so."""
+    from esker.declare.known_environments import remember
+    from esker.declare.template import NOTHING, create
+    from esker.settings import Settings
+
+    environment = create(directory, name, bare=bare, home=os.environ.get("HOME"), adopted=adopted or NOTHING)
+    settings = Settings(os.environ)
+    remember(directory, settings)
+    if voice.remarks:  # Flox leaves the project's own files alone
+        _ignore_handles(directory, voice)
+    voice.say(f"⚡︎ Created environment '{environment}' ({settings.system})")
 
 
 def _tell(adopted: Adopted, voice: Voice) -> None:

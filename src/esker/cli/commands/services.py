@@ -38,6 +38,8 @@ COMMANDS = {
     "status": "show the services and their states",
     "logs": "show the output of services",
     "wait": "wait until services are healthy, completed or stopped",
+    "add": "add a well-known service to the manifest: postgres, valkey, …",
+    "urls": "show where each service is: host, port, socket, URL",
     "ports": "show the ports of this checkout, or choose new ones",
     "reset": "remove a container with its volumes, and start it anew",
 }
@@ -63,6 +65,8 @@ def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
         "status": _status,
         "logs": _logs,
         "wait": _wait,
+        "add": _add,
+        "urls": _urls,
         "ports": _ports,
         "hold": _hold,
         "release": _release,
@@ -77,8 +81,12 @@ def _start(arguments: list[str], voice: Voice) -> int:
     _add_timeout(parser, _START_SECONDS)
     changed = "restart the services that run by an earlier definition than the manifest's"
     parser.add_argument("--recreate", action="store_true", help=changed)
+    copied = "first copy the services' data of another checkout of this project, in which no services run"
+    parser.add_argument("--data-from", metavar="DIR", help=copied)
     options = parser.parse_args(arguments)
     services = _services(options, voice)
+    if options.data_from is not None:
+        _copy_data(options, voice)
     before = {status.name: status for status in services.status() if status.has_started}
     try:
         with Live(voice, as_json=options.json) as live:
@@ -101,6 +109,14 @@ def _start(arguments: list[str], voice: Voice) -> int:
     say_outdated(statuses, services.names, voice)
     _say_notes([status for status in statuses if status.name not in before], voice)
     return _print_states(statuses, options)
+
+
+def _copy_data(options: Namespace, voice: Voice) -> None:
+    from esker.services.supervised.sibling_data import copy_data
+
+    project, settings = selected_project(options, os.environ), Settings(os.environ)
+    names = copy_data(project, options.data_from, settings, os.environ)
+    voice.say(f"✔ Copied the data of `{options.data_from}`: {', '.join(names)}")
 
 
 def _restart(arguments: list[str], voice: Voice) -> int:
@@ -289,6 +305,18 @@ def _reset(arguments: list[str], voice: Voice) -> int:
 def _add_holder(parser: Parser) -> None:
     parser.add_argument("--pid", type=int, required=True, help="the process that holds the services")
     parser.add_argument("--token", required=True, help="any text; `release` with this pid and token ends the hold")
+
+
+def _add(arguments: list[str], voice: Voice) -> int:
+    from esker.cli.commands.services_add import add
+
+    return add(arguments, voice)
+
+
+def _urls(arguments: list[str], voice: Voice) -> int:
+    from esker.cli.commands.services_urls import urls
+
+    return urls(arguments, voice)
 
 
 def _ports(arguments: list[str], voice: Voice) -> int:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from esker.runtimes.native.change import Change, Effect
     from esker.settings import Settings
 
-__all__ = ["Installation", "Target", "Uninstallation", "install", "uninstall", "upgrade"]
+__all__ = ["Installation", "Target", "Uninstallation", "install", "locked_outputs", "uninstall", "upgrade"]
 
 _KEYS: Mapping[str, Literal["groups", "extras"]] = {"group": "groups", "optional": "extras"}
 """The keys of the manifest that say which dependency groups and which extras are installed."""
@@ -105,7 +105,7 @@ def install(
     _check_specs(specs, target)
     place = _place(declaration, target) if requirements or target else None
     if place is None:
-        edit = with_requirements(manifest, requirements, specs=specs, locked=_locked_outputs(project))
+        edit = with_requirements(manifest, requirements, specs=specs, locked=locked_outputs(project))
         made = change(project, Texts(edit.text), settings, before=manifest, effect=effect, progress=progress)
         return Installation(made, edit, None)
     checked = [_checked(text) for text in requirements]
@@ -220,7 +220,7 @@ def _new_name(place: Place, lists: Iterable[Place]) -> str | None:
     return f"{place} is new in the pyproject.toml: {near(place.name, same) or 'it has ' + ', '.join(same)}"
 
 
-def _locked_outputs(project: str) -> tuple[LockedOutputs, ...] | None:
+def locked_outputs(project: str) -> tuple[LockedOutputs, ...] | None:
     """Return the locked packages of [install] with their outputs, which a migration needs; None without a lock."""
     path = f"{project}/.flox/env/manifest.lock"
     if not os.path.exists(path):

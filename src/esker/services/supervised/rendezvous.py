@@ -16,6 +16,7 @@ from esker.host import files, pidfd, process_id, process_table, runtime_director
 from esker.services.supervised.aftermath import clean_up_after
 from esker.services.supervised.connection import END_SECONDS, GREETING_SECONDS, Connection, dial, no_answer
 from esker.services.supervised.launch import launch
+from esker.services.supervised.sibling_data import settle
 from esker.services.supervised.supervisor_record import RecordFile, record_path
 
 if TYPE_CHECKING:
@@ -45,7 +46,10 @@ def connect(site: Site, *, start: bool) -> Connection | None:
             file.clear()
         elif start:
             _end_unrecorded(site)
-        return launch(site) if start else None
+        if not start:
+            return None
+        settle(site.dot_flox)
+        return launch(site)
 
 
 def _is_idle(path: str) -> bool:

@@ -1,0 +1,73 @@
+"""`esker services urls`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from esker.activate.allocation import allocate
+from esker.cli.arguments import Parser, add_directory
+from esker.cli.selection import declared
+from esker.cli.views.output import print_json, shown
+from esker.cli.views.services import as_record
+from esker.errors import ServiceError
+from esker.host.runtime_directory import environment_directory
+from esker.services.addresses import addresses, container_ports, declared_variables
+from esker.services.chamber import unknown_service
+from esker.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from esker.cli.voice import Voice
+    from esker.services.addresses import Address
+
+__all__ = ["urls"]
+
+
+def urls(arguments: list[str], voice: Voice) -> int:
+    """Run `services urls`."""
+    examples = "  esker services urls\n  esker services urls postgres --json"
+    summary = "Show where each declared service is: host, port, socket, and the URLs in variables, without passwords."
+    parser = Parser("services urls", summary, examples, voice=voice)
+    add_directory(parser)
+    parser.add_argument("name", nargs="*", metavar="NAME", help="services (default: all)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    options = parser.parse_args(arguments)
+    declaration, settings = declared(options, os.environ, voice), Settings(os.environ)
+    containers = container_ports(declaration)
+    services = {*declaration.services_for(settings.system), *containers}
+    if not services:
+        raise ServiceError(
+            "Environment does not have any services defined.", hint=f"add one: {voice.program} services add postgres"
+        )
+    for name in options.name:
+        if name not in services:
+            raise unknown_service(name, sorted(services))
+    ports = allocate(declaration, settings)
+    runtime = environment_directory(declaration.dot_flox, settings.xdg_runtime_dir)
+    own = {
+        "FLOX_ENV_PROJECT": declaration.project,
+        "FLOX_ENV_CACHE": f"{declaration.dot_flox}/cache",
+        "ESKER_RUNTIME_DIR": runtime,
+        **{name: str(port) for name, port in ports.items()},
+    }
+    unknown = {variable for names in containers.values() for variable in names} - ports.keys()
+    variables = declared_variables(declaration, {**os.environ, **own}, unknown)
+    every = addresses(declaration, settings.system, ports, variables)
+    chosen = [each for each in every if not options.name or each.service in options.name]
+    if options.json:
+        print_json([as_record(each) for each in chosen])
+    else:
+        print(shown("\n".join(line for each in chosen for line in _lines(each))))
+    return 0
+
+
+def _lines(address: Address) -> Iterator[str]:
+    rows = [(name, f"{address.host}:{port}" if address.host else str(port)) for name, port in address.ports.items()]
+    rows += [("socket", socket) for socket in address.sockets]
+    rows += address.urls.items()
+    yield address.service if rows else f"{address.service}  (no port, socket or URL is known)"
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, text in rows:
+        yield f"  {name:<{width}}  {text}"

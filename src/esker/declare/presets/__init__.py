@@ -1,0 +1,1 @@
+"""Services that one word adds to a project: `esker services add postgres`."""
