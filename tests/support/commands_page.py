@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from esker.cli.commands import services, store
+from esker.cli.commands import generations, services, store
 from esker.cli.main import commands
 from esker.cli.voice import ESKER
 
@@ -19,7 +19,7 @@ __all__ = ["PAGE", "renewed"]
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
 _BEGIN, _END = "<!-- made from --help: begin -->\n", "<!-- made from --help: end -->\n"
-_GROUPS = {"services": services._COMMANDS, "store": store._STORE}
+_GROUPS = {"services": services._COMMANDS, "generations": generations._COMMANDS, "store": store._STORE}
 
 
 def renewed(page: str) -> str:

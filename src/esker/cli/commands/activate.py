@@ -70,6 +70,10 @@ def _activated(options: SimpleNamespace, command: list[str] | None, voice: Voice
     start, explicit = directory.place(options)
     project, kind = registry.find_project(start, explicit=explicit)
     if kind != "native":
+        if options.generation is not None:
+            from esker.errors import UsageError
+
+            raise UsageError("`--generation` is for environments in `.flox`, which this project has not")
         from esker.cli.other_runtime import run as run_other
 
         runtime = registry.runtime(kind, project, options.mode, without_packages=options.without_packages)
@@ -228,6 +232,14 @@ def _mode(word: str) -> str:
     return word
 
 
+def _generation(word: str) -> int:
+    if not (word.isascii() and word.isdecimal()):
+        from esker.errors import UsageError
+
+        raise UsageError(f"`{word}` is not a generation", hint="generations have numbers: esker generations list")
+    return int(word)
+
+
 _FLAG = {"action": "store_true"}
 _OPTIONS: tuple[Option, ...] = (
     *directory.OPTIONS,
@@ -241,7 +253,10 @@ _OPTIONS: tuple[Option, ...] = (
     (("--no-start-services",), _FLAG | {"help": "start no services, whatever the manifest says"}),
     (("--add-sbin",), _FLAG | {"help": "put the environment's sbin on PATH too"}),
     (("-t", "--trust"), _FLAG | {"help": "trust the project, for this activation only"}),
-    (("-g", "--generation"), {"metavar": "N", "help": directory.HIDDEN}),
+    (
+        ("-g", "--generation"),
+        {"type": _generation, "metavar": "N", "help": "activate the environment as it was in generation N"},
+    ),
     (("--fresh",), _FLAG | {"help": "run the hook, even if others use the environment or its services run"}),
     (("--locked",), _FLAG | {"help": "fail if the lock is stale, instead of renewing it"}),
     directory.NO_PYTHON_DOWNLOADS,
@@ -261,10 +276,6 @@ def _options(arguments: list[str], voice: Voice, *, command: list[str] | None = 
         values = vars(_parser(voice, _stray(arguments, command)).parse_args(arguments))
     # `sys.implementation` is a SimpleNamespace too; importing `types` for the class would take 0.2 ms.
     options: SimpleNamespace = type(sys.implementation)(**values)  # type: ignore[assignment]
-    if options.generation is not None:
-        from esker.errors import UsageError
-
-        raise UsageError("Generations are only available for environments pushed to floxhub")
     return options
 
 
@@ -335,7 +346,12 @@ def _plan(project: str, options: SimpleNamespace, environ: Mapping[str, str], vo
         without_packages=without,
         python_downloads=not options.no_python_downloads,
     )
-    if options.json:
+    generation = _wanted_generation(project, options, environ)
+    if generation is not None:
+        from esker.runtimes.native.earlier import plan_of_generation
+
+        plan = plan_of_generation(project, settings, generation, mode=options.mode, look=options.json)
+    elif options.json:
         from esker.runtimes.native.preview import preview
 
         plan = preview(project, settings, mode=options.mode)
@@ -344,6 +360,17 @@ def _plan(project: str, options: SimpleNamespace, environ: Mapping[str, str], vo
     if plan.minimum_version:
         voice.check_version(*plan.minimum_version)
     return plan
+
+
+def _wanted_generation(project: str, options: SimpleNamespace, environ: Mapping[str, str]) -> int | None:
+    """Return the generation that is asked for, or else the one that the caller is inside of."""
+    active = environ.get("_FLOX_ACTIVE_ENVIRONMENTS")
+    if options.generation is not None or active is None:
+        generation: int | None = options.generation
+        return generation
+    from esker.activate.lists import active_generation
+
+    return active_generation(f"{project}/.flox", active)
 
 
 class _Late:

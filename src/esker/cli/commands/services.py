@@ -258,7 +258,7 @@ def _add_holder(parser: Parser) -> None:
 
 def _ports(arguments: list[str], voice: Voice) -> int:
     from esker.activate.allocation import allocate
-    from esker.runtimes.native.preparation import forget_plans
+    from esker.runtimes.native.links import forget_plans
 
     examples = "  esker services ports\n  esker services ports --renew"
     names = "show only the ports of these services (default: of all)"
@@ -321,12 +321,20 @@ def _services(options: Namespace, voice: Voice) -> Chamber:
 
     environment = Environment(selected_project(options, os.environ))
     if os.path.isdir(f"{environment.project}/.flox"):
-        declaration = load(environment.project)
+        declaration = _live(environment.project)
         check_version(declaration.manifest, voice)
         _require_services(declaration, Settings(os.environ).system, options.name)
     services = environment.services
     services.like_flox = voice.services_like_flox
     return services
+
+
+def _live(project: str) -> Declaration:
+    from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
+    from esker.declare.generations import live_declaration
+
+    generation = active_generation(f"{project}/.flox", os.environ.get(ACTIVE_ENVIRONMENTS))
+    return live_declaration(project, Settings(os.environ), generation)
 
 
 def _require_services(declaration: Declaration, system: str, names: Iterable[str]) -> None:

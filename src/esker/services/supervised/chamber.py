@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from esker.activate.allocation import allocate
-from esker.declare.load import load
+from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
+from esker.declare.generations import live_declaration
 from esker.host.runtime_directory import environment_directory
 from esker.services.specification import passed_variables, specify
 from esker.services.supervised.control import Supervised, Surroundings
@@ -29,7 +30,8 @@ def chamber(project: str, settings: Settings, environ: Mapping[str, str], activa
     A service gets a short list of the caller's variables, the runtime's changes, and its own `vars`. So it sees the
     same, whoever starts it and from whichever directory. `activation` is called only when services start.
     """
-    declaration = load(project)
+    generation = active_generation(f"{project}/.flox", environ.get(ACTIVE_ENVIRONMENTS))
+    declaration = live_declaration(project, settings, generation)
     specs = specify(declaration, settings.system, allocate(declaration, settings))
 
     def surroundings(deadline: Deadline) -> Surroundings:
