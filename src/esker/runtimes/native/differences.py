@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from esker.declare.load import load
 from esker.errors import EskerError
+from esker.formats.abridged import abridged
 from esker.formats.lockfile import differences
 from esker.lock.changes import package_changes
 from esker.lock.resolve import readable_lock
@@ -45,6 +46,5 @@ def difference(before: Generation | None, declaration: Declaration, lock: Lock) 
 
 def _first(lines: Sequence[str], what: str) -> list[str]:
     """Return the first of some lines, and the number of the others if there are more than one."""
-    if len(lines) <= _MOST + 1:
-        return list(lines)
-    return [*lines[:_MOST], f"{len(lines) - _MOST} more {what}"]
+    first, others = abridged(lines, _MOST)
+    return [*first, *([f"{others} more {what}"] if others else [])]
