@@ -80,9 +80,13 @@ def _activated(options: SimpleNamespace, command: list[str] | None, voice: Voice
         return run_other(runtime, options, command, environ, voice)
     plan = _plan(project, options, environ, voice)
     if plan.missing:
-        _tell_missing(plan, environ, voice)
+        from esker.cli.views.activation import tell_missing
+
+        tell_missing(plan, environ, voice)
     if options.json:
-        return _print_json(plan, options, environ, voice)
+        from esker.cli.views.activation import print_changes
+
+        return print_changes(plan, environ, _activation(plan, options, environ), voice)
     if command is None and options.command is None:
         if for_eval:
             return _in_place(plan, options, environ, voice)
@@ -95,12 +99,32 @@ def _activated(options: SimpleNamespace, command: list[str] | None, voice: Voice
 
         return _become(plan, options, environ, attached, (command, within(plan, environ, activation)), voice)
     from esker.activate.shells.shell import opened
+    from esker.cli.views.activation import check_choice
 
     shell = opened(environ, interactive=False)
+    check_choice(environ, shell.name, voice)
     return _become(plan, options, environ, attached, shell.command(plan, environ, activation, options.command), voice)
 
 
 def _become(
+    plan: Plan,
+    options: SimpleNamespace,
+    environ: Mapping[str, str],
+    attached: Attached,
+    command: tuple[list[str], Mapping[str, str]],
+    voice: Voice,
+) -> int:
+    """Do as `_replaced` does; where there is no such command, say what is near."""
+    try:
+        return _replaced(plan, options, environ, attached, command, voice)
+    except Exception as error:
+        from esker.cli.views.activation import suggest
+
+        suggest(error, plan, command[0][0])
+        raise
+
+
+def _replaced(
     plan: Plan,
     options: SimpleNamespace,
     environ: Mapping[str, str],
@@ -146,6 +170,7 @@ def _starts_services(plan: Plan, options: SimpleNamespace) -> bool:
 def _in_place(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], voice: Voice) -> int:
     """Print the script that activates the environment in the calling shell, for `eval`."""
     from esker.activate.shells.shell import evaluating
+    from esker.cli.views.activation import check_choice
     from esker.host.calling_shell import calling_shell
 
     entered: list[Attached] = []
@@ -154,7 +179,9 @@ def _in_place(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], 
         entered.append(_begin(plan, options, given, voice, shell_pid=calling_shell()))
         return entered[0][0]
 
-    text = evaluating(environ).in_place(plan, environ, activate, program=voice.path(), anew=options.fresh)
+    shell = evaluating(environ)
+    check_choice(environ, shell.name, voice)
+    text = shell.in_place(plan, environ, activate, program=voice.path(), anew=options.fresh)
     (attached,) = entered
     if _starts_services(plan, options):
         from esker.cli.session import start_services
@@ -175,6 +202,7 @@ def _interactive(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str
     """Replace this process by an interactive shell in the environment."""
     from esker.activate.composition import is_active
     from esker.activate.shells.shell import opened
+    from esker.cli.views.activation import check_choice
 
     if is_active(plan, environ):
         from esker.errors import ActivationFailed
@@ -183,6 +211,7 @@ def _interactive(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str
     attached = _begin(plan, options, environ, voice, shell_pid=os.getpid())
     activation, attachment = attached
     shell = opened(environ, interactive=True)
+    check_choice(environ, shell.name, voice)
     argv, inside = shell.interactive(plan, environ, activation, program=voice.path())
     voice.say(_greeting(plan, attachment))
     voice.say(f"To stop using this environment, run '{voice.program} deactivate'")
@@ -325,16 +354,6 @@ def _runtime(plan: Plan) -> Runtime:
     return registry.runtime("native", plan.project, plan.mode, without_packages=bool(plan.missing))
 
 
-def _tell_missing(plan: Plan, environ: Mapping[str, str], voice: Voice) -> None:
-    """Say which packages were left out, unless the caller was told when it activated the environment."""
-    from esker.activate.composition import is_without_packages
-
-    if not is_without_packages(plan.project, environ):
-        from esker.declare.missing_packages import counted, named
-
-        voice.say(f"! Going on without {counted(plan.missing)} that this machine lacks: {named(plan.missing)}")
-
-
 def _plan(project: str, options: SimpleNamespace, environ: Mapping[str, str], voice: Voice) -> Plan:
     from esker.activate.composition import is_without_packages
     from esker.runtimes.native.runtime import prepare
@@ -402,6 +421,11 @@ class _Late:
         if self._listener is not None:
             self._listener.end()
 
+    def fail(self) -> None:
+        """Forward the call."""
+        if self._listener is not None:
+            self._listener.fail()
+
     def _real(self) -> Progress:
         if self._listener is None:
             self._listener = self._voice.progress()
@@ -456,15 +480,3 @@ def _activation(
         start_services=_starts_services(plan, options),
         run_code=run_code,
     )
-
-
-def _print_json(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], voice: Voice) -> int:
-    import json
-
-    from esker.activate.composition import left_out
-
-    json.dump(_activation(plan, options, environ).published(environ), sys.stdout, indent=2)
-    print()
-    if names := left_out(plan, environ):
-        voice.say(f"! Left out, because only the project's own code can work it out: {', '.join(names)}")
-    return 0
