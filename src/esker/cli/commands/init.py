@@ -47,7 +47,8 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         _ignore_handles(directory, voice)
     voice.say(f"⚡︎ Created environment '{environment}' ({settings.system})")
     _tell(adopted, voice)
-    voice.say(f"\nNext:\n  $ {voice.program} install pypi/NAME    <- Add a package")
+    voice.say(f"\nNext:\n  $ {voice.program} install pypi/NAME    <- Add a Python package")
+    voice.say(f"  $ {voice.program} install conda/NAME   <- Add a program or library of any language")
     voice.say(f"  $ {voice.program} edit                 <- Add variables, scripts and services")
     voice.say(f"  $ {voice.program} activate             <- Enter the environment")
     return 0
