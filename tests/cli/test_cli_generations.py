@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from esker.cli.commands.generations import _tree
 from esker.host.uv import run_uv
 from esker.settings import Settings
+from esker.store.registration import Generation, Registration
 from tests.support.conda_channel import CondaChannel
 from tests.support.conda_package import package as conda_package
 
@@ -183,6 +185,10 @@ def test_the_list_and_the_history_say_what_changed(esker, two):
     assert listed["2"]["created"] <= listed["2"]["last_live"]
     latest = esker("generations", "history").out.splitlines()[0]
     assert latest[16:] == "    1  switched to, from generation 2"
+    tree = esker("generations", "list", "--tree", "--no-pager").out.splitlines()
+    assert tree[0] == "1 (live)  first generation"
+    assert tree[1].startswith("└── 2  - app 1.0, + tool 1.0, ")
+    assert esker("generations", "list", "-u").status == 2
     events = json.loads(esker("generations", "history", "--json").out)
     assert [each["kind"] for each in events] == ["initialize", "other", "switch_generation"]
     assert (events[2]["current_generation"], events[2]["previous_generation"]) == (1, 2)
@@ -295,3 +301,21 @@ def test_a_project_with_a_uv_lock_goes_back_and_keeps_its_files(esker, project, 
     assert shown(esker, command="app") == "app runs\n"
     pyproject.write_text(text.format('app", "tool'))
     assert shown(esker, command="tool") == "tool runs\n"
+
+
+def test_the_tree_follows_what_was_live():
+    """A generation is below the one that was live before it; one whose parent is not kept any more begins a tree."""
+
+    def generation(number, parent, *, current=False):
+        return Generation(number, "/x", 1.0, current=current, parent=parent, description=f"made {number}")
+
+    known = Registration(
+        (generation(3, 2), generation(4, 3), generation(5, 3, current=True), generation(6, 4), generation(7, 7))
+    )
+    assert list(_tree(known)) == [
+        "3  made 3",
+        "├── 4  made 4",
+        "│   └── 6  made 6",
+        "└── 5 (live)  made 5",
+        "7  made 7",
+    ]

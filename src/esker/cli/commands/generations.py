@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from argparse import SUPPRESS
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
 from esker.cli.selection import changeable_project, selected_project
 from esker.cli.views.output import print_json, shown
+from esker.errors import UsageError
 from esker.settings import Settings
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from argparse import Namespace, _MutuallyExclusiveGroup
+    from collections.abc import Iterator
 
     from esker.cli.voice import Voice
     from esker.store.registration import Event, Generation, Registration
@@ -43,16 +46,21 @@ def _list(name: str, arguments: list[str], voice: Voice) -> int:
     examples = "  esker generations list\n  esker generations list --json"
     summary = "List the generations of an environment that are kept, the newest first; `*` marks the one that is live."
     parser = Parser(name, summary, examples, voice=voice)
-    _add_reading_options(parser)
+    forms = _add_reading_options(parser)
+    forms.add_argument("-t", "--tree", action="store_true", help="show which generation came from which")
+    parser.add_argument("-u", "--upstream", action="store_true", help=SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.upstream:
+        raise UsageError("`--upstream` is for environments on FloxHub, which Esker does not support yet")
     known = _known(options)
     if options.json:
         print_json({str(each.number): _record(each, known) for each in known.generations})
         return 0
     if not known.generations:
         voice.say(_NONE.format(program=voice.program))
-    for each in reversed(known.generations):
-        print(shown(_line(each, known)))
+    lines = _tree(known) if options.tree else [_line(each, known) for each in reversed(known.generations)]
+    for line in lines:
+        print(shown(line))
     return 0
 
 
@@ -109,9 +117,12 @@ def _go(options: Namespace, number: int | None, voice: Voice) -> int:
     return 0
 
 
-def _add_reading_options(parser: Parser) -> None:
+def _add_reading_options(parser: Parser) -> _MutuallyExclusiveGroup:
     add_directory(parser)
-    parser.add_argument("--json", action="store_true", help="print them as JSON")
+    parser.add_argument("--no-pager", action="store_true", help=SUPPRESS)  # Esker starts none
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help="print them as JSON")
+    return forms
 
 
 def _known(options: Namespace) -> Registration:
@@ -142,6 +153,25 @@ def _line(generation: Generation, known: Registration) -> str:
     mark, ended = "*" if generation.current else " ", known.last_live(generation.number)
     until = "live now" if generation.current else f"live until {local_minute(ended)}" if ended else ""
     return f"{mark} {generation.number:>3}  {local_minute(generation.made_at)}  {until:<27}  {generation.description}"
+
+
+def _tree(known: Registration) -> Iterator[str]:
+    """Yield the lines of the tree: each generation below the one that was live when it was made, if that is kept."""
+    numbers = {each.number for each in known.generations}
+    below: dict[int | None, list[Generation]] = {}
+    for each in known.generations:
+        is_kept = each.parent in numbers and each.parent < each.number
+        below.setdefault(each.parent if is_kept else None, []).append(each)
+
+    def lines(parent: int | None, before: str) -> Iterator[str]:
+        for each in (siblings := below.get(parent, [])):
+            is_last = each is siblings[-1]
+            fork, under = ("└── ", "    ") if is_last else ("├── ", "│   ")
+            mark = " (live)" if each.current else ""
+            yield f"{before}{fork if parent is not None else ''}{each.number}{mark}  {each.description}"
+            yield from lines(each.number, before + (under if parent is not None else ""))
+
+    yield from lines(None, "")
 
 
 def _event_record(event: Event, known: Registration) -> dict[str, object]:
