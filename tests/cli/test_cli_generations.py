@@ -141,6 +141,17 @@ def test_a_generation_that_is_active_is_not_changed(esker, two):
     assert (committed(two), esker("generations", "list").out) == before
 
 
+def test_python_does_not_change_a_generation_that_is_active_either(esker, two):
+    """The class for Flox's users raises the same error."""
+    before = committed(two)
+    for call in ("install('pypi/tool')", "uninstall('pypi/app')", "lock()"):
+        code = f"from esker.flox import Flox\nFlox('.').{call}"
+        done = esker("activate", "-g", "1", "--", sys.executable, "-c", code)
+        assert done.status == 1
+        assert f"GenerationActive: {REFUSED}" in done.err
+    assert committed(two) == before
+
+
 def test_a_switch_makes_the_whole_generation_live_until_the_manifest_changes(esker, two):
     """Packages, variables and hook are those of then; the project's files stay; an edit ends it, a comment does not."""
     before = committed(two)
