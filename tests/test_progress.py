@@ -30,13 +30,17 @@ class Listener:
         self.heard.append(text)
 
     def end(self):
-        """The piece of work is over."""
+        """The piece of work is done."""
         self.heard.append("end")
+
+    def fail(self):
+        """The piece of work has failed."""
+        self.heard.append("fail")
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_work_that_fails_ends(error):
-    """A listener hears the end of a piece of work before anybody hears of the error that ended it."""
+def test_work_that_fails_is_not_done(error):
+    """A listener hears that a piece of work has failed before anybody hears of the error."""
     listener = Listener()
 
     def fail():
@@ -47,7 +51,7 @@ def test_work_that_fails_ends(error):
 
     with pytest.raises(error):
         fail()
-    assert listener.heard == ["counting", 1, "end"]
+    assert listener.heard == ["counting", 1, "fail"]
 
 
 def test_no_listener_is_needed():

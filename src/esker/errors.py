@@ -10,6 +10,7 @@ EskerError                      exit status 1
 |  |- NoEnvironment                  no `.flox` in the directory that was named, or in or above the current one
 |- AlreadyExists                     what would be made is there already, and stays as it is
 |- NotEditable                       the manifest cannot be changed as it was asked; a person has to edit it
+|- GenerationActive                  the environment cannot be changed where one of its generations is active
 |- NotTrusted                        somebody else's project, not allowed to run code yet
 |- StaleLock                         the lock no longer matches the manifest
 |- ResolutionFailed                  no versions fit together, or a package has no wheel for a declared system
@@ -198,6 +199,12 @@ class NotEditable(EskerError):
     """The manifest cannot be changed as it was asked; a person has to edit it, or ask more precisely."""
 
     code = "not-editable"
+
+
+class GenerationActive(EskerError):
+    """A change of an environment was asked for where it is active with a generation that was chosen."""
+
+    code = "generation-active"
 
 
 class NotTrusted(EskerError):

@@ -31,7 +31,10 @@ class Progress(Protocol):
         """The current piece of work has succeeded, and `text` is what it came to."""
 
     def end(self) -> None:
-        """The current piece of work is over, whether it succeeded or failed; there may be none."""
+        """The current piece of work is done; there may be none."""
+
+    def fail(self) -> None:
+        """The current piece of work, if there is one, has failed; an error will tell of it."""
 
 
 class Silent:
@@ -52,15 +55,20 @@ class Silent:
     def end(self) -> None:
         """Do nothing."""
 
+    def fail(self) -> None:
+        """Do nothing."""
+
 
 @contextmanager
 def reporting(progress: Progress | None) -> Iterator[Progress]:
     """Give the listener, or one that ignores everything; at the end of the context its last piece of work ends.
 
-    So does it after an error: a bar that stayed would stand between the error's message and the prompt.
+    After an error it has failed: a bar that stayed would stand between the error's message and the prompt.
     """
     listener = progress or Silent()
     try:
         yield listener
-    finally:
-        listener.end()
+    except BaseException:
+        listener.fail()
+        raise
+    listener.end()

@@ -28,6 +28,18 @@ def test_a_signal_ends_the_command_as_itself(esker, project):
     assert esker("activate", "--", "sh", "-c", "kill -TERM $$").status == -signal.SIGTERM
 
 
+@pytest.mark.usefixtures("served")
+def test_a_missing_command_that_is_almost_a_program_has_a_suggestion(esker, project):
+    """A near program of the environment is named, else a known wheel that has the program; the status stays 127."""
+    project('schema-version = "1.14.0"\n[plugins.esker.python]\ndependencies = ["app", "tool"]\n')
+    done = esker("activate", "--", "tol")
+    assert (done.status, "tol: command not found\nhint: did you mean `tool`?\n" in done.err) == (127, True)
+    done = esker("activate", "--", "ruff", PATH="/nowhere")
+    assert (done.status, "hint: add it: esker install pypi/ruff\n" in done.err) == (127, True)
+    done = esker("activate", "--", "no-such-thing")
+    assert (done.status, "hint:" in done.err) == (127, False)
+
+
 def test_a_missing_command_is_127_and_one_that_cannot_run_126(esker, project, tmp_path):
     """A missing command has status 127, and one that may not be run 126, as in a shell."""
     project()
@@ -212,3 +224,14 @@ def test_an_activation_in_place_that_is_interrupted_ends_a_script(esker, project
         ["bash", "-c", script], cwd=directory, env=environ, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "interrupted\n")
+
+
+@pytest.mark.parametrize("how", [("-c", "true"), ("--print-script",)])
+def test_a_shell_that_nobody_knows_is_told_with_the_one_that_is_used(esker, project, how):
+    """FLOX_SHELL is passed over then; inside of the activation nothing is told again."""
+    project()
+    done = esker("activate", *how, FLOX_SHELL="/bin/zshh", SHELL="/bin/bash")
+    assert done.status == 0
+    assert done.err == "! FLOX_SHELL is `/bin/zshh`, which is none of bash, zsh, fish, tcsh: the shell is bash\n"
+    assert "FLOX_SHELL" not in esker("activate", *how, FLOX_SHELL="bash").err
+    assert "FLOX_SHELL" not in esker("activate", *how, FLOX_SHELL="").err

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from esker.cli.activate_usage import parser
 from esker.cli.arguments import Parser, seconds
 from esker.cli.commands import activate
 from esker.cli.voice import ESKER, FLOX
@@ -38,6 +39,8 @@ WORDS = st.sampled_from(
         "-c",
         "--command=x",
         "-g",
+        "-g=1",
+        "--generation=2",
         "--di",
         "-",
         "5",
@@ -58,13 +61,10 @@ def outcome(function):
 
 @given(st.lists(WORDS, max_size=5))
 def test_reading_activate_without_argparse_changes_nothing(words):
-    """For any sequence of words the result or the error is argparse's own; `--generation` is refused afterwards."""
+    """For any sequence of words the result or the error is argparse's own."""
 
     def parsed():
-        values = vars(activate._parser(ESKER).parse_args(words))
-        if values["generation"] is not None:
-            raise UsageError("Generations are only available for environments pushed to floxhub")
-        return values
+        return vars(parser(activate._OPTIONS, words, None, ESKER).parse_args(words))
 
     assert outcome(lambda: vars(activate._options(words, ESKER))) == outcome(parsed)
 

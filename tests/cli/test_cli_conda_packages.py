@@ -41,6 +41,17 @@ dependencies = ["web"]
     return directory
 
 
+def test_a_package_that_others_need_is_not_declared_and_cannot_be_removed(esker, shop):
+    """The error names what needs it, with or without the prefix of its origin, and how to see more."""
+    for name in ("conda/base", "base"):
+        done = esker("uninstall", name)
+        assert done.status == 1
+        assert "hint: `conda/base` is here because `conda/library` and `conda/other` need it; " in done.err
+        assert "how it comes in: esker why conda/base\n" in done.err
+    assert "because `conda/tool` needs it; " in esker("uninstall", "conda/other", "conda/library").err
+    assert "need" not in esker("uninstall", "conda/nothing").err
+
+
 def test_outdated_shows_what_is_locked_allowed_and_newest(esker, shop, channel, index):
     """The newest version may be out of the specs, of what is declared as of what another package needs."""
     for name, version, needs in [

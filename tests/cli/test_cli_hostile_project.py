@@ -24,7 +24,7 @@ LOOKS = [
     ["services", "wait", "--for", "stopped"],
     ["activate", "--json"],
     ["activate", "--", "true"],
-    ["rollback", "--list"],
+    ["generations", "list"],
     ["deactivate"],
 ]
 CHANGES = [["lock"], ["edit", "--name", "other"], ["uninstall", "nothing"], ["services", "ports", "--renew"]]

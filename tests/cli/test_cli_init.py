@@ -17,7 +17,8 @@ pytestmark = pytest.mark.slow
 LAYOUTS = Path(__file__).parents[1] / "declare/adopt/layouts"
 NEXT = """
 Next:
-  $ esker install pypi/NAME    <- Add a package
+  $ esker install pypi/NAME    <- Add a Python package
+  $ esker install conda/NAME   <- Add a program or library of any language
   $ esker edit                 <- Add variables, scripts and services
   $ esker activate             <- Enter the environment
 """

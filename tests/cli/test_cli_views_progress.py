@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from esker.cli.views import progress
+from esker.progress import reporting
 from tests.support.terminal import on_a_terminal
 
 
@@ -22,6 +24,25 @@ def test_the_bar_is_gone_before_the_error(index, environ, project):
     assert bar.rindex("\x1b[?25h") > bar.rindex("\x1b[?25l")
     assert "Locking" not in error
     assert "\x1b" not in error
+
+
+def test_work_that_failed_is_not_said_to_be_done(capsys, monkeypatch):
+    """Its duration is told only if it succeeded, so that no `done` stands before an error."""
+    times = iter([0.0, 5.0, 10.0, 20.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(times))
+    lines = progress.Lines()
+    lines.begin("Locking")
+    lines.end()
+
+    def fail():
+        with reporting(lines):
+            lines.begin("Installing")
+            raise ValueError
+
+    with pytest.raises(ValueError):
+        fail()
+    lines.end()
+    assert capsys.readouterr().err == "Locking …\n  done in 5.0 s\nInstalling …\n"
 
 
 @pytest.mark.slow

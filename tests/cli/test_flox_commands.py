@@ -53,7 +53,7 @@ def test_a_bare_flox_says_what_to_do_next(flox, project, nowhere):
         (("activate", "--nope", "x"), "`--nope` is not expected in this context"),
         (("services", "status", "--nope"), "`--nope` is not expected in this context"),
         (("list", "surplus"), "`surplus` is not expected in this context"),
-        (("activate", "-g", "3"), "Generations are only available for environments pushed to floxhub"),
+        (("activate", "-g", "3", "--", "true"), "environment 'project' has no generation 3"),
         (("list", "-u"), "`--upstream` is for environments on FloxHub, which Esker does not support yet"),
         (("edit", "--sync"), "`--sync` is for environments on FloxHub, which Esker does not support yet"),
         (("list", "-r", "a/b"), "`a/b` is an environment on FloxHub, which Esker does not support yet"),

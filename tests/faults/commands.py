@@ -85,6 +85,11 @@ COMMANDS = {
     "rollback": Case(
         "rollback", ("install pypi/app", "install pypi/tool"), ("list", "activate -- app", "store gc --keep 5")
     ),
+    "switch": Case(
+        "generations switch 1",
+        ("install pypi/app", "install pypi/tool", "activate -- tool", "activate -m run -- tool"),
+        ("generations list", "activate -- app", "activate -m run -- app", "generations switch 1", "store gc --keep 5"),
+    ),
     "gc": Case(
         _COLLECT,
         ("install pypi/app", "install pypi/tool", "uninstall pypi/app"),

@@ -35,6 +35,7 @@ from esker.services.flox import uses
 from esker.services.supervised import logs, supervisor_record
 from esker.settings import Settings
 from esker.store import record, roots, temporary_roots
+from esker.store import registration as registrations
 from esker.store.store import Store
 from tests.support.projects import EMPTY, write_project
 
@@ -365,7 +366,11 @@ def _stored(top: Path) -> dict[str, Format]:
         "version": 1,
         "link": str(top / "link"),
         "held": None,
-        "generations": [{"number": number, "path": _PATH, "time": 1.5} for number in (1, 2)],
+        "generations": [
+            {"number": number, "path": _PATH, "time": 1.5, "declared": _PATH, "parent": 1, "description": "x"}
+            for number in (1, 2)
+        ],
+        "events": [{"time": 1.5, "generation": 2, "previous": 1, "new": True}],
     }
     rooted = {
         "version": 1,
@@ -376,7 +381,7 @@ def _stored(top: Path) -> dict[str, Format]:
     }
 
     def registration(_: bytes) -> None:
-        link, _ = roots._parse(store, registered)
+        link, _ = registrations.parse(store, registered)
         roots._is_gone(link)
 
     return {

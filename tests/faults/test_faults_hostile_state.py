@@ -73,7 +73,7 @@ FILES = {
     "lock of the known environments": StateFile("home/.local/share/esker/env-registry.json.lock", (ACTIVATE,)),
     "running starts": StateFile("NAME.activations", (ACTIVATE,)),
     "socket": StateFile("NAME.sock", (STATUS, STOP)),
-    "generations": StateFile("store/var/esker/gcroots/[!t]*", (COLLECT, ("rollback", "--list"), ACTIVATE)),
+    "generations": StateFile("store/var/esker/gcroots/[!t]*", (COLLECT, ("generations", "list"), ACTIVATE)),
     "temporary root": StateFile("store/var/esker/gcroots/temporary/*", (COLLECT,)),
     "record of a store path": StateFile("store/var/esker/valid/*", (COLLECT, ACTIVATE)),
     "lock of the store": StateFile("store/var/esker/gc.lock", (COLLECT,)),

@@ -12,6 +12,7 @@ from esker.declare.notations import match_spec
 from esker.errors import HostError, InvalidLock, InvalidManifest, ResolutionFailed, StaleLock
 from esker.formats.conda.locked_package import LockedCondaPackage, closure
 from esker.formats.tables.reader import Refusal
+from esker.lock.conda.channels import Channels, unanswered
 from esker.lock.conda.current import resolved_conda
 from esker.lock.conda.lock_file import conda_lock_path, parse
 from esker.lock.lock_files import read_conda_lock
@@ -240,6 +241,21 @@ def test_a_channel_that_answers_with_an_error_is_told(project, channel, settings
     with pytest.raises(HostError, match=message) as caught:
         locked(project(["tool"]), settings)
     assert channel.url in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "hint"),
+    [
+        (("condaforge",), "did you mean `conda-forge`?"),
+        (("conda-forge", "bio-conda"), "did you mean `bioconda`?"),
+        (("conda-forge", "https://channel.example/own"), "correct `channels` in [plugins.esker.conda]"),
+    ],
+)
+def test_a_channel_that_is_almost_a_known_one_has_a_suggestion(names, hint):
+    """A name is looked at only where the channel is not there."""
+    missing = unanswered("404 Not Found", Channels(names, [], None, "/nowhere"))
+    assert missing.hint == hint
+    assert "did you mean" not in unanswered("500", Channels(names, [], None, "/nowhere")).hint
 
 
 def test_no_network_is_told(project, settings):

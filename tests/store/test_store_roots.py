@@ -13,6 +13,7 @@ import pytest
 from esker.errors import NotFound, StoreError
 from esker.host import files
 from esker.store import roots
+from esker.store.registration import Event, Generation
 from esker.store.store import Store
 from tests.support.children import Child, killed_at_each_step, steps
 
@@ -48,8 +49,8 @@ def test_a_switched_link_leads_to_the_path_and_is_registered(store, link):
     roots.switch(store, link, second)
     assert os.readlink(link) == second
     assert roots.generations(store, link) == (
-        roots.Generation(1, first, 1002, current=False),
-        roots.Generation(2, second, 1003, current=True),
+        Generation(1, first, 1002, current=False),
+        Generation(2, second, 1003, current=True, parent=1),
     )
     assert os.listdir(os.path.dirname(link)) == [os.path.basename(link)]
     assert stat.S_IMODE(os.stat(registration(store)).st_mode) == 0o600
@@ -96,14 +97,15 @@ def test_two_spellings_of_one_link_are_one_root(store, link, tmp_path):
     assert [each[:2] for each in listed(store, link)] == [(1, "first"), (2, "second")]
 
 
-def test_rollback_goes_back_one_generation_at_a_time_or_to_a_number(store, link):
+def test_rollback_goes_to_the_generation_that_was_live_before_or_to_a_number(store, link):
     """The link moves, the generations stay; going forward by number or by switching makes no new one."""
     for name in ("one", "two", "three"):
         roots.switch(store, link, path(store, name))
-    assert roots.rollback(store, link) == path(store, "two") == os.readlink(link)
-    assert roots.rollback(store, link) == path(store, "one") == os.readlink(link)
+    for name in ("two", "three", "two"):  # each undoes the one before
+        assert roots.rollback(store, link).path == path(store, name) == os.readlink(link)
+    assert roots.rollback(store, link, 1).path == path(store, "one") == os.readlink(link)
     assert listed(store, link) == [(1, "one", True), (2, "two", False), (3, "three", False)]
-    assert roots.rollback(store, link, 2) == path(store, "two") == os.readlink(link)
+    assert roots.rollback(store, link).path == path(store, "two") == os.readlink(link)
     roots.switch(store, link, path(store, "three"))
     assert listed(store, link) == [(1, "one", False), (2, "two", False), (3, "three", True)]
 
@@ -116,6 +118,39 @@ def test_what_is_switched_to_after_a_rollback_is_the_newest_generation(store, li
     roots.switch(store, link, path(store, "three"))
     roots.switch(store, link, path(store, "one"))
     assert [each[:2] for each in listed(store, link)] == [(1, "one"), (2, "two"), (3, "three"), (4, "one")]
+
+
+def test_what_happened_to_a_link_is_remembered(store, link):
+    """Each event has its time, the generation that was current before, and whether a generation was made."""
+    one, two = path(store, "one"), path(store, "two")
+    roots.switch(store, link, one)
+    roots.switch(store, link, two)
+    roots.rollback(store, link)
+    roots.rollback(store, link, 1)  # it is current already
+    roots.switch(store, link, two)
+    known = roots.registered(store, link)
+    assert known.events == (
+        Event(1002, 1, None, is_new=True),
+        Event(1003, 2, 1, is_new=True),
+        Event(1004, 1, 2, is_new=False),
+        Event(1005, 2, 1, is_new=False),
+    )
+    assert (known.last_live(1), known.last_live(2), known.last_live(7)) == (1005, None, None)
+
+
+def test_a_path_that_was_made_from_something_else_is_another_generation(store, link):
+    """The link stays as it is; the generation that a person goes back to is told from the newer one of the same path."""
+    target, first, second = (path(store, name) for name in ("target", "first", "second"))
+    roots.switch(store, link, target, declared=first, description="one")
+    roots.switch(store, link, target, declared=second, description="two")
+    roots.switch(store, link, target, declared=second, description="never")
+    assert listed(store, link) == [(1, "target", False), (2, "target", True)]
+    assert roots.rollback(store, link).declared == first
+    assert listed(store, link) == [(1, "target", True), (2, "target", False)]
+    assert [each.description for each in roots.generations(store, link)] == ["one", "two"]
+    assert roots.rooted(store, 1, remove_stale=False) == {target, first, second}
+    roots.switch(store, link, target, declared=second)
+    assert roots.rooted(store, 1, remove_stale=True) == {target, second}
 
 
 def test_rollback_says_what_there_is(store, link):

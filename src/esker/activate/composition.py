@@ -124,6 +124,8 @@ def _push(plan: Plan, after: dict[str, str]) -> None:
         "environment": {"type": "dot-flox", "path": plan.dot_flox, "pointer": {"name": plan.name, "version": 1}},
         "mode": plan.mode,
     }
+    if plan.generation is not None:
+        own["generation"] = plan.generation
     if plan.missing:
         own["without-packages"] = True
     others = [element for element in active if dot_flox_of(element) != plan.dot_flox]

@@ -19,6 +19,7 @@ __all__ = [
     "PROMPT_ENVIRONMENTS",
     "STARTS",
     "active_environments",
+    "active_generation",
     "active_mode",
     "dot_flox_of",
     "edited",
@@ -104,10 +105,21 @@ def active_mode(dot_flox: str, value: str | None) -> str | None:
 
     `value` is that of the variable ACTIVE_ENVIRONMENTS.
     """
-    for element in active_environments(value):
-        if dot_flox_of(element) == dot_flox:
-            return next((mode for mode in ("dev", "run") if element.get("mode") == mode), None)
-    return None
+    word = _active_element(dot_flox, value).get("mode")
+    return next((mode for mode in ("dev", "run") if word == mode), None)
+
+
+def active_generation(dot_flox: str, value: str | None) -> int | None:
+    """Return the generation that the environment at `dot_flox` is active with, or None if it is not active with one.
+
+    `value` is that of the variable ACTIVE_ENVIRONMENTS.
+    """
+    number = _active_element(dot_flox, value).get("generation")
+    return number if type(number) is int else None
+
+
+def _active_element(dot_flox: str, value: str | None) -> dict[str, Any]:
+    return next((element for element in active_environments(value) if dot_flox_of(element) == dot_flox), {})
 
 
 def dot_flox_of(element: Mapping[str, Any]) -> str | None:

@@ -82,6 +82,8 @@ class Plan:
     activation notices a change that was made in between."""
     choices: Mapping[str, str] = {}
     """`Settings.choices` when the plan was made, which decided the store and the interpreter."""
+    generation: int | None = None
+    """The number of the generation that was asked for; None stands for the one that is live."""
     missing: tuple[str, ...] = ()
     """The packages that were left out, because they are not on this machine and the user goes on without them."""
     vars: tuple[tuple[str, str], ...] = ()
@@ -162,6 +164,7 @@ class Plan:
 _JSON_TYPES: dict[str, Any] = {
     "str": str,
     "str | None": (str, type(None)),
+    "int | None": (int, type(None)),
     "bool": bool,
     "tuple": list,
     "Mapping": dict,

@@ -26,7 +26,7 @@ COMMANDS = {
     "search": ("search", "Search conda channels for packages by name"),
     "show": ("search", "Show the versions of a package, and what it needs"),
     "uninstall": ("install", "Remove packages from the manifest"),
-    "upgrade": ("upgrade", "Take the newest versions that are allowed, of all packages or some"),
+    "upgrade": ("upgrade", "Take the newest allowed versions, of all packages or some"),
     "outdated": ("outdated", "List the packages of which there is a newer version"),
     "why": ("why", "Show what needs a package"),
     "tree": ("why", "Show the packages as a tree of what needs what"),
@@ -42,7 +42,8 @@ COMMANDS = {
     "envs": ("envs", "List the active environments, and the others that are known"),
     "delete": ("delete", "Delete an environment: its manifest, lock, caches and links"),
     "services": ("services", "Start, stop and watch the environment's services"),
-    "rollback": ("rollback", "Go back to what was installed before the last change"),
+    "generations": ("generations", "List earlier states of the environment, and switch between them"),
+    "rollback": ("generations", "Make the state live that was live before the last change"),
     "store": ("store", "Manage the store of installed packages: gc, verify, path-info"),
     "trust": ("trust", "Allow a project that somebody else owns to run its code"),
     "doctor": ("doctor", "Check this machine for what Esker needs"),
@@ -67,6 +68,7 @@ ALIASES = {
     "destroy": "delete",
     "service": "services",
     "create": "init",
+    "generation": "generations",
 }
 _LATER = frozenset(
     {
@@ -75,8 +77,6 @@ _LATER = frozenset(
         "config",
         "containerize",
         "gc",
-        "generation",
-        "generations",
         "include",
         "publish",
         "pull",

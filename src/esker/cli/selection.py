@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.formats.manifest import Manifest
 
-__all__ = ["active_project", "check_version", "declared", "declared_if_any", "selected_project"]
+__all__ = ["active_project", "changeable_project", "check_version", "declared", "declared_if_any", "selected_project"]
 
 _ANYWHERE = "default"
 """The name of a home directory's environment. That one is active everywhere, so a project's takes precedence."""
@@ -39,6 +39,15 @@ def selected_project(options: Namespace, environ: Mapping[str, str]) -> str:
     start, explicit = place(options)
     project = registry.find_project(start, explicit=True)[0] if explicit else _meant(start, environ)
     remember(project, Settings(environ))
+    return project
+
+
+def changeable_project(options: Namespace, environ: Mapping[str, str]) -> str:
+    """Return the project directory that a command is to change; raises GenerationActive as `check_changeable` does."""
+    from esker.runtimes.native.change import check_changeable
+
+    project = selected_project(options, environ)
+    check_changeable(project, environ)
     return project
 
 

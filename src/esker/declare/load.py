@@ -19,7 +19,7 @@ from esker.formats.tables.reader import Parsed, Report, read
 from esker.formats.untrusted import LARGEST_MANIFEST, json_value
 from esker.host import files
 
-__all__ = ["environment_name", "load"]
+__all__ = ["environment_name", "load", "manifest_text"]
 
 _EXAMPLE = 'write {"name": "NAME", "version": 1}'
 
@@ -49,10 +49,18 @@ def load(project: str, manifest: str | None = None) -> Declaration:
     if not os.path.isdir(f"{project}/.flox"):
         raise NotFound(f"Did not find an environment in `{project}`", hint=f"create one: esker init -d {project}")
     name = environment_name(project)
-    path = f"{project}/.flox/env/manifest.toml"
-    plain, esker = _read(_text(path, InvalidManifest) if manifest is None else manifest, path)
+    plain, esker = _read(manifest_text(project) if manifest is None else manifest, _manifest_path(project))
     own = Declaration(project=project, name=name, manifest=plain, esker=esker)
     return _merged(own) or own
+
+
+def manifest_text(project: str) -> str:
+    """Return the text of the manifest of `project`; raises NotFound if it is missing, and InvalidManifest."""
+    return _text(_manifest_path(project), InvalidManifest)
+
+
+def _manifest_path(project: str) -> str:
+    return f"{project}/.flox/env/manifest.toml"
 
 
 def _read(text: str, path: str) -> tuple[Manifest, EskerTable]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from esker.formats.abridged import abridged
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -79,7 +81,6 @@ def _wheels(install: Mapping[str, Package], names: Sequence[str]) -> Iterator[tu
 
 
 def _listed(words: Sequence[str]) -> str:
-    shown = list(words[:_MOST])
-    if len(words) > _MOST:
-        shown.append(f"{len(words) - _MOST} more")
+    first, others = abridged(words, _MOST)
+    shown = [*first, *([f"{others} more"] if others else [])]
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

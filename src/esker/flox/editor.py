@@ -61,8 +61,10 @@ class NativeEditor:
     def install(self, packages: Sequence[str], deadline: Deadline) -> None:  # noqa: ARG002
         """Add Python packages to the manifest, or to the pyproject.toml that it names, and to the lock."""
         from esker.progress import Silent
+        from esker.runtimes.native.change import check_changeable
         from esker.runtimes.native.packages import install
 
+        check_changeable(self._project, variables.current())
         requirements = [_requirement(package) for package in packages]
         settings = Settings(variables.current())
         install(self._project, self._manifest(), requirements, settings, progress=Silent())
@@ -70,8 +72,10 @@ class NativeEditor:
     def uninstall(self, packages: Sequence[str], deadline: Deadline) -> None:  # noqa: ARG002
         """Take Python packages out of the manifest, the pyproject.toml that it names, and the lock."""
         from esker.progress import Silent
+        from esker.runtimes.native.change import check_changeable
         from esker.runtimes.native.packages import uninstall
 
+        check_changeable(self._project, variables.current())
         for package in packages:
             _requirement(package)  # for its errors; with its prefix a name is never that of [install]
         settings = Settings(variables.current())
@@ -81,9 +85,11 @@ class NativeEditor:
         """Lock the manifest; nothing is written where its lock says the same already."""
         from esker.declare.load import load
         from esker.progress import Silent
+        from esker.runtimes.native.change import check_changeable
         from esker.runtimes.native.locking import lock_project
         from esker.runtimes.native.project_lock import alone
 
+        check_changeable(self._project, variables.current())
         settings = Settings(variables.current())
         with alone(self._project):
             lock_project(load(self._project), settings, settings.interpreters(Silent()), progress=Silent())

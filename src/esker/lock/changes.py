@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.version import Version
 
+from esker.formats.abridged import abridged
 from esker.formats.lockfile import CatalogLocked, FlakeLocked
 from esker.lock.pythons import locked_pythons
 
@@ -66,10 +67,8 @@ def package_changes(before: Lock | None, after: Lock | None) -> list[PackageChan
 
 def summary(changes: Sequence[PackageChange]) -> str:
     """Return the changes as lines for people, the first twenty of them; empty if there are none."""
-    lines = [change.line() for change in changes[:_MOST_LINES]]
-    if len(changes) > _MOST_LINES:
-        lines.append(f"… and {len(changes) - _MOST_LINES} more")
-    return "\n".join(lines)
+    shown, others = abridged(changes, _MOST_LINES)
+    return "\n".join([*(change.line() for change in shown), *([f"… and {others} more"] if others else [])])
 
 
 def _versions(lock: Lock | None) -> dict[tuple[str, str], str]:

@@ -25,6 +25,7 @@ __all__ = [
     "LockFile",
     "check_replaceable",
     "lock_paths",
+    "present",
     "put",
     "read_conda_lock",
     "read_lock",
@@ -105,6 +106,19 @@ def rendered(lock: Lock) -> dict[LockFile, bytes | None]:
         python = pylock.render(lock.python, made_from, build=made_from.build, sealed=sealed).encode()
     conda = lock.conda.text.encode() if lock.conda is not None else None
     return {"manifest": lockfile.render(lock.lockfile), "conda": conda, "python": python}
+
+
+def present(declaration: Declaration, lock: Lock) -> dict[LockFile, bytes | None]:
+    """Return the contents of the files of `lock`, which is on disk; None means that there is no such file.
+
+    A manifest.lock that lacks packages is not written: here it is as it would be.
+    """
+    contents: dict[LockFile, bytes | None] = {}
+    for kind, path in lock_paths(declaration).items():
+        contents[kind] = files.read(path) if os.path.exists(path) else None
+    if lock.is_partial:
+        contents["manifest"] = lockfile.render(lock.lockfile)
+    return contents
 
 
 def write_lock(declaration: Declaration, lock: Lock) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import RealisationFailed
+from esker.formats.abridged import abridged
 from esker.formats.nix import store_path
 from esker.progress import Silent
 from esker.realise import pip_refusal, pytest_plugin
@@ -212,11 +213,12 @@ def _needing_neighbours() -> set[str]:
 
 
 def _remark_on(clashes: Sequence[Clash], progress: Progress) -> None:
-    for clash in clashes[:_MOST_REMARKS]:
+    first, others = abridged(clashes, _MOST_REMARKS)
+    for clash in first:
         names = " and ".join(f"`{name}`" for name in clash.names)
         progress.remark(f"{names} bring different files `{clash.path}`: that of `{clash.names[-1]}` is used")
-    if len(clashes) > _MOST_REMARKS:
-        progress.remark(f"so it is for {len(clashes) - _MOST_REMARKS} more files")
+    if others:
+        progress.remark(f"so it is for {others} more files")
 
 
 def _check_commands(build: Wheel, directory: str) -> None:

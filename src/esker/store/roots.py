@@ -1,25 +1,22 @@
 """What keeps store paths from being collected: links with their generations, temporary roots, running processes.
 
-Each registered link, such as a project's run link, has a file `gcroots/<key>` in the store's state. The key is made
-from the link's own path. The file lists the link's generations, oldest first. The link itself shows which one is
-current.
+What is known of each registered link, such as a project's run link, stands in a file of its own: see `registration`.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
 from contextlib import suppress
-from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from esker.errors import Malformed, NotFound, StoreError
 from esker.formats.nix import nixbase32
-from esker.formats.untrusted import json_value
 from esker.host import files
+from esker.store import registration as registrations
 from esker.store import temporary_roots
+from esker.store.registration import Event, Generation, Registration, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -27,77 +24,120 @@ if TYPE_CHECKING:
 
     from esker.store.store import Store
 
-__all__ = ["Generation", "generations", "links_to", "live", "rollback", "rooted", "switch"]
+__all__ = ["generations", "links_to", "live", "registered", "rollback", "rooted", "switch"]
 
 _IN_STORE = re.compile(rb"/store/([" + nixbase32.ALPHABET.encode() + rb"]{32}-[0-9A-Za-z+\-._?=]+)")
 
 
-class Generation(NamedTuple):
-    """One target that a link has or had."""
-
-    number: int
-    """Counts from 1; a newer generation has a higher number."""
-    path: str
-    """Physical."""
-    made_at: float
-    """Seconds since the epoch."""
-    current: bool
-    held: bool = False
-    """Whether a person went back to it, so that only a new lock leaves it."""
-
-
-def switch(store: Store, link: str, path: str, *, directory: int | None = None) -> None:
+def switch(
+    store: Store,
+    link: str,
+    path: str,
+    *,
+    declared: str | None = None,
+    description: str = "",
+    directory: int | None = None,
+) -> None:
     """Point `link` at the valid `path` and keep that path; does nothing if the link points there already.
 
-    Unless `path` is the newest generation of the link, it becomes a new one. `directory` is a descriptor of the link's
-    directory, for links where somebody else could exchange it; without it, the directory is made if missing. Raises
-    StoreError when something other than a link is at `link`.
+    `declared` is a store path with what `path` was made from. Unless both are those of the newest generation of the
+    link, they become a new one, with the `description` for people. `directory` is a descriptor of the link's directory,
+    for links where somebody else could exchange it; without it, the directory is made if missing. Raises StoreError
+    when something other than a link is at `link`.
     """
-    link = _canonical(link)
+    link = canonical(link)
     physical = store.physical(store.parse(path))
-    if any(each.current and each.path == physical and not each.held for each in _read(store, link)):
+    sources = None if declared is None else store.physical(store.parse(declared))
+    now = registrations.read(store, link).current
+    if now is not None and (now.path, now.declared) == (physical, sources) and not now.held:
         return
     with store.using(), _locked(store, link):
         if not store.is_valid(physical):
             raise StoreError(f"`{link}` cannot point at `{physical}`, which is not valid")
-        registered = _read(store, link)
-        known = tuple(each._replace(held=False) for each in registered)
-        if not known or known[-1].path != physical:
+        before = registrations.read(store, link)
+        known = tuple(each._replace(held=False) for each in before.generations)
+        previous = before.current.number if before.current else None
+        is_new = not known or (known[-1].path, known[-1].declared) != (physical, sources)
+        if is_new:
             number = known[-1].number + 1 if known else 1
-            known = (*known, Generation(number, physical, store.clock(), current=False))
-        if known != registered:
+            known = (
+                *known,
+                Generation(
+                    number,
+                    physical,
+                    store.clock(),
+                    current=False,
+                    declared=sources,
+                    parent=previous,
+                    description=description,
+                ),
+            )
+        if known != before.generations:
             # Registered before the link points there: a kill in between must not leave a link that keeps nothing.
-            _write(store, link, known)
+            time = known[-1].made_at if is_new else store.clock()
+            event = Event(time, known[-1].number, previous, is_new)
+            registrations.write(store, link, before._replace(generations=known).noted(event))
         _point(link, physical, directory)
 
 
-def rollback(store: Store, link: str, to: int | None = None, *, directory: int | None = None) -> str:
-    """Point `link` at generation `to`, or at the one before the current one, and return its path.
+def rollback(store: Store, link: str, to: int | None = None, *, directory: int | None = None) -> Generation:
+    """Point `link` at generation `to`, or at the one that was current before this one, and return that generation.
 
     `directory` is as for `switch`.
     """
-    link = _canonical(link)
+    link = canonical(link)
     with store.using(), _locked(store, link):
-        registered = _read(store, link)
-        current = next((each.number for each in reversed(registered) if each.current), None)
-        if to is None:
-            chosen = next((each for each in reversed(registered) if current is None or each.number < current), None)
-        else:
-            chosen = next((each for each in registered if each.number == to), None)
-        if chosen is None:
-            missing = "no earlier generation" if to is None else f"no generation {to}"
-            numbers = ", ".join(str(each.number) for each in registered) or "none"
-            raise NotFound(f"`{link}` has {missing}", hint=f"the generations that are kept: {numbers}")
-        if not store.is_valid(chosen.path):
-            raise StoreError(f"generation {chosen.number} of `{link}` is not in the store any more: `{chosen.path}`")
-        _write(store, link, tuple(each._replace(held=each.number == chosen.number) for each in registered))
+        before = registrations.read(store, link)
+        chosen = _chosen(link, before, to)
+        if not all(store.is_valid(path) for path in (chosen.path, chosen.declared) if path is not None):
+            raise StoreError(
+                f"generation {chosen.number} of `{link}` is not in the store any more: `{chosen.path}`",
+                hint="choose another one: esker generations list",
+            )
+        held = tuple(each._replace(held=each.number == chosen.number) for each in before.generations)
+        previous = before.current.number if before.current else None
+        changed = before._replace(generations=held)
+        if previous != chosen.number:
+            changed = changed.noted(Event(store.clock(), chosen.number, previous, is_new=False))
+        registrations.write(store, link, changed)
         _point(link, chosen.path, directory)
-        return chosen.path
+        return chosen._replace(held=True, current=True)
+
+
+def _chosen(link: str, known: Registration, number: int | None) -> Generation:
+    """Return the generation of that number, or the one that was current before this one; raises NotFound."""
+    if number is None:
+        number = _previous(known)
+        missing = "no earlier generation"
+    else:
+        missing = f"no generation {number}"
+    chosen = next((each for each in known.generations if each.number == number), None)
+    if chosen is None:
+        numbers = ", ".join(str(each.number) for each in known.generations) or "none"
+        raise NotFound(f"`{link}` has {missing}", hint=f"the generations that are kept: {numbers}")
+    return chosen
+
+
+def _previous(known: Registration) -> int | None:
+    """Return the number of the generation, of those that are kept, that was current before this one."""
+    kept = {each.number for each in known.generations}
+    current = known.current.number if known.current else None
+    for event in reversed(known.events):
+        for number in (event.generation, event.previous):
+            if number in kept and number != current:
+                return number
+    # Of a registration without events: the one below.
+    return max((number for number in kept if current is None or number < current), default=None)
+
+
+def registered(store: Store, link: str) -> Registration:
+    """Return what is known of `link`: its generations, and which of them were current when."""
+    return registrations.read(store, canonical(link))
 
 
 def generations(store: Store, link: str) -> tuple[Generation, ...]:
     """Return the generations of `link`, oldest first; an empty tuple when the link is not registered."""
-    return _read(store, _canonical(link))
+    return registered(store, link).generations
 
 
 def rooted(store: Store, keep: int, *, remove_stale: bool) -> set[str]:
@@ -110,21 +150,20 @@ def rooted(store: Store, keep: int, *, remove_stale: bool) -> set[str]:
     for path in temporary_roots.kept(store.root, remove_stale=remove_stale):
         with suppress(Malformed):  # not a path of this store
             paths.add(store.physical(store.parse(path)))
-    for link, registered in _registered(store):
-        newest = registered[max(len(registered) - keep, 0) :]
-        kept = () if _is_gone(link) else tuple(each for each in registered if each.current or each in newest)
-        if remove_stale and kept != registered:
-            _write(store, link, kept)
+    for link, known in _every(store):
+        newest = known.generations[max(len(known.generations) - keep, 0) :]
+        kept = () if _is_gone(link) else tuple(each for each in known.generations if each.current or each in newest)
+        if remove_stale and kept != known.generations:
+            registrations.write(store, link, known._replace(generations=kept))
         if remove_stale:
             files.clear_link(link)
-        paths.update(generation.path for generation in kept)
+        paths.update(path for each in kept for path in (each.path, each.declared) if path is not None)
     return paths
 
 
 def links_to(store: Store, paths: Collection[str]) -> list[str]:
     """Return the registered links that now lead to one of these physical paths, sorted."""
-    registered = _registered(store)
-    return sorted(link for link, each in registered if any(it.current and it.path in paths for it in each))
+    return sorted(link for link, known in _every(store) if known.current is not None and known.current.path in paths)
 
 
 def _is_gone(link: str) -> bool:
@@ -162,17 +201,9 @@ def live(store: Store, proc: str = "/proc") -> set[str]:
     return {f"{store.directory}/{name.decode()}" for text in texts for name in _IN_STORE.findall(text)}
 
 
-def _canonical(link: str) -> str:
-    """Return the one spelling that a link is registered under: its directory resolved, its own name unchanged."""
-    return os.path.join(os.path.realpath(os.path.dirname(link)), os.path.basename(link))
-
-
-def _file(store: Store, link: str) -> str:
-    return f"{store.state}/gcroots/{nixbase32.encode(sha256(os.fsencode(link)).digest()[:20])}"
-
-
 def _locked(store: Store, link: str) -> AbstractContextManager[None]:
-    return files.locked(f"{store.state}/locks/{os.path.basename(_file(store, link))}", error=StoreError)
+    name = os.path.basename(registrations.file_of(store, link))
+    return files.locked(f"{store.state}/locks/{name}", error=StoreError)
 
 
 def _point(link: str, physical: str, directory: int | None) -> None:
@@ -183,58 +214,15 @@ def _point(link: str, physical: str, directory: int | None) -> None:
     with suppress(FileNotFoundError):
         if not stat.S_ISLNK(os.lstat(place, dir_fd=directory).st_mode):
             raise StoreError(f"`{link}` is not a link", hint="Esker will not replace it: move it away")
-    if _target(place, directory) != physical:
+    if registrations.target(place, directory) != physical:
         files.replace_link(link, physical, directory=directory, error=StoreError)
 
 
-def _target(link: str, directory: int | None = None) -> str | None:
-    try:
-        return os.readlink(link, dir_fd=directory)
-    except OSError:
-        return None
-
-
-def _read(store: Store, link: str) -> tuple[Generation, ...]:
-    file = _file(store, link)
-    return _parse(store, file)[1] if os.path.exists(file) else ()
-
-
-def _parse(store: Store, file: str) -> tuple[str, tuple[Generation, ...]]:
-    remedy = f"remove `{file}` and activate the environment again"
-    try:
-        data = json_value(files.read(file, error=StoreError, remedy=remedy))
-        link = str(data["link"])
-        generations = data["generations"]
-        listed = [(int(each["number"]), store.parse(str(each["path"])), float(each["time"])) for each in generations]
-        held = data.get("held")
-        target = _target(link)
-    except (ValueError, OverflowError, KeyError, TypeError, Malformed) as error:
-        raise StoreError(f"the registration `{file}` is damaged", hint=remedy) from error
-    paths = [store.physical(path) for _, path, _ in listed]
-    current = len(paths) - 1 - paths[::-1].index(target) if target in paths else None
-    return link, tuple(
-        Generation(number, path, made_at, current=index == current, held=number == held)
-        for index, ((number, _, made_at), path) in enumerate(zip(listed, paths, strict=True))
-    )
-
-
-def _registered(store: Store) -> Iterator[tuple[str, tuple[Generation, ...]]]:
-    """Yield every registered link with its generations."""
+def _every(store: Store) -> Iterator[tuple[str, Registration]]:
+    """Yield every registered link with what is known of it."""
     directory = f"{store.state}/gcroots"
     with files.refused("read", directory, StoreError):
         names = sorted(name for name in os.listdir(directory) if not name.startswith("."))
     for name in names:
         if name != os.path.basename(temporary_roots.DIRECTORY):
-            yield _parse(store, f"{directory}/{name}")
-
-
-def _write(store: Store, link: str, kept: tuple[Generation, ...]) -> None:
-    file = _file(store, link)
-    if not kept:
-        with files.refused("remove", file, StoreError):
-            os.unlink(file)
-        return
-    listed = [{"number": each.number, "path": str(store.parse(each.path)), "time": each.made_at} for each in kept]
-    held = next((each.number for each in kept if each.held), None)
-    data = {"version": 1, "link": link, "generations": listed, "held": held}
-    files.write(file, json.dumps(data, indent=1).encode() + b"\n", error=StoreError)
+            yield registrations.parse(store, f"{directory}/{name}")

@@ -15,7 +15,7 @@ from esker.cli.voice import ESKER
 
 FREE = {
     *("--name -n", "--group", "--optional", "--depth", "--python", "--command -c", "--package -p", "--timeout"),
-    *("--tail -n", "--to", "--keep"),
+    *("--tail -n", "--generation -g", "--keep"),
 }
 """The options whose values nobody can list."""
 

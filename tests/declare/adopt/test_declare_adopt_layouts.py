@@ -107,7 +107,7 @@ def test_one_service_has_the_port(tmp_path):
         ("Procfile", b"web: " + b"x" * (33 << 10), "it declares more than 1000 things"),
         ("pixi.toml", b"a = ", "it is not valid TOML"),
         ("pixi.toml", b"a." * 1000 + b"a = 1", "it is not valid TOML"),
-        ("package.json", b"{", "it is not valid JSON"),
+        ("package.json", b"{", "it is not valid JSON, line 1: "),
         ("package.json", b"[" * 100_000, "it is not valid JSON"),
         ("environment.yml", b"a: &b c", "line 1 has YAML that Esker does not read: an anchor"),
         ("environment.yml", b"- a", "it is not an environment file of conda"),

@@ -286,6 +286,78 @@ def test_other_values_in_package_json(value):
     assert not package_json(json.dumps(value), "package.json", none).declares
 
 
+def test_engines_are_told_with_their_line_and_value():
+    """What is not taken can be found in the file, and a misspelt name has a suggestion."""
+    text = """{
+  "name": "engines",
+  "engines": {
+    "node": "lts/*",
+    "pnmp": ">=9",
+    "yarn": {"v": 1}
+  }
+}"""
+    found = package_json(text, "package.json", none)
+    assert not found.declares
+    range_of = "is left out: conda has no such range: esker install 'conda/{} VERSION'"
+    assert found.left_out == (
+        f'package.json:4: `engines.node = "lts/*"` {range_of.format("nodejs")}',
+        'package.json:5: `engines.pnmp = ">=9"` is left out: did you mean `pnpm`?',
+        f'package.json:6: `engines.yarn = {{"v": 1}}` {range_of.format("yarn")}',
+    )
+
+
+def test_json_that_is_wrong_is_told_with_its_line():
+    """The line is the one at which the parser stopped."""
+    with pytest.raises(Unreadable, match=r"^it is not valid JSON, line 3: Expecting property name"):
+        package_json('{\n  "engines": {\n  x', "package.json", none)
+
+
+@pytest.mark.parametrize(
+    ("reader", "text", "told"),
+    [
+        (package_json, '{\n"engine": {"node": "20"}}', "{}:2: `engine` is left out: did you mean `engines`?"),
+        (pixi, "[workspace]\nchanels = []\n", "{}:2: `workspace.chanels` is left out: did you mean `channels`?"),
+        (pixi, '[dependancies]\na = "*"\n', "{}:1: `[dependancies]` is left out: did you mean `dependencies`?"),
+        (pixi, "[dependancies]\n", "{}:1: `[dependancies]` is left out: did you mean `dependencies`?"),
+        (
+            conda_environment,
+            "name: x\nchanels:\n- a\n",
+            "{}: `chanels` is left out: did you mean `channels`?",
+        ),
+        (
+            pyproject,
+            '[project]\nname = "x"\ndependancies = ["a"]\n',
+            "{}:3: `project.dependancies` is left out: did you mean `dependencies`?",
+        ),
+        (
+            pyproject,
+            '[project]\nname = "x"\n[dependency-group]\ndev = []\n',
+            "{}:3: `dependency-group` is left out: did you mean `dependency-groups`?",
+        ),
+    ],
+)
+def test_misspelt_keys_are_told(reader, text, told):
+    """A key that means nothing, but is almost one that does, is a slip."""
+    assert told.format("FILE") in reader(text, "FILE", none).left_out
+
+
+@pytest.mark.parametrize(
+    ("reader", "text"),
+    [
+        (package_json, '{"engines": {}, "engine": 1, "version": "1", "engineStrict": true}'),
+        (pixi, "[workspace]\nchannels = []\nplatforms = []\nname = 'x'\ndescription = 'x'\n[system-requirements]\n"),
+        (pixi, "[host-dependencies]\n[dependencies]\n"),
+        (
+            pyproject,
+            "[project]\nname='x'\nversion='1'\nlicense-files=[]\ndependencies=[]\nurls={}\n[tool.x]\n[build-system]\n",
+        ),
+    ],
+)
+def test_keys_of_the_format_are_no_slips(reader, text):
+    """They have a meaning for others."""
+    assert reader(text, "FILE", none).left_out == ()
+
+
 def test_processes():
     """Each line is a service; names that a service cannot have, and secrets, are told."""
     text = (

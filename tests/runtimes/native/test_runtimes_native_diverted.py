@@ -14,7 +14,7 @@ from esker.errors import EskerError, HostError, ServiceFailed
 from esker.host import files, trees
 from esker.progress import Silent
 from esker.runtimes.native.change import change_manifest, delete, rename
-from esker.runtimes.native.preparation import forget_plans
+from esker.runtimes.native.links import forget_plans
 from esker.runtimes.native.runtime import prepare
 from esker.runtimes.native.swap import put_in_order
 from esker.services.supervised.identity import choose

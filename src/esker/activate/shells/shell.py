@@ -88,6 +88,12 @@ def opened(environ: Mapping[str, str], *, interactive: bool) -> Shell:
     return shell(_first(environ.get("FLOX_SHELL"), caller, environ.get("SHELL")))
 
 
+def unknown_choice(environ: Mapping[str, str]) -> str | None:
+    """Return what FLOX_SHELL says if that is passed over, because it names no shell of ours; None otherwise."""
+    named = environ.get("FLOX_SHELL")
+    return named if named and _kind(named) is None else None
+
+
 def _first(*programs: str | None) -> str | None:
     return next((program for program in programs if _kind(program)), None)
 

@@ -27,27 +27,14 @@ if TYPE_CHECKING:
 
     Attached = tuple[Activation, Attachment | None]
     """An activation, and the registration of the process that uses it; None if no other activation must know of it."""
-    from esker.cli.arguments import Parser
     from esker.cli.directory import Option
     from esker.cli.voice import Voice
-    from esker.errors import UsageError
     from esker.progress import Progress
     from esker.runtimes.protocol import Runtime
 
     Entered = TypeVar("Entered")
 
 __all__ = ["in_shell", "run"]
-
-_EXAMPLES = """\
-  esker activate -- pytest -q           run a command, replacing this process
-  esker activate -c 'echo "$PATH"'      run a shell command
-  esker activate                        start an interactive shell
-  eval "$(esker activate)"              activate in this shell (bash, zsh)
-  esker activate | source               activate in this shell (fish)
-  esker activate -s -- pytest -q        with services for that long
-  esker activate --locked -- pytest -q  in CI: fail if the lock is stale
-  esker activate --json                 print changed variables; change nothing
-"""
 
 
 def run(_: str, arguments: list[str], voice: Voice) -> int:
@@ -59,7 +46,9 @@ def run(_: str, arguments: list[str], voice: Voice) -> int:
     own, command = _split(arguments)
     options = _options(own, voice, command=command)
     if command is not None and (options.command is not None or not command):
-        raise _wrong_command(command, voice)
+        from esker.cli.activate_usage import wrong_command
+
+        raise wrong_command(command, voice)
     for_eval = not options.json and command is None and options.command is None
     for_eval &= options.print_script or not sys.stdout.isatty()
     try:
@@ -78,15 +67,23 @@ def _activated(options: SimpleNamespace, command: list[str] | None, voice: Voice
     start, explicit = directory.place(options)
     project, kind = registry.find_project(start, explicit=explicit)
     if kind != "native":
+        if options.generation is not None:
+            from esker.errors import UsageError
+
+            raise UsageError("`--generation` is for environments in `.flox`, which this project has not")
         from esker.cli.other_runtime import run as run_other
 
         runtime = registry.runtime(kind, project, options.mode, without_packages=options.without_packages)
         return run_other(runtime, options, command, environ, voice)
     plan = _plan(project, options, environ, voice)
     if plan.missing:
-        _tell_missing(plan, environ, voice)
+        from esker.cli.views.activation import tell_missing
+
+        tell_missing(plan, environ, voice)
     if options.json:
-        return _print_json(plan, options, environ, voice)
+        from esker.cli.views.activation import print_changes
+
+        return print_changes(plan, environ, _activation(plan, options, environ), voice)
     if command is None and options.command is None:
         if for_eval:
             return _in_place(plan, options, environ, voice)
@@ -99,12 +96,32 @@ def _activated(options: SimpleNamespace, command: list[str] | None, voice: Voice
 
         return _become(plan, options, environ, attached, (command, within(plan, environ, activation)), voice)
     from esker.activate.shells.shell import opened
+    from esker.cli.views.activation import check_choice
 
     shell = opened(environ, interactive=False)
+    check_choice(environ, shell.name, voice)
     return _become(plan, options, environ, attached, shell.command(plan, environ, activation, options.command), voice)
 
 
 def _become(
+    plan: Plan,
+    options: SimpleNamespace,
+    environ: Mapping[str, str],
+    attached: Attached,
+    command: tuple[list[str], Mapping[str, str]],
+    voice: Voice,
+) -> int:
+    """Do as `_replaced` does; where there is no such command, say what is near."""
+    try:
+        return _replaced(plan, options, environ, attached, command, voice)
+    except Exception as error:
+        from esker.cli.views.activation import suggest
+
+        suggest(error, plan, command[0][0])
+        raise
+
+
+def _replaced(
     plan: Plan,
     options: SimpleNamespace,
     environ: Mapping[str, str],
@@ -150,9 +167,13 @@ def _starts_services(plan: Plan, options: SimpleNamespace) -> bool:
 def _in_place(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], voice: Voice) -> int:
     """Print the script that activates the environment in the calling shell, for `eval`."""
     from esker.activate.shells.shell import evaluating
+    from esker.cli.views.activation import check_choice
+
+    shell = evaluating(environ)
+    check_choice(environ, shell.name, voice)
 
     def text(activate: Callable[[Mapping[str, str]], Activation]) -> str:
-        return evaluating(environ).in_place(plan, environ, activate, program=voice.path(), anew=options.fresh)
+        return shell.in_place(plan, environ, activate, program=voice.path(), anew=options.fresh)
 
     printed, attachment = in_shell(plan, options, environ, voice, text)
     sys.stdout.buffer.write(printed.encode())
@@ -202,6 +223,7 @@ def _interactive(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str
     """Replace this process by an interactive shell in the environment."""
     from esker.activate.composition import is_active
     from esker.activate.shells.shell import opened
+    from esker.cli.views.activation import check_choice
 
     if is_active(plan, environ):
         from esker.errors import ActivationFailed
@@ -210,6 +232,7 @@ def _interactive(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str
     attached = _begin(plan, options, environ, voice, shell_pid=os.getpid())
     activation, attachment = attached
     shell = opened(environ, interactive=True)
+    check_choice(environ, shell.name, voice)
     argv, inside = shell.interactive(plan, environ, activation, program=voice.path())
     voice.say(_greeting(plan, attachment))
     voice.say(f"To stop using this environment, run '{voice.program} deactivate'")
@@ -239,16 +262,6 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str] | None]:
     return arguments[:at], arguments[at + 1 :]
 
 
-def _wrong_command(command: list[str], voice: Voice) -> UsageError:
-    from esker.errors import UsageError
-
-    if command:
-        hint = f"leave one of them out: {voice.program} activate --help has examples of both"
-        return UsageError("there are two commands, one with -c and one after `--`", hint=hint)
-    hint = f"write it there: {voice.program} activate -- CMD; or leave out the `--` to start a shell"
-    return UsageError("there is no command after `--`", hint=hint)
-
-
 def _mode(word: str) -> str:
     from esker.activate.plan import MODES
 
@@ -257,6 +270,14 @@ def _mode(word: str) -> str:
 
         raise UsageError(f"couldn't parse `{word}`: not a valid activation mode", hint="write dev or run")
     return word
+
+
+def _generation(word: str) -> int:
+    if not (word.isascii() and word.isdecimal()):
+        from esker.errors import UsageError
+
+        raise UsageError(f"`{word}` is not a generation", hint="generations have numbers: esker generations list")
+    return int(word)
 
 
 _FLAG = {"action": "store_true"}
@@ -273,7 +294,10 @@ _OPTIONS: tuple[Option, ...] = (
     directory.SERVICES_FROM,
     (("--add-sbin",), _FLAG | {"help": "put the environment's sbin on PATH too"}),
     (("-t", "--trust"), _FLAG | {"help": "trust the project, for this activation only"}),
-    (("-g", "--generation"), {"metavar": "N", "help": directory.HIDDEN}),
+    (
+        ("-g", "--generation"),
+        {"type": _generation, "metavar": "N", "help": "activate the environment as it was in generation N"},
+    ),
     (("--fresh",), _FLAG | {"help": "run the hook, even if others use the environment or its services run"}),
     (("--locked",), _FLAG | {"help": "fail if the lock is stale, instead of renewing it"}),
     directory.NO_PYTHON_DOWNLOADS,
@@ -286,31 +310,12 @@ def _options(arguments: list[str], voice: Voice, *, command: list[str] | None = 
     try:
         values = _read(arguments)
     except (KeyError, ValueError):
-        values = vars(_parser(voice, _stray(arguments, command)).parse_args(arguments))
+        from esker.cli.activate_usage import parser
+
+        values = vars(parser(_OPTIONS, arguments, command, voice).parse_args(arguments))
     # `sys.implementation` is a SimpleNamespace too; importing `types` for the class would take 0.2 ms.
     options: SimpleNamespace = type(sys.implementation)(**values)  # type: ignore[assignment]
-    if options.generation is not None:
-        from esker.errors import UsageError
-
-        raise UsageError("Generations are only available for environments pushed to floxhub")
     return options
-
-
-def _stray(arguments: list[str], command: list[str] | None) -> str:
-    """Return the hint for words before `--` that belong to no option; the words themselves follow it."""
-    if command is not None:
-        return "only options stand before `--`, and -s starts every service; leave out:"
-    if any(word in {"-c", "--command"} for word in arguments):
-        return "quote the whole command of -c, which is one argument; these words are left over:"
-    return "put the command after `--`: esker activate --"
-
-
-def _parser(voice: Voice, stray: str = "") -> Parser:
-    from esker.cli.arguments import Parser
-
-    parser = Parser("activate", "Run a command or a shell in the environment.", _EXAMPLES, voice=voice, stray=stray)
-    parser.add_options(_OPTIONS)
-    return parser
 
 
 def _read(arguments: list[str]) -> dict[str, Any]:
@@ -342,16 +347,6 @@ def _runtime(plan: Plan) -> Runtime:
     return registry.runtime("native", plan.project, plan.mode, without_packages=bool(plan.missing))
 
 
-def _tell_missing(plan: Plan, environ: Mapping[str, str], voice: Voice) -> None:
-    """Say which packages were left out, unless the caller was told when it activated the environment."""
-    from esker.activate.composition import is_without_packages
-
-    if not is_without_packages(plan.project, environ):
-        from esker.declare.missing_packages import counted, named
-
-        voice.say(f"! Going on without {counted(plan.missing)} that this machine lacks: {named(plan.missing)}")
-
-
 def _plan(project: str, options: SimpleNamespace, environ: Mapping[str, str], voice: Voice) -> Plan:
     from esker.activate.composition import is_without_packages
     from esker.runtimes.native.runtime import prepare
@@ -363,7 +358,12 @@ def _plan(project: str, options: SimpleNamespace, environ: Mapping[str, str], vo
         without_packages=without,
         python_downloads=not options.no_python_downloads,
     )
-    if options.json:
+    generation = _wanted_generation(project, options, environ)
+    if generation is not None:
+        from esker.runtimes.native.earlier import plan_of_generation
+
+        plan = plan_of_generation(project, settings, generation, mode=options.mode, look=options.json)
+    elif options.json:
         from esker.runtimes.native.preview import preview
 
         plan = preview(project, settings, mode=options.mode)
@@ -372,6 +372,17 @@ def _plan(project: str, options: SimpleNamespace, environ: Mapping[str, str], vo
     if plan.minimum_version:
         voice.check_version(*plan.minimum_version)
     return plan
+
+
+def _wanted_generation(project: str, options: SimpleNamespace, environ: Mapping[str, str]) -> int | None:
+    """Return the generation that is asked for, or else the one that the caller is inside of."""
+    active = environ.get("_FLOX_ACTIVE_ENVIRONMENTS")
+    if options.generation is not None or active is None:
+        generation: int | None = options.generation
+        return generation
+    from esker.activate.lists import active_generation
+
+    return active_generation(f"{project}/.flox", active)
 
 
 class _Late:
@@ -402,6 +413,11 @@ class _Late:
         """Forward the call."""
         if self._listener is not None:
             self._listener.end()
+
+    def fail(self) -> None:
+        """Forward the call."""
+        if self._listener is not None:
+            self._listener.fail()
 
     def _real(self) -> Progress:
         if self._listener is None:
@@ -457,15 +473,3 @@ def _activation(
         start_services=_starts_services(plan, options),
         run_code=run_code,
     )
-
-
-def _print_json(plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], voice: Voice) -> int:
-    import json
-
-    from esker.activate.composition import left_out
-
-    json.dump(_activation(plan, options, environ).published(environ), sys.stdout, indent=2)
-    print()
-    if names := left_out(plan, environ):
-        voice.say(f"! Left out, because only the project's own code can work it out: {', '.join(names)}")
-    return 0

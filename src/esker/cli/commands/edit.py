@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory
 from esker.cli.manifest import read_manifest, replace_manifest
-from esker.cli.selection import active_project, selected_project
+from esker.cli.selection import active_project, changeable_project
 from esker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     if options.sync or options.reset:
         word = "--sync" if options.sync else "--reset"
         raise UsageError(f"`{word}` is for environments on FloxHub, which Esker does not support yet")
-    project = selected_project(options, os.environ)
+    project = changeable_project(options, os.environ)
     if options.name is not None:
         return _rename(project, options.name, voice)
     before = read_manifest(project)

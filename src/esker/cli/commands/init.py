@@ -39,7 +39,8 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     adopted = joined(found_in(directory)) if adopts else NOTHING
     made_environment(directory, voice, options.name, bare=options.bare, adopted=adopted)
     _tell(adopted, voice)
-    voice.say(f"\nNext:\n  $ {voice.program} install pypi/NAME    <- Add a package")
+    voice.say(f"\nNext:\n  $ {voice.program} install pypi/NAME    <- Add a Python package")
+    voice.say(f"  $ {voice.program} install conda/NAME   <- Add a program or library of any language")
     voice.say(f"  $ {voice.program} edit                 <- Add variables, scripts and services")
     voice.say(f"  $ {voice.program} activate             <- Enter the environment")
     return 0

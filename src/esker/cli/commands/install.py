@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory, add_python_downloads
 from esker.cli.manifest import check_manifest, read_valid_manifest, tell_change, tell_services
-from esker.cli.selection import selected_project
+from esker.cli.selection import changeable_project
 from esker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _install(arguments: list[str], voice: Voice) -> int:
     if not options.package:
         raise UsageError("Must specify at least one package", hint=f"{voice.program} install {ORIGIN}NAME")
     target = _target(options)
-    project = selected_project(options, os.environ)
+    project = changeable_project(options, os.environ)
     before = read_valid_manifest(project)
     check_manifest(before, project, voice)
     requirements = [package_argument(package, voice) for package in options.package]
@@ -99,7 +99,7 @@ def _uninstall(arguments: list[str], voice: Voice) -> int:
     _add_options(parser, "remove it only from")
     options = parser.parse_args(arguments)
     target = _target(options)
-    project = selected_project(options, os.environ)
+    project = changeable_project(options, os.environ)
     before = read_valid_manifest(project)
     check_manifest(before, project, voice)
     progress = voice.progress()

@@ -77,18 +77,17 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
 
 def _remark(declaration: Declaration, lock: Lock | None, settings: Settings, voice: Voice) -> None:
     """Say what is not as it should be: a stale lock, or a rollback, which the list does not show."""
+    from esker.declare.generations import in_force
     from esker.host.clock import local_minute
     from esker.lock.staleness import staleness
-    from esker.runtimes.native.links import rollback_in_force
 
     if staleness(declaration, lock, settings.system, settings.indexes).reasons:
         voice.remark(f"! The lock does not match the manifest: run '{voice.program} lock'")
-    if (rollback := rollback_in_force(declaration, settings)) is not None:
-        current, newest = rollback
+    if (earlier := in_force(declaration, settings)) is not None:
         voice.remark(
-            f"! A rollback is in force: the environment is that of {local_minute(current.made_at)} (generation "
-            f"{current.number}), and this list is the lock's.\nIt ends when the lock changes, or with "
-            f"'{voice.program} rollback --to {newest.number}'."
+            f"! Generation {earlier.number} is live, of {local_minute(earlier.made_at)}, and this list is the lock's.\n"
+            f"That ends when the lock changes; '{voice.program} generations list' shows all, and "
+            f"'{voice.program} generations switch N' goes to another."
         )
 
 

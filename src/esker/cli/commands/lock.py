@@ -21,6 +21,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     from esker.lock.changes import package_changes
     from esker.lock.lock_files import lock_paths
     from esker.lock.resolve import check_current, readable_lock
+    from esker.runtimes.native.change import check_changeable
     from esker.runtimes.native.locking import lock_project
     from esker.runtimes.native.project_lock import alone
     from esker.settings import Settings
@@ -43,6 +44,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     if options.check:
         check_current(declaration, settings)
         return 0
+    check_changeable(declaration.project, os.environ)
     tell_unused_groups(declaration.manifest, voice)
     old = readable_lock(declaration)
     before = [_stamp(path) for path in lock_paths(declaration).values()]

@@ -321,7 +321,7 @@ def _urls(arguments: list[str], voice: Voice) -> int:
 
 def _ports(arguments: list[str], voice: Voice) -> int:
     from esker.activate.allocation import allocate
-    from esker.runtimes.native.preparation import forget_plans
+    from esker.runtimes.native.links import forget_plans
 
     examples = "  esker services ports\n  esker services ports --renew"
     names = "show only the ports of these services (default: of all)"
@@ -393,7 +393,7 @@ def _services(options: Namespace, voice: Voice) -> Chamber:
     _chosen(options)
     environment = Environment(selected_project(options, os.environ))
     if os.path.isdir(f"{environment.project}/.flox"):
-        declaration = load(environment.project)
+        declaration = _live(environment.project)
         check_version(declaration.manifest, voice)
         if not _has_containers(declaration, voice):
             _require_services(declaration, Settings(os.environ).system, options.name)
@@ -409,6 +409,14 @@ def _has_containers(declaration: Declaration, voice: Voice) -> bool:
     if voice.services_like_flox and declaration.esker.compose is None:
         return False
     return declaration.uses_compose and bool(compose_files(declaration, os.environ))
+
+
+def _live(project: str) -> Declaration:
+    from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
+    from esker.declare.generations import live_declaration
+
+    generation = active_generation(f"{project}/.flox", os.environ.get(ACTIVE_ENVIRONMENTS))
+    return live_declaration(project, Settings(os.environ), generation)
 
 
 def _require_services(declaration: Declaration, system: str, names: Iterable[str]) -> None:

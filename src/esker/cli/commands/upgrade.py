@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory
 from esker.cli.manifest import check_manifest, read_valid_manifest, tell_change
-from esker.cli.selection import selected_project
+from esker.cli.selection import changeable_project
 
 if TYPE_CHECKING:
     from esker.cli.voice import Voice
@@ -33,7 +33,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and write nothing")
     parser.add_argument("--json", action="store_true", help="print what has changed in the lock as JSON")
     options = parser.parse_args(arguments)
-    project = selected_project(options, os.environ)
+    project = changeable_project(options, os.environ)
     manifest = read_valid_manifest(project)
     check_manifest(manifest, project, voice)
     effect: Effect = "try" if options.dry_run else "install"

@@ -9,6 +9,7 @@ from esker.cli.arguments import Parser, add_directory
 from esker.cli.selection import declared
 from esker.cli.views.output import print_json, shown
 from esker.errors import NotFound, StaleLock, UsageError
+from esker.formats.abridged import abridged
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -66,10 +67,11 @@ def _why(arguments: list[str], voice: Voice) -> int:
         )
         return 0
     print(shown(f"{name} {known.versions[name]}"))
-    for chain in found[:_MOST_LINES]:
+    first, others = abridged(found, _MOST_LINES)
+    for chain in first:
         print(shown(f"  {' → '.join([chain[0].source, *(need.requirement for need in chain)])}"))
-    if len(found) > _MOST_LINES:
-        print(f"  … and {len(found) - _MOST_LINES} more: see --json")
+    if others:
+        print(f"  … and {others} more: see --json")
     return 0
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from esker.declare.conda_edit import CONDA
 from esker.declare.edit import ORIGIN
+from esker.formats.abridged import abridged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,11 +74,12 @@ def offer_lines(offer: Offer, locked: str | None, most: int | None) -> Iterator[
     if not others:
         return
     yield from ("", "Other versions:")
-    for each in others[:most]:
+    first, hidden = (others, 0) if most is None else abridged(others, most)
+    for each in first:
         only = "" if each.systems == offer.systems else f" ({', '.join(each.systems)} only)"
         yield f"    {each.version}{only}"
-    if most is not None and len(others) > most:
-        yield f"    … and {len(others) - most} more: see --all"
+    if hidden:
+        yield f"    … and {hidden} more: see --all"
 
 
 def offer_record(offer: Offer, locked: str | None) -> dict[str, Any]:

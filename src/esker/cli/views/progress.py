@@ -55,6 +55,10 @@ class Terminal:
             self._bar.stop()
             self._bar = None
 
+    def fail(self) -> None:
+        """Remove the bar."""
+        self.end()
+
 
 class Lines:
     """A line for each piece of work, and another with its duration if that was more than a second."""
@@ -88,6 +92,10 @@ class Lines:
             if seconds > _PATIENCE:
                 print(f"  done in {seconds:.1f} s", file=sys.stderr, flush=True)
             self._since = None
+
+    def fail(self) -> None:
+        """Print nothing: what has failed is not done."""
+        self._since = None
 
 
 def _print_remark(text: str) -> None:

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from esker.declare import notations
-from esker.declare.adopt.found import Found, NotTaken, Spec, Unreadable, conda_spec, left_out
+from esker.declare.adopt.found import Found, NotTaken, Spec, Unreadable, conda_spec, left_out, misspelt
 from esker.declare.adopt.requirements_file import requirements_of
 from esker.formats import simple_yaml
 from esker.formats.conda.specs import package_of_spec
@@ -40,7 +40,10 @@ def conda_environment(text: str, file: str, read: Read) -> Found:
     if not isinstance(values, dict):
         raise Unreadable("it is not an environment file of conda")
     unknown = [key for key in values if key not in _UNTOLD]
-    told = [left_out(file, key, _REASONS.get(key, "Esker does not know this key")) for key in unknown]
+    told = [
+        misspelt(file, key, _UNTOLD, values) or left_out(file, key, _REASONS.get(key, "Esker does not know this key"))
+        for key in unknown
+    ]
     channels, without = taken_channels(_listed(values.get("channels")), file)
     packages: list[str] = []
     pip: list[str] = []

@@ -7,12 +7,13 @@ it, before it counts as found, and a text that may hold a password is never take
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 from esker.declare import notations
 from esker.formats.tables.reader import Refusal
+from esker.formats.tables.shapes import near
 from esker.formats.urls import redact
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "has_credentials",
     "left_out",
     "limited",
+    "misspelt",
     "wheel",
 ]
 
@@ -95,6 +97,15 @@ def left_out(place: str, value: str, reason: object) -> str:
     """Return the line that tells of a value which was not taken: its beginning, without credentials, and the reason."""
     shown = redact(" ".join(value.split()))
     return f"{place}: `{shown[:_SHOWN]}{'…' if len(shown) > _SHOWN else ''}` is left out: {reason}"
+
+
+def misspelt(place: str, path: str, names: Iterable[str], present: Container[str] = ()) -> str | None:
+    """Return the line about a key that means nothing but is almost one of `names`, or None if it is none of these.
+
+    What is among the `present` keys was not meant.
+    """
+    hint = near(path.strip("[]").rpartition(".")[2], [name for name in names if name not in present], closeness=0.8)
+    return left_out(place, path, hint) if hint is not None else None
 
 
 def limited(found: Found) -> Found:

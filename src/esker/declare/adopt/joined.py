@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.declare import notations
 from esker.declare.adopt.found import Found, left_out
 from esker.declare.missing_packages import named
+from esker.formats.abridged import abridged
 from esker.formats.conda.specs import package_of_spec
 from esker.formats.tables.reader import Refusal
 
@@ -189,6 +190,5 @@ def _taken(found: Found) -> str:
 def _few(found: Found) -> list[str]:
     """Return the first lines about what is left out of a file, and how many more there are."""
     lines = list(dict.fromkeys(found.left_out))
-    more = len(lines) - _MOST_TOLD
-    rest = "1 more thing is" if more == 1 else f"{more} more things are"
-    return [*lines[:_MOST_TOLD], f"{found.file}: {rest} left out"] if more > 0 else lines
+    first, others = abridged(lines, _MOST_TOLD)
+    return [*first, *([f"{found.file}: {others} more things are left out"] if others else [])]

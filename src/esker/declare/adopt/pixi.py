@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from esker.declare import notations
 from esker.declare.adopt.conda_environment import taken_channels
-from esker.declare.adopt.found import Found, NotTaken, Spec, Unreadable, conda_spec, left_out, wheel
+from esker.declare.adopt.found import Found, NotTaken, Spec, Unreadable, conda_spec, left_out, misspelt, wheel
 from esker.formats.conda.specs import system_of_subdir
 from esker.formats.conda.subdirs import SUBDIRS
 from esker.formats.systems import SYSTEMS
+from esker.formats.tables.positions import positions
 from esker.formats.tables.reader import Refusal
 from esker.formats.untrusted import toml_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from esker.declare.adopt.found import Read
 
@@ -30,6 +31,7 @@ _REASONS = {
     "feature": "an environment of Esker has one set of packages",
     "environments": "an environment of Esker has one set of packages",
     "activation": "write variables into [vars], and scripts into [hook]",
+    **dict.fromkeys(("build-dependencies", "host-dependencies", "package"), "it is for building a package"),
     "pypi-options": "which index is used is a setting of the machine, in uv.toml",
 }
 _TARGETS = {
@@ -47,9 +49,10 @@ def pixi(text: str, file: str, _: Read) -> Found:
         values = toml_table(text)
     except ValueError as error:
         raise Unreadable("it is not valid TOML") from error
-    unread = [key for key, value in values.items() if key not in _READ and value]
-    told = [left_out(file, f"[{key}]", _REASONS.get(key, "it has no meaning here")) for key in unread]
+    lines = positions(text)
+    told = list(_unread(values, file, lines))
     workspace = _table(values, "workspace") or _table(values, "project")
+    told += _slips(workspace, "workspace" if "workspace" in values else "project", file, lines)
     entries = [each.get("channel") if isinstance(each, dict) else each for each in _list(workspace, "channels")]
     channels, without = taken_channels(entries, file)
     systems, foreign = _systems(_list(workspace, "platforms"), file)
@@ -65,6 +68,28 @@ def pixi(text: str, file: str, _: Read) -> Found:
         machine=machine,
         left_out=(*told, *without, *foreign, *unknown, *local, *strange),
     )
+
+
+def _unread(values: Mapping[str, Any], file: str, lines: Mapping[tuple[str, ...], int]) -> Iterator[str]:
+    """Yield a line for each table that is not read; an empty one is only told if its name is a slip."""
+    for key, value in values.items():
+        if key in _READ:
+            continue
+        slip = None
+        if key not in _REASONS:
+            slip = misspelt(f"{file}:{lines[key,]}", f"[{key}]", _READ, values)
+        if slip is not None:
+            yield slip
+        elif value:
+            yield left_out(file, f"[{key}]", _REASONS.get(key, "it has no meaning here"))
+
+
+def _slips(workspace: Mapping[str, Any], name: str, file: str, lines: Mapping[tuple[str, ...], int]) -> Iterator[str]:
+    """Yield a line for each key that is almost one that is read."""
+    for key in workspace:
+        slip = misspelt(f"{file}:{lines[name, key]}", f"{name}.{key}", ("channels", "platforms"), workspace)
+        if slip is not None:
+            yield slip
 
 
 def _table(values: Mapping[str, Any], key: str) -> dict[str, Any]:

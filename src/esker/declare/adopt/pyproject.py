@@ -6,9 +6,10 @@ from tomllib import TOMLDecodeError
 from typing import TYPE_CHECKING, Any
 
 from esker.declare import notations
-from esker.declare.adopt.found import Found, Project
+from esker.declare.adopt.found import Found, Project, misspelt
 from esker.formats.printable import printable
 from esker.formats.syntax import syntax_problem
+from esker.formats.tables.positions import positions
 from esker.formats.tables.reader import Refusal
 from esker.formats.untrusted import toml_table
 
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["pyproject"]
 
+_TABLES = {"project", "build-system", "dependency-groups", "tool"}
+_PROJECT = {
+    *("name", "version", "description", "readme", "requires-python", "license", "license-files", "authors"),
+    *("maintainers", "keywords", "classifiers", "urls", "scripts", "gui-scripts", "entry-points", "dependencies"),
+    *("optional-dependencies", "dynamic", "import-names", "import-namespaces"),
+}
+"""The keys of `[project]`: https://packaging.python.org/en/latest/specifications/pyproject-toml/"""
 _INSTEAD = "packages are kept in the manifest instead"
 _LATER = 'to have them there, mend it and write project = "pyproject.toml" into [plugins.esker.python]'
 
@@ -40,9 +48,23 @@ def pyproject(text: str, file: str, _: Read) -> Found:
     if isinstance(dynamic, list) and "dependencies" in dynamic:
         told = f"{file} is left out: its dependencies are `dynamic`, so only a build knows them: {_INSTEAD}"
         return Found(file, left_out=(told,))
+    slips = tuple(_slips(values, text, file))
     taken = ("dev",) if isinstance(groups, dict) and "dev" in groups else ()
     lists = [project.get("dependencies"), groups["dev"] if isinstance(groups, dict) and taken else None]
-    return Found(file, project=Project(taken, frozenset(_names(lists))))
+    return Found(file, project=Project(taken, frozenset(_names(lists))), left_out=slips)
+
+
+def _slips(values: dict[str, Any], text: str, file: str) -> Iterator[str]:
+    """Yield a line for each key that no standard knows, and that is almost one that says what is needed."""
+    lines = positions(text)
+    for path, table, known, meant in (
+        ((), values, _TABLES, _TABLES),
+        (("project",), values["project"], _PROJECT, ("dependencies", "optional-dependencies", "requires-python")),
+    ):
+        for key in table.keys() - known:
+            slip = misspelt(f"{file}:{lines[*path, key]}", ".".join((*path, key)), meant, table)
+            if slip is not None:
+                yield slip
 
 
 def _names(lists: list[Any]) -> Iterator[str]:

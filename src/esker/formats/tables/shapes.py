@@ -208,12 +208,15 @@ _LONG_ENOUGH = 5
 """Characters of a part of a name that is taken for the name."""
 
 
-def near(name: str, names: Iterable[str]) -> str | None:
-    """Return a hint with the name that was probably meant, or None if no name is close."""
+def near(name: str, names: Iterable[str], *, closeness: float = 0.6) -> str | None:
+    """Return a hint with the name that was probably meant, or None if no name is close.
+
+    With a higher `closeness`, up to 1, more letters have to be the same.
+    """
     import difflib
 
     words = list(names)
-    matches = difflib.get_close_matches(name, words, n=1)
+    matches = difflib.get_close_matches(name, words, n=1, cutoff=closeness)
     if not matches and len(name) >= _LONG_ENOUGH:
         matches = [word for word in words if name in word]
     return f"did you mean `{matches[0]}`?" if matches else None

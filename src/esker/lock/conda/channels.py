@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.declare.declaration import CondaTable
 from esker.errors import HostError, ResolutionFailed
+from esker.formats.tables.shapes import near
 from esker.formats.urls import redact
 from esker.host import causes, files
 from esker.lock.conda.client import network
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from esker.settings import Settings
 
 __all__ = ["Channels", "declared_channels", "opened", "unanswered"]
+
+
+_KNOWN = ("conda-forge", "bioconda", "nvidia", "pytorch")
+"""Names of channels that many people write, sometimes not quite right."""
 
 
 class Channels(NamedTuple):
@@ -87,9 +92,9 @@ def unanswered(told: str, channels: Channels) -> HostError:
             hint="put its user and password, or its token, into ~/.rattler/credentials.json",
         )
     if re.search(r"\b404\b", told):
-        return HostError(
-            f"there is no such channel: {named}: {reason}", hint="correct `channels` in [plugins.esker.conda]"
-        )
+        slips = (near(name, _KNOWN) for name in channels.names if name not in _KNOWN)
+        hint = next(filter(None, slips), "correct `channels` in [plugins.esker.conda]")
+        return HostError(f"there is no such channel: {named}: {reason}", hint=hint)
     return HostError(
         f"a conda channel cannot be reached: {named}: {reason}", hint="is the network there, and the mirror right?"
     )

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
+from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
 from esker.declare import consent, notations, project_directory
 from esker.declare.load import environment_name, load
-from esker.errors import EskerError, HostError, InvalidManifest, ServiceError, UsageError
+from esker.errors import EskerError, GenerationActive, HostError, InvalidManifest, ServiceError, UsageError
 from esker.formats.manifest import parse
 from esker.formats.tables.reader import Refusal
 from esker.host import files, scratch, trees
@@ -23,7 +24,7 @@ from esker.lock.changes import package_changes
 from esker.lock.lock_files import lock_paths, rendered, replaced
 from esker.lock.packages import choice
 from esker.lock.resolve import readable_lock, with_inputs_of
-from esker.runtimes.native.links import check_installable
+from esker.runtimes.native.links import Made, check_installable
 from esker.runtimes.native.locking import locked_project
 from esker.runtimes.native.preparation import prepare_stale, realised
 from esker.runtimes.native.project_lock import alone
@@ -31,7 +32,7 @@ from esker.runtimes.native.swap import check_swappable, put_in_order, swapped
 from esker.services.supervised.supervisor_record import services_are_running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from packaging.pylock import Pylock
 
@@ -42,7 +43,17 @@ if TYPE_CHECKING:
     from esker.runtimes.native.project_file import ProjectFile
     from esker.settings import Settings
 
-__all__ = ["Change", "Effect", "Texts", "change", "change_manifest", "delete", "manifest_path", "rename"]
+__all__ = [
+    "Change",
+    "Effect",
+    "Texts",
+    "change",
+    "change_manifest",
+    "check_changeable",
+    "delete",
+    "manifest_path",
+    "rename",
+]
 
 Effect = Literal["install", "write", "try"]
 """How far a change goes: to the installed environment, only to the files that people write, or nowhere."""
@@ -79,6 +90,16 @@ class Change(NamedTuple):
     def packages(self) -> list[PackageChange]:
         """Return what has changed in the lock."""
         return [] if self.after is None else package_changes(self.before, self.after)
+
+
+def check_changeable(project: str, environ: Mapping[str, str]) -> None:
+    """Raise GenerationActive if the environment of `project` is active here with a generation that was chosen."""
+    number = active_generation(f"{project}/.flox", environ.get(ACTIVE_ENVIRONMENTS))
+    if number is not None:
+        raise GenerationActive(
+            "Cannot modify environments that are activated with a specific generation",
+            hint=f"generation {number} is active here: leave it first (`exit`), or change it from another shell",
+        )
 
 
 def change_manifest(
@@ -149,7 +170,7 @@ def change(
             with file.replaced(made.pyproject) if file else nullcontext():
                 _check_unchanged(path, before, file)
             with realised(
-                declaration, made.after, settings, interpreters, dispensable=kept, progress=progress
+                declaration, Made(text, made.after, locks), settings, interpreters, dispensable=kept, progress=progress
             ) as links:
                 _check_unchanged(path, before, None)
                 contents = {"manifest.toml": text.encode(), "manifest.lock": locks["manifest"]}

@@ -36,6 +36,7 @@ from esker.host import files
 from esker.lock.lock_files import read_lock
 from esker.lock.pyproject import read_pyproject
 from esker.runtimes.native.change import Texts, change
+from esker.runtimes.native.needed import needed
 from esker.runtimes.native.project_file import ProjectFile
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def uninstall(
     python = declaration.esker.python
     if target == "manifest" or python is None or python.project is None:
         _place(declaration, target)
-        edit = _removed_from_manifest(declaration, manifest, names)
+        edit = _removed_from_manifest(declaration, manifest, names, settings.system)
         made = change(project, Texts(edit.text), settings, before=manifest, effect=effect, progress=progress)
         return Uninstallation(made, edit, [])
     read_pyproject(declaration)  # for its errors
@@ -167,7 +168,7 @@ def uninstall(
         gone = {removal.name for removal in removals}
         listed = {canonicalize_name(Requirement(each).name) for each in python.dependencies}
         others = [name for key, name in wanted.items() if key in listed or key not in gone]
-        edit = _removed_from_manifest(declaration, manifest, [*others, *specs])
+        edit = _removed_from_manifest(declaration, manifest, [*others, *specs], settings.system)
     emptied = []
     for place in dict.fromkeys(removal.place for removal in removals if removal.place.kind == "group"):
         pyproject, unlisted = without_empty_group(text, place.name), without_group(edit.text, place.name)
@@ -312,13 +313,18 @@ def _compared(edit: Edit, before: Sequence[str], after: Sequence[str], asked: Se
     )
 
 
-def _removed_from_manifest(declaration: Declaration, manifest: str, names: Sequence[str]) -> Edit:
-    """Return the manifest without packages; raises NotFound, with the places in the pyproject.toml that have them."""
+def _removed_from_manifest(declaration: Declaration, manifest: str, names: Sequence[str], system: str) -> Edit:
+    """Return the manifest without packages; raises NotFound.
+
+    It says what needs them, or which places in the pyproject.toml have them.
+    """
     if not names:
         return Edit(manifest)
     try:
         return without_packages(manifest, names)
     except NotFound as error:
+        if (hint := needed(declaration, names, system)) is not None:
+            raise NotFound(error.message, hint=hint, names=error.names) from None
         python = declaration.esker.python
         if python is None or python.project is None or not error.names:
             raise

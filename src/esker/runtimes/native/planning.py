@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from esker.activate import plan as plans
 from esker.activate.allocation import allocate, expected
@@ -21,20 +21,36 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.settings import Settings
 
-__all__ = ["declared_mode", "planned"]
+__all__ = ["Target", "declared_mode", "planned"]
+
+
+class Target(NamedTuple):
+    """What an activation leads to."""
+
+    link: str
+    """The run link; it need not be there yet."""
+    profile: str
+    """The store path that it leads to."""
+    generation: int | None = None
+    """The number of the generation that was asked for, if one was."""
+
+    @classmethod
+    def of(cls, link: str) -> Target:
+        """Return where a run link leads."""
+        return cls(link, os.readlink(link))
 
 
 def planned(
     declaration: Declaration,
     mode: str,
-    link: str,
+    target: Target,
     sources: tuple[plans.Fingerprint, ...],
     settings: Settings,
     missing: tuple[str, ...] = (),
     *,
     keep_ports: bool = True,
 ) -> Plan:
-    """Return the plan of a project in a mode, whose run `link` points at its profile.
+    """Return the plan of a project in a mode.
 
     `sources` are the files that the declaration was read from, as they were before. `missing` are the packages that
     were left out. Without `keep_ports`, automatic ports are only looked up, and nothing is written.
@@ -47,6 +63,7 @@ def planned(
     paths = lock_paths(declaration)
     locks = [paths["manifest"], paths["python"], *([paths["conda"]] if declaration.esker.conda else [])]
     # Through the link: the profile, the environment and the host's interpreter all have to be where they were.
+    link = target.link
     anchor = f"{link}/bin/python" if os.path.lexists(f"{link}/bin/python") else link
     compose, inputs = _compose(declaration, settings) if keep_ports else ({}, ())
     plan = plans.Plan(
@@ -56,16 +73,17 @@ def planned(
         default=mode == declared_mode(declaration),
         system=settings.system,
         flox_env=link,
-        store_path=os.readlink(link),
+        store_path=target.profile,
         runtime_name=directory_name(declaration.dot_flox),
         stats=(*sources, *plans.fingerprints((*locks, anchor, *_compose_sources(declaration, settings)))),
         choices=settings.choices,
+        generation=target.generation,
         missing=missing,
         vars=vars_in_order(manifest.vars),
         ports=allocate(declaration, settings) if keep_ports else expected(declaration, settings),
         compose=compose,
         inputs=inputs,
-        packages_script=activation_script(link) if declaration.esker.conda else None,
+        packages_script=activation_script(target.profile) if declaration.esker.conda else None,
         hook=hook.on_activate if hook else None,
         on_deactivate=hook.on_deactivate if hook else None,
         profile=scripts,

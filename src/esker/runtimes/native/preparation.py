@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from esker.activate import plan as plans
 from esker.activate.seal import sealed
 from esker.declare import consent, project_directory, trust
+from esker.declare.generations import declared_then, keep
 from esker.declare.known_environments import remember
-from esker.declare.load import load
+from esker.declare.load import load, manifest_text
 from esker.errors import EskerError, HostError, RealisationFailed, StaleLock, StoreError
 from esker.formats.manifest import CatalogPackage
-from esker.host import files
 from esker.lock.cache_keys import watched
 from esker.lock.changes import package_changes, summary
+from esker.lock.lock_files import present
 from esker.lock.locked_sources import paths_of_lock
 from esker.lock.own_project import own_project
 from esker.lock.pyproject import read_pyproject
@@ -23,9 +24,9 @@ from esker.lock.resolve import current_lock, readable_lock
 from esker.lock.uv_lock import uv_lock_path
 from esker.progress import Progress, Silent
 from esker.realise.realise import missing_packages, realise
-from esker.runtimes.native.links import Links, check_installable, is_linked, run_links
+from esker.runtimes.native.links import Links, Made, check_installable, is_linked, run_links
 from esker.runtimes.native.locking import lock_project
-from esker.runtimes.native.planning import declared_mode, planned
+from esker.runtimes.native.planning import Target, declared_mode, planned
 from esker.runtimes.native.project_lock import alone, hand_over
 from esker.runtimes.native.swap import put_in_order
 from esker.store.built import BuiltStore
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_system",
-    "forget_plans",
     "prepare_stale",
     "realised",
     "sources_of",
@@ -68,7 +68,7 @@ def prepare_stale(
         plan = plans.warm(project, settings.choices, mode, settings.caller)
         if plan is not None and not (locked and plan.missing):  # whoever prepared the project before us has done it
             return plan
-        sources, declaration = sources_of(project)
+        sources, declaration, manifest = sources_of(project)
         trust.check_contents(project, settings, _project_files(declaration))
         interpreters = settings.interpreters(listener)
         if not locked:
@@ -77,15 +77,18 @@ def prepare_stale(
         with consent.carried(project, settings):
             lock, is_new = lock_project(declaration, settings, interpreters, locked=locked, progress=listener)
         check_system(declaration, lock, settings)
-        with realised(declaration, lock, settings, interpreters, progress=listener) as links:
-            links.switch(keep_rollback=not is_new)  # a new lock overrides a rollback
+        made = Made(manifest, lock, present(declaration, lock))
+        with realised(declaration, made, settings, interpreters, progress=listener) as links:
+            earlier = links.switch(keep_rollback=not is_new)  # a new lock overrides a rollback
             missing = missing_packages(lock, links.store, settings.system)
         if is_new and (changes := summary(package_changes(before, lock))):
             listener.finish(f"Locked:\n{changes}")
         remember(project, settings)
+        if earlier is not None and earlier.declared is not None:
+            declaration = declared_then(project, earlier)
         chosen = mode or declared_mode(declaration)
-        plan = planned(declaration, chosen, links.by_mode[chosen], sources, settings, missing)
-        plans.write(_sealed(plan, settings), plans.plan_path(project, chosen))
+        plan = planned(declaration, chosen, Target.of(links.by_mode[chosen]), sources, settings, missing)
+        plans.write(plan if earlier else _sealed(plan, settings), plans.plan_path(project, chosen))
         hand_over(declaration.dot_flox)
         return plan
 
@@ -99,11 +102,12 @@ def _sealed(plan: Plan, settings: Settings) -> Plan:
     return plan if key is None or not plans.fresh(plan) else sealed(plan, made_from, key)
 
 
-def sources_of(project: str) -> tuple[tuple[plans.Fingerprint, ...], Declaration]:
-    """Return the declaration of a project and the files that it was read from, as they were before."""
+def sources_of(project: str) -> tuple[tuple[plans.Fingerprint, ...], Declaration, str]:
+    """Return the files that a declaration was read from, as they were before; the declaration; and its manifest."""
     sources = plans.fingerprints(f"{project}/.flox/{name}" for name in ("env.json", "env/manifest.toml"))
-    declaration = load(project)
-    return (*sources, *plans.fingerprints(_project_files(declaration))), declaration
+    manifest = manifest_text(project)
+    declaration = load(project, manifest=manifest)
+    return (*sources, *plans.fingerprints(_project_files(declaration))), declaration, manifest
 
 
 def _check_installable(declaration: Declaration, settings: Settings) -> None:
@@ -113,8 +117,9 @@ def _check_installable(declaration: Declaration, settings: Settings) -> None:
     except (HostError, StoreError):
         with suppress(StaleLock):
             lock, store = current_lock(declaration, settings), BuiltStore(settings.store_root)
+            made = Made(manifest_text(declaration.project), lock, present(declaration, lock))
             links = run_links(declaration, settings.system).values()
-            if all(is_linked(declaration, lock, store, link, settings) for link in links):
+            if all(is_linked(declaration, made, store, link, settings) for link in links):
                 return
         raise
 
@@ -139,18 +144,10 @@ def check_system(declaration: Declaration, lock: Lock, settings: Settings) -> No
         )
 
 
-def forget_plans(declaration: Declaration) -> None:
-    """Remove the plans of a project, because something has changed that their fingerprints do not show."""
-    with project_directory.writable(declaration.dot_flox, "cache", "esker") as directory:
-        for path in (plans.plan_path(declaration.project, mode) for mode in plans.MODES):
-            with files.refused("remove", path), suppress(FileNotFoundError):
-                os.unlink(os.path.basename(path), dir_fd=directory)
-
-
 @contextmanager
 def realised(
     declaration: Declaration,
-    lock: Lock,
+    made: Made,
     settings: Settings,
     interpreters: Interpreters,
     *,
@@ -159,13 +156,19 @@ def realised(
 ) -> Iterator[Links]:
     """Realise a lock and yield its links, which do not point at it yet; nothing of it is collected meanwhile.
 
+    What it was `made` from is kept in the store, so that it can become a generation.
+
     The `dispensable` packages of `[install]` need not be here.
     """
     store = Store(settings.store_root)
     with store.using():
-        profile = realise(declaration, lock, store, interpreters, settings, dispensable=dispensable, progress=progress)
+        profile = realise(
+            declaration, made.lock, store, interpreters, settings, dispensable=dispensable, progress=progress
+        )
+        kept = keep(store, declaration.name, made.files(declaration), profile)
         with project_directory.writable(declaration.dot_flox, "run", mode=0o755) as directory:
-            yield Links(store, profile, run_links(declaration, settings.system), directory)
+            by_mode = run_links(declaration, settings.system)
+            yield Links(declaration, store, profile, kept, made.lock, by_mode, directory)
 
 
 def _project_files(declaration: Declaration) -> list[str]:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from esker.activate import plan as plans
 from esker.declare import trust
+from esker.declare.generations import declared_then, in_force
 from esker.declare.missing_packages import WITHOUT
 from esker.errors import RealisationFailed, StaleLock
+from esker.lock.lock_files import present
 from esker.lock.resolve import current_lock
 from esker.realise.realise import missing_packages
-from esker.runtimes.native.links import is_linked, run_links
-from esker.runtimes.native.planning import declared_mode, planned
+from esker.runtimes.native.links import Made, is_linked, run_links
+from esker.runtimes.native.planning import Target, declared_mode, planned
 from esker.runtimes.native.preparation import check_system, sources_of
 from esker.store.built import BuiltStore
 
@@ -33,7 +35,7 @@ def preview(project: str, settings: Settings, *, mode: str | None = None) -> Pla
     if plan is not None:
         return plan
     plans.check_path(project)
-    sources, declaration = sources_of(project)
+    sources, declaration, manifest = sources_of(project)
     try:
         lock = current_lock(declaration, settings)
     except StaleLock as stale:
@@ -41,15 +43,18 @@ def preview(project: str, settings: Settings, *, mode: str | None = None) -> Pla
         raise StaleLock(stale.message, reasons=stale.reasons, hint=hint) from None
     check_system(declaration, lock, settings)
     store = BuiltStore(settings.store_root)
-    chosen = mode or declared_mode(declaration)
+    made, live = Made(manifest, lock, present(declaration, lock)), declaration
+    if (earlier := in_force(declaration, settings)) is not None:
+        live = declared_then(project, earlier)
+    chosen = mode or declared_mode(live)
     link = run_links(declaration, settings.system)[chosen]
-    if not is_linked(declaration, lock, store, link, settings):
+    if not is_linked(declaration, made, store, link, settings):
         raise RealisationFailed(
             f"the environment `{declaration.name}` is locked, but not installed on this machine",
             hint=f"install it: {_remedy(settings)}",
         )
     missing = missing_packages(lock, store, settings.system)
-    return planned(declaration, chosen, link, sources, settings, missing, keep_ports=False)
+    return planned(live, chosen, Target.of(link), sources, settings, missing, keep_ports=False)
 
 
 def _remedy(settings: Settings) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from esker.activate import plan as plans
 from esker.activate.composition import is_started, is_without_packages
-from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_mode
+from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation, active_mode
 from esker.declare import trust
 from esker.settings import Settings
 
@@ -90,8 +90,14 @@ class NativeRuntime:
 
     def _plan(self, environ: Mapping[str, str]) -> Plan:
         # What begins within an activation belongs to it: another mode would clash with it, or give other variables.
-        mode = self.mode or active_mode(f"{self.project}/.flox", environ.get(ACTIVE_ENVIRONMENTS))
+        active = environ.get(ACTIVE_ENVIRONMENTS)
+        mode = self.mode or active_mode(f"{self.project}/.flox", active)
         without = self.without_packages or is_without_packages(self.project, environ)
+        generation = active_generation(f"{self.project}/.flox", active)
+        if generation is not None:
+            from esker.runtimes.native.earlier import plan_of_generation
+
+            return plan_of_generation(self.project, Settings(environ), generation, mode=mode)
         return prepare(self.project, Settings(environ, without_packages=without), mode=mode)
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from esker.activate.allocation import allocate
 from esker.activate.compose.project import compose_project
-from esker.declare.load import load
+from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
+from esker.declare.generations import live_declaration
 from esker.errors import ServiceError, UsageError
 from esker.host.runtime_directory import environment_directory
 from esker.services.compose.direct import Containers
@@ -41,7 +42,8 @@ def chamber(project: str, settings: Settings, environ: Mapping[str, str], activa
     A service gets a short list of the caller's variables, the runtime's changes, and its own `vars`. So it sees the
     same, whoever starts it and from whichever directory. `activation` is called only when services start.
     """
-    declaration = load(project)
+    generation = active_generation(f"{project}/.flox", environ.get(ACTIVE_ENVIRONMENTS))
+    declaration = live_declaration(project, settings, generation)
     specs = specify(declaration, settings.system, allocate(declaration, settings))
     containers = compose_project(declaration, settings, environ)
     if containers is not None:
