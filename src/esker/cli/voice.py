@@ -134,7 +134,7 @@ class _FloxVoice(Voice):
     absent = frozenset(
         {
             *("lock", "upgrade", "outdated", "search", "show", "why", "which", "tree"),
-            *("rollback", "store", "trust", "allow", "deny", "hook", "doctor", "shim", "testing"),
+            *("rollback", "store", "trust", "allow", "deny", "hook", "hook-env", "doctor", "shim", "testing"),
         }
     )
     remarks = False
