@@ -199,6 +199,7 @@ def test_what_the_user_activated_is_the_users(person):
 def test_the_shell_that_activate_opens(person):
     """In a project that was not allowed, `esker activate` opens a shell with the hook, and leaving ends it."""
     person.project(f"{HEAD}[vars]\nA = '1'\n")
+    assert person.run("esker activate -- true").status == 0
     shown = person.typed(TYPED, "esker activate", TYPED, "esker deactivate", TYPED, rc=HOOKS[person.shell.name])
     parts = shown.partition("You are now using")
     assert "value=none\n" in parts[0]
