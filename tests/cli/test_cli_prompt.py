@@ -119,6 +119,28 @@ def test_a_stale_state_of_the_shell(esker, project, asked):
     assert asked(directory, _ESKER_AT_PROMPT=state)[1]["entered"][0][0] == f"{directory}/.flox"
 
 
+def test_what_cannot_be_hashed_stops_no_explicit_activation(esker, project, asked):
+    """A pipe in the place of setup-env.sh is told of at the prompt, and is nothing to `activate`."""
+    directory = project(f"{HEAD}[vars]\nA = '1'\n")
+    os.mkfifo(directory / "setup-env.sh")
+    assert esker("activate", "--", "printenv", "A").out == "1\n"
+    assert esker("allow").status == 1
+    value, _, _, said = asked(directory)
+    assert value == "none"
+    assert "it is not a regular file" in said
+    assert said.count("\n") == 1
+    (directory / "setup-env.sh").unlink()
+    esker("allow")
+    assert "was prepared by somebody else" not in asked(directory)[3]
+
+
+def test_what_is_active_is_not_told_of(esker, project, asked):
+    """The user who has activated a project needs no hint how the prompt would."""
+    directory = project()
+    active = json.dumps([{"environment": {"type": "dot-flox", "path": f"{directory}/.flox"}, "mode": "dev"}])
+    assert asked(directory, _FLOX_ACTIVE_ENVIRONMENTS=active)[3] == ""
+
+
 def test_the_hook(esker, project):
     """The text for each shell is printed; another word is an error that names them."""
     project()

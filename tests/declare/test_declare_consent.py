@@ -191,6 +191,13 @@ def test_a_pipe_is_not_waited_for(project):
         consent.content(str(project))
 
 
+def test_a_directory_with_such_a_name_is_none_of_the_files(project, settings):
+    """A directory `x.nix` is no expression, and does not stop anything."""
+    (project / "x.nix").mkdir()
+    allow(project, settings)
+    assert standing(project, settings) == "allowed"
+
+
 def test_a_link_on_the_way_is_refused(project, tmp_path):
     """Content is read below the directory itself: a link that took its place is not followed."""
     elsewhere = project.rename(tmp_path / "elsewhere")

@@ -49,7 +49,7 @@ def text(directory: str, environ: Mapping[str, str], options: SimpleNamespace, v
     found = look(find(directory, explicit=True), Settings(environ))
     plan, watches = found.plan, "".join(f"watch_file {quoted(path)}\n" for path in found.watched)
     if found.problem is not None:
-        voice.say(f"! {found.problem}: {found.remedy}")
+        voice.say(f"! {found.line}")
     if plan is None:
         return watches
 

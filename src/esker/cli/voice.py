@@ -139,7 +139,8 @@ class _FloxVoice(Voice):
     absent = frozenset(
         {
             *("lock", "upgrade", "outdated", "search", "show", "why", "which", "tree"),
-            *("rollback", "store", "trust", "allow", "deny", "hook", "doctor", "completion", "shim", "testing"),
+            *("rollback", "store", "trust", "allow", "deny", "hook", "hook-env"),
+            *("doctor", "completion", "shim", "testing"),
         }
     )
     remarks = False

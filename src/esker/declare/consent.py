@@ -90,7 +90,9 @@ def content(project: str) -> Content:
                 digests[_LOCKS[0]] = _digest_of(_read("manifest.lock", env))
             for name in _LOCKS[1:]:
                 digests[name] = _digest_of(_read(os.path.basename(name), dot_flox))
-        beside = [name for name in os.listdir(directory) if name in _BESIDE or name.endswith(_NIX)]
+        with os.scandir(directory) as found:
+            covered = [entry for entry in found if entry.name in _BESIDE or entry.name.endswith(_NIX)]
+            beside = [entry.name for entry in covered if not entry.is_dir()]
         for name in sorted({*beside, *_compose_files(manifest or b"")}):
             digests[name] = _digest_of(_read(name, directory))
         return Content(digests)

@@ -196,6 +196,18 @@ def test_what_the_user_activated_is_the_users(person):
     assert done == (0, "1\nnone\n", "")
 
 
+def test_the_shell_that_activate_opens(person):
+    """In a project that was not allowed, `esker activate` opens a shell with the hook, and leaving ends it."""
+    person.project(f"{HEAD}[vars]\nA = '1'\n")
+    assert person.run("esker activate -- true").status == 0
+    shown = person.typed(TYPED, "esker activate", TYPED, "esker deactivate", TYPED, rc=HOOKS[person.shell.name])
+    parts = shown.partition("You are now using")
+    assert "value=none\n" in parts[0]
+    assert parts[2].index("value=1\n") < parts[2].index("value=none\n")
+    assert "esker allow" in parts[0]
+    assert "esker allow" not in parts[2]
+
+
 def test_a_shell_below_has_the_profile_and_can_leave(person):
     """A shell that is started inside gets the aliases of the profile at its first prompt, and leaves by itself."""
     define = "alias ll 'echo aliased'" if person.shell.name == "tcsh" else "alias ll='echo aliased'"

@@ -45,9 +45,14 @@ class Look(NamedTuple):
     """Whether the environment must not stay active."""
     problem: str | None = None
     remedy: str = ""
-    """What to tell the user, in one line: what is the matter, and the command to type."""
+    """What is the matter, and what to do; in one line."""
     token: str = ""
     """Changes when there is something else to tell."""
+
+    @property
+    def line(self) -> str:
+        """What to tell the user."""
+        return f"{self.problem}: {self.remedy}" if self.remedy else str(self.problem)
 
     @property
     def dot_flox(self) -> str:

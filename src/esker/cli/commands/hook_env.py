@@ -84,7 +84,7 @@ class _Prompt:
         names = {dot_flox_of(element) for element in active_environments(self._environ.get(ACTIVE_ENVIRONMENTS))}
         self._explicit = frozenset(name for name in names if name) - dict(self._entered).keys()
         here = [f"{project}/.flox" for project in projects(self._directories)]
-        self._suppressed = tuple(dot_flox for dot_flox in before.suppressed if dot_flox in here)
+        self._suppressed = frozenset(before.suppressed) & frozenset(here)
         self._looks = [look(dot_flox.removesuffix("/.flox") or "/", self._settings) for dot_flox in here]
         self._told = {dot_flox: token for dot_flox, token in before.told.items() if dot_flox in here}
         self._watch = self._watched()  # before any hook runs, which may take long
@@ -92,8 +92,8 @@ class _Prompt:
     def text(self) -> str:
         """Return what the shell has to evaluate."""
         for each in self._looks:
-            if each.problem is not None and each.dot_flox not in self._suppressed:
-                self._tell(each.dot_flox, each.token, f"! {each.problem}: {each.remedy}")
+            if each.problem is not None and each.dot_flox not in self._suppressed | self._explicit:
+                self._tell(each.dot_flox, each.token, f"! {each.line}")
         steps = self._entered_again() if self._turn == _NEW else []
         while (transition := transitions.next_transition(self._entered, self._wanted())) is not None:
             try:
@@ -171,7 +171,7 @@ class _Prompt:
         """Return the steps that write down what the prompt has done, and what the shell watches."""
         told = {each.dot_flox for each in self._looks if each.problem is not None or self._has_failed(each)}
         kept = {dot_flox: token for dot_flox, token in self._told.items() if dot_flox in told}
-        value = states.render(states.State(self._entered, self._suppressed, kept))
+        value = states.render(states.State(self._entered, tuple(sorted(self._suppressed)), kept))
         changed = value != self._environ.get(states.VARIABLE)
         steps: list[Step] = [Variables({states.VARIABLE: value})] if changed else []
         more = transitions.next_transition(self._entered, self._wanted()) is not None

@@ -98,8 +98,11 @@ def _sealed(plan: Plan, settings: Settings) -> Plan:
 
     What the files say is read first: if they are still as the plan has seen them after that, this is what it saw.
     """
-    key, made_from = consent.seal_key(settings, make=True), consent.content(plan.project).made_from
-    return plan if key is None or not plans.fresh(plan) else sealed(plan, made_from, key)
+    with suppress(HostError):  # an explicit activation needs no seal
+        key, made_from = consent.seal_key(settings, make=True), consent.content(plan.project).made_from
+        if key is not None and plans.fresh(plan):
+            return sealed(plan, made_from, key)
+    return plan
 
 
 def sources_of(project: str) -> tuple[tuple[plans.Fingerprint, ...], Declaration, str]:
