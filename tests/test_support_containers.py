@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.children import Child
 from tests.support.containers.engine import DockerEngine
+from tests.support.containers.places import place
 from tests.support.containers.podman import PodmanEngine
 from tests.support.containers.project import ComposeProject
 
@@ -135,6 +136,31 @@ def test_nothing_is_left_of_an_engine_whose_tests_were_killed(tmp_path):
         assert not Path(f"/sys/class/net/{bridge}").exists()
     assert not Path(directory).exists()
     assert not list(Path("/sys/fs/cgroup").rglob(Path(directory).name))
+
+
+def test_an_engine_that_does_not_start_says_why_and_leaves_nothing(monkeypatch):
+    """The end of its log is in the message; its place is free again."""
+    monkeypatch.setattr(DockerEngine, "_command", lambda self: f"{self._libexec}/dockerd --no-such-option")
+    with pytest.raises(RuntimeError, match=r"does not answer: (?s:.*)unknown flag: --no-such-option"), DockerEngine(15):
+        """It is not entered."""
+    assert not Path("/var/tmp/esker-engine-15").exists()
+    with place(15) as free:
+        assert list(free.directory.iterdir()) == []
+
+
+def test_two_engines_never_have_one_place():
+    """The second goes to another place, or is told that there is none."""
+    with place(15) as taken, place() as other:
+        assert other.directory != taken.directory
+        with pytest.raises(RuntimeError, match="other tests on this machine have all places"), place(15):
+            """It is not entered."""
+
+
+def test_who_is_not_root_is_told(monkeypatch):
+    """Before anything is made."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(RuntimeError, match="only root can"), DockerEngine():
+        """It is not entered."""
 
 
 _BEATING = ("sh", "-c", "while :; do touch /here/beat; sleep 0.05; done")
