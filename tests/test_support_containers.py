@@ -14,6 +14,8 @@ import pytest
 
 from tests.support.children import Child
 from tests.support.containers.engine import DockerEngine
+from tests.support.containers.places import place
+from tests.support.containers.podman import PodmanEngine
 from tests.support.containers.project import ComposeProject
 
 pytestmark = [
@@ -60,15 +62,25 @@ class Shop(ComposeProject):
 
 @pytest.fixture
 def two_servers(docker_engine, tmp_path):
-    """Give a project with PostgreSQL, Valkey, and a client in a container."""
-    (tmp_path / "compose.yaml").write_text(_TWO_SERVERS)
-    (tmp_path / "password").write_text("it's secret\n")
-    (tmp_path / "init").mkdir()
-    (tmp_path / "init/1-table.sql").write_text("CREATE TABLE visits (page text);")
-    (tmp_path / "init/2-row.sh").write_text(
-        'psql -U "$POSTGRES_USER" -c "INSERT INTO visits VALUES (1)" "$POSTGRES_DB"\n'
-    )
-    return Shop(docker_engine, tmp_path)
+    """Give the project on Docker."""
+    return _shop(docker_engine, tmp_path)
+
+
+@pytest.fixture
+def podman_engine():
+    """Give Podman with all images."""
+    with PodmanEngine() as engine:
+        yield engine
+
+
+def _shop(engine, path):
+    """Write a project with PostgreSQL, Valkey, and a client in a container."""
+    (path / "compose.yaml").write_text(_TWO_SERVERS)
+    (path / "password").write_text("it's secret\n")
+    (path / "init").mkdir()
+    (path / "init/1-table.sql").write_text("CREATE TABLE visits (page text);")
+    (path / "init/2-row.sh").write_text('psql -U "$POSTGRES_USER" -c "INSERT INTO visits VALUES (1)" "$POSTGRES_DB"\n')
+    return Shop(engine, path)
 
 
 def test_compose_starts_servers_that_the_host_reaches_and_whose_data_stay(two_servers):
@@ -101,7 +113,7 @@ def test_an_engine_that_is_killed_can_be_started_again(docker_engine, tmp_path):
     with pytest.raises(RuntimeError, match="docker"):
         docker_engine.docker("ps")
     (tmp_path / "beat").unlink(missing_ok=True)
-    _wait_for(tmp_path / "beat")
+    _wait_until((tmp_path / "beat").exists)
     docker_engine.start()
     assert docker_engine.docker("inspect", "--format", "{{.State.Status}}", "keeper").strip() == "exited"
 
@@ -116,10 +128,7 @@ def test_nothing_is_left_of_an_engine_whose_tests_were_killed(tmp_path):
     assert (_processes(directory), Path(directory).exists()) == (True, True)
     child.kill()
     child.wait()
-    deadline = time.monotonic() + 10
-    while _processes(directory) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not _processes(directory)
+    _wait_until(lambda: not _processes(directory))
     assert directory not in Path("/proc/mounts").read_text()
     with DockerEngine(int(directory.rpartition("-")[2])) as engine:
         assert engine.variables["DOCKER_HOST"] == f"unix://{directory}/docker.sock"
@@ -129,13 +138,38 @@ def test_nothing_is_left_of_an_engine_whose_tests_were_killed(tmp_path):
     assert not list(Path("/sys/fs/cgroup").rglob(Path(directory).name))
 
 
+def test_an_engine_that_does_not_start_says_why_and_leaves_nothing(monkeypatch):
+    """The end of its log is in the message; its place is free again."""
+    monkeypatch.setattr(DockerEngine, "_command", lambda self: f"{self._libexec}/dockerd --no-such-option")
+    with pytest.raises(RuntimeError, match=r"does not answer: (?s:.*)unknown flag: --no-such-option"), DockerEngine(15):
+        """It is not entered."""
+    assert not Path("/var/tmp/esker-engine-15").exists()
+    with place(15) as free:
+        assert list(free.directory.iterdir()) == []
+
+
+def test_two_engines_never_have_one_place():
+    """The second goes to another place, or is told that there is none."""
+    with place(15) as taken, place() as other:
+        assert other.directory != taken.directory
+        with pytest.raises(RuntimeError, match="other tests on this machine have all places"), place(15):
+            """It is not entered."""
+
+
+def test_who_is_not_root_is_told(monkeypatch):
+    """Before anything is made."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(RuntimeError, match="only root can"), DockerEngine():
+        """It is not entered."""
+
+
 _BEATING = ("sh", "-c", "while :; do touch /here/beat; sleep 0.05; done")
 
 
-def _wait_for(path):
-    deadline = time.monotonic() + 10
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} does not come"
+def _wait_until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come true"
         time.sleep(0.02)
 
 
@@ -156,3 +190,18 @@ def _processes(directory):
             if directory.encode() in file.read_bytes():
                 return True
     return False
+
+
+def test_podman_runs_the_project_of_compose(podman_engine, tmp_path):
+    """Compose drives Podman as it does Docker; its checks are run by hand where nothing else runs them."""
+    shop = _shop(podman_engine, tmp_path)
+    shop.compose("up", "--detach", "db", "cache")
+    database = shop.compose("ps", "--quiet", "db")
+    _wait_until(lambda: podman_engine.podman("healthcheck", "run", database).returncode == 0)
+    assert shop.states()["db"] == "healthy"
+    assert shop.psql("SELECT * FROM visits") == "1"
+    shop.compose("down")
+    shop.compose("up", "--detach", "db")
+    database = shop.compose("ps", "--quiet", "db")
+    _wait_until(lambda: podman_engine.podman("healthcheck", "run", database).returncode == 0)
+    assert shop.psql("SELECT * FROM visits") == "1"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
 
-__all__ = ["Apt", "mirror"]
+__all__ = ["COPIES", "FILES", "LINKS", "Apt", "mirror"]
 
 _KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _SETTINGS = {
@@ -37,6 +37,11 @@ _SETTINGS = {
     "Acquire::Check-Date": "false",
 }
 """Settings that stand before those of the machine, of which proxies are kept."""
+
+COPIES = {f"etc/{name}": f"usr/share/base-passwd/{name}.master" for name in ("passwd", "group")}
+FILES = {"etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n"}
+LINKS = {"var/run": "/run", "var/lock": "/run/lock"}
+"""What the scripts of an installation make and programs need, by its place in an unpacked system."""
 
 
 class Apt:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support import debian
 from tests.support.containers.layers import Layer
-from tests.support.debian import Apt
+from tests.support.debian import COPIES, FILES, LINKS, Apt
 from tests.support.roots import Root
 
 if TYPE_CHECKING:
@@ -176,10 +176,11 @@ def _layer(apt: Apt, names: Sequence[str]) -> Layer:
 
 def _finish_base(layer: Layer, scratch: Path) -> None:
     """Do what the scripts of the installation would, and let busybox be every command that is not there."""
-    for name in ("passwd", "group"):
-        layer.write(f"etc/{name}", layer.read(f"usr/share/base-passwd/{name}.master"))
-    layer.write("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")
-    for place, target in {"var/run": "/run", "var/lock": "/run/lock"}.items():
+    for place, source in COPIES.items():
+        layer.write(place, layer.read(source))
+    for place, text in FILES.items():
+        layer.write(place, text)
+    for place, target in LINKS.items():
         layer.remove(place)
         layer.link(place, target)
     busybox = scratch / "busybox"
