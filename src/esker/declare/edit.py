@@ -29,6 +29,7 @@ __all__ = [
     "ORIGIN",
     "package_names",
     "touches_activation",
+    "with_include",
     "with_names",
     "with_plugins",
     "with_requirements",
@@ -176,6 +177,26 @@ def without_group(text: str, name: str) -> str | None:
     if after == before:
         return None
     return with_list(text, _PYTHON, "groups", after) if after else without_bare_key(text, (*_PYTHON, "groups"))
+
+
+def with_include(text: str, directory: str, name: str | None) -> str:
+    """Include the environment in a directory, above all that is included already; it stays where it is included.
+
+    `name` tells it apart from another of its name; None means its own name.
+    """
+    import tomlkit
+
+    values = tomllib.loads(text)
+    before = list((at(values, ("include",)) or {}).get("environments", []))
+    if any(each.get("dir") == directory for each in before if isinstance(each, dict)):
+        return text
+    new = tomlkit.inline_table()
+    new.update({"dir": directory} | ({"name": name} if name else {}))
+    if before:
+        return with_list(text, ("include",), "environments", [*before, new])
+    array = tomlkit.array()
+    array.append(new)
+    return with_keys(text, ("include",), {"environments": array})
 
 
 def _parse_argument(notation: Callable[[str], str], text: str) -> str:

@@ -29,25 +29,34 @@ _GROUP = "toplevel"
 
 
 def lock_packages(
-    manifest: Manifest, before: Lockfile | None, system: str, *, partly: bool = False
+    manifest: Manifest, before: Sequence[Lockfile], system: str, *, partly: bool = False
 ) -> tuple[LockedPackage, ...]:
-    """Return the locked packages of `[install]`; `before` is the last lock, and `system` this machine's own.
+    """Return the locked packages of `[install]`; `before` are earlier locks, and `system` is this machine's own.
 
     As in Flox, a package of a catalogue is locked by path, group, version and the group's stability alone: its other
-    keys may change. No catalogue can be asked, so a package cannot be locked that the last lock does not have, or has
-    for fewer systems. Raises ResolutionFailed for such packages; with `partly`, the other packages are returned.
+    keys may change. No catalogue can be asked, so a package cannot be locked that no earlier lock has, or has for fewer
+    systems. It is taken from the first lock that has it. Raises ResolutionFailed for packages that cannot be locked;
+    with `partly`, the other packages are returned.
     """
-    locked = [each for each in before.packages if not isinstance(each, StorePathLocked)] if before else []
-    declared = _declared(manifest, locked)
-    # The last lock may follow another schema than the manifest, so both are compared in the latest one.
-    previous = _declared(before.manifest, locked) if before else {}
-    chosen_before = {name: choice(it, before.manifest) for name, it in previous.items()} if before else {}
-    same = {name for name, it in declared.items() if chosen_before.get(name) == choice(it, manifest)}
-    kept = [each for each in locked if each.install_id in same]
-    missing = _missing(manifest, kept, declared, system)
+    every = [each for lock in before for each in _of_catalogues(lock)]
+    declared = _declared(manifest, every)
+    kept: dict[tuple[str, str], CatalogLocked | FlakeLocked] = {}
+    for lock in before:
+        locked = _of_catalogues(lock)
+        # An earlier lock may follow another schema than the manifest, so both are compared in the latest one.
+        chosen_before = {name: choice(it, lock.manifest) for name, it in _declared(lock.manifest, locked).items()}
+        same = {name for name, it in declared.items() if chosen_before.get(name) == choice(it, manifest)}
+        for each in locked:
+            if each.install_id in same:
+                kept.setdefault((each.install_id, each.system), each)
+    missing = _missing(manifest, kept.values(), declared, system)
     if missing and not partly:
-        raise _not_locked(manifest, missing, {each.install_id for each in kept})
-    return (*_store_paths(manifest, system), *_kept(manifest, kept, declared))
+        raise _not_locked(manifest, missing, {each.install_id for each in kept.values()})
+    return (*_store_paths(manifest, system), *_kept(manifest, kept.values(), declared))
+
+
+def _of_catalogues(lock: Lockfile) -> list[CatalogLocked | FlakeLocked]:
+    return [each for each in lock.packages if not isinstance(each, StorePathLocked)]
 
 
 def _store_paths(manifest: Manifest, system: str) -> Iterator[StorePathLocked]:

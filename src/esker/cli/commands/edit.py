@@ -50,7 +50,15 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         )
     else:
         voice.say("✔ Environment successfully updated.")
+    if not options.no_lock and _includes(after):
+        voice.say(f"ℹ Run '{voice.program} list -c' to see merged manifest.")  # noqa: RUF001 - Flox's sign
     return 0
+
+
+def _includes(text: str) -> bool:
+    from esker.declare.validate import read_text
+
+    return read_text(text)[0].include is not None
 
 
 def _rename(project: str, name: str, voice: Voice) -> int:

@@ -20,6 +20,7 @@ from esker.formats.manifest import parse
 from esker.formats.tables.reader import Refusal
 from esker.host import files, scratch, trees
 from esker.lock.changes import package_changes
+from esker.lock.compose import composed
 from esker.lock.lock_files import lock_paths, rendered, replaced
 from esker.lock.packages import choice
 from esker.lock.resolve import readable_lock, with_inputs_of
@@ -31,7 +32,7 @@ from esker.runtimes.native.swap import check_swappable, put_in_order, swapped
 from esker.services.supervised.supervisor_record import services_are_running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from packaging.pylock import Pylock
 
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from esker.runtimes.native.project_file import ProjectFile
     from esker.settings import Settings
 
-__all__ = ["Change", "Effect", "Texts", "change", "change_manifest", "delete", "manifest_path", "rename"]
+__all__ = ["Change", "Effect", "Renewed", "Texts", "change", "change_manifest", "delete", "manifest_path", "rename"]
 
 Effect = Literal["install", "write", "try"]
 """How far a change goes: to the installed environment, only to the files that people write, or nowhere."""
@@ -63,6 +64,15 @@ class Texts(NamedTuple):
     """That pyproject.toml as it was when `pyproject` was made from it."""
     bounded: Callable[[Pylock], str] | None = None
     """Gives the text of the pyproject.toml with lower bounds, which are the versions that were locked without them."""
+
+
+class Renewed(NamedTuple):
+    """What does not stay as the lock has it."""
+
+    packages: frozenset[str] = frozenset()
+    """The names of packages whose versions are free."""
+    includes: Collection[str] | None = None
+    """The names of included environments that are merged as they are locked now; an empty collection stands for all."""
 
 
 class Change(NamedTuple):
@@ -106,16 +116,15 @@ def change(
     *,
     before: str | None = None,
     effect: Effect = "install",
-    upgrade: frozenset[str] | None = None,
+    renewed: Renewed | None = None,
     progress: Progress,
 ) -> Change:
     """Make these `texts` the manifest and the pyproject.toml of `project`, lock them, and install what is locked.
 
-    A lock that is missing is made even if the texts stay as they are. With `upgrade` a new lock is made, in which the
-    packages of these names do not stay at their versions. With the effect `write` nothing is locked, with `try` nothing
-    is written. Packages of `[install]` that the change leaves alone need not be here. If anything fails, manifest,
-    pyproject.toml, lock and links stay as they were. Raises HostError when the manifest on disk is not the text
-    `before` by now, from which the new one was made.
+    A lock that is missing is made even if the texts stay as they are; with `renewed` a new one is made in any case.
+    With the effect `write` nothing is locked, with `try` nothing is written. Packages of `[install]` that the change
+    leaves alone need not be here. If anything fails, manifest, pyproject.toml, lock and links stay as they were. Raises
+    HostError when the manifest on disk is not the text `before` by now, from which the new one was made.
     """
     put_in_order(project)
     path = manifest_path(project)
@@ -124,11 +133,13 @@ def change(
     declaration = load(project, manifest=text)
     file = texts.file
     differs = text != before or (file is not None and file.before != texts.pyproject)
-    if not differs and upgrade is None and (effect == "write" or _has_lock(declaration)):
+    if not differs and renewed is None and (effect == "write" or _has_lock(declaration)):
         return Change(differs=False)
+    if effect != "write":
+        declaration = composed(declaration, settings, upgrade=renewed.includes if renewed else None)
     declaration = msgspec.structs.replace(declaration, pyproject=texts.pyproject)
     if effect == "try":
-        return _locked(declaration, texts, settings, upgrade, progress)._replace(differs=differs)
+        return _locked(declaration, texts, settings, renewed, progress)._replace(differs=differs)
     with alone(project):
         _check_unchanged(path, before, file)
         if effect == "write":
@@ -137,7 +148,7 @@ def change(
         # Before the work, which may be long.
         check_swappable(project)
         check_installable(declaration, settings)
-        made = _locked(declaration, texts, settings, upgrade, progress)
+        made = _locked(declaration, texts, settings, renewed, progress)
         assert made.after is not None
         paths, locks = lock_paths(declaration), rendered(made.after)
         assert locks["manifest"] is not None
@@ -163,14 +174,13 @@ def _locked(
     declaration: Declaration,
     texts: Texts,
     settings: Settings,
-    upgrade: frozenset[str] | None,
+    renewed: Renewed | None,
     progress: Progress,
 ) -> Change:
     """Return the locks before and after, and the text of the pyproject.toml with its bounds; nothing is written."""
     before = readable_lock(declaration)
-    made, _ = locked_project(
-        declaration, settings, settings.interpreters(progress), upgrade=upgrade or False, progress=progress
-    )
+    upgrade = (renewed.packages if renewed else None) or False
+    made, _ = locked_project(declaration, settings, settings.interpreters(progress), upgrade=upgrade, progress=progress)
     pyproject = texts.pyproject
     if texts.bounded is not None and made.python is not None:
         pyproject = texts.bounded(made.python)

@@ -15,6 +15,7 @@ from esker.formats.manifest import CatalogPackage
 from esker.host import files
 from esker.lock.cache_keys import watched
 from esker.lock.changes import package_changes, summary
+from esker.lock.compose import composed
 from esker.lock.locked_sources import paths_of_lock
 from esker.lock.own_project import own_project
 from esker.lock.pyproject import read_pyproject
@@ -67,8 +68,8 @@ def prepare_stale(
         plan = plans.warm(project, settings.choices, mode)
         if plan is not None and not (locked and plan.missing):  # whoever prepared the project before us has done it
             return plan
-        sources, declaration = sources_of(project)
-        trust.check_contents(project, settings, _project_files(declaration))
+        sources, declaration = sources_of(project, None if locked else settings)
+        trust.check_contents(project, settings, [*_project_files(declaration), *_present_layers(declaration)])
         interpreters = settings.interpreters(listener)
         if not locked:
             _check_installable(declaration, settings)
@@ -88,11 +89,27 @@ def prepare_stale(
         return plan
 
 
-def sources_of(project: str) -> tuple[tuple[plans.Fingerprint, ...], Declaration]:
-    """Return the declaration of a project and the files that it was read from, as they were before."""
+def sources_of(project: str, composing: Settings | None = None) -> tuple[tuple[plans.Fingerprint, ...], Declaration]:
+    """Return the declaration of a project and the files that it was read from, as they were before.
+
+    With `composing`, the environments that it includes are merged if the lock has not merged them yet.
+    """
     sources = plans.fingerprints(f"{project}/.flox/{name}" for name in ("env.json", "env/manifest.toml"))
-    declaration = load(project)
+
+    def read() -> Declaration:
+        declaration = load(project)
+        return composed(declaration, composing) if composing else declaration
+
+    declaration = read()
+    if declaration.layers is not None and (locks := declaration.layers.locks):
+        # Which locks decide is known only after they were read, so they are read again after they were looked at.
+        sources, declaration = (*sources, *plans.fingerprints(locks)), read()
     return (*sources, *plans.fingerprints(_project_files(declaration))), declaration
+
+
+def _present_layers(declaration: Declaration) -> list[str]:
+    locks = declaration.layers.locks if declaration.layers else ()
+    return [path for path in locks if os.path.exists(path)]
 
 
 def _check_installable(declaration: Declaration, settings: Settings) -> None:
