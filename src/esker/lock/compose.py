@@ -14,6 +14,7 @@ from esker.declare import trust
 from esker.declare.layers import check_acyclic, directory_of, lock_of, with_layers
 from esker.declare.load import environment_name, read_manifest
 from esker.errors import (
+    EskerError,
     IncludeError,
     InvalidLock,
     InvalidManifest,
@@ -38,7 +39,15 @@ if TYPE_CHECKING:
     from esker.formats.manifest import Included, LockedOutputs, Manifest
     from esker.settings import Settings
 
-__all__ = ["check_layers", "check_plain", "check_upgradable", "composed", "override_notice", "shown"]
+__all__ = [
+    "check_layers",
+    "check_plain",
+    "check_upgradable",
+    "composed",
+    "composed_if_possible",
+    "override_notice",
+    "shown",
+]
 
 
 _MERGED_BY_KEY = ("plugins", "esker")
@@ -87,6 +96,14 @@ def composed(declaration: Declaration, settings: Settings, *, upgrade: Collectio
     return whole
 
 
+def composed_if_possible(declaration: Declaration, settings: Settings) -> tuple[Declaration, EskerError | None]:
+    """Return a declaration merged with what it includes if that can be done, else as it is, and why it cannot."""
+    try:
+        return composed(declaration, settings), None
+    except EskerError as problem:
+        return declaration, problem
+
+
 def check_layers(declaration: Declaration) -> None:
     """Raise an IncludeError, or the layer's own InvalidLock, if Esker's table of a layer could not be read."""
     if declaration.layers is not None and declaration.layers.problems:
@@ -108,7 +125,7 @@ def override_notice(compose: Compose) -> str | None:
     winners = overridden(warnings, [include.name for include in compose.include])
     if not winners:
         return None
-    lines = ["ℹ The following manifest fields were overridden during merging:"]  # noqa: RUF001 - Flox's sign
+    lines = ["ℹ The following manifest fields were overridden during merging:"]
     for name, paths in winners.items():
         lines.append("- This environment set:" if name == COMPOSER else f"- Environment '{name}' set:")
         lines += [f"  - {dotted(path)}" for path in paths]

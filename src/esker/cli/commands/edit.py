@@ -51,7 +51,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     else:
         voice.say("✔ Environment successfully updated.")
     if not options.no_lock and _includes(after):
-        voice.say(f"ℹ Run '{voice.program} list -c' to see merged manifest.")  # noqa: RUF001 - Flox's sign
+        voice.say(f"ℹ Run '{voice.program} list -c' to see merged manifest.")
     return 0
 
 

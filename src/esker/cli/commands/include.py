@@ -95,8 +95,8 @@ def _upgrade(arguments: list[str], voice: Voice) -> int:
         lines = [f"✔ Upgraded '{environment_name(project)}' with latest changes to:"]
         voice.say("\n".join([*lines, *(f"- '{name}'" for name in made.names)]))
     elif not options.name:
-        voice.say("ℹ No included environments have changes.")  # noqa: RUF001 - Flox's sign
+        voice.say("ℹ No included environments have changes.")
     for name in options.name:
         if name not in made.names:
-            voice.say(f"ℹ Included environment '{name}' has no changes.")  # noqa: RUF001 - Flox's sign
+            voice.say(f"ℹ Included environment '{name}' has no changes.")
     return 0

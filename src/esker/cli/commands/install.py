@@ -70,7 +70,7 @@ def _install(arguments: list[str], voice: Voice) -> int:
     tell_change(made.change.packages(), name, voice, json=options.json, effect=effect)
     _tell_installation(made, name, voice, effect)
     for package in including(project, made.edit.installed):
-        voice.say(f"ℹ This environment now overrides package with id '{package}'")  # noqa: RUF001 - Flox's sign
+        voice.say(f"ℹ This environment now overrides package with id '{package}'")
     return 0
 
 
@@ -119,7 +119,7 @@ def _uninstall(arguments: list[str], voice: Voice) -> int:
     for package, place in made.removals:
         voice.say(f"━ '{package}' {word} from environment '{name}' ({place.file_and_name()})")
     for package, environment in including(project, made.edit.removed).items():
-        voice.say(f"ℹ '{package}' is still installed by environment '{environment}'")  # noqa: RUF001 - Flox's sign
+        voice.say(f"ℹ '{package}' is still installed by environment '{environment}'")
     for place in made.emptied:
         voice.say(f"━ {place} is empty now: it {gone} from pyproject.toml and from `groups` in the manifest")
     return 0

@@ -113,6 +113,6 @@ def _merged_config(declaration: Declaration, voice: Voice) -> int:
     manifest = declaration.manifest
     if voice.remarks and declaration.layers is not None and declaration.layers.esker:
         manifest = replace(manifest, plugins={**manifest.plugins, "esker": declaration.layers.esker})
-    voice.say("ℹ Displaying merged manifest.")  # noqa: RUF001 - Flox's sign
+    voice.say("ℹ Displaying merged manifest.")
     sys.stdout.write(shown(render(manifest)))
     return 0

@@ -14,6 +14,7 @@ from esker.cli.views.services import Live, as_record, reason, state_record, tabl
 from esker.cli.voice import ESKER
 from esker.declare.load import load
 from esker.errors import InvalidFile, ServiceError, ServicesNotReady, UsageError
+from esker.lock.compose import composed_if_possible
 from esker.services.supervised.chamber import running
 from esker.services.supervised.supervisor_record import services_are_running
 from esker.settings import Settings
@@ -321,9 +322,15 @@ def _services(options: Namespace, voice: Voice) -> Chamber:
 
     environment = Environment(selected_project(options, os.environ))
     if os.path.isdir(f"{environment.project}/.flox"):
-        declaration = load(environment.project)
+        settings = Settings(os.environ)
+        declaration, problem = composed_if_possible(load(environment.project), settings)
         check_version(declaration.manifest, voice)
-        _require_services(declaration, Settings(os.environ).system, options.name)
+        try:
+            _require_services(declaration, settings.system, options.name)
+        except ServiceError:
+            if problem is not None:
+                raise problem from None
+            raise
     services = environment.services
     services.like_flox = voice.services_like_flox
     return services

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from esker.activate.allocation import allocate
 from esker.declare.load import load
 from esker.host.runtime_directory import environment_directory
+from esker.lock.compose import composed_if_possible
 from esker.services.specification import passed_variables, specify
 from esker.services.supervised.control import Supervised, Surroundings
 from esker.services.supervised.site import Site
@@ -29,7 +30,8 @@ def chamber(project: str, settings: Settings, environ: Mapping[str, str], activa
     A service gets a short list of the caller's variables, the runtime's changes, and its own `vars`. So it sees the
     same, whoever starts it and from whichever directory. `activation` is called only when services start.
     """
-    declaration = load(project)
+    # What cannot be merged now is told when the services start: their activation prepares the environment.
+    declaration, _ = composed_if_possible(load(project), settings)
     specs = specify(declaration, settings.system, allocate(declaration, settings))
 
     def surroundings(deadline: Deadline) -> Surroundings:
