@@ -422,3 +422,67 @@ def test_help_and_mistakes(esker, project):
     assert "upgrade" in esker("include", "--help").out
     assert "did you mean `esker include upgrade`?" in esker("include", "upgrad").err
     assert "environment has no included environments" in esker("include", "upgrade").err
+
+
+def test_wheels_sources_and_conda_packages_of_layers_are_installed(esker, project, tmp_path, settings_here, served):
+    """Packages of three layers are in one environment, and the sources of a layer are read where they lie."""
+    from rattler import Channel
+
+    from esker.formats.conda.subdirs import SUBDIRS
+    from tests.support.conda_channel import CondaChannel
+    from tests.support.conda_package import package
+
+    with CondaChannel() as channel:
+        for subdir in SUBDIRS.values():
+            channel.add(package("jq", "1.7", {"bin/jq": "#!/bin/sh\necho jq 1.7\n"}, subdir=subdir))
+        (home := tmp_path / "home/.pixi").mkdir()
+        upstream = Channel("conda-forge").base_url.rstrip("/")
+        (home / "config.toml").write_text(f'[mirrors]\n"{upstream}" = ["{channel.url}"]\n')
+        base = '[plugins.esker.conda]\ndependencies = ["jq"]\n[plugins.esker.python]\ndependencies = ["app"]\n'
+        low = layer(tmp_path, "base", base + 'source = ["src"]\n', settings=settings_here)
+        (low / "src").mkdir()
+        (low / "src/ours.py").write_text("print('ours')\n")
+        layer(tmp_path, "middle", '[plugins.esker.python]\ndependencies = ["tool"]\n', "base", settings=settings_here)
+        project(EMPTY + include("../middle"))
+        done = esker("activate", "--", "sh", "-c", "app; tool; jq; python -m ours")
+        assert (done.status, done.out) == (0, "app runs\ntool runs\njq 1.7\nours\n"), done.err
+        assert esker("lock", "--check").status == 0
+        names = {row["name"] for row in json.loads(esker("list", "--json").out)}
+        assert {"app", "tool", "jq"} <= names
+
+
+def test_packages_are_added_to_our_own_file_not_to_a_layers(esker, project, tmp_path, settings_here, served):
+    """A layer's pyproject.toml is the layer's: `install` writes into our manifest, which names no file."""
+    low = layer(tmp_path, "base", '[plugins.esker.python]\nproject = "pyproject.toml"\n', settings=settings_here)
+    (low / "pyproject.toml").write_text('[project]\nname = "base"\nversion = "1"\ndependencies = ["app"]\n')
+    directory = project(EMPTY + include("../base"))
+    assert esker("activate", "--", "app").out == "app runs\n"
+    before = (low / "pyproject.toml").read_text()
+    done = esker("install", "pypi/tool")
+    assert done.status == 0, done.err
+    assert (low / "pyproject.toml").read_text() == before
+    assert '"tool"' in (directory / ".flox/env/manifest.toml").read_text()
+    assert esker("activate", "--", "sh", "-c", "app; tool").out == "app runs\ntool runs\n"
+
+
+def test_a_schema_that_cannot_say_what_a_layer_declares_is_named(esker, project, tmp_path, settings_here):
+    """The manifest is not rewritten by locking it; the error says which line to write."""
+    layer(tmp_path, "low", "[plugins.other]\nx = 1\n", settings=settings_here)
+    text = 'schema-version = "1.12.0"\n' + include("../low")
+    directory = project(text)
+    done = esker("lock")
+    assert done.status == 1
+    assert "it needs schema 1.14.0" in done.err
+    assert 'hint: write `schema-version = "1.14.0"`' in done.err
+    assert (directory / ".flox/env/manifest.toml").read_text() == text
+    assert not (directory / ".flox/env/manifest.lock").exists()
+
+
+def test_an_environment_that_is_not_there(esker, project):
+    """The path and what it is relative to are named."""
+    directory = project(EMPTY + include("../gone"))
+    done = esker("lock")
+    assert (done.status, "code: missing-include" in done.err) == (1, True)
+    assert f"failed to fetch environment '../gone': there is no environment in `{directory.parent}/gone`" in done.err
+    status = esker("services", "start")
+    assert (status.status, "code: missing-include" in status.err) == (1, True)

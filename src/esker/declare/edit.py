@@ -190,11 +190,10 @@ def with_include(text: str, directory: str, name: str | None) -> str:
     before = list((at(values, ("include",)) or {}).get("environments", []))
     if any(each.get("dir") == directory for each in before if isinstance(each, dict)):
         return text
-    new = tomlkit.inline_table()
-    new.update({"dir": directory} | ({"name": name} if name else {}))
+    new = {"dir": directory} | ({"name": name} if name else {})
     if before:
         return with_list(text, ("include",), "environments", [*before, new])
-    array = tomlkit.array()
+    array = tomlkit.array()  # a list alone would become tables of their own
     array.append(new)
     return with_keys(text, ("include",), {"environments": array})
 
