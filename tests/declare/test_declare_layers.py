@@ -9,7 +9,7 @@ import pytest
 
 from esker.declare.layers import check_acyclic
 from esker.declare.load import load
-from esker.errors import IncludeCycle, IncludeError, InvalidLock, MissingInclude, StaleInclude
+from esker.errors import IncludeCycle, IncludeError, InvalidLock, InvalidManifest, MissingInclude, StaleInclude
 from esker.lock.compose import check_layers, composed
 from esker.settings import Settings
 from tests.support.layers import include, layer
@@ -189,3 +189,21 @@ def test_names_are_unique(make, tmp_path, settings):
     manifest = directory / ".flox/env/manifest.toml"
     manifest.write_text(manifest.read_text().replace('{ dir = "../base" }]', '{ dir = "../base", name = "b" }]'))
     assert [each.name for each in composed(load(str(directory)), settings).layers.compose.include] == ["base", "b"]
+
+
+def test_systems_are_judged_in_the_merge(make, tmp_path, settings):
+    """A layer's package for a system that we leave out is told, as Flox does."""
+    package = (
+        '[install]\nx.store-path = "/nix/store/33333333333333333333333333333333-x"\nx.systems = ["x86_64-linux"]\n'
+    )
+    layer(tmp_path, "base", package, settings=settings)
+    with pytest.raises(InvalidManifest, match="'x' specifies disabled or unknown system 'x86_64-linux'"):
+        layer(tmp_path, "top", '[options]\nsystems = ["aarch64-linux"]\n', "base", settings=settings)
+
+
+def test_reference_is_remote(tmp_path):
+    """The alias is read as what it stands for, so that a lock of Flox's matches the manifest."""
+    from esker.formats.manifest import parse
+
+    one, other = (parse(f'{EMPTY}[include]\nenvironments = [{{ {key} = "a/b" }}]\n') for key in ("remote", "reference"))
+    assert one == other

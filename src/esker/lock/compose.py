@@ -26,7 +26,7 @@ from esker.errors import (
 )
 from esker.formats import lockfile
 from esker.formats.lockfile import Compose, IncludedManifest, Lockfile
-from esker.formats.manifest import IncludedDirectory
+from esker.formats.manifest import IncludedDirectory, IncludedRemote, disabled_systems
 from esker.formats.merge import COMPOSER, Layer, Merge, merge, overridden
 from esker.formats.tables.reader import dotted, near
 from esker.formats.untrusted import LARGEST_MANIFEST
@@ -46,7 +46,6 @@ __all__ = [
     "composed",
     "composed_if_possible",
     "override_notice",
-    "shown",
 ]
 
 
@@ -90,6 +89,9 @@ def composed(declaration: Declaration, settings: Settings, *, upgrade: Collectio
     ]
     made = merge([*layers, Layer(COMPOSER, own, known)])
     _check_schema(made, own, f"{declaration.dot_flox}/env/manifest.toml")
+    if faults := list(disabled_systems(made.manifest)):
+        problems = [Problem(fault.message, hint=fault.hint) for fault in faults]
+        raise InvalidManifest(f"{declaration.dot_flox}/env/manifest.toml", problems)
     compose = Compose(composer=own, include=includes, warnings=made.warnings)
     whole = with_layers(_alone(declaration), made.manifest, compose, lock_of(declaration.project), fetched)
     check_layers(whole)
@@ -132,13 +134,6 @@ def override_notice(compose: Compose) -> str | None:
     return "\n".join(lines)
 
 
-def shown(descriptor: Included) -> str:
-    """Return how [include] names an environment."""
-    if isinstance(descriptor, IncludedDirectory):
-        return descriptor.dir
-    return descriptor.remote if hasattr(descriptor, "remote") else descriptor.reference
-
-
 def _alone(declaration: Declaration) -> Declaration:
     import msgspec
 
@@ -173,8 +168,9 @@ def _taken(
         return _fetched(descriptor, project, settings)
     if same is not None and not upgrade:
         return _Taken(same)
+    assert isinstance(descriptor, IncludedRemote)  # an alias of it is read as it
     raise IncludeError(
-        f"failed to fetch environment '{shown(descriptor)}': it is kept on FloxHub, which Esker cannot read",
+        f"failed to fetch environment '{descriptor.remote}': it is kept on FloxHub, which Esker cannot read",
         hint="lock this environment with Flox, after which Esker reads it in the lock; or keep the other environment "
         "in a directory or a git repository: esker include add URL@REV",
     )
