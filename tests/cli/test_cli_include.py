@@ -486,3 +486,19 @@ def test_an_environment_that_is_not_there(esker, project):
     assert f"failed to fetch environment '../gone': there is no environment in `{directory.parent}/gone`" in done.err
     status = esker("services", "start")
     assert (status.status, "code: missing-include" in status.err) == (1, True)
+
+
+def test_packages_of_a_layer_that_are_not_here_do_not_stop_an_edit(esker, project, tmp_path, settings_here):
+    """As with packages of our own: what a change leaves alone need not be on this machine."""
+    package = '[install]\nx.store-path = "/nix/store/33333333333333333333333333333333-x"\n'
+    layer(tmp_path, "low", package, settings=settings_here)
+    directory = project(EMPTY + include("../low"))
+    assert esker("lock").status == 0
+    done = esker("edit", "-f", "-", stdin=EMPTY + '[vars]\nA = "1"\n' + include("../low"))
+    assert done.status == 0, done.err
+    assert done.err.endswith("✔ Environment successfully updated.\nℹ Run 'esker list -c' to see merged manifest.\n")
+    assert esker("activate", "--without-packages", "--", "sh", "-c", "echo $A").out == "1\n"
+    same = esker("edit", "-f", "-", stdin=EMPTY + '[vars]\nA = "1"\n' + include("../low"))
+    assert same.err.endswith("! No changes made to environment.\n")
+    lock = json.loads((directory / ".flox/env/manifest.lock").read_text())
+    assert {each["install_id"] for each in lock["packages"]} == {"x"}

@@ -27,9 +27,7 @@ def locked(before=LOCK, options=ONE_SYSTEM, schema="1.14.0", system=SYSTEM, **ch
     declared = {name: package for name, package in {**SHAPES, **changed}.items() if package is not None}
     install = "".join(f"{name} = {{ {package} }}\n" for name, package in declared.items())
     version = "version = 1" if schema == "1" else f'schema-version = "{schema}"'
-    return lock_packages(
-        parse_manifest(f"{version}\n[install]\n{install}{options}"), [before] if before else [], system
-    )
+    return lock_packages(parse_manifest(f"{version}\n[install]\n{install}{options}"), before, system)
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lock_id)
@@ -38,7 +36,7 @@ def test_every_lock_of_flox_is_kept_where_its_manifest_follows_an_older_schema(p
     lock = parse(path.read_bytes())
     manifest = parse_manifest((path.parent / "manifest.toml").read_text())
     own = tuple(package for package in lock.packages if package.install_id in manifest.install)
-    assert lock_packages(manifest, [lock], SYSTEM) == own
+    assert lock_packages(manifest, lock, SYSTEM) == own
 
 
 @pytest.mark.parametrize(
@@ -139,9 +137,9 @@ def test_a_package_whose_group_gets_another_stability_has_to_be_locked_again(bef
     """It was chosen from other packages than the ones that are asked for now."""
     manifest = f'schema-version = "1.19.0"\n[install]\njq.pkg-path = "jq"\n{ONE_SYSTEM}'
     lock = Lockfile(manifest=parse_manifest(manifest + before), packages=LOCK.packages)
-    lock_packages(parse_manifest(manifest + before), [lock], SYSTEM)
+    lock_packages(parse_manifest(manifest + before), lock, SYSTEM)
     with pytest.raises(ResolutionFailed, match="`jq` of \\[install\\] cannot be locked"):
-        lock_packages(parse_manifest(manifest + after), [lock], SYSTEM)
+        lock_packages(parse_manifest(manifest + after), lock, SYSTEM)
 
 
 def test_a_package_stays_locked_if_its_stability_is_only_written_elsewhere():
@@ -149,7 +147,7 @@ def test_a_package_stays_locked_if_its_stability_is_only_written_elsewhere():
     manifest = 'schema-version = "1.19.0"\n[install]\njq.pkg-path = "jq"\n[options]\nsystems = ["x86_64-linux"]\n'
     before = Lockfile(manifest=parse_manifest(f'{manifest}stability = "lts"\n'), packages=LOCK.packages)
     after = parse_manifest(f'{manifest}[pkg-groups]\ntoplevel.stability = "lts"\nother.stability = "stable"\n')
-    assert [package.install_id for package in lock_packages(after, [before], SYSTEM)] == ["jq"]
+    assert [package.install_id for package in lock_packages(after, before, SYSTEM)] == ["jq"]
 
 
 def test_a_group_that_no_package_is_in_is_unused():
@@ -158,3 +156,38 @@ def test_a_group_that_no_package_is_in_is_unused():
     text = f'schema-version = "1.19.0"\ninstall.jq = {{ pkg-path = "jq", pkg-group = "a" }}\n{groups}'
     assert unused_groups(parse_manifest(text)) == ["b"]
     assert unused_groups(parse_manifest(f"{text}[include]\nenvironments = [{{ dir = '../x' }}]\n")) == []
+
+
+def test_a_package_comes_from_the_first_lock_that_has_it():
+    """An included environment's lock gives what the environment's own lack; its own stays where it is."""
+    other = replace_locked(LOCK, "jq", version="9.9")
+    only_hydra = msgspec.structs.replace(
+        LOCK, packages=tuple(each for each in LOCK.packages if each.install_id == "hydra")
+    )
+    manifest = parse_manifest(f'schema-version = "1.14.0"\n[install]\njq = {{ {SHAPES["jq"]} }}\n{ONE_SYSTEM}')
+    assert [each.version for each in lock_packages(manifest, LOCK, SYSTEM, layers=[other])] != ["9.9"]
+    assert [each.version for each in lock_packages(manifest, only_hydra, SYSTEM, layers=[other])] == ["9.9"]
+    both = parse_manifest(
+        f'schema-version = "1.14.0"\n[install]\na = {{ pkg-path = "jq" }}\njq = {{ {SHAPES["jq"]} }}\nhydra = {{ {SHAPES["hydra"]} }}\n{ONE_SYSTEM}'
+    )
+    layer = replace_locked(LOCK, "jq", install_id="a")
+    layer = msgspec.structs.replace(
+        layer,
+        manifest=msgspec.structs.replace(
+            layer.manifest, install={"a": layer.manifest.install["jq"], **layer.manifest.install}
+        ),
+    )
+    names = [each.install_id for each in lock_packages(both, LOCK, SYSTEM, layers=[layer])]
+    assert names == ["jq", "a", "hydra"]  # catalogues before flakes, new ones last
+    asks_for_another = parse_manifest(
+        f'schema-version = "1.14.0"\n[install]\njq = {{ pkg-path = "jq", version = "1" }}\n{ONE_SYSTEM}'
+    )
+    with pytest.raises(ResolutionFailed):
+        lock_packages(asks_for_another, LOCK, SYSTEM, layers=[other])
+
+
+def replace_locked(lock, name, **changed):
+    packages = tuple(
+        msgspec.structs.replace(each, **changed) if each.install_id == name else each for each in lock.packages
+    )
+    return msgspec.structs.replace(lock, packages=packages)

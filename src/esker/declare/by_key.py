@@ -18,9 +18,6 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-
 from esker.formats.conda.specs import package_of_spec
 
 if TYPE_CHECKING:
@@ -30,6 +27,9 @@ __all__ = ["merged", "rebased"]
 
 
 def _python_name(entry: object) -> str:
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+
     try:
         return canonicalize_name(Requirement(str(entry)).name)
     except InvalidRequirement:

@@ -116,8 +116,8 @@ def check_plain(manifest: Manifest) -> None:
     """Raise ResolutionFailed where a manifest that stands alone includes other environments."""
     if manifest.include and manifest.include.environments:
         raise ResolutionFailed(
-            "a manifest without a project cannot include other environments",
-            hint="lock the project: esker lock -d DIR",
+            "remote environments cannot include local environments",  # Flox's words for a manifest without a directory
+            hint="a manifest alone has no place that `dir` is relative to; lock the project: esker lock -d DIR",
         )
 
 

@@ -29,19 +29,24 @@ _GROUP = "toplevel"
 
 
 def lock_packages(
-    manifest: Manifest, before: Sequence[Lockfile], system: str, *, partly: bool = False
+    manifest: Manifest,
+    before: Lockfile | None,
+    system: str,
+    *,
+    layers: Sequence[Lockfile] = (),
+    partly: bool = False,
 ) -> tuple[LockedPackage, ...]:
-    """Return the locked packages of `[install]`; `before` are earlier locks, and `system` is this machine's own.
+    """Return the locked packages of `[install]`; `before` is the last lock, and `system` this machine's own.
 
     As in Flox, a package of a catalogue is locked by path, group, version and the group's stability alone: its other
-    keys may change. No catalogue can be asked, so a package cannot be locked that no earlier lock has, or has for fewer
-    systems. It is taken from the first lock that has it. Raises ResolutionFailed for packages that cannot be locked;
-    with `partly`, the other packages are returned.
+    keys may change. No catalogue can be asked, so a package cannot be locked that neither the last lock has nor one of
+    the `layers`, the locks of included environments; or that they have for fewer systems. Raises ResolutionFailed for
+    such packages; with `partly`, the other packages are returned.
     """
-    every = [each for lock in before for each in _of_catalogues(lock)]
-    declared = _declared(manifest, every)
+    sources = [*([before] if before else []), *layers]
+    declared = _declared(manifest, [each for lock in sources for each in _of_catalogues(lock)])
     kept: dict[tuple[str, str], CatalogLocked | FlakeLocked] = {}
-    for lock in before:
+    for lock in sources:
         locked = _of_catalogues(lock)
         # An earlier lock may follow another schema than the manifest, so both are compared in the latest one.
         chosen_before = {name: choice(it, lock.manifest) for name, it in _declared(lock.manifest, locked).items()}
@@ -52,7 +57,22 @@ def lock_packages(
     missing = _missing(manifest, kept.values(), declared, system)
     if missing and not partly:
         raise _not_locked(manifest, missing, {each.install_id for each in kept.values()})
-    return (*_store_paths(manifest, system), *_kept(manifest, kept.values(), declared))
+    ordered = _ordered(kept.values(), before) if layers else kept.values()
+    return (*_store_paths(manifest, system), *_kept(manifest, ordered, declared))
+
+
+def _ordered(
+    packages: Iterable[CatalogLocked | FlakeLocked], before: Lockfile | None
+) -> list[CatalogLocked | FlakeLocked]:
+    """Return packages as Flox orders them: of catalogues first, and of each kind the new ones last, sorted."""
+    old = {(each.install_id, each.system) for each in before.packages} if before else set()
+
+    def place(each: CatalogLocked | FlakeLocked) -> tuple[bool, bool, tuple[str, ...]]:
+        is_new = (each.install_id, each.system) not in old
+        group = (each.group,) if isinstance(each, CatalogLocked) else ()
+        return isinstance(each, FlakeLocked), is_new, (*group, each.install_id, each.system) if is_new else ()
+
+    return sorted(packages, key=place)
 
 
 def _of_catalogues(lock: Lockfile) -> list[CatalogLocked | FlakeLocked]:

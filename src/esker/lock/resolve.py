@@ -131,15 +131,16 @@ def _manifest_lock(
     if before is not None and not lockfile.differences(before.own_manifest(), own) and before.compose == compose:
         return before, False
     assert not _is_uncomposed(declaration), "environments are composed before they are locked"
-    sources = [*([before] if before else []), *(layers.fetched if layers else ())]
+    fetched = layers.fetched if layers else ()
     line_feed = before is None or before.ends_with_line_feed
     is_partial = False
     try:
-        packages = lock_packages(declared, sources, settings.system)
+        packages = lock_packages(declared, before, settings.system, layers=fetched)
     except ResolutionFailed:
         if not settings.without_packages:
             raise
-        packages, is_partial = lock_packages(declared, sources, settings.system, partly=True), True
+        packages = lock_packages(declared, before, settings.system, layers=fetched, partly=True)
+        is_partial = True
     made = lockfile.Lockfile(manifest=declared, packages=packages, compose=compose, ends_with_line_feed=line_feed)
     return made, is_partial
 

@@ -43,7 +43,8 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     after = _given(options.file) if options.file is not None else _edited(before)
     if not replace_manifest(project, before, after, voice, lock=not options.no_lock):
         voice.say("! No changes made to environment.")
-    elif _is_active(project) and _touches(before, after):
+        return 0
+    if _is_active(project) and _touches(before, after):
         voice.say(
             "! Your manifest has changes that cannot be automatically applied.\n\n"
             f"Please 'exit' the shell and run '{voice.program} activate' to see these changes."

@@ -34,7 +34,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     check_version(manifest, voice)
     before = lockfile.parse(_content(options.lockfile), options.lockfile) if options.lockfile else None
     check_plain(manifest)
-    packages = lock_packages(manifest, [before] if before else [], Settings(os.environ).system)
+    packages = lock_packages(manifest, before, Settings(os.environ).system)
     # As in Flox: in the latest schema, and without a line feed at the end.
     migrated = migrate(manifest, locked=[each for each in packages if not isinstance(each, lockfile.StorePathLocked)])
     lock = lockfile.Lockfile(manifest=migrated, packages=packages, ends_with_line_feed=False)

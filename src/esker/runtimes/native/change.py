@@ -152,7 +152,7 @@ def change(
         assert made.after is not None
         paths, locks = lock_paths(declaration), rendered(made.after)
         assert locks["manifest"] is not None
-        kept = _unchanged_packages(declaration, before)
+        kept = _unchanged_packages(declaration, before, made.before)
         interpreters = settings.interpreters(progress)
         with file.restored_on_failure(made.pyproject) if file else nullcontext():
             # Before the project is built, because its build reads this file, and before the manifest, which may name
@@ -248,13 +248,18 @@ def _text(path: str) -> str:
     return files.read_text(path, InvalidManifest)
 
 
-def _unchanged_packages(declaration: Declaration, before: str) -> list[str]:
-    """Return the names of the packages of `[install]` that the text of the manifest `before` declares too."""
+def _unchanged_packages(declaration: Declaration, before: str, lock: Lock | None) -> list[str]:
+    """Return the names of the packages of `[install]` that the text of the manifest `before` declares too.
+
+    Those that come from included environments were declared before if the `lock` has them.
+    """
     try:
         old = parse(before)
     except InvalidManifest:
         return []
-    chosen, now = {name: choice(package, old) for name, package in old.install.items()}, declaration.manifest
+    sources = [*([lock.lockfile.manifest] if lock and declaration.layers else []), old]
+    chosen = {name: choice(package, source) for source in sources for name, package in source.install.items()}
+    now = declaration.manifest
     return [name for name, package in now.install.items() if chosen.get(name) == choice(package, now)]
 
 
