@@ -502,3 +502,21 @@ def test_packages_of_a_layer_that_are_not_here_do_not_stop_an_edit(esker, projec
     assert same.err.endswith("! No changes made to environment.\n")
     lock = json.loads((directory / ".flox/env/manifest.lock").read_text())
     assert {each["install_id"] for each in lock["packages"]} == {"x"}
+
+
+@pytest.mark.parametrize("name", ["include", "include/base", "include/.base.new", "include/base.toml"])
+def test_nothing_is_written_through_a_link(esker, project, repository, tmp_path, name):
+    """A project may come with links where a copy would be put; what they lead to stays as it is."""
+    directory = project(OWN)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept").write_text("kept\n")
+    link = directory / ".flox" / name
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(elsewhere / "kept" if name.endswith(".toml") else elsewhere)
+    done = esker("include", "add", "../base@main")
+    assert "Traceback" not in done.err
+    assert [path.name for path in elsewhere.iterdir()] == ["kept"]
+    assert (elsewhere / "kept").read_text() == "kept\n"
+    if name == "include":
+        assert (done.status, "it is a link" in done.err) == (1, True)

@@ -10,6 +10,8 @@ import os
 import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from esker.declare import trust
 from esker.declare.layers import check_acyclic, directory_of, lock_of, with_layers
 from esker.declare.load import environment_name, read_manifest
@@ -135,8 +137,6 @@ def override_notice(compose: Compose) -> str | None:
 
 
 def _alone(declaration: Declaration) -> Declaration:
-    import msgspec
-
     return msgspec.structs.replace(declaration, manifest=declaration.own_manifest, merged_from=None, layers=None)
 
 

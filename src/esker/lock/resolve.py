@@ -9,6 +9,7 @@ from esker.declare import trust
 from esker.declare.source import source_directories
 from esker.errors import InvalidLock, ResolutionFailed, StaleLock
 from esker.formats import lockfile, pylock
+from esker.lock.compose import check_layers
 from esker.lock.lock_files import Lock, check_replaceable, read_conda_lock, read_lock, read_python_lock
 from esker.lock.own_project import uninstalled
 from esker.lock.packages import lock_packages
@@ -51,10 +52,11 @@ def current_lock(declaration: Declaration, settings: Settings) -> Lock:
 
 
 def check_current(declaration: Declaration, settings: Settings) -> None:
-    """Raise StaleLock if the lock on disk is missing or does not match the manifest."""
+    """Raise StaleLock if the lock on disk is missing or does not match the manifest, IncludeError if not its layers."""
     reasons = staleness(declaration, read_lock(declaration), settings.system, settings.indexes).reasons
     if reasons:
         raise _stale(reasons)
+    check_layers(declaration)
 
 
 def _stale(reasons: tuple[str, ...]) -> StaleLock:

@@ -9,7 +9,7 @@ from esker.declare.conda_edit import CONDA
 from esker.errors import ResolutionFailed
 from esker.formats.conda.locked_package import closure
 from esker.host.interpreters import OneInterpreter
-from esker.lock.compose import check_layers, composed, override_notice
+from esker.lock.compose import composed, override_notice
 from esker.lock.conda.beside import check_beside
 from esker.lock.conda.client import network
 from esker.lock.conda.current import resolved_conda
@@ -69,7 +69,6 @@ def locked_project(
     """Return what `lock_project` returns, and write no lock."""
     if locked:
         check_current(declaration, settings)
-        check_layers(declaration)
     else:
         declaration = composed(declaration, settings)
     conda = resolved_conda(declaration, settings, upgrade=upgrade, progress=progress)
