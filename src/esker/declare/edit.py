@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import re
 import tomllib
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from esker.declare import notations
 from esker.declare.conda_edit import CONDA, conda_names, with_specs, without_specs
@@ -191,10 +191,14 @@ def with_include(text: str, directory: str, name: str | None) -> str:
     if any(each.get("dir") == directory for each in before if isinstance(each, dict)):
         return text
     new = {"dir": directory} | ({"name": name} if name else {})
+    inline = tomlkit.inline_table()
+    inline.update(new)
     if before:
-        return with_list(text, ("include",), "environments", [*before, new])
+        document: Any = tomlkit.parse(text)
+        are_tables = isinstance(document["include"]["environments"], tomlkit.items.AoT)
+        return with_list(text, ("include",), "environments", [*before, new if are_tables else inline])
     array = tomlkit.array()  # a list alone would become tables of their own
-    array.append(new)
+    array.append(inline)
     return with_keys(text, ("include",), {"environments": array})
 
 
