@@ -25,6 +25,10 @@ class Listener:
         """A person should know something."""
         self.heard.append(text)
 
+    def notice(self, text):
+        """Something is as it should be."""
+        self.heard.append(text)
+
     def finish(self, text):
         """The piece of work has succeeded."""
         self.heard.append(text)

@@ -12,6 +12,11 @@ EskerError                      exit status 1
 |- NotEditable                       the manifest cannot be changed as it was asked; a person has to edit it
 |- GenerationActive                  the environment cannot be changed where one of its generations is active
 |- NotTrusted                        somebody else's project, not allowed to run code yet
+|- IncludeError                      an environment that another one includes cannot be merged into it
+|  |- MissingInclude                 it is not where [include] says, or has no lock
+|  |- StaleInclude                   its lock is not the one that was merged, or does not match its own manifest
+|  |- IncludeCycle                   environments include each other in a circle
+|  |- IncludedPackage                a package cannot be removed, because an included environment declares it
 |- StaleLock                         the lock no longer matches the manifest
 |- ResolutionFailed                  no versions fit together, or a package has no wheel for a declared system
 |- RealisationFailed                 something that the lock lists could not be put into the store
@@ -211,6 +216,42 @@ class NotTrusted(EskerError):
     """The project belongs to somebody else and may not run code yet."""
 
     code = "not-trusted"
+
+
+class IncludeError(EskerError):
+    """An environment that `[include]` names cannot be merged."""
+
+    code = "include"
+
+
+class MissingInclude(IncludeError):
+    """The included environment is not there, or was never locked."""
+
+    code = "missing-include"
+
+
+class StaleInclude(IncludeError):
+    """The lock of an included environment is not what is needed.
+
+    `unlocked` is the environment's directory as [include] names it, if its lock does not match its own manifest; None
+    if its lock is another one than was merged.
+    """
+
+    code = "stale-include"
+    unlocked: str | None = None
+
+
+class IncludeCycle(IncludeError):
+    """Environments include each other in a circle."""
+
+    code = "include-cycle"
+
+
+class IncludedPackage(IncludeError):
+    """A package cannot be removed, because the included `environment` declares it, and the own manifest does not."""
+
+    code = "included-package"
+    environment: str
 
 
 class StaleLock(EskerError):

@@ -27,6 +27,9 @@ class Progress(Protocol):
     def remark(self, text: str) -> None:
         """Something came up that does not stop the work, but that a person should know."""
 
+    def notice(self, text: str) -> None:
+        """Something is as it should be, but a person may not expect it; `text` begins with a sign of its own."""
+
     def finish(self, text: str) -> None:
         """The current piece of work has succeeded, and `text` is what it came to."""
 
@@ -47,6 +50,9 @@ class Silent:
         """Do nothing."""
 
     def remark(self, text: str) -> None:
+        """Do nothing."""
+
+    def notice(self, text: str) -> None:
         """Do nothing."""
 
     def finish(self, text: str) -> None:

@@ -240,7 +240,7 @@ def test_a_lock_of_a_manifest_alone_includes_no_environments(flox, tmp_path):
     """No directory is known that an included environment could be looked for from."""
     text = 'version = 1\n[include]\nenvironments = [{ dir = "../x" }]\n'
     done = flox("lock-manifest", "-", stdin=text, cwd=tmp_path)
-    assert done == (1, "", "✘ ERROR: the environments of [include] cannot be composed yet\n")
+    assert done == (1, "", "✘ ERROR: remote environments cannot include local environments\n")
 
 
 def test_a_lock_of_a_manifest_alone_keeps_what_version_1_installs(flox, with_lock):

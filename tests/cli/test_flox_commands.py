@@ -337,7 +337,7 @@ def test_flox_deactivate_undoes_what_the_shim_activated(flox, project):
     project('version = 1\n[vars]\nA = "inside"\n')
     script = 'eval "$(flox activate)"; echo "$A"; flox deactivate; echo "${A-gone} ${FLOX_ENV-gone}"; declare -F'
     assert flox.bash(script) == (0, "inside\ngone gone\n", "")
-    assert flox("exit") == (0, "", "ℹ No environment active!\n")  # noqa: RUF001  # Flox's sign for information
+    assert flox("exit") == (0, "", "ℹ No environment active!\n")
 
 
 def test_an_interactive_shell_carries_floxs_name(flox, project):

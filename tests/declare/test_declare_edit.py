@@ -375,3 +375,29 @@ def test_uninstalling_what_means_several():
 def test_what_a_running_activation_has_taken_over(before, after, touches):
     """Variables, hook and profile, and nothing else, are what only the next activation sees."""
     assert touches_activation(V14 + before, V14 + after) is touches
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", '\n[include]\nenvironments = [{dir = "new"}]\n'),
+        ("[include]  # Others.\n\n[options]\n", '[include]  # Others.\nenvironments = [{dir = "new"}]\n\n[options]\n'),
+        (
+            '[include]\nenvironments = [\n  { dir = "../a" }, # first\n]\n',
+            '[include]\nenvironments = [\n  { dir = "../a" }, # first\n  {dir = "new"},\n]\n',
+        ),
+        (
+            '[[include.environments]]\ndir = "../a"\n',
+            '[[include.environments]]\ndir = "../a"\n[[include.environments]]\ndir = "new"\n',
+        ),
+        ('[include]\nenvironments = [{ dir = "new" }]\n', '[include]\nenvironments = [{ dir = "new" }]\n'),
+    ],
+)
+def test_an_environment_is_included_once_above_the_others(before, after):
+    """Whatever form the list has, its comments stay, and the new environment comes last."""
+    from esker.declare.edit import with_include
+
+    head = 'schema-version = "1.14.0"\n'
+    assert with_include(head + before, "new", None) == head + after
+    named = with_include(head + before, "other", "else")
+    assert tomllib.loads(named)["include"]["environments"][-1] == {"dir": "other", "name": "else"}

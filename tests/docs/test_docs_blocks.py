@@ -189,6 +189,22 @@ def test_the_guide_for_ci(run_blocks, tmp_path):
     assert set(re.findall(r"^```(\w+)", (ROOT / CI).read_text(), re.MULTILINE)) == {"sh", "toml"}
 
 
+LAYERS = "docs/guides/layers.md"
+
+
+def test_the_guide_for_layers(run_blocks, index):
+    """Every shell block of the guide runs, in order, and prints what the text says."""
+    index.add("cowsay", "6.1", {"cowsay.py": "def main(): print('moo')\n"}, scripts={"cowsay": "cowsay:main"})
+    done = run_blocks(blocks(LAYERS, "sh"))
+    assert "\neu debug, ninja 1.13\n" in f"\n{done.stdout}"
+    assert 'LOG_LEVEL = "debug"\nREGION = "eu"\n' in done.stdout
+    assert "\nmoo\n" in done.stdout
+    assert 'repository = "../base"\nrevision = "main"\n' in done.stdout
+    assert done.stdout.endswith("\neu\n")
+    assert done.stderr.count("Region eu\n") == 3
+    assert "- This environment set:\n  - vars.LOG_LEVEL\n" in done.stderr
+
+
 SERVICES = "docs/guides/services.md"
 
 

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,10 +24,15 @@ from esker.declare.load import Declaration, environment_name
 from esker.declare.template import manifest as new_manifest
 from esker.declare.validate import read_text
 from esker.errors import EskerError, NotTrusted
-from esker.formats import elf, json_text, lockfile, pylock, service_handle, uv_lock
+from esker.formats import elf, git_address, json_text, lockfile, pylock, service_handle, uv_lock, vendored
 from esker.formats.conda import package_info
+from esker.formats.manifest import parse as parse_manifest
+from esker.formats.manifest import record as record_of
+from esker.formats.manifest_text import render as render_manifest
+from esker.formats.merge import COMPOSER, Layer, merge
 from esker.formats.nix import nar, nixbase32, store_path
 from esker.formats.references import references, vars_in_order
+from esker.formats.tables.reader import Refusal
 from esker.formats.untrusted import json_value, toml_table
 from esker.host import process_id, state_file
 from esker.lock.edges import with_edges
@@ -136,6 +142,19 @@ wheels = [{ url = "https://example.com/helper-3.20-py3-none-any.whl", hash = "sh
 """
 
 
+_ORIGIN = b"""
+repository = "https://git.example/team/base.git"
+revision = "v1"
+directory = "environments/base"
+commit = "0123456789abcdef0123456789abcdef01234567"
+"""
+
+
+def _address(data: bytes) -> None:
+    with suppress(Refusal):
+        git_address.parse(data.decode())
+
+
 class Format(NamedTuple):
     """A format under test."""
 
@@ -181,6 +200,7 @@ def _declared(project: Path) -> dict[str, Format]:
         read, _ = read_text(data.decode())
         lockfile.differences(read, plain)
         vars_in_order(read.vars)
+        assert record_of(parse_manifest(render_manifest(read))) == record_of(read)
 
     own = pylock.parse(pylocks[0].decode())
 
@@ -188,6 +208,9 @@ def _declared(project: Path) -> dict[str, Format]:
         read = lockfile.parse(data)
         lockfile.render(read)
         lockfile.differences(read.own_manifest(), plain)
+        if read.compose is not None:
+            layers = [Layer(each.name, each.manifest) for each in read.compose.include]
+            merge([*layers, Layer(COMPOSER, read.compose.composer)])
 
     def python_lock(data: bytes) -> None:
         read = pylock.parse(data.decode())
@@ -214,6 +237,12 @@ def _declared(project: Path) -> dict[str, Format]:
         "manifest.lock": Format(lock, locks, trees="json"),
         "pylock.toml": Format(python_lock, pylocks, not_utf8, "toml"),
         "uv.lock": Format(lock_of_uv, [_UV_LOCK], not_utf8, "toml"),
+        "include/NAME.toml": Format(
+            lambda data: vendored.render(vendored.parse(data.decode(), "base.toml")), [_ORIGIN], not_utf8, "toml"
+        ),
+        "address of an environment": Format(
+            _address, [b"ssh://git@git.example/a@v1#b", b"git@git.example:a@v1"], _UTF8
+        ),
         "env.json": Format(pointer, [b'{"name": "items", "version": 1}', b'{"owner": "o", "name": "n"}'], trees="json"),
         "pyproject.toml": Format(pyproject, [_PYPROJECT], trees="toml"),
         "toml": Format(lambda data: toml_table(data.decode()), [*manifests, _PYPROJECT], (ValueError,), "toml"),

@@ -156,3 +156,38 @@ def test_a_group_that_no_package_is_in_is_unused():
     text = f'schema-version = "1.19.0"\ninstall.jq = {{ pkg-path = "jq", pkg-group = "a" }}\n{groups}'
     assert unused_groups(parse_manifest(text)) == ["b"]
     assert unused_groups(parse_manifest(f"{text}[include]\nenvironments = [{{ dir = '../x' }}]\n")) == []
+
+
+def test_a_package_comes_from_the_first_lock_that_has_it():
+    """An included environment's lock gives what the environment's own lack; its own stays where it is."""
+    other = replace_locked(LOCK, "jq", version="9.9")
+    only_hydra = msgspec.structs.replace(
+        LOCK, packages=tuple(each for each in LOCK.packages if each.install_id == "hydra")
+    )
+    manifest = parse_manifest(f'schema-version = "1.14.0"\n[install]\njq = {{ {SHAPES["jq"]} }}\n{ONE_SYSTEM}')
+    assert [each.version for each in lock_packages(manifest, LOCK, SYSTEM, layers=[other])] != ["9.9"]
+    assert [each.version for each in lock_packages(manifest, only_hydra, SYSTEM, layers=[other])] == ["9.9"]
+    both = parse_manifest(
+        f'schema-version = "1.14.0"\n[install]\na = {{ pkg-path = "jq" }}\njq = {{ {SHAPES["jq"]} }}\nhydra = {{ {SHAPES["hydra"]} }}\n{ONE_SYSTEM}'
+    )
+    layer = replace_locked(LOCK, "jq", install_id="a")
+    layer = msgspec.structs.replace(
+        layer,
+        manifest=msgspec.structs.replace(
+            layer.manifest, install={"a": layer.manifest.install["jq"], **layer.manifest.install}
+        ),
+    )
+    names = [each.install_id for each in lock_packages(both, LOCK, SYSTEM, layers=[layer])]
+    assert names == ["jq", "a", "hydra"]  # catalogues before flakes, new ones last
+    asks_for_another = parse_manifest(
+        f'schema-version = "1.14.0"\n[install]\njq = {{ pkg-path = "jq", version = "1" }}\n{ONE_SYSTEM}'
+    )
+    with pytest.raises(ResolutionFailed):
+        lock_packages(asks_for_another, LOCK, SYSTEM, layers=[other])
+
+
+def replace_locked(lock, name, **changed):
+    packages = tuple(
+        msgspec.structs.replace(each, **changed) if each.install_id == name else each for each in lock.packages
+    )
+    return msgspec.structs.replace(lock, packages=packages)

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from esker.declare.load import load
-from esker.errors import HostError, InvalidLock, NotTrusted, ResolutionFailed
+from esker.errors import HostError, InvalidLock, MissingInclude, NotTrusted
 from esker.host.interpreters import Interpreters
 from esker.lock.lock_files import read_lock
 from esker.progress import Silent
@@ -45,15 +45,15 @@ def test_a_stranger_s_project_builds_nothing(tmp_path):
     assert not (tmp_path / "store").exists()
 
 
-def test_included_environments_are_not_locked(composed):
+def test_an_environment_that_includes_what_is_not_there_is_not_locked(composed):
     """What an environment would take from others is never left out in silence."""
-    with pytest.raises(ResolutionFailed, match="include"):
+    with pytest.raises(MissingInclude, match="there is no environment in"):
         lock_project(load(composed), Settings({}), Interpreters({}), progress=Silent())
 
 
-def test_included_environments_are_not_activated(composed):
+def test_an_environment_that_includes_what_is_not_there_is_not_activated(composed):
     """Nor is such an environment activated without a lock; nothing is written."""
-    with pytest.raises(ResolutionFailed, match="include"):
+    with pytest.raises(MissingInclude):
         prepare_stale(composed, Settings({}))
     assert not os.path.exists(f"{composed}/.flox/env/manifest.lock")
 

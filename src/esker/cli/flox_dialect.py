@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 from esker.errors import (
     EskerError,
     HookCutOff,
+    IncludedPackage,
+    IncludeError,
     InvalidManifest,
     ModeClash,
     NoEnvironment,
+    StaleInclude,
     StartWithinHook,
     UnknownService,
     UsageError,
@@ -62,8 +65,8 @@ def words(error: EskerError) -> str:
             text = f"{error.message}.\n\n{error.hint}"
         case HookCutOff():
             text = "Running hook.on-activate failed"
-        case ModeClash():
-            text = f"{error.message}\n\n{error.hint}"
+        case ModeClash() | IncludeError():
+            text = _with_remedy(error)
         case UnknownService():
             text = f"Service '{error.service}' does not exist."
         case UsageError(message=message) if message.startswith(_UNRECOGNISED):
@@ -73,6 +76,19 @@ def words(error: EskerError) -> str:
         case _:
             text = error.message
     return text
+
+
+def _with_remedy(error: ModeClash | IncludeError) -> str:
+    match error:
+        case ModeClash():
+            return f"{error.message}\n\n{error.hint}"
+        case StaleInclude(unlocked=str() as directory):
+            return f"{error.message}\n\nTo resolve this issue run 'flox edit -d {directory}' and retry"
+        case IncludedPackage(environment=environment):
+            remedy = f"Remove the package from environment '{environment}' and then run 'flox include upgrade'"
+            return f"{error.message}\n{remedy}"
+        case _:
+            return error.message
 
 
 def _invalid_manifest(problems: list[str]) -> str:

@@ -188,12 +188,12 @@ class _FloxVoice(Voice):
         return 1
 
     def progress(self) -> Progress:
-        """Return the progress listener; Flox shows progress only on a terminal."""
-        if sys.stderr.isatty():
+        """Return the progress listener; Flox shows progress only on a terminal, and notices always."""
+        if sys.stderr.isatty() or self.level < 0:
             return super().progress()
-        from esker.progress import Silent
+        from esker.cli.views.progress import Notices
 
-        return Silent()
+        return Notices()
 
 
 def _numbers(version: str) -> list[int]:

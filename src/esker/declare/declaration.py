@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -18,6 +18,10 @@ from esker.formats.manifest import Manifest, Service
 from esker.formats.manifest_values import variable_name
 from esker.formats.references import cycle
 from esker.formats.tables.reader import Checked, Fault, Parsed
+
+if TYPE_CHECKING:
+    from esker.errors import EskerError
+    from esker.formats.lockfile import Compose, Lockfile
 
 __all__ = [
     "JOINED",
@@ -30,6 +34,7 @@ __all__ = [
     "EskerTable",
     "HealthCheck",
     "JoinedCondition",
+    "Layers",
     "ProgramRule",
     "PythonRange",
     "PythonTable",
@@ -288,6 +293,21 @@ class EskerTable(_Value, frozen=True):
     compose: ComposeTable | None = None
 
 
+class Layers(NamedTuple):
+    """What an environment is merged from if it includes others."""
+
+    compose: Compose
+    """The manifests, as the lock has them."""
+    esker: Mapping[str, Any]
+    """`[plugins.esker]` of all layers, merged key by key, as plain values."""
+    locks: tuple[str, ...]
+    """The paths of the layers' locks that decide about it; some may be missing."""
+    problems: tuple[EskerError, ...]
+    """Why layers could not be read; for these, `esker` has what the lock has recorded."""
+    fetched: tuple[Lockfile, ...] = ()
+    """The locks of layers that are merged anew, which may hold packages that the environment's own lock lacks."""
+
+
 class Declaration(_Value, frozen=True):
     """A project's environment as it was declared."""
 
@@ -300,6 +320,8 @@ class Declaration(_Value, frozen=True):
     esker: EskerTable = EskerTable()
     merged_from: Manifest | None = None
     """The project's own manifest, if `manifest` is merged from it and from the environments that it includes."""
+    layers: Layers | None = None
+    """The environments that `manifest` is merged from, with the project's own."""
     pyproject: str | None = None
     """The text that the pyproject.toml of `esker.python.project` is to have; None means that the file has it."""
 

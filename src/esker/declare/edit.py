@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import re
 import tomllib
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from esker.declare import notations
 from esker.declare.conda_edit import CONDA, conda_names, with_specs, without_specs
@@ -29,6 +29,7 @@ __all__ = [
     "ORIGIN",
     "package_names",
     "touches_activation",
+    "with_include",
     "with_names",
     "with_plugins",
     "with_requirements",
@@ -176,6 +177,29 @@ def without_group(text: str, name: str) -> str | None:
     if after == before:
         return None
     return with_list(text, _PYTHON, "groups", after) if after else without_bare_key(text, (*_PYTHON, "groups"))
+
+
+def with_include(text: str, directory: str, name: str | None) -> str:
+    """Include the environment in a directory, above all that is included already; it stays where it is included.
+
+    `name` tells it apart from another of its name; None means its own name.
+    """
+    import tomlkit
+
+    values = tomllib.loads(text)
+    before = list((at(values, ("include",)) or {}).get("environments", []))
+    if any(each.get("dir") == directory for each in before if isinstance(each, dict)):
+        return text
+    new = {"dir": directory} | ({"name": name} if name else {})
+    inline = tomlkit.inline_table()
+    inline.update(new)
+    if before:
+        document: Any = tomlkit.parse(text)
+        are_tables = isinstance(document["include"]["environments"], tomlkit.items.AoT)
+        return with_list(text, ("include",), "environments", [*before, new if are_tables else inline])
+    array = tomlkit.array()  # a list alone would become tables of their own
+    array.append(inline)
+    return with_keys(text, ("include",), {"environments": array})
 
 
 def _parse_argument(notation: Callable[[str], str], text: str) -> str:

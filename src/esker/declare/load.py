@@ -10,16 +10,17 @@ import msgspec
 
 from esker.declare import notations
 from esker.declare.declaration import Declaration, EskerTable
+from esker.declare.layers import with_layers
 from esker.declare.validate import esker_table, read_text
 from esker.errors import HostError, InvalidFile, InvalidLock, InvalidManifest, NotFound, Problem
 from esker.formats import lockfile
-from esker.formats.manifest import Manifest, document, from_table, record
+from esker.formats.manifest import Manifest, document, from_table
 from esker.formats.references import variable_cycle
 from esker.formats.tables.reader import Parsed, Report, read
 from esker.formats.untrusted import LARGEST_MANIFEST, json_value
 from esker.host import files
 
-__all__ = ["environment_name", "load", "manifest_text"]
+__all__ = ["environment_name", "load", "manifest_text", "read_manifest"]
 
 _EXAMPLE = 'write {"name": "NAME", "version": 1}'
 
@@ -37,21 +38,21 @@ class _Pointer(msgspec.Struct, frozen=True, kw_only=True):
     floxhub_git_url_override: str | None = None
 
 
-def load(project: str, manifest: str | None = None) -> Declaration:
+def load(project: str, manifest: str | None = None, *, alone: bool = False) -> Declaration:
     """Return the declaration of `project`; if `manifest` is given, it is read in place of the manifest's own text.
 
     If the manifest includes other environments and the lock is current, the declaration is the merge, which the lock
-    holds. Raises NotFound if there is no environment or one of its files is missing, InvalidFile with every problem of
-    env.json, InvalidManifest with every problem of the manifest and of `[plugins.esker]` in it, and InvalidLock with
-    those of the lock of a composed environment.
+    holds; `alone` it is what the project's own manifest says. Raises NotFound if there is no environment or one of its
+    files is missing, InvalidFile with every problem of env.json, InvalidManifest with every problem of the manifest and
+    of `[plugins.esker]` in it, and InvalidLock with those of the lock of a composed environment.
     """
     project = os.path.realpath(project)
     if not os.path.isdir(f"{project}/.flox"):
         raise NotFound(f"Did not find an environment in `{project}`", hint=f"create one: esker init -d {project}")
     name = environment_name(project)
-    plain, esker = _read(manifest_text(project) if manifest is None else manifest, _manifest_path(project))
+    plain, esker = read_manifest(manifest_text(project) if manifest is None else manifest, _manifest_path(project))
     own = Declaration(project=project, name=name, manifest=plain, esker=esker)
-    return _merged(own) or own
+    return own if alone else _merged(own) or own
 
 
 def manifest_text(project: str) -> str:
@@ -63,7 +64,7 @@ def _manifest_path(project: str) -> str:
     return f"{project}/.flox/env/manifest.toml"
 
 
-def _read(text: str, path: str) -> tuple[Manifest, EskerTable]:
+def read_manifest(text: str, path: str) -> tuple[Manifest, EskerTable]:
     """Read the text of the manifest at `path`, as `read_text` does.
 
     A rule that the manifest breaks does not count if the lock has the same manifest: the Flox that locked it had no
@@ -99,14 +100,7 @@ def _merged(declaration: Declaration) -> Declaration | None:
     lock = lockfile.parse(files.read(path), path)
     if lock.compose is None or lockfile.differences(lock.compose.composer, own):
         return None
-    report = Report()
-    esker = esker_table(lock.manifest, record(lock.manifest), report)
-    if loop := variable_cycle(lock.manifest.vars):
-        hint = "remove one of these references from its manifest, and lock it again"
-        report.note(("manifest", "vars"), f"Found a reference cycle in '[vars]': {' → '.join(loop)}", hint)
-    if report.problems:
-        raise InvalidLock(path, report.problems)
-    return msgspec.structs.replace(declaration, manifest=lock.manifest, esker=esker, merged_from=own)
+    return with_layers(declaration, lock.manifest, lock.compose, path)
 
 
 def environment_name(project: str) -> str:

@@ -77,7 +77,7 @@ _SECTIONS = """
 
 
 # Other environments that this one builds upon. A later one wins over an earlier one, and this manifest wins over all.
-# So far only Flox can compose them.
+# One of a git repository: esker include add URL@REVISION
 [include]
 # environments = [
 #   { dir = "../common" },

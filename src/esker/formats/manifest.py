@@ -89,6 +89,7 @@ __all__ = [
     "Shutdown",
     "StorePathPackage",
     "Systemd",
+    "disabled_systems",
     "document",
     "from_table",
     "migrate",
@@ -144,6 +145,8 @@ def from_table(table: Mapping[str, Any], report: Report) -> Manifest:
     others = {key: value for key, value in table.items() if key not in {"version", "schema-version"}}
     manifest = read(Manifest, {"schema-version": schema, **others}, report)
     assert manifest is not None  # the one required field is there
+    if manifest.include is not None:
+        manifest = msgspec.structs.replace(manifest, include=_without_aliases(manifest.include))
     if report.mend is not None:
         return manifest
     if manifest.services == Services():  # a header alone says nothing
@@ -152,9 +155,20 @@ def from_table(table: Mapping[str, Any], report: Report) -> Manifest:
         manifest = msgspec.structs.replace(manifest, include=None)
     if manifest.options != Options():
         manifest = msgspec.structs.replace(manifest, options=_without_empty(manifest.options))
-    for fault in (*_disabled_systems(manifest), *_undefined_services(manifest, table)):
+    for fault in (*disabled_systems(manifest), *_undefined_services(manifest, table)):
         report.note(fault.path, fault.message, fault.hint)
     return manifest
+
+
+def _without_aliases(include: Include) -> Include:
+    """Return the included environments with `remote` for its alias, as Flox writes them into a lock."""
+    environments = tuple(
+        IncludedRemote(remote=each.reference, name=each.name, generation=each.generation)
+        if isinstance(each, IncludedReference)
+        else each
+        for each in include.environments
+    )
+    return Include(environments=environments)
 
 
 def _without_empty(options: Options) -> Options:
@@ -210,7 +224,8 @@ def _newer(schema: str, *, is_lock: bool) -> str:
     return f'{hint}; without keys of a newer schema, `schema-version = "{LATEST}"` is enough'
 
 
-def _disabled_systems(manifest: Manifest) -> Iterator[Fault]:
+def disabled_systems(manifest: Manifest) -> Iterator[Fault]:
+    """Yield a fault for each package that is declared for a system which `options.systems` leaves out."""
     enabled = manifest.options.systems
     if enabled is None:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import CommandFailed, HostError, NotFound
 from esker.formats.urls import redact
@@ -15,7 +15,7 @@ from esker.host.process import find_program
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["run_git"]
+__all__ = ["TreeEntry", "fetched_commit", "run_git", "tree_entries"]
 
 _LAST_WORDS = 2000
 _OF_A_REPOSITORY = (
@@ -35,11 +35,73 @@ _NO_HOOKS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c
 """A repository that we only read runs nothing of its own."""
 
 
-def run_git(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str) -> bytes:
-    """Run git and return what it wrote to stdout; raises NotFound without git, and CommandFailed when git fails."""
+_TRANSPORTS = ("https", "ssh", "file")
+_ONLY_FETCHING = (
+    *("-c", "protocol.allow=never"),
+    *(word for transport in _TRANSPORTS for word in ("-c", f"protocol.{transport}.allow=always")),
+    *("-c", "fetch.recurseSubmodules=false", "-c", "transfer.bundleURI=false"),
+    *("-c", "gc.auto=0", "-c", "maintenance.auto=false"),
+)
+"""What is fetched is not checked out, brings no submodules, and is cleaned up by nobody in the background."""
+
+
+class TreeEntry(NamedTuple):
+    """A file in a commit: its path below the directory that was asked for, its kind, its content's hash and size."""
+
+    path: str
+    mode: str
+    """`100644` and `100755` are files, `120000` is a symbolic link, `160000` a submodule."""
+    hash: str
+    size: int
+
+
+def fetched_commit(address: str, revision: str | None, variables: Mapping[str, str], *, repository: str) -> str:
+    """Fetch a revision of a git repository into `repository`, a new directory, and return its commit.
+
+    The caller has checked `address` and `revision`. No file is checked out, so no hook, filter or link of the other
+    repository can do anything. Raises NotFound without git, and CommandFailed when git fails.
+    """
+    os.mkdir(repository)
+
+    def git(*arguments: str) -> str:
+        words = [*_ONLY_FETCHING, f"--git-dir={repository}", *arguments]
+        return run_git(words, variables, cwd=repository, named=arguments[0]).decode().strip()
+
+    git("init", "--quiet", "--bare", "--template=")
+    with open(f"{repository}/config", "a", encoding="utf-8") as file:
+        # Not as an argument: everybody on this machine can read the arguments of a process.
+        quoted = address.replace("\\", "\\\\").replace('"', '\\"')
+        file.write(f'[remote "origin"]\n\turl = "{quoted}"\n')
+    try:
+        git("fetch", "--quiet", "--no-tags", "--depth=1", "origin", revision or "HEAD")
+    except CommandFailed:
+        if revision is None:
+            raise
+        # A server may refuse to give a commit by its hash, and none gives one by the beginning of its hash.
+        git("fetch", "--quiet", "--force", "origin", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+        return git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    return git("rev-parse", "--verify", "--quiet", "FETCH_HEAD^{commit}")
+
+
+def tree_entries(repository: str, commit: str, directory: str, variables: Mapping[str, str]) -> list[TreeEntry]:
+    """Return all files below a directory of a fetched commit; raises CommandFailed if it is none."""
+    words = [f"--git-dir={repository}", "ls-tree", "-r", "-z", "-l", "--full-tree", f"{commit}:{directory}"]
+    entries = []
+    for line in run_git(words, variables, cwd=repository, named="ls-tree").split(b"\0")[:-1]:
+        described, _, path = line.partition(b"\t")
+        mode, _, content, size = described.split()
+        entries.append(TreeEntry(os.fsdecode(path), mode.decode(), content.decode(), int(size) if size != b"-" else 0))
+    return entries
+
+
+def run_git(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, named: str | None = None) -> bytes:
+    """Run git and return what it wrote to stdout; raises NotFound without git, and CommandFailed when git fails.
+
+    `named` is the git command, if it is not the first of the arguments.
+    """
     program = find_program("git", variables.get("PATH"))
     if program is None:
-        raise NotFound("git is not installed, and a package comes from a repository", hint="install git")
+        raise NotFound("git is not installed, and something comes from a repository", hint="install git")
     environ = {name: value for name, value in variables.items() if name not in _OF_A_REPOSITORY} | _QUIET
     try:
         completed = subprocess.run(
@@ -56,7 +118,7 @@ def run_git(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str)
     if completed.returncode != 0:
         output = redact(completed.stderr.decode(errors="replace").strip())[-_LAST_WORDS:]
         raise CommandFailed(
-            f"`git {arguments[0]}` ended with status {completed.returncode}: {output.rpartition(chr(10))[2]}",
+            f"`git {named or arguments[0]}` ended with status {completed.returncode}: {output.rpartition(chr(10))[2]}",
             status=completed.returncode,
             output=output,
         )

@@ -29,25 +29,54 @@ _GROUP = "toplevel"
 
 
 def lock_packages(
-    manifest: Manifest, before: Lockfile | None, system: str, *, partly: bool = False
+    manifest: Manifest,
+    before: Lockfile | None,
+    system: str,
+    *,
+    layers: Sequence[Lockfile] = (),
+    partly: bool = False,
 ) -> tuple[LockedPackage, ...]:
     """Return the locked packages of `[install]`; `before` is the last lock, and `system` this machine's own.
 
     As in Flox, a package of a catalogue is locked by path, group, version and the group's stability alone: its other
-    keys may change. No catalogue can be asked, so a package cannot be locked that the last lock does not have, or has
-    for fewer systems. Raises ResolutionFailed for such packages; with `partly`, the other packages are returned.
+    keys may change. No catalogue can be asked, so a package cannot be locked that neither the last lock has nor one of
+    the `layers`, the locks of included environments; or that they have for fewer systems. Raises ResolutionFailed for
+    such packages; with `partly`, the other packages are returned.
     """
-    locked = [each for each in before.packages if not isinstance(each, StorePathLocked)] if before else []
-    declared = _declared(manifest, locked)
-    # The last lock may follow another schema than the manifest, so both are compared in the latest one.
-    previous = _declared(before.manifest, locked) if before else {}
-    chosen_before = {name: choice(it, before.manifest) for name, it in previous.items()} if before else {}
-    same = {name for name, it in declared.items() if chosen_before.get(name) == choice(it, manifest)}
-    kept = [each for each in locked if each.install_id in same]
-    missing = _missing(manifest, kept, declared, system)
+    sources = [*([before] if before else []), *layers]
+    declared = _declared(manifest, [each for lock in sources for each in _of_catalogues(lock)])
+    kept: dict[tuple[str, str], CatalogLocked | FlakeLocked] = {}
+    for lock in sources:
+        locked = _of_catalogues(lock)
+        # An earlier lock may follow another schema than the manifest, so both are compared in the latest one.
+        chosen_before = {name: choice(it, lock.manifest) for name, it in _declared(lock.manifest, locked).items()}
+        same = {name for name, it in declared.items() if chosen_before.get(name) == choice(it, manifest)}
+        for each in locked:
+            if each.install_id in same:
+                kept.setdefault((each.install_id, each.system), each)
+    missing = _missing(manifest, kept.values(), declared, system)
     if missing and not partly:
-        raise _not_locked(manifest, missing, {each.install_id for each in kept})
-    return (*_store_paths(manifest, system), *_kept(manifest, kept, declared))
+        raise _not_locked(manifest, missing, {each.install_id for each in kept.values()})
+    ordered = _ordered(kept.values(), before) if layers else kept.values()
+    return (*_store_paths(manifest, system), *_kept(manifest, ordered, declared))
+
+
+def _ordered(
+    packages: Iterable[CatalogLocked | FlakeLocked], before: Lockfile | None
+) -> list[CatalogLocked | FlakeLocked]:
+    """Return packages as Flox orders them: of catalogues first, and of each kind the new ones last, sorted."""
+    old = {(each.install_id, each.system) for each in before.packages} if before else set()
+
+    def place(each: CatalogLocked | FlakeLocked) -> tuple[bool, bool, tuple[str, ...]]:
+        is_new = (each.install_id, each.system) not in old
+        group = (each.group,) if isinstance(each, CatalogLocked) else ()
+        return isinstance(each, FlakeLocked), is_new, (*group, each.install_id, each.system) if is_new else ()
+
+    return sorted(packages, key=place)
+
+
+def _of_catalogues(lock: Lockfile) -> list[CatalogLocked | FlakeLocked]:
+    return [each for each in lock.packages if not isinstance(each, StorePathLocked)]
 
 
 def _store_paths(manifest: Manifest, system: str) -> Iterator[StorePathLocked]:

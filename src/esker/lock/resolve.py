@@ -9,6 +9,7 @@ from esker.declare import trust
 from esker.declare.source import source_directories
 from esker.errors import InvalidLock, ResolutionFailed, StaleLock
 from esker.formats import lockfile, pylock
+from esker.lock.compose import check_layers
 from esker.lock.lock_files import Lock, check_replaceable, read_conda_lock, read_lock, read_python_lock
 from esker.lock.own_project import uninstalled
 from esker.lock.packages import lock_packages
@@ -21,7 +22,6 @@ from esker.progress import reporting
 
 if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
-    from esker.formats.manifest import Manifest
     from esker.host.interpreters import Interpreters
     from esker.lock.conda.lock_file import CondaLock
     from esker.lock.pyproject import Pyproject
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from esker.progress import Progress
     from esker.settings import Settings
 
-__all__ = ["check_composed", "check_current", "current_lock", "readable_lock", "resolved_lock", "with_inputs_of"]
+__all__ = ["check_current", "current_lock", "readable_lock", "resolved_lock", "with_inputs_of"]
 
 
 def current_lock(declaration: Declaration, settings: Settings) -> Lock:
@@ -44,7 +44,7 @@ def current_lock(declaration: Declaration, settings: Settings) -> Lock:
     stale = staleness(declaration, present, settings.system, settings.indexes, wheels=wheels, conda=conda)
     if present is not None and not stale.reasons:
         return present
-    if settings.without_packages and not stale.python:
+    if settings.without_packages and not stale.python and not _is_uncomposed(declaration):
         manifest_lock, is_partial = _manifest_lock(declaration, present.lockfile if present else None, settings)
         if is_partial:
             return Lock(manifest_lock, wheels, conda, is_partial)
@@ -52,10 +52,11 @@ def current_lock(declaration: Declaration, settings: Settings) -> Lock:
 
 
 def check_current(declaration: Declaration, settings: Settings) -> None:
-    """Raise StaleLock if the lock on disk is missing or does not match the manifest."""
+    """Raise StaleLock if the lock on disk is missing or does not match the manifest, IncludeError if not its layers."""
     reasons = staleness(declaration, read_lock(declaration), settings.system, settings.indexes).reasons
     if reasons:
         raise _stale(reasons)
+    check_layers(declaration)
 
 
 def _stale(reasons: tuple[str, ...]) -> StaleLock:
@@ -123,22 +124,32 @@ def _manifest_lock(
 ) -> tuple[lockfile.Lockfile, bool]:
     """Return the lock of the manifest, and whether packages are missing in it that the settings allow to leave out.
 
-    It is `before` if that is current. Otherwise it has what `before` has of the declared packages.
+    It is `before` if that is current. Otherwise it has what `before` has of the declared packages, and after that what
+    the locks of included environments have.
     """
-    declared = declaration.own_manifest
-    if before is not None and not lockfile.differences(before.own_manifest(), declared):
+    declared, own = declaration.manifest, declaration.own_manifest
+    layers = declaration.layers
+    compose = layers.compose if layers else None
+    if before is not None and not lockfile.differences(before.own_manifest(), own) and before.compose == compose:
         return before, False
-    check_composed(declared)
+    assert not _is_uncomposed(declaration), "environments are composed before they are locked"
+    fetched = layers.fetched if layers else ()
     line_feed = before is None or before.ends_with_line_feed
     is_partial = False
     try:
-        packages = lock_packages(declared, before, settings.system)
+        packages = lock_packages(declared, before, settings.system, layers=fetched)
     except ResolutionFailed:
         if not settings.without_packages:
             raise
-        packages, is_partial = lock_packages(declared, before, settings.system, partly=True), True
-    made = lockfile.Lockfile(manifest=declared, packages=packages, ends_with_line_feed=line_feed)
+        packages = lock_packages(declared, before, settings.system, layers=fetched, partly=True)
+        is_partial = True
+    made = lockfile.Lockfile(manifest=declared, packages=packages, compose=compose, ends_with_line_feed=line_feed)
     return made, is_partial
+
+
+def _is_uncomposed(declaration: Declaration) -> bool:
+    include = declaration.own_manifest.include
+    return declaration.layers is None and include is not None and bool(include.environments)
 
 
 def with_inputs_of(declaration: Declaration, lock: Lock, settings: Settings) -> Lock:
@@ -155,15 +166,6 @@ def readable_lock(declaration: Declaration) -> Lock | None:
         return read_lock(declaration)
     except InvalidLock:
         return None
-
-
-def check_composed(manifest: Manifest) -> None:
-    """Raise ResolutionFailed where a manifest includes other environments, which Esker cannot compose yet."""
-    if manifest.include and manifest.include.environments:
-        raise ResolutionFailed(
-            "the environments of [include] cannot be composed yet",
-            hint="lock it with Flox, or write what they declare into this manifest, and take [include] out",
-        )
 
 
 def _check_build(declaration: Declaration, settings: Settings, project: Pyproject | None) -> None:

@@ -58,7 +58,18 @@ def staleness(
     if lock is None:
         return Staleness(("manifest.lock: not made yet",), inputs, python=bool(python))
     changed = differences(lock.lockfile.own_manifest(), declaration.own_manifest)
+    changed = (*changed, *_includes(declaration, lock))
     return Staleness((*changed, *conda_staleness(declaration, conda, system), *python), inputs, python=bool(python))
+
+
+def _includes(declaration: Declaration, lock: Lock) -> Iterator[str]:
+    """Yield which included environments the lock has merged otherwise than the declaration has them now."""
+    if declaration.layers is None:  # not composed, because the own manifest has changed or there is nothing to compose
+        return
+    locked = lock.lockfile.compose.include if lock.lockfile.compose else ()
+    for include in declaration.layers.compose.include:
+        if include not in locked:
+            yield f"include: `{include.name}` has changed"
 
 
 def conda_staleness(declaration: Declaration, conda: CondaLock | None, system: str) -> Iterator[str]:

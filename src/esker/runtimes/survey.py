@@ -15,6 +15,7 @@ from esker.declare.source import source_directories
 from esker.errors import EskerError
 from esker.formats.systems import SYSTEMS
 from esker.host.uv import run_uv, uv_program
+from esker.lock.compose import check_layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,6 +53,7 @@ def survey_project(project: str) -> Finding:
     """Return whether the environment in `project` can be read; runs nothing of it."""
     try:
         declaration = load(project)
+        check_layers(declaration)
         if declaration.esker.python is not None:
             source_directories(project, declaration.esker.python.source)
     except EskerError as error:

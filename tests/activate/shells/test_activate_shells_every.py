@@ -177,7 +177,7 @@ def test_plain_deactivate_and_every_other_subcommand(person):
         "esker deactivate\nesker deactivate\nsh -c 'echo ${A-none}'"
     )
     assert done.out == "a b|$x|it's||none\n"
-    assert done.err == "ℹ No environment active!\n"  # noqa: RUF001
+    assert done.err == "ℹ No environment active!\n"
     assert (person.place / "project/help").read_text().startswith("usage: esker deactivate")
 
 

@@ -405,6 +405,10 @@ class _Late:
         """Create the real listener if there is none yet, and forward the call."""
         self._real().remark(text)
 
+    def notice(self, text: str) -> None:
+        """Create the real listener if there is none yet, and forward the call."""
+        self._real().notice(text)
+
     def finish(self, text: str) -> None:
         """Create the real listener if there is none yet, and forward the call."""
         self._real().finish(text)

@@ -41,9 +41,9 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         return 0
     text = shell.deactivation(environ, program=voice.path())
     if text is None and voice.remarks and active_environments(environ.get(ACTIVE_ENVIRONMENTS)):
-        voice.say("ℹ The environment is that of a command, `activate -- CMD`, and ends with it: exit")  # noqa: RUF001
+        voice.say("ℹ The environment is that of a command, `activate -- CMD`, and ends with it: exit")
     elif text is None:
-        voice.say("ℹ No environment active!")  # noqa: RUF001  # Flox's sign for information
+        voice.say("ℹ No environment active!")
     elif sys.stdout.isatty() and not options.print_script:
         hint = f"run: {shell.evaluation('esker deactivate')}"
         raise UsageError("a command cannot change the shell that runs it", hint=hint)

@@ -43,14 +43,23 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     after = _given(options.file) if options.file is not None else _edited(before)
     if not replace_manifest(project, before, after, voice, lock=not options.no_lock):
         voice.say("! No changes made to environment.")
-    elif _is_active(project) and _touches(before, after):
+        return 0
+    if _is_active(project) and _touches(before, after):
         voice.say(
             "! Your manifest has changes that cannot be automatically applied.\n\n"
             f"Please 'exit' the shell and run '{voice.program} activate' to see these changes."
         )
     else:
         voice.say("✔ Environment successfully updated.")
+    if not options.no_lock and _includes(after):
+        voice.say(f"ℹ Run '{voice.program} list -c' to see merged manifest.")
     return 0
+
+
+def _includes(text: str) -> bool:
+    from esker.declare.validate import read_text
+
+    return read_text(text)[0].include is not None
 
 
 def _rename(project: str, name: str, voice: Voice) -> int:

@@ -30,6 +30,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
 def _install(arguments: list[str], voice: Voice) -> int:
     from esker.declare.edit import ORIGIN
     from esker.declare.load import environment_name
+    from esker.runtimes.native.included_packages import including
     from esker.runtimes.native.packages import install
     from esker.settings import Settings
 
@@ -68,6 +69,8 @@ def _install(arguments: list[str], voice: Voice) -> int:
         voice.say(f"! {note}")
     tell_change(made.change.packages(), name, voice, json=options.json, effect=effect)
     _tell_installation(made, name, voice, effect)
+    for package in including(project, made.edit.installed):
+        voice.say(f"ℹ This environment now overrides package with id '{package}'")
     return 0
 
 
@@ -86,6 +89,7 @@ def _tell_installation(made: Installation, name: str, voice: Voice, effect: Effe
 
 def _uninstall(arguments: list[str], voice: Voice) -> int:
     from esker.declare.load import environment_name
+    from esker.runtimes.native.included_packages import including
     from esker.runtimes.native.packages import uninstall
     from esker.settings import Settings
 
@@ -114,6 +118,8 @@ def _uninstall(arguments: list[str], voice: Voice) -> int:
         voice.say(f"━ '{package}' {word} from environment '{name}'")
     for package, place in made.removals:
         voice.say(f"━ '{package}' {word} from environment '{name}' ({place.file_and_name()})")
+    for package, environment in including(project, made.edit.removed).items():
+        voice.say(f"ℹ '{package}' is still installed by environment '{environment}'")
     for place in made.emptied:
         voice.say(f"━ {place} is empty now: it {gone} from pyproject.toml and from `groups` in the manifest")
     return 0

@@ -49,7 +49,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
             raise UsageError("`--files` lists paths, and no other form of the list", hint="leave the other option out")
         return list_files(declaration, options.files, voice, json=options.json)
     if options.config:
-        return _config(declaration)
+        return _config(declaration, voice)
     lock = read_lock(declaration)
     settings = Settings(os.environ)
     if voice.remarks:
@@ -91,7 +91,27 @@ def _remark(declaration: Declaration, lock: Lock | None, settings: Settings, voi
         )
 
 
-def _config(declaration: Declaration) -> int:
+def _config(declaration: Declaration, voice: Voice) -> int:
+    if declaration.own_manifest.include is not None:
+        return _merged_config(declaration, voice)
     with open(f"{declaration.dot_flox}/env/manifest.toml", encoding="utf-8") as file:
         sys.stdout.write(shown(file.read()))
+    return 0
+
+
+def _merged_config(declaration: Declaration, voice: Voice) -> int:
+    """Print the manifest with all that it includes; for Flox's users with the plugins as Flox merges them."""
+    from msgspec.structs import replace
+
+    from esker.formats.manifest_text import render
+    from esker.lock.compose import composed
+    from esker.settings import Settings
+
+    if declaration.layers is None:
+        declaration = composed(declaration, Settings(os.environ))
+    manifest = declaration.manifest
+    if voice.remarks and declaration.layers is not None and declaration.layers.esker:
+        manifest = replace(manifest, plugins={**manifest.plugins, "esker": declaration.layers.esker})
+    voice.say("ℹ Displaying merged manifest.")
+    sys.stdout.write(shown(render(manifest)))
     return 0

@@ -20,8 +20,8 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     from esker.declare.validate import read_text
     from esker.formats import lockfile
     from esker.formats.manifest import migrate
+    from esker.lock.compose import check_plain
     from esker.lock.packages import lock_packages
-    from esker.lock.resolve import check_composed
     from esker.settings import Settings
 
     summary = "Print the lock of a manifest; its packages are taken from an existing lock."
@@ -33,7 +33,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     manifest, _ = read_text(text, options.manifest)
     check_version(manifest, voice)
     before = lockfile.parse(_content(options.lockfile), options.lockfile) if options.lockfile else None
-    check_composed(manifest)
+    check_plain(manifest)
     packages = lock_packages(manifest, before, Settings(os.environ).system)
     # As in Flox: in the latest schema, and without a line feed at the end.
     migrated = migrate(manifest, locked=[each for each in packages if not isinstance(each, lockfile.StorePathLocked)])

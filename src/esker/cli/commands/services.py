@@ -16,6 +16,7 @@ from esker.cli.views.services import Live, as_record, reason, state_record, tabl
 from esker.cli.voice import ESKER
 from esker.declare.load import load
 from esker.errors import InvalidFile, ServiceError, ServicesNotReady, UsageError
+from esker.lock.compose import composed_if_possible
 from esker.services.supervised.chamber import running
 from esker.services.supervised.supervisor_record import services_are_running
 from esker.settings import Settings
@@ -393,10 +394,16 @@ def _services(options: Namespace, voice: Voice) -> Chamber:
     _chosen(options)
     environment = Environment(selected_project(options, os.environ))
     if os.path.isdir(f"{environment.project}/.flox"):
-        declaration = _live(environment.project)
+        settings = Settings(os.environ)
+        declaration, problem = composed_if_possible(_live(environment.project), settings)
         check_version(declaration.manifest, voice)
-        if not _has_containers(declaration, voice):
-            _require_services(declaration, Settings(os.environ).system, options.name)
+        try:
+            if not _has_containers(declaration, voice):
+                _require_services(declaration, settings.system, options.name)
+        except ServiceError:
+            if problem is not None:
+                raise problem from None
+            raise
     services = environment.services
     services.like_flox = voice.services_like_flox
     return services

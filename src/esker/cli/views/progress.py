@@ -7,8 +7,9 @@ import time
 from typing import Any
 
 from esker.formats.printable import printable
+from esker.progress import Silent
 
-__all__ = ["Terminal", "progress"]
+__all__ = ["Notices", "Terminal", "progress"]
 
 _PATIENCE = 1.0
 """Work that took longer than this, in seconds, gets a line that says how long it took."""
@@ -44,6 +45,11 @@ class Terminal:
         self.end()
         _print_remark(text)
 
+    def notice(self, text: str) -> None:
+        """Print `text` in place of the bar."""
+        self.end()
+        _print(text)
+
     def finish(self, text: str) -> None:
         """Print `text` in place of the bar."""
         self.end()
@@ -58,6 +64,14 @@ class Terminal:
     def fail(self) -> None:
         """Remove the bar."""
         self.end()
+
+
+class Notices(Silent):
+    """Nothing but notices."""
+
+    def notice(self, text: str) -> None:
+        """Print `text`."""
+        _print(text)
 
 
 class Lines:
@@ -80,6 +94,10 @@ class Lines:
         """Print `text`."""
         _print_remark(text)
 
+    def notice(self, text: str) -> None:
+        """Print `text`."""
+        _print(text)
+
     def finish(self, text: str) -> None:
         """Print how long the work took, if it took long, and then `text`."""
         self.end()
@@ -99,11 +117,15 @@ class Lines:
 
 
 def _print_remark(text: str) -> None:
-    print(printable(f"! {text}"), file=sys.stderr, flush=True)
+    _print(f"! {text}")
 
 
 def _print_result(text: str) -> None:
-    print(printable(f"✔ {text}"), file=sys.stderr, flush=True)
+    _print(f"✔ {text}")
+
+
+def _print(text: str) -> None:
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def progress() -> Terminal | Lines:

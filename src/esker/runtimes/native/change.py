@@ -21,6 +21,7 @@ from esker.formats.manifest import parse
 from esker.formats.tables.reader import Refusal
 from esker.host import files, scratch, trees
 from esker.lock.changes import package_changes
+from esker.lock.compose import composed
 from esker.lock.lock_files import lock_paths, rendered, replaced
 from esker.lock.packages import choice
 from esker.lock.resolve import readable_lock, with_inputs_of
@@ -32,7 +33,7 @@ from esker.runtimes.native.swap import check_swappable, put_in_order, swapped
 from esker.services.supervised.supervisor_record import services_are_running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from packaging.pylock import Pylock
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Change",
     "Effect",
+    "Renewed",
     "Texts",
     "change",
     "change_manifest",
@@ -74,6 +76,15 @@ class Texts(NamedTuple):
     """That pyproject.toml as it was when `pyproject` was made from it."""
     bounded: Callable[[Pylock], str] | None = None
     """Gives the text of the pyproject.toml with lower bounds, which are the versions that were locked without them."""
+
+
+class Renewed(NamedTuple):
+    """What does not stay as the lock has it."""
+
+    packages: frozenset[str] = frozenset()
+    """The names of packages whose versions are free."""
+    includes: Collection[str] | None = None
+    """The names of included environments that are merged as they are locked now; an empty collection stands for all."""
 
 
 class Change(NamedTuple):
@@ -127,16 +138,15 @@ def change(
     *,
     before: str | None = None,
     effect: Effect = "install",
-    upgrade: frozenset[str] | None = None,
+    renewed: Renewed | None = None,
     progress: Progress,
 ) -> Change:
     """Make these `texts` the manifest and the pyproject.toml of `project`, lock them, and install what is locked.
 
-    A lock that is missing is made even if the texts stay as they are. With `upgrade` a new lock is made, in which the
-    packages of these names do not stay at their versions. With the effect `write` nothing is locked, with `try` nothing
-    is written. Packages of `[install]` that the change leaves alone need not be here. If anything fails, manifest,
-    pyproject.toml, lock and links stay as they were. Raises HostError when the manifest on disk is not the text
-    `before` by now, from which the new one was made.
+    A lock that is missing is made even if the texts stay as they are; with `renewed` a new one is made in any case.
+    With the effect `write` nothing is locked, with `try` nothing is written. Packages of `[install]` that the change
+    leaves alone need not be here. If anything fails, manifest, pyproject.toml, lock and links stay as they were. Raises
+    HostError when the manifest on disk is not the text `before` by now, from which the new one was made.
     """
     put_in_order(project)
     path = manifest_path(project)
@@ -145,24 +155,25 @@ def change(
     declaration = load(project, manifest=text)
     file = texts.file
     differs = text != before or (file is not None and file.before != texts.pyproject)
-    if not differs and upgrade is None and (effect == "write" or _has_lock(declaration)):
+    if not differs and renewed is None and (effect == "write" or _has_lock(declaration)):
         return Change(differs=False)
+    if effect != "write":
+        declaration = composed(declaration, settings, upgrade=renewed.includes if renewed else None)
     declaration = msgspec.structs.replace(declaration, pyproject=texts.pyproject)
     if effect == "try":
-        return _locked(declaration, texts, settings, upgrade, progress)._replace(differs=differs)
+        return _locked(declaration, texts, settings, renewed, progress)._replace(differs=differs)
     with alone(project), consent.carried(project, settings, text) as is_allowed:
         _check_unchanged(path, before, file)
         if effect == "write":
             _write(path, text, file, texts.pyproject)
             return Change(differs, pyproject=texts.pyproject)
-        # Before the work, which may be long.
-        check_swappable(project)
+        check_swappable(project)  # before the work, which may be long
         check_installable(declaration, settings)
-        made = _locked(declaration, texts, settings, upgrade, progress)
+        made = _locked(declaration, texts, settings, renewed, progress)
         assert made.after is not None
         paths, locks = lock_paths(declaration), rendered(made.after)
         assert locks["manifest"] is not None
-        kept = _unchanged_packages(declaration, before)
+        kept = _unchanged_packages(declaration, before, made.before)
         interpreters = settings.interpreters(progress)
         with file.restored_on_failure(made.pyproject) if file else nullcontext():
             # Before the project is built, because its build reads this file, and before the manifest, which may name
@@ -192,14 +203,13 @@ def _locked(
     declaration: Declaration,
     texts: Texts,
     settings: Settings,
-    upgrade: frozenset[str] | None,
+    renewed: Renewed | None,
     progress: Progress,
 ) -> Change:
     """Return the locks before and after, and the text of the pyproject.toml with its bounds; nothing is written."""
     before = readable_lock(declaration)
-    made, _ = locked_project(
-        declaration, settings, settings.interpreters(progress), upgrade=upgrade or False, progress=progress
-    )
+    upgrade = (renewed.packages if renewed else None) or False
+    made, _ = locked_project(declaration, settings, settings.interpreters(progress), upgrade=upgrade, progress=progress)
     pyproject = texts.pyproject
     if texts.bounded is not None and made.python is not None:
         pyproject = texts.bounded(made.python)
@@ -267,13 +277,18 @@ def _text(path: str) -> str:
     return files.read_text(path, InvalidManifest)
 
 
-def _unchanged_packages(declaration: Declaration, before: str) -> list[str]:
-    """Return the names of the packages of `[install]` that the text of the manifest `before` declares too."""
+def _unchanged_packages(declaration: Declaration, before: str, lock: Lock | None) -> list[str]:
+    """Return the names of the packages of `[install]` that the text of the manifest `before` declares too.
+
+    Those that come from included environments were declared before if the `lock` has them.
+    """
     try:
         old = parse(before)
     except InvalidManifest:
         return []
-    chosen, now = {name: choice(package, old) for name, package in old.install.items()}, declaration.manifest
+    sources = [*([lock.lockfile.manifest] if lock and declaration.layers else []), old]
+    chosen = {name: choice(package, source) for source in sources for name, package in source.install.items()}
+    now = declaration.manifest
     return [name for name, package in now.install.items() if chosen.get(name) == choice(package, now)]
 
 

@@ -9,6 +9,7 @@ from esker.declare.conda_edit import CONDA
 from esker.errors import ResolutionFailed
 from esker.formats.conda.locked_package import closure
 from esker.host.interpreters import OneInterpreter
+from esker.lock.compose import composed, override_notice
 from esker.lock.conda.beside import check_beside
 from esker.lock.conda.client import network
 from esker.lock.conda.current import resolved_conda
@@ -68,6 +69,8 @@ def locked_project(
     """Return what `lock_project` returns, and write no lock."""
     if locked:
         check_current(declaration, settings)
+    else:
+        declaration = composed(declaration, settings)
     conda = resolved_conda(declaration, settings, upgrade=upgrade, progress=progress)
     with ExitStack() as used:  # what conda's Python is made of stays in the store until the wheels are locked
         lock, is_new = resolved_lock(
@@ -79,6 +82,8 @@ def locked_project(
             conda=conda,
             progress=progress,
         )
+    if is_new and lock.lockfile.compose and (notice := override_notice(lock.lockfile.compose)):
+        progress.notice(notice)
     if is_new and conda is not None and lock.python is not None:
         check_beside(conda, lock.python, progress)
     return lock, is_new

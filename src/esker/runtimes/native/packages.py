@@ -35,7 +35,8 @@ from esker.formats.untrusted import toml_table
 from esker.host import files
 from esker.lock.lock_files import read_lock
 from esker.lock.pyproject import read_pyproject
-from esker.runtimes.native.change import Texts, change
+from esker.runtimes.native.change import Renewed, Texts, change
+from esker.runtimes.native.included_packages import check_not_included
 from esker.runtimes.native.needed import needed
 from esker.runtimes.native.project_file import ProjectFile
 
@@ -100,7 +101,7 @@ def install(
     the manifest. Raises UsageError for what is neither, and for a group or an extra where the manifest names no
     pyproject.toml, and else as `change` does.
     """
-    declaration = load(project, manifest=manifest)
+    declaration = load(project, manifest=manifest, alone=True)
     specs = [text.removeprefix(CONDA) for text in requirements if text.startswith(CONDA)]
     requirements = [text for text in requirements if not text.startswith(CONDA)]
     _check_specs(specs, target)
@@ -150,7 +151,7 @@ def uninstall(
     nothing else asks for it. Raises NotFound for a package that is not there, with the places where it is, and else as
     `change` does.
     """
-    declaration = load(project, manifest=manifest)
+    declaration = load(project, manifest=manifest, alone=True)
     python = declaration.esker.python
     if target == "manifest" or python is None or python.project is None:
         _place(declaration, target)
@@ -199,8 +200,8 @@ def upgrade(
             hint = near(name, [*locked, *conda]) or "the packages are listed by: esker list"
             raise NotFound(f"no package `{name}` is locked", hint=hint)
         wanted.add(name)
-    chosen = frozenset(wanted or {*locked, *conda})
-    return change(project, Texts(), settings, before=manifest, upgrade=chosen, effect=effect, progress=progress)
+    renewed = Renewed(frozenset(wanted or {*locked, *conda}))
+    return change(project, Texts(), settings, before=manifest, renewed=renewed, effect=effect, progress=progress)
 
 
 def _check_specs(specs: Sequence[str], target: Target) -> None:
@@ -323,6 +324,7 @@ def _removed_from_manifest(declaration: Declaration, manifest: str, names: Seque
     try:
         return without_packages(manifest, names)
     except NotFound as error:
+        check_not_included(declaration.project, error.names)
         if (hint := needed(declaration, names, system)) is not None:
             raise NotFound(error.message, hint=hint, names=error.names) from None
         python = declaration.esker.python

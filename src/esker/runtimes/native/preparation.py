@@ -16,6 +16,7 @@ from esker.errors import EskerError, HostError, RealisationFailed, StaleLock, St
 from esker.formats.manifest import CatalogPackage
 from esker.lock.cache_keys import watched
 from esker.lock.changes import package_changes, summary
+from esker.lock.compose import composed
 from esker.lock.lock_files import present
 from esker.lock.locked_sources import paths_of_lock
 from esker.lock.own_project import own_project
@@ -68,8 +69,8 @@ def prepare_stale(
         plan = plans.warm(project, settings.choices, mode, settings.caller)
         if plan is not None and not (locked and plan.missing):  # whoever prepared the project before us has done it
             return plan
-        sources, declaration, manifest = sources_of(project)
-        trust.check_contents(project, settings, _project_files(declaration))
+        sources, declaration, manifest = sources_of(project, None if locked else settings)
+        trust.check_contents(project, settings, [*_project_files(declaration), *_present_layers(declaration)])
         interpreters = settings.interpreters(listener)
         if not locked:
             _check_installable(declaration, settings)
@@ -105,12 +106,30 @@ def _sealed(plan: Plan, settings: Settings) -> Plan:
     return plan
 
 
-def sources_of(project: str) -> tuple[tuple[plans.Fingerprint, ...], Declaration, str]:
-    """Return the files that a declaration was read from, as they were before; the declaration; and its manifest."""
+def sources_of(
+    project: str, composing: Settings | None = None
+) -> tuple[tuple[plans.Fingerprint, ...], Declaration, str]:
+    """Return the files that a declaration was read from, as they were before; the declaration; and its manifest.
+
+    With `composing`, the environments that it includes are merged if the lock has not merged them yet.
+    """
     sources = plans.fingerprints(f"{project}/.flox/{name}" for name in ("env.json", "env/manifest.toml"))
     manifest = manifest_text(project)
-    declaration = load(project, manifest=manifest)
+
+    def read() -> Declaration:
+        declaration = load(project, manifest=manifest)
+        return composed(declaration, composing) if composing else declaration
+
+    declaration = read()
+    if declaration.layers is not None and (locks := declaration.layers.locks):
+        # Which locks decide is known only after they were read, so they are read again after they were looked at.
+        sources, declaration = (*sources, *plans.fingerprints(locks)), read()
     return (*sources, *plans.fingerprints(_project_files(declaration))), declaration, manifest
+
+
+def _present_layers(declaration: Declaration) -> list[str]:
+    locks = declaration.layers.locks if declaration.layers else ()
+    return [path for path in locks if os.path.exists(path)]
 
 
 def _check_installable(declaration: Declaration, settings: Settings) -> None:

@@ -9,6 +9,7 @@ from esker.declare import trust
 from esker.declare.generations import declared_then, in_force
 from esker.declare.missing_packages import WITHOUT
 from esker.errors import RealisationFailed, StaleLock
+from esker.lock.compose import check_layers
 from esker.lock.lock_files import present
 from esker.lock.resolve import current_lock
 from esker.realise.realise import missing_packages
@@ -41,6 +42,7 @@ def preview(project: str, settings: Settings, *, mode: str | None = None) -> Pla
     except StaleLock as stale:
         hint = f"lock and install it: {_remedy(settings)}; or only lock it: esker lock"
         raise StaleLock(stale.message, reasons=stale.reasons, hint=hint) from None
+    check_layers(declaration)
     check_system(declaration, lock, settings)
     store = BuiltStore(settings.store_root)
     made, live = Made(manifest, lock, present(declaration, lock)), declaration

@@ -12,6 +12,7 @@ from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
 from esker.declare.generations import live_declaration
 from esker.errors import ServiceError, UsageError
 from esker.host.runtime_directory import environment_directory
+from esker.lock.compose import composed_if_possible
 from esker.services.compose.direct import Containers
 from esker.services.compose.images import provide_images
 from esker.services.compose.specified import specify_containers
@@ -43,7 +44,8 @@ def chamber(project: str, settings: Settings, environ: Mapping[str, str], activa
     same, whoever starts it and from whichever directory. `activation` is called only when services start.
     """
     generation = active_generation(f"{project}/.flox", environ.get(ACTIVE_ENVIRONMENTS))
-    declaration = live_declaration(project, settings, generation)
+    # What cannot be merged now is told when the services start: their activation prepares the environment.
+    declaration, _ = composed_if_possible(live_declaration(project, settings, generation), settings)
     specs = specify(declaration, settings.system, allocate(declaration, settings))
     containers = compose_project(declaration, settings, environ)
     if containers is not None:

@@ -1,0 +1,215 @@
+"""Environments of git repositories that a project keeps a copy of: `.flox/include/NAME`, with its origin beside it.
+
+The copy is the environment alone: `.flox/env.json`, `.flox/env` and `.flox/include` of a directory of the repository.
+It is read from git's objects, and never checked out. A link or a submodule in it would lead elsewhere, and is refused.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from esker.declare import notations, project_directory, trust
+from esker.errors import AlreadyExists, CommandFailed, IncludeError, InvalidFile, UsageError
+from esker.formats import git_address, vendored
+from esker.formats.tables.reader import Refusal
+from esker.formats.untrusted import LARGEST_MANIFEST, json_value
+from esker.formats.urls import redact_repository
+from esker.formats.vendored import Origin
+from esker.host import files, trees
+from esker.host.git import fetched_commit, run_git, tree_entries
+from esker.host.scratch import scratch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from esker.formats.git_address import Address
+    from esker.host.git import TreeEntry
+    from esker.settings import Settings
+
+__all__ = ["Copy", "checked_address", "copied", "fetched", "included_as", "name_of", "origin_of"]
+
+_DIRECTORY = ".flox/include"
+_TAKEN = ("env.json", "env", "include")
+"""What of `.flox` makes an environment."""
+_KINDS = {"100644": 0o644, "100755": 0o755}
+_NAMES = {"120000": "a symbolic link", "160000": "a submodule"}
+_MOST_FILES = 500
+_LARGEST = 32 << 20
+"""Bytes of all files of a copy together."""
+
+
+class Copy(NamedTuple):
+    """An environment that was fetched."""
+
+    origin: Origin
+    files: Mapping[str, tuple[bytes, int]]
+    """Content and mode of each file, by its path below `.flox`."""
+
+
+def checked_address(text: str) -> Address:
+    """Return the parts of `URL@REVISION#DIRECTORY`; raises UsageError."""
+    try:
+        return git_address.parse(text)
+    except Refusal as refusal:
+        raise UsageError(refusal.message, hint=refusal.hint) from None
+
+
+def fetched(address: Address, project: str, settings: Settings) -> Copy:
+    """Fetch an environment for `project`, to which the path of a repository is relative.
+
+    Raises IncludeError if there is none, or none that may be copied, and NotTrusted for a repository on this machine
+    that another user can change.
+    """
+    place = address.repository
+    if git_address.is_local(place):
+        place = os.path.normpath(os.path.join(project, place))
+    path = place.removeprefix("file://localhost").removeprefix("file://")
+    if path.startswith("/") and os.path.exists(path):
+        trust.check_contents(project, settings, [os.path.realpath(path)])
+    shown = redact_repository(place)
+    with scratch("include") as top:
+        repository = f"{top}/repository"
+        try:
+            commit = fetched_commit(place, address.revision, settings.tools, repository=repository)
+        except CommandFailed as failure:
+            last = failure.output.rpartition("\n")[2]
+            raise IncludeError(
+                f"`{address.revision or 'HEAD'}` of `{shown}` could not be fetched: {last or failure.message}",
+                hint="check the address, the revision, and your access to the repository",
+            ) from failure
+        dot_flox = f"{address.directory}/.flox" if address.directory else ".flox"
+        try:
+            entries = tree_entries(repository, commit, dot_flox, settings.tools)
+        except CommandFailed as failure:
+            raise IncludeError(
+                f"there is no environment in `{shown}` at commit {commit[:12]}: it has no directory `{dot_flox}`",
+                hint="name its directory: URL@REVISION#DIRECTORY",
+            ) from failure
+        taken = _taken(entries, shown)
+        contents = {entry.path: (_content(repository, entry, settings.tools), _KINDS[entry.mode]) for entry in taken}
+    origin = Origin(
+        repository=address.repository, revision=address.revision, directory=address.directory, commit=commit
+    )
+    return Copy(origin, contents)
+
+
+def _content(repository: str, entry: TreeEntry, variables: Mapping[str, str]) -> bytes:
+    words = [f"--git-dir={repository}", "cat-file", "blob", entry.hash]
+    return run_git(words, variables, cwd=repository, named="cat-file")
+
+
+def _taken(entries: Sequence[TreeEntry], shown: str) -> list[TreeEntry]:
+    """Return the entries that belong to the environment; raises IncludeError for one that may not be copied."""
+    taken = [entry for entry in entries if entry.path.split("/")[0] in _TAKEN]
+    for entry in taken:
+        if entry.mode not in _KINDS:
+            kind = _NAMES.get(entry.mode, f"of the kind {entry.mode}")
+            raise _refused(f"`.flox/{entry.path}` in `{shown}` is {kind}, which could lead out of the environment")
+        names = entry.path.split("/")
+        if not entry.path.isprintable() or any(n in {"", ".", ".."} or n.lower() == ".git" for n in names):
+            raise _refused(f"`.flox/{entry.path!a}` in `{shown}` is no name that a file may have here")
+    paths = {entry.path for entry in taken}
+    if missing := sorted({"env.json", "env/manifest.toml", "env/manifest.lock"} - paths):
+        hint = "lock it there, and commit .flox/env/manifest.lock" if missing == ["env/manifest.lock"] else None
+        raise IncludeError(f"the environment in `{shown}` has no `.flox/{missing[0]}`", hint=hint)
+    if len(taken) > _MOST_FILES or sum(entry.size for entry in taken) > _LARGEST:
+        raise _refused(f"the environment in `{shown}` is too large: {len(taken)} files", "remove what is not of it")
+    return taken
+
+
+def _refused(message: str, hint: str = "have its authors replace it by a plain file") -> IncludeError:
+    return IncludeError(message, hint=hint)
+
+
+def name_of(copy: Copy, wanted: str | None) -> str:
+    """Return the name of a copy: `wanted`, or its environment's own; raises UsageError if no directory can have it."""
+    name: object = wanted
+    if wanted is None:
+        try:
+            pointer = json_value(copy.files["env.json"][0])
+        except ValueError:
+            pointer = None
+        name = pointer.get("name") if isinstance(pointer, dict) else None
+    try:
+        text = notations.name_of_environment(name if isinstance(name, str) else "")
+    except Refusal as refusal:
+        raise UsageError(refusal.message, hint="choose one: esker include add --name NAME …") from None
+    if text.startswith((".", "-")) or len(os.fsencode(text)) > 100:  # noqa: PLR2004 - with room for endings
+        raise UsageError(f"`{text}` cannot be the name of a directory here", hint="choose one: --name NAME")
+    return text
+
+
+def included_as(name: str) -> str:
+    """Return the `dir` by which a project includes its copy of an environment."""
+    return f"{_DIRECTORY}/{name}"
+
+
+def origin_of(project: str, directory: str) -> tuple[str, Origin] | None:
+    """Return name and origin of the copy that a project includes by this `dir`; None if that is no copy."""
+    above, name = os.path.split(os.path.normpath(directory))
+    path = f"{project}/{_DIRECTORY}/{name}.toml"
+    if above != _DIRECTORY or not os.path.exists(path):
+        return None
+    return name, vendored.parse(files.read_text(path, InvalidFile, limit=LARGEST_MANIFEST), path)
+
+
+def check_free(project: str, name: str, origin: Origin) -> None:
+    """Raise AlreadyExists if `.flox/include/NAME` is something else than a copy from the same repository."""
+    place = f"{project}/{_DIRECTORY}/{name}"
+    present = origin_of(project, included_as(name))
+    if os.path.lexists(place) and (
+        present is None or (present[1].repository, present[1].directory) != (origin.repository, origin.directory)
+    ):
+        was = f"it is a copy from `{present[1].repository}`" if present else "and `esker include add` did not make it"
+        raise AlreadyExists(f"`{place}` is there already, {was}", hint="choose another name: --name NAME")
+
+
+@contextmanager
+def copied(project: str, name: str, copy: Copy) -> Iterator[None]:
+    """Put a copy in its place, with its origin; if the block fails, what was there before is put back."""
+    top = f"{project}/{_DIRECTORY}"
+    place, fresh, old, origin = f"{top}/{name}", f"{top}/.{name}.new", f"{top}/.{name}.old", f"{top}/{name}.toml"
+    check_free(project, name, copy.origin)
+    with project_directory.writable(f"{project}/.flox", "include", mode=0o755) as directory:
+        with files.refused("write", place):
+            before = files.read(origin) if os.path.lexists(origin) else None
+            trees.remove_tree(fresh, directory=directory)
+            trees.remove_tree(old, directory=directory)
+            _write(project, os.path.basename(fresh), copy)
+            if os.path.lexists(place):
+                os.rename(name, os.path.basename(old), src_dir_fd=directory, dst_dir_fd=directory)
+            os.rename(os.path.basename(fresh), name, src_dir_fd=directory, dst_dir_fd=directory)
+        try:
+            _put(origin, vendored.render(copy.origin).encode(), 0o644, directory)
+            yield
+        except BaseException:
+            with suppress(OSError):
+                trees.remove_tree(place, directory=directory)
+                if os.path.lexists(old):
+                    os.rename(os.path.basename(old), name, src_dir_fd=directory, dst_dir_fd=directory)
+                if before is None:
+                    os.unlink(os.path.basename(origin), dir_fd=directory)
+                else:
+                    _put(origin, before, 0o644, directory)
+            raise
+        with suppress(OSError):
+            trees.remove_tree(old, directory=directory)
+
+
+def _write(project: str, name: str, copy: Copy) -> None:
+    for path, (content, mode) in copy.files.items():
+        *above, _ = path.split("/")
+        names = ("include", name, ".flox", *above)
+        with project_directory.opened(f"{project}/.flox", *names, mode=0o755) as directory:
+            _put(f"{project}/{_DIRECTORY}/{name}/.flox/{path}", content, mode, directory)
+
+
+def _put(path: str, content: bytes, mode: int, directory: int) -> None:
+    files.write(path, content, mode=mode, directory=directory)
+    descriptor = os.open(os.path.basename(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        project_directory.give(descriptor, os.fstat(directory))
+    finally:
+        os.close(descriptor)
