@@ -14,6 +14,7 @@ from esker.host import files
 from esker.progress import Silent
 from esker.runtimes.native.change import change_manifest
 from esker.runtimes.native.swap import swapped
+from esker.settings import Settings
 
 pytestmark = pytest.mark.slow
 
@@ -207,8 +208,9 @@ def test_what_an_editor_saved_meanwhile_is_kept(project, environ):
     path = directory / ".flox/env/manifest.toml"
     before = path.read_text()
     path.write_text(f"{before}[vars]\nMINE = '1'\n")
+    text = f"{before}[vars]\nOURS = '1'\n"
     with pytest.raises(HostError, match="at the same time"):
-        change_manifest(str(directory), f"{before}[vars]\nOURS = '1'\n", environ, before=before, progress=Silent())
+        change_manifest(str(directory), text, Settings(environ), before=before, progress=Silent())
     assert "MINE" in path.read_text()
 
 
