@@ -23,7 +23,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         '  eval "$(esker hook zsh)"       in ~/.zshrc\n'
         "  esker hook fish | source       in ~/.config/fish/config.fish\n"
         '  eval "`esker hook tcsh`"       in ~/.tcshrc\n'
-        '  eval "$(esker hook direnv)"    in ~/.config/direnv/direnvrc, for `use esker` in an .envrc'
+        '  eval "$(esker hook direnv)"    in ~/.config/direnv/direnvrc, for `use esker`'
     )
     summary = "Print what has a shell activate, at its prompts, the allowed environments of its directory."
     parser = Parser(name, summary, examples, voice=voice)
