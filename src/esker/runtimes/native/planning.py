@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from esker.activate import plan as plans
 from esker.activate.allocation import allocate, expected
 from esker.activate.compose.files import compose_files, read_files
-from esker.activate.compose.project import compose_project, exported
+from esker.activate.compose.project import compose_project, exported, kept_path
 from esker.errors import EskerError, ServiceError
 from esker.formats.manifest import Manifest, MinimumVersion, vars_in_order
 from esker.host.certificates import certificate_bundle
@@ -48,6 +48,10 @@ def planned(
     locks = [paths["manifest"], paths["python"], *([paths["conda"]] if declaration.esker.conda else [])]
     # Through the link: the profile, the environment and the host's interpreter all have to be where they were.
     anchor = f"{link}/bin/python" if os.path.lexists(f"{link}/bin/python") else link
+    before = plans.fingerprints((*locks, anchor, *_compose_sources(declaration, settings)))
+    compose = _compose(declaration, settings) if keep_ports else {}
+    # Its name may become another one without a change of these files.
+    named = plans.fingerprints([kept_path(declaration)] if compose else [])
     plan = plans.Plan(
         project=declaration.project,
         name=declaration.name,
@@ -57,12 +61,12 @@ def planned(
         flox_env=link,
         store_path=os.readlink(link),
         runtime_name=directory_name(declaration.dot_flox),
-        stats=(*sources, *plans.fingerprints((*locks, anchor, *_compose_sources(declaration, settings)))),
+        stats=(*sources, *before, *named),
         choices=settings.choices,
         missing=missing,
         vars=vars_in_order(manifest.vars),
         ports=allocate(declaration, settings) if keep_ports else expected(declaration, settings),
-        compose=_compose(declaration, settings) if keep_ports else {},
+        compose=compose,
         packages_script=activation_script(link) if declaration.esker.conda else None,
         hook=hook.on_activate if hook else None,
         on_deactivate=hook.on_deactivate if hook else None,
