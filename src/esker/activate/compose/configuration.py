@@ -27,6 +27,7 @@ __all__ = [
     "ask",
     "check_version",
     "hashes",
+    "parse",
     "port_inputs",
     "run",
 ]
@@ -35,6 +36,7 @@ _SECONDS = 60.0
 _OLDEST = (2, 24)
 """The first Compose that knows `!override`."""
 _CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
+_NUMBER = re.compile("[0-9]{1,5}")
 _REFERENCE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 
 
@@ -56,7 +58,7 @@ class ComposePort(_Value, frozen=True):
     @property
     def number(self) -> int | None:
         """The one port of this machine; None if it is open or a range."""
-        return int(self.published) if self.published.isascii() and self.published.isdecimal() else None
+        return int(self.published) if _NUMBER.fullmatch(self.published) else None
 
 
 class ComposeDependency(_Value, frozen=True):
@@ -112,11 +114,23 @@ def run(words: Sequence[str], environ: Mapping[str, str], directory: str) -> str
 def ask(files: Iterable[str], environ: Mapping[str, str], directory: str, name: str | None = None) -> Configuration:
     """Return what Compose says of its files; with a `name`, of the project of that name. Raises ServiceError."""
     words = compose_command(files, name)
-    answer = run([*words, "config", "--format", "json"], environ, directory)
+    return parse(run([*words, "config", "--format", "json"], environ, directory))
+
+
+def parse(answer: str) -> Configuration:
+    """Return what the output of `docker compose config --format json` says; raises ServiceError if it is no such."""
     try:
         asked = msgspec.json.decode(answer, type=_Asked)
         services = {service: _service(service, table, asked.volumes) for service, table in asked.services.items()}
-    except (msgspec.DecodeError, TypeError, ValueError, KeyError, AttributeError) as error:
+    except (
+        msgspec.DecodeError,
+        TypeError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise ServiceError(f"Compose's description of the project cannot be read: {error}") from error
     return Configuration(name=asked.name, services=services)
 

@@ -306,7 +306,8 @@ def _read(declaration: Declaration) -> _Kept | None:
     record = state_file.read(kept_path(declaration), version=_VERSION, as_directory=True)
     try:
         kept = msgspec.convert(record, _Kept)
-    except msgspec.ValidationError:
+        msgspec.json.encode(kept)  # refuses text that is no Unicode, which could not be shown
+    except (msgspec.ValidationError, ValueError):
         return None
     is_whole = all(kept.hashes.get(name) and service.name == name for name, service in kept.services.items())
     return kept if is_whole else None

@@ -108,6 +108,8 @@ class ContainerService(Service):
             await self._follow(container)
             await self._settle(changed)
             changed.clear()
+        if self.state != "Running":
+            self._become("Running")  # it has run, too short a time for us to see it
         await self._ended(container)
 
     async def _made(self) -> Container:
