@@ -10,8 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from esker.activate import allocation, lists
 from esker.activate import plan as plans
+from esker.activate.compose import configuration
+from esker.activate.compose import project as compose_project
 from esker.activate.composition import activation
 from esker.activate.expansion import expanded, needs_bash, quoted
 from esker.activate.shells import undo
@@ -19,7 +23,7 @@ from esker.activate.starts import registry
 from esker.declare import known_environments, project_directory, trust
 from esker.declare.adopt import found_in, joined
 from esker.declare.adopt.project_files import READERS
-from esker.declare.declaration import EskerTable, PythonTable
+from esker.declare.declaration import ComposeTable, ContainerTable, EskerTable, PythonTable
 from esker.declare.load import Declaration, environment_name
 from esker.declare.template import manifest as new_manifest
 from esker.declare.validate import read_text
@@ -37,6 +41,8 @@ from esker.formats.untrusted import json_value, toml_table
 from esker.host import process_id, state_file
 from esker.lock.edges import with_edges
 from esker.lock.pyproject import read_pyproject
+from esker.services.compose.container import parse_containers, read_started
+from esker.services.compose.specified import specify_containers
 from esker.services.flox import uses
 from esker.services.supervised import logs, supervisor_record
 from esker.settings import Settings
@@ -174,6 +180,7 @@ def formats(top: Path) -> dict[str, Format]:
         **_declared(project),
         **_adopted(top),
         **_states(top, project),
+        **_contained(project),
         **_stored(top),
         **_conda(),
         **_texts(top),
@@ -371,6 +378,90 @@ def _states(top: Path, project: Path) -> dict[str, Format]:
         ),
         "env-registry.json": _file(
             registered, lambda _: sorted(known_environments._entries(registered)), [_lines(known)], trees="json"
+        ),
+    }
+
+
+def _contained(project: Path) -> dict[str, Format]:
+    """Return what is kept of services in containers, and what the `docker` command says of them."""
+    plain, _ = read_text(EMPTY)
+    table = ComposeTable(services={"db": ContainerTable(ports={"PGPORT": 5432})})
+    declaration = Declaration(project=str(project), name="items", manifest=plain, esker=EskerTable(compose=table))
+    dot_flox = declaration.dot_flox
+    described = {
+        "name": "shop",
+        "services": {
+            "db": {
+                "image": "postgres:17",
+                "build": {"context": "."},
+                "container_name": "the-db",
+                "deploy": {"replicas": 1},
+                "depends_on": {"files": {"condition": "service_completed_successfully", "required": False}},
+                "ports": [{"target": 5432, "published": "5432", "host_ip": "127.0.0.1", "mode": "ingress"}],
+                "stop_grace_period": "1m30s",
+                "volumes": [{"type": "volume", "source": "data", "target": "/data"}],
+            },
+            "files": {"image": "busybox"},
+        },
+        "volumes": {"data": {"name": "shop_data", "external": True}},
+    }
+    configured = msgspec.to_builtins(configuration.parse(json.dumps(described)))
+    kept = {
+        "version": 1,
+        "inputs": "0",
+        "name": "shop",
+        "own_name": "shop",
+        "is_named": True,
+        "services": configured["services"],
+        "hashes": {"db": ["1", "2"], "files": ["1"]},
+        "port_inputs": {"db": ["PGPORT"]},
+        "mapped": {"PGPORT": None},
+    }
+    state = {
+        "Status": "running",
+        "ExitCode": 0,
+        "Pid": 7,
+        "Health": {"Status": "healthy", "Log": [{"Output": "yes"}]},
+    }
+    inspected = {
+        "Id": "a" * 64,
+        "Name": "/shop-db-1",
+        "State": state,
+        "Config": {"Labels": {"com.docker.compose.service": "db", "com.docker.compose.project": "shop"}},
+        "NetworkSettings": {"Ports": {"5432/tcp": [{"HostIp": "127.0.0.1", "HostPort": "15432"}], "80/tcp": None}},
+        "Mounts": [{"Type": "volume", "Name": "shop_data"}],
+        "RestartCount": 1,
+    }
+    kept_file, started_file = compose_project.kept_path(declaration), f"{dot_flox}/cache/esker/containers.json"
+
+    def read_kept(_: bytes) -> None:
+        if (read := compose_project._read(declaration)) is not None:
+            made = compose_project.ComposeProject(
+                name=read.name,
+                directory=str(project),
+                files=("/p/compose.yaml",),
+                has_override=read.has_override,
+                services=read.services,
+                hashes=read.hashes,
+                port_inputs={name: tuple(names) for name, names in read.port_inputs.items()},
+                variables={},
+            )
+            specify_containers(made, table)
+            compose_project.exported(made, declaration)
+
+    return {
+        "compose.json": _file(kept_file, read_kept, [_lines(kept)], trees="json"),
+        "containers.json": _file(
+            started_file,
+            lambda _: read_started(dot_flox),
+            [_lines({"started": {"db": "a" * 64}})],
+            trees="json",
+        ),
+        "docker compose config": Format(
+            lambda data: configuration.parse(data.decode()), [_lines(described)], _UTF8, "json"
+        ),
+        "docker inspect": Format(
+            lambda data: parse_containers(data.decode()), [b"[" + _lines(inspected) + b"]"], (ValueError,), "json"
         ),
     }
 

@@ -145,9 +145,12 @@ def run(
 def following(argv: Sequence[str], environ: Mapping[str, str]) -> Popen[bytes]:
     """Start a program whose two outputs the caller reads from one pipe, until the caller ends it.
 
-    Raises CommandFailed when it cannot be started.
+    It ends with the thread that calls this. Raises CommandFailed when it cannot be started.
     """
+    import signal
     import subprocess
+
+    from esker.host import prctl
 
     program = _program(argv[0], environ, None)
     try:
@@ -158,6 +161,7 @@ def following(argv: Sequence[str], environ: Mapping[str, str]) -> Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            preexec_fn=prctl.ending_with_us(signal.SIGKILL),  # noqa: PLW1509  # safe in threads, as it says
         )
     except OSError as refusal:
         raise start_failure(argv[0], program, refusal) from refusal

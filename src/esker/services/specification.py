@@ -49,12 +49,17 @@ class ContainerSpec:
     project: str
     """The name of the Compose project."""
     directory: str
-    """The directory that paths in the Compose files begin at."""
+    """The directory that paths in the Compose files begin at, and by which the engine knows the checkout."""
     files: tuple[str, ...]
     """The Compose files, the later ones over the earlier."""
     hashes: tuple[str, ...]
     """Compose's hashes of its configuration, with what Esker adds to it and without."""
-    image: str = ""
+    container_name: str | None = None
+    """The container's name, if the Compose file states it; the engine has each name once."""
+    shared_volumes: tuple[str, ...] = ()
+    """Volumes that other checkouts may use too, by the engine's names."""
+    port_variables: Mapping[str, str] = field(default_factory=dict)
+    """Variables that name ports of this machine, each with the container's own port, such as `5432/tcp`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Compose's own reading of the Compose files that tests use: each does what it is there to show."""
+"""Compose files of many kinds: what Compose itself makes of each, and that Esker starts the same."""
 
 from __future__ import annotations
 
@@ -82,6 +82,38 @@ def test_compose_starts_the_project(project, docker_engine, name):
     if healthy := _services(name, HEALTHY):
         started.compose("up", "--detach", "--wait", *healthy)
     assert started.states() == STATES[name]
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_esker_starts_the_project(place, name):
+    """The same services run as with Compose, or have ended, and each health check holds."""
+    if name == "external_network":
+        place.engine.docker("network", "create", "esker-example-shared")
+        place.engine.docker("volume", "create", "esker-example-data")
+    checkout = place.checkout(name=name)
+    shutil.copytree(PROJECTS / name, checkout.path, dirs_exist_ok=True)
+    checkout.esker("services", "start")
+    states = {name: _as_compose_says(each) for name, each in checkout.states().items()}
+    assert states == STATES[name]
+    assert ComposeProject(place.engine, checkout.path).states() == STATES[name]
+    place.engine.docker("kill", *place.engine.docker("ps", "--quiet").split())  # a stop would wait 10 s for some
+
+
+def _as_compose_says(state):
+    return "exited" if state["status"] == "Completed" else state["health"] or state["status"].lower()
+
+
+def test_esker_needs_the_external_network(place):
+    """What is missing is told in Compose's own words."""
+    checkout = place.checkout(compose=(PROJECTS / "external_network/compose.yaml").read_text())
+    assert "network esker-example-shared not found" in checkout.refused("services", "start")
+
+
+def test_esker_follows_the_profiles(place):
+    """A service with profiles is there when one of them is named."""
+    checkout = place.checkout(compose=(PROJECTS / "profiles/compose.yaml").read_text())
+    assert checkout.states().keys() == {"cache"}
+    assert checkout.states(COMPOSE_PROFILES="observe").keys() == {"cache", "probe"}
 
 
 def _services(name, state):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from esker.activate.compose.docker_command import compose_command, compose_refused
 from esker.errors import CommandFailed, ServiceError
 from esker.host import process
 
@@ -25,8 +26,8 @@ __all__ = [
     "Configuration",
     "ask",
     "check_version",
-    "compose_command",
     "hashes",
+    "parse",
     "port_inputs",
     "run",
 ]
@@ -35,6 +36,7 @@ _SECONDS = 60.0
 _OLDEST = (2, 24)
 """The first Compose that knows `!override`."""
 _CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
+_NUMBER = re.compile("[0-9]{1,5}")
 _REFERENCE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 
 
@@ -56,7 +58,7 @@ class ComposePort(_Value, frozen=True):
     @property
     def number(self) -> int | None:
         """The one port of this machine; None if it is open or a range."""
-        return int(self.published) if self.published.isascii() and self.published.isdecimal() else None
+        return int(self.published) if _NUMBER.fullmatch(self.published) else None
 
 
 class ComposeDependency(_Value, frozen=True):
@@ -106,37 +108,42 @@ def run(words: Sequence[str], environ: Mapping[str, str], directory: str) -> str
     try:
         return process.run(words, environ=environ, cwd=directory, timeout=_SECONDS).stdout
     except CommandFailed as failure:
-        raise _refused(words, failure) from failure
+        raise compose_refused(words, failure) from failure
 
 
 def ask(files: Iterable[str], environ: Mapping[str, str], directory: str, name: str | None = None) -> Configuration:
     """Return what Compose says of its files; with a `name`, of the project of that name. Raises ServiceError."""
-    words = compose_command(files, directory, name)
-    answer = run([*words, "config", "--format", "json"], environ, directory)
+    words = compose_command(files, name)
+    return parse(run([*words, "config", "--format", "json"], environ, directory))
+
+
+def parse(answer: str) -> Configuration:
+    """Return what the output of `docker compose config --format json` says; raises ServiceError if it is no such."""
     try:
         asked = msgspec.json.decode(answer, type=_Asked)
         services = {service: _service(service, table, asked.volumes) for service, table in asked.services.items()}
-    except (msgspec.DecodeError, TypeError, ValueError, KeyError, AttributeError) as error:
+    except (
+        msgspec.DecodeError,
+        TypeError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise ServiceError(f"Compose's description of the project cannot be read: {error}") from error
     return Configuration(name=asked.name, services=services)
 
 
-def compose_command(files: Iterable[str], directory: str, name: str | None = None) -> list[str]:
-    """Return the first words of a Compose command for these files."""
-    named = [word for file in files for word in ("--file", file)]
-    project = [] if name is None else ["--project-name", name]
-    return ["docker", "compose", *named, "--project-directory", directory, *project]
-
-
 def hashes(files: Iterable[str], environ: Mapping[str, str], directory: str, name: str) -> dict[str, str]:
     """Return Compose's hash of the configuration of each service."""
-    listed = run([*compose_command(files, directory, name), "config", "--hash", "*"], environ, directory)
+    listed = run([*compose_command(files, name), "config", "--hash", "*"], environ, directory)
     return {line.split()[0]: line.split()[1] for line in listed.splitlines() if len(line.split()) == 2}  # noqa: PLR2004
 
 
 def port_inputs(files: Iterable[str], environ: Mapping[str, str], directory: str) -> dict[str, list[str]]:
     """Return, for each service, the variables that its published ports are made from."""
-    words = [*compose_command(files, directory), "config", "--no-interpolate", "--no-consistency", "--format", "json"]
+    words = [*compose_command(files), "config", "--no-interpolate", "--no-consistency", "--format", "json"]
     try:
         answer = json.loads(run(words, environ, directory))
         services = answer["services"].items()
@@ -192,27 +199,3 @@ def _port(table: Mapping[str, Any]) -> ComposePort:
         protocol=str(table.get("protocol") or "tcp"),
         mode=str(table.get("mode") or ""),
     )
-
-
-_PLACE = re.compile(r"line (\d+)")
-_HINTS = {
-    "is not a docker command": "install Docker Compose v2, the plugin of the `docker` command",
-    "unknown command": "install Docker Compose v2, the plugin of the `docker` command",
-    "unknown flag": "install Docker Compose v2, the plugin of the `docker` command",
-    "permission denied": "join the group `docker`, or use a rootless engine; then log in again",
-    "cannot connect": "start the engine, or name another one in DOCKER_HOST or with `docker context use`",
-}
-
-
-def _refused(words: Sequence[str], failure: CommandFailed) -> ServiceError:
-    if failure.status in {process.NOT_FOUND, process.NOT_EXECUTABLE} and not failure.output.strip():
-        return ServiceError(
-            "services of this project run in containers, and the command `docker` is not here",
-            hint="install Docker (or Podman with its `docker` command) and Compose v2",
-        )
-    lines = [line.strip() for line in failure.output.splitlines() if line.strip()]
-    told = "; ".join(lines[-2:] if len(lines) > 1 and lines[-1].startswith(("line", "  ")) else lines[-1:])
-    hint = next((hint for word, hint in _HINTS.items() if word in failure.output.lower()), None)
-    is_file = "compose" in words[:2] and hint is None
-    begin = "Compose refuses the project's files" if is_file else "Docker refuses"
-    return ServiceError(f"{begin}: {told or 'it said nothing'}", hint=hint or "correct the Compose file")

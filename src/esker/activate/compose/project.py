@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.settings import Settings
 
-__all__ = ["ComposeProject", "compose_project", "exported"]
+__all__ = ["ComposeProject", "compose_project", "exported", "kept_path"]
 
 _FILE = "compose.json"
 _VERSION = 1
@@ -48,6 +48,8 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     own_name: str
     """The name that Compose would take by itself."""
+    is_named: bool
+    """Whether the name can be no other checkout's: the engine has containers of this one, or the name has a suffix."""
     services: dict[str, ComposeService]
     hashes: dict[str, tuple[str, ...]]
     port_inputs: dict[str, list[str]] = {}
@@ -61,7 +63,7 @@ class ComposeProject(NamedTuple):
 
     name: str
     directory: str
-    """The project directory, where paths in the Compose files begin."""
+    """Where Compose is called: the directory of the environment."""
     files: tuple[str, ...]
     """The Compose files, with the override of Esker's own last if there is one."""
     has_override: bool
@@ -94,10 +96,14 @@ def compose_project(declaration: Declaration, settings: Settings, environ: Mappi
         del variables["COMPOSE_PROJECT_NAME"]  # an activation has exported it
     mapped = _mapped(declaration)
     inputs = inputs_digest(contents, {name: value for name, value in variables.items() if name not in mapped})
-    if kept is None or kept.inputs != inputs or not _holds(kept, variables, mapped, own):
-        kept = _asked(declaration, settings, paths, variables, kept)
-        kept = msgspec.structs.replace(kept, inputs=inputs, mapped={name: variables.get(name) for name in mapped})
-        _write(declaration, kept)
+    holds = kept is not None and kept.inputs == inputs and _holds(kept, variables, mapped, own)
+    now = _confirmed(kept, paths, variables, declaration) if kept is not None and holds else None
+    if now is None:
+        now = _asked(declaration, settings, paths, variables, kept)
+        now = msgspec.structs.replace(now, inputs=inputs, mapped={name: variables.get(name) for name in mapped})
+    if now != kept:
+        _write(declaration, now)
+    kept = now
     return ComposeProject(
         name=kept.name,
         directory=declaration.project,
@@ -108,6 +114,11 @@ def compose_project(declaration: Declaration, settings: Settings, environ: Mappi
         port_inputs={name: tuple(names) for name, names in kept.port_inputs.items()},
         variables=variables,
     )
+
+
+def kept_path(declaration: Declaration) -> str:
+    """Return the path of the file in which what Compose says is kept."""
+    return f"{declaration.dot_flox}/cache/esker/{_FILE}"
 
 
 def _mapped(declaration: Declaration) -> dict[str, tuple[str, int]]:
@@ -192,7 +203,10 @@ def _asked(
     """Ask Compose for everything, choose the ports that its files leave open, and write the override."""
     directory = declaration.project
     found = configuration.ask(paths, environ, directory)
-    name = _name(found, environ, directory, kept)
+    own_name = found.name
+    name, is_named = _name(own_name, paths, environ, directory, kept)
+    if name != own_name:  # the names of volumes have it too
+        found = configuration.ask(paths, environ, directory, name)
     services, has_override = _with_ports(declaration, settings, found, environ)
     own = (*paths, override_path(directory))
     plain = configuration.hashes(paths, environ, directory, name)
@@ -201,27 +215,41 @@ def _asked(
         version=_VERSION,
         inputs="",
         name=name,
-        own_name=found.name,
+        own_name=own_name,
+        is_named=is_named,
         services=services,
-        hashes={each: tuple(dict.fromkeys((ours[each], plain[each]))) for each in services if each in ours},
+        hashes={each: tuple(dict.fromkeys((ours[each], plain[each]))) for each in services},
         port_inputs=configuration.port_inputs(paths, environ, directory) if _mapped(declaration) else {},
         has_override=has_override,
     )
 
 
-def _name(found: Configuration, environ: Mapping[str, str], directory: str, kept: _Kept | None) -> str:
-    """Return the project's name: Compose's own, with a suffix if the engine has it for another directory."""
-    if kept is not None and kept.own_name == found.name:
-        return kept.name
+def _confirmed(
+    kept: _Kept, paths: tuple[str, ...], environ: Mapping[str, str], declaration: Declaration
+) -> _Kept | None:
+    """Return what is kept if the project still has that name; another checkout may have taken it before ours did."""
+    name, is_named = _name(kept.own_name, paths, environ, declaration.project, kept)
+    return msgspec.structs.replace(kept, is_named=is_named) if name == kept.name else None
+
+
+def _name(
+    own_name: str, paths: tuple[str, ...], environ: Mapping[str, str], directory: str, kept: _Kept | None
+) -> tuple[str, bool]:
+    """Return the project's name, and whether it is certain, which it is not before the engine has containers of it.
+
+    It is Compose's own name, with a suffix if the engine has that for another directory.
+    """
+    if kept is not None and kept.own_name == own_name and kept.is_named:
+        return kept.name, True
     label = '{{.Label "com.docker.compose.project.working_dir"}}'
-    words = ["docker", "ps", "-a", "--filter", f"label=com.docker.compose.project={found.name}", "--format", label]
+    words = ["docker", "ps", "-a", "--filter", f"label=com.docker.compose.project={own_name}", "--format", label]
     try:
-        others = {line.strip() for line in configuration.run(words, environ, directory).splitlines()}
+        found = {os.path.realpath(line.strip()) for line in configuration.run(words, environ, directory).splitlines()}
     except ServiceError:
-        return found.name  # the engine does not answer, which a start will say
-    if others <= {directory, os.path.realpath(directory), ""}:
-        return found.name
-    return f"{found.name}-{hashlib.blake2b(os.fsencode(directory), digest_size=3).hexdigest()}"
+        return own_name, False  # a start will say so
+    if found <= {os.path.realpath(os.path.dirname(paths[0]))}:
+        return own_name, bool(found)
+    return f"{own_name}-{hashlib.blake2b(os.fsencode(directory), digest_size=3).hexdigest()}", True
 
 
 def _with_ports(
@@ -275,11 +303,14 @@ def _long(port: ComposePort) -> dict[str, object]:
 
 
 def _read(declaration: Declaration) -> _Kept | None:
-    record = state_file.read(f"{declaration.dot_flox}/cache/esker/{_FILE}", version=_VERSION, as_directory=True)
+    record = state_file.read(kept_path(declaration), version=_VERSION, as_directory=True)
     try:
-        return msgspec.convert(record, _Kept) if record is not None else None
-    except msgspec.ValidationError:
+        kept = msgspec.convert(record, _Kept)
+        msgspec.json.encode(kept)  # refuses text that is no Unicode, which could not be shown
+    except (msgspec.ValidationError, ValueError):
         return None
+    is_whole = all(kept.hashes.get(name) and service.name == name for name, service in kept.services.items())
+    return kept if is_whole else None
 
 
 def _write(declaration: Declaration, kept: _Kept) -> None:
@@ -289,4 +320,4 @@ def _write(declaration: Declaration, kept: _Kept) -> None:
         project_directory.writable(declaration.dot_flox, "cache", "esker") as directory,
     ):
         data = msgspec.json.encode(kept) + b"\n"
-        files.write_changed(f"{declaration.dot_flox}/cache/esker/{_FILE}", data, directory=directory)
+        files.write_changed(kept_path(declaration), data, directory=directory)

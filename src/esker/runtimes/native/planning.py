@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.activate import plan as plans
 from esker.activate.allocation import allocate, expected
 from esker.activate.compose.files import compose_files, read_files
-from esker.activate.compose.project import compose_project, exported
+from esker.activate.compose.project import compose_project, exported, kept_path
 from esker.errors import EskerError, ServiceError
 from esker.formats.manifest import Manifest, MinimumVersion, vars_in_order
 from esker.host.certificates import certificate_bundle
@@ -65,7 +65,10 @@ def planned(
     # Through the link: the profile, the environment and the host's interpreter all have to be where they were.
     link = target.link
     anchor = f"{link}/bin/python" if os.path.lexists(f"{link}/bin/python") else link
+    before = plans.fingerprints((*locks, anchor, *_compose_sources(declaration, settings)))
     compose, inputs = _compose(declaration, settings) if keep_ports else ({}, ())
+    # Its name may become another one without a change of these files.
+    named = plans.fingerprints([kept_path(declaration)] if compose else [])
     plan = plans.Plan(
         project=declaration.project,
         name=declaration.name,
@@ -75,7 +78,7 @@ def planned(
         flox_env=link,
         store_path=target.profile,
         runtime_name=directory_name(declaration.dot_flox),
-        stats=(*sources, *plans.fingerprints((*locks, anchor, *_compose_sources(declaration, settings)))),
+        stats=(*sources, *before, *named),
         choices=settings.choices,
         generation=target.generation,
         missing=missing,

@@ -10,19 +10,16 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.declare import project_directory
-from esker.errors import ServiceError
 from esker.host import files, state_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LABEL", "Container", "parse_containers", "read_started", "refused", "write_started"]
+__all__ = ["LABEL", "Container", "parse_containers", "read_started", "write_started"]
 
 LABEL = "com.docker.compose"
 """How the names of the labels begin that Compose gives its containers."""
 _STARTED = "containers.json"
-_WORDS = 400
-"""Characters of a failed command's output that a message has."""
 
 
 class Container(NamedTuple):
@@ -48,6 +45,12 @@ class Container(NamedTuple):
     error: str | None = None
     """Why the engine could not start it."""
     restarts: int = 0
+    directory: str = ""
+    """The directory of the Compose project that it belongs to."""
+    ports: Mapping[str, int] = {}
+    """The port of this machine for each published port of its own, such as `5432/tcp`, while it runs."""
+    volumes: tuple[str, ...] = ()
+    """The names of the volumes that it mounts."""
 
     @property
     def runs(self) -> bool:
@@ -59,7 +62,7 @@ def parse_containers(text: str) -> list[Container]:
     """Return the containers in the output of `docker inspect`; raise ValueError if it is no such output."""
     try:
         return [_container(each) for each in json.loads(text)]
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"`docker inspect` answered with something else: {error!r}") from error
 
 
@@ -69,6 +72,7 @@ def _container(record: Mapping[str, Any]) -> Container:
     health = state.get("Health") or state.get("Healthcheck") or {}
     checks = health.get("Log") or []
     status = health.get("Status") or None
+    ports = (record.get("NetworkSettings") or {}).get("Ports") or {}
     return Container(
         id=str(record["Id"]),
         name=str(record["Name"]).removeprefix("/"),
@@ -82,6 +86,9 @@ def _container(record: Mapping[str, Any]) -> Container:
         problem=str(checks[-1].get("Output", "")).strip() if checks else None,
         error=str(state.get("Error") or "") or None,
         restarts=int(record.get("RestartCount") or 0),
+        directory=str(labels.get(f"{LABEL}.project.working_dir", "")),
+        ports={port: int(places[0]["HostPort"]) for port, places in ports.items() if places},
+        volumes=tuple(str(each["Name"]) for each in record.get("Mounts") or () if each.get("Type") == "volume"),
     )
 
 
@@ -99,24 +106,3 @@ def write_started(dot_flox: str, started: Mapping[str, str]) -> None:
     with project_directory.writable(dot_flox, "cache", "esker") as directory:
         text = json.dumps({"started": dict(started)}, sort_keys=True)
         files.write_changed(f"{dot_flox}/cache/esker/{_STARTED}", text.encode() + b"\n", directory=directory)
-
-
-_HINTS = {
-    "permission denied": "join the group `docker`, or use a rootless engine; then log in again",
-    "cannot connect": "start the engine, or name another one in DOCKER_HOST or with `docker context use`",
-    "is not a docker command": "install Docker Compose v2, the plugin of the `docker` command",
-    "unknown command: docker compose": "install Docker Compose v2, the plugin of the `docker` command",
-    "address already in use": "end what listens on that port, or publish another one in the Compose file",
-    "port is already allocated": "end what publishes that port, or publish another one in the Compose file",
-    "no such image": "pull or build it: docker compose pull, docker compose build",
-    "pull access denied": "log in with `docker login`, or correct the name of the image",
-}
-
-
-def refused(text: str) -> ServiceError:
-    """Return the error for a command of the engine that has failed, from what it printed."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if "rror" in line or "annot" in line] or lines[-1:] or ["it said nothing"]
-    told = telling[0].removeprefix("Error response from daemon: ")[:_WORDS]
-    hint = next((hint for word, hint in _HINTS.items() if word in text.lower()), None)
-    return ServiceError(f"the container engine refuses: {told}", hint=hint)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
+import time
 from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
+from esker.activate.compose.docker_command import engine_refused
 from esker.errors import CommandFailed, ServiceError
 from esker.host import process
 from esker.services.chamber import Volumes
-from esker.services.compose.container import LABEL, parse_containers, read_started, refused, write_started
+from esker.services.compose.claims import is_of
+from esker.services.compose.container import LABEL, parse_containers, read_started, write_started
 from esker.services.status import ServiceStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from subprocess import CompletedProcess, Popen
 
     from esker.activate.compose.project import ComposeProject
@@ -23,6 +29,9 @@ __all__ = ["Containers"]
 
 _SECONDS = 60.0
 _CHUNK = 1 << 16
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d")
+_AGAIN = 1.0
+"""Seconds between two looks for a container that does not run."""
 _LEFT = "its supervisor was killed: `esker services start` takes it over, `esker services stop` stops it"
 
 
@@ -37,18 +46,25 @@ class Containers:
         """Return the last `count` lines of a service's log; without `count`, all that the engine has kept."""
         if count == 0 or (found := self._id(service)) is None:
             return []
-        done = self._run("logs", *(() if count is None else ("--tail", str(count))), found, check=False)
+        tail = () if count is None else ("--tail", str(count))
+        done = self._run("logs", "--timestamps", *tail, found, check=False)
         if done.returncode:
-            raise refused(done.stderr)
-        return [*done.stdout.splitlines(), *done.stderr.splitlines()]  # the container's two outputs
+            raise engine_refused(done.stderr)
+        # The container's two outputs come apart.
+        moments = [_moment(line) for output in (done.stdout, done.stderr) for line in output.splitlines()]
+        return [line for _, line in sorted(moments, key=lambda each: each[0])]
 
     def stream(self, service: str, count: int | None) -> _Stream:
-        """Return the last `count` lines of a service's log and what is added to it; nothing if it has no container."""
+        """Return the last `count` lines of a service's log, and what is added to it, also by a later run."""
+        return _Stream(partial(self._following, service), count)
+
+    def _following(self, service: str, *options: str) -> Popen[bytes] | None:
         found = self._id(service)
         if found is None:
-            return _Stream(None)
-        words = ["docker", "logs", "--follow", "--tail", "all" if count is None else str(count), found]
-        return _Stream(process.following(words, self._project.variables))
+            return None
+        return process.following(
+            ["docker", "logs", "--follow", "--timestamps", *options, found], self._project.variables
+        )
 
     def left_over(self, declared: Mapping[str, ServiceStatus]) -> dict[str, ServiceStatus]:
         """Return the state of those declared services whose containers run although there is no supervisor."""
@@ -67,9 +83,12 @@ class Containers:
             if name in declared
         }
 
-    def stop_left_over(self, names: Collection[str]) -> tuple[str, ...]:
-        """Stop the containers of services, or of all, that a killed supervisor has left; return the services."""
-        started = self._started()
+    def stop_left_over(self, names: Collection[str], *, force: bool) -> tuple[str, ...]:
+        """Stop the containers of services, or of all, that a killed supervisor has left; return the services.
+
+        With `force`, those that somebody else has started are stopped too.
+        """
+        started = self._containers_of_services() if force else self._started()
         wanted = [name for name in started if not names or name in names]
         if wanted:
             self._run("stop", *(started[name].id for name in wanted))
@@ -114,8 +133,21 @@ class Containers:
             return {}
         with suppress(ValueError):
             found = parse_containers(done.stdout)
-            return {each.service: each for each in found if each.runs and each.project == self._project.name}
+            return {each.service: each for each in found if each.runs and self._is_ours(each)}
         return {}
+
+    def _containers_of_services(self) -> dict[str, Container]:
+        """Return the running containers of the project, by service."""
+        filters = (f"label={LABEL}.project={self._project.name}", f"label={LABEL}.oneoff=False")
+        words = [word for each in filters for word in ("--filter", each)]
+        listed = self._run("ps", "-q", "--no-trunc", *words).stdout.split()
+        found = parse_containers(self._run("inspect", "--type", "container", *listed).stdout) if listed else []
+        return {each.service: each for each in found if each.runs and self._is_ours(each)}
+
+    def _is_ours(self, container: Container) -> bool:
+        project = self._project
+        here = is_of(container, os.path.dirname(project.files[0]))
+        return here and container.project == project.name and container.service in project.services
 
     def _id(self, service: str) -> str | None:
         filters = [f"label={LABEL}.project={self._project.name}", f"label={LABEL}.service={service}"]
@@ -130,33 +162,69 @@ class Containers:
             ["docker", *words], environ=project.variables, cwd=project.directory, timeout=_SECONDS, check=False
         )
         if check and done.returncode:
-            raise refused(done.stderr)
+            raise engine_refused(done.stderr)
         return done
 
 
 class _Stream:
-    """The lines that a program writes, as they come."""
+    """The lines that the runs of a container write, as they come.
 
-    def __init__(self, program: Popen[bytes] | None) -> None:
-        self._program = program
+    `docker logs` ends with each run. So it is asked again from the moment of the last line on, which the engine tells
+    with each line; its clock may not be ours.
+    """
+
+    def __init__(self, begin: Callable[..., Popen[bytes] | None], count: int | None) -> None:
+        self._begin = begin
         self._rest = b""
-        if program is not None and program.stdout is not None:
-            os.set_blocking(program.stdout.fileno(), False)
+        self._moment = ""
+        """That of the last line."""
+        self._since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        self._next = 0.0
+        self._follow("--tail", "all" if count is None else str(count))
+
+    def _follow(self, *options: str) -> None:
+        self._program = self._begin(*options)
+        if self._program is not None and self._program.stdout is not None:
+            os.set_blocking(self._program.stdout.fileno(), False)
 
     def lines(self) -> list[str]:
         """Return the lines that have come since the last call."""
+        if self._program is None and time.monotonic() >= self._next:
+            with suppress(ServiceError, CommandFailed):  # the engine may come back
+                self._follow("--since", self._moment or self._since)
+            self._next = time.monotonic() + _AGAIN
         if self._program is None or self._program.stdout is None:
             return []
-        with suppress(BlockingIOError):
-            *lines, self._rest = (self._rest + os.read(self._program.stdout.fileno(), _CHUNK)).split(b"\n")
-            return [line.decode(errors="replace") for line in lines]
-        return []
+        try:
+            data = os.read(self._program.stdout.fileno(), _CHUNK)
+        except BlockingIOError:
+            return []
+        if not data:
+            self.close()
+            return []
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [text for line in lines if (text := self._new(line)) is not None]
+
+    def _new(self, line: bytes) -> str | None:
+        """Return a line without its moment; None if it came before, or if it is a message of the command itself."""
+        moment, text = _moment(line.decode(errors="replace"))
+        if moment <= self._moment or not _MOMENT.match(moment):
+            return None
+        self._moment = moment
+        return text
 
     def close(self) -> None:
         """End the program."""
         if self._program is not None:
             self._program.kill()
             self._program.communicate()
+            self._program = None
+
+
+def _moment(line: str) -> tuple[str, str]:
+    """Return when a line was written, as the engine says it, and the line."""
+    moment, _, text = line.partition(" ")
+    return moment, text
 
 
 def _last(text: str) -> str:

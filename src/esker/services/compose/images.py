@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from esker.activate.compose.configuration import compose_command
+from esker.activate.compose.docker_command import compose_command, engine_refused
 from esker.errors import CommandFailed, ServiceError
 from esker.host import process
 
@@ -32,7 +32,7 @@ def provide_images(project: ComposeProject, names: Iterable[str]) -> None:
     ):
         if not wanted:
             continue
-        words = [*compose_command(project.files, project.directory, project.name), verb, *wanted]
+        words = [*compose_command(project.files, project.name), verb, *wanted]
         try:
             process.run(words, environ=project.variables, cwd=project.directory, capture=False)
         except CommandFailed as failure:
@@ -48,8 +48,5 @@ def _are_here(images: list[str], project: ComposeProject) -> bool:
     words = ["docker", "image", "inspect", "--format", "{{.Id}}", *images]
     done = process.run(words, environ=project.variables, cwd=project.directory, check=False)
     if done.returncode and "no such image" not in done.stderr.lower():
-        raise ServiceError(
-            f"the container engine does not answer: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}",
-            hint="start the engine, or name another one in DOCKER_HOST or with `docker context use`",
-        )
+        raise engine_refused(done.stderr)
     return done.returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from esker.services.specification import ContainerSpec, ServiceSpec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from esker.activate.compose.configuration import ComposeService
     from esker.activate.compose.project import ComposeProject
     from esker.declare.declaration import ComposeTable, JoinedCondition
 
@@ -62,10 +64,12 @@ def specify_containers(project: ComposeProject, table: ComposeTable | None) -> d
             container=ContainerSpec(
                 service=name,
                 project=project.name,
-                directory=project.directory,
+                directory=os.path.dirname(project.files[0]),
                 files=project.files,
-                hashes=project.hashes.get(name, ()),
-                image=service.image,
+                hashes=project.hashes[name],
+                container_name=service.container_name,
+                shared_volumes=_shared_volumes(project, service),
+                port_variables=_port_variables(service, tables[name].ports if name in tables else {}),
             ),
         )
         for name, service in chosen.items()
@@ -80,6 +84,17 @@ def _ports(project: ComposeProject, name: str, variables: Mapping[str, int]) -> 
         for port in project.services[name].ports
         if port.number
     }
+
+
+def _port_variables(service: ComposeService, variables: Mapping[str, int]) -> dict[str, str]:
+    protocols = {port.target: port.protocol for port in service.ports}
+    return {name: f"{target}/{protocols[target]}" for name, target in variables.items() if target in protocols}
+
+
+def _shared_volumes(project: ComposeProject, service: ComposeService) -> tuple[str, ...]:
+    """Return the volumes whose names do not begin with the project's: those that are external, or have a `name`."""
+    named = [volume for volume in service.volumes if not volume.startswith(f"{project.name}_")]
+    return (*service.external_volumes, *named)
 
 
 def _seconds(text: str) -> float:

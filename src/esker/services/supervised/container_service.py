@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from esker.errors import ServiceError, ServiceFailed
+from esker.services.compose.claims import check_ports
 from esker.services.supervised.service import LOG_LINES, Service
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ class ContainerService(Service):
             await self._follow(container)
             await self._settle(changed)
             changed.clear()
+        if self.state != "Running":
+            self._become("Running")  # it has run, too short a time for us to see it
         await self._ended(container)
 
     async def _made(self) -> Container:
@@ -117,8 +120,12 @@ class ContainerService(Service):
         except ServiceError as error:
             message = f"the container of `{self.spec.name}` cannot be made: {error.message}"
             raise self._failed(message, error.hint) from error
-        self.container = made[self.spec.container.service]
-        return self.container
+        self.container = container = made[self.spec.container.service]
+        try:
+            check_ports(self.spec.container, container, self.spec.ports)
+        except ServiceError as error:
+            raise self._failed(error.message, error.hint) from error
+        return container
 
     async def _look(self, container: Container) -> Container:
         if self._engine.lost:

@@ -202,7 +202,7 @@ class Supervised:
                 connection.close()
             self._refuse(unknown)
         if connection is None:
-            stopped = self._containers.stop_left_over(names) if self._containers else ()
+            stopped = self._containers.stop_left_over(names, force=force) if self._containers else ()
             return Stopped(stopped=stopped, not_running=tuple(name for name in names if name not in stopped))
         request = protocol.StopRequest(names=names, caller=os.getpid(), force=force)
         result = connection.ask(request, self._grace(self.specs) + _ANSWER)

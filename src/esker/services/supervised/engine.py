@@ -18,9 +18,11 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from esker.activate.compose.docker_command import compose_command, engine_refused
 from esker.errors import ServiceError
 from esker.host.spawn import Program, SpawnRefused
-from esker.services.compose.container import LABEL, Container, parse_containers, read_started, refused, write_started
+from esker.services.compose import claims
+from esker.services.compose.container import LABEL, Container, parse_containers, read_started, write_started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,19 +30,13 @@ if TYPE_CHECKING:
     from esker.services.specification import ContainerSpec
     from esker.services.supervised.children import Child, Children
 
-__all__ = ["Engine", "compose_words"]
+__all__ = ["Engine"]
 
 _OWNER = "\0engine"
 """The owner of the engine's commands among the supervisor's children; the NUL keeps it apart from any service."""
 _LONGEST = 16 << 20
 """Bytes of a command's output."""
 _EVENTS = ("create", "start", "die", "health_status", "destroy", "oom", "pause", "unpause", "rename")
-
-
-def compose_words(spec: ContainerSpec, *words: str) -> tuple[str, ...]:
-    """Return the words of a Compose command for the project of a container."""
-    named = [word for file in spec.files for word in ("--file", file)]
-    return ("docker", "compose", *named, "--project-directory", spec.directory, "--project-name", spec.project, *words)
 
 
 class Engine:
@@ -88,28 +84,40 @@ class Engine:
     async def made(self, specs: Iterable[ContainerSpec]) -> dict[str, Container]:
         """Return the container of each service, made by Compose if it is missing or stopped and of another definition.
 
-        Networks and volumes are made with them. Nothing is started, and no running container is touched.
+        One that was made by hand, without the ports that Esker has chosen, is of another definition. Networks and
+        volumes are made with them. Nothing is started, and no running container is touched.
         """
         wanted = {spec.service: spec for spec in specs}
         first = next(iter(wanted.values()))
         async with self._composing:  # two at once make two networks of one name
             existing = await self._existing(first.project)
+            claims.check_directory(first, existing.values())
+            await self._check_claims(wanted.values())
             missing = [name for name in wanted if name not in existing]
             older = [
                 name
                 for name, spec in wanted.items()
-                if name in existing and not existing[name].runs and existing[name].hash not in spec.hashes
+                if name in existing and not existing[name].runs and existing[name].hash != spec.hashes[0]
             ]
             for names, option in ((missing, ("--no-recreate",)), (older, ())):
                 if names:
-                    words = compose_words(first, "up", "--no-start", "--no-deps", "--quiet-pull", *option, *names)
-                    await self._run(*words)
+                    words = compose_command(first.files, first.project)
+                    await self._run(*words, "up", "--no-start", "--no-deps", "--quiet-pull", *option, *names)
             if missing or older:
                 existing = await self._existing(first.project)
         for name in wanted:
             if name not in existing:
                 raise ServiceError(f"Compose made no container for the service `{name}`")
         return {name: existing[name] for name in wanted}
+
+    async def _check_claims(self, specs: Iterable[ContainerSpec]) -> None:
+        """Raise ServiceError for a name or a volume that a container of another checkout has."""
+        for spec in specs:
+            names = [spec.container_name] if spec.container_name else []
+            for volume in spec.shared_volumes:
+                names += (await self._run("docker", "ps", "-q", "--filter", f"volume={volume}")).split()
+            for container in await self.inspect(*names):
+                claims.check(spec, container)
 
     async def _existing(self, project: str) -> dict[str, Container]:
         """Return the containers of the project by service, the one with the lowest number where there are several."""
@@ -126,7 +134,7 @@ class Engine:
             return []
         status, text = await self._output("docker", "inspect", "--type", "container", *ids)
         if status and "no such" not in text.lower():
-            raise refused(text)
+            raise engine_refused(text)
         try:
             return parse_containers(text if not status else text[text.index("[") : text.rindex("]") + 1])
         except ValueError as error:
@@ -142,7 +150,7 @@ class Engine:
         """Ask a container to end, and kill it after `grace` seconds; it is no error if it has gone."""
         status, text = await self._output("docker", "stop", "--time", str(max(0, round(grace))), container.id)
         if status and "no such" not in text.lower():
-            raise refused(text)
+            raise engine_refused(text)
 
     async def kill(self, container: Container) -> None:
         """Kill a container at once, if it still runs."""
@@ -195,7 +203,7 @@ class Engine:
     async def _run(self, *words: str) -> str:
         status, text = await self._output(*words)
         if status:
-            raise refused(text)
+            raise engine_refused(text)
         return text
 
     async def _output(self, *words: str) -> tuple[int, str]:

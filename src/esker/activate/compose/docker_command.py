@@ -1,0 +1,68 @@
+"""The `docker` command: its words for Compose, and what it says when it refuses, as an error with its remedy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from esker.errors import ServiceError
+from esker.host import process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from esker.errors import CommandFailed
+
+__all__ = ["compose_command", "compose_refused", "engine_refused"]
+
+_WORDS = 400
+"""Characters of a failed command's output that a message has."""
+_PLUGIN = "install Docker Compose v2, the plugin of the `docker` command"
+_HINTS = {
+    "permission denied while trying": "join the group `docker`, or use a rootless engine; then log in again",
+    "cannot connect": "start the engine, or name another one in DOCKER_HOST or with `docker context use`",
+    "is not a docker command": _PLUGIN,
+    "unknown command: docker compose": _PLUGIN,
+    "unknown shorthand flag": _PLUGIN,
+    "unknown flag": _PLUGIN,
+    "address already in use": "end what listens on that port, or publish another one in the Compose file",
+    "port is already allocated": "end what publishes that port, or publish another one in the Compose file",
+    "no such image": "pull or build it: docker compose pull, docker compose build",
+    "pull access denied": "log in with `docker login`, or correct the name of the image",
+}
+"""By words of the output, in lower case."""
+
+
+def compose_command(files: Iterable[str], name: str | None = None) -> list[str]:
+    """Return the first words of a Compose command for these files; paths in them begin where the first file lies."""
+    named = [word for file in files for word in ("--file", file)]
+    project = [] if name is None else ["--project-name", name]
+    return ["docker", "compose", *named, *project]
+
+
+def engine_refused(text: str) -> ServiceError:
+    """Return the error for a command of the engine that has failed, from what it printed."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if "rror" in line or "annot" in line] or lines[-1:] or ["it said nothing"]
+    told = telling[0].removeprefix("Error response from daemon: ")[:_WORDS]
+    return ServiceError(f"the container engine refuses: {told}", hint=_hint(text))
+
+
+def compose_refused(words: Sequence[str], failure: CommandFailed) -> ServiceError:
+    """Return the error for a command that reads the project's files, from what it printed."""
+    if failure.status in {process.NOT_FOUND, process.NOT_EXECUTABLE} and not failure.output.strip():
+        return ServiceError(
+            "services of this project run in containers, and the command `docker` is not here",
+            hint="install Docker (or Podman with its `docker` command) and Compose v2",
+        )
+    hint = _hint(failure.output)
+    if hint is not None or "compose" not in words[:2]:
+        return engine_refused(failure.output)
+    lines = [line.strip() for line in failure.output.splitlines() if line.strip()]
+    told = "; ".join(lines[-2:] if len(lines) > 1 and lines[-1].startswith("line") else lines[-1:])
+    return ServiceError(
+        f"Compose refuses the project's files: {told or 'it said nothing'}", hint="correct the Compose file"
+    )
+
+
+def _hint(text: str) -> str | None:
+    return next((hint for words, hint in _HINTS.items() if words in text.lower()), None)
