@@ -68,19 +68,27 @@ def container_ports(declaration: Declaration) -> dict[str, tuple[str, ...]]:
 
 
 def addresses(
-    declaration: Declaration, system: str, ports: Mapping[str, int], variables: Mapping[str, str]
+    declaration: Declaration,
+    system: str,
+    ports: Mapping[str, int],
+    variables: Mapping[str, str],
+    containers: Mapping[str, Mapping[str, int]] | None = None,
 ) -> tuple[Address, ...]:
     """Return where each service for `system` is, sorted by name; a oneshot without ports is nowhere.
 
     `ports` are all ports that are known by their variables, and `variables` come from `declared_variables`.
+    `containers` are the services in containers with their published ports, by the variable or by the container's port.
     """
     texts = dict(declaration.manifest.vars or {})
     urls = {name: url for name in texts if name in variables and (url := _url(variables[name]))}
     named = {name: tuple(table.ports) for name, table in declaration.esker.services.items()}
     named |= container_ports(declaration)
     found = []
-    for name in sorted({*declaration.services_for(system), *container_ports(declaration)}):
+    for name in sorted({*declaration.services_for(system), *container_ports(declaration), *(containers or {})}):
         table = declaration.esker.services.get(name)
+        if containers is not None and name in containers:
+            found.append(_address(name, table, containers[name], urls, texts, variables))
+            continue
         own = {variable: ports[variable] for variable in named.get(name, ()) if variable in ports}
         if own or table is None or table.type != "oneshot":
             found.append(_address(name, table, own, urls, texts, variables))

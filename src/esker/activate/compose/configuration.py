@@ -103,10 +103,10 @@ class _Asked(msgspec.Struct):
     volumes: dict[str, dict[str, Any]] = {}
 
 
-def run(words: Sequence[str], environ: Mapping[str, str], directory: str) -> str:
+def run(words: Sequence[str], environ: Mapping[str, str], directory: str, stdin: str | None = None) -> str:
     """Return what a command of Docker's prints; raises ServiceError with what Docker says, and its remedy."""
     try:
-        return process.run(words, environ=environ, cwd=directory, timeout=_SECONDS).stdout
+        return process.run(words, environ=environ, cwd=directory, timeout=_SECONDS, stdin=stdin).stdout
     except CommandFailed as failure:
         raise compose_refused(words, failure) from failure
 
@@ -136,8 +136,14 @@ def parse(answer: str) -> Configuration:
 
 
 def hashes(files: Iterable[str], environ: Mapping[str, str], directory: str, name: str) -> dict[str, str]:
-    """Return Compose's hash of the configuration of each service."""
-    listed = run([*compose_command(files, name), "config", "--hash", "*"], environ, directory)
+    """Return Compose's hash of the configuration of each service, as the containers get it in a label.
+
+    For a service with `env_file`, `config --hash` on the files themselves is another hash than `up` works out, because
+    `up` has put the variables in the files' place by then. So Compose hashes what it has made of the files.
+    """
+    whole = run([*compose_command(files, name), "config", "--format", "json"], environ, directory)
+    words = ["docker", "compose", "--file", "-", "--project-directory", directory, "--project-name", name]
+    listed = run([*words, "config", "--hash", "*"], environ, directory, stdin=whole)
     return {line.split()[0]: line.split()[1] for line in listed.splitlines() if len(line.split()) == 2}  # noqa: PLR2004
 
 

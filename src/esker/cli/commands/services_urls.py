@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from esker.activate.allocation import allocate
+from esker.activate.compose.project import compose_project
 from esker.cli.arguments import Parser, add_directory
 from esker.cli.selection import declared
 from esker.cli.views.output import print_json, shown
@@ -14,6 +15,7 @@ from esker.errors import ServiceError
 from esker.host.runtime_directory import environment_directory
 from esker.services.addresses import addresses, container_ports, declared_variables
 from esker.services.chamber import unknown_service
+from esker.services.compose.specified import specify_containers
 from esker.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,8 +37,9 @@ def urls(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args(arguments)
     declaration, settings = declared(options, os.environ, voice), Settings(os.environ)
-    containers = container_ports(declaration)
-    services = {*declaration.services_for(settings.system), *containers}
+    project = compose_project(declaration, settings, os.environ)
+    specs = specify_containers(project, declaration.esker.compose) if project else {}
+    services = {*declaration.services_for(settings.system), *specs}
     if not services:
         raise ServiceError(
             "Environment does not have any services defined.", hint=f"add one: {voice.program} services add postgres"
@@ -45,6 +48,8 @@ def urls(arguments: list[str], voice: Voice) -> int:
         if name not in services:
             raise unknown_service(name, sorted(services))
     ports = allocate(declaration, settings)
+    for spec in specs.values():
+        ports |= {name: port for name, port in spec.ports.items() if name.isidentifier()}
     runtime = environment_directory(declaration.dot_flox, settings.xdg_runtime_dir)
     own = {
         "FLOX_ENV_PROJECT": declaration.project,
@@ -52,9 +57,10 @@ def urls(arguments: list[str], voice: Voice) -> int:
         "ESKER_RUNTIME_DIR": runtime,
         **{name: str(port) for name, port in ports.items()},
     }
-    unknown = {variable for names in containers.values() for variable in names} - ports.keys()
+    unknown = {variable for names in container_ports(declaration).values() for variable in names} - ports.keys()
     variables = declared_variables(declaration, {**os.environ, **own}, unknown)
-    every = addresses(declaration, settings.system, ports, variables)
+    published = {name: spec.ports for name, spec in specs.items()}
+    every = addresses(declaration, settings.system, ports, variables, published)
     chosen = [each for each in every if not options.name or each.service in options.name]
     if options.json:
         print_json([as_record(each) for each in chosen])
