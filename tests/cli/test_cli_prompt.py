@@ -49,6 +49,19 @@ def test_allowing_and_denying(esker, project, asked):
     assert asked(directory) == ("none", {}, "end", "")
 
 
+def test_a_state_that_one_went_back_to_is_entered(esker, project, asked):
+    """Going back is a person's choice like an edit, so the prompt takes what is live."""
+    directory = project(f"{HEAD}[vars]\nA = '1'\n")
+    assert esker("activate", "--", "true").status == 0
+    assert esker("allow", "-q").status == 0
+    (directory / "new.toml").write_text(f"{HEAD}[vars]\nA = '2'\n")
+    assert esker("edit", "-f", "new.toml").status == 0
+    assert asked(directory)[0] == "2"
+    assert esker("rollback").status == 0
+    assert esker("activate", "--", "printenv", "A").out == "1\n"
+    assert asked(directory)[::3] == ("1", "")
+
+
 def test_nothing_is_told_twice(esker, project, asked):
     """What was told is in the shell's variable, and the next question says nothing."""
     directory = project()

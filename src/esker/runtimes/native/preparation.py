@@ -89,7 +89,7 @@ def prepare_stale(
             declaration = declared_then(project, earlier)
         chosen = mode or declared_mode(declaration)
         plan = planned(declaration, chosen, Target.of(links.by_mode[chosen]), sources, settings, missing)
-        plans.write(plan if earlier else _sealed(plan, settings), plans.plan_path(project, chosen))
+        plans.write(_sealed(plan, settings), plans.plan_path(project, chosen))
         hand_over(declaration.dot_flox)
         return plan
 
