@@ -267,3 +267,13 @@ def test_a_lock_for_other_systems_only_is_no_empty_environment(flox, with_lock):
     with_lock({"hello": "hello"}, locked("hello", "hello-2.12.3", "2.12.3", system=OTHER))
     told = f"✘ ERROR: This environment is not yet compatible with your system ({SYSTEM}).\n"
     assert flox("activate", "--", "true") == (1, "", told)
+
+
+def test_case_55_a_reserved_variable_is_refused(flox, project):
+    """The names with which Flox traces a hook are none of the project's."""
+    directory = project()
+    before = files(directory)
+    done = flox("edit", "-f", "-", stdin='schema-version = "1.15.0"\n[vars]\nBASH_ENVTRACE_FILE = "x"\n')
+    assert (done.status, done.out) == (1, "")
+    assert "manifest [vars] may not set reserved variable 'BASH_ENVTRACE_FILE'" in done.err
+    assert files(directory) == before
