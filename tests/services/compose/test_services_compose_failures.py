@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import time
@@ -11,6 +12,7 @@ import time
 import pytest
 
 from esker.host import pidfd
+from tests.support.containers.checkout import ESKER
 
 pytestmark = [
     pytest.mark.live("containers"),
@@ -329,3 +331,20 @@ def _until(holds):
     while not holds():
         assert time.monotonic() < deadline, "it does not come about"
         time.sleep(0.02)
+
+
+def test_an_activation_of_another_environment(place):
+    """What one environment exports for Compose is not taken by another that is used inside of it."""
+    outer, inner = place.checkout(HTTP, compose=OPEN_PORT, name="outer"), place.checkout(compose=WEB, name="inner")
+    plain = place.checkout(compose=WEB, name="plain")
+    for around in (outer, plain):
+        around.esker("services", "start")
+        before = _running(outer)
+        around.inside(
+            f"{shlex.join(ESKER)} services start -d {inner.path} && {shlex.join(ESKER)} services stop -d {inner.path}"
+        )
+        assert _running(outer) == before
+        assert around.states()["web"]["status"] == "Running"
+    assert inner.engine.docker("ps", "--all", "--format", "{{.Names}}", "--filter", "name=inner").split() == [
+        "inner-web-1"
+    ]

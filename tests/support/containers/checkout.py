@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from esker.services.supervised.supervisor_record import SupervisorRecord
     from tests.support.containers.engine import DockerEngine
 
-__all__ = ["Checkout", "Place"]
+__all__ = ["ESKER", "Checkout", "Place"]
 
-_ESKER = (sys.executable, "-m", "esker")
+ESKER = (sys.executable, "-m", "esker")
 _PATIENCE = 60.0
 """Seconds that a command may take."""
 
@@ -81,7 +81,7 @@ class Place:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for checkout in self.checkouts:
-            checkout.run(*_ESKER, "services", "stop", "--force")
+            checkout.run(*ESKER, "services", "stop", "--force")
         deadline = time.monotonic() + 10
         while (left := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -106,7 +106,7 @@ class Checkout:
 
     def begin(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Begin a command of Esker."""
-        return self._begun([*_ESKER, *arguments], variables)
+        return self._begun([*ESKER, *arguments], variables)
 
     def _begun(self, words: Sequence[str], variables: Mapping[str, str]) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -131,13 +131,13 @@ class Checkout:
 
     def esker(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a command of Esker, which must succeed."""
-        done = self.run(*_ESKER, *arguments, **variables)
+        done = self.run(*ESKER, *arguments, **variables)
         assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
         return done
 
     def refused(self, *arguments: str, **variables: str) -> str:
         """Run a command of Esker, which must fail, and return what it tells."""
-        done = self.run(*_ESKER, *arguments, **variables)
+        done = self.run(*ESKER, *arguments, **variables)
         assert done.returncode != 0, f"{arguments}: {done.stdout}{done.stderr}"
         return done.stderr
 

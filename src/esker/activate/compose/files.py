@@ -8,19 +8,22 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_environments, dot_flox_of
 from esker.declare.compose_names import BASES, OVERRIDES
 from esker.errors import HostError, ServiceError
-from esker.host import files
+from esker.host import files, state_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from esker.declare.declaration import Declaration
 
-__all__ = ["OVERRIDE", "compose_files", "inputs_digest", "override_path", "read_files"]
+__all__ = ["KEPT", "OVERRIDE", "compose_files", "inputs_digest", "override_path", "own_variables", "read_files"]
 
 OVERRIDE = "compose.override.yaml"
 """The name, in `.flox/cache/esker`, of the Compose file with the ports that Esker has chosen."""
+KEPT = "compose.json"
+"""The name of the file there in which what Compose says is kept."""
 _LARGEST = 4 << 20
 """Bytes of a Compose file."""
 _MOST = 200
@@ -35,6 +38,22 @@ def override_path(project: str) -> str:
     return f"{project}/.flox/cache/esker/{OVERRIDE}"
 
 
+def own_variables(environ: Mapping[str, str], project: str) -> dict[str, str]:
+    """Return the caller's variables without what activations of other environments have exported for Compose."""
+    variables = dict(environ)
+    for element in active_environments(environ.get(ACTIVE_ENVIRONMENTS)):
+        dot_flox = dot_flox_of(element)
+        if dot_flox is None or dot_flox == f"{project}/.flox":
+            continue
+        kept = state_file.read(f"{dot_flox}/cache/esker/{KEPT}", as_directory=True) or {}
+        if variables.get("COMPOSE_PROJECT_NAME") == kept.get("name", ""):
+            variables.pop("COMPOSE_PROJECT_NAME", None)
+        named = variables.get("COMPOSE_FILE", "").split(os.pathsep)
+        if override_path(os.path.dirname(dot_flox)) in named:
+            del variables["COMPOSE_FILE"]
+    return variables
+
+
 def compose_files(declaration: Declaration, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the Compose files of a project, absolute, in the order in which Compose merges them; none if it has none.
 
@@ -42,6 +61,7 @@ def compose_files(declaration: Declaration, environ: Mapping[str, str]) -> tuple
     of COMPOSE_FILE, also from `.env`, or else the base file and its override. Raises ServiceError if one is missing.
     """
     table, project = declaration.esker.compose, declaration.project
+    environ = own_variables(environ, project)
     if table is not None and table.file is not None:
         return (_existing(f"{project}/{table.file}", "`file` in [plugins.esker.compose]"),)
     separator = environ.get("COMPOSE_PATH_SEPARATOR") or os.pathsep

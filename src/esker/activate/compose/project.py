@@ -21,7 +21,7 @@ import msgspec
 from esker.activate.allocation import allocate, allocate_also
 from esker.activate.compose import configuration
 from esker.activate.compose.configuration import ComposePort, ComposeService, Configuration
-from esker.activate.compose.files import compose_files, inputs_digest, override_path, read_files
+from esker.activate.compose.files import KEPT, compose_files, inputs_digest, override_path, own_variables, read_files
 from esker.activate.expansion import expanded, needs_bash
 from esker.declare import project_directory
 from esker.errors import EskerError, ServiceError
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ComposeProject", "compose_project", "exported", "kept_path"]
 
-_FILE = "compose.json"
 _VERSION = 1
 
 
@@ -118,7 +117,7 @@ def compose_project(declaration: Declaration, settings: Settings, environ: Mappi
 
 def kept_path(declaration: Declaration) -> str:
     """Return the path of the file in which what Compose says is kept."""
-    return f"{declaration.dot_flox}/cache/esker/{_FILE}"
+    return f"{declaration.dot_flox}/cache/esker/{KEPT}"
 
 
 def _mapped(declaration: Declaration) -> dict[str, tuple[str, int]]:
@@ -184,7 +183,7 @@ def _published(service: ComposeService, target: int, variable: str) -> int:
 
 def _variables(declaration: Declaration, settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
     """Return what Compose interpolates from: the caller's variables, `[vars]` that need no bash, automatic ports."""
-    variables = dict(environ)
+    variables = own_variables(environ, declaration.project)
     for name, text in vars_in_order(declaration.manifest.vars):
         if not needs_bash(text):
             with suppress(OverflowError):

@@ -1,0 +1,147 @@
+"""What the engine says of containers, what is written down of them, and what others may have already."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from esker.errors import ServiceError
+from esker.services.compose import claims
+from esker.services.compose.container import Container, parse_containers, read_started, write_started
+from esker.services.specification import ContainerSpec
+from tests.support.projects import write_project
+
+LABELS = {
+    "com.docker.compose.project": "shop",
+    "com.docker.compose.project.working_dir": "/p",
+    "com.docker.compose.service": "db",
+    "com.docker.compose.config-hash": "abc",
+}
+INSPECTED = {
+    "Id": "1" * 64,
+    "Name": "/shop-db-1",
+    "RestartCount": 2,
+    "State": {
+        "Status": "running",
+        "ExitCode": 0,
+        "Pid": 77,
+        "Error": "",
+        "Health": {"Status": "unhealthy", "Log": [{"Output": "first"}, {"Output": "no answer\n"}]},
+    },
+    "Config": {"Labels": LABELS},
+    "NetworkSettings": {
+        "Ports": {
+            "5432/tcp": [{"HostIp": "127.0.0.1", "HostPort": "15432"}, {"HostIp": "::1", "HostPort": "15432"}],
+            "80/tcp": None,
+        }
+    },
+    "Mounts": [{"Type": "bind", "Source": "/x"}, {"Type": "volume", "Name": "shop_data"}],
+}
+DB = Container(
+    id="1" * 64,
+    name="shop-db-1",
+    service="db",
+    hash="abc",
+    project="shop",
+    status="running",
+    pid=77,
+    health="unhealthy",
+    problem="no answer",
+    restarts=2,
+    directory="/p",
+    ports={"5432/tcp": 15432},
+    volumes=("shop_data",),
+)
+SPEC = ContainerSpec(service="db", project="shop", directory="/p", files=("/p/compose.yaml",), hashes=("abc",))
+
+
+def test_a_container_is_described():
+    """Labels, state, health with what the last check said, ports and volumes."""
+    assert parse_containers(json.dumps([INSPECTED])) == [DB]
+
+
+@pytest.mark.parametrize(
+    ("state", "health", "runs"),
+    [
+        ({"Status": "created", "ExitCode": 0}, None, False),
+        ({"Status": "exited", "ExitCode": 3, "Health": {"Status": "unhealthy"}}, "unhealthy", False),
+        ({"Status": "running", "ExitCode": 0, "Health": {"Status": "none"}}, None, True),
+        ({"Status": "running", "ExitCode": 0, "Healthcheck": {"Status": "", "Log": None}}, None, True),
+        ({"Status": "restarting", "ExitCode": 1}, None, True),
+        ({"Status": "paused", "ExitCode": 0}, None, True),
+    ],
+)
+def test_states_of_docker_and_podman(state, health, runs):
+    """Both write differently that there is no health check; a paused container still runs."""
+    record = {"Id": "1", "Name": "web", "State": state, "Config": {"Labels": None}}
+    found = parse_containers(json.dumps([record]))[0]
+    assert (found.health, found.runs, found.service) == (health, runs, "")
+
+
+@pytest.mark.parametrize("text", ["", "{}x", "7", "[7]", "[{}]", '[{"Id": "1", "Name": "a", "State": null}]'])
+def test_another_answer_is_refused(text):
+    """What is no output of `docker inspect` is an error."""
+    with pytest.raises(ValueError, match=r"docker inspect|Expecting|Extra data"):
+        parse_containers(text)
+
+
+def test_what_was_started_is_written_down(tmp_path):
+    """It is read as it was written; a file of others, or with other contents, says nothing."""
+    dot_flox = f"{write_project(tmp_path)}/.flox"
+    assert read_started(dot_flox) == {}
+    write_started(dot_flox, {"db": "1" * 64})
+    assert read_started(dot_flox) == {"db": "1" * 64}
+    path = f"{dot_flox}/cache/esker/containers.json"
+    assert os.stat(path).st_mode & 0o022 == 0
+    for text in ("", "[]", '{"started": []}', '{"started": {"db": 7}}', '{"started": {"db": ["a"]}}'):
+        with open(path, "w") as file:
+            file.write(text)
+        assert read_started(dot_flox) == {}
+
+
+def test_a_project_of_another_directory():
+    """Its containers are not used; a link to the directory is no other one."""
+    claims.check_directory(SPEC, [DB, DB._replace(directory=""), DB._replace(directory="/p/./")])
+    with pytest.raises(ServiceError, match="the Compose project `shop` belongs to `/q`"):
+        claims.check_directory(SPEC, [DB, DB._replace(directory="/q")])
+
+
+def test_names_and_volumes_of_others():
+    """A name is refused whoever has it; a volume while a container of another project runs."""
+    spec = ContainerSpec(
+        service="db",
+        project="shop",
+        directory="/p",
+        files=("/p/compose.yaml",),
+        hashes=("abc",),
+        container_name="the-db",
+        shared_volumes=("data",),
+    )
+    other = DB._replace(project="other", directory="/q", name="other-db-1", volumes=("data",))
+    claims.check(spec, DB._replace(name="the-db", volumes=("data",)))  # our own
+    claims.check(spec, other._replace(status="exited"))
+    claims.check(spec, other._replace(volumes=("more",)))
+    with pytest.raises(ServiceError, match="the volume `data` of `db` is in use by the container `other-db-1` of `/q`"):
+        claims.check(spec, other)
+    with pytest.raises(ServiceError, match=r"the name `the-db`.* has a container of no Compose project"):
+        claims.check(spec, other._replace(name="the-db", project="", directory="", status="exited"))
+
+
+def test_a_port_that_no_variable_tells():
+    """A running container must have the port that programs are told."""
+    spec = ContainerSpec(
+        service="db",
+        project="shop",
+        directory="/p",
+        files=("/p/compose.yaml",),
+        hashes=("abc",),
+        port_variables={"PGPORT": "5432/tcp"},
+    )
+    claims.check_ports(spec, DB, {"PGPORT": 15432})
+    claims.check_ports(spec, DB._replace(status="exited", ports={}), {"PGPORT": 15432})
+    with pytest.raises(ServiceError, match="`shop-db-1` is published as 15432, but `PGPORT` is 5432"):
+        claims.check_ports(spec, DB, {"PGPORT": 5432})
+    with pytest.raises(ServiceError, match="`shop-db-1` is not published, but `PGPORT` is 5432"):
+        claims.check_ports(spec, DB._replace(ports={}), {"PGPORT": 5432})
