@@ -58,6 +58,8 @@ class ContainerSpec:
     """The container's name, if the Compose file states it; the engine has each name once."""
     shared_volumes: tuple[str, ...] = ()
     """Volumes that other checkouts may use too, by the engine's names."""
+    restarts_with: tuple[str, ...] = ()
+    """The services whose restart restarts this one too."""
     port_variables: Mapping[str, str] = field(default_factory=dict)
     """Variables that name ports of this machine, each with the container's own port, such as `5432/tcp`."""
 

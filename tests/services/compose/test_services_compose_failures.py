@@ -348,3 +348,16 @@ def test_an_activation_of_another_environment(place):
     assert inner.engine.docker("ps", "--all", "--format", "{{.Names}}", "--filter", "name=inner").split() == [
         "inner-web-1"
     ]
+
+
+def test_a_restart_is_followed(place):
+    """`restart: true` of a dependency restarts the service that says so, and no other."""
+    follows = "depends_on: {db: {condition: service_started, restart: true}}"
+    shop = place.checkout(
+        compose=f"services: {{db: {{{IDLE}}}, app: {{{IDLE}, {follows}}}, other: {{{IDLE}, depends_on: [db]}}}}"
+    )
+    shop.esker("services", "start")
+    before = shop.states()
+    shop.esker("services", "restart", "db")
+    after = shop.states()
+    assert {name for name in after if after[name]["pid"] != before[name]["pid"]} == {"db", "app"}

@@ -67,6 +67,7 @@ def specify_containers(project: ComposeProject, table: ComposeTable | None) -> d
                 files=project.files,
                 hashes=project.hashes[name],
                 container_name=service.container_name,
+                restarts_with=tuple(target for target, how in service.depends_on.items() if how.restart),
                 shared_volumes=_shared_volumes(project, service),
                 port_variables=_port_variables(service, tables[name].ports if name in tables else {}),
             ),

@@ -118,6 +118,8 @@ class Supervisor:
         named = request.names or tuple(spec.name for spec in request.specs)
         running = self._running()
         specs = self._merged_specs(request, keeps=request.like_flox and bool(request.names))
+        followers = set(graph.restarted_with(specs, named)) & running
+        named = (*named, *(name for name in specs if name in followers and name not in named))
         names = graph.with_dependencies(specs, named)
         call = object()
         self._holds.begin(call, names)
