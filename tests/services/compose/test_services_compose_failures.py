@@ -395,3 +395,19 @@ def test_ports_are_shown_and_chosen_anew(place):
         shop.esker("services", "start")
     assert renewed.stdout == f"HTTP={shop.inside('echo $HTTP')}\n"
     assert shop.states()["web"]["ports"] == {"HTTP": int(renewed.stdout.partition("=")[2])}
+
+
+def test_a_stop_without_the_engine(place):
+    """It ends in time, stops what it can, and says what it could not; afterwards a stop succeeds."""
+    shop = place.checkout(_HOST_SERVICE + "[plugins.esker.compose]\n", compose=WEB)
+    shop.esker("services", "start")
+    place.engine.kill()
+    try:
+        told = shop.refused("services", "stop")
+        assert "the container of `web` cannot be stopped: the container engine refuses: Cannot connect" in told
+        assert "hint: start the engine" in told
+        assert {name: each["status"] for name, each in shop.states().items()} == {"tick": "Stopped", "web": "Error"}
+    finally:
+        place.engine.start()
+    shop.esker("services", "stop")
+    assert {each["status"] for each in shop.states().values()} == {"Stopped"}

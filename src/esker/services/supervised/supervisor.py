@@ -273,7 +273,8 @@ class Supervisor:
     async def stop(self, names: Iterable[str], caller: int, *, force: bool = False) -> dict[str, object]:
         """Stop services, even if in use; return which stopped, which did not run, and which processes used them.
 
-        Containers that somebody else has started are left running unless this uses `force`.
+        Containers that somebody else has started are left running unless this uses `force`. Raises ServiceFailed if
+        one could not be stopped, after the others have.
         """
         existing = [name for name in names or self.services if name in self.services]
         stopped = [name for name in existing if self.services[name].active]
@@ -295,6 +296,10 @@ class Supervisor:
                     each.take_over()
             left = []
         await asyncio.shield(self._stop(existing))
+        for name in existing:
+            failure = self.services[name].failure
+            if self._state(name) == "Error" and failure:
+                raise failure
         return {
             "stopped": [name for name in stopped if name not in left],
             "left": left,
