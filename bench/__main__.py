@@ -13,6 +13,7 @@ FIGURES = {
     "add": "one small package into an environment of about a hundred, against `uv add`",
     "activation": "a warm activation against Python itself and `uv run`",
     "conda": "60 conda packages, cold, warm and unchanged, against rattler by hand",
+    "containers": "PostgreSQL and Valkey in containers, through Esker against Compose itself, and supervised",
     "flox-activate": "the real Angreal client through the shim against Flox.activate() in process",
     "plugin": "what every run of pytest pays for the plugin",
     "prompt-hook": "a prompt with nothing changed, and a project entered, against mise and direnv",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from esker.errors import ServiceError, UnknownService
@@ -24,6 +26,15 @@ def test_closure_puts_each_after_its_dependencies():
     )
     assert graph.with_dependencies(specs, ["api"]) == ["cache", "files", "postgres", "migrate", "api"]
     assert graph.with_dependencies(specs, []) == []
+
+
+def test_what_is_restarted_with_a_service():
+    """Those that say so, and those that say so of them; nothing else that depends on it."""
+    specs = services(db=[], app=["db"], worker=["app"], other=["db"])
+    for name, target in {"app": "db", "worker": "app"}.items():
+        specs[name] = replace(specs[name], restarts_with=(target,))
+    assert graph.restarted_with(specs, ["db"]) == ["db", "app", "worker"]
+    assert graph.restarted_with(specs, ["worker"]) == ["worker"]
 
 
 def test_dependents():

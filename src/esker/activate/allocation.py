@@ -42,7 +42,7 @@ def allocate(declaration: Declaration, settings: Settings, *, renew: bool = Fals
     chooses new automatic ports. Raises HostError if the ports cannot be written down or no port is free.
     """
     declared, automatic, fixed = _declared(declaration)
-    if not automatic:
+    if not automatic and not renew:
         return declared
     return declared | _allocated(declaration.project, automatic, fixed, _state(settings), renew=renew)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from esker.services.specification import ServiceSpec
 
-__all__ = ["check_dependencies", "dependents", "with_dependencies"]
+__all__ = ["check_dependencies", "dependents", "restarted_with", "with_dependencies"]
 
 
 def check_dependencies(specs: Mapping[str, ServiceSpec]) -> None:
@@ -74,6 +74,14 @@ def dependents(specs: Mapping[str, ServiceSpec]) -> dict[str, set[str]]:
         for name in spec.depends_on:
             by_name.setdefault(name, set()).add(spec.name)
     return by_name
+
+
+def restarted_with(specs: Mapping[str, ServiceSpec], names: Iterable[str]) -> list[str]:
+    """Return `names` and the services that are to be restarted with them, as `restart: true` in Compose says."""
+    restarted = [*names]
+    for name in restarted:  # it grows meanwhile
+        restarted += [other for other, spec in specs.items() if name in spec.restarts_with and other not in restarted]
+    return restarted
 
 
 def _declared(specs: Mapping[str, ServiceSpec]) -> str:

@@ -265,6 +265,37 @@ def test_a_lease_holds_both_kinds(shop):
     assert _containers(shop) == set()
 
 
+MARKED = """
+import os, socket, pytest
+@pytest.mark.esker(services=["front"])
+def test_both_kinds():
+    for name in "PGPORT", "API_PORT":
+        socket.create_connection(("127.0.0.1", int(os.environ[name])), 2).close()
+"""
+DECORATED = """
+import os, socket
+from esker.flox import flox_required
+@flox_required(".", services=["front"])
+def both_kinds():
+    for name in "PGPORT", "API_PORT":
+        socket.create_connection(("127.0.0.1", int(os.environ[name])), 2).close()
+    return "reached"
+print(both_kinds())
+"""
+
+
+def test_the_pytest_plugin_and_the_decorator(shop):
+    """Both start what the service in a container waits for, and give it all back."""
+    shop.esker("services", "stop")
+    shop.write("test_marked.py", MARKED)
+    tested = shop.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_marked.py")
+    assert "1 passed" in tested.stdout, tested.stdout + tested.stderr
+    assert _containers(shop) == set()
+    decorated = shop.run(sys.executable, "-c", DECORATED)
+    assert decorated.stdout == "reached\n", decorated.stderr
+    assert _containers(shop) == set()
+
+
 def test_two_starts_at_once_share(shop):
     """Two commands that start everything at the same moment use one set of containers and one network."""
     shop.esker("services", "stop")

@@ -348,3 +348,66 @@ def test_an_activation_of_another_environment(place):
     assert inner.engine.docker("ps", "--all", "--format", "{{.Names}}", "--filter", "name=inner").split() == [
         "inner-web-1"
     ]
+
+
+def test_a_restart_is_followed(place):
+    """`restart: true` of a dependency restarts the service that says so, and no other."""
+    follows = "depends_on: {db: {condition: service_started, restart: true}}"
+    shop = place.checkout(
+        compose=f"services: {{db: {{{IDLE}}}, app: {{{IDLE}, {follows}}}, other: {{{IDLE}, depends_on: [db]}}}}"
+    )
+    shop.esker("services", "start")
+    before = shop.states()
+    shop.esker("services", "restart", "db")
+    after = shop.states()
+    assert {name for name in after if after[name]["pid"] != before[name]["pid"]} == {"db", "app"}
+
+
+def test_nothing_is_asked_twice(place):
+    """While nothing has changed, neither an activation nor a look at the services asks Compose or the engine."""
+    shop = place.checkout(HTTP, compose=OPEN_PORT)
+    shop.esker("services", "start")
+    port = shop.inside("echo $HTTP")
+    shop.states()
+    shop.write("broken/docker", "#!/bin/sh\necho no engine was to be asked >&2\nexit 1\n")
+    (shop.path / "broken/docker").chmod(0o755)
+    broken = f"{shop.path}/broken:{place.environ['PATH']}"
+    assert shop.inside("echo $HTTP", PATH=broken) == port
+    assert shop.states(PATH=broken)["web"]["status"] == "Running"
+    shop.write("compose.yaml", OPEN_PORT.replace("1000", "1001"))
+    assert "no engine was to be asked" in shop.refused("services", "status", PATH=broken)
+    assert shop.states()["web"]["outdated"]
+    shop.esker("services", "start", "--recreate")
+    assert not shop.states()["web"]["outdated"]
+    assert shop.inside("echo $HTTP") == port
+
+
+def test_ports_are_shown_and_chosen_anew(place):
+    """`services ports` has the variables of containers too; with `--renew` a free port is kept, and a taken one is not."""
+    shop = place.checkout(HTTP, compose=OPEN_PORT)
+    port = int(shop.inside("echo $HTTP"))
+    assert shop.esker("services", "ports").stdout == f"HTTP={port}\n"
+    assert shop.esker("services", "ports", "other").stdout == ""
+    with socket.create_server(("127.0.0.1", port)):
+        renewed = shop.esker("services", "ports", "--renew")
+        assert "Services will use their new ports" in renewed.stderr
+        assert renewed.stdout != f"HTTP={port}\n"
+        shop.esker("services", "start")
+    assert renewed.stdout == f"HTTP={shop.inside('echo $HTTP')}\n"
+    assert shop.states()["web"]["ports"] == {"HTTP": int(renewed.stdout.partition("=")[2])}
+
+
+def test_a_stop_without_the_engine(place):
+    """It ends in time, stops what it can, and says what it could not; afterwards a stop succeeds."""
+    shop = place.checkout(_HOST_SERVICE + "[plugins.esker.compose]\n", compose=WEB)
+    shop.esker("services", "start")
+    place.engine.kill()
+    try:
+        told = shop.refused("services", "stop")
+        assert "the container of `web` cannot be stopped: the container engine refuses: Cannot connect" in told
+        assert "hint: start the engine" in told
+        assert {name: each["status"] for name, each in shop.states().items()} == {"tick": "Stopped", "web": "Error"}
+    finally:
+        place.engine.start()
+    shop.esker("services", "stop")
+    assert {each["status"] for each in shop.states().values()} == {"Stopped"}

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.settings import Settings
 
-__all__ = ["ComposeProject", "compose_project", "exported", "kept_path"]
+__all__ = ["ComposeProject", "compose_project", "exported", "forget", "kept_path", "port_variables"]
 
 _VERSION = 1
 
@@ -145,13 +145,21 @@ def _holds(kept: _Kept, variables: Mapping[str, str], mapped: Mapping[str, tuple
 def exported(project: ComposeProject, declaration: Declaration) -> dict[str, str]:
     """Return the variables that every activation of the environment gets from its Compose project.
 
-    Raises ServiceError if a port that the manifest gives a variable is not published as one port.
+    Raises ServiceError as `port_variables` does.
     """
     variables = {"COMPOSE_PROJECT_NAME": project.name}
     if project.has_override:
         variables["COMPOSE_FILE"] = os.pathsep.join(project.files)
-    tables = declaration.esker.compose.tables if declaration.esker.compose else {}
-    for name, table in tables.items():
+    return variables | {name: str(port) for name, port in port_variables(project, declaration).items()}
+
+
+def port_variables(project: ComposeProject, declaration: Declaration, *services: str) -> dict[str, int]:
+    """Return the port of this machine for each variable that names a port of a container, of all services or of some.
+
+    Raises ServiceError if a port that the manifest gives a variable is not published as one port.
+    """
+    variables = {}
+    for variable, (name, target) in _mapped(declaration).items():
         service = project.services.get(name)
         if service is None:
             listed = ", ".join(f"`{each}`" for each in sorted(project.services))
@@ -159,9 +167,15 @@ def exported(project: ComposeProject, declaration: Declaration) -> dict[str, str
                 f"the Compose files have no service `{name}`, but [plugins.esker.compose.services] has a table for it",
                 hint=f"the services there are {listed}" if listed else "add it to the Compose file",
             )
-        for variable, target in table.ports.items():
-            variables[variable] = str(_published(service, target, variable))
+        if not services or name in services:
+            variables[variable] = _published(service, target, variable)
     return variables
+
+
+def forget(declaration: Declaration) -> None:
+    """Let the next command ask Compose again, and choose ports again where the checkout has given them up."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.unlink(kept_path(declaration))
 
 
 def _published(service: ComposeService, target: int, variable: str) -> int:

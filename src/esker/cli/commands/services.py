@@ -322,6 +322,7 @@ def _urls(arguments: list[str], voice: Voice) -> int:
 
 def _ports(arguments: list[str], voice: Voice) -> int:
     from esker.activate.allocation import allocate
+    from esker.activate.compose.project import compose_project, forget, port_variables
     from esker.runtimes.native.links import forget_plans
 
     examples = "  esker services ports\n  esker services ports --renew"
@@ -329,12 +330,15 @@ def _ports(arguments: list[str], voice: Voice) -> int:
     parser = _parser("ports", "Show the ports of this checkout, or choose new ones.", examples, voice, names=names)
     parser.add_argument("--renew", action="store_true", help="choose new automatic ports")
     options = parser.parse_args(arguments)
-    declaration = declared(options, os.environ, voice)
-    ports = allocate(declaration, Settings(os.environ), renew=options.renew)
+    declaration, settings = declared(options, os.environ, voice), Settings(os.environ)
+    ports = allocate(declaration, settings, renew=options.renew)
     if options.renew:
         forget_plans(declaration)
+        forget(declaration)
+    containers = compose_project(declaration, settings, os.environ)
+    if options.renew:
         automatic = any(0 in service.ports.values() for service in declaration.esker.services.values())
-        if automatic:
+        if automatic or (containers is not None and containers.has_override):
             voice.say("✔ Services will use their new ports when they next start.")
         else:
             voice.say("! No port is automatic, so none has changed: declare it as 0 to let Esker choose it.")
@@ -342,6 +346,8 @@ def _ports(arguments: list[str], voice: Voice) -> int:
     chosen = {
         variable: port for variable, port in ports.items() if not options.name or owners[variable] in options.name
     }
+    if containers is not None:
+        chosen |= port_variables(containers, declaration, *options.name)
     if options.json:
         print_json(chosen)
     else:

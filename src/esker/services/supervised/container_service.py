@@ -197,7 +197,11 @@ class ContainerService(Service):
         if container is None or not self.is_ours:
             return  # it was not started, or it ran before, and its owner stops it
         self._ending = asyncio.create_task(self._engine.stop(container, grace))
-        await self._ending
+        try:
+            await self._ending
+        except ServiceError as error:
+            message = f"the container of `{self.spec.name}` cannot be stopped: {error.message}"
+            raise ServiceError(message, hint=error.hint) from error
         self._engine.forget(container)
 
     def _hurry(self, grace: float) -> None:

@@ -31,7 +31,7 @@ from esker.services.supervised.store_paths import StorePaths
 from esker.services.supervised.supervisor_record import SUPERVISOR_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from esker.services.compose.container import Container
     from esker.services.specification import ServiceSpec
@@ -118,7 +118,8 @@ class Supervisor:
         named = request.names or tuple(spec.name for spec in request.specs)
         running = self._running()
         specs = self._merged_specs(request, keeps=request.like_flox and bool(request.names))
-        named = _with_followers(named, specs, running)
+        followers = set(graph.restarted_with(specs, named)) & running
+        named = (*named, *(name for name in specs if name in followers and name not in named))
         names = graph.with_dependencies(specs, named)
         call = object()
         self._holds.begin(call, names)
@@ -272,7 +273,8 @@ class Supervisor:
     async def stop(self, names: Iterable[str], caller: int, *, force: bool = False) -> dict[str, object]:
         """Stop services, even if in use; return which stopped, which did not run, and which processes used them.
 
-        Containers that somebody else has started are left running unless this uses `force`.
+        Containers that somebody else has started are left running unless this uses `force`. Raises ServiceFailed if
+        one could not be stopped, after the others have.
         """
         existing = [name for name in names or self.services if name in self.services]
         stopped = [name for name in existing if self.services[name].active]
@@ -294,6 +296,10 @@ class Supervisor:
                     each.take_over()
             left = []
         await asyncio.shield(self._stop(existing))
+        for name in existing:
+            failure = self.services[name].failure
+            if self._state(name) == "Error" and failure:
+                raise failure
         return {
             "stopped": [name for name in stopped if name not in left],
             "left": left,
@@ -417,15 +423,3 @@ class Supervisor:
             log=None if spec.container else f"{self._log_path}/{log_name(name)}",
             container=service.container.name if isinstance(service, ContainerService) and service.container else None,
         )
-
-
-def _with_followers(names: Iterable[str], specs: Mapping[str, ServiceSpec], running: set[str]) -> tuple[str, ...]:
-    """Return `names` and the running services that are restarted whenever one of them is."""
-    named = [*names]
-    for name in named:  # which grows meanwhile
-        named += [
-            each
-            for each in sorted(running)
-            if each in specs and name in specs[each].restarts_with and each not in named
-        ]
-    return tuple(named)
