@@ -76,7 +76,7 @@ def test_the_prompt_neither_locks_nor_writes(esker, project, asked, index):
     assert esker("allow").status == 0
     before = sorted(str(path) for path in directory.rglob("*"))
     said = asked(directory)[3]
-    assert said == f"! `{directory}` has to be locked or installed: esker activate\n"
+    assert said == f"! `{directory}` has to be locked or installed: esker activate -- true\n"
     assert sorted(str(path) for path in directory.rglob("*")) == before
     assert not index.requests
 
@@ -104,7 +104,7 @@ def test_our_own_commands_carry_an_allowance_over(esker, project, asked, words):
     assert esker(*words, stdin=f"{HEAD}[vars]\nA = '3'\n").status == 0
     value, _, _, said = asked(directory)
     assert (value, said) == {
-        "lock": ("none", f"! `{directory}` has to be locked or installed: esker activate\n"),
+        "lock": ("none", f"! `{directory}` has to be locked or installed: esker activate -- true\n"),
         "activate": ("2", ""),
         "edit": ("3", ""),
     }[words[0]]

@@ -33,6 +33,7 @@ __all__ = ["Copy", "checked_address", "copied", "fetched", "included_as", "name_
 _DIRECTORY = ".flox/include"
 _TAKEN = ("env.json", "env", "include")
 """What of `.flox` makes an environment."""
+_NO_REVISION = "it has no such branch, tag or commit"
 _KINDS = {"100644": 0o644, "100755": 0o755}
 _NAMES = {"120000": "a symbolic link", "160000": "a submodule"}
 _MOST_FILES = 500
@@ -74,9 +75,10 @@ def fetched(address: Address, project: str, settings: Settings) -> Copy:
         try:
             commit = fetched_commit(place, address.revision, settings.tools, repository=repository)
         except CommandFailed as failure:
-            last = failure.output.rpartition("\n")[2]
+            told = failure.output.splitlines()  # git's last lines are advice
+            last = next((line for line in told if line.startswith("fatal:")), None) or (told or [_NO_REVISION])[-1]
             raise IncludeError(
-                f"`{address.revision or 'HEAD'}` of `{shown}` could not be fetched: {last or failure.message}",
+                f"`{address.revision or 'HEAD'}` of `{shown}` could not be fetched: {last}",
                 hint="check the address, the revision, and your access to the repository",
             ) from failure
         dot_flox = f"{address.directory}/.flox" if address.directory else ".flox"

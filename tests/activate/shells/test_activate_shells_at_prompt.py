@@ -163,7 +163,7 @@ def test_a_change_asks_again(person):
     changed, allow, activate, *rest = [line for line in done.err.splitlines() if line]
     assert changed == f"! `{directory}` has changed since you allowed it: esker allow"
     assert allow.startswith("✔ The prompt may activate")
-    assert activate == f"! `{directory}` has to be locked or installed: esker activate"
+    assert activate == f"! `{directory}` has to be locked or installed: esker activate -- true"
     assert not [line for line in rest if line.startswith("!")]
 
 

@@ -21,7 +21,7 @@ def test_an_unknown_word_is_told_with_what_there_is():
     """The error lists every service, and names the one that was probably meant."""
     with pytest.raises(UsageError, match="`postgers` is not a service that Esker knows how to add") as error:
         preset("postgers")
-    assert error.value.hint == ("did you mean `postgres`?; the services are postgres, valkey, redis, nginx, mariadb")
+    assert error.value.hint == "did you mean `postgres`? (the services are postgres, valkey, redis, nginx, mariadb)"
     with pytest.raises(UsageError) as error:
         preset("kafka")
     assert error.value.hint == (

@@ -27,6 +27,7 @@ else:
 __all__ = ["Look", "look", "projects"]
 
 
+_PREPARE = "esker activate"
 _PROBLEMS = {
     "changed": "has changed since you allowed it",
     "unknown": "has an environment, which the prompt does not activate yet",
@@ -81,7 +82,7 @@ def look(project: str, settings: Settings) -> Look:
         return _waits(project, watched, _PROBLEMS[standing], "esker allow", standing + content.whole)
     plan = plans.warm(project, settings.choices)
     if plan is None:
-        return _waits(project, watched, "has to be locked or installed", "esker activate", f"stale{content.whole}")
+        return _waits(project, watched, "has to be locked or installed", _PREPARE, f"stale{content.whole}")
     key = consent.seal_key(settings)
     if key is None or not is_sealed(plan, key) or plan.made_from != content.made_from:
         problem = "was prepared by somebody else, or for another user"
@@ -93,6 +94,8 @@ def _waits(project: str, watched: list[str], problem: str, command: str, token: 
     from shlex import quote
 
     where = "" if project == os.getcwd() else quote(project)
-    option = " -d " if command == "esker activate" else " "
-    remedy = f"{command}{option}{where}" if where else command
+    if command == _PREPARE:  # with a program: in a project that is active, no second shell is opened
+        remedy = f"{command} -d {where} -- true" if where else f"{command} -- true"
+    else:
+        remedy = f"{command} {where}" if where else command
     return Look(project, watched, problem=f"`{project}` {problem}", remedy=remedy, token=token)

@@ -8,6 +8,7 @@ from esker.cli import main
 from esker.cli.arguments import Parser
 from esker.cli.commands import generations, include, services, store
 from esker.cli.voice import ESKER, Voice
+from esker.declare.presets.catalogue import presets
 
 if TYPE_CHECKING:
     import argparse
@@ -42,7 +43,7 @@ _BY_COMMAND: dict[tuple[str, str], Kind] = {
     ("upgrade", "package"): "locked",
     ("why", "package"): "locked",
     ("list", "files"): "locked",
-    **{(f"services {name}", "name"): "service" for name in services.COMMANDS},
+    **{(f"services {name}", "name"): "service" for name in services.COMMANDS if name != "add"},
 }
 """By the command and the attribute of an argument that its metavar does not tell from others."""
 
@@ -139,6 +140,8 @@ def _argument(command: str, action: argparse.Action) -> Argument:
         words = tuple(map(str, action.choices))
     else:
         words = tuple(metavar.split("|")) if "|" in metavar else ()
+    if (command, action.dest) == ("services add", "name"):
+        words = tuple(presets())
     kind = _BY_COMMAND.get((command, action.dest)) or _BY_METAVAR.get(metavar, "free")
     if action.option_strings and action.dest == "dir":
         kind = "project"

@@ -80,5 +80,5 @@ def preset(word: str) -> Preset:
         return by_word[word.lower()]
     guess = near(word.lower(), by_word)
     listed = f"the services are {', '.join(every)}"
-    hint = f"{guess}; {listed}" if guess else f"{listed}; declare another one in [services]: esker edit"
+    hint = f"{guess} ({listed})" if guess else f"{listed}; declare another one in [services]: esker edit"
     raise UsageError(f"`{word}` is not a service that Esker knows how to add", hint=hint)
