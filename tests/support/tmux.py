@@ -97,4 +97,4 @@ class Terminal:
         while not condition():
             if time.monotonic() > end:
                 raise AssertionError(f"{otherwise}\n\nThe whole screen:\n\n" + "\n".join(self.screen))
-            time.sleep(0.02)
+            time.sleep(0.05)

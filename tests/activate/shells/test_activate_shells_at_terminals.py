@@ -19,9 +19,11 @@ A = '1'
 {shell} = "alias greet='echo hello $A'"
 deactivate.{shell} = "{forget} greet"
 [hook]
-on-activate = 'true'
+on-activate = "{hook}"
 on-deactivate = 'echo ended > "$FLOX_ENV_PROJECT/ended"'
 """
+WAITS = "cd $FLOX_ENV_PROJECT; [ ! -e wait ] || { echo waits >&2; until [ -e go ]; do sleep 0.1; done; }"
+"""What the hook does: it waits, if it is told so by a file."""
 JOB = """
 echo ready
 while read line && [ "$line" != end ]; do
@@ -47,7 +49,7 @@ def person(request, environ, tmp_path):
     del person.environ["NO_COLOR"]
     (tmp_path / "work").mkdir()
     forget = "functions -e" if shell.name == "fish" else "unalias"
-    person.project(MANIFEST.format(shell=shell.name, forget=forget)).rename(tmp_path / "work/project")
+    person.project(MANIFEST.format(shell=shell.name, forget=forget, hook=WAITS)).rename(tmp_path / "work/project")
     (tmp_path / "work/job").write_text(JOB)
     rc = person.home / shell.rc
     rc.parent.mkdir(parents=True, exist_ok=True)
@@ -149,6 +151,26 @@ def test_a_suspended_job(person, terminal):
     terminal.shows(f"{OUTSIDE} cd project", INSIDE)
     resume(terminal, "inside", "none")
     end(terminal, INSIDE)
+    terminal.type("greet")
+    terminal.shows("hello 1", INSIDE)
+
+
+def test_ctrl_z_while_the_prompt_waits(person, terminal):
+    """A hook is not suspended, in a shell below another one either: the shell would wait for it for ever."""
+    project = person.place / "work/project"
+    allow(terminal, project)
+    terminal.type("cd ..")
+    terminal.shows(f"{INSIDE} cd ..", OUTSIDE)
+    command = " ".join(person.shell.interactive)
+    terminal.type(command)
+    terminal.shows(f"{OUTSIDE} {command}", OUTSIDE)
+    (project / "wait").touch()
+    terminal.type("cd project")
+    terminal.shows("waits")
+    terminal.press("C-z")
+    (project / "go").touch()
+    terminal.press("Enter")
+    terminal.shows(INSIDE)
     terminal.type("greet")
     terminal.shows("hello 1", INSIDE)
 
