@@ -13,7 +13,11 @@ function _esker_asked {
     fi
     builtin typeset -g _esker_text=
     if [[ $_esker_asked_program != */* || -x $_esker_asked_program ]]; then
-        _esker_text=$(builtin command $_esker_asked_program hook-env zsh "${_esker_turn-}" </dev/null) || builtin true
+        # Ctrl-Z would stop the command, and zsh would wait for it for ever. Of a `trap` in zsh the command knows nothing.
+        _esker_text=$(
+            builtin command /bin/sh -c 'trap "" TSTP; exec "$@"' sh \
+                $_esker_asked_program hook-env zsh "${_esker_turn-}" </dev/null
+        ) || builtin true
     fi
     builtin typeset -g _esker_turn=end
 }
