@@ -70,7 +70,7 @@ class ThrowawayServices:
         """Stop what was leased under the token; only one is ever in use."""
         self.stop()
 
-    def stop(self, *names: str) -> Stopped:
+    def stop(self, *names: str, force: bool = False) -> Stopped:
         """Remove the file."""
         self._file.unlink(missing_ok=True)
         return Stopped(stopped=self.names, not_running=())
