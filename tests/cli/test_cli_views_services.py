@@ -7,6 +7,9 @@ import sys
 import pytest
 
 from esker.cli.views.drawing import Drawing, _fitting
+from esker.cli.views.services import table
+from esker.cli.voice import ESKER
+from esker.services.status import ServiceStatus
 from tests.support.terminal import Screen, on_a_terminal
 
 SERVICES = 6
@@ -155,3 +158,12 @@ def test_watching_leaves_the_table_below_its_title_and_no_blank_line(terminal):
     lines = Screen(received).lines
     assert lines[0] == "The services as they change; Ctrl-C ends this"
     assert [line.split()[0] for line in lines[1:]] == ["NAME", *(f"s{number}" for number in range(SERVICES))]
+
+
+def test_the_names_of_containers_are_one_column_however_often_a_table_is_drawn():
+    """A table is drawn again and again while services start."""
+    statuses = [ServiceStatus(name="db", container="shop-db-1"), ServiceStatus(name="api")]
+    for _ in range(3):
+        drawn = table(statuses, ESKER)
+    assert [line.split()[-1] for line in drawn.split("\n")] == ["CONTAINER", "shop-db-1", "-"]
+    assert "CONTAINER" not in table(statuses[1:], ESKER)

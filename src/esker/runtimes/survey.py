@@ -30,7 +30,7 @@ _DRIVEN = {
     "flox": "not needed; where it is there, `esker.flox` drives it, unless ESKER_ENGINE=native",
     "nix": "not needed; this version does not drive it yet",
     "guix": "not needed; this version does not drive it yet",
-    "docker": "not needed; this version does not drive it yet",
+    "docker": "not needed; with Compose v2 it runs services of a Compose file",
 }
 
 

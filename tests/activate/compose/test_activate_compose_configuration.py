@@ -161,3 +161,24 @@ def test_a_refusal_of_a_file_has_its_place():
     assert compose_refused(words, secret).message == (
         "Compose refuses the project's files: open /p/secret.env: permission denied"
     )
+
+
+def test_what_a_new_checkout_lacks_is_told():
+    """A password is made in each checkout, and a container's port may be one that Esker has chosen."""
+    words = ("docker", "compose", "up")
+    output = "env file /p/.flox/cache/esker/postgres.env not found: stat /p/.flox: no such file or directory\n"
+    assert compose_refused(words, CommandFailed("x", status=1, output=output)).hint == (
+        "make this checkout's password: esker services add NAME --container"
+    )
+    assert compose_refused(words, CommandFailed("x", status=1, output="env file /p/x.env not found\n")).hint == (
+        "correct the Compose file"
+    )
+    assert "services ports --renew" in engine_refused("Error: bind: address already in use\n").hint
+
+
+def test_the_first_line_of_the_docker_command_says_what_is_wrong():
+    """The advice that follows it does not."""
+    told = "docker: 'compose' is not a docker command.\nSee 'docker --help'\n"
+    refusal = engine_refused(told)
+    assert refusal.message == "the container engine refuses: docker: 'compose' is not a docker command."
+    assert "Compose v2" in refusal.hint

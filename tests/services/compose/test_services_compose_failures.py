@@ -133,6 +133,27 @@ def test_a_hook_that_changes_a_port(place):
     assert _running(shop) == set()
 
 
+def test_a_hook_that_sets_the_variable_of_a_port(place):
+    """The variable would lead elsewhere than to the container."""
+    manifest = f"{HTTP}[hook]\non-activate = 'export HTTP=7979'\n"
+    shop = place.checkout(manifest, compose=f'services: {{web: {{{IDLE}, ports: ["127.0.0.1::80"]}}}}')
+    shop.write(".flox/env/manifest.toml", (shop.path / ".flox/env/manifest.toml").read_text() + _HOST_SERVICE)
+    assert "the hook sets `HTTP`, which is the port of `web`" in shop.refused("services", "start")
+    assert _running(shop) == set()
+
+
+def test_a_file_that_compose_refuses_by_now_keeps_nobody_from_stopping(place):
+    """`status` shows what runs, and `stop` stops it."""
+    shop = place.checkout(compose=f"services: {{web: {{{IDLE}}}}}")
+    shop.esker("services", "start")
+    shop.write("compose.yaml", "services: {web: {imgae: busybox}}\n")
+    done = shop.esker("services", "status")
+    assert "Running" in done.stdout
+    assert "these are the services that run: Compose refuses the project's files" in done.stderr
+    shop.esker("services", "stop")
+    assert _running(shop) == set()
+
+
 _HOST_SERVICE = "[services.tick]\ncommand = 'exec sleep 1000'\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from esker.errors import ServiceError
@@ -17,6 +18,11 @@ __all__ = ["compose_command", "compose_refused", "engine_refused"]
 _WORDS = 400
 """Characters of a failed command's output that a message has."""
 _PLUGIN = "install Docker Compose v2, the plugin of the `docker` command"
+_PORT = (
+    "end what listens on that port, or take another one: for a port that Esker has chosen by "
+    "`esker services ports --renew`, for others in the Compose file"
+)
+_NO_PASSWORD = re.compile(r"\.flox/cache/esker/[\w.-]+\.env not found")
 _HINTS = {
     "permission denied while trying": "join the group `docker`, or use a rootless engine; then log in again",
     "cannot connect": "start the engine, or name another one in DOCKER_HOST or with `docker context use`",
@@ -24,8 +30,8 @@ _HINTS = {
     "unknown command: docker compose": _PLUGIN,
     "unknown shorthand flag": _PLUGIN,
     "unknown flag": _PLUGIN,
-    "address already in use": "end what listens on that port, or publish another one in the Compose file",
-    "port is already allocated": "end what publishes that port, or publish another one in the Compose file",
+    "address already in use": _PORT,
+    "port is already allocated": _PORT,
     "no such image": "pull or build it: docker compose pull, docker compose build",
     "pull access denied": "log in with `docker login`, or correct the name of the image",
 }
@@ -42,7 +48,8 @@ def compose_command(files: Iterable[str], name: str | None = None) -> list[str]:
 def engine_refused(text: str) -> ServiceError:
     """Return the error for a command of the engine that has failed, from what it printed."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if "rror" in line or "annot" in line] or lines[-1:] or ["it said nothing"]
+    telling = [line for line in lines if "rror" in line or "annot" in line or line.startswith("docker: ")]
+    telling = telling or lines[-1:] or ["it said nothing"]
     told = telling[0].removeprefix("Error response from daemon: ")[:_WORDS]
     return ServiceError(f"the container engine refuses: {told}", hint=_hint(text))
 
@@ -65,4 +72,6 @@ def compose_refused(words: Sequence[str], failure: CommandFailed) -> ServiceErro
 
 
 def _hint(text: str) -> str | None:
+    if _NO_PASSWORD.search(text):  # it is made in each checkout, and not in the repository
+        return "make this checkout's password: esker services add NAME --container"
     return next((hint for words, hint in _HINTS.items() if words in text.lower()), None)

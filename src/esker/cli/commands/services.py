@@ -195,10 +195,11 @@ def _status(arguments: list[str], voice: Voice) -> int:
 
 
 def _say_notes(statuses: Iterable[ServiceStatus], voice: Voice) -> None:
-    """Print the first service's note and count the rest, which mostly say the same."""
+    """Print each note once, with how many services have it."""
     notes = [status.note for status in statuses if status.note]
-    if notes:
-        voice.remark(f"! {notes[0]}" + (f" (the same for {len(notes) - 1} more)" if notes[1:] else ""))
+    for note in dict.fromkeys(notes):
+        others = notes.count(note) - 1
+        voice.remark(f"! {note}" + (f" (the same for {others} more)" if others else ""))
 
 
 def _watch(services: Chamber, options: Namespace, voice: Voice) -> int:
@@ -380,7 +381,7 @@ def _chosen(options: Namespace) -> None:
 
 
 def _running(options: Namespace, voice: Voice) -> Chamber | None:
-    """Return the services that run although the manifest has a mistake by now; None where it has none, or none run."""
+    """Return the services that run although the declaration has a mistake by now; None if it has none, or none run."""
     _chosen(options)
     project = selected_project(options, os.environ)
     if not services_are_running(f"{project}/.flox"):
@@ -390,7 +391,11 @@ def _running(options: Namespace, voice: Voice) -> Chamber | None:
     except InvalidFile as error:
         voice.remark(f"! these are the services that run; the manifest has a mistake by now:\n{error.message}")
         return running(project, Settings(os.environ))
-    return None
+    try:
+        return _services(options, voice)
+    except ServiceError as error:  # of Compose, its files or the engine
+        voice.remark(f"! these are the services that run: {error.message}")
+        return running(project, Settings(os.environ))
 
 
 def _services(options: Namespace, voice: Voice) -> Chamber:

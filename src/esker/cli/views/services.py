@@ -39,8 +39,8 @@ def table(statuses: Iterable[ServiceStatus], voice: Voice) -> str:
     shown = [*statuses]
     lines = [voice.service_cells(cells) for cells in (_HEAD, *map(_cells, shown))]
     if any(each.container for each in shown) and lines[0][3:]:
-        for cells, last in zip(lines, ("CONTAINER", *(each.container or "-" for each in shown)), strict=True):
-            cells.append(last)
+        last = ("CONTAINER", *(each.container or "-" for each in shown))
+        lines = [[*cells, container] for cells, container in zip(lines, last, strict=True)]
     name = max(10, *(len(cells[0]) for cells in lines[1:]))
     status = max(6, *(len(cells[1]) for cells in lines[1:]))
     return "\n".join(_line(cells, (name, status)) for cells in lines)

@@ -51,6 +51,8 @@ class Container(NamedTuple):
     """The port of this machine for each published port of its own, such as `5432/tcp`, while it runs."""
     volumes: tuple[str, ...] = ()
     """The names of the volumes that it mounts."""
+    started_at: float | None = None
+    """Seconds since 1970."""
 
     @property
     def runs(self) -> bool:
@@ -88,8 +90,20 @@ def _container(record: Mapping[str, Any]) -> Container:
         restarts=int(record.get("RestartCount") or 0),
         directory=str(labels.get(f"{LABEL}.project.working_dir", "")),
         ports={port: int(places[0]["HostPort"]) for port, places in ports.items() if places},
+        started_at=_moment(str(state.get("StartedAt") or "")),
         volumes=tuple(str(each["Name"]) for each in record.get("Mounts") or () if each.get("Type") == "volume"),
     )
+
+
+def _moment(text: str) -> float | None:
+    """Return the time in an answer of the engine, such as `2026-11-30T00:36:16.842719374Z`; None if it has none."""
+    from datetime import UTC, datetime
+
+    try:
+        moment = datetime.fromisoformat(f"{text[:19]}+00:00")
+    except ValueError:
+        return None
+    return moment.timestamp() if moment > datetime(1970, 1, 1, tzinfo=UTC) else None  # Go's zero is the year 1
 
 
 def read_started(dot_flox: str) -> dict[str, str]:

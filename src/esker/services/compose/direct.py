@@ -78,6 +78,7 @@ class Containers:
                 ports=declared[name].ports,
                 note=_LEFT,
                 container=each.name,
+                started_at=each.started_at,
             )
             for name, each in self._started().items()
             if name in declared

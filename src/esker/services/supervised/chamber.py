@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from esker.activate.allocation import allocate
-from esker.activate.compose.project import compose_project
+from esker.activate.compose.project import compose_project, exported
 from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
 from esker.declare.generations import live_declaration
 from esker.errors import ServiceError, UsageError
@@ -103,7 +103,14 @@ def joined(
 def _check_hook(project: ComposeProject, declaration: Declaration, after: Mapping[str, str]) -> None:
     """Raise ServiceError if the hook has changed a variable that a port of a container was worked out from."""
     tables = declaration.esker.compose.tables if declaration.esker.compose else {}
-    own = {variable for table in tables.values() for variable in table.ports}
+    own = {variable: name for name, table in tables.items() for variable in table.ports}
+    given = exported(project, declaration) if own else {}
+    for variable, name in own.items():
+        if after.get(variable) != given[variable]:
+            raise ServiceError(
+                f"the hook sets `{variable}`, which is the port of `{name}`: it leads to {given[variable]}",
+                hint="take that line out of the hook; to choose the port, set it before `esker`, or in `.env`",
+            )
     for name in tables:
         for variable in project.port_inputs.get(name, ()):
             before = project.variables.get(variable)

@@ -89,7 +89,8 @@ def all_ready(started: Sequence[Service], unhealthy: Iterable[str], *, skips: bo
         if service.state == "Stopped":
             raise ServiceFailed(f"service `{name}` was stopped while it was starting", service=name)
         if service.health == "unhealthy" and not service.was_ready and name not in unhealthy:
-            hint = f"if the service only needs more time, set a longer `start-period`; else {service.advice}"
+            period = "`start_period` in the Compose file" if service.spec.container else "`start-period`"
+            hint = f"if the service only needs more time, set a longer {period}; else {service.advice}"
             if isinstance(service.problem, NotRunnable):
                 hint = "install what has that command, or correct `healthcheck` in the manifest: esker edit"
             raise ServiceFailed(

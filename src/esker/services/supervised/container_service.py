@@ -75,7 +75,7 @@ class ContainerService(Service):
         """A hint for a failure that only the container's own output can explain."""
         if self.lines.lines:
             return f"fix what its log reports; `esker services logs {self.spec.name}` shows more of it"
-        return f"run it by hand: docker compose up {self.spec.name}"
+        return f"run it by hand: esker activate -- docker compose up {self.spec.name}"
 
     def is_outdated(self, spec: ServiceSpec | None) -> bool:
         """Return whether the container was made from another configuration than the one in `spec`."""
@@ -99,10 +99,12 @@ class ContainerService(Service):
             except ServiceError as error:
                 self._engine.forget(container)
                 raise self._failed(f"cannot start the container of `{name}`: {error.message}", error.hint) from error
-        self.started_at = time.time()
-        self._begun = time.clock_gettime(time.CLOCK_BOOTTIME)
         while True:
             container = await self._look(container)
+            if self.started_at is None:  # one that ran before has run for longer
+                self.started_at = container.started_at or time.time()
+                ran = max(0.0, time.time() - self.started_at)
+                self._begun = time.clock_gettime(time.CLOCK_BOOTTIME) - ran
             if not container.runs:
                 break
             await self._follow(container)
