@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
+from esker.cli import voice
 from esker.cli.views.drawing import Drawing, _fitting
 from esker.cli.views.services import table
-from esker.cli.voice import ESKER
 from esker.services.status import ServiceStatus
 from tests.support.terminal import Screen, on_a_terminal
 
@@ -164,6 +164,6 @@ def test_the_names_of_containers_are_one_column_however_often_a_table_is_drawn()
     """A table is drawn again and again while services start."""
     statuses = [ServiceStatus(name="db", container="shop-db-1"), ServiceStatus(name="api")]
     for _ in range(3):
-        drawn = table(statuses, ESKER)
+        drawn = table(statuses, voice.ESKER)
     assert [line.split()[-1] for line in drawn.split("\n")] == ["CONTAINER", "shop-db-1", "-"]
-    assert "CONTAINER" not in table(statuses[1:], ESKER)
+    assert "CONTAINER" not in table(statuses[1:], voice.ESKER)
