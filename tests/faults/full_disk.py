@@ -39,6 +39,9 @@ _WORKS = {"rollback": "activate -- tool", "gc": "activate -- tool", "init": "lis
 _CHANGED = {"lock", "activate"}
 """Commands before which the manifest was edited, so that there is no environment of before."""
 
+_MADE_WHEN_NEEDED = ("/esker/seal-key.json", "/esker/seal-key.json.lock")
+"""An activation needs no seal: where there is no room for its key, the next plan that is written makes it."""
+
 
 class Fullness(NamedTuple):
     """How little is free, and where."""
@@ -170,7 +173,8 @@ class OnFullDisk:
             if done["status"] != whole["status"] and done["line"] != self._case.command:
                 yield f"then `{done['line']}` ends with {done['status']}: {done['err'][-300:]!r}"
         end, whole_end = set(seen["end"]), set(self._whole["end"])
-        for what, paths in (("left", end - whole_end), ("missing", whole_end - end)):
+        missing = {path for path in whole_end - end if not path.endswith(_MADE_WHEN_NEEDED)}
+        for what, paths in (("left", end - whole_end), ("missing", missing)):
             if paths:
                 yield f"{what} at the end: {' '.join(sorted(paths)[:3])}"
         for done in (seen["command"], seen["again"], *seen["works"], *seen["next"]):

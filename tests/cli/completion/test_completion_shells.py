@@ -88,7 +88,7 @@ CASES = {
     "services wait zz\t": "services wait zzz-last",
     "services wait postgres --for=com\t": "services wait postgres --for=completed",
     "service wait --for hea\t": "service wait --for healthy",
-    "-q services r\tpos\t": "-q services restart postgres",
+    "-q services rest\tpos\t": "-q services restart postgres",
     "rm hel\t": "rm hello",
     "upgrade starl\t": "upgrade starlette",
     "why ca-c\t": "why ca-certificates",

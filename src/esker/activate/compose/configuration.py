@@ -143,7 +143,8 @@ def hashes(files: Iterable[str], environ: Mapping[str, str], directory: str, nam
     """
     whole = run([*compose_command(files, name), "config", "--format", "json"], environ, directory)
     words = ["docker", "compose", "--file", "-", "--project-directory", directory, "--project-name", name]
-    listed = run([*words, "config", "--hash", "*"], environ, directory, stdin=whole)
+    # A dependency that is not required may be missing in what Compose has made of the files.
+    listed = run([*words, "config", "--no-consistency", "--hash", "*"], environ, directory, stdin=whole)
     return {line.split()[0]: line.split()[1] for line in listed.splitlines() if len(line.split()) == 2}  # noqa: PLR2004
 
 
