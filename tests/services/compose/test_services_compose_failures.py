@@ -396,7 +396,7 @@ def test_nothing_is_asked_twice(place):
     assert shop.inside("echo $HTTP", PATH=broken) == port
     assert shop.states(PATH=broken)["web"]["status"] == "Running"
     shop.write("compose.yaml", OPEN_PORT.replace("1000", "1001"))
-    assert "no engine was to be asked" in shop.refused("services", "status", PATH=broken)
+    assert "no engine was to be asked" in shop.esker("services", "status", PATH=broken).stderr
     assert shop.states()["web"]["outdated"]
     shop.esker("services", "start", "--recreate")
     assert not shop.states()["web"]["outdated"]
