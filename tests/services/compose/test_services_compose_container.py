@@ -57,6 +57,9 @@ DB = Container(
 SPEC = ContainerSpec(service="db", project="shop", directory="/p", files=("/p/compose.yaml",), hashes=("abc",))
 
 
+STATE = {"Status": "running", "ExitCode": 0}
+
+
 def test_a_container_is_described():
     """Labels, state, health with what the last check said, ports and volumes."""
     assert parse_containers(json.dumps([INSPECTED])) == [DB]
@@ -145,3 +148,20 @@ def test_a_port_that_no_variable_tells():
         claims.check_ports(spec, DB, {"PGPORT": 5432})
     with pytest.raises(ServiceError, match="`shop-db-1` is not published, but `PGPORT` is 5432"):
         claims.check_ports(spec, DB._replace(ports={}), {"PGPORT": 5432})
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2026-11-30T00:36:16.842719374Z", 1795998976.842719),
+        ("2026-11-30T01:36:16.842719374+01:00", 1795998976.842719),
+        ("2026-11-30T00:36:16Z", 1795998976.0),
+        ("0001-01-01T00:00:00Z", None),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_when_a_container_started(text, seconds):
+    """Docker says it in UTC and Podman in the time of the machine; the year 1 stands for never."""
+    described = json.dumps([{"Id": "a", "Name": "b", "Config": {}, "State": {**STATE, "StartedAt": text}}])
+    assert parse_containers(described)[0].started_at == seconds

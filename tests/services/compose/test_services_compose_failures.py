@@ -149,7 +149,7 @@ def test_a_file_that_compose_refuses_by_now_keeps_nobody_from_stopping(place):
     shop.write("compose.yaml", "services: {web: {imgae: busybox}}\n")
     done = shop.esker("services", "status")
     assert "Running" in done.stdout
-    assert "these are the services that run: Compose refuses the project's files" in done.stderr
+    assert "these are the services that run; Compose refuses the project's files" in done.stderr
     shop.esker("services", "stop")
     assert _running(shop) == set()
 

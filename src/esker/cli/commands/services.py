@@ -14,7 +14,6 @@ from esker.cli.views.outdated_services import say_outdated
 from esker.cli.views.output import print_json, shown
 from esker.cli.views.services import Live, as_record, reason, state_record, table
 from esker.cli.voice import ESKER
-from esker.declare.load import load
 from esker.errors import InvalidFile, ServiceError, ServicesNotReady, UsageError
 from esker.lock.compose import composed_if_possible
 from esker.services.supervised.chamber import running
@@ -148,7 +147,7 @@ def _stop(arguments: list[str], voice: Voice) -> int:
     force = "stop containers too that were running before Esker used them"
     parser.add_argument("--force", action="store_true", help=force)
     options = parser.parse_args(arguments)
-    services = _running(options, voice) or _services(options, voice)
+    services = _present(options, voice)
     result = services.stop(*options.name, force=options.force)
     for name in result.stopped:
         voice.say(f"✔ Service '{name}' stopped")
@@ -176,7 +175,7 @@ def _status(arguments: list[str], voice: Voice) -> int:
     parser = _parser("status", "Show the services and their states.", examples, voice)
     parser.add_argument("--watch", action="store_true", help="keep showing them as they change")
     options = parser.parse_args(arguments)
-    services = _running(options, voice) or _services(options, voice)
+    services = _present(options, voice)
     if options.watch:
         return _watch(services, options, voice)
     named = services.status(*options.name)
@@ -380,21 +379,16 @@ def _chosen(options: Namespace) -> None:
         os.environ["ESKER_SERVICES_FROM"] = options.services_from
 
 
-def _running(options: Namespace, voice: Voice) -> Chamber | None:
-    """Return the services that run although the declaration has a mistake by now; None if it has none, or none run."""
-    _chosen(options)
-    project = selected_project(options, os.environ)
-    if not services_are_running(f"{project}/.flox"):
-        return None
-    try:
-        load(project)
-    except InvalidFile as error:
-        voice.remark(f"! these are the services that run; the manifest has a mistake by now:\n{error.message}")
-        return running(project, Settings(os.environ))
+def _present(options: Namespace, voice: Voice) -> Chamber:
+    """Return the services, to look at or to stop; if the declaration cannot be used by now, those that run."""
     try:
         return _services(options, voice)
-    except ServiceError as error:  # of Compose, its files or the engine
-        voice.remark(f"! these are the services that run: {error.message}")
+    except (InvalidFile, ServiceError) as error:
+        project = selected_project(options, os.environ)
+        if not services_are_running(f"{project}/.flox"):
+            raise
+        what = "the manifest has a mistake by now:\n" if isinstance(error, InvalidFile) else ""
+        voice.remark(f"! these are the services that run; {what}{error.message}")
         return running(project, Settings(os.environ))
 
 

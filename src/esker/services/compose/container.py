@@ -19,6 +19,8 @@ __all__ = ["LABEL", "Container", "parse_containers", "read_started", "write_star
 
 LABEL = "com.docker.compose"
 """How the names of the labels begin that Compose gives its containers."""
+_NEVER = 1
+"""The year in which the engine says that something happened that never did."""
 _STARTED = "containers.json"
 
 
@@ -100,10 +102,11 @@ def _moment(text: str) -> float | None:
     from datetime import UTC, datetime
 
     try:
-        moment = datetime.fromisoformat(f"{text[:19]}+00:00")
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return moment.timestamp() if moment > datetime(1970, 1, 1, tzinfo=UTC) else None  # Go's zero is the year 1
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.timestamp() if moment.year > _NEVER else None
 
 
 def read_started(dot_flox: str) -> dict[str, str]:

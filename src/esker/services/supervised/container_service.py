@@ -16,12 +16,13 @@ from esker.services.compose.claims import check_ports
 from esker.services.supervised.service import LOG_LINES, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from esker.services.compose.container import Container
     from esker.services.specification import ServiceSpec
     from esker.services.states import Health
     from esker.services.supervised.engine import Engine
+    from esker.services.supervised.programs import RunContext
 
 __all__ = ["ContainerService"]
 
@@ -53,7 +54,6 @@ class ContainerService(Service):
         self.container: Container | None = None
         """The container, as it was when we looked last."""
         self._engine = engine
-        self._ending: asyncio.Task[None] | None = None
 
     @property
     def is_ours(self) -> bool:
@@ -84,8 +84,14 @@ class ContainerService(Service):
         return spec is None or spec.container is None or self.container.hash not in spec.container.hashes
 
     def _prepare(self) -> None:
-        self.container, self._ending = None, None
+        self.container = None
         self.lines.lines = []
+
+    def _close(self) -> None:
+        """Do nothing: the engine keeps what a run has needed."""
+
+    def check(self, spec: ServiceSpec, context: RunContext, freed: Collection[int]) -> None:
+        """Do nothing: whether a container can start, only the engine knows."""
 
     async def _run(self) -> None:
         name, changed = self.spec.name, asyncio.Event()
@@ -198,9 +204,8 @@ class ContainerService(Service):
         container = self.container
         if container is None or not self.is_ours:
             return  # it was not started, or it ran before, and its owner stops it
-        self._ending = asyncio.create_task(self._engine.stop(container, grace))
         try:
-            await self._ending
+            await self._engine.stop(container, grace)
         except ServiceError as error:
             message = f"the container of `{self.spec.name}` cannot be stopped: {error.message}"
             raise ServiceError(message, hint=error.hint) from error

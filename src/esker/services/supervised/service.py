@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
@@ -40,7 +41,7 @@ class ServiceLog(Protocol):
         """Return its last lines, at most `count`."""
 
 
-class Service:
+class Service(ABC):
     """One service; calls `notify` with itself after each change of its state. Each kind is a subclass."""
 
     def __init__(self, spec: ServiceSpec, log: ServiceLog, notify: Callable[[Service], None]) -> None:
@@ -64,24 +65,27 @@ class Service:
         self._life: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
 
+    @abstractmethod
     async def _run(self) -> None:
         """Run the service until it completes; raise ServiceFailed if it fails."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _end(self, grace: float) -> None:
         """End what runs of the service within `grace` seconds; raise EskerError if that fails."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _hurry(self, grace: float) -> None:
         """Shorten the grace of an `_end` that is under way."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _prepare(self) -> None:
         """Get ready for a new life, by the present `spec` and `context`."""
 
+    @abstractmethod
     def _close(self) -> None:
         """Give back what a run has needed."""
 
+    @abstractmethod
     def check(self, spec: ServiceSpec, context: RunContext, freed: Collection[int]) -> None:
         """Raise ServiceFailed if a start by `spec` must fail; until it is stopped, the service runs as it was begun.
 
@@ -89,9 +93,9 @@ class Service:
         """
 
     @property
+    @abstractmethod
     def advice(self) -> str:
         """A hint for a failure that only the service's own output can explain."""
-        raise NotImplementedError
 
     def is_outdated(self, spec: ServiceSpec | None) -> bool:
         """Return whether it runs by another definition than `spec`."""
