@@ -3,8 +3,8 @@
     with Machine() as machine:
         done = machine.run("nix", "--version", user="root")
 
-It is a root on top of the kept one, in namespaces of processes and mounts; what is written there lies in memory. The
-machine's /tmp is also there, and this checkout, read-only. When the pipe to its first process closes, also because the
+It is a root on top of the kept one, in namespaces of processes and mounts; what is written there lies in memory. This
+checkout is there too, read-only, and the network is that of the machine outside. When the pipe to its first process closes, also because the
 tests have been killed, the kernel ends everything in there.
 """
 
@@ -40,7 +40,7 @@ cd "$1/tree"
 mount --rbind /proc proc
 mount --rbind /sys sys
 mount --rbind /dev dev
-mount --rbind /tmp tmp
+mount -t tmpfs -o mode=1777 esker tmp
 mount -t tmpfs esker run
 mount --bind "$3" ".$4"
 mount -o remount,bind,ro ".$4"
