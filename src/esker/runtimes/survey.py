@@ -29,7 +29,7 @@ _DESCRIPTORS = 1024
 _DRIVEN = {
     "flox": "not needed; where it is there, `esker.flox` drives it, unless ESKER_ENGINE=native",
     "nix": "not needed; this version does not drive it yet",
-    "guix": "not needed; this version does not drive it yet",
+    "guix": "not needed; where it is there, it gives projects with a manifest.scm their environment",
     "docker": "not needed; with Compose v2 it runs services of a Compose file",
 }
 
