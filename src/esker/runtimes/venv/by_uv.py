@@ -38,7 +38,7 @@ def interpreter_for(request: str | None, interpreters: Interpreters, variables: 
     specifier = _specifier(request or "")
     if specifier is None:
         return _program(str(request), process.find_program(str(request), variables.get("PATH")), variables)
-    wanted = f"Python {request}" if request else "a Python"
+    wanted = f"Python {request}" if specifier != (request or "") else f"a Python (`{request}`)" if request else "a Python"
     interpreter, unfetched = interpreters.obtained(specifier, wanted)
     if interpreter is not None:
         return interpreter.executable
@@ -46,7 +46,7 @@ def interpreter_for(request: str | None, interpreters: Interpreters, variables: 
     hint = "install it, then put it on PATH as pythonX.Y or set ESKER_PYTHON to its path"
     if interpreters.remedy:
         hint += f"; {interpreters.remedy}"
-    raise NotFound(f"{wanted} is not on this machine{reason}; found: {interpreters.listed()}", hint=hint)
+    raise NotFound(f"{wanted[0].upper()}{wanted[1:]} is not on this machine{reason}; found: {interpreters.listed()}", hint=hint)
 
 
 def _specifier(request: str) -> str | None:
@@ -67,19 +67,21 @@ def _program(request: str, program: str | None, variables: dict[str, str]) -> st
     return found.executable
 
 
-def make(path: str, interpreter: str, settings: Settings) -> None:
+def make(path: str, interpreter: str, settings: Settings, *, anew: bool = False) -> None:
     """Make a virtual environment at `path`, which does not exist or is an empty directory, for an interpreter.
 
-    Nothing happens if it is there by now. Raises AlreadyExists if something else is, CommandFailed, which holds uv's
+    Nothing happens if it is there by now; with `anew`, another one takes its place. Raises AlreadyExists if something else is, CommandFailed, which holds uv's
     words, and HostError.
     """
     above = os.path.dirname(path)
     with files.refused("make", above):
         os.makedirs(above, exist_ok=True)
     with _alone(above):
-        if not exists(path):
-            _check_empty(path)
-            run_uv(["venv", "--no-project", "--python", interpreter, path], settings.tools, cwd=above)
+        if anew or not exists(path):
+            clearing = ["--clear"] if anew and exists(path) else []
+            if not clearing:
+                _check_empty(path)
+            run_uv(["venv", "--no-project", *clearing, "--python", interpreter, path], settings.tools, cwd=above)
 
 
 def _check_empty(path: str) -> None:

@@ -12,8 +12,9 @@ import os
 
 from esker.activate.difference import Activation
 
-__all__ = ["activation", "exists", "prompt", "python", "release", "site_packages"]
+__all__ = ["activation", "exists", "is_made_by_uv", "prompt", "python", "release", "site_packages", "version"]
 
+_NUMBERS = 3
 _LARGEST = 1 << 16
 """Bytes of a `pyvenv.cfg`; those that tools write have a few hundred."""
 
@@ -28,19 +29,32 @@ def python(path: str) -> str:
     return f"{path}/bin/python"
 
 
+def version(path: str) -> str | None:
+    """Return the version of its Python, such as `3.11.7`; None if `pyvenv.cfg` does not say one."""
+    settings = _settings(path)
+    parts = (settings.get("version_info") or settings.get("version") or "").split(".")[:_NUMBERS]
+    numbers = [part for part in parts if part.isascii() and part.isdecimal()]
+    return ".".join(numbers) if len(numbers) == len(parts) > 1 else None
+
+
 def release(path: str) -> tuple[int, int] | None:
     """Return the major and minor version of its Python; None if `pyvenv.cfg` does not say one."""
-    settings = _settings(path)
-    parts = (settings.get("version_info") or settings.get("version") or "").split(".")[:2]
-    if len(parts) < 2 or not all(part.isascii() and part.isdecimal() for part in parts):  # noqa: PLR2004
+    number = version(path)
+    if number is None:
         return None
-    return int(parts[0]), int(parts[1])
+    major, minor, *_ = number.split(".")
+    return int(major), int(minor)
+
+
+def is_made_by_uv(path: str) -> bool:
+    """Return whether uv has made it; uv says so in `pyvenv.cfg`."""
+    return "uv" in _settings(path)
 
 
 def site_packages(path: str) -> str | None:
     """Return the directory of its packages; None if the version of its Python is not known."""
-    version = release(path)
-    return version and f"{path}/lib/python{version[0]}.{version[1]}/site-packages"
+    number = release(path)
+    return number and f"{path}/lib/python{number[0]}.{number[1]}/site-packages"
 
 
 def prompt(path: str) -> str:
