@@ -1,7 +1,7 @@
 """Bringing the `.venv` of a Python project up to date, without ever taking away what somebody else has made.
 
-One that Esker has made holds a file that says so. It is filled again after a change, and made anew if its Python is gone
-or not allowed any more. One that a person has made by `uv sync`, in a project with `uv.lock`, gets what the lock says,
+One that Esker has made holds a file with its path. It is filled again after a change, and made anew if its Python is gone
+or not allowed any more, or if it is a copy. One that a person has made by `uv sync`, in a project with `uv.lock`, gets what the lock says,
 as each `uv run` would do, but nothing is removed from it. Every other one is used as it is.
 """
 
@@ -40,14 +40,18 @@ def fill(project: PythonProject, settings: Settings, progress: Progress) -> None
         _use(project, allowed, settings, progress)
         return
     with by_uv.failing(f"cannot make `{venv}`"):
-        if not directory.exists(venv) or _fault(venv, allowed):
+        if not directory.exists(venv) or not _is_of(venv) or _fault(venv, allowed):
             interpreter = by_uv.interpreter_for(project.python, settings.interpreters(progress), settings.tools)
             progress.begin(f"Making {venv}")
             by_uv.make(venv, interpreter, settings, anew=directory.exists(venv))
-            with files.refused("write", venv), open(f"{venv}/{_MARK}", "w", encoding="ascii") as mark:
-                mark.write("Esker has made this environment, and makes it anew when its Python changes.\n")
+            files.write(f"{venv}/{_MARK}", os.fsencode(venv), mode=0o644)
             progress.finish(f"{venv}, with Python {directory.version(venv)}")
     _install(project, settings, progress, exact=True)
+
+
+def _is_of(venv: str) -> bool:
+    """Return whether an environment of Esker's was made at this path: the scripts of a copy start those of the original."""
+    return files.holds(f"{venv}/{_MARK}", os.fsencode(venv))
 
 
 def _use(project: PythonProject, allowed: SpecifierSet, settings: Settings, progress: Progress) -> None:

@@ -25,10 +25,8 @@ from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
 from esker.host import files
 from esker.runtimes.venv.requirements import PROJECT_FILES, deciding_files
 
-__all__ = ["DECLARATIONS", "PythonProject", "python_project"]
+__all__ = ["PythonProject", "deciding", "python_project"]
 
-DECLARATIONS = ("pyproject.toml", "setup.py", "requirements.txt")
-"""What makes a directory a Python project."""
 _ALSO = ("uv.lock", "uv.toml", ".python-version", ".tool-versions")
 _PYTHONS = (".python-version", ".tool-versions")
 _GROUP = "dev"
