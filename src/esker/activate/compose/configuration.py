@@ -81,6 +81,8 @@ class ComposeService(_Value, frozen=True):
     container_name: str | None = None
     stop_grace_period: str = "10s"
     """As Compose writes it, such as `1m30s`."""
+    start_interval: str = ""
+    """That of its health check, written alike; empty if the file does not say it."""
     replicas: int = 1
     volumes: tuple[str, ...] = ()
     """The names, for the engine, of the volumes of this project that it uses; external ones do not count."""
@@ -183,6 +185,7 @@ def _service(name: str, table: Mapping[str, Any], volumes: Mapping[str, Mapping[
         ports=tuple(_port(each) for each in table.get("ports") or ()),
         container_name=table.get("container_name"),
         stop_grace_period=str(table.get("stop_grace_period") or "10s"),
+        start_interval=str((table.get("healthcheck") or {}).get("start_interval") or ""),
         replicas=1 if replicas is None else int(replicas),
         volumes=tuple(str(each["name"]) for each in used if not each.get("external")),
         external_volumes=tuple(str(each["name"]) for each in used if each.get("external")),

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
     from esker.errors import CommandFailed
 
-__all__ = ["compose_command", "compose_refused", "engine_refused"]
+__all__ = ["ANSWER_SECONDS", "compose_command", "compose_refused", "engine_refused", "engine_silent"]
+
+ANSWER_SECONDS = 20.0
+"""Seconds within which the engine must have answered a question."""
+
 
 _WORDS = 400
 """Characters of a failed command's output that a message has."""
@@ -33,6 +37,7 @@ _HINTS = {
     "address already in use": _PORT,
     "port is already allocated": _PORT,
     "no such image": "pull or build it: docker compose pull, docker compose build",
+    "catatonit": "install `catatonit`, with which Podman does `init: true`",
     "pull access denied": "log in with `docker login`, or correct the name of the image",
 }
 """By words of the output, in lower case."""
@@ -52,6 +57,14 @@ def engine_refused(text: str) -> ServiceError:
     telling = telling or lines[-1:] or ["it said nothing"]
     told = telling[0].removeprefix("Error response from daemon: ")[:_WORDS]
     return ServiceError(f"the container engine refuses: {told}", hint=_hint(text))
+
+
+def engine_silent(words: Sequence[str], seconds: float) -> ServiceError:
+    """Return the error for a command of the engine that has not ended in time."""
+    return ServiceError(
+        f"the container engine does not answer: `{' '.join(words[:2])}` has not ended within {seconds:g} s",
+        hint="restart the engine, or name another one in DOCKER_HOST or with `docker context use`",
+    )
 
 
 def compose_refused(words: Sequence[str], failure: CommandFailed) -> ServiceError:

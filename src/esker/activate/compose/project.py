@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ComposeProject", "compose_project", "exported", "forget", "kept_path", "port_variables"]
 
-_VERSION = 1
+_VERSION = 2
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):

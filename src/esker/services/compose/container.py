@@ -15,13 +15,24 @@ from esker.host import files, state_file
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LABEL", "Container", "parse_containers", "read_started", "write_started"]
+__all__ = ["LABEL", "Check", "Container", "parse_containers", "read_started", "write_started"]
 
 LABEL = "com.docker.compose"
 """How the names of the labels begin that Compose gives its containers."""
 _NEVER = 1
 """The year in which the engine says that something happened that never did."""
 _STARTED = "containers.json"
+_PODMAN = ("io.container.manager", "libpod")
+"""The annotation that Podman gives its containers."""
+
+
+class Check(NamedTuple):
+    """When the health check of a container is to be run; all times in seconds."""
+
+    interval: float
+    timeout: float
+    start_period: float
+    start_interval: float
 
 
 class Container(NamedTuple):
@@ -55,6 +66,14 @@ class Container(NamedTuple):
     """The names of the volumes that it mounts."""
     started_at: float | None = None
     """Seconds since 1970."""
+    check: Check | None = None
+    """Its health check; None without one."""
+    checked: str = ""
+    """When its last health check ended, as the engine writes it."""
+    last_change: float = 0.0
+    """When the engine last created, started or ended it, by the engine's clock."""
+    is_podmans: bool = False
+    """Whether the engine is Podman."""
 
     @property
     def runs(self) -> bool:
@@ -94,7 +113,23 @@ def _container(record: Mapping[str, Any]) -> Container:
         ports={port: int(places[0]["HostPort"]) for port, places in ports.items() if places},
         started_at=_moment(str(state.get("StartedAt") or "")),
         volumes=tuple(str(each["Name"]) for each in record.get("Mounts") or () if each.get("Type") == "volume"),
+        check=None if status in {None, "none"} else _check(record["Config"].get("Healthcheck") or {}),
+        last_change=max(_moment(str(each or "")) or 0.0 for each in _moments(record)),
+        checked=str(checks[-1].get("End", "")) if checks else "",
+        is_podmans=_PODMAN in ((record.get("HostConfig") or {}).get("Annotations") or {}).items(),
     )
+
+
+def _moments(record: Mapping[str, Any]) -> tuple[object, ...]:
+    state = record["State"]
+    return record.get("Created"), state.get("StartedAt"), state.get("FinishedAt")
+
+
+def _check(record: Mapping[str, Any]) -> Check:
+    """Return when a health check is to be run; where it does not say, as Docker does."""
+    defaults = {"Interval": 30.0, "Timeout": 30.0, "StartPeriod": 0.0, "StartInterval": 5.0}
+    given = {name: int(record.get(name) or 0) / 1e9 for name in defaults}
+    return Check(*(given[name] or default for name, default in defaults.items()))
 
 
 def _moment(text: str) -> float | None:
