@@ -21,6 +21,7 @@ import msgspec
 from esker.activate.allocation import allocate, allocate_also
 from esker.activate.compose import configuration
 from esker.activate.compose.configuration import ComposePort, ComposeService, Configuration
+from esker.activate.compose.docker_command import GLANCE_SECONDS, answered
 from esker.activate.compose.files import KEPT, compose_files, inputs_digest, override_path, own_variables, read_files
 from esker.activate.expansion import expanded, needs_bash
 from esker.declare import project_directory
@@ -53,6 +54,8 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     hashes: dict[str, tuple[str, ...]]
     port_inputs: dict[str, list[str]] = {}
     has_override: bool = False
+    unset: tuple[str, ...] = ()
+    """The variables that Compose has taken as empty; their names only."""
     mapped: dict[str, str | None] = {}
     """What the variables that name ports of containers were when Compose was asked; None if they were not set."""
 
@@ -74,6 +77,8 @@ class ComposeProject(NamedTuple):
     """By service: the variables that its ports are made from."""
     variables: Mapping[str, str]
     """The variables that Compose interpolates from; they may hold secrets."""
+    unset: tuple[str, ...] = ()
+    """The variables that the files name and that are not set."""
 
 
 def compose_project(declaration: Declaration, settings: Settings, environ: Mapping[str, str]) -> ComposeProject | None:
@@ -112,6 +117,7 @@ def compose_project(declaration: Declaration, settings: Settings, environ: Mappi
         hashes=kept.hashes,
         port_inputs={name: tuple(names) for name, names in kept.port_inputs.items()},
         variables=variables,
+        unset=kept.unset,
     )
 
 
@@ -234,6 +240,7 @@ def _asked(
         hashes={each: tuple(dict.fromkeys((ours[each], plain[each]))) for each in services},
         port_inputs=configuration.port_inputs(paths, environ, directory) if _mapped(declaration) else {},
         has_override=has_override,
+        unset=found.unset,
     )
 
 
@@ -257,9 +264,12 @@ def _name(
     label = '{{.Label "com.docker.compose.project.working_dir"}}'
     words = ["docker", "ps", "-a", "--filter", f"label=com.docker.compose.project={own_name}", "--format", label]
     try:
-        found = {os.path.realpath(line.strip()) for line in configuration.run(words, environ, directory).splitlines()}
+        listed = answered(words, environ, directory, seconds=GLANCE_SECONDS)
     except ServiceError:
         return own_name, False  # a start will say so
+    if listed.returncode:
+        return own_name, False
+    found = {os.path.realpath(line.strip()) for line in listed.stdout.splitlines()}
     if found <= {os.path.realpath(os.path.dirname(paths[0]))}:
         return own_name, bool(found)
     return f"{own_name}-{hashlib.blake2b(os.fsencode(directory), digest_size=3).hexdigest()}", True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.activate import plan as plans
 from esker.activate.allocation import allocate, expected
-from esker.activate.compose.files import compose_files, read_files
+from esker.activate.compose.files import candidates, compose_files, read_files
 from esker.activate.compose.project import compose_project, exported, kept_path
 from esker.errors import EskerError, ServiceError
 from esker.formats.manifest import Manifest, MinimumVersion, vars_in_order
@@ -122,9 +122,10 @@ def _compose_sources(declaration: Declaration, settings: Settings) -> tuple[str,
     if not declaration.uses_compose:
         return ()
     try:
-        return tuple(sorted(read_files(compose_files(declaration, settings.caller))))
+        found = read_files(compose_files(declaration, settings.caller))
     except EskerError:
-        return ()
+        found = {}
+    return tuple(sorted({*found, *candidates(declaration)}))
 
 
 def _minimum_version(manifest: Manifest) -> list[str | None] | None:

@@ -22,6 +22,7 @@ from esker.services.chamber import (
     not_in_a_container,
     unknown_service,
 )
+from esker.services.compose.waiting import await_containers
 from esker.services.status import ServiceStatus
 from esker.services.supervised import failed_starts, logs, protocol, sudden_end
 from esker.services.supervised.protocol import Lease
@@ -246,15 +247,19 @@ class Supervised:
         note = sudden_end.note(self.site) if running is None else None
         statuses = {name: ServiceStatus(name=name, ports=spec.ports, note=note) for name, spec in self.specs.items()}
         # A service that was taken out of the manifest is shown for as long as it still runs.
-        if running is None and self._containers is not None:
-            statuses |= self._containers.left_over(statuses)
         statuses |= {it.name: it for it in running or () if it.name in self.specs or it.pid is not None}
+        statuses |= self._outside(statuses)
         for name, failure in failed_starts.read(self.site).items():
             if name in statuses and statuses[name].status == "Stopped":
                 statuses[name] = replace(statuses[name], message=f"its last start failed: {failure}")
         if unknown := [name for name in names if name not in statuses]:
             self._refuse(unknown)
         return tuple(statuses[name] for name in sorted(names or statuses))
+
+    def _outside(self, statuses: Mapping[str, ServiceStatus]) -> dict[str, ServiceStatus]:
+        """Return the state of services whose containers run, and which no supervisor has started or follows."""
+        idle = [name for name, spec in self.specs.items() if spec.container and statuses[name].status == "Stopped"]
+        return self._containers.found(idle, statuses) if self._containers is not None and idle else {}
 
     def _running(self) -> tuple[ServiceStatus, ...] | None:
         """Return what the supervisor says of its services, or None if there is no supervisor."""
@@ -270,18 +275,25 @@ class Supervised:
     ) -> tuple[ServiceStatus, ...]:
         """Wait until services are `healthy` (ready, if unchecked), `completed` or `stopped`; return their states."""
         deadline = _deadline(seconds)
-        waited = tuple(service.name for service in self.status(*names))
-        if not waited:
+        statuses = self.status(*names)
+        if not statuses:
             raise _no_services()
+        # The supervisor has set the variables of all services that it runs; others are containers begun by hand.
+        outside = [it.name for it in statuses if it.pid is not None and it.environment_set_at is None]
+        waited = tuple(it.name for it in statuses if it.name not in outside)
         connection = connect(self.site, start=False)
         if connection is None:
-            if until != "stopped":
+            if waited and until != "stopped":
                 raise ServiceError(f"service `{waited[0]}` is not running", hint="start it first")
-            return self.status(*names)
-        left = _limit(seconds)
-        with _abandonable(connection, deadline):
-            limit = None if left is None else left + _ANSWER
-            connection.ask(protocol.WaitRequest(names=waited, until=until, seconds=left), limit)
+        elif waited:
+            left = _limit(seconds)
+            with _abandonable(connection, deadline):
+                limit = None if left is None else left + _ANSWER
+                connection.ask(protocol.WaitRequest(names=waited, until=until, seconds=left), limit)
+        else:
+            connection.close()
+        if outside:
+            await_containers(lambda: self.status(*outside), until, deadline)
         return self.status(*names)
 
     def changes(self) -> Iterator[ServiceStatus]:
