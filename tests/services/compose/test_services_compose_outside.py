@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
@@ -81,6 +82,29 @@ def test_a_compose_file_that_appears_changes_its_place_or_goes(place):
     for file in ("compose.yaml", "docker-compose.yml"):
         (shop.path / file).unlink()
     assert shop.inside(name) == ""
+
+
+def test_what_compose_warns_of_is_said_at_a_start(place):
+    """A variable that nothing sets is named once, at each start and nowhere else; its value is asked for in `.env`."""
+    shop = place.checkout(compose=f"services: {{web: {{{IDLE}, environment: ['A=${{NOPE}}', 'B=${{NOPE}}']}}}}\n")
+    told = "! the Compose files name `NOPE`, which nothing sets, so Compose takes an empty text: set it in `.env`\n"
+    assert shop.esker("services", "start").stderr.count(told) == 1
+    assert told not in shop.esker("services", "status").stderr
+    assert shop.esker("services", "start").stderr.count(told) == 1
+    shop.write(".env", "NOPE=set\n")
+    assert told not in shop.esker("services", "start").stderr
+
+
+def test_ports_of_containers_without_a_manifest(place):
+    """A port that no variable names has its service's name and the container's port."""
+    shop = place.checkout(
+        compose=f"services: {{web: {{{IDLE}, ports: ['127.0.0.1::80', '18763:81']}}, other: {{{IDLE}}}}}\n"
+    )
+    ports = json.loads(shop.esker("services", "ports", "--json").stdout)
+    assert ports.keys() == {"web:80/tcp", "web:81/tcp"}
+    assert ports["web:81/tcp"] == 18763
+    assert shop.esker("services", "ports", "web").stdout.splitlines()[1] == "web:81/tcp=18763"
+    assert shop.esker("services", "ports", "other").stdout == ""
 
 
 def test_a_paused_container_is_not_unhealthy(place):

@@ -68,7 +68,7 @@ def planned(
     before = plans.fingerprints((*locks, anchor, *_compose_sources(declaration, settings)))
     compose, inputs = _compose(declaration, settings) if keep_ports else ({}, ())
     # Its name may become another one without a change of these files.
-    named = plans.fingerprints([kept_path(declaration)] if compose else [])
+    named = plans.fingerprints([kept_path(declaration.dot_flox)] if compose else [])
     plan = plans.Plan(
         project=declaration.project,
         name=declaration.name,

@@ -45,6 +45,11 @@ class Containers:
         self._project = project
         self._dot_flox = dot_flox
 
+    @property
+    def services(self) -> Collection[str]:
+        """The names of the services that the Compose files have."""
+        return self._project.services.keys()
+
     def lines(self, service: str, count: int | None) -> list[str]:
         """Return the last `count` lines of a service's log; without `count`, all that the engine has kept."""
         if count == 0 or (found := self._id(service)) is None:
@@ -69,20 +74,20 @@ class Containers:
             ["docker", "logs", "--follow", "--timestamps", *options, found], self._project.variables
         )
 
-    def found(self, names: Collection[str], statuses: Mapping[str, ServiceStatus]) -> dict[str, ServiceStatus]:
+    def found(self, stopped: Mapping[str, ServiceStatus]) -> dict[str, ServiceStatus]:
         """Return the state of those services whose containers run although no supervisor has started or follows them.
 
-        `statuses` are what is known of them otherwise. If the engine does not say it, the note of each says so.
+        `stopped` are what is known of them otherwise. If the engine does not say it, the note of each says so.
         """
         started = read_started(self._dot_flox).values()
         try:
             running = self._containers_of_services(GLANCE_SECONDS)
         except ServiceError as error:
             note = f"whether its container runs is not known: {error.message}"
-            return {name: replace(statuses[name], note=note) for name in names}
+            return {name: replace(status, note=note) for name, status in stopped.items()}
         return {
             name: replace(
-                statuses[name],
+                stopped[name],
                 status="Running",
                 pid=each.pid or None,
                 health=each.health,
@@ -93,7 +98,7 @@ class Containers:
                 started_at=each.started_at,
             )
             for name, each in running.items()
-            if name in names
+            if name in stopped
         }
 
     def stop_left_over(self, names: Collection[str], *, force: bool) -> tuple[str, ...]:

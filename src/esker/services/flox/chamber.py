@@ -52,6 +52,7 @@ class FloxChamber:
         self._flox = flox
         self._settings = settings
         self.like_flox = True
+        self.remarks: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:

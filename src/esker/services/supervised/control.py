@@ -80,12 +80,14 @@ class Supervised:
         specs: Mapping[str, ServiceSpec],
         surroundings: Callable[[Collection[str], Deadline], Surroundings],
         containers: Containers | None = None,
+        remarks: tuple[str, ...] = (),
     ) -> None:
         self.site = site
         self._containers = containers
         self.specs = dict(specs)
         self.like_flox = False
         """See Chamber."""
+        self.remarks = remarks
         self._surroundings = surroundings
 
     @property
@@ -198,6 +200,7 @@ class Supervised:
         """
         connection = connect(self.site, start=False)
         unknown = [name for name in names if name not in self.specs]
+        unknown = [name for name in unknown if name not in self._contained]
         if unknown and not (connection and set(unknown) <= {service.name for service in self._running() or ()}):
             if connection:
                 connection.close()
@@ -212,7 +215,7 @@ class Supervised:
 
     def volumes(self, name: str) -> Volumes:
         """Return the volumes of a service; raises UsageError if it does not run in a container."""
-        return self._contained(name)[1]
+        return self._container(name)[1]
 
     @plain
     def reset(
@@ -222,7 +225,7 @@ class Supervised:
 
         Raises UsageError if it does not run in a container, and ServiceError if somebody else has started that.
         """
-        containers, _ = self._contained(name)
+        containers, _ = self._container(name)
         if self.stop(name).left:
             raise ServiceError(
                 f"service `{name}` is not reset: its container ran before Esker used it",
@@ -233,7 +236,7 @@ class Supervised:
         self.restart(name, *following, seconds=seconds, changed=changed)
         return self.status(name, *following)
 
-    def _contained(self, name: str) -> tuple[Containers, Volumes]:
+    def _container(self, name: str) -> tuple[Containers, Volumes]:
         if name not in self.specs:
             self._refuse([name])
         if self._containers is None or self.specs[name].container is None:
@@ -258,8 +261,16 @@ class Supervised:
 
     def _outside(self, statuses: Mapping[str, ServiceStatus]) -> dict[str, ServiceStatus]:
         """Return the state of services whose containers run, and which no supervisor has started or follows."""
-        idle = [name for name, spec in self.specs.items() if spec.container and statuses[name].status == "Stopped"]
-        return self._containers.found(idle, statuses) if self._containers is not None and idle else {}
+        stopped = {name: statuses.get(name) or ServiceStatus(name=name) for name in self._contained}
+        stopped = {name: status for name, status in stopped.items() if status.status == "Stopped"}
+        return self._containers.found(stopped) if self._containers is not None and stopped else {}
+
+    @property
+    def _contained(self) -> tuple[str, ...]:
+        """The services that run in containers; if the declaration cannot be used by now, as it last was."""
+        if self.specs or self._containers is None:
+            return tuple(name for name, spec in self.specs.items() if spec.container is not None)
+        return tuple(self._containers.services)
 
     def _running(self) -> tuple[ServiceStatus, ...] | None:
         """Return what the supervisor says of its services, or None if there is no supervisor."""
@@ -306,7 +317,7 @@ class Supervised:
         """Return the last `count` lines of a service's log; without `count`, all that rotation has left."""
         _check(count, "lines")
         path = self._log_paths((name,))[name]
-        if self._containers is not None and self.specs[name].container is not None:
+        if self._containers is not None and name in self._contained:
             return self._containers.lines(name, count)
         return logs.tail(path, count)
 
@@ -320,8 +331,10 @@ class Supervised:
         """
         _check(count, "lines")
         paths = self._log_paths(names)
-        contained = [name for name in paths if self._containers is not None and self.specs[name].container is not None]
-        streams = {name: self._containers.stream(name, count) for name in contained if self._containers is not None}
+        contained = self._contained
+        streams = {
+            name: self._containers.stream(name, count) for name in paths if self._containers and name in contained
+        }
         own = {name: path for name, path in paths.items() if name not in streams}
         return logs.follow(own, pause or _sleep, count=count, streams=streams)
 
@@ -330,9 +343,12 @@ class Supervised:
         return None
 
     def _log_paths(self, names: Iterable[str]) -> dict[str, str]:
-        if unknown := [name for name in names if name not in self.specs]:
+        """Return the path of the log of each service; one that is declared no more may have left one."""
+        paths = {name: f"{self.site.logs}/{logs.log_name(name)}" for name in names or sorted(self.specs)}
+        known = {*self.specs, *self._contained}
+        if unknown := [name for name, path in paths.items() if name not in known and not os.path.exists(path)]:
             self._refuse(unknown)
-        return {name: f"{self.site.logs}/{logs.log_name(name)}" for name in names or sorted(self.specs)}
+        return paths
 
     def _grace(self, names: Iterable[str]) -> float:
         """Return the most seconds that stopping may take: the sum, as each service may have to wait for the others."""
