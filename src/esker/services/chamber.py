@@ -124,8 +124,9 @@ class Chamber(Protocol):
     the services has Flox's rules in any case.
     """
 
-    remarks: tuple[str, ...]
-    """What a person should know before services start."""
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a person should know before services start."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -52,7 +52,11 @@ class FloxChamber:
         self._flox = flox
         self._settings = settings
         self.like_flox = True
-        self.remarks: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Nothing: Flox says itself what there is to say."""
+        return ()
 
     @property
     def names(self) -> tuple[str, ...]:

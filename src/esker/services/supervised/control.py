@@ -24,7 +24,7 @@ from esker.services.chamber import (
 )
 from esker.services.compose.waiting import await_containers
 from esker.services.status import ServiceStatus
-from esker.services.supervised import failed_starts, logs, protocol, sudden_end
+from esker.services.supervised import failed_starts, logs, predecessor, protocol, sudden_end
 from esker.services.supervised.protocol import Lease
 from esker.services.supervised.rendezvous import connect
 
@@ -87,8 +87,14 @@ class Supervised:
         self.specs = dict(specs)
         self.like_flox = False
         """See Chamber."""
-        self.remarks = remarks
+        self._remarks = remarks
         self._surroundings = surroundings
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a person should know before services start."""
+        earlier = predecessor.note(self.site)
+        return self._remarks if earlier is None else (*self._remarks, earlier)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -247,7 +253,7 @@ class Supervised:
     def status(self, *names: str) -> tuple[ServiceStatus, ...]:
         """Return the states of services, sorted by name."""
         running = self._running()
-        note = sudden_end.note(self.site) if running is None else None
+        note = (predecessor.note(self.site) or sudden_end.note(self.site)) if running is None else None
         statuses = {name: ServiceStatus(name=name, ports=spec.ports, note=note) for name, spec in self.specs.items()}
         # A service that was taken out of the manifest is shown for as long as it still runs.
         statuses |= {it.name: it for it in running or () if it.name in self.specs or it.pid is not None}
