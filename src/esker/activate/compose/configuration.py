@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from esker.activate.compose.docker_command import compose_command, compose_refused
-from esker.errors import CommandFailed, ServiceError
+from esker.activate.compose.docker_command import compose_command, compose_refused, engine_silent
+from esker.errors import CommandFailed, ServiceError, TimedOut
 from esker.host import process
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from subprocess import CompletedProcess
 
 __all__ = [
     "ComposeDependency",
@@ -36,6 +37,7 @@ _SECONDS = 60.0
 _OLDEST = (2, 24)
 """The first Compose that knows `!override`."""
 _CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
+_UNSET = re.compile(r'The \\?"([A-Za-z_][A-Za-z0-9_]*)\\?" variable is not set')
 _NUMBER = re.compile("[0-9]{1,5}")
 _REFERENCE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 
@@ -95,6 +97,8 @@ class Configuration(_Value, frozen=True):
     name: str
     """The project's name."""
     services: dict[str, ComposeService] = {}
+    unset: tuple[str, ...] = ()
+    """The variables that its files name and that are not set, so that Compose takes them as empty."""
 
 
 class _Asked(msgspec.Struct):
@@ -107,16 +111,25 @@ class _Asked(msgspec.Struct):
 
 def run(words: Sequence[str], environ: Mapping[str, str], directory: str, stdin: str | None = None) -> str:
     """Return what a command of Docker's prints; raises ServiceError with what Docker says, and its remedy."""
+    return _run(words, environ, directory, stdin).stdout
+
+
+def _run(
+    words: Sequence[str], environ: Mapping[str, str], directory: str, stdin: str | None = None
+) -> CompletedProcess[str]:
     try:
-        return process.run(words, environ=environ, cwd=directory, timeout=_SECONDS, stdin=stdin).stdout
+        return process.run(words, environ=environ, cwd=directory, timeout=_SECONDS, stdin=stdin)
+    except TimedOut:
+        raise engine_silent(words, _SECONDS) from None
     except CommandFailed as failure:
         raise compose_refused(words, failure) from failure
 
 
 def ask(files: Iterable[str], environ: Mapping[str, str], directory: str, name: str | None = None) -> Configuration:
     """Return what Compose says of its files; with a `name`, of the project of that name. Raises ServiceError."""
-    words = compose_command(files, name)
-    return parse(run([*words, "config", "--format", "json"], environ, directory))
+    done = _run([*compose_command(files, name), "config", "--format", "json"], environ, directory)
+    found = parse(done.stdout)
+    return msgspec.structs.replace(found, unset=tuple(sorted({*_UNSET.findall(done.stderr)})))
 
 
 def parse(answer: str) -> Configuration:

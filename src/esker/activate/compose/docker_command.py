@@ -5,18 +5,27 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from esker.errors import ServiceError
+from esker.errors import CommandFailed, ServiceError, TimedOut
 from esker.host import process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from subprocess import CompletedProcess
 
-    from esker.errors import CommandFailed
+__all__ = [
+    "ANSWER_SECONDS",
+    "GLANCE_SECONDS",
+    "answered",
+    "compose_command",
+    "compose_refused",
+    "engine_refused",
+    "engine_silent",
+]
 
-__all__ = ["ANSWER_SECONDS", "compose_command", "compose_refused", "engine_refused", "engine_silent"]
-
-ANSWER_SECONDS = 20.0
+ANSWER_SECONDS = 15.0
 """Seconds within which the engine must have answered a question."""
+GLANCE_SECONDS = 5.0
+"""The same for a question whose answer the command can do without."""
 
 
 _WORDS = 400
@@ -48,6 +57,23 @@ def compose_command(files: Iterable[str], name: str | None = None) -> list[str]:
     named = [word for file in files for word in ("--file", file)]
     project = [] if name is None else ["--project-name", name]
     return ["docker", "compose", *named, *project]
+
+
+def answered(
+    words: Sequence[str],
+    environ: Mapping[str, str],
+    directory: str,
+    *,
+    seconds: float = ANSWER_SECONDS,
+    stdin: str | None = None,
+) -> CompletedProcess[str]:
+    """Run a command of Docker's to its end, whatever its status; raises ServiceError if it has none in time."""
+    try:
+        return process.run(words, environ=environ, cwd=directory, timeout=seconds, stdin=stdin, check=False)
+    except TimedOut:
+        raise engine_silent(words, seconds) from None
+    except CommandFailed as failure:  # it does not exist
+        raise compose_refused(words, failure) from failure
 
 
 def engine_refused(text: str) -> ServiceError:

@@ -15,13 +15,17 @@ from esker.host import files, state_file
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LABEL", "Check", "Container", "parse_containers", "read_started", "write_started"]
+__all__ = ["LABEL", "Check", "Container", "parse_containers", "paused", "read_started", "write_started"]
 
 LABEL = "com.docker.compose"
 """How the names of the labels begin that Compose gives its containers."""
 _NEVER = 1
 """The year in which the engine says that something happened that never did."""
 _STARTED = "containers.json"
+_NOT_FOUND = (126, 127)
+"""The statuses of a shell that cannot run a command (POSIX, 2.8.2)."""
+_NO_FILE = "executable file not found"
+"""What runc and crun say of a command without a shell that is not in the image; its status is then -1."""
 _PODMAN = ("io.container.manager", "libpod")
 """The annotation that Podman gives its containers."""
 
@@ -54,7 +58,9 @@ class Container(NamedTuple):
     health: str | None = None
     """starting, healthy or unhealthy; None without a health check."""
     problem: str | None = None
-    """What its last health check printed."""
+    """What its last health check printed, if that failed."""
+    lacks_check: bool = False
+    """Whether that check failed because its command is not in the image."""
     error: str | None = None
     """Why the engine could not start it."""
     restarts: int = 0
@@ -81,6 +87,11 @@ class Container(NamedTuple):
         return self.status in {"running", "paused", "restarting"}
 
 
+def paused(container: Container) -> str:
+    """Return what a person is told of a container that somebody has paused."""
+    return f"its container is paused: `docker unpause {container.name}` resumes it"
+
+
 def parse_containers(text: str) -> list[Container]:
     """Return the containers in the output of `docker inspect`; raise ValueError if it is no such output."""
     try:
@@ -94,7 +105,10 @@ def _container(record: Mapping[str, Any]) -> Container:
     # Podman writes an empty text, Docker leaves it out, where there is no health check.
     health = state.get("Health") or state.get("Healthcheck") or {}
     checks = health.get("Log") or []
+    last = checks[-1] if checks else {}
     status = health.get("Status") or None
+    if status == "unhealthy" and health.get("FailingStreak") == 0:
+        status = "starting"  # no check has failed: Docker says that of a container that is, or was, paused
     ports = (record.get("NetworkSettings") or {}).get("Ports") or {}
     return Container(
         id=str(record["Id"]),
@@ -106,7 +120,8 @@ def _container(record: Mapping[str, Any]) -> Container:
         exit_code=int(state["ExitCode"]),
         pid=int(state.get("Pid") or 0),
         health=None if status in {None, "none"} else str(status),
-        problem=str(checks[-1].get("Output", "")).strip() if checks else None,
+        problem=str(last.get("Output", "")).strip() if last and last.get("ExitCode") != 0 else None,
+        lacks_check=last.get("ExitCode") in _NOT_FOUND or (last.get("ExitCode") == -1 and _NO_FILE in str(last)),
         error=str(state.get("Error") or "") or None,
         restarts=int(record.get("RestartCount") or 0),
         directory=str(labels.get(f"{LABEL}.project.working_dir", "")),
@@ -115,7 +130,7 @@ def _container(record: Mapping[str, Any]) -> Container:
         volumes=tuple(str(each["Name"]) for each in record.get("Mounts") or () if each.get("Type") == "volume"),
         check=None if status in {None, "none"} else _check(record["Config"].get("Healthcheck") or {}),
         last_change=max(_moment(str(each or "")) or 0.0 for each in _moments(record)),
-        checked=str(checks[-1].get("End", "")) if checks else "",
+        checked=str(last.get("End", "")),
         is_podmans=_PODMAN in ((record.get("HostConfig") or {}).get("Annotations") or {}).items(),
     )
 

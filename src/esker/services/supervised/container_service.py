@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, cast
 
 from esker.errors import ServiceError, ServiceFailed
 from esker.services.compose.claims import check_ports
+from esker.services.compose.container import paused
 from esker.services.supervised.podman_checks import PodmanChecks
+from esker.services.supervised.probe import NotRunnable
 from esker.services.supervised.service import LOG_LINES, Service
 
 if TYPE_CHECKING:
@@ -196,11 +198,18 @@ class ContainerService(Service):
             self._become("Running")
             self.pid, self.health = container.pid or None, cast("Health | None", container.health)
         self.started = True
+        if container.status == "paused":
+            self.was_ready, self.problem = False, paused(container)
+            self._notify(self)
+            return
+        self.problem = container.problem
         if container.health == "healthy":
             self.problem, self.health = None, "starting"
             self._become_healthy()
         elif container.health == "unhealthy":
             self.problem = container.problem or "its health check fails"
+            if container.lacks_check:
+                self.problem = NotRunnable(self.problem)
             self.lines.lines = await self._engine.last_lines(container, LOG_LINES)
             self._become_unhealthy()
         else:
@@ -208,7 +217,8 @@ class ContainerService(Service):
 
     async def _settle(self, changed: asyncio.Event) -> None:
         """Wait for the next change; one that runs without a health check becomes ready meanwhile."""
-        if self.health is None and self.started and not self.was_ready and not self.spec.oneshot:
+        is_paused = self.container is not None and self.container.status == "paused"
+        if self.health is None and self.started and not (self.was_ready or self.spec.oneshot or is_paused):
             with suppress(TimeoutError):
                 async with asyncio.timeout(_SETTLED):
                     await changed.wait()
