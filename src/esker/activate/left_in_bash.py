@@ -35,11 +35,12 @@ BASH_EXECUTION_STRING BASH_LINENO BASH_LOADABLES_PATH BASH_MONOSECONDS BASH_REMA
 BASH_TRAPSIG BASH_VERSINFO BASH_VERSION COLUMNS COMP_WORDBREAKS COPROC DIRSTACK EPOCHREALTIME EPOCHSECONDS EUID FUNCNAME
 GROUPS HISTCMD HISTCONTROL HISTFILE HISTFILESIZE HISTSIZE HOSTNAME HOSTTYPE IFS LINENO LINES MACHTYPE MAILCHECK OLDPWD
 OPTARG OPTERR OPTIND OSTYPE PIPESTATUS POSIXLY_CORRECT PPID PROMPT_COMMAND PROMPT_DIRTRIM PS0 PS1 PS2 PS3 PS4 PWD RANDOM
-READLINE_LINE READLINE_POINT REPLY SECONDS SHELL SHELLOPTS SHLVL SRANDOM UID
+PATH READLINE_LINE READLINE_POINT REPLY SECONDS SHELL SHELLOPTS SHLVL SRANDOM TERM UID
 """
 _OWN = frozenset(_SHELLS.split())
 _DECLARED = re.compile(r"declare -(\S+) ([A-Za-z_]\w*)(.*)", re.DOTALL)
-_FUNCTION_OF_OURS = re.compile(r"^_esker_\w+ \(\)\s*\n\{.*?^\}\n", re.MULTILINE | re.DOTALL)
+_FUNCTION_OF_OURS = re.compile(r"^_esker_\w+ \(\)\s*\n\{.*?^\}\n|^declare -f\w* \S+\n", re.MULTILINE | re.DOTALL)
+"""Also the lines by which bash says that a function is read-only."""
 _FOR_OTHERS = (
     "sh -c 'echo \"! This shell has taken over the variables alone: functions and aliases of the {} are for bash\" >&2'"
 )
@@ -100,7 +101,10 @@ def _taken(text: str) -> Iterator[str]:
 def scripts_for(shell: str, left: Mapping[str, str], name: str, *, with_trap: bool) -> list[str]:
     """Return the scripts by which a kind of shell takes over what a tool's hook `name` has left in its bash."""
     if shell == "bash":
-        parts = [left.get(DECLARATIONS, ""), left.get(ALIASES, ""), left.get(TRAP, "") if with_trap else ""]
+        aliases = left.get(ALIASES, "")
+        # A bash that runs a command, too: it would only know the aliases, and not expand them.
+        parts = [left.get(DECLARATIONS, ""), aliases and f"shopt -s expand_aliases\n{aliases}"]
+        parts += [left.get(TRAP, "")] if with_trap else []
     elif shell == "zsh":
         parts = [left.get(ALIASES, "")]
     else:
