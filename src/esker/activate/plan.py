@@ -110,6 +110,8 @@ class Plan:
     """The list variables whose elements the tool puts before the caller's, such as PATH."""
     tool_unset: tuple[str, ...] = ()
     """The variables that the tool unsets."""
+    tool_separators: Mapping[str, str] = {}
+    """What separates the elements of these lists, where `lists` does not know it or says something else."""
     tool_declarations: str | None = None
     """Bash text that declares what the tool gives a bash beside variables of programs: functions, arrays and more."""
     tool_hook: str | None = None
@@ -352,7 +354,7 @@ def read(path: str) -> Plan | None:
     return plan if plan_path(plan.project, plan.mode, plan.state) == path else None
 
 
-_TEXTS = ("choices", "compose", "profile", "deactivate", "tool_vars", "tool_lists")
+_TEXTS = ("choices", "compose", "profile", "deactivate", "tool_vars", "tool_lists", "tool_separators")
 """The fields that hold texts by name."""
 
 

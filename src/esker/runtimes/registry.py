@@ -46,6 +46,7 @@ class Kind:
 RUNTIMES = {
     "native": Kind("esker.runtimes.native.runtime", ".flox/", has_plans=True, leaves_out=True),
     "nix": Kind("esker.runtimes.nix.runtime", "flake.nix", "shell.nix", has_plans=True, tool="esker.runtimes.nix.tool"),
+    "guix": Kind("esker.runtimes.guix.runtime", "manifest.scm", has_plans=True, tool="esker.runtimes.guix.tool"),
     "venv": Kind(
         "esker.runtimes.venv.runtime",
         *("pyproject.toml", "setup.py", "requirements.txt"),

@@ -32,7 +32,7 @@ def kept(tmp_path):
 def test_the_last_description(kept):
     """Name, files and services are there, with the caller's variables."""
     project = kept("compose.yaml")
-    found = last_project(project, {"A": "b"})
+    found = last_project(project, f"{project}/.flox", {"A": "b"})
     assert (found.name, found.files, found.directory) == ("shop", (f"{project}/compose.yaml",), project)
     assert found.services["web"].ports[0].number == 18080
     assert found.variables == {"A": "b"}
@@ -41,9 +41,11 @@ def test_the_last_description(kept):
 @pytest.mark.parametrize("paths", [(), ("../other/compose.yaml",), ("compose.yaml", "../x.yaml")])
 def test_another_checkout_is_not_reached(kept, paths):
     """What came with the checkout cannot name the containers of another."""
-    assert last_project(kept(*paths), {}) is None
+    project = kept(*paths)
+    assert last_project(project, f"{project}/.flox", {}) is None
 
 
 def test_nothing_is_kept(tmp_path):
     """Before Compose was ever asked there is no description."""
-    assert last_project(str(write_project(tmp_path)), {}) is None
+    project = write_project(tmp_path)
+    assert last_project(str(project), f"{project}/.flox", {}) is None
