@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
 
-from tests.support.containers.checkout import Checkout
+from tests.support.containers.checkout import ESKER, Checkout
 
 pytestmark = [
     pytest.mark.live("containers"),
@@ -36,12 +37,21 @@ def checkout(place):
 
 
 def test_containers_beside_a_virtual_environment(checkout):
-    """They start, are healthy, give the activation their ports, and stop with their last user."""
+    """They start, are healthy for a program of the environment, and stop; nothing of Esker's is in the project."""
     inside = checkout.esker(
-        "activate", "-s", "--", "sh", "-c", 'echo "$VIRTUAL_ENV"; env | grep -i port; esker services'
+        "activate",
+        "-s",
+        "--",
+        "sh",
+        "-c",
+        'echo "$VIRTUAL_ENV"; "$ESKER" services status --json',
+        ESKER=f"{os.path.dirname(ESKER[0])}/esker",
     )
-    assert inside.stdout.startswith(f"{checkout.path}/.venv\n")
+    first, _, told = inside.stdout.partition("\n")
+    assert first == f"{checkout.path}/.venv"
+    (cache,) = json.loads(told)
+    assert (cache["name"], cache["health"]) == ("cache", "healthy")
     checkout.esker("services", "start")
-    assert {name: state["status"] for name, state in checkout.states().items()} == {"cache": "Running"}
+    assert checkout.states()["cache"]["health"] == "healthy"
     checkout.esker("services", "stop")
     assert sorted(os.listdir(checkout.path)) == [".venv", "compose.yaml", "requirements.txt"]
