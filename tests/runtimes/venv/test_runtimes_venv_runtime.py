@@ -239,3 +239,26 @@ def test_the_state_of_a_project_is_the_users(project, environ):
     state = f"{Settings(environ).own_state}/projects"
     (name,) = os.listdir(state)
     assert name.startswith("venv-project-")
+
+
+def test_doctor_says_which_declaration_counts(esker, project):
+    """A Python project needs no program on PATH; where there are several declarations, the first is named."""
+    alone = esker("doctor", "-d", ".", PATH="/nonexistent").out
+    assert f"✔ environment  `requirements.txt` in {project}, for the runtime `venv`\n" in alone
+    assert "counts before" not in alone
+    (project / "pyproject.toml").write_text("")
+    (project / ".flox/env").mkdir(parents=True)
+    (project / ".flox/env.json").write_text('{"name": "project", "version": 1}')
+    (project / ".flox/env/manifest.toml").write_text('schema-version = "1.14.0"\n')
+    assert "`.flox/` counts before `pyproject.toml` (--runtime venv)\n" in esker("doctor", "-d", ".").out
+    assert esker("activate", "--runtime", "venv", "--", "tiny").out == "tiny runs\n"
+
+
+def test_an_active_environment_comes_first(esker, project, tmp_path):
+    """Commands in a Python project around which an environment of a manifest is active mean that one."""
+    other = tmp_path / "other"
+    (other / ".flox/env").mkdir(parents=True)
+    (other / ".flox/env.json").write_text('{"name": "other", "version": 1}')
+    (other / ".flox/env/manifest.toml").write_text('schema-version = "1.14.0"\n')
+    inside = esker("activate", "-d", str(other), "--", sys.executable, "-m", "esker", "list", "-c")
+    assert inside.out.startswith('schema-version = "1.14.0"')
