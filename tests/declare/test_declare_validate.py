@@ -331,6 +331,11 @@ MISTAKES = [
         "`db` depends on `fils`, which is not a service",
         "did you mean `files`?",
     ),
+    (
+        "services.db.depends-on.elsewhere = 'service_started'",
+        "`db` depends on `elsewhere`, which is not a service",
+        "or `[plugins.esker.compose]` if a Compose file has it",
+    ),
     ("services.db.depends-on.db = 'service_started'", "Found a dependency cycle among services: db → db", "remove one"),
     (
         "services = { db.depends-on.files = 'service_started', files.depends-on.db = 'service_started' }",
