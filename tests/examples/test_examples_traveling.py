@@ -41,10 +41,14 @@ def place(_one_docker_engine):
 def checkout(place):
     """Give a checkout of the example, with gems; a port for its database and one for its API."""
     project = traveling.copy(place.path)
+    compose = (project / "docker-compose.yml").read_text()
+    assert "interval: 5s" in compose  # which every start waits for
+    (project / "docker-compose.yml").write_text(compose.replace("interval: 5s", "interval: 500ms"))
     gemfile = place.path / "Gemfile"
     traveling.install_gems(project, gemfile)
     place.environ |= traveling.outside(place.path / "home", gemfile)
     place.environ |= {"PSQL_PORT": traveling.free_port(), "PORT": traveling.free_port()}
+    place.environ["PATH"] += f":{os.path.dirname(sys.executable)}"  # the command `esker`
     made = Checkout(place, project)
     place.checkouts.append(made)
     return made
@@ -110,6 +114,23 @@ def test_the_walk(checkout):
         passes(terminal)
         terminal.output("dbdown")
     assert checkout.engine.docker("ps", "--all", "--quiet") == ""
+
+
+def test_esker_starts_the_database(checkout):
+    """The same container, also where a script of the project has started it; then Esker does not stop it."""
+    with enter(checkout) as shell:
+        shell.output("dbup && bundle exec rails db:prepare")
+        assert "started" in shell.output("esker services start")
+        assert "runs on: its container ran before" in shell.output("esker services stop")
+        assert shell.output("docker compose ps --format '{{.Service}} {{.State}}'") == "postgres running\n"
+        shell.output("dbdown")
+    done = checkout.run(*ACTIVATE, "--start-services", "--", "bundle", "exec", "rails", "test")
+    assert "11 runs" in done.stdout
+    assert (done.returncode, checkout.engine.docker("ps", "--quiet")) == (0, ""), done.stderr
+    reset = checkout.run(*ACTIVATE, "--", *ESKER, "services", "reset", "--yes", "postgres")
+    assert reset.returncode == 0, reset.stderr
+    tables = checkout.run(*ACTIVATE, "--", "psql", "-d", "ruby_development", "-Atc", r"\dt")
+    assert (tables.returncode, tables.stdout) == (0, ""), tables.stderr
 
 
 def console(shell):
