@@ -89,7 +89,7 @@ def passes(shell):
     """All tests of the example pass, and one alone by its line."""
     assert re.search(r"^11 runs, \d+ assertions, 0 failures, 0 errors, 0 skips$", shell.output("tests"), re.MULTILINE)
     alone = shell.output("tests test/controllers/items_controller_test.rb:15")
-    assert re.search(r"^1 runs, 3 assertions, 0 failures, 0 errors, 0 skips$", alone, re.MULTILINE)
+    assert re.search(r"^1 runs, \d+ assertions, 0 failures, 0 errors, 0 skips$", alone, re.MULTILINE)
 
 
 def test_the_walk(checkout):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tests.support.interactive_shell import prepare_home
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["EXAMPLE", "GEMFILE", "copy", "free_port", "install_gems", "outside"]
 
@@ -26,6 +26,7 @@ gem "bootsnap", require: false
 gem "debug", require: false, group: %i[development test]
 """
 """What the example's own says, without the gem that Debian has not."""
+_FILL = Path(__file__).with_name("debian_gems.rb")
 _MADE = ("cache", "run", "lib", "vendor", "tmp", "Gemfile.lock", "manifest.lock")
 
 
@@ -34,12 +35,23 @@ def copy(directory: Path) -> Path:
     return Path(shutil.copytree(EXAMPLE, directory / "traveling", ignore=shutil.ignore_patterns(*_MADE)))
 
 
-def install_gems(project: Path, gemfile: Path) -> None:
-    """Write a Gemfile with its lock, and put Debian's gems where the example's environment has Bundler look."""
+def _run(command: Sequence[str], variables: Mapping[str, str]) -> None:
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"`{' '.join(command)}` failed: {done.stdout}{done.stderr}")
+
+
+def install_gems(
+    project: Path, gemfile: Path, run: Callable[[Sequence[str], Mapping[str, str]], object] = _run
+) -> None:
+    """Write a Gemfile with its lock, and put Debian's gems where the example's environment has Bundler look.
+
+    `run` runs a command with additional variables, on the machine whose Debian it is.
+    """
     gemfile.write_text(GEMFILE)
-    environ = {"PATH": os.environ["PATH"], "BUNDLE_GEMFILE": str(gemfile), "HOME": str(gemfile.parent)}
-    _run("bundle", "lock", "--local", environ=environ)
-    _run("ruby", str(Path(__file__).with_name("debian_gems.rb")), str(project / "vendor/bundle"), environ=environ)
+    # A lock with checksums that are empty has Bundler ask a server for them.
+    run(["bundle", "lock", "--local"], {"BUNDLE_GEMFILE": str(gemfile), "BUNDLE_LOCKFILE_CHECKSUMS": "false"})
+    run(["ruby", "-e", _FILL.read_text(), str(project / "vendor/bundle")], {})
 
 
 def outside(home: Path, gemfile: Path) -> dict[str, str]:
@@ -54,9 +66,3 @@ def free_port() -> str:
     """Return a port of loopback that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return str(server.getsockname()[1])
-
-
-def _run(*command: str, environ: Mapping[str, str]) -> None:
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"`{' '.join(command)}` failed: {done.stdout}{done.stderr}")
