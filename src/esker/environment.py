@@ -236,4 +236,6 @@ def chamber(
         inherited = runtime.inherited(environ, base, deadline)
         return activation(environ, deadline) if inherited is None else inherited
 
-    return beside(runtime.name, runtime.project, Settings(environ), environ, given)
+    settings = Settings(environ)
+    declaration = runtime.declaration(settings)
+    return beside(runtime.name, runtime.project, settings, environ, given, declaration)

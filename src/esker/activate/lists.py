@@ -25,6 +25,7 @@ __all__ = [
     "edited",
     "elements",
     "joined",
+    "project_of",
     "without_duplicates",
 ]
 
@@ -120,6 +121,14 @@ def active_generation(dot_flox: str, value: str | None) -> int | None:
 
 def _active_element(dot_flox: str, value: str | None) -> dict[str, Any]:
     return next((element for element in active_environments(value) if dot_flox_of(element) == dot_flox), {})
+
+
+def project_of(element: Mapping[str, Any]) -> str | None:
+    """Return the project of an element of `_FLOX_ACTIVE_ENVIRONMENTS`; one without `.flox` is said beside it."""
+    project, dot_flox = element.get("project"), dot_flox_of(element)
+    if isinstance(project, str):
+        return project
+    return None if dot_flox is None else dot_flox.rpartition("/")[0] or "/"
 
 
 def dot_flox_of(element: Mapping[str, Any]) -> str | None:

@@ -63,7 +63,7 @@ def test_compose_file_names_them(project):
 def test_our_own_override_is_not_counted(project):
     """An activation exports COMPOSE_FILE with the override of Esker's own, which is added elsewhere."""
     declared = project("compose.yaml")
-    exported = f"{declared.project}/compose.yaml:{override_path(declared.project)}"
+    exported = f"{declared.project}/compose.yaml:{override_path(declared.dot_flox)}"
     assert _names(declared, COMPOSE_FILE=exported) == ["compose.yaml"]
 
 

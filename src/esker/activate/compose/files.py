@@ -33,23 +33,23 @@ _NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _SETTING = re.compile(r"^\s*(?:export\s+)?COMPOSE_FILE\s*=\s*(.*)$", re.MULTILINE)
 
 
-def override_path(project: str) -> str:
-    """Return the path of the Compose file with the ports that Esker has chosen for a project."""
-    return f"{project}/.flox/cache/esker/{OVERRIDE}"
+def override_path(dot_flox: str) -> str:
+    """Return the path of the Compose file with the ports that Esker has chosen for the environment at `dot_flox`."""
+    return f"{dot_flox}/cache/esker/{OVERRIDE}"
 
 
-def own_variables(environ: Mapping[str, str], project: str) -> dict[str, str]:
-    """Return the caller's variables without what activations of other environments have exported for Compose."""
+def own_variables(environ: Mapping[str, str], own: str) -> dict[str, str]:
+    """Return the caller's variables without what activations have exported for Compose, but for that of `own`."""
     variables = dict(environ)
     for element in active_environments(environ.get(ACTIVE_ENVIRONMENTS)):
         dot_flox = dot_flox_of(element)
-        if dot_flox is None or dot_flox == f"{project}/.flox":
+        if dot_flox is None or dot_flox == own:
             continue
         kept = state_file.read(f"{dot_flox}/cache/esker/{KEPT}", as_directory=True) or {}
         if variables.get("COMPOSE_PROJECT_NAME") == kept.get("name", ""):
             variables.pop("COMPOSE_PROJECT_NAME", None)
         named = variables.get("COMPOSE_FILE", "").split(os.pathsep)
-        if override_path(os.path.dirname(dot_flox)) in named:
+        if override_path(dot_flox) in named:
             del variables["COMPOSE_FILE"]
     return variables
 
@@ -61,14 +61,14 @@ def compose_files(declaration: Declaration, environ: Mapping[str, str]) -> tuple
     of COMPOSE_FILE, also from `.env`, or else the base file and its override. Raises ServiceError if one is missing.
     """
     table, project = declaration.esker.compose, declaration.project
-    environ = own_variables(environ, project)
+    environ = own_variables(environ, declaration.dot_flox)
     if table is not None and table.file is not None:
         return (_existing(f"{project}/{table.file}", "`file` in [plugins.esker.compose]"),)
     separator = environ.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
     named = environ.get("COMPOSE_FILE") or _from_env_file(f"{project}/.env")
     if named:
         paths = [os.path.normpath(os.path.join(project, each)) for each in named.split(separator) if each]
-        own = override_path(project)
+        own = override_path(declaration.dot_flox)
         return tuple(_existing(path, "COMPOSE_FILE") for path in paths if path != own)
     base = next((name for name in BASES if os.path.isfile(f"{project}/{name}")), None)
     if base is None:

@@ -89,7 +89,7 @@ def compose_project(declaration: Declaration, settings: Settings, environ: Mappi
         return None
     variables = _variables(declaration, settings, environ)
     contents = read_files(paths)
-    own = override_path(declaration.project)
+    own = override_path(declaration.dot_flox)
     kept = _read(declaration)
     variables.pop("COMPOSE_FILE", None)  # the files are named, and the variable may name the override too
     if kept is not None and variables.get("COMPOSE_PROJECT_NAME") == kept.name:
@@ -210,7 +210,7 @@ def _published(service: ComposeService, target: int, variable: str) -> int:
 
 def _variables(declaration: Declaration, settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
     """Return what Compose interpolates from: the caller's variables, `[vars]` that need no bash, automatic ports."""
-    variables = own_variables(environ, declaration.project)
+    variables = own_variables(environ, declaration.dot_flox)
     for name, text in vars_in_order(declaration.manifest.vars):
         if not needs_bash(text):
             with suppress(OverflowError):
@@ -234,7 +234,7 @@ def _asked(
     if name != own_name:  # the names of volumes have it too
         found = configuration.ask(paths, environ, directory, name)
     services, has_override = _with_ports(declaration, settings, found, environ)
-    own = (*paths, override_path(directory))
+    own = (*paths, override_path(declaration.dot_flox))
     plain = configuration.hashes(paths, environ, directory, name)
     ours = configuration.hashes(own, environ, directory, name) if has_override else plain
     return _Kept(
@@ -282,7 +282,7 @@ def _with_ports(
     declaration: Declaration, settings: Settings, found: Configuration, environ: Mapping[str, str]
 ) -> tuple[dict[str, ComposeService], bool]:
     """Return the services with a port for each one that is open, and whether an override says so."""
-    path = override_path(declaration.project)
+    path = override_path(declaration.dot_flox)
     open_ports = {
         _place(service, port): (service, port)
         for service in found.services.values()

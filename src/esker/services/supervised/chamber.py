@@ -11,6 +11,7 @@ from esker.activate.compose.project import compose_project, exported, services_f
 from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
 from esker.declare.generations import live_declaration
 from esker.errors import ServiceError, UsageError
+from esker.host import files
 from esker.host.runtime_directory import environment_directory
 from esker.lock.compose import composed_if_possible
 from esker.services.compose.direct import Containers
@@ -37,15 +38,27 @@ _CHOICES = ("supervised", "compose")
 """The words for where a service comes from that is declared both ways."""
 
 
-def chamber(project: str, settings: Settings, environ: Mapping[str, str], activation: ServiceActivation) -> Supervised:
+def chamber(
+    project: str,
+    settings: Settings,
+    environ: Mapping[str, str],
+    activation: ServiceActivation,
+    bare: Declaration | None = None,
+) -> Supervised:
     """Return the supervised services of a project (absolute, links resolved) for a caller with these variables.
 
     A service gets a short list of the caller's variables, the runtime's changes, and its own `vars`. So it sees the
-    same, whoever starts it and from whichever directory. `activation` is called only when services start.
+    same, whoever starts it and from whichever directory. `activation` is called only when services start. `bare` is
+    what a project without `.flox` declares.
     """
-    generation = active_generation(f"{project}/.flox", environ.get(ACTIVE_ENVIRONMENTS))
-    # What cannot be merged now is told when the services start: their activation prepares the environment.
-    declaration, _ = composed_if_possible(live_declaration(project, settings, generation), settings)
+    if bare is None:
+        generation = active_generation(f"{project}/.flox", environ.get(ACTIVE_ENVIRONMENTS))
+        # What cannot be merged now is told when the services start: their activation prepares the environment.
+        declaration, _ = composed_if_possible(live_declaration(project, settings, generation), settings)
+    else:
+        declaration = bare
+        with files.refused("make", declaration.dot_flox):
+            files.make_directory(declaration.dot_flox)
     specs = specify(declaration, settings.system, allocate(declaration, settings))
     containers = compose_project(declaration, settings, environ)
     if containers is not None:
@@ -76,7 +89,7 @@ def chamber(project: str, settings: Settings, environ: Mapping[str, str], activa
         return _surroundings({**variables, **contained}, begun.activation)._replace(begun=begun)
 
     direct = None if containers is None else Containers(containers, declaration.dot_flox)
-    return Supervised(_site(project, settings), specs, surroundings, direct)
+    return Supervised(_site(project, settings, declaration.dot_flox), specs, surroundings, direct)
 
 
 def joined(
@@ -125,12 +138,12 @@ def _check_hook(project: ComposeProject, declaration: Declaration, after: Mappin
 
 def running(project: str, settings: Settings) -> Supervised:
     """Return the services that run in a project whose manifest cannot be read: to look at them, and to stop them."""
-    return Supervised(_site(project, settings), {}, lambda _names, _deadline: Surroundings({}))
-
-
-def _site(project: str, settings: Settings) -> Site:
     project = os.path.realpath(project)
-    dot_flox = f"{project}/.flox"
+    return Supervised(_site(project, settings, f"{project}/.flox"), {}, lambda _names, _deadline: Surroundings({}))
+
+
+def _site(project: str, settings: Settings, dot_flox: str) -> Site:
+    project = os.path.realpath(project)
     return Site(project=project, dot_flox=dot_flox, runtime=environment_directory(dot_flox, settings.xdg_runtime_dir))
 
 
