@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2123
 # What a build environment begins with: the programs of its inputs, before those of this machine.
 : "${outputs:=out}"
 PATH=
