@@ -4,8 +4,8 @@
         done = machine.run("nix", "--version", user="root")
 
 It is a root on top of the kept one, in namespaces of processes and mounts; what is written there lies in memory. This
-checkout is there too, read-only, and the network is that of the machine outside. When the pipe to its first process closes, also because the
-tests have been killed, the kernel ends everything in there.
+checkout is there too, read-only, and the network is that of the machine outside. When the pipe to its first process
+closes, also because the tests have been killed, the kernel ends everything in there.
 """
 
 from __future__ import annotations
