@@ -14,7 +14,7 @@ from tests.support.interactive_shell import prepare_home
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["EXAMPLE", "GEMFILE", "NIXPKGS", "copy", "free_port", "install_gems", "outside"]
+__all__ = ["EXAMPLE", "GEMFILE", "NIXPKGS", "copy", "free_port", "install_gems", "look_often", "outside"]
 
 EXAMPLE = Path(__file__).parents[2] / "examples/traveling"
 NIXPKGS = Path(__file__).with_name("nixpkgs")
@@ -35,6 +35,15 @@ _MADE = ("cache", "run", "lib", "vendor", "tmp", "Gemfile.lock", "manifest.lock"
 def copy(directory: Path) -> Path:
     """Copy the example, without what its use has left there, into a directory, and return its place."""
     return Path(shutil.copytree(EXAMPLE, directory / "traveling", ignore=shutil.ignore_patterns(*_MADE)))
+
+
+def look_often(project: Path) -> None:
+    """Have the container's health looked at every half second: each start waits for the first look that succeeds."""
+    file = project / "docker-compose.yml"
+    text = file.read_text()
+    often = text.replace("interval: 5s", "interval: 500ms").replace("retries: 5", "retries: 100")
+    assert often.count("00") == text.count("00") + 2
+    file.write_text(often)
 
 
 def _run(command: Sequence[str], variables: Mapping[str, str]) -> None:
