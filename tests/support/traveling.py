@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLE", "GEMFILE", "NIXPKGS", "copy", "free_port", "install_gems", "look_often", "outside"]
 
 EXAMPLE = Path(__file__).parents[2] / "examples/traveling"
-NIXPKGS = Path(__file__).with_name("nixpkgs")
+NIXPKGS = Path(__file__).with_name("traveling_nixpkgs")
 """A flake that stands in for nixpkgs."""
 GEMFILE = """\
 source Gem.sources.first.uri.to_s
