@@ -89,3 +89,27 @@ def test_an_activation_needs_docker_for_the_variables_of_ports(declared, tmp_pat
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode == 0) is works, done.stderr
     assert ("the command `docker` is not here" in done.stderr) is not works
+
+
+ANSWERS = """#!/bin/sh
+case "$*" in
+    *--hash*) echo 'db 0123' ;;
+    *config*) echo '{"name": "shop", "services": {"db": {"image": "postgres"}}}' ;;
+esac
+"""
+"""What takes the place of `docker` where Compose is asked."""
+
+
+@pytest.mark.slow
+def test_another_choice_is_another_plan(declared, tmp_path):
+    """An activation after one with the other choice has what its own choice gives."""
+    project = declared(BOTH_WAYS.replace('"supervised"', '"compose"')).project
+    (tmp_path / "docker").write_text(ANSWERS)
+    (tmp_path / "docker").chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), "ESKER_STORE": str(tmp_path / "store")}
+    ask = [sys.executable, "-m", "esker", "activate", "-d", project, "--", "sh", "-c", "echo $COMPOSE_PROJECT_NAME"]
+    names = [
+        subprocess.run(ask, env=environ | choice, capture_output=True, text=True, check=True).stdout.strip()
+        for choice in (SUPERVISED, {})
+    ]
+    assert names == ["", "shop"]
