@@ -232,13 +232,13 @@ def evaluated(
 
 
 def outer_path(plan: Plan, environ: Mapping[str, str]) -> str | None:
-    """Return PATH without what a tool has put there; None if nothing else is in it.
+    """Return PATH with what a tool has put there at its end; None if nothing is in it.
 
     The bash of a build environment, which comes first there, cannot edit a line and completes nothing.
     """
     own = elements("PATH", plan.tool_lists.get("PATH"))
-    parts = [part for part in elements("PATH", environ.get("PATH")) if part not in own]
-    return joined("PATH", parts) or None
+    parts = elements("PATH", environ.get("PATH"))
+    return joined("PATH", sorted(parts, key=own.__contains__)) or None
 
 
 def resulting_activation(

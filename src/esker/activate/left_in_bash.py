@@ -100,7 +100,10 @@ def _taken(text: str) -> Iterator[str]:
 def scripts_for(shell: str, left: Mapping[str, str], name: str, *, with_trap: bool) -> list[str]:
     """Return the scripts by which a kind of shell takes over what a tool's hook `name` has left in its bash."""
     if shell == "bash":
-        parts = [left.get(DECLARATIONS, ""), left.get(ALIASES, ""), left.get(TRAP, "") if with_trap else ""]
+        aliases = left.get(ALIASES, "")
+        # A bash that runs a command, too: it would only know the aliases, and not expand them.
+        parts = [left.get(DECLARATIONS, ""), aliases and f"shopt -s expand_aliases\n{aliases}"]
+        parts += [left.get(TRAP, "")] if with_trap else []
     elif shell == "zsh":
         parts = [left.get(ALIASES, "")]
     else:

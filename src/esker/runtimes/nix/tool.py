@@ -88,7 +88,7 @@ class _Nix:
         if tree.left_out:
             what = "`*.nix` and the locks" if is_flake else f"the first {MOST_FILES:,} `*.nix`"
             remarks.append(
-                f"! `{project}` has too many files to look at each of them: only {what} count, and what you name in "
+                f"`{project}` has too many files to look at each of them: only {what} count, and what you name in "
                 "`watch` of [plugins.esker.nix]"
             )
         for name, reference in sorted(request.choice.override_inputs.items()):
@@ -124,9 +124,9 @@ class _Nix:
         _prune(request.root)
         for line in said.splitlines():
             if line.startswith("warning: ") and not any(part in line for part in _USUAL):
-                request.progress.remark(f"! Nix: {line.removeprefix('warning: ')}")
+                request.progress.remark(f"Nix: {line.removeprefix('warning: ')}")
         if "not writing modified lock file" in said:
-            request.progress.remark("! flake.lock does not pin every input, so that they may change: nix flake lock")
+            request.progress.remark("flake.lock does not pin every input, so that they may change: nix flake lock")
         try:
             env = dev_env.without_outputs(dev_env.parse(output.decode()), f"{project}/outputs")
         except ValueError as error:
