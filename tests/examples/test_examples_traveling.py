@@ -15,6 +15,7 @@ import pytest
 from tests.support import traveling
 from tests.support.containers.checkout import ESKER, Checkout, Place
 from tests.support.interactive_shell import InteractiveShell
+from tests.support.nix import Nix
 
 pytestmark = [
     pytest.mark.live("traveling"),
@@ -69,11 +70,8 @@ def servers(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def nix(place):
-    """Give variables under which Nix has a store of its own, and asks no server."""
-    settings = ["build-users-group =", "experimental-features = nix-command flakes", "flake-registry ="]
-    settings += ["sandbox = false", "substituters ="]
-    places = {f"NIX_{name}_DIR": f"{place.path}/nix/{name.lower()}" for name in ("STORE", "STATE", "LOG", "CONF")}
-    return {**places, "NIX_CONFIG": "\n".join(settings)}
+    """Give a Nix with a store of its own, which asks no server."""
+    return Nix(place.path / "nix")
 
 
 def enter(checkout, *options, activate=ACTIVATE, **variables):
@@ -145,9 +143,10 @@ def test_esker_starts_the_database(checkout):
 
 def test_the_flake(checkout, nix):
     """By Nix, on a stand-in for nixpkgs: the same aliases and function, and what they do."""
-    options = ("--runtime", "nix", "--override-input", f"nixpkgs=path:{traveling.NIXPKGS}")
-    with enter(checkout, *options, activate=(*ESKER, "activate"), **nix) as terminal:
-        assert terminal.output("command -v psql").startswith(nix["NIX_STORE_DIR"])
+    variables = {name: value for name, value in nix.environ.items() if name.startswith("NIX_")}
+    options = ("--runtime", "nix", "--override-input", f"nixpkgs=path:{nix.nixpkgs}")
+    with enter(checkout, *options, activate=(*ESKER, "activate"), **variables) as terminal:
+        assert terminal.output("command -v psql").startswith(nix.environ["NIX_STORE_DIR"])
         walks(terminal, checkout.place.environ["PSQL_PORT"])
     assert subprocess.run(["git", "diff", "--exit-code", "flake.lock"], cwd=checkout.path, check=False).returncode == 0
 

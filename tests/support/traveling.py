@@ -14,11 +14,9 @@ from tests.support.interactive_shell import prepare_home
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["EXAMPLE", "GEMFILE", "NIXPKGS", "copy", "free_port", "install_gems", "look_often", "outside"]
+__all__ = ["EXAMPLE", "GEMFILE", "copy", "free_port", "install_gems", "look_often", "outside"]
 
 EXAMPLE = Path(__file__).parents[2] / "examples/traveling"
-NIXPKGS = Path(__file__).with_name("traveling_nixpkgs")
-"""A flake that stands in for nixpkgs."""
 GEMFILE = """\
 source Gem.sources.first.uri.to_s
 gem "rails", ">= 6.1"
