@@ -146,6 +146,7 @@ def test_the_flake(checkout, nix):
     variables = {name: value for name, value in nix.environ.items() if name.startswith("NIX_")}
     options = ("--runtime", "nix", "--override-input", f"nixpkgs=path:{nix.nixpkgs}")
     with enter(checkout, *options, activate=(*ESKER, "activate"), **variables) as terminal:
+        assert "flake.lock does not pin" not in terminal.greeting
         assert terminal.output("command -v psql").startswith(nix.environ["NIX_STORE_DIR"])
         walks(terminal, checkout.place.environ["PSQL_PORT"])
     assert subprocess.run(["git", "diff", "--exit-code", "flake.lock"], cwd=checkout.path, check=False).returncode == 0
