@@ -108,6 +108,8 @@ class Plan:
     """The variables that the tool sets."""
     tool_lists: Mapping[str, str] = {}
     """The list variables whose elements the tool puts before the caller's, such as PATH."""
+    tool_separators: Mapping[str, str] = {}
+    """What separates the elements of these lists, where `lists` does not know it or says something else."""
     tool_declarations: str | None = None
     """Bash text that declares what the tool gives a bash beside variables of programs: functions, arrays and more."""
     tool_hook: str | None = None
@@ -349,7 +351,7 @@ def read(path: str) -> Plan | None:
     return plan if plan_path(plan.project, plan.mode, plan.state) == path else None
 
 
-_TEXTS = ("choices", "compose", "profile", "deactivate", "tool_vars", "tool_lists")
+_TEXTS = ("choices", "compose", "profile", "deactivate", "tool_vars", "tool_lists", "tool_separators")
 """The fields that hold texts by name."""
 
 

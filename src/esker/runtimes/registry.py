@@ -41,6 +41,7 @@ class Kind:
 RUNTIMES = {
     "native": Kind("esker.runtimes.native.runtime", ".flox/", has_plans=True, leaves_out=True),
     "nix": Kind("esker.runtimes.nix.runtime", "flake.nix", "shell.nix", has_plans=True, tool="esker.runtimes.nix.tool"),
+    "guix": Kind("esker.runtimes.guix.runtime", "manifest.scm", has_plans=True, tool="esker.runtimes.guix.tool"),
     "flox": Kind("esker.runtimes.flox"),
 }
 """By name; where a directory has several declarations, the first of them counts."""

@@ -31,7 +31,7 @@ _DESCRIPTORS = 1024
 _DRIVEN = {
     "flox": "not needed; where it is there, `esker.flox` drives it, unless ESKER_ENGINE=native",
     "nix": "not needed; it gives the environment of a flake.nix or shell.nix",
-    "guix": "not needed; this version does not drive it yet",
+    "guix": "not needed; it gives the environment of a manifest.scm",
     "docker": "not needed; with Compose v2 it runs services of a Compose file",
 }
 

@@ -51,6 +51,7 @@ class Result(NamedTuple):
             "tool_choice": self.choice,
             "tool_vars": dict(self.toolchain.variables),
             "tool_lists": dict(self.toolchain.lists),
+            "tool_separators": dict(self.toolchain.separators),
             "tool_declarations": self.toolchain.declarations or None,
             "tool_hook": self.toolchain.hook or None,
             "has_temporary": self.toolchain.has_temporary,

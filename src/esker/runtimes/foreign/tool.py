@@ -61,7 +61,9 @@ class Toolchain(NamedTuple):
     variables: Mapping[str, str] = {}
     """The variables that it sets."""
     lists: Mapping[str, str] = {}
-    """List variables whose elements, joined, come before the caller's: those that `activate.lists` knows."""
+    """List variables whose elements, joined, come before the caller's."""
+    separators: Mapping[str, str] = {}
+    """What separates the elements of a list, where `activate.lists` does not know it or says something else."""
     declarations: str = ""
     """Bash text for everything that is no variable of programs; `left_in_bash.declared` makes it."""
     hook: str = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from contextlib import suppress
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.errors import CommandFailed, NotFound
 from esker.host.git import run_git
 from esker.runtimes.foreign.tool import MOST_FILES
+from esker.runtimes.foreign.watched import directories_of, matches, walked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,6 @@ _REVISION = re.compile(
 )
 """What a flake may ask about its own repository besides the files."""
 _LARGEST = 1 << 20
-_SKIPPED = {".git", ".flox", ".direnv", "node_modules"}
 _LISTED = {"flake.lock", "flake.nix"}
 _MOST_LINKS = 40
 
@@ -60,7 +59,7 @@ def flake_tree(directory: str, variables: Mapping[str, str], watch: Sequence[str
             revision = run_git(["rev-parse", "HEAD"], variables, cwd=directory).decode().strip()
             # A change in any file makes the revision that of a dirty tree; the files themselves are told apart anyway.
     signs = [os.path.join(directory, sign) for sign in signs]
-    return Tree(tuple(counted), (*signs, *_watch_signs(directory, watch)), revision, len(files) - len(counted))
+    return Tree(tuple(counted), (*signs, *directories_of(directory, watch)), revision, len(files) - len(counted))
 
 
 _SIGNS = ("index", "HEAD", "logs/HEAD")
@@ -68,58 +67,28 @@ _SIGNS = ("index", "HEAD", "logs/HEAD")
 
 def directory_tree(directory: str, watch: Sequence[str] = ()) -> Tree:
     """Return all files of a directory, or if there are too many, those that count in a large flake."""
-    files, directories = _walked(directory, hidden=True)
+    files, directories = walked(directory, hidden=True)
     counted = _counted(files, directory, watch)
-    return Tree(tuple(counted), (*directories, *_watch_signs(directory, watch)), "", len(files) - len(counted))
+    return Tree(tuple(counted), (*directories, *directories_of(directory, watch)), "", len(files) - len(counted))
 
 
 def nix_files(directory: str, watch: Sequence[str] = ()) -> Tree:
     """Return the `*.nix` below a directory, and what the patterns match."""
-    files, directories = _walked(directory, hidden=False)
+    files, directories = walked(directory, hidden=False)
     found = [path for path in files if path.endswith(".nix")]
     return Tree(
-        tuple(dict.fromkeys((*found[:MOST_FILES], *_matches(directory, watch)))),
-        (*directories[:MOST_FILES], *_watch_signs(directory, watch)),
+        tuple(dict.fromkeys((*found[:MOST_FILES], *matches(directory, watch)))),
+        (*directories[:MOST_FILES], *directories_of(directory, watch)),
         "",
         max(0, len(found) - MOST_FILES) + max(0, len(directories) - MOST_FILES),
     )
-
-
-def _walked(directory: str, *, hidden: bool) -> tuple[list[str], list[str]]:
-    """Return the files and the directories below a directory; links are files. It ends far above what counts."""
-    files: list[str] = []
-    directories: list[str] = []
-    for path, names, found in os.walk(directory):
-        directories.append(path)
-        names[:] = sorted(name for name in names if name not in _SKIPPED and (hidden or not name.startswith(".")))
-        files += [f"{path}/{name}" for name in sorted(found)]
-        files += [f"{path}/{name}" for name in names if os.path.islink(f"{path}/{name}")]
-        if len(directories) > 4 * MOST_FILES or len(files) > 20 * MOST_FILES:
-            break
-    return files, directories
 
 
 def _counted(files: list[str], directory: str, watch: Sequence[str]) -> list[str]:
     if len(files) > MOST_FILES:
         files = [path for path in files if path.endswith((".nix", ".lock")) or os.path.basename(path) in _LISTED]
         files = files[:MOST_FILES]
-    return list(dict.fromkeys((*files, *_matches(directory, watch))))
-
-
-def _matches(directory: str, watch: Sequence[str]) -> list[str]:
-    names = {name for pattern in watch for name in glob.glob(pattern, root_dir=directory, recursive=True)}
-    return [f"{directory}/{name}" for name in sorted(names)][:MOST_FILES]
-
-
-def _watch_signs(directory: str, watch: Sequence[str]) -> list[str]:
-    """Return the directories in which a new file may match a pattern."""
-    signs = []
-    for pattern in watch:
-        parts = pattern.split("/")
-        fixed = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
-        start = "/".join((directory, *parts[:fixed]))
-        signs += _walked(start, hidden=True)[1][:MOST_FILES] if len(parts) - fixed > 1 else [start]
-    return signs
+    return list(dict.fromkeys((*files, *matches(directory, watch))))
 
 
 def _asks_for_revision(path: str) -> bool:
