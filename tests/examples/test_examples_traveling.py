@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.support import traveling
+from tests.support.containers import programs
 from tests.support.containers.checkout import ESKER, Checkout, Place
 from tests.support.interactive_shell import InteractiveShell
 from tests.support.nix import Nix
+from tests.support.sid.machine import Machine
+from tests.support.sid.root import PYTHON
 
 pytestmark = [
     pytest.mark.live("traveling"),
@@ -150,6 +153,32 @@ def test_the_flake(checkout, nix):
         assert terminal.output("command -v psql").startswith(nix.environ["NIX_STORE_DIR"])
         walks(terminal, checkout.place.environ["PSQL_PORT"])
     assert subprocess.run(["git", "diff", "--exit-code", "flake.lock"], cwd=checkout.path, check=False).returncode == 0
+
+
+def test_the_manifest_of_guix(place):
+    """By Guix and Debian's newest Rails: the same aliases and function, and what they do."""
+    engine = os.path.dirname(place.engine.variables["DOCKER_HOST"].removeprefix("unix://"))
+    with Machine(str(place.path), engine, str(programs.ROOT.path())) as machine:
+
+        def run(command, variables):
+            return machine.run(*command, user="root", variables=variables)
+
+        (place.path / "guix").mkdir()
+        project, gemfile = traveling.copy(place.path / "guix"), place.path / "guix/Gemfile"
+        traveling.look_often(project)
+        (project / "channels.scm").unlink()  # `guix time-machine` would ask a server
+        traveling.install_gems(project, gemfile, run)
+        machine.start_guix()
+        home = place.path / "guix/home"
+        home.mkdir()
+        variables = {**place.engine.variables, **traveling.outside(home, gemfile), "PSQL_PORT": traveling.free_port()}
+        variables["PATH"] = f"{programs.ROOT.path()}/bin:{PYTHON}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        inside = {"user": "root", "cwd": str(project), "variables": {**variables, **InteractiveShell.VARIABLES}}
+        command = machine.command("esker", "activate", "--runtime", "guix", **inside)
+        with InteractiveShell(command, os.environ, project) as shell:
+            assert shell.output("command -v psql").startswith("/gnu/store/")
+            assert "Rails 7.2" in shell.output("bundle exec rails --version")
+            walks(shell, variables["PSQL_PORT"])
 
 
 def walks(shell, port):
