@@ -13,12 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import traveling
-from tests.support.containers import programs
-from tests.support.containers.checkout import ESKER, Checkout, Place
+from tests.support.containers.checkout import ESKER, Checkout
 from tests.support.interactive_shell import InteractiveShell
 from tests.support.nix import Nix
-from tests.support.sid.machine import Machine
-from tests.support.sid.root import PYTHON
 
 pytestmark = [
     pytest.mark.live("traveling"),
@@ -31,14 +28,6 @@ ACTIVATE = (*ESKER, "activate", "--without-packages")
 POST = """curl -sS -X POST http://localhost:$PORT/items -H "Content-Type: application/json" \\
   -d '{"item": {"name": "demo", "description": "created from the shell"}}'"""
 POST_EMPTY = "curl -sS -o /dev/null -w '%{http_code}' -X POST -d 'item[name]=' http://localhost:$PORT/items"
-
-
-@pytest.fixture(scope="module")
-def place(_one_docker_engine):
-    """Give a place for the checkout."""
-    with Place(_one_docker_engine) as made:
-        yield made
-    _one_docker_engine.clear()
 
 
 @pytest.fixture(scope="module")
@@ -95,11 +84,6 @@ def serves(terminal, other):
     assert names == ["demo", "Example Item"]
 
 
-def passes(shell):
-    """All tests of the example pass."""
-    assert re.search(r"^11 runs, \d+ assertions, 0 failures, 0 errors, 0 skips$", shell.output("tests"), re.MULTILINE)
-
-
 def test_the_walk(checkout):
     """Every line of the walk does what the guide says, the database in a container and Ruby on the host."""
     with enter(checkout) as terminal, enter(checkout) as other:
@@ -110,7 +94,7 @@ def test_the_walk(checkout):
         assert terminal.output("command -v puma").strip() == f"{checkout.path}/vendor/bundle/bin/puma"
         assert "Items in the database: 1" in terminal.output("bundle exec rails db:setup")
         serves(terminal, other)
-        passes(other)
+        traveling.passes(other)
         alone = other.output("tests test/controllers/items_controller_test.rb:15")
         assert re.search(r"^1 runs, \d+ assertions, 0 failures, 0 errors, 0 skips$", alone, re.MULTILINE)
         tables = other.output(r"psql -h localhost -U postgres -d traveling_rails_poc_development -c '\dt'")
@@ -151,47 +135,8 @@ def test_the_flake(checkout, nix):
     with enter(checkout, *options, activate=(*ESKER, "activate"), **variables) as terminal:
         assert "flake.lock does not pin" not in terminal.greeting
         assert terminal.output("command -v psql").startswith(nix.environ["NIX_STORE_DIR"])
-        walks(terminal, checkout.place.environ["PSQL_PORT"])
+        traveling.walks(terminal, checkout.place.environ["PSQL_PORT"])
     assert subprocess.run(["git", "diff", "--exit-code", "flake.lock"], cwd=checkout.path, check=False).returncode == 0
-
-
-def test_the_manifest_of_guix(place):
-    """By Guix and Debian's newest Rails: the same aliases and function, and what they do."""
-    engine = os.path.dirname(place.engine.variables["DOCKER_HOST"].removeprefix("unix://"))
-    with Machine(str(place.path), engine, str(programs.ROOT.path())) as machine:
-
-        def run(command, variables):
-            return machine.run(*command, user="root", variables=variables)
-
-        (place.path / "guix").mkdir()
-        project, gemfile = traveling.copy(place.path / "guix"), place.path / "guix/Gemfile"
-        traveling.look_often(project)
-        (project / "channels.scm").unlink()  # `guix time-machine` would ask a server
-        traveling.install_gems(project, gemfile, run)
-        machine.start_guix()
-        home = place.path / "guix/home"
-        home.mkdir()
-        variables = {**place.engine.variables, **traveling.outside(home, gemfile), "PSQL_PORT": traveling.free_port()}
-        variables["PATH"] = f"{programs.ROOT.path()}/bin:{PYTHON}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        inside = {"user": "root", "cwd": str(project), "variables": {**variables, **InteractiveShell.VARIABLES}}
-        command = machine.command("esker", "activate", "--runtime", "guix", **inside)
-        with InteractiveShell(command, os.environ, project) as shell:
-            assert shell.output("command -v psql").startswith("/gnu/store/")
-            assert "Rails 7.2" in shell.output("bundle exec rails --version")
-            walks(shell, variables["PSQL_PORT"])
-
-
-def walks(shell, port):
-    """What the article asks of each declaration: banner, aliases, function, tests, and the scripts for the database."""
-    assert f"Database: localhost:{port}" in shell.greeting
-    assert shell.output("alias").count("$TRAVELING_ROOT/scripts/") == 6
-    assert f"PostgreSQL is ready on port {port}." in shell.output("dbup")
-    assert "Bundle complete!" in shell.output("bundle install")
-    assert shell.output("command -v puma").strip().endswith("/traveling/vendor/bundle/bin/puma")
-    assert "Items in the database: 1" in shell.output("be rails db:setup")
-    passes(shell)
-    assert "Items in the database: 1" in shell.output("dbreset")
-    shell.output("dbdown")
 
 
 def console(shell):
@@ -207,7 +152,7 @@ def generate(shell, project):
     """A model can be made and taken away again, and the tests pass meanwhile."""
     shell.output("bundle exec rails generate model Review item:references body:text")
     shell.output("bundle exec rails db:migrate")
-    passes(shell)
+    traveling.passes(shell)
     assert "items#destroy" in shell.output("bundle exec rails routes")
     shell.output("bundle exec rails db:rollback")
     made = "app/models/review.rb db/migrate/*_create_reviews.rb test/models/review_test.rb test/fixtures/reviews.yml"
@@ -245,7 +190,7 @@ def test_the_walk_without_docker(checkout, servers):
         assert "Bundle complete!" in terminal.output("bundle install")
         assert "Items in the database: 1" in terminal.output("bundle exec rails db:setup")
         serves(terminal, other)
-        passes(other)
+        traveling.passes(other)
         (postgres,) = json.loads(other.output("esker services status --json"))
         assert (postgres["name"], postgres["status"], postgres["health"]) == ("postgres", "Running", "healthy")
         assert "Gracefully stopping" in terminal.interrupt().output

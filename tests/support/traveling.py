@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.interactive_shell import prepare_home
+from tests.support.interactive_shell import InteractiveShell, prepare_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["EXAMPLE", "GEMFILE", "copy", "free_port", "install_gems", "look_often", "outside"]
+__all__ = ["EXAMPLE", "GEMFILE", "copy", "free_port", "install_gems", "look_often", "outside", "passes", "walks"]
 
 EXAMPLE = Path(__file__).parents[2] / "examples/traveling"
 GEMFILE = """\
@@ -27,7 +28,7 @@ gem "debug", require: false, group: %i[development test]
 """
 """What the example's own says, without the gem that Debian has not."""
 _FILL = Path(__file__).with_name("debian_gems.rb")
-_MADE = ("cache", "run", "lib", "vendor", "tmp", "Gemfile.lock", "manifest.lock")
+_MADE = ("cache", "run", "lib", "log", "vendor", "tmp", "Gemfile.lock", "manifest.lock")
 
 
 def copy(directory: Path) -> Path:
@@ -75,3 +76,21 @@ def free_port() -> str:
     """Return a port of loopback that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return str(server.getsockname()[1])
+
+
+def walks(shell: InteractiveShell, port: str) -> None:
+    """Check what the article asks of each declaration: banner, aliases, function, tests, the scripts for the database."""
+    assert f"Database: localhost:{port}" in shell.greeting
+    assert shell.output("alias").count("$TRAVELING_ROOT/scripts/") == 6
+    assert f"PostgreSQL is ready on port {port}." in shell.output("dbup")
+    assert "Bundle complete!" in shell.output("bundle install")
+    assert shell.output("command -v puma").strip().endswith("/traveling/vendor/bundle/bin/puma")
+    assert "Items in the database: 1" in shell.output("be rails db:setup")
+    passes(shell)
+    assert "Items in the database: 1" in shell.output("dbreset")
+    shell.output("dbdown")
+
+
+def passes(shell: InteractiveShell) -> None:
+    """Check that all tests of the example pass."""
+    assert re.search(r"^11 runs, \d+ assertions, 0 failures, 0 errors, 0 skips$", shell.output("tests"), re.MULTILINE)
