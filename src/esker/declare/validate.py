@@ -98,7 +98,10 @@ def _unknown_dependencies(esker: EskerTable, services: set[str]) -> Iterator[Fau
     for name, service in esker.services.items():
         for needed in service.depends_on:
             if needed not in services:
-                hint = near(needed, services) or f"add `[services.{needed}]`, or remove the dependency"
+                hint = (
+                    near(needed, services)
+                    or f"add `[services.{needed}]`, or `[plugins.esker.compose]` if a Compose file has it"
+                )
                 yield Fault(
                     ("services", name, "depends-on", needed),
                     f"`{name}` depends on `{needed}`, which is not a service",
