@@ -113,7 +113,7 @@ def test_esker_starts_the_database(checkout):
     """The same container, also where a script of the project has started it; then Esker does not stop it."""
     with enter(checkout) as shell:
         shell.output("dbup")
-        assert "started" in shell.output("esker services start")
+        assert "is already running" in shell.output("esker services start")
         assert "runs on: its container ran before" in shell.output("esker services stop")
         assert shell.output("docker compose ps --format '{{.Service}} {{.State}}'") == "postgres running\n"
         shell.output("dbdown")
