@@ -125,7 +125,7 @@ class _Nix:
         for line in said.splitlines():
             if line.startswith("warning: ") and not any(part in line for part in _USUAL):
                 request.progress.remark(f"Nix: {line.removeprefix('warning: ')}")
-        if "not writing modified lock file" in said:
+        if "not writing modified lock file" in said and not choice.override_inputs:  # which the lock cannot know
             request.progress.remark("flake.lock does not pin every input, so that they may change: nix flake lock")
         try:
             env = dev_env.without_outputs(dev_env.parse(output.decode()), f"{project}/outputs")
