@@ -410,6 +410,9 @@ def _services(options: Namespace, voice: Voice) -> Chamber:
                 raise problem from None
             raise
     services = environment.services
+    if not services.names and not os.path.isdir(f"{environment.project}/.flox"):
+        hint = "declare them in a manifest beside it: esker init, with `runtime` in [plugins.esker]"
+        raise ServiceError("Environment does not have any services defined.", hint=hint)
     services.like_flox = voice.services_like_flox
     return services
 

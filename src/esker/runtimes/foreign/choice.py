@@ -38,7 +38,7 @@ class ToolChoice(NamedTuple):
             record = json_text.parse(text) if text else {}
             shell, overrides = record.get("shell"), record.get("override-inputs", {})
             texts = [*([] if shell is None else [shell]), *overrides, *overrides.values()]
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, TypeError):
             return cls()
         if not all(isinstance(each, str) for each in texts):
             return cls()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
 from esker.activate import plan as plans
@@ -11,7 +11,7 @@ from esker.activate.compose.exports import compose_exports
 from esker.declare import project_directory, trust
 from esker.declare.declaration import Declaration, EskerTable
 from esker.formats.manifest import Manifest
-from esker.host import files
+from esker.host import files, trees
 from esker.host.runtime_directory import directory_name
 from esker.progress import Silent, reporting
 from esker.runtimes import registry
@@ -66,6 +66,7 @@ def prepare_stale(
     declaration = declaration_of(project, runtime, settings)
     if look:
         return _planned(declaration, settings, mode, Silent(), look=True)[0]
+    _forget_removed(declaration)
     with _alone(declaration):
         if not settings.tool_refresh:
             plan = plans.warm(project, settings.choices, mode, settings.caller, declaration.state)
@@ -113,6 +114,18 @@ def _planned(
         **found.fields(),
     )
     return plans.completed(plan), found.is_kept
+
+
+def _forget_removed(declaration: Declaration) -> None:
+    """Remove what is kept of projects that are gone, so that their tools may collect what they had made for them."""
+    directory = os.path.dirname(declaration.dot_flox)
+    with suppress(OSError):
+        for name in os.listdir(directory):
+            state = f"{directory}/{name}"
+            made = (plans.read(plans.plan_path("", mode, state)) for mode in plans.MODES)
+            projects = [plan.project for plan in made if plan is not None]
+            if projects and not any(map(os.path.isdir, projects)):
+                trees.remove_tree(state)
 
 
 @contextmanager
