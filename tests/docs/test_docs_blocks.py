@@ -154,6 +154,16 @@ def test_the_guide_for_python_projects(run_blocks, index, tmp_path):
     assert all(line in manifest for line in table.splitlines())
 
 
+def test_the_guide_for_virtual_environments(run_blocks, tmp_path):
+    """The project is activated, and the program runs in its directory."""
+    text = (ROOT / "docs/guides/virtual-environments.md").read_text()
+    (shell,), (code,) = fenced(text), fenced(text, "python")
+    (tmp_path / "program.py").write_text(code)
+    done = run_blocks([shell, f"{sys.executable} ../program.py"])
+    assert done.stdout == "1.13\n1.13\nTrue\n"
+    assert sorted(os.listdir(tmp_path / "report")) == [".venv", "build", "requirements.txt"]
+
+
 EVERY_LANGUAGE = "docs/guides/programs-of-every-language.md"
 
 

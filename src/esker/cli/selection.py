@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from esker.activate.lists import active_environments, dot_flox_of, project_of
 from esker.cli.directory import place
+from esker.declare.discover import find
 from esker.declare.known_environments import remember
 from esker.declare.load import environment_name, load
 from esker.errors import EskerError, NotFound
@@ -43,10 +44,13 @@ def selected_project(options: Namespace, environ: Mapping[str, str]) -> str:
 
 
 def changeable_project(options: Namespace, environ: Mapping[str, str]) -> str:
-    """Return the project directory that a command is to change; raises GenerationActive as `check_changeable` does."""
+    """Return the project directory that a command is to change; raises NotFound without `.flox`.
+
+    Raises GenerationActive as `check_changeable` does.
+    """
     from esker.runtimes.native.change import check_changeable
 
-    project = selected_project(options, environ)
+    project = find(selected_project(options, environ), explicit=True)  # another declaration is not ours to change
     check_changeable(project, environ)
     return project
 

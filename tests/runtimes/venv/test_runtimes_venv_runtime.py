@@ -262,3 +262,15 @@ def test_an_active_environment_comes_first(esker, project, tmp_path):
     (other / ".flox/env/manifest.toml").write_text('schema-version = "1.14.0"\n')
     inside = esker("activate", "-d", str(other), "--", sys.executable, "-m", "esker", "list", "-c")
     assert inside.out.startswith('schema-version = "1.14.0"')
+
+
+def test_commands_that_need_a_manifest(esker, project):
+    """They say that there is none, and how to make one."""
+    for words in (["install", "pypi/tiny"], ["list"], ["lock"]):
+        done = esker(*words)
+        assert done.status == 1, words
+        assert f"Did not find an environment in `{project}`" in done.err
+        assert f"create one: esker init -d {project}" in done.err
+    done = esker("services", "start")
+    assert "declare them in a Compose file, or in a manifest: esker init" in done.err
+    assert os.listdir(project) == ["requirements.txt"]

@@ -422,7 +422,8 @@ def _services(options: Namespace, voice: Voice) -> Chamber:
             raise
     services = environment.services
     if not services.names and not os.path.isdir(f"{environment.project}/.flox"):
-        hint = "declare them in a manifest beside it: esker init, with `runtime` in [plugins.esker]"
+        hint = "declare them in a Compose file, or in a manifest: esker init"
+        hint += " (beside a flake or a manifest.scm, with `runtime` in [plugins.esker])"
         raise ServiceError("Environment does not have any services defined.", hint=hint)
     services.like_flox = voice.services_like_flox
     return services
