@@ -259,6 +259,25 @@ def test_nix_and_its_settings_are_never_stale(flake, nix):
     asked.unchanged()
 
 
+def test_a_flake_with_very_many_files(flake):
+    """Only its `*.nix` and locks count, and it is said when Nix is asked."""
+    files = {f"data/{number % 100}/{number}.txt": "" for number in range(5000)}
+    project = flake(
+        "default = pkgs.mkShell { A = builtins.readFile ./data/0/0.txt; B = import ./b.nix; };",
+        files={**files, "b.nix": '"1"'},
+    )
+    first = project.esker("activate", "--", "true")
+    said = "has more than 5,000 files: only `*.nix` and the locks count"
+    assert said in first.err, first.err
+    project.write("data/0/0.txt", "2")
+    second = project.esker("activate", "--", "sh", "-c", "echo $A-$B")
+    assert (second.out, second.err) == ("-1\n", "")
+    project.write("b.nix", '"2"')
+    third = project.esker("activate", "--", "sh", "-c", "echo $A-$B")
+    assert third.out == "2-2\n"
+    assert said in third.err
+
+
 def test_overridden_inputs(flake, nix):
     """They are taken for one call, and their own files are watched, whether they lie in a repository or not."""
     project = flake("default = pkgs.mkShell { V = (import inputs.more).value; };", inputs="", before="").directory
@@ -377,7 +396,7 @@ watch = ["data/*.json"]
 healthcheck.test = "test -s $FLOX_ENV_PROJECT/said"
 """
     project = flake(
-        'ci = pkgs.mkShell { FOO = "ci"; shellHook = "export SET_BY_HOOK=$PSQL_HOST; both() { echo both; }"; };',
+        'ci = pkgs.mkShell { FOO = "ci"; DATA = builtins.attrNames (builtins.readDir ./data); shellHook = "export SET_BY_HOOK=$PSQL_HOST; both() { echo both; }"; };',
         files={
             ".flox/env.json": '{"name": "both", "version": 1}',
             ".flox/env/manifest.toml": manifest,
@@ -389,6 +408,12 @@ healthcheck.test = "test -s $FLOX_ENV_PROJECT/said"
     assert own["LATER"] == "elsewhere-elsewhere"
     assert own["FLOX_ENV_PROJECT"] == str(project.directory)
     assert project.activate("-c", "both", FLOX_SHELL="bash") == "both\n"
+    asked = Asked(project)
+    asked.changed()  # it is another `nix`
+    project.write("data/b.json", "")  # git does not track it, but it is watched
+    assert asked.changed()["DATA"] == "a.json"
+    project.git("add", "data/b.json")
+    assert asked.changed()["DATA"] == "a.json b.json"
     assert project.activate("-s", "--", "cat", "said") == "ci-elsewhere\n"
     assert json.loads(project.esker("services", "status", "--json").out)[0]["status"] == "Stopped"
     assert project.variables("--runtime", "nix", "--shell", "ci").get("LATER") is None

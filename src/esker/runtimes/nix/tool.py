@@ -76,7 +76,7 @@ class _Nix:
         files, signs, remarks = configuration(caller, home), list[str](), list[str]()
         if is_flake:
             tree = flake_tree(project, caller, watch)
-            words += ["revision", tree.revision]
+            words += ["revision", tree.revision, "tracked", tree.listed]
             files += [f"{project}/{_FLAKE}", f"{project}/flake.lock"]
         else:
             tree = nix_files(project, watch)
@@ -86,10 +86,9 @@ class _Nix:
             files += [f"{project}/{_SHELL}", f"{nixpkgs}/config.nix", f"{nixpkgs}/overlays.nix", *beyond.files]
             signs += beyond.signs
         if tree.left_out:
-            what = "`*.nix` and the locks" if is_flake else f"the first {MOST_FILES:,} `*.nix`"
             remarks.append(
-                f"`{project}` has too many files to look at each of them: only {what} count, and what you name in "
-                "`watch` of [plugins.esker.nix]"
+                f"`{project}` has more than {MOST_FILES:,} files: only `*.nix` and the locks count, and what "
+                "`watch` in [plugins.esker.nix] names"
             )
         for name, reference in sorted(request.choice.override_inputs.items()):
             words += ["override", name, reference]
