@@ -10,6 +10,7 @@ credentials may go. The proxy for https is that of HTTPS_PROXY and NO_PROXY; pla
 from __future__ import annotations
 
 import os
+import select
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -147,15 +148,26 @@ class Connection:
     def _sent(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | FilePart | None
     ) -> HTTPResponse:
-        """Send the request; where a connection that was kept has ended meanwhile, on another one."""
+        """Send the request; where a connection that was kept has ended meanwhile, on another one.
+
+        A body is never sent twice: the server may have used a part of it.
+        """
         was_kept = self._connection is not None
+        if was_kept and self._has_ended():
+            self.close()
         try:
             return self._sent_once(method, target, headers, body)
         except (BrokenPipeError, ConnectionResetError, RemoteDisconnected):
             self.close()
-            if not was_kept:
+            if not was_kept or method not in {"GET", "HEAD"}:
                 raise
             return self._sent_once(method, target, headers, body)
+
+    def _has_ended(self) -> bool:
+        """Return whether the server has closed a connection that waits, or sent something that nobody asked for."""
+        assert self._connection is not None
+        sock = self._connection.sock
+        return sock is None or bool(select.select([sock], [], [], 0)[0])
 
     def _sent_once(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | FilePart | None

@@ -10,9 +10,10 @@ Specification: OCI distribution-spec v1.1.
 from __future__ import annotations
 
 import random
-import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import urljoin, urlsplit
 
 from esker.errors import HostError, RegistryError
@@ -23,7 +24,8 @@ from esker.host.http import Answer, Connection, is_loopback
 from esker.ship.image.registry.authentication import Authentication
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
+    from types import TracebackType
 
     from esker.host.http import FilePart
     from esker.ship.image.registry.credentials import Credentials
@@ -55,7 +57,7 @@ class Request(NamedTuple):
 
 
 class Registry:
-    """A registry; several threads may ask it at once, each over a connection of its own."""
+    """A registry, and the connections to it, which several threads may use at once; a context manager."""
 
     def __init__(self, host: str, credentials: Credentials, *, pause: Callable[[float], object] = time.sleep) -> None:
         self.host = host
@@ -63,12 +65,19 @@ class Registry:
         self.origin = f"{'http' if is_loopback(name) else 'https'}://{host}"
         self._authentication = Authentication(host, credentials)
         self._pause = pause
-        self._connections = threading.local()
+        self._lock = Lock()
+        self._idle: dict[str, list[Connection]] = {}
+        """Connections that nobody uses at this moment, by their origins."""
 
-    def close(self) -> None:
-        """Close the connections of this thread."""
-        for connection in self._own().values():
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for connection in [each for idle in self._idle.values() for each in idle]:
             connection.close()
+        self._idle = {}
 
     def ask(
         self,
@@ -109,17 +118,19 @@ class Registry:
 
     def _once(self, request: Request, take: Callable[[bytes], object] | None) -> Answer:
         """Send a request, and where the registry asks who sends it, once more with the answer to that."""
-        answer, used = self._followed(request, take)
-        if answer.status == _UNAUTHORIZED:
+        used = self._authentication.header(request.scope)
+        answer, is_own = self._followed(request, take, used)
+        if answer.status == _UNAUTHORIZED and is_own:  # another place would get the login that it asks for
             challenge = answer.headers.get("www-authenticate", "")
             if self._authentication.answer(challenge, request.scope, used):
-                answer, _ = self._followed(request, take)
+                answer, _ = self._followed(request, take, self._authentication.header(request.scope))
         return answer
 
-    def _followed(self, request: Request, take: Callable[[bytes], object] | None) -> tuple[Answer, Mapping[str, str]]:
-        """Send a request, and follow the redirects of one that only reads; also return the header for who sends it."""
+    def _followed(
+        self, request: Request, take: Callable[[bytes], object] | None, authorization: Mapping[str, str]
+    ) -> tuple[Answer, bool]:
+        """Send a request, and follow the redirects of one that only reads; also return if the registry has answered."""
         address = urljoin(self.origin, request.target)
-        authorization = self._authentication.header(request.scope)
         for _ in range(_MOST_REDIRECTS):
             parts = urlsplit(address)
             origin = f"{parts.scheme}://{parts.netloc}"
@@ -128,20 +139,25 @@ class Registry:
                 raise RegistryError(f"`{self.host}` leads to an address without encryption: `{redact(origin)}`")
             target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
             headers = {"User-Agent": "esker", **request.headers, **(authorization if own else {})}
-            answer = self._connection(origin).request(request.method, target, headers, request.body, take=take)
+            with self._connection(origin) as connection:
+                answer = connection.request(request.method, target, headers, request.body, take=take)
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or not location or request.method not in {"GET", "HEAD"}:
-                return answer, authorization
+                return answer, own
             address = urljoin(address, location)
         raise RegistryError(f"`{self.host}` leads from one address to the next, more than {_MOST_REDIRECTS} times")
 
-    def _own(self) -> dict[str, Connection]:
-        """Return the connections of this thread by their origins."""
-        connections: dict[str, Connection] = self._connections.__dict__
-        return connections
-
-    def _connection(self, origin: str) -> Connection:
-        return self._own().setdefault(origin, Connection(origin))
+    @contextmanager
+    def _connection(self, origin: str) -> Iterator[Connection]:
+        """Give a connection that nobody else uses meanwhile."""
+        with self._lock:
+            idle = self._idle.setdefault(origin, [])
+            connection = idle.pop() if idle else Connection(origin)
+        try:
+            yield connection
+        finally:
+            with self._lock:
+                self._idle.setdefault(origin, []).append(connection)
 
     def _refusal(self, request: Request, answer: Answer) -> RegistryError:
         words = _words(answer)

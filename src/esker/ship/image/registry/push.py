@@ -10,7 +10,6 @@ Specification: OCI distribution-spec v1.1, "Pushing"; "Listing Referrers" for wh
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from esker.errors import Malformed, RegistryError, UsageError
@@ -143,13 +142,13 @@ class _Sending:
             for each in (image.config_descriptor, *(layer.descriptor for layer in image.layers))
         }
         unknown = [each for digest, each in blobs.items() if digest not in there]
-        locations = _together(self._asked, unknown, self._repository)
+        locations = _together(self._asked, unknown)
         missing = [(each, place) for each, place in zip(unknown, locations, strict=True) if place is not None]
         if missing:
             self._builder.provide(self._images, [each.digest for each, _ in missing])
             self._progress.begin(f"Sending to {self._repository.registry.host}", total=len(missing), unit="blobs")
             missing.sort(key=lambda pair: -pair[0].size)
-            _together(self._uploaded, missing, self._repository)
+            _together(self._uploaded, missing)
 
     def _asked(self, blob: Descriptor) -> str | None:
         """Return None for a blob that the repository has now, or where it is to be uploaded, "" for anywhere."""
@@ -171,16 +170,8 @@ class _Sending:
         self._progress.advance()
 
 
-def _together(call: Callable[[T], R], values: Sequence[T], repository: Repository) -> list[R]:
+def _together(call: Callable[[T], R], values: Sequence[T]) -> list[R]:
     """Call a function for each value, some at a time, and return the results in their order."""
-    if len(values) < _TOGETHER:
-        return [call(value) for value in values]
-    barrier = Barrier(_TOGETHER)
-
-    def close() -> None:
-        barrier.wait()  # so that each thread closes its own
-        repository.registry.close()
-
     with ThreadPoolExecutor(_TOGETHER, thread_name_prefix="esker-registry") as pool:
         futures = [pool.submit(call, value) for value in values]
         try:
@@ -188,5 +179,3 @@ def _together(call: Callable[[T], R], values: Sequence[T], repository: Repositor
         finally:
             for future in futures:
                 future.cancel()
-            for _ in range(_TOGETHER):
-                pool.submit(close)

@@ -124,10 +124,10 @@ class Repository:
         """Return where an upload goes on, and how many bytes of it the registry has; it may begin anew."""
         answer = self._ask("GET", location, {_OK, _NO_CONTENT, *_LOST})
         match = _RANGE.fullmatch(answer.headers.get("range", ""))
-        if answer.status in _LOST or match is None:
+        end = int(match[1]) if match else 0
+        if answer.status in _LOST or not end:  # `0-0` is one byte, or none
             return "", 0
-        end = int(match[1])
-        return self._location(answer) if "location" in answer.headers else location, end + 1 if end else 0
+        return self._location(answer) if "location" in answer.headers else location, end + 1
 
     def _location(self, answer: Answer) -> str:
         location = answer.headers.get("location")
