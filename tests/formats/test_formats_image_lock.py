@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esker.errors import InvalidLock
@@ -26,6 +26,7 @@ LAYERS = st.builds(
 INPUTS = st.builds(LockedInput, kind=TEXT, name=TEXT, platform=TEXT, url=TEXT, hash=TEXT)
 
 
+@settings(deadline=None)
 @given(
     st.lists(LAYERS, max_size=4),
     st.lists(INPUTS, max_size=4, unique_by=lambda each: (each.kind, each.name, each.platform)),

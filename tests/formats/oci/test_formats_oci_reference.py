@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esker.errors import Malformed
@@ -13,6 +13,7 @@ DIGEST = f"sha256:{'0f' * 32}"
 REGISTRIES = ["", "registry.example", "registry.example:5000", "localhost:5000", "127.0.0.1:1", "[::1]:5000", "host:80"]
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(REGISTRIES),
     st.from_regex(r"[a-z0-9]+(-[a-z0-9]+)?(/[a-z0-9]+(_[a-z0-9]+)?)?", fullmatch=True).filter(

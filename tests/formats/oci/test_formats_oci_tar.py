@@ -7,7 +7,7 @@ import subprocess
 import tarfile
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esker.formats.oci import tar
@@ -24,6 +24,7 @@ def members(archive):
         return opened.getmembers()
 
 
+@settings(deadline=None)
 @given(PATHS, st.integers(0, 0o777), IDS, IDS, st.binary(max_size=2000))
 def test_a_file_is_read_as_it_was_written(path, mode, uid, gid, content):
     """Name, mode, owner and content of a file survive, whatever they are, and the time is one second."""
@@ -34,6 +35,7 @@ def test_a_file_is_read_as_it_was_written(path, mode, uid, gid, content):
     assert len(header) % tar.BLOCK == 0
 
 
+@settings(deadline=None)
 @given(PATHS, PATHS, st.sampled_from([tar.SYMBOLIC_LINK, tar.HARD_LINK]))
 def test_a_link_is_read_as_it_was_written(path, target, kind):
     """Both kinds of links keep their targets, whatever these are."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esker.errors import ImageError
@@ -30,6 +30,7 @@ UNITS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(UNITS)
 def test_each_unit_lies_in_one_layer(units):
     """Whatever the units are: each is in exactly one layer, no layer is empty, and there are not too many layers."""
@@ -40,6 +41,7 @@ def test_each_unit_lies_in_one_layer(units):
     assert len({layer.key for layer in layers}) == len(layers)
 
 
+@settings(deadline=None)
 @given(UNITS, st.randoms())
 def test_the_order_of_the_units_does_not_matter(units, random):
     """The same units in another order are the same layers."""
@@ -47,6 +49,7 @@ def test_the_order_of_the_units_does_not_matter(units, random):
     assert plan(units, explicit=("base", "node"), codec=CODEC) == plan(shuffled, explicit=("base", "node"), codec=CODEC)
 
 
+@settings(deadline=None)
 @given(UNITS.filter(bool), st.data())
 def test_a_new_version_of_the_same_size_changes_one_layer(units, data):
     """Where one unit gets another key, its own layer gets another key, and every other layer keeps its own."""
@@ -91,6 +94,7 @@ def test_the_largest_lie_alone_where_there_are_too_many():
     assert {f"unit-{number}" for number in range(91, 100)} <= alone
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=8), min_size=1, unique=True), st.integers(1, 60))
 def test_one_bucket_more_divides_one_bucket(names, count):
     """With one bucket more, a name stays where it was or moves to the new bucket, and all that move were in one."""
