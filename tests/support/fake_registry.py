@@ -27,6 +27,7 @@ __all__ = ["FakeRegistry", "Fault"]
 
 _MANIFEST = re.compile(r"/v2/(?P<path>.+)/manifests/(?P<label>[^/]+)")
 _BLOB = re.compile(r"/v2/(?P<path>.+)/blobs/(?P<digest>sha256:[0-9a-f]{64})")
+_REFERRERS = re.compile(r"/v2/(?P<path>.+)/referrers/(?P<digest>sha256:[0-9a-f]{64})")
 _UPLOAD = re.compile(r"/v2/(?P<path>.+)/blobs/uploads/(?P<id>\d*)")
 
 
@@ -48,7 +49,8 @@ class Fault:
 class FakeRegistry:
     """A registry on a free port of this machine; a context manager."""
 
-    def __init__(self, *, login: str = "", token: bool = False) -> None:
+    def __init__(self, *, login: str = "", token: bool = False, lists_referrers: bool = False) -> None:
+        self.lists_referrers = lists_referrers
         self.login = login
         """`USER:PASSWORD` that it wants; nobody needs to log in without one."""
         self.token = token
@@ -169,6 +171,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(404 if data is None else 200, {}, data or b"")
             elif match := _UPLOAD.fullmatch(path):
                 self._upload(match["path"], match["id"], query, body)
+            elif self.fake.lists_referrers and (match := _REFERRERS.fullmatch(path)):
+                index = {"schemaVersion": 2, "manifests": self._referrers(match["path"], match["digest"])}
+                self._send(200, {"Content-Type": "application/vnd.oci.image.index.v1+json"}, json.dumps(index).encode())
             else:
                 self._send(404, {}, b"")
 
@@ -187,12 +192,28 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             for each in (label, digest):
                 manifests[path, each] = self.headers["Content-Type"], body
-            self._send(201, {"Docker-Content-Digest": digest}, b"")
+            subject = named.get("subject") if self.fake.lists_referrers else None
+            headers = {"OCI-Subject": subject["digest"]} if subject else {}
+            self._send(201, {"Docker-Content-Digest": digest, **headers}, b"")
             return
         entry = manifests.get((path, label))
         self._send(
             404 if entry is None else 200, {"Content-Type": entry[0]} if entry else {}, entry[1] if entry else b""
         )
+
+    def _referrers(self, path: str, digest: str) -> list[dict[str, object]]:
+        """Return descriptors of the manifests that refer to one."""
+        attached = {}
+        for (its_path, label), (media_type, data) in self.fake.manifests.items():
+            value = json.loads(data)
+            if its_path == path and ":" in label and (value.get("subject") or {}).get("digest") == digest:
+                attached[label] = {
+                    "mediaType": media_type,
+                    "digest": label,
+                    "size": len(data),
+                    "artifactType": value["artifactType"],
+                }
+        return list(attached.values())
 
     def _upload(self, path: str, number: str, query: Mapping[str, list[str]], body: bytes) -> None:
         uploads = self.fake.uploads

@@ -29,14 +29,17 @@ __all__ = [
     "CONFIG",
     "DOCKER_INDEX",
     "DOCKER_MANIFEST",
+    "EMPTY",
     "INDEX",
     "LARGEST_DOCUMENT",
     "LAYER",
     "LAYOUT",
     "MANIFEST",
+    "NOTHING",
     "Descriptor",
     "Index",
     "Manifest",
+    "attachment",
     "canonical",
     "describe",
     "digest_of",
@@ -53,6 +56,9 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 """Followed by `+gzip` or `+zstd` if the archive is compressed."""
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+EMPTY = "application/vnd.oci.empty.v1+json"
+NOTHING = b"{}"
+"""The configuration of what is no image."""
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 """The content of the file `oci-layout`."""
 LARGEST_DOCUMENT = 4 << 20
@@ -75,11 +81,14 @@ class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
 
 
 class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """An image for one platform."""
+    """An image for one platform, or something that is attached to an image."""
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
     annotations: dict[str, str] = {}
+    artifact_type: str = ""
+    subject: Descriptor | None = None
+    """What this is attached to; none for an image."""
 
 
 class Index(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
@@ -112,6 +121,12 @@ def manifest(config: Descriptor, layers: Iterable[Descriptor], annotations: Mapp
     """Return the manifest of an image."""
     content = Manifest(config=config, layers=tuple(layers), annotations=dict(annotations or {}))
     return _written(MANIFEST, content)
+
+
+def attachment(artifact_type: str, content: Descriptor, subject: Descriptor) -> bytes:
+    """Return the manifest of something that is attached to an image, as an SBOM is; its configuration is `NOTHING`."""
+    whole = Manifest(config=describe(NOTHING, EMPTY), layers=(content,), artifact_type=artifact_type, subject=subject)
+    return _written(MANIFEST, whole)
 
 
 def index(manifests: Iterable[Descriptor], annotations: Mapping[str, str] | None = None) -> bytes:

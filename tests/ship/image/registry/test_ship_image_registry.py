@@ -8,12 +8,14 @@ import pytest
 
 from esker.errors import CorruptedBlob, ImageError, RegistryError, UsageError
 from esker.formats.oci.configuration import Configuration
+from esker.formats.oci.documents import document
 from esker.formats.oci.reference import Reference, parse
 from esker.ship.image.comparison import difference
 from esker.ship.image.registry.client import Registry
 from esker.ship.image.registry.credentials import Credentials
 from esker.ship.image.registry.pull import pull_base
 from esker.ship.image.registry.push import push
+from esker.ship.image.registry.referrers import attach, referrers
 from esker.ship.image.registry.repository import Repository
 from esker.ship.image.stored import RegistrySource, stored_images
 from esker.ship.image.unit import File
@@ -142,6 +144,26 @@ class Claims:
         (change,) = difference(before, after).layers
         assert (change.name, change.reason) == ("conda/tool", "conda/tool 1 became 2")
 
+    def test_an_sbom_is_attached(self, server, tmp_path, client):
+        """It is found by the digest of its image, is there once however often it is attached, and is no image."""
+        made = builder(tmp_path)
+        its = image(made)
+        push(named(server), [its], made, client(server))
+        repository = Repository(client(server), "team/app", push=True)
+        digest, is_new = attach(repository, its.descriptor, "application/vnd.example+json", b"[1]", made.blobs)
+        other, _ = attach(repository, its.descriptor, "application/vnd.other+json", b"[2]", made.blobs)
+        assert is_new
+        assert attach(repository, its.descriptor, "application/vnd.example+json", b"[1]", made.blobs) == (digest, False)
+        found = referrers(repository, its.descriptor.digest)
+        assert {(each.digest, each.artifact_type) for each in found} == {
+            (digest, "application/vnd.example+json"),
+            (other, "application/vnd.other+json"),
+        }
+        content = document(repository.manifest(digest)[1], "it")
+        assert content.subject.digest == its.descriptor.digest
+        assert repository.small_blob(content.layers[0]) == b"[1]"
+        assert referrers(repository, f"sha256:{'0' * 64}") == ()
+
 
 class TestRegistryInMemory(Claims):
     """The registry in memory, which other tests use."""
@@ -150,6 +172,16 @@ class TestRegistryInMemory(Claims):
     def server(self):
         """Give a registry in memory."""
         with FakeRegistry() as server:
+            yield server
+
+
+class TestRegistryWithReferrers(Claims):
+    """The registry in memory, which keeps lists of what refers to an image, as new registries do."""
+
+    @pytest.fixture
+    def server(self):
+        """Give a registry in memory."""
+        with FakeRegistry(lists_referrers=True) as server:
             yield server
 
 

@@ -75,9 +75,15 @@ class Registry:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for connection in [each for idle in self._idle.values() for each in idle]:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that nobody uses at this moment."""
+        with self._lock:
+            connections = [each for idle in self._idle.values() for each in idle]
+            self._idle = {}
+        for connection in connections:
             connection.close()
-        self._idle = {}
 
     def ask(
         self,

@@ -4,7 +4,7 @@ What the tag names now is asked for first. If it is what would be sent, that is 
 not be asked for one by one. Of the others each is asked for, then mounted from the repository of the base if it comes
 from there, and else made, if this machine does not have it, and uploaded, two at a time.
 
-Specification: OCI distribution-spec v1.1, "Pushing"; "Listing Referrers" for what is attached to an image.
+Specification: OCI distribution-spec v1.1, "Pushing".
 """
 
 from __future__ import annotations

@@ -59,6 +59,11 @@ class Repository:
         """Store a manifest or an index under a tag or its digest."""
         return self._ask("PUT", f"manifests/{label}", {_CREATED}, headers={"Content-Type": media_type}, body=data)
 
+    def referrers(self, digest: str) -> bytes | None:
+        """Return the index of what is attached to a manifest; None if the registry keeps no such lists."""
+        answer = self._ask("GET", f"referrers/{digest}", {_OK, _MISSING}, headers={"Accept": INDEX})
+        return answer.body if answer.status == _OK else None
+
     def has_blob(self, descriptor: Descriptor) -> bool:
         """Return whether the repository has a blob."""
         return self._ask("HEAD", f"blobs/{descriptor.digest}", {_OK, _MISSING}).status == _OK
