@@ -69,7 +69,7 @@ def write_layout(directory: str, images: Sequence[Image], reference: Reference, 
             path = f"{directory}/blobs/{describe(data, INDEX).digest.replace(':', '/')}"
             changed |= files.write_changed(path, data, mode=0o644)
         changed |= files.write_changed(f"{directory}/oci-layout", LAYOUT, mode=0o644)
-        entries = _entries(images, reference)
+        entries = _entries(images, _tag(reference))
         names = {each.annotations.get(REFERENCE) for each in entries}
         kept = [each for each in earlier if each.annotations.get(REFERENCE) not in names]
         changed |= files.write_changed(target, index([*kept, *entries]), mode=0o644)
@@ -82,13 +82,12 @@ def write_archive(output: IO[bytes], images: Sequence[Image], reference: Referen
     With one image it is an archive for Docker, too.
     """
     builder.provide(images)
-    small = {"oci-layout": LAYOUT, "index.json": index(_entries(images, reference))}
+    whole_name = f"{reference.name}:{_tag(reference)}"  # Podman takes nothing less from an archive
+    small = {"oci-layout": LAYOUT, "index.json": index(_entries(images, whole_name))}
     if len(images) == 1:
         image = images[0]
         layers = [layer.descriptor for layer in image.layers]
-        small["manifest.json"] = docker_archive(
-            image.config_descriptor, layers, [f"{reference.name}:{_tag(reference)}"]
-        )
+        small["manifest.json"] = docker_archive(image.config_descriptor, layers, [whole_name])
     small |= {f"blobs/{describe(data, INDEX).digest.replace(':', '/')}": data for data in _indexes(images)}
     members = dict.fromkeys(("blobs/", "blobs/sha256/"), 0)
     blobs = {f"blobs/{each.digest.replace(':', '/')}": each for each in _blobs(images)}
@@ -115,9 +114,8 @@ def _indexes(images: Sequence[Image]) -> list[bytes]:
     return [index_of(images)] if len(images) > 1 else []
 
 
-def _entries(images: Sequence[Image], reference: Reference) -> list[Descriptor]:
+def _entries(images: Sequence[Image], tag: str) -> list[Descriptor]:
     """Return what `index.json` has for these images."""
-    tag = _tag(reference)
     if len(images) == 1:
         return [_named(images[0].descriptor, tag)]
     entries = [describe(data, INDEX, annotations={REFERENCE: tag}) for data in _indexes(images)]

@@ -173,7 +173,7 @@ def _top(data: bytes, name: str, tag: str) -> tuple[Descriptor, ...]:
     if isinstance(content, Manifest):
         raise Malformed(f"`index.json` of `{name}` is no index")
     entries = content.manifests
-    tags = [each.annotations.get(REFERENCE, "") for each in entries]
+    tags = [each.annotations.get(REFERENCE, "").rpartition(":")[2] for each in entries]  # a tag, or a whole name
     if tag:
         entries = tuple(each for each, its_tag in zip(entries, tags, strict=True) if its_tag == tag)
         if not entries:

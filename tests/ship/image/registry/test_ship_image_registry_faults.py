@@ -22,7 +22,7 @@ from tests.support.fake_registry import FakeRegistry, Fault
 from tests.support.images import builder, image
 
 NOBODY = Credentials("/nonexistent/config.json", {})
-DATA = bytes(range(256)) * 4000
+DATA = bytes(range(256)) * 8000
 
 
 @pytest.fixture
@@ -67,15 +67,27 @@ def sent(server):
 @pytest.mark.parametrize("cut", [0, 1, 2, 5000, len(DATA) - 1, len(DATA)])
 def test_an_upload_whose_connection_ends_goes_on_where_it_was(server, blobs, cut, repository):
     """The registry is asked how much it has, and the rest is sent."""
-    server.faults.append(Fault("PUT", "/uploads/", cut=cut))
+    server.faults.append(Fault("PATCH", "/uploads/", cut=cut))
     repository(server).upload(blobs[1], blobs[0])
     assert server.blobs["app", blobs[1].digest] == DATA
+    assert sent(server) == (["PATCH", "PUT"] if cut == len(DATA) else ["PATCH", "PATCH", "PUT"])
+
+
+@pytest.mark.parametrize("cut", [0, 1, 20])
+def test_a_small_blob_is_sent_once_more(server, tmp_path, cut, repository):
+    """In one request, because a registry need not keep a part of that."""
+    blobs = Blobs(str(tmp_path))
+    blobs.add(b"x" * 20)
+    blob = describe(b"x" * 20, "application/octet-stream")
+    server.faults.append(Fault("PUT", "/uploads/", cut=cut))
+    repository(server).upload(blob, blobs)
+    assert server.blobs["app", blob.digest] == b"x" * 20
     assert sent(server) == ["PUT", "PUT"]
 
 
 def test_an_upload_that_ends_again_and_again_is_given_up(server, blobs, repository):
     """After five attempts the error says so, and that it was the connection."""
-    server.faults += [Fault("PUT", "/uploads/", cut=10)] * 5
+    server.faults += [Fault("PATCH", "/uploads/", cut=10)] * 5
     pauses = []
     with pytest.raises(RegistryError, match=f"`http://{server.host}` could not be reached"):
         repository(server, pauses).upload(blobs[1], blobs[0])
@@ -85,7 +97,7 @@ def test_an_upload_that_ends_again_and_again_is_given_up(server, blobs, reposito
 
 def test_an_upload_that_the_registry_has_forgotten_begins_anew(server, blobs, repository):
     """Without the bytes that were sent before."""
-    server.faults.append(Fault("PUT", "/uploads/", cut=100))
+    server.faults.append(Fault("PATCH", "/uploads/", cut=100))
     server.faults.append(Fault("GET", "/uploads/", status=404))
     repository(server).upload(blobs[1], blobs[0])
     assert server.blobs["app", blobs[1].digest] == DATA
@@ -93,17 +105,17 @@ def test_an_upload_that_the_registry_has_forgotten_begins_anew(server, blobs, re
 
 def test_a_registry_that_takes_no_large_body_gets_pieces(server, blobs, monkeypatch, repository):
     """Each piece says where it belongs; the last one ends the upload."""
-    monkeypatch.setattr("esker.ship.image.registry.repository._PIECE", 300_000)
-    server.faults.append(Fault("PUT", "/uploads/", status=413, largest=300_000))
+    monkeypatch.setattr("esker.ship.image.registry.repository._PIECE", 700_000)
+    server.faults.append(Fault("PATCH", "/uploads/", status=413, largest=700_000))
     repository(server).upload(blobs[1], blobs[0])
     assert server.blobs["app", blobs[1].digest] == DATA
-    assert sent(server) == ["PUT", "PATCH", "PATCH", "PATCH", "PUT"]
+    assert sent(server) == ["PATCH", "PATCH", "PATCH", "PATCH", "PUT"]
 
 
 def test_a_piece_whose_connection_ends_is_sent_from_where_it_was(server, blobs, monkeypatch, repository):
     """Pieces and broken connections go together."""
-    monkeypatch.setattr("esker.ship.image.registry.repository._PIECE", 300_000)
-    server.faults.append(Fault("PUT", "/uploads/", status=413, largest=300_000))
+    monkeypatch.setattr("esker.ship.image.registry.repository._PIECE", 700_000)
+    server.faults.append(Fault("PATCH", "/uploads/", status=413, largest=700_000))
     server.faults.append(Fault("PATCH", "/uploads/", cut=1234))
     repository(server).upload(blobs[1], blobs[0])
     assert server.blobs["app", blobs[1].digest] == DATA

@@ -27,6 +27,9 @@ _OK, _CREATED, _ACCEPTED, _NO_CONTENT, _MISSING, _TOO_LARGE = 200, 201, 202, 204
 _LOST = (404, 416)
 """The registry knows nothing of an upload, or not how far it has come."""
 _RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
+_BYTES = "application/octet-stream"
+_SMALL = 1 << 20
+"""Bytes of a blob that is sent in one request."""
 _PIECE = 32 << 20
 """Bytes of a piece where a registry, or a proxy before it, refuses the whole."""
 _ATTEMPTS = 5
@@ -88,16 +91,21 @@ class Repository:
         """Send a blob, to the place that `mount` gave or another one; raises RegistryError.
 
         Where the connection breaks, the registry is asked how much it has, and gets the rest. A registry that takes
-        no large body gets pieces.
+        no large body gets pieces. A small blob goes in one request, because registries forget that one if it fails.
         """
         path = blobs.path(descriptor.digest)
         start, largest, failures = 0, descriptor.size, 0
         while True:
-            location = location or self._begun()
-            size = min(largest, descriptor.size - start)
-            last = start + size == descriptor.size
             try:
-                answer = self._send(location, FilePart(path, start, size), descriptor if last else None)
+                location = location or self._begun()
+                if descriptor.size <= _SMALL:
+                    self._finish(location, descriptor, FilePart(path, 0, descriptor.size))
+                    return
+                while start < descriptor.size:
+                    part = FilePart(path, start, min(largest, descriptor.size - start))
+                    location = self._sent(location, part, is_whole=part.size == descriptor.size)
+                    start += part.size
+                self._finish(location, descriptor, b"")
             except RegistryError as error:
                 failures += 1
                 if error.status == _TOO_LARGE and largest > _PIECE:
@@ -106,27 +114,29 @@ class Repository:
                     raise
                 else:
                     self.registry.wait(failures)
-                location, start = ("", 0) if error.status in _LOST else self._progress(location)
-                continue
-            if last:
+                location, start = self._progress(location) if descriptor.size > _SMALL else ("", 0)
+            else:
                 return
-            location, start = self._location(answer), start + size
 
     def _begun(self) -> str:
         return self._location(self._ask("POST", "blobs/uploads/", {_ACCEPTED}))
 
-    def _send(self, location: str, part: FilePart, whole: Descriptor | None) -> Answer:
-        """Send a part; with `whole` it is the last one, and the registry checks the digest of them all."""
-        headers = {"Content-Type": "application/octet-stream"}
-        if part.start or whole is None:
+    def _sent(self, location: str, part: FilePart, *, is_whole: bool) -> str:
+        """Send a part, and return where the next one goes."""
+        headers = {"Content-Type": _BYTES}
+        if not is_whole:
             headers["Content-Range"] = f"{part.start}-{part.start + part.size - 1}"
-        if whole is None:
-            return self._ask("PATCH", location, {_ACCEPTED}, headers=headers, body=part, repeat=False)
-        target = f"{location}{'&' if '?' in location else '?'}digest={quote(whole.digest)}"
-        return self._ask("PUT", target, {_CREATED}, headers=headers, body=part, repeat=False)
+        return self._location(self._ask("PATCH", location, {_ACCEPTED}, headers=headers, body=part, repeat=False))
+
+    def _finish(self, location: str, descriptor: Descriptor, body: bytes | FilePart) -> None:
+        """End an upload, whose digest the registry then compares."""
+        target = f"{location}{'&' if '?' in location else '?'}digest={quote(descriptor.digest)}"
+        self._ask("PUT", target, {_CREATED}, headers={"Content-Type": _BYTES}, body=body, repeat=False)
 
     def _progress(self, location: str) -> tuple[str, int]:
         """Return where an upload goes on, and how many bytes of it the registry has; it may begin anew."""
+        if not location:
+            return "", 0
         answer = self._ask("GET", location, {_OK, _NO_CONTENT, *_LOST})
         match = _RANGE.fullmatch(answer.headers.get("range", ""))
         end = int(match[1]) if match else 0
