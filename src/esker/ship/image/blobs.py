@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from esker.formats.oci.documents import Descriptor
 
 __all__ = ["Blobs", "NewBlob", "check"]
+
+_DAY = 86400
+"""Seconds."""
 
 
 class NewBlob:
@@ -110,14 +114,19 @@ class Blobs:
         return data
 
     def clear(self, kept: Iterable[str]) -> int:
-        """Remove all blobs but those with these digests, and return the bytes that this freed."""
+        """Remove all blobs but those with these digests, and return the bytes that this freed.
+
+        What another process is writing stays; what a killed one has left goes after a day.
+        """
         names = {digest.partition(":")[2] for digest in kept}
+        directory = f"{self.directory}/sha256"
         freed = 0
-        with suppress(FileNotFoundError), files.refused("clear", self.directory, ImageError):
-            for entry in list(os.scandir(f"{self.directory}/sha256")):
-                if entry.name not in names:
-                    freed += entry.stat(follow_symlinks=False).st_size
-                    os.unlink(entry.path)
+        with files.refused("clear", self.directory, ImageError):
+            for name in os.listdir(directory) if os.path.isdir(directory) else ():
+                status = os.lstat(f"{directory}/{name}")
+                if name not in names and (not name.startswith(".") or status.st_mtime < time.time() - _DAY):
+                    freed += status.st_size
+                    os.unlink(f"{directory}/{name}")
         return freed
 
 
