@@ -30,7 +30,7 @@ _MODULES = {
     "docker": "tests.support.containers.programs",
     "image-tools": "tests.support.image_tools",
     "images": "tests.support.containers.images",
-    "podman": "tests.support.containers.podman",
+    "sid": "tests.support.sid.root",
 }
 """The module of each root, which has it as `ROOT`."""
 
