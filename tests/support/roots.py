@@ -28,6 +28,7 @@ __all__ = ["Root", "main"]
 _MODULES = {
     "conda": "tests.support.conda_debian",
     "docker": "tests.support.containers.programs",
+    "image-tools": "tests.support.image_tools",
     "images": "tests.support.containers.images",
     "sid": "tests.support.sid.root",
 }
