@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Root", "main"]
 
 _MODULES = {
+    "ci_machine": "tests.support.ci.machine",
+    "ci_programs": "tests.support.ci.programs",
     "conda": "tests.support.conda_debian",
     "docker": "tests.support.containers.programs",
     "images": "tests.support.containers.images",
