@@ -65,6 +65,7 @@ type = "oneshot"
 
 [plugins.esker.compose]
 file = "docker-compose.yml"
+services-from = "compose"
 services = ["web"]
 """
 
@@ -124,7 +125,7 @@ def test_everything():
             ),
             "files": ServiceTable(type="oneshot"),
         },
-        compose=ComposeTable(file="docker-compose.yml", services=("web",)),
+        compose=ComposeTable(file="docker-compose.yml", services_from="compose", services=("web",)),
     )
 
 
@@ -356,7 +357,7 @@ MISTAKES = [
     ("compose.services.db = { ports = { DB = 0 } }", "`0` is not a port", "from 1 to"),
     ("compose.services.db = { port = { DB = 1 } }", "unknown field `port`", "did you mean `ports`"),
     ("compose.services.db = { depends-on = { x = 'service_up' } }", "unknown variant `service_up`", "did you mean"),
-    ("compose = { file = 'c.yml', services = ['db'] }", "`db` is a service of [services] too", "rename"),
+    ("compose = { file = 'c.yml', services = ['db'] }", "`db` is a service of [services] too", "services-from"),
     (
         "compose = { file = 'c.yml', services.web.ports = { P = 0 } }",
         "`0` is not a port",

@@ -251,6 +251,8 @@ class ComposeTable(_Value, frozen=True):
     """The Compose file; None means those that Compose itself would take."""
     services: tuple[Word, ...] | Mapping[Word, ContainerTable] = ()
     """Names of the services to use, empty for all of them; or a table for each service that Esker adds to."""
+    services_from: Literal["supervised", "compose"] | None = None
+    """Which counts of two declarations of one service: that of `[services]`, or that of the Compose file."""
 
     @property
     def chosen(self) -> tuple[str, ...]:

@@ -49,10 +49,11 @@ def _faults(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) ->
     yield from _disagreements(esker, manifest, values)
     yield from _systems_of_conda(esker)
     yield from _ports_of_containers(esker, manifest)
-    for name in sorted(own & containers):
-        assert esker.compose is not None
-        path = ("compose", "services", str(esker.compose.chosen.index(name)))
-        yield Fault(path, f"`{name}` is a service of [services] too", "rename one of them")
+    if esker.compose is not None and esker.compose.services_from is None:
+        for name in sorted(own & containers):
+            path = ("compose", "services", str(esker.compose.chosen.index(name)))
+            hint = "say which of them counts, by `services-from`, or rename one"
+            yield Fault(path, f"`{name}` is a service of [services] too", hint)
     for name, service in esker.services.items():
         for variable in sorted(service.ports.keys() & manifest.vars.keys()):
             message = f"`{variable}` is a port of `{name}`, and is set in [vars] too"

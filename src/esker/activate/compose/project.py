@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.settings import Settings
 
-__all__ = ["ComposeProject", "compose_project", "exported", "forget", "kept_path", "port_variables"]
+__all__ = ["ComposeProject", "compose_project", "exported", "forget", "kept_path", "port_variables", "services_from"]
 
 _VERSION = 1
 
@@ -79,9 +79,10 @@ class ComposeProject(NamedTuple):
 def compose_project(declaration: Declaration, settings: Settings, environ: Mapping[str, str]) -> ComposeProject | None:
     """Return the Compose project of an environment, or None if it has none; `environ` are the caller's variables.
 
-    Raises ServiceError if Compose or the engine refuses, and HostError if no port is free.
+    It has none either where all containers that it could use are services of this machine by choice. Raises
+    ServiceError if Compose or the engine refuses, and HostError if no port is free.
     """
-    if not declaration.uses_compose:
+    if not declaration.uses_compose or _all_supervised(declaration, settings):
         return None
     paths = compose_files(declaration, environ)
     if not paths:
@@ -113,6 +114,18 @@ def compose_project(declaration: Declaration, settings: Settings, environ: Mappi
         port_inputs={name: tuple(names) for name, names in kept.port_inputs.items()},
         variables=variables,
     )
+
+
+def services_from(declaration: Declaration, settings: Settings) -> str | None:
+    """Return which counts of two declarations of one service: `supervised`, `compose`, or None where nobody says so."""
+    table = declaration.esker.compose
+    return settings.services_from or (table.services_from if table else None)
+
+
+def _all_supervised(declaration: Declaration, settings: Settings) -> bool:
+    chosen = {*declaration.esker.compose.chosen} if declaration.esker.compose else set()
+    supervised = services_from(declaration, settings) == "supervised"
+    return supervised and bool(chosen) and chosen <= {*declaration.services_for(settings.system)}
 
 
 def kept_path(declaration: Declaration) -> str:

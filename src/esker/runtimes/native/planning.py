@@ -101,17 +101,18 @@ def planned(
 def _compose(declaration: Declaration, settings: Settings) -> tuple[dict[str, str], tuple[tuple[str, str | None], ...]]:
     """Return what the Compose project gives every activation, and the caller's variables that this depends on.
 
-    Where the manifest does not speak of Compose, a Compose file that only lies there is no reason to fail.
+    Where the manifest takes no variable from a container, what is wrong with the containers is no reason to fail.
     """
     try:
         project = compose_project(declaration, settings, settings.caller)
         variables = {} if project is None else exported(project, declaration)
     except ServiceError:
-        if declaration.esker.compose is None:
-            return {}, ()
-        raise
-    if project is None:
+        tables = declaration.esker.compose.tables if declaration.esker.compose else {}
+        if any(table.ports for table in tables.values()):
+            raise
         return {}, ()
+    if project is None:
+        return {}, (("ESKER_SERVICES_FROM", settings.services_from),) if declaration.esker.compose else ()
     own = {*declaration.manifest.vars, *expected(declaration, settings)}
     names = {"COMPOSE_FILE", "COMPOSE_PROJECT_NAME"}.union(*project.port_inputs.values()) - own
     return variables, tuple((name, settings.caller.get(name)) for name in sorted(names))

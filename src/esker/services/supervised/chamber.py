@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from esker.activate.allocation import allocate
-from esker.activate.compose.project import compose_project, exported
+from esker.activate.compose.project import compose_project, exported, services_from
 from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
 from esker.declare.generations import live_declaration
 from esker.errors import ServiceError, UsageError
@@ -49,7 +49,8 @@ def chamber(project: str, settings: Settings, environ: Mapping[str, str], activa
     specs = specify(declaration, settings.system, allocate(declaration, settings))
     containers = compose_project(declaration, settings, environ)
     if containers is not None:
-        specs = joined(specs, specify_containers(containers, declaration.esker.compose), settings.services_from)
+        contained_specs = specify_containers(containers, declaration.esker.compose)
+        specs = joined(specs, contained_specs, services_from(declaration, settings))
 
     def surroundings(names: Collection[str], deadline: Deadline) -> Surroundings:
         contained = {}
@@ -87,7 +88,8 @@ def joined(
     for name in sorted(processes.keys() & containers.keys()) if choice is None else ():
         raise ServiceError(
             f"`{name}` is declared twice: in [services], and as a service of the Compose file",
-            hint="choose with --services-from supervised|compose, or rename one of them",
+            hint="choose with --services-from supervised|compose or `services-from` in [plugins.esker.compose], "
+            "or rename one of them",
         )
     specs = {**containers, **processes} if choice == _CHOICES[0] else {**processes, **containers}
     containers = {name: spec for name, spec in specs.items() if spec.container is not None}
