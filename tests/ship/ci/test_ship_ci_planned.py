@@ -52,7 +52,7 @@ def test_the_manifests_command(plan):
         (
             {"config/application.rb": ""},
             "",
-            ("bundle install", "bundle exec rails db:prepare", "bundle exec rails test"),
+            ("bundle install", "env RAILS_ENV=test bundle exec rails db:prepare", "bundle exec rails test"),
         ),
     ],
 )
@@ -264,6 +264,27 @@ class TestContainers:
         needs = _DB | {"depends_on": {"db": {"condition": "service_started"}}}
         job = compose({"db": _DB, "web": needs, "mail": _DB}, manifest='[plugins.esker.compose]\nservices = ["web"]\n')
         assert list(job.containers) == ["db", "web"]
+
+    def test_the_initial_scripts_of_a_database(self, compose):
+        """They lie in the checkout, which comes after the containers; that is said."""
+        bind = {"type": "bind", "source": "/x/init", "target": "/docker-entrypoint-initdb.d", "read_only": True}
+        job = compose({"db": _DB | {"volumes": [bind]}})
+        assert set(job.containers) == {"db"}
+        assert any("scripts in `/docker-entrypoint-initdb.d` do not run" in each for each in compose.said)
+
+    @pytest.mark.parametrize(
+        ("choice", "containers"), [('services-from = "compose"', {"db"}), ('services-from = "supervised"', set())]
+    )
+    def test_a_service_that_is_declared_twice(self, compose, choice, containers):
+        """The manifest's own choice counts."""
+        both = f'[services]\ndb.command = "x"\n[plugins.esker.compose]\nservices = ["db"]\n{choice}\n'
+        job = compose({"db": _DB}, manifest=both)
+        assert (set(job.containers), job.starts_services) == (containers, not containers)
+
+    def test_services_of_both_kinds(self, compose):
+        """If some are of the machine, the job starts all of them, in their order."""
+        job = compose({"db": _DB}, manifest='[services]\nweb.command = "x"\n[plugins.esker.compose]\n')
+        assert (job.containers, job.starts_services) == ({}, True)
 
     def test_a_service_that_is_not_there(self, compose):
         """The error names it."""

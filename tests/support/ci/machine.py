@@ -30,6 +30,7 @@ _PACKAGES = (
         "procps",
     ),
     *("docker-cli", "docker-compose", "postgresql-client"),
+    *("ruby-rails", "ruby-pg", "puma", "bundler", "ruby-bootsnap", "tzdata"),
 )
 
 

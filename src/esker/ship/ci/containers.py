@@ -21,7 +21,7 @@ from esker.formats.manifest import vars_in_order
 from esker.ship.ci.job import Container
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from esker.declare.declaration import Declaration
 
@@ -30,6 +30,8 @@ __all__ = ["NotAlike", "containers"]
 _SAME = {"image", "ports", "environment", "healthcheck"}
 _NOT_NEEDED = {"container_name", "hostname", "networks", "pull_policy", "restart", "stop_grace_period", "stop_signal"}
 """Keys that mean nothing for a service of one job."""
+_INITIAL = "/docker-entrypoint-initdb.d"
+"""Where images of databases have the scripts that they run when they make their files."""
 _HEALTH = {"interval": "interval", "timeout": "timeout", "start_period": "start-period", "retries": "retries"}
 _REFERENCE = re.compile(r"(?<!\$)(?:\$\$)*\$(?:\{(?P<braced>\w+)(?P<more>[^}]*)\}|(?P<bare>[A-Za-z_]\w*))")
 _UNQUOTABLE = re.compile(r'["\\`\n]')
@@ -39,10 +41,13 @@ class NotAlike(Exception):
     """The host cannot run a service as the Compose file says; the text says why, as the end of a sentence."""
 
 
-def containers(declaration: Declaration, environ: Mapping[str, str]) -> dict[str, Container]:
+def containers(
+    declaration: Declaration, environ: Mapping[str, str], say: Callable[[str], object]
+) -> dict[str, Container]:
     """Return the containers of a declaration's Compose services by name; none where there is no Compose file.
 
-    `environ` is for running Compose. Raises NotAlike, and ServiceError if Compose refuses.
+    `environ` is for running Compose; what a container will lack is told to `say`. Raises NotAlike, and ServiceError if
+    Compose refuses.
     """
     if not declaration.uses_compose or not (files := compose_files(declaration, {})):
         return {}
@@ -55,7 +60,11 @@ def containers(declaration: Declaration, environ: Mapping[str, str]) -> dict[str
     names = _needed(services, (table.chosen if table else ()) or tuple(services))
     if table and any(each.depends_on for each in table.tables.values()):
         raise NotAlike("a container waits for a service of this machine")
-    return {name: _container(name, services[name], written[name], values) for name in names}
+    made = {name: _container(name, services[name], written[name], values) for name in names}
+    for name in names:
+        if any(_is_initial(volume) for volume in services[name].get("volumes") or ()):
+            say(f"The host starts `{name}` before there is a checkout, so the scripts in `{_INITIAL}` do not run.")
+    return made
 
 
 def _values(declaration: Declaration) -> dict[str, str]:
@@ -96,7 +105,7 @@ def _container(
             continue
         if key == "depends_on" and all(each.get("condition") == "service_started" for each in value.values()):
             continue
-        if key == "volumes" and all(each.get("type") == "volume" for each in value):
+        if key == "volumes" and all(each.get("type") == "volume" or _is_initial(each) for each in value):
             continue
         raise NotAlike(f"`{name}` has `{key}` in the Compose file")
     if "env_file" in written:
@@ -112,6 +121,11 @@ def _container(
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ServiceError(f"Compose's description of `{name}` cannot be read: {error}") from error
+
+
+def _is_initial(volume: Mapping[str, Any]) -> bool:
+    """Return whether a volume brings what a database runs when it is made, which the tests of a project do as well."""
+    return volume.get("type") == "bind" and str(volume.get("target", "")).startswith(_INITIAL)
 
 
 def _without_value(value: object, values: Mapping[str, str]) -> str | None:

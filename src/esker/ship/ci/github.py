@@ -127,12 +127,17 @@ def _test(job: Job) -> list[Value]:
     entered = {
         "flox": f'flox activate{" --start-services" if job.starts_services else ""} -c "${_COMMAND}"',
         "nix": f'nix develop --command bash -c "${_COMMAND}"',
-        "guix": f'guix shell -m manifest.scm -- bash -c "${_COMMAND}"',
+        "guix": f'guix {_pinned(job)}shell -m manifest.scm -- bash -c "${_COMMAND}"',
     }[job.tool]
     step: dict[str, Value] = {"name": "Test in the declared environment", "env": {_COMMAND: _text(job.command)}}
     if job.directory != ".":
         step["working-directory"] = _text(job.directory)
     return [{**step, "run": entered}]
+
+
+def _pinned(job: Job) -> str:
+    """Return what makes the guix that a project has pinned of the newest one."""
+    return "time-machine -C channels.scm -- " if "channels.scm" in job.locks else ""
 
 
 def _text(text: str) -> str:

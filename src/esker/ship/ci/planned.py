@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from esker.declare.declaration import Declaration
 from esker.errors import UsageError
+from esker.formats.manifest import SCHEMAS, Manifest
 from esker.lock.lock_files import lock_paths
 from esker.ship.ci.containers import NotAlike, containers
 from esker.ship.ci.job import Container, Job, Tool
@@ -15,7 +17,6 @@ from esker.ship.ci.versions import ACTIONS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from esker.declare.declaration import Declaration
 
 __all__ = ["DECLARATIONS", "Place", "planned", "standing"]
 
@@ -63,21 +64,26 @@ def planned(
 ) -> Job:
     """Return the job; `test` is what the caller wants to run, empty for what the project says.
 
-    `offered` are the systems that the host has. What was chosen for the project is told to `say`. Raises UsageError for
-    a system that the host lacks, NotFound if nothing says how the project is tested, and ServiceError.
+    The `declaration` is that of `.flox`. It also says what is tested where another tool enters the environment; a
+    project without one has the Compose files that lie there. `offered` are the systems that the host has. What was
+    chosen for the project is told to `say`. Raises UsageError for a system that the host lacks, NotFound if nothing
+    says how the project is tested, and ServiceError.
     """
     kind = standing(place, tool)
     if not place.directory.isprintable():
         raise UsageError(f"a workflow cannot name the directory {place.directory!a}", hint="give it another name")
-    declared = declaration if kind == ".flox" else None
-    table = declared.esker.ci if declared else None
-    test = test or (table.test if table else ())
+    name = os.path.basename(place.project)
+    declared = declaration or Declaration(project=place.project, name=name, manifest=Manifest(schema=SCHEMAS[-1]))
+    test = test or declared.esker.ci.test
     if not test:
-        file, test = implied_test(place.project, declared)
+        file, test = implied_test(declared)
         say(f"The test command is `{test[-1]}`, because of `{file}`.")
     run_beside, starts = _services(declared, environ, say)
+    if starts and tool in {"nix", "guix"}:
+        say(f"`{tool}` starts no services: put what starts them before the tests, or let Esker enter the environment.")
+        starts = False
     return Job(
-        name=declared.name if declared else os.path.basename(place.project),
+        name=declared.name,
         directory=place.directory,
         declaration=kind,
         test=_entered(place, kind, test, tool),
@@ -86,16 +92,16 @@ def planned(
         starts_services=starts,
         containers=run_beside,
         locks=_locks(place, kind, declared),
-        has_profile=bool(declared and declared.manifest.profile),
-        action=(table.action if table else None) or ACTIONS["esker"],
+        has_profile=declared.manifest.profile is not None,
+        action=declared.esker.ci.action or ACTIONS["esker"],
     )
 
 
 def _systems(
-    declared: Declaration | None, offered: Mapping[str, str], *, on_linux: bool, say: Callable[[str], object]
+    declared: Declaration, offered: Mapping[str, str], *, on_linux: bool, say: Callable[[str], object]
 ) -> tuple[str, ...]:
     """Return the declared systems that the host has, in the host's order."""
-    wanted = declared.manifest.options.systems if declared else None
+    wanted = declared.manifest.options.systems
     if wanted is None:
         say(f"The project declares no systems: the job is for {_FIRST}.")
         wanted = (_FIRST,)
@@ -110,18 +116,21 @@ def _systems(
 
 
 def _services(
-    declared: Declaration | None, environ: Mapping[str, str], say: Callable[[str], object]
+    declared: Declaration, environ: Mapping[str, str], say: Callable[[str], object]
 ) -> tuple[Mapping[str, Container], bool]:
     """Return the containers that the host runs, and whether the job starts services by itself."""
-    if declared is None:
-        return {}, False
-    if declared.manifest.services and declared.manifest.services.services:
+    table = declared.esker.compose
+    chosen = table.services_from if table else None
+    own = {*declared.manifest.services.services} if declared.manifest.services else set()
+    if own and (table is None or (chosen == "supervised" and {*table.chosen} <= own and table.chosen)):
         return {}, True
     try:
-        return containers(declared, environ), False
+        found = containers(declared, environ, say)
     except NotAlike as reason:
         say(f"The job starts the services with Compose, and the host of the job does not: {reason}.")
         return {}, True
+    starts = bool(own - (found.keys() if chosen == "compose" else set()))
+    return {} if starts else found, starts
 
 
 def _entered(place: Place, kind: str, test: tuple[str, ...], tool: Tool) -> tuple[str, ...]:
@@ -131,8 +140,8 @@ def _entered(place: Place, kind: str, test: tuple[str, ...], tool: Tool) -> tupl
     return test
 
 
-def _locks(place: Place, kind: str, declared: Declaration | None) -> tuple[str, ...]:
-    if declared is None:
+def _locks(place: Place, kind: str, declared: Declaration) -> tuple[str, ...]:
+    if kind != ".flox":
         return tuple(name for name in _LOCKS[DECLARATIONS[kind]] if os.path.isfile(f"{place.project}/{name}"))
     paths = (path for path in lock_paths(declared).values() if os.path.isfile(path))
     return tuple(os.path.relpath(path, place.project) for path in paths)

@@ -20,13 +20,13 @@ __all__ = ["Implied", "implied_test"]
 
 Implied = tuple[str, tuple[str, ...]]
 """What a project is, by a file of it, and its test commands."""
-_RAILS = ("bundle install", "bundle exec rails db:prepare", "bundle exec rails test")
+_RAILS = ("bundle install", "env RAILS_ENV=test bundle exec rails db:prepare", "bundle exec rails test")
 _PYTEST = re.compile(r"pytest(?![\w-])")
 
 
-def implied_test(project: str, declaration: Declaration | None) -> Implied:
+def implied_test(declaration: Declaration) -> Implied:
     """Return the one kind that a project has; raises NotFound if it has none that is known, or several."""
-    kinds = list(_kinds(project, declaration))
+    project, kinds = declaration.project, list(_kinds(declaration))
     if len(kinds) == 1:
         return kinds[0]
     hint = 'write it down: `test = "COMMAND"` in [plugins.esker.ci], or --test COMMAND'
@@ -36,10 +36,11 @@ def implied_test(project: str, declaration: Declaration | None) -> Implied:
     raise NotFound(f"`{project}` may be tested in several ways: {listed}", hint=hint)
 
 
-def _kinds(project: str, declaration: Declaration | None) -> Iterator[Implied]:
+def _kinds(declaration: Declaration) -> Iterator[Implied]:
+    project = declaration.project
     if os.path.isfile(f"{project}/config/application.rb"):
         yield "config/application.rb", _RAILS
-    if (file := _pytest(project, declaration)) is not None:
+    if (file := _pytest(declaration)) is not None:
         yield file, ("pytest",)
     if os.path.isfile(f"{project}/Cargo.toml"):
         yield "Cargo.toml", ("cargo test",)
@@ -50,9 +51,9 @@ def _kinds(project: str, declaration: Declaration | None) -> Iterator[Implied]:
         yield "package.json", ("npm ci" if clean else "npm install", "npm test")
 
 
-def _pytest(project: str, declaration: Declaration | None) -> str | None:
+def _pytest(declaration: Declaration) -> str | None:
     """Return what says that the project has tests for pytest."""
-    python = declaration.esker.python if declaration else None
+    project, python = declaration.project, declaration.esker.python
     if python and any(_PYTEST.match(each) for each in python.dependencies):
         return "manifest.toml"
     if os.path.isfile(f"{project}/pytest.ini"):
