@@ -89,11 +89,13 @@ class Machines:
 
     def gitlab(self, repository: Path, *options: str, **variables: str) -> Run:
         """Run the pipeline of a repository on one machine, by a shell on it."""
-        mounts = self._mounts() | {programs.ROOT.path(): "/programs:ro", self._directory / "gitlab": "/kept"}
+        mounts = self._mounts() | {
+            programs.ROOT.path(): "/programs:ro",
+            self._directory / "gitlab": "/work/.gitlab-ci-local",
+        }
         script = (
-            "cp -a /repository /work && cd /work && cp -a /kept/. /root/ && "
-            '/programs/node /programs/gitlab-ci-local.mjs --force-shell-executor --variable ESKER_CI_PACKAGE=/esker "$@";'
-            " status=$?; cp -a /root/.gitlab-ci-local /kept/; exit $status"
+            "cp -a /repository/. /work && cd /work && exec /programs/node /programs/gitlab-ci-local.mjs "
+            '--force-shell-executor --variable ESKER_CI_PACKAGE=/esker "$@"'
         )
         command = [
             *("docker", "run", "--rm", "--init", "--network", "host", "-v", f"{repository}:/repository:ro"),

@@ -29,6 +29,7 @@ _PACKAGES = (
         "findutils",
         "procps",
     ),
+    *("libatomic1", "libstdc++6"),  # Node.js needs them
     *("docker-cli", "docker-compose", "postgresql-client"),
     *("ruby-rails", "ruby-pg", "puma", "bundler", "ruby-bootsnap", "tzdata"),
 )
