@@ -63,7 +63,9 @@ def rendered() -> dict[str, str]:
     for name, job in JOBS.items():
         if job.tool == "esker":
             systems = tuple(each for each in job.systems if each in GITLAB_TAGS)
-            texts[f"{name}.gitlab.yml"] = gitlab.pipeline(job._replace(systems=systems))
+            texts[f"{name}.gitlab.yml"] = gitlab.pipeline(
+                job._replace(systems=systems, directory=job.directory.replace(HOSTILE, "b c"))
+            )
     return texts
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -169,29 +169,67 @@ def test_github_the_second_time_everything_is_there_and_a_failing_test_fails(mac
     assert done.lines("Failure - Main Run the command in the environment")
 
 
-def test_github_hostile(machines, repository):
-    """Names and branches with quotes and commands in them do nothing; a command of several lines arrives as it is."""
-    command = 'cat <<\'END\'\nit\'s "quoted" $HOME `id -u` \\n\nEND\ntest "$LINES_OF_TEXT" = "$(printf \'a\\nb\')"'
-    manifest = f'{EMPTY}[vars]\nLINES_OF_TEXT = "a\\nb"\n[plugins.esker.ci]\ntest = {_toml(command)}\n'
+@pytest.fixture(scope="module")
+def hostile(repository):
+    """Give a repository with hostile names, on a branch with one, and workflows for both hosts.
+
+    The command has several lines, and would fail if one sign of it were lost or meant something.
+    """
+    command = "cat <<'END'\nit's \"quoted\" $HOME `id -u` \\n\n" + 'END\ntest "$LINES_OF_TEXT" = "$(printf \'a\\nb\')"'
+    manifest = f'{EMPTY}[vars]\nLINES_OF_TEXT = "a\\nb"\n[plugins.esker.ci]\ntest = {json.dumps(command)}\n'
 
     def fill(top):
-        write_project(top / HOSTILE, manifest, name="it's-$(touch-pwned)-`pwd`-${{github.token}}")
-        esker(top, "lock", "-d", HOSTILE)
+        for directory in (HOSTILE, "plain"):
+            write_project(top / directory, manifest, name="it's-$(touch-pwned)-`pwd`-${{github.token}}")
+            esker(top, "lock", "-d", directory)
+        esker(top, "ci", "gitlab", "-d", "plain")
         esker(top, "ci", "github", "-d", HOSTILE)
         (path,) = (top / ".github/workflows").iterdir()
-        step = '      - run: test "$LINES_OF_TEXT" = "$(printf \'a\\nb\')" && find / -name pwned -not -path "/proc/*" | wc -l\n'
-        add(path, "steps-after-test", step)
+        lines = 'test "$LINES_OF_TEXT" = "$(printf \'a\\nb\')"'
+        add(path, "steps-after-test", f"      - run: {lines} && {SEARCH}\n")
 
     top = repository("hostile", fill)
     git(top, "checkout", "--quiet", "-b", "it's-$(touch${IFS}pwned)-`id`-\"-;é")
-    done = machines.github(top)
+    return top
+
+
+SEARCH = "echo \"pwned $(find / -name pwned -not -path '/proc/*' | wc -l) times\""
+
+
+def test_github_hostile(machines, hostile):
+    """Names and branches with quotes and commands in them do nothing; the command arrives as it is."""
+    done = machines.github(hostile)
     assert done.status == 0, done.log
     assert done.lines('| it\'s "quoted" $HOME `id -u` \\n')
-    assert re.search(r"\| 0$", done.log, re.MULTILINE)
+    assert done.lines("pwned 0 times")
 
 
-def _toml(text):
-    """Return a text as TOML has it."""
-    import json
+def test_gitlab_hostile(machines, hostile):
+    """On GitLab, too, where each dollar sign would begin a variable."""
+    add(hostile / ".gitlab-ci.yml", "keys-of-test", f"  after_script:\n    - {json.dumps(SEARCH)}\n")
+    commit(hostile)
+    done = machines.gitlab(hostile)
+    assert done.status == 0, done.log
+    assert done.lines('> it\'s "quoted" $HOME `id -u` \\n')
+    assert done.lines("pwned 0 times")
 
-    return json.dumps(text)
+
+def test_gitlab_the_example_passes_and_finds_everything_the_second_time(machines, repository):
+    """It tests itself on its own servers; then nothing is fetched or made, and a failing test fails the job."""
+
+    def fill(top):
+        copy_items(top)
+        esker(top, "ci", "gitlab", "-d", "examples/items")
+
+    top = repository("gitlab", fill)
+    job = "test: [x86_64-linux,saas-linux-small-amd64]"
+    first = machines.gitlab(top, job)
+    assert first.status == 0, first.log
+    assert first.lines("0 store paths were here, 28 were made.")
+    assert first.lines("28 passed")
+    (top / "examples/items/tests/test_broken.py").write_text("def test_it():\n    assert False\n")
+    commit(top)
+    second = machines.gitlab(top, job, UV_OFFLINE="1")
+    assert second.status != 0
+    assert second.lines("28 store paths were here, 0 were made.")
+    assert second.lines("1 failed, 28 passed")

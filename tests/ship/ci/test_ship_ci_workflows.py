@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from esker.errors import UsageError
 from esker.ship.ci import github, gitlab
 from esker.ship.ci.versions import ACTIONS
 from tests.ship.ci.jobs import GOLDEN, HOSTILE, JOBS, rendered
@@ -93,9 +94,18 @@ def test_texts_arrive_as_they_are():
     assert settings["directory"].replace("${{ '${{' }}", "${{") == job.directory
     assert set(written) == {"name", "on", "permissions", "concurrency", "jobs"}
     assert set(written["jobs"]) == {"test"}
-    variables = YAML(typ="safe", pure=True).load(gitlab.pipeline(JOBS["hostile"]._replace(systems=("x86_64-linux",))))
+    variables = YAML(typ="safe", pure=True).load(
+        gitlab.pipeline(job._replace(systems=("x86_64-linux",), directory="."))
+    )
     assert variables["test"]["variables"]["ESKER_CI_COMMAND"].replace("$$", "$") == job.command
     assert HOSTILE in job.command
+
+
+@pytest.mark.parametrize("directory", [HOSTILE, "a*", "a$B", "a'b", "[a]"])
+def test_directories_that_gitlab_would_read_as_patterns(directory):
+    """They are refused, because no quoting reaches all places where GitLab reads them."""
+    with pytest.raises(UsageError, match="as it is"):
+        gitlab.pipeline(JOBS["rails"]._replace(directory=directory))
 
 
 def test_no_input_gets_into_a_script():

@@ -95,7 +95,7 @@ class Machines:
         }
         script = (
             "cp -a /repository/. /work && cd /work && exec /programs/node /programs/gitlab-ci-local.mjs "
-            '--force-shell-executor --variable ESKER_CI_PACKAGE=/esker "$@"'
+            '--force-shell-executor --shell-isolation --concurrency 1 --variable ESKER_CI_PACKAGE=/esker "$@"'
         )
         command = [
             *("docker", "run", "--rm", "--init", "--network", "host", "-v", f"{repository}:/repository:ro"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
+from esker.errors import UsageError
 from esker.ship.ci import marked, yaml
 from esker.ship.ci.versions import GITLAB_IMAGE, GITLAB_TAGS
 
@@ -25,7 +27,12 @@ _MOST_KEYS = 2
 
 
 def pipeline(job: Job) -> str:
-    """Return the text of `.gitlab-ci.yml`."""
+    """Return the text of `.gitlab-ci.yml`; raises UsageError for a directory that GitLab would read as a pattern."""
+    if not re.fullmatch(r"[\w ./@+,-]+", job.directory):
+        raise UsageError(
+            f"GitLab would not read the directory `{job.directory}` as it is: the paths of a cache are patterns",
+            hint="give it a name without quotes, `$` and the signs of patterns",
+        )
     cache = f"{_below(job, '.cache')}/esker"
     lines = [
         *_EXPLAINED.splitlines(),
@@ -88,7 +95,8 @@ def _unexpanded(text: str) -> str:
 
 def _cache(job: Job, path: str) -> Value:
     files: list[Value] = [_below(job, lock) for lock in job.locks[-_MOST_KEYS:]] or [_below(job, ".flox/env.json")]
-    return {"key": {"files": files, "prefix": "esker-$CI_RUNNER_EXECUTABLE_ARCH"}, "paths": [path]}
+    system = job.systems[0] if len(job.systems) == 1 else "$SYSTEM"  # the runner's own name of it has a `/`
+    return {"key": {"files": files, "prefix": f"esker-{system}"}, "paths": [path]}
 
 
 def _service(name: str, container: Container) -> Value:
