@@ -3,7 +3,8 @@
     with Machines(engine, directory) as machines:
         done = machines.github(repository)
 
-Esker is what this clone has, installed as a job does it: by pip, with its dependencies from the machine's registries.
+Esker is what this clone has, installed as a job does it, by pip from its source; the wheels that it needs are fetched
+once. What the example needs comes from the machine's registries.
 Of an action that is not ours, a stand-in in `actions` does what the job can notice of it.
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.ship.ci.versions import ACTIONS, GITHUB_RUNNERS
-from tests.support.ci import machine, programs
+from tests.support.ci import machine, programs, wheels
 from tests.support.installed_esker import registry_variables
 
 if TYPE_CHECKING:
@@ -53,12 +54,12 @@ class Run(NamedTuple):
 
 
 class Machines:
-    """Machines for jobs, and what they keep: caches of workflows and of pip."""
+    """Machines for jobs, and the caches of their workflows."""
 
     def __init__(self, engine: ContainerEngine, directory: Path) -> None:
         self._engine = engine
         self._directory = directory
-        for name in ("caches", "pip", "home", "gitlab"):
+        for name in ("caches", "home", "gitlab"):
             (directory / name).mkdir()
         self.esker = directory / "esker"
         """A copy of what makes Esker, which is its action too."""
@@ -108,13 +109,14 @@ class Machines:
     def _mounts(self) -> dict[Path | str, str]:
         return {
             self._directory / "caches": "/caches",
-            self._directory / "pip": "/root/.cache/pip",
+            wheels.ROOT.path(): "/wheels:ro",
             self.esker: "/esker:ro",
             _CERTIFICATES: f"{_CERTIFICATES}:ro",
         }
 
     def _given(self, variables: Mapping[str, str]) -> Mapping[str, str]:
-        return {**registry_variables(), "LANG": "C.UTF-8", **variables}
+        own = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels", "LANG": "C.UTF-8"}
+        return {**registry_variables(), **own, **variables}
 
 
 def _version(name: str) -> str:

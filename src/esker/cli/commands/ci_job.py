@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory
 from esker.cli.directory import place
-from esker.errors import NotFound, UsageError
+from esker.errors import UsageError
 from esker.runtimes import registry
 
 if TYPE_CHECKING:
@@ -102,11 +102,4 @@ def _project(parser: Parser, arguments: Sequence[str]) -> tuple[str, str]:
     """Return the project that a command is for, and the name of its runtime."""
     add_directory(parser)
     start, explicit = place(parser.parse_args(arguments))
-    try:
-        return registry.find_project(start, explicit=explicit)
-    except NotFound as error:
-        for each in ("flake.nix", "manifest.scm"):
-            if os.path.exists(f"{start}/{each}"):
-                hint = "use the tool's own actions: esker ci github --through nix, or guix"
-                raise NotFound(f"this Esker has no runtime for `{each}`", hint=hint) from error
-        raise
+    return registry.find_project(start, explicit=explicit)
