@@ -17,5 +17,6 @@ export BUNDLE_BIN="$BUNDLE_PATH/bin"
 export GEM_HOME="$TRAVELING_ROOT/vendor/gems"
 export PATH="$TRAVELING_ROOT/bin:$BUNDLE_BIN:$GEM_HOME/bin:$PATH"
 
+# shellcheck source=/dev/null
 source "$TRAVELING_ROOT/scripts/aliases.sh"
 if [ -t 2 ]; then "$TRAVELING_ROOT/scripts/banner" >&2; fi

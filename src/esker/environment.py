@@ -56,7 +56,8 @@ class Environment:
         if isinstance(services, str):
             raise TypeError("`services` is a list of names, not one text")
         start = os.curdir if path is None else os.fspath(path)
-        self.project, declared = registry.find_project(start, explicit=path is not None)
+        named = runtime if isinstance(runtime, str) and registry.RUNTIMES[runtime].declarations else None
+        self.project, declared = registry.find_project(start, explicit=path is not None, runtime=named)
         """The project directory, absolute, with links resolved."""
         self.mode = mode
         chosen = declared if runtime is None else runtime
@@ -236,4 +237,6 @@ def chamber(
         inherited = runtime.inherited(environ, base, deadline)
         return activation(environ, deadline) if inherited is None else inherited
 
-    return beside(runtime.name, runtime.project, Settings(environ), environ, given)
+    settings = Settings(environ)
+    declaration = runtime.declaration(settings)
+    return beside(runtime.name, runtime.project, settings, environ, given, declaration)

@@ -62,6 +62,8 @@ LARGEST_WHEEL = "8GB"
 """The default limit on the size of one package; the largest wheels that are in use unpack to 2 to 3 GB."""
 _UNITS = {"MB": 10**6, "GB": 10**9}
 _DIGITS = 9
+_ROOTS = "/var/lib/esker"
+"""The directory for root's own state if root's environment has another user's directories, as with sudo."""
 _PLACES = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 
 
@@ -80,6 +82,8 @@ class Settings:
         "store",
         "sudo_uid",
         "system",
+        "tool_choice",
+        "tool_refresh",
         "tools",
         "trusts_everything",
         "uid",
@@ -94,9 +98,12 @@ class Settings:
         trusts_everything: bool = False,
         without_packages: bool = False,
         python_downloads: bool = True,
+        tool_choice: str = "",
+        tool_refresh: bool = False,
     ) -> None:
         self.caller = environ
-        """The caller's variables, which Compose interpolates its files from; nothing else may look into them."""
+        """The caller's variables: Compose interpolates its files from them, and Nix and Guix run with them. Nothing
+        else may look into them."""
         self.uid = os.geteuid()
         """The effective uid of this process."""
         self.machine = os.uname().machine
@@ -112,6 +119,10 @@ class Settings:
         """Whether every project may run code, as is usual in continuous integration."""
         self.without_packages = without_packages
         """Whether the packages of `[install]` that are not on this machine are left out."""
+        self.tool_choice = tool_choice
+        """What this call asks of the tool that gives the toolchain, as `ToolChoice.text` says it."""
+        self.tool_refresh = tool_refresh
+        """Whether the tool is asked again, even if its last answer still holds."""
         self.sudo_uid = environ.get("SUDO_UID")
         """The uid of the user who called sudo, as sudo writes it."""
         self.xdg_runtime_dir = environ.get("XDG_RUNTIME_DIR")
@@ -133,7 +144,7 @@ class Settings:
         They include the machine's architecture, because several machines may share one home directory.
         """
         without = "without" if self.without_packages else None
-        named = {"ESKER_STORE": self.store, "ESKER_PYTHON": self.python, "packages": without}
+        named = {"ESKER_STORE": self.store, "ESKER_PYTHON": self.python, "packages": without, "tool": self.tool_choice}
         return {"machine": self.machine, **{name: value for name, value in named.items() if value}}
 
     @property
@@ -188,6 +199,19 @@ class Settings:
         return places.state(self._places) or places.state({}, self._recorded_home)
 
     @property
+    def own_state(self) -> str | None:
+        """The directory of what Esker itself keeps for this user between runs; None if the variables give no place."""
+        state = self.state_home
+        if state is None:
+            return None
+        home = self._places.get("HOME", "")
+        if self.uid == 0 and not (_is_ours(state) and _is_ours(home if os.path.isabs(home) else self.home)):
+            # With sudo, the directory may be another user's. This user could redirect root with links, and could not
+            # use files that root has made there.
+            return _ROOTS
+        return f"{state}/esker"
+
+    @property
     def _recorded_home(self) -> str | None:
         """The home directory that the user database has for `uid`: what counts without a usable HOME."""
         from esker.host import accounts
@@ -237,6 +261,13 @@ class Settings:
             sources = {name: self._downloads[name] for name in _FOR_DOWNLOADS if name in self._downloads}
             downloads = PythonDownloads(directory, self.tools | sources, fetching, shared=self.uid == 0)
         return Interpreters(self.tools, self.python, directory=directory, downloads=downloads, remedy=remedy)
+
+
+def _is_ours(directory: str) -> bool:
+    """Return whether a directory, or the nearest existing one above it, belongs to this user."""
+    while not os.path.lexists(directory):
+        directory = os.path.dirname(directory)
+    return os.stat(directory).st_uid == os.geteuid()
 
 
 def _for_tools(environ: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from esker.activate import allocation
+from esker import settings
 from esker.activate.allocation import FIRST, LAST, allocate
 from esker.declare.declaration import Declaration, EskerTable, ServiceTable
 from esker.errors import HostError
@@ -65,7 +65,7 @@ def test_the_state_home_is_where_the_user_says(tmp_path):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root comes into another user's home")
 def test_root_makes_nothing_in_another_user_s_home(tmp_path, monkeypatch):
     """Under sudo, HOME may be the caller's: root keeps its ports in a place of its own, even if links are there."""
-    monkeypatch.setattr(allocation, "_ROOTS", str(tmp_path / "root"))
+    monkeypatch.setattr(settings, "_ROOTS", str(tmp_path / "root"))
     home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
     home.mkdir()
     elsewhere.mkdir()

@@ -12,6 +12,7 @@ from esker.declare.declaration import (
     ContainerTable,
     EskerTable,
     HealthCheck,
+    NixTable,
     ProgramRule,
     PythonTable,
     ServiceTable,
@@ -24,6 +25,8 @@ from esker.formats.tables.reader import key_paths
 
 HEAD = 'schema-version = "1.14.0"\n[services]\ndb.command = "db"\nfiles.command = "files"\n[plugins.esker]\n'
 EVERYTHING = """
+runtime = "nix"
+
 [plugins.esker.python]
 version = ">=3.11,<4"
 dependencies = ["starlette", "psycopg[binary]>=3.2 ; sys_platform == 'linux'"]
@@ -63,10 +66,25 @@ start-period = "0s"
 [plugins.esker.services.files]
 type = "oneshot"
 
+[plugins.esker.ci]
+test = "make test"
+action = "team/esker@v0"
+
 [plugins.esker.compose]
 file = "docker-compose.yml"
 services-from = "compose"
 services = ["web"]
+
+[plugins.esker.nix]
+shell = "ci"
+watch = ["data/*.json"]
+override-inputs = { nixpkgs = "github:NixOS/nixpkgs/nixos-unstable" }
+
+[plugins.esker.guix]
+manifest = "manifest.scm"
+channels = "channels.scm"
+setup = "setup-env.sh"
+watch = []
 """
 
 
@@ -126,6 +144,12 @@ def test_everything():
             "files": ServiceTable(type="oneshot"),
         },
         compose=ComposeTable(file="docker-compose.yml", services_from="compose", services=("web",)),
+        runtime="nix",
+        nix=NixTable(
+            shell="ci",
+            watch=("data/*.json",),
+            override_inputs={"nixpkgs": "github:NixOS/nixpkgs/nixos-unstable"},
+        ),
     )
 
 
@@ -172,6 +196,8 @@ def test_the_fixture_has_every_key():
 def _paths(table):
     for section, value in table.items():
         yield (section,)
+        if isinstance(value, str):
+            continue
         entries = (
             [((section, "<name>"), entry) for entry in value.values()]
             if section == "services"
@@ -236,7 +262,10 @@ def test_durations(text, seconds):
 MISTAKES = [
     (
         "pyton = {}",
-        "unknown field `pyton`, expected one of `python`, `conda`, `services`, `compose`\nin `plugins.esker`",
+        (
+            "unknown field `pyton`, expected one of `python`, `conda`, `services`, `compose`, `ci`, `runtime`, "
+            "`nix`, `guix`\nin `plugins.esker`"
+        ),
         "`python`",
     ),
     ("python = 3", "invalid type: integer `3`, expected a table\nin `plugins.esker.python`", "{ … }"),
@@ -353,6 +382,11 @@ MISTAKES = [
     ("services.db.ports.PG-PORT = 0", "`PG-PORT` is not the name of a variable", "underscores"),
     ("services.db.pass-env = ['A=B']", "`A=B` is not the name of a variable", "underscores"),
     ("services.db.user = ' '", "the text is empty", "remove the key"),
+    ("runtime = 'nixx'", "unknown variant `nixx`", "did you mean `nix`"),
+    ("nix = { shell = 'ci' }", "`nix` says what of a flake the environment is", 'add `runtime = "nix"`'),
+    ("nix = { watch = ['/etc/x'] }", "`/etc/x` is not a path relative", "src"),
+    ("guix = { watch = ['*.scm'] }", "`guix` says which files Guix reads", 'add `runtime = "guix"`'),
+    ("guix = { manifest = '/etc/x' }", "`/etc/x` is not a path relative", "src"),
     ("compose.services = 3", "invalid type: integer `3`, expected an array or a table", 'services = ["…"]'),
     ("compose.services.db = { ports = { DB = 0 } }", "`0` is not a port", "from 1 to"),
     ("compose.services.db = { port = { DB = 1 } }", "unknown field `port`", "did you mean `ports`"),

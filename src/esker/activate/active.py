@@ -117,7 +117,7 @@ def begin(plan: Plan, environ: Mapping[str, str], deadline: Deadline | None = No
     the hook of another process.
     """
     runtime = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
-    if not plan.is_shared(runtime):
+    if not plan.is_shared(runtime, lasting=plan.has_temporary):
         return Begun(activation(plan, environ, runtime_directory=runtime))
     from esker.activate.starts.attachment import Participant, attach
 

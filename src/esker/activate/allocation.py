@@ -18,6 +18,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from esker.declare import project_directory
+from esker.declare.discover import is_project
 from esker.errors import HostError
 from esker.host import files, ports, state_file
 
@@ -31,8 +32,6 @@ __all__ = ["FIRST", "LAST", "allocate", "allocate_also", "expected"]
 
 FIRST, LAST = 10_000, 32_767
 _PORT = re.compile("[0-9]{1,5}")
-_ROOTS = "/var/lib/esker"
-"""The directory for root's memory of ports if root's environment has another user's directories, as with sudo."""
 
 
 def allocate(declaration: Declaration, settings: Settings, *, renew: bool = False) -> dict[str, int]:
@@ -44,7 +43,7 @@ def allocate(declaration: Declaration, settings: Settings, *, renew: bool = Fals
     declared, automatic, fixed = _declared(declaration)
     if not automatic and not renew:
         return declared
-    return declared | _allocated(declaration.project, automatic, fixed, _state(settings), renew=renew)
+    return declared | _allocated(declaration, automatic, fixed, _state(settings), renew=renew)
 
 
 def allocate_also(declaration: Declaration, settings: Settings, names: Iterable[str]) -> dict[str, int]:
@@ -54,7 +53,7 @@ def allocate_also(declaration: Declaration, settings: Settings, names: Iterable[
     """
     wanted = [*names]
     _, automatic, fixed = _declared(declaration)
-    chosen = _allocated(declaration.project, [*automatic, *wanted], fixed, _state(settings), renew=False)
+    chosen = _allocated(declaration, [*automatic, *wanted], fixed, _state(settings), renew=False)
     return {name: chosen[name] for name in wanted}
 
 
@@ -65,7 +64,8 @@ def expected(declaration: Declaration, settings: Settings) -> dict[str, int]:
         return declared
     project = declaration.project
     reserved = _of_others(f"{_state(settings)}/ports.json", project)
-    return declared | _chosen(project, automatic, _earlier(_own(project), project), fixed | reserved.keys())
+    earlier = _earlier(_own(declaration.dot_flox), declaration)
+    return declared | _chosen(project, automatic, earlier, fixed | reserved.keys())
 
 
 def _declared(declaration: Declaration) -> tuple[dict[str, int], list[str], set[int]]:
@@ -75,37 +75,35 @@ def _declared(declaration: Declaration) -> tuple[dict[str, int], list[str], set[
     return declared, automatic, {port for port in declared.values() if port}
 
 
-def _own(project: str) -> str:
-    return f"{project}/.flox/cache/esker/ports.json"
+def _own(dot_flox: str) -> str:
+    return f"{dot_flox}/cache/esker/ports.json"
 
 
 def _state(settings: Settings) -> str:
     """Return the directory in which the user's memory of ports is."""
-    state = settings.state_home
+    state = settings.own_state
     if state is None:
         raise HostError("cannot reserve ports: HOME is not set", hint="set HOME or XDG_STATE_HOME")
-    if settings.uid == 0 and not (files.belongs_to_us(state) and files.belongs_to_us(settings.home)):
-        # With sudo, the directory may be another user's. This user could redirect root with links, and could not use
-        # files that root has made there.
-        return _ROOTS
-    return f"{state}/esker"
+    return state
 
 
-def _allocated(project: str, names: list[str], fixed: set[int], state: str, *, renew: bool) -> dict[str, int]:
-    own = _own(project)
+def _allocated(
+    declaration: Declaration, names: list[str], fixed: set[int], state: str, *, renew: bool
+) -> dict[str, int]:
+    project, own = declaration.project, _own(declaration.dot_flox)
     shared = f"{state}/ports.json"
     with ExitStack() as stack:
-        directory = stack.enter_context(project_directory.writable(f"{project}/.flox", "cache", "esker"))
+        directory = stack.enter_context(project_directory.writable(declaration.dot_flox, "cache", "esker"))
         with files.refused("make", state):
             files.make_directory(state)
         stack.enter_context(files.locked(f"{shared}.lock"))
-        earlier = _earlier(own, project, directory)
+        earlier = _earlier(own, declaration, directory)
         reserved = _of_others(shared, project)
         # Others than variables are asked for apart, so they stay where only variables are asked for.
         others = [] if renew else [name for name in earlier if not name.isidentifier() and name not in names]
         chosen = _chosen(project, [*names, *others], earlier, fixed | reserved.keys(), renew=renew)
         _write(shared, reserved | dict.fromkeys(chosen.values(), project))
-        _write(own, {"project": project, "inode": _inode(project), "ports": chosen}, directory)
+        _write(own, {"project": project, "inode": _inode(declaration), "ports": chosen}, directory)
     return {name: chosen[name] for name in names}
 
 
@@ -140,21 +138,21 @@ def _candidates(project: str, name: str) -> Iterator[int]:
     yield from range(FIRST, FIRST + start)
 
 
-def _earlier(path: str, project: str, directory: int | None = None) -> dict[str, int]:
+def _earlier(path: str, declaration: Declaration, directory: int | None = None) -> dict[str, int]:
     """Return the ports that a checkout's file remembers; none if it is damaged or came from another checkout.
 
     A checkout that was moved is still the same: its `.flox` keeps its inode, which a copy does not have.
     """
     record = _read(path, directory)
     entries = record.get("ports")
-    is_own = record.get("project") == project or record.get("inode") == _inode(project)
+    is_own = record.get("project") == declaration.project or record.get("inode") == _inode(declaration)
     if not is_own or not isinstance(entries, dict):
         return {}
     return {name: port for name, port in entries.items() if isinstance(port, int) and FIRST <= port <= LAST}
 
 
-def _inode(project: str) -> int:
-    return os.stat(f"{project}/.flox").st_ino
+def _inode(declaration: Declaration) -> int:
+    return os.stat(declaration.dot_flox).st_ino
 
 
 def _of_others(shared: str, project: str) -> dict[int, str]:
@@ -167,7 +165,7 @@ def _reserved(path: str) -> dict[int, str]:
 
 
 def _is_checkout(path: Any) -> bool:
-    return isinstance(path, str) and os.path.isdir(f"{path}/.flox")
+    return isinstance(path, str) and is_project(path)
 
 
 def _read(path: str, directory: int | None = None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from esker.activate.lists import (
     edited,
     elements,
     joined,
+    put_before,
     without_duplicates,
 )
 from esker.formats.json_text import render
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from esker.host.clock import Deadline
 
 __all__ = [
+    "TOOL_HOOKS",
     "activation",
+    "active_tool_choice",
     "composed",
     "evaluated",
     "inherited_environment",
@@ -41,9 +44,15 @@ __all__ = [
     "is_started",
     "is_without_packages",
     "left_out",
+    "outer_path",
     "resulting_activation",
+    "with_temporary",
     "within",
 ]
+
+TOOL_HOOKS = {"nix": "shellHook", "guix": "setup-env.sh"}
+"""What the script is called, for messages, that the tool of a runtime has a bash run at each start."""
+_TEMPORARY = ("TMPDIR", "TMP", "TEMP", "TEMPDIR")
 
 
 def activation(
@@ -54,19 +63,26 @@ def activation(
     add_sbin: bool = False,
     start_services: bool = False,
     run_code: bool = True,
+    temporary: str | None = None,
 ) -> Activation:
     """Return what activating a plan changes in `environ`.
 
     This runs the hook, and lets bash expand the values that need it. But if `environ` has the results of this plan's
     variables and hook already, they are inherited. With `run_code=False` nothing runs, and the values that need bash
-    are left out. `runtime_directory` is the environment's; it need not exist.
+    are left out. `runtime_directory` is the environment's; it need not exist. `temporary` is the directory that a start
+    of a plan with `has_temporary` gets for temporary files.
     """
     base = composed(plan, environ, runtime_directory, add_sbin=add_sbin, start_services=start_services)
     if is_started(plan, environ):
         return resulting_activation(plan, environ, inherited_environment(plan, environ, base))
-    return resulting_activation(
-        plan, environ, evaluated(plan, base, run_code=run_code), always=[name for name, _ in plan.vars]
-    )
+    left: dict[str, str] = {}
+    after = evaluated(plan, with_temporary(base, temporary), run_code=run_code, left=left)
+    return resulting_activation(plan, environ, after, always=[name for name, _ in plan.vars], left=left)
+
+
+def with_temporary(base: Mapping[str, str], directory: str | None) -> Mapping[str, str]:
+    """Return variables by which programs find a directory for temporary files; `base` itself if there is none."""
+    return base if directory is None else {**base, **dict.fromkeys(_TEMPORARY, directory)}
 
 
 def composed(
@@ -78,13 +94,20 @@ def composed(
     start_services: bool = False,
 ) -> dict[str, str]:
     """Return `environ` with the changes of an activation, except for the project's own variables and hook."""
-    root = plan.flox_env
     after = dict(environ)
-
-    def put(name: str, *parts: str) -> None:
-        after[name] = edited(name, after.get(name), [f"{root}/{part}" for part in parts])
-
+    if not is_started(plan, environ):  # inside of a start they may have been changed
+        after.update(plan.tool_vars)
+        for name in plan.tool_unset:
+            after.pop(name, None)
+    for name, value in plan.tool_lists.items():
+        others = environ.get(name) or (joined(name, DATA_DIRECTORIES) if name == "XDG_DATA_DIRS" else None)
+        separator = plan.tool_separators.get(name)
+        if separator is None:
+            after[name] = edited(name, others, elements(name, value))
+        else:
+            after[name] = put_before(value, others, separator)
     _push(plan, after)
+    root = plan.flox_env
     after["FLOX_ENV"] = root
     after["FLOX_ENV_CACHE"] = f"{plan.dot_flox}/cache"
     after["FLOX_ENV_PROJECT"] = plan.project
@@ -97,6 +120,20 @@ def composed(
     after.setdefault("FLOX_PROMPT_COLOR_2", "141")
     if plan.certificates:
         after.setdefault("SSL_CERT_FILE", plan.certificates)
+    if plan.store_path:
+        _put_profile(plan, environ, after, add_sbin=add_sbin)
+    after.update((name, str(port)) for name, port in plan.ports.items())
+    after.update(plan.compose)
+    return after
+
+
+def _put_profile(plan: Plan, environ: Mapping[str, str], after: dict[str, str], *, add_sbin: bool) -> None:
+    """Put the directories of the plan's profile into the list variables."""
+    root = plan.flox_env
+
+    def put(name: str, *parts: str) -> None:
+        after[name] = edited(name, after.get(name), [f"{root}/{part}" for part in parts])
+
     put("PATH", "bin", *(("sbin",) if add_sbin else ()))
     put("MANPATH", "share/man")
     # To `man` and `info`, an empty element stands for their default path, which an activation must not hide.
@@ -105,16 +142,13 @@ def composed(
     put("INFOPATH", "share/info")
     if not environ.get("INFOPATH"):
         after["INFOPATH"] += ":"
-    after["XDG_DATA_DIRS"] = environ.get("XDG_DATA_DIRS") or joined("XDG_DATA_DIRS", DATA_DIRECTORIES)
+    after["XDG_DATA_DIRS"] = after.get("XDG_DATA_DIRS") or joined("XDG_DATA_DIRS", DATA_DIRECTORIES)
     put("XDG_DATA_DIRS", "share")
     if plan.mode == "dev":
         put("CPATH", "include")
         put("LIBRARY_PATH", "lib")
         put("PKG_CONFIG_PATH", "lib/pkgconfig", "share/pkgconfig")
         put("ACLOCAL_PATH", "share/aclocal")
-    after.update((name, str(port)) for name, port in plan.ports.items())
-    after.update(plan.compose)
-    return after
 
 
 def _push(plan: Plan, after: dict[str, str]) -> None:
@@ -128,6 +162,10 @@ def _push(plan: Plan, after: dict[str, str]) -> None:
         own["generation"] = plan.generation
     if plan.missing:
         own["without-packages"] = True
+    if plan.tool_choice:
+        own["tool"] = plan.tool_choice
+    if plan.state is not None:
+        own["project"], own["runtime"] = plan.project, plan.tool
     others = [element for element in active if dot_flox_of(element) != plan.dot_flox]
     after[ACTIVE_ENVIRONMENTS] = render([own, *others])
     if len(others) == len(active):
@@ -159,14 +197,22 @@ def inherited_environment(
 
 
 def evaluated(
-    plan: Plan, base: Mapping[str, str], *, run_code: bool = True, deadline: Deadline | None = None
+    plan: Plan,
+    base: Mapping[str, str],
+    *,
+    run_code: bool = True,
+    deadline: Deadline | None = None,
+    left: dict[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the composed environment `base` with the project's variables and the changes that its hook makes.
 
-    The deadline limits the hook. With `run_code=False`, the hook and the variables that need bash are left out.
+    The deadline limits the hook. With `run_code=False`, the hook and the variables that need bash are left out. What a
+    tool's hook leaves to shells, or the tool itself if it has no hook, is put into `left`.
     """
     after, pending = _expanded(plan, dict(base), run_code=run_code)
-    runs_bash = pending or plan.hook or plan.packages_script
+    runs_bash = pending or plan.hook or plan.packages_script or plan.tool_hook
+    if left is not None and plan.tool_declarations:
+        left["declarations"] = plan.tool_declarations
     if run_code or not runs_bash:
         after[STARTS] = edited(STARTS, after.get(STARTS), [plan.identity])
     if run_code and runs_bash:
@@ -174,18 +220,50 @@ def evaluated(
 
         manifest = f"{plan.dot_flox}/env/manifest.toml"
         script, before = plan.hook or "", plan.packages_script or ""
-        after = hook.run(after, values=pending, script=script, before=before, manifest=manifest, deadline=deadline)
+        tool = None
+        if plan.tool_hook:
+            name, declarations = TOOL_HOOKS.get(plan.tool or "", "hook"), plan.tool_declarations or ""
+            tool = hook.ToolHook(name, declarations, plan.tool_hook, outer_path(plan, after))
+        after = hook.run(
+            after,
+            values=pending,
+            script=script,
+            before=before,
+            tool=tool,
+            manifest=manifest,
+            deadline=deadline,
+        )
+        if tool is not None and left is not None:
+            left.update(tool.left)
     return after
 
 
+def outer_path(plan: Plan, environ: Mapping[str, str]) -> str | None:
+    """Return PATH with what a tool has put there at its end; None if nothing is in it.
+
+    The bash of a build environment, which comes first there, cannot edit a line and completes nothing.
+    """
+    own = elements("PATH", plan.tool_lists.get("PATH"))
+    parts = elements("PATH", environ.get("PATH"))
+    return joined("PATH", sorted(parts, key=own.__contains__)) or None
+
+
 def resulting_activation(
-    plan: Plan, environ: Mapping[str, str], after: Mapping[str, str], always: Iterable[str] = ()
+    plan: Plan,
+    environ: Mapping[str, str],
+    after: Mapping[str, str],
+    always: Iterable[str] = (),
+    left: Mapping[str, str] | None = None,
 ) -> Activation:
     """Return the activation that leads from `environ` to `after`, an environment that was composed and evaluated.
 
-    The activation also sets the variables in `always` if `environ` has the same values for them.
+    The activation also sets the variables in `always` if `environ` has the same values for them. `left` is what a shell
+    takes over besides.
     """
-    return difference(environ, without_duplicates(after), (*_fixed(plan), *always))
+    result = difference(environ, without_duplicates(after), (*_fixed(plan), *always))
+    if left:
+        result.left.update(left)
+    return result
 
 
 def _fixed(plan: Plan) -> tuple[str, ...]:
@@ -225,6 +303,13 @@ def is_without_packages(project: str, environ: Mapping[str, str]) -> bool:
     )
 
 
+def active_tool_choice(dot_flox: str, environ: Mapping[str, str]) -> str:
+    """Return what was asked of a tool when the environment at `dot_flox` was activated; commands inside go by it."""
+    active = active_environments(environ.get(ACTIVE_ENVIRONMENTS))
+    choice = next((element.get("tool") for element in active if dot_flox_of(element) == dot_flox), "")
+    return choice if isinstance(choice, str) else ""
+
+
 def within(plan: Plan, environ: Mapping[str, str], activation: Activation) -> dict[str, str]:
     """Return the variables of a command; a shell below it cannot leave an environment around the command's own."""
     variables = activation.apply(environ)
@@ -239,6 +324,7 @@ def left_out(plan: Plan, environ: Mapping[str, str]) -> list[str]:
         return []
     names = [name for name, _ in _expanded(plan, dict(environ), run_code=False)[1]]
     names += ["what conda packages set"] if plan.packages_script else []
+    names += [TOOL_HOOKS.get(plan.tool or "", "hook")] if plan.tool_hook else []
     return [*names, "hook.on-activate"] if plan.hook else names
 
 

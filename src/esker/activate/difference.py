@@ -24,7 +24,7 @@ class Activation:
     `prepend`, `append` and `remove` hold elements of variables that are in `LISTS`.
     """
 
-    __slots__ = ("append", "prepend", "remove", "set", "unset")
+    __slots__ = ("append", "left", "prepend", "remove", "set", "unset")
 
     def __init__(
         self,
@@ -40,6 +40,8 @@ class Activation:
         self.prepend = {name: tuple(parts) for name, parts in (prepend or {}).items() if parts}
         self.append = {name: tuple(parts) for name, parts in (append or {}).items() if parts}
         self.remove = {name: tuple(parts) for name, parts in (remove or {}).items() if parts}
+        self.left: dict[str, str] = {}
+        """No part of the difference: what a shell takes over besides from another tool (`left_in_bash`)."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Activation) and self.record() == other.record()

@@ -1,27 +1,52 @@
-# Expands the values of `[vars]`, runs the hook, and writes the resulting environment. Each entry ends with a NUL.
+# Expands the values of `[vars]`, runs the hooks, and writes the resulting environment. Each entry ends with a NUL.
 #
-#   bash -p -c TEXT NAME VALUES HOOK RESULT BASH
+#   bash -p -c TEXT NAME VALUES HOOK RESULT BASH [TOOL]
 #
-# VALUES and HOOK are files to read, RESULT is the descriptor to write to, and BASH is the path of this very bash.
+# VALUES, HOOK and TOOL are files to read, RESULT is the descriptor to write to, and BASH is the path of this very bash.
+# TOOL is the hook of another tool, such as a shellHook; what a shell can take over from it is written, too.
 
 # The hook must find no positional parameters. The variables are readonly so that it cannot change or unset them.
-readonly _esker_values=$1 _esker_hook=$2 _esker_result=$3 _esker_bash=$4
+readonly _esker_values=$1 _esker_hook=$2 _esker_result=$3 _esker_bash=$4 _esker_tool=${5-}
 set --
 
-# Bash parses the whole group before it runs any of it, so aliases that the hook makes cannot change a word below.
-{
-    # With checkwinsize, bash would put the size of the terminal into COLUMNS and LINES after each program.
-    shopt -u checkwinsize
+# The trap for DEBUG while TOOL runs: an `exec` of a program is noted and not run, and every script that runs ends there.
+# With extdebug, the status 2 means `return`.
+_esker_before_command() {
+    # Neither in a subshell nor outside of TOOL. `exec` without a program only redirects.
+    if ((BASH_SUBSHELL > 0 || ${#FUNCNAME[@]} < 2)); then return 0; fi
+    if [[ -n ${_esker_ended-} ]]; then return 2; fi
+    if [[ $BASH_COMMAND != exec[[:space:]]* ]] ||
+        [[ $BASH_COMMAND =~ ^exec[[:space:]]+([0-9]*|\{[A-Za-z_0-9]+\})[\<\>] ]]; then return 0; fi
+    _esker_ended=$BASH_COMMAND
+    return 2
+}
 
-    # shellcheck source=/dev/null # a file in memory
-    . "$_esker_values" || exit
-    # A `v` tells Esker that all values were expanded.
-    printf v >&"$_esker_result"
-    # shellcheck source=/dev/null # a file in memory
-    . "$_esker_hook"
-    _esker_status=$?
+# Writes what TOOL has left in this shell beside exported variables, and keeps its EXIT trap from running here.
+_esker_take() {
+    {
+        \builtin printf '_esker_ended=%s\0_esker_functions=' "${_esker_ended-}"
+        \builtin declare -f
+        \builtin printf '\0_esker_aliases='
+        \builtin alias -p
+        \builtin printf '\0_esker_trap='
+        \builtin trap -p EXIT
+        \builtin printf '\0'
+        # Not by `compgen`, which the bash of a build environment has not.
+        for _esker_letter in {a..z} {A..Z} _; do
+            \builtin eval "_esker_names=(\"\${!$_esker_letter@}\")"
+            for _esker_name in ${_esker_names[@]+"${_esker_names[@]}"}; do
+                \builtin printf '_esker_variable='
+                \builtin declare -p "$_esker_name"
+                \builtin printf '\0'
+            done
+        done
+        \builtin printf '_esker_taken=\0'
+    } >&"$_esker_result" 2>/dev/null
+    \builtin trap - EXIT
+}
 
-    # All this happens in a subshell. So the hook's EXIT trap does not see it, and runs when this shell ends.
+# All this happens in a subshell. So the hook's EXIT trap does not see it, and runs when this shell ends.
+_esker_write() {
     (
         # In POSIX mode, special builtins such as `set` and `exec` win over functions of the same names.
         _esker_posix=${POSIXLY_CORRECT+x$POSIXLY_CORRECT}
@@ -44,4 +69,28 @@ set --
             exec /usr/bin/env -0 >&"$_esker_result"
         fi
     ) 2>/dev/null
+}
+readonly -f _esker_before_command _esker_take _esker_write
+
+# Bash parses the whole group before it runs any of it, so aliases that the hook makes cannot change a word below.
+{
+    # With checkwinsize, bash would put the size of the terminal into COLUMNS and LINES after each program.
+    shopt -u checkwinsize
+
+    # shellcheck source=/dev/null # a file in memory
+    . "$_esker_values" || exit
+    # A `v` tells Esker that all values were expanded.
+    printf v >&"$_esker_result"
+    if [[ -n $_esker_tool ]]; then
+        # shellcheck source=/dev/null # a file in memory
+        . "$_esker_tool" || :
+        \builtin trap - DEBUG
+        \builtin shopt -u extdebug
+        _esker_take || :
+        \builtin set +eu
+    fi
+    # shellcheck source=/dev/null # a file in memory
+    . "$_esker_hook"
+    _esker_status=$?
+    _esker_write
 }

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from esker.activate.expansion import quoted
+from esker.activate.left_in_bash import ENDED, parse_left
 from esker.activate.origin import place
 from esker.activate.shell_file import shell_text
 from esker.errors import ActivationFailed, HookCutOff, TimedOut
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
 
     from esker.host.clock import Deadline
 
-__all__ = ["exported_names", "find_bash", "is_bash_own", "run", "run_end"]
+__all__ = ["ToolHook", "exported_names", "find_bash", "is_bash_own", "run", "run_end"]
 
 _VALUES_DONE = b"v"
+_TOOL_DONE = b"_esker_taken=\0"
 _NAME_OF_HOOK = "hook.on-activate"
-_CUT_OFF = "The hook.on-activate script did not complete normally"
+_CUT_OFF = "The {} script did not complete normally"
+_BEFORE_EXEC = "shopt -s extdebug; trap _esker_before_command DEBUG\n"
 _REVIEW = """\
 Review your script for the use of:
 - 'exit' commands, which should be replaced with 'return'
@@ -62,6 +65,8 @@ _TAKEN_AWAY = ("PS1", "PS2")
 
 _EXPORT = re.compile(r"(?:^|[\s;&|({])(?:export|declare|typeset)\s([^;&|\n]*)")
 _NAME = re.compile(r"([A-Za-z_]\w*)(?:\+?=.*)?")
+_EXEC = re.compile(r"\bexec\s|(?:^|[\s;&|({])(?:\.|source)\s")
+"""Where a script may replace its bash by a program: itself, or in a file that it sources."""
 _LINE = re.compile(rb": line ([0-9]+): ")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 
@@ -74,12 +79,13 @@ def run(
     values: Sequence[tuple[str, str]] = (),
     script: str = "",
     before: str = "",
+    tool: ToolHook | None = None,
     manifest: str = "manifest.toml",
     deadline: Deadline | None = None,
 ) -> dict[str, str]:
     """Let bash expand and export `values` in their order, then run the script; return the environment afterwards.
 
-    The commands `before`, which are one line, run before the script.
+    The commands `before`, which are one line, run before the script. The hook of a `tool` runs before both.
 
     The output of the script goes to the standard error. So does a warning if bash cannot parse the whole script: like
     any bash that sources it, this one keeps what came before the mistake and goes on. `manifest` is the path of the
@@ -88,14 +94,18 @@ def run(
     Raises ActivationFailed if a value cannot be expanded, or if the script or its EXIT trap ends bash early or with an
     error. Raises TimedOut when the deadline passes; every process in the script's process group is then killed.
     """
-    bash = find_bash(environ.get("PATH"))
+    bash = find_bash((tool and tool.path) or environ.get("PATH"))
     with ExitStack() as stack:
         # On the script's first line, so that bash counts the lines of the script alone.
         result, text = _file(stack, ""), _file(stack, f"{before}; {script}\n" if before else f"{script}\n")
-        status = _run_bash(bash, environ, _file(stack, _assignments(values)), text, result, deadline)
+        files = [_file(stack, _assignments(values)), text, result]
+        if tool is not None:
+            files.append(_file(stack, tool.text))
+        status = _run_bash(bash, environ, files, deadline)
         with open(os.dup(result), "rb") as file:
             file.seek(0)
             dots, done, entries = file.read().partition(_VALUES_DONE)
+        left, taken, entries = entries.partition(_TOOL_DONE) if tool is not None else (b"", b"", entries)
         exported = dict(entry.split("=", 1) for entry in os.fsdecode(entries).split("\0") if "=" in entry)
         # A script with a syntax error runs up to the error and then fails. So does a valid script whose last command
         # fails. Only a second look at the script tells the two apart.
@@ -109,9 +119,29 @@ def run(
             _warn(f"! hook.on-activate has a syntax error ({where}); only the commands before it have run")
     if not done:
         raise _not_begun(bash, status) if not dots else _not_expanded(values[len(dots) - 1][0])
+    if tool is not None and not taken:
+        raise _cut_off(status, tool.name)
     if not exported or status != 0:
         raise _cut_off(status)
+    if tool is not None:
+        tool.left.update(parse_left(os.fsdecode(left)))
+        if ended := tool.left.pop(ENDED, ""):
+            _warn(f"! The {tool.name} ended with `{ended}`, which was not run: the environment is the one before it")
     return _merged(environ, exported)
+
+
+class ToolHook:
+    """The hook of another tool, which runs in the hook's bash with what the tool declares for a bash."""
+
+    def __init__(self, name: str, declarations: str, script: str, path: str | None) -> None:
+        self.name = name
+        """What the tool calls its hook, such as `shellHook`."""
+        self.path = path
+        """The PATH on which the bash is found; None means that of the environment."""
+        self.left: dict[str, str] = {}
+        """What the hook has left in its bash, for shells to take over; filled by `run`."""
+        watched = _BEFORE_EXEC if _EXEC.search(script) else ""
+        self.text = f"{declarations}\n{watched}{script}\n"
 
 
 def find_bash(path: str | None) -> str:
@@ -190,19 +220,21 @@ def _assignments(values: Iterable[tuple[str, str]]) -> str:
 def _run_bash(
     bash: str,
     environ: Mapping[str, str],
-    values: int,
-    script: int,
-    result: int,
+    files: Sequence[int],
     deadline: Deadline | None,
 ) -> int:
-    """Run bash and return the status it ended with; if a signal ended it, the status is the negative signal number."""
+    """Run bash and return the status it ended with; if a signal ended it, the status is the negative signal number.
+
+    `files` are the descriptors of the values, the script, the result and, if there is one, the hook of a tool.
+    """
     import subprocess
 
     from esker.host import prctl
     from esker.host.child import child
 
     driver = shell_text(f"{os.path.dirname(__file__)}/hook.bash")
-    parameters = (descriptor_path(values), descriptor_path(script), str(result), bash)
+    values, script, result, *tool = files
+    parameters = (descriptor_path(values), descriptor_path(script), str(result), bash, *map(descriptor_path, tool))
     argv = [bash, "--noprofile", "--norc", "-p", "-c", driver, _NAME_OF_HOOK, *parameters]
     # Without sys.stderr, descriptor 2 was closed when we started, and may be any other file by now.
     output = subprocess.DEVNULL if sys.stderr is None else 2
@@ -217,7 +249,7 @@ def _run_bash(
             env=environ,
             stdout=output,
             stderr=output,
-            pass_fds=(values, script, result),
+            pass_fds=files,
             process_group=group,
             # A signal may end us alone, and SIGKILL gives us no moment to end bash.
             preexec_fn=prctl.ending_with_us(signal.SIGTERM),  # noqa: PLW1509
@@ -288,13 +320,14 @@ def _not_expanded(name: str) -> ActivationFailed:
     return ActivationFailed(f"bash could not expand `{name}` of `[vars]`", hint="bash says why above")
 
 
-def _cut_off(status: int) -> ActivationFailed:
-    """Return the error for a hook that ended its bash before the result was written."""
+def _cut_off(status: int, name: str = _NAME_OF_HOOK) -> ActivationFailed:
+    """Return the error for the hook `name` that ended its bash before the result was written."""
+    message = _CUT_OFF.format(name)
     if status == 0:
-        return HookCutOff(_CUT_OFF, hint=_REVIEW)
+        return HookCutOff(message, hint=_REVIEW)
     hint = _SENT if status < 0 else _REVIEW + _OPTIONS + (_TOO_LARGE if status == _NOT_STARTED else "")
     ending = _ended(status)
-    return HookCutOff(f"{_CUT_OFF}: {ending}", hint=hint, ending=ending)
+    return HookCutOff(f"{message}: {ending}", hint=hint, ending=ending)
 
 
 def _ended(status: int) -> str:

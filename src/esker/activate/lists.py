@@ -25,6 +25,8 @@ __all__ = [
     "edited",
     "elements",
     "joined",
+    "project_of",
+    "put_before",
     "without_duplicates",
 ]
 
@@ -86,6 +88,13 @@ def edited(
     return joined(name, parts)
 
 
+def put_before(value: str, others: str | None, separator: str) -> str:
+    """Return a list, which need not be in `LISTS`, with the elements of `value` first and then those of `others`."""
+    parts = value.split(separator)
+    rest = others.split(separator) if others else []
+    return separator.join([*parts, *(part for part in rest if not part or part not in parts)])
+
+
 def without_duplicates(variables: Mapping[str, str]) -> dict[str, str]:
     """Return the variables, with later copies of the same element removed from PATH and MANPATH."""
     return {name: edited(name, value) if name in _WITHOUT_DUPLICATES else value for name, value in variables.items()}
@@ -120,6 +129,14 @@ def active_generation(dot_flox: str, value: str | None) -> int | None:
 
 def _active_element(dot_flox: str, value: str | None) -> dict[str, Any]:
     return next((element for element in active_environments(value) if dot_flox_of(element) == dot_flox), {})
+
+
+def project_of(element: Mapping[str, Any]) -> str | None:
+    """Return the project of an element of `_FLOX_ACTIVE_ENVIRONMENTS`; one without `.flox` is said beside it."""
+    project, dot_flox = element.get("project"), dot_flox_of(element)
+    if isinstance(project, str):
+        return project
+    return None if dot_flox is None else dot_flox.rpartition("/")[0] or "/"
 
 
 def dot_flox_of(element: Mapping[str, Any]) -> str | None:

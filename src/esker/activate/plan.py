@@ -1,11 +1,13 @@
 """The plan: what the first activation of an environment works out, so that later ones only have to read it.
 
-There is one JSON file for each mode, `.flox/cache/esker/plan-<mode>.json`, with mode 0600. A reader accepts it if it is
-undamaged, has our version, and belongs to the user who reads it. It must also have been made for the directory that it
+There is one JSON file for each mode, `.flox/cache/esker/plan-<mode>.json`, with mode 0600. A project without `.flox`
+has it in a directory of the user's that stands for `.flox`. A reader accepts it if it is undamaged, has our version,
+and belongs to the user who reads it. It must also have been made for the directory that it
 is in, because a copied checkout carries the plan of the original.
 
 A plan is fresh as long as every file that it was made from has the same modification time, size and inode. The caller
-must also ask for the same store and interpreter, on the same kind of machine.
+must also ask for the same store and interpreter, on the same kind of machine. Of the many files that another tool's
+result was made from, such as those of a flake, the plan has the paths and one hash of their states.
 
 This module is on the path of every activation: it imports nothing heavy, not even `json`.
 """
@@ -40,6 +42,7 @@ __all__ = [
     "outdented",
     "plan_path",
     "read",
+    "state_of",
     "warm",
     "write",
 ]
@@ -51,7 +54,7 @@ Fingerprint = tuple[str, int | None, int | None, int | None]
 
 RUNNING = ".activations"
 """The suffix that makes the path of an environment's registry file from the path of its runtime directory."""
-_VERSION = 8
+_VERSION = 9
 
 
 @dataclass(kw_only=True, frozen=True, eq=False)
@@ -74,7 +77,9 @@ class Plan:
     flox_env: str
     """The run link, `<project>/.flox/run/<system>.<name>-<mode>`."""
     store_path: str
-    """What the run link points to."""
+    """What the run link points to; empty if there is no profile, because another tool gives the whole toolchain."""
+    state: str | None = None
+    """The directory that stands for `.flox` in a project that has none, absolute; None if it has one."""
     runtime_name: str = "environment"
     """The name of the environment's directory below the user's runtime directory."""
     stats: tuple[Fingerprint, ...]
@@ -92,7 +97,31 @@ class Plan:
     compose: Mapping[str, str] = {}
     """What the project's Compose files give every activation: the project's name, and ports of containers."""
     inputs: tuple[tuple[str, str | None], ...] = ()
-    """The caller's variables that `compose` was worked out from, with their values then; None if they were not set."""
+    """The caller's variables that the plan was worked out from, with their values then; None if they were not set."""
+    tool: str | None = None
+    """The name of the runtime whose tool gives the toolchain, such as `nix`; None if it comes from our own store."""
+    tool_program: str | None = None
+    """The path of the tool's program."""
+    tool_choice: str = ""
+    """What the call has asked of the tool, as `ToolChoice.text` says it; commands inside the activation go by it."""
+    tool_vars: Mapping[str, str] = {}
+    """The variables that the tool sets."""
+    tool_lists: Mapping[str, str] = {}
+    """The list variables whose elements the tool puts before the caller's, such as PATH."""
+    tool_unset: tuple[str, ...] = ()
+    """The variables that the tool unsets."""
+    tool_separators: Mapping[str, str] = {}
+    """What separates the elements of these lists, where `lists` does not know it or says something else."""
+    tool_declarations: str | None = None
+    """Bash text that declares what the tool gives a bash beside variables of programs: functions, arrays and more."""
+    tool_hook: str | None = None
+    """The script that the tool has a bash run at each start, such as a shellHook."""
+    has_temporary: bool = False
+    """Whether each start gets a directory of its own for temporary files, which is removed at its end."""
+    watched: tuple[str, ...] = ()
+    """Files that decide about the tool's result, too many for `stats`."""
+    watched_state: str = ""
+    """What `state_of` said of them."""
     packages_script: str | None = None
     """What bash runs before the hook because packages ask for it, as one line."""
     hook: str | None = None
@@ -156,9 +185,14 @@ class Plan:
         return self.runs_code or lasting or os.path.lexists(runtime_directory + RUNNING)
 
     @property
+    def has_starts(self) -> bool:
+        """Whether the processes that use the environment share what a start has made: by a hook, or on the disk."""
+        return self.runs_code or self.has_temporary
+
+    @property
     def dot_flox(self) -> str:
-        """The `.flox` directory, absolute."""
-        return f"{self.project}/.flox"
+        """The `.flox` directory, or the one that stands for it; absolute."""
+        return self.state or f"{self.project}/.flox"
 
 
 _JSON_TYPES: dict[str, Any] = {
@@ -172,7 +206,10 @@ _JSON_TYPES: dict[str, Any] = {
 }
 """The types that JSON gives to a field, by the part of its annotation before the bracket."""
 _FIELDS = {field: _JSON_TYPES[annotation.partition("[")[0]] for field, annotation in Plan.__annotations__.items()}
-_NOT_SET = {"default", "stats", "choices", "inputs", "minimum_version", "identity", "made_from", "seal"}
+_NOT_SET = {
+    *("default", "stats", "choices", "inputs", "minimum_version", "identity", "made_from", "seal"),
+    *("watched", "watched_state", "tool_program"),
+}
 """The fields that have no influence on what an activation sets, and so do not count for the identity."""
 
 
@@ -188,13 +225,16 @@ def completed(plan: Plan) -> Plan:
 
     check_path(plan.flox_env)
     scripts = {"hook": _script(plan.hook), "on_deactivate": _script(plan.on_deactivate)}
+    tool_hook = plan.tool_hook if plan.tool_hook and plan.tool_hook.strip() else None
     fields = {
         **plan.record(),
         **scripts,
+        "tool_hook": tool_hook,
         "description": plan.description or plan.name,
         "profile": _scripts(plan.profile),
         "deactivate": _scripts(plan.deactivate),
-        "runs_code": any((plan.packages_script, *scripts.values())) or any(needs_bash(text) for _, text in plan.vars),
+        "runs_code": any((plan.packages_script, tool_hook, *scripts.values()))
+        or any(needs_bash(text) for _, text in plan.vars),
     }
     contents = json.dumps({name: fields[name] for name in fields.keys() - _NOT_SET}, sort_keys=True)
     return Plan(**{**fields, "identity": hashlib.blake2b(contents.encode("ascii"), digest_size=6).hexdigest()})
@@ -230,9 +270,9 @@ def outdented(script: str) -> str:
     return "\n".join(line[width:] for line in lines)
 
 
-def plan_path(project: str, mode: str) -> str:
-    """Return the path of the plan of a project (absolute, links resolved)."""
-    return f"{project}/.flox/cache/esker/plan-{mode}.json"
+def plan_path(project: str, mode: str, state: str | None = None) -> str:
+    """Return the path of the plan of a project (absolute, links resolved); `state` stands for its `.flox`."""
+    return f"{state or f'{project}/.flox'}/cache/esker/plan-{mode}.json"
 
 
 def fingerprints(paths: Iterable[str]) -> tuple[Fingerprint, ...]:
@@ -250,7 +290,29 @@ def _fingerprint(path: str) -> Fingerprint:
 
 def fresh(plan: Plan) -> bool:
     """Return whether no file that the plan was made from has changed."""
-    return all(_fingerprint(fingerprint[0]) == fingerprint for fingerprint in plan.stats)
+    same = all(_fingerprint(fingerprint[0]) == fingerprint for fingerprint in plan.stats)
+    return same and (not plan.watched or state_of(plan.watched) == plan.watched_state)
+
+
+def state_of(paths: Iterable[str]) -> str:
+    """Return a hash that changes if one of these files changes, appears or vanishes; links count as themselves.
+
+    The change time tells of a new mode, too, and no program can set it back.
+    """
+    try:
+        from _blake2 import blake2b  # importing `hashlib` would load OpenSSL
+    except ImportError:
+        from hashlib import blake2b
+
+    parts = []
+    for path in paths:
+        try:
+            status = os.lstat(path)
+        except (OSError, ValueError):
+            parts.append("-")
+            continue
+        parts.append(f"{status.st_mode:o} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}")
+    return blake2b("\n".join(parts).encode("ascii"), digest_size=16).hexdigest()
 
 
 def write(plan: Plan, path: str) -> None:
@@ -278,7 +340,8 @@ def read(path: str) -> Plan | None:
         return None
     try:
         record["stats"] = tuple((path, time, size, inode) for path, time, size, inode in record["stats"])
-        record["missing"] = tuple(record["missing"])
+        for name in ("missing", "watched", "tool_unset"):
+            record[name] = tuple(record[name])
         record["inputs"] = tuple((name, value) for name, value in record["inputs"])
         record["vars"] = tuple((name, text) for name, text in record["vars"])
         for text in _texts(record):
@@ -288,7 +351,11 @@ def read(path: str) -> Plan | None:
     if not all(type(port) is int for port in record["ports"].values()):
         return None
     plan = Plan(**record)
-    return plan if plan_path(plan.project, plan.mode) == path else None
+    return plan if plan_path(plan.project, plan.mode, plan.state) == path else None
+
+
+_TEXTS = ("choices", "compose", "profile", "deactivate", "tool_vars", "tool_lists", "tool_separators")
+"""The fields that hold texts by name."""
 
 
 def _texts(record: Mapping[str, Any]) -> list[Any]:
@@ -297,30 +364,46 @@ def _texts(record: Mapping[str, Any]) -> list[Any]:
         *(value for value in record.values() if isinstance(value, str)),
         *(fingerprint[0] for fingerprint in record["stats"]),
         *record["missing"],
+        *record["watched"],
+        *record["tool_unset"],
         *(part for variable in record["inputs"] for part in variable if part is not None),
         *(part for variable in record["vars"] for part in variable),
-        *(part for field in ("choices", "compose", "profile", "deactivate") for part in record[field].values()),
+        *(part for field in _TEXTS for part in record[field].values()),
         *(part for part in record["minimum_version"] or () if part is not None),
     ]
 
 
 def warm(
-    project: str, choices: Mapping[str, str], mode: str | None = None, caller: Mapping[str, str] | None = None
+    project: str,
+    choices: Mapping[str, str],
+    mode: str | None = None,
+    caller: Mapping[str, str] | None = None,
+    state: str | None = None,
 ) -> Plan | None:
     """Return the plan of a project (absolute, links resolved) if it is fresh, or None if it has to be made anew.
 
     `choices` are `Settings.choices`, and `caller` are the caller's variables. Without a mode, this is the plan of the
-    mode that the manifest asks for.
+    mode that the manifest asks for. `state` stands for a `.flox` that the project has not.
     """
     for candidate in (mode,) if mode else MODES:
-        plan = read(plan_path(project, candidate))
+        plan = read(plan_path(project, candidate, state))
         if plan is None or not (mode or plan.default) or plan.choices != choices:
             continue
-        if fresh(plan) and (caller is None or not plan.inputs or _has_inputs(plan, caller)):
+        if fresh(plan) and (caller is None or not (plan.inputs or plan.tool) or _has_inputs(plan, caller)):
             return plan
     return None
 
 
 def _has_inputs(plan: Plan, caller: Mapping[str, str]) -> bool:
-    """Return whether the caller has the variables that the plan was made from, or what an activation made of them."""
-    return all(caller.get(name) in {value, plan.compose.get(name, value)} for name, value in plan.inputs)
+    """Return whether the caller has the variables that the plan was made from, or what an activation made of them.
+
+    PATH must lead to the same program of the tool.
+    """
+    if plan.tool is not None and plan.tool_program is not None:
+        from esker.activate.program_of_tool import program_of_tool
+
+        name = plan.tool_program.rpartition("/")[2]
+        if program_of_tool(name, caller.get("PATH")) != plan.tool_program:
+            return False
+    given = {**plan.tool_vars, **plan.compose}
+    return all(caller.get(name) in {value, given.get(name, value)} for name, value in plan.inputs)

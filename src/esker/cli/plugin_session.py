@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from esker.activate.lists import active_environments, dot_flox_of
+from esker.activate.lists import active_environments, project_of
 from esker.environment import Environment
 from esker.errors import EskerError, NotFound, UsageError
 from esker.host import pidfd, variables
@@ -184,12 +184,13 @@ def find_tests_project(root: str, named: str, environ: Mapping[str, str]) -> str
     It is `named`, if that is not empty; otherwise the nearest project, and if there is none, the active one.
     """
     start = os.path.join(root, named)
+    active = [] if named else _active_projects(environ)
     try:
-        return registry.find_project(start, explicit=bool(named))[0]
+        project, kind = registry.find_project(start, explicit=bool(named))
+        return active[0] if active and registry.RUNTIMES[kind].is_last else project
     except NotFound:
-        projects = _active_projects(environ)
-        if projects and not named:
-            return projects[0]
+        if active:
+            return active[0]
         if named:
             message = f"`esker_project = {named}` in pytest's settings names `{start}`, which has no environment"
             hint = f"correct it: the path of a project directory, relative to `{root}`"
@@ -200,5 +201,5 @@ def find_tests_project(root: str, named: str, environ: Mapping[str, str]) -> str
 
 def _active_projects(environ: Mapping[str, str]) -> list[str]:
     """Return the projects whose environments are active for a process, the most recently activated first."""
-    paths = map(dot_flox_of, active_environments(environ.get("_FLOX_ACTIVE_ENVIRONMENTS")))
-    return [os.path.dirname(os.path.realpath(path)) for path in paths if path]
+    projects = map(project_of, active_environments(environ.get("_FLOX_ACTIVE_ENVIRONMENTS")))
+    return [os.path.realpath(project) for project in projects if project]

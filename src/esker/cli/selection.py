@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from esker.activate.lists import active_environments, dot_flox_of
+from esker.activate.lists import active_environments, dot_flox_of, project_of
 from esker.cli.directory import place
 from esker.declare.known_environments import remember
 from esker.declare.load import environment_name, load
@@ -83,30 +83,36 @@ def active_project(environ: Mapping[str, str]) -> str | None:
     for element in active_environments(environ.get("_FLOX_ACTIVE_ENVIRONMENTS"))[:1]:
         dot_flox = dot_flox_of(element)
         if dot_flox is not None and os.path.isdir(dot_flox):
-            return os.path.dirname(dot_flox)
+            return project_of(element)
     return None
 
 
 def _meant(start: str, environ: Mapping[str, str]) -> str:
     active = active_project(environ)
     try:
-        here = registry.find_project(start, explicit=False)[0]
+        here, kind = registry.find_project(start, explicit=False)
     except NotFound as error:
         if active is not None:
             return active
         message = "Did not find an active environment or an environment in the current directory."
         raise NotFound(message, hint=error.hint) from None
-    if active is None or active == here or environment_name(active) == _ANYWHERE:
+    if active is not None and registry.RUNTIMES[kind].is_last:
+        return active
+    if active is None or active == here or _name(active) == _ANYWHERE:
         return here
-    if environment_name(here) == _ANYWHERE:
+    if _name(here) == _ANYWHERE:
         return active
     return _answered(active, here) if sys.stdin.isatty() and sys.stderr.isatty() else here
 
 
+def _name(project: str) -> str:
+    return environment_name(project) if os.path.isdir(f"{project}/.flox") else os.path.basename(project)
+
+
 def _answered(active: str, here: str) -> str:
     print("Which environment do you mean?", file=sys.stderr)
-    print(f"  1  '{environment_name(active)}', which is active: {active}", file=sys.stderr)
-    print(f"  2  '{environment_name(here)}', which is here: {here}", file=sys.stderr)
+    print(f"  1  '{_name(active)}', which is active: {active}", file=sys.stderr)
+    print(f"  2  '{_name(here)}', which is here: {here}", file=sys.stderr)
     print("1 or 2: ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline().strip()
     if answer not in {"1", "2"}:

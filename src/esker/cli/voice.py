@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from esker.progress import Progress
     from esker.services.status import ServiceStatus
 
-__all__ = ["ESKER", "FLOX", "Voice"]
+__all__ = ["ESKER", "FLOX", "LateProgress", "Voice"]
 
 
 class Voice:
@@ -199,6 +199,50 @@ class _FloxVoice(Voice):
 def _numbers(version: str) -> list[int]:
     """Return the three numbers of a semantic version; a pre-release counts as its release."""
     return [int(number) for number in version.partition("+")[0].partition("-")[0].split(".")]
+
+
+class LateProgress:
+    """A progress listener that creates the real one when work begins: a warm activation never imports that."""
+
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
+        self._listener: Progress | None = None
+
+    def begin(self, title: str, *, total: int | None = None, unit: str = "") -> None:
+        """Create the real listener if there is none yet, and forward the call."""
+        self._real().begin(title, total=total, unit=unit)
+
+    def advance(self, count: int = 1) -> None:
+        """Forward the call."""
+        if self._listener is not None:
+            self._listener.advance(count)
+
+    def remark(self, text: str) -> None:
+        """Create the real listener if there is none yet, and forward the call."""
+        self._real().remark(text)
+
+    def notice(self, text: str) -> None:
+        """Create the real listener if there is none yet, and forward the call."""
+        self._real().notice(text)
+
+    def finish(self, text: str) -> None:
+        """Create the real listener if there is none yet, and forward the call."""
+        self._real().finish(text)
+
+    def end(self) -> None:
+        """Forward the call."""
+        if self._listener is not None:
+            self._listener.end()
+
+    def fail(self) -> None:
+        """Forward the call."""
+        if self._listener is not None:
+            self._listener.fail()
+
+    def _real(self) -> Progress:
+        if self._listener is None:
+            self._listener = self._voice.progress()
+        return self._listener
 
 
 ESKER = Voice("esker", "Esker")

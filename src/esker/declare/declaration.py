@@ -33,14 +33,17 @@ __all__ = [
     "ContainerTable",
     "Declaration",
     "EskerTable",
+    "GuixTable",
     "HealthCheck",
     "JoinedCondition",
     "Layers",
+    "NixTable",
     "ProgramRule",
     "PythonRange",
     "PythonTable",
     "ServiceTable",
     "SystemRequirements",
+    "ToolName",
 ]
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
@@ -265,6 +268,33 @@ class ComposeTable(_Value, frozen=True):
         return {} if isinstance(self.services, tuple) else self.services
 
 
+ToolName = Literal["native", "nix", "guix"]
+"""The runtimes that a `.flox` can ask for."""
+
+
+class NixTable(_Value, frozen=True):
+    """`[plugins.esker.nix]`: what of a flake or a shell.nix the environment is."""
+
+    shell: Word | None = None
+    """The name of a devShell, or the attribute of a shell.nix; None means the default one."""
+    watch: tuple[RelativePath, ...] = ()
+    """Patterns of further files, relative to the project, that decide about the result."""
+    override_inputs: Mapping[Word, Word] = {}
+    """Inputs of the flake by name, and what is taken in their place."""
+
+
+class GuixTable(_Value, frozen=True):
+    """`[plugins.esker.guix]`: the files in the project that the environment of Guix is made from."""
+
+    manifest: RelativePath = "manifest.scm"
+    channels: RelativePath = "channels.scm"
+    """The revision of Guix, if the file is there."""
+    setup: RelativePath = "setup-env.sh"
+    """What a bash sources at each start, if the file is there."""
+    watch: tuple[RelativePath, ...] = ()
+    """Patterns of further files, relative to the project, that decide about the result."""
+
+
 def _no_dependency_cycle(services: Mapping[str, ServiceTable], _: object) -> Iterator[Fault]:
     """No service depends on itself, directly or through others."""
     loop = cycle({name: service.depends_on.keys() & services.keys() for name, service in services.items()})
@@ -308,6 +338,10 @@ class EskerTable(_Value, frozen=True):
     ] = {}
     compose: ComposeTable | None = None
     ci: CiTable = CiTable()
+    runtime: ToolName = "native"
+    """What gives the toolchain besides Esker's own store, if anything does: a flake or shell.nix, or a manifest.scm."""
+    nix: NixTable = NixTable()
+    guix: GuixTable = GuixTable()
 
 
 class Layers(NamedTuple):
@@ -339,6 +373,8 @@ class Declaration(_Value, frozen=True):
     """The project's own manifest, if `manifest` is merged from it and from the environments that it includes."""
     layers: Layers | None = None
     """The environments that `manifest` is merged from, with the project's own."""
+    state: str | None = None
+    """The directory that stands for `.flox` in a project that has none, absolute; None if it has one."""
     pyproject: str | None = None
     """The text that the pyproject.toml of `esker.python.project` is to have; None means that the file has it."""
 
@@ -349,8 +385,8 @@ class Declaration(_Value, frozen=True):
 
     @property
     def dot_flox(self) -> str:
-        """The `.flox` directory, absolute."""
-        return f"{self.project}/.flox"
+        """The `.flox` directory, or the one that stands for it; absolute."""
+        return self.state or f"{self.project}/.flox"
 
     def services_for(self, system: str) -> dict[str, Service]:
         """Return the services that are declared for `system`, by name."""

@@ -12,9 +12,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["find", "find_marked", "resolved"]
+__all__ = ["OTHER_DECLARATIONS", "find", "find_marked", "is_project", "resolved"]
 
 _FLOX = (".flox/",)
+OTHER_DECLARATIONS = ("flake.nix", "shell.nix", "manifest.scm", "pyproject.toml", "setup.py", "requirements.txt")
+"""What declares a project for another tool; where a directory has several, the first of them counts."""
 
 
 def find(start: str, *, explicit: bool) -> str:
@@ -22,22 +24,29 @@ def find(start: str, *, explicit: bool) -> str:
     return find_marked(start, _FLOX, explicit=explicit)[0]
 
 
-def find_marked(start: str, markers: Sequence[str], *, explicit: bool) -> tuple[str, str]:
+def is_project(directory: str) -> bool:
+    """Return whether a directory declares an environment, by whichever file."""
+    return _marker(directory, (*_FLOX, *OTHER_DECLARATIONS)) is not None
+
+
+def find_marked(start: str, *groups: Sequence[str], explicit: bool) -> tuple[str, str]:
     """Return the project directory that `start` belongs to, absolute and with links resolved, and its marker.
 
-    A project directory contains one of the `markers`; if it contains several, the first of them is returned. A marker
-    that ends in `/` must be a directory. If the user named the directory (`explicit`), only `start` itself is looked
-    at. Otherwise the nearest project directory is looked for upwards, to the top level of the repository; outside a
-    repository only `start` is looked at. Raises NotFound, and UsageError as `resolved` does.
+    A project directory contains one of the markers of a group; if it contains several, the first of them is returned. A
+    marker that ends in `/` must be a directory. If the user named the directory (`explicit`), only `start` itself is
+    looked at. Otherwise the nearest project directory is looked for upwards, to the top level of the repository;
+    outside a repository only `start` is looked at. A later group counts only where no directory has any of the earlier
+    ones. Raises NotFound, and UsageError as `resolved` does.
     """
     start = resolved(start)
-    marker = _marker(start, markers)
-    if marker is not None:
-        return start, marker
-    above = None if explicit else _above(start, markers)
-    if above is None:
-        raise _not_found(start, explicit=explicit)
-    return above
+    for markers in groups:
+        marker = _marker(start, markers)
+        if marker is not None:
+            return start, marker
+        above = None if explicit else _above(start, markers)
+        if above is not None:
+            return above
+    raise _not_found(start, explicit=explicit)
 
 
 def resolved(path: str) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from esker.settings import Settings
 
-__all__ = ["check", "check_contents", "trust"]
+__all__ = ["check", "check_contents", "check_files", "trust"]
 
 _ROOT = 0
 _KIND, _LINK = 0o170000, 0o120000  # the mask of a file's kind, and the kind of a symbolic link
@@ -30,16 +30,25 @@ _CODE = ("env", "run", "env.json", "env/manifest.toml", "env/manifest.lock", "py
 """What decides, below `.flox`, which code runs."""
 
 
-def check(project: str, settings: Settings) -> None:
+def check(project: str, settings: Settings, declaration: str = ".flox") -> None:
     """Raise NotTrusted unless only friends can change what lies at `project` (links resolved) and its `.flox`.
 
     Friends are the user of these settings, the user who called sudo, and root. A project that has been trusted passes
-    too. The contents of `.flox` are looked at by `check_contents`.
+    too. The contents of `.flox` are looked at by `check_contents`. Without `.flox`, the `declaration` is a file.
     """
     friends = _friends(settings)
-    with_stranger = _reachable_by_stranger(f"{project}/.flox", friends)
+    with_stranger = _reachable_by_stranger(f"{project}/{declaration}", friends)
     if with_stranger:
         _refuse(project, settings, *with_stranger)
+
+
+def check_files(project: str, settings: Settings, declaration: str, others: Iterable[str]) -> None:
+    """Check as `check` does a project without `.flox`, and also the files `others` that decide which code runs."""
+    check(project, settings, declaration)
+    friends = _friends(settings)
+    for path in others:
+        if os.path.lexists(path) and (with_stranger := _reachable_by_stranger(path, friends)):
+            _refuse(project, settings, *with_stranger)
 
 
 def check_contents(project: str, settings: Settings, others: Iterable[str] = ()) -> None:
@@ -91,7 +100,8 @@ def _refuse(project: str, settings: Settings, path: str, status: os.stat_result)
         return
     from esker.errors import NotTrusted
 
-    mend, owner = f"read its .flox/env/manifest.toml, then: esker trust {project}", status.st_uid
+    name = ".flox/env/manifest.toml" if os.path.lexists(f"{project}/.flox") else os.path.basename(path)
+    mend, owner = f"read its {name}, then: esker trust {project}", status.st_uid
     if status.st_mode & _KIND == _LINK and path != f"{project}/.flox":
         message = f"`{path}` has become a link, which may lead to the code of somebody else"
     elif path == f"{project}/.flox" and owner not in _friends(settings):
@@ -108,10 +118,10 @@ def trust(directory: str, settings: Settings) -> str:
     """Let the project in `directory` run code from now on, and return its path."""
     import json
 
-    from esker.declare.discover import find
+    from esker.declare.discover import OTHER_DECLARATIONS, find_marked
     from esker.host import files
 
-    project = find(directory, explicit=True)
+    project, _ = find_marked(directory, (".flox/", *OTHER_DECLARATIONS), explicit=True)
     path = _list_path(settings)
     private = os.path.dirname(path)
     with files.refused("write", path):
@@ -133,7 +143,9 @@ def _list_path(settings: Settings) -> str:
 
 
 def _entry(project: str) -> dict[str, Any]:
-    return {"path": project, "inode": os.stat(f"{project}/.flox").st_ino}
+    dot_flox = f"{project}/.flox"
+    # Without one, the directory itself: editors put a new file in the place of a flake.nix.
+    return {"path": project, "inode": os.stat(dot_flox if os.path.exists(dot_flox) else project).st_ino}
 
 
 def _entries(path: str, settings: Settings) -> list[dict[str, Any]]:

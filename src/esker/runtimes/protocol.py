@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from esker.activate.active import Begun
+    from esker.declare.declaration import Declaration
     from esker.host.clock import Deadline
+    from esker.settings import Settings
 
 __all__ = ["Runtime"]
 
@@ -32,6 +34,10 @@ class Runtime(Protocol):
 
         Sets nothing in this process. May lock, install and run code of the project, after its trust was checked.
         """
+
+    def declaration(self, settings: Settings) -> Declaration | None:  # noqa: ARG002 - for runtimes that have one
+        """Return what a project without `.flox` declares; None if `.flox` says it."""
+        return None
 
     def inherited(
         self,

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from esker.activate.program_of_tool import program_of_tool
 from esker.declare.load import load
 from esker.declare.source import source_directories
 from esker.errors import EskerError
 from esker.formats.systems import SYSTEMS
 from esker.host.uv import run_uv, uv_program
 from esker.lock.compose import check_layers
+from esker.runtimes import registry
+from esker.runtimes.foreign.result import tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,8 +31,8 @@ _ROOMY = 1 << 30
 _DESCRIPTORS = 1024
 _DRIVEN = {
     "flox": "not needed; where it is there, `esker.flox` drives it, unless ESKER_ENGINE=native",
-    "nix": "not needed; this version does not drive it yet",
-    "guix": "not needed; this version does not drive it yet",
+    "nix": "not needed; it gives the environment of a flake.nix or shell.nix",
+    "guix": "not needed; it gives the environment of a manifest.scm",
     "docker": "not needed; with Compose v2 it runs services of a Compose file",
 }
 
@@ -49,8 +52,18 @@ def survey(settings: Settings, path: str | None) -> list[Finding]:
     return [*_needed(settings), *_useful(path)]
 
 
-def survey_project(project: str) -> Finding:
-    """Return whether the environment in `project` can be read; runs nothing of it."""
+def survey_project(project: str, path: str | None) -> Finding:
+    """Return whether the environment in `project` can be read, and by which declaration it goes; runs nothing of it.
+
+    `path` is the PATH on which the tool of a declaration is looked for.
+    """
+    present = {
+        name: runtime
+        for name, runtime in registry.declarations().items()
+        if (os.path.isdir if name.endswith("/") else os.path.exists)(f"{project}/{name}")
+    }
+    if present and not os.path.isdir(f"{project}/.flox"):
+        return _of_tool(project, present, path)
     try:
         declaration = load(project)
         check_layers(declaration)
@@ -59,7 +72,29 @@ def survey_project(project: str) -> Finding:
     except EskerError as error:
         place = f"{error.place}: " if error.place else ""
         return Finding(name="environment", state="missing", detail=f"{place}{error.message}", mend=error.hint)
-    return Finding(name="environment", state="ok", detail=f"`{declaration.name}` in {project}")
+    detail = f"`{declaration.name}` in {project}"
+    if declaration.esker.runtime != "native":
+        detail += f", with the toolchain of the runtime `{declaration.esker.runtime}`"
+    return Finding(name="environment", state="ok", detail=detail, mend=_choice(present))
+
+
+def _of_tool(project: str, present: Mapping[str, str], path: str | None) -> Finding:
+    """Return what is found of a project that is declared for another tool, without `.flox`."""
+    declared, runtime = next(iter(present.items()))
+    detail = f"`{declared}` in {project}, for the runtime `{runtime}`"
+    program = tool(runtime).program if registry.RUNTIMES[runtime].tool is not None else ""
+    if program and program_of_tool(program, path) is None:
+        detail += f", but `{program}` is not on PATH"
+        return Finding(name="environment", state="missing", detail=detail, mend=f"install {program}")
+    return Finding(name="environment", state="ok", detail=detail, mend=_choice(present))
+
+
+def _choice(present: Mapping[str, str]) -> str | None:
+    """Return which of several declarations counts, and how to choose another."""
+    (first, runtime), *others = [*present.items()] or [("", "")]
+    named = {other: name for name, other in reversed(others) if other != runtime}
+    beside = [f"`{name}` (--runtime {other})" for other, name in reversed(named.items())]
+    return f"`{first}` counts before {', '.join(beside)}" if beside else None
 
 
 def _needed(settings: Settings) -> Iterator[Finding]:

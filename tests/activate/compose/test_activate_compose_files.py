@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from esker.activate.compose.files import compose_files, inputs_digest, override_path, read_files
+from esker.activate.compose.files import candidates, compose_files, inputs_digest, override_path, read_files
 from esker.declare.load import load
 from esker.errors import ServiceError
 from tests.support.projects import EMPTY, write_project
@@ -60,10 +60,26 @@ def test_compose_file_names_them(project):
     ]
 
 
+@pytest.mark.parametrize(
+    ("there", "decisive"),
+    [
+        ((), ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"]),
+        (
+            ("compose.yml", "compose.override.yaml"),
+            ["compose.yaml", "compose.yml", "compose.override.yml", "compose.override.yaml", ".env"],
+        ),
+    ],
+)
+def test_files_that_may_appear(project, there, decisive):
+    """Those that Compose would take before the ones that are there, and those that it would merge or read."""
+    declared = project(*there)
+    assert [path.removeprefix(f"{declared.project}/") for path in candidates(declared)] == decisive
+
+
 def test_our_own_override_is_not_counted(project):
     """An activation exports COMPOSE_FILE with the override of Esker's own, which is added elsewhere."""
     declared = project("compose.yaml")
-    exported = f"{declared.project}/compose.yaml:{override_path(declared.project)}"
+    exported = f"{declared.project}/compose.yaml:{override_path(declared.dot_flox)}"
     assert _names(declared, COMPOSE_FILE=exported) == ["compose.yaml"]
 
 

@@ -1,23 +1,64 @@
-"""What Compose is asked for, and what does without it; on a machine that has no `docker`."""
+"""What is kept of a Compose project and used without asking Compose, and which of two declarations of a service counts."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
 
-from esker.activate.compose.project import compose_project, services_from
+from esker.activate.compose.project import compose_project, last_project, services_from
 from esker.declare.load import load
 from esker.errors import ServiceError
 from esker.settings import Settings
 from tests.support.projects import EMPTY, write_project
 
+WEB = {"name": "web", "ports": [{"target": 80, "published": "18080"}]}
 NO_DOCKER = {"PATH": "/nowhere"}
 BOTH_WAYS = '[services.db]\ncommand = "db"\n[plugins.esker.compose]\nservices = ["db"]\nservices-from = "supervised"\n'
 EVERY = BOTH_WAYS.replace('services = ["db"]\n', "")
 SUPERVISED = {"ESKER_SERVICES_FROM": "supervised"}
 COMPOSE = {"ESKER_SERVICES_FROM": "compose"}
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """Give a function that writes what is kept of a project, as if its files had these paths below the checkout."""
+
+    def written(*paths):
+        project = write_project(tmp_path / "shop")
+        directory = project / ".flox/cache/esker"
+        directory.mkdir(parents=True)
+        record = {"version": 2, "inputs": "", "name": "shop", "own_name": "shop", "is_named": True}
+        files = [f"{project}/{path}" for path in paths]
+        more = {"services": {"web": WEB}, "hashes": {"web": ["a"]}, "files": files}
+        (directory / "compose.json").write_text(json.dumps(record | more))
+        return str(project)
+
+    return written
+
+
+def test_the_last_description(kept):
+    """Name, files and services are there, with the caller's variables."""
+    project = kept("compose.yaml")
+    found = last_project(project, f"{project}/.flox", {"A": "b"})
+    assert (found.name, found.files, found.directory) == ("shop", (f"{project}/compose.yaml",), project)
+    assert found.services["web"].ports[0].number == 18080
+    assert found.variables == {"A": "b"}
+
+
+@pytest.mark.parametrize("paths", [(), ("../other/compose.yaml",), ("compose.yaml", "../x.yaml")])
+def test_another_checkout_is_not_reached(kept, paths):
+    """What came with the checkout cannot name the containers of another."""
+    project = kept(*paths)
+    assert last_project(project, f"{project}/.flox", {}) is None
+
+
+def test_nothing_is_kept(tmp_path):
+    """Before Compose was ever asked there is no description."""
+    project = write_project(tmp_path)
+    assert last_project(str(project), f"{project}/.flox", {}) is None
 
 
 @pytest.fixture
@@ -89,3 +130,27 @@ def test_an_activation_needs_docker_for_the_variables_of_ports(declared, tmp_pat
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode == 0) is works, done.stderr
     assert ("the command `docker` is not here" in done.stderr) is not works
+
+
+ANSWERS = """#!/bin/sh
+case "$*" in
+    *--hash*) echo 'db 0123' ;;
+    *config*) echo '{"name": "shop", "services": {"db": {"image": "postgres"}}}' ;;
+esac
+"""
+"""What takes the place of `docker` where Compose is asked."""
+
+
+@pytest.mark.slow
+def test_another_choice_is_another_plan(declared, tmp_path):
+    """An activation after one with the other choice has what its own choice gives."""
+    project = declared(BOTH_WAYS.replace('"supervised"', '"compose"')).project
+    (tmp_path / "docker").write_text(ANSWERS)
+    (tmp_path / "docker").chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), "ESKER_STORE": str(tmp_path / "store")}
+    ask = [sys.executable, "-m", "esker", "activate", "-d", project, "--", "sh", "-c", "echo $COMPOSE_PROJECT_NAME"]
+    names = [
+        subprocess.run(ask, env=environ | choice, capture_output=True, text=True, check=True).stdout.strip()
+        for choice in (SUPERVISED, {})
+    ]
+    assert names == ["", "shop"]

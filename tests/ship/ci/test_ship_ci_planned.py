@@ -125,6 +125,12 @@ def test_services_of_the_machine_are_started_by_the_job(plan):
     assert job.containers == {}
 
 
+@pytest.mark.parametrize(("runtime", "declaration"), [("nix", "flake.nix"), ("guix", "manifest.scm")])
+def test_a_toolchain_from_another_tool(plan, runtime, declaration):
+    """The machine needs the tool that the manifest names."""
+    assert plan(f'[plugins.esker]\nruntime = "{runtime}"\n').declaration == declaration
+
+
 def test_a_tool_needs_its_declaration(tmp_path):
     """What stands in the project decides; the error says what there is."""
     place = Place(str(tmp_path), str(tmp_path))

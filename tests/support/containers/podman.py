@@ -10,14 +10,12 @@ import resource
 import subprocess
 from pathlib import Path
 
-from tests.support import debian, debian_tree
 from tests.support.containers.engine import ContainerEngine
 from tests.support.containers.places import control_groups
-from tests.support.roots import Root
+from tests.support.sid.root import ROOT
 
-__all__ = ["ROOT", "PodmanEngine"]
+__all__ = ["PodmanEngine"]
 
-_PACKAGES = ("podman", "aardvark-dns", "netavark", "nftables", "runc")
 _TABLE = "inet netavark"
 """Of nftables: where Podman writes how published ports are reached."""
 _GROUP = "libpod_parent"
@@ -103,10 +101,3 @@ class PodmanEngine(ContainerEngine):
 
 def _at_most(limit: int, most: int) -> int:
     return most if limit == resource.RLIM_INFINITY else min(limit, most)
-
-
-def _make(made: Path, scratch: Path) -> None:
-    debian_tree.make_tree(made, "sid", *_PACKAGES)
-
-
-ROOT = Root(_make, (Path(debian_tree.__file__), Path(debian.__file__)), " ".join(_PACKAGES))

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
     from esker.declare.declaration import Declaration
 
-__all__ = ["KEPT", "OVERRIDE", "compose_files", "inputs_digest", "override_path", "own_variables", "read_files"]
+__all__ = [
+    "KEPT",
+    "OVERRIDE",
+    "candidates",
+    "compose_files",
+    "inputs_digest",
+    "override_path",
+    "own_variables",
+    "read_files",
+]
 
 OVERRIDE = "compose.override.yaml"
 """The name, in `.flox/cache/esker`, of the Compose file with the ports that Esker has chosen."""
@@ -33,23 +42,23 @@ _NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _SETTING = re.compile(r"^\s*(?:export\s+)?COMPOSE_FILE\s*=\s*(.*)$", re.MULTILINE)
 
 
-def override_path(project: str) -> str:
-    """Return the path of the Compose file with the ports that Esker has chosen for a project."""
-    return f"{project}/.flox/cache/esker/{OVERRIDE}"
+def override_path(dot_flox: str) -> str:
+    """Return the path of the Compose file with the ports that Esker has chosen for the environment at `dot_flox`."""
+    return f"{dot_flox}/cache/esker/{OVERRIDE}"
 
 
-def own_variables(environ: Mapping[str, str], project: str) -> dict[str, str]:
-    """Return the caller's variables without what activations of other environments have exported for Compose."""
+def own_variables(environ: Mapping[str, str], own: str) -> dict[str, str]:
+    """Return the caller's variables without what activations have exported for Compose, but for that of `own`."""
     variables = dict(environ)
     for element in active_environments(environ.get(ACTIVE_ENVIRONMENTS)):
         dot_flox = dot_flox_of(element)
-        if dot_flox is None or dot_flox == f"{project}/.flox":
+        if dot_flox is None or dot_flox == own:
             continue
         kept = state_file.read(f"{dot_flox}/cache/esker/{KEPT}", as_directory=True) or {}
         if variables.get("COMPOSE_PROJECT_NAME") == kept.get("name", ""):
             variables.pop("COMPOSE_PROJECT_NAME", None)
         named = variables.get("COMPOSE_FILE", "").split(os.pathsep)
-        if override_path(os.path.dirname(dot_flox)) in named:
+        if override_path(dot_flox) in named:
             del variables["COMPOSE_FILE"]
     return variables
 
@@ -61,14 +70,14 @@ def compose_files(declaration: Declaration, environ: Mapping[str, str]) -> tuple
     of COMPOSE_FILE, also from `.env`, or else the base file and its override. Raises ServiceError if one is missing.
     """
     table, project = declaration.esker.compose, declaration.project
-    environ = own_variables(environ, project)
+    environ = own_variables(environ, declaration.dot_flox)
     if table is not None and table.file is not None:
         return (_existing(f"{project}/{table.file}", "`file` in [plugins.esker.compose]"),)
     separator = environ.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
     named = environ.get("COMPOSE_FILE") or _from_env_file(f"{project}/.env")
     if named:
         paths = [os.path.normpath(os.path.join(project, each)) for each in named.split(separator) if each]
-        own = override_path(project)
+        own = override_path(declaration.dot_flox)
         return tuple(_existing(path, "COMPOSE_FILE") for path in paths if path != own)
     base = next((name for name in BASES if os.path.isfile(f"{project}/{name}")), None)
     if base is None:
@@ -81,6 +90,23 @@ def compose_files(declaration: Declaration, environ: Mapping[str, str]) -> tuple
         return ()
     override = [name for name in OVERRIDES if os.path.isfile(f"{project}/{name}")][:1]
     return tuple(f"{project}/{name}" for name in (base, *override))
+
+
+def candidates(declaration: Declaration) -> tuple[str, ...]:
+    """Return the paths at which a file that appears or vanishes makes other files the Compose files of a project."""
+    table, project = declaration.esker.compose, declaration.project
+    if table is not None and table.file is not None:
+        return ()
+    bases = _to_first(BASES, project)
+    if not os.path.isfile(f"{project}/{bases[-1]}"):
+        return tuple(f"{project}/{name}" for name in bases)
+    return tuple(f"{project}/{name}" for name in (*bases, *_to_first(OVERRIDES, project), ".env"))
+
+
+def _to_first(names: tuple[str, ...], project: str) -> tuple[str, ...]:
+    """Return the names up to that of the first file that is there; all of them if there is none."""
+    found = next((number for number, name in enumerate(names) if os.path.isfile(f"{project}/{name}")), len(names))
+    return names[: found + 1]
 
 
 def _existing(path: str, source: str) -> str:

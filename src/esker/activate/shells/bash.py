@@ -77,7 +77,7 @@ class Bash:
                 rest += _lines(step)
         return _text([*lines, *_rest_for_bash(rest)])
 
-    def command(self, steps: Iterable[Step], text: str, environ: Mapping[str, str]) -> list[str]:
+    def command(self, steps: Iterable[Step], text: str, _: Mapping[str, str], path: str | None) -> list[str]:
         """Return the arguments of a bash that runs a command after the profile scripts.
 
         It reads the scripts from a file in memory. This process keeps the file's descriptor open across exec.
@@ -85,17 +85,19 @@ class Bash:
         from esker.activate.hook import find_bash
         from esker.activate.shells.programs import inherited_file
 
-        bash = find_bash(environ.get("PATH"))
+        bash = find_bash(path)
         scripts = _with_warnings(line for step in steps for line in _lines(step))
         start = f". {inherited_file(_CLOSED, scripts)}\n" if scripts else ""
         return [bash, "--noprofile", "--norc", "-c", start + text]
 
-    def interactive(self, steps: Iterable[Step], environ: Mapping[str, str]) -> tuple[list[str], Mapping[str, str]]:
+    def interactive(
+        self, steps: Iterable[Step], environ: Mapping[str, str], path: str | None
+    ) -> tuple[list[str], Mapping[str, str]]:
         """Return the arguments and the variables of an interactive bash, which reads the user's ~/.bashrc first."""
         from esker.activate.hook import find_bash
         from esker.activate.shells.programs import inherited_file
 
-        bash = find_bash(environ.get("PATH"))
+        bash = find_bash(path)
         # A bash that starts in POSIX mode ignores --rcfile, so it enters that mode only at the end of our file.
         posix = {name: value for name, value in environ.items() if name == _POSIX}
         lines = ["if [ -f ~/.bashrc ]; then . ~/.bashrc; fi"]

@@ -72,16 +72,18 @@ class Fish:
         """Return the text that takes these steps in the fish that evaluates it."""
         return "".join(f"{line};\n" for step in steps for line in _lines(step))
 
-    def command(self, steps: Iterable[Step], text: str, environ: Mapping[str, str]) -> list[str]:
+    def command(self, steps: Iterable[Step], text: str, environ: Mapping[str, str], path: str | None) -> list[str]:
         """Return the arguments of a fish that runs a command after the profile scripts."""
-        fish = find_shell(self.name, self._program, environ.get("PATH"))
+        fish = find_shell(self.name, self._program, path)
         scripts = _with_warnings(line for step in steps for line in _lines(step))
         start = f"{_sourced(scripts, environ)}\n" if scripts else ""
         return [fish, "--no-config", "-c", start + text]
 
-    def interactive(self, steps: Iterable[Step], environ: Mapping[str, str]) -> tuple[list[str], Mapping[str, str]]:
+    def interactive(
+        self, steps: Iterable[Step], environ: Mapping[str, str], path: str | None
+    ) -> tuple[list[str], Mapping[str, str]]:
         """Return the arguments and the variables of an interactive fish, which reads the user's files first."""
-        fish = find_shell(self.name, self._program, environ.get("PATH"))
+        fish = find_shell(self.name, self._program, path)
         start = _sourced((line for step in steps for line in _lines(step)), environ)
         return [fish, "--interactive", "--init-command", start], environ
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from esker.activate.composition import outer_path
 from esker.activate.prompt import state
 from esker.activate.shells import undo
 from esker.activate.shells.steps import AtPrompt, Variables, entering, leaving, opening, sourcing
@@ -33,11 +34,13 @@ if TYPE_CHECKING:
         def evaluated(self, steps: Iterable[Step], environ: Mapping[str, str]) -> str:
             """Return the text that takes these steps in the shell that evaluates it; `environ` are its variables."""
 
-        def command(self, steps: Iterable[Step], text: str, environ: Mapping[str, str]) -> list[str]:
-            """Return the arguments of a shell that takes these steps and then runs the command `text`."""
+        def command(self, steps: Iterable[Step], text: str, environ: Mapping[str, str], path: str | None) -> list[str]:
+            """Return the arguments of a shell, found on `path`, that takes these steps and then runs `text`."""
 
-        def interactive(self, steps: Iterable[Step], environ: Mapping[str, str]) -> tuple[list[str], Mapping[str, str]]:
-            """Return the arguments and variables of an interactive shell.
+        def interactive(
+            self, steps: Iterable[Step], environ: Mapping[str, str], path: str | None
+        ) -> tuple[list[str], Mapping[str, str]]:
+            """Return the arguments and variables of an interactive shell, found on `path`.
 
             It reads the user's start-up files, and then takes these steps.
             """
@@ -124,8 +127,9 @@ class Shell:
         anew: bool = False,
     ) -> str:
         """Return the text for `eval` that activates; `activate` works out the activation in a given environment."""
-        changes = undo.enter(plan, environ, activate, anew=anew)
-        steps = entering(plan, environ, changes, shell=self.name, program=program)
+        left: dict[str, str] = {}
+        changes = undo.enter(plan, environ, activate, anew=anew, left=left)
+        steps = entering(plan, environ, changes, left, shell=self.name, program=program)
         return self._renderer.evaluated(steps, environ)
 
     def deactivation(self, environ: Mapping[str, str], *, program: str = "esker") -> str | None:
@@ -167,7 +171,8 @@ class Shell:
     ) -> tuple[list[str], dict[str, str]]:
         """Return the arguments and variables of a shell that runs a command after the profile scripts."""
         after = {**activation.apply(environ), **_memory(plan, environ, activation)}
-        return self._renderer.command(sourcing(plan, environ, shell=self.name), text, after), after
+        steps = sourcing(plan, environ, activation.left, shell=self.name)
+        return self._renderer.command(steps, text, after, outer_path(plan, after)), after
 
     def interactive(
         self, plan: Plan, environ: Mapping[str, str], activation: Activation, *, program: str = "esker"
@@ -175,7 +180,8 @@ class Shell:
         """Return the arguments and the variables of an interactive shell, which reads its start-up files first."""
         memory = _memory(plan, environ, activation)
         steps = opening(plan, environ, activation, memory, shell=self.name, program=program)
-        return self._renderer.interactive(steps, {**activation.apply(environ), **memory})
+        after = {**activation.apply(environ), **memory}
+        return self._renderer.interactive(steps, after, outer_path(plan, after))
 
 
 def _memory(plan: Plan, environ: Mapping[str, str], activation: Activation) -> dict[str, str]:

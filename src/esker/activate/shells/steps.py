@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from esker.activate.composition import is_started
+from esker.activate.composition import TOOL_HOOKS, is_started
 from esker.activate.lists import (
     ACTIVE_ENVIRONMENTS,
     LISTS,
@@ -204,16 +204,23 @@ Step = (
 
 
 def entering(
-    plan: Plan, environ: Mapping[str, str], changes: Mapping[str, str | None], *, shell: str, program: str
+    plan: Plan,
+    environ: Mapping[str, str],
+    changes: Mapping[str, str | None],
+    left: Mapping[str, str],
+    *,
+    shell: str,
+    program: str,
 ) -> Iterator[Step]:
     """Yield the steps of a shell that activates a plan in place.
 
-    `environ` are its variables before, and `changes` those that it sets and unsets.
+    `environ` are its variables before, and `changes` those that it sets and unsets. `left` is what it takes over
+    besides.
     """
     yield Variables(changes)
     if not is_started(plan, environ):
         yield Forget(plan.flox_env)
-    yield from _recorded(_profile(plan, shell), program)
+    yield from _recorded(_profile(plan, shell, left), program)
     yield from (SearchAnew(), Prompt(program), Function(program))
 
 
@@ -263,18 +270,23 @@ def opening(
         for first in elements(name, value)[:1]:
             yield First(name, value, first, *ends)
     yield Own(plan.dot_flox)
-    yield from _recorded(sourcing(plan, environ, shell=shell), program)
+    yield from _recorded(sourcing(plan, environ, activation.left, shell=shell, stays=True), program)
     yield from (SearchAnew(), Prompt(program), Function(program))
 
 
-def sourcing(plan: Plan, environ: Mapping[str, str], *, shell: str) -> Iterator[Source]:
-    """Yield the steps that source the scripts of every active environment, the oldest first."""
+def sourcing(
+    plan: Plan, environ: Mapping[str, str], left: Mapping[str, str], *, shell: str, stays: bool = False
+) -> Iterator[Source]:
+    """Yield the steps that source the scripts of every active environment, the oldest first.
+
+    `left` is what a tool's hook has left. Its EXIT trap is for a shell that `stays`, not for one that runs a command.
+    """
     for element in reversed(active_environments(environ.get(ACTIVE_ENVIRONMENTS))):
         dot_flox = dot_flox_of(element)
-        older = read(plan_path(os.path.dirname(dot_flox), element.get("mode", "dev"))) if dot_flox else None
+        older = read(plan_path("", element.get("mode", "dev"), dot_flox)) if dot_flox else None
         if older is not None and dot_flox != plan.dot_flox:
-            yield from _profile(older, shell)
-    yield from _profile(plan, shell)
+            yield from _profile(older, shell, {})
+    yield from _profile(plan, shell, left, stays=stays)
 
 
 def _recorded(sources: Iterator[Source], program: str) -> Iterator[Recorded]:
@@ -282,12 +294,18 @@ def _recorded(sources: Iterator[Source], program: str) -> Iterator[Recorded]:
         yield Recorded(steps, program)
 
 
-def _profile(plan: Plan, shell: str) -> Iterator[Source]:
+def _profile(plan: Plan, shell: str, left: Mapping[str, str], *, stays: bool = False) -> Iterator[Source]:
     scripts = tuple(
         Script(plan.dot_flox, f"profile.{name}", plan.profile[name])
         for name in ("common", shell)
         if name in plan.profile
     )
+    if left:
+        from esker.activate.left_in_bash import scripts_for
+
+        hook = TOOL_HOOKS.get(plan.tool or "", "hook")
+        taken = scripts_for(shell, left, hook, with_trap=stays)
+        scripts = (*(Script(plan.dot_flox, hook, text) for text in taken), *scripts)
     if scripts or plan.deactivate:
         yield Source(plan.flox_env, scripts)
 

@@ -72,16 +72,18 @@ class Tcsh:
         """Return the line that takes these steps in the tcsh that evaluates it."""
         return f"source {_file(_lines(steps, environ), environ)};\n"
 
-    def command(self, steps: Iterable[Step], text: str, environ: Mapping[str, str]) -> list[str]:
+    def command(self, steps: Iterable[Step], text: str, environ: Mapping[str, str], path: str | None) -> list[str]:
         """Return the arguments of a tcsh that runs a command after the profile scripts."""
-        tcsh = find_shell(self.name, self._program, environ.get("PATH"))
+        tcsh = find_shell(self.name, self._program, path)
         scripts = [line for step in steps for line in _step(step, environ)]
         start = f"source {_file(scripts, environ)}\n" if scripts else ""
         return [tcsh, "-f", "-c", start + text]
 
-    def interactive(self, steps: Iterable[Step], environ: Mapping[str, str]) -> tuple[list[str], Mapping[str, str]]:
+    def interactive(
+        self, steps: Iterable[Step], environ: Mapping[str, str], path: str | None
+    ) -> tuple[list[str], Mapping[str, str]]:
         """Return the arguments and the variables of an interactive tcsh, which reads the user's file first."""
-        tcsh = find_shell(self.name, self._program, environ.get("PATH"))
+        tcsh = find_shell(self.name, self._program, path)
         after = {**environ, "HOME": f"{os.path.dirname(__file__)}/startup"}
         if "HOME" in environ:
             after["_ESKER_HOME"] = environ["HOME"]

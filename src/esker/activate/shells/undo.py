@@ -60,12 +60,14 @@ def enter(
     activate: Callable[[Mapping[str, str]], Activation],
     *,
     anew: bool = False,
+    left: dict[str, str] | None = None,
 ) -> Changes:
     """Return every variable that a shell sets or unsets to activate a plan in place and to remember how to leave it.
 
     `activate` works out the activation in a given environment. If the plan is active already, in this shell or in one
     that it inherits from, it is not entered a second time, and stays behind the environments that were entered later.
-    If the plan has changed since it was entered, or with `anew`, its earlier activation is undone first.
+    If the plan has changed since it was entered, or with `anew`, its earlier activation is undone first. What the shell
+    takes over besides is put into `left`.
     """
     edits, ends = _parsed(environ)
     key = plan.dot_flox
@@ -75,6 +77,8 @@ def enter(
         edits, changes = stack.leave(edits, key, current)
         current = _changed(current, changes)
     activation = activate(current)
+    if left is not None:
+        left.update(activation.left)
     names = activation.names()
     if repeated:
         changes = _changes_again(plan, activation, current)

@@ -81,19 +81,21 @@ class Zsh:
         """Return the text that takes these steps in the zsh that evaluates it."""
         return _text(line for step in steps for line in _lines(step))
 
-    def command(self, steps: Iterable[Step], text: str, environ: Mapping[str, str]) -> list[str]:
+    def command(self, steps: Iterable[Step], text: str, _: Mapping[str, str], path: str | None) -> list[str]:
         """Return the arguments of a zsh that runs a command after the profile scripts.
 
         It reads the scripts from a file in memory. This process keeps the file's descriptor open across exec.
         """
-        zsh = find_shell(self.name, self._program, environ.get("PATH"))
+        zsh = find_shell(self.name, self._program, path)
         scripts = _with_warnings(line for step in steps for line in _lines(step))
         start = f". {inherited_file(_CLOSED, scripts)}\n" if scripts else ""
         return [zsh, "-f", "-c", start + text]
 
-    def interactive(self, steps: Iterable[Step], environ: Mapping[str, str]) -> tuple[list[str], Mapping[str, str]]:
+    def interactive(
+        self, steps: Iterable[Step], environ: Mapping[str, str], path: str | None
+    ) -> tuple[list[str], Mapping[str, str]]:
         """Return the arguments and the variables of an interactive zsh, which reads the user's files first."""
-        zsh = find_shell(self.name, self._program, environ.get("PATH"))
+        zsh = find_shell(self.name, self._program, path)
         after = {**environ, "ZDOTDIR": f"{os.path.dirname(__file__)}/startup"}
         if "ZDOTDIR" in environ:
             after["_ESKER_ZDOTDIR"] = environ["ZDOTDIR"]

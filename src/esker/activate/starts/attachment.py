@@ -19,13 +19,14 @@ from esker.activate.composition import (
     is_active,
     is_started,
     resulting_activation,
+    with_temporary,
 )
 from esker.activate.difference import Activation, difference
 from esker.activate.starts import registry
 from esker.activate.starts.start import member_of
 from esker.activate.starts.watcher import watch
 from esker.errors import ActivationFailed, HostError, StartWithinHook, TimedOut
-from esker.host import background, process_table, runtime_directory
+from esker.host import background, process_table, runtime_directory, temporary
 from esker.host.clock import Deadline
 
 TYPE_CHECKING = False
@@ -93,13 +94,15 @@ class Attachment:
         Return a function to call when the services have started: it waits for the watcher that this begins.
         """
         plan, path, unwatched = self._plan, self._path, None
-        if plan.runs_code:
+        if plan.has_starts:
             with _needed(plan, path):
                 unwatched = registry.share(path, plan, pid)
         if unwatched is None:
             return lambda: None
         # Such a start has no `hook.on-deactivate`, for which the variables would be needed.
-        begun = background.beginning_anew(watch, _watching(plan, path, unwatched.token, {}))
+        recorded = registry.recorded_difference(path, unwatched) or {}
+        watching = _watching(plan, path, unwatched.token, {}, recorded.get("temporary"))
+        begun = background.beginning_anew(watch, watching)
         return lambda: registry.watch_over(path, unwatched, begun())
 
     def leave(self, seconds: float = AT_THE_END) -> None:
@@ -142,7 +145,7 @@ def attach(
     has_inherited = is_started(plan, environ) and not participant.anew
     joined = registry.Joined(None)
     with _needed(plan, path):
-        if plan.runs_code or participant.lasting:
+        if plan.has_starts or participant.lasting:
             if not has_inherited:
                 # This process may be attached to a start of an earlier plan, from before the project was edited.
                 registry.leave(path, member, unless=plan.identity)
@@ -152,12 +155,14 @@ def attach(
         else:
             registry.check_mode(path, plan, member)
     if has_inherited:
-        recorded = registry.recorded_difference(path, joined.start) if joined.start and plan.runs_code else None
+        recorded = registry.recorded_difference(path, joined.start) if joined.start and plan.has_starts else None
         own_changes = Activation(**recorded["difference"]) if recorded else None
-        activation = resulting_activation(plan, environ, inherited_environment(plan, environ, base, own_changes))
+        inherited = inherited_environment(plan, environ, base, own_changes)
+        activation = resulting_activation(plan, environ, inherited, left=recorded.get("left") if recorded else None)
     else:
-        after = _after(plan, base, path, joined, participant, deadline)
-        activation = resulting_activation(plan, environ, after, always=[name for name, _ in plan.vars])
+        left: dict[str, str] = {}
+        after = _after(plan, base, path, joined, participant, deadline, left)
+        activation = resulting_activation(plan, environ, after, always=[name for name, _ in plan.vars], left=left)
     attached = joined.start is not None
     # Whoever attached this process before will also detach it.
     member_to_detach = member if attached and not joined.known else None
@@ -242,26 +247,35 @@ def _after(
     joined: registry.Joined,
     participant: Participant,
     deadline: Deadline | None,
+    left: dict[str, str],
 ) -> Mapping[str, str]:
     """Return the environment with the project's own variables and the changes that its hook makes.
 
-    The hook runs here if the start is fresh. Otherwise this takes the changes that the start has recorded.
+    The hook runs here if the start is fresh. Otherwise this takes the changes that the start has recorded. What shells
+    take over besides is put into `left`.
     """
     start = joined.start
-    if start is None or not plan.runs_code:
-        return evaluated(plan, base, deadline=deadline)
+    if start is None or not plan.has_starts:
+        return evaluated(plan, base, deadline=deadline, left=left)
     if not joined.fresh:
         recorded = registry.recorded_difference(path, start)
-        return evaluated(plan, base, deadline=deadline) if recorded is None else _replayed(recorded, base)
+        if recorded is None:
+            return evaluated(plan, base, deadline=deadline, left=left)
+        left.update(recorded.get("left", {}))
+        return _replayed(recorded, base)
     settled = False
+    directory = temporary.make(base.get("TMPDIR")) if plan.has_temporary else None
     try:
-        after = evaluated(plan, base, deadline=deadline)
+        after = evaluated(plan, with_temporary(base, directory), deadline=deadline, left=left)
         with _needed(plan, path):
-            registry.settle(path, start, _recorded(plan, base, after), _keep(plan, path, start, after, participant))
+            recorded = {**_recorded(plan, base, after), "left": left, "temporary": directory}
+            registry.settle(path, start, recorded, _keep(plan, path, start, after, participant, directory))
             settled = True
     finally:
         if not settled:
             registry.remove_start(path, start)
+            if directory is not None:
+                temporary.remove(directory)
     return after
 
 
@@ -283,21 +297,26 @@ def _replayed(recorded: Mapping[str, Any], base: Mapping[str, str]) -> dict[str,
 
 
 def _keep(
-    plan: Plan, path: str, start: Start, after: Mapping[str, str], participant: Participant
+    plan: Plan,
+    path: str,
+    start: Start,
+    after: Mapping[str, str],
+    participant: Participant,
+    directory: str | None,
 ) -> Callable[[], int] | None:
     """Return a function that begins the watcher and returns its pid, or None if the start needs no watcher.
 
-    A program that stays detaches by itself, so it needs a watcher only for `hook.on-deactivate`, which has to run even
-    if the program is killed.
+    A program that stays detaches by itself, so it needs a watcher only for `hook.on-deactivate` and for the `directory`
+    of temporary files, which has to be removed: both even if the program is killed.
     """
-    arguments = _watching(plan, path, start.token, after)
+    arguments = _watching(plan, path, start.token, after, directory)
     if not participant.stays:
         return lambda: background.begin(lambda: watch(**arguments))
     # This program may have threads, so a fork that goes on in Python is not safe: a new interpreter is started.
-    return (lambda: background.begin_anew(watch, arguments)) if plan.on_deactivate else None
+    return (lambda: background.begin_anew(watch, arguments)) if plan.on_deactivate or directory else None
 
 
-def _watching(plan: Plan, path: str, token: str, after: Mapping[str, str]) -> dict[str, Any]:
+def _watching(plan: Plan, path: str, token: str, after: Mapping[str, str], directory: str | None) -> dict[str, Any]:
     """Return the arguments of `watch` for a start of a plan."""
     return {
         "path": path,
@@ -305,4 +324,5 @@ def _watching(plan: Plan, path: str, token: str, after: Mapping[str, str]) -> di
         "script": plan.on_deactivate,
         "environ": dict(after),
         "log": f"{plan.dot_flox}/log/on-deactivate.log",
+        "directory": directory,
     }

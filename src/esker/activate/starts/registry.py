@@ -122,7 +122,7 @@ def locked_starts(path: str, *, make: bool = False, own: bool = True) -> Iterato
 def join(path: str, plan: Plan, joining: Member, *, inherited: bool, anew: bool = False) -> Joined:
     """Attach a process to the running start of a plan, or make a new start and attach it to that.
 
-    If the plan runs no code, a new start is ready at once. `inherited` says that the process has inherited the
+    If the plan needs no start, a new one is ready at once. `inherited` says that the process has inherited the
     variables of a start of this plan: then it attaches to that start, or to none if it is over, and never has to wait.
     With `anew` the process makes a new start in any case, and later processes attach to that one.
     Raises ModeClash if another process uses the environment in another mode.
@@ -143,9 +143,9 @@ def join(path: str, plan: Plan, joining: Member, *, inherited: bool, anew: bool 
                 token=os.urandom(8).hex(),
                 identity=plan.identity,
                 mode=plan.mode,
-                ready=not plan.runs_code,
+                ready=not plan.has_starts,
                 ends=plan.on_deactivate is not None,
-                keeper=member_of(os.getpid()) if plan.runs_code else None,
+                keeper=member_of(os.getpid()) if plan.has_starts else None,
                 members=(),
             )
             starts.append(start)

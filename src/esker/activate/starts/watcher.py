@@ -13,6 +13,7 @@ import signal
 from contextlib import suppress
 
 from esker.activate.starts import registry
+from esker.host import temporary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,10 +30,12 @@ _LOOK = 500
 """Milliseconds between two looks at the registry on a system that has no pidfd to wait for the end of a process."""
 
 
-def watch(path: str, token: str, script: str | None, environ: Mapping[str, str], log: str) -> None:
+def watch(
+    path: str, token: str, script: str | None, environ: Mapping[str, str], log: str, directory: str | None = None
+) -> None:
     """Wait until no process uses the start `token` of the registry at `path`; then run `script`, if any, in `environ`.
 
-    The output of the script goes to the file `log`.
+    The output of the script goes to the file `log`. After it the `directory` of the start's temporary files is removed.
     """
     with suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as file:
         file.write("esker-watcher")
@@ -46,6 +49,8 @@ def watch(path: str, token: str, script: str | None, environ: Mapping[str, str],
     if start is not None and script is not None:
         _run(script, environ, log)
         registry.remove_start(path, start)
+    if directory is not None:
+        temporary.remove(directory)
     with suppress(FileNotFoundError):  # the file is left only if somebody else has removed the registry
         os.unlink(f"{path}.{token}")
 

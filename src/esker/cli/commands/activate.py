@@ -10,6 +10,7 @@ import os
 import sys
 
 from esker.cli import directory
+from esker.cli.voice import LateProgress
 from esker.host.variables import inherited
 from esker.runtimes import registry
 from esker.settings import Settings
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     """An activation, and the registration of the process that uses it; None if no other activation must know of it."""
     from esker.cli.directory import Option
     from esker.cli.voice import Voice
-    from esker.progress import Progress
     from esker.runtimes.protocol import Runtime
 
     Entered = TypeVar("Entered")
@@ -65,17 +65,18 @@ def _activated(options: SimpleNamespace, command: list[str] | None, voice: Voice
     if options.services_from:
         environ["ESKER_SERVICES_FROM"] = options.services_from
     start, explicit = directory.place(options)
-    project, kind = registry.find_project(start, explicit=explicit)
+    project, kind = registry.find_project(start, explicit=explicit, runtime=options.runtime)
     if kind != "native":
-        if options.generation is not None:
-            from esker.errors import UsageError
-
-            raise UsageError("`--generation` is for environments in `.flox`, which this project has not")
+        from esker.cli.other_runtime import check_options, plan_of
         from esker.cli.other_runtime import run as run_other
 
-        runtime = registry.runtime(kind, project, options.mode, without_packages=options.without_packages)
-        return run_other(runtime, options, command, environ, voice)
-    plan = _plan(project, options, environ, voice)
+        check_options(options)
+        if not registry.RUNTIMES[kind].has_plans:
+            runtime = registry.runtime(kind, project, options.mode, without_packages=options.without_packages)
+            return run_other(runtime, options, command, environ, voice)
+        plan = plan_of(kind, project, options, environ, LateProgress(voice))
+    else:
+        plan = _plan(project, options, environ, voice)
     if plan.missing:
         from esker.cli.views.activation import tell_missing
 
@@ -280,7 +281,8 @@ def _generation(word: str) -> int:
     return int(word)
 
 
-_FLAG = {"action": "store_true"}
+_TRUE = "store_true"
+_FLAG = {"action": _TRUE}
 _OPTIONS: tuple[Option, ...] = (
     *directory.OPTIONS,
     (("-c", "--command"), {"metavar": "CMD", "help": "run CMD in the shell, after the profile scripts"}),
@@ -301,6 +303,14 @@ _OPTIONS: tuple[Option, ...] = (
     (("--fresh",), _FLAG | {"help": "run the hook, even if others use the environment or its services run"}),
     (("--locked",), _FLAG | {"help": "fail if the lock is stale, instead of renewing it"}),
     directory.NO_PYTHON_DOWNLOADS,
+    (("--runtime",), {"metavar": "NAME", "help": "go by the declaration for this runtime: native, nix, guix, venv"}),
+    (("--shell",), {"metavar": "NAME", "help": "the shell of a flake or shell.nix, instead of the default one"}),
+    (
+        ("--override-input",),
+        {"action": "append", "metavar": "NAME=REF", "help": "take REF in place of an input of the flake"},
+    ),
+    (("--refresh",), _FLAG | {"help": "ask Nix or Guix again, even if nothing seems to have changed"}),
+    (("--impure",), _FLAG | {"help": "let the flake look at everything; the result is not kept"}),
     (("--without-packages",), _FLAG | {"help": "leave out packages of [install] that are not on this machine"}),
     (("--json",), _FLAG | {"help": "print the changes of variables as JSON; run no hook, write nothing"}),
 )
@@ -325,11 +335,13 @@ def _read(arguments: list[str]) -> dict[str, Any]:
     saves importing argparse, which costs a third of a warm activation.
     """
     options = {name: (_destination(names), how) for names, how in _OPTIONS for name in names}
-    values = {destination: False if "action" in how else None for destination, how in options.values()}
+    values = {destination: False if how.get("action") == _TRUE else None for destination, how in options.values()}
     words = iter(arguments)
     for word in words:
         name, joined, value = word.partition("=") if word.startswith("--") else (word, "", "")
         destination, how = options[name]
+        if how.get("action", _TRUE) != _TRUE:  # an option that may be repeated
+            raise ValueError(word)
         if "action" not in how:
             value = value if joined else next(words, "-")  # without a value: "-" is refused below
         if value.startswith("-") or (joined and "action" in how):
@@ -344,6 +356,8 @@ def _destination(names: tuple[str, ...]) -> str:
 
 
 def _runtime(plan: Plan) -> Runtime:
+    if plan.state is not None and plan.tool is not None:
+        return registry.runtime(plan.tool, plan.project, plan.mode)
     return registry.runtime("native", plan.project, plan.mode, without_packages=bool(plan.missing))
 
 
@@ -357,6 +371,8 @@ def _plan(project: str, options: SimpleNamespace, environ: Mapping[str, str], vo
         trusts_everything=options.trust,
         without_packages=without,
         python_downloads=not options.no_python_downloads,
+        tool_choice=_tool_choice(project, options, environ),
+        tool_refresh=options.refresh,
     )
     generation = _wanted_generation(project, options, environ)
     if generation is not None:
@@ -368,10 +384,19 @@ def _plan(project: str, options: SimpleNamespace, environ: Mapping[str, str], vo
 
         plan = preview(project, settings, mode=options.mode)
     else:
-        plan = prepare(project, settings, mode=options.mode, locked=options.locked, progress=_Late(voice))
+        plan = prepare(project, settings, mode=options.mode, locked=options.locked, progress=LateProgress(voice))
     if plan.minimum_version:
         voice.check_version(*plan.minimum_version)
     return plan
+
+
+def _tool_choice(project: str, options: SimpleNamespace, environ: Mapping[str, str]) -> str:
+    """Return what is asked of a tool that gives the toolchain: by the options, or else by the activation around us."""
+    if not (options.shell or options.override_input or options.impure or "_FLOX_ACTIVE_ENVIRONMENTS" in environ):
+        return ""
+    from esker.cli.other_runtime import tool_choice
+
+    return tool_choice(f"{project}/.flox", options, environ)
 
 
 def _wanted_generation(project: str, options: SimpleNamespace, environ: Mapping[str, str]) -> int | None:
@@ -383,50 +408,6 @@ def _wanted_generation(project: str, options: SimpleNamespace, environ: Mapping[
     from esker.activate.lists import active_generation
 
     return active_generation(f"{project}/.flox", active)
-
-
-class _Late:
-    """A progress listener that creates the real one when work begins: a warm activation never imports that."""
-
-    def __init__(self, voice: Voice) -> None:
-        self._voice = voice
-        self._listener: Progress | None = None
-
-    def begin(self, title: str, *, total: int | None = None, unit: str = "") -> None:
-        """Create the real listener if there is none yet, and forward the call."""
-        self._real().begin(title, total=total, unit=unit)
-
-    def advance(self, count: int = 1) -> None:
-        """Forward the call."""
-        if self._listener is not None:
-            self._listener.advance(count)
-
-    def remark(self, text: str) -> None:
-        """Create the real listener if there is none yet, and forward the call."""
-        self._real().remark(text)
-
-    def notice(self, text: str) -> None:
-        """Create the real listener if there is none yet, and forward the call."""
-        self._real().notice(text)
-
-    def finish(self, text: str) -> None:
-        """Create the real listener if there is none yet, and forward the call."""
-        self._real().finish(text)
-
-    def end(self) -> None:
-        """Forward the call."""
-        if self._listener is not None:
-            self._listener.end()
-
-    def fail(self) -> None:
-        """Forward the call."""
-        if self._listener is not None:
-            self._listener.fail()
-
-    def _real(self) -> Progress:
-        if self._listener is None:
-            self._listener = self._voice.progress()
-        return self._listener
 
 
 def _begin(
@@ -445,7 +426,15 @@ def _begin(
     runtime = plan.runtime_directory(environ.get("XDG_RUNTIME_DIR"))
     services = _starts_services(plan, options)
     if not plan.is_shared(runtime, lasting=shell_pid is not None or services):
-        return _activation(plan, options, environ, run_code=True), None
+        directory = None
+        if plan.has_temporary:
+            from esker.activate.composition import is_started
+            from esker.host import temporary
+
+            if not is_started(plan, environ):
+                directory = temporary.make(environ.get("TMPDIR"))
+                temporary.remove_after(directory)
+        return _activation(plan, options, environ, run_code=True, temporary=directory), None
     from esker.activate.starts.attachment import Participant, attach
 
     attachment = attach(
@@ -465,7 +454,12 @@ def _begin(
 
 
 def _activation(
-    plan: Plan, options: SimpleNamespace, environ: Mapping[str, str], *, run_code: bool = False
+    plan: Plan,
+    options: SimpleNamespace,
+    environ: Mapping[str, str],
+    *,
+    run_code: bool = False,
+    temporary: str | None = None,
 ) -> Activation:
     from esker.activate.composition import activation
 
@@ -476,4 +470,5 @@ def _activation(
         add_sbin=options.add_sbin,
         start_services=_starts_services(plan, options),
         run_code=run_code,
+        temporary=temporary,
     )

@@ -32,7 +32,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     options = parser.parse_args(arguments)
     explicit = directory.place(options)[1]
-    findings = [survey_project(selected_project(options, os.environ))] if explicit else []
+    findings = [survey_project(selected_project(options, os.environ), os.environ.get("PATH"))] if explicit else []
     findings += survey(Settings(os.environ), os.environ.get("PATH"))
     if options.json:
         import msgspec

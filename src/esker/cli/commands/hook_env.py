@@ -131,9 +131,10 @@ class _Prompt:
 
     def _entering(self, plan: Plan) -> list[Step]:
         def steps(activate: Callable[[Mapping[str, str]], Activation]) -> list[Step]:
-            changes = undo.enter(plan, self._environ, activate)
+            left: dict[str, str] = {}
+            changes = undo.enter(plan, self._environ, activate, left=left)
             program = self._voice.path()
-            return list(entering(plan, self._environ, changes, shell=self._shell.name, program=program))
+            return list(entering(plan, self._environ, changes, left, shell=self._shell.name, program=program))
 
         return in_shell(plan, _options(), self._environ, self._voice, steps)[0]
 

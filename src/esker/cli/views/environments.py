@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from esker.activate.lists import dot_flox_of
+from esker.activate.lists import project_of
 from esker.cli.views.output import shown
-from esker.declare.known_environments import KnownEnvironment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
+
+    from esker.declare.known_environments import KnownEnvironment
 
 __all__ = ["print_active", "print_environments"]
 
@@ -21,13 +22,16 @@ def print_active(active: Iterable[Mapping[str, Any]]) -> None:
     for element in active:
         environment = element.get("environment", element)
         pointer = environment.get("pointer", environment)
-        environments.append(KnownEnvironment(dot_flox_of(element) or "", str(pointer.get("name", ""))))
-    print_environments(environments)
+        environments.append((str(pointer.get("name", "")), project_of(element) or ""))
+    _print(environments)
 
 
 def print_environments(environments: Iterable[KnownEnvironment]) -> None:
     """Print a line for each environment."""
-    listed = list(environments)
-    width = max(len(each.name) for each in listed)
-    for each in listed:
-        print(shown(f"  {each.name:<{width}}  {each.project}"))
+    _print([(each.name, each.project) for each in environments])
+
+
+def _print(listed: Sequence[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in listed)
+    for name, project in listed:
+        print(shown(f"  {name:<{width}}  {project}"))

@@ -11,7 +11,9 @@ from esker.declare import project_directory, trust
 from esker.declare.generations import declared_then, find, run_link
 from esker.errors import StoreError
 from esker.host import files
+from esker.progress import Silent
 from esker.runtimes.native.planning import Target, declared_mode, planned
+from esker.runtimes.native.preparation import toolchain_of
 from esker.runtimes.native.project_lock import alone
 from esker.store.store import Store
 
@@ -47,7 +49,7 @@ def _plan(project: str, settings: Settings, number: int, mode: str | None, *, lo
     link = run_link(project, f"{declaration.name}.gen{number}", settings.system, chosen)
     if not look:
         _point(declaration, link, generation.path)
-    target = Target(link, generation.path, number)
+    target = Target(link, generation.path, number, toolchain_of(declaration, settings, Silent(), look=look))
     return planned(declaration, chosen, target, (), settings, keep_ports=not look)
 
 

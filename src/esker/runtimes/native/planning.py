@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.activate import plan as plans
 from esker.activate.allocation import allocate, expected
-from esker.activate.compose.files import compose_files, read_files
-from esker.activate.compose.project import compose_project, exported, kept_path
-from esker.errors import EskerError, ServiceError
+from esker.activate.compose.exports import Exports, compose_exports
 from esker.formats.manifest import Manifest, MinimumVersion, vars_in_order
 from esker.host.certificates import certificate_bundle
 from esker.host.runtime_directory import directory_name
@@ -19,6 +17,7 @@ from esker.realise.conda.activation import activation_script
 if TYPE_CHECKING:
     from esker.activate.plan import Plan
     from esker.declare.declaration import Declaration
+    from esker.runtimes.foreign.result import Result
     from esker.settings import Settings
 
 __all__ = ["Target", "declared_mode", "planned"]
@@ -33,6 +32,8 @@ class Target(NamedTuple):
     """The store path that it leads to."""
     generation: int | None = None
     """The number of the generation that was asked for, if one was."""
+    toolchain: Result | None = None
+    """What another tool gives besides, if the manifest names one."""
 
     @classmethod
     def of(cls, link: str) -> Target:
@@ -65,10 +66,12 @@ def planned(
     # Through the link: the profile, the environment and the host's interpreter all have to be where they were.
     link = target.link
     anchor = f"{link}/bin/python" if os.path.lexists(f"{link}/bin/python") else link
-    before = plans.fingerprints((*locks, anchor, *_compose_sources(declaration, settings)))
-    compose, inputs = _compose(declaration, settings) if keep_ports else ({}, ())
-    # Its name may become another one without a change of these files.
-    named = plans.fingerprints([kept_path(declaration)] if compose else [])
+    before = plans.fingerprints((*locks, anchor))
+    exports = compose_exports(declaration, settings) if keep_ports else Exports({}, (), ())
+    stats, inputs = (*sources, *before, *exports.stats), exports.inputs
+    toolchain = target.toolchain
+    if toolchain is not None:
+        stats, inputs = (*stats, *toolchain.stats), (*toolchain.inputs, *inputs)
     plan = plans.Plan(
         project=declaration.project,
         name=declaration.name,
@@ -78,13 +81,13 @@ def planned(
         flox_env=link,
         store_path=target.profile,
         runtime_name=directory_name(declaration.dot_flox),
-        stats=(*sources, *before, *named),
+        stats=stats,
         choices=settings.choices,
         generation=target.generation,
         missing=missing,
         vars=vars_in_order(manifest.vars),
         ports=allocate(declaration, settings) if keep_ports else expected(declaration, settings),
-        compose=compose,
+        compose=exports.variables,
         inputs=inputs,
         packages_script=activation_script(target.profile) if declaration.esker.conda else None,
         hook=hook.on_activate if hook else None,
@@ -94,38 +97,9 @@ def planned(
         certificates=certificate_bundle(),
         auto_start=bool(services and services.auto_start),
         minimum_version=_minimum_version(manifest),
+        **(toolchain.fields() if toolchain else {}),
     )
     return plans.completed(plan)
-
-
-def _compose(declaration: Declaration, settings: Settings) -> tuple[dict[str, str], tuple[tuple[str, str | None], ...]]:
-    """Return what the Compose project gives every activation, and the caller's variables that this depends on.
-
-    Where the manifest takes no variable from a container, what is wrong with the containers is no reason to fail.
-    """
-    try:
-        project = compose_project(declaration, settings, settings.caller)
-        variables = {} if project is None else exported(project, declaration)
-    except ServiceError:
-        tables = declaration.esker.compose.tables if declaration.esker.compose else {}
-        if any(table.ports for table in tables.values()):
-            raise
-        return {}, ()
-    if project is None:
-        return {}, (("ESKER_SERVICES_FROM", settings.services_from),) if declaration.esker.compose else ()
-    own = {*declaration.manifest.vars, *expected(declaration, settings)}
-    names = {"COMPOSE_FILE", "COMPOSE_PROJECT_NAME"}.union(*project.port_inputs.values()) - own
-    return variables, tuple((name, settings.caller.get(name)) for name in sorted(names))
-
-
-def _compose_sources(declaration: Declaration, settings: Settings) -> tuple[str, ...]:
-    """Return the files that decide what the Compose project gives."""
-    if not declaration.uses_compose:
-        return ()
-    try:
-        return tuple(sorted(read_files(compose_files(declaration, settings.caller))))
-    except EskerError:
-        return ()
 
 
 def _minimum_version(manifest: Manifest) -> list[str | None] | None:

@@ -12,7 +12,7 @@ from esker.declare import consent, project_directory, trust
 from esker.declare.generations import declared_then, keep
 from esker.declare.known_environments import remember
 from esker.declare.load import load, manifest_text
-from esker.errors import EskerError, HostError, RealisationFailed, StaleLock, StoreError
+from esker.errors import EskerError, HostError, RealisationFailed, StaleLock, StoreError, UsageError
 from esker.formats.manifest import CatalogPackage
 from esker.lock.cache_keys import watched
 from esker.lock.changes import package_changes, summary
@@ -34,12 +34,13 @@ from esker.store.built import BuiltStore
 from esker.store.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from esker.activate.plan import Plan
     from esker.declare.declaration import Declaration
     from esker.host.interpreters import Interpreters
     from esker.lock.lock_files import Lock
+    from esker.runtimes.foreign.result import Result
     from esker.settings import Settings
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "prepare_stale",
     "realised",
     "sources_of",
+    "toolchain_of",
 ]
 
 
@@ -66,7 +68,7 @@ def prepare_stale(
     plans.check_path(project)  # a path that PATH cannot hold: found before the work, which may be long
     put_in_order(project)
     with alone(project):
-        plan = plans.warm(project, settings.choices, mode, settings.caller)
+        plan = None if settings.tool_refresh else plans.warm(project, settings.choices, mode, settings.caller)
         if plan is not None and not (locked and plan.missing):  # whoever prepared the project before us has done it
             return plan
         sources, declaration, manifest = sources_of(project, None if locked else settings)
@@ -88,10 +90,36 @@ def prepare_stale(
         if earlier is not None and earlier.declared is not None:
             declaration = declared_then(project, earlier)
         chosen = mode or declared_mode(declaration)
-        plan = planned(declaration, chosen, Target.of(links.by_mode[chosen]), sources, settings, missing)
-        plans.write(_sealed(plan, settings), plans.plan_path(project, chosen))
+        toolchain = toolchain_of(declaration, settings, listener)
+        target = Target.of(links.by_mode[chosen])._replace(toolchain=toolchain)
+        plan = planned(declaration, chosen, target, sources, settings, missing)
+        if toolchain is None or toolchain.is_kept:
+            plans.write(_sealed(plan, settings), plans.plan_path(project, chosen))
         hand_over(declaration.dot_flox)
         return plan
+
+
+def toolchain_of(
+    declaration: Declaration, settings: Settings, progress: Progress, *, look: bool = False
+) -> Result | None:
+    """Return what the tool gives that the manifest names; None if it names none. Raises what `result` raises.
+
+    With `look`, the tool is not asked.
+    """
+    name = declaration.esker.runtime
+    if name == "native":
+        if settings.tool_choice:
+            raise UsageError(
+                "these options are for an environment whose toolchain another tool gives",
+                hint='leave --shell, --override-input and --impure out, or write `runtime = "nix"` in [plugins.esker]',
+            )
+        return None
+    from esker.runtimes.foreign.result import result
+
+    def check(paths: Iterable[str]) -> None:
+        trust.check_contents(declaration.project, settings, paths)
+
+    return result(declaration, name, settings, progress, check=check, look=look)
 
 
 def _sealed(plan: Plan, settings: Settings) -> Plan:

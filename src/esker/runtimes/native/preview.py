@@ -12,10 +12,11 @@ from esker.errors import RealisationFailed, StaleLock
 from esker.lock.compose import check_layers
 from esker.lock.lock_files import present
 from esker.lock.resolve import current_lock
+from esker.progress import Silent
 from esker.realise.realise import missing_packages
 from esker.runtimes.native.links import Made, is_linked, run_links
 from esker.runtimes.native.planning import Target, declared_mode, planned
-from esker.runtimes.native.preparation import check_system, sources_of
+from esker.runtimes.native.preparation import check_system, sources_of, toolchain_of
 from esker.store.built import BuiltStore
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def preview(project: str, settings: Settings, *, mode: str | None = None) -> Pla
             hint=f"install it: {_remedy(settings)}",
         )
     missing = missing_packages(lock, store, settings.system)
-    return planned(live, chosen, Target.of(link), sources, settings, missing, keep_ports=False)
+    target = Target.of(link)._replace(toolchain=toolchain_of(live, settings, Silent(), look=True))
+    return planned(live, chosen, target, sources, settings, missing, keep_ports=False)
 
 
 def _remedy(settings: Settings) -> str:

@@ -8,7 +8,7 @@ nothing heavy, not even `json`.
 from __future__ import annotations
 
 from esker.activate import plan as plans
-from esker.activate.composition import is_started, is_without_packages
+from esker.activate.composition import active_tool_choice, is_started, is_without_packages
 from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation, active_mode
 from esker.declare import trust
 from esker.settings import Settings
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
     from esker.activate.active import Begun
     from esker.activate.plan import Plan
+    from esker.declare.declaration import Declaration
     from esker.host.clock import Deadline
     from esker.progress import Progress
 
-__all__ = ["NativeRuntime", "prepare", "runtime"]
+__all__ = ["NativeRuntime", "PlannedRuntime", "prepare", "runtime"]
 
 
 def prepare(
@@ -39,7 +40,7 @@ def prepare(
     the mode that the manifest asks for. Raises `NotTrusted` for another user's project, and what the stages raise.
     """
     trust.check(project, settings)
-    plan = plans.warm(project, settings.choices, mode, settings.caller)
+    plan = None if settings.tool_refresh else plans.warm(project, settings.choices, mode, settings.caller)
     if plan is not None and not (locked and plan.missing):  # a plan without packages says nothing about the lock
         return plan
     from esker.runtimes.native.preparation import prepare_stale
@@ -47,18 +48,20 @@ def prepare(
     return prepare_stale(project, settings, mode=mode, locked=locked, progress=progress)
 
 
-class NativeRuntime:
-    """The environment of one project, given by Esker itself; a Runtime."""
+class PlannedRuntime:
+    """The environment of one project that has a plan; a Runtime, of which a class says how the plan is made."""
 
     name = "native"
 
-    def __init__(self, project: str, mode: str | None = None, *, without_packages: bool = False) -> None:
+    def __init__(self, project: str, mode: str | None = None) -> None:
         self.project = project
         """The project directory, absolute, with links resolved."""
         self.mode = mode
         """`dev`, `run`, or None for the mode in which the environment is active already, else the manifest's own."""
-        self.without_packages = without_packages
-        """Whether packages of `[install]` that are not on this machine are left out."""
+
+    def declaration(self, settings: Settings) -> Declaration | None:  # noqa: ARG002 - for those without `.flox`
+        """Return what a project without `.flox` declares; None if `.flox` says it."""
+        return None
 
     def begin(self, environ: Mapping[str, str], deadline: Deadline | None = None) -> Begun:
         """Begin an activation: return what activating changes in a caller's variables.
@@ -89,6 +92,18 @@ class NativeRuntime:
         return Begun(attachment.activation, attachment.leave, attachment.share)
 
     def _plan(self, environ: Mapping[str, str]) -> Plan:
+        raise NotImplementedError
+
+
+class NativeRuntime(PlannedRuntime):
+    """The environment of one project, given by Esker itself."""
+
+    def __init__(self, project: str, mode: str | None = None, *, without_packages: bool = False) -> None:
+        super().__init__(project, mode)
+        self.without_packages = without_packages
+        """Whether packages of `[install]` that are not on this machine are left out."""
+
+    def _plan(self, environ: Mapping[str, str]) -> Plan:
         # What begins within an activation belongs to it: another mode would clash with it, or give other variables.
         active = environ.get(ACTIVE_ENVIRONMENTS)
         mode = self.mode or active_mode(f"{self.project}/.flox", active)
@@ -98,7 +113,9 @@ class NativeRuntime:
             from esker.runtimes.native.earlier import plan_of_generation
 
             return plan_of_generation(self.project, Settings(environ), generation, mode=mode)
-        return prepare(self.project, Settings(environ, without_packages=without), mode=mode)
+        choice = active_tool_choice(f"{self.project}/.flox", environ)
+        settings = Settings(environ, without_packages=without, tool_choice=choice)
+        return prepare(self.project, settings, mode=mode)
 
 
 def runtime(project: str, mode: str | None = None, *, without_packages: bool = False) -> NativeRuntime:

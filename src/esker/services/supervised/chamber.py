@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from esker.activate.allocation import allocate
-from esker.activate.compose.project import compose_project, exported, services_from
+from esker.activate.compose.project import compose_project, exported, last_project, services_from
 from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
 from esker.declare.generations import live_declaration
 from esker.errors import ServiceError, UsageError
+from esker.host import files
 from esker.host.runtime_directory import environment_directory
 from esker.lock.compose import composed_if_possible
 from esker.services.compose.direct import Containers
@@ -37,15 +38,27 @@ _CHOICES = ("supervised", "compose")
 """The words for where a service comes from that is declared both ways."""
 
 
-def chamber(project: str, settings: Settings, environ: Mapping[str, str], activation: ServiceActivation) -> Supervised:
+def chamber(
+    project: str,
+    settings: Settings,
+    environ: Mapping[str, str],
+    activation: ServiceActivation,
+    bare: Declaration | None = None,
+) -> Supervised:
     """Return the supervised services of a project (absolute, links resolved) for a caller with these variables.
 
     A service gets a short list of the caller's variables, the runtime's changes, and its own `vars`. So it sees the
-    same, whoever starts it and from whichever directory. `activation` is called only when services start.
+    same, whoever starts it and from whichever directory. `activation` is called only when services start. `bare` is
+    what a project without `.flox` declares.
     """
-    generation = active_generation(f"{project}/.flox", environ.get(ACTIVE_ENVIRONMENTS))
-    # What cannot be merged now is told when the services start: their activation prepares the environment.
-    declaration, _ = composed_if_possible(live_declaration(project, settings, generation), settings)
+    if bare is None:
+        generation = active_generation(f"{project}/.flox", environ.get(ACTIVE_ENVIRONMENTS))
+        # What cannot be merged now is told when the services start: their activation prepares the environment.
+        declaration, _ = composed_if_possible(live_declaration(project, settings, generation), settings)
+    else:
+        declaration = bare
+        with files.refused("make", declaration.dot_flox):
+            files.make_directory(declaration.dot_flox)
     specs = specify(declaration, settings.system, allocate(declaration, settings))
     containers = compose_project(declaration, settings, environ)
     if containers is not None:
@@ -76,7 +89,15 @@ def chamber(project: str, settings: Settings, environ: Mapping[str, str], activa
         return _surroundings({**variables, **contained}, begun.activation)._replace(begun=begun)
 
     direct = None if containers is None else Containers(containers, declaration.dot_flox)
-    return Supervised(_site(project, settings), specs, surroundings, direct)
+    remarks = () if containers is None else _remarks(containers)
+    return Supervised(_site(project, settings, declaration.dot_flox), specs, surroundings, direct, remarks)
+
+
+def _remarks(project: ComposeProject) -> tuple[str, ...]:
+    if not project.unset:
+        return ()
+    names = ", ".join(f"`{name}`" for name in project.unset)
+    return (f"the Compose files name {names}, which nothing sets, so Compose takes an empty text: set it in `.env`",)
 
 
 def joined(
@@ -124,13 +145,15 @@ def _check_hook(project: ComposeProject, declaration: Declaration, after: Mappin
 
 
 def running(project: str, settings: Settings) -> Supervised:
-    """Return the services that run in a project whose manifest cannot be read: to look at them, and to stop them."""
-    return Supervised(_site(project, settings), {}, lambda _names, _deadline: Surroundings({}))
+    """Return the services that run in a project whose declaration cannot be used: to look at them, and to stop them."""
+    site = _site(project, settings, f"{os.path.realpath(project)}/.flox")
+    containers = last_project(site.project, site.dot_flox, settings.caller)
+    direct = None if containers is None else Containers(containers, site.dot_flox)
+    return Supervised(site, {}, lambda _names, _deadline: Surroundings({}), direct)
 
 
-def _site(project: str, settings: Settings) -> Site:
+def _site(project: str, settings: Settings, dot_flox: str) -> Site:
     project = os.path.realpath(project)
-    dot_flox = f"{project}/.flox"
     return Site(project=project, dot_flox=dot_flox, runtime=environment_directory(dot_flox, settings.xdg_runtime_dir))
 
 

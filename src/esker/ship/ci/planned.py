@@ -22,6 +22,8 @@ __all__ = ["DECLARATIONS", "Place", "planned", "standing"]
 
 DECLARATIONS: dict[str, Tool] = {".flox": "flox", "flake.nix": "nix", "manifest.scm": "guix"}
 """By what declares an environment: the tool whose own it is."""
+_OF_RUNTIMES = {"nix": "flake.nix", "guix": "manifest.scm"}
+"""What a `.flox` takes the toolchain from, by the `runtime` that its manifest names."""
 _FIRST = "x86_64-linux"
 """The system to test on where a project declares none."""
 _LOCKS = {"nix": ("flake.lock",), "guix": ("channels.scm",)}
@@ -85,7 +87,7 @@ def planned(
     return Job(
         name=declared.name,
         directory=place.directory,
-        declaration=kind,
+        declaration=_OF_RUNTIMES.get(declared.esker.runtime, kind),
         test=_entered(place, kind, test, tool),
         systems=_systems(declared, offered, on_linux=bool(run_beside), say=say),
         tool=tool,

@@ -1,0 +1,1 @@
+"""What runtimes have in common whose toolchain another tool gives: `nix` and `guix`."""

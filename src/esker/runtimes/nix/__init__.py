@@ -1,0 +1,1 @@
+"""Nix as a runtime: a flake or a shell.nix gives the toolchain."""

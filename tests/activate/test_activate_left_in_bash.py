@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esker.activate import hook
+from esker.activate.composition import activation, outer_path
+from esker.activate.left_in_bash import declared, is_shells_own, parse_left, scripts_for
+from esker.errors import HookCutOff
+from tests.support.plans import a_plan
+
+BASE = {"PATH": os.environ["PATH"], "HOME": "/home/me"}
+WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=20)
+
+
+def bash(script):
+    """What a bash prints that reads nothing but the script."""
+    done = subprocess.run(["bash", "--noprofile", "--norc", "-c", script], env=BASE, capture_output=True, check=True)
+    return done.stdout.decode()
+
+
+def left(script, declarations=""):
+    """What a tool's hook leaves, and the variables after it."""
+    tool = hook.ToolHook("shellHook", declarations, script, None)
+    return hook.run(BASE, tool=tool), tool.left
+
+
+@given(st.lists(WORDS, min_size=1, max_size=3), st.dictionaries(WORDS.filter(bool), WORDS, max_size=3), WORDS)
+def test_what_is_declared_is_there(array, table, text):
+    """Texts, arrays and associative arrays come out as they went in, whatever is in them; nothing is exported."""
+    script = declared({"array": array, "table": table, "text": text}, {"said": '    printf "%s" "$1"'})
+    check = (
+        f'f() {{ {script} }}\nf\nprintf "%s\\0" "${{array[@]}}" "$text" "$(said x)"\n'
+        'for key in "${!table[@]}"; do printf "%s\\0" "$key" "${table[$key]}"; done\nenv | grep -c "^text=" || true'
+    )
+    *said, count = bash(check).split("\0")
+    size = len(array) + 2
+    assert said[:size] == [*array, text, "x"]
+    assert dict(zip(said[size::2], said[size + 1 :: 2], strict=True)) == table
+    assert count == "0\n"
+
+
+def test_a_shells_own_variables_are_not_taken_over():
+    """Neither by name, nor what bash has marked read-only or the environment has already."""
+    assert is_shells_own("IFS")
+    assert is_shells_own("_esker_x")
+    _, taken = left("IFS=x; PS1=mine; readonly FIXED=1; export OUT=1; own=2; unset_one=; declare -i number=7")
+    script = taken["declarations"]
+    assert (
+        bash(f'{script}\necho "$own $number ${{FIXED-none}} ${{OUT-none}} ${{PS1-none}} ${{#IFS}}"')
+        == "2 7 none none none 3\n"
+    )
+    assert declared({"IFS": "x"}, {}) == ""
+
+
+def test_a_hook_is_run_with_what_the_tool_declares():
+    """It sees functions and arrays, and what it makes of them is left; nothing of ours is."""
+    declarations = declared({"list": ("a", "b c")}, {"helper": "    echo helped"})
+    after, taken = left('export HELPED=$(helper) SECOND="${list[1]}"; list+=(d); later() { helper; }', declarations)
+    assert (after["HELPED"], after["SECOND"]) == ("helped", "b c")
+    assert bash(f'{taken["declarations"]}\nlater; echo "${{list[2]}}"') == "helped\nd\n"
+    assert "_esker" not in taken["declarations"]
+
+
+def test_the_trap_and_the_aliases_are_left_and_not_run():
+    """An EXIT trap does not run where the hook ran."""
+    after, taken = left("alias be='bundle exec'; trap 'echo \"it is over\"' EXIT; export A=1")
+    assert after["A"] == "1"
+    assert bash("\n".join(scripts_for("bash", taken, "shellHook", with_trap=True))) == "it is over\n"
+    aliases = scripts_for("bash", taken, "shellHook", with_trap=False)
+    assert bash("\n".join([*aliases, "be"]).replace("bundle exec", "echo expanded")) == "expanded\n"
+    assert scripts_for("zsh", taken, "shellHook", with_trap=True) == [taken["aliases"]]
+    (told,) = scripts_for("fish", taken, "shellHook", with_trap=True)
+    assert "functions and aliases of the shellHook are for bash" in told
+    assert scripts_for("fish", {"declarations": ""}, "shellHook", with_trap=True) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "exported"),
+    [
+        ("export A=1; exec zsh; export B=1", "1"),
+        ("export A=1\nif true; then\n  exec -l fish\nfi\nexport B=1", "1"),
+        ("f() { export A=1; exec zsh; export B=1; }\nf\nexport B=1", "1"),
+        ("exec 5>/dev/null\necho x >&5\n{ exec {fd}>/dev/null; }\n(exec true)\nx=$(exec echo 1)\nexport A=$x", "1"),
+    ],
+)
+def test_an_exec_of_a_program_ends_a_tools_hook(script, exported, capfd):
+    """Also within a function; a mere redirection and an `exec` in a subshell are what they are elsewhere."""
+    after, taken = left(script)
+    assert after.get("A") == exported
+    assert "B" not in after
+    assert ("was not run" in capfd.readouterr().err) is ("B=1" in script)
+    assert "ended" not in taken
+
+
+def test_the_manifests_hook_comes_after_it():
+    """It sees what the tool's hook has exported, also after an `exec` in that; and its own EXIT trap runs."""
+    tool = hook.ToolHook("shellHook", "", "export A=1; set -eu; exec zsh", None)
+    assert hook.run(BASE, tool=tool, script='export B=$A; false; export C="${NEVER_SET}"')["B"] == "1"
+
+
+@pytest.mark.parametrize("script", ["exit", "exit 4", "kill -9 $$"])
+def test_a_tools_hook_that_ends_its_bash_is_named(script):
+    """The error says whose hook it was."""
+    with pytest.raises(HookCutOff, match="The shellHook script did not complete normally"):
+        left(script)
+
+
+def test_a_damaged_text_is_no_declaration():
+    """What is not written as bash writes it is left out."""
+    assert parse_left("_esker_variable=nonsense\0_esker_other=1\0noise")["declarations"] == ""
+
+
+def test_a_plan_of_a_tool(tmp_path, monkeypatch):
+    """Its lists come before the caller's, its variables are set, and without a hook it leaves what it declares."""
+    plan = a_plan(
+        str(tmp_path),
+        store_path="",
+        state=str(tmp_path / "state"),
+        tool="nix",
+        tool_vars={"CC": "cc"},
+        tool_lists={"PATH": "/nix/store/a/bin:/usr/bin", "XDG_DATA_DIRS": "/share"},
+        tool_declarations="f() { :; }\n",
+    )
+    environ = {"PATH": "/usr/bin:/own", "HOME": "/h"}
+    found = activation(plan, environ, runtime_directory="/run/x", temporary="/tmp/t")
+    after = found.apply(environ)
+    assert after["PATH"] == "/nix/store/a/bin:/usr/bin:/own"
+    assert after["XDG_DATA_DIRS"] == "/share:/usr/local/share/:/usr/share/"
+    assert (after["CC"], after["TMPDIR"], after["TEMP"]) == ("cc", "/tmp/t", "/tmp/t")
+    assert "MANPATH" not in after
+    assert found.left == {"declarations": "f() { :; }\n"}
+    assert outer_path(plan, after) == "/own:/nix/store/a/bin:/usr/bin"
+    changed = {**after, "CC": "my own"}
+    assert activation(plan, changed, runtime_directory="/run/x").apply(changed)["CC"] == "my own"

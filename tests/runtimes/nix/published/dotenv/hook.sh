@@ -1,0 +1,3 @@
+# shellcheck shell=bash
+export SOURCED="$*"
+helper() { echo "help $1"; }

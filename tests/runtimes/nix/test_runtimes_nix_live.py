@@ -1,0 +1,459 @@
+"""The runtime `nix`, with real Nix and a store of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = pytest.mark.live("nix")
+
+OF_ESKER = (
+    *("ESKER_COMMAND", "ESKER_RUNTIME_DIR", "FLOX_", "_FLOX_", "_ESKER_STARTS", "_FLOX_ACTIVE_ENVIRONMENTS"),
+    *("INFOPATH", "MANPATH"),
+)
+LEFT_OUT = {"NIX_BUILD_TOP", "TMP", "TMPDIR", "TEMP", "TEMPDIR", "SHELL", "OLDPWD", "NIX_GCROOT", "SHLVL", "_", "PWD"}
+LISTS = {"PATH", "XDG_DATA_DIRS"}
+HOOK = """
+  export FROM_HOOK=1
+  export MULTI="one
+two"
+  alias be='bundle exec'
+  bundle() { echo "my bundle $*"; }
+  greet=hello
+  list=(one "two three")
+  declare -A table=([key]="a value")
+  trap 'echo stopped >> "$HOME/stopped"' EXIT
+  echo ran >> "$HOME/ran"
+"""
+
+
+def ran(nix):
+    """How often the hook above has run, and forget it."""
+    path = nix.home / "ran"
+    number = len(path.read_text().splitlines()) if path.exists() else 0
+    path.unlink(missing_ok=True)
+    return number
+
+
+def same(project, *options, split=1):
+    """Check that a command has the variables that `nix develop` gives it, but for those of the list.
+
+    The options before `split` are Esker's, the others are Nix's.
+    """
+    own, theirs = project.variables(*options[:split]), project.develop(*options[split:])
+    for name in (name for name in LISTS if theirs.get(name)):
+        mine, given = own[name].split(":"), theirs[name].split(":")
+        assert mine[: len(dict.fromkeys(given))] == list(dict.fromkeys(given))
+    names = {*own, *theirs} - LEFT_OUT - LISTS
+    differing = {name for name in names if own.get(name) != theirs.get(name) and not name.startswith(OF_ESKER)}
+    assert differing == set(), {name: (own.get(name), theirs.get(name)) for name in differing}
+    return own
+
+
+def test_the_variables_are_those_of_nix_develop(flake, nix):
+    """All of them, with values of several lines, outputs below the project, and what setup hooks of inputs export."""
+    project = flake(
+        'default = pkgs.mkShell { packages = [ pkgs.hello pkgs.toolkit ]; FOO = "a\\nb \'c\' \\"d\\""; '
+        'MINE = "${placeholder "out"}"; shellHook = "export HOOKED=$out/x; unset CONFIG_SHELL"; };'
+    )
+    own = same(project, split=0)
+    assert own["FOO"] == "a\nb 'c' \"d\""
+    assert own["HOOKED"] == f"{project.directory}/outputs/out/x"
+    assert own["TOOLKIT_HOME"].startswith(nix.environ["NIX_STORE_DIR"])
+    assert own["HOME"] == str(nix.home)
+    assert project.activate("--", "hello") == "Hello, world!\n"
+    assert not (project.directory / "outputs").exists()
+
+
+def test_shells_take_over_what_the_hook_left(flake, nix):
+    """A bash has functions, arrays and aliases, also those of the build environment; a command has the variables."""
+    project = flake(f"default = pkgs.mkShell {{ packages = [ pkgs.toolkit ]; shellHook = ''{HOOK}''; }};")
+    ran(nix)
+    said = project.activate(
+        "-c",
+        'bundle x; be install; echo "$greet ${list[1]} ${table[key]}"; toolkitWrap y; '
+        'echo "${preConfigureHooks[1]}"; buildPhase',
+        FLOX_SHELL="bash",
+    )
+    assert said.splitlines() == [
+        *("my bundle x", "my bundle exec install", "hello two three a value", "wrapped y", "two", "lines"),
+        'a here document in a function, with a "quote", $HOME and `ticks`',
+    ]
+    assert ran(nix) == 1
+    assert project.variables()["MULTI"] == "one\ntwo"
+    assert ran(nix) == 1
+    assert not (nix.home / "stopped").exists()
+    script = 'eval "$(python -m esker activate)"; bundle z; echo ${list[1]}; type -t toolkitWrap; '
+    in_place = nix.run(
+        ["bash", "-c", f'{script} esker deactivate; echo "${{FROM_HOOK-none}} ${{TMPDIR-none}}"'],
+        cwd=project.directory,
+        environ=nix.environ,
+    )
+    assert in_place.out.splitlines() == ["my bundle z", "two three", "function", "none none"], in_place.err
+
+
+def test_an_interactive_bash_has_the_trap_and_a_zsh_the_aliases(flake, nix):
+    """The EXIT trap runs at the end of an interactive bash; a fish says that it has the variables alone."""
+    project = flake(f"default = pkgs.mkShell {{ shellHook = ''{HOOK}''; }};")
+    terminal = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+    argv = [sys.executable, "-c", terminal, sys.executable, "-m", "esker", "activate"]
+    environ = {**nix.environ, "FLOX_SHELL": "bash"}
+    done = nix.run(argv, cwd=project.directory, environ=environ, stdin="bundle deep; shopt -q progcomp; exit $?\n")
+    assert "my bundle deep" in done.out
+    assert (nix.home / "stopped").read_text() == "stopped\n"
+    (nix.home / "stopped").unlink()
+    for shell, line in (("zsh", "be='bundle exec'"), ("fish", "has taken over the variables alone")):
+        if shutil.which(shell, path=nix.environ["PATH"]) is None:
+            continue
+        said = project.esker("activate", "-c", "alias be; echo $MULTI", FLOX_SHELL=shell)
+        assert line in said.out + said.err
+
+
+def test_an_exec_ends_the_hook(flake):
+    """The environment so far counts, one line says so, and an `exec` that only redirects is none of that."""
+    project = flake(
+        "default = pkgs.mkShell { shellHook = ''\n export A=1\n exec 7>/dev/null\n echo x >&7\n "
+        "if true; then exec zsh -l; fi\n export B=1\n''; };"
+    )
+    done = project.esker("activate", "--", "sh", "-c", "echo $A-$B")
+    assert done.out == "1-\n"
+    assert "The shellHook ended with `exec zsh -l`, which was not run" in done.err
+
+
+@pytest.mark.parametrize(("end", "says"), [("exit 3", "bash ended with status 3"), ("kill -9 $$", "SIGKILL")])
+def test_a_hook_that_ends_its_bash(flake, end, says):
+    """It is an error that names the shellHook."""
+    project = flake(f"default = pkgs.mkShell {{ shellHook = ''{end}''; }};")
+    done = project.esker("activate", "--", "true")
+    assert done.status == 1
+    assert "The shellHook script did not complete normally" in done.err
+    assert says in done.err
+
+
+def test_temporary_files_have_a_directory_that_ends_with_its_users(flake, nix, tmp_path):
+    """It is new, private and empty, and is removed after a command, with a hook or without."""
+    project = flake('default = pkgs.mkShell { }; hooked = pkgs.mkShell { shellHook = "touch $TMPDIR/x"; };')
+    for options in ([], ["--shell", "hooked"]):
+        said = project.activate(
+            *options, "--", "sh", "-c", 'echo "$TMPDIR $TMP $TEMP $TEMPDIR"; stat -c %a "$TMPDIR"', TMPDIR=str(tmp_path)
+        )
+        paths, mode = said.splitlines()
+        assert len(set(paths.split())) == 1
+        assert mode == "700"
+        directory = paths.split()[0]
+        assert os.path.dirname(directory) == str(tmp_path)
+        deadline = time.monotonic() + 20
+        while os.path.exists(directory) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert os.listdir(tmp_path) == []
+
+
+class Asked:
+    """A project, and a `nix` on PATH that notes when it is asked for an environment."""
+
+    def __init__(self, project):
+        self.project = project
+        self.directory = project.directory.parent / f"{project.directory.name}-bin"
+        self.directory.mkdir()
+        self.log = self.directory / "asked"
+        self.replace("the first version")
+        self.path = {"PATH": f"{self.directory}:{project.nix.environ['PATH']}"}
+
+    def replace(self, remark):
+        """Make another `nix`."""
+        program = self.directory / "nix"
+        real = shutil.which("nix")
+        program.write_text(f'#!/bin/sh\n# {remark}\necho "$3" >> {self.log}\nexec {real} "$@"\n')
+        program.chmod(0o755)
+
+    def __call__(self, *options, **variables):
+        """Return the variables of the environment, and what Nix was asked for."""
+        self.log.write_text("")
+        found = self.project.variables(*options, **(self.path | variables))
+        return found, self.log.read_text().split()
+
+    def unchanged(self, *options, **variables):
+        """Return the variables; Nix must not be asked."""
+        found, asked = self(*options, **variables)
+        assert asked == []
+        return found
+
+    def changed(self, *options, **variables):
+        """Return the variables; Nix must be asked, and not a second time."""
+        found, asked = self(*options, **variables)
+        assert "print-dev-env" in asked
+        self.unchanged(*options, **variables)
+        return found
+
+
+def test_files_that_change_are_never_stale(flake, nix):
+    """After a change of any file Nix is asked again; after a touch, a commit or a file that git ignores, it is not."""
+    library = nix.directory / "lib"
+    library.mkdir()
+    (library / "default.nix").write_text('{ value = "1"; }')
+    (library / "flake.nix").write_text("{ outputs = { self }: { }; }")
+    project = flake(
+        'default = pkgs.mkShell { A = builtins.readFile ./a; B = if builtins.pathExists ./b then "b" else "none"; '
+        'LIB = (import inputs.lib).value; RUN = "${./run}"; };',
+        inputs=f'inputs.lib.url = "path:{library}";',
+        files={"a": "1", "run": "echo 1\n"},
+    )
+    asked = Asked(project)
+    assert asked.changed()["A"] == "1"
+    project.write("a", "2")
+    assert asked.changed()["A"] == "2"
+    os.utime(project.directory / "a")
+    assert asked.unchanged()["A"] == "2"
+    project.write("untracked", "x")
+    asked.unchanged()
+    project.write("b", "x")
+    project.git("add", "b")
+    assert asked.changed()["B"] == "b"
+    project.git("rm", "--quiet", "--force", "b")
+    assert asked.changed()["B"] == "none"
+    (project.directory / "run").chmod(0o755)
+    first = asked.changed()["RUN"]
+    project.git("commit", "--quiet", "--all", "--message", "x")
+    assert asked.unchanged()["RUN"] == first
+    (library / "default.nix").write_text('{ value = "2"; }')
+    update = ["flake", "lock", "--update-input", "lib", "--override-input", "nixpkgs", f"path:{nix.nixpkgs}"]
+    nix(*update, cwd=project.directory)
+    assert asked.changed()["LIB"] == "2"
+    flake_file = project.directory / "flake.nix"
+    flake_file.write_text(flake_file.read_text().replace("A = ", 'C = self.rev or "dirty"; A = '))
+    assert asked.changed()["C"] == "dirty"
+    project.git("commit", "--quiet", "--all", "--message", "y")
+    assert asked.changed()["C"] == project.git("rev-parse", "HEAD").strip()
+
+
+def test_nix_and_its_settings_are_never_stale(flake, nix):
+    """After a change of Nix, its settings or the options Nix is asked again."""
+    project = flake("default = pkgs.mkShell { };")
+    asked = Asked(project)
+    asked.changed()
+    nix.settings.write_text(nix.settings.read_text() + "# a remark\n")
+    asked.changed()
+    own = nix.home / ".config/nix/nix.conf"
+    own.parent.mkdir(parents=True)
+    own.write_text("!include more.conf\n")
+    asked.changed()
+    (own.parent / "more.conf").write_text("cores = 2\n")
+    asked.changed()
+    own.unlink()
+    asked.changed()
+    asked.changed(NIX_CONFIG="cores = 1")
+    asked.replace("another version of it")
+    asked.changed()
+    assert "print-dev-env" in asked("--refresh")[1]
+    for _ in range(2):  # its result is not kept
+        assert "print-dev-env" in asked("--impure")[1]
+    asked.unchanged()
+
+
+def test_overridden_inputs(flake, nix):
+    """They are taken for one call, and their own files are watched, whether they lie in a repository or not."""
+    project = flake("default = pkgs.mkShell { V = (import inputs.more).value; };", inputs="", before="").directory
+    del project
+    text = 'inputs.more = { url = "github:example/more"; flake = false; };'
+    files = {"default.nix": '{ value = "path"; }'}
+    plain = nix.project(files, "more-plain", git=False)
+    repository = nix.project({"default.nix": '{ value = "git"; }'}, "more-git")
+    repository.git("commit", "--quiet", "--message", "x")
+    flake_text = (
+        f'{{ {text}\n inputs.nixpkgs.url = "path:{nix.nixpkgs}";\n outputs = {{ self, nixpkgs, more }}: {{ '
+        "devShells.x86_64-linux.default = nixpkgs.legacyPackages.x86_64-linux.mkShell "
+        "{ V = (import more).value; }; }; }"
+    )
+    own = nix.project({"flake.nix": flake_text}, "overriding")
+    by_path = ("--override-input", f"more=path:{plain.directory}")
+    by_git = ("--override-input", f"more=git+file://{repository.directory}")
+    assert own.variables(*by_path)["V"] == "path"
+    assert own.variables(*by_git)["V"] == "git"
+    assert own.variables(*by_path)["V"] == "path"
+    plain.write("default.nix", '{ value = "path 2"; }')
+    assert own.variables(*by_path)["V"] == "path 2"
+    repository.write("default.nix", '{ value = "git 2"; }')
+    assert own.variables(*by_git)["V"] == "git 2"
+    repository.git("commit", "--quiet", "--all", "--message", "y")
+    assert own.variables(*by_git)["V"] == "git 2"
+    assert not (own.directory / "flake.lock").exists()
+    inner = own.activate(*by_path, "--", sys.executable, "-m", "esker", "activate", "--", "sh", "-c", "echo $V")
+    assert inner == "path 2\n"
+
+
+def test_a_collected_result_is_made_again(flake, nix):
+    """The result is a root, and earlier ones are not; without the root it is made again instead of leading nowhere."""
+    project = flake("default = pkgs.mkShell { packages = [ pkgs.jq ]; A = builtins.readFile ./a; };", files={"a": "1"})
+    first = project.variables()
+    project.write("a", "2")
+    project.variables()
+    state = project.directory.parent / "home/.local/state/esker/projects"
+    (run,) = [path / "run" for path in state.iterdir() if project.directory.name[:20] in path.name]
+    assert len([name for name in os.listdir(run) if name.endswith("-link")]) == 1
+    nix("store", "gc", cwd=project.directory)
+    assert project.activate("--", "jq") == "a stand-in for jq\n"
+    (run / "nix").unlink()
+    nix("store", "gc", cwd=project.directory)
+    assert project.activate("--", "jq") == "a stand-in for jq\n"
+    assert first["A"] == "1"
+
+
+def test_a_shell_nix(nix):
+    """It is taken with its attributes; every `*.nix` below it and the targets of NIX_PATH are watched."""
+    text = """
+{ pkgs ? import <nixpkgs> { } }:
+{
+  default = pkgs.mkShell { packages = [ pkgs.hello ]; A = import ./nix/value.nix; N = pkgs.marker or "none"; };
+  other = pkgs.mkShell { A = "other"; };
+}
+"""
+    one = "{ pkgs ? import <nixpkgs> { } }: pkgs.mkShell { packages = [ pkgs.hello ]; A = import ./nix/value.nix; }"
+    project = nix.project({"shell.nix": one, "nix/value.nix": '"1"'}, "shell-nix", git=False)
+    assert project.variables()["A"] == "1"
+    assert project.activate("--", "hello") == "Hello, world!\n"
+    project.write("nix/value.nix", '"2"')
+    assert project.variables()["A"] == "2"
+    project.write("shell.nix", text)
+    assert project.variables("--shell", "other")["A"] == "other"
+    assert project.variables("--shell", "default")["N"] == "none"
+    default = nix.nixpkgs / "default.nix"
+    before = default.read_text()
+    try:
+        default.write_text(before.replace("  mkShellNoCC", '  marker = "there";\n  mkShellNoCC'))
+        assert project.variables("--shell", "default")["N"] == "there"
+        link = nix.directory / "channel"
+        link.symlink_to(nix.nixpkgs)
+        other = nix.directory / "nixpkgs-2"
+        subprocess.run(["cp", "-r", str(nix.nixpkgs), str(other)], check=True)
+        (other / "default.nix").write_text(before)
+        path = {"NIX_PATH": f"nixpkgs={link}"}
+        assert project.variables("--shell", "default", **path)["N"] == "there"
+        link.unlink()
+        link.symlink_to(other)
+        assert project.variables("--shell", "default", **path)["N"] == "none"
+    finally:
+        default.write_text(before)
+
+
+def test_processes_share_a_start(flake, nix):
+    """While one uses the environment, others take over what its hook did, with its functions."""
+    project = flake(f"default = pkgs.mkShell {{ shellHook = ''{HOOK}''; }};")
+    ran(nix)
+    argv = [sys.executable, "-m", "esker", "activate", "--", "sh", "-c", "echo on; read line"]
+    first = subprocess.Popen(
+        argv, cwd=project.directory, env=nix.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert first.stdout.readline() == "on\n"
+    assert project.activate("-c", "bundle late; echo $FROM_HOOK", FLOX_SHELL="bash") == "my bundle late\n1\n"
+    first.communicate("\n")
+    assert ran(nix) == 1
+
+
+def test_a_manifest_beside_a_flake(flake, nix):
+    """With `runtime = "nix"` the manifest adds variables, a hook, services and profile scripts to the flake's shell."""
+    manifest = """
+schema-version = "1.14.0"
+[vars]
+PSQL_HOST = "elsewhere"
+[hook]
+on-activate = "export LATER=$SET_BY_HOOK-$PSQL_HOST"
+[services]
+web.command = "echo $FOO-$SET_BY_HOOK > $FLOX_ENV_PROJECT/said; exec sleep 100"
+[plugins.esker]
+runtime = "nix"
+[plugins.esker.nix]
+shell = "ci"
+watch = ["data/*.json"]
+[plugins.esker.services.web]
+healthcheck.test = "test -s $FLOX_ENV_PROJECT/said"
+"""
+    project = flake(
+        'ci = pkgs.mkShell { FOO = "ci"; shellHook = "export SET_BY_HOOK=$PSQL_HOST; both() { echo both; }"; };',
+        files={
+            ".flox/env.json": '{"name": "both", "version": 1}',
+            ".flox/env/manifest.toml": manifest,
+            "data/a.json": "",
+        },
+    )
+    own = project.variables()
+    assert own["FOO"] == "ci"
+    assert own["LATER"] == "elsewhere-elsewhere"
+    assert own["FLOX_ENV_PROJECT"] == str(project.directory)
+    assert project.activate("-c", "both", FLOX_SHELL="bash") == "both\n"
+    assert project.activate("-s", "--", "cat", "said") == "ci-elsewhere\n"
+    assert json.loads(project.esker("services", "status", "--json").out)[0]["status"] == "Stopped"
+    assert project.variables("--runtime", "nix", "--shell", "ci").get("LATER") is None
+    said = project.esker("doctor", "-d", str(project.directory)).out
+    assert "with the toolchain of the runtime `nix`" in said
+    assert "`.flox/` counts before `flake.nix` (--runtime nix)" in said
+
+
+def test_services_of_a_bare_flake_and_python(flake, nix):
+    """`Environment` and `activate -s` take a project without `.flox`; with no services, they say so."""
+    project = flake('default = pkgs.mkShell { FOO = "x"; shellHook = "export BAR=$FOO"; };')
+    code = (
+        "import os, subprocess, esker\n"
+        "with esker.Environment('.') as environment:\n"
+        "    print(os.environ['BAR'], os.path.isdir(os.environ['TMPDIR']))\n"
+        "    kept = os.environ['TMPDIR']\n"
+        "    print(subprocess.run(['sh', '-c', 'echo $FOO'], capture_output=True, text=True).stdout.strip())\n"
+        "    print(environment.services.names)\n"
+        "print('BAR' in os.environ)\n"
+    )
+    done = nix.run([sys.executable, "-c", code], cwd=project.directory, environ=nix.environ)
+    assert done.out.splitlines() == ["x True", "x", "()", "False"], done.err
+    assert "does not have any services" in project.esker("activate", "-s", "--", "true").err
+
+
+def test_what_nix_refuses_is_told_in_its_words(flake, nix):
+    """A broken flake, one that is not there, and a missing Nix are errors with what to do, and no traceback."""
+    broken = nix.project({"flake.nix": "{ outputs = { self }: { devShells = ; }; }"}, "broken")
+    done = broken.esker("activate", "--", "true")
+    assert done.status == 1
+    assert "syntax error, unexpected ';'" in done.err
+    assert "Traceback" not in done.err
+    project = flake("default = pkgs.mkShell { };")
+    done = project.esker("activate", "--shell", "nowhere", "--", "true")
+    assert "does not provide attribute" in done.err
+    without = os.pathsep.join(part for part in nix.environ["PATH"].split(":") if not os.access(f"{part}/nix", os.X_OK))
+    done = project.esker("activate", "--", "true", PATH=without)
+    assert "`nix` is not on PATH" in done.err
+    failing = flake(
+        'default = pkgs.mkShell { packages = [ (pkgs.mkDerivation { name = "no"; buildCommand = "exit 1"; }) ]; };'
+    )
+    assert "builder for" in failing.esker("activate", "--", "true").err
+
+
+def test_a_flake_may_not_change_the_settings_of_nix(nix):
+    """Its question is answered by nobody, and what it wants is said."""
+    text = (
+        '{ nixConfig.extra-substituters = [ "https://cache.example" ];\n'
+        f'  inputs.nixpkgs.url = "path:{nix.nixpkgs}";\n'
+        "  outputs = { self, nixpkgs }: { devShells.x86_64-linux.default = "
+        "nixpkgs.legacyPackages.x86_64-linux.mkShell { }; }; }"
+    )
+    project = nix.project({"flake.nix": text}, "configured")
+    done = project.esker("activate", "--", "true", stdin="y\ny\n")
+    assert done.status == 0, done.err
+    assert "ignoring untrusted flake configuration setting" in done.err
+    assert not (nix.home / ".local/share/nix/trusted-settings.json").exists()
+    assert "flake.lock does not pin every input" in done.err
+    assert not (project.directory / "flake.lock").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's project")
+def test_another_users_flake_has_to_be_trusted(flake, nix):
+    """It is refused before Nix evaluates it, until it is trusted."""
+    project = flake("default = pkgs.mkShell { };")
+    os.chown(project.directory / "flake.nix", 4242, 4242)
+    done = project.esker("activate", "--", "true")
+    assert done.status == 1
+    assert "belongs to uid 4242" in done.err
+    assert project.esker("trust", str(project.directory)).status == 0
+    assert project.esker("activate", "--", "true").status == 0
