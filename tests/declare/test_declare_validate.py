@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from esker.declare.declaration import (
+    CiTable,
     ComposeTable,
     CondaDependency,
     CondaTable,
@@ -143,6 +144,7 @@ def test_everything():
             ),
             "files": ServiceTable(type="oneshot"),
         },
+        ci=CiTable(test=("make test",), action="team/esker@v0"),
         compose=ComposeTable(file="docker-compose.yml", services_from="compose", services=("web",)),
         runtime="nix",
         nix=NixTable(
