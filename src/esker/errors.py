@@ -18,6 +18,7 @@ EskerError                      exit status 1
 |  |- IncludeCycle                   environments include each other in a circle
 |  |- IncludedPackage                a package cannot be removed, because an included environment declares it
 |- StaleLock                         the lock no longer matches the manifest
+|- StaleWorkflow                     a CI workflow is not what the declaration says
 |- ResolutionFailed                  no versions fit together, or a package has no wheel for a declared system
 |- RealisationFailed                 something that the lock lists could not be put into the store
 |  |- BuildFailed                    the project itself could not be built; holds the end of what its backend said
@@ -266,6 +267,12 @@ class StaleLock(EskerError):
     reasons: tuple[str, ...]
     listed = "reasons"
     recorded = ("reasons",)
+
+
+class StaleWorkflow(EskerError):
+    """A CI workflow is not what the declaration says."""
+
+    code = "stale-workflow"
 
 
 class ResolutionFailed(EskerError):

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from esker.declare.declaration import (
+    CiTable,
     ComposeTable,
     CondaDependency,
     CondaTable,
@@ -65,6 +66,10 @@ start-period = "0s"
 
 [plugins.esker.services.files]
 type = "oneshot"
+
+[plugins.esker.ci]
+test = "make test"
+action = "team/esker@v0"
 
 [plugins.esker.compose]
 file = "docker-compose.yml"
@@ -139,6 +144,7 @@ def test_everything():
             ),
             "files": ServiceTable(type="oneshot"),
         },
+        ci=CiTable(test=("make test",), action="team/esker@v0"),
         compose=ComposeTable(file="docker-compose.yml", services_from="compose", services=("web",)),
         runtime="nix",
         nix=NixTable(
@@ -259,8 +265,8 @@ MISTAKES = [
     (
         "pyton = {}",
         (
-            "unknown field `pyton`, expected one of `python`, `conda`, `services`, `compose`, `runtime`, `nix`, "
-            "`guix`\nin `plugins.esker`"
+            "unknown field `pyton`, expected one of `python`, `conda`, `services`, `compose`, `ci`, `runtime`, "
+            "`nix`, `guix`\nin `plugins.esker`"
         ),
         "`python`",
     ),

@@ -194,9 +194,13 @@ CI = "docs/guides/ci.md"
 
 def test_the_guide_for_ci(run_blocks, tmp_path):
     """Every shell block of the guide runs, in order, in a repository; at its end nothing is left of the environment."""
-    run_blocks(["mkdir team && cd team && git init -q && esker init && esker install pypi/ninja", *blocks(CI, "sh")])
-    assert {path.name for path in (tmp_path / "team").iterdir()} == {".git", ".gitignore"}
-    assert set(re.findall(r"^```(\w+)", (ROOT / CI).read_text(), re.MULTILINE)) == {"sh", "toml"}
+    (table,) = [each for each in blocks(CI, "toml") if "plugins.esker.ci" in each]
+    make = "mkdir team && cd team && git init -q && esker init && esker install pypi/ninja"
+    add = f"cat >> .flox/env/manifest.toml <<'END'\n{table}END\nesker lock"
+    run_blocks([make, add, *blocks(CI, "sh")])
+    left = {path.name for path in (tmp_path / "team").iterdir()}
+    assert left == {".git", ".gitignore", ".github", ".gitlab", ".gitlab-ci.yml"}
+    assert set(re.findall(r"^```(\w+)", (ROOT / CI).read_text(), re.MULTILINE)) == {"sh", "toml", "yaml"}
 
 
 LAYERS = "docs/guides/layers.md"

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Root", "main"]
 
 _MODULES = {
+    "ci_machine": "tests.support.ci.machine",
+    "ci_programs": "tests.support.ci.programs",
+    "ci_wheels": "tests.support.ci.wheels",
     "conda": "tests.support.conda_debian",
     "docker": "tests.support.containers.programs",
     "image-tools": "tests.support.image_tools",

@@ -45,6 +45,7 @@ COMMANDS = {
     "services": ("services", "Start, stop and watch the environment's services"),
     "generations": ("generations", "List earlier states of the environment, and switch between them"),
     "rollback": ("generations", "Make the state live that was live before the last change"),
+    "ci": ("ci", "Write the CI workflow that tests the project in its environment"),
     "store": ("store", "Manage the store of installed packages: gc, verify, path-info"),
     "trust": ("trust", "Allow a project that somebody else owns to run its code"),
     "doctor": ("doctor", "Check this machine for what Esker needs"),

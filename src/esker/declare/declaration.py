@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JOINED",
+    "CiTable",
     "ComposeTable",
     "CondaDependency",
     "CondaTable",
@@ -312,6 +313,19 @@ def _one_service_a_port_variable(services: Mapping[str, ServiceTable], _: object
                 yield Fault((name, "ports", variable), message, "give each service its own variable")
 
 
+def _command_lines(value: Any) -> tuple[str, ...]:
+    return notations.command_lines(value)
+
+
+class CiTable(_Value, frozen=True):
+    """`[plugins.esker.ci]`: what `esker ci` writes that nothing else in the project says."""
+
+    test: Annotated[tuple[str, ...], Parsed(_command_lines, Any, '"pytest"')] = ()
+    """Shell commands, of which each runs if the one before it has succeeded."""
+    action: Annotated[str | None, Parsed(notations.action)] = None
+    """Where GitHub finds Esker's action: `OWNER/REPOSITORY@REF`."""
+
+
 class EskerTable(_Value, frozen=True):
     """`[plugins.esker]`."""
 
@@ -323,6 +337,7 @@ class EskerTable(_Value, frozen=True):
         Checked(_one_service_a_port_variable),
     ] = {}
     compose: ComposeTable | None = None
+    ci: CiTable = CiTable()
     runtime: ToolName = "native"
     """What gives the toolchain besides Esker's own store, if anything does: a flake or shell.nix, or a manifest.scm."""
     nix: NixTable = NixTable()
