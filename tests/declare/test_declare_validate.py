@@ -17,6 +17,7 @@ from esker.declare.declaration import (
     ServiceTable,
     SystemRequirements,
 )
+from esker.declare.image_table import ImageHealthCheck, ImageLayer, ImageTable
 from esker.declare.notations import duration
 from esker.declare.validate import esker_table
 from esker.formats.manifest import document, from_table
@@ -66,6 +67,23 @@ type = "oneshot"
 [plugins.esker.compose]
 file = "docker-compose.yml"
 services = ["web"]
+
+[plugins.esker.image]
+name = "registry.example:5000/team/app"
+systems = ["x86_64-linux"]
+byte-code = false
+compression = "zstd"
+files = { "/app/" = ["src/", "pyproject.toml"] }
+layers = [{ name = "base", packages = ["conda/git", "jq"] }]
+vars = { A = "1", B = false }
+
+[plugins.esker.image.healthcheck]
+test = ["curl", "-f", "http://localhost"]
+interval = "5s"
+timeout = "2s"
+start-period = "30s"
+start-interval = "100ms"
+retries = 2
 """
 
 
@@ -125,6 +143,23 @@ def test_everything():
             "files": ServiceTable(type="oneshot"),
         },
         compose=ComposeTable(file="docker-compose.yml", services=("web",)),
+        image=ImageTable(
+            name="registry.example:5000/team/app",
+            systems=("x86_64-linux",),
+            byte_code=False,
+            compression="zstd",
+            files={"/app": ("src", "pyproject.toml")},
+            layers=(ImageLayer(name="base", packages=("conda/git", "jq")),),
+            vars={"A": "1", "B": None},
+            healthcheck=ImageHealthCheck(
+                test=("curl", "-f", "http://localhost"),
+                interval=5.0,
+                timeout=2.0,
+                start_period=30.0,
+                start_interval=0.1,
+                retries=2,
+            ),
+        ),
     )
 
 
@@ -235,7 +270,7 @@ def test_durations(text, seconds):
 MISTAKES = [
     (
         "pyton = {}",
-        "unknown field `pyton`, expected one of `python`, `conda`, `services`, `compose`\nin `plugins.esker`",
+        "unknown field `pyton`, expected one of `python`, `conda`, `services`, `compose`, `image`\nin `plugins.esker`",
         "`python`",
     ),
     ("python = 3", "invalid type: integer `3`, expected a table\nin `plugins.esker.python`", "{ … }"),

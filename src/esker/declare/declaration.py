@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from esker.declare import notations
+from esker.declare.image_table import ImageTable
 from esker.formats.manifest import Manifest, Service
 from esker.formats.manifest_values import variable_name
 from esker.formats.references import cycle
@@ -291,6 +292,7 @@ class EskerTable(_Value, frozen=True):
         Checked(_one_service_a_port_variable),
     ] = {}
     compose: ComposeTable | None = None
+    image: ImageTable | None = None
 
 
 class Layers(NamedTuple):
