@@ -35,6 +35,9 @@ EskerError                      exit status 1
 |  |- UnknownService                 no service of that name is declared; a RuntimeError too
 |  |- ServiceFailed                  a service did not start, or ended with an error; holds the end of its log
 |  |  |- PortTaken                   another program listens on a port that the service declares
+|- ImageError                        an image cannot be made, read or sent
+|  |- CorruptedBlob                  the bytes of a blob are not those that its digest names
+|  |- RegistryError                  a registry refused, or is not to be reached
 |- TimedOut                     124  a limit in seconds was reached
 |  |- ServicesNotReady               services had not reached their expected state by then
 
@@ -383,6 +386,28 @@ class PortTaken(ServiceFailed):
     """Another program already listens on a port that the service declares."""
 
     code = "port-taken"
+
+
+class ImageError(EskerError):
+    """An image cannot be made, read, compared or sent."""
+
+    code = "image"
+
+
+class CorruptedBlob(ImageError):
+    """The bytes of the blob `digest` are not those that its digest or its size names."""
+
+    code = "corrupted-blob"
+    digest: str
+    recorded = ("digest",)
+
+
+class RegistryError(ImageError):
+    """A registry refused a request, or is not to be reached; `status` is the HTTP status of its answer, if any."""
+
+    code = "registry"
+    status: int | None = None
+    recorded = ("status",)
 
 
 class TimedOut(EskerError):
