@@ -27,6 +27,7 @@ __all__ = ["Root", "main"]
 
 _MODULES = {
     "conda": "tests.support.conda_debian",
+    "sysroot": "tests.support.conda_sysroot",
     "docker": "tests.support.containers.programs",
     "images": "tests.support.containers.images",
     "podman": "tests.support.containers.podman",

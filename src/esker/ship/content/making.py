@@ -1,0 +1,33 @@
+"""What images are made from and with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from esker.declare.image_table import ImageTable
+
+if TYPE_CHECKING:
+    from esker.declare.declaration import Declaration
+    from esker.lock.lock_files import Lock
+    from esker.progress import Progress
+    from esker.settings import Settings
+    from esker.store.store import Store
+
+__all__ = ["Making"]
+
+
+class Making(NamedTuple):
+    """What images are made from and with."""
+
+    declaration: Declaration
+    lock: Lock
+    store: Store
+    settings: Settings
+    progress: Progress
+    mode: str = "run"
+    """`dev` adds the variables by which compilers find headers and libraries."""
+
+    @property
+    def table(self) -> ImageTable:
+        """`[plugins.esker.image]`."""
+        return self.declaration.esker.image or ImageTable()
