@@ -18,6 +18,7 @@ from esker.realise.conda.prefix import conda_prefix
 from esker.ship.content import base_files as base
 from esker.ship.content.c_library import Program, c_library, check_programs
 from esker.ship.content.compiler import compiler_for
+from esker.ship.content.components import conda_components
 from esker.ship.content.conda import conda_content
 from esker.ship.content.container_config import container_settings
 from esker.ship.content.entry import entry_script
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from esker.declare.image_table import ImageTable
     from esker.ship.content.c_library import CLibrary
     from esker.ship.content.compiler import Compiler
+    from esker.ship.content.components import Component
     from esker.ship.content.conda import CondaContent
     from esker.ship.content.container_config import ContainerSettings
     from esker.ship.content.entry import Entry as EntryPoint
@@ -72,6 +74,8 @@ class Contents(NamedTuple):
     """What else people ask about: a thing in the image, and why it is there."""
     left_out: tuple[str, ...]
     """Paths below the declared ones that git does not track."""
+    components: tuple[Component, ...] = ()
+    """What a bill of materials lists."""
 
 
 def contents(making: Making, system: str) -> Contents:
@@ -105,7 +109,11 @@ def contents(making: Making, system: str) -> Contents:
     if files.entries:
         units.append(fixed_unit("esker/files", files.entries, APPLICATION))
     reasons = tuple(_reasons(library, python))
-    return Contents(system, tuple(units), container, variables, entry, reasons, files.left_out)
+    components = conda_components(each.package for each in conda.packages) if conda else []
+    components += packages.components if packages else ()
+    return Contents(
+        system, tuple(units), container, variables, entry, reasons, files.left_out, tuple(sorted(components))
+    )
 
 
 def layer_names(table: ImageTable) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from esker.realise.profile import OWN_COMMANDS
 from esker.realise.programs import programs
 from esker.realise.source_builds import locked_sources
 from esker.realise.wheels import installed_wheels
+from esker.ship.content.components import Component, wheel_components
 from esker.ship.content.places import PYTHON
 from esker.ship.content.project_files import tracked_files
 from esker.ship.content.wheels import WheelContent, wheel_content
@@ -56,6 +57,7 @@ class PythonPackages(NamedTuple):
     source: tuple[str, ...]
     """Directories of the image that are on Python's path."""
     compiler: Compiler
+    components: tuple[Component, ...]
 
     def paths(self) -> set[str]:
         """Return what wheels put into the environment."""
@@ -103,13 +105,18 @@ def python_packages(
     byte_code = making.table.byte_code
     content = wheel_content(wheels, versions, byte_code=byte_code)
     own = _own(making, compiler, install)
+    components = (*wheel_components(artifacts), *_of_the_project(own))
     libraries = {wheel.name: f"{wheel.path}/{python.libraries}" for wheel in wheels}
     taken = {path.rpartition("/")[2] for path in {*_all(content), *_all(own)} if path.startswith("bin/")}
     carried = {
         program.name: f"{PYTHON}/{os.path.relpath(program.path, _tree(program.path, python.libraries))}"
         for program in programs(libraries, table.programs, taken={*taken, *OWN_COMMANDS})
     }
-    return PythonPackages(content, own, carried, tuple(_source(making)), compiler)
+    return PythonPackages(content, own, carried, tuple(_source(making)), compiler, components)
+
+
+def _of_the_project(own: WheelContent) -> list[Component]:
+    return [Component(f"pypi/{each.name}", each.name, "", None, "pypi") for each in own.wheels]
 
 
 def _all(content: WheelContent) -> Iterator[str]:
