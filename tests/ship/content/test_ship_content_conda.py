@@ -234,11 +234,3 @@ def test_development_mode(made, channel):
     channel.add(package("a", files={"include/a.h": "a", "lib/a": "a"}))
     names = {each.name for each in made(manifest(channel, "a"), mode="dev").variables.fixed}
     assert names & {"CPATH", "LIBRARY_PATH", "PKG_CONFIG_PATH", "ACLOCAL_PATH"} == {"CPATH", "LIBRARY_PATH"}
-
-
-def test_wheels_without_a_python(made, channel, index):
-    """Wheels need an interpreter in the image."""
-    index.add("small", "1.0", {"small.py": ""})
-    text = manifest(channel) + '[plugins.esker.python]\ndependencies = ["small"]\n'
-    with pytest.raises(ImageError, match="the image has wheels, and no Python that runs them"):
-        made(text)

@@ -14,31 +14,29 @@ from esker.formats.conda.subdirs import NOARCH, SUBDIRS
 from esker.formats.tables.reader import near
 from esker.lock.conda.client import network
 from esker.realise.conda.packages import unpacked_packages
-from esker.realise.conda.prefix import conda_prefix
 from esker.ship.content import base_files as base
-from esker.ship.content.c_library import Program, c_library, check_programs
-from esker.ship.content.compiler import compiler_for
+from esker.ship.content.c_library import c_library, check_programs
 from esker.ship.content.components import conda_components
 from esker.ship.content.conda import conda_content
 from esker.ship.content.container_config import container_settings
 from esker.ship.content.entry import entry_script
 from esker.ship.content.environment import environment_entries
 from esker.ship.content.fixed import fixed_unit
-from esker.ship.content.places import CACHE, CONDA, ENVIRONMENT, PYTHON, RUNTIME
+from esker.ship.content.interpreter import interpreter_of
+from esker.ship.content.places import CACHE, CONDA, ENVIRONMENT, RUNTIME
+from esker.ship.content.programs import programs_of
 from esker.ship.content.project_files import project_files
-from esker.ship.content.python import image_python
-from esker.ship.content.python_packages import PythonPackages, python_packages
+from esker.ship.content.python_packages import python_packages
 from esker.ship.content.variables import image_variables
 from esker.ship.image.unit import APPLICATION, CONFIGURATION
-from esker.store.listing import LINK, PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from esker.declare.declaration import Declaration
     from esker.declare.image_table import ImageTable
+    from esker.formats.image_lock import LockedInput
     from esker.ship.content.c_library import CLibrary
-    from esker.ship.content.compiler import Compiler
     from esker.ship.content.components import Component
     from esker.ship.content.conda import CondaContent
     from esker.ship.content.container_config import ContainerSettings
@@ -46,12 +44,12 @@ if TYPE_CHECKING:
     from esker.ship.content.making import Making
     from esker.ship.content.project_files import ProjectFiles
     from esker.ship.content.python import ImagePython
+    from esker.ship.content.python_packages import PythonPackages
     from esker.ship.content.variables import Variables
     from esker.ship.image.unit import Entry, Unit
 
 __all__ = ["Contents", "contents", "layer_names"]
 
-_LIBRARY = re.compile(r"\.so(\.[\w.]+)?$")
 _PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 """What stands behind `FLOX_ENV/bin` on PATH, as a container engine sets it."""
 _DEVELOPMENT = {
@@ -76,6 +74,8 @@ class Contents(NamedTuple):
     """Paths below the declared ones that git does not track."""
     components: tuple[Component, ...] = ()
     """What a bill of materials lists."""
+    inputs: tuple[LockedInput, ...] = ()
+    """What was fetched from addresses, to be locked."""
 
 
 def contents(making: Making, system: str) -> Contents:
@@ -90,15 +90,17 @@ def contents(making: Making, system: str) -> Contents:
     conda = _conda(making, system)
     library = c_library(conda, system)
     files = project_files(declaration.project, table.files, making.settings.tools)
-    python, packages = _python(making, system, conda, library)
-    compiler = packages.compiler if packages else _conda_compiler(making, system, conda)
+    interpreter = interpreter_of(making, system, conda)
+    python, compiler = interpreter.python, interpreter.compiler
+    packages = python_packages(making, system, python, compiler, library) if python and compiler else None
     units = list(conda.units(compiler if table.byte_code else None)) if conda else []
+    units += [interpreter.standalone.unit()] if interpreter.standalone else []
     units = [unit._replace(category=category.get(unit.name, "")) for unit in units]
     environment, joined_paths = environment_entries(conda, python, packages)
     if packages is not None:
         units += packages.content.units({name.partition("/")[2]: where for name, where in category.items()})
         units += packages.own.units({wheel.name: APPLICATION for wheel in packages.own.wheels})
-    check_programs(_programs(conda, packages), system, library, _required(declaration))
+    check_programs(programs_of(conda, packages, interpreter.standalone), system, library, _required(declaration))
     variables = _variables(making, container, joined_paths, conda, python, packages)
     bash = f"{CONDA}/bin/bash" if conda and conda.place("bin/bash") else None
     manifest = declaration.manifest
@@ -112,7 +114,15 @@ def contents(making: Making, system: str) -> Contents:
     components = conda_components(each.package for each in conda.packages) if conda else []
     components += packages.components if packages else ()
     return Contents(
-        system, tuple(units), container, variables, entry, reasons, files.left_out, tuple(sorted(components))
+        system,
+        tuple(units),
+        container,
+        variables,
+        entry,
+        reasons,
+        files.left_out,
+        tuple(sorted(components)),
+        interpreter.inputs,
     )
 
 
@@ -169,61 +179,6 @@ def _conda(making: Making, system: str) -> CondaContent | None:
             largest=settings.largest_wheel,
         )
     )
-
-
-def _python(
-    making: Making, system: str, conda: CondaContent | None, library: CLibrary | None
-) -> tuple[ImagePython | None, PythonPackages | None]:
-    if making.declaration.esker.python is None or making.lock.python is None:
-        return None, None
-    python = image_python(conda)
-    compiler = _compiler(making, system, python.minor, python.magic)
-    return python, python_packages(making, system, python, compiler, library)
-
-
-def _conda_compiler(making: Making, system: str, conda: CondaContent | None) -> Compiler | None:
-    if conda is None or conda.python is None or not making.table.byte_code:
-        return None
-    python = image_python(conda)
-    return _compiler(making, system, python.minor, python.magic)
-
-
-def _compiler(making: Making, system: str, minor: str, magic: str | None) -> Compiler:
-    from esker.host.interpreters import OneInterpreter
-
-    settings, lock = making.settings, making.lock
-    interpreters = settings.interpreters(making.progress)
-    if system == settings.system and lock.conda is not None:
-        packages = lock.conda.packages[system]
-        if any(each.name == "python" for each in packages):  # its own Python runs here
-            prefix = conda_prefix(
-                making.store,
-                making.declaration.name,
-                packages,
-                lambda: network(settings).client,
-                settings,
-                making.progress,
-            )
-            interpreters = OneInterpreter(settings.tools, lambda: f"{prefix.path}/bin/python")
-    return compiler_for(minor, interpreters, settings.tools, magic)
-
-
-def _programs(conda: CondaContent | None, packages: PythonPackages | None) -> Iterator[Program]:
-    """Yield the files that may be ELF."""
-    for path, place in conda.plan.places.items() if conda else ():
-        if place.item.kind == LINK or place.content is not None:
-            continue
-        if place.item.kind == PROGRAM or _LIBRARY.search(path):
-            assert conda is not None
-            owner = conda.packages[place.owner]
-            if not owner.package.name.startswith("sysroot_"):
-                yield Program(f"conda/{owner.package.name}", f"{CONDA}/{path}", f"{owner.path}/{place.source}")
-    if packages is not None:
-        for content in (packages.content, packages.own):
-            for wheel, files in zip(content.wheels, content.files, strict=True):
-                for path in files:
-                    if path.startswith("bin/") or "/bin/" in path or _LIBRARY.search(path):
-                        yield Program(f"pypi/{wheel.name}", f"{PYTHON}/{path}", f"{wheel.path}/{path}")
 
 
 def _required(declaration: Declaration) -> tuple[int, int] | None:

@@ -8,6 +8,7 @@ from esker.declare.image_table import ImageTable
 
 if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
+    from esker.formats.image_lock import LockedInput
     from esker.lock.lock_files import Lock
     from esker.progress import Progress
     from esker.settings import Settings
@@ -24,6 +25,8 @@ class Making(NamedTuple):
     store: Store
     settings: Settings
     progress: Progress
+    inputs: tuple[LockedInput, ...] = ()
+    """What `.flox/image.lock` has of things that come from addresses."""
     mode: str = "run"
     """`dev` adds the variables by which compilers find headers and libraries."""
 

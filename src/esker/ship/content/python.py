@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from esker.errors import ImageError
 from esker.realise import pip_refusal
 from esker.realise.byte_code import NO_BYTE_CODE
 from esker.ship.content.places import CONDA, PYTHON, between
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from esker.ship.content.conda import CondaContent
     from esker.ship.image.unit import Entry
 
-__all__ = ["ImagePython", "image_python", "python_environment"]
+__all__ = ["ImagePython", "conda_interpreter", "python_environment"]
 
 
 class ImagePython(NamedTuple):
@@ -41,19 +40,13 @@ class ImagePython(NamedTuple):
         return f"lib/python{self.minor}/site-packages"
 
 
-def image_python(content: CondaContent | None) -> ImagePython:
-    """Return the interpreter that runs the wheels; raises ImageError if the image has none."""
-    if content is None or content.python is None:
-        raise ImageError(
-            "the image has wheels, and no Python that runs them",
-            hint="take conda's: esker install conda/python",
-        )
-    python = content.python
+def conda_interpreter(content: CondaContent) -> ImagePython | None:
+    """Return the Python of conda's packages, or None if they have none."""
+    if content.python is None:
+        return None
+    package = content.python.package
     return ImagePython(
-        f"{CONDA}/{python.program}",
-        python.package.version,
-        f"conda/{python.package.name} {python.package.version}",
-        _magic(content),
+        f"{CONDA}/{content.python.program}", package.version, f"conda/python {package.version}", _magic(content)
     )
 
 
