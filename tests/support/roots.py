@@ -29,6 +29,7 @@ _MODULES = {
     "conda": "tests.support.conda_debian",
     "sysroot": "tests.support.conda_sysroot",
     "docker": "tests.support.containers.programs",
+    "image-tools": "tests.support.image_tools",
     "images": "tests.support.containers.images",
     "podman": "tests.support.containers.podman",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from esker.errors import Malformed
 
@@ -11,21 +11,21 @@ __all__ = ["Platform", "parse", "platform_of"]
 _ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
 
 
-class Platform(NamedTuple):
+class Platform(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     """An operating system and a machine; in an index images stand in the order of their platforms.
 
     >>> str(Platform("linux", "arm64"))
     'linux/arm64'
     """
 
-    os: str = "linux"
-    architecture: str = "amd64"
+    os: str
+    architecture: str
     """In Go's words, which OCI takes: `amd64`, `arm64`."""
     variant: str = ""
     """Such as `v8`; images made here have none."""
 
     def __str__(self) -> str:
-        return "/".join(filter(None, self))
+        return "/".join(filter(None, (self.os, self.architecture, self.variant)))
 
     @property
     def system(self) -> str:
