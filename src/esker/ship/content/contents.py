@@ -76,6 +76,9 @@ class Contents(NamedTuple):
     """What a bill of materials lists."""
     inputs: tuple[LockedInput, ...] = ()
     """What was fetched from addresses, to be locked."""
+    has_bash: bool = False
+    has_shell: bool = False
+    """Whether there is a `/bin/sh`."""
 
 
 def contents(making: Making, system: str) -> Contents:
@@ -106,7 +109,8 @@ def contents(making: Making, system: str) -> Contents:
     manifest = declaration.manifest
     asking = _asking(conda)
     entry = entry_script(bash, manifest.hook, manifest.profile, variables.scripted, asking)
-    units.append(fixed_unit("esker/base", _base(container, library, conda, python, packages, files), CONFIGURATION))
+    based = _base(container, library, conda, python, packages, files)
+    units.append(fixed_unit("esker/base", based, CONFIGURATION))
     units.append(fixed_unit("esker/environment", [*environment, *entry.files], CONFIGURATION))
     if files.entries:
         units.append(fixed_unit("esker/files", files.entries, APPLICATION))
@@ -123,6 +127,8 @@ def contents(making: Making, system: str) -> Contents:
         files.left_out,
         tuple(sorted(components)),
         interpreter.inputs,
+        has_bash=bash is not None,
+        has_shell=any(entry.path == "/bin/sh" for entry in based),
     )
 
 
