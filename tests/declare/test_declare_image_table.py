@@ -25,6 +25,7 @@ def checked(text):
         ('files = { "app" = ["src"] }', "`app` is not a place in an image", "absolute path"),
         ('files = { "/a/../b" = ["src"] }', "`/a/../b` is not a place in an image", "without `..`"),
         ('files = { "/opt/esker/x" = ["src"] }', "`/opt/esker/x` is no place for files", "`/app`".strip("`")),
+        ('files = { "/" = ["src"] }', "`/` is no place for files: `/opt/esker`", "/app"),
         ('files = { "/opt" = ["src"] }', "`/opt` is no place for files: `/opt/esker`", "/app"),
         ('files = { "/proc" = ["src"] }', "`/proc` is no place for files", "/app"),
         ('files = { "/app" = ["../other"] }', "`../other` is not a path below the project", '"src"'),

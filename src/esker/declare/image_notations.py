@@ -38,7 +38,10 @@ def image_place(text: str) -> str:
     if not text.startswith("/") or ".." in parts or "." in parts or not text.isprintable():
         raise Refusal(f"`{text}` is not a place in an image", 'write an absolute path without `..`, such as "/app"')
     place = posixpath.normpath("/" + text.strip("/"))
-    own = next((own for own in OWN_PLACES if f"{place}/".startswith(f"{own}/") or own.startswith(f"{place}/")), None)
+    own = next(
+        (own for own in OWN_PLACES if f"{place}/".startswith(f"{own}/") or own.startswith(f"{place.rstrip('/')}/")),
+        None,
+    )
     if own is not None:
         raise Refusal(f"`{text}` is no place for files: `{own}` in an image is not the project's", 'such as "/app"')
     return place
