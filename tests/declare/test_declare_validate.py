@@ -73,6 +73,7 @@ name = "registry.example:5000/team/app"
 systems = ["x86_64-linux"]
 byte-code = false
 compression = "zstd"
+services = true
 files = { "/app/" = ["src/", "pyproject.toml"] }
 layers = [{ name = "base", packages = ["conda/git", "jq"] }]
 vars = { A = "1", B = false }
@@ -148,6 +149,7 @@ def test_everything():
             systems=("x86_64-linux",),
             byte_code=False,
             compression="zstd",
+            services=True,
             files={"/app": ("src", "pyproject.toml")},
             layers=(ImageLayer(name="base", packages=("conda/git", "jq")),),
             vars={"A": "1", "B": None},

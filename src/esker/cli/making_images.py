@@ -11,6 +11,7 @@ from esker.errors import UsageError
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable, Mapping, Sequence
 
     from esker.cli.arguments import Parser
     from esker.cli.voice import Voice
@@ -72,6 +73,7 @@ def made(
             mode=options.mode or declared_mode(declaration),
             labels=labels,
             created=created,
+            services=_services(declaration),
         )
         image = project_image(declaration, lock, settings, wishes, voice.progress())
     left_out = sorted({path for each in image.contents for path in each.left_out})
@@ -83,6 +85,19 @@ def made(
 
 
 _MOST_PATHS = 5
+
+
+def _services(declaration: Declaration) -> Callable[[str, Mapping[str, int]], Sequence[Mapping[str, object]]]:
+    """Return what gives the services of a system as the supervisor reads them."""
+
+    def specified(system: str, ports: Mapping[str, int]) -> Sequence[Mapping[str, object]]:
+        from dataclasses import asdict
+
+        from esker.services.specification import specify
+
+        return [asdict(spec) for spec in specify(declaration, system, ports).values()]
+
+    return specified
 
 
 def _labels(pairs: list[str]) -> dict[str, str]:

@@ -88,6 +88,8 @@ class ImageTable(_Value, frozen=True):
     byte_code: bool = True
     """Whether modules are compiled."""
     compression: Literal["gzip", "zstd", "none"] = "gzip"
+    services: bool = False
+    """Whether the container runs the environment's services, with Esker's guardian as its first process."""
     files: Annotated[Mapping[Place, tuple[Tracked, ...]], Checked(_separate)] = {}
     """By place in the image: paths of the project whose files, tracked by git, are put there."""
     layers: Annotated[tuple[ImageLayer, ...], Checked(_one_layer_each)] = ()

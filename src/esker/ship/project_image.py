@@ -27,7 +27,7 @@ from esker.ship.image.image import Builder
 from esker.store.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from esker.declare.declaration import Declaration
     from esker.formats.oci.reference import Reference
@@ -48,6 +48,8 @@ class Wishes(NamedTuple):
     labels: Mapping[str, str]
     created: int
     """Seconds since 1970."""
+    services: Callable[[str, Mapping[str, int]], Sequence[Mapping[str, object]]] | None = None
+    """As in `Making`."""
     jobs: int = 2
 
 
@@ -73,7 +75,9 @@ def project_image(
     with suppress(FileNotFoundError):
         before = image_lock.parse(files.read(path), path) if os.path.lexists(path) else before
     store = Store(settings.store_root)
-    making = Making(declaration, lock, store, settings, progress, inputs=before.inputs, mode=wishes.mode)
+    making = Making(declaration, lock, store, settings, progress, inputs=before.inputs, mode=wishes.mode)._replace(
+        services=wishes.services
+    )
     builder = Builder(
         Blobs(f"{settings.store_root}/images/blobs"),
         codec(making.table.compression),

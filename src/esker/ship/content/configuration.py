@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from esker.errors import ImageError
 from esker.formats.oci.configuration import Configuration, HealthCheck
 from esker.ship.content.places import ENVIRONMENT
+from esker.ship.content.services import HEALTH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,7 @@ def configuration_of(contents: Contents, labels: Mapping[str, str]) -> Configura
     """
     container = contents.container
     check = container.healthcheck
+    own = HealthCheck(("CMD", HEALTH)) if contents.runs_services else None
     if check is not None and isinstance(check.test, str) and not contents.has_shell:
         raise ImageError(
             "the health check is text for a shell, and the image has none",
@@ -33,14 +35,14 @@ def configuration_of(contents: Contents, labels: Mapping[str, str]) -> Configura
     return Configuration(
         env={variable.name: variable.value for variable in contents.variables.fixed},
         entrypoint=contents.entry.entrypoint,
-        cmd=container.cmd or shell,
+        cmd=() if contents.runs_services else container.cmd or shell,
         user=container.user.numbers if container.has_user else "",
         working_dir=container.working_dir or "",
         ports=container.ports,
         volumes=container.volumes,
         labels={**container.labels, **labels},
         stop_signal=container.stop_signal or "",
-        health_check=_health_check(check) if check else None,
+        health_check=_health_check(check) if check else own,
     )
 
 

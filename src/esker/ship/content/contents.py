@@ -27,6 +27,7 @@ from esker.ship.content.places import CACHE, CONDA, ENVIRONMENT, RUNTIME
 from esker.ship.content.programs import programs_of
 from esker.ship.content.project_files import project_files
 from esker.ship.content.python_packages import python_packages
+from esker.ship.content.services import CATEGORY, RUN, image_ports, service_units
 from esker.ship.content.variables import image_variables
 from esker.ship.image.unit import APPLICATION, CONFIGURATION
 
@@ -41,10 +42,12 @@ if TYPE_CHECKING:
     from esker.ship.content.conda import CondaContent
     from esker.ship.content.container_config import ContainerSettings
     from esker.ship.content.entry import Entry as EntryPoint
+    from esker.ship.content.interpreter import ImageInterpreter
     from esker.ship.content.making import Making
     from esker.ship.content.project_files import ProjectFiles
     from esker.ship.content.python import ImagePython
     from esker.ship.content.python_packages import PythonPackages
+    from esker.ship.content.services import Ports
     from esker.ship.content.variables import Variables
     from esker.ship.image.unit import Entry, Unit
 
@@ -79,6 +82,7 @@ class Contents(NamedTuple):
     has_bash: bool = False
     has_shell: bool = False
     """Whether there is a `/bin/sh`."""
+    runs_services: bool = False
 
 
 def contents(making: Making, system: str) -> Contents:
@@ -94,47 +98,95 @@ def contents(making: Making, system: str) -> Contents:
     library = c_library(conda, system)
     files = project_files(declaration.project, table.files, making.settings.tools)
     interpreter = interpreter_of(making, system, conda)
-    python, compiler = interpreter.python, interpreter.compiler
-    packages = python_packages(making, system, python, compiler, library) if python and compiler else None
-    units = list(conda.units(compiler if table.byte_code else None)) if conda else []
-    units += [interpreter.standalone.unit()] if interpreter.standalone else []
-    units = [unit._replace(category=category.get(unit.name, "")) for unit in units]
-    environment, joined_paths = environment_entries(conda, python, packages)
-    if packages is not None:
-        units += packages.content.units({name.partition("/")[2]: where for name, where in category.items()})
-        units += packages.own.units({wheel.name: APPLICATION for wheel in packages.own.wheels})
+    packages = _python_packages(making, system, interpreter, library)
+    environment, joined_paths = environment_entries(conda, interpreter.python if packages else None, packages)
     check_programs(programs_of(conda, packages, interpreter.standalone), system, library, _required(declaration))
-    variables = _variables(making, container, joined_paths, conda, python, packages)
+    ports = image_ports(declaration, table.vars)
+    own = _own_variables(making, container, joined_paths, conda, packages)
+    variables = _variables(making, own, ports)
     bash = f"{CONDA}/bin/bash" if conda and conda.place("bin/bash") else None
-    manifest = declaration.manifest
-    asking = _asking(conda)
-    entry = entry_script(bash, manifest.hook, manifest.profile, variables.scripted, asking)
-    based = _base(container, library, conda, python, packages, files)
+    hook, profile = declaration.manifest.hook, declaration.manifest.profile
+    entry = entry_script(bash, hook, profile, variables.scripted, _asking(conda))
+    based = _base(container, library, conda, packages, files)
+    has_shell = any(each.path == "/bin/sh" for each in based)
+    units = _package_units(making, conda, interpreter, packages, category)
     units.append(fixed_unit("esker/base", based, CONFIGURATION))
     units.append(fixed_unit("esker/environment", [*environment, *entry.files], CONFIGURATION))
+    if table.services:
+        _check_shell(has_shell=has_shell)
+        given = _of_services(making, own, ports, variables)
+        units += _service_units(making, system, ports, given, container, interpreter)
+        entry = entry._replace(entrypoint=(*entry.entrypoint, RUN))
     if files.entries:
         units.append(fixed_unit("esker/files", files.entries, APPLICATION))
-    reasons = tuple(_reasons(library, python))
     components = conda_components(each.package for each in conda.packages) if conda else []
-    components += packages.components if packages else ()
     return Contents(
         system,
         tuple(units),
         container,
         variables,
         entry,
-        reasons,
+        tuple(_reasons(library, interpreter.python)),
         files.left_out,
-        tuple(sorted(components)),
+        tuple(sorted([*components, *(packages.components if packages else ())])),
         interpreter.inputs,
         has_bash=bash is not None,
-        has_shell=any(entry.path == "/bin/sh" for entry in based),
+        has_shell=has_shell,
+        runs_services=table.services,
     )
+
+
+def _python_packages(
+    making: Making, system: str, interpreter: ImageInterpreter, library: CLibrary | None
+) -> PythonPackages | None:
+    python, compiler = interpreter.python, interpreter.compiler
+    if making.declaration.esker.python is None or making.lock.python is None:
+        return None
+    assert python is not None, "wheels need an interpreter, which was looked for"
+    assert compiler is not None
+    return python_packages(making, system, python, compiler, library)
+
+
+def _package_units(
+    making: Making,
+    conda: CondaContent | None,
+    interpreter: ImageInterpreter,
+    packages: PythonPackages | None,
+    category: Mapping[str, str],
+) -> list[Unit]:
+    """Return the packages as units, each in its layer."""
+    units = list(conda.units(interpreter.compiler if making.table.byte_code else None)) if conda else []
+    units += [interpreter.standalone.unit()] if interpreter.standalone else []
+    units += packages.content.units() if packages else ()
+    units = [unit._replace(category=category.get(unit.name, "")) for unit in units]
+    own = packages.own.units() if packages else ()
+    return [*units, *(unit._replace(category=APPLICATION) for unit in own)]
+
+
+def _check_shell(*, has_shell: bool) -> None:
+    if not has_shell:
+        raise ImageError(
+            "services are started by a shell, and the image has none",
+            hint="take conda's bash: esker install conda/bash",
+        )
+
+
+def _service_units(
+    making: Making,
+    system: str,
+    ports: Ports,
+    variables: Mapping[str, str],
+    container: ContainerSettings,
+    interpreter: ImageInterpreter,
+) -> list[Unit]:
+    assert making.services is not None, "whoever makes an image with services gives them"
+    assert interpreter.python is not None
+    return service_units(making.services(system, ports.automatic), variables, container, interpreter.python)
 
 
 def layer_names(table: ImageTable) -> tuple[str, ...]:
     """Return the names of the layers that are asked for, the lowest first."""
-    return tuple(layer.name for layer in table.layers)
+    return (*(layer.name for layer in table.layers), *((CATEGORY,) if table.services else ()))
 
 
 def _refuse_install(making: Making, system: str) -> None:
@@ -202,48 +254,62 @@ def _asking(conda: CondaContent | None) -> list[str]:
     return [f"{CONDA}/{path}" for path in sorted(paths) if re.fullmatch(r"etc/conda/activate\.d/[^/]+\.sh", path)]
 
 
-def _variables(
+def _own_variables(
     making: Making,
     container: ContainerSettings,
     paths: set[str],
     conda: CondaContent | None,
-    python: ImagePython | None,
     packages: PythonPackages | None,
-) -> Variables:
-    declaration = making.declaration
-    places = conda.plan.places if conda else {}
+) -> dict[str, tuple[str, str]]:
+    """Return Esker's own variables, each with its value and why it is there."""
     own = {
         "PATH": (":".join([f"{ENVIRONMENT}/bin", *_PATH]), "the environment's programs come first"),
         "FLOX_ENV": (ENVIRONMENT, "where the environment is"),
         "FLOX_ENV_CACHE": (CACHE, "a directory that the user can write"),
         "FLOX_ENV_PROJECT": (container.working_dir or "/", "`working-dir` of [containerize.config]"),
-        "FLOX_ENV_DESCRIPTION": (declaration.name, "the environment's name"),
+        "FLOX_ENV_DESCRIPTION": (making.declaration.name, "the environment's name"),
         "ESKER_RUNTIME_DIR": (RUNTIME, "a directory for sockets that the user can write"),
     }
-    if base.certificates(places, packages.paths() if packages else (), python.libraries if python else ""):
+    places = conda.plan.places if conda else {}
+    if base.certificates(places, *_wheel_paths(packages)):
         own["SSL_CERT_FILE"] = (base.CERTIFICATES, "the image has certificate authorities")
     if making.mode == "dev":
         for name, parts in _DEVELOPMENT.items():
             if found := [f"{ENVIRONMENT}/{part}" for part in parts if any(p.startswith(f"{part}/") for p in paths)]:
                 own[name] = (":".join(found), "mode `dev`")
-    services = declaration.esker.services.values()
-    ports = {variable for service in services for variable in service.ports}
-    if declaration.esker.compose is not None:
-        ports |= {name for table in declaration.esker.compose.tables.values() for name in table.ports}
-    image: Mapping[str, str | None] = making.table.vars
-    return image_variables(own, declaration.manifest.vars, image, ports)
+    return own
+
+
+def _wheel_paths(packages: PythonPackages | None) -> tuple[set[str], str]:
+    """Return what wheels put into the environment, and where its packages are."""
+    return (packages.paths(), packages.libraries) if packages else (set(), "")
+
+
+def _variables(making: Making, own: Mapping[str, tuple[str, str]], ports: Ports) -> Variables:
+    table = making.declaration.esker.compose
+    outside = {name for each in table.tables.values() for name in each.ports} if table else set()
+    image = {name: value for name, value in making.table.vars.items() if name not in ports.all}
+    return image_variables(own, making.declaration.manifest.vars, image, {*ports.all, *outside})
+
+
+def _of_services(making: Making, own: Mapping[str, tuple[str, str]], ports: Ports, known: Variables) -> dict[str, str]:
+    """Return the variables that the services get beside the container's own: ports, and what uses them."""
+    with_ports = {**own, **{name: (str(port), "a port") for name, port in ports.all.items()}}
+    image = {name: value for name, value in making.table.vars.items() if name not in ports.all}
+    every = image_variables(with_ports, making.declaration.manifest.vars, image, ())
+    before = {variable.name for variable in known.fixed}
+    return {each.name: each.value for each in every.fixed if each.name not in before}
 
 
 def _base(
     container: ContainerSettings,
     library: CLibrary | None,
     conda: CondaContent | None,
-    python: ImagePython | None,
     packages: PythonPackages | None,
     files: ProjectFiles,
 ) -> list[Entry]:
     paths = conda.plan.places if conda else {}
-    wheels, libraries = packages.paths() if packages else set(), python.libraries if python else ""
+    wheels, libraries = _wheel_paths(packages)
     links = {
         base.CERTIFICATES: base.certificates(paths, wheels, libraries),
         "/usr/share/zoneinfo": base.time_zones(paths, wheels, libraries),

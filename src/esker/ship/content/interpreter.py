@@ -27,7 +27,7 @@ class ImageInterpreter(NamedTuple):
     """The interpreter of an image."""
 
     python: ImagePython | None = None
-    """What runs the wheels; None if there are none."""
+    """What runs the wheels and the services; None if there are neither."""
     compiler: Compiler | None = None
     """None if nothing is to be compiled."""
     standalone: Standalone | None = None
@@ -38,16 +38,17 @@ class ImageInterpreter(NamedTuple):
 def interpreter_of(making: Making, system: str, conda: CondaContent | None) -> ImageInterpreter:
     """Return the interpreter of an image; raises ImageError if there are wheels and nothing that runs them."""
     has_wheels = making.declaration.esker.python is not None and making.lock.python is not None
+    is_needed = has_wheels or making.table.services
     python = conda_interpreter(conda) if conda else None
     if python is not None:
         if not has_wheels and not making.table.byte_code:
-            return ImageInterpreter()
+            return ImageInterpreter(python if is_needed else None)
         compiler = _compiler(making, system, python.minor, python.magic)
-        return ImageInterpreter(python if has_wheels else None, compiler)
-    if not has_wheels:
+        return ImageInterpreter(python if is_needed else None, compiler)
+    if not is_needed:
         return ImageInterpreter()
-    assert making.lock.python is not None
-    limits = (allowed_pythons(making.declaration).specifier, str(making.lock.python.requires_python or ""))
+    locked = str(making.lock.python.requires_python or "") if has_wheels and making.lock.python else ""
+    limits = (allowed_pythons(making.declaration).specifier, locked, ">=3.11" if making.table.services else "")
     with scratch("python") as directory:
         archive = chosen_archive(making, system, ",".join(filter(None, limits)), directory)
         minor = ".".join(archive.version.split(".")[:2])

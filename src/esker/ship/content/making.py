@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.declare.image_table import ImageTable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from esker.declare.declaration import Declaration
     from esker.formats.image_lock import LockedInput
     from esker.lock.lock_files import Lock
@@ -27,6 +29,8 @@ class Making(NamedTuple):
     progress: Progress
     inputs: tuple[LockedInput, ...] = ()
     """What `.flox/image.lock` has of things that come from addresses."""
+    services: Callable[[str, Mapping[str, int]], Sequence[Mapping[str, object]]] | None = None
+    """Gives the services for a system, with their automatic ports by variable, as the supervisor reads them."""
     mode: str = "run"
     """`dev` adds the variables by which compilers find headers and libraries."""
 

@@ -58,6 +58,8 @@ class PythonPackages(NamedTuple):
     """Directories of the image that are on Python's path."""
     compiler: Compiler
     components: tuple[Component, ...]
+    libraries: str
+    """Where packages lie below the environment."""
 
     def paths(self) -> set[str]:
         """Return what wheels put into the environment."""
@@ -112,7 +114,7 @@ def python_packages(
         program.name: f"{PYTHON}/{os.path.relpath(program.path, _tree(program.path, python.libraries))}"
         for program in programs(libraries, table.programs, taken={*taken, *OWN_COMMANDS})
     }
-    return PythonPackages(content, own, carried, tuple(_source(making)), compiler, components)
+    return PythonPackages(content, own, carried, tuple(_source(making)), compiler, components, python.libraries)
 
 
 def _of_the_project(own: WheelContent) -> list[Component]:

@@ -47,8 +47,8 @@ class WheelContent(NamedTuple):
                 return f"{wheel.path}/{path}"
         return None
 
-    def units(self, category: Mapping[str, str]) -> tuple[Unit, ...]:
-        """Return the wheels as units; `category` has the layers of those that belong to a certain one."""
+    def units(self) -> tuple[Unit, ...]:
+        """Return the wheels as units."""
         units = []
         for wheel, files in zip(self.wheels, self.files, strict=True):
             key = [RECIPE, PYTHON, os.path.basename(wheel.path), sha256("\n".join(files).encode()).hexdigest()]
@@ -58,7 +58,6 @@ class WheelContent(NamedTuple):
                     key=sha256(json.dumps(key).encode()).hexdigest(),
                     size=sum(os.lstat(f"{wheel.path}/{path}").st_size for path in files),
                     entries=partial(_entries, wheel.path, files),
-                    category=category.get(wheel.name, ""),
                     version=self.versions.get(wheel.name, ""),
                 )
             )
