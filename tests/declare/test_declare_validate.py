@@ -19,6 +19,7 @@ from esker.declare.declaration import (
     ServiceTable,
     SystemRequirements,
 )
+from esker.declare.image_table import ImageHealthCheck, ImageLayer, ImageTable
 from esker.declare.notations import duration
 from esker.declare.validate import esker_table
 from esker.formats.manifest import document, from_table
@@ -86,6 +87,23 @@ manifest = "manifest.scm"
 channels = "channels.scm"
 setup = "setup-env.sh"
 watch = []
+[plugins.esker.image]
+name = "registry.example:5000/team/app"
+systems = ["x86_64-linux"]
+byte-code = false
+compression = "zstd"
+services = true
+files = { "/app/" = ["src/", "pyproject.toml"] }
+layers = [{ name = "base", packages = ["conda/git", "jq"] }]
+vars = { A = "1", B = false }
+
+[plugins.esker.image.healthcheck]
+test = ["curl", "-f", "http://localhost"]
+interval = "5s"
+timeout = "2s"
+start-period = "30s"
+start-interval = "100ms"
+retries = 2
 """
 
 
@@ -146,6 +164,24 @@ def test_everything():
         },
         ci=CiTable(test=("make test",), action="team/esker@v0"),
         compose=ComposeTable(file="docker-compose.yml", services_from="compose", services=("web",)),
+        image=ImageTable(
+            name="registry.example:5000/team/app",
+            systems=("x86_64-linux",),
+            byte_code=False,
+            compression="zstd",
+            services=True,
+            files={"/app": ("src", "pyproject.toml")},
+            layers=(ImageLayer(name="base", packages=("conda/git", "jq")),),
+            vars={"A": "1", "B": None},
+            healthcheck=ImageHealthCheck(
+                test=("curl", "-f", "http://localhost"),
+                interval=5.0,
+                timeout=2.0,
+                start_period=30.0,
+                start_interval=0.1,
+                retries=2,
+            ),
+        ),
         runtime="nix",
         nix=NixTable(
             shell="ci",
@@ -266,7 +302,7 @@ MISTAKES = [
         "pyton = {}",
         (
             "unknown field `pyton`, expected one of `python`, `conda`, `services`, `compose`, `ci`, `runtime`, "
-            "`nix`, `guix`\nin `plugins.esker`"
+            "`nix`, `guix`, `image`\nin `plugins.esker`"
         ),
         "`python`",
     ),
