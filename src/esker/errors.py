@@ -18,6 +18,7 @@ EskerError                      exit status 1
 |  |- IncludeCycle                   environments include each other in a circle
 |  |- IncludedPackage                a package cannot be removed, because an included environment declares it
 |- StaleLock                         the lock no longer matches the manifest
+|- StaleWorkflow                     a CI workflow is not what the declaration says
 |- ResolutionFailed                  no versions fit together, or a package has no wheel for a declared system
 |- RealisationFailed                 something that the lock lists could not be put into the store
 |  |- BuildFailed                    the project itself could not be built; holds the end of what its backend said
@@ -29,12 +30,17 @@ EskerError                      exit status 1
 |  |- EnvironmentBusy                another thread has activated another environment
 |- HostError                         the machine refused: permission, disk, network, a missing program
 |  |- CommandFailed                  a program that Esker ran ended with an error
+|- VenvFailed                        a virtual environment cannot be made, filled or activated; a RuntimeError too
+|- VenvNotRemoved                    a virtual environment cannot be removed; an OSError too
 |- ServiceError                      a service or its supervisor
 |  |- StartWithinHook                a hook asked for services whose start waits for that same hook
 |  |- DataNotCopied                  the data of another checkout cannot become the data of this one
 |  |- UnknownService                 no service of that name is declared; a RuntimeError too
 |  |- ServiceFailed                  a service did not start, or ended with an error; holds the end of its log
 |  |  |- PortTaken                   another program listens on a port that the service declares
+|- ImageError                        an image cannot be made, read or sent
+|  |- CorruptedBlob                  the bytes of a blob are not those that its digest names
+|  |- RegistryError                  a registry refused, or is not to be reached
 |- TimedOut                     124  a limit in seconds was reached
 |  |- ServicesNotReady               services had not reached their expected state by then
 
@@ -263,6 +269,12 @@ class StaleLock(EskerError):
     recorded = ("reasons",)
 
 
+class StaleWorkflow(EskerError):
+    """A CI workflow is not what the declaration says."""
+
+    code = "stale-workflow"
+
+
 class ResolutionFailed(EskerError):
     """No set of package versions satisfies the manifest on every system that it declares."""
 
@@ -339,6 +351,20 @@ class CommandFailed(HostError):
     exit_status: int = 1
 
 
+class VenvFailed(EskerError, RuntimeError):
+    """A virtual environment cannot be made, filled or activated; `lines_of_uv` is what uv has said of it."""
+
+    code = "venv-failed"
+    lines_of_uv: tuple[str, ...] = ()
+    listed = "lines_of_uv"
+
+
+class VenvNotRemoved(EskerError, OSError):
+    """A virtual environment cannot be removed, or a directory that is none was to be."""
+
+    code = "venv-not-removed"
+
+
 class ServiceError(EskerError):
     """A service, or the supervisor that runs it, failed."""
 
@@ -383,6 +409,28 @@ class PortTaken(ServiceFailed):
     """Another program already listens on a port that the service declares."""
 
     code = "port-taken"
+
+
+class ImageError(EskerError):
+    """An image cannot be made, read, compared or sent."""
+
+    code = "image"
+
+
+class CorruptedBlob(ImageError):
+    """The bytes of the blob `digest` are not those that its digest or its size names."""
+
+    code = "corrupted-blob"
+    digest: str
+    recorded = ("digest",)
+
+
+class RegistryError(ImageError):
+    """A registry refused a request, or is not to be reached; `status` is the HTTP status of its answer, if any."""
+
+    code = "registry"
+    status: int | None = None
+    recorded = ("status",)
 
 
 class TimedOut(EskerError):

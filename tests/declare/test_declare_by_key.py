@@ -126,3 +126,9 @@ def test_nothing_changes_nothing(table):
 def test_moving_before_merging_and_after_it_is_the_same(low, high):
     """A layer's paths may be moved step by step, from environment to environment."""
     assert rebased(merged(low, high), "../n") == merged(rebased(low, "../n"), rebased(high, "../n"))
+
+
+def test_the_image_of_a_layer_does_not_count():
+    """An image holds files of the project itself, so that an included environment says nothing of it."""
+    low = rebased({"python": {"source": ["src"]}, "image": {"files": {"/app": ["src"]}}}, "../low")
+    assert low == {"python": {"source": ["../low/src"]}}

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from esker.declare.declaration import (
+    CiTable,
     ComposeTable,
     CondaDependency,
     CondaTable,
@@ -18,6 +19,7 @@ from esker.declare.declaration import (
     ServiceTable,
     SystemRequirements,
 )
+from esker.declare.image_table import ImageHealthCheck, ImageLayer, ImageTable
 from esker.declare.notations import duration
 from esker.declare.validate import esker_table
 from esker.formats.manifest import document, from_table
@@ -66,8 +68,13 @@ start-period = "0s"
 [plugins.esker.services.files]
 type = "oneshot"
 
+[plugins.esker.ci]
+test = "make test"
+action = "team/esker@v0"
+
 [plugins.esker.compose]
 file = "docker-compose.yml"
+services-from = "compose"
 services = ["web"]
 
 [plugins.esker.nix]
@@ -80,6 +87,23 @@ manifest = "manifest.scm"
 channels = "channels.scm"
 setup = "setup-env.sh"
 watch = []
+[plugins.esker.image]
+name = "registry.example:5000/team/app"
+systems = ["x86_64-linux"]
+byte-code = false
+compression = "zstd"
+services = true
+files = { "/app/" = ["src/", "pyproject.toml"] }
+layers = [{ name = "base", packages = ["conda/git", "jq"] }]
+vars = { A = "1", B = false }
+
+[plugins.esker.image.healthcheck]
+test = ["curl", "-f", "http://localhost"]
+interval = "5s"
+timeout = "2s"
+start-period = "30s"
+start-interval = "100ms"
+retries = 2
 """
 
 
@@ -138,7 +162,26 @@ def test_everything():
             ),
             "files": ServiceTable(type="oneshot"),
         },
-        compose=ComposeTable(file="docker-compose.yml", services=("web",)),
+        ci=CiTable(test=("make test",), action="team/esker@v0"),
+        compose=ComposeTable(file="docker-compose.yml", services_from="compose", services=("web",)),
+        image=ImageTable(
+            name="registry.example:5000/team/app",
+            systems=("x86_64-linux",),
+            byte_code=False,
+            compression="zstd",
+            services=True,
+            files={"/app": ("src", "pyproject.toml")},
+            layers=(ImageLayer(name="base", packages=("conda/git", "jq")),),
+            vars={"A": "1", "B": None},
+            healthcheck=ImageHealthCheck(
+                test=("curl", "-f", "http://localhost"),
+                interval=5.0,
+                timeout=2.0,
+                start_period=30.0,
+                start_interval=0.1,
+                retries=2,
+            ),
+        ),
         runtime="nix",
         nix=NixTable(
             shell="ci",
@@ -258,8 +301,8 @@ MISTAKES = [
     (
         "pyton = {}",
         (
-            "unknown field `pyton`, expected one of `python`, `conda`, `services`, `compose`, `runtime`, `nix`, "
-            "`guix`\nin `plugins.esker`"
+            "unknown field `pyton`, expected one of `python`, `conda`, `services`, `compose`, `ci`, `runtime`, "
+            "`nix`, `guix`, `image`\nin `plugins.esker`"
         ),
         "`python`",
     ),
@@ -331,6 +374,11 @@ MISTAKES = [
         "`db` depends on `fils`, which is not a service",
         "did you mean `files`?",
     ),
+    (
+        "services.db.depends-on.elsewhere = 'service_started'",
+        "`db` depends on `elsewhere`, which is not a service",
+        "or `[plugins.esker.compose]` if a Compose file has it",
+    ),
     ("services.db.depends-on.db = 'service_started'", "Found a dependency cycle among services: db → db", "remove one"),
     (
         "services = { db.depends-on.files = 'service_started', files.depends-on.db = 'service_started' }",
@@ -386,7 +434,7 @@ MISTAKES = [
     ("compose.services.db = { ports = { DB = 0 } }", "`0` is not a port", "from 1 to"),
     ("compose.services.db = { port = { DB = 1 } }", "unknown field `port`", "did you mean `ports`"),
     ("compose.services.db = { depends-on = { x = 'service_up' } }", "unknown variant `service_up`", "did you mean"),
-    ("compose = { file = 'c.yml', services = ['db'] }", "`db` is a service of [services] too", "rename"),
+    ("compose = { file = 'c.yml', services = ['db'] }", "`db` is a service of [services] too", "services-from"),
     (
         "compose = { file = 'c.yml', services.web.ports = { P = 0 } }",
         "`0` is not a port",

@@ -154,6 +154,16 @@ def test_the_guide_for_python_projects(run_blocks, index, tmp_path):
     assert all(line in manifest for line in table.splitlines())
 
 
+def test_the_guide_for_virtual_environments(run_blocks, tmp_path):
+    """The project is activated, and the program runs in its directory."""
+    text = (ROOT / "docs/guides/virtual-environments.md").read_text()
+    (shell,), (code,) = fenced(text), fenced(text, "python")
+    (tmp_path / "program.py").write_text(code)
+    done = run_blocks([shell, f"{sys.executable} ../program.py"])
+    assert done.stdout == "1.13\n1.13\nTrue\n"
+    assert sorted(os.listdir(tmp_path / "report")) == [".venv", "build", "requirements.txt"]
+
+
 EVERY_LANGUAGE = "docs/guides/programs-of-every-language.md"
 
 
@@ -184,9 +194,13 @@ CI = "docs/guides/ci.md"
 
 def test_the_guide_for_ci(run_blocks, tmp_path):
     """Every shell block of the guide runs, in order, in a repository; at its end nothing is left of the environment."""
-    run_blocks(["mkdir team && cd team && git init -q && esker init && esker install pypi/ninja", *blocks(CI, "sh")])
-    assert {path.name for path in (tmp_path / "team").iterdir()} == {".git", ".gitignore"}
-    assert set(re.findall(r"^```(\w+)", (ROOT / CI).read_text(), re.MULTILINE)) == {"sh", "toml"}
+    (table,) = [each for each in blocks(CI, "toml") if "plugins.esker.ci" in each]
+    make = "mkdir team && cd team && git init -q && esker init && esker install pypi/ninja"
+    add = f"cat >> .flox/env/manifest.toml <<'END'\n{table}END\nesker lock"
+    run_blocks([make, add, *blocks(CI, "sh")])
+    left = {path.name for path in (tmp_path / "team").iterdir()}
+    assert left == {".git", ".gitignore", ".github", ".gitlab", ".gitlab-ci.yml"}
+    assert set(re.findall(r"^```(\w+)", (ROOT / CI).read_text(), re.MULTILINE)) == {"sh", "toml", "yaml"}
 
 
 LAYERS = "docs/guides/layers.md"

@@ -28,13 +28,19 @@ from esker.declare.load import Declaration, environment_name
 from esker.declare.template import manifest as new_manifest
 from esker.declare.validate import read_text
 from esker.errors import EskerError, NotTrusted
-from esker.formats import elf, git_address, json_text, lockfile, pylock, service_handle, uv_lock, vendored
+from esker.formats import elf, git_address, image_lock, json_text, lockfile, pylock, service_handle, uv_lock, vendored
 from esker.formats.conda import package_info
 from esker.formats.manifest import parse as parse_manifest
 from esker.formats.manifest import record as record_of
 from esker.formats.manifest_text import render as render_manifest
 from esker.formats.merge import COMPOSER, Layer, merge
 from esker.formats.nix import nar, nixbase32, store_path
+from esker.formats.oci import config as config_document
+from esker.formats.oci import reference
+from esker.formats.oci.configuration import Configuration
+from esker.formats.oci.documents import CONFIG, LAYER, MANIFEST, describe, document, index, manifest
+from esker.formats.oci.platform import Platform
+from esker.formats.oci.steps import UnitLine, step, unit_lines
 from esker.formats.references import references, vars_in_order
 from esker.formats.tables.reader import Refusal
 from esker.formats.untrusted import json_value, toml_table
@@ -46,6 +52,7 @@ from esker.services.compose.specified import specify_containers
 from esker.services.flox import uses
 from esker.services.supervised import logs, supervisor_record
 from esker.settings import Settings
+from esker.ship.image.registry.credentials import Credentials, find_login
 from esker.store import record, roots, temporary_roots
 from esker.store import registration as registrations
 from esker.store.store import Store
@@ -183,6 +190,7 @@ def formats(top: Path) -> dict[str, Format]:
         **_contained(project),
         **_stored(top),
         **_conda(),
+        **_images(top),
         **_texts(top),
     }
 
@@ -432,7 +440,7 @@ def _contained(project: Path) -> dict[str, Format]:
         "Mounts": [{"Type": "volume", "Name": "shop_data"}],
         "RestartCount": 1,
     }
-    kept_file, started_file = compose_project.kept_path(declaration), f"{dot_flox}/cache/esker/containers.json"
+    kept_file, started_file = compose_project.kept_path(declaration.dot_flox), f"{dot_flox}/cache/esker/containers.json"
 
     def read_kept(_: bytes) -> None:
         if (read := compose_project._read(declaration)) is not None:
@@ -521,12 +529,49 @@ def _conda() -> dict[str, Format]:
     """Return what a conda package says of itself."""
     listed = {"_path": "bin/a", "path_type": "hardlink", "prefix_placeholder": "/p", "file_mode": "binary"}
     paths = {"paths": [listed, {"_path": "lib/b", "path_type": "softlink"}], "paths_version": 1}
-    index = {"name": "a", "version": "1", "build": "0", "noarch": "python", "python_site_packages_path": "lib/p"}
+    said = {"name": "a", "version": "1", "build": "0", "noarch": "python", "python_site_packages_path": "lib/p"}
     link = {"noarch": {"type": "python", "entry_points": ["a = b.c:d"]}}
     return {
         "paths.json of conda": Format(package_info.listed_paths, [_lines(paths)], trees="json"),
-        "index.json of conda": Format(package_info.index, [_lines(index)], trees="json"),
+        "index.json of conda": Format(package_info.index, [_lines(said)], trees="json"),
         "link.json of conda": Format(package_info.entry_points, [_lines(link)], trees="json"),
+    }
+
+
+def _images(top: Path) -> dict[str, Format]:
+    """Return what registries, layouts and other people's images say of themselves."""
+    layer = describe(b"layer", f"{LAYER}+gzip")
+    made = step("base", [UnitLine("conda/bash", "5.2", "0f1e")])
+    asked = Configuration(env={"A": "1"}, cmd=("x",), labels={"a": "b"}, ports=("80/tcp",))
+    config = config_document.render(asked, Platform("linux", "amd64"), [(layer.digest, made)], created=1)
+    written = manifest(describe(config, CONFIG), [layer])
+    named = describe(written, MANIFEST, platform=Platform("linux", "amd64"), annotations={"a": "b"})
+    locked = {"name": "a", "platform": "linux/amd64", "key": "0" * 64, "media-type": LAYER, "size": 1}
+    locked |= {"digest": layer.digest, "diff-id": layer.digest}
+    taken = {"kind": "python", "name": "cpython", "url": "https://files.example/p", "hash": "sha256:0"}
+    lock = {"version": 1, "layers": [locked], "inputs": [taken]}
+    logins = {"auths": {"registry.example": {"auth": "dTpw", "identitytoken": "x"}}, "credHelpers": {"other": "keys"}}
+    kept = f"{top}/config.json"
+
+    def shown(data: bytes) -> None:
+        read = config_document.parse(data, "it")
+        for each in read.steps:
+            unit_lines(each)
+        config_document.render(asked, read.platform, [(layer.digest, made)], created=1, base=read)
+
+    def asked_for(_: bytes) -> None:
+        find_login("registry.example", Credentials(kept, {"PATH": "/nonexistent"}))
+
+    return {
+        "image.lock": Format(lambda data: image_lock.parse(data, "image.lock"), [_lines(lock)], trees="json"),
+        "manifest of an image": Format(lambda data: document(data, "it"), [written, index([named])], trees="json"),
+        "configuration of an image": Format(shown, [config], trees="json"),
+        "name of an image": Format(
+            lambda data: str(reference.parse(data.decode())),
+            [b"registry.example:80/team/app:1.0@" + layer.digest.encode()],
+            _UTF8,
+        ),
+        "docker's logins": _file(kept, asked_for, [_lines(logins)], trees="json"),
     }
 
 

@@ -52,6 +52,7 @@ def launch(env: Environment, mode: str, change: Answer, variables: dict[str, str
     if (child := os.fork()) == 0:
         if os.fork() == 0:
             os.setsid()
+            os.makedirs(f"{env.dot_flox}/log", exist_ok=True)  # git keeps no empty directory
             log = os.open(f"{env.dot_flox}/log/executive.{os.getpid()}.log", os.O_WRONLY | os.O_CREAT, 0o600)
             for number, target in ((os.open(os.devnull, os.O_RDONLY), 0), (log, 1), (log, 2)):
                 os.dup2(number, target)

@@ -26,8 +26,13 @@ if TYPE_CHECKING:
 __all__ = ["Root", "main"]
 
 _MODULES = {
+    "ci_machine": "tests.support.ci.machine",
+    "ci_programs": "tests.support.ci.programs",
+    "ci_wheels": "tests.support.ci.wheels",
     "conda": "tests.support.conda_debian",
+    "sysroot": "tests.support.conda_sysroot",
     "docker": "tests.support.containers.programs",
+    "image-tools": "tests.support.image_tools",
     "images": "tests.support.containers.images",
     "sid": "tests.support.sid.root",
 }

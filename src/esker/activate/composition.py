@@ -97,6 +97,8 @@ def composed(
     after = dict(environ)
     if not is_started(plan, environ):  # inside of a start they may have been changed
         after.update(plan.tool_vars)
+        for name in plan.tool_unset:
+            after.pop(name, None)
     for name, value in plan.tool_lists.items():
         others = environ.get(name) or (joined(name, DATA_DIRECTORIES) if name == "XDG_DATA_DIRS" else None)
         separator = plan.tool_separators.get(name)

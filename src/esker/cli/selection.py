@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from esker.activate.lists import active_environments, dot_flox_of, project_of
 from esker.cli.directory import place
+from esker.declare.discover import find
 from esker.declare.known_environments import remember
 from esker.declare.load import environment_name, load
 from esker.errors import EskerError, NotFound
@@ -43,10 +44,13 @@ def selected_project(options: Namespace, environ: Mapping[str, str]) -> str:
 
 
 def changeable_project(options: Namespace, environ: Mapping[str, str]) -> str:
-    """Return the project directory that a command is to change; raises GenerationActive as `check_changeable` does."""
+    """Return the project directory that a command is to change; raises NotFound without `.flox`.
+
+    Raises GenerationActive as `check_changeable` does.
+    """
     from esker.runtimes.native.change import check_changeable
 
-    project = selected_project(options, environ)
+    project = find(selected_project(options, environ), explicit=True)  # another declaration is not ours to change
     check_changeable(project, environ)
     return project
 
@@ -90,12 +94,14 @@ def active_project(environ: Mapping[str, str]) -> str | None:
 def _meant(start: str, environ: Mapping[str, str]) -> str:
     active = active_project(environ)
     try:
-        here = registry.find_project(start, explicit=False)[0]
+        here, kind = registry.find_project(start, explicit=False)
     except NotFound as error:
         if active is not None:
             return active
         message = "Did not find an active environment or an environment in the current directory."
         raise NotFound(message, hint=error.hint) from None
+    if active is not None and registry.RUNTIMES[kind].is_last:
+        return active
     if active is None or active == here or _name(active) == _ANYWHERE:
         return here
     if _name(here) == _ANYWHERE:

@@ -140,7 +140,7 @@ class _FloxVoice(Voice):
         {
             *("lock", "upgrade", "outdated", "search", "show", "why", "which", "tree"),
             *("rollback", "store", "trust", "allow", "deny", "hook", "hook-env"),
-            *("doctor", "completion", "shim", "testing"),
+            *("ci", "doctor", "completion", "shim", "testing", "image"),
         }
     )
     remarks = False

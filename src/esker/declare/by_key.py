@@ -10,6 +10,7 @@ layers. Esker merges tables within tables instead. A value is the higher layer's
 
 The tables are plain values, and need not be valid: what they are merged to is checked afterwards. The merge is
 associative. Paths in a layer are relative to that layer's project; `rebased` makes them relative to another one.
+An image is made of a project's own files, so a layer's `image` does not count for the projects that include it.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def rebased(table: Mapping[str, Any], directory: str) -> dict[str, Any]:
     >>> rebased({"python": {"project": "pyproject.toml", "source": ["src"]}}, "../low")
     {'python': {'project': '../low/pyproject.toml', 'source': ['../low/src']}}
     """
-    result = dict(table)
+    result = {key: value for key, value in table.items() if key != "image"}
     for name, keys in (("python", ("project", "source")), ("compose", ("file",))):
         inner = table.get(name)
         if isinstance(inner, Mapping):

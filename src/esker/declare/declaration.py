@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from esker.declare import notations
+from esker.declare.image_table import ImageTable
 from esker.formats.manifest import Manifest, Service
 from esker.formats.manifest_values import variable_name
 from esker.formats.references import cycle
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JOINED",
+    "CiTable",
     "ComposeTable",
     "CondaDependency",
     "CondaTable",
@@ -253,6 +255,8 @@ class ComposeTable(_Value, frozen=True):
     """The Compose file; None means those that Compose itself would take."""
     services: tuple[Word, ...] | Mapping[Word, ContainerTable] = ()
     """Names of the services to use, empty for all of them; or a table for each service that Esker adds to."""
+    services_from: Literal["supervised", "compose"] | None = None
+    """Which counts of two declarations of one service: that of `[services]`, or that of the Compose file."""
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -310,6 +314,19 @@ def _one_service_a_port_variable(services: Mapping[str, ServiceTable], _: object
                 yield Fault((name, "ports", variable), message, "give each service its own variable")
 
 
+def _command_lines(value: Any) -> tuple[str, ...]:
+    return notations.command_lines(value)
+
+
+class CiTable(_Value, frozen=True):
+    """`[plugins.esker.ci]`: what `esker ci` writes that nothing else in the project says."""
+
+    test: Annotated[tuple[str, ...], Parsed(_command_lines, Any, '"pytest"')] = ()
+    """Shell commands, of which each runs if the one before it has succeeded."""
+    action: Annotated[str | None, Parsed(notations.action)] = None
+    """Where GitHub finds Esker's action: `OWNER/REPOSITORY@REF`."""
+
+
 class EskerTable(_Value, frozen=True):
     """`[plugins.esker]`."""
 
@@ -321,10 +338,12 @@ class EskerTable(_Value, frozen=True):
         Checked(_one_service_a_port_variable),
     ] = {}
     compose: ComposeTable | None = None
+    ci: CiTable = CiTable()
     runtime: ToolName = "native"
     """What gives the toolchain besides Esker's own store, if anything does: a flake or shell.nix, or a manifest.scm."""
     nix: NixTable = NixTable()
     guix: GuixTable = GuixTable()
+    image: ImageTable | None = None
 
 
 class Layers(NamedTuple):

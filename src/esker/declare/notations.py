@@ -16,8 +16,10 @@ from esker.formats.conda.subdirs import SUBDIRS
 from esker.formats.tables.reader import Refusal, near
 
 __all__ = [
+    "action",
     "address",
     "channel",
+    "command_lines",
     "count",
     "duration",
     "first_version",
@@ -276,6 +278,37 @@ def regular_expression(text: str) -> str:
         raise Refusal(
             f"`{text}` is not a regular expression: {error}", "correct it, with backslashes doubled"
         ) from None
+    return text
+
+
+def command_lines(value: Any) -> tuple[str, ...]:
+    """Return the shell commands in a text or a list of texts.
+
+    `${{` is refused: GitHub would evaluate it, with everything that it knows of the run, before a shell sees it.
+    """
+    lines = tuple(value) if isinstance(value, list) else (value,)
+    for line in lines:
+        if not isinstance(line, str):
+            raise Refusal(f"`{line}` is not a command", 'write shell text, such as "pytest -q", or a list of them')
+        if not line.strip():
+            raise Refusal("the command is empty", 'write shell text, such as "pytest -q", or remove it')
+        if "${{" in line:
+            raise Refusal(
+                f"GitHub would evaluate the `${{{{` in `{line}`", "put the command into a script of the project"
+            )
+        if any(not char.isprintable() and char not in "\n\t" for char in line):
+            raise Refusal(f"{line!a} has control characters", "put the command into a script of the project")
+    if not lines:
+        raise Refusal("no command is named", 'write shell text, such as "pytest -q", or remove the line')
+    return lines
+
+
+def action(text: str) -> str:
+    """Return where GitHub finds an action: `OWNER/REPOSITORY@REF`, with or without a directory."""
+    if not re.fullmatch(
+        r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+@[A-Za-z0-9_][A-Za-z0-9_./-]*", text
+    ):
+        raise Refusal(f"`{text}` is not an action", 'write "OWNER/REPOSITORY@REF"')
     return text
 
 

@@ -55,10 +55,11 @@ def _faults(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) ->
     if esker.guix != GuixTable() and esker.runtime != "guix":
         message = "`guix` says which files Guix reads, but the environment is not one of Guix"
         yield Fault(("guix",), message, 'add `runtime = "guix"` to [plugins.esker], or take this table out')
-    for name in sorted(own & containers):
-        assert esker.compose is not None
-        path = ("compose", "services", str(esker.compose.chosen.index(name)))
-        yield Fault(path, f"`{name}` is a service of [services] too", "rename one of them")
+    if esker.compose is not None and esker.compose.services_from is None:
+        for name in sorted(own & containers):
+            path = ("compose", "services", str(esker.compose.chosen.index(name)))
+            hint = "say which of them counts, by `services-from`, or rename one"
+            yield Fault(path, f"`{name}` is a service of [services] too", hint)
     for name, service in esker.services.items():
         for variable in sorted(service.ports.keys() & manifest.vars.keys()):
             message = f"`{variable}` is a port of `{name}`, and is set in [vars] too"
@@ -97,7 +98,10 @@ def _unknown_dependencies(esker: EskerTable, services: set[str]) -> Iterator[Fau
     for name, service in esker.services.items():
         for needed in service.depends_on:
             if needed not in services:
-                hint = near(needed, services) or f"add `[services.{needed}]`, or remove the dependency"
+                hint = (
+                    near(needed, services)
+                    or f"add `[services.{needed}]`, or `[plugins.esker.compose]` if a Compose file has it"
+                )
                 yield Fault(
                     ("services", name, "depends-on", needed),
                     f"`{name}` depends on `{needed}`, which is not a service",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from esker.errors import UsageError
 from esker.host import variables
-from esker.runtimes.registry import RUNTIMES
 
 __all__ = ["EngineName", "engine_name"]
 
@@ -19,7 +18,7 @@ def engine_name(asked: str) -> str:
     source = "engine"
     if asked == "auto":
         asked, source = environ.get("ESKER_ENGINE", "auto"), "ESKER_ENGINE"
-    engines = ("auto", *sorted(RUNTIMES))
+    engines = get_args(EngineName)
     if asked not in engines:
         raise UsageError(f"`{source}` cannot be `{asked}`", hint=f"it is one of {', '.join(engines)}")
     if asked != "auto":

@@ -34,8 +34,11 @@ def selected_artifacts(
     interpreter: Interpreter,
     build: Sequence[str] = (),
     sources: Mapping[str, SourceTree] = MappingProxyType({}),
+    platforms: Sequence[str] | None = None,
 ) -> tuple[Artifact, ...]:
     """Return the files that `lock` installs for `interpreter`, sorted by name.
+
+    `platforms` are the platform tags that wheels may have, the best first; None means those of this machine.
 
     Packages named in `build` are installed from a source distribution where the lock has one; those that do not come
     from an index are among `sources`, by what `identity` gives for each.
@@ -44,7 +47,7 @@ def selected_artifacts(
         chosen = list(
             lock.select(
                 environment=interpreter.markers,  # type: ignore[arg-type]  # a plain dict of the marker variables
-                tags=list(_tags(interpreter)),
+                tags=list(_tags(interpreter, platforms)),
                 prefer_sdist_predicate=lambda name: name in build,
             )
         )
@@ -88,7 +91,7 @@ def hashes_of(file: PackageWheel | PackageSdist | SourceTree | DirectWheel) -> l
     ]
 
 
-def _tags(interpreter: Interpreter) -> Iterator[Tag]:
+def _tags(interpreter: Interpreter, platforms: Sequence[str] | None) -> Iterator[Tag]:
     version = interpreter.release
-    yield from cpython_tags(version)
-    yield from compatible_tags(version, f"cp{version[0]}{version[1]}")
+    yield from cpython_tags(version, platforms=platforms)
+    yield from compatible_tags(version, f"cp{version[0]}{version[1]}", platforms)

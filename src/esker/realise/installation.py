@@ -57,6 +57,8 @@ class Uv(NamedTuple):
     """How many bytes one package may have."""
     configuration: str = ""
     """The content of its uv.toml; it may hold credentials."""
+    platform: str | None = None
+    """What uv calls the platform that wheels are for; None means this machine's."""
 
 
 def install(artifacts: Sequence[Artifact], trees: Mapping[str, str], uv: Uv, progress: Progress) -> None:
@@ -136,6 +138,7 @@ class _Environments(NamedTuple):
         sources = [word for name in self.uv.build for word in ("--no-binary", name)]
         command = ["pip", "sync", requirements, "--python", f"{path}/bin/python", "--require-hashes", "--only-binary"]
         command += [":all:", *sources, "--link-mode", "copy", "--no-break-system-packages", *options]
+        command += ["--python-platform", self.uv.platform] if self.uv.platform else []
         with counting(environment.libraries, progress):
             try:
                 with limited(artifacts, self.uv.largest):

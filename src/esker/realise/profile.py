@@ -23,6 +23,7 @@ from esker.realise.byte_code import NO_BYTE_CODE
 from esker.realise.linking import Tree, link_trees
 from esker.realise.programs import WheelProgram, check_program
 from esker.realise.run_paths import is_marked
+from esker.realise.script_heads import LONGEST_UV_HEAD, UV_HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -56,12 +57,6 @@ _SCRIPT_HEAD = b"""\
 \f#/ 2>/dev/null || exec \
 "$(if [ -L "$0" ]; then dirname -- "$(realpath -- "$0")"; else printf %%s "${0%%/*}"; fi)/python" "$0" "$@"%s
 """
-_UV_HEAD = re.compile(
-    rb"""#!/bin/sh\n(?P<coding># coding: [-\w.]+\n)?"""
-    rb"""'{3}exec' "\$\(dirname -- "\$\(realpath -- "\$0"\)"\)"/[^\n]* "\$0" "\$@"\n' '{3}\n"""
-)
-"""What uv puts in the place of a script's `#!python`. Python looks for an encoding in the first two lines alone."""
-_LONGEST_UV_HEAD = 1024
 _PYTHONS = re.compile(r"python[0-9.]*(-config)?")
 
 
@@ -144,7 +139,7 @@ def _is_for_python(program: os.DirEntry[str]) -> bool:
     if not program.is_file():
         return False
     with open(program.path, "rb") as file:
-        first = file.readline(_LONGEST_UV_HEAD)
+        first = file.readline(LONGEST_UV_HEAD)
     return first.startswith(b"#!") and b"python" in first
 
 
@@ -261,8 +256,8 @@ def _add_command(path: str, target: str) -> None:
         _link(path, target)
         return
     with open(path, "rb") as file:
-        head = file.read(_LONGEST_UV_HEAD)
-        launcher = _UV_HEAD.match(head)
+        head = file.read(LONGEST_UV_HEAD)
+        launcher = UV_HEAD.match(head)
         if launcher is None:
             check_program(path, "a package of the lock")
             _link(path, target)

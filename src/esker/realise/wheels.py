@@ -54,13 +54,15 @@ def installed_wheels(  # noqa: PLR0913  # each is a value of its own, from anoth
     build: Sequence[str] = (),
     largest: int | None = None,
     configuration: str = "",
+    platform: str | None = None,
 ) -> tuple[Wheel, ...]:
     """Return the wheels of `artifacts` in their order, making those that are missing.
 
     `tools` are the environment variables for uv; the packages named in `build` may be built from source. No package may
-    have more than `largest` bytes. `configuration` is the content of uv's uv.toml.
+    have more than `largest` bytes. `configuration` is the content of uv's uv.toml. With `platform`, as uv names it, the
+    wheels may be for another machine: nothing of them is run.
     """
-    uv = Uv(interpreter, tools, build, largest, configuration)
+    uv = Uv(interpreter, tools, build, largest, configuration, platform)
     keys = {artifact[0]: _key(artifact, interpreter, tools) for artifact in artifacts}
     artifact_of = {store.path(*keys[artifact[0]]): artifact for artifact in artifacts}
 

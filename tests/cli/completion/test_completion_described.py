@@ -15,7 +15,8 @@ from esker.cli.voice import ESKER
 
 FREE = {
     *("--name -n", "--group", "--optional", "--depth", "--python", "--command -c", "--package -p", "--timeout"),
-    *("--tail -n", "--generation -g", "--keep", "--name"),
+    *("--tail -n", "--generation -g", "--keep", "--name", "--test", "--label", "--tag"),
+    *("--runtime", "--shell", "--override-input"),
 }
 """The options whose values nobody can list."""
 

@@ -11,6 +11,9 @@ import time
 
 import pytest
 
+from esker.host.isolation import OPTIONS, SOURCE
+from tests.cli.test_cli_startup import MODULES
+
 pytestmark = pytest.mark.live("nix")
 
 OF_ESKER = (
@@ -256,6 +259,25 @@ def test_nix_and_its_settings_are_never_stale(flake, nix):
     asked.unchanged()
 
 
+def test_a_flake_with_very_many_files(flake):
+    """Only its `*.nix` and locks count, and it is said when Nix is asked."""
+    files = {f"data/{number % 100}/{number}.txt": "" for number in range(5000)}
+    project = flake(
+        "default = pkgs.mkShell { A = builtins.readFile ./data/0/0.txt; B = import ./b.nix; };",
+        files={**files, "b.nix": '"1"'},
+    )
+    first = project.esker("activate", "--", "true")
+    said = "has more than 5,000 files: only `*.nix` and the locks count"
+    assert said in first.err, first.err
+    project.write("data/0/0.txt", "2")
+    second = project.esker("activate", "--", "sh", "-c", "echo $A-$B")
+    assert (second.out, second.err) == ("-1\n", "")
+    project.write("b.nix", '"2"')
+    third = project.esker("activate", "--", "sh", "-c", "echo $A-$B")
+    assert third.out == "2-2\n"
+    assert said in third.err
+
+
 def test_overridden_inputs(flake, nix):
     """They are taken for one call, and their own files are watched, whether they lie in a repository or not."""
     project = flake("default = pkgs.mkShell { V = (import inputs.more).value; };", inputs="", before="").directory
@@ -374,7 +396,7 @@ watch = ["data/*.json"]
 healthcheck.test = "test -s $FLOX_ENV_PROJECT/said"
 """
     project = flake(
-        'ci = pkgs.mkShell { FOO = "ci"; shellHook = "export SET_BY_HOOK=$PSQL_HOST; both() { echo both; }"; };',
+        'ci = pkgs.mkShell { FOO = "ci"; DATA = builtins.attrNames (builtins.readDir ./data); shellHook = "export SET_BY_HOOK=$PSQL_HOST; both() { echo both; }"; };',
         files={
             ".flox/env.json": '{"name": "both", "version": 1}',
             ".flox/env/manifest.toml": manifest,
@@ -386,6 +408,12 @@ healthcheck.test = "test -s $FLOX_ENV_PROJECT/said"
     assert own["LATER"] == "elsewhere-elsewhere"
     assert own["FLOX_ENV_PROJECT"] == str(project.directory)
     assert project.activate("-c", "both", FLOX_SHELL="bash") == "both\n"
+    asked = Asked(project)
+    asked.changed()  # it is another `nix`
+    project.write("data/b.json", "")  # git does not track it, but it is watched
+    assert asked.changed()["DATA"] == "a.json"
+    project.git("add", "data/b.json")
+    assert asked.changed()["DATA"] == "a.json b.json"
     assert project.activate("-s", "--", "cat", "said") == "ci-elsewhere\n"
     assert json.loads(project.esker("services", "status", "--json").out)[0]["status"] == "Stopped"
     assert project.variables("--runtime", "nix", "--shell", "ci").get("LATER") is None
@@ -427,7 +455,7 @@ def test_what_nix_refuses_is_told_in_its_words(flake, nix):
     failing = flake(
         'default = pkgs.mkShell { packages = [ (pkgs.mkDerivation { name = "no"; buildCommand = "exit 1"; }) ]; };'
     )
-    assert "builder for" in failing.esker("activate", "--", "true").err
+    assert "-no.drv" in failing.esker("activate", "--", "true").err
 
 
 def test_a_flake_may_not_change_the_settings_of_nix(nix):
@@ -445,6 +473,58 @@ def test_a_flake_may_not_change_the_settings_of_nix(nix):
     assert not (nix.home / ".local/share/nix/trusted-settings.json").exists()
     assert "flake.lock does not pin every input" in done.err
     assert not (project.directory / "flake.lock").exists()
+
+
+def test_other_commands_in_a_project_without_flox(flake, nix):
+    """They say what is there, and what is not; `--json` asks nobody; what is kept of a removed project is removed."""
+    test = "import os, pytest\n@pytest.mark.esker\ndef test_it(): assert os.environ['FOO'] == 'bar'\n"
+    project = flake('default = pkgs.mkShell { FOO = "bar"; };', files={"tests/test_it.py": test})
+    done = project.esker("activate", "--json")
+    assert done.status == 1
+    assert "has to ask nix for its environment first" in done.err
+    assert project.activate("--", "sh", "-c", "echo $FOO") == "bar\n"
+    assert json.loads(project.activate("--json"))["set"]["FOO"] == "bar"
+    for arguments in (["services", "status"], ["services", "start"]):
+        done = project.esker(*arguments)
+        assert done.status == 1
+        assert "Environment does not have any services defined." in done.err
+    said = project.esker("doctor", "-d", str(project.directory)).out
+    assert f"`flake.nix` in {project.directory}, for the runtime `nix`" in said
+    inner = project.activate("--", sys.executable, "-m", "esker", "envs", "--active")
+    assert str(project.directory) in inner
+    done = project.esker("activate", "--generation", "1", "--", "true")
+    assert "`--generation` is for environments in `.flox`" in done.err
+    done = project.esker("activate", "--override-input", "nixpkgs", "--", "true")
+    assert "does not say what is taken in place of which input" in done.err
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+    done = nix.run(argv, cwd=project.directory, environ=nix.environ)
+    assert "1 passed" in done.out, done.out
+    kept = nix.home / ".local/state/esker/projects"
+    before = {path.name for path in kept.iterdir() if project.directory.name[:40] in path.name}
+    assert len(before) == 1
+    shutil.rmtree(project.directory)
+    flake("default = pkgs.mkShell { };").variables()
+    assert before.isdisjoint(path.name for path in kept.iterdir())
+
+
+def test_a_warm_activation_loads_few_modules(flake, nix):
+    """Beside those of any warm activation it loads a handful, none of which is heavy, and starts no program."""
+    project = flake("default = pkgs.mkShell { };")
+    project.variables()
+    code = (
+        "import os, sys\nsys.path.append(sys.argv[1])\nbefore = set(sys.modules)\n"
+        "def listed(*arguments):\n    print(*sorted(set(sys.modules) - before))\n    raise SystemExit(0)\n"
+        "os.execve = listed\nos.fork = lambda: 1\nos.waitpid = lambda *_: (1, 0)\n"
+        "sys.argv = ['esker', 'activate', '--', 'true']\nfrom esker.__main__ import main\nmain()\n"
+    )
+    argv = [sys.executable, f"{OPTIONS}c", code, SOURCE]
+    loaded = set(nix.run(argv, cwd=project.directory, environ=nix.environ).out.split())
+    assert loaded - MODULES - {"_operator", "operator", "zlib", "_blake2", "_signal", "signal", "enum"} == {
+        *("esker.activate.program_of_tool", "esker.cli.other_runtime", "esker.host.named_tuple"),
+        *("esker.host.temporary", "esker.runtimes.foreign", "esker.runtimes.foreign.choice"),
+        *("esker.runtimes.foreign.place", "esker.runtimes.foreign.runtime"),
+        *("esker.runtimes.nix", "esker.runtimes.nix.runtime"),
+    }
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's project")

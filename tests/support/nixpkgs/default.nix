@@ -56,15 +56,16 @@ let
       // more
     );
 in
-rec {
+import ./of_host.nix { inherit mkDerivation; }
+// rec {
   inherit lib mkDerivation;
-  stdenv = mkDerivation // {
+  stdenv = {
     inherit mkDerivation;
+    isDarwin = false;
   };
 
   hello = program "hello" { hello = [ "echo Hello, world!" ]; } { };
   jq = program "jq" { jq = [ "echo a stand-in for jq" ]; } { };
-  ruby = program "ruby" { ruby = [ "exec /usr/bin/env ruby \"$@\"" ]; } { };
   # One that brings another, and that has a setup hook, as compilers and interpreters do.
   toolkit = program "toolkit" { toolkit = [ "echo toolkit" ]; } {
     propagatedBuildInputs = [ jq ];

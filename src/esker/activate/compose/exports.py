@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.activate import plan as plans
 from esker.activate.allocation import expected
-from esker.activate.compose.files import compose_files, read_files
+from esker.activate.compose.files import candidates, compose_files, read_files
 from esker.activate.compose.project import compose_project, exported, kept_path
 from esker.errors import EskerError, ServiceError
 
@@ -33,7 +33,7 @@ def compose_exports(declaration: Declaration, settings: Settings) -> Exports:
     before = plans.fingerprints(_sources(declaration, settings))
     variables, inputs = _exported(declaration, settings)
     # Its name may become another one without a change of these files.
-    named = plans.fingerprints([kept_path(declaration)] if variables else [])
+    named = plans.fingerprints([kept_path(declaration.dot_flox)] if variables else [])
     return Exports(variables, inputs, (*before, *named))
 
 
@@ -42,17 +42,18 @@ def _exported(
 ) -> tuple[dict[str, str], tuple[tuple[str, str | None], ...]]:
     """Return the variables, and the caller's that they depend on.
 
-    Where the manifest does not speak of Compose, a Compose file that only lies there is no reason to fail.
+    Where the manifest takes no variable from a container, what is wrong with the containers is no reason to fail.
     """
     try:
         project = compose_project(declaration, settings, settings.caller)
         variables = {} if project is None else exported(project, declaration)
     except ServiceError:
-        if declaration.esker.compose is None:
-            return {}, ()
-        raise
-    if project is None:
+        tables = declaration.esker.compose.tables if declaration.esker.compose else {}
+        if any(table.ports for table in tables.values()):
+            raise
         return {}, ()
+    if project is None:
+        return {}, (("ESKER_SERVICES_FROM", settings.services_from),) if declaration.esker.compose else ()
     own = {*declaration.manifest.vars, *expected(declaration, settings)}
     names = {"COMPOSE_FILE", "COMPOSE_PROJECT_NAME"}.union(*project.port_inputs.values()) - own
     return variables, tuple((name, settings.caller.get(name)) for name in sorted(names))
@@ -63,6 +64,7 @@ def _sources(declaration: Declaration, settings: Settings) -> tuple[str, ...]:
     if not declaration.uses_compose:
         return ()
     try:
-        return tuple(sorted(read_files(compose_files(declaration, settings.caller))))
+        found = read_files(compose_files(declaration, settings.caller))
     except EskerError:
-        return ()
+        found = {}
+    return tuple(sorted({*found, *candidates(declaration)}))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 
 from esker.cli import main
 from esker.cli.arguments import Parser
-from esker.cli.commands import generations, include, services, store
+from esker.cli.commands import ci, generations, image, include, services, store
 from esker.cli.voice import ESKER, Voice
 from esker.declare.presets.catalogue import presets
 
@@ -23,10 +23,12 @@ declares; a package of the lock; a program of the environment; any command line;
 GENERAL = ("-q", "--quiet", "-v", "--verbose")
 """The options of every command."""
 SUBCOMMANDS = {
+    "image": image.COMMANDS,
     "include": include.COMMANDS,
     "services": services.COMMANDS,
     "generations": generations.COMMANDS,
     "store": store.COMMANDS,
+    "ci": ci.COMMANDS,
 }
 """The commands that have subcommands, each with its line of help."""
 _SUBCOMMAND_ALIASES = {"services": services.ALIASES}

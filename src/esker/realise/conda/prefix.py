@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from esker.settings import Settings
     from esker.store.store import Store
 
-__all__ = ["Prefix", "conda_prefix"]
+__all__ = ["Prefix", "conda_prefix", "metadata"]
 
 RECIPE = 1
 """Increase it whenever the same packages would give a different tree."""
@@ -125,14 +125,14 @@ def _fill(directory: str, prefix: str, packages: Sequence[Unpacked], variables: 
     """Fill the directory, which will be the prefix, and return what it holds."""
     python = conda_python.find(packages)
     planned = plan(packages, python, prefix)
-    metadata = _metadata(planned, packages)
+    records = metadata(planned, packages)
     entries = {}
     for path in sorted(planned.directories):
         os.mkdir(f"{directory}/{path}")
         entries[path] = Entry(DIRECTORY, "", 0)
     for path, place in planned.places.items():
         target, item = f"{directory}/{path}", place.item
-        if path in metadata:
+        if path in records:
             continue
         if item.kind == LINK:
             os.symlink(item.value, target)
@@ -150,7 +150,7 @@ def _fill(directory: str, prefix: str, packages: Sequence[Unpacked], variables: 
             entries[path] = _write(target, content, is_program=item.kind == PROGRAM)
     if python is not None and variables is not None:
         entries |= _byte_code(directory, planned, packages, python, variables)
-    for path, content in metadata.items():
+    for path, content in records.items():
         entries[path] = _write(f"{directory}/{path}", content)
     return Listing(entries)
 
@@ -243,7 +243,7 @@ def _take(compiled: str, directory: str, path: str) -> dict[str, Entry]:
     return entries
 
 
-def _metadata(planned: Plan, packages: Sequence[Unpacked]) -> dict[str, bytes]:
+def metadata(planned: Plan, packages: Sequence[Unpacked]) -> dict[str, bytes]:
     """Return the files that say which packages the prefix has, and what is theirs."""
     written = {_WARNINGS: json.dumps(planned.warnings, indent=1).encode() + b"\n"}
     for (package, _, _), paths in zip(packages, planned.files, strict=True):

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["directories_of", "matches", "walked"]
 
-_SKIPPED = {".git", ".flox", ".direnv", "node_modules"}
+_SKIPPED = {".git", ".flox", ".direnv"}
+"""Directories of tools, which change with every use."""
 
 
 def matches(directory: str, patterns: Sequence[str]) -> list[str]:
@@ -39,7 +40,8 @@ def walked(directory: str, *, hidden: bool) -> tuple[list[str], list[str]]:
     directories: list[str] = []
     for path, names, found in os.walk(directory):
         directories.append(path)
-        names[:] = sorted(name for name in names if name not in _SKIPPED and (hidden or not name.startswith(".")))
+        skipped = _SKIPPED if hidden else {*_SKIPPED, "node_modules", *(name for name in names if name[0] == ".")}
+        names[:] = sorted(name for name in names if name not in skipped)
         files += [f"{path}/{name}" for name in sorted(found)]
         files += [f"{path}/{name}" for name in names if os.path.islink(f"{path}/{name}")]
         if len(directories) > 4 * MOST_FILES or len(files) > 20 * MOST_FILES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from contextlib import suppress
@@ -23,7 +24,6 @@ _REVISION = re.compile(
 )
 """What a flake may ask about its own repository besides the files."""
 _LARGEST = 1 << 20
-_LISTED = {"flake.lock", "flake.nix"}
 _MOST_LINKS = 40
 
 
@@ -36,6 +36,8 @@ class Tree(NamedTuple):
     """What changes whenever the list of the files may have."""
     revision: str = ""
     """The commit, if a file asks for it."""
+    listed: str = ""
+    """A hash of the names that git tracks: a file that was only watched so far may be one of them now."""
     left_out: int = 0
     """How many files do not count, because there are too many."""
 
@@ -52,14 +54,17 @@ def flake_tree(directory: str, variables: Mapping[str, str], watch: Sequence[str
     except (CommandFailed, NotFound, ValueError):  # no repository, or no git
         return directory_tree(directory, watch)
     files = [f"{top}/{name}" for name in listed.split("\0")[:-1]]
-    counted = _counted(files, directory, watch)
+    tracked = _counted(files)
+    counted = list(dict.fromkeys((*tracked, *matches(directory, watch))))
+    listed = hashlib.blake2b(os.fsencode("\0".join(tracked)), digest_size=8).hexdigest()
     revision = ""
     if any(map(_asks_for_revision, counted)):
         with suppress(CommandFailed):  # no commit yet
             revision = run_git(["rev-parse", "HEAD"], variables, cwd=directory).decode().strip()
             # A change in any file makes the revision that of a dirty tree; the files themselves are told apart anyway.
     signs = [os.path.join(directory, sign) for sign in signs]
-    return Tree(tuple(counted), (*signs, *directories_of(directory, watch)), revision, len(files) - len(counted))
+    signs += directories_of(directory, watch)
+    return Tree(tuple(counted), tuple(signs), revision, listed, len(files) - len(tracked))
 
 
 _SIGNS = ("index", "HEAD", "logs/HEAD")
@@ -68,8 +73,12 @@ _SIGNS = ("index", "HEAD", "logs/HEAD")
 def directory_tree(directory: str, watch: Sequence[str] = ()) -> Tree:
     """Return all files of a directory, or if there are too many, those that count in a large flake."""
     files, directories = walked(directory, hidden=True)
-    counted = _counted(files, directory, watch)
-    return Tree(tuple(counted), (*directories, *directories_of(directory, watch)), "", len(files) - len(counted))
+    counted = _counted(files)
+    return Tree(
+        tuple(dict.fromkeys((*counted, *matches(directory, watch)))),
+        (*directories, *directories_of(directory, watch)),
+        left_out=len(files) - len(counted),
+    )
 
 
 def nix_files(directory: str, watch: Sequence[str] = ()) -> Tree:
@@ -77,18 +86,16 @@ def nix_files(directory: str, watch: Sequence[str] = ()) -> Tree:
     files, directories = walked(directory, hidden=False)
     found = [path for path in files if path.endswith(".nix")]
     return Tree(
-        tuple(dict.fromkeys((*found[:MOST_FILES], *matches(directory, watch)))),
-        (*directories[:MOST_FILES], *directories_of(directory, watch)),
-        "",
-        max(0, len(found) - MOST_FILES) + max(0, len(directories) - MOST_FILES),
+        tuple(dict.fromkeys((*found, *matches(directory, watch)))),
+        (*directories, *directories_of(directory, watch)),
     )
 
 
-def _counted(files: list[str], directory: str, watch: Sequence[str]) -> list[str]:
-    if len(files) > MOST_FILES:
-        files = [path for path in files if path.endswith((".nix", ".lock")) or os.path.basename(path) in _LISTED]
-        files = files[:MOST_FILES]
-    return list(dict.fromkeys((*files, *matches(directory, watch))))
+def _counted(files: list[str]) -> list[str]:
+    """Return the files that count even if nothing says that they are to be watched."""
+    if len(files) <= MOST_FILES:
+        return files
+    return [path for path in files if path.endswith((".nix", ".lock"))]
 
 
 def _asks_for_revision(path: str) -> bool:

@@ -76,7 +76,7 @@ class _Nix:
         files, signs, remarks = configuration(caller, home), list[str](), list[str]()
         if is_flake:
             tree = flake_tree(project, caller, watch)
-            words += ["revision", tree.revision]
+            words += ["revision", tree.revision, "tracked", tree.listed]
             files += [f"{project}/{_FLAKE}", f"{project}/flake.lock"]
         else:
             tree = nix_files(project, watch)
@@ -86,10 +86,9 @@ class _Nix:
             files += [f"{project}/{_SHELL}", f"{nixpkgs}/config.nix", f"{nixpkgs}/overlays.nix", *beyond.files]
             signs += beyond.signs
         if tree.left_out:
-            what = "`*.nix` and the locks" if is_flake else f"the first {MOST_FILES:,} `*.nix`"
             remarks.append(
-                f"`{project}` has too many files to look at each of them: only {what} count, and what you name in "
-                "`watch` of [plugins.esker.nix]"
+                f"`{project}` has more than {MOST_FILES:,} files: only `*.nix` and the locks count, and what "
+                "`watch` in [plugins.esker.nix] names"
             )
         for name, reference in sorted(request.choice.override_inputs.items()):
             words += ["override", name, reference]
@@ -125,7 +124,7 @@ class _Nix:
         for line in said.splitlines():
             if line.startswith("warning: ") and not any(part in line for part in _USUAL):
                 request.progress.remark(f"Nix: {line.removeprefix('warning: ')}")
-        if "not writing modified lock file" in said:
+        if "not writing modified lock file" in said and not choice.override_inputs:  # which the lock cannot know
             request.progress.remark("flake.lock does not pin every input, so that they may change: nix flake lock")
         try:
             env = dev_env.without_outputs(dev_env.parse(output.decode()), f"{project}/outputs")

@@ -29,15 +29,17 @@ END_SECONDS = 12.0
 class Connection:
     """A connection to a supervisor, for one request and its replies."""
 
-    def __init__(self, connection: socket.socket, *, advice: str | None = None) -> None:
+    def __init__(self, connection: socket.socket, *, advice: str | None = None, by_guardian: bool = False) -> None:
         """Take over `connection` and read the supervisor's greeting.
 
-        `advice` is the hint of the error if the supervisor could not start and sends no hint of its own. Raises
+        `advice` is the hint of the error if the supervisor could not start and sends no hint of its own. Nobody waits
+        for the end of the guardian if we are one of its processes (`by_guardian`), because it waits for us. Raises
         ConnectionError if the supervisor closes without a greeting.
         """
         self._socket = connection
         self._lines = connection.makefile("rb")
         self._guardian: int | None = None
+        self._by_guardian = by_guardian
         try:
             connection.settimeout(GREETING_SECONDS)
             self._greet(self._read() or {}, advice)
@@ -63,7 +65,7 @@ class Connection:
         end = f", or end them with `kill {self.supervisor}`" if process_id.is_ours(self.supervisor) else ""
         remedy = f"the Esker in `{where}` runs these services: use that one{end}"
         protocol.versions(hello, remedy)
-        self._guardian = pidfd.open_process(self.guardian)
+        self._guardian = None if self._by_guardian else pidfd.open_process(self.guardian)
 
     def _read(self) -> dict[str, Any] | None:
         line = self._lines.readline(protocol.LIMIT + 1)
@@ -139,7 +141,7 @@ class Connection:
         self.close()
 
 
-def dial(path: str) -> Connection:
+def dial(path: str, *, by_guardian: bool = False) -> Connection:
     """Return a connection to the supervisor at the socket `path`; raise OSError if none listens there."""
     connection = socket.socket(socket.AF_UNIX)
     try:
@@ -148,7 +150,7 @@ def dial(path: str) -> Connection:
     except OSError:
         connection.close()
         raise
-    return Connection(connection)
+    return Connection(connection, by_guardian=by_guardian)
 
 
 def no_answer(supervisor: int) -> TimedOut:

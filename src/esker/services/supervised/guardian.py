@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["KILLED", "main"]
+__all__ = ["KILLED", "guard", "main"]
 
 KILLED = "the supervisor of the services was killed"
 """Begins the line in the supervisor's log that a killed supervisor leaves."""
@@ -30,6 +30,15 @@ def main(arguments: list[str]) -> NoReturn:
     if os.fork():
         os._exit(0)  # the caller waits for this process; its child, the guardian, belongs to init
     os.setsid()
+    guard(arguments, {})
+    os._exit(0)
+
+
+def guard(arguments: list[str], others: dict[int, int]) -> int:
+    """Start the supervisor with `arguments`; return its wait status when it and all processes have ended.
+
+    `others` gets the wait status of every other process that has ended as our child, by its pid.
+    """
     from esker.host.prctl import become_subreaper
 
     become_subreaper()
@@ -45,17 +54,17 @@ def main(arguments: list[str]) -> NoReturn:
         os._exit(supervise(guardian, arguments))
     _name("esker-guardian")
     os.close(int(arguments[-1]))  # only the supervisor may hold the connection: the caller must see it close
-    status = _watch(supervisor, signals)
-    _end_descendants()
+    status = _watch(supervisor, signals, others)
+    _end_descendants(others)
     if status:
         if os.WIFSIGNALED(status):
             _say(f"{KILLED} by {signal.Signals(os.WTERMSIG(status)).name}, and the services with it")
         socket, directory, dot_flox, _ = arguments
         _put_in_order(socket, directory, dot_flox)
-    os._exit(0)
+    return status
 
 
-def _watch(supervisor: int, signals: set[signal.Signals]) -> int:
+def _watch(supervisor: int, signals: set[signal.Signals], others: dict[int, int]) -> int:
     """Wait until the supervisor ends, forward signals to it, and return its wait status."""
     while True:
         received = signal.sigwaitinfo(signals).si_signo
@@ -71,9 +80,10 @@ def _watch(supervisor: int, signals: set[signal.Signals]) -> int:
                 return status
             if not pid:
                 break
+            others[pid] = status
 
 
-def _end_descendants() -> None:
+def _end_descendants(others: dict[int, int]) -> None:
     """End every descendant: end our children until there are none, as orphans below them become our children too."""
     deadline = time.monotonic() + _GRACE
     signalled: set[int] = set()
@@ -87,16 +97,19 @@ def _end_descendants() -> None:
                 with suppress(OSError):
                     os.kill(pid, signal.SIGTERM if left > 0 else signal.SIGKILL)
         signal.sigtimedwait({signal.SIGCHLD}, left if left > 0 else 0.1)
-        while _reap():
+        while _reap(others):
             pass
 
 
-def _reap() -> int:
+def _reap(others: dict[int, int]) -> int:
     """Collect the status of one child that has ended; return its pid, or 0 if there is none."""
     try:
-        return os.waitpid(-1, os.WNOHANG)[0]
+        pid, status = os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:
         return 0
+    if pid:
+        others[pid] = status
+    return pid
 
 
 def _children() -> list[int]:

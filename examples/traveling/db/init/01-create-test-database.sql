@@ -1,0 +1,2 @@
+-- Run once, when the volume is new.
+CREATE DATABASE traveling_rails_poc_test;

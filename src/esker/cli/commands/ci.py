@@ -1,0 +1,162 @@
+"""`esker ci`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
+from esker.cli.directory import place
+from esker.errors import UsageError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Mapping
+
+    from esker.cli.voice import Voice
+    from esker.declare.declaration import Declaration
+    from esker.ship.ci.job import Job
+    from esker.ship.ci.planned import Place
+
+__all__ = ["COMMANDS", "run"]
+
+COMMANDS = {
+    "github": "write the workflow for GitHub that tests the project in its environment",
+    "gitlab": "write the pipeline for GitLab that does",
+    "key": "print what a cache restores and saves, and the key: for jobs",
+    "prepare": "install the environment as it is locked, and print a summary: for jobs",
+    "export": "give the later steps of a job on GitHub the environment's variables",
+    "forward": "let ports of this machine lead to a job's service containers: for jobs on GitLab",
+}
+
+
+def run(name: str, arguments: list[str], voice: Voice) -> int:
+    """Run `ci COMMAND`."""
+    if not arguments or arguments[0] in {"-h", "--help"}:
+        print(group_usage(f"{voice.program} {name}", COMMANDS))
+        return 0
+    word, *rest = arguments
+    if word not in COMMANDS:
+        raise unknown_command(word, COMMANDS, of=f"{voice.program} {name}")
+    if word in {"github", "gitlab"}:
+        return _write(word, rest, voice)
+    from esker.cli.commands import ci_job
+
+    return {"key": ci_job.key, "prepare": ci_job.prepare, "export": ci_job.export, "forward": ci_job.forward}[word](
+        rest, voice
+    )
+
+
+def _write(host: str, arguments: list[str], voice: Voice) -> int:
+    """Write the files of a host, or compare them."""
+    from esker.ship.ci.written import check, write
+
+    options = _options(host, arguments, voice)
+    where = _place(options)
+    job = _job(host, where, options, voice)
+    texts = _texts(host, job)
+    if options.check:
+        from esker.cli.views.ci import print_differences
+
+        differences = check(where.top, texts)
+        print_differences(differences)
+        if differences:
+            from esker.errors import StaleWorkflow
+
+            listed = " and ".join(f"`{each.path}`" for each in differences)
+            raise StaleWorkflow(
+                f"{listed} {'is' if len(differences) == 1 else 'are'} not what the declaration says",
+                hint=f"write it again: {voice.program} ci {host}",
+            )
+        voice.say("✔ The workflow is what the declaration says.")
+        return 0
+    changed = write(where.top, texts, force=options.force)
+    for path in changed:
+        voice.say(f"✔ Wrote {path}")
+    if not changed:
+        voice.say("✔ The workflow is what the declaration says.")
+    return 0
+
+
+def _options(host: str, arguments: list[str], voice: Voice) -> Namespace:
+    examples = (
+        f"  esker ci {host}\n  esker ci {host} --check     in CI: fail if the file is not what the declaration says"
+    )
+    what = {"github": "the workflow for GitHub", "gitlab": "the pipeline for GitLab"}[host]
+    summary = (
+        f"Write {what} that tests the project in its declared environment. What you add in the marked places stays."
+    )
+    parser = Parser(f"ci {host}", summary, examples, voice=voice)
+    add_directory(parser)
+    parser.add_argument(
+        "--test",
+        action="append",
+        default=[],
+        metavar="COMMAND",
+        help="what to run (default: `test` in [plugins.esker.ci], else what the project's files imply)",
+    )
+    if host == "github":
+        parser.add_argument(
+            "--through",
+            choices=("esker", "flox", "nix", "guix"),
+            default="esker",
+            help="what enters the environment: Esker (default), or its own tool with that tool's actions",
+        )
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument(
+        "--check", action="store_true", help="write nothing; print the difference, and fail if there is one"
+    )
+    forms.add_argument("--force", action="store_true", help="write over changes outside of the marked places too")
+    return parser.parse_args(arguments)
+
+
+def _place(options: Namespace) -> Place:
+    """Return where the project lies that the options name, else the nearest one."""
+    from esker.declare.discover import find_marked
+    from esker.ship.ci.planned import DECLARATIONS, Place
+
+    start, explicit = place(options)
+    project, _ = find_marked(start, list(DECLARATIONS), explicit=explicit)
+    top = project
+    while not os.path.lexists(f"{top}/.git"):
+        above = os.path.dirname(top)
+        if above == top:
+            return Place(project, project)
+        top = above
+    return Place(project, top)
+
+
+def _declaration(project: str) -> Declaration | None:
+    from esker.declare.load import load
+
+    return load(project) if os.path.isdir(f"{project}/.flox") else None
+
+
+def _job(host: str, where: Place, options: Namespace, voice: Voice) -> Job:
+    from esker.declare.notations import command_lines
+    from esker.formats.tables.reader import Refusal
+    from esker.ship.ci.planned import planned
+    from esker.ship.ci.versions import GITHUB_RUNNERS, GITLAB_TAGS
+
+    try:
+        test = command_lines(options.test) if options.test else ()
+    except Refusal as refusal:
+        raise UsageError(refusal.message, hint=refusal.hint) from None
+    return planned(
+        where,
+        _declaration(where.project),
+        os.environ,
+        tool=options.through if host == "github" else "esker",
+        test=test,
+        offered=GITHUB_RUNNERS if host == "github" else GITLAB_TAGS,
+        say=lambda text: voice.say(f"ℹ {text}"),
+    )
+
+
+def _texts(host: str, job: Job) -> Mapping[str, str]:
+    """Return the files of a host, by their paths below the top of the repository."""
+    from esker.ship.ci import github, gitlab
+
+    if host == "github":
+        return {f".github/workflows/{github.file_name(job.directory)}": github.workflow(job)}
+    return {".gitlab-ci.yml": gitlab.pipeline(job), gitlab.INCLUDED: gitlab.included()}

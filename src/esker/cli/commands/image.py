@@ -1,0 +1,219 @@
+"""`esker image`: make images, send them to registries, and look into them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from esker.cli.arguments import Parser, group_usage, unknown_command
+from esker.cli.making_images import add_options, made
+from esker.cli.views.output import print_json
+
+if TYPE_CHECKING:
+    from esker.cli.voice import Voice
+    from esker.ship.image.stored import Source, StoredImage
+
+__all__ = ["COMMANDS", "run"]
+
+COMMANDS = {
+    "build": "make the project's image, for all its systems",
+    "push": "send the project's image to its registry",
+    "inspect": "show what the project's image holds, and why; or what another image holds",
+    "diff": "show how two images differ, layer by layer",
+    "verify": "compute every digest of an image again",
+    "sbom": "print the bill of materials of the project's image",
+}
+_TARGET = "a directory with an OCI layout, an archive of one, or the name of an image in a registry"
+
+
+def run(name: str, arguments: list[str], voice: Voice) -> int:
+    """Run `image COMMAND`."""
+    if not arguments or arguments[0] in {"-h", "--help"}:
+        print(group_usage(f"{voice.program} {name}", COMMANDS))
+        return 0
+    if arguments[0] not in COMMANDS:
+        raise unknown_command(arguments[0], COMMANDS, of=f"{voice.program} {name}")
+    commands = {
+        "build": _build,
+        "push": _push,
+        "inspect": _inspect,
+        "diff": _diff,
+        "verify": _verify,
+        "sbom": _sbom,
+    }
+    return commands[arguments[0]](arguments[1:], voice)
+
+
+def _making(name: str, summary: str, examples: str, voice: Voice) -> Parser:
+    parser = Parser(f"image {name}", summary, examples, voice=voice)
+    add_options(parser)
+    only = "make it for this system alone; may be given several times"
+    parser.add_argument("--system", choices=("aarch64-linux", "x86_64-linux"), action="append", help=only)
+    return parser
+
+
+def _build(arguments: list[str], voice: Voice) -> int:
+    from esker.cli.commands.containerize import write
+    from esker.cli.views.images import built_record, built_text
+    from esker.ship.image.layout import write_layout
+
+    examples = (
+        "  esker image build\n  esker image build --layout ./layout\n"
+        "  esker image build --system aarch64-linux -f app.tar"
+    )
+    parser = _making("build", "Make the image of the project, for each of its systems.", examples, voice)
+    parser.add_argument("--layout", metavar="DIR", help="write it into a directory, as an OCI layout")
+    parser.add_argument("-f", "--file", metavar="FILE", help="write an archive into a file, or with `-` to stdout")
+    parser.add_argument("--json", action="store_true", help="print digests and layers as JSON")
+    options = parser.parse_args(arguments)
+    image, reference = made(options, voice, systems=options.system)
+    if options.layout is not None:
+        write_layout(options.layout, image.images, reference, image.builder)
+        voice.say(f"✔ {reference} written to `{options.layout}`")
+    if options.file is not None:
+        write(options.file, image, reference)
+        if options.file != "-":
+            voice.say(f"✔ {reference} written to `{options.file}`")
+    if options.file == "-":
+        return 0
+    if options.json:
+        print_json(built_record(image, reference))
+        return 0
+    print(built_text(image, reference))
+    return 0
+
+
+def _push(arguments: list[str], voice: Voice) -> int:
+    from esker.formats.oci import reference as references
+    from esker.ship.image.registry.client import Registry
+    from esker.ship.image.registry.credentials import credentials_of
+    from esker.ship.image.registry.push import push
+
+    examples = "  esker image push\n  esker image push registry.example/team/app:1.0"
+    parser = _making(
+        "push", "Send the image of the project to a registry: only what it does not have.", examples, voice
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="where to (default: `name` of [plugins.esker.image])")
+    parser.add_argument("--json", action="store_true", help="print the digest, and what was sent, as JSON")
+    options = parser.parse_args(arguments)
+    named = references.parse(options.name) if options.name else None
+    image, own = made(options, voice, systems=options.system)
+    reference = named or own
+    registry = Registry(reference.registry, credentials_of(os.environ))
+    try:
+        pushed = push(reference, image.images, image.builder, registry, progress=voice.progress())
+    finally:
+        registry.close()
+    if options.json:
+        sent = {"uploaded": pushed.uploaded, "mounted": pushed.mounted}
+        blobs = {name: [{"digest": each.digest, "size": each.size} for each in which] for name, which in sent.items()}
+        print_json({"name": str(reference), "digest": pushed.digest, "changed": pushed.changed, **blobs})
+        return 0
+    print(f"{reference.name}@{pushed.digest}")
+    size = sum(each.size for each in pushed.uploaded) / 1_000_000
+    done = f"{len(pushed.uploaded)} blobs ({size:.1f} MB) sent" if pushed.changed else "the registry has it already"
+    voice.say(f"✔ {reference}: {done}")
+    return 0
+
+
+def _inspect(arguments: list[str], voice: Voice) -> int:
+    from esker.cli.views.images import project_record, project_text, stored_record, stored_text
+
+    examples = "  esker image inspect\n  esker image inspect ./layout\n  esker image inspect registry.example/app:1.0"
+    parser = _making(
+        "inspect", "Show what an image holds. Of the project's own, show why it holds it.", examples, voice
+    )
+    parser.add_argument("target", nargs="?", metavar="IMAGE", help=f"{_TARGET} (default: the project's own)")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    options = parser.parse_args(arguments)
+    if options.target is not None:
+        images = _stored(options.target)
+        if options.json:
+            print_json([stored_record(image) for image in images])
+        else:
+            print("\n".join(map(stored_text, images)))
+        return 0
+    image, reference = made(options, voice, systems=options.system)
+    if options.json:
+        print_json(project_record(image, reference))
+    else:
+        print(project_text(image, reference))
+    return 0
+
+
+def _diff(arguments: list[str], voice: Voice) -> int:
+    from esker.cli.views.images import difference_record, difference_text
+    from esker.ship.image.comparison import difference
+
+    examples = "  esker image diff ./before ./after\n  esker image diff registry.example/app:1.0 ./layout"
+    parser = Parser(
+        "image diff", "Show which layers of two images differ, and which packages are why.", examples, voice=voice
+    )
+    parser.add_argument("before", metavar="IMAGE", help=_TARGET)
+    parser.add_argument("after", metavar="IMAGE", help="the other one")
+    parser.add_argument("--json", action="store_true", help="print the differences as JSON")
+    options = parser.parse_args(arguments)
+    before = {str(image.config.platform): image for image in _stored(options.before)}
+    after = {str(image.config.platform): image for image in _stored(options.after)}
+    found = {each: difference(before[each], after[each]) for each in sorted(before.keys() & after.keys())}
+    alone = {"before": sorted(before.keys() - after.keys()), "after": sorted(after.keys() - before.keys())}
+    if options.json:
+        print_json({"platforms": {each: difference_record(found[each]) for each in found}, "only": alone})
+        return 0
+    for platform, each in found.items():
+        print(difference_text(platform, each))
+    for side, platforms in alone.items():
+        for platform in platforms:
+            print(f"{platform}: only in the image {side}")
+    return 0
+
+
+def _verify(arguments: list[str], voice: Voice) -> int:
+    from esker.errors import ImageError
+    from esker.ship.image.verification import verify
+
+    examples = "  esker image verify ./layout\n  esker image verify registry.example/app:1.0"
+    parser = Parser("image verify", "Read an image, and compute all of its digests again.", examples, voice=voice)
+    parser.add_argument("target", metavar="IMAGE", help=_TARGET)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    options = parser.parse_args(arguments)
+    result = verify(_source(options.target), progress=voice.progress())
+    if options.json:
+        manifests = [{"platform": str(i.config.platform), "digest": i.descriptor.digest} for i in result.images]
+        faults = [fault.message for fault in result.faults]
+        print_json({"images": manifests, "layers": result.blobs, "size": result.size, "faults": faults})
+    if result.faults:
+        raise ImageError(
+            f"`{options.target}` is damaged: {'; '.join(fault.message for fault in result.faults)}",
+            hint="build and push it once more",
+        )
+    if not options.json:
+        for image in result.images:
+            print(f"{image.descriptor.digest}  {image.config.platform}")
+        voice.say(f"✔ {result.blobs} layers, {result.size / 1_000_000:.1f} MB: every digest is right")
+    return 0
+
+
+def _sbom(arguments: list[str], voice: Voice) -> int:
+    from esker.cli.views.images import bill
+
+    examples = "  esker image sbom >sbom.json\n  esker image sbom --system aarch64-linux"
+    parser = _making(
+        "sbom", "Print what the image holds as CycloneDX, for this machine's kind of system.", examples, voice
+    )
+    options = parser.parse_args(arguments)
+    image, reference = made(options, voice, systems=options.system, own=not options.system)
+    print(bill(image, reference), end="")
+    return 0
+
+
+def _stored(target: str) -> tuple[StoredImage, ...]:
+    from esker.ship.image.stored import stored_images
+
+    return stored_images(_source(target))
+
+
+def _source(target: str) -> Source:
+    from esker.ship.image_sources import image_source
+
+    return image_source(target, os.environ)

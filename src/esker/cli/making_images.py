@@ -1,0 +1,110 @@
+"""What the commands that make images share: their options, and the image that the options ask for."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from esker.cli.arguments import add_directory, add_python_downloads
+from esker.cli.selection import declared
+from esker.errors import UsageError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable, Mapping, Sequence
+
+    from esker.cli.arguments import Parser
+    from esker.cli.voice import Voice
+    from esker.declare.declaration import Declaration
+    from esker.formats.oci.reference import Reference
+    from esker.settings import Settings
+    from esker.ship.project_image import ProjectImage
+
+__all__ = ["add_options", "made", "settings_of"]
+
+
+def add_options(parser: Parser) -> None:
+    """Add the options that say which image is made of which project."""
+    add_directory(parser)
+    parser.add_argument("--tag", metavar="TAG", default="latest", help="the image's tag (default: latest)")
+    parser.add_argument(
+        "--label", metavar="KEY=VALUE", action="append", default=[], help="add a label; may be given several times"
+    )
+    modes = "with the variables for compilers (dev) or without (run); default: as `options.activate.mode`, else dev"
+    parser.add_argument("-m", "--mode", choices=("dev", "run"), help=modes)
+    parser.add_argument("--without-packages", action="store_true", help="leave out the packages of [install]")
+    add_python_downloads(parser)
+
+
+def settings_of(options: Namespace) -> Settings:
+    """Return the settings for an image."""
+    from esker.settings import Settings
+
+    return Settings(
+        os.environ,
+        without_packages=options.without_packages,
+        python_downloads=not options.no_python_downloads,
+    )
+
+
+def made(
+    options: Namespace, voice: Voice, *, systems: list[str] | None = None, own: bool = False
+) -> tuple[ProjectImage, Reference]:
+    """Make the image that the options ask for, and return it with its name.
+
+    It is for the `systems`, or with `own` for the machine's own kind alone, or else for all that the project names.
+    """
+    from esker.formats.oci import source_date
+    from esker.lock.resolve import current_lock
+    from esker.runtimes.native.planning import declared_mode
+    from esker.runtimes.native.project_lock import alone
+    from esker.ship.project_image import Wishes, chosen_systems, image_reference, project_image
+
+    declaration: Declaration = declared(options, os.environ, voice)
+    settings = settings_of(options)
+    reference = image_reference(declaration, options.tag)
+    labels = _labels(options.label)
+    created = source_date.seconds(os.environ.get(source_date.NAME))
+    with alone(declaration.project):
+        lock = current_lock(declaration, settings)
+        asked = [f"{settings.system.partition('-')[0]}-linux"] if own else systems or []
+        wishes = Wishes(
+            systems=chosen_systems(asked, declaration, lock, settings.system),
+            mode=options.mode or declared_mode(declaration),
+            labels=labels,
+            created=created,
+            services=_services(declaration),
+        )
+        image = project_image(declaration, lock, settings, wishes, voice.progress())
+    left_out = sorted({path for each in image.contents for path in each.left_out})
+    if left_out:
+        listed = ", ".join(f"`{path}`" for path in left_out[:_MOST_PATHS])
+        more = f" and {len(left_out) - _MOST_PATHS} more" if len(left_out) > _MOST_PATHS else ""
+        voice.say(f"! Not in the image, because git does not track it: {listed}{more}")
+    return image, reference
+
+
+_MOST_PATHS = 5
+
+
+def _services(declaration: Declaration) -> Callable[[str, Mapping[str, int]], Sequence[Mapping[str, object]]]:
+    """Return what gives the services of a system as the supervisor reads them."""
+
+    def specified(system: str, ports: Mapping[str, int]) -> Sequence[Mapping[str, object]]:
+        from dataclasses import asdict
+
+        from esker.services.specification import specify
+
+        return [asdict(spec) for spec in specify(declaration, system, ports).values()]
+
+    return specified
+
+
+def _labels(pairs: list[str]) -> dict[str, str]:
+    labels = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name or "\0" in pair:
+            raise UsageError(f"`{pair}` is not a label", hint="write it as --label NAME=VALUE")
+        labels[name] = value
+    return labels

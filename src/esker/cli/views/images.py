@@ -1,0 +1,189 @@
+"""Images as people and programs see them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from esker.cli.views.output import shown
+from esker.ship.image import comparison
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from esker.formats.oci.reference import Reference
+    from esker.ship.content.contents import Contents
+    from esker.ship.image.comparison import Difference, LayerContent
+    from esker.ship.image.image import Image
+    from esker.ship.image.stored import StoredImage
+    from esker.ship.project_image import ProjectImage
+
+__all__ = [
+    "bill",
+    "built_record",
+    "built_text",
+    "difference_record",
+    "difference_text",
+    "project_record",
+    "project_text",
+    "stored_record",
+    "stored_text",
+]
+
+_MEGABYTE = 1_000_000
+
+
+def built_text(image: ProjectImage, reference: Reference) -> str:
+    """Return what was made: for each platform its digest, and its layers with their sizes."""
+    lines = [str(reference)]
+    for each in image.images:
+        lines.append(f"  {each.platform}  {each.descriptor.digest}")
+        lines += [f"    {_size(layer.descriptor.size)}  {layer.name}" for layer in each.layers]
+    return shown("\n".join(lines))
+
+
+def built_record(image: ProjectImage, reference: Reference) -> dict[str, Any]:
+    """Return what was made, for JSON."""
+    return {"name": str(reference), "images": [_image_record(each) for each in image.images]}
+
+
+def _image_record(image: Image) -> dict[str, Any]:
+    return {
+        "platform": str(image.platform),
+        "digest": image.descriptor.digest,
+        "layers": [
+            {
+                "name": layer.name,
+                "digest": layer.descriptor.digest,
+                "size": layer.descriptor.size,
+                "diff_id": layer.diff_id,
+                "units": [
+                    {"name": unit.name, "version": unit.version, "size": unit.size} for unit in layer.planned.units
+                ]
+                if layer.planned
+                else [],
+            }
+            for layer in image.layers
+        ],
+    }
+
+
+def project_text(image: ProjectImage, reference: Reference) -> str:
+    """Return what the project's image holds and why: layers with their packages, variables, and how it starts."""
+    lines = [str(reference)]
+    for contents, each in zip(image.contents, image.images, strict=True):
+        lines.append(f"  {each.platform}  {each.descriptor.digest}")
+        for layer in each.layers:
+            lines.append(f"    {_size(layer.descriptor.size)}  {layer.name}")
+            lines += [f"               {unit.name} {unit.version}".rstrip() for unit in _units(layer)]
+        lines += [f"    {line}" for line in _why(contents)]
+    return shown("\n".join(lines))
+
+
+def _units(layer: Any) -> Iterator[Any]:
+    units = layer.planned.units if layer.planned else ()
+    yield from (unit for unit in units if unit.name != layer.name)
+
+
+def _why(contents: Contents) -> Iterator[str]:
+    for thing, origin in contents.reasons:
+        yield f"{thing}: {origin}"
+    if contents.entry.why:
+        yield f"starts with bash and a script, for {', '.join(contents.entry.why)}"
+    else:
+        yield "starts with its command alone"
+    for variable in contents.variables.fixed:
+        yield f"{variable.name}={variable.value}  ({variable.why})"
+    for variable in contents.variables.scripted:
+        yield f"{variable.name} is set at the start  ({variable.why})"
+    for variable in contents.variables.left_out:
+        yield f"{variable.name} is not in the image  ({variable.why})"
+    for path in contents.left_out:
+        yield f"{path} is not in the image  (git does not track it)"
+
+
+def project_record(image: ProjectImage, reference: Reference) -> dict[str, Any]:
+    """Return what the project's image holds and why, for JSON."""
+    images = []
+    for contents, each in zip(image.contents, image.images, strict=True):
+        record = _image_record(each)
+        record["reasons"] = dict(contents.reasons)
+        record["entry"] = {"entrypoint": contents.entry.entrypoint, "why": contents.entry.why}
+        for name in ("fixed", "scripted", "left_out"):
+            record.setdefault("variables", {})[name] = [v._asdict() for v in getattr(contents.variables, name)]
+        record["left_out"] = contents.left_out
+        images.append(record)
+    return {"name": str(reference), "images": images}
+
+
+def stored_text(image: StoredImage) -> str:
+    """Return what an image says of itself."""
+    lines = [f"{image.config.platform}  {image.descriptor.digest}"]
+    for layer in comparison.contents(image):
+        lines.append(f"  {_size(layer.size)}  {layer.name}")
+        lines += [
+            f"             {unit.name} {unit.version}".rstrip() for unit in layer.units if unit.name != layer.name
+        ]
+    for name, value in image.config.env.items():
+        lines.append(f"  {name}={value}")
+    return shown("\n".join(lines))
+
+
+def stored_record(image: StoredImage) -> dict[str, Any]:
+    """Return what an image says of itself, for JSON."""
+    layers = [_layer_record(layer) for layer in comparison.contents(image)]
+    platform = str(image.config.platform)
+    return {
+        "platform": platform,
+        "digest": image.descriptor.digest,
+        "config": dict(image.config.settings),
+        "layers": layers,
+    }
+
+
+def _layer_record(layer: LayerContent) -> dict[str, Any]:
+    return {**layer._asdict(), "units": [unit._asdict() for unit in layer.units]}
+
+
+def difference_text(platform: str, found: Difference) -> str:
+    """Return how two images for one platform differ."""
+    lines = [f"{platform}: {len(found.layers)} layers differ, {len(found.same)} are the same"]
+    for layer in found.layers:
+        lines.append(f"  {layer.name}: {layer.reason}")
+        lines += [f"    {unit}" for unit in layer.units]
+    for setting in found.settings:
+        lines.append(f"  {setting.name}: {_or_none(setting.before)} -> {_or_none(setting.after)}")
+    if found.layers:
+        lines.append(f"  {_size(found.size).strip()} to fetch for who has the first")
+    return shown("\n".join(lines))
+
+
+def _or_none(text: str | None) -> str:
+    return "none" if text is None else text
+
+
+def difference_record(found: Difference) -> dict[str, Any]:
+    """Return how two images differ, for JSON."""
+    layers = [
+        {
+            "name": layer.name,
+            "reason": layer.reason,
+            "before": layer.before and layer.before.digest,
+            "after": layer.after and layer.after.digest,
+            "units": [unit._asdict() for unit in layer.units],
+        }
+        for layer in found.layers
+    ]
+    settings = [setting._asdict() for setting in found.settings]
+    return {"layers": layers, "settings": settings, "same": [layer.name for layer in found.same], "size": found.size}
+
+
+def bill(image: ProjectImage, reference: Reference) -> str:
+    """Return the bill of materials of the first of the images."""
+    from esker.ship.content.components import document
+
+    contents, made = image.contents[0], image.images[0]
+    return document(contents.components, reference.name, made.descriptor.digest, image.created).decode()
+
+
+def _size(size: int) -> str:
+    return f"{size / _MEGABYTE:>8.1f} MB"

@@ -1,0 +1,90 @@
+"""The notations of single values in `[plugins.esker.image]`: references, places in an image, units, variables.
+
+Each function takes a value as it is written and returns the value that it stands for. It raises `Refusal`, with a
+message and a hint, for a value that is not valid.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import Any
+
+from esker.formats.systems import SYSTEMS
+from esker.formats.tables.reader import Refusal
+
+__all__ = ["OWN_PLACES", "image_name", "image_place", "linux_system", "removable", "tracked", "unit"]
+
+OWN_PLACES = ("/opt/esker", "/dev", "/proc", "/sys", "/run/esker", "/var/cache/esker")
+"""Directories of an image that are Esker's or the kernel's, into which no files are put."""
+_NAME = r"(?:[a-zA-Z0-9.-]+(?::[0-9]{1,5})?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
+_UNIT = re.compile(r"(?:(?:conda|pypi)/)?[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+
+def image_name(text: str) -> str:
+    """Return the name of an image, with its registry or without, and without a tag."""
+    if not re.fullmatch(_NAME, text):
+        raise Refusal(f"`{text}` is not the name of an image", 'write it as in "registry.example/team/app"; no tag')
+    return text
+
+
+def image_place(text: str) -> str:
+    """Return an absolute path in an image, where a project may put files.
+
+    >>> image_place("/app/")
+    '/app'
+    """
+    parts = text.split("/")
+    if not text.startswith("/") or ".." in parts or "." in parts or not text.isprintable():
+        raise Refusal(f"`{text}` is not a place in an image", 'write an absolute path without `..`, such as "/app"')
+    place = posixpath.normpath("/" + text.strip("/"))
+    own = next(
+        (own for own in OWN_PLACES if f"{place}/".startswith(f"{own}/") or own.startswith(f"{place.rstrip('/')}/")),
+        None,
+    )
+    if own is not None:
+        raise Refusal(f"`{text}` is no place for files: `{own}` in an image is not the project's", 'such as "/app"')
+    return place
+
+
+def tracked(text: str) -> str:
+    """Return the path of files that git tracks, relative to the project directory, which it does not leave.
+
+    >>> tracked("src/")
+    'src'
+    """
+    path = posixpath.normpath(text) if text else text
+    if not text or text.startswith(("/", "~")) or path == ".." or path.startswith("../"):
+        raise Refusal(f"`{text}` is not a path below the project directory", 'write it as in "src"')
+    return path
+
+
+def unit(text: str) -> str:
+    """Return the name of what a layer can hold: a package, with `conda/` or `pypi/` before it or without."""
+    if not _UNIT.fullmatch(text):
+        hint = 'write its name alone, such as "git", "conda/git" or "pypi/uvicorn"'
+        raise Refusal(f"`{text}` is not the name of a package", hint)
+    return text
+
+
+def removable(value: Any) -> str | None:
+    """Return the value of a variable, or None for `false`, which removes it.
+
+    >>> removable("a"), removable(False)
+    ('a', None)
+    """
+    if value is False:
+        return None
+    if not isinstance(value, str):
+        raise Refusal(f"`{value}` is not the value of a variable", "write a string, or `false` to leave it out")
+    if "\0" in value:
+        raise Refusal("the text holds a NUL character", "no variable can hold one: take it out")
+    return value
+
+
+def linux_system(text: str) -> str:
+    """Return the name of a system that images can be for."""
+    known = [system for system in SYSTEMS if system.endswith("-linux")]
+    if text not in known:
+        raise Refusal(f"`{text}` is not a system that images are for", f"write one of: {', '.join(known)}")
+    return text

@@ -1,0 +1,1 @@
+"""What leaves the machine: images, CI workflows, deployments."""

@@ -1,0 +1,1 @@
+"""CI workflows, written from a declaration, and what their jobs call."""

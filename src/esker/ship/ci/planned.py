@@ -1,0 +1,149 @@
+"""From a project to the job that tests it: which tool, command, systems and services."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from esker.declare.declaration import Declaration
+from esker.errors import UsageError
+from esker.formats.manifest import SCHEMAS, Manifest
+from esker.lock.lock_files import lock_paths
+from esker.ship.ci.containers import NotAlike, containers
+from esker.ship.ci.job import Container, Job, Tool
+from esker.ship.ci.project_kinds import implied_test
+from esker.ship.ci.versions import ACTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+__all__ = ["DECLARATIONS", "Place", "planned", "standing"]
+
+DECLARATIONS: dict[str, Tool] = {".flox": "flox", "flake.nix": "nix", "manifest.scm": "guix"}
+"""By what declares an environment: the tool whose own it is."""
+_OF_RUNTIMES = {"nix": "flake.nix", "guix": "manifest.scm"}
+"""What a `.flox` takes the toolchain from, by the `runtime` that its manifest names."""
+_FIRST = "x86_64-linux"
+"""The system to test on where a project declares none."""
+_LOCKS = {"nix": ("flake.lock",), "guix": ("channels.scm",)}
+
+
+class Place(NamedTuple):
+    """Where a project lies."""
+
+    project: str
+    """The project directory, absolute."""
+    top: str
+    """The top of its repository."""
+
+    @property
+    def directory(self) -> str:
+        """The project directory below the top."""
+        return os.path.relpath(self.project, self.top)
+
+
+def standing(place: Place, tool: Tool) -> str:
+    """Return the declaration that a job enters by a tool; raises UsageError if the project has none for it."""
+    there = [name for name in DECLARATIONS if os.path.exists(f"{place.project}/{name}")]
+    for name in there:
+        if tool in {"esker", DECLARATIONS[name]}:
+            return name
+    needed = next((name for name, owner in DECLARATIONS.items() if owner == tool), ".flox")
+    listed = " and ".join(f"`{name}`" for name in there) or "no declaration"
+    raise UsageError(f"`{tool}` needs `{needed}`, and the project has {listed}", hint="leave out --through")
+
+
+def planned(
+    place: Place,
+    declaration: Declaration | None,
+    environ: Mapping[str, str],
+    *,
+    tool: Tool,
+    test: tuple[str, ...],
+    offered: Mapping[str, str],
+    say: Callable[[str], object],
+) -> Job:
+    """Return the job; `test` is what the caller wants to run, empty for what the project says.
+
+    The `declaration` is that of `.flox`. It also says what is tested where another tool enters the environment; a
+    project without one has the Compose files that lie there. `offered` are the systems that the host has. What was
+    chosen for the project is told to `say`. Raises UsageError for a system that the host lacks, NotFound if nothing
+    says how the project is tested, and ServiceError.
+    """
+    kind = standing(place, tool)
+    if not place.directory.isprintable():
+        raise UsageError(f"a workflow cannot name the directory {place.directory!a}", hint="give it another name")
+    name = os.path.basename(place.project)
+    declared = declaration or Declaration(project=place.project, name=name, manifest=Manifest(schema=SCHEMAS[-1]))
+    test = test or declared.esker.ci.test
+    if not test:
+        file, test = implied_test(declared)
+        say(f"The test command is `{test[-1]}`, because of `{file}`.")
+    run_beside, starts = _services(declared, environ, say)
+    if starts and tool in {"nix", "guix"}:
+        say(f"`{tool}` starts no services: put what starts them before the tests, or let Esker enter the environment.")
+        starts = False
+    return Job(
+        name=declared.name,
+        directory=place.directory,
+        declaration=_OF_RUNTIMES.get(declared.esker.runtime, kind),
+        test=_entered(place, kind, test, tool),
+        systems=_systems(declared, offered, on_linux=bool(run_beside), say=say),
+        tool=tool,
+        starts_services=starts,
+        containers=run_beside,
+        locks=_locks(place, kind, declared),
+        has_profile=declared.manifest.profile is not None,
+        action=declared.esker.ci.action or ACTIONS["esker"],
+    )
+
+
+def _systems(
+    declared: Declaration, offered: Mapping[str, str], *, on_linux: bool, say: Callable[[str], object]
+) -> tuple[str, ...]:
+    """Return the declared systems that the host has, in the host's order."""
+    wanted = declared.manifest.options.systems
+    if wanted is None:
+        say(f"The project declares no systems: the job is for {_FIRST}.")
+        wanted = (_FIRST,)
+    here = tuple(each for each in offered if each in wanted and not (on_linux and not each.endswith("linux")))
+    if left := sorted(set(wanted) - set(here)):
+        why = "it runs containers beside a job on Linux alone" if on_linux else "it offers no such machine"
+        say(f"Left out, because of the host: {', '.join(left)}; {why}.")
+    if not here:
+        listed = ", ".join(offered)
+        raise UsageError(f"the host has no machine for {', '.join(wanted)}", hint=f"it has {listed}: options.systems")
+    return here
+
+
+def _services(
+    declared: Declaration, environ: Mapping[str, str], say: Callable[[str], object]
+) -> tuple[Mapping[str, Container], bool]:
+    """Return the containers that the host runs, and whether the job starts services by itself."""
+    table = declared.esker.compose
+    chosen = table.services_from if table else None
+    own = {*declared.manifest.services.services} if declared.manifest.services else set()
+    if own and (table is None or (chosen == "supervised" and {*table.chosen} <= own and table.chosen)):
+        return {}, True
+    try:
+        found = containers(declared, environ, say)
+    except NotAlike as reason:
+        say(f"The job starts the services with Compose, and the host of the job does not: {reason}.")
+        return {}, True
+    starts = bool(own - (found.keys() if chosen == "compose" else set()))
+    return {} if starts else found, starts
+
+
+def _entered(place: Place, kind: str, test: tuple[str, ...], tool: Tool) -> tuple[str, ...]:
+    """Return the commands, after those that a shell of Guix needs first: it has no hooks of its own."""
+    if tool == "guix" and kind == "manifest.scm" and os.path.isfile(f"{place.project}/setup-env.sh"):
+        return (". ./setup-env.sh", *test)
+    return test
+
+
+def _locks(place: Place, kind: str, declared: Declaration) -> tuple[str, ...]:
+    if kind != ".flox":
+        return tuple(name for name in _LOCKS[DECLARATIONS[kind]] if os.path.isfile(f"{place.project}/{name}"))
+    paths = (path for path in lock_paths(declared).values() if os.path.isfile(path))
+    return tuple(os.path.relpath(path, place.project) for path in paths)

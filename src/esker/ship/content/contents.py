@@ -1,0 +1,331 @@
+"""The contents of an image for one system: units, and what the configuration says of the container.
+
+Everything comes from the lock: packages from their caches, the project's files from git's list. Nothing of the image is
+run, so that an image for another system is made in the same way.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from esker.errors import ImageError
+from esker.formats.conda.subdirs import NOARCH, SUBDIRS
+from esker.formats.tables.reader import near
+from esker.lock.conda.client import network
+from esker.realise.conda.packages import unpacked_packages
+from esker.ship.content import base_files as base
+from esker.ship.content.c_library import c_library, check_programs
+from esker.ship.content.components import conda_components
+from esker.ship.content.conda import conda_content
+from esker.ship.content.container_config import container_settings
+from esker.ship.content.entry import entry_script
+from esker.ship.content.environment import environment_entries
+from esker.ship.content.fixed import fixed_unit
+from esker.ship.content.interpreter import interpreter_of
+from esker.ship.content.places import CACHE, CONDA, ENVIRONMENT, RUNTIME
+from esker.ship.content.programs import programs_of
+from esker.ship.content.project_files import project_files
+from esker.ship.content.python_packages import python_packages
+from esker.ship.content.services import CATEGORY, RUN, image_ports, service_units
+from esker.ship.content.variables import image_variables
+from esker.ship.image.unit import APPLICATION, CONFIGURATION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from esker.declare.declaration import Declaration
+    from esker.declare.image_table import ImageTable
+    from esker.formats.image_lock import LockedInput
+    from esker.ship.content.c_library import CLibrary
+    from esker.ship.content.components import Component
+    from esker.ship.content.conda import CondaContent
+    from esker.ship.content.container_config import ContainerSettings
+    from esker.ship.content.entry import Entry as EntryPoint
+    from esker.ship.content.interpreter import ImageInterpreter
+    from esker.ship.content.making import Making
+    from esker.ship.content.project_files import ProjectFiles
+    from esker.ship.content.python import ImagePython
+    from esker.ship.content.python_packages import PythonPackages
+    from esker.ship.content.services import Ports
+    from esker.ship.content.variables import Variables
+    from esker.ship.image.unit import Entry, Unit
+
+__all__ = ["Contents", "contents", "layer_names"]
+
+_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+"""What stands behind `FLOX_ENV/bin` on PATH, as a container engine sets it."""
+_DEVELOPMENT = {
+    "CPATH": ("include",),
+    "LIBRARY_PATH": ("lib",),
+    "PKG_CONFIG_PATH": ("lib/pkgconfig", "share/pkgconfig"),
+    "ACLOCAL_PATH": ("share/aclocal",),
+}
+
+
+class Contents(NamedTuple):
+    """What an image for one system holds."""
+
+    system: str
+    units: tuple[Unit, ...]
+    container: ContainerSettings
+    variables: Variables
+    entry: EntryPoint
+    reasons: tuple[tuple[str, str], ...]
+    """What else people ask about: a thing in the image, and why it is there."""
+    left_out: tuple[str, ...]
+    """Paths below the declared ones that git does not track."""
+    components: tuple[Component, ...] = ()
+    """What a bill of materials lists."""
+    inputs: tuple[LockedInput, ...] = ()
+    """What was fetched from addresses, to be locked."""
+    has_bash: bool = False
+    has_shell: bool = False
+    """Whether there is a `/bin/sh`."""
+    runs_services: bool = False
+
+
+def contents(making: Making, system: str) -> Contents:
+    """Work out the contents of the image for a system.
+
+    Call it within `store.using()`. Raises ImageError for what no image can hold, and what realising a lock raises.
+    """
+    declaration, table = making.declaration, making.table
+    _refuse_install(making, system)
+    container = container_settings(declaration)
+    category = _categories(making)
+    conda = _conda(making, system)
+    library = c_library(conda, system)
+    files = project_files(declaration.project, table.files, making.settings.tools)
+    interpreter = interpreter_of(making, system, conda)
+    packages = _python_packages(making, system, interpreter, library)
+    environment, joined_paths = environment_entries(conda, interpreter.python if packages else None, packages)
+    check_programs(programs_of(conda, packages, interpreter.standalone), system, library, _required(declaration))
+    ports = image_ports(declaration, table.vars)
+    own = _own_variables(making, container, joined_paths, conda, packages)
+    variables = _variables(making, own, ports)
+    bash = f"{CONDA}/bin/bash" if conda and conda.place("bin/bash") else None
+    hook, profile = declaration.manifest.hook, declaration.manifest.profile
+    entry = entry_script(bash, hook, profile, variables.scripted, _asking(conda))
+    based = _base(container, library, conda, packages, files)
+    has_shell = any(each.path == "/bin/sh" for each in based)
+    units = _package_units(making, conda, interpreter, packages, category)
+    units.append(fixed_unit("esker/base", based, CONFIGURATION))
+    units.append(fixed_unit("esker/environment", [*environment, *entry.files], CONFIGURATION))
+    if table.services:
+        _check_shell(has_shell=has_shell)
+        given = _of_services(making, own, ports, variables)
+        units += _service_units(making, system, ports, given, container, interpreter)
+        entry = entry._replace(entrypoint=(*entry.entrypoint, RUN))
+    if files.entries:
+        units.append(fixed_unit("esker/files", files.entries, APPLICATION))
+    components = conda_components(each.package for each in conda.packages) if conda else []
+    return Contents(
+        system,
+        tuple(units),
+        container,
+        variables,
+        entry,
+        tuple(_reasons(library, interpreter.python)),
+        files.left_out,
+        tuple(sorted([*components, *(packages.components if packages else ())])),
+        interpreter.inputs,
+        has_bash=bash is not None,
+        has_shell=has_shell,
+        runs_services=table.services,
+    )
+
+
+def _python_packages(
+    making: Making, system: str, interpreter: ImageInterpreter, library: CLibrary | None
+) -> PythonPackages | None:
+    python, compiler = interpreter.python, interpreter.compiler
+    if making.declaration.esker.python is None or making.lock.python is None:
+        return None
+    assert python is not None, "wheels need an interpreter, which was looked for"
+    assert compiler is not None
+    return python_packages(making, system, python, compiler, library)
+
+
+def _package_units(
+    making: Making,
+    conda: CondaContent | None,
+    interpreter: ImageInterpreter,
+    packages: PythonPackages | None,
+    category: Mapping[str, str],
+) -> list[Unit]:
+    """Return the packages as units, each in its layer."""
+    units = list(conda.units(interpreter.compiler if making.table.byte_code else None)) if conda else []
+    units += [interpreter.standalone.unit()] if interpreter.standalone else []
+    units += packages.content.units() if packages else ()
+    units = [unit._replace(category=category.get(unit.name, "")) for unit in units]
+    own = packages.own.units() if packages else ()
+    return [*units, *(unit._replace(category=APPLICATION) for unit in own)]
+
+
+def _check_shell(*, has_shell: bool) -> None:
+    if not has_shell:
+        raise ImageError(
+            "services are started by a shell, and the image has none",
+            hint="take conda's bash: esker install conda/bash",
+        )
+
+
+def _service_units(
+    making: Making,
+    system: str,
+    ports: Ports,
+    variables: Mapping[str, str],
+    container: ContainerSettings,
+    interpreter: ImageInterpreter,
+) -> list[Unit]:
+    assert making.services is not None, "whoever makes an image with services gives them"
+    assert interpreter.python is not None
+    return service_units(making.services(system, ports.automatic), variables, container, interpreter.python)
+
+
+def layer_names(table: ImageTable) -> tuple[str, ...]:
+    """Return the names of the layers that are asked for, the lowest first."""
+    return (*(layer.name for layer in table.layers), *((CATEGORY,) if table.services else ()))
+
+
+def _refuse_install(making: Making, system: str) -> None:
+    """Raise ImageError if packages of `[install]` are locked: their store paths are not put into images."""
+    names = sorted({each.install_id for each in making.lock.lockfile.packages if each.system == system})
+    if names and not making.settings.without_packages:
+        raise ImageError(
+            f"packages of [install] cannot be put into an image yet: {', '.join(f'`{name}`' for name in names)}",
+            hint="take them from conda: esker install conda/NAME; or leave them out: --without-packages",
+        )
+
+
+def _categories(making: Making) -> dict[str, str]:
+    """Return the layer of each unit that belongs to a certain one, by the unit's name."""
+    lock = making.lock
+    known = {f"conda/{each.name}" for each in (lock.conda.all_packages() if lock.conda else ())}
+    known |= {f"pypi/{each.name}" for each in (lock.python.packages if lock.python else ())}
+    found: dict[str, str] = {}
+    for layer in making.table.layers:
+        for name in layer.packages:
+            units = [name] if "/" in name else [f"{source}/{name}" for source in ("conda", "pypi")]
+            present = [unit for unit in units if unit in known]
+            if not present:
+                short = {unit if "/" in name else unit.partition("/")[2] for unit in known}
+                raise ImageError(
+                    f"the layer `{layer.name}` names `{name}`, which is not among the locked packages",
+                    hint=near(name, short) or "take it out of `layers` of [plugins.esker.image], or install it",
+                )
+            for unit in present:
+                found.setdefault(unit, layer.name)
+    return found
+
+
+def _conda(making: Making, system: str) -> CondaContent | None:
+    packages = making.lock.conda.packages.get(system, ()) if making.lock.conda else ()
+    wrong = next((each for each in packages if each.subdir not in {NOARCH, SUBDIRS[system]}), None)
+    if wrong is not None:
+        raise ImageError(f"`{wrong.title}` is locked for {system}, and is for another one", hint="esker lock --upgrade")
+    if not packages:
+        return None
+    settings = making.settings
+    return conda_content(
+        unpacked_packages(
+            making.store,
+            packages,
+            lambda: network(settings).client,
+            making.progress,
+            largest=settings.largest_wheel,
+        )
+    )
+
+
+def _required(declaration: Declaration) -> tuple[int, int] | None:
+    table = declaration.esker.conda
+    stated = table.system_requirements.libc if table else None
+    if stated is None:
+        return None
+    major, minor, *_ = [*map(int, stated.split(".")), 0]
+    return major, minor
+
+
+def _asking(conda: CondaContent | None) -> list[str]:
+    """Return the scripts with which conda packages set variables, by their places in the image."""
+    paths = conda.plan.places if conda else {}
+    return [f"{CONDA}/{path}" for path in sorted(paths) if re.fullmatch(r"etc/conda/activate\.d/[^/]+\.sh", path)]
+
+
+def _own_variables(
+    making: Making,
+    container: ContainerSettings,
+    paths: set[str],
+    conda: CondaContent | None,
+    packages: PythonPackages | None,
+) -> dict[str, tuple[str, str]]:
+    """Return Esker's own variables, each with its value and why it is there."""
+    own = {
+        "PATH": (":".join([f"{ENVIRONMENT}/bin", *_PATH]), "the environment's programs come first"),
+        "FLOX_ENV": (ENVIRONMENT, "where the environment is"),
+        "FLOX_ENV_CACHE": (CACHE, "a directory that the user can write"),
+        "FLOX_ENV_PROJECT": (container.working_dir or "/", "`working-dir` of [containerize.config]"),
+        "FLOX_ENV_DESCRIPTION": (making.declaration.name, "the environment's name"),
+        "ESKER_RUNTIME_DIR": (RUNTIME, "a directory for sockets that the user can write"),
+    }
+    places = conda.plan.places if conda else {}
+    if base.certificates(places, *_wheel_paths(packages)):
+        own["SSL_CERT_FILE"] = (base.CERTIFICATES, "the image has certificate authorities")
+    if making.mode == "dev":
+        for name, parts in _DEVELOPMENT.items():
+            if found := [f"{ENVIRONMENT}/{part}" for part in parts if any(p.startswith(f"{part}/") for p in paths)]:
+                own[name] = (":".join(found), "mode `dev`")
+    return own
+
+
+def _wheel_paths(packages: PythonPackages | None) -> tuple[set[str], str]:
+    """Return what wheels put into the environment, and where its packages are."""
+    return (packages.paths(), packages.libraries) if packages else (set(), "")
+
+
+def _variables(making: Making, own: Mapping[str, tuple[str, str]], ports: Ports) -> Variables:
+    table = making.declaration.esker.compose
+    outside = {name for each in table.tables.values() for name in each.ports} if table else set()
+    image = {name: value for name, value in making.table.vars.items() if name not in ports.all}
+    return image_variables(own, making.declaration.manifest.vars, image, {*ports.all, *outside})
+
+
+def _of_services(making: Making, own: Mapping[str, tuple[str, str]], ports: Ports, known: Variables) -> dict[str, str]:
+    """Return the variables that the services get beside the container's own: ports, and what uses them."""
+    with_ports = {**own, **{name: (str(port), "a port") for name, port in ports.all.items()}}
+    image = {name: value for name, value in making.table.vars.items() if name not in ports.all}
+    every = image_variables(with_ports, making.declaration.manifest.vars, image, ())
+    before = {variable.name for variable in known.fixed}
+    return {each.name: each.value for each in every.fixed if each.name not in before}
+
+
+def _base(
+    container: ContainerSettings,
+    library: CLibrary | None,
+    conda: CondaContent | None,
+    packages: PythonPackages | None,
+    files: ProjectFiles,
+) -> list[Entry]:
+    paths = conda.plan.places if conda else {}
+    wheels, libraries = _wheel_paths(packages)
+    links = {
+        base.CERTIFICATES: base.certificates(paths, wheels, libraries),
+        "/usr/share/zoneinfo": base.time_zones(paths, wheels, libraries),
+    }
+    taken = {above for entry in files.entries for above in _above(entry.path)}
+    return base.base_files(container, library, links, paths, taken)
+
+
+def _above(path: str) -> Iterator[str]:
+    while path and path != "/":
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _reasons(library: CLibrary | None, python: ImagePython | None) -> Iterator[tuple[str, str]]:
+    if library is not None:
+        yield "C library", library.origin
+    if python is not None:
+        yield "Python", python.origin

@@ -1,0 +1,31 @@
+"""Where things lie in an image. The places are constant, so an unchanged package gives the same bytes everywhere."""
+
+from __future__ import annotations
+
+__all__ = ["CACHE", "CONDA", "ENVIRONMENT", "INTERPRETER", "PROJECT", "PYTHON", "RUNTIME", "between"]
+
+CONDA = "/opt/esker/conda"
+"""The prefix of the conda packages."""
+PYTHON = "/opt/esker/python"
+"""The Python environment of the wheels."""
+INTERPRETER = "/opt/esker/interpreter"
+"""An interpreter that uv knows, unless one comes from elsewhere."""
+ENVIRONMENT = "/opt/esker/env"
+"""`FLOX_ENV`: links that join the two."""
+PROJECT = "/opt/esker/project"
+"""The wheels that are built of the project's own code."""
+CACHE = "/var/cache/esker"
+"""`FLOX_ENV_CACHE`."""
+RUNTIME = "/run/esker"
+"""`ESKER_RUNTIME_DIR`."""
+
+
+def between(place: str, target: str) -> str:
+    """Return the relative link at `place` that leads to `target`, both absolute paths in the image.
+
+    >>> between("/opt/esker/env/bin/jq", "/opt/esker/conda/bin/jq")
+    '../../conda/bin/jq'
+    """
+    import posixpath
+
+    return posixpath.relpath(target, posixpath.dirname(place))

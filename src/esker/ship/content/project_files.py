@@ -1,0 +1,111 @@
+"""The project's own files in an image: those of the declared paths that git tracks, as the working tree has them.
+
+What git does not track never enters, so that a secret in an ignored file, a cache or an editor's backup stays here. Nor
+does anything below `.flox`: its locks say what the image is, so an image cannot hold them. A link that leads out of the
+declared place is refused, and so is a submodule.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+from esker.errors import CommandFailed, ImageError
+from esker.formats.printable import printable
+from esker.host.git import run_git
+from esker.ship.image.unit import File, SymbolicLink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from esker.ship.image.unit import Entry
+
+__all__ = ["ProjectFiles", "project_files", "tracked_files"]
+
+_FILE, _PROGRAM, _LINK, _SUBMODULE = "100644", "100755", "120000", "160000"
+
+
+class ProjectFiles(NamedTuple):
+    """What of the project enters an image."""
+
+    entries: tuple[Entry, ...]
+    left_out: tuple[str, ...]
+    """Paths below the declared ones that git does not track; a directory stands for all below it."""
+
+
+def project_files(project: str, declared: Mapping[str, Sequence[str]], variables: Mapping[str, str]) -> ProjectFiles:
+    """Return the entries for the declared files; raises ImageError for what cannot or may not enter."""
+    entries: dict[str, Entry] = {}
+    left_out: list[str] = []
+    for place, paths in declared.items():
+        for path in paths:
+            tracked = tracked_files(project, path, variables)
+            if not tracked:
+                raise ImageError(
+                    f"git tracks no file `{path}`, which `files` of [plugins.esker.image] names",
+                    hint=f"add it: git add {path}" if os.path.lexists(f"{project}/{path}") else "correct its name",
+                )
+            for name, mode in tracked.items():
+                target = f"{place}/{name}"
+                entries[target] = _entry(project, name, mode, target, place)
+            left_out += _untracked(project, path, variables)
+    return ProjectFiles(tuple(entries.values()), tuple(dict.fromkeys(left_out)))
+
+
+def tracked_files(project: str, path: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """Return what git tracks at a path of the project: paths relative to the project, each with git's mode."""
+    try:
+        listed = run_git(["ls-files", "--stage", "-z", "--", _literal(path)], variables, cwd=project)
+    except CommandFailed as failure:
+        raise ImageError(
+            f"`{project}` is no git repository: only what git tracks enters an image",
+            hint="make it one: git init && git add --all",
+        ) from failure
+    found = {}
+    for line in listed.split(b"\0")[:-1]:
+        described, _, name = line.partition(b"\t")
+        if not name.startswith(b".flox/"):
+            found[os.fsdecode(name)] = described[:6].decode()
+    return found
+
+
+def _untracked(project: str, path: str, variables: Mapping[str, str]) -> Iterator[str]:
+    words = ["ls-files", "--others", "--directory", "--no-empty-directory", "-z", "--", _literal(path)]
+    for name in run_git(words, variables, cwd=project).split(b"\0")[:-1]:
+        if not name.startswith(b".flox"):
+            yield os.fsdecode(name)
+
+
+def _literal(path: str) -> str:
+    return f":(literal){path}" if path != "." else "."
+
+
+def _entry(project: str, name: str, mode: str, target: str, place: str) -> Entry:
+    path = f"{project}/{name}"
+    if mode == _SUBMODULE:
+        raise ImageError(
+            f"`{name}` is a submodule, whose files this repository does not track",
+            hint="name other paths in `files` of [plugins.esker.image]",
+        )
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ImageError(f"git tracks `{name}`, but it is gone", hint=f"git rm {name}, or restore it") from error
+    if os.path.realpath(os.path.dirname(path)) != os.path.join(os.path.realpath(project), os.path.dirname(name)).rstrip(
+        "/"
+    ):
+        raise ImageError(f"a directory above `{name}` has become a link", hint=f"git status {os.path.dirname(name)}")
+    if stat.S_ISLNK(status.st_mode):
+        leads = os.readlink(path)
+        to = posixpath.normpath(posixpath.join(posixpath.dirname(target), leads))
+        if leads.startswith("/") or not f"{to}/".startswith(f"{place}/"):
+            raise ImageError(
+                f"the link `{name}` leads out of `{place}`, to `{printable(leads)}`",
+                hint="make it a relative link within the declared files, or take it out",
+            )
+        return SymbolicLink(target, leads)
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError(f"`{name}` is no regular file, as git tracks it", hint=f"restore it: git checkout -- {name}")
+    return File(target, path, 0o755 if status.st_mode & stat.S_IXUSR else 0o644)

@@ -1,0 +1,58 @@
+"""Which variables look like secrets, which no image may hold: everybody who can pull it can read them.
+
+A name counts if it ends in one of the words of `NAMES`, unless its value is empty, a number, a truth value or a path. A
+value counts if it has one of the forms in `FORMS`, whatever its name is.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["FORMS", "NAMES", "secret"]
+
+NAMES = (
+    "ACCESS_KEY",
+    "ACCESS_KEY_ID",
+    "API_KEY",
+    "APIKEY",
+    "AUTH",
+    "CREDENTIAL",
+    "CREDENTIALS",
+    "PASSPHRASE",
+    "PASSWD",
+    "PASSWORD",
+    "PRIVATE_KEY",
+    "PWD",
+    "SECRET",
+    "SECRET_KEY",
+    "SECRET_KEY_BASE",
+    "SIGNING_KEY",
+    "TOKEN",
+)
+"""The words at the end of a name, after `_` or alone."""
+FORMS = {
+    "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
+    "a URL with a password": re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s:@$]+@"),
+    "an access key of AWS": re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
+    "a token of GitHub": re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{22,})"),
+    "a token of GitLab": re.compile(r"\bglpat-[\w-]{20}"),
+    "a token of Slack": re.compile(r"\bxox[abprs]-[\w-]{10,}"),
+    "a key of a language model's API": re.compile(r"\bsk-[\w-]{20,}"),
+    "a key of Google's APIs": re.compile(r"\bAIza[\w-]{35}"),
+    "a JSON web token": re.compile(r"\beyJ[\w-]+\.eyJ[\w-]+\.[\w-]+"),
+}
+"""The forms of values, by what they are."""
+_NAMED = re.compile(rf"(?:^|_)(?:{'|'.join(NAMES)})$", re.IGNORECASE)
+_HARMLESS = re.compile(r"|\d{1,7}|true|false|yes|no|on|off|none|[/.$][^\n]*", re.IGNORECASE)
+
+
+def secret(name: str, value: str) -> str | None:
+    """Return why a variable looks like a secret, as the end of a sentence, or None if it does not.
+
+    >>> secret("DB_PASSWORD", "hunter2"), secret("TOKEN_FILE", "x"), secret("MAX_TOKEN", "100")
+    ('its name says so', None, None)
+    """
+    for kind, form in FORMS.items():
+        if form.search(value):
+            return f"its value has the form of {kind}"
+    return "its name says so" if _NAMED.search(name) and not _HARMLESS.fullmatch(value) else None

@@ -1,0 +1,113 @@
+"""The services of an image: Esker's own modules, in a layer of their own, and the file that says what is to be started.
+
+The supervisor and the guardian need nothing but the standard library, so Esker's source files are all that is brought,
+the same for every system. Automatic ports are chosen anew: a container has a network of its own, where each is free.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+import esker
+from esker.errors import ImageError
+from esker.ship.content.fixed import fixed_unit
+from esker.ship.content.places import CACHE, RUNTIME
+from esker.ship.image.unit import CONFIGURATION, File
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from esker.declare.declaration import Declaration
+    from esker.ship.content.container_config import ContainerSettings
+    from esker.ship.content.python import ImagePython
+    from esker.ship.image.unit import Entry, Unit
+
+__all__ = ["CATEGORY", "HEALTH", "RUN", "Ports", "image_ports", "service_units"]
+
+CATEGORY = "esker"
+"""The layer of Esker's own modules."""
+_PLACE = "/opt/esker/services"
+RUN, HEALTH = f"{_PLACE}/run", f"{_PLACE}/health"
+"""The programs that start the services, and that say how they are."""
+_PLAN = f"{_PLACE}/services.json"
+_FIRST_PORT = 20000
+_OLDEST = (3, 11)
+_SCRIPT = """\
+#!{python} -ISB
+import sys
+sys.path.insert(0, {place!r})
+from esker.services.supervised import contained
+sys.exit(contained.{call})
+"""
+_SUFFIXES = (".py", ".bash", ".zsh", ".fish", ".tcsh", ".toml", ".sh", ".awk", ".typed")
+
+
+class Ports(NamedTuple):
+    """The ports of services in an image."""
+
+    automatic: dict[str, int]
+    all: dict[str, int]
+
+
+def image_ports(declaration: Declaration, image: Mapping[str, str | None]) -> Ports:
+    """Return the ports of services by their variables; a number in the image's own table replaces an automatic one."""
+    found: dict[str, int] = {}
+    automatic: dict[str, int] = {}
+    for service in declaration.esker.services.values():
+        found |= service.ports
+    for number, variable in enumerate(sorted(name for name, port in found.items() if not port)):
+        stated = image.get(variable)
+        if stated is not None and not stated.isdecimal():
+            raise ImageError(
+                f"`{variable}` is a port of a service, and [plugins.esker.image.vars] sets it to `{stated}`",
+                hint=f'write a number: {variable} = "8000"',
+            )
+        automatic[variable] = int(stated) if stated else _FIRST_PORT + number
+    return Ports(automatic, {**found, **automatic})
+
+
+def service_units(
+    services: Sequence[Mapping[str, object]],
+    variables: Mapping[str, str],
+    container: ContainerSettings,
+    python: ImagePython,
+) -> list[Unit]:
+    """Return the units; raises ImageError for a Python that is too old, and for a command beside the services."""
+    if container.cmd:
+        raise ImageError(
+            "the container runs the services, and [containerize.config] has a `cmd` too",
+            hint="take `cmd` out: make a service of it; or take out `services = true` of [plugins.esker.image]",
+        )
+    if tuple(map(int, python.minor.split("."))) < _OLDEST:
+        raise ImageError(
+            f"Esker runs the services by the image's Python, which is {python.version}, and needs 3.11 or later",
+            hint="ask for a newer Python",
+        )
+    plan = {
+        "services": services,
+        "variables": dict(sorted(variables.items())),
+        "directory": container.working_dir or "/",
+        "state": f"{CACHE}/services",
+        "runtime": f"{RUNTIME}/services",
+    }
+    scripts: list[Entry] = [
+        File(place, _SCRIPT.format(python=python.program, place=_PLACE, call=call).encode(), 0o755)
+        for place, call in ((RUN, f"run({_PLAN!r}, sys.argv[1:])"), (HEALTH, f"health({_PLAN!r})"))
+    ]
+    described = json.dumps(plan, indent=1, sort_keys=True).encode() + b"\n"
+    return [
+        fixed_unit("esker/services", [*_modules(), *scripts], CATEGORY),
+        fixed_unit("esker/services-of-project", [File(_PLAN, described)], CONFIGURATION),
+    ]
+
+
+def _modules() -> Iterator[Entry]:
+    [directory] = esker.__path__
+    for above, directories, names in os.walk(directory):
+        directories[:] = sorted(name for name in directories if name != "__pycache__")
+        for name in sorted(names):
+            if name.endswith(_SUFFIXES):
+                path = f"{above}/{name}"
+                yield File(f"{_PLACE}/esker/{os.path.relpath(path, directory)}", path)

@@ -1,0 +1,1 @@
+"""Registries: servers that keep images, asked by OCI's protocol."""

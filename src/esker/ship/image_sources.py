@@ -1,0 +1,41 @@
+"""Where an image lies that a person names: a layout, an archive of one, or a registry."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from esker.errors import NotFound
+from esker.formats.oci import reference as references
+from esker.ship.image.registry.client import Registry
+from esker.ship.image.registry.credentials import credentials_of
+from esker.ship.image.registry.repository import Repository
+from esker.ship.image.stored import ArchiveSource, LayoutSource, RegistrySource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from esker.ship.image.stored import Source
+
+__all__ = ["image_source"]
+
+
+def image_source(target: str, variables: Mapping[str, str]) -> Source:
+    """Return the source of the image with this name: `DIR`, `FILE`, either with `:TAG`, or `registry.example/app:1.0`.
+
+    Raises NotFound for what is no path and names no registry, and Malformed.
+    """
+    place, _, tag = target.rpartition(":")
+    for path, chosen in ((target, ""), (place, tag)):
+        if path and os.path.isdir(path):
+            return LayoutSource(path, chosen)
+        if path and os.path.isfile(path):
+            return ArchiveSource(path, chosen)
+    reference = references.parse(target)
+    if not reference.registry:
+        raise NotFound(
+            f"there is no directory or file `{target}`, and no registry is named",
+            hint="name a path, or an image with its registry: registry.example/app:1.0",
+        )
+    registry = Registry(reference.registry, credentials_of(variables))
+    return RegistrySource(Repository(registry, reference.path), reference.label)

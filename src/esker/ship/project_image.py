@@ -1,0 +1,145 @@
+"""The image of a project: made of its lock for one system or several, and locked itself in `.flox/image.lock`.
+
+What the lock of the image has is neither looked up nor made again, here or on another machine.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from esker.errors import ImageError
+from esker.formats import image_lock
+from esker.formats.image_lock import ImageLock
+from esker.formats.oci import reference as references
+from esker.formats.oci.platform import platform_of
+from esker.formats.systems import declared_systems
+from esker.host import files
+from esker.lock.lock_files import put
+from esker.ship.content.configuration import configuration_of
+from esker.ship.content.contents import contents, layer_names
+from esker.ship.content.making import Making
+from esker.ship.image.blobs import Blobs
+from esker.ship.image.codec import codec
+from esker.ship.image.image import Builder
+from esker.store.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from esker.declare.declaration import Declaration
+    from esker.formats.oci.reference import Reference
+    from esker.lock.lock_files import Lock
+    from esker.progress import Progress
+    from esker.settings import Settings
+    from esker.ship.content.contents import Contents
+    from esker.ship.image.image import Image
+
+__all__ = ["ProjectImage", "Wishes", "chosen_systems", "image_reference", "project_image"]
+
+
+class Wishes(NamedTuple):
+    """What a person asks of an image beside the declaration."""
+
+    systems: tuple[str, ...]
+    mode: str
+    labels: Mapping[str, str]
+    created: int
+    """Seconds since 1970."""
+    services: Callable[[str, Mapping[str, int]], Sequence[Mapping[str, object]]] | None = None
+    """As in `Making`."""
+    jobs: int = 2
+
+
+class ProjectImage(NamedTuple):
+    """An image that was made, for each of its systems."""
+
+    contents: tuple[Contents, ...]
+    images: tuple[Image, ...]
+    builder: Builder
+    created: int
+    """The time in their configurations, in seconds since 1970."""
+
+
+def project_image(
+    declaration: Declaration, lock: Lock, settings: Settings, wishes: Wishes, progress: Progress
+) -> ProjectImage:
+    """Make the image of a project, and lock it; raises ImageError, and what realising a lock raises.
+
+    Its layers are made if nobody knows them yet. `builder.provide` then puts them on this machine.
+    """
+    path = f"{declaration.dot_flox}/{image_lock.NAME}"
+    before = ImageLock()
+    with suppress(FileNotFoundError):
+        before = image_lock.parse(files.read(path), path) if os.path.lexists(path) else before
+    store = Store(settings.store_root)
+    making = Making(declaration, lock, store, settings, progress, inputs=before.inputs, mode=wishes.mode)._replace(
+        services=wishes.services
+    )
+    builder = Builder(
+        Blobs(f"{settings.store_root}/images/blobs"),
+        codec(making.table.compression),
+        locked=before.layers,
+        created=wishes.created,
+        jobs=wishes.jobs,
+        progress=progress,
+    )
+    found: list[Contents] = []
+    images: list[Image] = []
+    with store.using():
+        for system in wishes.systems:
+            made = contents(making, system)
+            found.append(made)
+            images.append(
+                builder.image(
+                    made.units,
+                    configuration_of(made, wishes.labels),
+                    platform_of(system),
+                    explicit=layer_names(making.table),
+                )
+            )
+    platforms = {str(platform_of(system)) for system in wishes.systems}
+    inputs = [each for each in before.inputs if each.platform and each.platform not in platforms]
+    inputs += [each for made in found for each in made.inputs]
+    put(path, image_lock.render(ImageLock(layers=builder.locked_layers(), inputs=tuple(inputs))))
+    return ProjectImage(tuple(found), tuple(images), builder, wishes.created)
+
+
+def _systems_of(declaration: Declaration, lock: Lock, own: str) -> tuple[str, ...]:
+    """Return the systems that a project's image is for: those of its table, else each Linux system of the lock."""
+    table = declaration.esker.image
+    if table is not None and table.systems:
+        return tuple(sorted(set(table.systems)))
+    systems = declared_systems(declaration.manifest.options.systems, own)
+    if lock.conda is not None:
+        systems = tuple(system for system in systems if system in lock.conda.packages)
+    found = tuple(system for system in systems if system.endswith("-linux"))
+    if not found:
+        raise ImageError(
+            "the environment is locked for no system that images are for",
+            hint="add `x86_64-linux` or `aarch64-linux` to `options.systems`, then: esker lock",
+        )
+    return found
+
+
+def image_reference(declaration: Declaration, tag: str) -> Reference:
+    """Return the name of a project's image with a tag; raises Malformed."""
+    table = declaration.esker.image
+    name = table.name if table else None
+    if name is None:
+        name = re.sub(r"[^a-z0-9]+", "-", declaration.name.lower()).strip("-") or "environment"
+    return references.parse(f"{name}:{tag}")
+
+
+def chosen_systems(asked: Sequence[str], declaration: Declaration, lock: Lock, own: str) -> tuple[str, ...]:
+    """Return the systems that were asked for, which have to be among the image's; all of them if none was."""
+    known = _systems_of(declaration, lock, own)
+    for system in asked:
+        if system not in known:
+            raise ImageError(
+                f"the image is not for `{system}`",
+                hint=f"it is for {', '.join(known)}; `systems` of [plugins.esker.image] and `options.systems` say so",
+            )
+    return tuple(sorted(set(asked))) or known

@@ -1,0 +1,156 @@
+"""What is kept of a Compose project and used without asking Compose, and which of two declarations of a service counts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from esker.activate.compose.project import compose_project, last_project, services_from
+from esker.declare.load import load
+from esker.errors import ServiceError
+from esker.settings import Settings
+from tests.support.projects import EMPTY, write_project
+
+WEB = {"name": "web", "ports": [{"target": 80, "published": "18080"}]}
+NO_DOCKER = {"PATH": "/nowhere"}
+BOTH_WAYS = '[services.db]\ncommand = "db"\n[plugins.esker.compose]\nservices = ["db"]\nservices-from = "supervised"\n'
+EVERY = BOTH_WAYS.replace('services = ["db"]\n', "")
+SUPERVISED = {"ESKER_SERVICES_FROM": "supervised"}
+COMPOSE = {"ESKER_SERVICES_FROM": "compose"}
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """Give a function that writes what is kept of a project, as if its files had these paths below the checkout."""
+
+    def written(*paths):
+        project = write_project(tmp_path / "shop")
+        directory = project / ".flox/cache/esker"
+        directory.mkdir(parents=True)
+        record = {"version": 2, "inputs": "", "name": "shop", "own_name": "shop", "is_named": True}
+        files = [f"{project}/{path}" for path in paths]
+        more = {"services": {"web": WEB}, "hashes": {"web": ["a"]}, "files": files}
+        (directory / "compose.json").write_text(json.dumps(record | more))
+        return str(project)
+
+    return written
+
+
+def test_the_last_description(kept):
+    """Name, files and services are there, with the caller's variables."""
+    project = kept("compose.yaml")
+    found = last_project(project, f"{project}/.flox", {"A": "b"})
+    assert (found.name, found.files, found.directory) == ("shop", (f"{project}/compose.yaml",), project)
+    assert found.services["web"].ports[0].number == 18080
+    assert found.variables == {"A": "b"}
+
+
+@pytest.mark.parametrize("paths", [(), ("../other/compose.yaml",), ("compose.yaml", "../x.yaml")])
+def test_another_checkout_is_not_reached(kept, paths):
+    """What came with the checkout cannot name the containers of another."""
+    project = kept(*paths)
+    assert last_project(project, f"{project}/.flox", {}) is None
+
+
+def test_nothing_is_kept(tmp_path):
+    """Before Compose was ever asked there is no description."""
+    project = write_project(tmp_path)
+    assert last_project(str(project), f"{project}/.flox", {}) is None
+
+
+@pytest.fixture
+def declared(tmp_path):
+    """Give a function that declares a project with a Compose file."""
+
+    def written(manifest):
+        directory = write_project(tmp_path / "p", EMPTY + manifest)
+        (directory / "compose.yaml").write_text("services: {db: {image: postgres, ports: ['5432:5432']}}\n")
+        return load(str(directory))
+
+    return written
+
+
+@pytest.mark.parametrize(
+    ("manifest", "variables", "choice"),
+    [
+        (BOTH_WAYS, {}, "supervised"),
+        (BOTH_WAYS, COMPOSE, "compose"),
+        (EVERY.replace('services-from = "supervised"\n', ""), {}, None),
+        (EVERY.replace('services-from = "supervised"\n', ""), SUPERVISED, "supervised"),
+    ],
+)
+def test_who_chooses(declared, manifest, variables, choice):
+    """The caller's word counts before the manifest's."""
+    assert services_from(declared(manifest), Settings(variables)) == choice
+
+
+def test_a_project_without_a_table_has_no_choice(declared):
+    """Nothing is declared both ways there."""
+    assert services_from(declared(""), Settings({})) is None
+
+
+@pytest.mark.parametrize(
+    ("manifest", "variables", "is_needed"),
+    [
+        (BOTH_WAYS, {}, False),
+        (BOTH_WAYS, COMPOSE, True),
+        (BOTH_WAYS.replace('"supervised"', '"compose"'), {}, True),
+        (BOTH_WAYS.replace('"supervised"', '"compose"'), SUPERVISED, False),
+        (BOTH_WAYS.replace('["db"]', '["db", "cache"]'), {}, True),
+        (EVERY, {}, True),
+        (BOTH_WAYS.replace('command = "db"', 'command = "db"\nsystems = ["other"]'), {}, True),
+    ],
+)
+def test_compose_is_asked_only_if_it_is_needed(declared, manifest, variables, is_needed):
+    """If every service that may come from it is a service of this machine by choice, nobody needs Docker."""
+    declaration, environ = declared(manifest), NO_DOCKER | variables
+    if is_needed:
+        with pytest.raises(ServiceError, match="the command `docker` is not here"):
+            compose_project(declaration, Settings(environ), environ)
+    else:
+        assert compose_project(declaration, Settings(environ), environ) is None
+
+
+@pytest.mark.parametrize(
+    ("manifest", "works"),
+    [
+        ('[plugins.esker.compose]\nservices = ["db"]\n', True),
+        (BOTH_WAYS, True),
+        ("[plugins.esker.compose.services.db]\nports = { PGPORT = 5432 }\n", False),
+    ],
+)
+def test_an_activation_needs_docker_for_the_variables_of_ports(declared, tmp_path, manifest, works):
+    """Without `docker` an environment can be activated, unless one of its variables would be missing."""
+    project = declared(manifest).project
+    command = [sys.executable, "-m", "esker", "activate", "-d", project, "--", "/bin/true"]
+    environ = NO_DOCKER | {"HOME": str(tmp_path), "ESKER_STORE": str(tmp_path / "store")}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) is works, done.stderr
+    assert ("the command `docker` is not here" in done.stderr) is not works
+
+
+ANSWERS = """#!/bin/sh
+case "$*" in
+    *--hash*) echo 'db 0123' ;;
+    *config*) echo '{"name": "shop", "services": {"db": {"image": "postgres"}}}' ;;
+esac
+"""
+"""What takes the place of `docker` where Compose is asked."""
+
+
+@pytest.mark.slow
+def test_another_choice_is_another_plan(declared, tmp_path):
+    """An activation after one with the other choice has what its own choice gives."""
+    project = declared(BOTH_WAYS.replace('"supervised"', '"compose"')).project
+    (tmp_path / "docker").write_text(ANSWERS)
+    (tmp_path / "docker").chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), "ESKER_STORE": str(tmp_path / "store")}
+    ask = [sys.executable, "-m", "esker", "activate", "-d", project, "--", "sh", "-c", "echo $COMPOSE_PROJECT_NAME"]
+    names = [
+        subprocess.run(ask, env=environ | choice, capture_output=True, text=True, check=True).stdout.strip()
+        for choice in (SUPERVISED, {})
+    ]
+    assert names == ["", "shop"]

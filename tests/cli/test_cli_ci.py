@@ -1,0 +1,192 @@
+"""`esker ci`: the files of workflows, written and compared; and what jobs call."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from tests.support.projects import EMPTY
+
+pytestmark = pytest.mark.slow
+MANIFEST = EMPTY + '[vars]\nLINES = "a\\nb"\n[plugins.esker.ci]\ntest = "make test"\n'
+WORKFLOW = ".github/workflows/esker.yml"
+
+
+@pytest.fixture
+def checkout(project):
+    """Give a repository whose top is a project."""
+    directory = project(MANIFEST)
+    (directory / ".git").mkdir()
+    return directory
+
+
+def test_github(checkout, esker):
+    """The workflow is written once; the second time nothing changes, and --check agrees."""
+    first = esker("ci", "github")
+    assert (first.status, first.out) == (0, "")
+    assert f"✔ Wrote {WORKFLOW}\n" in first.err
+    text = (checkout / WORKFLOW).read_text()
+    assert "command: make test" in text.replace('"', "")
+    again = esker("ci", "github")
+    assert again.err.endswith("✔ The workflow is what the declaration says.\n")
+    assert (checkout / WORKFLOW).read_text() == text
+    assert esker("ci", "github", "--check").status == 0
+    assert os.stat(checkout / WORKFLOW).st_mode & 0o777 == 0o644
+
+
+def test_drift_and_additions(checkout, esker):
+    """A changed declaration is a difference that --check prints and fails for; what a person added stays."""
+    esker("ci", "github")
+    added = "      - run: echo mine\n"
+    path = checkout / WORKFLOW
+    path.write_text(path.read_text().replace("steps-after-test\n", f"steps-after-test\n{added}"))
+    assert esker("ci", "github", "--check").status == 0
+    manifest = checkout / ".flox/env/manifest.toml"
+    manifest.write_text(manifest.read_text().replace("make test", "make check"))
+    before = path.read_text()
+    checked = esker("ci", "github", "--check")
+    assert checked.status == 1
+    assert "code: stale-workflow" in checked.err
+    assert "hint: write it again: esker ci github" in checked.err
+    patch = subprocess.run(["git", "apply", "-"], input=checked.out, cwd=checkout, text=True, check=False)
+    assert path.read_text() == before or patch.returncode == 0
+    path.write_text(before)
+    assert esker("ci", "github").status == 0
+    after = path.read_text()
+    assert added in after
+    assert '"make check"' in after
+    assert checked.out.splitlines()[:2] == [f"--- a/{WORKFLOW}", f"+++ b/{WORKFLOW}"]
+
+
+def test_a_change_elsewhere_stays_until_it_is_thrown_away(checkout, esker):
+    """Nothing is written over it; --check shows it, and --force writes."""
+    esker("ci", "github")
+    path = checkout / WORKFLOW
+    path.write_text(path.read_text().replace("contents: read", "contents: write"))
+    refused = esker("ci", "github")
+    assert (refused.status, "code: not-editable" in refused.err) == (1, True)
+    assert "-  contents: write\n+  contents: read\n" in esker("ci", "github", "--check").out
+    assert esker("ci", "github", "--force").status == 0
+    assert "contents: read" in path.read_text()
+
+
+def test_there_is_no_file_yet(checkout, esker):
+    """To --check that is a difference, too."""
+    checked = esker("ci", "gitlab", "--check")
+    assert checked.status == 1
+    assert "--- /dev/null\n+++ b/.gitlab-ci.yml\n" in checked.out
+    assert "`.gitlab-ci.yml` and `.gitlab/esker.yml` are not what the declaration says" in checked.err
+    assert not (checkout / ".gitlab").exists()
+
+
+def test_gitlab(checkout, esker):
+    """Both files are written; if one of them cannot be, neither is."""
+    (checkout / ".gitlab-ci.yml").write_text("test:\n  script: make\n")
+    refused = esker("ci", "gitlab")
+    assert (refused.status, "Esker has not written it" in refused.err) == (1, True)
+    assert not (checkout / ".gitlab").exists()
+    (checkout / ".gitlab-ci.yml").unlink()
+    assert esker("ci", "gitlab").status == 0
+    assert esker("ci", "gitlab", "--check").status == 0
+
+
+def test_a_project_below_the_top(project, esker, tmp_path):
+    """The workflow lies at the top of the repository, under a name of its own, and knows the directory."""
+    (tmp_path / ".git").mkdir()
+    project(MANIFEST, name="project")
+    assert esker("ci", "github").status == 0
+    assert "directory: project" in (tmp_path / ".github/workflows/esker-project.yml").read_text()
+    assert esker("ci", "gitlab").status == 0
+    assert "project/.cache/esker" in (tmp_path / ".gitlab-ci.yml").read_text()
+
+
+def test_no_link_leads_elsewhere(checkout, esker, tmp_path):
+    """A `.github` that is a link is refused; nothing is written behind it."""
+    (tmp_path / "elsewhere").mkdir()
+    (checkout / ".github").symlink_to(tmp_path / "elsewhere")
+    refused = esker("ci", "github")
+    assert (refused.status, "it is a link" in refused.err) == (1, True)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize(("file", "through"), [("flake.nix", "nix"), ("manifest.scm", "guix")])
+def test_the_declarations_of_other_tools(empty, esker, file, through):
+    """Through the tool itself, with its own actions; what is tested is said on the command line."""
+    (empty / file).touch()
+    assert esker("ci", "github", "--through", through, "--test", "make", "--test", "make test").status == 0
+    text = (empty / WORKFLOW).read_text()
+    assert {"nix": "nix develop --command", "guix": "guix shell -m manifest.scm"}[through] in text
+    assert "set -e\n            make\n            make test\n" in text
+    missing = esker("ci", "github", "--through", "flox", "--test", "make")
+    assert (missing.status, "`flox` needs `.flox`" in missing.err) == (2, True)
+
+
+def test_commands_that_github_would_evaluate(empty, esker):
+    """They are refused on the command line as in the manifest."""
+    (empty / "flake.nix").touch()
+    refused = esker("ci", "github", "--test", "echo ${{ github.token }}")
+    assert (refused.status, "GitHub would evaluate" in refused.err) == (2, True)
+    assert not (empty / ".github").exists()
+
+
+def test_a_binary_file_in_the_way(checkout, esker):
+    """It is named, and stays."""
+    (checkout / ".github/workflows").mkdir(parents=True)
+    (checkout / WORKFLOW).write_bytes(b"\xff")
+    refused = esker("ci", "github")
+    assert (refused.status, f"`{checkout / WORKFLOW}` is not text" in refused.err) == (1, True)
+
+
+def test_no_environment(empty, esker):
+    """As with every command."""
+    assert "code: not-found" in esker("ci", "github").err
+
+
+class TestJobs:
+    """What the jobs call."""
+
+    def test_a_job(self, checkout, esker, served, tmp_path):
+        """The key, the summary, and the variables for later steps; the second machine, with the kept store, makes nothing."""
+        manifest = checkout / ".flox/env/manifest.toml"
+        manifest.write_text(manifest.read_text() + '[plugins.esker.python]\ndependencies = ["app"]\n')
+        assert esker("lock").status == 0
+        kept = dict(line.split("=", 1) for line in esker("ci", "key").out.splitlines())
+        assert kept["key"].startswith(kept["start"])
+        made = esker("ci", "prepare")
+        assert (made.status, "0 store paths were here" in made.out, "- `app-1.0`\n" in made.out) == (0, True, True)
+        shutil.rmtree(checkout / ".flox/run")
+        shutil.rmtree(checkout / ".flox/cache")
+        again = esker("ci", "prepare", UV_OFFLINE="1", UV_CACHE_DIR=str(tmp_path / "other-cache"))
+        assert (again.status, ", 0 were made." in again.out) == (0, True)
+        files = {"GITHUB_ENV": str(tmp_path / "env"), "GITHUB_PATH": str(tmp_path / "path")}
+        assert esker("ci", "export", **files).status == 0
+        assert (tmp_path / "path").read_text() == f"{next((checkout / '.flox/run').glob('*-dev'))}/bin\n"
+        name, _, end = (tmp_path / "env").read_text().partition("LINES<<")[2].partition("\n")
+        assert name
+        assert (_, end.split(name)[0]) == ("\n", "a\nb\n")
+        assert kept["path"] == str(tmp_path / "store-root")
+
+    def test_a_stale_lock_is_an_error(self, checkout, esker):
+        """A job resolves nothing."""
+        refused = esker("ci", "prepare")
+        assert (refused.status, "code: stale-lock" in refused.err) == (1, True)
+
+    def test_elsewhere(self, checkout, esker):
+        """Where GitHub's files are not, nothing is activated."""
+        refused = esker("ci", "export")
+        assert (refused.status, "GITHUB_ENV and GITHUB_PATH are not set" in refused.err) == (2, True)
+
+    def test_forward(self, empty, esker):
+        """What is wrong is said before anything waits."""
+        assert esker("ci", "forward", "5432").status == 2
+        assert esker("ci", "forward", "5432=127.0.0.3:1", "--timeout", "0").status == 124
+
+
+def test_help_names_the_commands(esker, empty):
+    """Those that a person calls come first."""
+    listed = esker("ci").out
+    assert listed.index("github") < listed.index("gitlab") < listed.index("export")
+    assert esker("ci", "travis").status == 2

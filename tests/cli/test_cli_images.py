@@ -1,0 +1,282 @@
+"""`esker containerize` and `esker image`: what they write and print, and how they refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.conda_package import SUBDIR, package
+
+SYSTEM = {"linux-64": "x86_64-linux", "linux-aarch64": "aarch64-linux"}[SUBDIR]
+OTHER_SUBDIR = {"linux-64": "linux-aarch64", "linux-aarch64": "linux-64"}[SUBDIR]
+OTHER = {"x86_64-linux": "aarch64-linux", "aarch64-linux": "x86_64-linux"}[SYSTEM]
+PLATFORM = {"x86_64-linux": "linux/amd64", "aarch64-linux": "linux/arm64"}[SYSTEM]
+ENGINE = """#!/bin/sh
+[ "$1" = load ] && cat >"$LOADED" && echo "Loaded image" || exit 3
+"""
+
+
+@pytest.fixture
+def channel():
+    """Give a channel with a few packages for both systems, none of which needs a C library."""
+    from tests.support.conda_channel import CondaChannel
+
+    with CondaChannel() as served:
+        for subdir in (SUBDIR, OTHER_SUBDIR):
+            served.add(package("one", "1.0", {"share/one": f"one {subdir}\n"}, subdir=subdir))
+            served.add(package("two", "1.0", {"share/two": "two\n"}, subdir=subdir))
+        yield served
+
+
+@pytest.fixture
+def locked(project, channel, esker):
+    """Give a function that makes a locked project in a git repository, with a file `app/main`."""
+
+    def make(more="", systems=(SYSTEM,)):
+        listed = ", ".join(f'"{each}"' for each in systems)
+        directory = project(
+            f'schema-version = "1.14.0"\n[options]\nsystems = [{listed}]\n[containerize.config]\ncmd = ["one"]\n'
+            f'[plugins.esker.conda]\nchannels = ["{channel.url}"]\ndependencies = ["one", "two"]\n'
+            f'[plugins.esker.image]\nfiles = {{ "/app" = ["app"] }}\n{more}'
+        )
+        (directory / "app").mkdir()
+        (directory / "app/main").write_text("main\n")
+        subprocess.run(["git", "init", "--quiet"], cwd=directory, check=True)
+        subprocess.run(["git", "add", "app"], cwd=directory, check=True)
+        done = esker("lock")
+        assert done.status == 0, done.err
+        return directory
+
+    return make
+
+
+def built(esker, *arguments, **variables):
+    """Build the image, and return what `--json` says of it."""
+    done = esker("image", "build", "--json", *arguments, **variables)
+    assert done.status == 0, done.err
+    return json.loads(done.out)
+
+
+def test_an_image_is_made_once(locked, esker):
+    """A second build prints the same, and changes no file; the lock of the image stands beside the others."""
+    directory = locked()
+    first = built(esker)
+    lock = directory / ".flox/image.lock"
+    before = (lock.read_bytes(), lock.stat().st_ino)
+    assert built(esker) == first
+    assert (lock.read_bytes(), lock.stat().st_ino) == before
+    [image] = first["images"]
+    assert (first["name"], image["platform"]) == ("project:latest", PLATFORM)
+    assert [layer["name"] for layer in image["layers"]] == ["small packages", "configuration", "application"]
+    done = esker("image", "build")
+    assert image["digest"] in done.out
+    assert "small packages" in done.out
+
+
+def test_the_lock_of_an_image_is_enough_elsewhere(locked, esker, tmp_path):
+    """On another machine, with another home, umask and time, the image has the same digest."""
+    locked()
+    first = built(esker)
+    (tmp_path / "elsewhere").mkdir()
+    old = os.umask(0o077)
+    try:
+        others = {"HOME": str(tmp_path / "elsewhere"), "ESKER_STORE": str(tmp_path / "elsewhere/store")}
+        assert built(esker, **others, TZ="Asia/Tokyo") == first
+        (tmp_path / "project/.flox/image.lock").unlink()
+        assert built(esker, **others) == first
+    finally:
+        os.umask(old)
+    assert built(esker, SOURCE_DATE_EPOCH="1000000000") != first
+
+
+def test_an_archive(locked, esker, tmp_path):
+    """`containerize -f` writes what `docker load` reads, with the tag, the labels and the project's files."""
+    locked()
+    done = esker("containerize", "-f", tmp_path / "app.tar", "--tag", "1.0", "--label", "org.example.a=b")
+    assert (done.status, done.out) == (0, "")
+    assert done.err.endswith(f"✨ 'project:1.0' written to file `{tmp_path}/app.tar`.\n")
+    with tarfile.open(tmp_path / "app.tar") as archive:
+        [listed] = json.load(archive.extractfile("manifest.json"))
+        assert listed["RepoTags"] == ["project:1.0"]
+        config = json.load(archive.extractfile(listed["Config"]))
+        assert config["config"]["Cmd"] == ["one"]
+        assert config["config"]["Labels"] == {"org.example.a": "b"}
+        with tarfile.open(fileobj=archive.extractfile(listed["Layers"][-1])) as layer:
+            assert layer.extractfile("app/app/main").read() == b"main\n"
+
+
+def test_the_standard_output(locked, esker, tmp_path):
+    """`-f -` writes the same archive to stdout, and nothing else; a second file is the same too."""
+    locked()
+    esker("containerize", "-f", tmp_path / "a.tar")
+    command = [sys.executable, "-m", "esker", "containerize", "-f", "-"]
+    variables = os.environ | {"ESKER_STORE": str(tmp_path / "store-root"), "HOME": str(tmp_path / "home")}
+    piped = subprocess.run(command, cwd=tmp_path / "project", env=variables, capture_output=True, check=True)
+    assert piped.stdout == (tmp_path / "a.tar").read_bytes()
+
+
+def test_an_engine(locked, esker, tmp_path):
+    """Without a file the engine on PATH loads the image; one that refuses is quoted."""
+    locked()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "podman").write_text(ENGINE)
+    (programs / "podman").chmod(0o755)
+    path = f"{programs}:/usr/bin:/bin"
+    done = esker("containerize", "--runtime", "podman", PATH=path, LOADED=str(tmp_path / "loaded"))
+    assert done.status == 0, done.err
+    assert "'project:latest' loaded into podman" in done.err
+    with tarfile.open(tmp_path / "loaded") as archive:
+        assert "manifest.json" in archive.getnames()
+    done = esker("containerize", "--runtime", "podman", PATH=path, LOADED=str(tmp_path / "nowhere/x"))
+    assert done.status == 1
+    assert "podman load` ended with status 3" in done.err
+
+
+def test_no_engine(locked, esker, tmp_path):
+    """An engine that is asked for and not there is an error; with none at all a file is written."""
+    locked()
+    (tmp_path / "none").mkdir()
+    os.symlink("/usr/bin/git", tmp_path / "none/git")
+    done = esker("containerize", "--runtime", "podman", PATH=str(tmp_path / "none"))
+    assert done.status == 1
+    assert "`podman` is not on PATH" in done.err
+    assert "-f FILE" in done.err
+    done = esker("containerize", PATH=str(tmp_path / "none"))
+    assert done.status == 0, done.err
+    assert (tmp_path / "project/project-container.tar").is_file()
+
+
+def test_two_systems(locked, esker, tmp_path, channel):
+    """One index has an image for each system; one of them can be asked for; another one is refused."""
+    locked(systems=(SYSTEM, OTHER))
+    image = built(esker, "--layout", tmp_path / "layout")
+    assert {each["platform"] for each in image["images"]} == {"linux/amd64", "linux/arm64"}
+    done = esker("image", "verify", f"{tmp_path}/layout:latest", "--json")
+    assert {each["platform"] for each in json.loads(done.out)["images"]} == {"linux/amd64", "linux/arm64"}
+    one = built(esker, "--system", OTHER)
+    assert [each["digest"] for each in one["images"]] == [
+        each["digest"] for each in image["images"] if each["platform"] != PLATFORM
+    ]
+    assert esker("image", "build", "--system", "x86_64-darwin").status == 2
+
+
+def test_a_system_that_the_image_is_not_for(locked, esker):
+    """The error names the systems that there are."""
+    locked()
+    done = esker("image", "build", "--system", OTHER)
+    assert done.status == 1
+    assert f"the image is not for `{OTHER}`" in done.err
+    assert SYSTEM in done.err
+
+
+def test_what_is_in_it_and_why(locked, esker):
+    """`inspect` says of each variable why it is there or not, and which files stayed here."""
+    directory = locked('vars = { DEBUG = false }\n[vars]\nDEBUG = "1"\nHOMELY = "$FLOX_ENV/x"\n')
+    (directory / "app/secret").write_text("s")
+    done = esker("image", "inspect")
+    assert done.status == 0, done.err
+    assert "HOMELY=/opt/esker/env/x  ([vars])" in done.out
+    assert "DEBUG is not in the image  (taken out by [plugins.esker.image.vars])" in done.out
+    assert "app/secret is not in the image  (git does not track it)" in done.out
+    assert "conda/one 1.0" in done.out
+    assert "Not in the image, because git does not track it: `app/secret`" in done.err
+    record = json.loads(esker("image", "inspect", "--json").out)
+    assert record["images"][0]["left_out"] == ["app/secret"]
+
+
+def test_how_two_images_differ(locked, esker, tmp_path, channel):
+    """`diff` names the package whose new version is why a layer changed."""
+    directory = locked()
+    built(esker, "--layout", tmp_path / "before")
+    channel.add(package("two", "2.0", {"share/two": "two, anew\n"}))
+    assert esker("lock", "--upgrade").status == 0
+    built(esker, "--layout", tmp_path / "after")
+    done = esker("image", "diff", tmp_path / "before", tmp_path / "after")
+    assert done.status == 0, done.err
+    assert done.out.startswith(f"{PLATFORM}: 1 layers differ, 2 are the same\n")
+    assert "conda/two 1.0 became 2.0" in done.out
+    record = json.loads(esker("image", "diff", tmp_path / "before", tmp_path / "after", "--json").out)
+    assert record["platforms"][PLATFORM]["same"] == ["configuration", "application"]
+    assert directory.is_dir()
+
+
+def test_a_damaged_image(locked, esker, tmp_path):
+    """`verify` names the layer that is not what its digest says."""
+    locked()
+    image = built(esker, "--layout", tmp_path / "layout")
+    digest = image["images"][0]["layers"][0]["digest"]
+    blob = tmp_path / "layout/blobs" / digest.replace(":", "/")
+    assert esker("image", "verify", tmp_path / "layout").status == 0
+    data = bytearray(blob.read_bytes())
+    data[len(data) // 2] ^= 1
+    blob.unlink()
+    blob.write_bytes(data)
+    done = esker("image", "verify", tmp_path / "layout")
+    assert done.status == 1
+    assert digest in done.err
+
+
+def test_a_bill_of_materials(locked, esker):
+    """`sbom` prints what the lock says of each package."""
+    locked()
+    done = esker("image", "sbom")
+    assert done.status == 0, done.err
+    made = json.loads(done.out)
+    assert {each["name"] for each in made["components"]} == {"one", "two"}
+    assert made["bomFormat"] == "CycloneDX"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("image", "inspect", "nowhere"), "there is no directory or file `nowhere`, and no registry is named"),
+        (("image", "push"), "is no name that an image can be pushed to"),
+        (("image", "build", "--label", "a"), "`a` is not a label"),
+        (("image", "build", "--tag", "a b"), "is not the name of an image"),
+        (("image", "biuld"), "there is no command `image biuld`"),
+        (("image", "build", "--layout", "app"), "holds something that is no OCI layout"),
+        (("containerize", "-f", "nowhere/x"), "`nowhere/x` cannot be written"),
+    ],
+)
+def test_refusals(locked, esker, arguments, message):
+    """What cannot be done is an error that says what to do."""
+    locked()
+    done = esker(*arguments)
+    assert done.status in {1, 2}
+    assert message in done.err
+    assert "hint: " in done.err
+
+
+def test_a_stale_lock(locked, esker):
+    """An image is of what is locked, so a manifest that has changed has to be locked first."""
+    directory = locked()
+    manifest = directory / ".flox/env/manifest.toml"
+    manifest.write_text(manifest.read_text().replace('["one", "two"]', '["one"]'))
+    done = esker("image", "build")
+    assert done.status == 1
+    assert "the lock does not match the manifest" in done.err
+
+
+def test_a_secret(locked, esker):
+    """A variable that looks like a secret is refused by name, and nothing is made."""
+    directory = locked('[vars]\nDB_PASSWORD = "hunter2"\n')
+    done = esker("image", "build")
+    assert done.status == 1
+    assert "`DB_PASSWORD`: its name says so" in done.err
+    assert "hunter2" not in done.err
+    assert not Path(directory, ".flox/image.lock").exists()
+
+
+def test_without_arguments(esker, locked):
+    """`esker image` lists its commands."""
+    locked()
+    done = esker("image")
+    assert done.status == 0
+    assert "compute every digest of an image again" in done.out

@@ -1,0 +1,187 @@
+"""Images under a real engine and in a real registry: loaded, healthy, with services or without, pushed and pulled."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+
+import pytest
+
+from tests.support.conda_package import SUBDIR
+
+pytestmark = [pytest.mark.live("images"), pytest.mark.slow]
+
+SYSTEM = {"linux-64": "x86_64-linux", "linux-aarch64": "aarch64-linux"}[SUBDIR]
+SERVE = """\
+import os, saying
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"{saying.WORD} {os.environ['MODE']} {os.getuid()}".encode())
+
+HTTPServer(("0.0.0.0", 8000), Handler).serve_forever()
+"""
+CHECK = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8000').read().decode())"
+MANIFEST = """schema-version = "1.14.0"
+[options]
+systems = ["{system}"]
+[vars]
+MODE = "development"
+[containerize.config]
+user = "app"
+cmd = ["python", "serve.py"]
+exposed-ports = ["8000"]
+working-dir = "/srv/app"
+stop-signal = "SIGKILL"
+[plugins.esker.conda]
+channels = ["{channel}"]
+dependencies = ["python 3.11.*", "jq", "git", "bash", "sysroot_{subdir}"]
+[plugins.esker.python]
+dependencies = ["saying"]
+[plugins.esker.image]
+files = {{ "/srv" = ["app"] }}
+vars = {{ MODE = "production" }}
+layers = [{{ name = "python", packages = ["python"] }}]
+[plugins.esker.image.healthcheck]
+test = ["python", "-c", "{check}"]
+interval = "500ms"
+"""
+SERVICES = """schema-version = "1.14.0"
+[options]
+systems = ["{system}"]
+[vars]
+GREETING = "hello"
+URL = "http://127.0.0.1:$WEB_PORT"
+[containerize.config]
+user = "app"
+working-dir = "/srv"
+[services]
+first.command = "{first}; echo made >$FLOX_ENV_CACHE/made"
+web.command = "test -f $FLOX_ENV_CACHE/made && exec python -m http.server --directory $FLOX_ENV_CACHE $WEB_PORT"
+left.command = "(sleep 1000 &) ; sleep 0.1 ; exec sleep 1000"
+[plugins.esker.services.first]
+type = "oneshot"
+[plugins.esker.services.web]
+depends-on = {{ first = "service_completed_successfully" }}
+healthcheck = {{ http = "http://127.0.0.1:$WEB_PORT" }}
+ports = {{ WEB_PORT = 0 }}
+[plugins.esker.conda]
+channels = ["{channel}"]
+dependencies = ["python 3.11.*", "bash", "coreutils", "sysroot_{subdir}"]
+[plugins.esker.image]
+services = true
+"""
+_PATIENCE = 40
+"""Seconds."""
+
+
+@pytest.fixture(scope="module")
+def docker():
+    """Give a function that runs `docker` with an engine of its own; it returns output and status."""
+    from tests.support.containers.engine import DockerEngine
+
+    with DockerEngine() as engine:
+
+        def run(*arguments, status=0):
+            command = ["docker", *map(str, arguments)]
+            environ = os.environ | engine.variables
+            done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
+            assert status is None or done.returncode == status, done.stderr
+            return done.stdout.strip()
+
+        run.variables = engine.variables
+        yield run
+
+
+@pytest.fixture(scope="module")
+def channel():
+    """Give a channel with Debian's programs, a C library and bash."""
+    from tests.support.conda_channel import CondaChannel
+    from tests.support.conda_debian import debian_packages
+    from tests.support.conda_sysroot import sysroot_packages
+
+    with CondaChannel([*debian_packages(), *sysroot_packages()]) as served:
+        yield served
+
+
+def test_an_image_from_the_lock_to_a_healthy_container(project, esker, index, docker, channel, tmp_path):
+    """Loaded, it runs as its user and goes healthy; pushed, it is the same image for docker and skopeo."""
+    from tests.support import image_tools
+
+    index.add("saying", "1.0", {"saying.py": 'WORD = "hello"\n'})
+    manifest = MANIFEST.format(system=SYSTEM, channel=channel.url, subdir=SUBDIR, check=CHECK)
+    directory = project(manifest)
+    (directory / "app").mkdir()
+    (directory / "app/serve.py").write_text(SERVE)
+    subprocess.run(["git", "init", "--quiet"], cwd=directory, check=True)
+    subprocess.run(["git", "add", "app"], cwd=directory, check=True)
+    for arguments in (("lock",), ("containerize", "--tag", "1.0")):
+        done = esker(*arguments, **docker.variables)
+        assert done.status == 0, done.err
+    name = docker("run", "--detach", "--read-only", "project:1.0")
+    deadline = time.monotonic() + _PATIENCE
+    while (state := docker("inspect", "--format", "{{.State.Health.Status}}", name)) != "healthy":
+        assert time.monotonic() < deadline, (state, docker("logs", name), docker("inspect", name))
+        time.sleep(0.2)
+    assert docker("exec", name, "python", "-c", CHECK) == "hello production 10000"
+    assert docker("exec", name, "jq", "-n", "-c", "[1]") == "[1]"
+    assert docker("exec", name, "git", "--version").startswith("git version")
+    docker("rm", "--force", name)
+    with image_tools.RegistryServer(tmp_path / "registry") as registry:
+        target = f"{registry.host}/team/app:1.0"
+        done = esker("image", "push", target, "--json", "--tag", "1.0", **docker.variables)
+        assert done.status == 0, done.err
+        pushed = json.loads(done.out)
+        again = json.loads(esker("image", "push", target, "--json", "--tag", "1.0").out)
+        assert (pushed["changed"], again["changed"], again["digest"]) == (True, False, pushed["digest"])
+        seen = json.loads(image_tools.skopeo("inspect", "--tls-verify=false", f"docker://{target}"))
+        assert seen["Digest"] == pushed["digest"]
+        assert esker("image", "verify", target).status == 0
+        docker("pull", target)
+        pulled = docker("run", "--rm", target, "python", "-c", "import saying; print(saying.WORD)")
+        assert pulled == "hello"
+
+
+def loaded(project, esker, docker, channel, first="echo first $GREETING"):
+    """Make the image of a project, and have the engine load it."""
+    directory = project(SERVICES.format(system=SYSTEM, channel=channel.url, subdir=SUBDIR, first=first))
+    subprocess.run(["git", "init", "--quiet"], cwd=directory, check=True)
+    for arguments in (("lock",), ("containerize",)):
+        done = esker(*arguments, **docker.variables)
+        assert done.status == 0, done.err
+
+
+def test_services_in_a_container(project, esker, docker, channel):
+    """They start in their order, the container goes healthy by them, and a stop ends each within its grace."""
+    loaded(project, esker, docker, channel)
+    name = docker("run", "--detach", "project:latest")
+    deadline = time.monotonic() + _PATIENCE
+    while docker("inspect", "--format", "{{.State.Health.Status}}", name) != "healthy":
+        assert time.monotonic() < deadline, docker("logs", name) + docker("inspect", name)
+        time.sleep(0.2)
+    logs = docker("logs", name)
+    assert "first | first hello" in logs
+    assert docker("exec", name, "/opt/esker/services/health") == "healthy"
+    assert docker("exec", name, "cat", "/proc/1/comm") == "esker-guardian"
+    fetch = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:20000/made').read().decode())"
+    assert docker("exec", name, "python", "-c", fetch) == "made"
+    assert docker("run", "--rm", "project:latest", "bash", "-c", "id -u; echo $GREETING") == "10000\nhello"
+    docker("stop", "--time", "20", name)
+    assert docker("inspect", "--format", "{{.State.ExitCode}}", name) == "0"
+    docker("rm", name)
+
+
+def test_a_service_that_does_not_start(project, esker, docker, channel):
+    """The container ends with status 1, and its log says why."""
+    loaded(project, esker, docker, channel, "echo because; exit 3")
+    name = docker("run", "--detach", "project:latest")
+    assert docker("wait", name) == "1"
+    environ = os.environ | docker.variables
+    said = subprocess.run(["docker", "logs", name], env=environ, capture_output=True, text=True, check=True)
+    assert "because" in said.stdout + said.stderr
+    assert "`first`" in said.stderr

@@ -1,0 +1,69 @@
+"""`[plugins.esker.image]`: each mistake is told once, on its line, and with what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from esker.declare.validate import esker_table
+from esker.formats.manifest import document, from_table
+
+HEAD = 'schema-version = "1.14.0"\n[plugins.esker.image]\n'
+
+
+def checked(text):
+    """The image table of a manifest, and what is wrong with it."""
+    values, report = document(HEAD + text)
+    return esker_table(from_table(values, report), values, report).image, report.problems
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ('name = "App"', "`App` is not the name of an image", "no tag"),
+        ('name = "app:1"', "`app:1` is not the name of an image", "no tag"),
+        ('systems = ["aarch64-darwin"]', "`aarch64-darwin` is not a system that images are for", "x86_64-linux"),
+        ('files = { "app" = ["src"] }', "`app` is not a place in an image", "absolute path"),
+        ('files = { "/a/../b" = ["src"] }', "`/a/../b` is not a place in an image", "without `..`"),
+        ('files = { "/opt/esker/x" = ["src"] }', "`/opt/esker/x` is no place for files", "`/app`".strip("`")),
+        ('files = { "/" = ["src"] }', "`/` is no place for files: `/opt/esker`", "/app"),
+        ('files = { "/opt" = ["src"] }', "`/opt` is no place for files: `/opt/esker`", "/app"),
+        ('files = { "/proc" = ["src"] }', "`/proc` is no place for files", "/app"),
+        ('files = { "/app" = ["../other"] }', "`../other` is not a path below the project", '"src"'),
+        ('files = { "/app" = ["/etc"] }', "`/etc` is not a path below the project", '"src"'),
+        ('files = { "/a" = ["x"], "/a/b" = ["y"] }', "`/a/b` lies below `/a`, which gets files too", "keep one"),
+        ('layers = [{ name = "a", packages = ["x>1"] }]', "`x>1` is not the name of a package", "conda/git"),
+        ('layers = [{ name = "a", packages = [] }]', "the layer has no package", "name some"),
+        (
+            'layers = [{ name = "a", packages = ["x"] }, { name = "a", packages = ["y"] }]',
+            "two layers are named `a`",
+            "rename",
+        ),
+        (
+            'layers = [{ name = "a", packages = ["x"] }, { name = "b", packages = ["x"] }]',
+            "`x` is in the layer `a` already",
+            "take it out",
+        ),
+        ("vars.A = 1", "`1` is not the value of a variable", "`false`"),
+        ("vars.A = true", "`True` is not the value of a variable", "`false`"),
+        ('vars."1A" = "x"', "", ""),
+        ('healthcheck.test = ""', "the test is empty", "shell text"),
+        ("healthcheck = {}", "missing field `test`", "test"),
+        ('compression = "xz"', "unknown variant `xz`", "gzip"),
+        ('from = "debian"', "unknown field `from`", ""),
+    ],
+)
+def test_mistakes(text, message, hint):
+    """Each mistake is told once, with what to do, on the line of its key."""
+    _, problems = checked(text)
+    [problem] = problems
+    assert problem.message.startswith(message)
+    assert hint in (problem.hint or "")
+    assert problem.line in {2, 3}
+
+
+def test_a_variable_that_is_removed():
+    """`false` takes a variable out of the image, and a string replaces it."""
+    table, problems = checked('vars = { A = "", B = false }')
+    assert not problems
+    assert table is not None
+    assert table.vars == {"A": "", "B": None}

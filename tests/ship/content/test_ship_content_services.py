@@ -1,0 +1,126 @@
+"""An image that runs its services: what it gets for that, and when it is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import pytest
+
+from esker.errors import ImageError
+from esker.ship.content.configuration import configuration_of
+from esker.ship.content.services import HEALTH, RUN
+from tests.ship.content.conftest import image_of
+from tests.support.conda_package import SUBDIR, package
+
+SYSTEM = {"linux-64": "x86_64-linux", "linux-aarch64": "aarch64-linux"}[SUBDIR]
+MINOR = ".".join(map(str, sys.version_info[:2]))
+SERVICES = """
+[vars]
+URL = "http://127.0.0.1:$WEB_PORT"
+OTHER = "$URL:$API_PORT"
+PLAIN = "plain"
+[services]
+web.command = "serve"
+api.command = "serve"
+[plugins.esker.services]
+web.ports = { WEB_PORT = 0, FIXED_PORT = 5000 }
+api.ports = { API_PORT = 0 }
+[plugins.esker.image]
+services = true
+"""
+
+
+@pytest.fixture
+def made(environ, project, store, channel):
+    """Give a function that makes an image with services; its Python is this machine's."""
+    script = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
+    channel.add(package("python", f"{MINOR}.0", {"bin/python": script, f"bin/python{MINOR}": script}))
+    channel.add(package("bash", files={"bin/bash": "b"}))
+
+    def image(more="", dependencies=("python", "bash"), services=SERVICES, **options):
+        listed = ", ".join(f'"{each}"' for each in dependencies)
+        text = (
+            f'[options]\nsystems = ["{SYSTEM}"]\n[plugins.esker.conda]\nchannels = ["{channel.url}"]\n'
+            f"dependencies = [{listed}]\n{services}{more}"
+        )
+        from esker.services.specification import specify  # as the command line does it
+
+        def specified(declaration):
+            return lambda system, ports: [{"name": each} for each in specify(declaration, system, ports)]
+
+        return image_of(project, text, environ, store, specified=specified, **options)
+
+    return image
+
+
+def plan_of(image):
+    [unit] = [unit for unit in image.units if unit.name == "esker/services-of-project"]
+    [entry] = unit.entries()
+    return json.loads(entry.source)
+
+
+def test_what_the_services_get(made):
+    """Ports are chosen for the container, and with what uses them they are the services' own, not the image's."""
+    image = made('vars = { API_PORT = "8000" }\n')
+    plan = plan_of(image)
+    assert [each["name"] for each in plan["services"]] == ["api", "web"]
+    assert plan["variables"] == {
+        "API_PORT": "8000",
+        "FIXED_PORT": "5000",
+        "OTHER": "http://127.0.0.1:20001:8000",
+        "URL": "http://127.0.0.1:20001",
+        "WEB_PORT": "20001",
+    }
+    names = {each.name for each in image.variables.fixed}
+    assert "PLAIN" in names
+    assert not names & plan["variables"].keys()
+
+
+def test_how_the_container_starts(made):
+    """The guardian's program is the entry point, after the script if there is one; its check is the container's."""
+    configuration = configuration_of(made(), {})
+    assert (configuration.entrypoint, configuration.cmd) == ((RUN,), ())
+    assert configuration.health_check.test == ("CMD", HEALTH)
+    image = made("[hook]\non-activate = 'export A=1'\n")
+    assert configuration_of(image, {}).entrypoint == ("/opt/esker/entry", RUN)
+    own = made('healthcheck = { test = ["true"] }\n')
+    assert configuration_of(own, {}).health_check.test == ("CMD", "true")
+
+
+def test_esker_is_a_layer_of_its_own(made):
+    """Its modules are in it, without byte code or anything of this machine, and the program names the image's Python."""
+    [unit] = [unit for unit in made().units if unit.name == "esker/services"]
+    assert unit.category == "esker"
+    entries = {entry.path: entry for entry in unit.entries()}
+    assert "/opt/esker/services/esker/services/supervised/guardian.py" in entries
+    assert not [path for path in entries if path.endswith(".pyc")]
+    assert entries[RUN].source.startswith(f"#!/opt/esker/conda/bin/python{MINOR} -ISB\n".encode())
+    assert os.path.isfile(entries["/opt/esker/services/esker/errors.py"].source)
+
+
+@pytest.mark.parametrize(
+    ("more", "dependencies", "message"),
+    [
+        ("", ("python",), "services are started by a shell, and the image has none"),
+        (
+            'vars = { WEB_PORT = "web" }\n',
+            ("python", "bash"),
+            r"`WEB_PORT` is a port of a service, .* sets it to `web`",
+        ),
+        ('[containerize.config]\ncmd = ["x"]\n', ("python", "bash"), "has a `cmd` too"),
+    ],
+)
+def test_refusals(made, more, dependencies, message):
+    """What cannot run is an error that says what to do."""
+    with pytest.raises(ImageError, match=message) as caught:
+        made(more, dependencies)
+    assert caught.value.hint
+
+
+def test_a_python_that_is_too_old(made, channel):
+    """Esker's modules need 3.11."""
+    channel.add(package("python", "3.9.0", {"bin/python": "x", "bin/python3.9": "x"}))
+    with pytest.raises(ImageError, match=r"which is 3\.9\.0, and needs 3\.11 or later"):
+        made("byte-code = false\n", ("python 3.9.*", "bash"))

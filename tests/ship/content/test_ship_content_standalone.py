@@ -1,0 +1,74 @@
+"""A Python of uv's in an image: one archive for a system, locked by its hash, and nothing else from that address."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import msgspec
+import pytest
+
+from esker.errors import ImageError
+from esker.store.store import Store
+from tests.ship.content.conftest import image_of
+from tests.support.conda_package import SUBDIR, package
+from tests.support.python_mirror import PythonMirror
+
+MINOR = ".".join(map(str, sys.version_info[:2]))
+SYSTEM = f"{os.uname().machine}-linux"
+
+
+@pytest.fixture
+def made(environ, project, store, channel, index, tmp_path):
+    """Give a function that makes an image with a wheel and no Python of conda's; uv finds one Python."""
+    index.add("small", "1.0", {"small.py": ""})
+    (tmp_path / "mirror").mkdir()
+    mirror = PythonMirror(tmp_path / "mirror")
+    loader = {"x86_64-linux": "lib64/ld-linux-x86-64.so.2", "aarch64-linux": "lib/ld-linux-aarch64.so.1"}[SYSTEM]
+    files = {f"t/sysroot/{loader}": "loader"}
+    channel.add(package(f"sysroot_{SUBDIR}", "2.99", files, noarch="generic"))
+    text = (
+        f'[options]\nsystems = ["{SYSTEM}"]\n[plugins.esker.conda]\nchannels = ["{channel.url}"]\n'
+        f'dependencies = ["sysroot_{SUBDIR}"]\n[plugins.esker.python]\ndependencies = ["small"]\n'
+    )
+
+    def image(into=store, **options):
+        variables = mirror.variables(tmp_path / "pythons")
+        return image_of(project, text, {**environ, **variables}, into, **options), mirror
+
+    return image
+
+
+@pytest.mark.slow
+def test_it_is_locked_by_its_hash(made, tmp_path):
+    """The first build computes the hash; with the lock, another machine gets the same file or an error."""
+    image, mirror = made()
+    [locked] = image.inputs
+    assert (locked.kind, locked.name, locked.platform) == ("python", "cpython", f"linux/{_architecture()}")
+    assert locked.url.startswith("https://")
+    assert ("Python", f"uv's CPython {mirror.version}") in image.reasons
+    [unit] = [unit for unit in image.units if unit.name == "esker/python"]
+    paths = {entry.path for entry in unit.entries()}
+    assert f"/opt/esker/interpreter/bin/python{MINOR}" in paths
+    assert any(path.endswith(".pyc") for path in paths)
+
+    again, _ = made(Store(str(tmp_path / "another")), inputs=image.inputs)
+    assert again.inputs == image.inputs
+    assert {each.name: each.key for each in again.units} == {each.name: each.key for each in image.units}
+
+    wrong = msgspec.structs.replace(locked, hash=f"sha256:{'0' * 64}")
+    with pytest.raises(ImageError, match=r"gave a file with the hash sha256:.* is locked"):
+        made(Store(str(tmp_path / "third")), inputs=(wrong,))
+
+
+def test_where_nothing_may_be_fetched(environ, project, store, index):
+    """Wheels need an interpreter in the image; the error says what forbids it, and what else there is."""
+    index.add("small", "1.0", {"small.py": ""})
+    text = f'[options]\nsystems = ["{SYSTEM}"]\n[plugins.esker.python]\ndependencies = ["small"]\n'
+    with pytest.raises(ImageError, match="no Python that runs them, and fetching one is forbidden") as caught:
+        image_of(project, text, environ, store)
+    assert "esker install conda/python" in caught.value.hint
+
+
+def _architecture():
+    return {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]

@@ -1,0 +1,86 @@
+"""The variables of an image: what the configuration holds, what the start script sets, and what does not enter."""
+
+from __future__ import annotations
+
+import pytest
+
+from esker.errors import ImageError
+from esker.ship.content.secrets import FORMS, NAMES, secret
+from esker.ship.content.variables import image_variables
+
+OWN = {"FLOX_ENV": ("/opt/esker/env", "where"), "PATH": ("/opt/esker/env/bin:/bin", "programs")}
+
+
+def variables(declared, image=None, ports=()):
+    return image_variables(OWN, declared, image or {}, ports)
+
+
+def test_references_within_the_image_are_resolved():
+    """A value that refers to the image's own variables is worked out, in the order of the references."""
+    found = variables({"B": "${A}/b", "A": "$FLOX_ENV/a", "PATH": "/x:$PATH"})
+    assert {each.name: each.value for each in found.fixed} == {
+        "A": "/opt/esker/env/a",
+        "B": "/opt/esker/env/a/b",
+        "FLOX_ENV": "/opt/esker/env",
+        "PATH": "/x:/opt/esker/env/bin:/bin",
+    }
+    assert found.scripted == ()
+
+
+def test_what_only_a_container_knows_is_left_to_the_script():
+    """`$HOME` and what only bash expands are set when the container starts; so is what refers to such a value."""
+    found = variables({"A": "$HOME/a", "B": "$(date)", "C": "$A/c"})
+    assert [each.name for each in found.fixed] == ["FLOX_ENV", "PATH"]
+    assert [(each.name, each.value) for each in found.scripted] == [("A", "$HOME/a"), ("B", "$(date)"), ("C", "$A/c")]
+    assert "`HOME`" in found.scripted[0].why
+    assert "bash" in found.scripted[1].why
+
+
+def test_ports_and_what_uses_them_do_not_enter():
+    """A port is chosen by each machine; so nothing that was made of it can be in an image."""
+    found = variables({"URL": "http://localhost:$PORT", "MORE": "$URL/x", "A": "1"}, ports=["PORT"])
+    assert [each.name for each in found.fixed] == ["A", "FLOX_ENV", "PATH"]
+    assert {each.name for each in found.left_out} == {"URL", "MORE", "PORT"}
+
+
+def test_the_table_of_the_image_replaces_and_removes():
+    """A string replaces the value of `[vars]`; what refers to a removed variable goes with it."""
+    found = variables({"MODE": "development", "DEBUG": "1", "URL": "$DEBUG/x"}, {"MODE": "production", "DEBUG": None})
+    values = {each.name: each.value for each in found.fixed}
+    assert values["MODE"] == "production"
+    assert not values.keys() & {"DEBUG", "URL"}
+    assert {each.name: each.why for each in found.left_out}["URL"] == "it uses `DEBUG`, which is not in the image"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_name_of_a_secret(name):
+    """A variable whose name ends so is refused by name, unless its value cannot be a secret."""
+    with pytest.raises(ImageError, match=f"`APP_{name}`: its name says so") as caught:
+        variables({f"APP_{name}": "hunter2"})
+    assert f"APP_{name} = false" in caught.value.hint
+    assert variables({f"APP_{name}": ""}).fixed
+    assert variables({f"APP_{name}": "/run/secrets/file"}).fixed
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("a private key", "-----BEGIN RSA PRIVATE KEY-----\nMII"),
+        ("a URL with a password", "postgres://app:hunter2@db/app"),
+        ("an access key of AWS", "AKIA" + "A" * 16),
+        ("a token of GitHub", "ghp_" + "a" * 36),
+        ("a token of GitLab", "glpat-" + "a" * 20),
+        ("a token of Slack", "xoxb-" + "1" * 12),
+        ("a key of a language model's API", "sk-" + "a" * 24),
+        ("a key of Google's APIs", "AIza" + "a" * 35),
+        ("a JSON web token", "eyJhbGciOi.eyJzdWIiOi.c2ln"),
+    ],
+)
+def test_each_form_of_a_secret(kind, value):
+    """A value of such a form is refused, whatever its variable is called, also in the start script."""
+    assert kind in FORMS
+    with pytest.raises(ImageError, match=f"`A`: its value has the form of {kind}"):
+        variables({"A": value})
+    with pytest.raises(ImageError, match="`A`"):
+        variables({"A": f"$HOME {value}"})
+    assert secret("A", "https://index.example/path?x=1") is None
