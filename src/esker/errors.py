@@ -29,6 +29,8 @@ EskerError                      exit status 1
 |  |- EnvironmentBusy                another thread has activated another environment
 |- HostError                         the machine refused: permission, disk, network, a missing program
 |  |- CommandFailed                  a program that Esker ran ended with an error
+|- VenvFailed                        a virtual environment cannot be made, filled or activated; a RuntimeError too
+|- VenvNotRemoved                    a virtual environment cannot be removed; an OSError too
 |- ServiceError                      a service or its supervisor
 |  |- StartWithinHook                a hook asked for services whose start waits for that same hook
 |  |- DataNotCopied                  the data of another checkout cannot become the data of this one
@@ -337,6 +339,20 @@ class CommandFailed(HostError):
     status: int
     output: str = ""
     exit_status: int = 1
+
+
+class VenvFailed(EskerError, RuntimeError):
+    """A virtual environment cannot be made, filled or activated; `lines_of_uv` is what uv has said of it."""
+
+    code = "venv-failed"
+    lines_of_uv: tuple[str, ...] = ()
+    listed = "lines_of_uv"
+
+
+class VenvNotRemoved(EskerError, OSError):
+    """A virtual environment cannot be removed, or a directory that is none was to be."""
+
+    code = "venv-not-removed"
 
 
 class ServiceError(EskerError):

@@ -74,6 +74,12 @@ services = ["web"]
 shell = "ci"
 watch = ["data/*.json"]
 override-inputs = { nixpkgs = "github:NixOS/nixpkgs/nixos-unstable" }
+
+[plugins.esker.guix]
+manifest = "manifest.scm"
+channels = "channels.scm"
+setup = "setup-env.sh"
+watch = []
 """
 
 
@@ -252,8 +258,8 @@ MISTAKES = [
     (
         "pyton = {}",
         (
-            "unknown field `pyton`, expected one of `python`, `conda`, `services`, `compose`, `runtime`, `nix`\n"
-            "in `plugins.esker`"
+            "unknown field `pyton`, expected one of `python`, `conda`, `services`, `compose`, `runtime`, `nix`, "
+            "`guix`\nin `plugins.esker`"
         ),
         "`python`",
     ),
@@ -374,6 +380,8 @@ MISTAKES = [
     ("runtime = 'nixx'", "unknown variant `nixx`", "did you mean `nix`"),
     ("nix = { shell = 'ci' }", "`nix` says what of a flake the environment is", 'add `runtime = "nix"`'),
     ("nix = { watch = ['/etc/x'] }", "`/etc/x` is not a path relative", "src"),
+    ("guix = { watch = ['*.scm'] }", "`guix` says which files Guix reads", 'add `runtime = "guix"`'),
+    ("guix = { manifest = '/etc/x' }", "`/etc/x` is not a path relative", "src"),
     ("compose.services = 3", "invalid type: integer `3`, expected an array or a table", 'services = ["…"]'),
     ("compose.services.db = { ports = { DB = 0 } }", "`0` is not a port", "from 1 to"),
     ("compose.services.db = { port = { DB = 1 } }", "unknown field `port`", "did you mean `ports`"),

@@ -432,7 +432,7 @@ def _contained(project: Path) -> dict[str, Format]:
         "Mounts": [{"Type": "volume", "Name": "shop_data"}],
         "RestartCount": 1,
     }
-    kept_file, started_file = compose_project.kept_path(declaration), f"{dot_flox}/cache/esker/containers.json"
+    kept_file, started_file = compose_project.kept_path(declaration.dot_flox), f"{dot_flox}/cache/esker/containers.json"
 
     def read_kept(_: bytes) -> None:
         if (read := compose_project._read(declaration)) is not None:

@@ -19,6 +19,7 @@ from esker.activate.lists import (
     edited,
     elements,
     joined,
+    put_before,
     without_duplicates,
 )
 from esker.formats.json_text import render
@@ -96,9 +97,15 @@ def composed(
     after = dict(environ)
     if not is_started(plan, environ):  # inside of a start they may have been changed
         after.update(plan.tool_vars)
+        for name in plan.tool_unset:
+            after.pop(name, None)
     for name, value in plan.tool_lists.items():
         others = environ.get(name) or (joined(name, DATA_DIRECTORIES) if name == "XDG_DATA_DIRS" else None)
-        after[name] = edited(name, others, elements(name, value))
+        separator = plan.tool_separators.get(name)
+        if separator is None:
+            after[name] = edited(name, others, elements(name, value))
+        else:
+            after[name] = put_before(value, others, separator)
     _push(plan, after)
     root = plan.flox_env
     after["FLOX_ENV"] = root

@@ -65,7 +65,8 @@ _TAKEN_AWAY = ("PS1", "PS2")
 
 _EXPORT = re.compile(r"(?:^|[\s;&|({])(?:export|declare|typeset)\s([^;&|\n]*)")
 _NAME = re.compile(r"([A-Za-z_]\w*)(?:\+?=.*)?")
-_EXEC = re.compile(r"\bexec\s")
+_EXEC = re.compile(r"\bexec\s|(?:^|[\s;&|({])(?:\.|source)\s")
+"""Where a script may replace its bash by a program: itself, or in a file that it sources."""
 _LINE = re.compile(rb": line ([0-9]+): ")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 

@@ -26,6 +26,7 @@ __all__ = [
     "elements",
     "joined",
     "project_of",
+    "put_before",
     "without_duplicates",
 ]
 
@@ -85,6 +86,13 @@ def edited(
         # Only the first copy of a directory counts, and without this each nested activation would make PATH longer.
         parts = [part for index, part in enumerate(parts) if not part or part not in parts[:index]]
     return joined(name, parts)
+
+
+def put_before(value: str, others: str | None, separator: str) -> str:
+    """Return a list, which need not be in `LISTS`, with the elements of `value` first and then those of `others`."""
+    parts = value.split(separator)
+    rest = others.split(separator) if others else []
+    return separator.join([*parts, *(part for part in rest if not part or part not in parts)])
 
 
 def without_duplicates(variables: Mapping[str, str]) -> dict[str, str]:

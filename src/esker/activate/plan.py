@@ -108,6 +108,10 @@ class Plan:
     """The variables that the tool sets."""
     tool_lists: Mapping[str, str] = {}
     """The list variables whose elements the tool puts before the caller's, such as PATH."""
+    tool_unset: tuple[str, ...] = ()
+    """The variables that the tool unsets."""
+    tool_separators: Mapping[str, str] = {}
+    """What separates the elements of these lists, where `lists` does not know it or says something else."""
     tool_declarations: str | None = None
     """Bash text that declares what the tool gives a bash beside variables of programs: functions, arrays and more."""
     tool_hook: str | None = None
@@ -336,7 +340,8 @@ def read(path: str) -> Plan | None:
         return None
     try:
         record["stats"] = tuple((path, time, size, inode) for path, time, size, inode in record["stats"])
-        record["missing"], record["watched"] = tuple(record["missing"]), tuple(record["watched"])
+        for name in ("missing", "watched", "tool_unset"):
+            record[name] = tuple(record[name])
         record["inputs"] = tuple((name, value) for name, value in record["inputs"])
         record["vars"] = tuple((name, text) for name, text in record["vars"])
         for text in _texts(record):
@@ -349,7 +354,7 @@ def read(path: str) -> Plan | None:
     return plan if plan_path(plan.project, plan.mode, plan.state) == path else None
 
 
-_TEXTS = ("choices", "compose", "profile", "deactivate", "tool_vars", "tool_lists")
+_TEXTS = ("choices", "compose", "profile", "deactivate", "tool_vars", "tool_lists", "tool_separators")
 """The fields that hold texts by name."""
 
 
@@ -360,6 +365,7 @@ def _texts(record: Mapping[str, Any]) -> list[Any]:
         *(fingerprint[0] for fingerprint in record["stats"]),
         *record["missing"],
         *record["watched"],
+        *record["tool_unset"],
         *(part for variable in record["inputs"] for part in variable if part is not None),
         *(part for variable in record["vars"] for part in variable),
         *(part for field in _TEXTS for part in record[field].values()),

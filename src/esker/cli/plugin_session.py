@@ -184,12 +184,13 @@ def find_tests_project(root: str, named: str, environ: Mapping[str, str]) -> str
     It is `named`, if that is not empty; otherwise the nearest project, and if there is none, the active one.
     """
     start = os.path.join(root, named)
+    active = [] if named else _active_projects(environ)
     try:
-        return registry.find_project(start, explicit=bool(named))[0]
+        project, kind = registry.find_project(start, explicit=bool(named))
+        return active[0] if active and registry.RUNTIMES[kind].is_last else project
     except NotFound:
-        projects = _active_projects(environ)
-        if projects and not named:
-            return projects[0]
+        if active:
+            return active[0]
         if named:
             message = f"`esker_project = {named}` in pytest's settings names `{start}`, which has no environment"
             hint = f"correct it: the path of a project directory, relative to `{root}`"

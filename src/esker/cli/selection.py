@@ -90,12 +90,14 @@ def active_project(environ: Mapping[str, str]) -> str | None:
 def _meant(start: str, environ: Mapping[str, str]) -> str:
     active = active_project(environ)
     try:
-        here = registry.find_project(start, explicit=False)[0]
+        here, kind = registry.find_project(start, explicit=False)
     except NotFound as error:
         if active is not None:
             return active
         message = "Did not find an active environment or an environment in the current directory."
         raise NotFound(message, hint=error.hint) from None
+    if active is not None and registry.RUNTIMES[kind].is_last:
+        return active
     if active is None or active == here or _name(active) == _ANYWHERE:
         return here
     if _name(here) == _ANYWHERE:

@@ -44,6 +44,8 @@ def start_services(
     if not services.names:
         voice.say(_no_services(runtime.project))
         return None
+    for text in services.remarks:
+        voice.remark(f"! {text}")
     # Flox starts nothing if anything runs. Esker starts what does not run yet.
     runs = any if services.like_flox else all
     running = runs(status.has_started for status in services.status())

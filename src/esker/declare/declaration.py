@@ -32,6 +32,7 @@ __all__ = [
     "ContainerTable",
     "Declaration",
     "EskerTable",
+    "GuixTable",
     "HealthCheck",
     "JoinedCondition",
     "Layers",
@@ -264,7 +265,7 @@ class ComposeTable(_Value, frozen=True):
         return {} if isinstance(self.services, tuple) else self.services
 
 
-ToolName = Literal["native", "nix"]
+ToolName = Literal["native", "nix", "guix"]
 """The runtimes that a `.flox` can ask for."""
 
 
@@ -277,6 +278,18 @@ class NixTable(_Value, frozen=True):
     """Patterns of further files, relative to the project, that decide about the result."""
     override_inputs: Mapping[Word, Word] = {}
     """Inputs of the flake by name, and what is taken in their place."""
+
+
+class GuixTable(_Value, frozen=True):
+    """`[plugins.esker.guix]`: the files in the project that the environment of Guix is made from."""
+
+    manifest: RelativePath = "manifest.scm"
+    channels: RelativePath = "channels.scm"
+    """The revision of Guix, if the file is there."""
+    setup: RelativePath = "setup-env.sh"
+    """What a bash sources at each start, if the file is there."""
+    watch: tuple[RelativePath, ...] = ()
+    """Patterns of further files, relative to the project, that decide about the result."""
 
 
 def _no_dependency_cycle(services: Mapping[str, ServiceTable], _: object) -> Iterator[Fault]:
@@ -309,8 +322,9 @@ class EskerTable(_Value, frozen=True):
     ] = {}
     compose: ComposeTable | None = None
     runtime: ToolName = "native"
-    """What gives the toolchain besides Esker's own store: the flake or shell.nix in the project, or nothing."""
+    """What gives the toolchain besides Esker's own store, if anything does: a flake or shell.nix, or a manifest.scm."""
     nix: NixTable = NixTable()
+    guix: GuixTable = GuixTable()
 
 
 class Layers(NamedTuple):

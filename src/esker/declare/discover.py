@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["OTHER_DECLARATIONS", "find", "find_marked", "is_project", "resolved"]
 
 _FLOX = (".flox/",)
-OTHER_DECLARATIONS = ("flake.nix", "shell.nix", "manifest.scm")
+OTHER_DECLARATIONS = ("flake.nix", "shell.nix", "manifest.scm", "pyproject.toml", "setup.py", "requirements.txt")
 """What declares a project for another tool; where a directory has several, the first of them counts."""
 
 

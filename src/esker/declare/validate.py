@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from esker.declare.declaration import JOINED, EskerTable, NixTable, ServiceTable
+from esker.declare.declaration import JOINED, EskerTable, GuixTable, NixTable, ServiceTable
 from esker.errors import InvalidManifest
 from esker.formats.manifest import PLUGINS_SINCE, Manifest, Service, Shutdown, document, from_table
 from esker.formats.references import cycle
@@ -52,6 +52,9 @@ def _faults(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) ->
     if esker.nix != NixTable() and esker.runtime != "nix":
         message = "`nix` says what of a flake the environment is, but the environment is not one of Nix"
         yield Fault(("nix",), message, 'add `runtime = "nix"` to [plugins.esker], or take this table out')
+    if esker.guix != GuixTable() and esker.runtime != "guix":
+        message = "`guix` says which files Guix reads, but the environment is not one of Guix"
+        yield Fault(("guix",), message, 'add `runtime = "guix"` to [plugins.esker], or take this table out')
     for name in sorted(own & containers):
         assert esker.compose is not None
         path = ("compose", "services", str(esker.compose.chosen.index(name)))
@@ -94,7 +97,10 @@ def _unknown_dependencies(esker: EskerTable, services: set[str]) -> Iterator[Fau
     for name, service in esker.services.items():
         for needed in service.depends_on:
             if needed not in services:
-                hint = near(needed, services) or f"add `[services.{needed}]`, or remove the dependency"
+                hint = (
+                    near(needed, services)
+                    or f"add `[services.{needed}]`, or `[plugins.esker.compose]` if a Compose file has it"
+                )
                 yield Fault(
                     ("services", name, "depends-on", needed),
                     f"`{name}` depends on `{needed}`, which is not a service",

@@ -6,7 +6,6 @@ import os
 
 from esker.declare import discover
 from esker.errors import NotFound
-from esker.runtimes import registry
 
 __all__ = ["check_exists", "find_flox_project"]
 
@@ -34,7 +33,7 @@ def find_flox_project(path: str | os.PathLike[str] | None, start: str) -> str:
 def check_exists(project: str) -> None:
     """Raise NotFound when `project` has no environment."""
     try:
-        registry.find_project(project, explicit=True)
+        discover.find(project, explicit=True)
     except NotFound:
         hint = f"make one: esker init -d {project}"
         raise NotFound(f"Flox environment at {project} does not exist", hint=hint) from None

@@ -154,6 +154,23 @@ class Interpreters:
                 return interpreter
         return None
 
+    def every(self) -> list[Interpreter]:
+        """Return every CPython of this machine that can be used, in the order of `first`, each of them once."""
+        asked = map(self._ask, _candidates(self._named, self._variables.get("PATH", ""), self._directory))
+        usable = {each.executable: each for each in asked if each is not None and _unfit(each) is None}
+        return list(usable.values())
+
+    def obtained(self, specifier: str, wanted: str) -> tuple[Interpreter | None, str | None]:
+        """Return the interpreter of `first`, which is fetched if it has to be and may be; `wanted` is for people.
+
+        The second value says why none could be fetched, as the end of a sentence; None if that was not tried.
+        """
+        interpreter = self.first(specifier)
+        if interpreter is not None or self.downloads is None:
+            return interpreter, None
+        unfetched = self.downloads.fetch(specifier, wanted)
+        return self.first(specifier), unfetched
+
     def listed(self) -> str:
         """Return the interpreters that were inspected so far, as a message lists them."""
         inspected = {each.executable: each.version for each in self._inspected.values() if each is not None}

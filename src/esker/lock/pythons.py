@@ -235,16 +235,13 @@ def _first(
     Raises NotFound with `message` if there is none.
     """
     specifier = ",".join(filter(None, (within, allowed.specifier)))
-    interpreter = interpreters.first(specifier)
     minor = re.fullmatch(r"==(.+)\.\*", within)
-    if interpreter is None and interpreters.downloads is not None:
-        wanted = f"Python {minor[1]}" if minor else f"a Python (`{specifier}`)" if specifier else "a Python"
-        unfetched = interpreters.downloads.fetch(specifier, wanted)
-        if unfetched is not None:
-            message += f", and {unfetched}"
-        interpreter = interpreters.first(specifier)
+    wanted = f"Python {minor[1]}" if minor else f"a Python (`{specifier}`)" if specifier else "a Python"
+    interpreter, unfetched = interpreters.obtained(specifier, wanted)
     if interpreter is not None:
         return interpreter
+    if unfetched is not None:
+        message += f", and {unfetched}"
     hint = f"install it, then put it on PATH as python{minor[1] if minor else 'X.Y'} or set ESKER_PYTHON to its path"
     if interpreters.remedy:
         hint += f"; {interpreters.remedy}"

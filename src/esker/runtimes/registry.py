@@ -14,7 +14,7 @@ __all__ = ["RUNTIMES", "Kind", "declarations", "find_project", "module", "runtim
 class Kind:
     """A kind of runtime."""
 
-    __slots__ = ("declarations", "has_plans", "leaves_out", "module", "tool")
+    __slots__ = ("declarations", "has_plans", "is_last", "leaves_out", "module", "tool")
 
     def __init__(
         self,
@@ -23,6 +23,7 @@ class Kind:
         has_plans: bool = False,
         leaves_out: bool = False,
         tool: str | None = None,
+        is_last: bool = False,
     ) -> None:
         self.module = module
         """A module that has a function `runtime(project, mode)`; it is loaded on first use."""
@@ -36,11 +37,23 @@ class Kind:
         """Whether the runtime can leave packages out that are not on this machine."""
         self.tool = tool
         """A module that has a `TOOL`, by which another program gives the toolchain; a `.flox` can ask for it too."""
+        self.is_last = is_last
+        """Whether its declarations have another meaning too, so that every other one, and an active one, comes first.
+
+        Each of them counts only where the repository has none of those before it."""
 
 
 RUNTIMES = {
     "native": Kind("esker.runtimes.native.runtime", ".flox/", has_plans=True, leaves_out=True),
     "nix": Kind("esker.runtimes.nix.runtime", "flake.nix", "shell.nix", has_plans=True, tool="esker.runtimes.nix.tool"),
+    "guix": Kind("esker.runtimes.guix.runtime", "manifest.scm", has_plans=True, tool="esker.runtimes.guix.tool"),
+    "venv": Kind(
+        "esker.runtimes.venv.runtime",
+        *("pyproject.toml", "setup.py", "requirements.txt"),
+        has_plans=True,
+        tool="esker.runtimes.venv.tool",
+        is_last=True,
+    ),
     "flox": Kind("esker.runtimes.flox"),
 }
 """By name; where a directory has several declarations, the first of them counts."""
@@ -69,8 +82,9 @@ def find_project(start: str, *, explicit: bool, runtime: str | None = None) -> t
             known = ", ".join(dict.fromkeys(names.values()))
             raise UsageError(f"there is no declaration for a runtime `{runtime}`", hint=f"name one of {known}")
         return find_marked(start, own, explicit=explicit)[0], runtime
-    first, *others = names
-    project, marker = find_marked(start, (first,), others, explicit=explicit)
+    first, *others = (name for name, kind in names.items() if not RUNTIMES[kind].is_last)
+    last = [(name,) for name, kind in names.items() if RUNTIMES[kind].is_last]
+    project, marker = find_marked(start, (first,), others, *last, explicit=explicit)
     return project, names[marker]
 
 

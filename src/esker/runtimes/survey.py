@@ -18,6 +18,7 @@ from esker.formats.systems import SYSTEMS
 from esker.host.uv import run_uv, uv_program
 from esker.lock.compose import check_layers
 from esker.runtimes import registry
+from esker.runtimes.foreign.result import tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +32,7 @@ _DESCRIPTORS = 1024
 _DRIVEN = {
     "flox": "not needed; where it is there, `esker.flox` drives it, unless ESKER_ENGINE=native",
     "nix": "not needed; it gives the environment of a flake.nix or shell.nix",
-    "guix": "not needed; this version does not drive it yet",
+    "guix": "not needed; it gives the environment of a manifest.scm",
     "docker": "not needed; with Compose v2 it runs services of a Compose file",
 }
 
@@ -81,16 +82,18 @@ def _of_tool(project: str, present: Mapping[str, str], path: str | None) -> Find
     """Return what is found of a project that is declared for another tool, without `.flox`."""
     declared, runtime = next(iter(present.items()))
     detail = f"`{declared}` in {project}, for the runtime `{runtime}`"
-    if program_of_tool(runtime, path) is None and registry.RUNTIMES[runtime].tool is not None:
-        detail += f", but `{runtime}` is not on PATH"
-        return Finding(name="environment", state="missing", detail=detail, mend=f"install {runtime}")
+    program = tool(runtime).program if registry.RUNTIMES[runtime].tool is not None else ""
+    if program and program_of_tool(program, path) is None:
+        detail += f", but `{program}` is not on PATH"
+        return Finding(name="environment", state="missing", detail=detail, mend=f"install {program}")
     return Finding(name="environment", state="ok", detail=detail, mend=_choice(present))
 
 
 def _choice(present: Mapping[str, str]) -> str | None:
     """Return which of several declarations counts, and how to choose another."""
     (first, runtime), *others = [*present.items()] or [("", "")]
-    beside = [f"`{name}` (--runtime {other})" for name, other in others if other != runtime]
+    named = {other: name for name, other in reversed(others) if other != runtime}
+    beside = [f"`{name}` (--runtime {other})" for other, name in reversed(named.items())]
     return f"`{first}` counts before {', '.join(beside)}" if beside else None
 
 

@@ -125,6 +125,10 @@ class Chamber(Protocol):
     """
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a person should know before services start."""
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of the declared services, sorted."""
 

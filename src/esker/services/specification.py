@@ -60,6 +60,8 @@ class ContainerSpec:
     """Volumes that other checkouts may use too, by the engine's names."""
     port_variables: Mapping[str, str] = field(default_factory=dict)
     """Variables that name ports of this machine, each with the container's own port, such as `5432/tcp`."""
+    start_interval: float | None = None
+    """Seconds between two health checks in its start period, if the Compose file says so; Podman does not keep it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

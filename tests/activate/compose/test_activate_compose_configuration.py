@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from esker.activate.compose.configuration import ComposeDependency, ComposePort, ComposeService, parse
-from esker.activate.compose.docker_command import compose_command, compose_refused, engine_refused
+from esker.activate.compose.docker_command import answered, compose_command, compose_refused, engine_refused
 from esker.activate.compose.project import _override
 from esker.errors import CommandFailed, ServiceError
 
@@ -182,3 +182,12 @@ def test_the_first_line_of_the_docker_command_says_what_is_wrong():
     refusal = engine_refused(told)
     assert refusal.message == "the container engine refuses: docker: 'compose' is not a docker command."
     assert "Compose v2" in refusal.hint
+
+
+def test_an_engine_that_does_not_answer_in_time(tmp_path):
+    """The question and its limit are named; a command that is missing is another error."""
+    (tmp_path / "docker").symlink_to("/bin/sleep")
+    with pytest.raises(ServiceError, match=r"does not answer: `docker 60` has not ended within 0\.1 s"):
+        answered(["docker", "60"], {"PATH": str(tmp_path)}, str(tmp_path), seconds=0.1)
+    with pytest.raises(ServiceError, match="the command `docker` is not here"):
+        answered(["docker", "ps"], {"PATH": "/nowhere"}, str(tmp_path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from esker.activate.compose.files import compose_files, inputs_digest, override_path, read_files
+from esker.activate.compose.files import candidates, compose_files, inputs_digest, override_path, read_files
 from esker.declare.load import load
 from esker.errors import ServiceError
 from tests.support.projects import EMPTY, write_project
@@ -58,6 +58,22 @@ def test_compose_file_names_them(project):
         "deploy/b.yaml",
         "compose.yaml",
     ]
+
+
+@pytest.mark.parametrize(
+    ("there", "decisive"),
+    [
+        ((), ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"]),
+        (
+            ("compose.yml", "compose.override.yaml"),
+            ["compose.yaml", "compose.yml", "compose.override.yml", "compose.override.yaml", ".env"],
+        ),
+    ],
+)
+def test_files_that_may_appear(project, there, decisive):
+    """Those that Compose would take before the ones that are there, and those that it would merge or read."""
+    declared = project(*there)
+    assert [path.removeprefix(f"{declared.project}/") for path in candidates(declared)] == decisive
 
 
 def test_our_own_override_is_not_counted(project):

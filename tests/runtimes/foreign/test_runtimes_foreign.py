@@ -40,7 +40,9 @@ def a_result(tmp_path, **more):
     file = tmp_path / "a"
     file.write_text("1")
     inputs = Inputs(("v1",), (str(file),), variables=("CONF",))
-    toolchain = Toolchain({"A": "1", "CONF": "inner"}, {"PATH": "/x"}, "f() { :; }", "hook", has_temporary=True)
+    toolchain = Toolchain(
+        {"A": "1", "CONF": "inner"}, {"PATH": "/x"}, declarations="f() { :; }", hook="hook", has_temporary=True
+    )
     made = Kept(("v1",), {"CONF": "outer"}, (), kept.records([str(file)], {}), toolchain, **more)
     return file, inputs, made
 

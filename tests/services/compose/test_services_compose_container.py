@@ -9,7 +9,7 @@ import pytest
 
 from esker.errors import ServiceError
 from esker.services.compose import claims
-from esker.services.compose.container import Container, parse_containers, read_started, write_started
+from esker.services.compose.container import Check, Container, parse_containers, read_started, write_started
 from esker.services.specification import ContainerSpec
 from tests.support.projects import write_project
 
@@ -53,6 +53,7 @@ DB = Container(
     directory="/p",
     ports={"5432/tcp": 15432},
     volumes=("shop_data",),
+    check=Check(interval=30.0, timeout=30.0, start_period=0.0, start_interval=5.0),
 )
 SPEC = ContainerSpec(service="db", project="shop", directory="/p", files=("/p/compose.yaml",), hashes=("abc",))
 

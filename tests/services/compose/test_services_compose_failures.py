@@ -143,15 +143,34 @@ def test_a_hook_that_sets_the_variable_of_a_port(place):
 
 
 def test_a_file_that_compose_refuses_by_now_keeps_nobody_from_stopping(place):
-    """`status` shows what runs, and `stop` stops it."""
-    shop = place.checkout(compose=f"services: {{web: {{{IDLE}}}}}")
+    """`status` shows what runs, `logs` what it wrote, and `stop` stops it, with a supervisor and without."""
+    text = "image: busybox, init: true, command: sh -c 'echo hello; sleep 1000', ports: ['127.0.0.1::80']"
+    host = "[services.tick]\ncommand = 'echo tick; exec sleep 1000'\n"
+    shop = place.checkout(host + HTTP, compose=f"services: {{web: {{{text}}}}}")
     shop.esker("services", "start")
     shop.write("compose.yaml", "services: {web: {imgae: busybox}}\n")
-    done = shop.esker("services", "status")
-    assert "Running" in done.stdout
-    assert "these are the services that run; Compose refuses the project's files" in done.stderr
-    shop.esker("services", "stop")
+    assert "imgae is not allowed" in shop.refused("activate", "--", "true")
+    for name, line in (("web", "hello\n"), ("tick", "tick\n")):
+        assert shop.esker("services", "logs", name).stdout == line
+    assert "service `other` does not exist" in shop.refused("services", "logs", "other")
+    for names in ({"web", "tick"}, {"web"}):
+        done = shop.esker("services", "status")
+        assert {line.split()[0] for line in done.stdout.splitlines()[1:]} == names
+        assert "these are the services that run; Compose refuses the project's files" in done.stderr
+        if "tick" in names:
+            _kill(shop.record)
+    assert shop.esker("services", "logs", "web").stdout == "hello\n"
+    assert "✔ Service 'web' stopped" in shop.esker("services", "stop").stderr
     assert _running(shop) == set()
+    assert "imgae is not allowed" in shop.refused("services", "status")
+
+
+def _kill(record):
+    """Kill a supervisor and its guardian, as nothing can prevent."""
+    for pid, start in (record.guardian, record.supervisor):
+        with pidfd.opened(pid, start) as descriptor:
+            pidfd.send(descriptor, signal.SIGKILL)
+            assert pidfd.wait(descriptor, 10)
 
 
 _HOST_SERVICE = "[services.tick]\ncommand = 'exec sleep 1000'\n"
@@ -301,9 +320,7 @@ def test_a_supervisor_that_is_killed_during_a_start(place, moment):
     begun = shop.begin("services", "start")
     listed = ("ps", "--all", "--quiet") if moment == "made" else ("ps", "--quiet")
     _until(lambda: shop.engine.docker(*listed, "--filter", "name=shop-web"))
-    for pid, start in (shop.record.guardian, shop.record.supervisor):
-        with pidfd.opened(pid, start) as descriptor:
-            pidfd.send(descriptor, signal.SIGKILL)
+    _kill(shop.record)
     _, err = begun.communicate(timeout=20)
     assert begun.returncode == 1, err
     again = shop.begin("services", "start")

@@ -54,30 +54,30 @@ def test_the_socket_is_ours_alone(project):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b'{"esker-services": 6, "do": "status"}\n', "the other side speaks version 6 of the services' protocol"),
+        (b'{"esker-services": 8, "do": "status"}\n', "the other side speaks version 8 of the services' protocol"),
         (b'{"do": "status"}\n', "version None"),
-        (b'{"esker-services": 5, "do": "dance"}\n', "is not a valid request"),
-        (b'{"esker-services": 5, "do": "start"}\n', "is not a valid request"),
+        (b'{"esker-services": 6, "do": "dance"}\n', "is not a valid request"),
+        (b'{"esker-services": 6, "do": "start"}\n', "is not a valid request"),
         (b"GET / HTTP/1.1\r\n", "is not a valid request"),
         (b"[]\n", "is not a valid request"),
         (b"\xff\xfe\n", "is not a valid request"),
         (b"[" * 100_000 + b"\n", "is not a valid request"),
         (
-            b'{"esker-services": 5, "do": "wait", "until": "healthy", "names": ' + b"[" * 50 + b"]" * 50 + b"}\n",
+            b'{"esker-services": 6, "do": "wait", "until": "healthy", "names": ' + b"[" * 50 + b"]" * 50 + b"}\n",
             "more than 32 tables or arrays",
         ),
-        (b'{"esker-services": 5, "do": "wait", "until": "healthy", "names": ["\\ud800"]}\n', "`names`: "),
-        (b'{"esker-services": 5, "do": "wait", "until": "healthy", "names": [], "seconds": 1e999}\n', "`seconds`: "),
-        (b'{"esker-services": 5, "do": "wait", "until": "healthy", "names": [], "seconds": NaN}\n', "`seconds`: "),
+        (b'{"esker-services": 6, "do": "wait", "until": "healthy", "names": ["\\ud800"]}\n', "`names`: "),
+        (b'{"esker-services": 6, "do": "wait", "until": "healthy", "names": [], "seconds": 1e999}\n', "`seconds`: "),
+        (b'{"esker-services": 6, "do": "wait", "until": "healthy", "names": [], "seconds": NaN}\n', "`seconds`: "),
         (
-            b'{"esker-services": 5, "do": "wait", "until": "healthy", "names": [], "seconds": 1' + b"0" * 400 + b"}\n",
+            b'{"esker-services": 6, "do": "wait", "until": "healthy", "names": [], "seconds": 1' + b"0" * 400 + b"}\n",
             "`seconds`: ",
         ),
-        (b'{"esker-services": 5, "do": "stop", "names": [{}], "caller": 7}\n', "`names`: "),
+        (b'{"esker-services": 6, "do": "stop", "names": [{}], "caller": 7}\n', "`names`: "),
         (b'{"esker-services": [[4]], "do": "status"}\n', "the other side speaks version "),
-        (b'{"esker-services": 5, "do": ["status"]}\n', "is not a valid request"),
+        (b'{"esker-services": 6, "do": ["status"]}\n', "is not a valid request"),
         (
-            b'{"esker-services": 5, "do": "status", "specs": [{"name": "a", "command": "b", "stop_signal": {}}]}\n',
+            b'{"esker-services": 6, "do": "status", "specs": [{"name": "a", "command": "b", "stop_signal": {}}]}\n',
             "`stop_signal`: ",
         ),
     ],
@@ -162,7 +162,7 @@ def test_a_supervisor_of_another_version_is_an_error_with_what_to_do(project):
     hello = {protocol.KEY: 7, "source": "/other/esker", "supervisor": os.getpid(), "guardian": 1233}
     with supervisor(project, json.dumps(hello).encode() + b"\n"), pytest.raises(ServiceError) as caught:
         project.services.start()
-    assert "the other side speaks version 7 of the services' protocol, this Esker version 5" in caught.value.message
+    assert "the other side speaks version 7 of the services' protocol, this Esker version 6" in caught.value.message
     assert (
         caught.value.hint
         == f"the Esker in `/other/esker` runs these services: use that one, or end them with `kill {os.getpid()}`"

@@ -30,7 +30,8 @@ CHECKOUT = "/srv/esker"
 """Where the checkout is seen."""
 PYTHON = "/opt/esker"
 """A virtual environment with Esker, which is the checkout's source."""
-_COMMAND = f"#!{PYTHON}/bin/python\nimport sys\nfrom esker.__main__ import main\nsys.exit(main())\n"
+_COMMANDS = {"esker": "from esker.__main__ import main", "pytest": "from pytest import console_main as main"}
+"""The commands of the virtual environment, and how each gets its `main`."""
 _FILES = {
     "etc/nix/nix.conf": "build-users-group =\nsandbox = false\nsubstituters =\n",
     "etc/hosts": "127.0.0.1 localhost\n",
@@ -82,9 +83,9 @@ def _make_python(made: Path, scratch: Path) -> None:
     programs = made.joinpath(PYTHON.lstrip("/"), "bin")
     for each in packages.joinpath("bin").iterdir():
         shutil.move(each, programs)
-    programs.joinpath("pytest").write_text(f"#!{PYTHON}/bin/python -mpytest\n")
-    programs.joinpath("esker").write_text(_COMMAND)
-    programs.joinpath("esker").chmod(0o755)
+    for name, imported in _COMMANDS.items():
+        programs.joinpath(name).write_text(f"#!{PYTHON}/bin/python\nimport sys\n{imported}\nsys.exit(main())\n")
+        programs.joinpath(name).chmod(0o755)
 
 
 def _prepare_guix(made: Path) -> None:

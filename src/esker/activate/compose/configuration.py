@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from esker.activate.compose.docker_command import compose_command, compose_refused
-from esker.errors import CommandFailed, ServiceError
+from esker.activate.compose.docker_command import compose_command, compose_refused, engine_silent
+from esker.errors import CommandFailed, ServiceError, TimedOut
 from esker.host import process
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from subprocess import CompletedProcess
 
 __all__ = [
     "ComposeDependency",
@@ -36,6 +37,7 @@ _SECONDS = 60.0
 _OLDEST = (2, 24)
 """The first Compose that knows `!override`."""
 _CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
+_UNSET = re.compile(r'The \\?"([A-Za-z_][A-Za-z0-9_]*)\\?" variable is not set')
 _NUMBER = re.compile("[0-9]{1,5}")
 _REFERENCE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 
@@ -81,6 +83,8 @@ class ComposeService(_Value, frozen=True):
     container_name: str | None = None
     stop_grace_period: str = "10s"
     """As Compose writes it, such as `1m30s`."""
+    start_interval: str = ""
+    """That of its health check, written alike; empty if the file does not say it."""
     replicas: int = 1
     volumes: tuple[str, ...] = ()
     """The names, for the engine, of the volumes of this project that it uses; external ones do not count."""
@@ -93,6 +97,8 @@ class Configuration(_Value, frozen=True):
     name: str
     """The project's name."""
     services: dict[str, ComposeService] = {}
+    unset: tuple[str, ...] = ()
+    """The variables that its files name and that are not set, so that Compose takes them as empty."""
 
 
 class _Asked(msgspec.Struct):
@@ -105,16 +111,25 @@ class _Asked(msgspec.Struct):
 
 def run(words: Sequence[str], environ: Mapping[str, str], directory: str, stdin: str | None = None) -> str:
     """Return what a command of Docker's prints; raises ServiceError with what Docker says, and its remedy."""
+    return _run(words, environ, directory, stdin).stdout
+
+
+def _run(
+    words: Sequence[str], environ: Mapping[str, str], directory: str, stdin: str | None = None
+) -> CompletedProcess[str]:
     try:
-        return process.run(words, environ=environ, cwd=directory, timeout=_SECONDS, stdin=stdin).stdout
+        return process.run(words, environ=environ, cwd=directory, timeout=_SECONDS, stdin=stdin)
+    except TimedOut:
+        raise engine_silent(words, _SECONDS) from None
     except CommandFailed as failure:
         raise compose_refused(words, failure) from failure
 
 
 def ask(files: Iterable[str], environ: Mapping[str, str], directory: str, name: str | None = None) -> Configuration:
     """Return what Compose says of its files; with a `name`, of the project of that name. Raises ServiceError."""
-    words = compose_command(files, name)
-    return parse(run([*words, "config", "--format", "json"], environ, directory))
+    done = _run([*compose_command(files, name), "config", "--format", "json"], environ, directory)
+    found = parse(done.stdout)
+    return msgspec.structs.replace(found, unset=tuple(sorted({*_UNSET.findall(done.stderr)})))
 
 
 def parse(answer: str) -> Configuration:
@@ -183,6 +198,7 @@ def _service(name: str, table: Mapping[str, Any], volumes: Mapping[str, Mapping[
         ports=tuple(_port(each) for each in table.get("ports") or ()),
         container_name=table.get("container_name"),
         stop_grace_period=str(table.get("stop_grace_period") or "10s"),
+        start_interval=str((table.get("healthcheck") or {}).get("start_interval") or ""),
         replicas=1 if replicas is None else int(replicas),
         volumes=tuple(str(each["name"]) for each in used if not each.get("external")),
         external_volumes=tuple(str(each["name"]) for each in used if each.get("external")),

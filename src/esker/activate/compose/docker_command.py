@@ -5,15 +5,28 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from esker.errors import ServiceError
+from esker.errors import CommandFailed, ServiceError, TimedOut
 from esker.host import process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from subprocess import CompletedProcess
 
-    from esker.errors import CommandFailed
+__all__ = [
+    "ANSWER_SECONDS",
+    "GLANCE_SECONDS",
+    "answered",
+    "compose_command",
+    "compose_refused",
+    "engine_refused",
+    "engine_silent",
+]
 
-__all__ = ["compose_command", "compose_refused", "engine_refused"]
+ANSWER_SECONDS = 15.0
+"""Seconds within which the engine must have answered a question."""
+GLANCE_SECONDS = 5.0
+"""The same for a question whose answer the command can do without."""
+
 
 _WORDS = 400
 """Characters of a failed command's output that a message has."""
@@ -33,6 +46,7 @@ _HINTS = {
     "address already in use": _PORT,
     "port is already allocated": _PORT,
     "no such image": "pull or build it: docker compose pull, docker compose build",
+    "catatonit": "install `catatonit`, with which Podman does `init: true`",
     "pull access denied": "log in with `docker login`, or correct the name of the image",
 }
 """By words of the output, in lower case."""
@@ -45,6 +59,23 @@ def compose_command(files: Iterable[str], name: str | None = None) -> list[str]:
     return ["docker", "compose", *named, *project]
 
 
+def answered(
+    words: Sequence[str],
+    environ: Mapping[str, str],
+    directory: str,
+    *,
+    seconds: float = ANSWER_SECONDS,
+    stdin: str | None = None,
+) -> CompletedProcess[str]:
+    """Run a command of Docker's to its end, whatever its status; raises ServiceError if it has none in time."""
+    try:
+        return process.run(words, environ=environ, cwd=directory, timeout=seconds, stdin=stdin, check=False)
+    except TimedOut:
+        raise engine_silent(words, seconds) from None
+    except CommandFailed as failure:  # it does not exist
+        raise compose_refused(words, failure) from failure
+
+
 def engine_refused(text: str) -> ServiceError:
     """Return the error for a command of the engine that has failed, from what it printed."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -52,6 +83,14 @@ def engine_refused(text: str) -> ServiceError:
     telling = telling or lines[-1:] or ["it said nothing"]
     told = telling[0].removeprefix("Error response from daemon: ")[:_WORDS]
     return ServiceError(f"the container engine refuses: {told}", hint=_hint(text))
+
+
+def engine_silent(words: Sequence[str], seconds: float) -> ServiceError:
+    """Return the error for a command of the engine that has not ended in time."""
+    return ServiceError(
+        f"the container engine does not answer: `{' '.join(words[:2])}` has not ended within {seconds:g} s",
+        hint="restart the engine, or name another one in DOCKER_HOST or with `docker context use`",
+    )
 
 
 def compose_refused(words: Sequence[str], failure: CommandFailed) -> ServiceError:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.activate import plan as plans
 from esker.activate.allocation import expected
-from esker.activate.compose.files import compose_files, read_files
+from esker.activate.compose.files import candidates, compose_files, read_files
 from esker.activate.compose.project import compose_project, exported, kept_path
 from esker.errors import EskerError, ServiceError
 
@@ -33,7 +33,7 @@ def compose_exports(declaration: Declaration, settings: Settings) -> Exports:
     before = plans.fingerprints(_sources(declaration, settings))
     variables, inputs = _exported(declaration, settings)
     # Its name may become another one without a change of these files.
-    named = plans.fingerprints([kept_path(declaration)] if variables else [])
+    named = plans.fingerprints([kept_path(declaration.dot_flox)] if variables else [])
     return Exports(variables, inputs, (*before, *named))
 
 
@@ -63,6 +63,7 @@ def _sources(declaration: Declaration, settings: Settings) -> tuple[str, ...]:
     if not declaration.uses_compose:
         return ()
     try:
-        return tuple(sorted(read_files(compose_files(declaration, settings.caller))))
+        found = read_files(compose_files(declaration, settings.caller))
     except EskerError:
-        return ()
+        found = {}
+    return tuple(sorted({*found, *candidates(declaration)}))

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
     from esker.declare.declaration import Declaration
 
-__all__ = ["KEPT", "OVERRIDE", "compose_files", "inputs_digest", "override_path", "own_variables", "read_files"]
+__all__ = [
+    "KEPT",
+    "OVERRIDE",
+    "candidates",
+    "compose_files",
+    "inputs_digest",
+    "override_path",
+    "own_variables",
+    "read_files",
+]
 
 OVERRIDE = "compose.override.yaml"
 """The name, in `.flox/cache/esker`, of the Compose file with the ports that Esker has chosen."""
@@ -81,6 +90,23 @@ def compose_files(declaration: Declaration, environ: Mapping[str, str]) -> tuple
         return ()
     override = [name for name in OVERRIDES if os.path.isfile(f"{project}/{name}")][:1]
     return tuple(f"{project}/{name}" for name in (base, *override))
+
+
+def candidates(declaration: Declaration) -> tuple[str, ...]:
+    """Return the paths at which a file that appears or vanishes makes other files the Compose files of a project."""
+    table, project = declaration.esker.compose, declaration.project
+    if table is not None and table.file is not None:
+        return ()
+    bases = _to_first(BASES, project)
+    if not os.path.isfile(f"{project}/{bases[-1]}"):
+        return tuple(f"{project}/{name}" for name in bases)
+    return tuple(f"{project}/{name}" for name in (*bases, *_to_first(OVERRIDES, project), ".env"))
+
+
+def _to_first(names: tuple[str, ...], project: str) -> tuple[str, ...]:
+    """Return the names up to that of the first file that is there; all of them if there is none."""
+    found = next((number for number, name in enumerate(names) if os.path.isfile(f"{project}/{name}")), len(names))
+    return names[: found + 1]
 
 
 def _existing(path: str, source: str) -> str:

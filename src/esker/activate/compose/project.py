@@ -21,6 +21,7 @@ import msgspec
 from esker.activate.allocation import allocate, allocate_also
 from esker.activate.compose import configuration
 from esker.activate.compose.configuration import ComposePort, ComposeService, Configuration
+from esker.activate.compose.docker_command import GLANCE_SECONDS, answered
 from esker.activate.compose.files import KEPT, compose_files, inputs_digest, override_path, own_variables, read_files
 from esker.activate.expansion import expanded, needs_bash
 from esker.declare import project_directory
@@ -34,9 +35,18 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.settings import Settings
 
-__all__ = ["ComposeProject", "compose_project", "exported", "forget", "kept_path", "port_variables"]
+__all__ = [
+    "ComposeProject",
+    "compose_project",
+    "exported",
+    "forget",
+    "kept_path",
+    "last_project",
+    "other_ports",
+    "port_variables",
+]
 
-_VERSION = 1
+_VERSION = 2
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +62,10 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     services: dict[str, ComposeService]
     hashes: dict[str, tuple[str, ...]]
     port_inputs: dict[str, list[str]] = {}
+    files: tuple[str, ...] = ()
     has_override: bool = False
+    unset: tuple[str, ...] = ()
+    """The variables that Compose has taken as empty; their names only."""
     mapped: dict[str, str | None] = {}
     """What the variables that name ports of containers were when Compose was asked; None if they were not set."""
 
@@ -74,6 +87,8 @@ class ComposeProject(NamedTuple):
     """By service: the variables that its ports are made from."""
     variables: Mapping[str, str]
     """The variables that Compose interpolates from; they may hold secrets."""
+    unset: tuple[str, ...] = ()
+    """The variables that the files name and that are not set."""
 
 
 def compose_project(declaration: Declaration, settings: Settings, environ: Mapping[str, str]) -> ComposeProject | None:
@@ -89,7 +104,7 @@ def compose_project(declaration: Declaration, settings: Settings, environ: Mappi
     variables = _variables(declaration, settings, environ)
     contents = read_files(paths)
     own = override_path(declaration.dot_flox)
-    kept = _read(declaration)
+    kept = _read(declaration.dot_flox)
     variables.pop("COMPOSE_FILE", None)  # the files are named, and the variable may name the override too
     if kept is not None and variables.get("COMPOSE_PROJECT_NAME") == kept.name:
         del variables["COMPOSE_PROJECT_NAME"]  # an activation has exported it
@@ -99,25 +114,46 @@ def compose_project(declaration: Declaration, settings: Settings, environ: Mappi
     now = _confirmed(kept, paths, variables, declaration) if kept is not None and holds else None
     if now is None:
         now = _asked(declaration, settings, paths, variables, kept)
-        now = msgspec.structs.replace(now, inputs=inputs, mapped={name: variables.get(name) for name in mapped})
+        before = {name: variables.get(name) for name in mapped}
+        now = msgspec.structs.replace(now, inputs=inputs, mapped=before, files=paths)
     if now != kept:
         _write(declaration, now)
-    kept = now
+    return _project(now, declaration.project, declaration.dot_flox, paths, variables)
+
+
+def last_project(project: str, dot_flox: str, environ: Mapping[str, str]) -> ComposeProject | None:
+    """Return the project as Compose has last described it, or None: to look at its containers, and to stop them.
+
+    Nothing is asked, so it does not matter what is wrong with the files by now. What is kept may have come with the
+    checkout: it counts only if its Compose files lie in the checkout, and so only for containers made for that.
+    """
+    kept = _read(dot_flox)
+    if kept is None or not kept.files:
+        return None
+    if not all(os.path.normpath(path).startswith(f"{project}/") for path in kept.files):
+        return None
+    return _project(kept, project, dot_flox, kept.files, own_variables(environ, dot_flox))
+
+
+def _project(
+    kept: _Kept, project: str, dot_flox: str, paths: tuple[str, ...], variables: Mapping[str, str]
+) -> ComposeProject:
     return ComposeProject(
         name=kept.name,
-        directory=declaration.project,
-        files=(*paths, own) if kept.has_override else paths,
+        directory=project,
+        files=(*paths, override_path(dot_flox)) if kept.has_override else paths,
         has_override=kept.has_override,
         services=kept.services,
         hashes=kept.hashes,
         port_inputs={name: tuple(names) for name, names in kept.port_inputs.items()},
         variables=variables,
+        unset=kept.unset,
     )
 
 
-def kept_path(declaration: Declaration) -> str:
+def kept_path(dot_flox: str) -> str:
     """Return the path of the file in which what Compose says is kept."""
-    return f"{declaration.dot_flox}/cache/esker/{KEPT}"
+    return f"{dot_flox}/cache/esker/{KEPT}"
 
 
 def _mapped(declaration: Declaration) -> dict[str, tuple[str, int]]:
@@ -172,10 +208,21 @@ def port_variables(project: ComposeProject, declaration: Declaration, *services:
     return variables
 
 
+def other_ports(project: ComposeProject, declaration: Declaration, *services: str) -> dict[str, int]:
+    """Return the ports of this machine that no variable names, of all services or of some, as `db:5432/tcp`."""
+    named = {*_mapped(declaration).values()}
+    return {
+        _place(service, port): port.number
+        for service in project.services.values()
+        for port in service.ports
+        if port.number and (service.name, port.target) not in named and (not services or service.name in services)
+    }
+
+
 def forget(declaration: Declaration) -> None:
     """Let the next command ask Compose again, and choose ports again where the checkout has given them up."""
     with suppress(FileNotFoundError, NotADirectoryError):
-        os.unlink(kept_path(declaration))
+        os.unlink(kept_path(declaration.dot_flox))
 
 
 def _published(service: ComposeService, target: int, variable: str) -> int:
@@ -234,6 +281,7 @@ def _asked(
         hashes={each: tuple(dict.fromkeys((ours[each], plain[each]))) for each in services},
         port_inputs=configuration.port_inputs(paths, environ, directory) if _mapped(declaration) else {},
         has_override=has_override,
+        unset=found.unset,
     )
 
 
@@ -257,9 +305,12 @@ def _name(
     label = '{{.Label "com.docker.compose.project.working_dir"}}'
     words = ["docker", "ps", "-a", "--filter", f"label=com.docker.compose.project={own_name}", "--format", label]
     try:
-        found = {os.path.realpath(line.strip()) for line in configuration.run(words, environ, directory).splitlines()}
+        listed = answered(words, environ, directory, seconds=GLANCE_SECONDS)
     except ServiceError:
         return own_name, False  # a start will say so
+    if listed.returncode:
+        return own_name, False
+    found = {os.path.realpath(line.strip()) for line in listed.stdout.splitlines()}
     if found <= {os.path.realpath(os.path.dirname(paths[0]))}:
         return own_name, bool(found)
     return f"{own_name}-{hashlib.blake2b(os.fsencode(directory), digest_size=3).hexdigest()}", True
@@ -315,8 +366,8 @@ def _long(port: ComposePort) -> dict[str, object]:
     return {"target": port.target, **{name: value for name, value in long.items() if value}}
 
 
-def _read(declaration: Declaration) -> _Kept | None:
-    record = state_file.read(kept_path(declaration), version=_VERSION, as_directory=True)
+def _read(dot_flox: str) -> _Kept | None:
+    record = state_file.read(kept_path(dot_flox), version=_VERSION, as_directory=True)
     try:
         kept = msgspec.convert(record, _Kept)
         msgspec.json.encode(kept)  # refuses text that is no Unicode, which could not be shown
@@ -333,4 +384,4 @@ def _write(declaration: Declaration, kept: _Kept) -> None:
         project_directory.writable(declaration.dot_flox, "cache", "esker") as directory,
     ):
         data = msgspec.json.encode(kept) + b"\n"
-        files.write_changed(kept_path(declaration), data, directory=directory)
+        files.write_changed(kept_path(declaration.dot_flox), data, directory=directory)

@@ -303,7 +303,7 @@ _OPTIONS: tuple[Option, ...] = (
     (("--fresh",), _FLAG | {"help": "run the hook, even if others use the environment or its services run"}),
     (("--locked",), _FLAG | {"help": "fail if the lock is stale, instead of renewing it"}),
     directory.NO_PYTHON_DOWNLOADS,
-    (("--runtime",), {"metavar": "NAME", "help": "go by the declaration for this runtime: native, nix, guix"}),
+    (("--runtime",), {"metavar": "NAME", "help": "go by the declaration for this runtime: native, nix, guix, venv"}),
     (("--shell",), {"metavar": "NAME", "help": "the shell of a flake or shell.nix, instead of the default one"}),
     (
         ("--override-input",),

@@ -16,6 +16,7 @@ from esker.cli.views.services import Live, as_record, reason, state_record, tabl
 from esker.cli.voice import ESKER
 from esker.errors import InvalidFile, ServiceError, ServicesNotReady, UsageError
 from esker.lock.compose import composed_if_possible
+from esker.services.compose.container import read_started
 from esker.services.supervised.chamber import running
 from esker.services.supervised.supervisor_record import services_are_running
 from esker.settings import Settings
@@ -87,6 +88,7 @@ def _start(arguments: list[str], voice: Voice) -> int:
     services = _services(options, voice)
     if options.data_from is not None:
         _copy_data(options, voice)
+    _say_remarks(services, voice)
     before = {status.name: status for status in services.status() if status.has_started}
     try:
         with Live(voice, as_json=options.json) as live:
@@ -126,6 +128,7 @@ def _restart(arguments: list[str], voice: Voice) -> int:
     _add_timeout(parser, _START_SECONDS)
     options = parser.parse_args(arguments)
     services = _services(options, voice)
+    _say_remarks(services, voice)
     with Live(voice, as_json=options.json) as live:
         if not options.name:
             undeclared = [status.name for status in services.status() if status.name not in services.names]
@@ -193,6 +196,11 @@ def _status(arguments: list[str], voice: Voice) -> int:
     return 0
 
 
+def _say_remarks(services: Chamber, voice: Voice) -> None:
+    for text in services.remarks:
+        voice.remark(f"! {text}")
+
+
 def _say_notes(statuses: Iterable[ServiceStatus], voice: Voice) -> None:
     """Print each note once, with how many services have it."""
     notes = [status.note for status in statuses if status.note]
@@ -225,7 +233,7 @@ def _logs(arguments: list[str], voice: Voice) -> int:
         help=f"show the last N lines (default: {_LINES})",
     )
     options = parser.parse_args(arguments)
-    services = _services(options, voice)
+    services = _present(options, voice)
     if not options.follow:
         if len(options.name) != 1:
             message = "A single service name is required when the --follow flag is not specified"
@@ -237,7 +245,7 @@ def _logs(arguments: list[str], voice: Voice) -> int:
             sys.stdout.write(shown("".join(f"{line}\n" for line in lines), colours=True))
         return 0
     names = options.name or services.names
-    width = max(map(len, names))
+    width = max(map(len, names), default=0)
     for name, line in services.follow(*names, count=options.tail):
         print(shown(f"{name:<{width}}: {line}", colours=True), flush=True)
     return 0
@@ -322,7 +330,7 @@ def _urls(arguments: list[str], voice: Voice) -> int:
 
 def _ports(arguments: list[str], voice: Voice) -> int:
     from esker.activate.allocation import allocate
-    from esker.activate.compose.project import compose_project, forget, port_variables
+    from esker.activate.compose.project import compose_project, forget, other_ports, port_variables
     from esker.runtimes.native.links import forget_plans
 
     examples = "  esker services ports\n  esker services ports --renew"
@@ -347,7 +355,9 @@ def _ports(arguments: list[str], voice: Voice) -> int:
         variable: port for variable, port in ports.items() if not options.name or owners[variable] in options.name
     }
     if containers is not None:
-        chosen |= port_variables(containers, declaration, *options.name)
+        chosen |= port_variables(containers, declaration, *options.name) | other_ports(
+            containers, declaration, *options.name
+        )
     if options.json:
         print_json(chosen)
     else:
@@ -385,7 +395,8 @@ def _present(options: Namespace, voice: Voice) -> Chamber:
         return _services(options, voice)
     except (InvalidFile, ServiceError) as error:
         project = selected_project(options, os.environ)
-        if not services_are_running(f"{project}/.flox"):
+        dot_flox = f"{project}/.flox"
+        if not (services_are_running(dot_flox) or read_started(dot_flox)):
             raise
         what = "the manifest has a mistake by now:\n" if isinstance(error, InvalidFile) else ""
         voice.remark(f"! these are the services that run; {what}{error.message}")

@@ -78,7 +78,9 @@ def read(path: str) -> Kept | None:
     try:
         contents = {str(name): (str(state), str(content)) for name, (state, content) in record["contents"].items()}
         toolchain = Toolchain(**record["toolchain"])
-        texts: list[Any] = [*toolchain.variables.items(), *toolchain.lists.items()]
+        toolchain = toolchain._replace(unset=tuple(toolchain.unset))
+        pairs = (toolchain.variables, toolchain.lists, toolchain.separators)
+        texts: list[Any] = [*(pair for each in pairs for pair in each.items()), toolchain.unset]
         texts = [*(part for pair in texts for part in pair), toolchain.declarations, toolchain.hook]
         variables = dict(record["variables"])
         texts += [*variables, *(value for value in variables.values() if value is not None)]

@@ -31,8 +31,8 @@ class Result(NamedTuple):
 
     toolchain: Toolchain
     tool: str
-    program: str
-    """The tool's program, which PATH led to."""
+    program: str | None
+    """The tool's program, which PATH led to; None if it came with Esker."""
     choice: str
     stats: tuple[plans.Fingerprint, ...]
     """Of the link that keeps the result, and of the tool's program."""
@@ -51,6 +51,8 @@ class Result(NamedTuple):
             "tool_choice": self.choice,
             "tool_vars": dict(self.toolchain.variables),
             "tool_lists": dict(self.toolchain.lists),
+            "tool_unset": tuple(self.toolchain.unset),
+            "tool_separators": dict(self.toolchain.separators),
             "tool_declarations": self.toolchain.declarations or None,
             "tool_hook": self.toolchain.hook or None,
             "has_temporary": self.toolchain.has_temporary,
@@ -83,8 +85,8 @@ def result(
     if nothing is kept and it may not be asked.
     """
     own = tool(name)
-    program = program_of_tool(own.program, settings.caller.get("PATH"))
-    if program is None:
+    program = program_of_tool(own.program, settings.caller.get("PATH")) if own.program else None
+    if program is None and own.program:
         message = f"`{own.program}` is not on PATH, and `{declaration.project}` is declared for it"
         raise NotFound(message, hint=f"install {own.program}, or name another declaration: --runtime")
     choice = own.choice(declaration, ToolChoice.of(settings.tool_choice))
@@ -101,7 +103,7 @@ def result(
     if kept is None or not os.path.exists(root) or not kept.holds(inputs, settings.caller):
         if look:
             raise ActivationFailed(
-                f"`{declaration.project}` has to ask {own.program} for its environment first",
+                f"`{declaration.project}` has to ask {own.program or 'uv'} for its environment first",
                 hint="esker activate -- true",
             )
         for remark in inputs.remarks:
@@ -119,7 +121,7 @@ def result(
         name,
         program,
         settings.tool_choice,
-        plans.fingerprints([root, program]),
+        plans.fingerprints([root, *([program] if program else [])]),
         watched,
         watched_state,
         tuple(kept.variables.items()),

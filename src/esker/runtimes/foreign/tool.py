@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from esker.declare.declaration import Declaration
     from esker.progress import Progress
@@ -61,7 +61,11 @@ class Toolchain(NamedTuple):
     variables: Mapping[str, str] = {}
     """The variables that it sets."""
     lists: Mapping[str, str] = {}
-    """List variables whose elements, joined, come before the caller's: those that `activate.lists` knows."""
+    """List variables whose elements, joined, come before the caller's."""
+    separators: Mapping[str, str] = {}
+    """What separates the elements of a list, where `activate.lists` does not know it or says something else."""
+    unset: Sequence[str] = ()
+    """The variables that it unsets."""
     declarations: str = ""
     """Bash text for everything that is no variable of programs; `left_in_bash.declared` makes it."""
     hook: str = ""
@@ -76,7 +80,7 @@ class Tool(Protocol):
     name: str
     """The name of its runtime and of its table in `[plugins.esker]`."""
     program: str
-    """The name of its program on PATH."""
+    """The name of its program on PATH; empty if it comes with Esker."""
 
     def choice(self, declaration: Declaration, choice: ToolChoice) -> ToolChoice:
         """Return what a call has chosen, with what the manifest says in place of what it has not chosen."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 import re
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.errors import CommandFailed, NotFound
 from esker.host.git import run_git
 from esker.runtimes.foreign.tool import MOST_FILES
+from esker.runtimes.foreign.watched import directories_of, matches, walked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,8 +24,6 @@ _REVISION = re.compile(
 )
 """What a flake may ask about its own repository besides the files."""
 _LARGEST = 1 << 20
-_SKIPPED = {".git", ".flox", ".direnv"}
-"""Directories of tools, which change with every use; a flake that is in no repository has them in its source too."""
 _MOST_LINKS = 40
 
 
@@ -57,7 +55,7 @@ def flake_tree(directory: str, variables: Mapping[str, str], watch: Sequence[str
         return directory_tree(directory, watch)
     files = [f"{top}/{name}" for name in listed.split("\0")[:-1]]
     tracked = _counted(files)
-    counted = list(dict.fromkeys((*tracked, *_matches(directory, watch))))
+    counted = list(dict.fromkeys((*tracked, *matches(directory, watch))))
     listed = hashlib.blake2b(os.fsencode("\0".join(tracked)), digest_size=8).hexdigest()
     revision = ""
     if any(map(_asks_for_revision, counted)):
@@ -65,7 +63,7 @@ def flake_tree(directory: str, variables: Mapping[str, str], watch: Sequence[str
             revision = run_git(["rev-parse", "HEAD"], variables, cwd=directory).decode().strip()
             # A change in any file makes the revision that of a dirty tree; the files themselves are told apart anyway.
     signs = [os.path.join(directory, sign) for sign in signs]
-    signs += _watch_signs(directory, watch)
+    signs += directories_of(directory, watch)
     return Tree(tuple(counted), tuple(signs), revision, listed, len(files) - len(tracked))
 
 
@@ -74,38 +72,23 @@ _SIGNS = ("index", "HEAD", "logs/HEAD")
 
 def directory_tree(directory: str, watch: Sequence[str] = ()) -> Tree:
     """Return all files of a directory, or if there are too many, those that count in a large flake."""
-    files, directories = _walked(directory, hidden=True)
+    files, directories = walked(directory, hidden=True)
     counted = _counted(files)
     return Tree(
-        tuple(dict.fromkeys((*counted, *_matches(directory, watch)))),
-        (*directories, *_watch_signs(directory, watch)),
+        tuple(dict.fromkeys((*counted, *matches(directory, watch)))),
+        (*directories, *directories_of(directory, watch)),
         left_out=len(files) - len(counted),
     )
 
 
 def nix_files(directory: str, watch: Sequence[str] = ()) -> Tree:
     """Return the `*.nix` below a directory, and what the patterns match."""
-    files, directories = _walked(directory, hidden=False)
+    files, directories = walked(directory, hidden=False)
     found = [path for path in files if path.endswith(".nix")]
     return Tree(
-        tuple(dict.fromkeys((*found, *_matches(directory, watch)))),
-        (*directories, *_watch_signs(directory, watch)),
+        tuple(dict.fromkeys((*found, *matches(directory, watch)))),
+        (*directories, *directories_of(directory, watch)),
     )
-
-
-def _walked(directory: str, *, hidden: bool) -> tuple[list[str], list[str]]:
-    """Return the files and the directories below a directory; links are files. It ends far above what counts."""
-    files: list[str] = []
-    directories: list[str] = []
-    for path, names, found in os.walk(directory):
-        directories.append(path)
-        skipped = _SKIPPED if hidden else {*_SKIPPED, "node_modules", *(name for name in names if name[0] == ".")}
-        names[:] = sorted(name for name in names if name not in skipped)
-        files += [f"{path}/{name}" for name in sorted(found)]
-        files += [f"{path}/{name}" for name in names if os.path.islink(f"{path}/{name}")]
-        if len(directories) > 4 * MOST_FILES or len(files) > 20 * MOST_FILES:
-            break
-    return files, directories
 
 
 def _counted(files: list[str]) -> list[str]:
@@ -113,22 +96,6 @@ def _counted(files: list[str]) -> list[str]:
     if len(files) <= MOST_FILES:
         return files
     return [path for path in files if path.endswith((".nix", ".lock"))]
-
-
-def _matches(directory: str, watch: Sequence[str]) -> list[str]:
-    names = {name for pattern in watch for name in glob.glob(pattern, root_dir=directory, recursive=True)}
-    return [f"{directory}/{name}" for name in sorted(names)][:MOST_FILES]
-
-
-def _watch_signs(directory: str, watch: Sequence[str]) -> list[str]:
-    """Return the directories in which a new file may match a pattern."""
-    signs = []
-    for pattern in watch:
-        parts = pattern.split("/")
-        fixed = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
-        start = "/".join((directory, *parts[:fixed]))
-        signs += _walked(start, hidden=True)[1][:MOST_FILES] if len(parts) - fixed > 1 else [start]
-    return signs
 
 
 def _asks_for_revision(path: str) -> bool:

@@ -15,13 +15,28 @@ from esker.host import files, state_file
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LABEL", "Container", "parse_containers", "read_started", "write_started"]
+__all__ = ["LABEL", "Check", "Container", "parse_containers", "paused", "read_started", "write_started"]
 
 LABEL = "com.docker.compose"
 """How the names of the labels begin that Compose gives its containers."""
 _NEVER = 1
 """The year in which the engine says that something happened that never did."""
 _STARTED = "containers.json"
+_NOT_FOUND = (126, 127)
+"""The statuses of a shell that cannot run a command (POSIX, 2.8.2)."""
+_NO_FILE = "executable file not found"
+"""What runc and crun say of a command without a shell that is not in the image; its status is then -1."""
+_PODMAN = ("io.container.manager", "libpod")
+"""The annotation that Podman gives its containers."""
+
+
+class Check(NamedTuple):
+    """When the health check of a container is to be run; all times in seconds."""
+
+    interval: float
+    timeout: float
+    start_period: float
+    start_interval: float
 
 
 class Container(NamedTuple):
@@ -43,7 +58,9 @@ class Container(NamedTuple):
     health: str | None = None
     """starting, healthy or unhealthy; None without a health check."""
     problem: str | None = None
-    """What its last health check printed."""
+    """What its last health check printed, if that failed."""
+    lacks_check: bool = False
+    """Whether that check failed because its command is not in the image."""
     error: str | None = None
     """Why the engine could not start it."""
     restarts: int = 0
@@ -55,11 +72,24 @@ class Container(NamedTuple):
     """The names of the volumes that it mounts."""
     started_at: float | None = None
     """Seconds since 1970."""
+    check: Check | None = None
+    """Its health check; None without one."""
+    checked: str = ""
+    """When its last health check ended, as the engine writes it."""
+    last_change: float = 0.0
+    """When the engine last created, started or ended it, by the engine's clock."""
+    is_podmans: bool = False
+    """Whether the engine is Podman."""
 
     @property
     def runs(self) -> bool:
         """Whether it runs, or will run again by its own restart policy."""
         return self.status in {"running", "paused", "restarting"}
+
+
+def paused(container: Container) -> str:
+    """Return what a person is told of a container that somebody has paused."""
+    return f"its container is paused: `docker unpause {container.name}` resumes it"
 
 
 def parse_containers(text: str) -> list[Container]:
@@ -75,7 +105,10 @@ def _container(record: Mapping[str, Any]) -> Container:
     # Podman writes an empty text, Docker leaves it out, where there is no health check.
     health = state.get("Health") or state.get("Healthcheck") or {}
     checks = health.get("Log") or []
+    last = checks[-1] if checks else {}
     status = health.get("Status") or None
+    if status == "unhealthy" and health.get("FailingStreak") == 0:
+        status = "starting"  # no check has failed: Docker says that of a container that is, or was, paused
     ports = (record.get("NetworkSettings") or {}).get("Ports") or {}
     return Container(
         id=str(record["Id"]),
@@ -87,14 +120,31 @@ def _container(record: Mapping[str, Any]) -> Container:
         exit_code=int(state["ExitCode"]),
         pid=int(state.get("Pid") or 0),
         health=None if status in {None, "none"} else str(status),
-        problem=str(checks[-1].get("Output", "")).strip() if checks else None,
+        problem=str(last.get("Output", "")).strip() if last and last.get("ExitCode") != 0 else None,
+        lacks_check=last.get("ExitCode") in _NOT_FOUND or (last.get("ExitCode") == -1 and _NO_FILE in str(last)),
         error=str(state.get("Error") or "") or None,
         restarts=int(record.get("RestartCount") or 0),
         directory=str(labels.get(f"{LABEL}.project.working_dir", "")),
         ports={port: int(places[0]["HostPort"]) for port, places in ports.items() if places},
         started_at=_moment(str(state.get("StartedAt") or "")),
         volumes=tuple(str(each["Name"]) for each in record.get("Mounts") or () if each.get("Type") == "volume"),
+        check=None if status in {None, "none"} else _check(record["Config"].get("Healthcheck") or {}),
+        last_change=max(_moment(str(each or "")) or 0.0 for each in _moments(record)),
+        checked=str(last.get("End", "")),
+        is_podmans=_PODMAN in ((record.get("HostConfig") or {}).get("Annotations") or {}).items(),
     )
+
+
+def _moments(record: Mapping[str, Any]) -> tuple[object, ...]:
+    state = record["State"]
+    return record.get("Created"), state.get("StartedAt"), state.get("FinishedAt")
+
+
+def _check(record: Mapping[str, Any]) -> Check:
+    """Return when a health check is to be run; where it does not say, as Docker does."""
+    defaults = {"Interval": 30.0, "Timeout": 30.0, "StartPeriod": 0.0, "StartInterval": 5.0}
+    given = {name: int(record.get(name) or 0) / 1e9 for name in defaults}
+    return Check(*(given[name] or default for name, default in defaults.items()))
 
 
 def _moment(text: str) -> float | None:

@@ -6,17 +6,17 @@ import os
 import re
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from esker.activate.compose.docker_command import engine_refused
+from esker.activate.compose.docker_command import ANSWER_SECONDS, GLANCE_SECONDS, answered, engine_refused
 from esker.errors import CommandFailed, ServiceError
 from esker.host import process
 from esker.services.chamber import Volumes
 from esker.services.compose.claims import is_of
-from esker.services.compose.container import LABEL, parse_containers, read_started, write_started
-from esker.services.status import ServiceStatus
+from esker.services.compose.container import LABEL, parse_containers, paused, read_started, write_started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -24,15 +24,18 @@ if TYPE_CHECKING:
 
     from esker.activate.compose.project import ComposeProject
     from esker.services.compose.container import Container
+    from esker.services.status import ServiceStatus
 
 __all__ = ["Containers"]
 
 _SECONDS = 60.0
+"""Seconds that containers may take to stop."""
 _CHUNK = 1 << 16
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d")
 _AGAIN = 1.0
 """Seconds between two looks for a container that does not run."""
 _LEFT = "its supervisor was killed: `esker services start` takes it over, `esker services stop` stops it"
+_FOREIGN = "somebody has started its container by hand: `esker services start` uses it and never stops it"
 
 
 class Containers:
@@ -41,6 +44,11 @@ class Containers:
     def __init__(self, project: ComposeProject, dot_flox: str) -> None:
         self._project = project
         self._dot_flox = dot_flox
+
+    @property
+    def services(self) -> Collection[str]:
+        """The names of the services that the Compose files have."""
+        return self._project.services.keys()
 
     def lines(self, service: str, count: int | None) -> list[str]:
         """Return the last `count` lines of a service's log; without `count`, all that the engine has kept."""
@@ -66,22 +74,31 @@ class Containers:
             ["docker", "logs", "--follow", "--timestamps", *options, found], self._project.variables
         )
 
-    def left_over(self, declared: Mapping[str, ServiceStatus]) -> dict[str, ServiceStatus]:
-        """Return the state of those declared services whose containers run although there is no supervisor."""
+    def found(self, stopped: Mapping[str, ServiceStatus]) -> dict[str, ServiceStatus]:
+        """Return the state of those services whose containers run although no supervisor has started or follows them.
+
+        `stopped` are what is known of them otherwise. If the engine does not say it, the note of each says so.
+        """
+        started = read_started(self._dot_flox).values()
+        try:
+            running = self._containers_of_services(GLANCE_SECONDS)
+        except ServiceError as error:
+            note = f"whether its container runs is not known: {error.message}"
+            return {name: replace(status, note=note) for name, status in stopped.items()}
         return {
-            name: ServiceStatus(
-                name=name,
+            name: replace(
+                stopped[name],
                 status="Running",
                 pid=each.pid or None,
                 health=each.health,
-                ready=each.health in {None, "healthy"},
-                ports=declared[name].ports,
-                note=_LEFT,
+                ready=each.health in {None, "healthy"} and each.status == "running",
+                message=paused(each) if each.status == "paused" else each.problem,
+                note=_LEFT if each.id in started else _FOREIGN,
                 container=each.name,
                 started_at=each.started_at,
             )
-            for name, each in self._started().items()
-            if name in declared
+            for name, each in running.items()
+            if name in stopped
         }
 
     def stop_left_over(self, names: Collection[str], *, force: bool) -> tuple[str, ...]:
@@ -92,7 +109,7 @@ class Containers:
         started = self._containers_of_services() if force else self._started()
         wanted = [name for name in started if not names or name in names]
         if wanted:
-            self._run("stop", *(started[name].id for name in wanted))
+            self._run("stop", *(started[name].id for name in wanted), seconds=_SECONDS)
             left = {name: each for name, each in read_started(self._dot_flox).items() if name not in wanted}
             write_started(self._dot_flox, left)
         return tuple(wanted)
@@ -128,20 +145,14 @@ class Containers:
         recorded = read_started(self._dot_flox)
         if not recorded:
             return {}
-        try:
-            done = self._run("inspect", "--type", "container", *recorded.values(), check=False)
-        except CommandFailed:  # there is no `docker` any more
-            return {}
-        with suppress(ValueError):
-            found = parse_containers(done.stdout)
-            return {each.service: each for each in found if each.runs and self._is_ours(each)}
-        return {}
+        found = self._containers_of_services()
+        return {name: each for name, each in found.items() if each.id in recorded.values()}
 
-    def _containers_of_services(self) -> dict[str, Container]:
+    def _containers_of_services(self, seconds: float = ANSWER_SECONDS) -> dict[str, Container]:
         """Return the running containers of the project, by service."""
         filters = (f"label={LABEL}.project={self._project.name}", f"label={LABEL}.oneoff=False")
         words = [word for each in filters for word in ("--filter", each)]
-        listed = self._run("ps", "-q", "--no-trunc", *words).stdout.split()
+        listed = self._run("ps", "-q", "--no-trunc", *words, seconds=seconds).stdout.split()
         found = parse_containers(self._run("inspect", "--type", "container", *listed).stdout) if listed else []
         return {each.service: each for each in found if each.runs and self._is_ours(each)}
 
@@ -157,11 +168,9 @@ class Containers:
         listed = self._run("ps", "-a", "-q", "--no-trunc", *words).stdout.split()
         return listed[0] if listed else None
 
-    def _run(self, *words: str, check: bool = True) -> CompletedProcess[str]:
+    def _run(self, *words: str, check: bool = True, seconds: float = ANSWER_SECONDS) -> CompletedProcess[str]:
         project = self._project
-        done = process.run(
-            ["docker", *words], environ=project.variables, cwd=project.directory, timeout=_SECONDS, check=False
-        )
+        done = answered(["docker", *words], project.variables, project.directory, seconds=seconds)
         if check and done.returncode:
             raise engine_refused(done.stderr)
         return done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from esker.activate.compose.docker_command import compose_command, engine_refused
+from esker.activate.compose.docker_command import answered, compose_command, engine_refused
 from esker.errors import CommandFailed, ServiceError
 from esker.host import process
 
@@ -46,7 +46,7 @@ def provide_images(project: ComposeProject, names: Iterable[str]) -> None:
 
 def _are_here(images: list[str], project: ComposeProject) -> bool:
     words = ["docker", "image", "inspect", "--format", "{{.Id}}", *images]
-    done = process.run(words, environ=project.variables, cwd=project.directory, check=False)
+    done = answered(words, project.variables, project.directory)
     if done.returncode and "no such image" not in done.stderr.lower():
         raise engine_refused(done.stderr)
     return done.returncode == 0

@@ -70,6 +70,7 @@ def specify_containers(project: ComposeProject, table: ComposeTable | None) -> d
                 container_name=service.container_name,
                 shared_volumes=_shared_volumes(project, service),
                 port_variables=_port_variables(service, tables[name].ports if name in tables else {}),
+                start_interval=_seconds(service.start_interval) or None,
             ),
         )
         for name, service in chosen.items()

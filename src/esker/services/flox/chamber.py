@@ -54,6 +54,11 @@ class FloxChamber:
         self.like_flox = True
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """Nothing: Flox says itself what there is to say."""
+        return ()
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of the declared services, sorted."""
         return tuple(status.name for status in self.status())

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from esker.activate.allocation import allocate
-from esker.activate.compose.project import compose_project, exported
+from esker.activate.compose.project import compose_project, exported, last_project
 from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
 from esker.declare.generations import live_declaration
 from esker.errors import ServiceError, UsageError
@@ -88,7 +88,15 @@ def chamber(
         return _surroundings({**variables, **contained}, begun.activation)._replace(begun=begun)
 
     direct = None if containers is None else Containers(containers, declaration.dot_flox)
-    return Supervised(_site(project, settings, declaration.dot_flox), specs, surroundings, direct)
+    remarks = () if containers is None else _remarks(containers)
+    return Supervised(_site(project, settings, declaration.dot_flox), specs, surroundings, direct, remarks)
+
+
+def _remarks(project: ComposeProject) -> tuple[str, ...]:
+    if not project.unset:
+        return ()
+    names = ", ".join(f"`{name}`" for name in project.unset)
+    return (f"the Compose files name {names}, which nothing sets, so Compose takes an empty text: set it in `.env`",)
 
 
 def joined(
@@ -135,9 +143,11 @@ def _check_hook(project: ComposeProject, declaration: Declaration, after: Mappin
 
 
 def running(project: str, settings: Settings) -> Supervised:
-    """Return the services that run in a project whose manifest cannot be read: to look at them, and to stop them."""
-    project = os.path.realpath(project)
-    return Supervised(_site(project, settings, f"{project}/.flox"), {}, lambda _names, _deadline: Surroundings({}))
+    """Return the services that run in a project whose declaration cannot be used: to look at them, and to stop them."""
+    site = _site(project, settings, f"{os.path.realpath(project)}/.flox")
+    containers = last_project(site.project, site.dot_flox, settings.caller)
+    direct = None if containers is None else Containers(containers, site.dot_flox)
+    return Supervised(site, {}, lambda _names, _deadline: Surroundings({}), direct)
 
 
 def _site(project: str, settings: Settings, dot_flox: str) -> Site:

@@ -93,6 +93,8 @@ def all_ready(started: Sequence[Service], unhealthy: Iterable[str], *, skips: bo
             hint = f"if the service only needs more time, set a longer {period}; else {service.advice}"
             if isinstance(service.problem, NotRunnable):
                 hint = "install what has that command, or correct `healthcheck` in the manifest: esker edit"
+                if service.spec.container:
+                    hint = "its image has no such command: correct `healthcheck` in the Compose file"
             raise ServiceFailed(
                 f"service `{name}` does not become healthy: {service.problem}",
                 service=name,

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
 from esker.errors import ServiceError, ServiceFailed
 from esker.services.compose.claims import check_ports
+from esker.services.compose.container import paused
+from esker.services.supervised.podman_checks import PodmanChecks
+from esker.services.supervised.probe import NotRunnable
 from esker.services.supervised.service import LOG_LINES, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import AsyncIterator, Callable, Collection
 
     from esker.services.compose.container import Container
     from esker.services.specification import ServiceSpec
@@ -54,6 +57,7 @@ class ContainerService(Service):
         self.container: Container | None = None
         """The container, as it was when we looked last."""
         self._engine = engine
+        self._checks: PodmanChecks | None = None
 
     @property
     def is_ours(self) -> bool:
@@ -77,6 +81,11 @@ class ContainerService(Service):
             return f"fix what its log reports; `esker services logs {self.spec.name}` shows more of it"
         return f"run it by hand: esker activate -- docker compose up {self.spec.name}"
 
+    @property
+    def obstacle(self) -> str | None:
+        """What has kept it from becoming ready so far, if that is known."""
+        return super().obstacle or (self._checks.problem if self._checks else None)
+
     def is_outdated(self, spec: ServiceSpec | None) -> bool:
         """Return whether the container was made from another configuration than the one in `spec`."""
         if not self.active or self.container is None:
@@ -94,7 +103,7 @@ class ContainerService(Service):
         """Do nothing: whether a container can start, only the engine knows."""
 
     async def _run(self) -> None:
-        name, changed = self.spec.name, asyncio.Event()
+        name = self.spec.name
         container = await self._made()
         changed = self._engine.change(container)
         changed.clear()
@@ -105,20 +114,43 @@ class ContainerService(Service):
             except ServiceError as error:
                 self._engine.forget(container)
                 raise self._failed(f"cannot start the container of `{name}`: {error.message}", error.hint) from error
+        container = await self._look(container)
+        async with self._checked(container):
+            container = await self._watched(container, changed)
+        if self.state != "Running":
+            self._become("Running")  # it has run, too short a time for us to see it
+        await self._ended(container)
+
+    @asynccontextmanager
+    async def _checked(self, container: Container) -> AsyncIterator[None]:
+        """Have the container's health check run meanwhile if its engine leaves that to others."""
+        if not container.is_podmans or container.check is None or self.spec.container is None:
+            yield
+            return
+        host = await self._engine.host()
+        self._checks = PodmanChecks(container, host, self.spec.container.start_interval)
+        checking = asyncio.create_task(self._checks.run(lambda: self.uptime or 0.0))
+        try:
+            yield
+        finally:
+            self._checks = None
+            checking.cancel()
+            with suppress(asyncio.CancelledError):
+                await checking
+
+    async def _watched(self, container: Container, changed: asyncio.Event) -> Container:
+        """Take over what happens to a container until it has ended; return it as it was then."""
         while True:
-            container = await self._look(container)
             if self.started_at is None:  # one that ran before has run for longer
                 self.started_at = container.started_at or time.time()
                 ran = max(0.0, time.time() - self.started_at)
                 self._begun = time.clock_gettime(time.CLOCK_BOOTTIME) - ran
             if not container.runs:
-                break
+                return container
             await self._follow(container)
             await self._settle(changed)
             changed.clear()
-        if self.state != "Running":
-            self._become("Running")  # it has run, too short a time for us to see it
-        await self._ended(container)
+            container = await self._look(container)
 
     async def _made(self) -> Container:
         assert self.creation is not None
@@ -141,10 +173,16 @@ class ContainerService(Service):
                 f"the container engine has ended, so `{self.spec.name}` is not watched any more: {self._engine.lost}",
                 "start the engine, and then the services: esker services start",
             )
-        found = await self._engine.inspect(container.id)
+        try:
+            found = await self._engine.inspect(container.id)
+        except ServiceError as error:
+            message = f"`{self.spec.name}` is not watched any more: {error.message}"
+            raise self._failed(message, error.hint) from error
         if not found:
             raise self._failed(f"the container of `{self.spec.name}` was removed while it ran")
         self.container = found[0]
+        if self._checks is not None:
+            self._checks.see(found[0])
         return found[0]
 
     async def _follow(self, container: Container) -> None:
@@ -160,11 +198,18 @@ class ContainerService(Service):
             self._become("Running")
             self.pid, self.health = container.pid or None, cast("Health | None", container.health)
         self.started = True
+        if container.status == "paused":
+            self.was_ready, self.problem = False, paused(container)
+            self._notify(self)
+            return
+        self.problem = container.problem
         if container.health == "healthy":
             self.problem, self.health = None, "starting"
             self._become_healthy()
         elif container.health == "unhealthy":
             self.problem = container.problem or "its health check fails"
+            if container.lacks_check:
+                self.problem = NotRunnable(self.problem)
             self.lines.lines = await self._engine.last_lines(container, LOG_LINES)
             self._become_unhealthy()
         else:
@@ -172,7 +217,8 @@ class ContainerService(Service):
 
     async def _settle(self, changed: asyncio.Event) -> None:
         """Wait for the next change; one that runs without a health check becomes ready meanwhile."""
-        if self.health is None and self.started and not self.was_ready and not self.spec.oneshot:
+        is_paused = self.container is not None and self.container.status == "paused"
+        if self.health is None and self.started and not (self.was_ready or self.spec.oneshot or is_paused):
             with suppress(TimeoutError):
                 async with asyncio.timeout(_SETTLED):
                     await changed.wait()

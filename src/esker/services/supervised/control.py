@@ -22,8 +22,9 @@ from esker.services.chamber import (
     not_in_a_container,
     unknown_service,
 )
+from esker.services.compose.waiting import await_containers
 from esker.services.status import ServiceStatus
-from esker.services.supervised import failed_starts, logs, protocol, sudden_end
+from esker.services.supervised import failed_starts, logs, predecessor, protocol, sudden_end
 from esker.services.supervised.protocol import Lease
 from esker.services.supervised.rendezvous import connect
 
@@ -79,13 +80,21 @@ class Supervised:
         specs: Mapping[str, ServiceSpec],
         surroundings: Callable[[Collection[str], Deadline], Surroundings],
         containers: Containers | None = None,
+        remarks: tuple[str, ...] = (),
     ) -> None:
         self.site = site
         self._containers = containers
         self.specs = dict(specs)
         self.like_flox = False
         """See Chamber."""
+        self._remarks = remarks
         self._surroundings = surroundings
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a person should know before services start."""
+        earlier = predecessor.note(self.site)
+        return self._remarks if earlier is None else (*self._remarks, earlier)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -197,6 +206,7 @@ class Supervised:
         """
         connection = connect(self.site, start=False)
         unknown = [name for name in names if name not in self.specs]
+        unknown = [name for name in unknown if name not in self._contained]
         if unknown and not (connection and set(unknown) <= {service.name for service in self._running() or ()}):
             if connection:
                 connection.close()
@@ -211,7 +221,7 @@ class Supervised:
 
     def volumes(self, name: str) -> Volumes:
         """Return the volumes of a service; raises UsageError if it does not run in a container."""
-        return self._contained(name)[1]
+        return self._container(name)[1]
 
     @plain
     def reset(
@@ -221,7 +231,7 @@ class Supervised:
 
         Raises UsageError if it does not run in a container, and ServiceError if somebody else has started that.
         """
-        containers, _ = self._contained(name)
+        containers, _ = self._container(name)
         if self.stop(name).left:
             raise ServiceError(
                 f"service `{name}` is not reset: its container ran before Esker used it",
@@ -232,7 +242,7 @@ class Supervised:
         self.restart(name, *following, seconds=seconds, changed=changed)
         return self.status(name, *following)
 
-    def _contained(self, name: str) -> tuple[Containers, Volumes]:
+    def _container(self, name: str) -> tuple[Containers, Volumes]:
         if name not in self.specs:
             self._refuse([name])
         if self._containers is None or self.specs[name].container is None:
@@ -243,18 +253,30 @@ class Supervised:
     def status(self, *names: str) -> tuple[ServiceStatus, ...]:
         """Return the states of services, sorted by name."""
         running = self._running()
-        note = sudden_end.note(self.site) if running is None else None
+        note = (predecessor.note(self.site) or sudden_end.note(self.site)) if running is None else None
         statuses = {name: ServiceStatus(name=name, ports=spec.ports, note=note) for name, spec in self.specs.items()}
         # A service that was taken out of the manifest is shown for as long as it still runs.
-        if running is None and self._containers is not None:
-            statuses |= self._containers.left_over(statuses)
         statuses |= {it.name: it for it in running or () if it.name in self.specs or it.pid is not None}
+        statuses |= self._outside(statuses)
         for name, failure in failed_starts.read(self.site).items():
             if name in statuses and statuses[name].status == "Stopped":
                 statuses[name] = replace(statuses[name], message=f"its last start failed: {failure}")
         if unknown := [name for name in names if name not in statuses]:
             self._refuse(unknown)
         return tuple(statuses[name] for name in sorted(names or statuses))
+
+    def _outside(self, statuses: Mapping[str, ServiceStatus]) -> dict[str, ServiceStatus]:
+        """Return the state of services whose containers run, and which no supervisor has started or follows."""
+        stopped = {name: statuses.get(name) or ServiceStatus(name=name) for name in self._contained}
+        stopped = {name: status for name, status in stopped.items() if status.status == "Stopped"}
+        return self._containers.found(stopped) if self._containers is not None and stopped else {}
+
+    @property
+    def _contained(self) -> tuple[str, ...]:
+        """The services that run in containers; if the declaration cannot be used by now, as it last was."""
+        if self.specs or self._containers is None:
+            return tuple(name for name, spec in self.specs.items() if spec.container is not None)
+        return tuple(self._containers.services)
 
     def _running(self) -> tuple[ServiceStatus, ...] | None:
         """Return what the supervisor says of its services, or None if there is no supervisor."""
@@ -270,18 +292,25 @@ class Supervised:
     ) -> tuple[ServiceStatus, ...]:
         """Wait until services are `healthy` (ready, if unchecked), `completed` or `stopped`; return their states."""
         deadline = _deadline(seconds)
-        waited = tuple(service.name for service in self.status(*names))
-        if not waited:
+        statuses = self.status(*names)
+        if not statuses:
             raise _no_services()
+        # The supervisor has set the variables of all services that it runs; others are containers begun by hand.
+        outside = [it.name for it in statuses if it.pid is not None and it.environment_set_at is None]
+        waited = tuple(it.name for it in statuses if it.name not in outside)
         connection = connect(self.site, start=False)
         if connection is None:
-            if until != "stopped":
+            if waited and until != "stopped":
                 raise ServiceError(f"service `{waited[0]}` is not running", hint="start it first")
-            return self.status(*names)
-        left = _limit(seconds)
-        with _abandonable(connection, deadline):
-            limit = None if left is None else left + _ANSWER
-            connection.ask(protocol.WaitRequest(names=waited, until=until, seconds=left), limit)
+        elif waited:
+            left = _limit(seconds)
+            with _abandonable(connection, deadline):
+                limit = None if left is None else left + _ANSWER
+                connection.ask(protocol.WaitRequest(names=waited, until=until, seconds=left), limit)
+        else:
+            connection.close()
+        if outside:
+            await_containers(lambda: self.status(*outside), until, deadline)
         return self.status(*names)
 
     def changes(self) -> Iterator[ServiceStatus]:
@@ -294,7 +323,7 @@ class Supervised:
         """Return the last `count` lines of a service's log; without `count`, all that rotation has left."""
         _check(count, "lines")
         path = self._log_paths((name,))[name]
-        if self._containers is not None and self.specs[name].container is not None:
+        if self._containers is not None and name in self._contained:
             return self._containers.lines(name, count)
         return logs.tail(path, count)
 
@@ -308,8 +337,10 @@ class Supervised:
         """
         _check(count, "lines")
         paths = self._log_paths(names)
-        contained = [name for name in paths if self._containers is not None and self.specs[name].container is not None]
-        streams = {name: self._containers.stream(name, count) for name in contained if self._containers is not None}
+        contained = self._contained
+        streams = {
+            name: self._containers.stream(name, count) for name in paths if self._containers and name in contained
+        }
         own = {name: path for name, path in paths.items() if name not in streams}
         return logs.follow(own, pause or _sleep, count=count, streams=streams)
 
@@ -318,9 +349,12 @@ class Supervised:
         return None
 
     def _log_paths(self, names: Iterable[str]) -> dict[str, str]:
-        if unknown := [name for name in names if name not in self.specs]:
+        """Return the path of the log of each service; one that is declared no more may have left one."""
+        paths = {name: f"{self.site.logs}/{logs.log_name(name)}" for name in names or sorted(self.specs)}
+        known = {*self.specs, *self._contained}
+        if unknown := [name for name, path in paths.items() if name not in known and not os.path.exists(path)]:
             self._refuse(unknown)
-        return {name: f"{self.site.logs}/{logs.log_name(name)}" for name in names or sorted(self.specs)}
+        return paths
 
     def _grace(self, names: Iterable[str]) -> float:
         """Return the most seconds that stopping may take: the sum, as each service may have to wait for the others."""

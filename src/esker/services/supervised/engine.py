@@ -14,11 +14,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from esker.activate.compose.docker_command import compose_command, engine_refused
+from esker.activate.compose.docker_command import ANSWER_SECONDS, compose_command, engine_refused, engine_silent
 from esker.errors import ServiceError
 from esker.host.spawn import Program, SpawnRefused
 from esker.services.compose import claims
@@ -36,7 +35,10 @@ _OWNER = "\0engine"
 """The owner of the engine's commands among the supervisor's children; the NUL keeps it apart from any service."""
 _LONGEST = 16 << 20
 """Bytes of a command's output."""
-_EVENTS = ("create", "start", "die", "health_status", "destroy", "oom", "pause", "unpause", "rename")
+_MAKING_SECONDS = 300.0
+"""Seconds within which Compose must have made containers; their images are there."""
+_EVENTS = ("create", "start", "die", "health_status", "destroy", "remove", "oom", "pause", "unpause", "rename")
+"""Docker tells that a container is destroyed, Podman that it is removed."""
 
 
 class Engine:
@@ -102,12 +104,14 @@ class Engine:
             for names, option in ((missing, ("--no-recreate",)), (older, ())):
                 if names:
                     words = compose_command(first.files, first.project)
-                    await self._run(*words, "up", "--no-start", "--no-deps", "--quiet-pull", *option, *names)
+                    words += ["up", "--no-start", "--no-deps", "--quiet-pull", *option, *names]
+                    await self._run(*words, seconds=_MAKING_SECONDS)
             if missing or older:
                 existing = await self._existing(first.project)
         for name in wanted:
             if name not in existing:
                 raise ServiceError(f"Compose made no container for the service `{name}`")
+        self._watch(first.project, max(each.last_change for each in existing.values()))
         return {name: existing[name] for name in wanted}
 
     async def _check_claims(self, specs: Iterable[ContainerSpec]) -> None:
@@ -121,7 +125,6 @@ class Engine:
 
     async def _existing(self, project: str) -> dict[str, Container]:
         """Return the containers of the project by service, the one with the lowest number where there are several."""
-        await self._watch(project)
         label = f"label={LABEL}.project={project}"
         once = f"label={LABEL}.oneoff=False"
         listed = await self._run("docker", "ps", "-a", "-q", "--no-trunc", "--filter", label, "--filter", once)
@@ -148,7 +151,8 @@ class Engine:
 
     async def stop(self, container: Container, grace: float) -> None:
         """Ask a container to end, and kill it after `grace` seconds; it is no error if it has gone."""
-        status, text = await self._output("docker", "stop", "--time", str(max(0, round(grace))), container.id)
+        words = ("docker", "stop", "--time", str(max(0, round(grace))), container.id)
+        status, text = await self._output(*words, seconds=grace + ANSWER_SECONDS)
         if status and "no such" not in text.lower():
             raise engine_refused(text)
 
@@ -167,7 +171,11 @@ class Engine:
         """Return the event that is set whenever something happens to a container, or the engine is lost."""
         return self._changes.setdefault(container.id, asyncio.Event())
 
-    async def _watch(self, project: str) -> None:
+    def _watch(self, project: str, since: float) -> None:
+        """Follow what happens to the containers of a project from a moment on, by the engine's clock.
+
+        It must lie before the moment at which somebody looked at them. What is told twice only makes us look twice.
+        """
         if self._watcher is not None and not self._watcher.done() and self._project == project:
             return
         if self._watcher is not None:
@@ -175,9 +183,7 @@ class Engine:
         self.lost, self._project = None, project
         kinds = [word for kind in _EVENTS for word in ("--filter", f"event={kind}")]
         label = f"label={LABEL}.project={project}"
-        # From now on and not from when the command has connected: nothing that happens in between is missed.
-        since = f"{time.time():.3f}"
-        words = ("docker", "events", "--since", since, "--filter", label, *kinds, "--format", "{{.ID}}")
+        words = ("docker", "events", "--since", f"{since:.3f}", "--filter", label, *kinds, "--format", "{{.ID}}")
         self._watcher = asyncio.create_task(self._follow(words))
 
     async def _follow(self, words: Sequence[str]) -> None:
@@ -200,20 +206,29 @@ class Engine:
         for changed in self._changes.values():
             changed.set()
 
-    async def _run(self, *words: str) -> str:
-        status, text = await self._output(*words)
+    async def host(self) -> str:
+        """Return the engine's address, as DOCKER_HOST or the present context has it."""
+        form = "{{.Endpoints.docker.Host}}"
+        return (await self._run("docker", "context", "inspect", "--format", form)).strip()
+
+    async def _run(self, *words: str, seconds: float = ANSWER_SECONDS) -> str:
+        status, text = await self._output(*words, seconds=seconds)
         if status:
             raise engine_refused(text)
         return text
 
-    async def _output(self, *words: str) -> tuple[int, str]:
+    async def _output(self, *words: str, seconds: float = ANSWER_SECONDS) -> tuple[int, str]:
         """Run a command; return its exit status, and what it wrote to both outputs."""
         output = bytearray()
 
         def take(data: bytes) -> None:
             output.extend(data[: _LONGEST - len(output)])
 
-        status = await self._piped(words, take)
+        try:
+            async with asyncio.timeout(seconds):
+                status = await self._piped(words, take)
+        except TimeoutError:
+            raise engine_silent(words, seconds) from None
         return status, output.decode(errors="replace")
 
     async def _piped(self, words: Sequence[str], take: Callable[[bytes], None]) -> int:

@@ -146,8 +146,14 @@ class Service(ABC):
         except Exception as error:  # noqa: BLE001  (a bug of ours goes to supervisor.log, and no client waits forever)
             traceback.print_exc()
             self.failure = self._failed(f"cannot run the service `{self.spec.name}`: {error!r}")
-        self._close()
-        self._become(state)
+        try:
+            self._close()
+            self._become(state)
+        except Exception as error:  # noqa: BLE001  (the same: an error here would be lost with the task)
+            traceback.print_exc()
+            self.failure = self.failure or self._failed(f"cannot end the service `{self.spec.name}`: {error!r}")
+            if self.state in ACTIVE:
+                self._become("Error")
 
     @property
     def uptime(self) -> float | None:

@@ -1,0 +1,1 @@
+"""Guix as a runtime: a manifest.scm gives the toolchain."""

@@ -1,0 +1,105 @@
+"""Bringing the `.venv` of a Python project up to date, without ever taking away what somebody else has made.
+
+One that Esker has made holds a file with its path. It is filled again after a change, and made anew if its Python is gone
+or not allowed any more, or if it is a copy. One that a person has made by `uv sync`, in a project with `uv.lock`, gets what the lock says,
+as each `uv run` would do, but nothing is removed from it. Every other one is used as it is.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from esker.errors import ActivationFailed, InvalidFile, Problem
+from esker.host import files
+from esker.host.uv import run_uv
+from esker.runtimes.venv import by_uv, directory
+from esker.runtimes.venv.requirements import deciding_files
+
+if TYPE_CHECKING:
+    from esker.progress import Progress
+    from esker.runtimes.venv.project import PythonProject
+    from esker.settings import Settings
+
+__all__ = ["fill"]
+
+_MARK = ".made-by-esker"
+
+
+def fill(project: PythonProject, settings: Settings, progress: Progress) -> None:
+    """Make the project's `.venv` if there is none, and install what is missing, unless a person has made it by hand.
+
+    Raises VenvFailed with uv's words, InvalidFile for a specifier that is none, and ActivationFailed for a `.venv` made
+    by a person that cannot be used.
+    """
+    venv = project.venv
+    allowed = _allowed(project)
+    if directory.exists(venv) and not os.path.exists(f"{venv}/{_MARK}"):
+        _use(project, allowed, settings, progress)
+        return
+    with by_uv.failing(f"cannot make `{venv}`"):
+        if not directory.exists(venv) or not _is_of(venv) or _fault(venv, allowed):
+            interpreter = by_uv.interpreter_for(project.python, settings.interpreters(progress), settings.tools)
+            progress.begin(f"Making {venv}")
+            by_uv.make(venv, interpreter, settings, anew=directory.exists(venv))
+            files.write(f"{venv}/{_MARK}", os.fsencode(venv), mode=0o644)
+            progress.finish(f"{venv}, with Python {directory.version(venv)}")
+    _install(project, settings, progress, exact=True)
+
+
+def _is_of(venv: str) -> bool:
+    """Return whether an environment of Esker's was made at this path: the scripts of a copy start those of the original."""
+    return files.holds(f"{venv}/{_MARK}", os.fsencode(venv))
+
+
+def _use(project: PythonProject, allowed: SpecifierSet, settings: Settings, progress: Progress) -> None:
+    """Use a `.venv` that a person has made."""
+    venv = project.venv
+    fault = _fault(venv, allowed if project.is_locked else SpecifierSet())
+    if fault is not None:
+        raise ActivationFailed(
+            f"`{venv}` cannot be used: {fault}",
+            hint=f"it was not made by Esker, which leaves it as it is: if it is not needed, delete it (rm -r {venv})",
+        )
+    if project.is_locked and directory.is_made_by_uv(venv):
+        _install(project, settings, progress, exact=False)
+    elif project.source:
+        progress.remark(
+            f"`{venv}` was not made by Esker, so it is used as it is, and nothing of {project.source} is installed into it"
+        )
+
+
+def _fault(venv: str, allowed: SpecifierSet) -> str | None:
+    """Return why a virtual environment cannot be used; None if it can."""
+    program = directory.python(venv)
+    if not os.access(program, os.X_OK):
+        return f"its Python is gone (`{os.path.realpath(program)}`)"
+    version = directory.version(venv)
+    if version is not None and not allowed.contains(version, True):  # noqa: FBT003
+        return f"it is for Python {version}, and the project needs `{allowed}`"
+    return None
+
+
+def _install(project: PythonProject, settings: Settings, progress: Progress, *, exact: bool) -> None:
+    if not project.source:
+        return
+    venv = project.venv
+    with by_uv.failing(f"cannot install what {project.source} says into `{venv}`"):
+        progress.begin(f"Installing what {project.source} says into {venv}")
+        if project.is_locked:
+            command = ["sync", "--frozen", "--python", directory.python(venv), *([] if exact else ["--inexact"])]
+        else:
+            command = ["pip", "install", "--python", directory.python(venv), *project.install]
+        run_uv(command, {**settings.tools, "UV_PROJECT_ENVIRONMENT": venv}, cwd=project.directory)
+        progress.finish(f"{venv} has what {project.source} says")
+
+
+def _allowed(project: PythonProject) -> SpecifierSet:
+    try:
+        return SpecifierSet(project.python)
+    except InvalidSpecifier as error:
+        place = f"{project.directory}/pyproject.toml"
+        problem = Problem(f"`requires-python` is `{project.python}`, which is not a version specifier")
+        raise InvalidFile(place, [problem]) from error

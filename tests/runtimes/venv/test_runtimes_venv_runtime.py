@@ -1,0 +1,264 @@
+"""A Python project without a manifest is activated: by its `.venv`, which uv fills, and without uv the next time."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from typing import NamedTuple
+
+import pytest
+
+from esker.environment import Environment
+from esker.errors import NotTrusted
+from esker.host import uv as uv_module
+from esker.runtimes import registry
+from esker.settings import Settings
+from tests.support.shells import SHELLS, Person
+
+pytestmark = pytest.mark.slow
+
+
+class Result(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def project(tmp_path, index, environ, monkeypatch):
+    """Give a project with one requirement, below a directory that is closed to others; the process sees `environ`."""
+    index.add("tiny", "1.0", {"tiny.py": "def run(): print('tiny runs')\n"}, scripts={"tiny": "tiny:run"})
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    path = tmp_path / "project"
+    path.mkdir()
+    (path / "requirements.txt").write_text("tiny\n")
+    return path
+
+
+@pytest.fixture
+def esker(project, environ):
+    """Give a function that runs `esker` in the project."""
+
+    def run(*arguments, cwd=project, **variables):
+        done = subprocess.run(
+            [sys.executable, "-m", "esker", *arguments],
+            cwd=cwd,
+            env=environ | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def uv_calls(monkeypatch):
+    """Give the list of the calls of uv by this process."""
+    calls, real = [], subprocess.Popen
+
+    def popen(command, *args, **kwargs):
+        if os.path.basename(command[0]) == "uv":
+            calls.append(command[1])
+        return real(command, *args, **kwargs)
+
+    monkeypatch.setattr(uv_module.subprocess, "Popen", popen)
+    return calls
+
+
+def activated(project):
+    with Environment(project) as environment:
+        assert os.environ["VIRTUAL_ENV"] == f"{environment.project}/.venv"
+
+
+def test_a_command(esker, project, environ):
+    """Its programs and packages are there; the caller hears what is done, and nothing of Esker's is in the project."""
+    first = esker("activate", "--", "sh", "-c", 'tiny; echo "$VIRTUAL_ENV $VIRTUAL_ENV_PROMPT"; echo "$PATH"')
+    lines = first.out.splitlines()
+    assert lines[:2] == ["tiny runs", f"{project}/.venv .venv"]
+    assert lines[2].startswith(f"{project}/.venv/bin:")
+    assert f"{project}/.venv has what requirements.txt says" in first.err
+    assert esker("activate", "--", "tiny") == (0, "tiny runs\n", "")
+    assert esker("activate", "-c", "tiny | tr a-z A-Z") == (0, "TINY RUNS\n", "")
+    assert sorted(os.listdir(project)) == [".venv", "requirements.txt"]
+
+
+def test_a_warm_activation_starts_no_uv(project, uv_calls):
+    """uv runs again when something that decides has changed, and only then."""
+
+    def called():
+        uv_calls.clear()
+        activated(project)
+        return list(uv_calls)
+
+    assert called() == ["venv", "pip"]
+    assert called() == []
+    (project / "README").write_text("")
+    os.utime(project / "requirements.txt")
+    assert called() == []
+    for name, text in {
+        "requirements.txt": "tiny\n-r more.txt\n",
+        "more.txt": "# nothing\n",
+        "setup.cfg": "",
+        "pyproject.toml": "[tool.x]\n",
+        "uv.toml": "",
+        ".python-version": "{}.{}\n".format(*sys.version_info),
+    }.items():
+        if name == "requirements.txt":
+            (project / "more.txt").write_text("")
+        (project / name).write_text(text)
+        assert called() == ["pip"], name
+        assert called() == [], name
+    (project / ".venv/bin/python").unlink()
+    assert called() == ["venv", "pip"]
+    shutil.rmtree(project / ".venv")
+    assert called() == ["venv", "pip"]
+    assert called() == []
+
+
+def test_another_interpreter(project, uv_calls, monkeypatch):
+    """What ESKER_PYTHON names counts, and an interpreter that was exchanged in place is noticed."""
+    activated(project)
+    uv_calls.clear()
+    monkeypatch.setenv("ESKER_PYTHON", sys.executable)
+    activated(project)
+    assert uv_calls == ["pip"]
+
+
+def test_an_environment_by_hand(esker, project):
+    """It is activated as it is, and a remark says once that nothing is installed into it."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", project / ".venv"], check=True)
+    first = esker("activate", "--", "sh", "-c", "command -v python; command -v tiny || true")
+    assert first.out == f"{project}/.venv/bin/python\n"
+    assert "was not made by Esker, so it is used as it is" in first.err
+    assert esker("activate", "--", "true") == (0, "", "")
+
+
+def test_the_library_undoes_everything(project, monkeypatch):
+    """`Environment` sets the variables, gives them to programs, and leaves none behind."""
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    environment, before = Environment(project), dict(os.environ)
+    assert environment.run(["tiny"], capture=True).stdout == "tiny runs\n"
+    with environment:
+        assert os.environ["VIRTUAL_ENV"] == f"{project}/.venv"
+        assert "PYTHONHOME" not in os.environ
+    assert dict(os.environ) == before
+    assert environment.variables()["PATH"].startswith(f"{project}/.venv/bin:")
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell.name)
+def test_in_place_in_every_shell(shell, project, environ, tmp_path):
+    """Each shell gets the variables, and loses them again, byte for byte."""
+    if shutil.which(shell.name) is None:
+        pytest.skip(f"there is no {shell.name} here")
+    activated(project)
+    person = Person(shell, environ, tmp_path)
+    command = f"{sys.executable} -m esker"
+    before = person.variables("true")
+    inside = person.variables(f"cd {project}\n{shell.evaluated(f'{command} activate')}")
+    assert inside["VIRTUAL_ENV"] == f"{project}/.venv"
+    assert inside["PATH"].split(":")[0] == f"{project}/.venv/bin"
+    both = f"cd {project}\n{shell.evaluated(f'{command} activate')}\n{shell.evaluated(f'{command} deactivate')}"
+    after = person.variables(f"{both}\ncd -")
+    for name in ("PATH", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT"):
+        assert after.get(name) == before.get(name)
+
+
+def test_which_directory_is_the_project(project, esker):
+    """A file of requirements below does not make another project in a repository; every other declaration comes first."""
+    subprocess.run(["git", "init", "-q", project], check=True)
+    (project / "pyproject.toml").write_text('[project]\nname = "p"\nversion = "1"\n')
+    (project / "docs").mkdir()
+    (project / "docs/requirements.txt").write_text("tiny\n")
+    assert registry.find_project(str(project / "docs"), explicit=False) == (str(project), "venv")
+    assert registry.find_project(str(project / "docs"), explicit=True) == (str(project / "docs"), "venv")
+    (project / "shell.nix").write_text("")
+    assert registry.find_project(str(project / "docs"), explicit=False) == (str(project), "nix")
+    assert registry.find_project(str(project), explicit=True, runtime="venv") == (str(project), "venv")
+    (project / ".flox").mkdir()
+    assert registry.find_project(str(project / "docs"), explicit=False) == (str(project), "native")
+
+
+def test_json_installs_nothing(esker, project):
+    """The changes are shown once the environment is there; before, it is an error that says what to do."""
+    refused = esker("activate", "--json")
+    assert (refused.status, "esker activate -- true" in refused.err) == (1, True)
+    assert not (project / ".venv").exists()
+    esker("activate", "--", "true")
+    changes = json.loads(esker("activate", "--json").out)
+    assert changes["set"]["VIRTUAL_ENV"] == f"{project}/.venv"
+    assert changes["prepend"]["PATH"] == [f"{project}/.venv/bin"]
+
+
+def test_a_project_of_somebody_else(project, environ):
+    """Nothing is built or made before the project was trusted; a file that others can write counts, too."""
+    (project / "requirements.txt").chmod(0o666)
+    with pytest.raises(NotTrusted, match=r"every user can write to `.*/requirements\.txt`"):
+        Environment(project).variables()
+    assert not (project / ".venv").exists()
+    (project / "requirements.txt").chmod(0o644)
+    (project / ".venv/bin").mkdir(parents=True)
+    (project / ".venv").chmod(0o777)
+    with pytest.raises(NotTrusted, match=r"every user can write to `.*/\.venv`"):
+        Environment(project).variables()
+
+
+def test_a_project_that_cannot_be_made(esker, project):
+    """uv's message is shown, and the command has not run."""
+    (project / "requirements.txt").write_text("no-such-package\n")
+    done = esker("activate", "--", "echo", "ran")
+    assert (done.status, done.out) == (1, "")
+    assert "cannot install what requirements.txt says into" in done.err
+    assert "no-such-package was not found" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_copied_project(project, tmp_path, uv_calls):
+    """The copy's `.venv`, whose programs would run the original's, is made anew; the original stays as it is."""
+    activated(project)
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    uv_calls.clear()
+    with Environment(copy):
+        assert os.environ["VIRTUAL_ENV"] == f"{copy}/.venv"
+    assert uv_calls == ["venv", "pip"]
+    for path in (copy, project):
+        assert (path / ".venv/bin/tiny").read_text().startswith(f"#!{path}/.venv/bin/python")
+
+
+def test_the_state_of_a_project_is_the_users(project, environ):
+    """Plan and result lie in the user's own directory."""
+    activated(project)
+    state = f"{Settings(environ).own_state}/projects"
+    (name,) = os.listdir(state)
+    assert name.startswith("venv-project-")
+
+
+def test_doctor_says_which_declaration_counts(esker, project):
+    """A Python project needs no program on PATH; where there are several declarations, the first is named."""
+    alone = esker("doctor", "-d", ".", PATH="/nonexistent").out
+    assert f"✔ environment  `requirements.txt` in {project}, for the runtime `venv`\n" in alone
+    assert "counts before" not in alone
+    (project / "pyproject.toml").write_text("")
+    (project / ".flox/env").mkdir(parents=True)
+    (project / ".flox/env.json").write_text('{"name": "project", "version": 1}')
+    (project / ".flox/env/manifest.toml").write_text('schema-version = "1.14.0"\n')
+    assert "`.flox/` counts before `pyproject.toml` (--runtime venv)\n" in esker("doctor", "-d", ".").out
+    assert esker("activate", "--runtime", "venv", "--", "tiny").out == "tiny runs\n"
+
+
+def test_an_active_environment_comes_first(esker, project, tmp_path):
+    """Commands in a Python project around which an environment of a manifest is active mean that one."""
+    other = tmp_path / "other"
+    (other / ".flox/env").mkdir(parents=True)
+    (other / ".flox/env.json").write_text('{"name": "other", "version": 1}')
+    (other / ".flox/env/manifest.toml").write_text('schema-version = "1.14.0"\n')
+    inside = esker("activate", "-d", str(other), "--", sys.executable, "-m", "esker", "list", "-c")
+    assert inside.out.startswith('schema-version = "1.14.0"')
