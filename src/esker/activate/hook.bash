@@ -32,6 +32,7 @@ _esker_take() {
         \builtin trap -p EXIT
         \builtin printf '\0'
         # Not by `compgen`, which the bash of a build environment has not.
+        _esker_names=()
         for _esker_letter in {a..z} {A..Z} _; do
             \builtin eval "_esker_names=(\"\${!$_esker_letter@}\")"
             for _esker_name in ${_esker_names[@]+"${_esker_names[@]}"}; do
@@ -41,7 +42,7 @@ _esker_take() {
             done
         done
         \builtin printf '_esker_taken=\0'
-    } >&"$_esker_result" 2>/dev/null
+    } 1>&"$_esker_result" 2>/dev/null
     \builtin trap - EXIT
 }
 
