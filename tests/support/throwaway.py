@@ -54,6 +54,7 @@ class ThrowawayServices:
     def __init__(self, project: str, given: Any) -> None:
         self._file, self._given = Path(project, "web"), given
         self.names = ("web",)
+        self.remarks = ()
 
     def start(self, *names: str, **how: Any) -> tuple[ServiceStatus, ...]:
         """Write the file."""

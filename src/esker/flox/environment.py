@@ -12,7 +12,7 @@ from esker.activate.decoration import decorated, defining_directory
 from esker.environment import Environment
 from esker.errors import CommandFailed, EskerError, NotFound
 from esker.flox.editor import editor
-from esker.flox.engine import engine_name
+from esker.flox.engine import engine_name, runtime_name
 from esker.flox.project import check_exists, find_flox_project
 from esker.flox.services import FloxServices
 from esker.host import process, variables
@@ -106,8 +106,9 @@ class Flox:
 
     @cached_property
     def _environment(self) -> Environment:
-        check_exists(self._project)
-        return Environment(self._project, runtime=self._engine)
+        runtime = runtime_name(self._engine_name, self._project)
+        check_exists(self._project, runtime)
+        return Environment(self._project, runtime=runtime)
 
     @property
     def _editor(self) -> Editor:

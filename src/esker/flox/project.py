@@ -6,6 +6,7 @@ import os
 
 from esker.declare import discover
 from esker.errors import NotFound
+from esker.runtimes.registry import RUNTIMES
 
 __all__ = ["check_exists", "find_flox_project"]
 
@@ -30,10 +31,10 @@ def find_flox_project(path: str | os.PathLike[str] | None, start: str) -> str:
     return place
 
 
-def check_exists(project: str) -> None:
-    """Raise NotFound when `project` has no environment."""
+def check_exists(project: str, runtime: str = "native") -> None:
+    """Raise NotFound when `project` has no environment that a runtime can give; most need a `.flox`."""
     try:
-        discover.find(project, explicit=True)
+        discover.find_marked(project, RUNTIMES[runtime].declarations or RUNTIMES["native"].declarations, explicit=True)
     except NotFound:
         hint = f"make one: esker init -d {project}"
         raise NotFound(f"Flox environment at {project} does not exist", hint=hint) from None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self, overload
 
 from esker.environment import Environment
 from esker.errors import EskerError, NotFound, NotTrusted
-from esker.flox.engine import engine_name
+from esker.flox.engine import engine_name, runtime_name
 from esker.flox.project import check_exists, find_flox_project
 from esker.formats import service_handle
 from esker.formats.service_handle import SavedServices, ServiceInfo
@@ -52,11 +52,11 @@ class FloxServices:
 
     @cached_property
     def _engine(self) -> str:
-        return engine_name(self._engine_name)
+        return runtime_name(self._engine_name, self._project)
 
     @property
     def _chamber(self) -> Chamber:
-        check_exists(self._project)
+        check_exists(self._project, self._engine)
         return Environment(self._project, runtime=self._engine).services
 
     @plain
@@ -174,8 +174,8 @@ class FloxServiceHandle:
         saved = self._saved
         if not os.path.isdir(f"{saved.flox_env_path}/.flox"):
             self._end_holder()
-        check_exists(saved.flox_env_path)
         runtime = saved.engine or engine_name("auto")
+        check_exists(saved.flox_env_path, runtime)
         chamber = Environment(saved.flox_env_path, runtime=runtime).services
         names = {service.name for service in saved.services}
         running = [status.name for status in chamber.status() if status.pid]

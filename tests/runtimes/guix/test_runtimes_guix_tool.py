@@ -9,6 +9,8 @@ import sys
 import pytest
 
 from esker.activate.lists import put_before
+from esker.errors import NotFound
+from esker.flox import Flox
 from tests.support.guix_stand_in import put_on_path
 
 pytestmark = pytest.mark.slow
@@ -191,3 +193,13 @@ def test_putting_elements_before_others():
     assert put_before("a:b", "c:b::d", ":") == "a:b:c::d"
     assert put_before("a", None, ";") == "a"
     assert put_before("a b", "b", " ") == "a b"
+
+
+def test_the_flox_face_takes_the_declared_runtime(project, monkeypatch):
+    """By default; an engine that needs a `.flox` says that there is none."""
+    for name, value in project.variables.items():
+        monkeypatch.setenv(name, value)
+    with Flox(project.path):
+        assert os.environ["HELLO_ETC"] == "/profile/etc"
+    with pytest.raises(NotFound, match="does not exist"), Flox(project.path, engine="native"):
+        pass
