@@ -100,7 +100,10 @@ def test_an_unknown_root_is_an_error_that_names_the_roots():
     command = [sys.executable, "-m", "tests.support.roots", "imges"]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "there is no root `imges`\nhint: the roots are conda, docker, image-tools, images, sid" in done.stderr
+    assert (
+        "there is no root `imges`\nhint: the roots are ci_machine, ci_programs, ci_wheels, conda, docker, image-tools, images, sid, sysroot"
+        in done.stderr
+    )
 
 
 def test_the_mirror_is_that_of_the_release_of_this_machine(monkeypatch):

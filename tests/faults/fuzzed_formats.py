@@ -331,6 +331,7 @@ def _states(top: Path, project: Path) -> dict[str, Format]:
     known = {"version": 1, "entries": [{"path": dot_flox, "envs": []}]}
     using = {"uses": [["t", *me, ["web"]]], "started": ["web"], "holder": [*me, process_id.boot_id()]}
     own_ports = {"project": str(project), "ports": {"PORT": 12000}}
+    owner = Declaration(project=str(project), name="items", manifest=read_text(EMPTY)[0], esker=EskerTable())
 
     def read_starts(data: bytes) -> None:
         for each in registry._parse(data) or ():
@@ -375,9 +376,7 @@ def _states(top: Path, project: Path) -> dict[str, Format]:
             used, read_uses, [_lines({"boot": process_id.boot_id(), "contents": using})], trees="json"
         ),
         "service handle": Format(service_handle.parse, [_lines(handle)], trees="json"),
-        "ports.json": _file(
-            earlier, lambda _: allocation._earlier(earlier, str(project)), [_lines(own_ports)], trees="json"
-        ),
+        "ports.json": _file(earlier, lambda _: allocation._earlier(earlier, owner), [_lines(own_ports)], trees="json"),
         "reserved ports": _file(
             shared, lambda _: allocation._reserved(shared), [_lines({"12000": str(project)})], trees="json"
         ),
@@ -443,7 +442,7 @@ def _contained(project: Path) -> dict[str, Format]:
     kept_file, started_file = compose_project.kept_path(declaration.dot_flox), f"{dot_flox}/cache/esker/containers.json"
 
     def read_kept(_: bytes) -> None:
-        if (read := compose_project._read(declaration)) is not None:
+        if (read := compose_project._read(declaration.dot_flox)) is not None:
             made = compose_project.ComposeProject(
                 name=read.name,
                 directory=str(project),
