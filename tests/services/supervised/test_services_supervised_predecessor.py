@@ -29,6 +29,7 @@ def removed(project):
         if supervisor is not None:
             pidfd.send(supervisor, signal.SIGTERM)
             pidfd.wait(supervisor, 10)
+    project.await_nothing()
 
 
 def test_the_supervisor_of_then_is_named(removed):

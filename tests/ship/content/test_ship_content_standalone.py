@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import tarfile
 
 import msgspec
 import pytest
 
 from esker.errors import ImageError
+from esker.ship.content import standalone
 from esker.store.store import Store
 from tests.ship.content.conftest import image_of
 from tests.support.conda_package import SUBDIR, package
@@ -68,6 +70,30 @@ def test_where_nothing_may_be_fetched(environ, project, store, index):
     with pytest.raises(ImageError, match="no Python that runs them, and fetching one is forbidden") as caught:
         image_of(project, text, environ, store)
     assert "esker install conda/python" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ([("python/../../out", tarfile.REGTYPE, "")], "leads out of the archive"),
+        ([("python/up", tarfile.SYMTYPE, "..")], "leads out of the archive"),
+        ([("python/a", tarfile.SYMTYPE, "/etc")], "leads out of the archive"),
+        ([("python/a", tarfile.LNKTYPE, "python/../../out")], "leads out of the archive"),
+        ([("python/pipe", tarfile.FIFOTYPE, "")], "neither a file, a directory nor a link"),
+    ],
+)
+def test_an_archive_that_leads_out_is_refused(tmp_path, members, words):
+    """Nothing is written outside of the directory, whichever Python unpacks it."""
+    with tarfile.open(tmp_path / "python.tar", "w") as archive:
+        for name, kind, target in members:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            archive.addfile(member)
+    (tmp_path / "into").mkdir()
+    with pytest.raises(ImageError, match=words):
+        standalone._unpack(str(tmp_path / "python.tar"), str(tmp_path / "into"), "https://mirror.example/python.tar")
+    assert not (tmp_path / "out").exists()
+    assert list((tmp_path / "into").iterdir()) == []
 
 
 def _architecture():

@@ -186,18 +186,45 @@ def _hash(path: str) -> str:
 
 
 def _unpack(path: str, directory: str, url: str) -> None:
+    """Unpack what is below `_TOP`. `tarfile` refuses paths that lead out since Python 3.11.4 alone, so we do it."""
+    root = os.path.realpath(directory)
     try:
         with tarfile.open(path) as archive:
-            members = []
             for member in archive:
                 if member.name.startswith(_TOP):
-                    member.name = member.name.removeprefix(_TOP)
-                    if member.islnk():
-                        member.linkname = member.linkname.removeprefix(_TOP)
-                    members.append(member)
-            archive.extractall(directory, members, filter="data")
+                    _unpack_member(archive, member, root)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ImageError(f"`{redact(url)}` is no archive of a Python: {error}", hint="check the mirror") from error
+
+
+def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, root: str) -> None:
+    """Write a file, directory or link below `root`; raises tarfile.TarError for one that leads out, and other kinds."""
+    path = _inside(root, member.name.removeprefix(_TOP), member)
+    if member.isdir():
+        os.makedirs(path, exist_ok=True)
+        return
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if member.issym():
+        _inside(root, os.path.join(os.path.dirname(member.name.removeprefix(_TOP)), member.linkname), member)
+        os.symlink(member.linkname, path)
+    elif member.islnk():
+        os.link(_inside(root, member.linkname.removeprefix(_TOP), member), path, follow_symlinks=False)
+    else:
+        content = archive.extractfile(member) if member.isfile() else None
+        if content is None:
+            raise tarfile.TarError(f"`{member.name}` is neither a file, a directory nor a link")
+        with open(path, "xb") as file:
+            shutil.copyfileobj(content, file)
+        os.chmod(path, 0o755 if member.mode & stat.S_IXUSR else 0o644)
+
+
+def _inside(root: str, name: str, member: tarfile.TarInfo) -> str:
+    """Return the path of a name below `root`; raises tarfile.TarError if it leads out, also through a link."""
+    path = os.path.normpath(os.path.join(root, name))
+    real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    if path != root and not (path.startswith(f"{root}/") and real.startswith(f"{root}/")):
+        raise tarfile.TarError(f"`{member.name}` leads out of the archive")
+    return path
 
 
 def _entries(tree: str) -> Iterator[Entry]:
