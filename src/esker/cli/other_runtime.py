@@ -6,9 +6,9 @@ A warm activation of such a project runs this module: at its top it imports noth
 from __future__ import annotations
 
 from esker.activate.composition import active_tool_choice
-from esker.runtimes import registry
 from esker.runtimes.foreign.choice import ToolChoice
 from esker.runtimes.foreign.place import place
+from esker.runtimes.foreign.runtime import prepare
 from esker.settings import Settings
 
 TYPE_CHECKING = False
@@ -40,10 +40,7 @@ def plan_of(kind: str, project: str, options: SimpleNamespace, environ: Mapping[
     """Return the plan of a project without `.flox`; with --json, its tool is not asked and nothing is written."""
     choice = tool_choice(place(project, kind, Settings(environ)), options, environ)
     settings = Settings(environ, trusts_everything=options.trust, tool_choice=choice, tool_refresh=options.refresh)
-    plan: Plan = registry.module(kind).prepare(
-        project, settings, mode=options.mode, progress=progress, look=options.json
-    )
-    return plan
+    return prepare(kind, project, settings, mode=options.mode, progress=progress, look=options.json)
 
 
 def tool_choice(dot_flox: str, options: SimpleNamespace, environ: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from esker.activate.active import nothing
-from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
+from esker.activate.lists import ACTIVE_ENVIRONMENTS
 from esker.environment import chamber
 from esker.errors import ServiceError
 from esker.host.foreground import run_in_foreground
@@ -37,8 +37,7 @@ def start_services(
     from esker.cli.views.services import Live
 
     inside = begun.activation.apply(environ).get(ACTIVE_ENVIRONMENTS, "")
-    if active_generation(f"{runtime.project}/.flox", inside) is not None:  # the services are those of then
-        environ = {**environ, ACTIVE_ENVIRONMENTS: inside}
+    environ = {**environ, ACTIVE_ENVIRONMENTS: inside}  # the services go by what was chosen for the activation
     services = chamber(runtime, environ, lambda *_: begun._replace(end=nothing))
     services.like_flox = voice.services_like_flox
     if not services.names:

@@ -4,35 +4,32 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from esker.runtimes.protocol import Runtime
 
-__all__ = ["RUNTIMES", "Kind", "declarations", "find_project", "module", "runtime"]
+__all__ = ["RUNTIMES", "Kind", "declarations", "find_project", "runtime"]
 
 
 class Kind:
     """A kind of runtime."""
 
-    __slots__ = ("declarations", "has_plans", "is_last", "leaves_out", "module", "tool")
+    __slots__ = ("declarations", "is_last", "leaves_out", "module", "tool")
 
     def __init__(
         self,
         module: str,
         *declarations: str,
-        has_plans: bool = False,
         leaves_out: bool = False,
         tool: str | None = None,
         is_last: bool = False,
     ) -> None:
         self.module = module
-        """A module that has a function `runtime(project, mode)`; it is loaded on first use."""
+        """A module that has a function `runtime(project, mode)`; it is loaded on first use.
+
+        If the kind has a tool, the function is told its name too: `runtime(project, mode, tool=NAME)`."""
         self.declarations = declarations
         """What a project directory has that is declared for this runtime, ending in `/` for a directory.
 
         None of them for a runtime that is chosen by name alone."""
-        self.has_plans = has_plans
-        """Whether the module has a function `prepare` that gives a plan to activate."""
         self.leaves_out = leaves_out
         """Whether the runtime can leave packages out that are not on this machine."""
         self.tool = tool
@@ -43,14 +40,14 @@ class Kind:
         Each of them counts only where the repository has none of those before it."""
 
 
+_FOREIGN = "esker.runtimes.foreign.runtime"
 RUNTIMES = {
-    "native": Kind("esker.runtimes.native.runtime", ".flox/", has_plans=True, leaves_out=True),
-    "nix": Kind("esker.runtimes.nix.runtime", "flake.nix", "shell.nix", has_plans=True, tool="esker.runtimes.nix.tool"),
-    "guix": Kind("esker.runtimes.guix.runtime", "manifest.scm", has_plans=True, tool="esker.runtimes.guix.tool"),
+    "native": Kind("esker.runtimes.native.runtime", ".flox/", leaves_out=True),
+    "nix": Kind(_FOREIGN, "flake.nix", "shell.nix", tool="esker.runtimes.nix.tool"),
+    "guix": Kind(_FOREIGN, "manifest.scm", tool="esker.runtimes.guix.tool"),
     "venv": Kind(
-        "esker.runtimes.venv.runtime",
+        _FOREIGN,
         *("pyproject.toml", "setup.py", "requirements.txt"),
-        has_plans=True,
         tool="esker.runtimes.venv.tool",
         is_last=True,
     ),
@@ -75,23 +72,25 @@ def find_project(start: str, *, explicit: bool, runtime: str | None = None) -> t
 
     names = declarations()
     if runtime is not None:
+        from esker.errors import NoEnvironment, NotFound, UsageError
+
         own = RUNTIMES[runtime].declarations if runtime in RUNTIMES else ()
         if not own:
-            from esker.errors import UsageError
-
             known = ", ".join(dict.fromkeys(names.values()))
             raise UsageError(f"there is no declaration for a runtime `{runtime}`", hint=f"name one of {known}")
-        return find_marked(start, own, explicit=explicit)[0], runtime
+        try:
+            return find_marked(start, own, explicit=explicit)[0], runtime
+        except NoEnvironment as error:
+            files = " or ".join(f"`{name.rstrip('/')}`" for name in own)
+            place = "the current directory" if error.directory is None else f"`{error.directory}`"
+            raise NotFound(
+                f"the runtime `{runtime}` finds no {files} in {place}",
+                hint="write one, or leave the runtime out: then what is declared there counts",
+            ) from None
     first, *others = (name for name, kind in names.items() if not RUNTIMES[kind].is_last)
     last = [(name,) for name, kind in names.items() if RUNTIMES[kind].is_last]
     project, marker = find_marked(start, (first,), others, *last, explicit=explicit)
     return project, names[marker]
-
-
-def module(name: str) -> ModuleType:
-    """Return the module of the runtime of this name."""
-    # Not importlib.import_module: importing importlib would cost more than what it does here.
-    return __import__(RUNTIMES[name].module, fromlist=["runtime"])
 
 
 def runtime(name: str, project: str, mode: str | None = None, *, without_packages: bool = False) -> Runtime:
@@ -99,10 +98,14 @@ def runtime(name: str, project: str, mode: str | None = None, *, without_package
 
     With `without_packages`, it leaves out the packages that are not on this machine; raises UsageError if it cannot.
     """
-    if without_packages and not RUNTIMES[name].leaves_out:
+    kind = RUNTIMES[name]
+    if without_packages and not kind.leaves_out:
         from esker.errors import UsageError
 
         raise UsageError(f"the runtime `{name}` cannot leave packages out", hint="leave out what asks for it")
-    options = {"without_packages": True} if without_packages else {}
-    made: Runtime = module(name).runtime(project, mode, **options)
+    options: dict[str, bool | str] = {"without_packages": True} if without_packages else {}
+    if kind.tool is not None:
+        options["tool"] = name
+    # Not importlib.import_module: importing importlib would cost more than what it does here.
+    made: Runtime = __import__(kind.module, fromlist=["runtime"]).runtime(project, mode, **options)
     return made

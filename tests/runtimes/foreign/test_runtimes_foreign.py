@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from esker.errors import HostError, UsageError
+from esker.errors import HostError, NotFound, UsageError
 from esker.runtimes import registry
 from esker.runtimes.foreign import kept
 from esker.runtimes.foreign.choice import ToolChoice
@@ -152,6 +152,9 @@ def test_which_declaration_counts(tmp_path):
     assert found(deep) == (".", "native")
     assert found(deep, runtime="nix") == ("sub/deep", "nix")
     assert found(deep, explicit=True) == ("sub/deep", "nix")
+    with pytest.raises(NotFound, match=r"the runtime `guix` finds no `manifest.scm` in `.*deep`") as missing:
+        found(deep, explicit=True, runtime="guix")
+    assert "leave the runtime out" in missing.value.hint
     with pytest.raises(UsageError, match="there is no declaration for a runtime `flox`") as caught:
         found(deep, runtime="flox")
     assert "native, nix" in caught.value.hint

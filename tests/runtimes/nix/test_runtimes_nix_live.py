@@ -475,6 +475,31 @@ def test_a_flake_may_not_change_the_settings_of_nix(nix):
     assert not (project.directory / "flake.lock").exists()
 
 
+def test_services_go_by_what_the_activation_was_asked_for(flake):
+    """With -s, a shell and an overridden input count for the services too, and Nix is asked once; errors name them."""
+    manifest = """schema-version = "1.14.0"
+[services]
+web.command = 'echo "$FOO"; exec sleep 1000'
+[plugins.esker]
+runtime = "nix"
+[plugins.esker.services.web]
+healthcheck.log = "."
+"""
+    shells = 'default = throw "not asked for"; ci = pkgs.mkShell { FOO = "of ci"; };'
+    project = flake(
+        shells, files={".flox/env.json": '{"name": "shop", "version": 1}', ".flox/env/manifest.toml": manifest}
+    )
+    word = [sys.executable, "-m", "esker", "services", "logs", "web"]
+    done = project.esker("activate", "--shell", "ci", "-s", "--", *word)
+    assert "of ci" in done.out, done.err
+    assert done.err.count("Asking Nix") == 1
+    done = project.esker("activate", "--shell", "no such", "--override-input", "nixpkgs=path:/nowhere", "--", "true")
+    assert "develop --no-write-lock-file --override-input nixpkgs path:/nowhere '.#no such'" in done.err
+    (project.directory / "flake.nix").unlink()
+    done = project.esker("activate", "--", "true")
+    assert "has neither `flake.nix` nor `shell.nix`, so Nix has nothing to give" in done.err
+
+
 def test_other_commands_in_a_project_without_flox(flake, nix):
     """They say what is there, and what is not; `--json` asks nobody; what is kept of a removed project is removed."""
     test = "import os, pytest\n@pytest.mark.esker\ndef test_it(): assert os.environ['FOO'] == 'bar'\n"
@@ -523,7 +548,6 @@ def test_a_warm_activation_loads_few_modules(flake, nix):
         *("esker.activate.program_of_tool", "esker.cli.other_runtime", "esker.host.named_tuple"),
         *("esker.host.temporary", "esker.runtimes.foreign", "esker.runtimes.foreign.choice"),
         *("esker.runtimes.foreign.place", "esker.runtimes.foreign.runtime"),
-        *("esker.runtimes.nix", "esker.runtimes.nix.runtime"),
     }
 
 

@@ -71,7 +71,7 @@ def _activated(options: SimpleNamespace, command: list[str] | None, voice: Voice
         from esker.cli.other_runtime import run as run_other
 
         check_options(options)
-        if not registry.RUNTIMES[kind].has_plans:
+        if registry.RUNTIMES[kind].tool is None:
             runtime = registry.runtime(kind, project, options.mode, without_packages=options.without_packages)
             return run_other(runtime, options, command, environ, voice)
         plan = plan_of(kind, project, options, environ, LateProgress(voice))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.progress import Progress
 
-__all__ = ["ForeignRuntime", "prepare"]
+__all__ = ["ForeignRuntime", "prepare", "runtime"]
 
 
 def prepare(
@@ -64,3 +64,8 @@ class ForeignRuntime(PlannedRuntime):
     def _plan(self, environ: Mapping[str, str]) -> Plan:
         choice = active_tool_choice(place(self.project, self.name, Settings(environ)), environ)
         return prepare(self.name, self.project, Settings(environ, tool_choice=choice), mode=self.mode)
+
+
+def runtime(project: str, mode: str | None = None, *, tool: str) -> ForeignRuntime:
+    """Return the runtime of a project (absolute, links resolved) that is declared for a tool."""
+    return ForeignRuntime(tool, project, mode)

@@ -7,6 +7,8 @@ nothing heavy, not even `json`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from esker.activate import plan as plans
 from esker.activate.composition import active_tool_choice, is_started, is_without_packages
 from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation, active_mode
@@ -48,7 +50,7 @@ def prepare(
     return prepare_stale(project, settings, mode=mode, locked=locked, progress=progress)
 
 
-class PlannedRuntime:
+class PlannedRuntime(ABC):
     """The environment of one project that has a plan; a Runtime, of which a class says how the plan is made."""
 
     name = "native"
@@ -91,8 +93,9 @@ class PlannedRuntime:
         attachment = attach(plan, base, Participant(stays=True), deadline=deadline)
         return Begun(attachment.activation, attachment.leave, attachment.share)
 
+    @abstractmethod
     def _plan(self, environ: Mapping[str, str]) -> Plan:
-        raise NotImplementedError
+        """Return the plan for a caller with these variables."""
 
 
 class NativeRuntime(PlannedRuntime):

@@ -7,6 +7,7 @@ What the user has answered before, at their own `nix`, still counts.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 from typing import TYPE_CHECKING
@@ -25,10 +26,11 @@ _FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _LAST_LINES = 60
 
 
-def run_nix(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str) -> tuple[bytes, str]:
+def run_nix(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, alone: str) -> tuple[bytes, str]:
     """Run Nix and return what it wrote to stdout and to stderr.
 
-    Raises NotFound without Nix, and ActivationFailed, with its message, when it fails.
+    Raises NotFound without Nix, and ActivationFailed when it fails, with its message and with `alone`, the arguments
+    of a `nix develop` that fails alike.
     """
     program = program_of_tool("nix", variables.get("PATH"))
     if program is None:
@@ -50,6 +52,6 @@ def run_nix(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str)
         last = "\n".join(said.splitlines()[-_LAST_LINES:])
         raise ActivationFailed(
             f"Nix gives no environment for `{cwd}`; it says:\n{last}",
-            hint="correct what Nix names, and try it alone: nix develop",
+            hint=f"correct what Nix names, and try it alone: nix {shlex.join(_FEATURES)} develop {alone}",
         )
     return done.stdout, said

@@ -6,13 +6,14 @@ Its answer is that of `nix print-dev-env --json`, for a flake or a shell.nix. No
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from esker.activate.left_in_bash import declared
 from esker.activate.program_of_tool import program_of_tool
-from esker.errors import ActivationFailed
+from esker.errors import ActivationFailed, NotFound
 from esker.formats.nix import dev_env
 from esker.formats.untrusted import json_value
 from esker.host import files as host_files
@@ -72,6 +73,9 @@ class _Nix:
         project, caller = request.project, request.settings.caller
         home, watch = request.settings.home, request.declaration.esker.nix.watch
         is_flake = _is_flake(project)
+        if not is_flake and not os.path.exists(f"{project}/{_SHELL}"):
+            message = f"`{project}` has neither `{_FLAKE}` nor `{_SHELL}`, so Nix has nothing to give"
+            raise NotFound(message, hint='write one of them, or take `runtime = "nix"` out of the manifest')
         words = ["flake" if is_flake else "shell", request.settings.system, _version(caller.get("PATH"))]
         files, signs, remarks = configuration(caller, home), list[str](), list[str]()
         if is_flake:
@@ -105,26 +109,23 @@ class _Nix:
         if not _is_flake(request.project):
             return ()
         arguments = ["flake", "metadata", "--json", *_flake_options(request), "."]
-        output, _ = run_nix(arguments, request.settings.caller, cwd=request.project)
+        output, _ = run_nix(arguments, request.settings.caller, cwd=request.project, alone=shlex.join(_asked(request)))
         trees = [_local_tree(locked, pinned, request) for locked, pinned in _locked(output, request.project)]
         return tuple(dict.fromkeys(path for tree in trees for path in (*tree.files, *tree.signs)))
 
     def toolchain(self, request: Request) -> Toolchain:
         """Ask Nix, keep its answer from being collected, and return it."""
-        project, choice = request.project, request.choice
+        project = request.project
         request.progress.begin(f"Asking Nix for the environment of `{project}`")
-        if _is_flake(project):
-            arguments = [*_flake_options(request), f".#{choice.shell}" if choice.shell else "."]
-        else:
-            arguments = ["-f", _SHELL, *([choice.shell] if choice.shell else [])]
-        output, said = run_nix(
-            ["print-dev-env", "--json", "--profile", request.root, *arguments], request.settings.caller, cwd=project
-        )
+        asked = _asked(request)
+        words = ["print-dev-env", "--json", "--profile", request.root, *asked]
+        output, said = run_nix(words, request.settings.caller, cwd=project, alone=shlex.join(asked))
         _prune(request.root)
         for line in said.splitlines():
             if line.startswith("warning: ") and not any(part in line for part in _USUAL):
                 request.progress.remark(f"Nix: {line.removeprefix('warning: ')}")
-        if "not writing modified lock file" in said and not choice.override_inputs:  # which the lock cannot know
+        # What is overridden cannot stand in the lock.
+        if "not writing modified lock file" in said and not request.choice.override_inputs:
             request.progress.remark("flake.lock does not pin every input, so that they may change: nix flake lock")
         try:
             env = dev_env.without_outputs(dev_env.parse(output.decode()), f"{project}/outputs")
@@ -149,6 +150,14 @@ def _version(path: str | None) -> str:
             status = os.stat(target)
             return f"{target} {status.st_size} {status.st_mtime_ns}"
     return ""
+
+
+def _asked(request: Request) -> list[str]:
+    """Return the arguments that name the environment, the same for `nix print-dev-env` and `nix develop`."""
+    shell = request.choice.shell
+    if _is_flake(request.project):
+        return [*_flake_options(request), f".#{shell}" if shell else "."]
+    return ["-f", _SHELL, *([shell] if shell else [])]
 
 
 def _flake_options(request: Request) -> list[str]:
