@@ -141,8 +141,12 @@ def test_a_binary_file_in_the_way(checkout, esker):
 
 
 def test_no_environment(empty, esker):
-    """As with every command."""
-    assert "code: not-found" in esker("ci", "github").err
+    """It says what a workflow can enter, and how a Python project gets that."""
+    (empty / "pyproject.toml").write_text('[project]\nname = "shop"\nversion = "1"\n')
+    done = esker("ci", "github", "--test", "true")
+    assert done.status == 1
+    assert "`.flox`, `flake.nix` or `manifest.scm` declares, and there is none of them in" in done.err
+    assert "takes over a pyproject.toml or requirements.txt: esker init" in done.err
 
 
 class TestJobs:

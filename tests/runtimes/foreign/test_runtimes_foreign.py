@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from esker.declare.discover import OTHER_DECLARATIONS
 from esker.errors import HostError, NotFound, UsageError
 from esker.runtimes import registry
 from esker.runtimes.foreign import kept
@@ -158,3 +159,8 @@ def test_which_declaration_counts(tmp_path):
     with pytest.raises(UsageError, match="there is no declaration for a runtime `flox`") as caught:
         found(deep, runtime="flox")
     assert "native, nix" in caught.value.hint
+
+
+def test_every_declaration_is_known_to_those_that_look_for_projects():
+    """Finding a project and trusting it know the same files as the runtimes do, in the same order."""
+    assert tuple(registry.declarations()) == (".flox/", *OTHER_DECLARATIONS)

@@ -113,10 +113,19 @@ def _options(host: str, arguments: list[str], voice: Voice) -> Namespace:
 def _place(options: Namespace) -> Place:
     """Return where the project lies that the options name, else the nearest one."""
     from esker.declare.discover import find_marked
+    from esker.errors import NoEnvironment, NotFound
     from esker.ship.ci.planned import DECLARATIONS, Place
 
     start, explicit = place(options)
-    project, _ = find_marked(start, list(DECLARATIONS), explicit=explicit)
+    try:
+        project, _ = find_marked(start, list(DECLARATIONS), explicit=explicit)
+    except NoEnvironment as error:
+        *names, last = (f"`{name}`" for name in DECLARATIONS)
+        where = "the current directory" if error.directory is None else f"`{error.directory}`"
+        raise NotFound(
+            f"a workflow enters what {', '.join(names)} or {last} declares, and there is none of them in {where}",
+            hint="make one, which takes over a pyproject.toml or requirements.txt: esker init",
+        ) from None
     top = project
     while not os.path.lexists(f"{top}/.git"):
         above = os.path.dirname(top)
