@@ -5,14 +5,20 @@ Nothing runs its health checks here, as on any machine without systemd: `podman 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import resource
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 from tests.support.containers.engine import ContainerEngine
 from tests.support.containers.places import control_groups
 from tests.support.sid.root import ROOT
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 __all__ = ["PodmanEngine"]
 
@@ -38,8 +44,23 @@ default_subnet_pools = [{{ base = "{others}", size = 26 }}]
 class PodmanEngine(ContainerEngine):
     """Podman, which is root in a Debian of its own; the machine's /tmp and /var/tmp are also there.
 
-    After tests have been killed, Podman's table of the packet filter and its empty control group stay on the machine.
+    One runs at a time: Podman's control group and its table of the packet filter have one name for the whole machine.
+    After tests have been killed, both stay there, the group empty.
     """
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            alone = stack.enter_context(open("/var/tmp/esker-podman.lock", "w", encoding="utf-8"))
+            fcntl.flock(alone, fcntl.LOCK_EX)
+            super().__enter__()
+            self._alone = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._alone:
+            super().__exit__(kind, error, trace)
 
     def _prepare(self) -> None:
         directory = self._place.directory
