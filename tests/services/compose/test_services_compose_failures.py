@@ -79,7 +79,7 @@ def test_a_taken_port(place):
 
 def test_an_unhealthy_container(place):
     """Its last lines and the health check's own words are there."""
-    check = "healthcheck: {test: 'echo not yet; exit 1', interval: 50ms, retries: 2}"
+    check = "healthcheck: {test: 'echo not yet; exit 1', interval: 500ms, retries: 2}"
     command = "sh -c 'echo about to begin; exec sleep 1000'"
     shop = place.checkout(
         compose=f"services: {{first: {{{IDLE}}}, web: {{image: busybox, init: true, command: {command}, {check}}}}}"

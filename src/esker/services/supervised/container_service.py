@@ -187,6 +187,7 @@ class ContainerService(Service):
 
     async def _follow(self, container: Container) -> None:
         """Take over what the engine says of a container that runs."""
+        was_unhealthy = self.state == "Running" and self.health == "unhealthy"
         self.pid = container.pid or None
         self.restarts = container.restarts
         self.health = cast("Health | None", container.health)
@@ -210,7 +211,8 @@ class ContainerService(Service):
             self.problem = container.problem or "its health check fails"
             if container.lacks_check:
                 self.problem = NotRunnable(self.problem)
-            self.lines.lines = await self._engine.last_lines(container, LOG_LINES)
+            if not was_unhealthy:
+                self.lines.lines = await self._engine.last_lines(container, LOG_LINES)
             self._become_unhealthy()
         else:
             self._notify(self)

@@ -37,6 +37,9 @@ _LONGEST = 16 << 20
 """Bytes of a command's output."""
 _MAKING_SECONDS = 300.0
 """Seconds within which Compose must have made containers; their images are there."""
+_LOG_READS = 6
+_LOG_READ_SECONDS = 0.2
+"""How often an empty log is read, and how long we wait between."""
 _EVENTS = ("create", "start", "die", "health_status", "destroy", "remove", "oom", "pause", "unpause", "rename")
 """Docker tells that a container is destroyed, Podman that it is removed."""
 
@@ -161,8 +164,17 @@ class Engine:
         await self._output("docker", "kill", container.id)
 
     async def last_lines(self, container: Container, count: int) -> list[str]:
-        """Return the last lines of a container's log; none if the engine does not give them."""
-        _, text = await self._output("docker", "logs", "--tail", str(count), container.id)
+        """Return the last lines of a container's log; none if the engine does not give them.
+
+        What a container writes reaches the engine's log later than its end or its health check's result reaches us, on
+        a busy machine. So an empty log is read again for a second.
+        """
+        for attempt in range(_LOG_READS):
+            if attempt:
+                await asyncio.sleep(_LOG_READ_SECONDS)
+            status, text = await self._output("docker", "logs", "--tail", str(count), container.id)
+            if status or text:
+                break
         return text.splitlines()[-count:]
 
     # -- Changes
