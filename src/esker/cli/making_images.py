@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import add_directory, add_python_downloads
-from esker.cli.selection import declared
 from esker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +19,9 @@ if TYPE_CHECKING:
     from esker.settings import Settings
     from esker.ship.project_image import ProjectImage
 
-__all__ = ["add_options", "made", "settings_of"]
+__all__ = ["add_options", "left_out", "made", "settings_of", "tell_left_out"]
+
+_MOST_PATHS = 5
 
 
 def add_options(parser: Parser) -> None:
@@ -48,12 +49,17 @@ def settings_of(options: Namespace) -> Settings:
 
 
 def made(
-    options: Namespace, voice: Voice, *, systems: list[str] | None = None, own: bool = False
+    options: Namespace,
+    voice: Voice,
+    *,
+    systems: list[str] | None = None,
+    own: bool = False,
 ) -> tuple[ProjectImage, Reference]:
     """Make the image that the options ask for, and return it with its name.
 
     It is for the `systems`, or with `own` for the machine's own kind alone, or else for all that the project names.
     """
+    from esker.cli.selection import declared
     from esker.formats.oci import source_date
     from esker.lock.resolve import current_lock
     from esker.runtimes.native.planning import declared_mode
@@ -76,15 +82,21 @@ def made(
             services=_services(declaration),
         )
         image = project_image(declaration, lock, settings, wishes, voice.progress())
-    left_out = sorted({path for each in image.contents for path in each.left_out})
-    if left_out:
-        listed = ", ".join(f"`{path}`" for path in left_out[:_MOST_PATHS])
-        more = f" and {len(left_out) - _MOST_PATHS} more" if len(left_out) > _MOST_PATHS else ""
-        voice.say(f"! Not in the image, because git does not track it: {listed}{more}")
+    tell_left_out(left_out(image), voice)
     return image, reference
 
 
-_MOST_PATHS = 5
+def left_out(image: ProjectImage) -> list[str]:
+    """Return the paths below the declared ones that are in no image, because git does not track them."""
+    return sorted({path for each in image.contents for path in each.left_out})
+
+
+def tell_left_out(paths: list[str], voice: Voice) -> None:
+    """Say which paths are not in the image."""
+    if paths:
+        listed = ", ".join(f"`{path}`" for path in paths[:_MOST_PATHS])
+        more = f" and {len(paths) - _MOST_PATHS} more" if len(paths) > _MOST_PATHS else ""
+        voice.say(f"! Not in the image, because git does not track it: {listed}{more}")
 
 
 def _services(declaration: Declaration) -> Callable[[str, Mapping[str, int]], Sequence[Mapping[str, object]]]:

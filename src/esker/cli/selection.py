@@ -10,9 +10,7 @@ from esker.activate.lists import active_environments, dot_flox_of, project_of
 from esker.cli.directory import place
 from esker.declare.discover import find
 from esker.declare.known_environments import remember
-from esker.declare.load import environment_name, load
 from esker.errors import EskerError, NotFound
-from esker.formats.manifest import MinimumVersion
 from esker.runtimes import registry
 from esker.settings import Settings
 
@@ -57,6 +55,8 @@ def changeable_project(options: Namespace, environ: Mapping[str, str]) -> str:
 
 def declared(options: Namespace, environ: Mapping[str, str], voice: Voice) -> Declaration:
     """Return the declaration of the selected environment."""
+    from esker.declare.load import load
+
     declaration = load(selected_project(options, environ))
     check_version(declaration.manifest, voice)
     return declaration
@@ -75,6 +75,8 @@ def declared_if_any(options: Namespace, environ: Mapping[str, str], voice: Voice
 
 def check_version(manifest: Manifest, voice: Voice) -> None:
     """Warn if a manifest requires a later version of Flox."""
+    from esker.formats.manifest import MinimumVersion
+
     minimum = manifest.minimum_cli_version
     if isinstance(minimum, MinimumVersion):
         voice.check_version(minimum.version, minimum.reason)
@@ -110,6 +112,8 @@ def _meant(start: str, environ: Mapping[str, str]) -> str:
 
 
 def _name(project: str) -> str:
+    from esker.declare.load import environment_name
+
     return environment_name(project) if os.path.isdir(f"{project}/.flox") else os.path.basename(project)
 
 

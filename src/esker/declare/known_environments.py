@@ -12,7 +12,6 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from esker.declare.load import environment_name
 from esker.errors import HostError, InvalidFile, NotFound
 from esker.host import files, state_file
 
@@ -41,6 +40,8 @@ class KnownEnvironment(NamedTuple):
 
 def known_environments(settings: Settings) -> list[KnownEnvironment]:
     """Return the environments on the list that still exist, sorted by path."""
+    from esker.declare.load import environment_name
+
     environments = []
     for path in sorted(_entries(_path(settings))):
         with suppress(NotFound, InvalidFile, HostError):
@@ -57,6 +58,8 @@ def remember(project: str, settings: Settings) -> None:
     path, dot_flox = _path(settings), f"{project}/.flox"
     if dot_flox in _entries(path) or os.path.dirname(project) == os.path.realpath(one_off_directory(settings)):
         return
+    from esker.declare.load import environment_name
+
     with suppress(HostError, OSError, NotFound, InvalidFile):
         if not files.belongs_to_us(os.path.dirname(path)):
             return  # under sudo this can be another user's home, and they could not write to a list that root made

@@ -61,6 +61,14 @@ class ProjectImage(NamedTuple):
     builder: Builder
     created: int
     """The time in their configurations, in seconds since 1970."""
+    declaration: Declaration
+    lock: Lock
+    """What it was made of."""
+
+    @property
+    def lock_path(self) -> str:
+        """The path of the image's own lock."""
+        return f"{self.declaration.dot_flox}/{image_lock.NAME}"
 
 
 def project_image(
@@ -104,7 +112,7 @@ def project_image(
     inputs = [each for each in before.inputs if each.platform and each.platform not in platforms]
     inputs += [each for made in found for each in made.inputs]
     put(path, image_lock.render(ImageLock(layers=builder.locked_layers(), inputs=tuple(inputs))))
-    return ProjectImage(tuple(found), tuple(images), builder, wishes.created)
+    return ProjectImage(tuple(found), tuple(images), builder, wishes.created, declaration, lock)
 
 
 def _systems_of(declaration: Declaration, lock: Lock, own: str) -> tuple[str, ...]:

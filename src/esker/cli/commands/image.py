@@ -6,11 +6,15 @@ import os
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, group_usage, unknown_command
-from esker.cli.making_images import add_options, made
+from esker.cli.making_images import add_options, made, settings_of, tell_left_out
 from esker.cli.views.output import print_json
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from esker.cli.built import Built
     from esker.cli.voice import Voice
+    from esker.settings import Settings
     from esker.ship.image.stored import Source, StoredImage
 
 __all__ = ["COMMANDS", "run"]
@@ -53,9 +57,9 @@ def _making(name: str, summary: str, examples: str, voice: Voice) -> Parser:
 
 
 def _build(arguments: list[str], voice: Voice) -> int:
-    from esker.cli.commands.containerize import write
-    from esker.cli.views.images import built_record, built_text
-    from esker.ship.image.layout import write_layout
+    from esker.cli.built import unchanged
+    from esker.cli.selection import selected_project
+    from esker.cli.views.built_image import built_text
 
     examples = (
         "  esker image build\n  esker image build --layout ./layout\n"
@@ -66,21 +70,39 @@ def _build(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("-f", "--file", metavar="FILE", help="write an archive into a file, or with `-` to stdout")
     parser.add_argument("--json", action="store_true", help="print digests and layers as JSON")
     options = parser.parse_args(arguments)
-    image, reference = made(options, voice, systems=options.system)
+    project, settings = selected_project(options, os.environ), settings_of(options)
+    built = unchanged(project, options, settings)
+    if built is None:
+        built = _built(project, options, settings, voice)
+    else:
+        tell_left_out(built["left_out"], voice)
     if options.layout is not None:
-        write_layout(options.layout, image.images, reference, image.builder)
-        voice.say(f"✔ {reference} written to `{options.layout}`")
-    if options.file is not None:
-        write(options.file, image, reference)
-        if options.file != "-":
-            voice.say(f"✔ {reference} written to `{options.file}`")
+        voice.say(f"✔ {built['record']['name']} written to `{options.layout}`")
+    if options.file is not None and options.file != "-":
+        voice.say(f"✔ {built['record']['name']} written to `{options.file}`")
     if options.file == "-":
         return 0
     if options.json:
-        print_json(built_record(image, reference))
+        print_json(built["record"])
         return 0
-    print(built_text(image, reference))
+    print(built_text(built["record"]))
     return 0
+
+
+def _built(project: str, options: Namespace, settings: Settings, voice: Voice) -> Built:
+    """Make the image and write it where the options say."""
+    from esker.cli.built import keep
+    from esker.cli.commands.containerize import write
+    from esker.ship.image.layout import write_layout
+    from esker.ship.kept_image import now
+
+    since = now()
+    image, reference = made(options, voice, systems=options.system)
+    if options.layout is not None:
+        write_layout(options.layout, image.images, reference, image.builder)
+    if options.file is not None:
+        write(options.file, image, reference)
+    return keep(project, options, settings, image, reference, since)
 
 
 def _push(arguments: list[str], voice: Voice) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from esker.cli.views.built_image import size
 from esker.cli.views.output import shown
 from esker.ship.image import comparison
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = [
     "bill",
     "built_record",
-    "built_text",
     "difference_record",
     "difference_text",
     "project_record",
@@ -28,17 +28,6 @@ __all__ = [
     "stored_record",
     "stored_text",
 ]
-
-_MEGABYTE = 1_000_000
-
-
-def built_text(image: ProjectImage, reference: Reference) -> str:
-    """Return what was made: for each platform its digest, and its layers with their sizes."""
-    lines = [str(reference)]
-    for each in image.images:
-        lines.append(f"  {each.platform}  {each.descriptor.digest}")
-        lines += [f"    {_size(layer.descriptor.size)}  {layer.name}" for layer in each.layers]
-    return shown("\n".join(lines))
 
 
 def built_record(image: ProjectImage, reference: Reference) -> dict[str, Any]:
@@ -73,7 +62,7 @@ def project_text(image: ProjectImage, reference: Reference) -> str:
     for contents, each in zip(image.contents, image.images, strict=True):
         lines.append(f"  {each.platform}  {each.descriptor.digest}")
         for layer in each.layers:
-            lines.append(f"    {_size(layer.descriptor.size)}  {layer.name}")
+            lines.append(f"    {size(layer.descriptor.size)}  {layer.name}")
             lines += [f"               {unit.name} {unit.version}".rstrip() for unit in _units(layer)]
         lines += [f"    {line}" for line in _why(contents)]
     return shown("\n".join(lines))
@@ -119,7 +108,7 @@ def stored_text(image: StoredImage) -> str:
     """Return what an image says of itself."""
     lines = [f"{image.config.platform}  {image.descriptor.digest}"]
     for layer in comparison.contents(image):
-        lines.append(f"  {_size(layer.size)}  {layer.name}")
+        lines.append(f"  {size(layer.size)}  {layer.name}")
         lines += [
             f"             {unit.name} {unit.version}".rstrip() for unit in layer.units if unit.name != layer.name
         ]
@@ -153,7 +142,7 @@ def difference_text(platform: str, found: Difference) -> str:
     for setting in found.settings:
         lines.append(f"  {setting.name}: {_or_none(setting.before)} -> {_or_none(setting.after)}")
     if found.layers:
-        lines.append(f"  {_size(found.size).strip()} to fetch for who has the first")
+        lines.append(f"  {size(found.size).strip()} to fetch for who has the first")
     return shown("\n".join(lines))
 
 
@@ -183,7 +172,3 @@ def bill(image: ProjectImage, reference: Reference) -> str:
 
     contents, made = image.contents[0], image.images[0]
     return document(contents.components, reference.name, made.descriptor.digest, image.created).decode()
-
-
-def _size(size: int) -> str:
-    return f"{size / _MEGABYTE:>8.1f} MB"

@@ -83,6 +83,8 @@ class Contents(NamedTuple):
     has_shell: bool = False
     """Whether there is a `/bin/sh`."""
     runs_services: bool = False
+    compiler: str | None = None
+    """The path of the interpreter of this machine that has compiled modules."""
 
 
 def contents(making: Making, system: str) -> Contents:
@@ -133,6 +135,7 @@ def contents(making: Making, system: str) -> Contents:
         has_bash=bash is not None,
         has_shell=has_shell,
         runs_services=table.services,
+        compiler=interpreter.compiler.executable if interpreter.compiler else None,
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from esker.ship.image.unit import Entry
 
-__all__ = ["ProjectFiles", "project_files", "tracked_files"]
+__all__ = ["ProjectFiles", "project_files", "tracked_files", "watched_files"]
 
 _FILE, _PROGRAM, _LINK, _SUBMODULE = "100644", "100755", "120000", "160000"
 
@@ -69,6 +69,20 @@ def tracked_files(project: str, path: str, variables: Mapping[str, str]) -> dict
         if not name.startswith(b".flox/"):
             found[os.fsdecode(name)] = described[:6].decode()
     return found
+
+
+def watched_files(project: str, paths: Sequence[str], variables: Mapping[str, str]) -> list[str]:
+    """Return what decides about the files that git tracks at these paths, and those that it does not.
+
+    That is git's index, the files themselves, and their directories, in which others appear. All paths are absolute.
+    """
+    index = os.fsdecode(run_git(["rev-parse", "--git-path", "index"], variables, cwd=project).rstrip(b"\n"))
+    found = dict.fromkeys([os.path.join(project, index)])
+    for path in paths:
+        found[os.path.normpath(f"{project}/{path}")] = None
+        for name in tracked_files(project, path, variables):
+            found[f"{project}/{name}"] = found[os.path.dirname(f"{project}/{name}")] = None
+    return [*found]
 
 
 def _untracked(project: str, path: str, variables: Mapping[str, str]) -> Iterator[str]:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from esker.ship.image.blobs import Blobs
     from esker.ship.image.image import Builder, Image
 
-__all__ = ["REFERENCE", "index_of", "write_archive", "write_layout"]
+__all__ = ["REFERENCE", "index_of", "layout_files", "write_archive", "write_layout"]
 
 REFERENCE = "org.opencontainers.image.ref.name"
 """The annotation by which `index.json` has the tag of an image."""
@@ -74,6 +74,16 @@ def write_layout(directory: str, images: Sequence[Image], reference: Reference, 
         kept = [each for each in earlier if each.annotations.get(REFERENCE) not in names]
         changed |= files.write_changed(target, index([*kept, *entries]), mode=0o644)
     return changed
+
+
+def layout_files(directory: str, images: Sequence[Image]) -> list[str]:
+    """Return the files of a layout that images stand in."""
+    digests = [each.digest for each in _blobs(images)] + [describe(data, INDEX).digest for data in _indexes(images)]
+    return [
+        f"{directory}/oci-layout",
+        f"{directory}/index.json",
+        *(f"{directory}/blobs/{digest.replace(':', '/')}" for digest in digests),
+    ]
 
 
 def write_archive(output: IO[bytes], images: Sequence[Image], reference: Reference, builder: Builder) -> None:
