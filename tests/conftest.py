@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -28,10 +29,32 @@ _PATIENCE = 120
 
 def pytest_addoption(parser):
     parser.addoption("--live", metavar="AREA", help="run the live tests of AREA (or `all`), and nothing else")
+    parser.addoption("--skips-to", metavar="FILE", help="write the names of the tests that are skipped into FILE")
+    parser.addoption("--only-in", metavar="FILE", help="run the tests that FILE names, and nothing else")
+
+
+def pytest_configure(config):
+    """Have the process that hears of all tests write down which are skipped."""
+    path = config.getoption("--skips-to")
+    if path and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Skips(pathlib.Path(path)))
+
+
+class _Skips:
+    def __init__(self, path):
+        self._path = path
+        self._names = set()
+
+    def pytest_runtest_logreport(self, report):
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self._names.add(report.nodeid)
+
+    def pytest_sessionfinish(self):
+        self._path.write_text("".join(f"{name}\n" for name in sorted(self._names)), encoding="utf-8")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Keep the live tests of the wanted area, or everything but the live tests."""
+    """Keep the live tests of the wanted area, or everything but the live tests; of those what a file names, if any."""
     wanted = config.getoption("--live")
     kept, left = [], []
     known = {area for item in items for mark in item.iter_markers("live") for area in mark.args}
@@ -39,9 +62,12 @@ def pytest_collection_modifyitems(config, items):
         raise pytest.UsageError(
             f"there are no live tests of `{wanted}` here; the areas are {', '.join(sorted(known))}, all"
         )
+    path = config.getoption("--only-in")
+    named = {*pathlib.Path(path).read_text(encoding="utf-8").splitlines()} if path else None
     for item in items:
         areas = {area for mark in item.iter_markers("live") for area in mark.args}
         chosen = bool(areas) if wanted == "all" else wanted in areas if wanted else not areas
+        chosen &= named is None or item.nodeid in named
         (kept if chosen else left).append(item)
     if left:
         config.hook.pytest_deselected(items=left)
