@@ -10,7 +10,7 @@ import pytest
 from tests.faults.fuzz import Inputs, fuzz
 from tests.faults.fuzzed_formats import Format, formats
 
-_INPUTS = 4_000
+_INPUTS = 2_000
 """Inputs of each format: about a minute of processor time altogether (measured: 500 took 8 s). `python -m tests.faults.fuzz --inputs N` takes more."""
 _SEED = "1"
 """Fixed, so that a change of Esker alone decides whether the tests pass."""
