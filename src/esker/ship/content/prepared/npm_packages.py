@@ -145,6 +145,7 @@ def _all_files(
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+        listener.finish(f"{len(wanted)} packages of npm, for the image")
     links: dict[str, tuple[bool, str]] = {}
     for path, tree in trees.items():
         yield from _with_programs(tree, f"{path}/")
