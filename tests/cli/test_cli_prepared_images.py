@@ -141,6 +141,17 @@ def test_what_is_upgraded(locked, esker, registry, repository):
     assert esker("image", "build", "--locked", "--upgrade").status == 2
 
 
+def test_a_layer_that_names_nothing(locked, esker):
+    """The error has the place that was meant."""
+    manifest = locked / ".flox/env/manifest.toml"
+    manifest.write_text(manifest.read_text().replace('["/home/app/agents"]', '["/home/app/agent"]'))
+    assert esker("lock").status == 0
+    done = esker("image", "build")
+    assert done.status == 1
+    assert "names `/home/app/agent`, for which nothing is prepared" in done.err
+    assert "/home/app/agents" in done.err
+
+
 def test_the_same_bytes_on_another_machine(locked, esker, tmp_path):
     """Another store, home and time, and no lock of the image: the digests are the same."""
     first = built(esker)

@@ -148,6 +148,27 @@ def test_registries_and_logins(alone, registry, project, tmp_path, variables):
     assert {*registry.logins.values()} == {"Bearer t"}
 
 
+def test_a_registry_with_a_password(alone, registry):
+    """It is used, and stands neither in the lock nor in an error."""
+    registry.add("tool", "1.0.0", TOOL)
+    address = registry.url.replace("//", "//me:s3cret@")
+    content = alone("tool@1.0.0", npm_config_registry="", NPM_CONFIG_REGISTRY=address)
+    assert {*registry.logins.values()} == {"Basic bWU6czNjcmV0"}
+    assert content.inputs[0].url == registry.at("/npm/tool/-/tool-1.0.0.tgz")
+    with pytest.raises(ImageError) as caught:
+        alone("tool@2.0.0", npm_config_registry="", NPM_CONFIG_REGISTRY=address)
+    assert "s3cret" not in caught.value.message
+    with pytest.raises(HostError) as refused:
+        alone("none@2.0.0", npm_config_registry="", NPM_CONFIG_REGISTRY=address)
+    assert "s3cret" not in refused.value.message
+
+
+def test_a_login_is_not_sent_in_clear(alone, tmp_path):
+    """A registry by http gets none, and is not asked which version there is."""
+    with pytest.raises(HostError, match="by http, anybody on the way could send another file"):
+        alone("tool@1.0.0", npm_config_registry="http://npm.invalid/")
+
+
 def test_without_any_registry(alone, tmp_path):
     """The error says how to name one; nothing stands in the code."""
     (tmp_path / "bin").mkdir()
@@ -242,8 +263,12 @@ def test_files_that_collide(by_lock, registry):
 def test_a_lock_that_is_not_the_projects(by_lock, prepared, project):
     """It has to be tracked by git, and to be a lock."""
     by_lock({})
-    with pytest.raises(ImageError, match=r"git tracks no file `tools/package-lock\.json`"):
+    with pytest.raises(ImageError, match=r"git tracks no regular file `tools/package-lock\.json`"):
         prepared(f'prepare."{PLACE}" = {{ npm-lock = "tools/package-lock.json" }}\n')
+    (project / "link").symlink_to("/etc/passwd")
+    subprocess.run(["git", "add", "link"], cwd=project, check=True)
+    with pytest.raises(ImageError, match="git tracks no regular file `link`"):
+        prepared(f'prepare."{PLACE}" = {{ npm-lock = "link" }}\n')
     (project / "package-lock.json").write_text("{}")
     with pytest.raises(InvalidLock, match="not a lock of npm"):
         prepared(f'prepare."{PLACE}" = {{ npm-lock = "package-lock.json" }}\n')
