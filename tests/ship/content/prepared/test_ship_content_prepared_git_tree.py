@@ -104,6 +104,7 @@ def test_a_link_that_leads_out(declared, repository, target):
     [
         ([f"160000 commit {'1' * 40}\tsub"], "`sub` in `.*` is a submodule"),
         (["100644 blob BLOB\t.GIT"], "`.GIT` in `.*` is no name that a file may have"),
+        ([f"100644 blob BLOB\t{'a' * 256}"], "is no name that a file may have"),
         (["100644 blob BLOB\t.."], "`..` in `.*` is no name that a file may have"),
         (["100644 blob BLOB\ta", "100644 blob BLOB\ta"], "`a` in `.*` is there twice"),
     ],
@@ -123,6 +124,17 @@ def test_a_pointer_of_lfs(declared, repository):
     with pytest.raises(ImageError, match=r"`model\.bin` in `.*` is a pointer of git LFS") as caught:
         declared()
     assert "`file`" in caught.value.hint
+
+
+def test_many_and_large_files(declared, repository, monkeypatch):
+    """Files are read a few at a time, and a large one goes from git to its place; nothing of them changes."""
+    files = {f"{number}": str(number) * number for number in range(30)} | {"large.sh": "x" * 101, "none": ""}
+    repository.commit(files)
+    monkeypatch.setattr("esker.host.git.TOGETHER", 100)
+    monkeypatch.setattr("esker.ship.content.prepared.git_tree.TOGETHER", 100)
+    found = files_of(declared())
+    assert {path.rpartition("/")[2]: content.decode() for path, (_, content) in found.items()} == files
+    assert found[f"{PLACE}/large.sh"][0] == 0o755
 
 
 def test_what_is_too_large(declared, repository):
