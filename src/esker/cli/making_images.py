@@ -33,6 +33,11 @@ def add_options(parser: Parser) -> None:
     )
     modes = "with the variables for compilers (dev) or without (run); default: as `options.activate.mode`, else dev"
     parser.add_argument("-m", "--mode", choices=("dev", "run"), help=modes)
+    group = parser.add_mutually_exclusive_group()
+    only = "fail if .flox/image.lock does not pin everything that comes from an address"
+    group.add_argument("--locked", action="store_true", help=only)
+    anew = "look up anew what comes from addresses: git revisions, npm packages, files, Python"
+    group.add_argument("--upgrade", action="store_true", help=anew)
     parser.add_argument("--without-packages", action="store_true", help="leave out the packages of [install]")
     add_python_downloads(parser)
 
@@ -80,6 +85,8 @@ def made(
             labels=labels,
             created=created,
             services=_services(declaration),
+            locked=options.locked,
+            upgrade=options.upgrade,
         )
         image = project_image(declaration, lock, settings, wishes, voice.progress())
     tell_left_out(left_out(image), voice)

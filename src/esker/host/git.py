@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import CommandFailed, HostError, NotFound
@@ -13,11 +14,13 @@ from esker.host import prctl
 from esker.host.process import find_program
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["TreeEntry", "fetched_commit", "run_git", "tree_entries"]
+__all__ = ["TOGETHER", "TreeEntry", "contents_of", "fetched_commit", "run_git", "tree_entries", "write_content"]
 
 _LAST_WORDS = 2000
+TOGETHER = 32 << 20
+"""Bytes of files that are asked for at once; larger files go from git into a file."""
 _OF_A_REPOSITORY = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_CEILING_DIRECTORIES",
@@ -94,25 +97,69 @@ def tree_entries(repository: str, commit: str, directory: str, variables: Mappin
     return entries
 
 
-def run_git(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, named: str | None = None) -> bytes:
+def contents_of(
+    repository: str, entries: Sequence[TreeEntry], variables: Mapping[str, str]
+) -> Iterator[tuple[TreeEntry, bytes]]:
+    """Yield files of a fetched commit with their contents as they are committed: no filter or attribute changes them.
+
+    Raises CommandFailed for a file that is not in the repository.
+    """
+    waiting = list(reversed(entries))
+    while waiting:
+        batch: list[TreeEntry] = []
+        size = 0
+        while waiting and (not batch or size + waiting[-1].size <= TOGETHER):
+            batch.append(waiting.pop())
+            size += batch[-1].size
+        asked = "".join(f"{entry.hash}\n" for entry in batch).encode()
+        words = [f"--git-dir={repository}", "cat-file", "--batch"]
+        answer = run_git(words, variables, cwd=repository, named="cat-file", given=asked)
+        start = 0
+        for entry in batch:
+            end = answer.find(b"\n", start)
+            if answer[start:end] != f"{entry.hash} blob {entry.size}".encode():
+                raise CommandFailed(f"git has no content of `{entry.path}`", status=1, output="")
+            start = end + 1 + entry.size + 1
+            yield entry, answer[end + 1 : start - 1]
+
+
+def write_content(repository: str, entry: TreeEntry, variables: Mapping[str, str], path: str) -> None:
+    """Write a file of a fetched commit into a new file, as it is committed; raises CommandFailed."""
+    words = [f"--git-dir={repository}", "cat-file", "blob", entry.hash]
+    run_git(words, variables, cwd=repository, named="cat-file", into=path)
+
+
+def run_git(
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    *,
+    cwd: str,
+    named: str | None = None,
+    given: bytes = b"",
+    into: str | None = None,
+) -> bytes:
     """Run git and return what it wrote to stdout; raises NotFound without git, and CommandFailed when git fails.
 
-    `named` is the git command, if it is not the first of the arguments.
+    `named` is the git command, if it is not the first of the arguments, and `given` is what it reads from stdin. If
+    there is a path `into`, stdout goes into a new file there.
     """
     program = find_program("git", variables.get("PATH"))
     if program is None:
         raise NotFound("git is not installed, and something comes from a repository", hint="install git")
     environ = {name: value for name, value in variables.items() if name not in _OF_A_REPOSITORY} | _QUIET
+    written = open(into, "xb") if into is not None else nullcontext()  # noqa: SIM115  # closed by the next line
     try:
-        completed = subprocess.run(
-            [program, *_NO_HOOKS, *arguments],
-            cwd=cwd,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            preexec_fn=prctl.ending_with_us(signal.SIGKILL),
-        )
+        with written as file:
+            completed = subprocess.run(
+                [program, *_NO_HOOKS, *arguments],
+                cwd=cwd,
+                env=environ,
+                input=given,
+                stdout=file or subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                check=False,
+                preexec_fn=prctl.ending_with_us(signal.SIGKILL),
+            )
     except OSError as error:
         raise HostError(f"`{program}` could not be started: {os.strerror(error.errno or 0)}") from error
     if completed.returncode != 0:
@@ -122,4 +169,4 @@ def run_git(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str,
             status=completed.returncode,
             output=output,
         )
-    return completed.stdout
+    return completed.stdout or b""
