@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
 
 from tests.support import base_image
-from tests.support.base_layout import push_layout
+from tests.support.base_layout import push_layout, write_layout
+from tests.support.containers.layers import Layer
 
 pytestmark = [pytest.mark.live("images"), pytest.mark.slow]
 
@@ -77,6 +79,10 @@ def test_wheels_on_the_python_of_a_base(project, esker, index, registry, tmp_pat
     assert shown["base"] == base
     assert shown["config"]["Labels"] == {"org.example.base": "debian"}
     assert "OnBuild" not in shown["config"]
+    first, *rest = esker("image", "inspect", target).out.splitlines()
+    assert first == f"{registry.host}/team/app@{pushed['digest']}"
+    assert f"  base: {base}" in rest
+    assert "0 layers differ" in esker("image", "diff", target, target).out
     archive = tmp_path / "app.tar"
     done = esker("image", "build", "-f", archive, "--tag", "1.0")
     assert done.status == 0, done.err
@@ -98,24 +104,33 @@ def test_wheels_on_the_python_of_a_base(project, esker, index, registry, tmp_pat
     with PodmanEngine() as engine:
         done = engine.podman("load", "--input", str(archive))
         assert done.returncode == 0, done.stderr
-        done = engine.podman("run", "--rm", "--network", "none", "localhost/project:1.0")
-        assert done.stdout.strip() == SAID, done.stderr
+        assert engine.docker("run", "--rm", "--network=none", "localhost/project:1.0").strip() == SAID
 
 
-def test_what_a_registry_gives_is_checked(project, esker, index, registry):
-    """A digest that is not there, and a layer that was altered where the registry keeps it, are refused by name."""
+def test_what_a_registry_gives_is_checked(project, esker, index, registry, tmp_path):
+    """A digest that is not there, another system, a hostile layer, another Python and a damaged one: refused by name."""
     index.add("saying", "1.0", {"saying.py": SAYING}, scripts={"saying": "saying:main"})
+    directory = project("")
+
+    def refused(path, digest, python="/usr/bin/python3.11"):
+        text = MANIFEST.format(system=SYSTEM, base=f"{registry.host}/{path}@{digest}")
+        (directory / ".flox/env/manifest.toml").write_text(text.replace("/usr/bin/python3.11", python))
+        assert esker("lock").status == 0
+        done = esker("image", "build")
+        assert done.status != 0
+        return done.err
+
     missing = f"sha256:{'0' * 64}"
-    directory = project(MANIFEST.format(system=SYSTEM, base=f"{registry.host}/base@{missing}"))
-    assert esker("lock").status == 0
-    done = esker("image", "build")
-    assert done.status != 0
-    assert f"does not have `{missing}` of `base`" in done.err
-    base = f"{registry.host}/base@{base_image.digest()}"
-    (directory / ".flox/env/manifest.toml").write_text(MANIFEST.format(system=SYSTEM, base=base))
-    assert esker("lock").status == 0
+    assert f"does not have `{missing}` of `base`" in refused("base", missing)
+    evil = Layer()
+    evil.write("../../etc/cron.d/evil", "")
+    for path, layer, architecture in (("other", Layer(), "riscv64"), ("evil", evil, "")):
+        digest = write_layout(tmp_path / path, [layer.archive()], architecture=architecture)
+        push_layout(tmp_path / path, registry.host, path)
+        fault = {"other": "is for linux/riscv64, and not for", "evil": "`../../etc/cron.d/evil` leads out"}[path]
+        assert fault in refused(path, digest)
+    assert "the base has no `/usr/bin/python3.12`" in refused("base", base_image.digest(), "/usr/bin/python3.12")
+    shutil.rmtree(tmp_path / "store-root/images")  # the base is fetched again
     layer = base_image.manifest()["layers"][1]["digest"]
     registry.alter(layer)
-    done = esker("image", "build")
-    assert done.status != 0
-    assert f"the blob `{layer}` is corrupted" in done.err
+    assert f"the blob `{layer}` is corrupted" in refused("base", base_image.digest())

@@ -134,7 +134,7 @@ def _inspect(arguments: list[str], voice: Voice) -> int:
             print_json([stored_record(image) for image in images])
             return 0
         if isinstance(source, RegistrySource):  # what `from` of another image's table takes
-            print(shown(f"{source.name.partition('@')[0]}@{source.top()[0].digest}"))
+            print(shown(f"{source.place}@{source.top()[0].digest}"))
         print("\n".join(map(stored_text, images)))
         return 0
     image, reference = made(options, voice, systems=options.system)

@@ -48,6 +48,15 @@ def read_base(base: Base, blobs: Blobs, system: str, python: str | None, progres
         with_members(base, blobs, number, lambda reader, number=number: tree.add_layer(number, reader))  # type: ignore[misc]
         progress.advance()
     progress.end()
+    try:
+        return _facts(base, blobs, tree, system, python)
+    except Malformed as error:
+        if base.reference.name in error.message:
+            raise
+        raise Malformed(f"the base `{base.reference}` is refused: {error.message}", hint="take another base") from error
+
+
+def _facts(base: Base, blobs: Blobs, tree: BaseTree, system: str, python: str | None) -> BaseFacts:
     places = [*glibc_places(tree, system), *(python_places(tree, python) if python else ())]
     accounts = [place for place, node in map(tree.find, (_PASSWD, _GROUP)) if node is not None and node.kind == FILE]
     contents = _contents(base, blobs, tree, [*places, *accounts])
