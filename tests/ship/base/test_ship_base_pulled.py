@@ -179,6 +179,18 @@ def test_a_hostile_layer_is_refused_by_name(tmp_path, pulled, archive, fault):
     assert not (tmp_path / "images/bases").exists()
 
 
+def test_a_small_layer_that_unpacks_to_much_is_refused(tmp_path, pulled, monkeypatch):
+    """Reading ends at a limit, and nothing of what was unpacked is kept."""
+    monkeypatch.setattr("esker.ship.base.reading._LARGEST_LAYER", 1 << 30)
+    bomb = Layer()
+    bomb.write("bomb", bytes(4 << 20))
+    assert pulled(layout(tmp_path, bomb)).facts.files == frozenset()
+    monkeypatch.setattr("esker.ship.base.reading._LARGEST_LAYER", 1 << 20)
+    bomb.write("bomb", bytes(5 << 20))
+    with pytest.raises(ImageError, match=r"the layer `sha256:.*` unpacks to more than 0 GiB"):
+        pulled(layout(tmp_path, bomb))
+
+
 def test_a_file_beside_the_root_is_not_read(tmp_path, pulled):
     """A link of the base that leads up ends in the base's root, and not on this machine."""
     layer = debian()

@@ -32,6 +32,8 @@ RECIPE = 1
 _CHUNK = 1 << 20
 _LARGEST = 256 << 20
 """Bytes of a program or a library whose content is looked at."""
+_LARGEST_LAYER = 64 << 30
+"""Bytes of an archive after it has been unpacked, which a small blob can claim to be."""
 _LARGEST_ACCOUNTS = 1 << 20
 _PASSWD, _GROUP = "/etc/passwd", "/etc/group"
 _LOOKED_FOR = (known.SHELL, known.ENV, known.NSSWITCH, *known.BASHES, *known.CERTIFICATES, f"{known.TIME_ZONES}/UTC")
@@ -81,7 +83,7 @@ def with_members(base: Base, blobs: Blobs, number: int, call: Callable[[TarReade
     If the bytes are not what the digests name, that is the error, and not what the function has found in them.
     """
     layer, diff_id = base.layers[number], base.config.diff_ids[number]
-    pieces = layer_archive(_pieces(blobs.path(layer.digest)), layer, diff_id)
+    pieces = _limited(layer_archive(_pieces(blobs.path(layer.digest)), layer, diff_id), layer.digest)
     try:
         call(TarReader(pieces))
     except Malformed as error:
@@ -115,6 +117,18 @@ def _contents(base: Base, blobs: Blobs, tree: BaseTree, places: Iterable[str]) -
     for layer, numbers in asked.items():
         with_members(base, blobs, layer, lambda reader, numbers=numbers: take(reader, numbers))  # type: ignore[misc]
     return contents
+
+
+def _limited(pieces: Iterator[bytes], digest: str) -> Iterator[bytes]:
+    """Yield pieces as long as an archive is not larger than any that is meant to be used."""
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > _LARGEST_LAYER:
+            raise ImageError(
+                f"the layer `{digest}` unpacks to more than {_LARGEST_LAYER >> 30} GiB", hint="take another base"
+            )
+        yield piece
 
 
 def _pieces(path: str) -> Iterator[bytes]:
