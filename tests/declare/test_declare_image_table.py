@@ -7,6 +7,7 @@ import pytest
 from esker.declare.validate import esker_table
 from esker.formats.manifest import document, from_table
 
+DIGEST = f"sha256:{'0' * 64}"
 HEAD = 'schema-version = "1.14.0"\n[plugins.esker.image]\n'
 
 
@@ -49,7 +50,6 @@ def checked(text):
         ('healthcheck.test = ""', "the test is empty", "shell text"),
         ("healthcheck = {}", "missing field `test`", "test"),
         ('compression = "xz"', "unknown variant `xz`", "gzip"),
-        ('from = "debian"', "unknown field `from`", ""),
         ('prepare."/a" = {}', "nothing is named to prepare", "`npm-lock`"),
         ('prepare."/a" = { git = "x", npm = "a@1.0.0" }', "two things are named, `git` and `npm`", "write one of"),
         ('prepare."/a" = { npm = "a@1.0.0", rev = "v1" }', "`rev` belongs to `git`, and this is `npm`", "take it out"),
@@ -77,6 +77,18 @@ def checked(text):
             "`/a/b` lies at or below `/a`, which `/a` has already",
             "choose another place",
         ),
+        ('from = "debian"', "`debian` has no digest", "esker image inspect debian"),
+        (
+            'from = "registry.example/base:1"',
+            "`registry.example/base:1` has no digest, so it may be another image tomorrow",
+            "NAME@sha256:…: esker image inspect registry.example/base:1",
+        ),
+        ('from = "registry.example/base:1@sha256:12"', "`registry.example/base:1@sha256:12` has no digest", "base:1"),
+        (f'from = "base@{DIGEST}"', f"`base@{DIGEST}` names no registry", "registry.example/base@sha256:…"),
+        (f'from = "registry.example/Base@{DIGEST}"', "`registry.example/Base@", "registry.example/base@sha256:…"),
+        (f'from = "./../base@{DIGEST}"', "`./../base@", "./base@sha256:…"),
+        ('python = "/usr/bin/python3"', "`python` states a program of the base, and no base is named", "name the base"),
+        (f'python = "python3"\nfrom = "./base@{DIGEST}"', "`python3` is not the path of a program", "/usr/bin"),
     ],
 )
 def test_mistakes(text, message, hint):
@@ -94,3 +106,14 @@ def test_a_variable_that_is_removed():
     assert not problems
     assert table is not None
     assert table.vars == {"A": "", "B": None}
+
+
+def test_a_base_is_named_by_its_digest_alone():
+    """A tag beside it says nothing, so it is left out."""
+    table, problems = checked(f'from = "registry.example/base:1@{DIGEST}"\npython = "/usr/bin//python3"')
+    assert not problems
+    assert table is not None
+    assert (table.base, table.python) == (f"registry.example/base@{DIGEST}", "/usr/bin/python3")
+    table, _ = checked(f'from = "./layout@{DIGEST}"')
+    assert table is not None
+    assert table.base == f"./layout@{DIGEST}"

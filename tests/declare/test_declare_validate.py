@@ -91,6 +91,8 @@ setup = "setup-env.sh"
 watch = []
 [plugins.esker.image]
 name = "registry.example:5000/team/app"
+from = "registry.example/base@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+python = "/usr/bin/python3.11"
 systems = ["x86_64-linux"]
 byte-code = false
 compression = "zstd"
@@ -174,6 +176,8 @@ def test_everything():
         compose=ComposeTable(file="docker-compose.yml", services_from="compose", services=("web",)),
         image=ImageTable(
             name="registry.example:5000/team/app",
+            base=f"registry.example/base@sha256:{'0' * 64}",
+            python="/usr/bin/python3.11",
             systems=("x86_64-linux",),
             byte_code=False,
             compression="zstd",

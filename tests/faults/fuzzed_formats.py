@@ -40,11 +40,12 @@ from esker.formats.nix import nar, nixbase32, store_path
 from esker.formats.npm import configuration as npm_configuration
 from esker.formats.npm import package_lock
 from esker.formats.oci import config as config_document
-from esker.formats.oci import reference
+from esker.formats.oci import reference, tar
 from esker.formats.oci.configuration import Configuration
 from esker.formats.oci.documents import CONFIG, LAYER, MANIFEST, describe, document, index, manifest
 from esker.formats.oci.platform import Platform
 from esker.formats.oci.steps import UnitLine, step, unit_lines
+from esker.formats.oci.tar_reader import TarReader
 from esker.formats.references import references, vars_in_order
 from esker.formats.tables.reader import Refusal
 from esker.formats.untrusted import json_value, toml_table
@@ -56,6 +57,9 @@ from esker.services.compose.specified import specify_containers
 from esker.services.flox import uses
 from esker.services.supervised import logs, supervisor_record
 from esker.settings import Settings
+from esker.ship.base.facts import BaseFacts
+from esker.ship.base.tree import BaseTree
+from esker.ship.content.base_accounts import Accounts
 from esker.ship.content.prepared import npm_archive
 from esker.ship.image.registry.credentials import Credentials, find_login
 from esker.store import record, roots, temporary_roots
@@ -65,7 +69,7 @@ from tests.support.npm_registry import archive, member
 from tests.support.projects import EMPTY, write_project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["Format", "formats"]
 
@@ -577,6 +581,11 @@ def _images(top: Path) -> dict[str, Format]:
             [b"registry.example:80/team/app:1.0@" + layer.digest.encode()],
             _UTF8,
         ),
+        "layer of a base": Format(_layer_of_a_base, [*_layers_of_a_base()]),
+        "accounts of a base": Format(
+            lambda data: Accounts(BaseFacts(passwd=data, group=data)).user("app:b", is_declared=True),
+            [b"root:x:0:0:root:/root:/bin/sh\nb:x:5:"],
+        ),
         "docker's logins": _file(kept, asked_for, [_lines(logins)], trees="json"),
     }
 
@@ -716,6 +725,22 @@ def _archive(data: bytes) -> None:
         if isinstance(entry, nar.Regular):
             for _ in entry.chunks:
                 pass
+
+
+def _layer_of_a_base(data: bytes) -> None:
+    tree = BaseTree()
+    reader = TarReader(iter([data[start : start + 700] for start in range(0, len(data), 700)]))
+    tree.add_layer(0, (each for each in reader if each.number or reader.content(1 << 10) is not None))
+    for path in tree.nodes:
+        tree.find(path)
+
+
+def _layers_of_a_base() -> Iterator[bytes]:
+    link = tar.header(tar.SYMBOLIC_LINK, "bin", target="usr/bin")
+    file = tar.header(tar.FILE, "bin/sh", size=3) + b"abc" + tar.padding(3)
+    deletion = tar.header(tar.FILE, "usr/.wh.bin") + tar.header(tar.HARD_LINK, "a", target="bin/sh")
+    yield file + link + deletion + tar.END
+    yield tar.header(tar.FILE, "ü" * 200, size=3) + b"abc" + tar.padding(3) + tar.END
 
 
 def _archives() -> list[bytes]:

@@ -111,6 +111,14 @@ class RegistryServer:
             if line.get("msg", "").startswith("response completed")
         ]
 
+    def alter(self, digest: str) -> None:
+        """Change a byte of a blob where the registry keeps it."""
+        kind, _, name = digest.partition(":")
+        path = self._directory / f"data/docker/registry/v2/blobs/{kind}/{name[:2]}/{name}/data"
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+
     def _port(self) -> int:
         """Return the port once the registry answers there."""
         deadline = time.monotonic() + _PATIENCE

@@ -32,6 +32,7 @@ _MODULES = {
     "conda": "tests.support.conda_debian",
     "sysroot": "tests.support.conda_sysroot",
     "docker": "tests.support.containers.programs",
+    "base": "tests.support.base_image",
     "image-tools": "tests.support.image_tools",
     "images": "tests.support.containers.images",
     "sid": "tests.support.sid.root",

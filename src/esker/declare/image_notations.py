@@ -10,15 +10,60 @@ import posixpath
 import re
 from typing import Any
 
+from esker.errors import Malformed
+from esker.formats.oci import reference as references
 from esker.formats.systems import SYSTEMS
 from esker.formats.tables.reader import Refusal
 
-__all__ = ["OWN_PLACES", "image_name", "image_place", "linux_system", "removable", "tracked", "unit"]
+__all__ = [
+    "OWN_PLACES",
+    "base_image",
+    "base_program",
+    "image_name",
+    "image_place",
+    "linux_system",
+    "removable",
+    "tracked",
+    "unit",
+]
 
 OWN_PLACES = ("/opt/esker", "/dev", "/proc", "/sys", "/run/esker", "/var/cache/esker")
 """Directories of an image that are Esker's or the kernel's, into which no files are put."""
 _NAME = r"(?:[a-zA-Z0-9.-]+(?::[0-9]{1,5})?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_BASE_HINT = 'write it as in "registry.example/base@sha256:…", or for a layout or an archive "./base@sha256:…"'
 _UNIT = re.compile(r"(?:(?:conda|pypi)/)?[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+
+def base_image(text: str) -> str:
+    """Return the name of an image that another one begins with: in a registry or below the project, with its digest.
+
+    >>> base_image("registry.example/base@sha256:" + 64 * "0").partition("@")[0]
+    'registry.example/base'
+    """
+    name, at, digest = text.rpartition("@")
+    if not at or not _DIGEST.fullmatch(digest):
+        named = text if not at else name
+        raise Refusal(
+            f"`{text}` has no digest, so it may be another image tomorrow",
+            f"write it with the digest that this shows, NAME@sha256:…: esker image inspect {named}",
+        )
+    if name.startswith("./") and ".." not in name.split("/"):
+        return text
+    try:
+        reference = references.parse(f"{name}@{digest}")
+    except Malformed as error:
+        raise Refusal(error.message, _BASE_HINT) from error
+    if not reference.registry:
+        raise Refusal(f"`{text}` names no registry", _BASE_HINT)
+    return f"{reference.name}@{digest}"
+
+
+def base_program(text: str) -> str:
+    """Return the path of a program in a base."""
+    if not text.startswith("/") or ".." in text.split("/") or not text.isprintable() or text.endswith("/"):
+        raise Refusal(f"`{text}` is not the path of a program", 'write it as in "/usr/bin/python3.11"')
+    return posixpath.normpath("/" + text.lstrip("/"))
 
 
 def image_name(text: str) -> str:

@@ -16,7 +16,7 @@ from esker.declare.prepared_table import Prepared, separate_places
 from esker.formats.manifest_values import variable_name
 from esker.formats.tables.reader import Checked, Fault, Parsed
 
-__all__ = ["ImageHealthCheck", "ImageLayer", "ImageTable"]
+__all__ = ["ImageHealthCheck", "ImageLayer", "ImageTable", "a_base_has_the_python"]
 
 Pause = Annotated[float, Parsed(notations.pause, str, '"10s"')]
 Place = Annotated[str, Parsed(image_notations.image_place)]
@@ -79,11 +79,22 @@ def _one_layer_each(layers: tuple[ImageLayer, ...], _: object) -> Iterator[Fault
                 yield Fault((str(number), "packages"), message, "take it out of one of the two")
 
 
+def a_base_has_the_python(table: ImageTable | None, _: object) -> Iterator[Fault]:
+    """A Python of the base is stated only if there is a base."""
+    if table is not None and table.python is not None and table.base is None:
+        hint = "name the base (`from`); or take `python` out, and conda's Python or one of uv's is used"
+        yield Fault(("python",), "`python` states a program of the base, and no base is named", hint)
+
+
 class ImageTable(_Value, frozen=True):
     """`[plugins.esker.image]`."""
 
     name: Annotated[str | None, Parsed(image_notations.image_name)] = None
     """Without a tag; None means the environment's name."""
+    base: Annotated[str | None, Parsed(image_notations.base_image)] = msgspec.field(default=None, name="from")
+    """The image that this one begins with: `registry.example/base@sha256:…`, or `./PATH@sha256:…` of a layout."""
+    python: Annotated[str | None, Parsed(image_notations.base_program)] = None
+    """The base's Python that runs the wheels."""
     systems: tuple[Annotated[str, Parsed(image_notations.linux_system)], ...] | None = None
     """The systems that the image is for; None means each Linux system of the lock."""
     byte_code: bool = True

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from mmap import mmap
 
-__all__ = ["MACHINES", "MAGIC", "Elf", "parse"]
+__all__ = ["LOADERS", "MACHINES", "MAGIC", "Elf", "parse"]
 
 MAGIC = b"\x7fELF"
 
 MACHINES = {"x86_64": 62, "aarch64": 183, "arm64": 183}
 """The `e_machine` of each `os.uname().machine`; all are 64-bit and little-endian."""
+LOADERS = {"x86_64-linux": "lib64/ld-linux-x86-64.so.2", "aarch64-linux": "lib/ld-linux-aarch64.so.1"}
+"""Where the ABI of each system has the loader of glibc, below the root."""
 _EXECUTABLES = {2, 3}  # ET_EXEC, ET_DYN
 _PT_LOAD = 1
 _PT_DYNAMIC = 2

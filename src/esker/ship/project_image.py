@@ -18,6 +18,7 @@ from esker.formats.oci.platform import platform_of
 from esker.formats.systems import declared_systems
 from esker.host import files
 from esker.lock.lock_files import put
+from esker.ship.base.pulled import pulled_base
 from esker.ship.content.configuration import configuration_of
 from esker.ship.content.contents import contents, layer_names
 from esker.ship.content.making import Making
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from esker.lock.lock_files import Lock
     from esker.progress import Progress
     from esker.settings import Settings
+    from esker.ship.base.pulled import PulledBase
     from esker.ship.content.contents import Contents
     from esker.ship.image.image import Image
 
@@ -99,8 +101,11 @@ def project_image(
         locked=wishes.locked,
         mode=wishes.mode,
     )
+    blobs = Blobs(f"{settings.store_root}/images/blobs")
+    if making.table.base is not None:
+        making = making._replace(bases=_bases(making, making.table.base, blobs))
     builder = Builder(
-        Blobs(f"{settings.store_root}/images/blobs"),
+        blobs,
         codec(making.table.compression),
         locked=before.layers,
         created=wishes.created,
@@ -120,6 +125,7 @@ def project_image(
                     configuration_of(made, wishes.labels),
                     platform_of(system),
                     explicit=layer_names(making.table),
+                    base=made.base,
                 )
             )
     platforms = {str(platform_of(system)) for system in wishes.systems}
@@ -127,6 +133,16 @@ def project_image(
     every = dict.fromkeys([*kept, *(each for made in found for each in made.inputs)])
     put(path, image_lock.render(ImageLock(layers=builder.locked_layers(), inputs=tuple(every))))
     return ProjectImage(tuple(found), tuple(images), builder, wishes.created, declaration, lock)
+
+
+def _bases(making: Making, name: str, blobs: Blobs) -> Callable[[str], PulledBase]:
+    """Return what gives the base for a system."""
+
+    def base(system: str) -> PulledBase:
+        project, variables = making.declaration.project, making.settings.caller
+        return pulled_base(name, making.table.python, project, platform_of(system), blobs, variables, making.progress)
+
+    return base
 
 
 def _systems_of(declaration: Declaration, lock: Lock, own: str) -> tuple[str, ...]:

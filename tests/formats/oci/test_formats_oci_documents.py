@@ -22,6 +22,7 @@ from esker.formats.oci.documents import (
     document,
     index,
     manifest,
+    oci_layer,
 )
 from esker.formats.oci.platform import Platform
 from esker.formats.oci.steps import UnitLine, layer_name, step, unit_lines
@@ -203,3 +204,28 @@ def test_a_wrong_source_date_epoch_is_refused(value):
 def test_a_descriptor_has_no_more_than_it_says():
     """Empty fields are left out, because they would change the digest."""
     assert "platform" not in manifest(Descriptor(media_type=CONFIG, digest=DIFF_ID, size=0), []).decode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "ours"),
+    [
+        (LAYER, LAYER),
+        (f"{LAYER}+gzip", f"{LAYER}+gzip"),
+        (f"{LAYER}+zstd", f"{LAYER}+zstd"),
+        ("application/vnd.docker.image.rootfs.diff.tar", LAYER),
+        ("application/vnd.docker.image.rootfs.diff.tar.gzip", f"{LAYER}+gzip"),
+        ("application/vnd.docker.image.rootfs.diff.tar.zstd", f"{LAYER}+zstd"),
+    ],
+)
+def test_kinds_of_layers_in_dockers_words_become_ocis(kind, ours):
+    """The bytes are the same, so that digest, size and annotations stay."""
+    layer = describe(b"layer", kind, annotations={"a": "b"})
+    made = oci_layer(layer, "it")
+    assert made == describe(b"layer", ours, annotations={"a": "b"})
+
+
+@pytest.mark.parametrize("kind", [f"{LAYER}+gzip+encrypted", "application/vnd.oci.empty.v1+json", "", "x\x1b[2J"])
+def test_other_kinds_of_layers_are_refused(kind):
+    """What is no archive that we know cannot be a layer of an image."""
+    with pytest.raises(Malformed, match=f"the layer `{describe(b'x', kind).digest}` of it is of the kind"):
+        oci_layer(describe(b"x", kind), "it")

@@ -34,7 +34,9 @@ def made(environ, project, store):
     return lambda manifest, **options: image_of(project, manifest, environ, store, **options)
 
 
-def image_of(project: Path, manifest: str, environ, store, *, system=None, mode="run", inputs=(), specified=None):
+def image_of(
+    project: Path, manifest: str, environ, store, *, system=None, mode="run", inputs=(), specified=None, bases=None
+):
     """Write and lock a project, and return the contents of its image."""
     from esker.declare.load import load
     from esker.progress import Silent
@@ -50,6 +52,6 @@ def image_of(project: Path, manifest: str, environ, store, *, system=None, mode=
     declaration = load(str(project))
     lock, _ = lock_project(declaration, settings, settings.interpreters(), progress=Silent())
     making = Making(declaration, lock, store, settings, Silent(), mode=mode, inputs=inputs)
-    making = making._replace(services=specified and specified(declaration))
+    making = making._replace(services=specified and specified(declaration), bases=bases)
     with store.using():
         return contents(making, system or settings.system)

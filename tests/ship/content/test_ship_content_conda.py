@@ -123,7 +123,7 @@ def test_a_program_without_a_c_library(made, channel):
     channel.add(package("a", files={"bin/a": elf(machine)}))
     with pytest.raises(ImageError, match="needs a C library, and the image has none") as caught:
         made(manifest(channel, "a"))
-    assert caught.value.hint == f"take conda's: esker install conda/sysroot_{SUBDIR}"
+    assert caught.value.hint == f"take conda's: esker install conda/sysroot_{SUBDIR}; or a base that has glibc"
 
 
 def sysroot(version="2.36", *, loader=True):

@@ -14,8 +14,13 @@ import zlib
 import pytest
 
 from esker.errors import HostError, ImageError
-from esker.formats.oci.documents import document
+from esker.formats.oci.config import parse
+from esker.formats.oci.documents import LAYER, Descriptor, canonical, document
+from esker.formats.oci.reference import Reference
 from esker.ship.image.codec import CODECS, codec
+from esker.ship.image.comparison import contents, difference
+from esker.ship.image.image import Base
+from esker.ship.image.stored import StoredImage
 from esker.ship.image.unit import File
 from tests.support.images import AMD64, ARM64, builder, image, tree_unit, unit, units
 
@@ -218,3 +223,38 @@ def test_an_unknown_codec_is_refused():
     with pytest.raises(ImageError, match="cannot be compressed by `brotli`") as caught:
         codec("brotli")
     assert caught.value.hint == "the codecs are gzip, zstd, none"
+
+
+def based(digit, layers):
+    """Return a base of as many layers as are asked for, none of which anybody fetches."""
+    diff_ids = [f"sha256:{number:063}{digit}" for number in range(layers)]
+    content = {"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": diff_ids}, "config": {"User": "5"}}
+    listed = tuple(Descriptor(media_type=f"{LAYER}+gzip", digest=each, size=1) for each in diff_ids)
+    reference = Reference("registry.example", "base", digest=f"sha256:{digit * 64}")
+    return Base(reference, parse(canonical(content), "it"), listed, lambda *_: None)
+
+
+def test_an_image_says_what_it_begins_with(tmp_path):
+    """In OCI's words, by which layers of the base have names, and by which two images are compared."""
+    made = builder(tmp_path)
+    stored = []
+    for digit in "12":
+        its = image(made, base=based(digit, 2))
+        content = document(its.manifest, "it")
+        assert content.annotations == {
+            "org.opencontainers.image.base.name": "registry.example/base",
+            "org.opencontainers.image.base.digest": f"sha256:{digit * 64}",
+        }
+        stored.append(StoredImage(its.descriptor, content, parse(its.config, "it")))
+    assert [layer.name for layer in contents(stored[0])][:3] == ["base 1", "base 2", "base"]
+    changes = difference(*stored)
+    assert [change.name for change in changes.layers] == ["base 1", "base 2"]
+    assert [(each.before, each.after) for each in changes.settings if each.name == "base"] == [
+        (f"registry.example/base@sha256:{'1' * 64}", f"registry.example/base@sha256:{'2' * 64}")
+    ]
+
+
+def test_a_base_of_too_many_layers(tmp_path):
+    """An image of 70 layers has no room above it; the error says so, and not that too many were declared."""
+    with pytest.raises(ImageError, match="the base has 67 layers, and an image has at most 70"):
+        image(builder(tmp_path), base=based("1", 67))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, group_usage, unknown_command
 from esker.cli.making_images import add_options, made, settings_of, tell_left_out
-from esker.cli.views.output import print_json
+from esker.cli.views.output import print_json, shown
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -140,6 +140,7 @@ def _push(arguments: list[str], voice: Voice) -> int:
 
 def _inspect(arguments: list[str], voice: Voice) -> int:
     from esker.cli.views.images import project_record, project_text, stored_record, stored_text
+    from esker.ship.image.stored import RegistrySource, stored_images
 
     examples = "  esker image inspect\n  esker image inspect ./layout\n  esker image inspect registry.example/app:1.0"
     parser = _making(
@@ -149,11 +150,14 @@ def _inspect(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     options = parser.parse_args(arguments)
     if options.target is not None:
-        images = _stored(options.target)
+        source = _source(options.target)
+        images = stored_images(source)
         if options.json:
             print_json([stored_record(image) for image in images])
-        else:
-            print("\n".join(map(stored_text, images)))
+            return 0
+        if isinstance(source, RegistrySource):  # what `from` of another image's table takes
+            print(shown(f"{source.place}@{source.top()[0].digest}"))
+        print("\n".join(map(stored_text, images)))
         return 0
     image, reference = made(options, voice, systems=options.system)
     if options.json:

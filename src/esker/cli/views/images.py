@@ -45,6 +45,7 @@ def _image_record(image: Image) -> dict[str, Any]:
                 "digest": layer.descriptor.digest,
                 "size": layer.descriptor.size,
                 "diff_id": layer.diff_id,
+                "is_of_base": layer.planned is None,
                 "units": [
                     {"name": unit.name, "version": unit.version, "size": unit.size} for unit in layer.planned.units
                 ]
@@ -107,6 +108,8 @@ def project_record(image: ProjectImage, reference: Reference) -> dict[str, Any]:
 def stored_text(image: StoredImage) -> str:
     """Return what an image says of itself."""
     lines = [f"{image.config.platform}  {image.descriptor.digest}"]
+    if base := comparison.base_of(image):
+        lines.append(f"  base: {base}")
     for layer in comparison.contents(image):
         lines.append(f"  {size(layer.size)}  {layer.name}")
         lines += [
@@ -125,6 +128,7 @@ def stored_record(image: StoredImage) -> dict[str, Any]:
         "platform": platform,
         "digest": image.descriptor.digest,
         "config": dict(image.config.settings),
+        "base": comparison.base_of(image) or None,
         "layers": layers,
     }
 

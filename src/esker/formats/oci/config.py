@@ -80,7 +80,7 @@ def render(
     """Return the document of an image whose layers, above those of the base, have these digests and steps.
 
     What the configuration leaves empty is as the base has it. As in a Dockerfile, a new entry point does away with the
-    base's command. `created` is in seconds since the epoch.
+    base's command, and what the base has for builders (`OnBuild`) is left out. `created` is in seconds since the epoch.
     """
     time = time_text(created)
     value: dict[str, Any] = {
@@ -115,7 +115,7 @@ def _history(base: Config) -> Sequence[Mapping[str, Any]]:
 
 
 def _settings(configuration: Configuration, base: Mapping[str, Any]) -> dict[str, Any]:
-    settings = dict(base)
+    settings = {key: value for key, value in base.items() if key != "OnBuild"}
     if configuration.env:
         env = dict(line.partition("=")[::2] for line in base.get("Env") or ()) | dict(configuration.env)
         settings["Env"] = [f"{name}={value}" for name, value in env.items()]

@@ -20,12 +20,15 @@ import msgspec
 
 from esker.errors import Malformed
 from esker.formats.oci.platform import Platform
+from esker.formats.printable import printable
 from esker.formats.untrusted import json_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
+    "BASE_DIGEST",
+    "BASE_NAME",
     "CONFIG",
     "DOCKER_INDEX",
     "DOCKER_MANIFEST",
@@ -47,6 +50,7 @@ __all__ = [
     "document",
     "index",
     "manifest",
+    "oci_layer",
 ]
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -59,6 +63,14 @@ DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 EMPTY = "application/vnd.oci.empty.v1+json"
 NOTHING = b"{}"
 """The configuration of what is no image."""
+_LAYERS = {
+    f"{prefix}{suffix}": f"{LAYER}{ours}"
+    for prefix, dotted in ((LAYER, "+"), ("application/vnd.docker.image.rootfs.diff.tar", "."))
+    for suffix, ours in (("", ""), (f"{dotted}gzip", "+gzip"), (f"{dotted}zstd", "+zstd"))
+}
+"""OCI's words for layers by its own and Docker's."""
+BASE_NAME, BASE_DIGEST = "org.opencontainers.image.base.name", "org.opencontainers.image.base.digest"
+"""The annotations by which a manifest says with which image it begins."""
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 """The content of the file `oci-layout`."""
 LARGEST_DOCUMENT = 4 << 20
@@ -160,6 +172,20 @@ def document(data: bytes, name: str) -> Manifest | Index:
                 f"{name} has a blob that lies elsewhere (`{each.digest}`)", hint="use an image without foreign layers"
             )
     return content
+
+
+def oci_layer(layer: Descriptor, name: str) -> Descriptor:
+    """Return what names a layer in OCI's words, also if it stands there in Docker's; its bytes are the same.
+
+    `name` is what messages call the image. Raises Malformed for a layer that is no archive, or an encrypted one.
+    """
+    media_type = _LAYERS.get(layer.media_type)
+    if media_type is None:
+        raise Malformed(
+            f"the layer `{layer.digest}` of {name} is of the kind `{printable(layer.media_type)}`",
+            hint="take an image whose layers are tar archives: plain, or compressed by gzip or zstd",
+        )
+    return Descriptor(media_type=media_type, digest=layer.digest, size=layer.size, annotations=layer.annotations)
 
 
 def docker_archive(config: Descriptor, layers: Sequence[Descriptor], names: Sequence[str]) -> bytes:

@@ -22,10 +22,14 @@ class User(NamedTuple):
     group: str
     uid: int
     gid: int
+    directory: str = ""
+    """The home directory that the base has for it; empty for a user whom the image adds."""
 
     @property
     def home(self) -> str:
         """The home directory."""
+        if self.directory:
+            return self.directory
         return "/root" if self.uid == 0 else f"/home/{self.name}"
 
     @property
@@ -41,7 +45,7 @@ def user_of(declared: str | None) -> User:
     """Return the user that `user` names, root if it is None; raises ImageError for a text that names none.
 
     >>> user_of("app"), user_of("1000:2000").numbers
-    (User(name='app', group='app', uid=10000, gid=10000), '1000:2000')
+    (User(name='app', group='app', uid=10000, gid=10000, directory=''), '1000:2000')
     """
     if declared is None:
         return ROOT
@@ -60,15 +64,13 @@ def user_of(declared: str | None) -> User:
     return User(name, group if not group.isdecimal() else "root" if gid == 0 else name, uid, gid)
 
 
-def passwd_file(user: User) -> bytes:
-    """Return the content of /etc/passwd."""
-    lines = [f"{each.name}:x:{each.uid}:{each.gid}::{each.home}:/bin/sh\n" for each in dict.fromkeys((ROOT, user))]
-    if user.uid == 0:
-        lines = lines[:1]
-    return "".join(lines).encode()
+def passwd_file(user: User, *, has_root: bool = False) -> bytes:
+    """Return the content of /etc/passwd; with `has_root` the lines that are added to one with root."""
+    users = [*(() if has_root else (ROOT,)), *((user,) if user.uid else ())]
+    return "".join(f"{each.name}:x:{each.uid}:{each.gid}::{each.home}:/bin/sh\n" for each in users).encode()
 
 
-def group_file(user: User) -> bytes:
-    """Return the content of /etc/group."""
-    groups = {ROOT.gid: ROOT.group, **({user.gid: user.group} if user.gid else {})}
+def group_file(user: User, *, has_root: bool = False) -> bytes:
+    """Return the content of /etc/group; with `has_root` the lines that are added to one with root's group."""
+    groups = {**({} if has_root else {ROOT.gid: ROOT.group}), **({user.gid: user.group} if user.gid else {})}
     return "".join(f"{name}:x:{gid}:\n" for gid, name in groups.items()).encode()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import ImageError
 from esker.formats import elf
+from esker.formats.elf import LOADERS
 from esker.formats.elf_versions import needs
 from esker.ship.content.places import CONDA, between
 from esker.store.listing import LINK
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
     from esker.realise.conda.plan import Place
     from esker.ship.content.conda import CondaContent
 
-__all__ = ["LOADERS", "CLibrary", "Program", "c_library", "check_programs"]
+__all__ = ["CLibrary", "Program", "c_library", "check_programs"]
 
-LOADERS = {"x86_64-linux": "lib64/ld-linux-x86-64.so.2", "aarch64-linux": "lib/ld-linux-aarch64.so.1"}
-"""Where the ABI of each system has the loader, below the root of the image."""
 _PACKAGES = {"x86_64-linux": "sysroot_linux-64", "aarch64-linux": "sysroot_linux-aarch64"}
 _DIRECTORIES = ("lib", "lib64", "usr/lib", "usr/lib64")
 _ROOT = re.compile(r"[^/]+/sysroot/")
@@ -44,6 +43,7 @@ class CLibrary(NamedTuple):
     version: tuple[int, int]
     links: Mapping[str, str]
     """The links that lead to it, by their absolute paths in the image."""
+    is_of_base: bool = False
 
 
 class Program(NamedTuple):
@@ -94,17 +94,22 @@ def _followed(places: Mapping[str, Place], path: str) -> Place | None:
 
 
 def check_programs(
-    programs: Iterable[Program], system: str, library: CLibrary | None, required: tuple[int, int] | None
+    programs: Iterable[Program],
+    system: str,
+    library: CLibrary | None,
+    required: tuple[int, int] | None,
+    lacking: str = "",
 ) -> None:
     """Check each ELF file: it is for the image's system, and the C library has what it asks for.
 
-    `required` is the version in `system-requirements`. Raises ImageError, which names the file.
+    `required` is the version in `system-requirements`, `lacking` what a message says of a base without glibc. Raises
+    ImageError, which names the file.
     """
     if library is not None and required is not None and library.version < required:
         raise ImageError(
             f"the image's C library is {_text(library.version)} ({library.origin}), and `system-requirements` of "
             f"[plugins.esker.conda] states libc {_text(required)}",
-            hint=f'ask for a newer one: "{_PACKAGES[system]} >={_text(required)}"',
+            hint=_newer(library, system, required),
         )
     machine = elf.MACHINES[system.partition("-")[0]]
     for program in programs:
@@ -118,15 +123,23 @@ def check_programs(
             )
         if library is None and found.is_dynamic:
             raise ImageError(
-                f"`{program.place}` of {program.unit} needs a C library, and the image has none",
-                hint=f"take conda's: esker install conda/{_PACKAGES[system]}",
+                f"`{program.place}` of {program.unit} needs a C library, and {lacking or 'the image has none'}",
+                hint="take a base that has glibc (`from` of [plugins.esker.image])"
+                if lacking
+                else f"take conda's: esker install conda/{_PACKAGES[system]}; or a base that has glibc",
             )
         if library is not None and found.glibc is not None and found.glibc > library.version:
             raise ImageError(
                 f"`{program.place}` of {program.unit} needs glibc {_text(found.glibc)}, and the image has "
                 f"{_text(library.version)} ({library.origin})",
-                hint=f'ask for a newer one: "{_PACKAGES[system]} >={_text(found.glibc)}", or for an older package',
+                hint=f"{_newer(library, system, found.glibc)}, or for an older package",
             )
+
+
+def _newer(library: CLibrary, system: str, version: tuple[int, int]) -> str:
+    if library.is_of_base:
+        return f"take a newer base, with glibc {_text(version)} or later"
+    return f'ask for a newer one: "{_PACKAGES[system]} >={_text(version)}"'
 
 
 def _needs(path: str) -> Needs | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from esker.errors import ImageError
 from esker.formats.oci.configuration import Configuration, HealthCheck
-from esker.ship.content.places import ENVIRONMENT
+from esker.ship.content.places import CONDA, ENVIRONMENT
 from esker.ship.content.services import HEALTH
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ __all__ = ["configuration_of"]
 def configuration_of(contents: Contents, labels: Mapping[str, str]) -> Configuration:
     """Return the configuration; `labels` are added to the declared ones. Raises ImageError.
 
-    Without a declared command, a container starts bash if the image has it.
+    Without a declared command, and without one of the base, a container starts bash if the image has it.
     """
     container = contents.container
     check = container.healthcheck
@@ -31,7 +31,7 @@ def configuration_of(contents: Contents, labels: Mapping[str, str]) -> Configura
             "the health check is text for a shell, and the image has none",
             hint="write it as a list of words; or take conda's bash: esker install conda/bash",
         )
-    shell = (f"{ENVIRONMENT}/bin/bash",) if contents.has_bash else ()
+    shell = _shell(contents)
     return Configuration(
         env={variable.name: variable.value for variable in contents.variables.fixed},
         entrypoint=contents.entry.entrypoint,
@@ -44,6 +44,13 @@ def configuration_of(contents: Contents, labels: Mapping[str, str]) -> Configura
         stop_signal=container.stop_signal or "",
         health_check=_health_check(check) if check else own,
     )
+
+
+def _shell(contents: Contents) -> tuple[str, ...]:
+    """Return what starts if no command is declared."""
+    if contents.bash is None or (contents.base is not None and contents.base.config.settings.get("Cmd")):
+        return ()
+    return (f"{ENVIRONMENT}/bin/bash" if contents.bash.startswith(f"{CONDA}/") else contents.bash,)
 
 
 def _health_check(check: ImageHealthCheck) -> HealthCheck:

@@ -14,6 +14,7 @@ from esker.formats.conda.subdirs import NOARCH, SUBDIRS
 from esker.formats.tables.reader import near
 from esker.lock.conda.client import network
 from esker.realise.conda.packages import unpacked_packages
+from esker.ship.base.facts import SHELL
 from esker.ship.content import base_files as base
 from esker.ship.content.c_library import c_library, check_programs
 from esker.ship.content.components import conda_components
@@ -23,6 +24,15 @@ from esker.ship.content.entry import entry_script
 from esker.ship.content.environment import environment_entries
 from esker.ship.content.fixed import fixed_unit
 from esker.ship.content.interpreter import interpreter_of
+from esker.ship.content.on_base import (
+    above_base,
+    base_bash,
+    base_certificates,
+    base_library,
+    files_on_base,
+    lacking,
+    settled,
+)
 from esker.ship.content.places import CACHE, CONDA, ENVIRONMENT, RUNTIME
 from esker.ship.content.prepared.prepared import prepared_content
 from esker.ship.content.programs import programs_of
@@ -38,6 +48,7 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.declare.image_table import ImageTable
     from esker.formats.image_lock import LockedInput
+    from esker.ship.base.pulled import PulledBase
     from esker.ship.content.c_library import CLibrary
     from esker.ship.content.components import Component
     from esker.ship.content.conda import CondaContent
@@ -50,6 +61,7 @@ if TYPE_CHECKING:
     from esker.ship.content.python_packages import PythonPackages
     from esker.ship.content.services import Ports
     from esker.ship.content.variables import Variables
+    from esker.ship.image.image import Base
     from esker.ship.image.unit import Entry, Unit
 
 __all__ = ["Contents", "contents", "layer_names"]
@@ -80,12 +92,14 @@ class Contents(NamedTuple):
     """What a bill of materials lists."""
     inputs: tuple[LockedInput, ...] = ()
     """What was fetched from addresses, to be locked."""
-    has_bash: bool = False
+    bash: str | None = None
+    """Its place, if the image has one."""
     has_shell: bool = False
     """Whether there is a `/bin/sh`."""
     runs_services: bool = False
     compiler: str | None = None
     """The path of the interpreter of this machine that has compiled modules."""
+    base: Base | None = None
 
 
 def contents(making: Making, system: str) -> Contents:
@@ -95,24 +109,29 @@ def contents(making: Making, system: str) -> Contents:
     """
     declaration, table = making.declaration, making.table
     _refuse_install(making, system)
+    pulled = making.bases(system) if making.bases else None
     container = container_settings(declaration)
+    if pulled is not None:
+        container = settled(container, _declared_user(declaration), pulled)
     category = _categories(making)
     conda = _conda(making, system)
-    library = c_library(conda, system)
+    library = (base_library(pulled) if pulled else None) or c_library(conda, system)
     files = project_files(declaration.project, table.files, making.settings.tools)
-    interpreter = interpreter_of(making, system, conda)
+    interpreter = interpreter_of(making, system, conda, pulled)
     packages = _python_packages(making, system, interpreter, library)
     environment, joined_paths = environment_entries(conda, interpreter.python if packages else None, packages)
-    check_programs(programs_of(conda, packages, interpreter.standalone), system, library, _required(declaration))
+    programs = programs_of(conda, packages, interpreter.standalone)
+    check_programs(programs, system, library, _required(declaration), lacking(pulled) if pulled else "")
     ports = image_ports(declaration, table.vars)
-    own = _own_variables(making, container, joined_paths, conda, packages)
+    own = _own_variables(making, container, joined_paths, conda, packages, pulled)
     variables = _variables(making, own, ports)
-    bash = f"{CONDA}/bin/bash" if conda and conda.place("bin/bash") else None
+    bash = f"{CONDA}/bin/bash" if conda and conda.place("bin/bash") else base_bash(pulled) if pulled else None
     hook, profile = declaration.manifest.hook, declaration.manifest.profile
     entry = entry_script(bash, hook, profile, variables.scripted, _asking(conda))
     based = _base(container, library, conda, packages, {*making.table.prepare, *_all_above(files)})
     prepared = prepared_content(making, system, container.user, [*based, *files.entries])
-    has_shell = any(each.path == "/bin/sh" for each in based)
+    has_shell = any(each.path == SHELL for each in based) or (pulled is not None and pulled.facts.is_there(SHELL))
+    based = above_base(based, container, pulled) if pulled else based
     units = _package_units(making, conda, interpreter, packages, category)
     units += prepared.units
     units.append(fixed_unit("esker/base", based, CONFIGURATION))
@@ -123,7 +142,8 @@ def contents(making: Making, system: str) -> Contents:
         units += _service_units(making, system, ports, given, container, interpreter)
         entry = entry._replace(entrypoint=(*entry.entrypoint, RUN))
     if files.entries:
-        units.append(fixed_unit("esker/files", files.entries, APPLICATION))
+        placed = files_on_base(files.entries, pulled) if pulled else files.entries
+        units.append(fixed_unit("esker/files", placed, APPLICATION))
     components = conda_components(each.package for each in conda.packages) if conda else []
     return Contents(
         system,
@@ -131,14 +151,15 @@ def contents(making: Making, system: str) -> Contents:
         container,
         variables,
         entry,
-        (*_reasons(library, interpreter.python), *prepared.reasons),
+        (*_reasons(library, interpreter.python, pulled), *prepared.reasons),
         files.left_out,
         tuple(sorted([*components, *(packages.components if packages else ()), *prepared.components])),
         (*interpreter.inputs, *prepared.inputs),
-        has_bash=bash is not None,
+        bash=bash,
         has_shell=has_shell,
         runs_services=table.services,
         compiler=interpreter.compiler.executable if interpreter.compiler else None,
+        base=pulled.without([name for name, value in table.vars.items() if value is None]) if pulled else None,
     )
 
 
@@ -173,7 +194,7 @@ def _check_shell(*, has_shell: bool) -> None:
     if not has_shell:
         raise ImageError(
             "services are started by a shell, and the image has none",
-            hint="take conda's bash: esker install conda/bash",
+            hint="take conda's bash: esker install conda/bash; or a base that has a shell",
         )
 
 
@@ -252,6 +273,11 @@ def _conda(making: Making, system: str) -> CondaContent | None:
     )
 
 
+def _declared_user(declaration: Declaration) -> str | None:
+    table = declaration.manifest.containerize
+    return table.config.user if table and table.config else None
+
+
 def _required(declaration: Declaration) -> tuple[int, int] | None:
     table = declaration.esker.conda
     stated = table.system_requirements.libc if table else None
@@ -273,10 +299,13 @@ def _own_variables(
     paths: set[str],
     conda: CondaContent | None,
     packages: PythonPackages | None,
+    pulled: PulledBase | None,
 ) -> dict[str, tuple[str, str]]:
     """Return Esker's own variables, each with its value and why it is there."""
-    own = {
-        "PATH": (":".join([f"{ENVIRONMENT}/bin", *_PATH]), "the environment's programs come first"),
+    removed = {name for name, value in making.table.vars.items() if value is None}
+    given = {name: value for name, value in pulled.env.items() if name not in removed} if pulled else {}
+    own = {name: (value, "the base has it") for name, value in given.items()} | {
+        "PATH": (f"{ENVIRONMENT}/bin:{given.get('PATH') or ':'.join(_PATH)}", "the environment's programs come first"),
         "FLOX_ENV": (ENVIRONMENT, "where the environment is"),
         "FLOX_ENV_CACHE": (CACHE, "a directory that the user can write"),
         "FLOX_ENV_PROJECT": (container.working_dir or "/", "`working-dir` of [containerize.config]"),
@@ -284,7 +313,9 @@ def _own_variables(
         "ESKER_RUNTIME_DIR": (RUNTIME, "a directory for sockets that the user can write"),
     }
     places = conda.plan.places if conda else {}
-    if base.certificates(places, *_wheel_paths(packages)):
+    if (of_base := base_certificates(pulled) if pulled else None) is not None:
+        own.setdefault("SSL_CERT_FILE", (of_base, "the base has certificate authorities"))
+    elif base.certificates(places, *_wheel_paths(packages)):
         own["SSL_CERT_FILE"] = (base.CERTIFICATES, "the image has certificate authorities")
     if making.mode == "dev":
         for name, parts in _DEVELOPMENT.items():
@@ -340,7 +371,11 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
-def _reasons(library: CLibrary | None, python: ImagePython | None) -> Iterator[tuple[str, str]]:
+def _reasons(
+    library: CLibrary | None, python: ImagePython | None, pulled: PulledBase | None
+) -> Iterator[tuple[str, str]]:
+    if pulled is not None:
+        yield "Base", f"{pulled.name}, {len(pulled.base.layers)} layers"
     if library is not None:
         yield "C library", library.origin
     if python is not None:

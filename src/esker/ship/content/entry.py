@@ -63,7 +63,7 @@ def entry_script(
     if bash is None:
         raise ImageError(
             f"the image has no bash, and {why[0]} needs it",
-            hint="take conda's: esker install conda/bash; or take out what needs it",
+            hint="take conda's: esker install conda/bash; or a base that has it; or take out what needs it",
         )
     script = "\n".join(f"# {name}\n{text}" for name, text in parts)
     script = f'#!{bash}\n{script}\n[ "$#" -gt 0 ] || set -- {shlex.quote(bash)}\nexec "$@"\n'

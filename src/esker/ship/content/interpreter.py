@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from packaging.specifiers import SpecifierSet
+
+from esker.errors import ImageError
 from esker.host.interpreters import OneInterpreter
 from esker.host.scratch import scratch
 from esker.lock.conda.client import network
 from esker.lock.pythons import allowed_pythons
 from esker.realise.conda.prefix import conda_prefix
 from esker.ship.content.compiler import compiler_for
-from esker.ship.content.python import ImagePython, conda_interpreter
+from esker.ship.content.python import ImagePython, base_interpreter, conda_interpreter
 from esker.ship.content.standalone import chosen_archive, standalone
 
 if TYPE_CHECKING:
     from esker.formats.image_lock import LockedInput
+    from esker.ship.base.pulled import PulledBase
     from esker.ship.content.compiler import Compiler
     from esker.ship.content.conda import CondaContent
     from esker.ship.content.making import Making
@@ -35,11 +39,19 @@ class ImageInterpreter(NamedTuple):
     inputs: tuple[LockedInput, ...] = ()
 
 
-def interpreter_of(making: Making, system: str, conda: CondaContent | None) -> ImageInterpreter:
+def interpreter_of(
+    making: Making, system: str, conda: CondaContent | None, pulled: PulledBase | None = None
+) -> ImageInterpreter:
     """Return the interpreter of an image; raises ImageError if there are wheels and nothing that runs them."""
     has_wheels = making.declaration.esker.python is not None and making.lock.python is not None
     is_needed = has_wheels or making.table.services
     python = conda_interpreter(conda) if conda else None
+    stated = making.table.python
+    if stated is not None and python is not None:
+        raise ImageError(
+            f"`python` of [plugins.esker.image] states `{stated}` of the base, and {python.origin} is locked, too",
+            hint="take one of the two out: `python`, or conda's python",
+        )
     if python is not None:
         if not has_wheels and not making.table.byte_code:
             return ImageInterpreter(python if is_needed else None)
@@ -49,6 +61,10 @@ def interpreter_of(making: Making, system: str, conda: CondaContent | None) -> I
         return ImageInterpreter()
     locked = str(making.lock.python.requires_python or "") if has_wheels and making.lock.python else ""
     limits = (allowed_pythons(making.declaration).specifier, locked, ">=3.11" if making.table.services else "")
+    if stated is not None:
+        assert pulled is not None, "the declaration states a Python of a base only with a base"
+        python = base_interpreter(pulled, stated, SpecifierSet(",".join(filter(None, limits))))
+        return ImageInterpreter(python, _compiler(making, system, python.minor, None))
     with scratch("python") as directory:
         archive = chosen_archive(making, system, ",".join(filter(None, limits)), directory)
         minor = ".".join(archive.version.split(".")[:2])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from esker.lock.lock_files import Lock
     from esker.progress import Progress
     from esker.settings import Settings
+    from esker.ship.base.pulled import PulledBase
     from esker.store.store import Store
 
 __all__ = ["Making"]
@@ -34,6 +35,8 @@ class Making(NamedTuple):
     """Gives the services for a system, with their automatic ports by variable, as the supervisor reads them."""
     locked: bool = False
     """Whether it is an error that something from an address is not locked."""
+    bases: Callable[[str], PulledBase] | None = None
+    """Gives the base for a system; None without one."""
     mode: str = "run"
     """`dev` adds the variables by which compilers find headers and libraries."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from esker.errors import ImageError
 from esker.realise import pip_refusal
 from esker.realise.byte_code import NO_BYTE_CODE
 from esker.ship.content.places import CONDA, PYTHON, between
@@ -12,10 +13,13 @@ from esker.ship.image.unit import File, SymbolicLink
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from packaging.specifiers import SpecifierSet
+
+    from esker.ship.base.pulled import PulledBase
     from esker.ship.content.conda import CondaContent
     from esker.ship.image.unit import Entry
 
-__all__ = ["ImagePython", "conda_interpreter", "python_environment"]
+__all__ = ["ImagePython", "base_interpreter", "conda_interpreter", "python_environment"]
 
 
 class ImagePython(NamedTuple):
@@ -48,6 +52,18 @@ def conda_interpreter(content: CondaContent) -> ImagePython | None:
     return ImagePython(
         f"{CONDA}/{content.python.program}", package.version, f"conda/python {package.version}", _magic(content)
     )
+
+
+def base_interpreter(pulled: PulledBase, stated: str, versions: SpecifierSet) -> ImagePython:
+    """Return the Python of a base that is stated; raises ImageError unless its version is among those of the lock."""
+    version = pulled.facts.python
+    if not versions.contains(version):
+        raise ImageError(
+            f"`{stated}` of the base `{pulled.name}` is Python {version}, and the environment is locked for {versions}",
+            hint="take a base with such a Python, or lock for this one; or leave `python` of [plugins.esker.image] "
+            "out, and take conda's (esker install conda/python) or one of uv's",
+        )
+    return ImagePython(stated, version, f"Python {version} of the base ({stated})", None)
 
 
 def _magic(content: CondaContent) -> str | None:

@@ -47,6 +47,8 @@ _KIND, _NAME = "python", "cpython"
 _VERSION = re.compile(r"cpython-(\d+\.\d+\.\d+)[+%]")
 _ORIGIN = re.compile(r"https://\S+?/releases/download/")
 _MIRROR = "UV_PYTHON_INSTALL_MIRROR"
+_OTHERS = "take conda's: esker install conda/python; or that of a base: `from` and `python` of [plugins.esker.image]"
+"""Where a Python comes from if it is not one of uv's."""
 _TOP = "python/"
 """The directory in which an archive has everything."""
 
@@ -134,7 +136,7 @@ def _variables(making: Making) -> Mapping[str, str]:
         raise ImageError(
             "the image has wheels and no Python that runs them, and fetching one is forbidden here "
             f"(`{making.settings.no_downloads}`)",
-            hint="allow it, or take conda's: esker install conda/python",
+            hint=f"allow it; or {_OTHERS}",
         )
     return downloads.variables
 
@@ -159,7 +161,7 @@ def _address(making: Making, system: str, versions: SpecifierSet, directory: str
     if not offers:
         raise ImageError(
             f"the image has wheels, and uv knows no Python {versions or 'at all'} for {system} that could run them",
-            hint="take conda's: esker install conda/python",
+            hint=_OTHERS,
         )
     return max(offers)[1]
 

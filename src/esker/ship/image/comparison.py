@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from esker.formats.oci.documents import BASE_DIGEST, BASE_NAME
 from esker.formats.oci.steps import UnitLine, layer_name, unit_lines
 from esker.formats.printable import printable
 
@@ -12,7 +13,16 @@ if TYPE_CHECKING:
 
     from esker.ship.image.stored import StoredImage
 
-__all__ = ["Difference", "LayerChange", "LayerContent", "SettingChange", "UnitChange", "contents", "difference"]
+__all__ = [
+    "Difference",
+    "LayerChange",
+    "LayerContent",
+    "SettingChange",
+    "UnitChange",
+    "base_of",
+    "contents",
+    "difference",
+]
 
 
 class LayerContent(NamedTuple):
@@ -80,15 +90,27 @@ class Difference(NamedTuple):
 
 
 def contents(image: StoredImage) -> tuple[LayerContent, ...]:
-    """Return the layers of an image; one that Esker has not made is called by its place, `layer 3`."""
+    """Return the layers of an image; one that Esker has not made is called by its place: `layer 3`, or `base 3`."""
+    word = "base" if BASE_DIGEST in image.manifest.annotations else "layer"
     return tuple(
         LayerContent(
-            layer_name(step) or f"layer {number}", layer.digest, diff_id, layer.size, layer.media_type, unit_lines(step)
+            layer_name(step) or f"{word} {number}",
+            layer.digest,
+            diff_id,
+            layer.size,
+            layer.media_type,
+            unit_lines(step),
         )
         for number, (layer, diff_id, step) in enumerate(
             zip(image.manifest.layers, image.config.diff_ids, image.config.steps, strict=True), start=1
         )
     )
+
+
+def base_of(image: StoredImage) -> str:
+    """Return the image that an image says it begins with, or an empty text; fit to be shown."""
+    name, digest = (image.manifest.annotations.get(each, "") for each in (BASE_NAME, BASE_DIGEST))
+    return printable("@".join(filter(None, (name, digest))))
 
 
 def difference(before: StoredImage, after: StoredImage) -> Difference:
@@ -147,6 +169,8 @@ def _settings(before: StoredImage, after: StoredImage) -> tuple[SettingChange, .
 def _flat(image: StoredImage) -> dict[str, str]:
     """Return each thing that the engine is asked as a text."""
     flat = {"platform": str(image.config.platform)}
+    if base := base_of(image):
+        flat["base"] = base
     for key, value in image.config.settings.items():
         if key == "Env":
             flat |= {f"Env {name}": text for name, text in image.config.env.items()}

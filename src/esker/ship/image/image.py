@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.errors import ImageError
 from esker.formats.image_lock import LockedLayer
 from esker.formats.oci import config as config_document
-from esker.formats.oci.documents import CONFIG, MANIFEST, Descriptor, describe, manifest
+from esker.formats.oci.documents import BASE_DIGEST, BASE_NAME, CONFIG, MANIFEST, Descriptor, describe, manifest
 from esker.formats.oci.steps import UnitLine, step
 from esker.ship.image.building import MadeLayer, make_layers
 from esker.ship.image.planning import MOST_LAYERS, PlannedLayer, plan
@@ -37,6 +37,8 @@ __all__ = ["Base", "Builder", "Image", "Layer"]
 
 _SHOWN_KEY = 12
 """Characters of a unit's key that the history has."""
+_LEAST_OWN = 4
+"""How many layers of its own an image may need: packages, a category, configuration and application."""
 
 
 class Base(NamedTuple):
@@ -123,6 +125,11 @@ class Builder:
         the base. Raises ImageError.
         """
         of_base = base.layers if base else ()
+        if most - len(of_base) < _LEAST_OWN:
+            raise ImageError(
+                f"the base has {len(of_base)} layers, and an image has at most {most}",
+                hint="take a base with fewer layers",
+            )
         planned = plan(units, explicit=explicit, codec=self._codec.identity, most=most - len(of_base))
         self._make([layer for layer in planned if layer.key not in self._made])
         own = [Layer(each.name, *self._described(each), planned=each) for each in planned]
@@ -141,7 +148,9 @@ class Builder:
             created=self._created,
             base=base.config if base else None,
         )
-        document = manifest(describe(content, CONFIG), [layer.descriptor for layer in layers])
+        document = manifest(
+            describe(content, CONFIG), [layer.descriptor for layer in layers], _annotations(base) if base else None
+        )
         image = Image(platform, content, document, tuple(layers), base)
         self._images[str(platform)] = image
         return image
@@ -188,6 +197,12 @@ class Builder:
                     f"the layer `{names[key]}` has come out as {result.digest}, and is locked as {before.digest}",
                     hint="its files are not what they were; if that is meant, remove .flox/image.lock",
                 )
+
+
+def _annotations(base: Base) -> dict[str, str]:
+    """Return what says of a manifest which image it begins with, in OCI's words."""
+    name = {BASE_NAME: base.reference.name} if base.reference.registry else {}
+    return {**name, BASE_DIGEST: base.reference.digest}
 
 
 def _step(layer: PlannedLayer) -> Step:

@@ -128,7 +128,9 @@ class RegistrySource:
     """A repository of a registry, and the tag or digest in it."""
 
     def __init__(self, repository: Repository, label: str) -> None:
-        self.name = f"{repository.registry.host}/{repository.path}{'@' if ':' in label else ':'}{label}"
+        self.place = f"{repository.registry.host}/{repository.path}"
+        """Registry and repository, without tag and digest."""
+        self.name = f"{self.place}{'@' if ':' in label else ':'}{label}"
         self._repository = repository
         self._label = label
 

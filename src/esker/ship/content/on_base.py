@@ -1,0 +1,145 @@
+"""What is otherwise in an image that begins with a base: accounts are added, and what the base has stays."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+
+from esker.errors import ImageError
+from esker.ship.base.facts import BASHES, CERTIFICATES, TIME_ZONES
+from esker.ship.content.base_accounts import Accounts
+from esker.ship.content.c_library import CLibrary
+from esker.ship.content.places import between
+from esker.ship.image.unit import Directory, File, SymbolicLink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from esker.ship.base.facts import BaseFacts
+    from esker.ship.base.pulled import PulledBase
+    from esker.ship.content.accounts import User
+    from esker.ship.content.container_config import ContainerSettings
+    from esker.ship.image.unit import Entry
+
+__all__ = ["above_base", "base_bash", "base_certificates", "base_library", "files_on_base", "lacking", "settled"]
+
+_GROUP, _PASSWD = "/etc/group", "/etc/passwd"
+_TIME_ZONE = f"{TIME_ZONES}/UTC"
+_DIRECTORY_MODE = 0o1777
+
+
+def settled(container: ContainerSettings, declared: str | None, pulled: PulledBase) -> ContainerSettings:
+    """Return the settings with the user that `declared` means in the base, or whom the base runs as."""
+    accounts = Accounts(pulled.facts)
+    user = accounts.user(declared or pulled.user, is_declared=declared is not None)
+    return container._replace(user=user)
+
+
+def base_library(pulled: PulledBase) -> CLibrary | None:
+    """Return the base's glibc, if it has one for the system."""
+    library = pulled.facts.library
+    if library is None or library.name != "glibc":
+        return None
+    version = ".".join(map(str, library.version))
+    return CLibrary(f"glibc {version} of the base", library.version, {}, is_of_base=True)
+
+
+def lacking(pulled: PulledBase) -> str:
+    """Return what a message says of a base without glibc."""
+    library = pulled.facts.library
+    if library is not None and library.name == "musl":
+        return f"the base `{pulled.name}` has musl (`{library.path}`), which programs for glibc cannot use"
+    return f"the base `{pulled.name}` has none"
+
+
+def base_bash(pulled: PulledBase) -> str | None:
+    """Return the place of the base's bash."""
+    return pulled.facts.first(BASHES)
+
+
+def base_certificates(pulled: PulledBase) -> str | None:
+    """Return where the base has certificate authorities."""
+    return pulled.facts.first(CERTIFICATES)
+
+
+def above_base(entries: Iterable[Entry], container: ContainerSettings, pulled: PulledBase) -> list[Entry]:
+    """Return what has to be put above a base of the files that every image has.
+
+    Accounts are the base's with the user of the image. Whatever else the base has is left as it is there.
+    """
+    facts = pulled.facts
+    accounts = Accounts(facts)
+    found: list[Entry] = []
+    for entry in entries:
+        if entry.path == _PASSWD:
+            found += _changed(entry.path, accounts.passwd(container.user), facts.passwd)
+        elif entry.path == _GROUP:
+            found += _changed(entry.path, accounts.group(container.user), facts.group)
+        elif isinstance(entry, SymbolicLink) and entry.path in {"/lib", "/lib64", "/usr/lib", "/usr/lib64"}:
+            found.append(_library_link(entry, pulled))
+        elif not _has(facts, entry, container.user):
+            found.append(_moved(entry, facts))
+    return found
+
+
+def _changed(path: str, content: bytes, before: bytes | None) -> Iterator[Entry]:
+    if content != before:
+        yield File(path, content)
+
+
+def _library_link(entry: SymbolicLink, pulled: PulledBase) -> SymbolicLink:
+    """Return a link to conda's C library; raises ImageError if it would hide a directory of the base."""
+    if pulled.facts.is_there(entry.path) or pulled.facts.is_link(entry.path):
+        raise ImageError(
+            f"conda's C library has to be linked at `{entry.path}`, and the base `{pulled.name}` has a directory there",
+            hint="take a base that has glibc, or no base",
+        )
+    return entry
+
+
+def _has(facts: BaseFacts, entry: Entry, user: User) -> bool:
+    """Return whether the base has what an entry stands for."""
+    if entry.path in CERTIFICATES:
+        return facts.first(CERTIFICATES) is not None
+    if entry.path == TIME_ZONES:
+        return facts.is_there(_TIME_ZONE) or facts.is_there(TIME_ZONES)
+    if isinstance(entry, Directory) and user.directory and entry.path == user.home:
+        return True  # the base's own user has the home that the base gives it, or none
+    return facts.is_there(entry.path) or facts.is_link(entry.path)
+
+
+def _moved(entry: Entry, facts: BaseFacts) -> Entry:
+    """Return an entry that does not lie below a link of the base, which some engines would replace by a directory."""
+    place = facts.place(entry.path)
+    if place == entry.path:
+        return entry
+    if isinstance(entry, SymbolicLink) and not entry.target.startswith("/"):
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(entry.path), entry.target))
+        return entry._replace(path=place, target=between(place, target))
+    return entry._replace(path=place)
+
+
+def files_on_base(entries: Iterable[Entry], pulled: PulledBase) -> list[Entry]:
+    """Return the project's files with the directories of the base that they lie in, whose modes and owners stay.
+
+    Raises ImageError for a file below a link of the base, and for one in the place of a directory.
+    """
+    facts = pulled.facts
+    given = {entry.path: entry for entry in entries}
+    above: dict[str, Entry] = {}
+    for path, entry in given.items():
+        place = facts.place(path)
+        if place != path:
+            raise ImageError(
+                f"`{path}` of the project's files would lie below a link of the base `{pulled.name}`",
+                hint=f"name the place that the link leads to in `files`: `{posixpath.dirname(place)}`",
+            )
+        if not isinstance(entry, Directory) and path in facts.directories:
+            raise ImageError(
+                f"`{path}` is a file of the project, and a directory in the base `{pulled.name}`",
+                hint="name another place in `files`",
+            )
+        for directory in facts.directories_above(path):
+            mode, uid, gid = facts.directories[directory]
+            above.setdefault(directory, Directory(directory, mode & _DIRECTORY_MODE, uid, gid))
+    return [*({**above, **given}.values())]
