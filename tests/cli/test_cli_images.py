@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.conda_package import SUBDIR, package
+from tests.support.fake_registry import FakeRegistry, Fault
 
 SYSTEM = {"linux-64": "x86_64-linux", "linux-aarch64": "aarch64-linux"}[SUBDIR]
 OTHER_SUBDIR = {"linux-64": "linux-aarch64", "linux-aarch64": "linux-64"}[SUBDIR]
@@ -233,9 +234,72 @@ def test_a_bill_of_materials(locked, esker):
     assert made["bomFormat"] == "CycloneDX"
 
 
+@pytest.mark.parametrize("lists", [True, False])
+def test_bills_of_materials_are_attached(locked, esker, lists):
+    """One for each platform, when the image is pushed; a second push sends nothing; `verify --sbom` compares them."""
+    locked(systems=(SYSTEM, OTHER))
+    with FakeRegistry(lists_referrers=lists) as registry:
+        target = f"{registry.host}/app:1"
+        first = pushed(esker, target)
+        assert [(each["platform"], each["new"]) for each in first["sbom"]] == [
+            ("linux/arm64", True),
+            ("linux/amd64", True),
+        ]
+        since = len(registry.requests())
+        again = pushed(esker, target)
+        assert {request.split()[0] for request in registry.requests()[since:]} == {"GET"}
+        assert [each["digest"] for each in again["sbom"]] == [each["digest"] for each in first["sbom"]]
+        assert esker("image", "verify", "--sbom", target).status == 0
+        done = esker("image", "push", target, "--tag", "1")
+        assert done.err.endswith("the registry has it already\n")
+        bill = json.loads(registry.manifests["app", first["sbom"][0]["digest"]][1])["layers"][0]["digest"]
+        registry.blobs["app", bill] = b"{}"
+        done = esker("image", "verify", "--sbom", target, "--json")
+        assert done.status == 1
+        assert bill in done.err
+        assert len(json.loads(done.out)["faults"]) == 1
+
+
+def pushed(esker, *arguments):
+    done = esker("image", "push", *arguments, "--json")
+    assert done.status == 0, done.err
+    return json.loads(done.out)
+
+
+def test_no_bill_of_materials(locked, esker):
+    """`--without-sbom` attaches none, and neither does `sbom = false`."""
+    directory = locked()
+    with FakeRegistry() as registry:
+        target = f"{registry.host}/app:1"
+        assert pushed(esker, target, "--without-sbom")["sbom"] == []
+        assert not [request for request in registry.requests() if "referrers" in request]
+        manifest = directory / ".flox/env/manifest.toml"
+        manifest.write_text(f"{manifest.read_text()}sbom = false\n")
+        assert esker("lock").status == 0
+        assert pushed(esker, target)["sbom"] == []
+        done = esker("image", "verify", "--sbom", target)
+        assert done.status == 1
+        assert "no bill of materials of Esker's is attached" in done.err
+
+
+def test_a_bill_of_materials_that_the_registry_refuses(locked, esker):
+    """The image is there and its digest is printed, and the command fails with the way to leave the bill out."""
+    locked()
+    with FakeRegistry() as registry:
+        registry.faults.append(Fault("PUT", "/manifests/sha256", status=405))
+        done = esker("image", "push", f"{registry.host}/app:1")
+        assert done.status == 1
+        assert done.out.startswith(f"{registry.host}/app@sha256:")
+        assert "has been sent, but its bill of materials cannot be attached" in done.err
+        assert "--without-sbom" in done.err
+        assert esker("image", "verify", f"{registry.host}/app:1").status == 0
+        assert done.out.strip() == f"{registry.host}/app@{pushed(esker, f'{registry.host}/app:1')['digest']}"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("image", "verify", "--sbom", "app"), "is in no registry, so nothing is attached to it"),
         (("image", "inspect", "nowhere"), "there is no directory or file `nowhere`, and no registry is named"),
         (("image", "push"), "is no name that an image can be pushed to"),
         (("image", "build", "--label", "a"), "`a` is not a label"),

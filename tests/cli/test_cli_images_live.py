@@ -141,7 +141,12 @@ def test_an_image_from_the_lock_to_a_healthy_container(project, esker, index, do
         assert (pushed["changed"], again["changed"], again["digest"]) == (True, False, pushed["digest"])
         seen = json.loads(image_tools.skopeo("inspect", "--tls-verify=false", f"docker://{target}"))
         assert seen["Digest"] == pushed["digest"]
-        assert esker("image", "verify", target).status == 0
+        checked = esker("image", "verify", "--sbom", target)
+        assert checked.status == 0, checked.err
+        assert ([each["new"] for each in pushed["sbom"]], [each["new"] for each in again["sbom"]]) == ([True], [False])
+        tag = f"docker://{registry.host}/team/app:{pushed['digest'].replace(':', '-')}"
+        listed = json.loads(image_tools.skopeo("inspect", "--raw", "--tls-verify=false", tag))
+        assert [each["digest"] for each in listed["manifests"]] == [pushed["sbom"][0]["digest"]]
         docker("pull", target)
         pulled = docker("run", "--rm", target, "python", "-c", "import saying; print(saying.WORD)")
         assert pulled == "hello"

@@ -91,6 +91,7 @@ watch = []
 name = "registry.example:5000/team/app"
 systems = ["x86_64-linux"]
 byte-code = false
+sbom = false
 compression = "zstd"
 services = true
 files = { "/app/" = ["src/", "pyproject.toml"] }
@@ -168,6 +169,7 @@ def test_everything():
             name="registry.example:5000/team/app",
             systems=("x86_64-linux",),
             byte_code=False,
+            sbom=False,
             compression="zstd",
             services=True,
             files={"/app": ("src", "pyproject.toml")},

@@ -61,6 +61,8 @@ class ProjectImage(NamedTuple):
     builder: Builder
     created: int
     """The time in their configurations, in seconds since 1970."""
+    sbom: bool = True
+    """Whether a push attaches bills of materials, as the declaration has it."""
 
 
 def project_image(
@@ -104,7 +106,7 @@ def project_image(
     inputs = [each for each in before.inputs if each.platform and each.platform not in platforms]
     inputs += [each for made in found for each in made.inputs]
     put(path, image_lock.render(ImageLock(layers=builder.locked_layers(), inputs=tuple(inputs))))
-    return ProjectImage(tuple(found), tuple(images), builder, wishes.created)
+    return ProjectImage(tuple(found), tuple(images), builder, wishes.created, making.table.sbom)
 
 
 def _systems_of(declaration: Declaration, lock: Lock, own: str) -> tuple[str, ...]:

@@ -10,7 +10,10 @@ from esker.cli.making_images import add_options, made
 from esker.cli.views.output import print_json
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from esker.cli.voice import Voice
+    from esker.ship.bills import Attached
     from esker.ship.image.stored import Source, StoredImage
 
 __all__ = ["COMMANDS", "run"]
@@ -23,6 +26,7 @@ COMMANDS = {
     "verify": "compute every digest of an image again",
     "sbom": "print the bill of materials of the project's image",
 }
+_NAME_OF_ONE = "name an image in a registry: registry.example/app:1.0; or leave --sbom out"
 _TARGET = "a directory with an OCI layout, an archive of one, or the name of an image in a registry"
 
 
@@ -84,35 +88,46 @@ def _build(arguments: list[str], voice: Voice) -> int:
 
 
 def _push(arguments: list[str], voice: Voice) -> int:
+    from esker.cli.views.images import pushed_record, pushed_text
+    from esker.errors import ImageError, Malformed
     from esker.formats.oci import reference as references
+    from esker.ship.bills import attach_bills, bills
     from esker.ship.image.registry.client import Registry
     from esker.ship.image.registry.credentials import credentials_of
     from esker.ship.image.registry.push import push
+    from esker.ship.image.registry.repository import Repository
 
     examples = "  esker image push\n  esker image push registry.example/team/app:1.0"
     parser = _making(
         "push", "Send the image of the project to a registry: only what it does not have.", examples, voice
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="where to (default: `name` of [plugins.esker.image])")
+    parser.add_argument("--without-sbom", action="store_true", help="attach no bill of materials")
     parser.add_argument("--json", action="store_true", help="print the digest, and what was sent, as JSON")
     options = parser.parse_args(arguments)
     named = references.parse(options.name) if options.name else None
     image, own = made(options, voice, systems=options.system)
     reference = named or own
-    registry = Registry(reference.registry, credentials_of(os.environ))
-    try:
+    attached: tuple[Attached, ...] = ()
+    failure: ImageError | None = None
+    with Registry(reference.registry, credentials_of(os.environ)) as registry:
+        listed = bills(image, reference.name) if image.sbom and not options.without_sbom else ()
         pushed = push(reference, image.images, image.builder, registry, progress=voice.progress())
-    finally:
-        registry.close()
+        try:
+            attached = attach_bills(Repository(registry, reference.path, push=True), listed, image.builder.blobs)
+        except (ImageError, Malformed) as error:
+            failure = ImageError(
+                f"{reference} has been sent, but its bill of materials cannot be attached: {error.message}",
+                hint="push once more; if the registry takes no such attachments: --without-sbom, or `sbom = false` in "
+                "[plugins.esker.image]",
+            )
     if options.json:
-        sent = {"uploaded": pushed.uploaded, "mounted": pushed.mounted}
-        blobs = {name: [{"digest": each.digest, "size": each.size} for each in which] for name, which in sent.items()}
-        print_json({"name": str(reference), "digest": pushed.digest, "changed": pushed.changed, **blobs})
-        return 0
-    print(f"{reference.name}@{pushed.digest}")
-    size = sum(each.size for each in pushed.uploaded) / 1_000_000
-    done = f"{len(pushed.uploaded)} blobs ({size:.1f} MB) sent" if pushed.changed else "the registry has it already"
-    voice.say(f"✔ {reference}: {done}")
+        print_json(pushed_record(reference, pushed, attached))
+    else:
+        print(f"{reference.name}@{pushed.digest}")
+        voice.say(f"✔ {reference}: {pushed_text(pushed, attached)}")
+    if failure is not None:
+        raise failure
     return 0
 
 
@@ -169,22 +184,32 @@ def _diff(arguments: list[str], voice: Voice) -> int:
 
 
 def _verify(arguments: list[str], voice: Voice) -> int:
-    from esker.errors import ImageError
+    from esker.errors import ImageError, UsageError
+    from esker.ship.bills import attached_faults
+    from esker.ship.image.stored import RegistrySource
     from esker.ship.image.verification import verify
 
-    examples = "  esker image verify ./layout\n  esker image verify registry.example/app:1.0"
+    examples = "  esker image verify ./layout\n  esker image verify --sbom registry.example/app:1.0"
     parser = Parser("image verify", "Read an image, and compute all of its digests again.", examples, voice=voice)
     parser.add_argument("target", metavar="IMAGE", help=_TARGET)
+    with_sbom = "check the bills of materials too that are attached to it in a registry"
+    parser.add_argument("--sbom", action="store_true", help=with_sbom)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args(arguments)
-    result = verify(_source(options.target), progress=voice.progress())
+    with _source(options.target) as source:
+        if options.sbom and not isinstance(source, RegistrySource):
+            raise UsageError(f"`{options.target}` is in no registry, so nothing is attached to it", hint=_NAME_OF_ONE)
+        result = verify(source, progress=voice.progress())
+        faults = [*result.faults]
+        if options.sbom and isinstance(source, RegistrySource):
+            faults += [fault for image in result.images for fault in attached_faults(source.repository, image)]
     if options.json:
         manifests = [{"platform": str(i.config.platform), "digest": i.descriptor.digest} for i in result.images]
-        faults = [fault.message for fault in result.faults]
-        print_json({"images": manifests, "layers": result.blobs, "size": result.size, "faults": faults})
-    if result.faults:
+        messages = [fault.message for fault in faults]
+        print_json({"images": manifests, "layers": result.blobs, "size": result.size, "faults": messages})
+    if faults:
         raise ImageError(
-            f"`{options.target}` is damaged: {'; '.join(fault.message for fault in result.faults)}",
+            f"`{options.target}` is damaged: {'; '.join(fault.message for fault in faults)}",
             hint="build and push it once more",
         )
     if not options.json:
@@ -210,10 +235,11 @@ def _sbom(arguments: list[str], voice: Voice) -> int:
 def _stored(target: str) -> tuple[StoredImage, ...]:
     from esker.ship.image.stored import stored_images
 
-    return stored_images(_source(target))
+    with _source(target) as source:
+        return stored_images(source)
 
 
-def _source(target: str) -> Source:
+def _source(target: str) -> AbstractContextManager[Source]:
     from esker.ship.image_sources import image_source
 
     return image_source(target, os.environ)
