@@ -234,6 +234,38 @@ def test_a_bill_of_materials(locked, esker):
     assert made["bomFormat"] == "CycloneDX"
 
 
+def test_the_blobs_of_an_image_are_collected(locked, esker, tmp_path):
+    """Those of the project's image stay; once the project is gone and an hour is over, they go; an image is whole."""
+    directory = locked()
+    built(esker, "--layout", tmp_path / "first")
+    blobs = tmp_path / "store-root/images/blobs/sha256"
+    extra = blobs / ("0" * 64)
+    extra.write_bytes(b"x" * 10)
+    for each in blobs.iterdir():
+        os.utime(each, (0, 0))
+    before = len(os.listdir(blobs))
+    sizes = json.loads(esker("store", "size", "--json").out)["blobs"]
+    assert sizes == {"count": before, "size": 10}  # the layout has the others too
+    assert f"{before} blobs of images" in esker("store", "size").out
+    dry = json.loads(esker("store", "gc", "--dry-run", "--json").out)
+    assert dry["blobs"] == [str(extra)]
+    done = esker("store", "gc")
+    assert str(extra) in done.out
+    assert "1 blobs of images" in done.err
+    assert len(os.listdir(blobs)) == before - 1
+    built(esker, "--layout", tmp_path / "second")
+    assert esker("image", "verify", tmp_path / "second").status == 0
+    (directory / ".flox/image.lock").unlink()
+    root = next((tmp_path / "store-root/var/esker/image-roots").iterdir())
+    record = json.loads(root.read_text())
+    root.write_text(json.dumps({**record, "images": [{**each, "time": 0} for each in record["images"]]}))
+    assert esker("store", "gc", "--json").status == 0
+    assert os.listdir(blobs) == []
+    assert not root.exists()
+    assert built(esker, "--layout", tmp_path / "third") == built(esker)
+    assert esker("image", "verify", tmp_path / "third").status == 0
+
+
 @pytest.mark.parametrize("lists", [True, False])
 def test_bills_of_materials_are_attached(locked, esker, lists):
     """One for each platform, when the image is pushed; a second push sends nothing; `verify --sbom` compares them."""

@@ -24,6 +24,7 @@ from esker.ship.content.making import Making
 from esker.ship.image.blobs import Blobs
 from esker.ship.image.codec import codec
 from esker.ship.image.image import Builder
+from esker.store import image_blobs
 from esker.store.store import Store
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def project_image(
         services=wishes.services
     )
     builder = Builder(
-        Blobs(f"{settings.store_root}/images/blobs"),
+        Blobs(image_blobs.directory(store.root)),
         codec(making.table.compression),
         locked=before.layers,
         created=wishes.created,
@@ -102,11 +103,18 @@ def project_image(
                     explicit=layer_names(making.table),
                 )
             )
+        image_blobs.keep(store, path, {str(image.platform): _digests(image) for image in images})
     platforms = {str(platform_of(system)) for system in wishes.systems}
     inputs = [each for each in before.inputs if each.platform and each.platform not in platforms]
     inputs += [each for made in found for each in made.inputs]
     put(path, image_lock.render(ImageLock(layers=builder.locked_layers(), inputs=tuple(inputs))))
     return ProjectImage(tuple(found), tuple(images), builder, wishes.created, making.table.sbom)
+
+
+def _digests(image: Image) -> list[str]:
+    """Return the digests of an image's blobs."""
+    named = (image.descriptor, image.config_descriptor, *(layer.descriptor for layer in image.layers))
+    return [each.digest for each in named]
 
 
 def _systems_of(declaration: Declaration, lock: Lock, own: str) -> tuple[str, ...]:
