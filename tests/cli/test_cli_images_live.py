@@ -176,7 +176,7 @@ def test_podman_runs_it_healthy(project, esker, index, channel):
         name = engine.docker("run", "--detach", "--read-only", "--network=none", "project:1.0").strip()
         deadline = time.monotonic() + _PATIENCE
         while (check := engine.podman("healthcheck", "run", name)).returncode:  # nothing runs it here by itself
-            assert time.monotonic() < deadline, (check, podman("logs", name), podman("inspect", name))
+            assert time.monotonic() < deadline, f"{check.stdout}{check.stderr}{podman('logs', name)}"
             time.sleep(0.2)
         assert podman("inspect", "--format", "{{.State.Health.Status}}", name) == "healthy"
         assert podman("exec", name, "python", "-c", CHECK) == "hello production 10000"
