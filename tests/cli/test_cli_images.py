@@ -135,6 +135,7 @@ def test_an_engine(locked, esker, tmp_path):
     assert "'project:latest' loaded into podman" in done.err
     with tarfile.open(tmp_path / "loaded") as archive:
         assert "manifest.json" in archive.getnames()
+        assert "index.json" not in archive.getnames()  # Podman reads no health check of an OCI archive
     done = esker("containerize", "--runtime", "podman", PATH=path, LOADED=str(tmp_path / "nowhere/x"))
     assert done.status == 1
     assert "podman load` ended with status 3" in done.err
@@ -348,6 +349,16 @@ def test_refusals(locked, esker, arguments, message):
     assert done.status in {1, 2}
     assert message in done.err
     assert "hint: " in done.err
+
+
+def test_what_another_tool_gives(esker, tmp_path):
+    """Guix gives no image its packages: a project that is declared for it alone is refused, with what to do."""
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/manifest.scm").write_text("(specifications->manifest '())")
+    done = esker("image", "build")
+    assert done.status == 1
+    assert f"what guix gives `{tmp_path}/project` cannot be put into an image" in done.err
+    assert "hint: declare the packages in a `.flox`" in done.err
 
 
 def test_a_stale_lock(locked, esker):

@@ -34,7 +34,7 @@ from esker.formats.manifest import parse as parse_manifest
 from esker.formats.manifest import record as record_of
 from esker.formats.manifest_text import render as render_manifest
 from esker.formats.merge import COMPOSER, Layer, merge
-from esker.formats.nix import nar, nixbase32, store_path
+from esker.formats.nix import nar, nixbase32, path_info, store_path
 from esker.formats.oci import config as config_document
 from esker.formats.oci import reference
 from esker.formats.oci.configuration import Configuration
@@ -65,6 +65,10 @@ __all__ = ["Format", "formats"]
 
 _DATA = Path(__file__).parents[1] / "formats/data"
 _PATH = "/nix/store/0c5p1a5kmy0hxz4ri6dfvwlg23jn7qb8-tool-1.0"
+_PATH_INFO = (
+    b'{"%s": {"narHash": "sha256-EFUdrtf6Rn0LWIJufrmg8q99aT3jGfLvd1//zaJEufY=", "narSize": 9, "references": ["%s"]}}'
+    % (_PATH.encode(), _PATH.encode())
+)
 _MANIFEST = b"""schema-version = "1.14.0"
 [vars]
 A = "${B}/x"
@@ -519,6 +523,7 @@ def _stored(top: Path) -> dict[str, Format]:
         "nix base32": Format(
             lambda data: nixbase32.decode(data.decode()), [b"0c5p1a5kmy0hxz4ri6dfvwlg23jn7qb8"], _UTF8
         ),
+        "nix path-info": Format(path_info.parse, [_PATH_INFO], trees="json"),
         "store path": Format(lambda data: str(store_path.parse(data.decode())), [_PATH.encode()], _UTF8),
         "ELF": Format(elf.parse, [*_programs()]),
     }

@@ -15,10 +15,10 @@ from esker.formats.tables.reader import Refusal
 
 __all__ = ["OWN_PLACES", "image_name", "image_place", "linux_system", "removable", "tracked", "unit"]
 
-OWN_PLACES = ("/opt/esker", "/dev", "/proc", "/sys", "/run/esker", "/var/cache/esker")
-"""Directories of an image that are Esker's or the kernel's, into which no files are put."""
+OWN_PLACES = ("/opt/esker", "/dev", "/proc", "/sys", "/run/esker", "/var/cache/esker", "/nix")
+"""Directories of an image that are Esker's, the kernel's or Nix's, into which no files are put."""
 _NAME = r"(?:[a-zA-Z0-9.-]+(?::[0-9]{1,5})?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
-_UNIT = re.compile(r"(?:(?:conda|pypi)/)?[A-Za-z0-9_][A-Za-z0-9._-]*")
+_UNIT = re.compile(r"(?:(?:conda|pypi|nix)/)?[A-Za-z0-9_][A-Za-z0-9._+#-]*")
 
 
 def image_name(text: str) -> str:
@@ -60,7 +60,7 @@ def tracked(text: str) -> str:
 
 
 def unit(text: str) -> str:
-    """Return the name of what a layer can hold: a package, with `conda/` or `pypi/` before it or without."""
+    """Return the name of what a layer can hold: a package, with `conda/`, `pypi/` or `nix/` before it or without."""
     if not _UNIT.fullmatch(text):
         hint = 'write its name alone, such as "git", "conda/git" or "pypi/uvicorn"'
         raise Refusal(f"`{text}` is not the name of a package", hint)

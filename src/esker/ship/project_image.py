@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from esker.progress import Progress
     from esker.settings import Settings
     from esker.ship.content.contents import Contents
+    from esker.ship.content.nix_environment import NixEnvironment
     from esker.ship.image.image import Image
 
 __all__ = ["ProjectImage", "Wishes", "chosen_systems", "image_reference", "project_image"]
@@ -50,6 +51,8 @@ class Wishes(NamedTuple):
     created: int
     """Seconds since 1970."""
     services: Callable[[str, Mapping[str, int]], Sequence[Mapping[str, object]]] | None = None
+    """As in `Making`."""
+    nix: NixEnvironment | None = None
     """As in `Making`."""
     jobs: int = 2
 
@@ -79,7 +82,7 @@ def project_image(
         before = image_lock.parse(files.read(path), path) if os.path.lexists(path) else before
     store = Store(settings.store_root)
     making = Making(declaration, lock, store, settings, progress, inputs=before.inputs, mode=wishes.mode)._replace(
-        services=wishes.services
+        services=wishes.services, nix=wishes.nix
     )
     builder = Builder(
         Blobs(image_blobs.directory(store.root)),

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from esker.errors import ImageError
 from esker.formats.oci.configuration import Configuration, HealthCheck
-from esker.ship.content.places import ENVIRONMENT
 from esker.ship.content.services import HEALTH
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def configuration_of(contents: Contents, labels: Mapping[str, str]) -> Configura
             "the health check is text for a shell, and the image has none",
             hint="write it as a list of words; or take conda's bash: esker install conda/bash",
         )
-    shell = (f"{ENVIRONMENT}/bin/bash",) if contents.has_bash else ()
+    shell = (contents.bash,) if contents.bash else ()
     return Configuration(
         env={variable.name: variable.value for variable in contents.variables.fixed},
         entrypoint=contents.entry.entrypoint,

@@ -23,6 +23,8 @@ from esker.ship.content.entry import entry_script
 from esker.ship.content.environment import environment_entries
 from esker.ship.content.fixed import fixed_unit
 from esker.ship.content.interpreter import interpreter_of
+from esker.ship.content.nix_closure import closure_components, closure_units
+from esker.ship.content.nix_environment import hook_parts, program, store_library
 from esker.ship.content.places import CACHE, CONDA, ENVIRONMENT, RUNTIME
 from esker.ship.content.programs import programs_of
 from esker.ship.content.project_files import project_files
@@ -79,7 +81,8 @@ class Contents(NamedTuple):
     """What a bill of materials lists."""
     inputs: tuple[LockedInput, ...] = ()
     """What was fetched from addresses, to be locked."""
-    has_bash: bool = False
+    bash: str | None = None
+    """Where the image has a bash for people, if it has one."""
     has_shell: bool = False
     """Whether there is a `/bin/sh`."""
     runs_services: bool = False
@@ -92,10 +95,11 @@ def contents(making: Making, system: str) -> Contents:
     """
     declaration, table = making.declaration, making.table
     _refuse_install(making, system)
+    _refuse_other_system(making, system)
     container = container_settings(declaration)
     category = _categories(making)
     conda = _conda(making, system)
-    library = c_library(conda, system)
+    library = c_library(conda, system) or store_library(making.nix, system)
     files = project_files(declaration.project, table.files, making.settings.tools)
     interpreter = interpreter_of(making, system, conda)
     packages = _python_packages(making, system, interpreter, library)
@@ -104,12 +108,13 @@ def contents(making: Making, system: str) -> Contents:
     ports = image_ports(declaration, table.vars)
     own = _own_variables(making, container, joined_paths, conda, packages)
     variables = _variables(making, own, ports)
-    bash = f"{CONDA}/bin/bash" if conda and conda.place("bin/bash") else None
+    bash = f"{CONDA}/bin/bash" if conda and conda.place("bin/bash") else program(making.nix, "bash")
     hook, profile = declaration.manifest.hook, declaration.manifest.profile
-    entry = entry_script(bash, hook, profile, variables.scripted, _asking(conda))
-    based = _base(container, library, conda, packages, files)
+    entry = entry_script(bash, hook, profile, variables.scripted, _asking(conda), hook_parts(making.nix))
+    based = _base(making, container, library, conda, packages, files)
     has_shell = any(each.path == "/bin/sh" for each in based)
     units = _package_units(making, conda, interpreter, packages, category)
+    units += _store_units(making, system, library, category)
     units.append(fixed_unit("esker/base", based, CONFIGURATION))
     units.append(fixed_unit("esker/environment", [*environment, *entry.files], CONFIGURATION))
     if table.services:
@@ -120,17 +125,18 @@ def contents(making: Making, system: str) -> Contents:
     if files.entries:
         units.append(fixed_unit("esker/files", files.entries, APPLICATION))
     components = conda_components(each.package for each in conda.packages) if conda else []
+    components += closure_components(making.nix.closure) if making.nix else []
     return Contents(
         system,
         tuple(units),
         container,
         variables,
         entry,
-        tuple(_reasons(library, interpreter.python)),
+        tuple(_reasons(making, library, interpreter.python)),
         files.left_out,
         tuple(sorted([*components, *(packages.components if packages else ())])),
         interpreter.inputs,
-        has_bash=bash is not None,
+        bash=f"{ENVIRONMENT}/bin/bash" if bash and bash.startswith(CONDA) else bash,
         has_shell=has_shell,
         runs_services=table.services,
     )
@@ -161,6 +167,14 @@ def _package_units(
     units = [unit._replace(category=category.get(unit.name, "")) for unit in units]
     own = packages.own.units() if packages else ()
     return [*units, *(unit._replace(category=APPLICATION) for unit in own)]
+
+
+def _store_units(making: Making, system: str, library: CLibrary | None, category: Mapping[str, str]) -> list[Unit]:
+    """Return the store paths of Nix as units, each in its layer."""
+    if making.nix is None:
+        return []
+    units = closure_units(making.nix.closure, system, has_library=library is not None)
+    return [unit._replace(category=category.get(unit.name, "")) for unit in units]
 
 
 def _check_shell(*, has_shell: bool) -> None:
@@ -199,15 +213,26 @@ def _refuse_install(making: Making, system: str) -> None:
         )
 
 
+def _refuse_other_system(making: Making, system: str) -> None:
+    """Raise ImageError for another system if Nix gives the toolchain: its store paths are here for one system."""
+    own = making.settings.system
+    if making.nix is not None and system != own:
+        raise ImageError(
+            f"Nix gives the toolchain for {own} alone, and the image is for {system} too",
+            hint=f'make it for one system: --system {own}, or systems = ["{own}"] in [plugins.esker.image]',
+        )
+
+
 def _categories(making: Making) -> dict[str, str]:
     """Return the layer of each unit that belongs to a certain one, by the unit's name."""
     lock = making.lock
     known = {f"conda/{each.name}" for each in (lock.conda.all_packages() if lock.conda else ())}
     known |= {f"pypi/{each.name}" for each in (lock.python.packages if lock.python else ())}
+    known |= {each.unit for each in (closure_components(making.nix.closure) if making.nix else ())}
     found: dict[str, str] = {}
     for layer in making.table.layers:
         for name in layer.packages:
-            units = [name] if "/" in name else [f"{source}/{name}" for source in ("conda", "pypi")]
+            units = [name] if "/" in name else [f"{source}/{name}" for source in ("conda", "pypi", "nix")]
             present = [unit for unit in units if unit in known]
             if not present:
                 short = {unit if "/" in name else unit.partition("/")[2] for unit in known}
@@ -262,8 +287,13 @@ def _own_variables(
     packages: PythonPackages | None,
 ) -> dict[str, tuple[str, str]]:
     """Return Esker's own variables, each with its value and why it is there."""
+    nix = making.nix
     own = {
-        "PATH": (":".join([f"{ENVIRONMENT}/bin", *_PATH]), "the environment's programs come first"),
+        **(nix.variables if nix else {}),
+        "PATH": (
+            ":".join([f"{ENVIRONMENT}/bin", *(nix.path if nix else ()), *_PATH]),
+            "the environment's programs come first",
+        ),
         "FLOX_ENV": (ENVIRONMENT, "where the environment is"),
         "FLOX_ENV_CACHE": (CACHE, "a directory that the user can write"),
         "FLOX_ENV_PROJECT": (container.working_dir or "/", "`working-dir` of [containerize.config]"),
@@ -289,7 +319,8 @@ def _variables(making: Making, own: Mapping[str, tuple[str, str]], ports: Ports)
     table = making.declaration.esker.compose
     outside = {name for each in table.tables.values() for name in each.ports} if table else set()
     image = {name: value for name, value in making.table.vars.items() if name not in ports.all}
-    return image_variables(own, making.declaration.manifest.vars, image, {*ports.all, *outside})
+    found = image_variables(own, making.declaration.manifest.vars, image, {*ports.all, *outside})
+    return found._replace(left_out=(*found.left_out, *(making.nix.left_out if making.nix else ())))
 
 
 def _of_services(making: Making, own: Mapping[str, tuple[str, str]], ports: Ports, known: Variables) -> dict[str, str]:
@@ -302,6 +333,7 @@ def _of_services(making: Making, own: Mapping[str, tuple[str, str]], ports: Port
 
 
 def _base(
+    making: Making,
     container: ContainerSettings,
     library: CLibrary | None,
     conda: CondaContent | None,
@@ -311,6 +343,8 @@ def _base(
     paths = conda.plan.places if conda else {}
     wheels, libraries = _wheel_paths(packages)
     links = {
+        "/bin/sh": program(making.nix, "sh") or program(making.nix, "bash"),
+        "/usr/bin/env": program(making.nix, "env"),
         base.CERTIFICATES: base.certificates(paths, wheels, libraries),
         "/usr/share/zoneinfo": base.time_zones(paths, wheels, libraries),
     }
@@ -324,7 +358,13 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
-def _reasons(library: CLibrary | None, python: ImagePython | None) -> Iterator[tuple[str, str]]:
+def _reasons(making: Making, library: CLibrary | None, python: ImagePython | None) -> Iterator[tuple[str, str]]:
+    if making.nix is not None:
+        closure = making.nix.closure
+        yield (
+            "Nix",
+            f"{len(closure.paths)} store paths ({closure.size / 1_000_000:.1f} MB) that variables and PATH need",
+        )
     if library is not None:
         yield "C library", library.origin
     if python is not None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from esker.lock.lock_files import Lock
     from esker.progress import Progress
     from esker.settings import Settings
+    from esker.ship.content.nix_environment import NixEnvironment
     from esker.store.store import Store
 
 __all__ = ["Making"]
@@ -31,6 +32,8 @@ class Making(NamedTuple):
     """What `.flox/image.lock` has of things that come from addresses."""
     services: Callable[[str, Mapping[str, int]], Sequence[Mapping[str, object]]] | None = None
     """Gives the services for a system, with their automatic ports by variable, as the supervisor reads them."""
+    nix: NixEnvironment | None = None
+    """What Nix gives, if it gives the toolchain."""
     mode: str = "run"
     """`dev` adds the variables by which compilers find headers and libraries."""
 
