@@ -53,7 +53,7 @@ from esker.services.flox import uses
 from esker.services.supervised import logs, supervisor_record
 from esker.settings import Settings
 from esker.ship.image.registry.credentials import Credentials, find_login
-from esker.store import record, roots, temporary_roots
+from esker.store import image_blobs, record, roots, temporary_roots
 from esker.store import registration as registrations
 from esker.store.store import Store
 from tests.support.projects import EMPTY, write_project
@@ -511,6 +511,9 @@ def _stored(top: Path) -> dict[str, Format]:
         "processes": [],
     }
 
+    digests = [f"sha256:{'0' * 64}"]
+    made = {"version": 1, "lock": str(top / "x"), "images": [{"platform": "p", "time": 1.5, "digests": digests}]}
+
     def registration(_: bytes) -> None:
         link, _ = registrations.parse(store, registered)
         roots._is_gone(link)
@@ -519,6 +522,7 @@ def _stored(top: Path) -> dict[str, Format]:
         "store record": _file(described, lambda _: record.read(described, path), [_lines(info)], trees="json"),
         "registration": _file(registered, registration, [_lines(link)], trees="json"),
         "temporary root": _file(kept, lambda _: temporary_roots._read(kept), [_lines(rooted)], trees="json"),
+        "root of images": _file(kept, lambda _: image_blobs._read(kept), [_lines(made)], trees="json"),
         "NAR": Format(_archive, _archives()),
         "nix base32": Format(
             lambda data: nixbase32.decode(data.decode()), [b"0c5p1a5kmy0hxz4ri6dfvwlg23jn7qb8"], _UTF8

@@ -20,6 +20,7 @@ from esker.ship.image.registry.referrers import attach, referrers
 from esker.ship.image.registry.repository import Repository
 from esker.ship.image.stored import RegistrySource, stored_images
 from tests.support.fake_registry import FakeRegistry, Fault
+from tests.support.image_tools import RegistryServer, skopeo
 from tests.support.images import AMD64, ARM64, builder, image, units
 
 NOBODY = Credentials("/nonexistent/config.json", {})
@@ -120,6 +121,33 @@ def test_many_at_once_lose_none(repository, pushed, server):
         thread.join()
     assert not failures
     assert len(referrers(repository, images[0].descriptor.digest)) == 8
+
+
+@pytest.mark.live("images")
+def test_debians_registry(tmp_path):
+    """It keeps no lists of referrers: each push adds to the tag, two at a time lose nothing, and a second sends nothing."""
+    made = builder(tmp_path / "blobs")
+    with RegistryServer(tmp_path / "registry") as server, Registry(server.host, NOBODY) as registry:
+        images = [image(made, units(str(platform)), platform) for platform in (AMD64, ARM64)]
+        push(parse(f"{server.host}/app:1"), images, made, registry)
+        repository = Repository(registry, "app", push=True)
+        ours = [bill(its) for its in images]
+        others = [Bill("", its.descriptor, b'{"of another tool": true}') for its in images]
+        threads = [
+            threading.Thread(target=attach_bills, args=(repository, every, made.blobs)) for every in (ours, others)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [len(referrers(repository, its.descriptor.digest)) for its in images] == [2, 2]
+        tag = images[0].descriptor.digest.replace(":", "-")
+        listed = json.loads(skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{server.host}/app:{tag}"))
+        assert {each["artifactType"] for each in listed["manifests"]} == {MEDIA_TYPE}
+        assert faults(repository) == []
+        since = len(server.requests())
+        assert not any(each.is_new for each in attach_bills(repository, ours, made.blobs))
+        assert {request.split()[0] for request in server.requests()[since:]} == {"GET"}
 
 
 class Contested(Repository):
