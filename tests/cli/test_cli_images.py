@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.conda_package import SUBDIR, package
+from tests.support.fake_registry import FakeRegistry, Fault
 
 SYSTEM = {"linux-64": "x86_64-linux", "linux-aarch64": "aarch64-linux"}[SUBDIR]
 OTHER_SUBDIR = {"linux-64": "linux-aarch64", "linux-aarch64": "linux-64"}[SUBDIR]
@@ -134,6 +135,7 @@ def test_an_engine(locked, esker, tmp_path):
     assert "'project:latest' loaded into podman" in done.err
     with tarfile.open(tmp_path / "loaded") as archive:
         assert "manifest.json" in archive.getnames()
+        assert "index.json" not in archive.getnames()  # Podman reads no health check of an OCI archive
     done = esker("containerize", "--runtime", "podman", PATH=path, LOADED=str(tmp_path / "nowhere/x"))
     assert done.status == 1
     assert "podman load` ended with status 3" in done.err
@@ -233,9 +235,104 @@ def test_a_bill_of_materials(locked, esker):
     assert made["bomFormat"] == "CycloneDX"
 
 
+def test_the_blobs_of_an_image_are_collected(locked, esker, tmp_path):
+    """Those of the project's image stay; once the project is gone and an hour is over, they go; an image is whole."""
+    directory = locked()
+    built(esker, "--layout", tmp_path / "first")
+    blobs = tmp_path / "store-root/images/blobs/sha256"
+    extra = blobs / ("0" * 64)
+    extra.write_bytes(b"x" * 10)
+    for each in blobs.iterdir():
+        os.utime(each, (0, 0))
+    before = len(os.listdir(blobs))
+    sizes = json.loads(esker("store", "size", "--json").out)["blobs"]
+    assert sizes == {"count": before, "size": 10}  # the layout has the others too
+    assert f"{before} blobs of images" in esker("store", "size").out
+    dry = json.loads(esker("store", "gc", "--dry-run", "--json").out)
+    assert dry["blobs"] == [str(extra)]
+    done = esker("store", "gc")
+    assert str(extra) in done.out
+    assert "1 blobs of images" in done.err
+    assert len(os.listdir(blobs)) == before - 1
+    built(esker, "--layout", tmp_path / "second")
+    assert esker("image", "verify", tmp_path / "second").status == 0
+    (directory / ".flox/image.lock").unlink()
+    root = next((tmp_path / "store-root/var/esker/image-roots").iterdir())
+    record = json.loads(root.read_text())
+    root.write_text(json.dumps({**record, "images": [{**each, "time": 0} for each in record["images"]]}))
+    assert esker("store", "gc", "--json").status == 0
+    assert os.listdir(blobs) == []
+    assert not root.exists()
+    assert built(esker, "--layout", tmp_path / "third") == built(esker)
+    assert esker("image", "verify", tmp_path / "third").status == 0
+
+
+@pytest.mark.parametrize("lists", [True, False])
+def test_bills_of_materials_are_attached(locked, esker, lists):
+    """One for each platform, when the image is pushed; a second push sends nothing; `verify --sbom` compares them."""
+    locked(systems=(SYSTEM, OTHER))
+    with FakeRegistry(lists_referrers=lists) as registry:
+        target = f"{registry.host}/app:1"
+        first = pushed(esker, target)
+        assert [(each["platform"], each["new"]) for each in first["sbom"]] == [
+            ("linux/arm64", True),
+            ("linux/amd64", True),
+        ]
+        since = len(registry.requests())
+        again = pushed(esker, target)
+        assert {request.split()[0] for request in registry.requests()[since:]} == {"GET"}
+        assert [each["digest"] for each in again["sbom"]] == [each["digest"] for each in first["sbom"]]
+        assert esker("image", "verify", "--sbom", target).status == 0
+        done = esker("image", "push", target, "--tag", "1")
+        assert done.err.endswith("the registry has it already\n")
+        bill = json.loads(registry.manifests["app", first["sbom"][0]["digest"]][1])["layers"][0]["digest"]
+        registry.blobs["app", bill] = b"{}"
+        done = esker("image", "verify", "--sbom", target, "--json")
+        assert done.status == 1
+        assert bill in done.err
+        assert len(json.loads(done.out)["faults"]) == 1
+
+
+def pushed(esker, *arguments):
+    done = esker("image", "push", *arguments, "--json")
+    assert done.status == 0, done.err
+    return json.loads(done.out)
+
+
+def test_no_bill_of_materials(locked, esker):
+    """`--without-sbom` attaches none, and neither does `sbom = false`."""
+    directory = locked()
+    with FakeRegistry() as registry:
+        target = f"{registry.host}/app:1"
+        assert pushed(esker, target, "--without-sbom")["sbom"] == []
+        assert not [request for request in registry.requests() if "referrers" in request]
+        manifest = directory / ".flox/env/manifest.toml"
+        manifest.write_text(f"{manifest.read_text()}sbom = false\n")
+        assert esker("lock").status == 0
+        assert pushed(esker, target)["sbom"] == []
+        done = esker("image", "verify", "--sbom", target)
+        assert done.status == 1
+        assert "no bill of materials of Esker's is attached" in done.err
+
+
+def test_a_bill_of_materials_that_the_registry_refuses(locked, esker):
+    """The image is there and its digest is printed, and the command fails with the way to leave the bill out."""
+    locked()
+    with FakeRegistry() as registry:
+        registry.faults.append(Fault("PUT", "/manifests/sha256", status=405))
+        done = esker("image", "push", f"{registry.host}/app:1")
+        assert done.status == 1
+        assert done.out.startswith(f"{registry.host}/app@sha256:")
+        assert "has been sent, but its bill of materials cannot be attached" in done.err
+        assert "--without-sbom" in done.err
+        assert esker("image", "verify", f"{registry.host}/app:1").status == 0
+        assert done.out.strip() == f"{registry.host}/app@{pushed(esker, f'{registry.host}/app:1')['digest']}"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("image", "verify", "--sbom", "app"), "is in no registry, so nothing is attached to it"),
         (("image", "inspect", "nowhere"), "there is no directory or file `nowhere`, and no registry is named"),
         (("image", "push"), "is no name that an image can be pushed to"),
         (("image", "build", "--label", "a"), "`a` is not a label"),
@@ -252,6 +349,16 @@ def test_refusals(locked, esker, arguments, message):
     assert done.status in {1, 2}
     assert message in done.err
     assert "hint: " in done.err
+
+
+def test_what_another_tool_gives(esker, tmp_path):
+    """Guix gives no image its packages: a project that is declared for it alone is refused, with what to do."""
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/manifest.scm").write_text("(specifications->manifest '())")
+    done = esker("image", "build")
+    assert done.status == 1
+    assert f"what guix gives `{tmp_path}/project` cannot be put into an image" in done.err
+    assert "hint: declare the packages in a `.flox`" in done.err
 
 
 def test_a_stale_lock(locked, esker):

@@ -109,10 +109,8 @@ def channel():
         yield served
 
 
-def test_an_image_from_the_lock_to_a_healthy_container(project, esker, index, docker, channel, tmp_path):
-    """Loaded, it runs as its user and goes healthy; pushed, it is the same image for docker and skopeo."""
-    from tests.support import image_tools
-
+def write_served(project, index, channel):
+    """Write a project whose image serves a page, and checks it."""
     index.add("saying", "1.0", {"saying.py": 'WORD = "hello"\n'})
     manifest = MANIFEST.format(system=SYSTEM, channel=channel.url, subdir=SUBDIR, check=CHECK)
     directory = project(manifest)
@@ -120,6 +118,13 @@ def test_an_image_from_the_lock_to_a_healthy_container(project, esker, index, do
     (directory / "app/serve.py").write_text(SERVE)
     subprocess.run(["git", "init", "--quiet"], cwd=directory, check=True)
     subprocess.run(["git", "add", "app"], cwd=directory, check=True)
+
+
+def test_an_image_from_the_lock_to_a_healthy_container(project, esker, index, docker, channel, tmp_path):
+    """Loaded, it runs as its user and goes healthy; pushed, it is the same image for docker and skopeo."""
+    from tests.support import image_tools
+
+    write_served(project, index, channel)
     for arguments in (("lock",), ("containerize", "--tag", "1.0")):
         done = esker(*arguments, **docker.variables)
         assert done.status == 0, done.err
@@ -141,10 +146,41 @@ def test_an_image_from_the_lock_to_a_healthy_container(project, esker, index, do
         assert (pushed["changed"], again["changed"], again["digest"]) == (True, False, pushed["digest"])
         seen = json.loads(image_tools.skopeo("inspect", "--tls-verify=false", f"docker://{target}"))
         assert seen["Digest"] == pushed["digest"]
-        assert esker("image", "verify", target).status == 0
+        checked = esker("image", "verify", "--sbom", target)
+        assert checked.status == 0, checked.err
+        assert ([each["new"] for each in pushed["sbom"]], [each["new"] for each in again["sbom"]]) == ([True], [False])
+        tag = f"docker://{registry.host}/team/app:{pushed['digest'].replace(':', '-')}"
+        listed = json.loads(image_tools.skopeo("inspect", "--raw", "--tls-verify=false", tag))
+        assert [each["digest"] for each in listed["manifests"]] == [pushed["sbom"][0]["digest"]]
         docker("pull", target)
         pulled = docker("run", "--rm", target, "python", "-c", "import saying; print(saying.WORD)")
         assert pulled == "hello"
+
+
+def test_podman_runs_it_healthy(project, esker, index, channel):
+    """Podman loads the same image; it runs as its user, and its health check succeeds."""
+    from tests.support.containers.podman import PodmanEngine
+
+    write_served(project, index, channel)
+    with PodmanEngine() as engine:
+        variables = {"PATH": engine.variables["PATH"], "PODMAN_IGNORE_CGROUPSV1_WARNING": "1"}
+        for arguments in (("lock",), ("containerize", "--runtime", "podman", "--tag", "1.0")):
+            done = esker(*arguments, **variables)
+            assert done.status == 0, done.err
+
+        def podman(*arguments):
+            ran = engine.podman(*arguments)
+            assert ran.returncode == 0, ran.stderr
+            return ran.stdout.strip()
+
+        name = engine.docker("run", "--detach", "--read-only", "--network=none", "project:1.0").strip()
+        deadline = time.monotonic() + _PATIENCE
+        while (check := engine.podman("healthcheck", "run", name)).returncode:  # nothing runs it here by itself
+            assert time.monotonic() < deadline, f"{check.stdout}{check.stderr}{podman('logs', name)}"
+            time.sleep(0.2)
+        assert podman("inspect", "--format", "{{.State.Health.Status}}", name) == "healthy"
+        assert podman("exec", name, "python", "-c", CHECK) == "hello production 10000"
+        podman("rm", "--force", "--time", "0", name)
 
 
 def loaded(project, esker, docker, channel, first="echo first $GREETING"):

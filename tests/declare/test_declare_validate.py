@@ -95,6 +95,7 @@ from = "registry.example/base@sha256:0000000000000000000000000000000000000000000
 python = "/usr/bin/python3.11"
 systems = ["x86_64-linux"]
 byte-code = false
+sbom = false
 compression = "zstd"
 services = true
 files = { "/app/" = ["src/", "pyproject.toml"] }
@@ -180,6 +181,7 @@ def test_everything():
             python="/usr/bin/python3.11",
             systems=("x86_64-linux",),
             byte_code=False,
+            sbom=False,
             compression="zstd",
             services=True,
             files={"/app": ("src", "pyproject.toml")},

@@ -36,7 +36,7 @@ from esker.formats.manifest import parse as parse_manifest
 from esker.formats.manifest import record as record_of
 from esker.formats.manifest_text import render as render_manifest
 from esker.formats.merge import COMPOSER, Layer, merge
-from esker.formats.nix import nar, nixbase32, store_path
+from esker.formats.nix import nar, nixbase32, path_info, store_path
 from esker.formats.npm import configuration as npm_configuration
 from esker.formats.npm import package_lock
 from esker.formats.oci import config as config_document
@@ -62,7 +62,7 @@ from esker.ship.base.tree import BaseTree
 from esker.ship.content.base_accounts import Accounts
 from esker.ship.content.prepared import npm_archive
 from esker.ship.image.registry.credentials import Credentials, find_login
-from esker.store import record, roots, temporary_roots
+from esker.store import image_blobs, record, roots, temporary_roots
 from esker.store import registration as registrations
 from esker.store.store import Store
 from tests.support.npm_registry import archive, member
@@ -75,6 +75,10 @@ __all__ = ["Format", "formats"]
 
 _DATA = Path(__file__).parents[1] / "formats/data"
 _PATH = "/nix/store/0c5p1a5kmy0hxz4ri6dfvwlg23jn7qb8-tool-1.0"
+_PATH_INFO = (
+    b'{"%s": {"narHash": "sha256-EFUdrtf6Rn0LWIJufrmg8q99aT3jGfLvd1//zaJEufY=", "narSize": 9, "references": ["%s"]}}'
+    % (_PATH.encode(), _PATH.encode())
+)
 _MANIFEST = b"""schema-version = "1.14.0"
 [vars]
 A = "${B}/x"
@@ -518,6 +522,9 @@ def _stored(top: Path) -> dict[str, Format]:
         "processes": [],
     }
 
+    digests = [f"sha256:{'0' * 64}"]
+    made = {"version": 1, "lock": str(top / "x"), "images": [{"platform": "p", "time": 1.5, "digests": digests}]}
+
     def registration(_: bytes) -> None:
         link, _ = registrations.parse(store, registered)
         roots._is_gone(link)
@@ -526,10 +533,12 @@ def _stored(top: Path) -> dict[str, Format]:
         "store record": _file(described, lambda _: record.read(described, path), [_lines(info)], trees="json"),
         "registration": _file(registered, registration, [_lines(link)], trees="json"),
         "temporary root": _file(kept, lambda _: temporary_roots._read(kept), [_lines(rooted)], trees="json"),
+        "root of images": _file(kept, lambda _: image_blobs._read(kept), [_lines(made)], trees="json"),
         "NAR": Format(_archive, _archives()),
         "nix base32": Format(
             lambda data: nixbase32.decode(data.decode()), [b"0c5p1a5kmy0hxz4ri6dfvwlg23jn7qb8"], _UTF8
         ),
+        "nix path-info": Format(path_info.parse, [_PATH_INFO], trees="json"),
         "store path": Format(lambda data: str(store_path.parse(data.decode())), [_PATH.encode()], _UTF8),
         "ELF": Format(elf.parse, [*_programs()]),
     }

@@ -74,7 +74,7 @@ def test_progress_counts_each_path_once(store):
 def test_a_store_that_cannot_be_looked_into_is_not_taken_for_an_empty_one(tmp_path):
     """A store that does not exist has nothing to delete; with something else in its place, nobody knows."""
     store = Store(str(tmp_path / "root"))
-    assert collect(store) == ((), 0)
+    assert collect(store) == Collected((), 0)
     (tmp_path / "root").write_text("")
     with pytest.raises(StoreError, match="not a directory"):
         collect(store)

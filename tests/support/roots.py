@@ -36,6 +36,7 @@ _MODULES = {
     "image-tools": "tests.support.image_tools",
     "images": "tests.support.containers.images",
     "sid": "tests.support.sid.root",
+    "static": "tests.support.static_programs",
 }
 """The module of each root, which has it as `ROOT`."""
 

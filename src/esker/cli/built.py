@@ -26,8 +26,10 @@ __all__ = ["Built", "keep", "unchanged"]
 
 
 def unchanged(project: str, options: Namespace, settings: Settings) -> Built | None:
-    """Return what was made, if a call with these options would make the same; None for an archive, which is written."""
-    return None if options.file is not None else kept_image.kept(project, _asked(options), settings)
+    """Return what was made, if a call with these options would make the same; None if it has an archive to write."""
+    if options.file is not None or options.upgrade:
+        return None
+    return kept_image.kept(project, _asked(options), settings)
 
 
 def keep(
@@ -61,6 +63,7 @@ def _inputs(image: ProjectImage, settings: Settings) -> list[str] | None:
     files += [*lock_paths(declaration).values(), *(each.compiler for each in image.contents if each.compiler)]
     table = declaration.esker.image
     paths = [path for each in table.files.values() for path in each] if table else []
+    paths += [each.npm_lock for each in table.prepare.values() if each.npm_lock] if table else []
     if lock.python is not None and own_project(declaration) is not None:
         paths = ["."]
     if paths:
@@ -71,7 +74,7 @@ def _inputs(image: ProjectImage, settings: Settings) -> list[str] | None:
 def _asked(options: Namespace) -> list[str]:
     """Return what decides about the image and where it goes, beside the project."""
     layout = os.path.realpath(options.layout) if options.layout is not None else ""
-    words = [options.tag, options.mode or "", str(options.without_packages), layout]
+    words = [options.tag, options.mode or "", str(options.without_packages), str(options.locked), layout]
     return [*words, "systems", *sorted(options.system or ()), "labels", *options.label]
 
 

@@ -64,29 +64,30 @@ def made(
 
     It is for the `systems`, or with `own` for the machine's own kind alone, or else for all that the project names.
     """
-    from esker.cli.selection import declared
+    from esker.cli.image_toolchain import declared_for_image, locked, nix_environment
     from esker.formats.oci import source_date
-    from esker.lock.resolve import current_lock
     from esker.runtimes.native.planning import declared_mode
-    from esker.runtimes.native.project_lock import alone
     from esker.ship.project_image import Wishes, chosen_systems, image_reference, project_image
 
-    declaration: Declaration = declared(options, os.environ, voice)
     settings = settings_of(options)
+    declaration = declared_for_image(options, settings, voice)
+    mode = options.mode or declared_mode(declaration)
     reference = image_reference(declaration, options.tag)
     labels = _labels(options.label)
     created = source_date.seconds(os.environ.get(source_date.NAME))
-    with alone(declaration.project):
-        lock = current_lock(declaration, settings)
+    with locked(declaration, settings) as lock:
+        nix = nix_environment(declaration, settings, mode, voice)
+        own = own or (not systems and declaration.state is not None)  # without `.flox`, nobody has named others
         asked = [f"{settings.system.partition('-')[0]}-linux"] if own else systems or []
         wishes = Wishes(
             systems=chosen_systems(asked, declaration, lock, settings.system),
-            mode=options.mode or declared_mode(declaration),
+            mode=mode,
             labels=labels,
             created=created,
             services=_services(declaration),
             locked=options.locked,
             upgrade=options.upgrade,
+            nix=nix,
         )
         image = project_image(declaration, lock, settings, wishes, voice.progress())
     tell_left_out(left_out(image), voice)

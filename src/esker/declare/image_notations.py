@@ -27,12 +27,12 @@ __all__ = [
     "unit",
 ]
 
-OWN_PLACES = ("/opt/esker", "/dev", "/proc", "/sys", "/run/esker", "/var/cache/esker")
-"""Directories of an image that are Esker's or the kernel's, into which no files are put."""
+OWN_PLACES = ("/opt/esker", "/dev", "/proc", "/sys", "/run/esker", "/var/cache/esker", "/nix")
+"""Directories of an image that are Esker's, the kernel's or Nix's, into which no files are put."""
 _NAME = r"(?:[a-zA-Z0-9.-]+(?::[0-9]{1,5})?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _BASE_HINT = 'write it as in "registry.example/base@sha256:…", or for a layout or an archive "./base@sha256:…"'
-_UNIT = re.compile(r"(?:(?:conda|pypi)/)?[A-Za-z0-9_][A-Za-z0-9._-]*")
+_UNIT = re.compile(r"(?:(?:conda|pypi|nix)/)?[A-Za-z0-9_][A-Za-z0-9._+#-]*")
 
 
 def base_image(text: str) -> str:
@@ -105,7 +105,9 @@ def tracked(text: str) -> str:
 
 
 def unit(text: str) -> str:
-    """Return the name of what a layer can hold: a package, with `conda/` or `pypi/` before it or without, or a place.
+    """Return the name of what a layer can hold: a package, or a place of `prepare`.
+
+    Before a package's name may stand `conda/`, `pypi/` or `nix/`.
 
     >>> unit("conda/git"), unit("/opt/agents/")
     ('conda/git', '/opt/agents')

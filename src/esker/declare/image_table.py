@@ -100,6 +100,8 @@ class ImageTable(_Value, frozen=True):
     byte_code: bool = True
     """Whether modules are compiled."""
     compression: Literal["gzip", "zstd", "none"] = "gzip"
+    sbom: bool = True
+    """Whether a push attaches the bill of materials of each platform."""
     services: bool = False
     """Whether the container runs the environment's services, with Esker's guardian as its first process."""
     files: Annotated[Mapping[Place, tuple[Tracked, ...]], Checked(_separate)] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from esker.errors import NotFound
@@ -13,29 +14,33 @@ from esker.ship.image.registry.repository import Repository
 from esker.ship.image.stored import ArchiveSource, LayoutSource, RegistrySource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from esker.ship.image.stored import Source
 
 __all__ = ["image_source"]
 
 
-def image_source(target: str, variables: Mapping[str, str]) -> Source:
-    """Return the source of the image with this name: `DIR`, `FILE`, either with `:TAG`, or `registry.example/app:1.0`.
+@contextmanager
+def image_source(target: str, variables: Mapping[str, str]) -> Iterator[Source]:
+    """Give the source of the image with this name: `DIR`, `FILE`, either with `:TAG`, or `registry.example/app:1.0`.
 
-    Raises NotFound for what is no path and names no registry, and Malformed.
+    The connections to a registry are closed after the block. Raises NotFound for what is no path and names no registry,
+    and Malformed.
     """
     place, _, tag = target.rpartition(":")
     for path, chosen in ((target, ""), (place, tag)):
         if path and os.path.isdir(path):
-            return LayoutSource(path, chosen)
+            yield LayoutSource(path, chosen)
+            return
         if path and os.path.isfile(path):
-            return ArchiveSource(path, chosen)
+            yield ArchiveSource(path, chosen)
+            return
     reference = references.parse(target)
     if not reference.registry:
         raise NotFound(
             f"there is no directory or file `{target}`, and no registry is named",
             hint="name a path, or an image with its registry: registry.example/app:1.0",
         )
-    registry = Registry(reference.registry, credentials_of(variables))
-    return RegistrySource(Repository(registry, reference.path), reference.label)
+    with Registry(reference.registry, credentials_of(variables)) as registry:
+        yield RegistrySource(Repository(registry, reference.path), reference.label)

@@ -25,6 +25,7 @@ from esker.ship.content.making import Making
 from esker.ship.image.blobs import Blobs
 from esker.ship.image.codec import codec
 from esker.ship.image.image import Builder
+from esker.store import image_blobs
 from esker.store.store import Store
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from esker.settings import Settings
     from esker.ship.base.pulled import PulledBase
     from esker.ship.content.contents import Contents
+    from esker.ship.content.nix_environment import NixEnvironment
     from esker.ship.image.image import Image
 
 __all__ = ["ProjectImage", "Wishes", "chosen_systems", "image_reference", "project_image"]
@@ -51,6 +53,8 @@ class Wishes(NamedTuple):
     created: int
     """Seconds since 1970."""
     services: Callable[[str, Mapping[str, int]], Sequence[Mapping[str, object]]] | None = None
+    """As in `Making`."""
+    nix: NixEnvironment | None = None
     """As in `Making`."""
     jobs: int = 2
     locked: bool = False
@@ -70,6 +74,8 @@ class ProjectImage(NamedTuple):
     declaration: Declaration
     lock: Lock
     """What it was made of."""
+    sbom: bool = True
+    """Whether a push attaches bills of materials, as the declaration has it."""
 
     @property
     def lock_path(self) -> str:
@@ -100,8 +106,9 @@ def project_image(
         services=wishes.services,
         locked=wishes.locked,
         mode=wishes.mode,
+        nix=wishes.nix,
     )
-    blobs = Blobs(f"{settings.store_root}/images/blobs")
+    blobs = Blobs(image_blobs.directory(store.root))
     if making.table.base is not None:
         making = making._replace(bases=_bases(making, making.table.base, blobs))
     builder = Builder(
@@ -128,11 +135,12 @@ def project_image(
                     base=made.base,
                 )
             )
+        image_blobs.keep(store, path, {str(image.platform): _digests(image) for image in images})
     platforms = {str(platform_of(system)) for system in wishes.systems}
     kept = [each for each in before.inputs if each.platform and each.platform not in platforms]
     every = dict.fromkeys([*kept, *(each for made in found for each in made.inputs)])
     put(path, image_lock.render(ImageLock(layers=builder.locked_layers(), inputs=tuple(every))))
-    return ProjectImage(tuple(found), tuple(images), builder, wishes.created, declaration, lock)
+    return ProjectImage(tuple(found), tuple(images), builder, wishes.created, declaration, lock, making.table.sbom)
 
 
 def _bases(making: Making, name: str, blobs: Blobs) -> Callable[[str], PulledBase]:
@@ -143,6 +151,12 @@ def _bases(making: Making, name: str, blobs: Blobs) -> Callable[[str], PulledBas
         return pulled_base(name, making.table.python, project, platform_of(system), blobs, variables, making.progress)
 
     return base
+
+
+def _digests(image: Image) -> list[str]:
+    """Return the digests of an image's blobs."""
+    named = (image.descriptor, image.config_descriptor, *(layer.descriptor for layer in image.layers))
+    return [each.digest for each in named]
 
 
 def _systems_of(declaration: Declaration, lock: Lock, own: str) -> tuple[str, ...]:

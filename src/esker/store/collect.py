@@ -1,4 +1,4 @@
-"""Collecting garbage: deleting the store paths that nothing keeps."""
+"""Collecting garbage: deleting the store paths, and the blobs of images, that nothing keeps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from esker.errors import Malformed, StoreError
 from esker.formats.nix import store_path
 from esker.host import files
 from esker.progress import reporting
-from esker.store import roots, temporary_roots
+from esker.store import image_blobs, roots, temporary_roots
 from esker.store.store import TEMPORARY, TRASH
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ class Collected(NamedTuple):
     paths: tuple[str, ...]
     """Physical, sorted."""
     freed: int
-    """Bytes on disk; in a dry run, bytes of the paths' archives."""
+    """Bytes on disk, those of blobs too; in a dry run, bytes of the paths' archives."""
+    blobs: tuple[str, ...] = ()
+    """Of images: the paths of their files, sorted."""
 
 
 def collect(
@@ -41,8 +43,9 @@ def collect(
 ) -> Collected:
     """Delete every path that no link, temporary root or running process needs, and what killed processes left behind.
 
-    Each link keeps its current and its newest `keep` generations. `live` are the paths that processes use, by default
-    what `roots.live` returns. This waits until nobody uses the store. Others may use it again while trees are removed.
+    Blobs of images go too, unless a project's image has them. Each link keeps its current and its newest `keep`
+    generations. `live` are the paths that processes use, by default what `roots.live` returns. This waits until nobody
+    uses the store. Others may use it again while trees are removed.
     """
     if not _exists(store):
         return Collected((), 0)
@@ -51,16 +54,21 @@ def collect(
             used = roots.live(store) if live is None else live
             kept = store.closure({*roots.rooted(store, keep, remove_stale=not dry_run), *used})
             dead = sorted(set(store.paths()) - kept)
+            blobs = image_blobs.dead(store, remove_stale=not dry_run)
+            freed = sum(blob.size for blob in blobs)
+            named = tuple(blob.path for blob in blobs)
             if dry_run:
-                return Collected(tuple(dead), sum(store.record(path).nar_size for path in dead))
+                return Collected(tuple(dead), freed + sum(store.record(path).nar_size for path in dead), named)
+            for path in named:
+                with files.refused("remove", path, StoreError):
+                    os.unlink(path)
             trash = _left_over(store)  # comes first, because it would list the discarded trees a second time
             trash += [store.discard(store.parse(path)) for path in dead]
         listener.begin("deleting what nothing needs", total=len(trash), unit="paths")
-        freed = 0
         for path in trash:
             freed += store.remove(path)
             listener.advance()
-    return Collected(tuple(dead), freed)
+    return Collected(tuple(dead), freed, named)
 
 
 def _exists(store: Store) -> bool:
@@ -88,7 +96,7 @@ def _left_over(store: Store) -> list[str]:
                 store_path.parse_name(name)
                 if not store.is_valid(path):
                     trash.append(store.throw_away(path))
-        for directory in ("locks", "valid", "gcroots", temporary_roots.DIRECTORY):
+        for directory in ("locks", "valid", "gcroots", temporary_roots.DIRECTORY, image_blobs.ROOTS):
             path = f"{store.state}/{directory}"
             for name in os.listdir(path) if os.path.exists(path) else ():
                 # In the other directories, a leading dot marks the temporary file of a write that was killed.

@@ -24,7 +24,7 @@ COMPONENTS = [
 
 def test_it_says_what_the_lock_says():
     """Each package has its version, its package URL and the hash of what was fetched; what was built here has none."""
-    made = json.loads(document(COMPONENTS, "app", DIGEST, 1))
+    made = json.loads(document(COMPONENTS, "app", DIGEST, 1, layers=2))
     found = {each["name"]: each for each in made["components"]}
     assert found["jq"]["purl"] == "pkg:conda/jq@1.7?build=h1_0&channel=forge&subdir=linux-64"
     assert found["uvicorn"]["hashes"] == [{"alg": "SHA-256", "content": "b" * 64}]
@@ -41,13 +41,15 @@ def test_it_is_valid():
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
 
-    text = document(COMPONENTS, "app", DIGEST, 1).decode()
+    text = document(COMPONENTS, "app", DIGEST, 1, layers=2).decode()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
 
 
 def test_the_same_bytes():
     """Neither order, time nor chance is in it."""
-    assert document(COMPONENTS, "app", DIGEST, 1) == document(reversed(COMPONENTS), "app", DIGEST, 1)
+    assert document(COMPONENTS, "app", DIGEST, 1, layers=2) == document(
+        reversed(COMPONENTS), "app", DIGEST, 1, layers=2
+    )
 
 
 def test_without_the_library(monkeypatch):
@@ -56,5 +58,5 @@ def test_without_the_library(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "cyclonedx.model", None)
     with pytest.raises(HostError, match="needs cyclonedx-python-lib") as caught:
-        document(COMPONENTS, "app", DIGEST, 1)
+        document(COMPONENTS, "app", DIGEST, 1, layers=2)
     assert "esker[image]" in caught.value.hint

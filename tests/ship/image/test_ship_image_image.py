@@ -184,21 +184,6 @@ def test_a_failure_leaves_no_blob_behind(tmp_path):
     assert [name for name in os.listdir(tmp_path / "blobs/sha256") if name.startswith(".")] == []
 
 
-def test_blobs_that_nobody_wants_are_cleared(tmp_path):
-    """Only those stay that are named."""
-    made = builder(tmp_path)
-    its = image(made)
-    kept = its.layers[0].descriptor
-    being_written, left = tmp_path / "sha256/.new.tmp", tmp_path / "sha256/.old.tmp"
-    for each in (being_written, left):
-        each.write_bytes(b"x")
-    os.utime(left, (0, 0))
-    freed = made.blobs.clear([kept.digest])
-    assert sorted(os.listdir(tmp_path / "sha256")) == [".new.tmp", kept.digest.partition(":")[2]]
-    assert freed > 0
-    assert builder(tmp_path / "nowhere").blobs.clear([]) == 0
-
-
 def test_the_manifest_names_the_configuration_and_the_layers(tmp_path):
     """In the order of the image."""
     its = image(builder(tmp_path))

@@ -11,10 +11,12 @@ from esker.cli.views.output import print_json, shown
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from contextlib import AbstractContextManager
 
     from esker.cli.built import Built
     from esker.cli.voice import Voice
     from esker.settings import Settings
+    from esker.ship.bills import Attached
     from esker.ship.image.stored import Source, StoredImage
 
 __all__ = ["COMMANDS", "run"]
@@ -27,6 +29,7 @@ COMMANDS = {
     "verify": "compute every digest of an image again",
     "sbom": "print the bill of materials of the project's image",
 }
+_NAME_OF_ONE = "name an image in a registry: registry.example/app:1.0; or leave --sbom out"
 _TARGET = "a directory with an OCI layout, an archive of one, or the name of an image in a registry"
 
 
@@ -106,35 +109,46 @@ def _built(project: str, options: Namespace, settings: Settings, voice: Voice) -
 
 
 def _push(arguments: list[str], voice: Voice) -> int:
+    from esker.cli.views.images import pushed_record, pushed_text
+    from esker.errors import ImageError, Malformed
     from esker.formats.oci import reference as references
+    from esker.ship.bills import attach_bills, bills
     from esker.ship.image.registry.client import Registry
     from esker.ship.image.registry.credentials import credentials_of
     from esker.ship.image.registry.push import push
+    from esker.ship.image.registry.repository import Repository
 
     examples = "  esker image push\n  esker image push registry.example/team/app:1.0"
     parser = _making(
         "push", "Send the image of the project to a registry: only what it does not have.", examples, voice
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="where to (default: `name` of [plugins.esker.image])")
+    parser.add_argument("--without-sbom", action="store_true", help="attach no bill of materials")
     parser.add_argument("--json", action="store_true", help="print the digest, and what was sent, as JSON")
     options = parser.parse_args(arguments)
     named = references.parse(options.name) if options.name else None
     image, own = made(options, voice, systems=options.system)
     reference = named or own
-    registry = Registry(reference.registry, credentials_of(os.environ))
-    try:
+    attached: tuple[Attached, ...] = ()
+    failure: ImageError | None = None
+    with Registry(reference.registry, credentials_of(os.environ)) as registry:
+        listed = bills(image, reference.name) if image.sbom and not options.without_sbom else ()
         pushed = push(reference, image.images, image.builder, registry, progress=voice.progress())
-    finally:
-        registry.close()
+        try:
+            attached = attach_bills(Repository(registry, reference.path, push=True), listed, image.builder.blobs)
+        except (ImageError, Malformed) as error:
+            failure = ImageError(
+                f"{reference} has been sent, but its bill of materials cannot be attached: {error.message}",
+                hint="push once more; if the registry takes no such attachments: --without-sbom, or `sbom = false` in "
+                "[plugins.esker.image]",
+            )
     if options.json:
-        sent = {"uploaded": pushed.uploaded, "mounted": pushed.mounted}
-        blobs = {name: [{"digest": each.digest, "size": each.size} for each in which] for name, which in sent.items()}
-        print_json({"name": str(reference), "digest": pushed.digest, "changed": pushed.changed, **blobs})
-        return 0
-    print(f"{reference.name}@{pushed.digest}")
-    size = sum(each.size for each in pushed.uploaded) / 1_000_000
-    done = f"{len(pushed.uploaded)} blobs ({size:.1f} MB) sent" if pushed.changed else "the registry has it already"
-    voice.say(f"✔ {reference}: {done}")
+        print_json(pushed_record(reference, pushed, attached))
+    else:
+        print(f"{reference.name}@{pushed.digest}")
+        voice.say(f"✔ {reference}: {pushed_text(pushed, attached)}")
+    if failure is not None:
+        raise failure
     return 0
 
 
@@ -150,13 +164,15 @@ def _inspect(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     options = parser.parse_args(arguments)
     if options.target is not None:
-        source = _source(options.target)
-        images = stored_images(source)
+        with _source(options.target) as source:
+            images = stored_images(source)
+            # What `from` of another image's table takes.
+            named = f"{source.place}@{source.top()[0].digest}" if isinstance(source, RegistrySource) else None
         if options.json:
             print_json([stored_record(image) for image in images])
             return 0
-        if isinstance(source, RegistrySource):  # what `from` of another image's table takes
-            print(shown(f"{source.place}@{source.top()[0].digest}"))
+        if named is not None:
+            print(shown(named))
         print("\n".join(map(stored_text, images)))
         return 0
     image, reference = made(options, voice, systems=options.system)
@@ -195,22 +211,32 @@ def _diff(arguments: list[str], voice: Voice) -> int:
 
 
 def _verify(arguments: list[str], voice: Voice) -> int:
-    from esker.errors import ImageError
+    from esker.errors import ImageError, UsageError
+    from esker.ship.bills import attached_faults
+    from esker.ship.image.stored import RegistrySource
     from esker.ship.image.verification import verify
 
-    examples = "  esker image verify ./layout\n  esker image verify registry.example/app:1.0"
+    examples = "  esker image verify ./layout\n  esker image verify --sbom registry.example/app:1.0"
     parser = Parser("image verify", "Read an image, and compute all of its digests again.", examples, voice=voice)
     parser.add_argument("target", metavar="IMAGE", help=_TARGET)
+    with_sbom = "check the bills of materials too that are attached to it in a registry"
+    parser.add_argument("--sbom", action="store_true", help=with_sbom)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args(arguments)
-    result = verify(_source(options.target), progress=voice.progress())
+    with _source(options.target) as source:
+        if options.sbom and not isinstance(source, RegistrySource):
+            raise UsageError(f"`{options.target}` is in no registry, so nothing is attached to it", hint=_NAME_OF_ONE)
+        result = verify(source, progress=voice.progress())
+        faults = [*result.faults]
+        if options.sbom and isinstance(source, RegistrySource):
+            faults += [fault for image in result.images for fault in attached_faults(source.repository, image)]
     if options.json:
         manifests = [{"platform": str(i.config.platform), "digest": i.descriptor.digest} for i in result.images]
-        faults = [fault.message for fault in result.faults]
-        print_json({"images": manifests, "layers": result.blobs, "size": result.size, "faults": faults})
-    if result.faults:
+        messages = [fault.message for fault in faults]
+        print_json({"images": manifests, "layers": result.blobs, "size": result.size, "faults": messages})
+    if faults:
         raise ImageError(
-            f"`{options.target}` is damaged: {'; '.join(fault.message for fault in result.faults)}",
+            f"`{options.target}` is damaged: {'; '.join(fault.message for fault in faults)}",
             hint="build and push it once more",
         )
     if not options.json:
@@ -236,10 +262,11 @@ def _sbom(arguments: list[str], voice: Voice) -> int:
 def _stored(target: str) -> tuple[StoredImage, ...]:
     from esker.ship.image.stored import stored_images
 
-    return stored_images(_source(target))
+    with _source(target) as source:
+        return stored_images(source)
 
 
-def _source(target: str) -> Source:
+def _source(target: str) -> AbstractContextManager[Source]:
     from esker.ship.image_sources import image_source
 
     return image_source(target, os.environ)

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "run"]
 
 COMMANDS = {
-    "gc": "delete paths that nothing uses",
+    "gc": "delete paths and blobs of images that nothing uses",
     "verify": "check that no path has changed",
     "path-info": "show the sizes and records of paths",
+    "size": "show how much the paths and the blobs of images take",
 }
 _MEGABYTE = 1_000_000
 
@@ -30,7 +31,8 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         return 0
     if arguments[0] not in COMMANDS:
         raise unknown_command(arguments[0], COMMANDS, of=f"{voice.program} {name}")
-    return {"gc": _gc, "verify": _verify, "path-info": _path_info}[arguments[0]](arguments[1:], voice)
+    commands = {"gc": _gc, "verify": _verify, "path-info": _path_info, "size": _size}
+    return commands[arguments[0]](arguments[1:], voice)
 
 
 def _gc(arguments: list[str], voice: Voice) -> int:
@@ -43,7 +45,7 @@ def _gc(arguments: list[str], voice: Voice) -> int:
     )
     parser = Parser(
         "store gc",
-        "Delete paths that no environment, no kept generation and no running process uses.",
+        "Delete paths that no environment, no kept generation and no running process uses, and blobs of no image.",
         examples,
         voice=voice,
     )
@@ -54,16 +56,19 @@ def _gc(arguments: list[str], voice: Voice) -> int:
     options = parser.parse_args(arguments)
     if options.keep < 1:
         raise UsageError(f"--keep is {options.keep}, but the current profile is always kept", hint="give 1 or more")
-    if not options.dry_run:
+    dry = options.dry_run
+    if not dry:
         discard_unused(Settings(os.environ))
-    collected = collect(_store(), keep=options.keep, progress=voice.progress(), dry_run=options.dry_run)
+    collected = collect(_store(), keep=options.keep, progress=voice.progress(), dry_run=dry)
     if options.json:
-        print_json({"deleted": list(collected.paths), "freed": collected.freed, "dry_run": options.dry_run})
+        record = collected._asdict()
+        print_json({"deleted": record["paths"], "blobs": record["blobs"], "freed": collected.freed, "dry_run": dry})
         return 0
-    for path in collected.paths:
+    for path in (*collected.paths, *collected.blobs):
         print(path)
-    outcome = "would be freed" if options.dry_run else "freed"
-    voice.say(f"✔ {len(collected.paths)} paths, {collected.freed / _MEGABYTE:.1f} MB {outcome}")
+    outcome = "would be freed" if dry else "freed"
+    of_images = f", {len(collected.blobs)} blobs of images" if collected.blobs else ""
+    voice.say(f"✔ {len(collected.paths)} paths{of_images}, {collected.freed / _MEGABYTE:.1f} MB {outcome}")
     return 0
 
 
@@ -130,6 +135,29 @@ def _path_info(arguments: list[str], voice: Voice) -> int:
         return 0
     for record in records:
         print(f"{record.nar_size / _MEGABYTE:>10.1f} MB  {record.path}")
+    return 0
+
+
+def _size(arguments: list[str], voice: Voice) -> int:
+    from esker.store.image_blobs import blobs
+
+    parser = Parser(
+        "store size",
+        "Show how many bytes the store holds: its paths, and the blobs of images.",
+        "  esker store size\n  esker store size --json",
+        voice=voice,
+    )
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    options = parser.parse_args(arguments)
+    store = _store()
+    paths = [store.record(path).nar_size for path in store.paths()]
+    of_images = [blob.size for blob in blobs(store)]
+    if options.json:
+        numbers = {"paths": paths, "blobs": of_images}
+        print_json({name: {"count": len(sizes), "size": sum(sizes)} for name, sizes in numbers.items()})
+        return 0
+    for sizes, what in ((paths, "paths"), (of_images, "blobs of images")):
+        print(f"{sum(sizes) / _MEGABYTE:>10.1f} MB  {len(sizes)} {what}")
     return 0
 
 

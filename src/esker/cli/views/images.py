@@ -9,12 +9,14 @@ from esker.cli.views.output import shown
 from esker.ship.image import comparison
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from esker.formats.oci.reference import Reference
+    from esker.ship.bills import Attached
     from esker.ship.content.contents import Contents
     from esker.ship.image.comparison import Difference, LayerContent
     from esker.ship.image.image import Image
+    from esker.ship.image.registry.push import Pushed
     from esker.ship.image.stored import StoredImage
     from esker.ship.project_image import ProjectImage
 
@@ -25,6 +27,8 @@ __all__ = [
     "difference_text",
     "project_record",
     "project_text",
+    "pushed_record",
+    "pushed_text",
     "stored_record",
     "stored_text",
 ]
@@ -137,6 +141,22 @@ def _layer_record(layer: LayerContent) -> dict[str, Any]:
     return {**layer._asdict(), "units": [unit._asdict() for unit in layer.units]}
 
 
+def pushed_record(reference: Reference, pushed: Pushed, attached: Sequence[Attached]) -> dict[str, Any]:
+    """Return what a push has sent, for JSON."""
+    sent = {"uploaded": pushed.uploaded, "mounted": pushed.mounted}
+    blobs = {name: [{"digest": each.digest, "size": each.size} for each in which] for name, which in sent.items()}
+    bills = [{"platform": each.platform, "digest": each.digest, "new": each.is_new} for each in attached]
+    return {"name": str(reference), "digest": pushed.digest, "changed": pushed.changed, **blobs, "sbom": bills}
+
+
+def pushed_text(pushed: Pushed, attached: Sequence[Attached]) -> str:
+    """Return what a push has sent, for people."""
+    sent = sum(each.size for each in pushed.uploaded) / 1_000_000
+    done = f"{len(pushed.uploaded)} blobs ({sent:.1f} MB) sent" if pushed.changed else "the registry has it already"
+    new = sum(each.is_new for each in attached)
+    return f"{done}, {new} bill{'s' * (new != 1)} of materials attached" if new else done
+
+
 def difference_text(platform: str, found: Difference) -> str:
     """Return how two images for one platform differ."""
     lines = [f"{platform}: {len(found.layers)} layers differ, {len(found.same)} are the same"]
@@ -172,7 +192,6 @@ def difference_record(found: Difference) -> dict[str, Any]:
 
 def bill(image: ProjectImage, reference: Reference) -> str:
     """Return the bill of materials of the first of the images."""
-    from esker.ship.content.components import document
+    from esker.ship.bills import bills
 
-    contents, made = image.contents[0], image.images[0]
-    return document(contents.components, reference.name, made.descriptor.digest, image.created).decode()
+    return bills(image, reference.name)[0].data.decode()

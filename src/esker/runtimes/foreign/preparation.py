@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from esker.activate.plan import Plan
     from esker.declare.declaration import ToolName
     from esker.progress import Progress
+    from esker.runtimes.foreign.result import Result
     from esker.settings import Settings
 
-__all__ = ["declaration_of", "declared_file", "prepare_stale"]
+__all__ = ["alone", "declaration_of", "declared_file", "prepare_stale", "toolchain_of"]
 
 _SCHEMA = "1.14.0"
 _MODE = "dev"
@@ -67,7 +68,7 @@ def prepare_stale(
     if look:
         return _planned(declaration, settings, mode, Silent(), look=True)[0]
     _forget_removed(declaration)
-    with _alone(declaration):
+    with alone(declaration):
         if not settings.tool_refresh:
             plan = plans.warm(project, settings.choices, mode, settings.caller, declaration.state)
             if plan is not None:  # another process has made it while we waited
@@ -79,6 +80,24 @@ def prepare_stale(
         return plan
 
 
+def toolchain_of(declaration: Declaration, settings: Settings, progress: Progress, *, look: bool = False) -> Result:
+    """Return what the tool gives a project without `.flox`; raises NotTrusted, and what `result` raises.
+
+    With `look`, the tool is not asked.
+    """
+    project, runtime = declaration.project, declaration.esker.runtime
+    declared = declared_file(project, runtime)
+    trust.check(project, settings, declared)
+    return result(
+        declaration,
+        runtime,
+        settings,
+        progress,
+        look=look,
+        check=lambda paths: trust.check_files(project, settings, declared, paths),
+    )
+
+
 def _planned(
     declaration: Declaration, settings: Settings, mode: str | None, progress: Progress, *, look: bool = False
 ) -> tuple[Plan, bool]:
@@ -87,15 +106,7 @@ def _planned(
     declared = declared_file(project, runtime)
     others = (name for name in registry.RUNTIMES[runtime].declarations if name != declared)
     stats = plans.fingerprints(f"{project}/{name}" for name in (declared, *others))  # the first is what is trusted
-    trust.check(project, settings, declared)
-    found = result(
-        declaration,
-        runtime,
-        settings,
-        progress,
-        look=look,
-        check=lambda paths: trust.check_files(project, settings, declared, paths),
-    )
+    found = toolchain_of(declaration, settings, progress, look=look)
     exports = compose_exports(declaration, settings)
     plan = plans.Plan(
         project=project,
@@ -129,7 +140,7 @@ def _forget_removed(declaration: Declaration) -> None:
 
 
 @contextmanager
-def _alone(declaration: Declaration) -> Iterator[None]:
+def alone(declaration: Declaration) -> Iterator[None]:
     """Let one process at a time prepare a project; the others wait, and take what it has made."""
     assert declaration.state is not None
     with files.refused("make", declaration.state):

@@ -26,11 +26,13 @@ _FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _LAST_LINES = 60
 
 
-def run_nix(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, alone: str) -> tuple[bytes, str]:
+def run_nix(
+    arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, alone: str, command: str = "develop"
+) -> tuple[bytes, str]:
     """Run Nix and return what it wrote to stdout and to stderr.
 
     Raises NotFound without Nix, and ActivationFailed when it fails, with its message and with `alone`, the arguments
-    of a `nix develop` that fails alike.
+    of a `nix COMMAND` that fails alike.
     """
     program = program_of_tool("nix", variables.get("PATH"))
     if program is None:
@@ -52,6 +54,6 @@ def run_nix(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str,
         last = "\n".join(said.splitlines()[-_LAST_LINES:])
         raise ActivationFailed(
             f"Nix gives no environment for `{cwd}`; it says:\n{last}",
-            hint=f"correct what Nix names, and try it alone: nix {shlex.join(_FEATURES)} develop {alone}",
+            hint=f"correct what Nix names, and try it alone: nix {shlex.join(_FEATURES)} {command} {alone}",
         )
     return done.stdout, said

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from esker.formats.conda.locked_package import LockedCondaPackage
     from esker.realise.artifacts import Artifact
 
-__all__ = ["MEDIA_TYPE", "Component", "conda_components", "document", "wheel_components"]
+__all__ = ["LAYERS", "MEDIA_TYPE", "UNIT", "Component", "conda_components", "document", "wheel_components"]
 
 MEDIA_TYPE = "application/vnd.cyclonedx+json"
+UNIT = "esker:unit"
+"""The property of a component that names its unit."""
+LAYERS = "esker:layers"
+"""The property of the image that says how many layers the bill speaks of: all that do not come from the base."""
 _SHA256 = 64
 """Hexadecimal digits."""
 
@@ -73,10 +77,10 @@ def _hashes(component: Component) -> Iterator[tuple[str, str]]:
         yield f"SHA-{name.removeprefix('sha')}", base64.b64decode(value).hex()
 
 
-def document(components: Iterable[Component], name: str, digest: str, created: int) -> bytes:
+def document(components: Iterable[Component], name: str, digest: str, created: int, *, layers: int) -> bytes:
     """Return the bill of materials of the image `name` with a manifest's `digest`, made at `created`, in seconds.
 
-    Raises HostError if the library that writes it is not installed.
+    `layers` is the number of the image's own layers. Raises HostError if the library that writes it is not installed.
     """
     try:
         from cyclonedx.model import HashAlgorithm, HashType, Property
@@ -103,11 +107,17 @@ def document(components: Iterable[Component], name: str, digest: str, created: i
                 bom_ref=url.to_string(),
                 purl=url,
                 hashes=[HashType(alg=HashAlgorithm(name), content=value) for name, value in _hashes(each)],
-                properties=[Property(name="esker:unit", value=each.unit)],
+                properties=[Property(name=UNIT, value=each.unit)],
             )
         )
     bom = Bom(components=described)
-    bom.metadata.component = Described(type=ComponentType.CONTAINER, name=name, version=digest, bom_ref=digest)
+    bom.metadata.component = Described(
+        type=ComponentType.CONTAINER,
+        name=name,
+        version=digest,
+        bom_ref=digest,
+        properties=[Property(name=LAYERS, value=str(layers))],
+    )
     bom.register_dependency(bom.metadata.component, described)
     bom.metadata.timestamp = datetime.fromtimestamp(created, UTC)
     bom.serial_number = uuid.uuid5(uuid.NAMESPACE_URL, digest)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from esker.errors import ImageError
 from esker.formats.oci.configuration import Configuration, HealthCheck
-from esker.ship.content.places import CONDA, ENVIRONMENT
 from esker.ship.content.services import HEALTH
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def _shell(contents: Contents) -> tuple[str, ...]:
     """Return what starts if no command is declared."""
     if contents.bash is None or (contents.base is not None and contents.base.config.settings.get("Cmd")):
         return ()
-    return (f"{ENVIRONMENT}/bin/bash" if contents.bash.startswith(f"{CONDA}/") else contents.bash,)
+    return (contents.bash,)
 
 
 def _health_check(check: ImageHealthCheck) -> HealthCheck:

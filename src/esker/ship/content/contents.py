@@ -24,6 +24,8 @@ from esker.ship.content.entry import entry_script
 from esker.ship.content.environment import environment_entries
 from esker.ship.content.fixed import fixed_unit
 from esker.ship.content.interpreter import interpreter_of
+from esker.ship.content.nix_closure import closure_components, closure_units
+from esker.ship.content.nix_environment import hook_parts, program, store_library
 from esker.ship.content.on_base import (
     above_base,
     base_bash,
@@ -93,7 +95,7 @@ class Contents(NamedTuple):
     inputs: tuple[LockedInput, ...] = ()
     """What was fetched from addresses, to be locked."""
     bash: str | None = None
-    """Its place, if the image has one."""
+    """Where the image has a bash for people, if it has one."""
     has_shell: bool = False
     """Whether there is a `/bin/sh`."""
     runs_services: bool = False
@@ -110,12 +112,14 @@ def contents(making: Making, system: str) -> Contents:
     declaration, table = making.declaration, making.table
     _refuse_install(making, system)
     pulled = making.bases(system) if making.bases else None
+    _refuse_other_system(making, system)
     container = container_settings(declaration)
     if pulled is not None:
         container = settled(container, _declared_user(declaration), pulled)
     category = _categories(making)
     conda = _conda(making, system)
     library = (base_library(pulled) if pulled else None) or c_library(conda, system)
+    library = library or store_library(making.nix, system)
     files = project_files(declaration.project, table.files, making.settings.tools)
     interpreter = interpreter_of(making, system, conda, pulled)
     packages = _python_packages(making, system, interpreter, library)
@@ -125,15 +129,16 @@ def contents(making: Making, system: str) -> Contents:
     ports = image_ports(declaration, table.vars)
     own = _own_variables(making, container, joined_paths, conda, packages, pulled)
     variables = _variables(making, own, ports)
-    bash = f"{CONDA}/bin/bash" if conda and conda.place("bin/bash") else base_bash(pulled) if pulled else None
+    bash = _bash(making, conda, pulled)
     hook, profile = declaration.manifest.hook, declaration.manifest.profile
-    entry = entry_script(bash, hook, profile, variables.scripted, _asking(conda))
-    based = _base(container, library, conda, packages, {*making.table.prepare, *_all_above(files)})
+    entry = entry_script(bash, hook, profile, variables.scripted, _asking(conda), hook_parts(making.nix))
+    based = _base(making, container, library, conda, packages, {*making.table.prepare, *_all_above(files)})
     prepared = prepared_content(making, system, container.user, [*based, *files.entries])
     has_shell = any(each.path == SHELL for each in based) or (pulled is not None and pulled.facts.is_there(SHELL))
     based = above_base(based, container, pulled) if pulled else based
     units = _package_units(making, conda, interpreter, packages, category)
     units += prepared.units
+    units += _store_units(making, system, library, category)
     units.append(fixed_unit("esker/base", based, CONFIGURATION))
     units.append(fixed_unit("esker/environment", [*environment, *entry.files], CONFIGURATION))
     if table.services:
@@ -145,17 +150,18 @@ def contents(making: Making, system: str) -> Contents:
         placed = files_on_base(files.entries, pulled) if pulled else files.entries
         units.append(fixed_unit("esker/files", placed, APPLICATION))
     components = conda_components(each.package for each in conda.packages) if conda else []
+    components += closure_components(making.nix.closure) if making.nix else []
     return Contents(
         system,
         tuple(units),
         container,
         variables,
         entry,
-        (*_reasons(library, interpreter.python, pulled), *prepared.reasons),
+        (*_reasons(making, library, interpreter.python, pulled), *prepared.reasons),
         files.left_out,
         tuple(sorted([*components, *(packages.components if packages else ()), *prepared.components])),
         (*interpreter.inputs, *prepared.inputs),
-        bash=bash,
+        bash=f"{ENVIRONMENT}/bin/bash" if bash and bash.startswith(CONDA) else bash,
         has_shell=has_shell,
         runs_services=table.services,
         compiler=interpreter.compiler.executable if interpreter.compiler else None,
@@ -188,6 +194,14 @@ def _package_units(
     units = [unit._replace(category=category.get(unit.name, "")) for unit in units]
     own = packages.own.units() if packages else ()
     return [*units, *(unit._replace(category=APPLICATION) for unit in own)]
+
+
+def _store_units(making: Making, system: str, library: CLibrary | None, category: Mapping[str, str]) -> list[Unit]:
+    """Return the store paths of Nix as units, each in its layer."""
+    if making.nix is None:
+        return []
+    units = closure_units(making.nix.closure, system, has_library=library is not None)
+    return [unit._replace(category=category.get(unit.name, "")) for unit in units]
 
 
 def _check_shell(*, has_shell: bool) -> None:
@@ -226,11 +240,22 @@ def _refuse_install(making: Making, system: str) -> None:
         )
 
 
+def _refuse_other_system(making: Making, system: str) -> None:
+    """Raise ImageError for another system if Nix gives the toolchain: its store paths are here for one system."""
+    own = making.settings.system
+    if making.nix is not None and system != own:
+        raise ImageError(
+            f"Nix gives the toolchain for {own} alone, and the image is for {system} too",
+            hint=f'make it for one system: --system {own}, or systems = ["{own}"] in [plugins.esker.image]',
+        )
+
+
 def _categories(making: Making) -> dict[str, str]:
     """Return the layer of each unit that belongs to a certain one, by the unit's name."""
     lock = making.lock
     known = {f"conda/{each.name}" for each in (lock.conda.all_packages() if lock.conda else ())}
     known |= {f"pypi/{each.name}" for each in (lock.python.packages if lock.python else ())}
+    known |= {each.unit for each in (closure_components(making.nix.closure) if making.nix else ())}
     found: dict[str, str] = {}
     for layer in making.table.layers:
         for name in layer.packages:
@@ -241,7 +266,7 @@ def _categories(making: Making) -> dict[str, str]:
                     f"the layer `{layer.name}` names `{name}`, for which nothing is prepared",
                     hint=near(name, {*making.table.prepare}) or "take it out of `layers` of [plugins.esker.image]",
                 )
-            units = [name] if "/" in name else [f"{source}/{name}" for source in ("conda", "pypi")]
+            units = [name] if "/" in name else [f"{source}/{name}" for source in ("conda", "pypi", "nix")]
             present = [unit for unit in units if unit in known]
             if not present:
                 short = {unit if "/" in name else unit.partition("/")[2] for unit in known}
@@ -302,10 +327,15 @@ def _own_variables(
     pulled: PulledBase | None,
 ) -> dict[str, tuple[str, str]]:
     """Return Esker's own variables, each with its value and why it is there."""
+    nix = making.nix
     removed = {name for name, value in making.table.vars.items() if value is None}
     given = {name: value for name, value in pulled.env.items() if name not in removed} if pulled else {}
     own = {name: (value, "the base has it") for name, value in given.items()} | {
-        "PATH": (f"{ENVIRONMENT}/bin:{given.get('PATH') or ':'.join(_PATH)}", "the environment's programs come first"),
+        **(nix.variables if nix else {}),
+        "PATH": (
+            ":".join([f"{ENVIRONMENT}/bin", *(nix.path if nix else ()), given.get("PATH") or ":".join(_PATH)]),
+            "the environment's programs come first",
+        ),
         "FLOX_ENV": (ENVIRONMENT, "where the environment is"),
         "FLOX_ENV_CACHE": (CACHE, "a directory that the user can write"),
         "FLOX_ENV_PROJECT": (container.working_dir or "/", "`working-dir` of [containerize.config]"),
@@ -333,7 +363,8 @@ def _variables(making: Making, own: Mapping[str, tuple[str, str]], ports: Ports)
     table = making.declaration.esker.compose
     outside = {name for each in table.tables.values() for name in each.ports} if table else set()
     image = {name: value for name, value in making.table.vars.items() if name not in ports.all}
-    return image_variables(own, making.declaration.manifest.vars, image, {*ports.all, *outside})
+    found = image_variables(own, making.declaration.manifest.vars, image, {*ports.all, *outside})
+    return found._replace(left_out=(*found.left_out, *(making.nix.left_out if making.nix else ())))
 
 
 def _of_services(making: Making, own: Mapping[str, tuple[str, str]], ports: Ports, known: Variables) -> dict[str, str]:
@@ -346,6 +377,7 @@ def _of_services(making: Making, own: Mapping[str, tuple[str, str]], ports: Port
 
 
 def _base(
+    making: Making,
     container: ContainerSettings,
     library: CLibrary | None,
     conda: CondaContent | None,
@@ -355,6 +387,8 @@ def _base(
     paths = conda.plan.places if conda else {}
     wheels, libraries = _wheel_paths(packages)
     links = {
+        "/bin/sh": program(making.nix, "sh") or program(making.nix, "bash"),
+        "/usr/bin/env": program(making.nix, "env"),
         base.CERTIFICATES: base.certificates(paths, wheels, libraries),
         "/usr/share/zoneinfo": base.time_zones(paths, wheels, libraries),
     }
@@ -371,11 +405,24 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
+def _bash(making: Making, conda: CondaContent | None, pulled: PulledBase | None) -> str | None:
+    """Return the place of the bash that runs hooks: conda's, else the base's, else Nix's."""
+    if conda and conda.place("bin/bash"):
+        return f"{CONDA}/bin/bash"
+    return (base_bash(pulled) if pulled else None) or program(making.nix, "bash")
+
+
 def _reasons(
-    library: CLibrary | None, python: ImagePython | None, pulled: PulledBase | None
+    making: Making, library: CLibrary | None, python: ImagePython | None, pulled: PulledBase | None
 ) -> Iterator[tuple[str, str]]:
     if pulled is not None:
         yield "Base", f"{pulled.name}, {len(pulled.base.layers)} layers"
+    if making.nix is not None:
+        closure = making.nix.closure
+        yield (
+            "Nix",
+            f"{len(closure.paths)} store paths ({closure.size / 1_000_000:.1f} MB) that variables and PATH need",
+        )
     if library is not None:
         yield "C library", library.origin
     if python is not None:

@@ -37,10 +37,12 @@ def entry_script(
     profile: Profile | None,
     variables: Sequence[Variable],
     conda: Sequence[str],
+    before: Sequence[tuple[str, str]] = (),
 ) -> Entry:
     """Return the entry point; `bash` is its place in the image, if the image has one.
 
-    `conda` are the files in the image with which conda packages set variables. Raises ImageError if something needs
+    `conda` are the files in the image with which conda packages set variables. `before` are scripts that come before
+    the hook, each with its name. Raises ImageError if something needs
     bash and there is none, and for a hook that holds what looks like a secret.
     """
     parts = [(f"`{each.name}` of {each.why}", f"export {each.name}={quoted(each.value)}") for each in variables]
@@ -50,6 +52,7 @@ def entry_script(
             ("conda packages that set variables", "\n".join([*lines, *(f". {shlex.quote(p)}" for p in conda)]))
         )
     for name, text in (
+        *before,
         ("`hook.on-activate`", hook.on_activate if hook else None),
         ("`profile.common`", profile.common if profile else None),
         ("`profile.bash`", profile.bash if profile else None),

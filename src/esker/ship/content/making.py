@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from esker.progress import Progress
     from esker.settings import Settings
     from esker.ship.base.pulled import PulledBase
+    from esker.ship.content.nix_environment import NixEnvironment
     from esker.store.store import Store
 
 __all__ = ["Making"]
@@ -37,6 +38,8 @@ class Making(NamedTuple):
     """Whether it is an error that something from an address is not locked."""
     bases: Callable[[str], PulledBase] | None = None
     """Gives the base for a system; None without one."""
+    nix: NixEnvironment | None = None
+    """What Nix gives, if it gives the toolchain."""
     mode: str = "run"
     """`dev` adds the variables by which compilers find headers and libraries."""
 

@@ -2,14 +2,13 @@
 
 A blob is a file `sha256/HEX` that is put in its place by rename once all of it has been written and hashed. So a blob
 that is there is whole, but for what a power cut may take, and every use compares its size. Whoever gets an image
-compares the digest: registries, engines, and `verify`.
+compares the digest: registries, engines, and `verify`. What keeps blobs from being collected stands in `store`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -17,14 +16,11 @@ from esker.errors import CorruptedBlob, ImageError
 from esker.host import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from esker.formats.oci.documents import Descriptor
 
 __all__ = ["Blobs", "NewBlob", "check"]
-
-_DAY = 86400
-"""Seconds."""
 
 
 class NewBlob:
@@ -112,22 +108,6 @@ class Blobs:
         data = files.read(self.path(descriptor.digest), error=ImageError, limit=max(descriptor.size, 1))
         check(descriptor, f"sha256:{hashlib.sha256(data).hexdigest()}", len(data))
         return data
-
-    def clear(self, kept: Iterable[str]) -> int:
-        """Remove all blobs but those with these digests, and return the bytes that this freed.
-
-        What another process is writing stays; what a killed one has left goes after a day.
-        """
-        names = {digest.partition(":")[2] for digest in kept}
-        directory = f"{self.directory}/sha256"
-        freed = 0
-        with files.refused("clear", self.directory, ImageError):
-            for name in os.listdir(directory) if os.path.isdir(directory) else ():
-                status = os.lstat(f"{directory}/{name}")
-                if name not in names and (not name.startswith(".") or status.st_mtime < time.time() - _DAY):
-                    freed += status.st_size
-                    os.unlink(f"{directory}/{name}")
-        return freed
 
 
 def check(expected: Descriptor, digest: str, size: int) -> None:

@@ -131,12 +131,12 @@ class RegistrySource:
         self.place = f"{repository.registry.host}/{repository.path}"
         """Registry and repository, without tag and digest."""
         self.name = f"{self.place}{'@' if ':' in label else ':'}{label}"
-        self._repository = repository
+        self.repository = repository
         self._label = label
 
     def top(self) -> tuple[Descriptor, ...]:
         """Return what the registry has under the tag or digest."""
-        answer = self._repository.manifest(self._label)
+        answer = self.repository.manifest(self._label)
         if answer is None:
             raise RegistryError(f"there is no image `{self.name}`", hint="check the name and the tag", status=404)
         return (answer[0],)
@@ -144,7 +144,7 @@ class RegistrySource:
     def pieces(self, descriptor: Descriptor) -> Iterator[bytes]:
         """Yield the content of a blob, a manifest or an index."""
         if descriptor.media_type in _DOCUMENTS:
-            answer = self._repository.manifest(descriptor.digest)
+            answer = self.repository.manifest(descriptor.digest)
             if answer is None:
                 raise RegistryError(f"`{self.name}` lacks `{descriptor.digest}`", status=404)
             yield answer[1]
@@ -164,7 +164,7 @@ class RegistrySource:
                 file.seek(0)
                 file.truncate()
 
-            self._repository.blob(descriptor, take, restart)
+            self.repository.blob(descriptor, take, restart)
             file.seek(0)
             while data := file.read(_CHUNK):
                 yield data

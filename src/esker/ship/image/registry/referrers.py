@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from esker.errors import RegistryError
 from esker.formats.oci.documents import (
     EMPTY,
     INDEX,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["attach", "referrers"]
 
 _HAS_ADDED = "oci-subject"
+_ATTEMPTS = 5
+"""How often the list under the tag is written, if others write it too."""
 
 
 def attach(
@@ -50,9 +53,26 @@ def attach(
             repository.upload(each, blobs)
     answer = repository.put_manifest(descriptor.digest, written, MANIFEST)
     if _HAS_ADDED not in answer.headers:
-        earlier = [each for each in _tagged(repository, subject.digest) if each.digest != descriptor.digest]
-        repository.put_manifest(_tag(subject.digest), index([*earlier, descriptor]), INDEX)
+        _list(repository, subject.digest, descriptor)
     return descriptor.digest, True
+
+
+def _list(repository: Repository, digest: str, attached: Descriptor) -> None:
+    """Add what is attached to the list under the tag.
+
+    A registry replaces a tag whatever it named before, so another push at the same time can write a list without our
+    entry. So the list is read again, and written again if need be.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        others = [each for each in _tagged(repository, digest) if each.digest != attached.digest]
+        repository.put_manifest(_tag(digest), index([*others, attached]), INDEX)
+        if attached.digest in {each.digest for each in _tagged(repository, digest)}:
+            return
+        repository.registry.wait(attempt)
+    raise RegistryError(
+        f"`{repository.registry.host}` does not keep what is attached to `{digest}`: others replace its list",
+        hint="push once more when no other push is at work",
+    )
 
 
 def referrers(repository: Repository, digest: str) -> tuple[Descriptor, ...]:
