@@ -117,7 +117,10 @@ def test_a_closure_runs_in_docker(flake, docker_engine, tmp_path):
     assert said.splitlines() == ["from Nix-hook/from Nix", "0", "cat"]
     environ = docker("image", "inspect", "--format", "{{json .Config.Env}}", name)
     assert "FROM_HOOK" not in environ
-    assert str(project.directory) not in environ
+    script = docker("run", "--rm", name, "cat", "/opt/esker/entry")
+    for text in (environ, script):
+        assert str(project.directory) not in text
+        assert str(project.nix.home) not in text
     bill = json.loads(project.esker("image", "sbom", "-m", "run").out)
     assert {each["name"] for each in bill["components"]} == {"greet", "shell", "word"}
 
