@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 from tests.support import static_programs
+from tests.support.fake_registry import FakeRegistry
 from tests.support.nix import Nix
 
 pytestmark = [pytest.mark.live("images"), pytest.mark.slow]
@@ -117,9 +118,16 @@ def test_a_closure_runs_in_docker(flake, docker_engine, tmp_path):
     assert said.splitlines() == ["from Nix-hook/from Nix", "0", "cat"]
     environ = docker("image", "inspect", "--format", "{{json .Config.Env}}", name)
     assert "FROM_HOOK" not in environ
-    assert str(project.directory) not in environ
+    script = docker("run", "--rm", name, "cat", "/opt/esker/entry")
+    for text in (environ, script):
+        assert str(project.directory) not in text
+        assert str(project.nix.home) not in text
     bill = json.loads(project.esker("image", "sbom", "-m", "run").out)
     assert {each["name"] for each in bill["components"]} == {"greet", "shell", "word"}
+    with FakeRegistry() as registry:
+        assert project.esker("image", "push", "-m", "run", f"{registry.host}/app:1").status == 0
+        checked = project.esker("image", "verify", "--sbom", f"{registry.host}/app:1")
+        assert checked.status == 0, checked.err
 
 
 def test_a_new_version_changes_one_layer(flake, tmp_path):

@@ -7,6 +7,8 @@ import subprocess
 import tarfile
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from esker.errors import Malformed
 from esker.formats.oci import tar
@@ -116,3 +118,18 @@ def test_what_no_archive_may_have_is_refused(data, fault):
     """Each fault is named."""
     with pytest.raises(Malformed, match=fault):
         read(data)
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1, max_size=200)
+
+
+@given(st.lists(st.tuples(NAMES, st.binary(max_size=700), st.integers(0, 0o7777), st.integers(0, 1 << 31))))
+def test_whatever_our_own_headers_say_is_read_again(files):
+    """Names of any length and alphabet, contents, modes and owners."""
+    written = b"".join(
+        tar.header(tar.FILE, name, mode=mode, uid=uid, size=len(content)) + content + tar.padding(len(content))
+        for name, content, mode, uid in files
+    )
+    data = written + tar.END
+    reader = TarReader(iter([data[start : start + 600] for start in range(0, len(data), 600)]))
+    assert [(each.path, reader.content(700), each.mode, each.uid) for each in reader] == files

@@ -75,6 +75,13 @@ def test_a_list_has_only_what_is_in_the_store(asked, store):
     assert made.variables["XDG_DATA_DIRS"][0] == f"{a}/share"
 
 
+def test_nothing_of_this_machine(asked, tmp_path):
+    """Neither its number of cores nor the place of the project, which stands in what comes with the hook."""
+    text = f"prefix={tmp_path}/project/outputs/out\n"
+    made = asked(mode="dev", variables={"NIX_BUILD_CORES": "2"}, declarations=text, hook="true")
+    assert (made.variables, made.declarations) == ({}, "prefix=/outputs/out\n")
+
+
 def test_nothing_of_the_store(asked, tmp_path):
     """Then Nix is not asked."""
     made = asked(variables={"WORD": "x"})

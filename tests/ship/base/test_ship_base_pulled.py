@@ -109,11 +109,27 @@ def test_a_registry_is_asked_once(tmp_path, pulled):
         server.log.clear()
         again = pulled(name, DOCKER_CONFIG=str(tmp_path))
         assert server.log == []
+        for kept in (first.base.reference.digest, server_config(server, digest)):
+            path = tmp_path / "images/blobs" / kept.replace(":", "/")
+            path.write_bytes(path.read_bytes()[:-1] + b"x")
+        assert pulled(name, DOCKER_CONFIG=str(tmp_path)).facts == first.facts
+        assert [request.split("/")[-2] for request in server.log if "/token" not in request][-2:] == [
+            "manifests",
+            "blobs",
+        ]
+        server.log.clear()
+        pulled(name)
+        assert server.log == [], "what was damaged has been replaced"
     assert (again.facts, again.base.layers) == (first.facts, first.base.layers)
     (kept,) = (tmp_path / "images/bases").iterdir()
     assert kept.stat().st_mode & 0o777 == 0o600
     kept.write_text("{")
     assert pulled(name).facts == first.facts, "what is damaged here is read again, from the blobs"
+
+
+def server_config(server, digest):
+    """Return the digest of the configuration of an image."""
+    return json.loads(server.manifests["team/base", digest][1])["config"]["digest"]
 
 
 def test_the_platform_is_chosen_from_an_index(tmp_path, pulled):

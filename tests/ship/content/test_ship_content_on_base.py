@@ -151,6 +151,14 @@ def test_the_variables_of_the_base(on):
     assert image.base.config.env == {"PATH": "/base/bin", "LANG": "C"}
 
 
+def test_a_secret_in_the_place_of_a_variable_of_the_base(on):
+    """What the base itself has is not looked at; what the project puts there is."""
+    given = base(env=("GPG_KEY=A035C8C19219BA821ECEA86B64E628F8D684696D", "DB_PASSWORD=none"))
+    assert {"GPG_KEY", "DB_PASSWORD"} < {each.name for each in on(given).variables.fixed}
+    with pytest.raises(ImageError, match=r"variables look like secrets.*`DB_PASSWORD`"):
+        on(given, '[vars]\nDB_PASSWORD = "hunter2"\n')
+
+
 def test_the_bash_of_the_base(on):
     """A hook runs in it; a base without one is an error that names what needs it."""
     hook = '[hook]\non-activate = "export A=1"\n'
@@ -170,7 +178,7 @@ def test_files_keep_the_directories_of_the_base(on, project):
     entries = entries_of(on(base(), '[plugins.esker.image.files]\n"/srv/data/app" = ["a"]\n'), "esker/files")
     assert entries["/srv/data"] == Directory("/srv/data", 0o775, 33, 50)
     assert isinstance(entries["/srv/data/app/a"], File)
-    with pytest.raises(ImageError, match="`/bin/a` of the project's files would lie below a link") as caught:
+    with pytest.raises(ImageError, match=r"`/bin/a`, which `files` of .* would lie below a link") as caught:
         on(base(), '[plugins.esker.image.files]\n"/bin" = ["a"]\n')
     assert "`/usr/bin`" in caught.value.hint
     taken = known(directories=dict.fromkeys((*DIRECTORIES, "/srv/a"), (493, 0, 0)))

@@ -70,6 +70,7 @@ def test_where_nothing_may_be_fetched(environ, project, store, index):
     with pytest.raises(ImageError, match="no Python that runs them, and fetching one is forbidden") as caught:
         image_of(project, text, environ, store)
     assert "esker install conda/python" in caught.value.hint
+    assert "that of a base: `from` and `python`" in caught.value.hint
 
 
 @pytest.mark.parametrize(

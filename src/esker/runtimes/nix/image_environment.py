@@ -31,7 +31,9 @@ def image_environment(declaration: Declaration, toolchain: Toolchain, settings: 
     for name in lists.keys() - {"PATH"}:
         if kept := [each for each in lists[name] if each.startswith(f"{store}/")]:
             variables[name] = ":".join(dict.fromkeys(kept))
-    given = NixGiven(variables, tuple(lists.get("PATH", ())), toolchain.hook, toolchain.declarations)
+    # The outputs, which nobody has built, have places in the project here, and nowhere in an image.
+    declarations = toolchain.declarations.replace(f"{declaration.project}/outputs/", "/outputs/")
+    given = NixGiven(variables, tuple(lists.get("PATH", ())), toolchain.hook, declarations)
     table = declaration.esker.image
     entering, path, left_out = chosen(
         given,

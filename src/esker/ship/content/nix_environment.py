@@ -44,7 +44,8 @@ _BUILD = re.compile(
     re.VERBOSE,
 )
 """The variables that a derivation has for its build; nixpkgs' `mkShell` exports them all."""
-_NEVER = {"shellHook", "NIX_ATTRS_JSON_FILE", "NIX_ATTRS_SH_FILE"}
+_NEVER = {"shellHook", "NIX_ATTRS_JSON_FILE", "NIX_ATTRS_SH_FILE", "NIX_BUILD_CORES"}
+"""Also the number of this machine's cores: the image is to be the same from every machine."""
 _GLIBC = re.compile(r"glibc-(\d+)\.(\d+)")
 
 

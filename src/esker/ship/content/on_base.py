@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from esker.ship.content.container_config import ContainerSettings
     from esker.ship.image.unit import Entry
 
-__all__ = ["above_base", "base_bash", "base_certificates", "base_library", "files_on_base", "lacking", "settled"]
+__all__ = [
+    "above_base",
+    "base_bash",
+    "base_certificates",
+    "base_library",
+    "check_places",
+    "files_on_base",
+    "lacking",
+    "settled",
+]
 
 _GROUP, _PASSWD = "/etc/group", "/etc/passwd"
 _TIME_ZONE = f"{TIME_ZONES}/UTC"
@@ -119,6 +128,18 @@ def _moved(entry: Entry, facts: BaseFacts) -> Entry:
     return entry._replace(path=place)
 
 
+def check_places(places: Iterable[str], pulled: PulledBase, key: str) -> None:
+    """Raise ImageError for a place below a link of the base; `key` is the one of the image's table that names it."""
+    for path in places:
+        place = pulled.facts.place(path)
+        if place != path:
+            raise ImageError(
+                f"`{path}`, which `{key}` of [plugins.esker.image] puts there, would lie below a link of the base "
+                f"`{pulled.name}`",
+                hint=f"name the place that the link leads to in `{key}`: `{posixpath.dirname(place)}`",
+            )
+
+
 def files_on_base(entries: Iterable[Entry], pulled: PulledBase) -> list[Entry]:
     """Return the project's files with the directories of the base that they lie in, whose modes and owners stay.
 
@@ -127,13 +148,8 @@ def files_on_base(entries: Iterable[Entry], pulled: PulledBase) -> list[Entry]:
     facts = pulled.facts
     given = {entry.path: entry for entry in entries}
     above: dict[str, Entry] = {}
+    check_places(given, pulled, "files")
     for path, entry in given.items():
-        place = facts.place(path)
-        if place != path:
-            raise ImageError(
-                f"`{path}` of the project's files would lie below a link of the base `{pulled.name}`",
-                hint=f"name the place that the link leads to in `files`: `{posixpath.dirname(place)}`",
-            )
         if not isinstance(entry, Directory) and path in facts.directories:
             raise ImageError(
                 f"`{path}` is a file of the project, and a directory in the base `{pulled.name}`",

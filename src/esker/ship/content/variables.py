@@ -89,8 +89,9 @@ def _itself(name: str, value: str) -> tuple[str, ...]:
     return (name,) if name in references(value) else ()
 
 
-def _refuse_secrets(variables: list[Variable], own: Mapping[str, object]) -> None:
-    refused = {each.name: why for each in variables if each.name not in own and (why := secret(each.name, each.value))}
+def _refuse_secrets(variables: list[Variable], own: Mapping[str, tuple[str, str]]) -> None:
+    declared = [each for each in variables if own.get(each.name) != (each.value, each.why)]
+    refused = {each.name: why for each in declared if (why := secret(each.name, each.value))}
     if refused:
         listed = "; ".join(f"`{name}`: {why}" for name, why in sorted(refused.items()))
         first = min(refused)

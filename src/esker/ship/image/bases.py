@@ -54,7 +54,7 @@ class Kept:
             data = b""
         if digest_of(data) != digest:
             data = self._origin.document(digest)
-            self._blobs.add(data)
+            self._keep(data)
         return data
 
     def small(self, descriptor: Descriptor) -> bytes:
@@ -65,8 +65,13 @@ class Kept:
             except CorruptedBlob:
                 """What has been damaged here is fetched again."""
         data = self._origin.small(descriptor)
-        self._blobs.add(data)
+        self._keep(data)
         return data
+
+    def _keep(self, data: bytes) -> None:
+        """Put a document among the blobs, also in the place of a damaged one."""
+        with self._blobs.adding() as blob:
+            blob.write(data)
 
 
 class Stored:
