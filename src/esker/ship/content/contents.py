@@ -31,6 +31,7 @@ from esker.ship.content.on_base import (
     base_bash,
     base_certificates,
     base_library,
+    directories_above,
     files_on_base,
     lacking,
     settled,
@@ -45,7 +46,7 @@ from esker.ship.content.variables import image_variables
 from esker.ship.image.unit import APPLICATION, CONFIGURATION
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from esker.declare.declaration import Declaration
     from esker.declare.image_table import ImageTable
@@ -111,11 +112,9 @@ def contents(making: Making, system: str) -> Contents:
     """
     declaration, table = making.declaration, making.table
     _refuse_install(making, system)
-    pulled = making.bases(system) if making.bases else None
     _refuse_other_system(making, system)
-    container = container_settings(declaration)
-    if pulled is not None:
-        container = settled(container, _declared_user(declaration), pulled)
+    pulled = making.bases(system) if making.bases else None
+    container = _container(declaration, pulled)
     category = _categories(making)
     conda = _conda(making, system)
     library = (base_library(pulled) if pulled else None) or c_library(conda, system)
@@ -135,11 +134,9 @@ def contents(making: Making, system: str) -> Contents:
     based = _base(making, container, library, conda, packages, {*making.table.prepare, *_all_above(files)})
     prepared = prepared_content(making, system, container.user, [*based, *files.entries])
     has_shell = any(each.path == SHELL for each in based) or (pulled is not None and pulled.facts.is_there(SHELL))
-    based = above_base(based, container, pulled) if pulled else based
     units = _package_units(making, conda, interpreter, packages, category)
-    units += prepared.units
-    units += _store_units(making, system, library, category)
-    units.append(fixed_unit("esker/base", based, CONFIGURATION))
+    units += [*prepared.units, *_store_units(making, system, library, category)]
+    units.append(fixed_unit("esker/base", _on_base(making, based, container, pulled), CONFIGURATION))
     units.append(fixed_unit("esker/environment", [*environment, *entry.files], CONFIGURATION))
     if table.services:
         _check_shell(has_shell=has_shell)
@@ -167,6 +164,21 @@ def contents(making: Making, system: str) -> Contents:
         compiler=interpreter.compiler.executable if interpreter.compiler else None,
         base=pulled.without([name for name, value in table.vars.items() if value is None]) if pulled else None,
     )
+
+
+def _container(declaration: Declaration, pulled: PulledBase | None) -> ContainerSettings:
+    container = container_settings(declaration)
+    return settled(container, _declared_user(declaration), pulled) if pulled else container
+
+
+def _on_base(
+    making: Making, based: Sequence[Entry], container: ContainerSettings, pulled: PulledBase | None
+) -> Sequence[Entry]:
+    """Return the base files as they are above a base, with its directories in which something is prepared."""
+    if pulled is None:
+        return based
+    kept = {entry.path: entry for entry in directories_above(making.table.prepare, pulled, "prepare")}
+    return [*({**kept, **{entry.path: entry for entry in above_base(based, container, pulled)}}.values())]
 
 
 def _python_packages(

@@ -147,15 +147,20 @@ def files_on_base(entries: Iterable[Entry], pulled: PulledBase) -> list[Entry]:
     """
     facts = pulled.facts
     given = {entry.path: entry for entry in entries}
-    above: dict[str, Entry] = {}
-    check_places(given, pulled, "files")
+    above = {entry.path: entry for entry in directories_above(given, pulled, "files")}
     for path, entry in given.items():
         if not isinstance(entry, Directory) and path in facts.directories:
             raise ImageError(
                 f"`{path}` is a file of the project, and a directory in the base `{pulled.name}`",
                 hint="name another place in `files`",
             )
-        for directory in facts.directories_above(path):
-            mode, uid, gid = facts.directories[directory]
-            above.setdefault(directory, Directory(directory, mode & _DIRECTORY_MODE, uid, gid))
     return [*({**above, **given}.values())]
+
+
+def directories_above(places: Iterable[str], pulled: PulledBase, key: str) -> list[Directory]:
+    """Return the directories of the base above places, as the base has them; raises what `check_places` raises."""
+    places, facts = [*places], pulled.facts
+    check_places(places, pulled, key)
+    above = dict.fromkeys(directory for place in places for directory in facts.directories_above(place))
+    states = {directory: facts.directories[directory] for directory in above}
+    return [Directory(each, mode & _DIRECTORY_MODE, uid, gid) for each, (mode, uid, gid) in states.items()]
