@@ -186,6 +186,21 @@ def test_files_keep_the_directories_of_the_base(on, project):
         on(base(taken), '[plugins.esker.image.files]\n"/srv" = ["a"]\n')
 
 
+def test_what_is_prepared_keeps_the_directories_of_the_base(on, tmp_path):
+    """As the project's files do; and nothing is prepared below a link of the base."""
+    repository = tmp_path / "trees"
+    repository.mkdir()
+    (repository / "a").write_text("a")
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b.invalid")
+    for words in (["init", "--quiet"], ["add", "a"], [*identity, "commit", "--quiet", "-m", "a"]):
+        subprocess.run(["git", *words], cwd=repository, check=True)
+    prepared = f'[plugins.esker.image.prepare]\n"%s" = {{ git = "{repository}" }}\n'
+    entries = entries_of(on(base(), prepared % "/srv/data/trees"), "esker/base")
+    assert entries["/srv/data"] == Directory("/srv/data", 0o775, 33, 50)
+    with pytest.raises(ImageError, match=r"`/bin/trees`, which `prepare` of .* would lie below a link"):
+        on(base(), prepared % "/bin/trees")
+
+
 def elf():
     """Return a program that needs a loader, of nothing but headers."""
     machine = MACHINES[os.uname().machine]
