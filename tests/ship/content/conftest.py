@@ -35,7 +35,7 @@ def made(environ, project, store):
 
 
 def image_of(
-    project: Path, manifest: str, environ, store, *, system=None, mode="run", inputs=(), specified=None, bases=None
+    project: Path, manifest: str, environ, store, *, system=None, mode="run", specified=None, bases=None, **making
 ):
     """Write and lock a project, and return the contents of its image."""
     from esker.declare.load import load
@@ -51,7 +51,7 @@ def image_of(
     settings = Settings(environ)
     declaration = load(str(project))
     lock, _ = lock_project(declaration, settings, settings.interpreters(), progress=Silent())
-    making = Making(declaration, lock, store, settings, Silent(), mode=mode, inputs=inputs)
-    making = making._replace(services=specified and specified(declaration), bases=bases)
+    made = Making(declaration, lock, store, settings, Silent(), mode=mode, bases=bases, **making)
+    made = made._replace(services=specified and specified(declaration))
     with store.using():
-        return contents(making, system or settings.system)
+        return contents(made, system or settings.system)
