@@ -134,6 +134,7 @@ def test_an_engine(locked, esker, tmp_path):
     assert "'project:latest' loaded into podman" in done.err
     with tarfile.open(tmp_path / "loaded") as archive:
         assert "manifest.json" in archive.getnames()
+        assert not {"index.json", "oci-layout"} & {*archive.getnames()}  # or Podman would drop the health check
     done = esker("containerize", "--runtime", "podman", PATH=path, LOADED=str(tmp_path / "nowhere/x"))
     assert done.status == 1
     assert "podman load` ended with status 3" in done.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,8 @@ def load(program: str, image: Image, reference: Reference, builder: Builder, var
     with process:
         try:
             with process.stdin as pipe:
-                write_archive(pipe, [image], reference, builder)
+                is_podman = os.path.basename(program) == "podman"
+                write_archive(pipe, [image], reference, builder, layout=not is_podman)
         except BrokenPipeError:  # it says why
             pass
         except BaseException:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from esker.realise.conda.plan import Place
     from esker.ship.content.conda import CondaContent
 
-__all__ = ["LOADERS", "CLibrary", "Program", "c_library", "check_programs"]
+__all__ = ["LOADERS", "CLibrary", "Program", "c_library", "check_programs", "elf_needs"]
 
 LOADERS = {"x86_64-linux": "lib64/ld-linux-x86-64.so.2", "aarch64-linux": "lib/ld-linux-aarch64.so.1"}
 """Where the ABI of each system has the loader, below the root of the image."""
@@ -108,7 +108,7 @@ def check_programs(
         )
     machine = elf.MACHINES[system.partition("-")[0]]
     for program in programs:
-        found = _needs(program.source)
+        found = elf_needs(program.source)
         if found is None:
             continue
         if found.machine != machine:
@@ -129,7 +129,8 @@ def check_programs(
             )
 
 
-def _needs(path: str) -> Needs | None:
+def elf_needs(path: str) -> Needs | None:
+    """Return what a file asks for, or None if it is no ELF file that we can read."""
     with open(path, "rb") as file:
         if file.read(4) != elf.MAGIC or os.fstat(file.fileno()).st_size < 64:  # noqa: PLR2004  # a header's size
             return None

@@ -28,6 +28,7 @@ from esker.ship.content.programs import programs_of
 from esker.ship.content.project_files import project_files
 from esker.ship.content.python_packages import python_packages
 from esker.ship.content.services import CATEGORY, RUN, image_ports, service_units
+from esker.ship.content.system_libraries import system_libraries
 from esker.ship.content.variables import image_variables
 from esker.ship.image.unit import APPLICATION, CONFIGURATION
 
@@ -100,7 +101,9 @@ def contents(making: Making, system: str) -> Contents:
     interpreter = interpreter_of(making, system, conda)
     packages = _python_packages(making, system, interpreter, library)
     environment, joined_paths = environment_entries(conda, interpreter.python if packages else None, packages)
-    check_programs(programs_of(conda, packages, interpreter.standalone), system, library, _required(declaration))
+    programs = list(programs_of(conda, packages, interpreter.standalone))
+    check_programs(programs, system, library, _required(declaration))
+    libraries = system_libraries(conda, programs)
     ports = image_ports(declaration, table.vars)
     own = _own_variables(making, container, joined_paths, conda, packages)
     variables = _variables(making, own, ports)
@@ -110,7 +113,7 @@ def contents(making: Making, system: str) -> Contents:
     based = _base(container, library, conda, packages, files)
     has_shell = any(each.path == "/bin/sh" for each in based)
     units = _package_units(making, conda, interpreter, packages, category)
-    units.append(fixed_unit("esker/base", based, CONFIGURATION))
+    units.append(fixed_unit("esker/base", [*based, *libraries], CONFIGURATION))
     units.append(fixed_unit("esker/environment", [*environment, *entry.files], CONFIGURATION))
     if table.services:
         _check_shell(has_shell=has_shell)

@@ -76,14 +76,17 @@ def write_layout(directory: str, images: Sequence[Image], reference: Reference, 
     return changed
 
 
-def write_archive(output: IO[bytes], images: Sequence[Image], reference: Reference, builder: Builder) -> None:
+def write_archive(
+    output: IO[bytes], images: Sequence[Image], reference: Reference, builder: Builder, *, layout: bool = True
+) -> None:
     """Write an archive of a layout, always the same bytes for the same images and name; raises OSError.
 
-    With one image it is an archive for Docker, too.
+    With one image it is an archive for Docker, too. Without the `layout` it is nothing else: Podman then keeps the
+    health check, which it takes from no OCI image.
     """
     builder.provide(images)
     whole_name = f"{reference.name}:{_tag(reference)}"  # Podman takes nothing less from an archive
-    small = {"oci-layout": LAYOUT, "index.json": index(_entries(images, whole_name))}
+    small = {"oci-layout": LAYOUT, "index.json": index(_entries(images, whole_name))} if layout else {}
     if len(images) == 1:
         image = images[0]
         layers = [layer.descriptor for layer in image.layers]
