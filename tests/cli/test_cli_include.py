@@ -144,7 +144,7 @@ def test_a_copy_that_includes_copies_brings_them(esker, project, repository):
         ("ssh://-oProxyCommand=touch%20ran/x@main", "looks like an option"),
         ("../base@--upload-pack=touch ran", "not the name of a branch"),
         ("https://user:secret@git.example/a@main", "may not hold a password"),
-        ("http://git.example/a@main", "takes no environment from `http`"),
+        ("http://git.example/a@main", "fetches nothing from `http`"),
         ("../base@main#../../elsewhere", "not a directory within"),
         ("../base@gone", "could not be fetched"),
         ("../nothing@main", "could not be fetched"),

@@ -21,11 +21,13 @@ from esker.declare.declaration import (
 )
 from esker.declare.image_table import ImageHealthCheck, ImageLayer, ImageTable
 from esker.declare.notations import duration
+from esker.declare.prepared_table import PreparedTable
 from esker.declare.validate import esker_table
 from esker.formats.manifest import document, from_table
 from esker.formats.tables.reader import key_paths
 
 HEAD = 'schema-version = "1.14.0"\n[services]\ndb.command = "db"\nfiles.command = "files"\n[plugins.esker]\n'
+SHA256 = "0123456789abcdef" * 4
 EVERYTHING = """
 runtime = "nix"
 
@@ -97,6 +99,12 @@ files = { "/app/" = ["src/", "pyproject.toml"] }
 layers = [{ name = "base", packages = ["conda/git", "jq"] }]
 vars = { A = "1", B = false }
 
+[plugins.esker.image.prepare]
+"/opt/agents/" = { git = "git@git.example:a.git", rev = "v1", directory = "agents", owner = "1000" }
+"/opt/tool" = { npm = "@scope/tool@1.0.0", links = { "/usr/bin/tool" = "./bin/tool.js" } }
+"/srv" = { npm-lock = "tools/package-lock.json" }
+"/opt/model" = { file = "https://files.example/model", mode = "755", sha256 = "SHA256" }
+
 [plugins.esker.image.healthcheck]
 test = ["curl", "-f", "http://localhost"]
 interval = "5s"
@@ -104,7 +112,7 @@ timeout = "2s"
 start-period = "30s"
 start-interval = "100ms"
 retries = 2
-"""
+""".replace("SHA256", SHA256)
 
 
 def checked(text):
@@ -173,6 +181,12 @@ def test_everything():
             files={"/app": ("src", "pyproject.toml")},
             layers=(ImageLayer(name="base", packages=("conda/git", "jq")),),
             vars={"A": "1", "B": None},
+            prepare={
+                "/opt/agents": PreparedTable(git="git@git.example:a.git", rev="v1", directory="agents", owner="1000"),
+                "/opt/tool": PreparedTable(npm="@scope/tool@1.0.0", links={"/usr/bin/tool": "bin/tool.js"}),
+                "/srv": PreparedTable(npm_lock="tools/package-lock.json"),
+                "/opt/model": PreparedTable(file="https://files.example/model", mode=0o755, sha256=SHA256),
+            },
             healthcheck=ImageHealthCheck(
                 test=("curl", "-f", "http://localhost"),
                 interval=5.0,
@@ -246,6 +260,8 @@ def _paths(table):
                 yield (*path, key)
                 if key in {"healthcheck", "system-requirements"}:
                     yield from ((*path, key, word) for word in entry[key])
+                elif key == "prepare":
+                    yield from ((*path, key, "<name>", word) for each in entry[key].values() for word in each)
                 elif isinstance(entry[key], list):
                     tables = [each for each in entry[key] if isinstance(each, dict)]
                     yield from ((*path, key, word) for each in tables for word in each)

@@ -32,6 +32,11 @@ def add_options(parser: Parser) -> None:
     )
     modes = "with the variables for compilers (dev) or without (run); default: as `options.activate.mode`, else dev"
     parser.add_argument("-m", "--mode", choices=("dev", "run"), help=modes)
+    group = parser.add_mutually_exclusive_group()
+    only = "fail if .flox/image.lock does not pin everything that comes from an address"
+    group.add_argument("--locked", action="store_true", help=only)
+    anew = "look up anew what comes from addresses: git revisions, npm packages, files, Python"
+    group.add_argument("--upgrade", action="store_true", help=anew)
     parser.add_argument("--without-packages", action="store_true", help="leave out the packages of [install]")
     add_python_downloads(parser)
 
@@ -74,6 +79,8 @@ def made(
             labels=labels,
             created=created,
             services=_services(declaration),
+            locked=options.locked,
+            upgrade=options.upgrade,
         )
         image = project_image(declaration, lock, settings, wishes, voice.progress())
     left_out = sorted({path for each in image.contents for path in each.left_out})

@@ -65,7 +65,13 @@ def tracked(text: str) -> str:
 
 
 def unit(text: str) -> str:
-    """Return the name of what a layer can hold: a package, with `conda/` or `pypi/` before it or without."""
+    """Return the name of what a layer can hold: a package, with `conda/` or `pypi/` before it or without, or a place.
+
+    >>> unit("conda/git"), unit("/opt/agents/")
+    ('conda/git', '/opt/agents')
+    """
+    if text.startswith("/"):
+        return image_place(text)
     if not _UNIT.fullmatch(text):
         hint = 'write its name alone, such as "git", "conda/git" or "pypi/uvicorn"'
         raise Refusal(f"`{text}` is not the name of a package", hint)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from esker.declare import image_notations, notations
+from esker.declare.prepared_table import Prepared, separate_places
 from esker.formats.manifest_values import variable_name
 from esker.formats.tables.reader import Checked, Fault, Parsed
 
@@ -37,7 +38,7 @@ class ImageLayer(_Value, frozen=True):
 
     name: Annotated[str, Parsed(notations.word)]
     packages: Annotated[tuple[Annotated[str, Parsed(image_notations.unit)], ...], Checked(_some)]
-    """Packages, as `conda/NAME` and `pypi/NAME`, or by their names alone."""
+    """Packages, as `conda/NAME` and `pypi/NAME` or by their names alone, and places of what is prepared."""
 
 
 def _has_a_test(_: ImageHealthCheck, table: Mapping[str, Any]) -> Iterator[Fault]:
@@ -92,6 +93,8 @@ class ImageTable(_Value, frozen=True):
     """Whether the container runs the environment's services, with Esker's guardian as its first process."""
     files: Annotated[Mapping[Place, tuple[Tracked, ...]], Checked(_separate)] = {}
     """By place in the image: paths of the project whose files, tracked by git, are put there."""
+    prepare: Annotated[Mapping[Place, Prepared], Checked(separate_places)] = {}
+    """By place in the image: what is fetched from addresses, and pinned in the lock of the image."""
     layers: Annotated[tuple[ImageLayer, ...], Checked(_one_layer_each)] = ()
     """The layers that are asked for, the lowest first; what is in none is divided automatically."""
     vars: Mapping[VariableName, Annotated[str | None, Parsed(image_notations.removable, Any, '"…"')]] = {}

@@ -80,7 +80,7 @@ def _check_url(text: str) -> None:
     scheme = text.partition("://")[0]
     if scheme not in _SCHEMES:
         hint = f"use {', '.join(_SCHEMES[:-1])} or the path of a repository"
-        raise Refusal(f"Esker takes no environment from `{scheme}` addresses", hint)
+        raise Refusal(f"Esker fetches nothing from `{scheme}` addresses", hint)
     try:
         parts = urlsplit(text)
         user, password, host = parts.username, parts.password, parts.hostname

@@ -58,6 +58,10 @@ class LockedInput(_Entry, frozen=True, kw_only=True):
     """Empty for what is the same on every platform."""
     url: str
     """Without credentials."""
+    version: str | msgspec.UnsetType = msgspec.UNSET
+    """Of a package whose name does not say it."""
+    size: Size | msgspec.UnsetType = msgspec.UNSET
+    """Bytes of all files of what is prepared, which decide about its layer."""
     hash: str
     """`sha256:…`, the integrity of an npm package, or the id of a commit; what is fetched is checked against it."""
 

@@ -13,11 +13,13 @@ from esker.host import prctl
 from esker.host.process import find_program
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["TreeEntry", "fetched_commit", "run_git", "tree_entries"]
+__all__ = ["TreeEntry", "contents_of", "fetched_commit", "run_git", "tree_entries"]
 
 _LAST_WORDS = 2000
+_TOGETHER = 32 << 20
+"""Bytes of files that are asked for at once."""
 _OF_A_REPOSITORY = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_CEILING_DIRECTORIES",
@@ -94,10 +96,43 @@ def tree_entries(repository: str, commit: str, directory: str, variables: Mappin
     return entries
 
 
-def run_git(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str, named: str | None = None) -> bytes:
+def contents_of(
+    repository: str, entries: Sequence[TreeEntry], variables: Mapping[str, str]
+) -> Iterator[tuple[TreeEntry, bytes]]:
+    """Yield files of a fetched commit with their contents as they are committed: no filter or attribute changes them.
+
+    Raises CommandFailed for a file that is not in the repository.
+    """
+    waiting = list(reversed(entries))
+    while waiting:
+        batch: list[TreeEntry] = []
+        size = 0
+        while waiting and (not batch or size + waiting[-1].size <= _TOGETHER):
+            batch.append(waiting.pop())
+            size += batch[-1].size
+        asked = "".join(f"{entry.hash}\n" for entry in batch).encode()
+        words = [f"--git-dir={repository}", "cat-file", "--batch"]
+        answer = run_git(words, variables, cwd=repository, named="cat-file", given=asked)
+        start = 0
+        for entry in batch:
+            end = answer.find(b"\n", start)
+            if answer[start:end] != f"{entry.hash} blob {entry.size}".encode():
+                raise CommandFailed(f"git has no content of `{entry.path}`", status=1, output="")
+            start = end + 1 + entry.size + 1
+            yield entry, answer[end + 1 : start - 1]
+
+
+def run_git(
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    *,
+    cwd: str,
+    named: str | None = None,
+    given: bytes = b"",
+) -> bytes:
     """Run git and return what it wrote to stdout; raises NotFound without git, and CommandFailed when git fails.
 
-    `named` is the git command, if it is not the first of the arguments.
+    `named` is the git command, if it is not the first of the arguments, and `given` is what it reads from stdin.
     """
     program = find_program("git", variables.get("PATH"))
     if program is None:
@@ -108,7 +143,7 @@ def run_git(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str,
             [program, *_NO_HOOKS, *arguments],
             cwd=cwd,
             env=environ,
-            stdin=subprocess.DEVNULL,
+            input=given,
             capture_output=True,
             check=False,
             preexec_fn=prctl.ending_with_us(signal.SIGKILL),

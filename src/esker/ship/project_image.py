@@ -51,6 +51,10 @@ class Wishes(NamedTuple):
     services: Callable[[str, Mapping[str, int]], Sequence[Mapping[str, object]]] | None = None
     """As in `Making`."""
     jobs: int = 2
+    locked: bool = False
+    """Whether everything from addresses has to be in the lock of the image."""
+    upgrade: bool = False
+    """Whether everything from addresses is looked up anew."""
 
 
 class ProjectImage(NamedTuple):
@@ -75,9 +79,8 @@ def project_image(
     with suppress(FileNotFoundError):
         before = image_lock.parse(files.read(path), path) if os.path.lexists(path) else before
     store = Store(settings.store_root)
-    making = Making(declaration, lock, store, settings, progress, inputs=before.inputs, mode=wishes.mode)._replace(
-        services=wishes.services
-    )
+    inputs = () if wishes.upgrade else before.inputs
+    making = Making(declaration, lock, store, settings, progress, inputs, wishes.services, wishes.locked, wishes.mode)
     builder = Builder(
         Blobs(f"{settings.store_root}/images/blobs"),
         codec(making.table.compression),
@@ -92,6 +95,7 @@ def project_image(
         for system in wishes.systems:
             made = contents(making, system)
             found.append(made)
+            making = making._replace(inputs=(*made.inputs, *making.inputs))  # one commit of a branch for all systems
             images.append(
                 builder.image(
                     made.units,
@@ -101,9 +105,9 @@ def project_image(
                 )
             )
     platforms = {str(platform_of(system)) for system in wishes.systems}
-    inputs = [each for each in before.inputs if each.platform and each.platform not in platforms]
-    inputs += [each for made in found for each in made.inputs]
-    put(path, image_lock.render(ImageLock(layers=builder.locked_layers(), inputs=tuple(inputs))))
+    kept = [each for each in before.inputs if each.platform and each.platform not in platforms]
+    every = dict.fromkeys([*kept, *(each for made in found for each in made.inputs)])
+    put(path, image_lock.render(ImageLock(layers=builder.locked_layers(), inputs=tuple(every))))
     return ProjectImage(tuple(found), tuple(images), builder, wishes.created)
 
 

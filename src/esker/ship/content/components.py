@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from esker.errors import HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from esker.formats.conda.locked_package import LockedCondaPackage
     from esker.realise.artifacts import Artifact
@@ -36,9 +36,11 @@ class Component(NamedTuple):
     sha256: str | None
     """Of the archive that it was fetched as; None for what was built here."""
     kind: str
-    """The type of its package URL: `conda` or `pypi`."""
+    """The type of its package URL: `conda`, `pypi`, `npm` or `generic`."""
     qualifiers: Mapping[str, str] = {}
     """Those of its package URL."""
+    integrity: str = ""
+    """Of the archive as npm writes it, where the hash is another one than a SHA-256."""
 
 
 def conda_components(packages: Iterable[LockedCondaPackage]) -> list[Component]:
@@ -60,6 +62,17 @@ def wheel_components(artifacts: Sequence[Artifact]) -> list[Component]:
     return found
 
 
+def _hashes(component: Component) -> Iterator[tuple[str, str]]:
+    """Yield the hashes of a component, each with its name in CycloneDX and in hexadecimal digits."""
+    import base64
+
+    if component.sha256:
+        yield "SHA-256", component.sha256
+    for word in component.integrity.split():
+        name, _, value = word.partition("-")
+        yield f"SHA-{name.removeprefix('sha')}", base64.b64decode(value).hex()
+
+
 def document(components: Iterable[Component], name: str, digest: str, created: int) -> bytes:
     """Return the bill of materials of the image `name` with a manifest's `digest`, made at `created`, in seconds.
 
@@ -79,15 +92,17 @@ def document(components: Iterable[Component], name: str, digest: str, created: i
         ) from error
     described = []
     for each in sorted(components):
-        url = PackageURL(type=each.kind, name=each.name, version=each.version or None, qualifiers={**each.qualifiers})
+        namespace, _, own = each.name.rpartition("/")
+        version = each.version or None
+        url = PackageURL(each.kind, namespace or None, own, version, qualifiers={**each.qualifiers})
         described.append(
             Described(
                 type=ComponentType.LIBRARY,
                 name=each.name,
-                version=each.version or None,
+                version=version,
                 bom_ref=url.to_string(),
                 purl=url,
-                hashes=[HashType(alg=HashAlgorithm.SHA_256, content=each.sha256)] if each.sha256 else [],
+                hashes=[HashType(alg=HashAlgorithm(name), content=value) for name, value in _hashes(each)],
                 properties=[Property(name="esker:unit", value=each.unit)],
             )
         )

@@ -24,6 +24,7 @@ from esker.ship.content.environment import environment_entries
 from esker.ship.content.fixed import fixed_unit
 from esker.ship.content.interpreter import interpreter_of
 from esker.ship.content.places import CACHE, CONDA, ENVIRONMENT, RUNTIME
+from esker.ship.content.prepared.prepared import prepared_content
 from esker.ship.content.programs import programs_of
 from esker.ship.content.project_files import project_files
 from esker.ship.content.python_packages import python_packages
@@ -33,7 +34,7 @@ from esker.ship.content.variables import image_variables
 from esker.ship.image.unit import APPLICATION, CONFIGURATION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from esker.declare.declaration import Declaration
     from esker.declare.image_table import ImageTable
@@ -110,9 +111,11 @@ def contents(making: Making, system: str) -> Contents:
     bash = f"{CONDA}/bin/bash" if conda and conda.place("bin/bash") else None
     hook, profile = declaration.manifest.hook, declaration.manifest.profile
     entry = entry_script(bash, hook, profile, variables.scripted, _asking(conda))
-    based = _base(container, library, conda, packages, files)
+    based = _base(container, library, conda, packages, {*making.table.prepare, *_all_above(files)})
+    prepared = prepared_content(making, system, container.user, [*based, *files.entries])
     has_shell = any(each.path == "/bin/sh" for each in based)
     units = _package_units(making, conda, interpreter, packages, category)
+    units += prepared.units
     units.append(fixed_unit("esker/base", [*based, *libraries], CONFIGURATION))
     units.append(fixed_unit("esker/environment", [*environment, *entry.files], CONFIGURATION))
     if table.services:
@@ -129,10 +132,10 @@ def contents(making: Making, system: str) -> Contents:
         container,
         variables,
         entry,
-        tuple(_reasons(library, interpreter.python)),
+        (*_reasons(library, interpreter.python), *prepared.reasons),
         files.left_out,
-        tuple(sorted([*components, *(packages.components if packages else ())])),
-        interpreter.inputs,
+        tuple(sorted([*components, *(packages.components if packages else ()), *prepared.components])),
+        (*interpreter.inputs, *prepared.inputs),
         has_bash=bash is not None,
         has_shell=has_shell,
         runs_services=table.services,
@@ -210,6 +213,8 @@ def _categories(making: Making) -> dict[str, str]:
     found: dict[str, str] = {}
     for layer in making.table.layers:
         for name in layer.packages:
+            if name in making.table.prepare:
+                continue
             units = [name] if "/" in name else [f"{source}/{name}" for source in ("conda", "pypi")]
             present = [unit for unit in units if unit in known]
             if not present:
@@ -309,7 +314,7 @@ def _base(
     library: CLibrary | None,
     conda: CondaContent | None,
     packages: PythonPackages | None,
-    files: ProjectFiles,
+    taken: Collection[str],
 ) -> list[Entry]:
     paths = conda.plan.places if conda else {}
     wheels, libraries = _wheel_paths(packages)
@@ -317,8 +322,11 @@ def _base(
         base.CERTIFICATES: base.certificates(paths, wheels, libraries),
         "/usr/share/zoneinfo": base.time_zones(paths, wheels, libraries),
     }
-    taken = {above for entry in files.entries for above in _above(entry.path)}
     return base.base_files(container, library, links, paths, taken)
+
+
+def _all_above(files: ProjectFiles) -> set[str]:
+    return {above for entry in files.entries for above in _above(entry.path)}
 
 
 def _above(path: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.declare.image_table import ImageTable
+from esker.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,8 @@ class Making(NamedTuple):
     """What `.flox/image.lock` has of things that come from addresses."""
     services: Callable[[str, Mapping[str, int]], Sequence[Mapping[str, object]]] | None = None
     """Gives the services for a system, with their automatic ports by variable, as the supervisor reads them."""
+    locked: bool = False
+    """Whether it is an error that something from an address is not locked."""
     mode: str = "run"
     """`dev` adds the variables by which compilers find headers and libraries."""
 
@@ -38,3 +41,16 @@ class Making(NamedTuple):
     def table(self) -> ImageTable:
         """`[plugins.esker.image]`."""
         return self.declaration.esker.image or ImageTable()
+
+    def pin(self, kind: str, name: str, platform: str = "") -> LockedInput | None:
+        """Return what the lock of the image has under this name."""
+        place = (kind, name, platform)
+        return next((each for each in self.inputs if (each.kind, each.name, each.platform) == place), None)
+
+    def require_pin(self, what: str) -> None:
+        """Raise ImageError if nothing may be looked up; `what` is looked up otherwise."""
+        if self.locked:
+            raise ImageError(
+                f"{what} is not pinned in .flox/image.lock, and with `--locked` nothing is looked up",
+                hint="make the image without `--locked`, and commit .flox/image.lock",
+            )

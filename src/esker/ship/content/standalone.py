@@ -88,6 +88,7 @@ def chosen_archive(making: Making, system: str, specifier: str, directory: str) 
     for each in making.inputs:
         if (each.kind, each.name, each.platform) == (_KIND, _NAME, platform) and versions.contains(_version(each.url)):
             return Archive(each, _version(each.url), None)
+    making.require_pin(f"a Python for {system}")
     url = _address(making, system, versions, directory)
     path = f"{directory}/archive"
     _fetch(making, url, path)

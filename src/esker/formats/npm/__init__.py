@@ -1,0 +1,1 @@
+"""Formats of npm: names of packages, integrities, configuration files and locks."""
