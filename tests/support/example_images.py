@@ -21,7 +21,7 @@ from rattler import Channel
 from esker.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from tests.support.conda_channel import CondaChannel
     from tests.support.containers.engine import ContainerEngine
@@ -36,21 +36,25 @@ _PATIENCE = 60
 
 
 class ExampleImages:
-    """A git repository with a copy of one example, and a home in which conda-forge is a channel of the tests."""
+    """A git repository with a copy of an example, and a home in which conda-forge, and others, are the tests' channel."""
 
-    def __init__(self, directory: Path, channel: CondaChannel) -> None:
+    def __init__(self, directory: Path, channel: CondaChannel, *others: str) -> None:
         self.top = directory / "clone"
         home = directory / "home"
         (home / ".pixi").mkdir(parents=True)
         upstream = Channel("conda-forge").base_url.rstrip("/")
-        (home / ".pixi/config.toml").write_text(f'[mirrors]\n"{upstream}" = ["{channel.url}"]\n')
+        mirrors = "".join(f'"{each}" = ["{channel.url}"]\n' for each in (upstream, *others))
+        (home / ".pixi/config.toml").write_text(f"[mirrors]\n{mirrors}")
         kept = {name: value for name, value in os.environ.items() if name.startswith(("UV_", "SSL_CERT", "PIP_"))}
         cache = {"UV_CACHE_DIR": os.path.expanduser("~/.cache/uv")}
         own = {"HOME": str(home), "ESKER_STORE": str(directory / "store"), "PATH": os.environ["PATH"]}
         self.environ = {**cache, **kept, **own}
 
-    def copy(self, name: str, mapped: Mapping[str, str] | None = None) -> Path:
-        """Copy an example into the repository; in its manifests, text is mapped, which has to be there."""
+    def copy(self, name: str, mapped: Mapping[str, str] | None = None, without: Iterable[str] = ()) -> Path:
+        """Copy an example into the repository; in its manifests, text is mapped, which has to be there.
+
+        Packages in `without` are taken out, of dependencies and of layers.
+        """
         target = self.top / "examples" / name
         shutil.copytree(EXAMPLES / name, target, ignore=shutil.ignore_patterns(*_MADE))
         missing = set(mapped or {})
@@ -59,6 +63,8 @@ class ExampleImages:
             for before, after in (mapped or {}).items():
                 missing -= {before} if before in text else set()
                 text = text.replace(before, after)
+            for package in without:
+                text = text.replace(f'"{package}",', "")
             manifest.write_text(text)
         assert not missing, f"no manifest has {missing}"
         for words in (["init", "--quiet"], ["add", "--all"]):
