@@ -201,7 +201,7 @@ def test_how_two_images_differ(locked, esker, tmp_path, channel):
     built(esker, "--layout", tmp_path / "after")
     done = esker("image", "diff", tmp_path / "before", tmp_path / "after")
     assert done.status == 0, done.err
-    assert done.out.startswith(f"{PLATFORM}: 1 layers differ, 2 are the same\n")
+    assert done.out.startswith(f"{PLATFORM}: 1 layer differs, 2 are the same\n")
     assert "conda/two 1.0 became 2.0" in done.out
     record = json.loads(esker("image", "diff", tmp_path / "before", tmp_path / "after", "--json").out)
     assert record["platforms"][PLATFORM]["same"] == ["configuration", "application"]

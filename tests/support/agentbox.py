@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import tomllib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.support.conda_debian import debian_packages
 from tests.support.conda_desktop import XKBCOMP, desktop_packages
@@ -32,10 +32,11 @@ MAPPED = {"python 3.12.*": "python 3.11.*"}
 _URL = "https://github.com/ChrisRoyse/610ClaudeSubagents.git"
 
 
-def declared(variant: str = ".") -> dict[str, object]:
+def declared(variant: str = ".") -> dict[str, Any]:
     """Return `[plugins.esker]` of a variant, as it stands in its manifest."""
     path = EXAMPLES / "agentbox" / variant / ".flox/env/manifest.toml"
-    return tomllib.loads(path.read_text())["plugins"]["esker"]
+    values: dict[str, Any] = tomllib.loads(path.read_text())["plugins"]["esker"]
+    return values
 
 
 def channel_packages() -> list[CondaPackage]:
@@ -47,7 +48,7 @@ def channel_packages() -> list[CondaPackage]:
     made.append(package("nodejs", "20.20.2", {"bin/node": File(node, executable=True)}, depends=["libstdcxx6"]))
     made += [package(name, "1.0", {}, depends=depends) for name, depends in LIBRARIES.items()]
     there = {each.name for each in made}
-    for entry in declared()["conda"]["dependencies"]:  # type: ignore[index]
+    for entry in declared()["conda"]["dependencies"]:
         name = (entry if isinstance(entry, str) else entry["spec"]).split()[0]
         if name not in there and not name.startswith("sysroot_"):
             made.append(package(name, "1.0", {f"share/stand-in/{name}": f"{name} of conda-forge\n"}))

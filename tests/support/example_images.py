@@ -9,6 +9,7 @@ The channel has packages of Debian for this machine alone, so a copy of the exam
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -64,7 +65,7 @@ class ExampleImages:
                 missing -= {before} if before in text else set()
                 text = text.replace(before, after)
             for package in without:
-                text = text.replace(f'"{package}",', "")
+                text = re.sub(rf'"{package}",?', "", text)
             manifest.write_text(text)
         assert not missing, f"no manifest has {missing}"
         for words in (["init", "--quiet"], ["add", "--all"]):
