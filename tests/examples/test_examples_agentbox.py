@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 import tomllib
 
 from tests.support.example_images import EXAMPLES
@@ -63,6 +66,51 @@ def test_the_variables_of_the_record():
     runtime = manifest("runtime")
     values = runtime["vars"] | image("runtime")["vars"]
     assert VARIABLES.items() <= values.items()
+
+
+def set_up(home, **variables):
+    """Run what the containers run first, and return it; `node` and `jq` are scripts, unless a test takes one away."""
+    programs = home / "bin"
+    programs.mkdir(parents=True)
+    for name in ("node", "jq", "git"):
+        (programs / name).write_text(f"#!/bin/sh\necho {name} 1\n")
+        (programs / name).chmod(0o755)
+    (programs / "python").symlink_to(sys.executable)
+    environ = {
+        "PATH": str(programs),
+        "HOME": str(home),
+        "PYTHONPATH": str(EXAMPLES / "agentbox/src"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "FLOX_ENV_CACHE": str(home),
+        "AGENTS_DIR": str(home / "agents"),
+        "RUVECTOR_DATA_DIR": str(home / "ruvector"),
+        "WORKSPACE": str(home / "workspace"),
+    }
+    command = [sys.executable, "-m", "agentbox.setup"]
+    return subprocess.run(command, env=environ | variables, capture_output=True, text=True, check=False)
+
+
+def test_a_start_that_lacks_something(tmp_path):
+    """The start ends with status 1, and names everything that is missing; nothing says that it is ready."""
+    done = set_up(tmp_path, PATH="/nonexistent")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "agentbox cannot start without the program `git`, the program `jq`, the program `node`, the program `python`, "
+        f"agents in `{tmp_path}/agents`\n"
+    )
+    assert not (tmp_path / "agentbox.json").exists()
+
+
+def test_a_start_that_has_everything(tmp_path):
+    """Its directories are made, and it says what it has found."""
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents/doc-planner.md").write_text("")
+    done = set_up(tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["agents"], found["node"]) == (1, "node 1")
+    assert (tmp_path / "ruvector").is_dir()
+    assert json.loads((tmp_path / "agentbox.json").read_text()) == found
 
 
 def test_the_readme_names_every_variant_and_no_lock_is_here():
