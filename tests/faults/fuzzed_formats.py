@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import os
+import shutil
 import zlib
 from contextlib import suppress
 from pathlib import Path
@@ -35,6 +37,8 @@ from esker.formats.manifest import record as record_of
 from esker.formats.manifest_text import render as render_manifest
 from esker.formats.merge import COMPOSER, Layer, merge
 from esker.formats.nix import nar, nixbase32, store_path
+from esker.formats.npm import configuration as npm_configuration
+from esker.formats.npm import package_lock
 from esker.formats.oci import config as config_document
 from esker.formats.oci import reference
 from esker.formats.oci.configuration import Configuration
@@ -52,10 +56,12 @@ from esker.services.compose.specified import specify_containers
 from esker.services.flox import uses
 from esker.services.supervised import logs, supervisor_record
 from esker.settings import Settings
+from esker.ship.content.prepared import npm_archive
 from esker.ship.image.registry.credentials import Credentials, find_login
 from esker.store import record, roots, temporary_roots
 from esker.store import registration as registrations
 from esker.store.store import Store
+from tests.support.npm_registry import archive, member
 from tests.support.projects import EMPTY, write_project
 
 if TYPE_CHECKING:
@@ -191,6 +197,7 @@ def formats(top: Path) -> dict[str, Format]:
         **_stored(top),
         **_conda(),
         **_images(top),
+        **_npm(top),
         **_texts(top),
     }
 
@@ -571,6 +578,41 @@ def _images(top: Path) -> dict[str, Format]:
             _UTF8,
         ),
         "docker's logins": _file(kept, asked_for, [_lines(logins)], trees="json"),
+    }
+
+
+def _npm(top: Path) -> dict[str, Format]:
+    """Return what npm and its registries write."""
+    entry = {"version": "1.0.0", "resolved": "https://npm.invalid/a.tgz", "integrity": f"sha512-{'A' * 86}=="}
+    listed = {
+        "": {"name": "app"},
+        "node_modules/a": entry | {"os": ["linux"], "optional": True, "hasInstallScript": True},
+        "node_modules/a/node_modules/@s/b": entry | {"name": "c", "cpu": ["x64", "arm64"]},
+        "node_modules/a/node_modules/d": {"version": "1.0.0", "inBundle": True},
+    }
+    lock = _lines({"lockfileVersion": 3, "packages": listed})
+    description = _lines({"name": "@s/a", "bin": {"a": "./cli.js", "b": "../cli.js"}})
+    packed = archive([member("package/package.json", description), member("package/cli.js", b"#!", mode=0o755)])
+    path, tree = str(top / "a.tgz"), str(top / "unpacked")
+
+    def unpacked(data: bytes) -> None:
+        with gzip.open(path, "wb", compresslevel=0) as file:
+            file.write(data)
+        shutil.rmtree(tree, ignore_errors=True)
+        os.mkdir(tree)
+        npm_archive.unpack(path, tree, "a@1.0.0", 1 << 20)
+        npm_archive.programs(tree)
+
+    def logged_in(data: bytes) -> None:
+        npm_configuration.authorization("https://npm.invalid/x/a", npm_configuration.parse(data.decode(), {"T": "t"}))
+
+    npmrc = b'registry="https://npm.invalid/" ; c\n//npm.invalid/:_authToken=${T}\n//npm.invalid/x/:_auth=bWU6cHc=\n'
+    return {
+        "package-lock.json": Format(
+            lambda data: package_lock.packages(data, "it", "x86_64-linux"), [lock], trees="json"
+        ),
+        "an archive of npm": Format(unpacked, [gzip.decompress(packed)]),
+        ".npmrc": Format(logged_in, [npmrc], _UTF8),
     }
 
 

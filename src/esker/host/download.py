@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from esker.errors import HostError
@@ -75,6 +75,8 @@ def download(
             if answer.length:  # a file of which some is missing would be locked as it is
                 raise HTTPException(f"it ended {answer.length} bytes early")  # noqa: TRY301  # as above
     except (URLError, OSError, HTTPException) as error:
+        if isinstance(error, HTTPError):
+            error.close()  # it holds the connection
         reason = getattr(error, "reason", None) or error
         raise HostError(
             f"`{redact(url)}` could not be downloaded: {redact(str(reason))}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import CommandFailed, HostError, NotFound
@@ -15,11 +16,11 @@ from esker.host.process import find_program
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["TreeEntry", "contents_of", "fetched_commit", "run_git", "tree_entries"]
+__all__ = ["TOGETHER", "TreeEntry", "contents_of", "fetched_commit", "run_git", "tree_entries", "write_content"]
 
 _LAST_WORDS = 2000
-_TOGETHER = 32 << 20
-"""Bytes of files that are asked for at once."""
+TOGETHER = 32 << 20
+"""Bytes of files that are asked for at once; larger files go from git into a file."""
 _OF_A_REPOSITORY = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_CEILING_DIRECTORIES",
@@ -107,7 +108,7 @@ def contents_of(
     while waiting:
         batch: list[TreeEntry] = []
         size = 0
-        while waiting and (not batch or size + waiting[-1].size <= _TOGETHER):
+        while waiting and (not batch or size + waiting[-1].size <= TOGETHER):
             batch.append(waiting.pop())
             size += batch[-1].size
         asked = "".join(f"{entry.hash}\n" for entry in batch).encode()
@@ -122,6 +123,12 @@ def contents_of(
             yield entry, answer[end + 1 : start - 1]
 
 
+def write_content(repository: str, entry: TreeEntry, variables: Mapping[str, str], path: str) -> None:
+    """Write a file of a fetched commit into a new file, as it is committed; raises CommandFailed."""
+    words = [f"--git-dir={repository}", "cat-file", "blob", entry.hash]
+    run_git(words, variables, cwd=repository, named="cat-file", into=path)
+
+
 def run_git(
     arguments: Sequence[str],
     variables: Mapping[str, str],
@@ -129,25 +136,30 @@ def run_git(
     cwd: str,
     named: str | None = None,
     given: bytes = b"",
+    into: str | None = None,
 ) -> bytes:
     """Run git and return what it wrote to stdout; raises NotFound without git, and CommandFailed when git fails.
 
-    `named` is the git command, if it is not the first of the arguments, and `given` is what it reads from stdin.
+    `named` is the git command, if it is not the first of the arguments, and `given` is what it reads from stdin. If
+    there is a path `into`, stdout goes into a new file there.
     """
     program = find_program("git", variables.get("PATH"))
     if program is None:
         raise NotFound("git is not installed, and something comes from a repository", hint="install git")
     environ = {name: value for name, value in variables.items() if name not in _OF_A_REPOSITORY} | _QUIET
+    written = open(into, "xb") if into is not None else nullcontext()  # noqa: SIM115  # closed by the next line
     try:
-        completed = subprocess.run(
-            [program, *_NO_HOOKS, *arguments],
-            cwd=cwd,
-            env=environ,
-            input=given,
-            capture_output=True,
-            check=False,
-            preexec_fn=prctl.ending_with_us(signal.SIGKILL),
-        )
+        with written as file:
+            completed = subprocess.run(
+                [program, *_NO_HOOKS, *arguments],
+                cwd=cwd,
+                env=environ,
+                input=given,
+                stdout=file or subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                check=False,
+                preexec_fn=prctl.ending_with_us(signal.SIGKILL),
+            )
     except OSError as error:
         raise HostError(f"`{program}` could not be started: {os.strerror(error.errno or 0)}") from error
     if completed.returncode != 0:
@@ -157,4 +169,4 @@ def run_git(
             status=completed.returncode,
             output=output,
         )
-    return completed.stdout
+    return completed.stdout or b""

@@ -80,7 +80,17 @@ def project_image(
         before = image_lock.parse(files.read(path), path) if os.path.lexists(path) else before
     store = Store(settings.store_root)
     inputs = () if wishes.upgrade else before.inputs
-    making = Making(declaration, lock, store, settings, progress, inputs, wishes.services, wishes.locked, wishes.mode)
+    making = Making(
+        declaration,
+        lock,
+        store,
+        settings,
+        progress,
+        inputs=inputs,
+        services=wishes.services,
+        locked=wishes.locked,
+        mode=wishes.mode,
+    )
     builder = Builder(
         Blobs(f"{settings.store_root}/images/blobs"),
         codec(making.table.compression),

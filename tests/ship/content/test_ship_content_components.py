@@ -17,6 +17,8 @@ COMPONENTS = [
     *conda_components([PACKAGE]),
     Component("pypi/uvicorn", "uvicorn", "0.54", "b" * 64, "pypi"),
     Component("pypi/app", "app", "", None, "pypi"),
+    Component("/opt/tool", "@scope/tool", "1.0.0", None, "npm", integrity=f"sha512-{'A' * 86}=="),
+    Component("/opt/agents", "agents", "c" * 40, None, "generic", {"vcs_url": "git+https://git.example/agents.git"}),
 ]
 
 
@@ -26,6 +28,9 @@ def test_it_says_what_the_lock_says():
     found = {each["name"]: each for each in made["components"]}
     assert found["jq"]["purl"] == "pkg:conda/jq@1.7?build=h1_0&channel=forge&subdir=linux-64"
     assert found["uvicorn"]["hashes"] == [{"alg": "SHA-256", "content": "b" * 64}]
+    assert found["@scope/tool"]["purl"] == "pkg:npm/%40scope/tool@1.0.0"
+    assert found["@scope/tool"]["hashes"] == [{"alg": "SHA-512", "content": "0" * 128}]
+    assert found["agents"]["purl"].startswith(f"pkg:generic/agents@{'c' * 40}?vcs_url=git%2Bhttps:")
     assert (found["app"]["purl"], "hashes" in found["app"]) == ("pkg:pypi/app", False)
     assert made["metadata"]["component"]["version"] == DIGEST
     assert made["metadata"]["timestamp"].startswith("1970-01-01T00:00:01")

@@ -215,6 +215,11 @@ def _categories(making: Making) -> dict[str, str]:
         for name in layer.packages:
             if name in making.table.prepare:
                 continue
+            if name.startswith("/"):
+                raise ImageError(
+                    f"the layer `{layer.name}` names `{name}`, for which nothing is prepared",
+                    hint=near(name, {*making.table.prepare}) or "take it out of `layers` of [plugins.esker.image]",
+                )
             units = [name] if "/" in name else [f"{source}/{name}" for source in ("conda", "pypi")]
             present = [unit for unit in units if unit in known]
             if not present:

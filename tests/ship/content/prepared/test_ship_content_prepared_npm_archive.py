@@ -52,6 +52,8 @@ def test_what_is_unpacked(unpacked):
         ([member("package/a", b"x"), member("other/./a", b"y")], "`other/./a` is there twice"),
         ([member("package/a", b"x"), member("package/a/b", b"y")], "`package/a/b` is there twice"),
         ([member("package/a/b", b"x"), member("package/a", b"y")], "`package/a` is there twice"),
+        ([member(f"package/{'a' * 256}", b"x")], "is too long a name"),
+        ([member("package/" + "a/" * 1500, b"x")], "is too long a name"),
         ([member("package/a", b"x", mode=0o4755)], "would give the rights of another user (mode 4755)"),
         ([member("package/a", b"x", mode=0o2755)], "would give the rights of another user (mode 2755)"),
         ([member("package/a", type=tarfile.CHRTYPE)], "neither a file, a directory nor a link"),

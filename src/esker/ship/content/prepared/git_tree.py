@@ -18,7 +18,7 @@ from esker.formats import git_address
 from esker.formats.image_lock import LockedInput
 from esker.formats.printable import printable
 from esker.formats.urls import redact_repository
-from esker.host.git import contents_of, fetched_commit, tree_entries
+from esker.host.git import TOGETHER, contents_of, fetched_commit, tree_entries, write_content
 from esker.host.scratch import scratch
 from esker.progress import reporting
 from esker.ship.content.components import Component
@@ -43,7 +43,8 @@ _LINK, _SUBMODULE = "120000", "160000"
 _POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 _LARGEST_POINTER = 1024
 _MOST_FILES = 200_000
-_LONGEST_LINK = 4096
+_LONGEST_PATH, _LONGEST_NAME = 3000, 255
+"""Bytes, with room for the directory of the store."""
 _SHOWN = 12
 """Characters of a commit."""
 
@@ -82,6 +83,10 @@ def _component(unit: str, locked: LockedInput) -> Component:
     name = posixpath.basename(urlsplit(locked.url).path or locked.url).removesuffix(".git")
     qualifiers = {"vcs_url": f"git+{locked.url}@{locked.hash}"}
     return Component(unit, name or "repository", locked.hash, None, "generic", qualifiers)
+
+
+def _is_no_name(text: str) -> bool:
+    return text in {"", ".", ".."} or text.lower() == ".git" or len(os.fsencode(text)) > _LONGEST_NAME
 
 
 class _Tree:
@@ -150,7 +155,13 @@ class _Tree:
             message = f"`{self._shown}` has no directory `{directory}` at commit {commit[:_SHOWN]}"
             raise ImageError(message, hint="correct `directory`, or leave it out") from failure
         self._check(entries)
-        for entry, content in contents_of(repository, entries, variables):
+        for entry in (each for each in entries if each.size > TOGETHER):
+            path = f"{target}/{entry.path}"
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            write_content(repository, entry, variables, path)
+            os.chmod(path, _MODES[entry.mode])
+        small = [each for each in entries if each.size <= TOGETHER]
+        for entry, content in contents_of(repository, small, variables):
             path = f"{target}/{entry.path}"
             os.makedirs(os.path.dirname(path), exist_ok=True)
             if entry.mode == _LINK:
@@ -174,12 +185,12 @@ class _Tree:
         above: set[str] = set()
         for entry in entries:
             names = entry.path.split("/")
-            if any(name in {"", ".", ".."} or name.lower() == ".git" for name in names) or "\0" in entry.path:
+            if any(map(_is_no_name, names)) or len(os.fsencode(entry.path)) > _LONGEST_PATH:
                 raise self._refused(entry, "is no name that a file may have", _ASK)
             if entry.mode == _SUBMODULE:
                 raise self._refused(entry, "is a submodule, whose files are in another repository", _OF_SUBMODULES)
-            if entry.mode not in {*_MODES, _LINK}:
-                raise self._refused(entry, f"is of the kind {entry.mode}", _ASK)
+            if entry.mode not in {*_MODES, _LINK} or (entry.mode == _LINK and entry.size >= _LONGEST_PATH):
+                raise self._refused(entry, f"is of the kind {entry.mode}, with {entry.size} bytes", _ASK)
             if entry.path in taken:
                 raise self._refused(entry, "is there twice", _ASK)
             taken.add(entry.path)
@@ -191,7 +202,7 @@ class _Tree:
     def _link(self, entry: TreeEntry, content: bytes) -> str:
         target = os.fsdecode(content)
         leads = posixpath.normpath(posixpath.join(posixpath.dirname(entry.path), target))
-        if not target or target.startswith("/") or "\0" in target or len(content) >= _LONGEST_LINK:
+        if not target or target.startswith("/") or "\0" in target:
             leads = ".."
         if leads == ".." or leads.startswith("../"):
             message = f"is a link that leads out, to `{printable(target)}`"

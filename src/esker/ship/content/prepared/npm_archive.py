@@ -30,6 +30,9 @@ __all__ = ["programs", "unpack"]
 _MOST_MEMBERS = 200_000
 _LARGEST_HEADER = 1 << 20
 """Bytes of what tells of a member beside its content; tarfile keeps it in memory."""
+_LONGEST_PATH, _LONGEST_NAME = 3000, 255
+"""Bytes, with room for the directory of the store."""
+_SHOWN = 60
 _SPECIAL = stat.S_ISUID | stat.S_ISGID
 _COMMAND = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 _LARGEST_DESCRIPTION = 4 << 20
@@ -49,7 +52,7 @@ def unpack(path: str, directory: str, name: str, largest: int) -> None:
                 if number >= _MOST_MEMBERS:
                     raise tarfile.TarError(f"it has more than {_MOST_MEMBERS} members")  # noqa: TRY301
                 _unpack_member(archive, member, directory)
-    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError) as error:
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
         raise ImageError(
             f"the archive of npm's `{name}` is refused: {printable(str(error))}",
             hint="take another version of the package, or ask its authors to mend it",
@@ -87,6 +90,8 @@ def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, directory:
     names = [each for each in member.name.split("/") if each not in {"", "."}]
     if member.name.startswith("/") or ".." in names or "\0" in member.name:
         raise tarfile.TarError(f"`{member.name}` leads out of the package")
+    if len(os.fsencode(member.name)) > _LONGEST_PATH or any(len(os.fsencode(name)) > _LONGEST_NAME for name in names):
+        raise tarfile.TarError(f"`{member.name[:_SHOWN]}…` is too long a name")
     if member.issym() or member.islnk():
         return
     if not member.isfile() and not member.isdir():

@@ -42,6 +42,8 @@ _RECIPE = 1
 """Increase it whenever the same archives would give other files."""
 _PACKAGE, _LOCK = "npm", "npm-lock"
 _AT_ONCE = 8
+_FILE = "100"
+"""How git's modes of files begin; a link could lead out of the project."""
 
 
 def npm_package(making: Making, table: PreparedTable) -> Source:
@@ -105,10 +107,10 @@ def npm_lock(making: Making, table: PreparedTable, system: str) -> Source:
     """Return the packages of a lock of npm that a system needs; raises ImageError and InvalidLock."""
     path, platform = table.npm_lock or "", str(platform_of(system))
     project = making.declaration.project
-    if path not in tracked_files(project, path, making.settings.tools):
+    if not tracked_files(project, path, making.settings.tools).get(path, "").startswith(_FILE):
         raise ImageError(
-            f"git tracks no file `{path}`, which `npm-lock` of [plugins.esker.image.prepare] names",
-            hint=f"add it: git add {path}" if os.path.lexists(f"{project}/{path}") else "correct its name",
+            f"git tracks no regular file `{path}`, which `npm-lock` of [plugins.esker.image.prepare] names",
+            hint=f"add it: git add {path}" if os.path.isfile(f"{project}/{path}") else "correct its name",
         )
     place = f"{project}/{path}"
     wanted = package_lock.packages(files.read(place, limit=LARGEST), place, system)
@@ -145,6 +147,7 @@ def _all_files(
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+        listener.finish(f"{len(wanted)} packages of npm, for the image")
     links: dict[str, tuple[bool, str]] = {}
     for path, tree in trees.items():
         yield from _with_programs(tree, f"{path}/")

@@ -48,9 +48,9 @@ class NpmRegistries:
         self._variables = variables
         self._largest = largest
         given = {
-            name[len(_OF_VARIABLES) :]: value
+            _key(name[len(_OF_VARIABLES) :]): value
             for name, value in variables.items()
-            if name.lower().startswith(_OF_VARIABLES)
+            if name.lower().startswith(_OF_VARIABLES) and value
         }
         home = variables.get("HOME")
         own = given.get("userconfig") or (f"{home}/.npmrc" if home else None)
@@ -126,6 +126,11 @@ class NpmRegistries:
         login = configuration.authorization(url, self._own)
         headers = {"Accept": accept, **({"Authorization": login} if login else {})}
         download(url, path, headers=headers, largest=largest or self._largest, safe=safe or login is not None)
+
+
+def _key(name: str) -> str:
+    """Return the key of a variable's name, whose letters may be capitals; those of a login stand in an address."""
+    return name if name.startswith("//") else name.lower()
 
 
 def _read(path: str, variables: Mapping[str, str]) -> dict[str, str]:
