@@ -6,6 +6,7 @@ channel has no program for is a stand-in: a package with one text, so that the l
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tomllib
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,18 @@ from tests.support.example_images import EXAMPLES
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["AGENTS", "DESKTOP", "HEAVY", "LIBRARIES", "MAPPED", "add_xkbcomp", "agents", "channel_packages", "declared"]
+__all__ = [
+    "AGENTS",
+    "DESKTOP",
+    "HEAVY",
+    "LIBRARIES",
+    "MAPPED",
+    "add_xkbcomp",
+    "agents",
+    "channel_packages",
+    "declared",
+    "take_browser_out",
+]
 
 AGENTS = ("doc-planner", "code-reviewer")
 """The agents in the tests' repository."""
@@ -67,6 +79,15 @@ def agents(directory: Path) -> dict[str, str]:
     ):
         subprocess.run(["git", *words], cwd=directory, check=True)
     return {_URL: str(directory), **MAPPED}
+
+
+def take_browser_out(variant: Path) -> None:
+    """Take agent-browser out of a variant's image: 180 MB that one image is enough to try."""
+    manifest = variant / ".flox/env/manifest.toml"
+    table = r'\n\[plugins\.esker\.image\.prepare\."/opt/node/agent-browser"\]\n(?:.+\n)+'
+    text, count = re.subn(table, "\n", manifest.read_text())
+    assert count == 1
+    manifest.write_text(re.sub('"/opt/node/agent-browser",?', "", text))
 
 
 def add_xkbcomp(desktop: Path) -> None:
