@@ -135,7 +135,7 @@ def test_an_engine(locked, esker, tmp_path):
     assert "'project:latest' loaded into podman" in done.err
     with tarfile.open(tmp_path / "loaded") as archive:
         assert "manifest.json" in archive.getnames()
-        assert "index.json" not in archive.getnames()  # Podman reads no health check of an OCI archive
+        assert not {"index.json", "oci-layout"} & {*archive.getnames()}  # or Podman would drop the health check
     done = esker("containerize", "--runtime", "podman", PATH=path, LOADED=str(tmp_path / "nowhere/x"))
     assert done.status == 1
     assert "podman load` ended with status 3" in done.err
@@ -202,7 +202,7 @@ def test_how_two_images_differ(locked, esker, tmp_path, channel):
     built(esker, "--layout", tmp_path / "after")
     done = esker("image", "diff", tmp_path / "before", tmp_path / "after")
     assert done.status == 0, done.err
-    assert done.out.startswith(f"{PLATFORM}: 1 layers differ, 2 are the same\n")
+    assert done.out.startswith(f"{PLATFORM}: 1 layer differs, 2 are the same\n")
     assert "conda/two 1.0 became 2.0" in done.out
     record = json.loads(esker("image", "diff", tmp_path / "before", tmp_path / "after", "--json").out)
     assert record["platforms"][PLATFORM]["same"] == ["configuration", "application"]

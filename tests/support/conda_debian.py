@@ -30,7 +30,7 @@ from tests.support.roots import Root
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["PROGRAMS", "ROOT", "debian_packages"]
+__all__ = ["PROGRAMS", "ROOT", "Recipe", "debian_packages", "load", "make", "save", "wrapper"]
 
 _Members = dict[str, "File | Link"]
 _MACHINE = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}[SUBDIR]
@@ -38,14 +38,14 @@ _TRIPLET = f"{_MACHINE}-linux-gnu"
 _LEFT_OUT = re.compile(
     r"etc/|var/|lib/(systemd|udev|tmpfiles\.d)/|share/(doc|man|locale|lintian|bug|menu|applications)/"
 )
-_NOT_NEEDED = re.compile(r"libc6|libc-dev-bin|liberror-perl|lib.*-dev")
+_NOT_NEEDED = re.compile(r"libc6|libc-dev-bin|liberror-perl|lib.*-dev|libglx-mesa0")
 
 
 _HEAD = re.compile(rb"#! ?/usr/bin/(?:env )?(?P<name>ruby|python)[0-9.]*(?=\s)")
 """The first line of a script whose interpreter is a package of ours."""
 
 
-class _Recipe(NamedTuple):
+class Recipe(NamedTuple):
     """How Debian packages become one conda package."""
 
     debian: tuple[str, ...]
@@ -55,7 +55,7 @@ class _Recipe(NamedTuple):
     """Where in the prefix a file lies that a wrapper runs."""
 
 
-def _wrapper(program: str, variables: Mapping[str, str], arguments: str = "") -> File:
+def wrapper(program: str, variables: Mapping[str, str], arguments: str = "") -> File:
     """Return a script that runs `program` of the prefix with variables, in which `@` is the prefix."""
     settings = "".join(f'{name}="{value}" '.replace("@", PLACEHOLDER) for name, value in variables.items())
     return File(f'#!/bin/sh\n{settings}exec {PLACEHOLDER}/{program}{arguments} "$@"\n'.encode(), executable=True)
@@ -63,7 +63,7 @@ def _wrapper(program: str, variables: Mapping[str, str], arguments: str = "") ->
 
 def _finish_git(members: _Members) -> None:
     variables = {"GIT_EXEC_PATH": "@/lib/git-core", "GIT_TEMPLATE_DIR": "@/share/git-core/templates"}
-    members["bin/git"] = _wrapper("lib/git-core/git", variables)
+    members["bin/git"] = wrapper("lib/git-core/git", variables)
     for path in [path for path in members if path.startswith("share/git-core/contrib/") or "perl" in path]:
         del members[path]
 
@@ -72,7 +72,7 @@ def _finish_ruby(members: _Members) -> None:
     places = ["lib/ruby/3.1.0", f"lib/ruby/{_TRIPLET}/3.1.0", "lib/ruby/vendor_ruby", "lib/ruby/vendor_ruby/3.1.0"]
     found = [f"@/{place}" for place in places if any(path.startswith(f"{place}/") for path in members)]
     gems = "@/share/rubygems-integration/all:@/share/rubygems-integration/3.1.0"
-    members["bin/ruby"] = _wrapper("lib/ruby/bin/ruby", {"RUBYLIB": ":".join(found), "GEM_PATH": gems})
+    members["bin/ruby"] = wrapper("lib/ruby/bin/ruby", {"RUBYLIB": ":".join(found), "GEM_PATH": gems})
     for name in ("gem", "irb"):
         members[f"bin/{name}"] = Link(f"{name}3.1")
 
@@ -83,8 +83,7 @@ def _finish_tcc(members: _Members) -> None:
     library = f"-L{PLACEHOLDER}/lib -Wl,-rpath={PLACEHOLDER}/lib"
     script = _content(members["lib/libc.so"]).replace(f"/usr/lib/{_TRIPLET}/".encode(), f"{PLACEHOLDER}/lib/".encode())
     members["lib/libc.so"] = File(script)
-    wrapper = _wrapper("lib/tcc/bin/tcc", {}, f" -B{PLACEHOLDER}/lib/tcc {include} {library}")
-    members["bin/tcc"] = wrapper
+    members["bin/tcc"] = wrapper("lib/tcc/bin/tcc", {}, f" -B{PLACEHOLDER}/lib/tcc {include} {library}")
     members["bin/cc"] = Link("tcc")
 
 
@@ -109,19 +108,19 @@ def _finish_python(members: _Members) -> None:
 
 
 _RECIPES = {
-    "jq": _Recipe(("jq",)),
-    "htop": _Recipe(("htop",)),
-    "make": _Recipe(("make",)),
-    "zlib": _Recipe(("zlib1g", "zlib1g-dev")),
-    "redis": _Recipe(("redis-server", "redis-tools")),
-    "git": _Recipe(("git",), _finish_git, {"bin/git": "lib/git-core/git"}),
-    "ruby": _Recipe(
+    "jq": Recipe(("jq",)),
+    "htop": Recipe(("htop",)),
+    "make": Recipe(("make",)),
+    "zlib": Recipe(("zlib1g", "zlib1g-dev")),
+    "redis": Recipe(("redis-server", "redis-tools")),
+    "git": Recipe(("git",), _finish_git, {"bin/git": "lib/git-core/git"}),
+    "ruby": Recipe(
         ("ruby3.1", "libruby3.1", "ruby-rubygems", "rubygems-integration"),
         _finish_ruby,
         {"bin/ruby3.1": "lib/ruby/bin/ruby"},
     ),
-    "tcc": _Recipe(("tcc", "libc6-dev", "linux-libc-dev"), _finish_tcc, {"bin/tcc": "lib/tcc/bin/tcc"}),
-    "python": _Recipe(
+    "tcc": Recipe(("tcc", "libc6-dev", "linux-libc-dev"), _finish_tcc, {"bin/tcc": "lib/tcc/bin/tcc"}),
+    "python": Recipe(
         ("python3.11", "python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib"), _finish_python
     ),
 }
@@ -137,21 +136,21 @@ def debian_packages() -> list[CondaPackage]:
 
     They are fetched from apt's mirror the first time. Raises RuntimeError with what apt says.
     """
-    return _load(ROOT.path())
+    return load(ROOT.path())
 
 
 def _save_packages(made: Path, scratch: Path) -> None:
-    _save(_make(scratch), made)
+    save(make(scratch, _RECIPES), made)
 
 
-def _save(packages: Iterable[CondaPackage], directory: Path) -> None:
+def save(packages: Iterable[CondaPackage], directory: Path) -> None:
     for each in packages:
         fields = asdict(each)
         (directory / each.file_name).write_bytes(fields.pop("content"))
         (directory / f"{each.file_name}.json").write_text(json.dumps(fields))
 
 
-def _load(directory: Path) -> list[CondaPackage]:
+def load(directory: Path) -> list[CondaPackage]:
     packages = []
     for file in sorted(directory.glob("*.json")):
         fields = json.loads(file.read_text())
@@ -166,10 +165,10 @@ class _Offer(NamedTuple):
     depends: list[str]
 
 
-def _offered() -> dict[str, _Offer]:
+def _offered(recipes: Mapping[str, Recipe]) -> dict[str, _Offer]:
     """Return the Debian packages that the programs need, directly or not, by their names."""
     offered: dict[str, _Offer] = {}
-    pending = [name for recipe in _RECIPES.values() for name in recipe.debian]
+    pending = [name for recipe in recipes.values() for name in recipe.debian]
     grouped = {*pending}
     while pending:
         text = _run(["apt-cache", "show", "--no-all-versions", *sorted({*pending})])
@@ -188,14 +187,14 @@ def _is_library(debian: str) -> bool:
     return debian.startswith(("lib", "zlib")) and not _NOT_NEEDED.fullmatch(debian)
 
 
-def _make(scratch: Path) -> list[CondaPackage]:
-    """Fetch the Debian packages, and return the conda packages that come of them."""
-    offered = _offered()
+def make(scratch: Path, recipes: Mapping[str, Recipe]) -> list[CondaPackage]:
+    """Fetch the Debian packages of recipes, and return the conda packages that come of them and of what they need."""
+    offered = _offered(recipes)
     wanted = [f"{name}={offer.version}" for name, offer in sorted(offered.items())]
     _run(["apt-get", "download", "-qq", *wanted], cwd=scratch)
     archives = {file.name.partition("_")[0]: file for file in scratch.glob("*.deb")}
-    owner = {debian: name for name, recipe in _RECIPES.items() for debian in recipe.debian}
-    groups = {name: _Recipe((name,)) for name in sorted(offered) if name not in owner} | _RECIPES
+    owner = {debian: name for name, recipe in recipes.items() for debian in recipe.debian}
+    groups = {name: Recipe((name,)) for name in sorted(offered) if name not in owner} | {**recipes}
     made: list[CondaPackage] = []
     libraries: _Members = {}
     for name, recipe in groups.items():

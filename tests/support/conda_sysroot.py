@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support import conda_debian, conda_package
-from tests.support.conda_debian import _load, _relocated, _run, _save, _unpack
+from tests.support.conda_debian import _relocated, _run, _unpack, load, save
 from tests.support.conda_package import SUBDIR, CondaPackage, Link, package, tree
 from tests.support.roots import Root
 
@@ -34,7 +34,7 @@ _PROGRAMS = {
 
 def sysroot_packages() -> list[CondaPackage]:
     """Return the packages, from the cache if they are there."""
-    return _load(ROOT.path())
+    return load(ROOT.path())
 
 
 def _made(scratch: Path) -> Iterator[CondaPackage]:
@@ -60,7 +60,7 @@ def _made(scratch: Path) -> Iterator[CondaPackage]:
 
 
 def _save_packages(made: Path, scratch: Path) -> None:
-    _save(_made(scratch), made)
+    save(_made(scratch), made)
 
 
 ROOT = Root(_save_packages, (Path(__file__), Path(conda_debian.__file__), Path(conda_package.__file__)))

@@ -30,6 +30,7 @@ _MODULES = {
     "ci_programs": "tests.support.ci.programs",
     "ci_wheels": "tests.support.ci.wheels",
     "conda": "tests.support.conda_debian",
+    "desktop": "tests.support.conda_desktop",
     "sysroot": "tests.support.conda_sysroot",
     "docker": "tests.support.containers.programs",
     "base": "tests.support.base_image",

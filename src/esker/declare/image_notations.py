@@ -93,14 +93,19 @@ def image_place(text: str) -> str:
 
 
 def tracked(text: str) -> str:
-    """Return the path of files that git tracks, relative to the project directory, which it does not leave.
+    """Return the path of files that git tracks, relative to the project directory.
 
-    >>> tracked("src/")
-    'src'
+    It may lead to another directory of the same repository; git refuses what lies outside.
+
+    >>> tracked("src/"), tracked("../shared/")
+    ('src', '../shared')
     """
     path = posixpath.normpath(text) if text else text
-    if not text or text.startswith(("/", "~")) or path == ".." or path.startswith("../"):
-        raise Refusal(f"`{text}` is not a path below the project directory", 'write it as in "src"')
+    if not text or text.startswith(("/", "~")):
+        raise Refusal(f"`{text}` is not a path relative to the project directory", 'write it as in "src" or "../src"')
+    if path.endswith(".."):
+        message = f"`{text}` would put the project's own directory into itself"
+        raise Refusal(message, f'name what is in it: "{path}/src"')
     return path
 
 

@@ -1,4 +1,4 @@
-"""The versions of symbols that an ELF file asks for, such as `GLIBC_2.34`: what a C library must have at least.
+"""What an ELF file asks for: libraries, and versions of symbols, such as `GLIBC_2.34`, that a C library must have.
 
 The dynamic table has DT_VERNEED, the address of a list with one entry for each library, and DT_VERNEEDNUM, the length
 of the list. Each entry leads to a list of the versions that are asked of that library. Both lists are linked by
@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import re
 import struct
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.formats.elf import MAGIC
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from mmap import mmap
 
 __all__ = ["Needs", "needs"]
@@ -24,6 +26,7 @@ _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _DT_NULL, _DT_NEEDED, _DT_STRTAB, _DT_VERNEED, _DT_VERNEEDNUM = 0, 1, 5, 0x6FFFFFFE, 0x6FFFFFFF
 _MOST = 4096
 """How many entries of a list are read; real files have less than a hundred."""
+_NAME = re.compile(rb"([!-~]{1,255})\0")
 _GLIBC = re.compile(rb"GLIBC_(\d{1,4})\.(\d{1,4})(?:\.\d{1,4})?")
 
 
@@ -36,6 +39,8 @@ class Needs(NamedTuple):
     """Whether the dynamic loader has to load it."""
     glibc: tuple[int, int] | None
     """The newest version of glibc that a symbol comes from; None if no symbol is of a version of glibc."""
+    libraries: tuple[str, ...] = ()
+    """The names of the libraries that it needs (DT_NEEDED), in its order."""
 
 
 def needs(data: bytes | mmap) -> Needs | None:
@@ -49,7 +54,7 @@ def needs(data: bytes | mmap) -> Needs | None:
         headers = [struct.unpack_from("<IIQQQQ", data, offset + size * number) for number in range(count)]
         dynamic = _dynamic_table(data, headers)
         is_dynamic = _DT_NEEDED in dynamic or any(header[0] == _PT_INTERP for header in headers)
-        return Needs(machine, is_dynamic, _glibc(data, headers, dynamic))
+        return Needs(machine, is_dynamic, _glibc(data, headers, dynamic), tuple(_libraries(data, headers, dynamic)))
     except struct.error:
         return None
 
@@ -60,14 +65,28 @@ _Header = tuple[int, int, int, int, int, int]
 
 def _dynamic_table(data: bytes | mmap, headers: list[_Header]) -> dict[int, int]:
     table: dict[int, int] = {}
+    for tag, value in _dynamic(data, headers):
+        table.setdefault(tag, value)
+    return table
+
+
+def _dynamic(data: bytes | mmap, headers: list[_Header]) -> Iterator[tuple[int, int]]:
     for kind, _, offset, _, _, size in headers:
         if kind == _PT_DYNAMIC:
             for at in range(offset, offset + size - 15, 16):
                 tag, value = struct.unpack_from("<QQ", data, at)
                 if tag == _DT_NULL:
-                    break
-                table.setdefault(tag, value)
-    return table
+                    return
+                yield tag, value
+
+
+def _libraries(data: bytes | mmap, headers: list[_Header], table: dict[int, int]) -> Iterator[str]:
+    texts = _place(headers, table.get(_DT_STRTAB, 0))
+    if texts is None:
+        return
+    for tag, value in islice(_dynamic(data, headers), _MOST):
+        if tag == _DT_NEEDED and (match := _NAME.match(data, texts + value)):
+            yield match[1].decode()
 
 
 def _place(headers: list[_Header], address: int) -> int | None:

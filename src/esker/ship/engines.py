@@ -55,8 +55,8 @@ def load(program: str, image: Image, reference: Reference, builder: Builder, var
     with process:
         try:
             with process.stdin as pipe:
-                # Podman takes an archive of both kinds for OCI's, whose health check it does not read.
-                write_archive(pipe, [image], reference, builder, layout=os.path.basename(program) != "podman")
+                is_podman = os.path.basename(program) == "podman"
+                write_archive(pipe, [image], reference, builder, layout=not is_podman)
         except BrokenPipeError:  # it says why
             pass
         except BaseException:

@@ -31,7 +31,7 @@ def project(tmp_path):
 @pytest.fixture
 def made(environ, project, store):
     """Give a function that locks a manifest and works out what the image of it holds for this machine's system."""
-    return lambda manifest, **options: image_of(project, manifest, environ, store, **options)
+    return lambda manifest, directory=project, **options: image_of(directory, manifest, environ, store, **options)
 
 
 def image_of(

@@ -49,6 +49,30 @@ def test_nothing_of_flox_enters(project, add):
     assert [entry.path for entry in files(project, {"/app": ["."]}).entries] == ["/app/a"]
 
 
+def test_files_of_another_directory_of_the_repository(project, add):
+    """They lie in the image without the `..` before them; what git does not track there, and `.flox`, stay here."""
+    add(src__a="a", image__own="o", **{"src__.flox__image.lock": "{}"})
+    (project / "src/secret").write_text("s")
+    found = files(project / "image", {"/app": ["../src", "own"]})
+    assert [entry.path for entry in found.entries] == ["/app/src/a", "/app/own"]
+    assert found.left_out == ("../src/secret",)
+
+
+def test_two_files_in_one_place(project, add):
+    """Neither wins silently."""
+    add(src__a="a", image__src__a="b")
+    with pytest.raises(ImageError, match=r"`src/a` and `\.\./src/a` would both be `/app/src/a` in the image"):
+        files(project / "image", {"/app": ["src", "../src"]})
+
+
+def test_files_outside_of_the_repository(project, add, tmp_path):
+    """Git lists none, and the error does not say that there is no repository."""
+    add(a="a")
+    (tmp_path / "outside").write_text("o")
+    with pytest.raises(ImageError, match=r"`\.\./outside`.* is not in the project's git repository"):
+        files(project, {"/app": ["../outside"]})
+
+
 def test_a_file_that_git_does_not_track(project, add):
     """A declared path of which git tracks nothing is an error that says how to add it."""
     add(a="a")

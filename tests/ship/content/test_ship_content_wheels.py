@@ -39,12 +39,13 @@ def wheels_of(made, channel):
         files = {"bin/python": content, f"bin/python{MINOR}": content}
         channel.add(package("python", f"{MINOR}.0", files, subdir=subdir))
 
-    def image(*dependencies, system=OTHER, python="", more=""):
+    def image(*dependencies, system=OTHER, python="", more="", **options):
         listed = ", ".join(f'"{each}"' for each in dependencies)
         return made(
             f'[options]\nsystems = ["{SYSTEM}", "{OTHER}"]\n[plugins.esker.conda]\nchannels = ["{channel.url}"]\n'
             f'dependencies = ["python"]\n[plugins.esker.python]\ndependencies = [{listed}]\n{python}\n{more}',
             system=system,
+            **options,
         )
 
     return image
@@ -110,6 +111,20 @@ def test_source_directories_must_be_in_the_image(wheels_of, index, project):
     [unit] = [unit for unit in image.units if unit.name == "esker/environment"]
     entries = {entry.path: entry for entry in unit.entries()}
     assert entries[f"{PYTHON}/{SITE}/esker-source.pth"].source == b"/app/src\n"
+
+
+def test_source_directories_of_an_included_environment(wheels_of, index, project):
+    """They lie outside of the project's directory, in the same repository, and have a place in the image all the same."""
+    index.add("pure", "1.0")
+    (project / "src").mkdir()
+    (project / "src/a.py").write_text("")
+    (project / "image").mkdir()
+    subprocess.run(["git", "add", "src"], cwd=project, check=True)
+    more = '[plugins.esker.image.files]\n"/app" = ["../src"]\n'
+    image = wheels_of("pure", python='source = ["../src"]', more=more, directory=project / "image")
+    entries = {entry.path: entry for unit in image.units for entry in unit.entries()}
+    assert entries[f"{PYTHON}/{SITE}/esker-source.pth"].source == b"/app/src\n"
+    assert "/app/src/a.py" in entries
 
 
 PYPROJECT = f"""

@@ -159,14 +159,15 @@ def pushed_text(pushed: Pushed, attached: Sequence[Attached]) -> str:
 
 def difference_text(platform: str, found: Difference) -> str:
     """Return how two images for one platform differ."""
-    lines = [f"{platform}: {len(found.layers)} layers differ, {len(found.same)} are the same"]
+    differ = "1 layer differs" if len(found.layers) == 1 else f"{len(found.layers)} layers differ"
+    lines = [f"{platform}: {differ}, {len(found.same)} are the same"]
     for layer in found.layers:
         lines.append(f"  {layer.name}: {layer.reason}")
         lines += [f"    {unit}" for unit in layer.units]
     for setting in found.settings:
         lines.append(f"  {setting.name}: {_or_none(setting.before)} -> {_or_none(setting.after)}")
     if found.layers:
-        lines.append(f"  {size(found.size).strip()} to fetch for who has the first")
+        lines.append(f"  {size(found.size).strip()} to fetch, if the first image is there")
     return shown("\n".join(lines))
 
 

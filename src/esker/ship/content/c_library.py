@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from esker.realise.conda.plan import Place
     from esker.ship.content.conda import CondaContent
 
-__all__ = ["CLibrary", "Program", "c_library", "check_programs"]
+__all__ = ["CLibrary", "Program", "c_library", "check_programs", "elf_needs"]
 
 _PACKAGES = {"x86_64-linux": "sysroot_linux-64", "aarch64-linux": "sysroot_linux-aarch64"}
 _DIRECTORIES = ("lib", "lib64", "usr/lib", "usr/lib64")
@@ -113,7 +113,7 @@ def check_programs(
         )
     machine = elf.MACHINES[system.partition("-")[0]]
     for program in programs:
-        found = _needs(program.source)
+        found = elf_needs(program.source)
         if found is None:
             continue
         if found.machine != machine:
@@ -142,7 +142,8 @@ def _newer(library: CLibrary, system: str, version: tuple[int, int]) -> str:
     return f'ask for a newer one: "{_PACKAGES[system]} >={_text(version)}"'
 
 
-def _needs(path: str) -> Needs | None:
+def elf_needs(path: str) -> Needs | None:
+    """Return what a file asks for, or None if it is no ELF file that we can read."""
     with open(path, "rb") as file:
         if file.read(4) != elf.MAGIC or os.fstat(file.fileno()).st_size < 64:  # noqa: PLR2004  # a header's size
             return None

@@ -42,6 +42,7 @@ from esker.ship.content.programs import programs_of
 from esker.ship.content.project_files import project_files
 from esker.ship.content.python_packages import python_packages
 from esker.ship.content.services import CATEGORY, RUN, image_ports, service_units
+from esker.ship.content.system_libraries import system_libraries
 from esker.ship.content.variables import image_variables
 from esker.ship.image.unit import APPLICATION, CONFIGURATION
 
@@ -123,7 +124,7 @@ def contents(making: Making, system: str) -> Contents:
     interpreter = interpreter_of(making, system, conda, pulled)
     packages = _python_packages(making, system, interpreter, library)
     environment, joined_paths = environment_entries(conda, interpreter.python if packages else None, packages)
-    programs = programs_of(conda, packages, interpreter.standalone)
+    programs = [*programs_of(conda, packages, interpreter.standalone)]
     check_programs(programs, system, library, _required(declaration), lacking(pulled) if pulled else "")
     ports = image_ports(declaration, table.vars)
     own = _own_variables(making, container, joined_paths, conda, packages, pulled)
@@ -132,6 +133,7 @@ def contents(making: Making, system: str) -> Contents:
     hook, profile = declaration.manifest.hook, declaration.manifest.profile
     entry = entry_script(bash, hook, profile, variables.scripted, _asking(conda), hook_parts(making.nix))
     based = _base(making, container, library, conda, packages, {*making.table.prepare, *_all_above(files)})
+    based += [] if pulled else system_libraries(conda, programs)
     prepared = prepared_content(making, system, container.user, [*based, *files.entries])
     has_shell = any(each.path == SHELL for each in based) or (pulled is not None and pulled.facts.is_there(SHELL))
     units = _package_units(making, conda, interpreter, packages, category)

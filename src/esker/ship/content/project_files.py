@@ -1,8 +1,11 @@
 """The project's own files in an image: those of the declared paths that git tracks, as the working tree has them.
 
 What git does not track never enters, so that a secret in an ignored file, a cache or an editor's backup stays here. Nor
-does anything below `.flox`: its locks say what the image is, so an image cannot hold them. A link that leads out of the
+does anything below a `.flox`: locks say what an image is, so an image cannot hold them. A link that leads out of the
 declared place is refused, and so is a submodule.
+
+A path may lead to another directory of the repository, so that several environments can make images of one project. In
+the image it has its place without the leading `..`.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
     from esker.ship.image.unit import Entry
 
-__all__ = ["ProjectFiles", "project_files", "tracked_files", "watched_files"]
+__all__ = ["ProjectFiles", "in_image", "project_files", "tracked_files", "watched_files"]
 
 _FILE, _PROGRAM, _LINK, _SUBMODULE = "100644", "100755", "120000", "160000"
 
@@ -38,6 +41,7 @@ class ProjectFiles(NamedTuple):
 def project_files(project: str, declared: Mapping[str, Sequence[str]], variables: Mapping[str, str]) -> ProjectFiles:
     """Return the entries for the declared files; raises ImageError for what cannot or may not enter."""
     entries: dict[str, Entry] = {}
+    sources: dict[str, str] = {}
     left_out: list[str] = []
     for place, paths in declared.items():
         for path in paths:
@@ -48,10 +52,26 @@ def project_files(project: str, declared: Mapping[str, Sequence[str]], variables
                     hint=f"add it: git add {path}" if os.path.lexists(f"{project}/{path}") else "correct its name",
                 )
             for name, mode in tracked.items():
-                target = f"{place}/{name}"
+                target = f"{place}/{in_image(name)}"
+                if sources.setdefault(target, name) != name:
+                    raise ImageError(
+                        f"`{sources[target]}` and `{name}` would both be `{target}` in the image",
+                        hint="put one of them into another place in `files` of [plugins.esker.image]",
+                    )
                 entries[target] = _entry(project, name, mode, target, place)
             left_out += _untracked(project, path, variables)
     return ProjectFiles(tuple(entries.values()), tuple(dict.fromkeys(left_out)))
+
+
+def in_image(name: str) -> str:
+    """Return where a path of the project lies below its place in the image.
+
+    >>> in_image("src/a"), in_image("../../src/a")
+    ('src/a', 'src/a')
+    """
+    while name.startswith("../"):
+        name = name.removeprefix("../")
+    return name
 
 
 def tracked_files(project: str, path: str, variables: Mapping[str, str]) -> dict[str, str]:
@@ -59,6 +79,11 @@ def tracked_files(project: str, path: str, variables: Mapping[str, str]) -> dict
     try:
         listed = run_git(["ls-files", "--stage", "-z", "--", _literal(path)], variables, cwd=project)
     except CommandFailed as failure:
+        if _is_repository(project, variables):
+            raise ImageError(
+                f"`{path}`, which `files` of [plugins.esker.image] names, is not in the project's git repository",
+                hint="name paths of the repository alone",
+            ) from failure
         raise ImageError(
             f"`{project}` is no git repository: only what git tracks enters an image",
             hint="make it one: git init && git add --all",
@@ -66,7 +91,7 @@ def tracked_files(project: str, path: str, variables: Mapping[str, str]) -> dict
     found = {}
     for line in listed.split(b"\0")[:-1]:
         described, _, name = line.partition(b"\t")
-        if not name.startswith(b".flox/"):
+        if not _is_flox(name):
             found[os.fsdecode(name)] = described[:6].decode()
     return found
 
@@ -85,11 +110,22 @@ def watched_files(project: str, paths: Sequence[str], variables: Mapping[str, st
     return [*found]
 
 
+def _is_repository(project: str, variables: Mapping[str, str]) -> bool:
+    try:
+        return run_git(["rev-parse", "--is-inside-work-tree"], variables, cwd=project).strip() == b"true"
+    except CommandFailed:
+        return False
+
+
 def _untracked(project: str, path: str, variables: Mapping[str, str]) -> Iterator[str]:
     words = ["ls-files", "--others", "--directory", "--no-empty-directory", "-z", "--", _literal(path)]
     for name in run_git(words, variables, cwd=project).split(b"\0")[:-1]:
-        if not name.startswith(b".flox"):
+        if not _is_flox(name):
             yield os.fsdecode(name)
+
+
+def _is_flox(name: bytes) -> bool:
+    return b".flox" in name.split(b"/")
 
 
 def _literal(path: str) -> str:
@@ -107,9 +143,8 @@ def _entry(project: str, name: str, mode: str, target: str, place: str) -> Entry
         status = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageError(f"git tracks `{name}`, but it is gone", hint=f"git rm {name}, or restore it") from error
-    if os.path.realpath(os.path.dirname(path)) != os.path.join(os.path.realpath(project), os.path.dirname(name)).rstrip(
-        "/"
-    ):
+    expected = os.path.normpath(os.path.join(os.path.realpath(project), os.path.dirname(name)))
+    if os.path.realpath(os.path.dirname(path)) != expected:
         raise ImageError(f"a directory above `{name}` has become a link", hint=f"git status {os.path.dirname(name)}")
     if stat.S_ISLNK(status.st_mode):
         leads = os.readlink(path)

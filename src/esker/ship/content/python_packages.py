@@ -24,7 +24,7 @@ from esker.realise.source_builds import locked_sources
 from esker.realise.wheels import installed_wheels
 from esker.ship.content.components import Component, wheel_components
 from esker.ship.content.places import PYTHON
-from esker.ship.content.project_files import tracked_files
+from esker.ship.content.project_files import in_image, tracked_files
 from esker.ship.content.wheels import WheelContent, wheel_content
 
 if TYPE_CHECKING:
@@ -215,5 +215,5 @@ def _source(making: Making) -> Sequence[str]:
                 f"`source` of [plugins.esker.python] puts `{path}` on Python's path, and the image does not have it",
                 hint=f'add it: files = {{ "/app" = ["{name}"] }} in [plugins.esker.image]',
             )
-        found.append(f"{place}/{name}" if name != "." else place)
+        found.append(f"{place}/{in_image(name)}" if name != "." else place)
     return found

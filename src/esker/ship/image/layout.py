@@ -91,7 +91,8 @@ def write_archive(
 ) -> None:
     """Write an archive of a layout, always the same bytes for the same images and name; raises OSError.
 
-    With one image it is an archive for Docker, too, and without `layout` for Docker alone.
+    With one image it is an archive for Docker, too. Without the `layout` it is nothing else: Podman then keeps the
+    health check, which it takes from no OCI image.
     """
     builder.provide(images)
     whole_name = f"{reference.name}:{_tag(reference)}"  # Podman takes nothing less from an archive

@@ -1,0 +1,1 @@
+"""What the containers of agentbox do themselves: prepare their directories, and say how they are."""
