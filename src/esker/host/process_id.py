@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
 
 from esker.host import pidfd, process_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import contextmanager
     from typing import NamedTuple
 else:
+    from esker.host.context import contextmanager
     from esker.host.named_tuple import NamedTuple
 
 __all__ = ["ProcessId", "boot_id", "is_ours", "of", "own"]

@@ -11,8 +11,7 @@ import time
 
 import pytest
 
-from esker.host.isolation import OPTIONS, SOURCE
-from tests.cli.test_cli_startup import MODULES
+from tests.cli.test_cli_startup import HEAVY, MODULES, loaded
 
 pytestmark = pytest.mark.live("nix")
 
@@ -536,19 +535,26 @@ def test_a_warm_activation_loads_few_modules(flake, nix):
     """Beside those of any warm activation it loads a handful, none of which is heavy, and starts no program."""
     project = flake("default = pkgs.mkShell { };")
     project.variables()
-    code = (
-        "import os, sys\nsys.path.append(sys.argv[1])\nbefore = set(sys.modules)\n"
-        "def listed(*arguments):\n    print(*sorted(set(sys.modules) - before))\n    raise SystemExit(0)\n"
-        "os.execve = listed\nos.fork = lambda: 1\nos.waitpid = lambda *_: (1, 0)\n"
-        "sys.argv = ['esker', 'activate', '--', 'true']\nfrom esker.__main__ import main\nmain()\n"
-    )
-    argv = [sys.executable, f"{OPTIONS}c", code, SOURCE]
-    loaded = set(nix.run(argv, cwd=project.directory, environ=nix.environ).out.split())
-    assert loaded - MODULES - {"_operator", "operator", "zlib", "_blake2", "_signal", "signal", "enum"} == {
+    assert loaded(project.directory, nix.environ) - MODULES - {
+        "_operator",
+        "operator",
+        "zlib",
+        "_blake2",
+        "_signal",
+    } == {
         *("esker.activate.program_of_tool", "esker.cli.other_runtime", "esker.host.named_tuple"),
         *("esker.host.temporary", "esker.runtimes.foreign", "esker.runtimes.foreign.choice"),
         *("esker.runtimes.foreign.place", "esker.runtimes.foreign.runtime"),
     }
+
+
+def test_a_hook_of_a_tool_adds_no_heavy_module(flake, nix):
+    """Where a shellHook runs, none is loaded that takes milliseconds; what the hook leaves is for shells."""
+    project = flake(f"default = pkgs.mkShell {{ shellHook = ''{HOOK}''; }};")
+    project.variables()
+    modules = loaded(project.directory, nix.environ)
+    assert "esker.activate.hook" in modules
+    assert modules.isdisjoint(HEAVY)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's project")
