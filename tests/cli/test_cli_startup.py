@@ -93,7 +93,9 @@ def loaded(directory, environ):
 
 def test_a_hook_adds_no_heavy_module(esker, project, environ):
     """Where a hook runs, the modules are more; none of those is among them that take milliseconds."""
-    directory = project('schema-version = "1.14.0"\n[hook]\non-activate = "export A=1; exec 5>&-"\n')
+    directory = project(
+        'schema-version = "1.14.0"\n[vars]\nB = "$(echo b)"\n[hook]\non-activate = "export A=1; exec 5>&-"\n'
+    )
     assert esker("activate", "--", "true").status == 0
     modules = loaded(directory, environ)
     assert modules > MODULES

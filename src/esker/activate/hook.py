@@ -240,14 +240,10 @@ def _assignments(values: Sequence[tuple[str, str]]) -> str:
     """
     if not values:
         return ""
-    import shlex
-
     from esker.activate.expansion import quoted
 
-    return "".join(
-        f'printf . >&"$_esker_result"; eval {shlex.quote(f"export {name}={quoted(text)}")} || exit\n'
-        for name, text in values
-    )
+    exports = (f"export {name}={quoted(text)}".replace("'", "'\\''") for name, text in values)
+    return "".join(f"printf . >&\"$_esker_result\"; eval '{export}' || exit\n" for export in exports)
 
 
 def _run_bash(

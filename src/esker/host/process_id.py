@@ -76,7 +76,7 @@ def own() -> ProcessId:
 def boot_id() -> str:
     """Return the kernel's id of this boot; empty on systems without one."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
             return file.read().strip()
     except OSError:
         return ""

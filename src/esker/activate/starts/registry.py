@@ -246,7 +246,7 @@ def settle(path: str, start: Start, changes: dict[str, Any], start_watcher: Call
         if own is None:  # somebody has removed the file, so no process can attach to this start
             return
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(f"{path}.{start.token}", flags, 0o600), "w", encoding="ascii") as file:
+        with open(os.open(f"{path}.{start.token}", flags, 0o600), "w", encoding="utf-8") as file:
             file.write(json_text.render(changes))
         own.mark_ready(member_of(start_watcher()) if start_watcher else None)
 
