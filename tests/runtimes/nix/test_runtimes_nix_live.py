@@ -310,17 +310,26 @@ def test_overridden_inputs(flake, nix):
 
 def test_a_collected_result_is_made_again(flake, nix):
     """The result is a root, and earlier ones are not; without the root it is made again instead of leading nowhere."""
-    project = flake("default = pkgs.mkShell { packages = [ pkgs.jq ]; A = builtins.readFile ./a; };", files={"a": "1"})
-    first = project.variables()
+    project = flake(
+        'default = pkgs.mkShell { packages = [ pkgs.jq ]; A = builtins.readFile ./a; shellHook = ". ${./hook.sh}"; };',
+        files={"a": "1", "hook.sh": "export SOURCED=$A\n"},
+    )
+    asked = Asked(project)
+    first = asked.changed()
     project.write("a", "2")
-    project.variables()
+    second = asked.changed()
     state = project.directory.parent / "home/.local/state/esker/projects"
     (run,) = [path / "run" for path in state.iterdir() if project.directory.name[:20] in path.name]
     assert len([name for name in os.listdir(run) if name.endswith("-link")]) == 1
-    nix("store", "gc", cwd=project.directory)
+    for words in (["nix-collect-garbage", "-d"], ["nix-store", "--gc"]):
+        nix.run(words, cwd=project.directory, environ=nix.environ, check=True)
+        assert asked.unchanged()["SOURCED"] == "2"  # what the shellHook sources is kept too
     assert project.activate("--", "jq") == "a stand-in for jq\n"
-    (run / "nix").unlink()
+    for link in run.iterdir():
+        link.unlink()
     nix("store", "gc", cwd=project.directory)
+    assert not os.path.exists(second["stdenv"])
+    assert asked.changed()["SOURCED"] == "2"
     assert project.activate("--", "jq") == "a stand-in for jq\n"
     assert first["A"] == "1"
 
