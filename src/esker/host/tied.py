@@ -143,7 +143,7 @@ def _is_inherited(descriptor: int) -> bool:
 def _signal_at_end(descriptor: int, pid: int) -> None:
     """Let a process get SIGTERM when the other end of a pipe is closed."""
     if hasattr(fcntl, "F_SETSIG"):
-        with suppress(ProcessLookupError):  # it has ended already, and somebody else has fetched its status
+        with suppress(OSError):  # it has ended already, and somebody else has fetched its status; or the kernel cannot
             fcntl.fcntl(descriptor, fcntl.F_SETSIG, _signal.SIGTERM)
             fcntl.fcntl(descriptor, fcntl.F_SETOWN, pid)
             fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_ASYNC)
