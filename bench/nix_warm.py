@@ -1,7 +1,8 @@
 """A warm activation of a flake, against `nix develop`.
 
-One flake is trivial, and one takes about a second to evaluate. Nix 2.8 keeps an evaluation until a file of the flake
-changes, so that the second one is evaluated with `--no-eval-cache`, as a shell.nix is each time.
+One flake is trivial, one has a shellHook as well, and one takes about a second to evaluate. Nix 2.8 keeps an evaluation
+until a file of the flake changes; so the last one is evaluated with `--no-eval-cache`, as a shell.nix is each time.
+The flake with a shellHook has as many functions as a build environment of nixpkgs: Nix and Esker give them to the hook.
 """
 
 from __future__ import annotations
@@ -25,6 +26,23 @@ if TYPE_CHECKING:
 FEATURES = ("--extra-experimental-features", "nix-command flakes")
 SETTINGS = "substituters =\nsandbox = false\nbuild-users-group =\nflake-registry =\n"
 SETUP = "export PATH=/usr/bin:/bin\nlist=(one two)\nrunHook() { :; }\n"
+FUNCTION = """\
+phase%(number)d() {
+    local -r name=$1; local each
+    for each in "${@:2}"; do
+        if [[ -n ${each:-} && $each != -* ]]; then printf '%%s\\n' "$name: ${each//x/y}" >&2; fi
+    done
+    runHook "post${name^}" || return
+}
+array%(number)d=(one two "three %(number)d")
+"""
+FUNCTIONS = 100
+HOOK = """
+export FROM_HOOK=1
+alias be='bundle exec'
+bundle() { command bundle "$@"; }
+list=(one "two three")
+"""
 FLAKE = """\
 {
   outputs = { self }: {
@@ -35,6 +53,7 @@ FLAKE = """\
       args = [ "-c" "" ];
       outputs = [ "out" ];
       stdenv = ./stdenv;
+      shellHook = ''%(hook)s'';
       VALUE = toString (%(value)s);
     };
   };
@@ -50,8 +69,9 @@ def figure(count: int) -> Figure:
         space = replace(plain, environment={**plain.environment, **_nix(plain.directory)})
         script = space.start_script()
         subjects = {}
-        for name, value in (("trivial", "1"), ("slow", SLOW)):
-            project = _project(space, name, value)
+        flakes = {"trivial": ("1", ""), "hook": ("1", HOOK), "slow": (SLOW, "")}
+        for name, (value, hook) in flakes.items():
+            project = _project(space, name, value, hook)
             space.run(script, "activate", "-d", project, "--", "true")
             subjects[f"esker {name}"] = partial(space.run, script, "activate", "-d", project, "--", "true")
             words = ("develop", *(("--no-eval-cache",) if name == "slow" else ()), "-c", "true")
@@ -60,16 +80,21 @@ def figure(count: int) -> Figure:
         costs = rounds(subjects, count, after=load.look)
         described = machine(space.uv)
     esker, slow = wall("esker activate -- true", costs["esker trivial"]), wall("the same, slow", costs["esker slow"])
+    hook, nix_hook = wall("with a shellHook", costs["esker hook"]), wall("the same of Nix, with it", costs["nix hook"])
     nix, nix_slow = wall("nix develop -c true", costs["nix trivial"]), wall("the same of Nix, slow", costs["nix slow"])
     return Figure(
         name="nix-warm",
         title="a warm activation of a flake",
         machine=described,
         load=load.highest,
-        lines=(esker, nix, ratio(esker, nix, aim=1 / 1.5), slow, nix_slow, ratio(slow, nix_slow, aim=1 / 20)),
+        lines=(
+            *(esker, nix, ratio(esker, nix, aim=1 / 1.5)),
+            *(hook, nix_hook, ratio(hook, nix_hook)),
+            *(slow, nix_slow, ratio(slow, nix_slow, aim=1 / 20)),
+        ),
         notes=(
             "`esker` is a start script that `esker shim esker` wrote.",
-            "Neither flake has a shellHook. The slow one is evaluated each time by Nix, with --no-eval-cache.",
+            "The slow flake is evaluated each time by Nix, with --no-eval-cache.",
         ),
     )
 
@@ -87,11 +112,13 @@ def _nix(directory: Path) -> Mapping[str, str]:
     }
 
 
-def _project(space: Workspace, name: str, value: str) -> Path:
+def _project(space: Workspace, name: str, value: str, hook: str) -> Path:
     project = space.directory / name
     (project / "stdenv").mkdir(parents=True)
-    (project / "stdenv/setup").write_text(SETUP)
-    (project / "flake.nix").write_text(FLAKE % {"system": f"{os.uname().machine}-linux", "value": value})
+    functions = [FUNCTION % {"number": number} for number in range(FUNCTIONS if hook else 0)]
+    (project / "stdenv/setup").write_text(SETUP + "".join(functions))
+    system = f"{os.uname().machine}-linux"
+    (project / "flake.nix").write_text(FLAKE % {"system": system, "value": value, "hook": hook})
     space.run("git", "init", "--quiet", directory=project)
     space.run("git", "add", "--all", directory=project)
     return project

@@ -327,6 +327,7 @@ def test_importing_costs_little():
         "esker.formats.json_text",
         "esker.host",
         "esker.host.clock",
+        "esker.host.context",
         "esker.host.interruption",
         "esker.host.isolation",
         "esker.host.process",

@@ -419,13 +419,13 @@ def test_an_interruption_while_bash_starts_leaves_no_bash_behind(monkeypatch):
     """An interruption during the start of bash takes effect once bash can be killed, so no bash runs on unnoticed."""
     started = []
 
-    class Interrupted(subprocess.Popen):
+    class Interrupted(hook.Tied):
         def __init__(self, *arguments, **options):
             super().__init__(*arguments, **options)
             started.append(self.pid)
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    monkeypatch.setattr(hook, "Tied", Interrupted)
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         hook.run(BASE, script="while :; do :; done")

@@ -29,6 +29,11 @@ def left(script, declarations=""):
     return hook.run(BASE, tool=tool), tool.left
 
 
+def taken_over(taken):
+    """The text by which another bash takes over what was left, but for the aliases and the trap."""
+    return "\n".join(scripts_for("bash", {**taken, "aliases": ""}, "shellHook", with_trap=False))
+
+
 @given(st.lists(WORDS, min_size=1, max_size=3), st.dictionaries(WORDS.filter(bool), WORDS, max_size=3), WORDS)
 def test_what_is_declared_is_there(array, table, text):
     """Texts, arrays and associative arrays come out as they went in, whatever is in them; nothing is exported."""
@@ -49,7 +54,7 @@ def test_a_shells_own_variables_are_not_taken_over():
     assert is_shells_own("IFS")
     assert is_shells_own("_esker_x")
     _, taken = left("IFS=x; PS1=mine; readonly FIXED=1; export OUT=1; own=2; unset_one=; declare -i number=7")
-    script = taken["declarations"]
+    script = taken_over(taken)
     assert (
         bash(f'{script}\necho "$own $number ${{FIXED-none}} ${{OUT-none}} ${{PS1-none}} ${{#IFS}}"')
         == "2 7 none none none 3\n"
@@ -62,8 +67,8 @@ def test_a_hook_is_run_with_what_the_tool_declares():
     declarations = declared({"list": ("a", "b c")}, {"helper": "    echo helped"})
     after, taken = left('export HELPED=$(helper) SECOND="${list[1]}"; list+=(d); later() { helper; }', declarations)
     assert (after["HELPED"], after["SECOND"]) == ("helped", "b c")
-    assert bash(f'{taken["declarations"]}\nlater; echo "${{list[2]}}"') == "helped\nd\n"
-    assert "_esker" not in taken["declarations"]
+    assert bash(f'{taken_over(taken)}\nlater; echo "${{list[2]}}"') == "helped\nd\n"
+    assert "_esker" not in taken_over(taken)
 
 
 def test_the_trap_and_the_aliases_are_left_and_not_run():
@@ -110,9 +115,43 @@ def test_a_tools_hook_that_ends_its_bash_is_named(script):
         left(script)
 
 
+TEXTS = (
+    "plain",
+    "",
+    "two\nlines",
+    'a\ndeclare -x B="1"\n',
+    'it\'s "q" $x `y` \\',
+    "(a b)",
+    "\x01\xe9\u20ac",
+    "\\'\n$'x'",
+)
+
+
+def test_what_a_hook_has_made_is_taken_over_exactly():
+    """Texts, keys and elements come out as they were, also those that look like what bash writes of a variable."""
+    made = declared({"array": TEXTS, "table": {key: key for key in TEXTS if key}}, {})
+    script = f'{made}\nfor i in {{0..7}}; do declare -g text$i="${{array[i]}}"; done'
+    _, taken = left(script)
+    check = 'printf "%s\\0" "${array[@]}" "$text0" "$text1" "$text2" "$text3" "$text4" "$text5" "$text6" "$text7"'
+    check += (
+        '; for key in "${!table[@]}"; do [[ ${table[$key]} == "$key" ]] && printf "same\\0"; done; echo "${B-none}"'
+    )
+    said = bash(f"{taken_over(taken)}\n{check}").split("\0")
+    assert said == [*TEXTS, *TEXTS, *["same"] * (len(TEXTS) - 1), "none\n"]
+
+
+def test_an_older_bash_writes_line_ends_as_they_are():
+    """Before version 5, a text in double quotes may have several lines: what they hold is no declaration."""
+    text = 'declare -- a="1\ndeclare -- b=\\"2\\"\nend"\ndeclare -a c=([0]="x\n)" [1]="y")\ndeclare -i d="3"\n'
+    taken = {"variables": text, "functions": ""}
+    said = bash(f'{taken_over(taken)}\nprintf "%s|" "$a" "${{b-none}}" "${{c[@]}}" "$d"')
+    assert said == '1\ndeclare -- b="2"\nend|none|x\n)|y|3|'
+
+
 def test_a_damaged_text_is_no_declaration():
     """What is not written as bash writes it is left out."""
-    assert parse_left("_esker_variable=nonsense\0_esker_other=1\0noise")["declarations"] == ""
+    assert taken_over(parse_left("_esker_variables=nonsense\0_esker_other=1\0noise")) == ""
+    assert taken_over({"variables": 'declare -- a="1\n', "functions": ""}) == ""
 
 
 def test_a_plan_of_a_tool(tmp_path, monkeypatch):

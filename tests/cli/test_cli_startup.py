@@ -51,6 +51,10 @@ MODULES = {
     "esker.runtimes.registry",
     "esker.settings",
 }
+HEAVY = {
+    *("collections", "contextlib", "ctypes", "dataclasses", "enum", "functools", "json", "pathlib", "re", "select"),
+    *("shlex", "signal", "subprocess", "tempfile", "threading", "types", "typing", "esker.errors"),
+}
 WATCHED = "open,openat,stat,newfstatat,lstat,fork,vfork,clone,clone3,execve"
 LISTED = """\
 import os, sys
@@ -70,6 +74,11 @@ def test_a_warm_activation_loads_these_modules_and_no_other(esker, project, envi
     """Started as a start script starts it, a warm activation loads only the modules named here."""
     directory = project('schema-version = "1.14.0"\n[vars]\nA = "1"\n')
     assert esker("activate", "--", "true").status == 0
+    assert loaded(directory, environ) == MODULES
+
+
+def loaded(directory, environ):
+    """The modules that a warm activation loads which a start script starts."""
     done = subprocess.run(
         [sys.executable, f"{OPTIONS}c", LISTED, SOURCE],
         cwd=directory,
@@ -79,7 +88,19 @@ def test_a_warm_activation_loads_these_modules_and_no_other(esker, project, envi
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert set(done.stdout.split()) == MODULES
+    return set(done.stdout.split())
+
+
+def test_a_hook_adds_no_heavy_module(esker, project, environ):
+    """Where a hook runs, the modules are more; none of those is among them that take milliseconds."""
+    directory = project(
+        'schema-version = "1.14.0"\n[vars]\nB = "$(echo b)"\n[hook]\non-activate = "export A=1; exec 5>&-"\n'
+    )
+    assert esker("activate", "--", "true").status == 0
+    modules = loaded(directory, environ)
+    assert modules > MODULES
+    assert "esker.activate.hook" in modules
+    assert modules.isdisjoint(HEAVY)
 
 
 def test_a_warm_activation_starts_nothing_and_reads_one_file(esker, project, environ, index):

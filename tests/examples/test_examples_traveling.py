@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import traveling
+from tests.support.conda_channel import CondaChannel
+from tests.support.conda_debian import debian_packages
 from tests.support.containers.checkout import ESKER, Checkout
 from tests.support.interactive_shell import InteractiveShell
 from tests.support.nix import Nix
@@ -176,6 +178,30 @@ def keeps_data(shell):
     assert shell.run(count).status == 2
     shell.output("dbup")
     assert shell.output(count) == "3\n"
+
+
+def test_a_ruby_of_a_channel(place, servers, tmp_path_factory):
+    """`.flox` with Ruby and Bundler of a conda channel, which lie in Esker's store: entering, gems, database, tests."""
+    project = traveling.copy(place.path / "of-a-channel")
+    gemfile = place.path / "of-a-channel/Gemfile"
+    traveling.install_gems(project, gemfile)
+    path = ":".join([str(servers), os.path.dirname(sys.executable), "/usr/local/bin:/usr/bin:/bin"])
+    home = tmp_path_factory.mktemp("home")
+    variables = {**place.environ, **traveling.outside(home, gemfile), "PATH": path, "DOCKER_HOST": "unix:///nowhere"}
+    variables["PSQL_PORT"] = traveling.free_port()
+    with CondaChannel([*debian_packages(), traveling.bundler()]) as channel:
+        traveling.take_ruby_from(project, channel.url)
+        command = [*ACTIVATE, "--start-services", "--services-from", "supervised"]
+        with InteractiveShell(command, variables, project) as shell:
+            assert "Database: localhost:" in shell.greeting
+            programs = shell.output("type -P ruby bundle").splitlines()
+            assert programs == [f"{shell.output('echo $FLOX_ENV').strip()}/bin/{name}" for name in ("ruby", "bundle")]
+            assert "-traveling-conda/lib/ruby/3.1.0/" in shell.output(
+                "ruby -e 'puts $LOADED_FEATURES.grep(/rubygems.rb/)'"
+            )
+            assert "Bundle complete!" in shell.output("bundle install")
+            assert "Items in the database: 1" in shell.output("be rails db:setup")
+            traveling.passes(shell)
 
 
 def test_the_walk_without_docker(checkout, servers):

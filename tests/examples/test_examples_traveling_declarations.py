@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -102,6 +103,24 @@ def test_the_caller_overrides_defaults(project, how):
     assert found["DATABASE_URL"] == "postgres://postgres:postgres@10.0.1.5:6000/shop"
     assert (found["PGHOST"], found["PGPORT"]) == ("10.0.1.5", "6000")
     assert not found.keys() & {"PSQL_HOST", "PSQL_PORT", "PSQL_DATABASE"}
+
+
+@pytest.mark.slow
+def test_the_caller_of_esker_overrides_defaults(project, tmp_path):
+    """`PSQL_HOST=… esker activate` has the database elsewhere, as the guide says; without it, it is here."""
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ESKER_STORE": str(tmp_path / "store")}
+    command = [sys.executable, "-m", "esker", "activate", "--without-packages", "--", "sh", "-c", "echo $DATABASE_URL"]
+    for variables, place in (({"PSQL_HOST": "10.0.1.5"}, "10.0.1.5:5432"), ({}, "localhost:5432")):
+        done = subprocess.run(
+            command,
+            cwd=project,
+            env=environ | variables,
+            capture_output=True,
+            text=True,
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.stdout == f"postgres://postgres:postgres@{place}/traveling_rails_poc_development\n"
 
 
 @pytest.mark.parametrize("how", ENTERING)

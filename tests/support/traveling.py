@@ -10,12 +10,25 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support.conda_package import PLACEHOLDER, CondaPackage, package
 from tests.support.interactive_shell import InteractiveShell, prepare_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["EXAMPLE", "GEMFILE", "copy", "free_port", "install_gems", "look_often", "outside", "passes", "walks"]
+__all__ = [
+    "EXAMPLE",
+    "GEMFILE",
+    "bundler",
+    "copy",
+    "free_port",
+    "install_gems",
+    "look_often",
+    "outside",
+    "passes",
+    "take_ruby_from",
+    "walks",
+]
 
 EXAMPLE = Path(__file__).parents[2] / "examples/traveling"
 GEMFILE = """\
@@ -62,6 +75,30 @@ def install_gems(
     # A lock with checksums that are empty has Bundler ask a server for them.
     run(["bundle", "lock", "--local"], {"BUNDLE_GEMFILE": str(gemfile), "BUNDLE_LOCKFILE_CHECKSUMS": "false"})
     run(["ruby", "-e", _FILL.read_text(), str(project / "vendor/bundle")], {})
+
+
+def bundler() -> CondaPackage:
+    """Return a conda package of this machine's Bundler, for the Ruby of `conda_debian`."""
+    gems = Path("/usr/share/rubygems-integration/all")
+    (specification,) = gems.glob("specifications/bundler-*.gemspec")
+    files = [specification, *(gems / "gems" / specification.stem).rglob("*")]
+    members: dict[str, str | bytes] = {
+        str(path.relative_to("/usr")): path.read_bytes() for path in files if path.is_file()
+    }
+    start = f"{PLACEHOLDER}/share/rubygems-integration/all/gems/{specification.stem}/exe/bundle"
+    members["bin/bundle"] = f"#!{PLACEHOLDER}/bin/ruby\nload '{start}'\n"
+    return package("bundler", specification.stem.removeprefix("bundler-"), members, depends=["ruby"])
+
+
+def take_ruby_from(project: Path, channel: str) -> None:
+    """Declare Ruby and Bundler of a conda channel, instead of the package that Flox has."""
+    file = project / ".flox/env/manifest.toml"
+    text = file.read_text()
+    assert text.count('ruby.pkg-path = "ruby"\n') == 1
+    system = f"{os.uname().machine}-linux"
+    specs = ", ".join(f'{{ spec = "{name}", systems = ["{system}"] }}' for name in ("ruby", "bundler"))
+    table = f'[plugins.esker.conda]\nchannels = ["{channel}"]\ndependencies = [{specs}]\n'
+    file.write_text(text.replace('ruby.pkg-path = "ruby"\n', "") + f"\n{table}")
 
 
 def outside(home: Path, gemfile: Path) -> dict[str, str]:

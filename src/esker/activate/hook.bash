@@ -24,24 +24,15 @@ _esker_before_command() {
 # Writes what TOOL has left in this shell beside exported variables, and keeps its EXIT trap from running here.
 _esker_take() {
     {
-        \builtin printf '_esker_ended=%s\0_esker_functions=' "${_esker_ended-}"
+        \builtin printf '_esker_ended=%s\0_esker_variables=' "${_esker_ended-}"
+        \builtin declare -p
+        \builtin printf '\0_esker_functions='
         \builtin declare -f
         \builtin printf '\0_esker_aliases='
         \builtin alias -p
         \builtin printf '\0_esker_trap='
         \builtin trap -p EXIT
-        \builtin printf '\0'
-        # Not by `compgen`, which the bash of a build environment has not.
-        _esker_names=()
-        for _esker_letter in {a..z} {A..Z} _; do
-            \builtin eval "_esker_names=(\"\${!$_esker_letter@}\")"
-            for _esker_name in ${_esker_names[@]+"${_esker_names[@]}"}; do
-                \builtin printf '_esker_variable='
-                \builtin declare -p "$_esker_name"
-                \builtin printf '\0'
-            done
-        done
-        \builtin printf '_esker_taken=\0'
+        \builtin printf '\0_esker_taken=\0'
     } 1>&"$_esker_result" 2>/dev/null
     \builtin trap - EXIT
 }

@@ -8,31 +8,32 @@ by `exit`, by `exec`, by an option such as `set -e`, or by a signal.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` builds enumerations, which takes 1 ms
 import os
-import re
-import signal
 import sys
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
-from esker.activate.expansion import quoted
 from esker.activate.left_in_bash import ENDED, parse_left
-from esker.activate.origin import place
 from esker.activate.shell_file import shell_text
-from esker.errors import ActivationFailed, HookCutOff, TimedOut
-from esker.formats.printable import printable
+from esker.host.child import child
 from esker.host.memory_file import descriptor_path, memory_file
 from esker.host.process import find_program, start_failure
+from esker.host.tied import Tied
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from subprocess import Popen
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import contextmanager
 
+    from esker.errors import ActivationFailed
     from esker.host.clock import Deadline
+else:
+    from esker.host.context import contextmanager
 
 __all__ = ["ToolHook", "exported_names", "find_bash", "is_bash_own", "run", "run_end"]
 
 _VALUES_DONE = b"v"
+_REPLACING = ("exec", "source", ";.", "&.", "|.", "(.", "{.")
+"""The ends of words with which a script replaces its bash by a program, or sources a file that may."""
 _TOOL_DONE = b"_esker_taken=\0"
 _NAME_OF_HOOK = "hook.on-activate"
 _CUT_OFF = "The {} script did not complete normally"
@@ -63,12 +64,10 @@ _BASH_OWN = frozenset(_OWN.split())
 _TAKEN_AWAY = ("PS1", "PS2")
 """Variables that a non-interactive bash removes when it starts."""
 
-_EXPORT = re.compile(r"(?:^|[\s;&|({])(?:export|declare|typeset)\s([^;&|\n]*)")
-_NAME = re.compile(r"([A-Za-z_]\w*)(?:\+?=.*)?")
-_EXEC = re.compile(r"\bexec\s|(?:^|[\s;&|({])(?:\.|source)\s")
-"""Where a script may replace its bash by a program: itself, or in a file that it sources."""
-_LINE = re.compile(rb": line ([0-9]+): ")
-_COMMENT = re.compile(r"(?:^|\s)#.*")
+_EXPORTING = frozenset({"export", "declare", "typeset"})
+_SEPARATORS = str.maketrans(";&|", "\n\n\n")
+"""Of commands on one line."""
+_LINE = rb": line ([0-9]+): "
 
 _USUAL_PATH = "/bin:/usr/bin:/usr/local/bin:/run/current-system/sw/bin"
 
@@ -95,12 +94,10 @@ def run(
     error. Raises TimedOut when the deadline passes; every process in the script's process group is then killed.
     """
     bash = find_bash((tool and tool.path) or environ.get("PATH"))
-    with ExitStack() as stack:
-        # On the script's first line, so that bash counts the lines of the script alone.
-        result, text = _file(stack, ""), _file(stack, f"{before}; {script}\n" if before else f"{script}\n")
-        files = [_file(stack, _assignments(values)), text, result]
-        if tool is not None:
-            files.append(_file(stack, tool.text))
+    # On the script's first line, so that bash counts the lines of the script alone.
+    lines = f"{before}; {script}\n" if before else f"{script}\n"
+    with _files(_assignments(values), lines, "", *([tool.text] if tool is not None else [])) as files:
+        text, result = files[1:3]
         status = _run_bash(bash, environ, files, deadline)
         with open(os.dup(result), "rb") as file:
             file.seek(0)
@@ -110,13 +107,7 @@ def run(
         # A script with a syntax error runs up to the error and then fails. So does a valid script whose last command
         # fails. Only a second look at the script tells the two apart.
         if done and exported.get(_STATUS, str(status)) != "0" and (line := _line_of_mistake(bash, environ, text)):
-            where = place(manifest, script, line)
-            if not exported:
-                raise ActivationFailed(
-                    f"hook.on-activate has a syntax error ({where}), and `set -e` ends the script there",
-                    hint="correct it; without `set -e`, bash would keep what came before and go on",
-                )
-            _warn(f"! hook.on-activate has a syntax error ({where}); only the commands before it have run")
+            _tell_mistake(manifest, script, line, ends=not exported)
     if not done:
         raise _not_begun(bash, status) if not dots else _not_expanded(values[len(dots) - 1][0])
     if tool is not None and not taken:
@@ -130,6 +121,21 @@ def run(
     return _merged(environ, exported)
 
 
+def _tell_mistake(manifest: str, script: str, line: int, *, ends: bool) -> None:
+    """Warn of a line at which bash cannot parse the script; if bash `ends` there, raise ActivationFailed."""
+    from esker.activate.origin import place
+
+    where = place(manifest, script, line)
+    if ends:
+        from esker.errors import ActivationFailed
+
+        raise ActivationFailed(
+            f"hook.on-activate has a syntax error ({where}), and `set -e` ends the script there",
+            hint="correct it; without `set -e`, bash would keep what came before and go on",
+        )
+    _warn(f"! hook.on-activate has a syntax error ({where}); only the commands before it have run")
+
+
 class ToolHook:
     """The hook of another tool, which runs in the hook's bash with what the tool declares for a bash."""
 
@@ -140,8 +146,13 @@ class ToolHook:
         """The PATH on which the bash is found; None means that of the environment."""
         self.left: dict[str, str] = {}
         """What the hook has left in its bash, for shells to take over; filled by `run`."""
-        watched = _BEFORE_EXEC if _EXEC.search(script) else ""
+        watched = _BEFORE_EXEC if _may_exec(script) else ""
         self.text = f"{declarations}\n{watched}{script}\n"
+
+
+def _may_exec(script: str) -> bool:
+    """Return whether a script may replace its bash by a program: itself, or in a file that it sources."""
+    return any(word == "." or word.endswith(_REPLACING) for word in script.split())
 
 
 def find_bash(path: str | None) -> str:
@@ -151,6 +162,8 @@ def find_bash(path: str | None) -> str:
     """
     program = find_program("bash", path) or find_program("bash", _USUAL_PATH)
     if program is None:
+        from esker.errors import ActivationFailed
+
         raise ActivationFailed("the environment's scripts need `bash`, which is not on PATH", hint="install bash")
     return os.path.abspath(program)
 
@@ -162,8 +175,9 @@ def run_end(environ: Mapping[str, str], script: str, output: int) -> None:
     """
     import subprocess
 
-    with ExitStack() as stack:
-        text = _file(stack, f"{script}\n")
+    from esker.errors import ActivationFailed
+
+    with _files(f"{script}\n") as (text,):
         argv = ["--noprofile", "--norc", "-p", "-c", f". {descriptor_path(text)}", "hook.on-deactivate"]
         try:
             bash = find_bash(environ.get("PATH"))
@@ -188,33 +202,48 @@ def exported_names(script: str) -> list[str]:
     >>> exported_names('export A=1 B="${C:-2}"; D=3 true\n  declare -x E  # export F=4')
     ['A', 'B', 'E']
     """
-    words = (
-        word
-        for line in script.split("\n")
-        for match in _EXPORT.finditer(_COMMENT.sub("", line))
-        for word in match[1].split()
-    )
-    return [match[1] for word in words if (match := _NAME.fullmatch(word))]
+    names = []
+    for line in script.split("\n"):
+        for command in _without_comment(line).translate(_SEPARATORS).split("\n"):
+            words = command.split()
+            exports = (index for index, word in enumerate(words) if word.lstrip("({") in _EXPORTING)
+            parts = (word.partition("=")[0].removesuffix("+") for word in words[next(exports, len(words)) + 1 :])
+            names += [name for name in parts if name.isidentifier() and name.isascii()]
+    return names
 
 
-def _file(stack: ExitStack, text: str) -> int:
-    descriptor = memory_file(text, lowest=_LOWEST_DESCRIPTOR)
-    stack.callback(os.close, descriptor)
-    return descriptor
+def _without_comment(line: str) -> str:
+    start = line.find("#")
+    while start > 0 and not line[start - 1].isspace():
+        start = line.find("#", start + 1)
+    return line if start < 0 else line[:start]
 
 
-def _assignments(values: Iterable[tuple[str, str]]) -> str:
+@contextmanager
+def _files(*texts: str) -> Iterator[tuple[int, ...]]:
+    """Give the descriptors of files in memory with these texts, and close them at the end of the block."""
+    descriptors: list[int] = []
+    try:
+        for text in texts:
+            descriptors.append(memory_file(text, lowest=_LOWEST_DESCRIPTOR))  # noqa: PERF401 - those made before an error
+        yield tuple(descriptors)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _assignments(values: Sequence[tuple[str, str]]) -> str:
     """Return the commands with which hook.bash exports the values.
 
     Each value has an `eval` of its own, so that a syntax error in it does not affect the others. A dot is written to
     the result before each value. If a value fails, the number of dots tells which.
     """
-    import shlex
+    if not values:
+        return ""
+    from esker.activate.expansion import quoted
 
-    return "".join(
-        f'printf . >&"$_esker_result"; eval {shlex.quote(f"export {name}={quoted(text)}")} || exit\n'
-        for name, text in values
-    )
+    exports = (f"export {name}={quoted(text)}".replace("'", "'\\''") for name, text in values)
+    return "".join(f"printf . >&\"$_esker_result\"; eval '{export}' || exit\n" for export in exports)
 
 
 def _run_bash(
@@ -227,55 +256,51 @@ def _run_bash(
 
     `files` are the descriptors of the values, the script, the result and, if there is one, the hook of a tool.
     """
-    import subprocess
-
-    from esker.host import prctl
-    from esker.host.child import child
-
     driver = shell_text(f"{os.path.dirname(__file__)}/hook.bash")
     values, script, result, *tool = files
     parameters = (descriptor_path(values), descriptor_path(script), str(result), bash, *map(descriptor_path, tool))
     argv = [bash, "--noprofile", "--norc", "-p", "-c", driver, _NAME_OF_HOOK, *parameters]
-    # Without sys.stderr, descriptor 2 was closed when we started, and may be any other file by now.
-    output = subprocess.DEVNULL if sys.stderr is None else 2
     limited = deadline is not None and deadline.is_limit
-    # A hook in a process group of its own can be killed together with everything it has started. But such a hook cannot
-    # read from the terminal, and Ctrl-C does not reach it. So a hook without a time limit stays in our group.
-    group = 0 if limited else None
-
-    def start() -> Popen[bytes]:
-        return subprocess.Popen(
-            argv,
-            env=environ,
-            stdout=output,
-            stderr=output,
-            pass_fds=files,
-            process_group=group,
-            # A signal may end us alone, and SIGKILL gives us no moment to end bash.
-            preexec_fn=prctl.ending_with_us(signal.SIGTERM),  # noqa: PLW1509
-        )
-
     try:
-        with child(start, moment=_MOMENT) as process:
+        with child(lambda: _started(argv, environ, files, own_group=limited), moment=_MOMENT) as process:
             try:
                 _wait(process, deadline)
             except BaseException:
                 if limited:
-                    os.killpg(process.pid, signal.SIGKILL)
+                    os.killpg(process.pid, _signal.SIGKILL)
                 raise
+            assert process.returncode is not None
             return process.returncode
     except OSError as refusal:
         raise start_failure("bash", bash, refusal) from refusal
 
 
-def _wait(process: Popen[bytes], deadline: Deadline | None) -> None:
+def _started(argv: Sequence[str], environ: Mapping[str, str], files: Sequence[int], *, own_group: bool) -> Tied:
+    """Start bash, which ends when we do: a signal may end us alone, and SIGKILL gives us no moment to end bash.
+
+    A hook in a process group of its own can be killed together with everything it has started. But such a hook cannot
+    read from the terminal, and Ctrl-C does not reach it. So a hook without a time limit stays in our group.
+    """
+    if sys.stderr is not None:
+        return Tied(argv, env=environ, output=2, kept=files, own_group=own_group)
+    # Descriptor 2 was closed when we started, and may be any other file by now.
+    with open(os.devnull, "wb") as nothing:
+        return Tied(argv, env=environ, output=nothing.fileno(), kept=files, own_group=own_group)
+
+
+def _wait(process: Tied, deadline: Deadline | None) -> None:
+    if deadline is None or not deadline.is_limit:
+        process.wait()
+        return
     import subprocess
 
     while True:
         try:
-            process.wait(None if deadline is None else deadline.step())
+            process.wait(deadline.step())
         except subprocess.TimeoutExpired:
-            if deadline is not None and deadline.passed:
+            if deadline.passed:
+                from esker.errors import TimedOut
+
                 raise TimedOut(f"the hook did not end within {deadline.seconds:g} s") from None
         else:
             return
@@ -283,6 +308,7 @@ def _wait(process: Popen[bytes], deadline: Deadline | None) -> None:
 
 def _line_of_mistake(bash: str, environ: Mapping[str, str], script: int) -> int | None:
     """Return the line of a script at which bash cannot parse it, or None if it can parse it all."""
+    import re
     import subprocess
 
     line = None
@@ -298,7 +324,7 @@ def _line_of_mistake(bash: str, environ: Mapping[str, str], script: int) -> int 
         )
         if done.returncode == 0:
             return None
-        match = _LINE.search(done.stderr)
+        match = re.search(_LINE, done.stderr)
         line = line or int(match[1] if match else 1)
     return line
 
@@ -306,10 +332,14 @@ def _line_of_mistake(bash: str, environ: Mapping[str, str], script: int) -> int 
 def _warn(text: str) -> None:
     """Write a line to where the output of the hook goes."""
     if sys.stderr is not None:
+        from esker.formats.printable import printable
+
         os.write(2, f"{printable(text)}\n".encode(errors="backslashreplace"))
 
 
 def _not_begun(bash: str, status: int) -> ActivationFailed:
+    from esker.errors import ActivationFailed
+
     return ActivationFailed(
         f"`{bash}` did not run the environment's scripts: {_ended(status)}",
         hint="it must be a bash that keeps the descriptors it inherits; put another one first on PATH",
@@ -317,11 +347,15 @@ def _not_begun(bash: str, status: int) -> ActivationFailed:
 
 
 def _not_expanded(name: str) -> ActivationFailed:
+    from esker.errors import ActivationFailed
+
     return ActivationFailed(f"bash could not expand `{name}` of `[vars]`", hint="bash says why above")
 
 
 def _cut_off(status: int, name: str = _NAME_OF_HOOK) -> ActivationFailed:
     """Return the error for the hook `name` that ended its bash before the result was written."""
+    from esker.errors import HookCutOff
+
     message = _CUT_OFF.format(name)
     if status == 0:
         return HookCutOff(message, hint=_REVIEW)
@@ -333,6 +367,8 @@ def _cut_off(status: int, name: str = _NAME_OF_HOOK) -> ActivationFailed:
 def _ended(status: int) -> str:
     if status >= 0:
         return f"bash ended with status {status}"
+    import signal
+
     try:
         return f"{signal.Signals(-status).name} ended bash"
     except ValueError:  # one without a name

@@ -2,17 +2,18 @@
 
 A bash takes over functions, arrays and variables that are not exported, and the aliases. A zsh takes over the aliases,
 which bash writes in a form that zsh reads too. Every other shell gets one line that says so.
+
+Every activation with a tool's hook runs this module, most of them for a command that takes over nothing of it. So what
+the hook's bash has written is kept as it is, and becomes text for other shells only where one takes it over; nothing
+heavy is imported at the top.
 """
 
 from __future__ import annotations
 
-import re
-
-from esker.activate.shells.assignments import quoted
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    import re
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "ALIASES",
@@ -28,6 +29,9 @@ __all__ = [
 DECLARATIONS, ALIASES, TRAP, ENDED = "declarations", "aliases", "trap", "ended"
 """The keys of what was left: bash text for functions and variables, for aliases and for the EXIT trap; and the `exec`
 of another program at which the script ended."""
+_VARIABLES, _FUNCTIONS = "variables", "functions"
+"""The keys of what a hook has left in place of declarations: all variables and functions, as its bash writes them."""
+_KEYS = (_VARIABLES, _FUNCTIONS, ALIASES, TRAP, ENDED)
 
 _SHELLS = """
 _ BASH BASHOPTS BASHPID BASH_ALIASES BASH_ARGC BASH_ARGV BASH_ARGV0 BASH_CMDS BASH_COMMAND BASH_COMPAT BASH_ENV
@@ -38,8 +42,9 @@ OPTARG OPTERR OPTIND OSTYPE PIPESTATUS POSIXLY_CORRECT PPID PROMPT_COMMAND PROMP
 PATH READLINE_LINE READLINE_POINT REPLY SECONDS SHELL SHELLOPTS SHLVL SRANDOM TERM UID
 """
 _OWN = frozenset(_SHELLS.split())
-_DECLARED = re.compile(r"declare -(\S+) ([A-Za-z_]\w*)(.*)", re.DOTALL)
-_FUNCTION_OF_OURS = re.compile(r"^_esker_\w+ \(\)\s*\n\{.*?^\}\n|^declare -f\w* \S+\n", re.MULTILINE | re.DOTALL)
+_DECLARED = r"""^declare -(\S+) ([A-Za-z_]\w*)((?:=(?:[^"'\\\n]|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\\.)*)?)\n"""
+"""A declaration as `declare -p` writes it. A text in quotes may have several lines."""
+_FUNCTION_OF_OURS = r"^_esker_\w+ \(\)\s*\n\{.*?^\}\n|^declare -f\w* \S+\n"
 """Also the lines by which bash says that a function is read-only."""
 _FOR_OTHERS = (
     "sh -c 'echo \"! This shell has taken over the variables alone: functions and aliases of the {} are for bash\" >&2'"
@@ -65,6 +70,8 @@ def declared(variables: Mapping[str, str | Sequence[str] | Mapping[str, str]], f
 
 
 def _declaration(name: str, value: str | Sequence[str] | Mapping[str, str]) -> str:
+    from esker.activate.shells.assignments import quoted
+
     if isinstance(value, str):
         return f"declare -g -- {name}={quoted(value)}\n"
     if hasattr(value, "items"):
@@ -74,28 +81,27 @@ def _declaration(name: str, value: str | Sequence[str] | Mapping[str, str]) -> s
 
 
 def parse_left(text: str) -> dict[str, str]:
-    """Return what `hook.bash` has written of a tool's hook: entries `_esker_KIND=TEXT`, each with a NUL behind it."""
-    left = {DECLARATIONS: "", ALIASES: "", TRAP: "", ENDED: ""}
-    for entry in text.split("\0"):
-        kind, _, value = entry.partition("=")
-        if kind == "_esker_variable":
-            left[DECLARATIONS] += "".join(_taken(value))
-        elif kind == "_esker_functions":
-            left[DECLARATIONS] += _FUNCTION_OF_OURS.sub("", value)
-        elif kind.removeprefix("_esker_") in left:
-            left[kind.removeprefix("_esker_")] += value
-    return left
+    """Return what `hook.bash` has written of a tool's hook: entries `_esker_KEY=TEXT`, each with a NUL behind it."""
+    pairs = (entry.partition("=") for entry in text.split("\0"))
+    entries = {name.removeprefix("_esker_"): value for name, _, value in pairs}
+    return {key: entries.get(key, "") for key in _KEYS}
 
 
-def _taken(text: str) -> Iterator[str]:
-    """Yield the declaration in a line of `declare -p` as text for another bash, unless it is exported or read-only."""
-    match = _DECLARED.fullmatch(text.rstrip("\n"))
-    if match is None:
-        return
-    flags, name, value = match.groups()
+def _declarations(left: Mapping[str, str]) -> str:
+    """Return bash text for the variables and functions that were left, but for those that another bash has itself."""
+    import re
+
+    taken = (_taken(match) for match in re.finditer(_DECLARED, left.get(_VARIABLES, ""), re.MULTILINE | re.DOTALL))
+    functions = re.sub(_FUNCTION_OF_OURS, "", left.get(_FUNCTIONS, ""), flags=re.MULTILINE | re.DOTALL)
+    return "".join((left.get(DECLARATIONS, ""), *taken, functions))
+
+
+def _taken(declared: re.Match[str]) -> str:
+    """Return a line of `declare -p` as text for another bash; nothing if it is exported, read-only or the shell's."""
+    flags, name, value = declared.groups()
     if is_shells_own(name) or not {"x", "r"}.isdisjoint(flags):
-        return
-    yield f"declare -g{flags.replace('-', '')} {name}{value}\n" if flags != "-" else f"declare -g -- {name}{value}\n"
+        return ""
+    return f"declare -g{flags.replace('-', '')} {name}{value}\n" if flags != "-" else f"declare -g -- {name}{value}\n"
 
 
 def scripts_for(shell: str, left: Mapping[str, str], name: str, *, with_trap: bool) -> list[str]:
@@ -103,10 +109,11 @@ def scripts_for(shell: str, left: Mapping[str, str], name: str, *, with_trap: bo
     if shell == "bash":
         aliases = left.get(ALIASES, "")
         # A bash that runs a command, too: it would only know the aliases, and not expand them.
-        parts = [left.get(DECLARATIONS, ""), aliases and f"shopt -s expand_aliases\n{aliases}"]
+        parts = [_declarations(left), aliases and f"shopt -s expand_aliases\n{aliases}"]
         parts += [left.get(TRAP, "")] if with_trap else []
     elif shell == "zsh":
         parts = [left.get(ALIASES, "")]
     else:
-        parts = [_FOR_OTHERS.format(name)] if any(left.values()) else []
+        is_left = left.get(ALIASES) or left.get(TRAP) or _declarations(left)
+        parts = [_FOR_OTHERS.format(name)] if is_left else []
     return [part for part in parts if part]

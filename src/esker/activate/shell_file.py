@@ -14,6 +14,6 @@ def shell_text(path: str) -> str:
 
     No string or here document in these files may span several lines, because it would lose its indentation as well.
     """
-    with open(path, encoding="ascii") as file:
+    with open(path, encoding="utf-8") as file:
         lines = [line.strip() for line in file]
     return "\n".join(line for line in lines if line and not line.startswith("#"))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 
-from esker.errors import HostError
 from esker.host.isolation import SOURCE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
+
+    from esker.errors import HostError
 
 __all__ = ["SOURCE", "begin", "begin_anew", "beginning_anew"]
 
@@ -40,7 +40,7 @@ def begin(work: Callable[[], object]) -> int:
         os.waitpid(child, 0)
         pid = os.read(reading, _LONGEST_PID)
     except OSError as error:
-        raise HostError(f"cannot start a process: {(error.strerror or str(error)).lower()}") from error
+        raise _refused((error.strerror or str(error)).lower()) from error
     finally:
         os.close(reading)
         os.close(writing)
@@ -68,11 +68,12 @@ def beginning_anew(work: Callable[..., object], arguments: Mapping[str, Any]) ->
     """
     import json
     import subprocess
+    from contextlib import suppress
 
     try:
         interpreter = subprocess.Popen(_anew(work), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     except OSError as error:
-        raise HostError(f"cannot start a process: {(error.strerror or str(error)).lower()}") from error
+        raise _refused((error.strerror or str(error)).lower()) from error
     assert interpreter.stdin is not None
     with suppress(BrokenPipeError), interpreter.stdin as given:
         given.write(json.dumps(arguments).encode())
@@ -83,10 +84,16 @@ def beginning_anew(work: Callable[..., object], arguments: Mapping[str, Any]) ->
             pid = said.read().strip()
         interpreter.wait()
         if not pid.isdigit():
-            raise HostError(f"cannot start a process: the interpreter exited with status {interpreter.returncode}")
+            raise _refused(f"the interpreter exited with status {interpreter.returncode}")
         return int(pid)
 
     return begun
+
+
+def _refused(cause: str) -> HostError:
+    from esker.errors import HostError  # here, because building its classes takes 1 ms
+
+    return HostError(f"cannot start a process: {cause}")
 
 
 def _anew(work: Callable[..., object]) -> list[str]:

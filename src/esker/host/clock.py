@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager, nullcontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from contextlib import AbstractContextManager, contextmanager, suppress
+else:
+    from esker.host.context import contextmanager, suppress
 
 __all__ = ["Abandoned", "Abandonment", "Deadline", "local_minute", "timestamp"]
 
@@ -88,7 +89,7 @@ class Deadline:
 
     def telling(self, call: Callable[[], object]) -> AbstractContextManager[None]:
         """Return a context during which `call` is called if the wait is given up."""
-        return nullcontext() if self._abandoned is None else self._abandoned.telling(call)
+        return suppress() if self._abandoned is None else self._abandoned.telling(call)
 
     @property
     def is_limit(self) -> bool:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from contextlib import suppress
+else:
+    from esker.host.context import suppress
 
 __all__ = ["descriptor_path", "memory_file"]
 

@@ -6,7 +6,7 @@ Type checkers see the original, under `TYPE_CHECKING`.
 
 from __future__ import annotations
 
-from operator import itemgetter
+from _operator import itemgetter  # `operator` itself has to be found and read, which takes 0.3 ms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

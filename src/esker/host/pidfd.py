@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` builds enumerations, which takes 1 ms
 import os
-import select
-import signal
-from contextlib import contextmanager, suppress
 
 from esker.host.process_table import entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import contextmanager, suppress
+else:
+    from esker.host.context import contextmanager, suppress
 
 __all__ = ["open_process", "opened", "send", "wait"]
 
@@ -46,6 +47,8 @@ def opened(pid: int, start: int | None = None) -> Iterator[int | None]:
 
 def wait(descriptor: int, timeout: float | None) -> bool:
     """Wait at most `timeout` seconds, or for ever if it is None; return whether the process has ended."""
+    import select
+
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
@@ -54,4 +57,4 @@ def wait(descriptor: int, timeout: float | None) -> bool:
 def send(descriptor: int, number: int) -> None:
     """Send the signal `number`; it is no error if the process has ended."""
     with suppress(ProcessLookupError):
-        signal.pidfd_send_signal(descriptor, number)
+        _signal.pidfd_send_signal(descriptor, number)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import cache, partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,11 +34,15 @@ def load() -> None:
         _library()
 
 
-@cache
+_loaded: list[ctypes.CDLL] = []
+
+
 def _library() -> ctypes.CDLL:
     import ctypes
 
-    return ctypes.CDLL(None, use_errno=True)
+    if not _loaded:
+        _loaded.append(ctypes.CDLL(None, use_errno=True))
+    return _loaded[0]
 
 
 def become_subreaper() -> None:
@@ -63,7 +66,8 @@ def ending_with_us(signal: int) -> Callable[[], None]:
     Everything that it needs is loaded beforehand, so that the child never waits for a lock of another thread.
     """
     load()
-    return partial(end_with_parent, signal, os.getpid())
+    parent = os.getpid()
+    return lambda: end_with_parent(signal, parent)
 
 
 def forbid_new_privileges() -> None:

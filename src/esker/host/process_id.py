@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
 
 from esker.host import pidfd, process_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import contextmanager
     from typing import NamedTuple
 else:
+    from esker.host.context import contextmanager
     from esker.host.named_tuple import NamedTuple
 
 __all__ = ["ProcessId", "boot_id", "is_ours", "of", "own"]
@@ -75,7 +76,7 @@ def own() -> ProcessId:
 def boot_id() -> str:
     """Return the kernel's id of this boot; empty on systems without one."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
             return file.read().strip()
     except OSError:
         return ""

@@ -11,8 +11,7 @@ import time
 
 import pytest
 
-from esker.host.isolation import OPTIONS, SOURCE
-from tests.cli.test_cli_startup import MODULES
+from tests.cli.test_cli_startup import HEAVY, MODULES, loaded
 
 pytestmark = pytest.mark.live("nix")
 
@@ -311,17 +310,27 @@ def test_overridden_inputs(flake, nix):
 
 def test_a_collected_result_is_made_again(flake, nix):
     """The result is a root, and earlier ones are not; without the root it is made again instead of leading nowhere."""
-    project = flake("default = pkgs.mkShell { packages = [ pkgs.jq ]; A = builtins.readFile ./a; };", files={"a": "1"})
-    first = project.variables()
+    project = flake(
+        'default = pkgs.mkShell { packages = [ pkgs.jq ]; A = builtins.readFile ./a; shellHook = ". ${./hook.sh}"; };',
+        files={"a": "1", "hook.sh": "export SOURCED=$A\n"},
+    )
+    asked = Asked(project)
+    first = asked.changed()
     project.write("a", "2")
-    project.variables()
+    asked.changed()
     state = project.directory.parent / "home/.local/state/esker/projects"
     (run,) = [path / "run" for path in state.iterdir() if project.directory.name[:20] in path.name]
     assert len([name for name in os.listdir(run) if name.endswith("-link")]) == 1
-    nix("store", "gc", cwd=project.directory)
+    for words in (["nix-collect-garbage", "-d"], ["nix-store", "--gc"]):
+        nix.run(words, cwd=project.directory, environ=nix.environ, check=True)
+        assert asked.unchanged()["SOURCED"] == "2"  # what the shellHook sources is kept too
     assert project.activate("--", "jq") == "a stand-in for jq\n"
-    (run / "nix").unlink()
+    answer = os.path.realpath(run / "nix")
+    for link in run.iterdir():
+        link.unlink()
     nix("store", "gc", cwd=project.directory)
+    assert not os.path.exists(answer)
+    assert asked.changed()["SOURCED"] == "2"
     assert project.activate("--", "jq") == "a stand-in for jq\n"
     assert first["A"] == "1"
 
@@ -536,19 +545,26 @@ def test_a_warm_activation_loads_few_modules(flake, nix):
     """Beside those of any warm activation it loads a handful, none of which is heavy, and starts no program."""
     project = flake("default = pkgs.mkShell { };")
     project.variables()
-    code = (
-        "import os, sys\nsys.path.append(sys.argv[1])\nbefore = set(sys.modules)\n"
-        "def listed(*arguments):\n    print(*sorted(set(sys.modules) - before))\n    raise SystemExit(0)\n"
-        "os.execve = listed\nos.fork = lambda: 1\nos.waitpid = lambda *_: (1, 0)\n"
-        "sys.argv = ['esker', 'activate', '--', 'true']\nfrom esker.__main__ import main\nmain()\n"
-    )
-    argv = [sys.executable, f"{OPTIONS}c", code, SOURCE]
-    loaded = set(nix.run(argv, cwd=project.directory, environ=nix.environ).out.split())
-    assert loaded - MODULES - {"_operator", "operator", "zlib", "_blake2", "_signal", "signal", "enum"} == {
+    assert loaded(project.directory, nix.environ) - MODULES - {
+        "_operator",
+        "operator",
+        "zlib",
+        "_blake2",
+        "_signal",
+    } == {
         *("esker.activate.program_of_tool", "esker.cli.other_runtime", "esker.host.named_tuple"),
         *("esker.host.temporary", "esker.runtimes.foreign", "esker.runtimes.foreign.choice"),
         *("esker.runtimes.foreign.place", "esker.runtimes.foreign.runtime"),
     }
+
+
+def test_a_hook_of_a_tool_adds_no_heavy_module(flake, nix):
+    """Where a shellHook runs, none is loaded that takes milliseconds; what the hook leaves is for shells."""
+    project = flake(f"default = pkgs.mkShell {{ shellHook = ''{HOOK}''; }};")
+    project.variables()
+    modules = loaded(project.directory, nix.environ)
+    assert "esker.activate.hook" in modules
+    assert modules.isdisjoint(HEAVY)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's project")

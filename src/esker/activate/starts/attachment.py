@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import atexit
 import os
-from contextlib import contextmanager
-from functools import partial
 
 from esker.activate.composition import (
     composed,
@@ -25,18 +23,19 @@ from esker.activate.difference import Activation, difference
 from esker.activate.starts import registry
 from esker.activate.starts.start import member_of
 from esker.activate.starts.watcher import watch
-from esker.errors import ActivationFailed, HostError, StartWithinHook, TimedOut
 from esker.host import background, process_table, runtime_directory, temporary
 from esker.host.clock import Deadline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import contextmanager
     from typing import Any, NamedTuple
 
     from esker.activate.plan import Plan
     from esker.activate.starts.start import Member, Start
 else:
+    from esker.host.context import contextmanager
     from esker.host.named_tuple import NamedTuple
 
 __all__ = ["Attachment", "Participant", "attach", "check_outside_hooks"]
@@ -150,7 +149,10 @@ def attach(
                 # This process may be attached to a start of an earlier plan, from before the project was edited.
                 registry.leave(path, member, unless=plan.identity)
             within = is_active(plan, environ)
-            join = partial(registry.join, path, plan, member, inherited=has_inherited, anew=participant.anew)
+
+            def join() -> registry.Joined:
+                return registry.join(path, plan, member, inherited=has_inherited, anew=participant.anew)
+
             joined = _joined(join, path, plan, waiting, deadline or Deadline(), within=within)
         else:
             registry.check_mode(path, plan, member)
@@ -181,6 +183,8 @@ def check_outside_hooks(plan: Plan, environ: Mapping[str, str]) -> None:
     path = registry.registry_path(plan.runtime_directory(environ.get("XDG_RUNTIME_DIR")))
     blocker = registry.hook_to_wait_for(path, plan)
     if blocker and blocker[0] in process_table.ancestors(os.getpid(), process_table.table()):
+        from esker.errors import StartWithinHook
+
         raise StartWithinHook(
             f"services cannot be started from `{blocker[1]}`, because they would wait until it has ended",
             hook=blocker[1],
@@ -196,9 +200,13 @@ def _needed(plan: Plan, path: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, HostError) as refusal:
+    except Exception as refusal:
+        from esker.errors import HostError  # here, because building its classes takes 1 ms
+
+        if not isinstance(refusal, (OSError, HostError)):
+            raise
         if plan.on_deactivate is not None:
-            cause = refusal if isinstance(refusal, HostError) else runtime_directory.refused(path, refusal)
+            cause = runtime_directory.refused(path, refusal) if isinstance(refusal, OSError) else refusal
             raise HostError(
                 f"cannot record which processes use `{plan.name}`, so `hook.on-deactivate` would never run: "
                 f"{cause.message}",
@@ -228,11 +236,15 @@ def _joined(
                 registry.sweep(path)
             return joined
         if within and looks == 0 and joined.blocker in process_table.ancestors(os.getpid(), process_table.table()):
+            from esker.errors import ActivationFailed
+
             raise ActivationFailed(
                 f"a hook of `{plan.name}` activates the same environment again, and would wait for itself for ever",
                 hint="the environment is active in the hook already: run the command without `activate`",
             )
         if deadline.passed:
+            from esker.errors import TimedOut
+
             raise TimedOut(f"process {joined.blocker} was still activating `{plan.name}` after {deadline.seconds:g} s")
         looks += 1
         if waiting and looks % _LOOKS == 0:

@@ -10,24 +10,24 @@ mode 0600, which is removed with the start.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` builds enumerations, which takes 1 ms
 import fcntl
 import os
-import signal
-from contextlib import contextmanager, suppress
 
 from esker.activate.plan import RUNNING
 from esker.activate.starts.start import SERVICES, Member, Start, member_of
-from esker.errors import ModeClash
 from esker.formats import json_text
 from esker.host import pidfd, process_id, runtime_directory, state_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import contextmanager, suppress
     from typing import Any, NamedTuple
 
     from esker.activate.plan import Plan
 else:
+    from esker.host.context import contextmanager, suppress
     from esker.host.named_tuple import NamedTuple
 
 __all__ = [
@@ -47,7 +47,7 @@ __all__ = [
     "watch_over",
 ]
 
-WAKE = signal.SIGURG
+WAKE: int = _signal.SIGURG
 """The signal that tells a start's keeper to read the registry again; a process without a handler ignores it."""
 _VERSION = 1
 
@@ -226,6 +226,8 @@ def _check_mode(plan: Plan, starts: Iterable[Start], joining: Member) -> None:
     pids = {use.process.pid for start in clashing for use in start.members if use.token != SERVICES}
     others = sorted(pids - {joining.process.pid})  # a process that is alone in the other mode may change to this one
     if others:
+        from esker.errors import ModeClash
+
         other = "run" if plan.mode == "dev" else "dev"
         existing = f"whilst there are existing activations in '{other}' mode"
         message = f"Environment can't be activated in '{plan.mode}' mode {existing}"
@@ -244,7 +246,7 @@ def settle(path: str, start: Start, changes: dict[str, Any], start_watcher: Call
         if own is None:  # somebody has removed the file, so no process can attach to this start
             return
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(f"{path}.{start.token}", flags, 0o600), "w", encoding="ascii") as file:
+        with open(os.open(f"{path}.{start.token}", flags, 0o600), "w", encoding="utf-8") as file:
             file.write(json_text.render(changes))
         own.mark_ready(member_of(start_watcher()) if start_watcher else None)
 

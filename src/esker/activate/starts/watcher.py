@@ -7,10 +7,8 @@ again. After the hook it removes the start.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` builds enumerations, which takes 1 ms
 import os
-import select
-import signal
-from contextlib import suppress
 
 from esker.activate.starts import registry
 from esker.host import temporary
@@ -18,12 +16,15 @@ from esker.host import temporary
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import suppress
 
     from esker.activate.starts.start import Member, Start
+else:
+    from esker.host.context import suppress
 
 __all__ = ["watch"]
 
-_OUTLIVED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+_OUTLIVED = (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT)
 """Signals that do not end the watcher. Whoever ends the whole session with one also ends the attached processes, and
 the watcher's work begins only then."""
 _LOOK = 500
@@ -41,9 +42,9 @@ def watch(
         file.write("esker-watcher")
     wake_reader, wake_writer = os.pipe()
     os.set_blocking(wake_writer, False)
-    signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
+    _signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
     for number in (registry.WAKE, *_OUTLIVED):
-        signal.signal(number, lambda *_: None)  # not SIG_IGN, which the script would inherit
+        _signal.signal(number, lambda *_: None)  # not SIG_IGN, which the script would inherit
     while (start := _start(path, token)) is not None and start.members:
         _wait(start.members[0], wake_reader)
     if start is not None and script is not None:
@@ -63,6 +64,8 @@ def _start(path: str, token: str) -> Start | None:
 
 def _wait(attached: Member, wake_reader: int) -> None:
     """Wait until the process ends, or until a signal arrives, which makes `wake_reader` readable."""
+    import select
+
     poll = select.poll()
     poll.register(wake_reader, select.POLLIN)
     descriptor = None
