@@ -36,6 +36,7 @@ _PORT = (
     "`esker services ports --renew`, for others in the Compose file"
 )
 _NO_PASSWORD = re.compile(r"\.flox/cache/esker/[\w.-]+\.env not found")
+_NO_NETWORK = re.compile(r"\bnetwork [0-9a-f]{12,64} not found")
 _HINTS = {
     "permission denied while trying": "join the group `docker`, or use a rootless engine; then log in again",
     "cannot connect": "start the engine, or name another one in DOCKER_HOST or with `docker context use`",
@@ -113,4 +114,9 @@ def compose_refused(words: Sequence[str], failure: CommandFailed) -> ServiceErro
 def _hint(text: str) -> str | None:
     if _NO_PASSWORD.search(text):  # it is made in each checkout, and not in the repository
         return "make this checkout's password: esker services add NAME --container"
+    if _NO_NETWORK.search(text):  # Compose does not see it: its `up` fails alike
+        return (
+            "its network was removed: have Compose make the container anew, which keeps its volumes and nothing else: "
+            "esker activate -- docker compose up --no-start --no-deps --force-recreate NAME"
+        )
     return next((hint for words, hint in _HINTS.items() if words in text.lower()), None)

@@ -163,6 +163,12 @@ class Engine:
         """Kill a container at once, if it still runs."""
         await self._output("docker", "kill", container.id)
 
+    async def attempt(self, container: Container) -> tuple[int, str]:
+        """Run a container's health check in it; return its exit status and what it printed."""
+        assert container.check is not None
+        words = ("docker", "exec", container.id, *container.check.words)
+        return await self._output(*words, seconds=container.check.timeout + ANSWER_SECONDS)
+
     async def last_lines(self, container: Container, count: int) -> list[str]:
         """Return the last lines of a container's log; none if the engine does not give them.
 

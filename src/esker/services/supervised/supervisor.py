@@ -366,10 +366,12 @@ class Supervisor:
                 await self._until(lambda: all(reached(name) for name in request.names))
         except TimeoutError:
             late = [name for name in request.names if not reached(name)]
+            obstacles = [self.services[name].obstacle for name in late if name in self.services]
+            hint = "allow a longer `--timeout`, or look at the service with `esker services status`"
             raise ServicesNotReady(
                 f"{', '.join(f'`{name}`' for name in late)} not {request.until} within {request.seconds:g} s",
                 services=late,
-                hint="allow a longer `--timeout`, or look at the service with `esker services status`",
+                hint="; ".join([*filter(None, obstacles[:1]), hint]) if request.until == "healthy" else hint,
             ) from None
 
     async def _until(self, reached: Callable[[], bool]) -> None:
