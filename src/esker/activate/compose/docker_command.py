@@ -18,8 +18,10 @@ __all__ = [
     "answered",
     "compose_command",
     "compose_refused",
+    "compose_warnings",
     "engine_refused",
     "engine_silent",
+    "orphans",
 ]
 
 ANSWER_SECONDS = 15.0
@@ -37,6 +39,10 @@ _PORT = (
 )
 _NO_PASSWORD = re.compile(r"\.flox/cache/esker/[\w.-]+\.env not found")
 _NO_NETWORK = re.compile(r"\bnetwork [0-9a-f]{12,64} not found")
+_WARNING = re.compile(r'level=warning msg="((?:[^"\\]|\\.)*)"')
+_ORPHANS = re.compile(r"Found orphan containers \(\[(.*?)\]\)")
+_SAID_ELSEWHERE = ("variable is not set", "is obsolete", "Found orphan containers")
+"""Unset variables and orphans have words of Esker's own; obsolete parts of a file change nothing of what runs."""
 _HINTS = {
     "permission denied while trying": "join the group `docker`, or use a rootless engine; then log in again",
     "cannot connect": "start the engine, or name another one in DOCKER_HOST or with `docker context use`",
@@ -84,6 +90,21 @@ def engine_refused(text: str) -> ServiceError:
     telling = telling or lines[-1:] or ["it said nothing"]
     told = telling[0].removeprefix("Error response from daemon: ")[:_WORDS]
     return ServiceError(f"the container engine refuses: {told}", hint=_hint(text))
+
+
+def compose_warnings(text: str) -> list[str]:
+    r"""Return what Compose warns of in its output while it makes containers, each once.
+
+    >>> compose_warnings(r'time="now" level=warning msg="volume \"data\" already exists"')
+    ['volume "data" already exists']
+    """
+    found = dict.fromkeys(re.sub(r"\\(.)", r"\1", message) for message in _WARNING.findall(text))
+    return [each[:_WORDS] for each in found if not any(words in each for words in _SAID_ELSEWHERE)]
+
+
+def orphans(text: str) -> set[str]:
+    """Return the containers of which Compose says in its output that its files do not have their services."""
+    return {name for listed in _ORPHANS.findall(text) for name in listed.split()}
 
 
 def engine_silent(words: Sequence[str], seconds: float) -> ServiceError:

@@ -19,7 +19,7 @@ from esker.services.supervised.probe import NotRunnable, Shut
 from esker.services.supervised.service import LOG_LINES, Service
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection
+    from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
     from esker.services.compose.container import Container
     from esker.services.specification import ServiceSpec
@@ -89,6 +89,12 @@ class ContainerService(Service):
         if self.creation is not None and not self.creation.done():
             return f"Compose is still making the container of `{self.spec.name}`"
         return super().obstacle or (self._checks.problem if self._checks else None)
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What Compose has warned of when it made the container."""
+        service = self.spec.container.service if self.spec.container else self.spec.name
+        return self._engine.warnings.get(service, ()) if self.active else ()
 
     def is_outdated(self, spec: ServiceSpec | None) -> bool:
         """Return whether the container was made from another configuration than the one in `spec`."""

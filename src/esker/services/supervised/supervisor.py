@@ -401,7 +401,8 @@ class Supervisor:
         spec, failure, specs = service.spec, service.failure, {one.name: one for one in declared}
         set_at, set_by = self._variables_set.get(name, (None, None))
         incomplete = service.log.problem and f"`{name}`: {service.log.problem}"
-        notes = [note for note in (service.context.note, incomplete) if note]
+        warnings = service.warnings if isinstance(service, ContainerService) else ()
+        notes = [note for note in (service.context.note, incomplete, *warnings) if note]
         return ServiceStatus(
             name=name,
             status=service.state,
