@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from esker.errors import ServiceError
 from esker.services.compose.container import cannot_enter
@@ -126,6 +125,8 @@ class PodmanChecks:
         if self._host.startswith(_SOCKET):
             reader, writer = await asyncio.open_unix_connection(self._host.removeprefix(_SOCKET))
         else:
+            from urllib.parse import urlsplit
+
             address = urlsplit(self._host)
             reader, writer = await asyncio.open_connection(address.hostname, address.port)
         try:
