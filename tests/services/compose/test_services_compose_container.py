@@ -53,7 +53,7 @@ DB = Container(
     directory="/p",
     ports={"5432/tcp": 15432},
     volumes=("shop_data",),
-    check=Check(interval=30.0, timeout=30.0, start_period=0.0, start_interval=5.0),
+    check=Check(words=(), interval=30.0, timeout=30.0, start_period=0.0, start_interval=5.0),
 )
 SPEC = ContainerSpec(service="db", project="shop", directory="/p", files=("/p/compose.yaml",), hashes=("abc",))
 
@@ -82,6 +82,49 @@ def test_states_of_docker_and_podman(state, health, runs):
     record = {"Id": "1", "Name": "web", "State": state, "Config": {"Labels": None}}
     found = parse_containers(json.dumps([record]))[0]
     assert (found.health, found.runs, found.service) == (health, runs, "")
+
+
+NO_GROUP = (
+    "OCI runtime exec failed: exec failed: unable to start container process: error adding pid 409 to cgroups: failed "
+    "to write 409: openat2 /sys/fs/cgroup/freezer/docker/2fc4/cgroup.procs: no such file or directory: unknown"
+)
+NO_COMMAND = 'OCI runtime exec failed: exec failed: exec: "pg_isready": executable file not found in $PATH: unknown'
+
+
+@pytest.mark.parametrize(
+    ("outputs", "is_shut"),
+    [
+        ([NO_GROUP] * 3, True),
+        (["", NO_GROUP, NO_GROUP, NO_GROUP], True),
+        ([NO_GROUP] * 2, False),  # it may be about to end
+        ([NO_GROUP, NO_GROUP, "no answer"], False),
+        ([NO_COMMAND] * 3, False),
+    ],
+)
+def test_a_container_in_which_nothing_can_be_run(outputs, is_shut):
+    """The last three checks failed by the engine's own fault, which is another than a command that is missing."""
+    log = [{"ExitCode": -1, "Output": each} for each in outputs]
+    record = INSPECTED | {"State": STATE | {"Health": {"Status": "starting", "Log": log}}}
+    assert parse_containers(json.dumps([record]))[0].is_shut == is_shut
+
+
+@pytest.mark.parametrize(
+    ("test", "words"),
+    [
+        (["CMD", "pg_isready", "-q"], ("pg_isready", "-q")),
+        (["CMD-SHELL", "pg_isready || exit 1"], ("/bin/sh", "-c", "pg_isready || exit 1")),
+        (["NONE"], ()),
+        (None, ()),
+    ],
+)
+def test_the_command_of_a_check(test, words):
+    """It stands in the form in which the engine runs it; a check that prints nothing is told by its status."""
+    health = {"Status": "starting", "Log": [{"ExitCode": 2, "Output": ""}]}
+    config = {"Labels": LABELS, "Healthcheck": {"Test": test}}
+    record = INSPECTED | {"State": STATE | {"Health": health}, "Config": config}
+    found = parse_containers(json.dumps([record]))[0]
+    assert found.check.words == words
+    assert found.problem == "its check ended with status 2"
 
 
 @pytest.mark.parametrize("text", ["", "{}x", "7", "[7]", "[{}]", '[{"Id": "1", "Name": "a", "State": null}]'])

@@ -359,7 +359,7 @@ def test_a_name_that_another_checkout_takes_first(place):
     assert name.startswith("shop-")
     assert _running(first) == {"shop-db-1", f"{name}-db-1"}
     second.engine.docker("exec", "shop-db-1", "touch", "/data/one")
-    first.esker("services", "reset", "db", "--yes")
+    first.esker("services", "reset", "db", "-y")
     first.esker("services", "stop")
     assert second.engine.docker("exec", "shop-db-1", "ls", "/data") == "one\n"
 

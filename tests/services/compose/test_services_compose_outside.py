@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import time
 
 import pytest
 
+from esker.host import pidfd
 from tests.support.containers.checkout import ESKER
 
 pytestmark = [
@@ -93,6 +95,47 @@ def test_what_compose_warns_of_is_said_at_a_start(place):
     assert shop.esker("services", "start").stderr.count(told) == 1
     shop.write(".env", "NOPE=set\n")
     assert told not in shop.esker("services", "start").stderr
+
+
+def test_what_compose_warns_of_when_it_makes_a_container(place):
+    """It is said once, by the start that makes it; what only tells of old syntax is not said, nor what has ended."""
+    place.engine.docker("volume", "create", "kept")
+    web = f"web: {{{IDLE}, volumes: ['kept:/kept']}}"
+    kept = "volumes: {kept: {name: kept}}\n"
+    shop = place.checkout(compose=f"version: '3.8'\nservices: {{old: {{{IDLE}}}, gone: {{{IDLE}}}}}\n")
+    shop.compose("up", "--detach")
+    shop.compose("stop", "gone")
+    shop.write("compose.yaml", f"version: '3.8'\nservices: {{{web}, other: {{{IDLE}}}}}\n{kept}")
+    told = shop.esker("services", "start").stderr
+    assert told.count('! volume "kept" already exists but was not created by Docker Compose.') == 1
+    assert "`shop-old-1` still runs, but the Compose files do not have its service (the same for 1 more)\n" in told
+    assert "obsolete" not in told
+    assert "shop-gone-1" not in told
+    shop.esker("services", "stop")
+    assert "already exists" not in shop.esker("services", "start").stderr
+    assert "shop-old-1" in shop.engine.docker("ps", "--format", "{{.Names}}")
+
+
+@pytest.mark.parametrize("names", [(), ("old",)])
+def test_a_service_that_the_files_lost_while_nobody_followed_it(place, names):
+    """Esker has started its container, and its supervisor was killed: `status` shows it, and `stop` stops it."""
+    shop = place.checkout(compose=f"services: {{web: {{{IDLE}}}, old: {{{IDLE}}}}}\n")
+    shop.esker("services", "start")
+    shop.write("compose.yaml", WEB)
+    for pid, start in (shop.record.guardian, shop.record.supervisor):
+        with pidfd.opened(pid, start) as descriptor:
+            pidfd.send(descriptor, signal.SIGKILL)
+            assert pidfd.wait(descriptor, 10)
+    if names:  # with a supervisor that knows nothing of it
+        shop.esker("services", "start")
+    done = shop.esker("services", "status")
+    assert "shop-old-1" in done.stdout
+    assert (
+        "! `old` still runs, but the manifest no longer declares it: `esker services stop old` stops it" in done.stderr
+    )
+    assert "✔ Service 'old' stopped" in shop.esker("services", "stop", *names).stderr
+    assert shop.engine.docker("ps", "--format", "{{.Names}}").split() == (["shop-web-1"] if names else [])
+    assert "service `old` does not exist" in shop.refused("services", "stop", "old")
 
 
 def test_ports_of_containers_without_a_manifest(place):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import socket
 import stat
 
@@ -327,8 +328,9 @@ def test_the_whole_tree_ends(project, command):
     project.declare("web", command, vars={"PIDS": pids}, stop_grace_period=0.2)
     project.declare("other")
     project.services.start("other")
-    reading = os.open(pids, os.O_RDONLY | os.O_NONBLOCK)
+    reading = os.open(pids, os.O_RDWR)  # as a writer too, so that a read waits for the orphan, which may come late
     project.services.start("web")
+    assert select.select([reading], [], [], 10)[0]
     with pidfd.opened(int(os.read(reading, 100))) as orphan:
         assert not pidfd.wait(orphan, 0)
         project.services.stop("web")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 
@@ -30,3 +32,10 @@ def test_a_command_that_does_not_end_is_killed(tmp_path):
             assert below is None or pidfd.wait(below, 10)
 
     asyncio.run(main())
+
+
+def test_a_supervisor_of_processes_alone_loads_nothing_of_containers():
+    """Most environments have none, and each module takes time at every first start."""
+    code = "import sys, esker.services.supervised.server; print(*(name for name in sys.modules if 'compose' in name))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.strip() == ""

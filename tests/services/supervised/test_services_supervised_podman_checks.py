@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from esker.errors import ServiceError
 from esker.services.compose.container import Check, Container, parse_containers
+from esker.services.supervised import podman_checks
 from esker.services.supervised.podman_checks import PodmanChecks
 
 STARTING = Container(
@@ -18,7 +20,7 @@ STARTING = Container(
     hash="abc",
     status="running",
     health="starting",
-    check=Check(interval=60.0, timeout=1.0, start_period=30.0, start_interval=0.01),
+    check=Check(words=("pg_isready",), interval=60.0, timeout=1.0, start_period=30.0, start_interval=0.01),
     is_podmans=True,
 )
 
@@ -116,8 +118,83 @@ def test_an_engine_that_has_gone_is_no_failure_of_the_check(tmp_path):
     asyncio.run(main())
 
 
+def test_a_port_is_asked_like_a_socket():
+    """Podman that listens at `tcp://`, without TLS, gets the same question."""
+
+    async def main():
+        asked = asyncio.Queue()
+
+        async def serve(reader, writer):
+            asked.put_nowait((await reader.readuntil(b"\r\n\r\n")).decode())
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with server:
+            host, port = server.sockets[0].getsockname()
+            checks = PodmanChecks(STARTING, f"tcp://{host}:{port}", None)
+            async with running(checks), asyncio.timeout(10):
+                return checks.problem, await asked.get()
+
+    problem, request = asyncio.run(main())
+    assert problem is None
+    assert request.startswith(f"GET /v4.0.0/libpod/containers/{'a' * 64}/healthcheck ")
+
+
+REFUSED = (
+    "Error: runc: exec failed: unable to start container process: error adding pid 1789 to cgroups: failed to write "
+    "1789: openat2 /sys/fs/cgroup/pids/libpod_parent/x/cgroup.procs: no such file or directory: OCI runtime attempted "
+    "to invoke a command that was not found\nError: read unixpacket"
+)
+
+
+@pytest.mark.parametrize(
+    ("health", "answers", "found", "is_shut"),
+    [
+        ("unhealthy", [(1, "not yet\n")], "not yet", False),
+        ("unhealthy", [(3, "")], "its check ended with status 3", False),
+        ("unhealthy", [(0, "ready")], None, False),
+        ("unhealthy", [(127, REFUSED)], REFUSED.splitlines()[0], True),
+        ("starting", [(127, REFUSED), (1, "not yet")], "not yet", False),
+        ("starting", [(127, REFUSED), (127, REFUSED)], REFUSED.splitlines()[0], True),
+    ],
+)
+def test_what_podman_does_not_tell(monkeypatch, health, answers, found, is_shut):
+    """Esker runs the check itself, at once where it has failed for good; twice refused, the engine is at fault."""
+    monkeypatch.setattr(podman_checks, "_OWN", 0.0)
+
+    async def main():
+        checks = PodmanChecks(STARTING._replace(health=health), "unix:///socket", None)
+        left = list(answers)
+
+        async def attempt(_):
+            return left.pop(0)
+
+        for _ in answers:
+            await checks.explain(attempt)
+        return checks.found, checks.is_shut
+
+    assert asyncio.run(main()) == (found, is_shut)
+
+
+def test_a_run_of_the_check_is_not_made_at_each_look():
+    """While the container is starting, one is made every two seconds; an engine that is silent is what it finds."""
+
+    async def main():
+        checks = PodmanChecks(STARTING, "unix:///socket", None)
+        await checks.explain(None)  # would fail if it were called
+        checks.see(STARTING._replace(health="unhealthy"))
+
+        async def attempt(_):
+            raise ServiceError("the container engine does not answer")
+
+        await checks.explain(attempt)
+        return checks.found
+
+    assert asyncio.run(main()) == "the container engine does not answer"
+
+
 def test_an_engine_elsewhere_is_named():
-    """Esker reaches no other socket than a Unix one; a result that is there all the same is no problem."""
+    """Esker reaches a Unix socket or a port; a result that is there all the same is no problem."""
 
     async def main():
         checks = PodmanChecks(STARTING, "ssh://somewhere", None)
@@ -128,7 +205,8 @@ def test_an_engine_elsewhere_is_named():
 
     told, later = asyncio.run(main())
     assert (
-        told == "no health check has run: Esker runs those of Podman over a Unix socket, but not at `ssh://somewhere`"
+        told == "no health check has run: Esker runs those of Podman over a Unix socket or `tcp://`, "
+        "but not at `ssh://somewhere`"
     )
     assert later is None
 
@@ -150,5 +228,5 @@ def test_podman_describes_a_container():
         "HostConfig": {"Annotations": {"io.container.manager": "libpod"}},
     }
     found = parse_containers(json.dumps([record]))[0]
-    assert found.check == Check(interval=2.0, timeout=30.0, start_period=0.5, start_interval=5.0)
+    assert found.check == Check(words=("true",), interval=2.0, timeout=30.0, start_period=0.5, start_interval=5.0)
     assert (found.is_podmans, found.checked, found.last_change) == (True, "now", 1795996802.0)

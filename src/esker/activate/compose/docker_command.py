@@ -18,8 +18,10 @@ __all__ = [
     "answered",
     "compose_command",
     "compose_refused",
+    "compose_warnings",
     "engine_refused",
     "engine_silent",
+    "orphans",
 ]
 
 ANSWER_SECONDS = 15.0
@@ -36,6 +38,11 @@ _PORT = (
     "`esker services ports --renew`, for others in the Compose file"
 )
 _NO_PASSWORD = re.compile(r"\.flox/cache/esker/[\w.-]+\.env not found")
+_NO_NETWORK = re.compile(r"\bnetwork [0-9a-f]{12,64} not found")
+_WARNING = re.compile(r'level=warning msg="((?:[^"\\]|\\.)*)"')
+_ORPHANS = re.compile(r"Found orphan containers \(\[(.*?)\]\)")
+_SAID_ELSEWHERE = ("variable is not set", "is obsolete", "Found orphan containers")
+"""Unset variables and orphans have words of Esker's own; obsolete parts of a file change nothing of what runs."""
 _HINTS = {
     "permission denied while trying": "join the group `docker`, or use a rootless engine; then log in again",
     "cannot connect": "start the engine, or name another one in DOCKER_HOST or with `docker context use`",
@@ -85,6 +92,21 @@ def engine_refused(text: str) -> ServiceError:
     return ServiceError(f"the container engine refuses: {told}", hint=_hint(text))
 
 
+def compose_warnings(text: str) -> list[str]:
+    r"""Return what Compose warns of in its output while it makes containers, each once.
+
+    >>> compose_warnings(r'time="now" level=warning msg="volume \"data\" already exists"')
+    ['volume "data" already exists']
+    """
+    found = dict.fromkeys(re.sub(r"\\(.)", r"\1", message) for message in _WARNING.findall(text))
+    return [each[:_WORDS] for each in found if not any(words in each for words in _SAID_ELSEWHERE)]
+
+
+def orphans(text: str) -> set[str]:
+    """Return the containers of which Compose says in its output that its files do not have their services."""
+    return {name for listed in _ORPHANS.findall(text) for name in listed.split()}
+
+
 def engine_silent(words: Sequence[str], seconds: float) -> ServiceError:
     """Return the error for a command of the engine that has not ended in time."""
     return ServiceError(
@@ -113,4 +135,9 @@ def compose_refused(words: Sequence[str], failure: CommandFailed) -> ServiceErro
 def _hint(text: str) -> str | None:
     if _NO_PASSWORD.search(text):  # it is made in each checkout, and not in the repository
         return "make this checkout's password: esker services add NAME --container"
+    if _NO_NETWORK.search(text):  # Compose does not see it: its `up` fails alike
+        return (
+            "its network was removed: have Compose make the container anew, which keeps its volumes and nothing else: "
+            "esker activate -- docker compose up --no-start --no-deps --force-recreate NAME"
+        )
     return next((hint for words, hint in _HINTS.items() if words in text.lower()), None)

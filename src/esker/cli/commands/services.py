@@ -293,7 +293,7 @@ def _reset(arguments: list[str], voice: Voice) -> int:
         voice,
         names="one service that runs in a container",
     )
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     _add_timeout(parser, _START_SECONDS)
     options = parser.parse_args(arguments)
     if len(options.name) != 1:
@@ -301,7 +301,8 @@ def _reset(arguments: list[str], voice: Voice) -> int:
     name, services = options.name[0], _services(options, voice)
     kept = services.volumes(name)
     gone = ", ".join(f"`{volume}`" for volume in kept.removed) or "none"
-    if not options.yes and not confirmed(f"Remove the container of `{name}` and its volumes ({gone})?"):
+    stays = f"; external, and kept: {', '.join(f'`{each}`' for each in kept.external)}" if kept.external else ""
+    if not options.yes and not confirmed(f"Remove the container of `{name}` and its volumes ({gone}{stays})?"):
         raise UsageError(f"service `{name}` was not reset", hint="answer yes, or use --yes")
     with Live(voice, as_json=options.json) as live:
         statuses = services.reset(name, seconds=options.timeout, changed=live.show)

@@ -7,6 +7,7 @@ with the project, so what it says is believed only for containers of this Compos
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.declare import project_directory
@@ -15,7 +16,7 @@ from esker.host import files, state_file
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LABEL", "Check", "Container", "parse_containers", "paused", "read_started", "write_started"]
+__all__ = ["LABEL", "Check", "Container", "cannot_enter", "parse_containers", "paused", "read_started", "write_started"]
 
 LABEL = "com.docker.compose"
 """How the names of the labels begin that Compose gives its containers."""
@@ -26,13 +27,22 @@ _NOT_FOUND = (126, 127)
 """The statuses of a shell that cannot run a command (POSIX, 2.8.2)."""
 _NO_FILE = "executable file not found"
 """What runc and crun say of a command without a shell that is not in the image; its status is then -1."""
+_RUNTIME = re.compile(r"(?:Error: )?(?:OCI runtime|runc|crun)\b")
+"""How a message begins that the engine's runtime has written, and not the health check."""
+_NO_COMMAND = re.compile('exec: "|executable file')
+"""What runc and crun say if the command of the check is at fault, which is missing or may not be run."""
+_OFTEN = 3
+"""After this many health checks in a row that the engine could not run, it will not run the next one either."""
+_SHELL = ("/bin/sh", "-c")
 _PODMAN = ("io.container.manager", "libpod")
 """The annotation that Podman gives its containers."""
 
 
 class Check(NamedTuple):
-    """When the health check of a container is to be run; all times in seconds."""
+    """The health check of a container; all times in seconds."""
 
+    words: tuple[str, ...]
+    """Its command; empty if that is not known."""
     interval: float
     timeout: float
     start_period: float
@@ -61,6 +71,8 @@ class Container(NamedTuple):
     """What its last health check printed, if that failed."""
     lacks_check: bool = False
     """Whether that check failed because its command is not in the image."""
+    is_shut: bool = False
+    """Whether the engine could run none of the last health checks in it, for a reason of the engine's own."""
     error: str | None = None
     """Why the engine could not start it."""
     restarts: int = 0
@@ -92,6 +104,17 @@ def paused(container: Container) -> str:
     return f"its container is paused: `docker unpause {container.name}` resumes it"
 
 
+def cannot_enter(text: str) -> bool:
+    """Return whether the engine says that it can run nothing in a container, as without its control group.
+
+    >>> cannot_enter("OCI runtime exec failed: error adding pid 409 to cgroups: no such file or directory")
+    True
+    >>> cannot_enter('OCI runtime exec failed: exec: "pg_isready": executable file not found in $PATH')
+    False
+    """
+    return _RUNTIME.match(text) is not None and _NO_COMMAND.search(text) is None
+
+
 def parse_containers(text: str) -> list[Container]:
     """Return the containers in the output of `docker inspect`; raise ValueError if it is no such output."""
     try:
@@ -120,8 +143,9 @@ def _container(record: Mapping[str, Any]) -> Container:
         exit_code=int(state["ExitCode"]),
         pid=int(state.get("Pid") or 0),
         health=None if status in {None, "none"} else str(status),
-        problem=str(last.get("Output", "")).strip() if last and last.get("ExitCode") != 0 else None,
+        problem=_problem(last) if last and last.get("ExitCode") != 0 else None,
         lacks_check=last.get("ExitCode") in _NOT_FOUND or (last.get("ExitCode") == -1 and _NO_FILE in str(last)),
+        is_shut=len(checks) >= _OFTEN and all(cannot_enter(str(each.get("Output"))) for each in checks[-_OFTEN:]),
         error=str(state.get("Error") or "") or None,
         restarts=int(record.get("RestartCount") or 0),
         directory=str(labels.get(f"{LABEL}.project.working_dir", "")),
@@ -135,16 +159,23 @@ def _container(record: Mapping[str, Any]) -> Container:
     )
 
 
+def _problem(result: Mapping[str, Any]) -> str:
+    """Return what a health check that failed has printed, else its exit status."""
+    return str(result.get("Output") or "").strip() or f"its check ended with status {result.get('ExitCode')}"
+
+
 def _moments(record: Mapping[str, Any]) -> tuple[object, ...]:
     state = record["State"]
     return record.get("Created"), state.get("StartedAt"), state.get("FinishedAt")
 
 
 def _check(record: Mapping[str, Any]) -> Check:
-    """Return when a health check is to be run; where it does not say, as Docker does."""
+    """Return a container's health check, with Docker's times where it does not say them."""
     defaults = {"Interval": 30.0, "Timeout": 30.0, "StartPeriod": 0.0, "StartInterval": 5.0}
     given = {name: int(record.get(name) or 0) / 1e9 for name in defaults}
-    return Check(*(given[name] or default for name, default in defaults.items()))
+    kind, *words = [*map(str, record.get("Test") or ()), ""]
+    command = tuple(words[:-1]) if kind == "CMD" else (*_SHELL, *words[:-1]) if kind == "CMD-SHELL" else ()
+    return Check(command, *(given[name] or default for name, default in defaults.items()))
 
 
 def _moment(text: str) -> float | None:

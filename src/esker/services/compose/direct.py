@@ -17,6 +17,7 @@ from esker.host import process
 from esker.services.chamber import Volumes
 from esker.services.compose.claims import is_of
 from esker.services.compose.container import LABEL, parse_containers, paused, read_started, write_started
+from esker.services.status import ServiceStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from esker.activate.compose.project import ComposeProject
     from esker.services.compose.container import Container
-    from esker.services.status import ServiceStatus
 
 __all__ = ["Containers"]
 
@@ -49,6 +49,11 @@ class Containers:
     def services(self) -> Collection[str]:
         """The names of the services that the Compose files have."""
         return self._project.services.keys()
+
+    @property
+    def recorded(self) -> Collection[str]:
+        """The names of the services in whose containers Esker has started something, also if the files lost them."""
+        return read_started(self._dot_flox).keys()
 
     def lines(self, service: str, count: int | None) -> list[str]:
         """Return the last `count` lines of a service's log; without `count`, all that the engine has kept."""
@@ -77,9 +82,10 @@ class Containers:
     def found(self, stopped: Mapping[str, ServiceStatus]) -> dict[str, ServiceStatus]:
         """Return the state of those services whose containers run although no supervisor has started or follows them.
 
-        `stopped` are what is known of them otherwise. If the engine does not say it, the note of each says so.
+        `stopped` are what is known of them otherwise. If the engine does not say it, the note of each says so. A
+        container that Esker has started is there too if the Compose files do not have its service any more.
         """
-        started = read_started(self._dot_flox).values()
+        started = self._recorded_ids()
         try:
             running = self._containers_of_services(GLANCE_SECONDS)
         except ServiceError as error:
@@ -87,18 +93,18 @@ class Containers:
             return {name: replace(status, note=note) for name, status in stopped.items()}
         return {
             name: replace(
-                stopped[name],
+                stopped.get(name) or ServiceStatus(name=name, outdated=True),
                 status="Running",
                 pid=each.pid or None,
                 health=each.health,
                 ready=each.health in {None, "healthy"} and each.status == "running",
                 message=paused(each) if each.status == "paused" else each.problem,
-                note=_LEFT if each.id in started else _FOREIGN,
+                note=None if name not in self.services else _LEFT if each.id in started else _FOREIGN,
                 container=each.name,
                 started_at=each.started_at,
             )
             for name, each in running.items()
-            if name in stopped
+            if name in stopped or name not in self.services
         }
 
     def stop_left_over(self, names: Collection[str], *, force: bool) -> tuple[str, ...]:
@@ -142,11 +148,14 @@ class Containers:
 
     def _started(self) -> dict[str, Container]:
         """Return the running containers that Esker has started, by service; those of other projects do not count."""
-        recorded = read_started(self._dot_flox)
+        recorded = self._recorded_ids()
         if not recorded:
             return {}
         found = self._containers_of_services()
-        return {name: each for name, each in found.items() if each.id in recorded.values()}
+        return {name: each for name, each in found.items() if each.id in recorded}
+
+    def _recorded_ids(self) -> frozenset[str]:
+        return frozenset(read_started(self._dot_flox).values())
 
     def _containers_of_services(self, seconds: float = ANSWER_SECONDS) -> dict[str, Container]:
         """Return the running containers of the project, by service."""
@@ -154,12 +163,13 @@ class Containers:
         words = [word for each in filters for word in ("--filter", each)]
         listed = self._run("ps", "-q", "--no-trunc", *words, seconds=seconds).stdout.split()
         found = parse_containers(self._run("inspect", "--type", "container", *listed).stdout) if listed else []
-        return {each.service: each for each in found if each.runs and self._is_ours(each)}
+        recorded = self._recorded_ids()
+        return {each.service: each for each in found if each.runs and self._is_ours(each, recorded)}
 
-    def _is_ours(self, container: Container) -> bool:
+    def _is_ours(self, container: Container, recorded: Collection[str]) -> bool:
         project = self._project
-        here = is_of(container, os.path.dirname(project.files[0]))
-        return here and container.project == project.name and container.service in project.services
+        here = is_of(container, os.path.dirname(project.files[0])) and container.project == project.name
+        return here and (container.service in project.services or container.id in recorded)
 
     def _id(self, service: str) -> str | None:
         filters = [f"label={LABEL}.project={self._project.name}", f"label={LABEL}.service={service}"]

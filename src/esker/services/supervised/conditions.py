@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from esker.errors import ServiceFailed, ServicesNotReady
-from esker.services.supervised.probe import NotRunnable
+from esker.services.supervised.probe import NotRunnable, Shut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -89,27 +89,36 @@ def all_ready(started: Sequence[Service], unhealthy: Iterable[str], *, skips: bo
         if service.state == "Stopped":
             raise ServiceFailed(f"service `{name}` was stopped while it was starting", service=name)
         if service.health == "unhealthy" and not service.was_ready and name not in unhealthy:
-            period = "`start_period` in the Compose file" if service.spec.container else "`start-period`"
-            hint = f"if the service only needs more time, set a longer {period}; else {service.advice}"
-            if isinstance(service.problem, NotRunnable):
-                hint = "install what has that command, or correct `healthcheck` in the manifest: esker edit"
-                if service.spec.container:
-                    hint = "its image has no such command: correct `healthcheck` in the Compose file"
             raise ServiceFailed(
                 f"service `{name}` does not become healthy: {service.problem}",
                 service=name,
                 log=service.log.recent(_LOG_LINES),
-                hint=hint,
+                hint=_remedy(service),
             )
     return all(service.satisfied for service in started)
+
+
+def _remedy(service: Service) -> str:
+    """Return what may help a service that does not become healthy."""
+    contained = service.spec.container is not None
+    if isinstance(service.problem, Shut):
+        again = f"esker services restart {service.spec.name}"
+        return f"start it anew: {again}; if that does not help, restart the engine"
+    if isinstance(service.problem, NotRunnable):
+        if contained:
+            return "its image has no such command: correct `healthcheck` in the Compose file"
+        return "install what has that command, or correct `healthcheck` in the manifest: esker edit"
+    period = "`start_period` in the Compose file" if contained else "`start-period`"
+    return f"if the service only needs more time, set a longer {period}; else {service.advice}"
 
 
 def too_late(names: Iterable[str], services: Services, seconds: float) -> ServicesNotReady:
     """Return the error of a start of `names` that has taken more than `seconds`."""
     late = [name for name in names if name not in services or not services[name].satisfied]
     listed = ", ".join(f"`{name}`" for name in late)
-    # A service that waits for another one has nothing to tell, and neither has one that was not begun yet.
-    first = next((services[name] for name in late if name in services and services[name].state != "Pending"), None)
+    # A service that waits for another one has little to tell, and one that was not begun yet has nothing.
+    begun = sorted((services[name] for name in late if name in services), key=lambda each: each.state == "Pending")
+    first = next((each for each in begun if each.state != "Pending" or each.obstacle), None)
     obstacle = first.obstacle if first else None
     hint = "allow a longer `--timeout`" + (f"; else {first.advice}" if first else "")
     verb = "service {} was" if len(late) == 1 else "services {} were"

@@ -15,11 +15,11 @@ from esker.errors import ServiceError, ServiceFailed
 from esker.services.compose.claims import check_ports
 from esker.services.compose.container import paused
 from esker.services.supervised.podman_checks import PodmanChecks
-from esker.services.supervised.probe import NotRunnable
+from esker.services.supervised.probe import NotRunnable, Shut
 from esker.services.supervised.service import LOG_LINES, Service
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection
+    from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
     from esker.services.compose.container import Container
     from esker.services.specification import ServiceSpec
@@ -31,6 +31,8 @@ __all__ = ["ContainerService"]
 
 _SETTLED = 0.1
 """A container without a health check is ready once it has run for this many seconds."""
+_UNTOLD = 2.0
+"""After so many seconds without an event we look at a container that a start waits for: its engine may tell none."""
 
 
 class _Lines:
@@ -84,7 +86,15 @@ class ContainerService(Service):
     @property
     def obstacle(self) -> str | None:
         """What has kept it from becoming ready so far, if that is known."""
+        if self.creation is not None and not self.creation.done():
+            return f"Compose is still making the container of `{self.spec.name}`"
         return super().obstacle or (self._checks.problem if self._checks else None)
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What Compose has warned of when it made the container."""
+        service = self.spec.container.service if self.spec.container else self.spec.name
+        return self._engine.warnings.get(service, ()) if self.active else ()
 
     def is_outdated(self, spec: ServiceSpec | None) -> bool:
         """Return whether the container was made from another configuration than the one in `spec`."""
@@ -203,13 +213,23 @@ class ContainerService(Service):
             self.was_ready, self.problem = False, paused(container)
             self._notify(self)
             return
-        self.problem = container.problem
+        await self._judge(container, was_unhealthy=was_unhealthy)
+
+    async def _judge(self, container: Container, *, was_unhealthy: bool) -> None:
+        """Take over what is known of the health of a container that runs."""
+        self.problem, is_shut = container.problem, container.is_shut
+        if self._checks is not None and container.health != "healthy" and not self.was_ready:
+            if not was_unhealthy:
+                await self._checks.explain(self._engine.attempt)
+            self.problem, is_shut = self._checks.found or self.problem, self._checks.is_shut
         if container.health == "healthy":
             self.problem, self.health = None, "starting"
             self._become_healthy()
-        elif container.health == "unhealthy":
-            self.problem = container.problem or "its health check fails"
-            if container.lacks_check:
+        elif container.health == "unhealthy" or is_shut:
+            self.problem = self.problem or "its health check fails"
+            if is_shut:
+                self.problem = Shut(f"the container engine can run nothing in it: {self.problem}")
+            elif container.lacks_check:
                 self.problem = NotRunnable(self.problem)
             if not was_unhealthy:
                 self.lines.lines = await self._engine.last_lines(container, LOG_LINES)
@@ -218,7 +238,10 @@ class ContainerService(Service):
             self._notify(self)
 
     async def _settle(self, changed: asyncio.Event) -> None:
-        """Wait for the next change; one that runs without a health check becomes ready meanwhile."""
+        """Wait for the next change, or for as long as a container that is not ready yet may be left unseen.
+
+        One that runs without a health check becomes ready meanwhile.
+        """
         is_paused = self.container is not None and self.container.status == "paused"
         if self.health is None and self.started and not (self.was_ready or self.spec.oneshot or is_paused):
             with suppress(TimeoutError):
@@ -228,7 +251,9 @@ class ContainerService(Service):
                 return
             self.was_ready = True
             self._notify(self)
-        await changed.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if self.was_ready else _UNTOLD):
+                await changed.wait()
 
     async def _ended(self, container: Container) -> None:
         was_ready = self.was_ready

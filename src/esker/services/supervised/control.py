@@ -205,8 +205,8 @@ class Supervised:
         Containers that somebody else has started are stopped with `force` alone.
         """
         connection = connect(self.site, start=False)
-        unknown = [name for name in names if name not in self.specs]
-        unknown = [name for name in unknown if name not in self._contained]
+        orphans = [name for name in self._orphans() if name in names or not names]
+        unknown = [name for name in names if name not in {*self.specs, *self._contained, *orphans}]
         if unknown and not (connection and set(unknown) <= {service.name for service in self._running() or ()}):
             if connection:
                 connection.close()
@@ -214,10 +214,25 @@ class Supervised:
         if connection is None:
             stopped = self._containers.stop_left_over(names, force=force) if self._containers else ()
             return Stopped(stopped=stopped, not_running=tuple(name for name in names if name not in stopped))
-        request = protocol.StopRequest(names=names, caller=os.getpid(), force=force)
+        left = self._containers.stop_left_over(orphans, force=force) if self._containers and orphans else ()
+        others = tuple(name for name in names if name not in orphans)
+        if names and not others:
+            connection.close()
+            return Stopped(stopped=left, not_running=())
+        request = protocol.StopRequest(names=others, caller=os.getpid(), force=force)
         result = connection.ask(request, self._grace(self.specs) + _ANSWER)
         with protocol.understood():
-            return received.record(Stopped, result, _STOPPED)
+            told = received.record(Stopped, result, _STOPPED)
+        return replace(told, stopped=(*told.stopped, *left))
+
+    def _orphans(self) -> tuple[str, ...]:
+        """Return the services that a killed supervisor has left in containers, and that nobody declares any more."""
+        recorded = [] if self._containers is None else [*self._containers.recorded]
+        names = [name for name in recorded if name not in {*self.specs, *self._contained}]
+        if not names:
+            return ()
+        followed = {service.name for service in self._running() or ()}
+        return tuple(name for name in names if name not in followed)
 
     def volumes(self, name: str) -> Volumes:
         """Return the volumes of a service; raises UsageError if it does not run in a container."""
@@ -269,7 +284,10 @@ class Supervised:
         """Return the state of services whose containers run, and which no supervisor has started or follows."""
         stopped = {name: statuses.get(name) or ServiceStatus(name=name) for name in self._contained}
         stopped = {name: status for name, status in stopped.items() if status.status == "Stopped"}
-        return self._containers.found(stopped) if self._containers is not None and stopped else {}
+        if self._containers is None or not (stopped or {*self._containers.recorded} - statuses.keys()):
+            return {}
+        found = self._containers.found(stopped)
+        return {name: status for name, status in found.items() if name in stopped or name not in statuses}
 
     @property
     def _contained(self) -> tuple[str, ...]:

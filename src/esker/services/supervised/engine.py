@@ -17,7 +17,14 @@ import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from esker.activate.compose.docker_command import ANSWER_SECONDS, compose_command, engine_refused, engine_silent
+from esker.activate.compose.docker_command import (
+    ANSWER_SECONDS,
+    compose_command,
+    compose_warnings,
+    engine_refused,
+    engine_silent,
+    orphans,
+)
 from esker.errors import ServiceError
 from esker.host.spawn import Program, SpawnRefused
 from esker.services.compose import claims
@@ -58,6 +65,8 @@ class Engine:
         self._watcher: asyncio.Task[None] | None = None
         self._changes: dict[str, asyncio.Event] = {}
         self._started = read_started(dot_flox)
+        self.warnings: dict[str, list[str]] = {}
+        """What Compose has warned of when it made the container of each service."""
         self.lost: str | None = None
         """Why the engine cannot be watched any more; None while it can be."""
 
@@ -104,18 +113,27 @@ class Engine:
                 for name, spec in wanted.items()
                 if name in existing and not existing[name].runs and existing[name].hash != spec.hashes[0]
             ]
+            told = ""
             for names, option in ((missing, ("--no-recreate",)), (older, ())):
                 if names:
                     words = compose_command(first.files, first.project)
                     words += ["up", "--no-start", "--no-deps", "--quiet-pull", *option, *names]
-                    await self._run(*words, seconds=_MAKING_SECONDS)
+                    told += await self._run(*words, seconds=_MAKING_SECONDS)
             if missing or older:
+                self.warnings.update(dict.fromkeys([*missing, *older], self._warnings(told, existing.values())))
                 existing = await self._existing(first.project)
         for name in wanted:
             if name not in existing:
                 raise ServiceError(f"Compose made no container for the service `{name}`")
         self._watch(first.project, max(each.last_change for each in existing.values()))
         return {name: existing[name] for name in wanted}
+
+    def _warnings(self, told: str, existing: Iterable[Container]) -> list[str]:
+        """Return what Compose has warned of, with those orphans that run and that Esker has not started."""
+        names = orphans(told)
+        strangers = [each.name for each in existing if each.name in names and each.runs and not self.has_started(each)]
+        listed = [f"`{name}` still runs, but the Compose files do not have its service" for name in strangers]
+        return [*compose_warnings(told), *listed]
 
     async def _check_claims(self, specs: Iterable[ContainerSpec]) -> None:
         """Raise ServiceError for a name or a volume that a container of another checkout has."""
@@ -162,6 +180,12 @@ class Engine:
     async def kill(self, container: Container) -> None:
         """Kill a container at once, if it still runs."""
         await self._output("docker", "kill", container.id)
+
+    async def attempt(self, container: Container) -> tuple[int, str]:
+        """Run a container's health check in it; return its exit status and what it printed."""
+        assert container.check is not None
+        words = ("docker", "exec", container.id, *container.check.words)
+        return await self._output(*words, seconds=container.check.timeout + ANSWER_SECONDS)
 
     async def last_lines(self, container: Container, count: int) -> list[str]:
         """Return the last lines of a container's log; none if the engine does not give them.

@@ -6,7 +6,10 @@ as if a timer had run it, and `docker inspect`, `docker ps` and Compose show it.
 
 The check is asked for over Podman's own interface (`/libpod/containers/ID/healthcheck`, on the socket that Docker's
 protocol comes from): 0.10 s for each, where `podman --url … healthcheck run` took 0.17 s and is one more program to
-install.
+install. A port without TLS (`tcp://`) is asked like a socket.
+
+Podman keeps no result of a check that fails in the start period, and no words where it could not run one. So while a
+start waits, Esker runs the check's command itself now and then, to say what is wrong.
 """
 
 from __future__ import annotations
@@ -15,8 +18,11 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from esker.errors import ServiceError
+from esker.services.compose.container import cannot_enter
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from esker.services.compose.container import Container
 
@@ -26,7 +32,11 @@ _LATE = 1.25
 """After this many intervals, a check that somebody else has run before counts as given up."""
 _MARGIN = 10.0
 """Seconds that an answer may take beyond the time that a check itself has."""
-_SOCKET = "unix://"
+_OWN = 2.0
+"""Seconds between two runs of Esker's own."""
+_OFTEN = 2
+"""After so many runs in a row that the engine could not begin, it will not begin the next one either."""
+_SOCKET, _PORT = "unix://", "tcp://"
 _LARGEST = 1 << 16
 
 
@@ -44,13 +54,27 @@ class PodmanChecks:
         """Whether somebody else ran the last check."""
         self._is_expected = False
         """Whether a result that Esker has asked for is still to be seen."""
+        self._tried = self._last
+        self._shut = 0
+        self.found: str | None = None
+        """What Esker's own run of the check has found wrong."""
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether the engine can run nothing in the container any more."""
+        return self._shut >= (1 if self._container.health == "unhealthy" else _OFTEN)
+
+    @property
+    def _is_in_reach(self) -> bool:
+        return self._host.startswith((_SOCKET, _PORT))
 
     @property
     def problem(self) -> str | None:
         """Why no check has run, if Esker cannot run any."""
-        if self._host.startswith(_SOCKET) or self._container.checked:
+        if self._is_in_reach or self._container.checked:
             return None
-        return f"no health check has run: Esker runs those of Podman over a Unix socket, but not at `{self._host}`"
+        reach = "over a Unix socket or `tcp://`"
+        return f"no health check has run: Esker runs those of Podman {reach}, but not at `{self._host}`"
 
     def see(self, container: Container) -> None:
         """Take note of what the engine says of the container by now."""
@@ -61,7 +85,7 @@ class PodmanChecks:
 
     async def run(self, uptime: Callable[[], float]) -> None:
         """Run the check whenever it is due; `uptime` says for how many seconds the container has run."""
-        while self._host.startswith(_SOCKET):
+        while self._is_in_reach:
             check = self._container.check
             assert check is not None
             is_starting = self._container.health == "starting" and uptime() < check.start_period
@@ -74,6 +98,21 @@ class PodmanChecks:
             else:
                 await self._check(check.timeout)
 
+    async def explain(self, attempt: Callable[[Container], Awaitable[tuple[int, str]]]) -> None:
+        """Run the check's command, unless that was just done; `attempt` gives its exit status and what it printed."""
+        if self._container.health != "unhealthy" and self._loop.time() < self._tried + _OWN:
+            return
+        try:
+            status, text = await attempt(self._container)
+        except ServiceError as error:
+            status, text = 1, error.message
+        text = text.strip()
+        self._shut = self._shut + 1 if status and cannot_enter(text) else 0
+        if self._shut:
+            text = text.splitlines()[0]
+        self.found = (text or f"its check ended with status {status}") if status else None
+        self._tried = self._loop.time()
+
     async def _check(self, seconds: float) -> None:
         """Have the check run, which may take so many seconds; the engine tells its result as an event."""
         self._is_expected = True
@@ -83,7 +122,13 @@ class PodmanChecks:
         self._last = self._loop.time()
 
     async def _ask(self) -> None:
-        reader, writer = await asyncio.open_unix_connection(self._host.removeprefix(_SOCKET))
+        if self._host.startswith(_SOCKET):
+            reader, writer = await asyncio.open_unix_connection(self._host.removeprefix(_SOCKET))
+        else:
+            from urllib.parse import urlsplit
+
+            address = urlsplit(self._host)
+            reader, writer = await asyncio.open_connection(address.hostname, address.port)
         try:
             path = f"/v4.0.0/libpod/containers/{self._container.id}/healthcheck"
             writer.write(f"GET {path} HTTP/1.0\r\nHost: podman\r\n\r\n".encode())

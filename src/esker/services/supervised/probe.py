@@ -19,7 +19,7 @@ from esker.host.runtime_directory import check_socket_path
 if TYPE_CHECKING:
     from esker.services.specification import CheckSpec
 
-__all__ = ["Attempt", "NotRunnable", "expand", "local_port", "pattern", "prepare"]
+__all__ = ["Attempt", "NotRunnable", "Shut", "expand", "local_port", "pattern", "prepare"]
 
 Attempt = Callable[[], Awaitable[str | None]]
 Run = Callable[[tuple[str, ...]], Awaitable[tuple[int, str]]]
@@ -34,6 +34,12 @@ _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\}|(\$))")
 
 class NotRunnable(str):
     """What is wrong where the command of a check cannot be run at all, so that no later attempt will do better."""
+
+    __slots__ = ()
+
+
+class Shut(str):
+    """What is wrong where the container engine can run nothing in a container that still runs."""
 
     __slots__ = ()
 

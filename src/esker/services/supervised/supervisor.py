@@ -11,8 +11,8 @@ import asyncio
 import os
 import time
 from contextlib import suppress
-from functools import cache, partial
-from typing import TYPE_CHECKING
+from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING, cast
 
 from esker.errors import ServiceError, ServiceFailed, ServicesNotReady
 from esker.host import accounts, files, process_table
@@ -20,8 +20,6 @@ from esker.services import graph
 from esker.services.status import ServiceStatus
 from esker.services.supervised import conditions, failed_starts, identity, protocol
 from esker.services.supervised.children import SERVICE_VARIABLE, Children
-from esker.services.supervised.container_service import ContainerService
-from esker.services.supervised.engine import Engine
 from esker.services.supervised.leases import Holds
 from esker.services.supervised.logs import LogFile, log_name
 from esker.services.supervised.process_service import ProcessService
@@ -36,6 +34,8 @@ if TYPE_CHECKING:
     from esker.services.compose.container import Container
     from esker.services.specification import ServiceSpec
     from esker.services.states import State
+    from esker.services.supervised.container_service import ContainerService
+    from esker.services.supervised.engine import Engine
     from esker.services.supervised.service import Service
     from esker.services.supervised.supervisor_record import RecordFile, SupervisorRecord
 
@@ -69,7 +69,7 @@ class Supervisor:
         self._logs = logs
         self._log_path = "/".join((record.dot_flox, *LOGS))
         self._children = Children(self._loop)
-        self._engine = Engine(self._children, record.dot_flox)
+        self._dot_flox = record.dot_flox
         self._holds = Holds(self._loop, self.release)
         self._configured: dict[str, ServiceSpec] = {}
         """The services as they were declared when the first of those that run was started."""
@@ -203,6 +203,12 @@ class Supervisor:
     def _state(self, name: str) -> State:
         return self.services[name].state if name in self.services else "Stopped"
 
+    @cached_property
+    def _engine(self) -> Engine:
+        from esker.services.supervised.engine import Engine  # most environments have no containers
+
+        return Engine(self._children, self._dot_flox)
+
     def _creation(
         self, specs: Iterable[ServiceSpec], request: protocol.StartRequest
     ) -> asyncio.Task[dict[str, Container]] | None:
@@ -225,15 +231,17 @@ class Supervisor:
     ) -> None:
         context = self._context(spec, request, unreachable)
         service = self.services.get(spec.name)
-        if service is None or isinstance(service, ContainerService) != (spec.container is not None):
+        if service is None or (service.spec.container is None) != (spec.container is None):
             service = self.services[spec.name] = self._made(spec)
-        if isinstance(service, ContainerService):
-            service.creation = creation
+        if contained := _in_container(service):
+            contained.creation = creation
         self._variables_set[spec.name] = (time.time(), request.caller)
         service.begin(spec, context, self._dependencies)
 
     def _made(self, spec: ServiceSpec) -> Service:
         if spec.container is not None:
+            from esker.services.supervised.container_service import ContainerService
+
             return ContainerService(spec, self._engine, self._service_changed)
         return ProcessService(spec, self._children, LogFile(log_name(spec.name), self._logs), self._service_changed)
 
@@ -288,12 +296,11 @@ class Supervisor:
         ]
         self._holds.forget(existing)
         failed_starts.forget(self._logs, existing)
-        containers = [self.services[name] for name in stopped]
-        left = [each.spec.name for each in containers if isinstance(each, ContainerService) and each.is_a_guest]
+        containers = [each for name in stopped if (each := _in_container(self.services[name]))]
+        left = [each.spec.name for each in containers if each.is_a_guest]
         if force:
             for each in containers:
-                if isinstance(each, ContainerService):
-                    each.take_over()
+                each.take_over()
             left = []
         await asyncio.shield(self._stop(existing))
         for name in existing:
@@ -366,10 +373,12 @@ class Supervisor:
                 await self._until(lambda: all(reached(name) for name in request.names))
         except TimeoutError:
             late = [name for name in request.names if not reached(name)]
+            obstacles = [self.services[name].obstacle for name in late if name in self.services]
+            hint = "allow a longer `--timeout`, or look at the service with `esker services status`"
             raise ServicesNotReady(
                 f"{', '.join(f'`{name}`' for name in late)} not {request.until} within {request.seconds:g} s",
                 services=late,
-                hint="allow a longer `--timeout`, or look at the service with `esker services status`",
+                hint="; ".join([*filter(None, obstacles[:1]), hint]) if request.until == "healthy" else hint,
             ) from None
 
     async def _until(self, reached: Callable[[], bool]) -> None:
@@ -399,7 +408,9 @@ class Supervisor:
         spec, failure, specs = service.spec, service.failure, {one.name: one for one in declared}
         set_at, set_by = self._variables_set.get(name, (None, None))
         incomplete = service.log.problem and f"`{name}`: {service.log.problem}"
-        notes = [note for note in (service.context.note, incomplete) if note]
+        contained = _in_container(service)
+        warnings = contained.warnings if contained else ()
+        notes = [note for note in (service.context.note, incomplete, *warnings) if note]
         return ServiceStatus(
             name=name,
             status=service.state,
@@ -421,5 +432,10 @@ class Supervisor:
             environment_set_at=set_at,
             environment_set_by=set_by,
             log=None if spec.container else f"{self._log_path}/{log_name(name)}",
-            container=service.container.name if isinstance(service, ContainerService) and service.container else None,
+            container=contained.container.name if contained and contained.container else None,
         )
+
+
+def _in_container(service: Service) -> ContainerService | None:
+    """Return a service as one that runs in a container, or None if it does not."""
+    return cast("ContainerService", service) if service.spec.container is not None else None
