@@ -104,7 +104,7 @@ def contents(making: Making, system: str) -> Contents:
     environment, joined_paths = environment_entries(conda, interpreter.python if packages else None, packages)
     programs = list(programs_of(conda, packages, interpreter.standalone))
     check_programs(programs, system, library, _required(declaration))
-    libraries = system_libraries(conda, programs)
+    libraries = system_libraries(conda, library, programs)
     ports = image_ports(declaration, table.vars)
     own = _own_variables(making, container, joined_paths, conda, packages)
     variables = _variables(making, own, ports)
