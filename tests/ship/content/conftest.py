@@ -34,7 +34,9 @@ def made(environ, project, store):
     return lambda manifest, directory=project, **options: image_of(directory, manifest, environ, store, **options)
 
 
-def image_of(project: Path, manifest: str, environ, store, *, system=None, mode="run", inputs=(), specified=None):
+def image_of(
+    project: Path, manifest: str, environ, store, *, system=None, mode="run", inputs=(), specified=None, locked=False
+):
     """Write and lock a project, and return the contents of its image."""
     from esker.declare.load import load
     from esker.progress import Silent
@@ -49,7 +51,7 @@ def image_of(project: Path, manifest: str, environ, store, *, system=None, mode=
     settings = Settings(environ)
     declaration = load(str(project))
     lock, _ = lock_project(declaration, settings, settings.interpreters(), progress=Silent())
-    making = Making(declaration, lock, store, settings, Silent(), mode=mode, inputs=inputs)
+    making = Making(declaration, lock, store, settings, Silent(), mode=mode, inputs=inputs, locked=locked)
     making = making._replace(services=specified and specified(declaration))
     with store.using():
         return contents(making, system or settings.system)

@@ -63,6 +63,14 @@ def test_it_is_locked_by_its_hash(made, tmp_path):
         made(Store(str(tmp_path / "third")), inputs=(wrong,))
 
 
+@pytest.mark.slow
+def test_with_locked_none_is_chosen(made):
+    """Without a line in the lock of the image, no Python is looked up."""
+    with pytest.raises(ImageError, match=f"a Python for {SYSTEM} is not pinned") as caught:
+        made(locked=True)
+    assert "without `--locked`" in caught.value.hint
+
+
 def test_where_nothing_may_be_fetched(environ, project, store, index):
     """Wheels need an interpreter in the image; the error says what forbids it, and what else there is."""
     index.add("small", "1.0", {"small.py": ""})
