@@ -62,7 +62,7 @@ def checked(text):
         ('prepare."/a" = { npm = "a" }', "`a` is not an npm package with its version", "NAME@latest"),
         ('prepare."/a" = { npm = "../a@1.0.0" }', "`../a@1.0.0` is not an npm package", "NAME@VERSION"),
         ('prepare."/a" = { npm = "a@^1.0.0" }', "`a@^1.0.0` is not an npm package", "NAME@VERSION"),
-        ('prepare."/a" = { npm-lock = "../package-lock.json" }', "`../package-lock.json` is not a path below", ""),
+        ('prepare."/a" = { npm-lock = "/package-lock.json" }', "`/package-lock.json` is not a path relative", ""),
         ('prepare."/a" = { file = "ftp://files.example/a" }', "`ftp://files.example/a` is not the address", "https"),
         ('prepare."/a" = { file = "https://me:pw@files.example/a" }', "the address of a file may not hold", ""),
         ('prepare."/a" = { file = "https://files.example/a?token=x" }', "the address of a file may not hold", ""),

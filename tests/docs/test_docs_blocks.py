@@ -244,6 +244,15 @@ def test_the_first_image(run_blocks, environ, tmp_path):
     assert (tmp_path / "after/index.json").is_file()
 
 
+@pytest.mark.parametrize("guide", [IMAGES, "docs/guides/agentbox.md"])
+def test_the_tables_of_the_guides_to_images_are_valid(guide, tmp_path):
+    """Every TOML block is a manifest that Esker accepts."""
+    from esker.declare.load import load
+
+    for number, block in enumerate(blocks(guide, "toml")):
+        load(str(write_project(tmp_path / str(number), block)))
+
+
 SERVICES = "docs/guides/services.md"
 
 

@@ -1,7 +1,7 @@
 """What `examples/agentbox` is made of in tests: Debian's programs, Node, wheels, stand-ins, and a repository of agents.
 
-The manifests stay as they are, but for the version of Python, the systems, and two addresses. A name that the tests'
-channel has no program for is a stand-in: a package with one text, so that the layer table can be seen whole.
+The manifests stay as they are, but for the versions of Python and Node, the systems, and the address of the agents. A
+name that the tests' channel has no program for is a stand-in: a package with one text, so that all layers are there.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LIBRARIES = {"libgcc": ["libgcc-s1", "libatomic1"], "libstdcxx": ["libstdcxx6"]}
 DESKTOP = "https://conda.desktop.invalid/channel"
 HEAVY = ("jupyter", "jupyterlab", "notebook", "ipykernel", "nbformat", "pandas", "playwright")
 """Libraries that are not in the tests' images: 90 wheels of 147, and most of their bytes."""
-MAPPED = {"python 3.12.*": "python 3.11.*"}
+MAPPED = {"python 3.12.*": "python 3.11.*", "nodejs 20.*": "nodejs"}
 _URL = "https://github.com/ChrisRoyse/610ClaudeSubagents.git"
 
 
@@ -56,8 +56,10 @@ def channel_packages() -> list[CondaPackage]:
     from tests.support.ci import programs
 
     made = [*debian_packages(), *sysroot_packages(), *desktop_packages()]
-    node = (programs.ROOT.path() / "node").read_bytes()
-    made.append(package("nodejs", "20.20.2", {"bin/node": File(node, executable=True)}, depends=["libstdcxx6"]))
+    node = programs.ROOT.path() / "node"
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()[1:]
+    files = {"bin/node": File(node.read_bytes(), executable=True)}
+    made.append(package("nodejs", version, files, depends=["libstdcxx6"]))
     made += [package(name, "1.0", {}, depends=depends) for name, depends in LIBRARIES.items()]
     there = {each.name for each in made}
     for entry in declared()["conda"]["dependencies"]:

@@ -133,7 +133,7 @@ def contents(making: Making, system: str) -> Contents:
     hook, profile = declaration.manifest.hook, declaration.manifest.profile
     entry = entry_script(bash, hook, profile, variables.scripted, _asking(conda), hook_parts(making.nix))
     based = _base(making, container, library, conda, packages, {*making.table.prepare, *_all_above(files)})
-    based += [] if pulled else system_libraries(conda, programs)
+    based += [] if pulled else system_libraries(conda, library, programs)
     prepared = prepared_content(making, system, container.user, [*based, *files.entries])
     has_shell = any(each.path == SHELL for each in based) or (pulled is not None and pulled.facts.is_there(SHELL))
     units = _package_units(making, conda, interpreter, packages, category)

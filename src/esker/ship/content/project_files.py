@@ -81,8 +81,8 @@ def tracked_files(project: str, path: str, variables: Mapping[str, str]) -> dict
     except CommandFailed as failure:
         if _is_repository(project, variables):
             raise ImageError(
-                f"`{path}`, which `files` of [plugins.esker.image] names, is not in the project's git repository",
-                hint="name paths of the repository alone",
+                f"`{path}` is not in the project's git repository, from which alone an image gets files",
+                hint="name another path in [plugins.esker.image]",
             ) from failure
         raise ImageError(
             f"`{project}` is no git repository: only what git tracks enters an image",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from esker.realise.conda.plan import Place
-    from esker.ship.content.c_library import Program
+    from esker.ship.content.c_library import CLibrary, Program
     from esker.ship.content.conda import CondaContent
 
 __all__ = ["LIBRARIES", "system_libraries"]
@@ -46,19 +46,24 @@ class _Wheels(NamedTuple):
     """Wheels with the names of their files."""
 
 
-def system_libraries(content: CondaContent | None, programs: Iterable[Program]) -> list[SymbolicLink]:
-    """Return the links that the programs of wheels need; raises ImageError for a library that the image lacks."""
-    places = content.plan.places if content else {}
+def system_libraries(
+    content: CondaContent | None, library: CLibrary | None, programs: Iterable[Program]
+) -> list[SymbolicLink]:
+    """Return the links that the programs of wheels need; raises ImageError for a library that the image lacks.
+
+    Where the C library is not conda's, whoever made it has its own.
+    """
+    places = content.plan.places if content and library and library.origin.startswith("conda/") else {}
     beside = next((path for path in sorted(places) if "/sysroot/" in path and path.endswith(f"/{_C_LIBRARY}")), None)
     if beside is None:
         return []
     wheels = _wheels(programs)
     return [
         SymbolicLink(place, between(place, f"{CONDA}/{target}"))
-        for library, program in sorted(wheels.asking.items())
-        if (program.unit, library) not in wheels.brought and not _in_sysroot(places, library)
-        for target in [_target(places, library, program)]
-        for place in [f"{CONDA}/{os.path.dirname(beside)}/{library}"]
+        for name, program in sorted(wheels.asking.items())
+        if (program.unit, name) not in wheels.brought and not _in_sysroot(places, name)
+        for target in [_target(places, name, program)]
+        for place in [f"{CONDA}/{os.path.dirname(beside)}/{name}"]
     ]
 
 
@@ -69,8 +74,8 @@ def _wheels(programs: Iterable[Program]) -> _Wheels:
         if not program.place.startswith(f"{PYTHON}/"):
             continue
         brought.add((program.unit, os.path.basename(program.place)))
-        for library in _asked(program):
-            asking.setdefault(library, program)
+        for name in _asked(program):
+            asking.setdefault(name, program)
     return _Wheels(asking, frozenset(brought))
 
 
