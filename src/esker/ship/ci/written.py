@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.declare import project_directory
 from esker.errors import HostError
 from esker.host import files
-from esker.ship.ci import marked
+from esker.ship.ci import choices, marked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Difference", "check", "write"]
+    from esker.ship.ci.choices import Choices
+
+__all__ = ["Difference", "check", "remembered", "write"]
 
 
 class Difference(NamedTuple):
@@ -24,6 +26,16 @@ class Difference(NamedTuple):
     old: str | None
     """None if there is no such file."""
     new: str
+    needs_force: bool
+    """Whether `write` refuses to write it, because a change would be lost."""
+
+
+def remembered(top: str, path: str) -> Choices:
+    """Return the choices that the file at a path below `top` remembers; none if Esker has not written it."""
+    text = _read(f"{top}/{path}")
+    if text is None or not marked.is_ours(text):
+        return choices.Choices()
+    return choices.recorded(text, path)
 
 
 def write(top: str, texts: Mapping[str, str], *, force: bool) -> list[str]:
@@ -51,7 +63,7 @@ def check(top: str, texts: Mapping[str, str]) -> list[Difference]:
         old = _read(f"{top}/{path}")
         text = new if old is None else marked.rewritten(new, old, path, force=True)
         if text != old:
-            differences.append(Difference(path, old, text))
+            differences.append(Difference(path, old, text, old is not None and not marked.is_as_written(old)))
     return differences
 
 
