@@ -126,8 +126,13 @@ def test_gitlab(checkout, esker):
     assert (refused.status, "Esker has not written it" in refused.err) == (1, True)
     assert not (checkout / ".gitlab").exists()
     (checkout / ".gitlab-ci.yml").unlink()
-    assert esker("ci", "gitlab").status == 0
-    assert esker("ci", "gitlab", "--check").status == 0
+    told = esker("ci", "gitlab")
+    assert (told.status, "Name your own copy in the place `variables`" in told.err) == (0, True)
+    path = checkout / ".gitlab-ci.yml"
+    place = "    # esker: yours, variables\n"
+    path.write_text(path.read_text().replace(place, f"{place}    ESKER_CI_PACKAGE: git+https://our.example/esker\n"))
+    checked = esker("ci", "gitlab", "--check")
+    assert (checked.status, "Name your own copy" in checked.err) == (0, False)
 
 
 def test_a_project_below_the_top(project, esker, tmp_path):
@@ -138,6 +143,27 @@ def test_a_project_below_the_top(project, esker, tmp_path):
     assert "directory: project" in (tmp_path / ".github/workflows/esker-project.yml").read_text()
     assert esker("ci", "gitlab").status == 0
     assert "project/.cache/esker" in (tmp_path / ".gitlab-ci.yml").read_text()
+
+
+def test_two_projects_and_one_file(project, esker, tmp_path):
+    """GitLab has one pipeline a repository: that of the other project is not written over without force."""
+    (tmp_path / ".git").mkdir()
+    for name in ("project", "two"):
+        project(MANIFEST, name=name)
+    assert esker("ci", "gitlab", "--image", "ruby").status == 0
+    text = (tmp_path / ".gitlab-ci.yml").read_text()
+    for arguments in ((), ("--check",)):
+        refused = esker("ci", "gitlab", "-d", "../two", *arguments)
+        assert (
+            refused.status,
+            "is for another project of this repository, in the directory project" in refused.err,
+        ) == (
+            1,
+            True,
+        )
+    assert (tmp_path / ".gitlab-ci.yml").read_text() == text
+    assert esker("ci", "gitlab", "-d", "../two", "--force").status == 0
+    assert "ruby" not in (tmp_path / ".gitlab-ci.yml").read_text()
 
 
 def test_no_link_leads_elsewhere(checkout, esker, tmp_path):
@@ -183,6 +209,7 @@ def test_no_environment(empty, esker):
     assert done.status == 1
     assert "`.flox`, `flake.nix`, `shell.nix`, `manifest.scm`, `pyproject.toml`, `setup.py` or" in done.err
     assert "name the project's directory: -d DIR" in done.err
+    assert "there is no directory `" in esker("ci", "github", "-d", "nowhere").err
 
 
 @pytest.mark.parametrize(
@@ -277,6 +304,23 @@ class TestJobs:
     def test_a_stale_lock_is_an_error(self, checkout, esker):
         """A job resolves nothing."""
         refused = esker("ci", "prepare")
+        assert (refused.status, "code: stale-lock" in refused.err) == (1, True)
+
+    def test_packages_that_the_machine_lacks(self, checkout, esker, served, tmp_path):
+        """They are left out if the job says so; wheels have to be locked all the same."""
+        manifest = checkout / ".flox/env/manifest.toml"
+        text = manifest.read_text().replace(EMPTY, f'{EMPTY}[install]\nruby.pkg-path = "ruby"\n')
+        manifest.write_text(text)
+        assert "1 package of [install] cannot be had" in esker("ci", "gitlab").err
+        assert "The tests take what `python:3.13` has" in esker("ci", "gitlab", "--without-packages").err
+        assert "code: stale-lock" in esker("ci", "prepare").err
+        assert esker("ci", "prepare", "--without-packages").status == 0
+        files = {"GITHUB_ENV": str(tmp_path / "env"), "GITHUB_PATH": str(tmp_path / "path")}
+        assert esker("ci", "export", **files).status == 1
+        assert esker("ci", "export", "--without-packages", **files).status == 0
+        assert "LINES<<" in (tmp_path / "env").read_text()
+        manifest.write_text(f'{text}[plugins.esker.python]\ndependencies = ["app"]\n')
+        refused = esker("ci", "prepare", "--without-packages")
         assert (refused.status, "code: stale-lock" in refused.err) == (1, True)
 
     def test_elsewhere(self, checkout, esker):

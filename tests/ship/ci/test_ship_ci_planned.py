@@ -62,7 +62,7 @@ def test_choices_of_the_command_line(plan):
     job = plan(manifest="", given=Choices(("a", 'b "c"')))
     assert job.choices == Choices(("a", 'b "c"'))
     assert plan.said[0] == (
-        "The workflow remembers `--test` when it is written again. To have it for every host: "
+        "`--test` stays in the workflow when it is written again. To have it for every host: "
         '`test = ["a", "b \\"c\\""]` in [plugins.esker.ci].'
     )
 
@@ -83,7 +83,9 @@ def test_choices_that_a_workflow_remembers(plan):
 def test_packages_that_no_machine_has(plan):
     """Esker fetches none of Flox's, so a job through Esker is not written, unless it is to do without them."""
     ruby = '[install]\nruby.pkg-path = "ruby"\n'
-    with pytest.raises(UsageError, match=r"a job's machine has no 1 package of \[install\].*`ruby`") as refused:
+    with pytest.raises(
+        UsageError, match=r"1 package of \[install\] cannot be had on a job's machine.*`ruby`"
+    ) as refused:
         plan(ruby)
     assert "--through flox" in refused.value.hint
     assert plan(ruby, given=MAKE_TEST._replace(through="flox")).tool == "flox"

@@ -118,7 +118,7 @@ def test_directories_that_gitlab_would_read_as_patterns(directory):
 
 def test_an_environment_that_the_usual_image_has_not():
     """On GitLab, Nix and Guix come from the image of the job alone: without one, nothing is written."""
-    with pytest.raises(UsageError, match=r"which the image `python:3\.13` of the job has not") as refused:
+    with pytest.raises(UsageError, match=r"which the job's image `python:3\.13` does not have") as refused:
         gitlab.pipeline(JOBS["nix-through-esker"]._replace(image=""))
     assert "--image" in refused.value.hint
 

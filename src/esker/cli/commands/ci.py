@@ -70,9 +70,10 @@ def _write(host: str, arguments: list[str], voice: Voice) -> int:
             listed = " and ".join(f"`{each.path}`" for each in differences)
             hint = f"write it again: {again}"
             if changed := [f"`{each.path}`" for each in differences if each.needs_force]:
+                were = "was" if len(changed) == 1 else "were"
                 hint = (
-                    f"somebody else has written in {' and '.join(changed)}: move what is to stay to a place between "
-                    f"`# esker: yours` and `# esker: end`, or away; then write over the rest: {again} --force"
+                    f"{' and '.join(changed)} {were} changed by hand: move what is to stay to a place between "
+                    f"`# esker: yours` and `# esker: end`; then write over the rest: {again} --force"
                 )
             raise StaleWorkflow(
                 f"{listed} {'is' if len(differences) == 1 else 'are'} not what the declaration says", hint=hint
@@ -145,6 +146,8 @@ def _place(options: Namespace) -> Place:
     try:
         project, _ = registry.find_project(start, explicit=explicit)
     except NoEnvironment as error:
+        if error.directory is not None and not os.path.isdir(error.directory):
+            raise
         *names, last = (f"`{name.rstrip('/')}`" for name in registry.declarations())
         where = "the current directory" if error.directory is None else f"`{error.directory}`"
         raise NotFound(
@@ -168,15 +171,15 @@ def _declaration(project: str) -> Declaration | None:
 
 def _job(host: str, where: Place, options: Namespace, voice: Voice) -> Job:
     from esker.ship.ci.planned import planned
-    from esker.ship.ci.versions import ACTIONS, GITHUB_RUNNERS, GITLAB_TAGS
-    from esker.ship.ci.written import remembered
+    from esker.ship.ci.versions import ACTIONS, GITHUB_RUNNERS, GITLAB_IMAGE, GITLAB_TAGS
+    from esker.ship.ci.written import is_added, remembered
 
     job = planned(
         where,
         _declaration(where.project),
         os.environ,
         given=_given(options),
-        kept=remembered(where.top, _file(host, where)),
+        kept=remembered(where.top, _file(host, where), where.directory),
         offered=GITHUB_RUNNERS if host == "github" else GITLAB_TAGS,
         say=lambda text: voice.say(f"ℹ {text}"),
     )
@@ -184,6 +187,15 @@ def _job(host: str, where: Place, options: Namespace, voice: Voice) -> Job:
         voice.say(
             f"! `{job.action}` is where Esker's action will be; nothing is published there yet. Name your own copy of "
             "Esker's repository: --action OWNER/REPOSITORY@REF"
+        )
+    if host == "gitlab" and job.without_packages and not job.image:
+        voice.say(
+            f"ℹ The tests take what `{GITLAB_IMAGE}` has in place of the packages; to name another image: --image"
+        )
+    if host == "gitlab" and not is_added(where.top, _file(host, where), "ESKER_CI_PACKAGE"):
+        voice.say(
+            "! The job's pip takes `esker` from its index, where nothing is published yet. Name your own copy in the "
+            "place `variables`: ESKER_CI_PACKAGE"
         )
     return job
 

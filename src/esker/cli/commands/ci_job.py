@@ -55,7 +55,12 @@ def prepare(arguments: list[str], voice: Voice) -> int:
     settings = Settings(os.environ, without_packages=options.without_packages)
     store = Store(settings.store_root)
     before = store.paths() if os.path.isdir(settings.store_root) else []
-    prepared(project, settings, locked=True, progress=voice.progress())
+    if options.without_packages:
+        from esker.declare.load import load
+        from esker.lock.resolve import current_lock
+
+        current_lock(load(project), settings)  # `locked` would want the packages locked too
+    prepared(project, settings, locked=not options.without_packages, progress=voice.progress())
     print(told(environment_name(project), before, store.paths()), end="")
     return 0
 

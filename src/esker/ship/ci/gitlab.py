@@ -40,7 +40,7 @@ def pipeline(job: Job) -> str:
     tool = {"flake.nix": "Nix", "shell.nix": "Nix", "manifest.scm": "Guix"}.get(job.declaration)
     if tool and not job.image:
         raise UsageError(
-            f"`{job.declaration}` needs {tool}, which the image `{GITLAB_IMAGE}` of the job has not",
+            f"`{job.declaration}` needs {tool}, which the job's image `{GITLAB_IMAGE}` does not have",
             hint=f"name an image with {tool}, git and Python 3.11 or later: --image NAME",
         )
     cache = f"{_below(job, '.cache')}/esker"

@@ -132,7 +132,7 @@ def _tell(given: Choices, own: Choices, kept: Choices, say: Callable[[str], obje
             end = ""
             if has_manifest and name != "through":
                 end = f" To have it for every host: `{_written(name, value)}` in [plugins.esker.ci]."
-            say(f"The workflow remembers {option} when it is written again.{end}")
+            say(f"{option} stays in the workflow when it is written again.{end}")
         elif before and not value and not said:
             say(f"{option} is as the workflow remembers it: `{_written(name, before)}`.")
         elif before and not value and before != said:
@@ -152,7 +152,7 @@ def _check_packages(declared: Declaration, chosen: Choices) -> None:
     names = [name for name, package in install.items() if not isinstance(package, StorePathPackage)]
     if names and not chosen.without_packages:
         raise UsageError(
-            f"a job's machine has no {counted(names)}, and Esker cannot fetch them: {named(names)} "
+            f"{counted(names)} cannot be had on a job's machine, because Esker cannot fetch them: {named(names)} "
             f"({origins(install, names)})",
             hint="let Flox enter the environment: --through flox (on GitHub); or take what the machine of the job has: "
             "--without-packages",
