@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 
 import pytest
 
+from esker.ship.ci import marked
 from tests.support.projects import EMPTY
 
 pytestmark = pytest.mark.slow
@@ -62,15 +65,49 @@ def test_drift_and_additions(checkout, esker):
 
 
 def test_a_change_elsewhere_stays_until_it_is_thrown_away(checkout, esker):
-    """Nothing is written over it; --check shows it, and --force writes."""
+    """Nothing is written over it; --check shows it, and what it advises works, from wherever it was called."""
     esker("ci", "github")
     path = checkout / WORKFLOW
     path.write_text(path.read_text().replace("contents: read", "contents: write"))
     refused = esker("ci", "github")
     assert (refused.status, "code: not-editable" in refused.err) == (1, True)
-    assert "-  contents: write\n+  contents: read\n" in esker("ci", "github", "--check").out
-    assert esker("ci", "github", "--force").status == 0
+    checked = esker("ci", "github", "--check", "-d", str(checkout))
+    assert "-  contents: write\n+  contents: read\n" in checked.out
+    advice = re.search(r"then write over the rest: esker (.*)$", checked.err, re.MULTILINE)
+    assert esker(*shlex.split(advice[1])).status == 0
     assert "contents: read" in path.read_text()
+
+
+def test_a_place_that_lost_its_end(checkout, esker):
+    """Both commands name the place and its line; when the end is there again, everything goes on."""
+    esker("ci", "github")
+    path = checkout / WORKFLOW
+    text = path.read_text()
+    begin, added = "      # esker: yours, steps-before-test\n", "      - run: echo mine\n"
+    path.write_text(text.replace(f"{begin}      # esker: end\n", begin + added))
+    line = text.split(begin)[0].count("\n") + 1
+    for arguments in ((), ("--check",), ("--force",)):
+        refused = esker("ci", "github", *arguments)
+        assert (refused.status, f"{WORKFLOW}:{line}" in refused.err) == (1, True)
+        assert "`steps-before-test` begins here and has no end" in refused.err
+    path.write_text(text.replace(begin, begin + added))
+    assert esker("ci", "github", "--check").status == 0
+
+
+def test_the_file_of_an_earlier_esker(checkout, esker):
+    """It is written anew without force, and its additions stay; --check advises just that."""
+    esker("ci", "github")
+    path = checkout / WORKFLOW
+    places = [name for name in re.findall(r"# esker: yours, ([a-z-]+)", path.read_text()) if name != "triggers"]
+    earlier = ["name: old", *(line for name in places for line in marked.place(name, 0)), "end: 1"]
+    text = marked.finished(earlier, "esker ci github").replace("yours, jobs\n", "yours, jobs\n  mine: 1\n")
+    path.write_text(text)
+    checked = esker("ci", "github", "--check")
+    assert (checked.status, "hint: write it again: esker ci github\n" in checked.err) == (1, True)
+    assert esker("ci", "github").status == 0
+    assert "# esker: yours, jobs\n  mine: 1\n  # esker: end\n" in path.read_text()
+    assert "name: old" not in path.read_text()
+    assert esker("ci", "github", "--check").status == 0
 
 
 def test_there_is_no_file_yet(checkout, esker):
@@ -89,8 +126,13 @@ def test_gitlab(checkout, esker):
     assert (refused.status, "Esker has not written it" in refused.err) == (1, True)
     assert not (checkout / ".gitlab").exists()
     (checkout / ".gitlab-ci.yml").unlink()
-    assert esker("ci", "gitlab").status == 0
-    assert esker("ci", "gitlab", "--check").status == 0
+    told = esker("ci", "gitlab")
+    assert (told.status, "Name your own copy in the place `variables`" in told.err) == (0, True)
+    path = checkout / ".gitlab-ci.yml"
+    place = "    # esker: yours, variables\n"
+    path.write_text(path.read_text().replace(place, f"{place}    ESKER_CI_PACKAGE: git+https://our.example/esker\n"))
+    checked = esker("ci", "gitlab", "--check")
+    assert (checked.status, "Name your own copy" in checked.err) == (0, False)
 
 
 def test_a_project_below_the_top(project, esker, tmp_path):
@@ -101,6 +143,27 @@ def test_a_project_below_the_top(project, esker, tmp_path):
     assert "directory: project" in (tmp_path / ".github/workflows/esker-project.yml").read_text()
     assert esker("ci", "gitlab").status == 0
     assert "project/.cache/esker" in (tmp_path / ".gitlab-ci.yml").read_text()
+
+
+def test_two_projects_and_one_file(project, esker, tmp_path):
+    """GitLab has one pipeline a repository: that of the other project is not written over without force."""
+    (tmp_path / ".git").mkdir()
+    for name in ("project", "two"):
+        project(MANIFEST, name=name)
+    assert esker("ci", "gitlab", "--image", "ruby").status == 0
+    text = (tmp_path / ".gitlab-ci.yml").read_text()
+    for arguments in ((), ("--check",)):
+        refused = esker("ci", "gitlab", "-d", "../two", *arguments)
+        assert (
+            refused.status,
+            "is for another project of this repository, in the directory project" in refused.err,
+        ) == (
+            1,
+            True,
+        )
+    assert (tmp_path / ".gitlab-ci.yml").read_text() == text
+    assert esker("ci", "gitlab", "-d", "../two", "--force").status == 0
+    assert "ruby" not in (tmp_path / ".gitlab-ci.yml").read_text()
 
 
 def test_no_link_leads_elsewhere(checkout, esker, tmp_path):
@@ -141,12 +204,77 @@ def test_a_binary_file_in_the_way(checkout, esker):
 
 
 def test_no_environment(empty, esker):
-    """It says what a workflow can enter, and how a Python project gets that."""
-    (empty / "pyproject.toml").write_text('[project]\nname = "shop"\nversion = "1"\n')
+    """It says what a workflow can enter, and where the project may be."""
     done = esker("ci", "github", "--test", "true")
     assert done.status == 1
-    assert "`.flox`, `flake.nix` or `manifest.scm` declares, and there is none of them in" in done.err
-    assert "takes over a pyproject.toml or requirements.txt: esker init" in done.err
+    assert "`.flox`, `flake.nix`, `shell.nix`, `manifest.scm`, `pyproject.toml`, `setup.py` or" in done.err
+    assert "name the project's directory: -d DIR" in done.err
+    assert "there is no directory `" in esker("ci", "github", "-d", "nowhere").err
+
+
+@pytest.mark.parametrize(
+    ("files", "arguments"),
+    [
+        ({"pyproject.toml": '[project]\nname = "shop"\nversion = "1"\ndependencies = ["pytest"]\n'}, ()),
+        ({"requirements.txt": "pytest\n"}, ()),
+        ({"shell.nix": "", "go.mod": ""}, ("--image", "our.example/nix")),
+    ],
+)
+def test_projects_without_a_manifest(empty, esker, files, arguments):
+    """A Python project and a shell.nix are entered by Esker, and tested as their files imply."""
+    for name, text in files.items():
+        (empty / name).write_text(text)
+    (empty / ".git").mkdir()
+    assert esker("ci", "github").status == 0
+    command = "go test ./..." if "go.mod" in files else "pytest"
+    text = (empty / WORKFLOW).read_text()
+    assert f"command: {command}" in text.replace('"', "")
+    assert ("nix-installer-action" in text) == ("shell.nix" in files)
+    assert esker("ci", "gitlab", *arguments).status == 0
+    assert esker("ci", "gitlab", "--check").status == 0
+
+
+def test_what_was_chosen_is_remembered(empty, esker):
+    """Written or compared without the options, the workflow stays what it is, and that is said."""
+    (empty / "flake.nix").touch()
+    (empty / ".git").mkdir()
+    assert esker("ci", "github", "--through", "nix", "--test", "make 'a b'", "--test", "c\nd").status == 0
+    text = (empty / WORKFLOW).read_text()
+    again = esker("ci", "github")
+    assert (again.status, (empty / WORKFLOW).read_text()) == (0, text)
+    assert '`--through` is as the workflow remembers it: `through = "nix"`' in again.err
+    assert esker("ci", "github", "--check").status == 0
+    assert esker("ci", "github", "--check", "--test", "make").status == 1
+    assert esker("ci", "github", "--through", "esker", "--action", "us/esker@main").status == 0
+    assert "us/esker@main" in (empty / WORKFLOW).read_text()
+
+
+@pytest.mark.parametrize(
+    "options", ['{"test": ["${{ x }}"]}', '{"through": "sh"}', '{"evil": 1}', '{"action": "a b"}', "{1}", '{"test": 1}']
+)
+def test_options_that_somebody_has_changed(checkout, esker, options):
+    """What the file remembers is checked as the command line is, and the error names the line."""
+    esker("ci", "github", "--action", "us/esker@main")
+    path = checkout / WORKFLOW
+    text = path.read_text()
+    assert '# Options: {"action": "us/esker@main"}\n' in text
+    path.write_text(text.replace('{"action": "us/esker@main"}', options))
+    refused = esker("ci", "github")
+    assert (refused.status, f"{WORKFLOW}:2" in refused.err) == (1, True)
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "Options" not in line))
+    assert esker("ci", "github", "--action", "us/esker@main", "--force").status == 0
+
+
+def test_an_action_of_ones_own(checkout, esker):
+    """Until there is a published one, the workflow says where a copy is: by the option, or in the manifest."""
+    told = esker("ci", "github")
+    assert (told.status, "nothing is published there yet" in told.err) == (0, True)
+    quiet = esker("ci", "github", "--action", "./")
+    assert (quiet.status, "published" in quiet.err) == (0, False)
+    assert 'uses: "./"\n' in (checkout / WORKFLOW).read_text()
+    for option in (("--action", "esker"), ("--action", "../x@v1")):
+        assert "is not an action" in esker("ci", "github", *option).err
+    assert "is not the name of an image" in esker("ci", "gitlab", "--image", "$IMAGE").err
 
 
 class TestJobs:
@@ -176,6 +304,23 @@ class TestJobs:
     def test_a_stale_lock_is_an_error(self, checkout, esker):
         """A job resolves nothing."""
         refused = esker("ci", "prepare")
+        assert (refused.status, "code: stale-lock" in refused.err) == (1, True)
+
+    def test_packages_that_the_machine_lacks(self, checkout, esker, served, tmp_path):
+        """They are left out if the job says so; wheels have to be locked all the same."""
+        manifest = checkout / ".flox/env/manifest.toml"
+        text = manifest.read_text().replace(EMPTY, f'{EMPTY}[install]\nruby.pkg-path = "ruby"\n')
+        manifest.write_text(text)
+        assert "1 package of [install] cannot be had" in esker("ci", "gitlab").err
+        assert "The tests take what `python:3.13` has" in esker("ci", "gitlab", "--without-packages").err
+        assert "code: stale-lock" in esker("ci", "prepare").err
+        assert esker("ci", "prepare", "--without-packages").status == 0
+        files = {"GITHUB_ENV": str(tmp_path / "env"), "GITHUB_PATH": str(tmp_path / "path")}
+        assert esker("ci", "export", **files).status == 1
+        assert esker("ci", "export", "--without-packages", **files).status == 0
+        assert "LINES<<" in (tmp_path / "env").read_text()
+        manifest.write_text(f'{text}[plugins.esker.python]\ndependencies = ["app"]\n')
+        refused = esker("ci", "prepare", "--without-packages")
         assert (refused.status, "code: stale-lock" in refused.err) == (1, True)
 
     def test_elsewhere(self, checkout, esker):

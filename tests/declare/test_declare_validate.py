@@ -73,6 +73,8 @@ type = "oneshot"
 [plugins.esker.ci]
 test = "make test"
 action = "team/esker@v0"
+image = "ruby:3.4"
+without-packages = true
 
 [plugins.esker.compose]
 file = "docker-compose.yml"
@@ -173,7 +175,7 @@ def test_everything():
             ),
             "files": ServiceTable(type="oneshot"),
         },
-        ci=CiTable(test=("make test",), action="team/esker@v0"),
+        ci=CiTable(test=("make test",), action="team/esker@v0", image="ruby:3.4", without_packages=True),
         compose=ComposeTable(file="docker-compose.yml", services_from="compose", services=("web",)),
         image=ImageTable(
             name="registry.example:5000/team/app",

@@ -324,7 +324,11 @@ class CiTable(_Value, frozen=True):
     test: Annotated[tuple[str, ...], Parsed(_command_lines, Any, '"pytest"')] = ()
     """Shell commands, of which each runs if the one before it has succeeded."""
     action: Annotated[str | None, Parsed(notations.action)] = None
-    """Where GitHub finds Esker's action: `OWNER/REPOSITORY@REF`."""
+    """Where GitHub finds Esker's action: `OWNER/REPOSITORY@REF`, or `./DIRECTORY` of the same repository."""
+    image: Annotated[str | None, Parsed(notations.image_of_job)] = None
+    """The image in which GitLab runs the job."""
+    without_packages: bool = False
+    """Whether the job leaves packages of `[install]` out, because its machine has what the tests need."""
 
 
 class EskerTable(_Value, frozen=True):

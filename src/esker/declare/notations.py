@@ -24,6 +24,7 @@ __all__ = [
     "duration",
     "first_version",
     "fixed_port",
+    "image_of_job",
     "match_spec",
     "name_of_environment",
     "package_name",
@@ -313,11 +314,17 @@ def command_lines(value: Any) -> tuple[str, ...]:
 
 
 def action(text: str) -> str:
-    """Return where GitHub finds an action: `OWNER/REPOSITORY@REF`, with or without a directory."""
-    if not re.fullmatch(
-        r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+@[A-Za-z0-9_][A-Za-z0-9_./-]*", text
-    ):
-        raise Refusal(f"`{text}` is not an action", 'write "OWNER/REPOSITORY@REF"')
+    """Return where GitHub finds an action: `OWNER/REPOSITORY@REF`, or `./DIRECTORY` of the same repository."""
+    name = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"
+    if not re.fullmatch(rf"{name}(/{name})+@[A-Za-z0-9_][A-Za-z0-9_./-]*|\./({name}(/{name})*)?", text):
+        raise Refusal(f"`{text}` is not an action", 'write "OWNER/REPOSITORY@REF", or "./DIRECTORY" of this repository')
+    return text
+
+
+def image_of_job(text: str) -> str:
+    """Return the reference of the image in which a job runs."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]*", text):
+        raise Refusal(f"`{text}` is not the name of an image", 'write it as Docker takes it, such as "python:3.13"')
     return text
 
 

@@ -16,7 +16,7 @@ from esker.cli.voice import ESKER
 FREE = {
     *("--name -n", "--group", "--optional", "--depth", "--python", "--command -c", "--package -p", "--timeout"),
     *("--tail -n", "--generation -g", "--keep", "--name", "--test", "--label", "--tag"),
-    *("--runtime", "--shell", "--override-input"),
+    *("--runtime", "--shell", "--override-input", "--action", "--image"),
 }
 """The options whose values nobody can list."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from esker.ship.ci import github, gitlab
+from esker.ship.ci.choices import Choices
 from esker.ship.ci.job import Container, Job
 from esker.ship.ci.versions import GITLAB_TAGS
 
@@ -13,6 +14,7 @@ __all__ = ["GOLDEN", "HOSTILE", "JOBS", "rendered"]
 GOLDEN = Path(__file__).parent / "golden"
 HOSTILE = "a\"b'c `id` $(id) ${{ github.token }} \\ ; & # : -\u2028 é"
 """A text with what shells, YAML and GitHub's expressions take for their own."""
+_ACTION = "our-team/esker@main"
 _ITEMS = Job(
     name="items",
     directory="examples/items",
@@ -21,7 +23,7 @@ _ITEMS = Job(
     systems=("x86_64-linux", "aarch64-linux", "aarch64-darwin", "x86_64-darwin"),
     starts_services=True,
     locks=(".flox/env/manifest.lock", ".flox/pylock.toml"),
-    action="esker-env/esker@v0",
+    action=_ACTION,
 )
 _POSTGRES = Container(
     image="postgres:17",
@@ -31,6 +33,13 @@ _POSTGRES = Container(
 )
 _RAILS = ("bundle install", "bundle exec rails db:prepare", "bundle exec rails test")
 _ONE = ("x86_64-linux",)
+_FOREIGN = Job(*("rails", ".", "", _RAILS, _ONE), action=_ACTION, image="our.example/with-it", has_store=False)
+_HOSTILE = _ITEMS._replace(
+    name=HOSTILE,
+    directory=f"a/{HOSTILE}",
+    test=(HOSTILE, "echo 'two\n\nlines  '"),
+    containers={"db": Container(HOSTILE, ((1, 2, "udp"), (3, 4, "tcp")), {"A": HOSTILE}, {"cmd": "it's $X"})},
+)
 JOBS = {
     "items": _ITEMS,
     "rails": _ITEMS._replace(
@@ -45,15 +54,24 @@ JOBS = {
     "flox-profile": Job("rails", ".", ".flox", ("tests",), _ONE, tool="flox", has_profile=True),
     "flox-services": Job("items", "items", ".flox", ("pytest",), _ONE, tool="flox", starts_services=True),
     "nix": Job("rails", ".", "flake.nix", _RAILS, _ONE, tool="nix"),
-    "nix-through-esker": Job("rails", ".", "flake.nix", _RAILS, _ONE, action="esker-env/esker@v0"),
+    "nix-through-esker": _FOREIGN._replace(declaration="flake.nix"),
+    "shell-nix": Job("rails", ".", "shell.nix", _RAILS, _ONE, tool="nix"),
+    "shell-nix-through-esker": _FOREIGN._replace(declaration="shell.nix"),
     "guix": Job("rails", "app", "manifest.scm", (". ./setup-env.sh", *_RAILS), _ONE, tool="guix"),
-    "guix-through-esker": Job("rails", ".", "manifest.scm", _RAILS, _ONE, action="esker-env/esker@v0"),
-    "hostile": _ITEMS._replace(
-        name=HOSTILE,
-        directory=f"a/{HOSTILE}",
-        test=(HOSTILE, "echo 'two\n\nlines  '"),
-        containers={"db": Container(HOSTILE, ((1, 2, "udp"), (3, 4, "tcp")), {"A": HOSTILE}, {"cmd": "it's $X"})},
+    "guix-through-esker": _FOREIGN._replace(declaration="manifest.scm"),
+    "python": Job("report", ".", "pyproject.toml", ("pytest",), _ONE, action="./tools/esker", has_store=False),
+    "chosen": Job(
+        *("rails", ".", ".flox", ("echo 'two\nlines'", HOSTILE.replace("${{", "")), _ONE),
+        action=_ACTION,
+        image="ruby:3.4",
+        without_packages=True,
+        choices=Choices(("echo 'two\nlines'", HOSTILE.replace("${{", "")), "esker", "", "ruby:3.4", True),
     ),
+    "hostile": _HOSTILE,
+    "hostile-flox": _HOSTILE._replace(tool="flox"),
+    "hostile-nix": _HOSTILE._replace(tool="nix", declaration="flake.nix", starts_services=False),
+    "hostile-shell-nix": _HOSTILE._replace(tool="nix", declaration="shell.nix", starts_services=False),
+    "hostile-guix": _HOSTILE._replace(tool="guix", declaration="manifest.scm", starts_services=False),
 }
 
 

@@ -7,13 +7,30 @@ import os
 
 import pytest
 
-from tests.support.ci.repositories import SEARCH, add, commit, copy_items, esker, write_hostile
+from tests.support import traveling
+from tests.support.ci.machine import IMAGE
+from tests.support.ci.repositories import (
+    SEARCH,
+    TESTS_OF_TRAVELING,
+    add,
+    break_items,
+    break_traveling,
+    copy_items,
+    esker,
+    write_hostile,
+)
 
 pytestmark = [
     pytest.mark.live("ci"),
     pytest.mark.slow,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a Docker engine"),
 ]
+JOB = "test: [x86_64-linux,saas-linux-small-amd64]"
+GEMS = """\
+  before_script:
+    - !reference [.esker, before_script]
+    - (cd examples/traveling && bundle lock --local && ruby /esker/tests/support/debian_gems.rb "$PWD/vendor/bundle")
+"""
 BRANCH = "it's-$(touch${IFS}pwned)-`id`-\"-;é"
 
 
@@ -39,14 +56,33 @@ def test_the_example_passes_and_finds_everything_the_second_time(machines, repos
         esker(top, "ci", "gitlab", "-d", "examples/items")
 
     top = repositories.made("examples", fill)
-    job = "test: [x86_64-linux,saas-linux-small-amd64]"
-    first = machines.gitlab(top, job)
+    first = machines.gitlab(top, JOB)
     assert first.status == 0, first.log
     assert first.lines("0 store paths were here, 28 were made.")
     assert first.lines("28 passed")
-    (top / "examples/items/tests/test_broken.py").write_text("def test_it():\n    assert False\n")
-    commit(top)
-    second = machines.gitlab(top, job, UV_OFFLINE="1")
+    break_items(top)
+    second = machines.gitlab(top, JOB, UV_OFFLINE="1")
     assert second.status != 0
     assert second.lines("28 store paths were here, 0 were made.")
     assert second.lines("1 failed, 28 passed")
+
+
+def test_the_example_with_a_service_container(machines, repositories):
+    """Its database is a container of GitLab's, at `localhost` as on a person's machine; then the same as above."""
+
+    def fill(top):
+        traveling.copy(top / "examples")
+        (top / "examples/traveling/Gemfile").write_text(traveling.GEMFILE)
+        esker(top, "ci", "gitlab", "-d", "examples/traveling", "--image", IMAGE, *TESTS_OF_TRAVELING)
+        add(top / ".gitlab-ci.yml", "keys-of-test", GEMS)
+
+    top = repositories.made("traveling", fill)
+    first = machines.gitlab_in_containers(top, "postgres", JOB)
+    assert first.status == 0, first.log
+    assert first.lines("0 store paths were here, 2 were made.")
+    assert first.lines("11 runs, ")[0].endswith(" 0 failures, 0 errors, 0 skips")
+    break_traveling(top)
+    second = machines.gitlab_in_containers(top, "postgres", JOB)
+    assert second.status != 0
+    assert second.lines("2 store paths were here, 0 were made.")
+    assert second.lines("12 runs, ")[0].endswith(" 1 failures, 0 errors, 0 skips")

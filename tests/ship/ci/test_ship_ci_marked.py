@@ -60,15 +60,30 @@ def test_additions_in_a_place_that_is_no_more_are_not_lost(force):
 
 
 @pytest.mark.parametrize(
-    ("lines", "line"),
+    ("lines", "line", "message"),
     [
-        (["a: 1", "# esker: yours, steps", "mine: 1"], 3),
-        (["# esker: yours, steps", "# esker: yours, jobs", "# esker: end"], 3),
-        (["# esker: yours, steps", "# esker: end", "# esker: yours, steps", "# esker: end"], 4),
+        (["a: 1", "# esker: yours, steps", "mine: 1"], 3, "`steps` begins here and has no end"),
+        (["# esker: yours, steps", "mine: 1", "# esker: yours, jobs", "# esker: end"], 2, "`steps` begins here and"),
+        (["# esker: yours, a", "# esker: end", "# esker: yours, a", "# esker: end"], 4, "`a` is there a second time"),
     ],
 )
-def test_a_place_without_an_end_or_there_twice(lines, line):
-    """The error names the line in the file."""
-    with pytest.raises(NotEditable) as refused:
+def test_a_place_without_an_end_or_there_twice(lines, line, message):
+    """The error names the place that lost its end, and the line where it begins, also with `force`."""
+    with pytest.raises(NotEditable, match=message) as refused:
         marked.rewritten(NEW, written(*lines), "ci.yml", force=True)
     assert refused.value.place == f"ci.yml:{line}"
+
+
+def test_a_line_that_begins_a_place_is_gone():
+    """What was added then stands outside of the places: it is not written over."""
+    old = OLD.replace("  # esker: end\n", "  - mine\n  # esker: end\n").replace("  # esker: yours, steps\n", "")
+    with pytest.raises(NotEditable, match="changed outside of the places"):
+        marked.rewritten(NEW, old, "ci.yml")
+
+
+def test_line_ends():
+    """Those of Windows make no change; a sign that only Unicode calls a line end stays in its line."""
+    added = "  - run: echo 'a\u2028b\x0cc'\n"
+    old = OLD.replace("  # esker: end\n", f"{added}  # esker: end\n")
+    assert added in marked.rewritten(NEW, old, "ci.yml")
+    assert marked.rewritten(NEW, old.replace("\n", "\r\n"), "ci.yml") == marked.rewritten(NEW, old, "ci.yml")

@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import pytest
 
 from esker.declare.load import load
 from esker.errors import InvalidManifest, NotFound, ServiceError, UsageError
+from esker.ship.ci.choices import Choices
 from esker.ship.ci.job import Container
 from esker.ship.ci.planned import Place, planned, standing
 from esker.ship.ci.versions import GITHUB_RUNNERS, GITLAB_TAGS
 from tests.support.projects import EMPTY, write_project
+
+NOTHING = Choices()
+MAKE_TEST = Choices(test=("make test",))
 
 
 @pytest.fixture
 def plan(tmp_path):
     """Give a function that plans the job of a project with a manifest, and keeps what is said of it."""
 
-    def made(manifest="", offered=GITHUB_RUNNERS, tool="esker", test=("make test",), **variables):
-        project = write_project(tmp_path / "project", EMPTY + manifest)
+    def made(manifest="", offered=GITHUB_RUNNERS, given=MAKE_TEST, kept=NOTHING, **variables):
+        project = tmp_path / "project"
+        if project.exists() and (project / ".flox").exists():
+            shutil.rmtree(project / ".flox")
+        write_project(project, EMPTY + manifest)
         made.said.clear()
         declaration = load(str(project))
         place = Place(str(project), str(tmp_path))
-        return planned(place, declaration, variables, tool=tool, test=test, offered=offered, say=made.said.append)
+        said = made.said.append
+        return planned(place, declaration, variables, given=given, kept=kept, offered=offered, say=said)
 
     made.said = []
     made.project = tmp_path / "project"
@@ -34,9 +43,55 @@ def plan(tmp_path):
 def test_the_manifests_command(plan):
     """`test` of the manifest counts, unless the caller says something else; several are several."""
     table = '[plugins.esker.ci]\ntest = ["make", "make test"]\naction = "us/esker@v1"\n'
-    job = plan(table, test=())
+    job = plan(table, given=NOTHING)
     assert (job.test, job.command, job.action) == (("make", "make test"), "set -e\nmake\nmake test", "us/esker@v1")
-    assert not any("test command" in each for each in plan.said)
+    assert plan.said == ["The project declares no systems: the job is for x86_64-linux."]
+    assert job.choices == NOTHING
+
+
+def test_choices_of_the_command_line(plan):
+    """They count once more than the manifest and are remembered; it is said what counts the next time."""
+    job = plan('[plugins.esker.ci]\ntest = "make"\n')
+    assert (job.test, job.choices) == (("make test",), NOTHING)
+    assert plan.said[0] == '`--test` counts this time. Without it, the manifest does: `test = "make"`.'
+    job = plan(
+        '[plugins.esker.ci]\ntest = "make"\n',
+        given=Choices(("a", "b"), "esker", "us/esker@v1", "ruby", without_packages=True),
+    )
+    assert job.choices == Choices((), "esker", "us/esker@v1", "ruby", without_packages=True)
+    job = plan(manifest="", given=Choices(("a", 'b "c"')))
+    assert job.choices == Choices(("a", 'b "c"'))
+    assert plan.said[0] == (
+        "`--test` stays in the workflow when it is written again. To have it for every host: "
+        '`test = ["a", "b \\"c\\""]` in [plugins.esker.ci].'
+    )
+
+
+def test_choices_that_a_workflow_remembers(plan):
+    """Without the options they stay, and that is said; what the manifest says comes before them, and is said too."""
+    kept = Choices(("make check",), "flox", "us/esker@v1", "ruby", without_packages=True)
+    job = plan(given=NOTHING, kept=kept)
+    assert (job.test, job.tool, job.action, job.image) == (("make check",), "flox", "us/esker@v1", "ruby")
+    assert job.choices == kept
+    assert plan.said[0] == '`--test` is as the workflow remembers it: `test = "make check"`.'
+    assert len([each for each in plan.said if "as the workflow remembers it" in each]) == 5
+    job = plan(manifest='[plugins.esker.ci]\ntest = "make all"\n', given=Choices(through="esker"), kept=kept)
+    assert (job.test, job.tool, job.choices) == (("make all",), "esker", kept._replace(test=(), through="esker"))
+    assert plan.said[0] == 'The manifest counts, and no longer the `--test` of the workflow: `test = "make all"`.'
+
+
+def test_packages_that_no_machine_has(plan):
+    """Esker fetches none of Flox's, so a job through Esker is not written, unless it is to do without them."""
+    ruby = '[install]\nruby.pkg-path = "ruby"\n'
+    with pytest.raises(
+        UsageError, match=r"1 package of \[install\] cannot be had on a job's machine.*`ruby`"
+    ) as refused:
+        plan(ruby)
+    assert "--through flox" in refused.value.hint
+    assert plan(ruby, given=MAKE_TEST._replace(through="flox")).tool == "flox"
+    assert plan(ruby, given=MAKE_TEST._replace(without_packages=True)).without_packages
+    assert plan(f"{ruby}[plugins.esker.ci]\nwithout-packages = true\n").without_packages
+    assert not plan("").without_packages
 
 
 @pytest.mark.parametrize(
@@ -45,6 +100,11 @@ def test_the_manifests_command(plan):
         ({}, '[plugins.esker.python]\ndependencies = ["pytest>=9"]\n', ("pytest",)),
         ({"pyproject.toml": "[tool.pytest.ini_options]\n"}, "", ("pytest",)),
         ({"pytest.ini": ""}, "", ("pytest",)),
+        ({"pyproject.toml": "[project]\ndependencies = ['PyTest>=9']\n"}, "", ("pytest",)),
+        ({"pyproject.toml": "[dependency-groups]\ndev = [{include-group = 'x'}, 'pytest']\n"}, "", ("pytest",)),
+        ({"requirements.txt": "ninja\npytest[x]==9\n"}, "", ("pytest",)),
+        ({"tox.ini": "[tox]\n[pytest]\n"}, "", ("pytest",)),
+        ({"setup.cfg": "[tool:pytest]\n"}, "", ("pytest",)),
         ({"Cargo.toml": ""}, "", ("cargo test",)),
         ({"go.mod": ""}, "", ("go test ./...",)),
         ({"package.json": json.dumps({"scripts": {"test": "x"}})}, "", ("npm install", "npm test")),
@@ -61,7 +121,7 @@ def test_what_the_projects_kind_implies(plan, files, manifest, test):
     for name, text in files.items():
         (plan.project / name).parent.mkdir(parents=True, exist_ok=True)
         (plan.project / name).write_text(text)
-    assert plan(manifest, test=()).test == test
+    assert plan(manifest, given=NOTHING).test == test
     assert f"`{test[-1]}`" in plan.said[0]
 
 
@@ -70,6 +130,8 @@ def test_what_the_projects_kind_implies(plan, files, manifest, test):
     [
         ({}, "says how it is tested"),
         ({"package.json": '{"scripts": []}', "pyproject.toml": "\udc80"}, "says how it is tested"),
+        ({"pyproject.toml": "project = 1\ndependency-groups.dev = 'pytest'\n"}, "says how it is tested"),
+        ({"pyproject.toml": "[[\n", "requirements.txt": "pytest-cov\n"}, "says how it is tested"),
         ({"go.mod": "", "Cargo.toml": ""}, "several ways: `cargo test` (Cargo.toml), `go test ./...` (go.mod)"),
     ],
 )
@@ -79,7 +141,7 @@ def test_a_kind_that_is_not_clear(plan, files, message):
     for name, text in files.items():
         (plan.project / name).write_text(text, errors="surrogateescape")
     with pytest.raises(NotFound, match=re.escape(message)) as refused:
-        plan(test=())
+        plan(given=NOTHING)
     assert "plugins.esker.ci" in refused.value.hint
 
 
@@ -106,14 +168,11 @@ def test_systems(plan):
     """The declared ones that the host has, in its order; the others are said. Without any, there is one."""
     every = 'options.systems = ["aarch64-darwin", "aarch64-linux", "x86_64-linux"]\n'
     assert plan(every).systems == ("x86_64-linux", "aarch64-linux", "aarch64-darwin")
-    assert plan.said == []
-    plan.project.rename(plan.project.with_name("first"))
+    assert not any("Left out" in each for each in plan.said)
     assert plan(every, GITLAB_TAGS).systems == ("x86_64-linux", "aarch64-linux")
-    assert "aarch64-darwin" in plan.said[0]
-    plan.project.rename(plan.project.with_name("second"))
+    assert "aarch64-darwin" in plan.said[-1]
     assert plan().systems == ("x86_64-linux",)
-    assert "declares no systems" in plan.said[0]
-    plan.project.rename(plan.project.with_name("third"))
+    assert "declares no systems" in plan.said[-1]
     with pytest.raises(UsageError, match="no machine for aarch64-darwin"):
         plan('options.systems = ["aarch64-darwin"]\n', GITLAB_TAGS)
 
@@ -138,6 +197,11 @@ def test_a_tool_needs_its_declaration(tmp_path):
     assert standing(place, "esker") == standing(place, "nix") == "flake.nix"
     with pytest.raises(UsageError, match=r"`guix` needs `manifest.scm`, and the project has `flake.nix`"):
         standing(place, "guix")
+    (tmp_path / "flake.nix").rename(tmp_path / "shell.nix")
+    assert standing(place, "esker") == standing(place, "nix") == "shell.nix"
+    (tmp_path / "pyproject.toml").touch()
+    assert standing(place, "esker") == "shell.nix"
+    (tmp_path / "shell.nix").rename(tmp_path / "flake.nix")
     (tmp_path / ".flox").mkdir()
     assert (standing(place, "esker"), standing(place, "flox"), standing(place, "nix")) == (
         ".flox",
@@ -155,8 +219,8 @@ def test_a_directory_that_no_workflow_can_name(tmp_path):
             Place(str(project), str(tmp_path)),
             load(str(project)),
             {},
-            tool="esker",
-            test=("x",),
+            given=MAKE_TEST,
+            kept=NOTHING,
             offered=GITHUB_RUNNERS,
             say=print,
         )

@@ -85,20 +85,28 @@ def test_the_checks_find_mistakes(repository, tmp_path):
         assert run(*words, cwd=repository)[0] != 0, words
 
 
-def test_texts_arrive_as_they_are():
-    """A reader of YAML finds the hostile texts in the places where they belong, and nowhere else."""
-    job = JOBS["hostile"]
+@pytest.mark.parametrize("name", [name for name in JOBS if name.startswith("hostile")])
+def test_texts_arrive_as_they_are(name):
+    """A reader of YAML finds the hostile texts in the places where they belong, and nowhere else; no script has one."""
+    job = JOBS[name]
     written = YAML(typ="safe", pure=True).load(github.workflow(job))
-    settings = written["jobs"]["test"]["steps"][-1]["with"]
-    assert settings["command"].replace("${{ '${{' }}", "${{") == job.command
-    assert settings["directory"].replace("${{ '${{' }}", "${{") == job.directory
+    step = written["jobs"]["test"]["steps"][-1]
+    command = step["with"]["command"] if "with" in step else step["env"]["ESKER_CI_COMMAND"]
+    directory = step["with"]["directory"] if "with" in step else step["working-directory"]
+    assert command.replace("${{ '${{' }}", "${{") == job.command
+    assert directory.replace("${{ '${{' }}", "${{") == job.directory
+    assert "`id`" not in step.get("run", "")
     assert set(written) == {"name", "on", "permissions", "concurrency", "jobs"}
     assert set(written["jobs"]) == {"test"}
-    variables = YAML(typ="safe", pure=True).load(
-        gitlab.pipeline(job._replace(systems=("x86_64-linux",), directory="."))
-    )
-    assert variables["test"]["variables"]["ESKER_CI_COMMAND"].replace("$$", "$") == job.command
     assert HOSTILE in job.command
+
+
+def test_texts_arrive_at_gitlab_as_they_are():
+    """Each dollar sign is written twice, because GitLab expands variables in values."""
+    job = JOBS["hostile"]._replace(systems=("x86_64-linux",), directory=".")
+    variables = YAML(typ="safe", pure=True).load(gitlab.pipeline(job))["test"]["variables"]
+    assert variables["ESKER_CI_COMMAND"].replace("$$", "$") == job.command
+    assert "$" not in variables["ESKER_CI_COMMAND"].replace("$$", "")
 
 
 @pytest.mark.parametrize("directory", [HOSTILE, "a*", "a$B", "a'b", "[a]"])
@@ -108,6 +116,13 @@ def test_directories_that_gitlab_would_read_as_patterns(directory):
         gitlab.pipeline(JOBS["rails"]._replace(directory=directory))
 
 
+def test_an_environment_that_the_usual_image_has_not():
+    """On GitLab, Nix and Guix come from the image of the job alone: without one, nothing is written."""
+    with pytest.raises(UsageError, match=r"which the job's image `python:3\.13` does not have") as refused:
+        gitlab.pipeline(JOBS["nix-through-esker"]._replace(image=""))
+    assert "--image" in refused.value.hint
+
+
 def test_no_input_gets_into_a_script():
     """What a caller gives the action reaches its scripts by the environment, so no script has an expression."""
     steps = YAML(typ="safe").load(ACTION)["runs"]["steps"]
@@ -115,7 +130,7 @@ def test_no_input_gets_into_a_script():
     assert len(scripts) >= 6
     assert not [script for script in scripts if "${{" in script]
     given = {value for step in steps for value in step.get("env", {}).values() if "inputs." in value}
-    assert given == {f"${{{{ inputs.{name} }}}}" for name in ("command", "directory", "services")}
+    assert given == {f"${{{{ inputs.{name} }}}}" for name in ("command", "directory", "services", "without-packages")}
     assert "secrets." not in ACTION.read_text()
     assert "token" not in ACTION.read_text()
 

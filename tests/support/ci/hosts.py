@@ -3,25 +3,29 @@
     with Machines(engine, directory) as machines:
         done = machines.github(repository)
 
-Esker is what this clone has, installed as a job does it, by pip from its source; the wheels that it needs are fetched
-once. What the example needs comes from the machine's registries.
+Esker is what this clone has, installed as a job does it, by pip: on GitHub from the source of the action, on GitLab from
+a wheel. The wheels that it needs are fetched once. What the example needs comes from the machine's registries.
 Of an action that is not ours, a stand-in in `actions` does what the job can notice of it.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import uv
+
 from esker.ship.ci.versions import ACTIONS, GITHUB_RUNNERS
 from tests.support.ci import machine, programs, wheels
 from tests.support.installed_esker import registry_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tests.support.containers.engine import ContainerEngine
 
@@ -40,6 +44,8 @@ _STAND_INS = {
 }
 """By the foreign action: the directory of its stand-in. What checks out is act's own."""
 _CERTIFICATES = "/etc/ssl/certs"
+_WITHOUT_REGISTRY = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels /wheel", "LANG": "C.UTF-8"}
+"""Variables with which Esker is installed from the wheels."""
 
 
 class Run(NamedTuple):
@@ -69,7 +75,14 @@ class Machines:
                 shutil.copytree(_ROOT / name, self.esker / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(_ROOT / name, self.esker / name)
+        self._wheel()
         engine.docker("import", str(machine.ROOT.path() / "root.tar"), machine.IMAGE)
+
+    def _wheel(self) -> None:
+        """Make the wheel of Esker that GitLab's jobs take, as they would from an index."""
+        build = ["build", "--quiet", "--wheel", "--no-index", "--find-links", str(wheels.ROOT.path())]
+        out = ["--out-dir", str(self._directory / "wheel"), str(self.esker)]
+        subprocess.run([uv.find_uv_bin(), *build, *out], check=True)
 
     def github(self, repository: Path, *options: str, **variables: str) -> Run:
         """Run the workflows of a repository, for a push; on the first system of their matrix."""
@@ -79,7 +92,7 @@ class Machines:
         command = [
             *(str(programs.ROOT.path() / "act"), "push", "--pull=false", "--rm", "--no-cache-server"),
             *("-P", f"{GITHUB_RUNNERS['x86_64-linux']}={machine.IMAGE}", "--matrix", "system:x86_64-linux"),
-            *("--container-options", mounts, "--concurrent-jobs", "1"),
+            *("--container-options", mounts, "--concurrent-jobs", "2"),
             *(word for each in local for word in ("--local-repository", each)),
             *(word for name, value in self._given(variables).items() for word in ("--env", f"{name}={value}")),
             *options,
@@ -90,18 +103,53 @@ class Machines:
 
     def gitlab(self, repository: Path, *options: str, **variables: str) -> Run:
         """Run the pipeline of a repository on one machine, by a shell on it."""
-        mounts = self._mounts() | {
+        own = ("--force-shell-executor", "--shell-isolation")
+        return self._gitlab(repository, self._mounts(), self._given(variables), (*own, *options))
+
+    def gitlab_in_containers(self, repository: Path, service: str, *options: str) -> Run:
+        """Run the pipeline of a repository in containers, with that of its one `service` beside it on a network.
+
+        The jobs reach no registry. The engine of the tests cannot resolve names of containers, which needs a packet
+        filter, so the job is told the service's address. GitLab's own wait for a service does not succeed here, as it
+        does not for a port that an image does not expose: the job waits itself.
+        """
+        socket = self._engine.variables["DOCKER_HOST"].removeprefix("unix://")
+        own = (
+            *("--pull-policy", "if-not-present", "--helper-image", machine.IMAGE, "--wait-image", machine.IMAGE),
+            *("--extra-host", f"{service}:{self._next_address()}"),
+            *(word for source, target in self._mounts().items() for word in ("--volume", f"{source}:{target}")),
+            *(word for name, value in _WITHOUT_REGISTRY.items() for word in ("--variable", f"{name}={value}")),
+        )
+        return self._gitlab(repository, {socket: "/var/run/docker.sock"}, {}, (*own, *options))
+
+    def _next_address(self) -> str:
+        """Return the address of the first container on the next network that the engine makes."""
+        self._engine.docker("network", "create", "next")
+        (network,) = json.loads(self._engine.docker("network", "inspect", "next"))
+        self._engine.docker("network", "rm", "next")
+        last = ipaddress.ip_network(network["IPAM"]["Config"][0]["Subnet"])[-1]
+        return str(last + 3)  # networks lie one after the other; the first address is none, the second the machine's
+
+    def _gitlab(
+        self,
+        repository: Path,
+        mounts: Mapping[Path | str, str],
+        variables: Mapping[str, str],
+        options: Sequence[str],
+    ) -> Run:
+        places = {
+            **mounts,
             programs.ROOT.path(): "/programs:ro",
             self._directory / "gitlab": "/work/.gitlab-ci-local",
         }
         script = (
             "cp -a /repository/. /work && cd /work && exec /programs/node /programs/gitlab-ci-local.mjs "
-            '--force-shell-executor --shell-isolation --concurrency 1 --variable ESKER_CI_PACKAGE=/esker "$@"'
+            '--concurrency 1 "$@"'
         )
         command = [
             *("docker", "run", "--rm", "--init", "--network", "host", "-v", f"{repository}:/repository:ro"),
-            *(word for source, target in mounts.items() for word in ("-v", f"{source}:{target}")),
-            *(word for name, value in self._given(variables).items() for word in ("-e", f"{name}={value}")),
+            *(word for source, target in places.items() for word in ("-v", f"{source}:{target}")),
+            *(word for name, value in variables.items() for word in ("-e", f"{name}={value}")),
             *(machine.IMAGE, "bash", "-c", script, "gitlab", *options),
         ]
         return _run(command, repository, os.environ | self._engine.variables)
@@ -110,13 +158,13 @@ class Machines:
         return {
             self._directory / "caches": "/caches",
             wheels.ROOT.path(): "/wheels:ro",
+            self._directory / "wheel": "/wheel:ro",
             self.esker: "/esker:ro",
             _CERTIFICATES: f"{_CERTIFICATES}:ro",
         }
 
     def _given(self, variables: Mapping[str, str]) -> Mapping[str, str]:
-        own = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels", "LANG": "C.UTF-8"}
-        return {**registry_variables(), **own, **variables}
+        return {**registry_variables(), **_WITHOUT_REGISTRY, **variables}
 
 
 def _version(name: str) -> str:

@@ -21,8 +21,11 @@ __all__ = [
     "EXAMPLES",
     "SEARCH",
     "SEVERAL_LINES",
+    "TESTS_OF_TRAVELING",
     "Repositories",
     "add",
+    "break_items",
+    "break_traveling",
     "commit",
     "copy_items",
     "esker",
@@ -34,6 +37,11 @@ SEVERAL_LINES = 'test "$LINES_OF_TEXT" = "$(printf \'a\\nb\')"'
 """A command that fails unless the variable has both lines."""
 SEARCH = "echo \"pwned $(find / -name pwned -not -path '/proc/*' | wc -l) times\""
 """A command that tells whether one in a hostile name has run."""
+TESTS_OF_TRAVELING = (
+    *("--test", "bundle install --local"),  # no server of gems is asked
+    *("--test", "env RAILS_ENV=test bundle exec rails db:prepare", "--test", "bundle exec rails test"),
+)
+_BROKEN = "require 'test_helper'\nclass BrokenTest < ActiveSupport::TestCase\n  test('it') { assert false }\nend\n"
 _COMMAND = f"cat <<'END'\nit's \"quoted\" $HOME `id -u` \\n\nEND\n{SEVERAL_LINES}"
 """It would fail, or print something else, if one sign of it were lost or meant something."""
 
@@ -90,6 +98,18 @@ def copy_items(top: Path) -> None:
     ignored = shutil.ignore_patterns("cache", "run", "log", "__pycache__")
     shutil.copytree(EXAMPLES / "items", top / "examples/items", ignore=ignored)
     esker(top, "lock", "-d", "examples/items", "--python", PYTHON)
+
+
+def break_items(top: Path) -> None:
+    """Add a test that fails."""
+    (top / "examples/items/tests/test_broken.py").write_text("def test_it():\n    assert False\n")
+    commit(top)
+
+
+def break_traveling(top: Path) -> None:
+    """Add a test that fails."""
+    (top / "examples/traveling/test/broken_test.rb").write_text(_BROKEN)
+    commit(top)
 
 
 def write_hostile(directory: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from esker.cli.voice import Voice
     from esker.declare.declaration import Declaration
+    from esker.ship.ci.choices import Choices
     from esker.ship.ci.job import Job
     from esker.ship.ci.planned import Place
 
@@ -54,7 +56,9 @@ def _write(host: str, arguments: list[str], voice: Voice) -> int:
     options = _options(host, arguments, voice)
     where = _place(options)
     job = _job(host, where, options, voice)
-    texts = _texts(host, job)
+    texts = _texts(host, where, job)
+    same = [word for word in arguments if word not in {"--check", "--force"}]
+    again = shlex.join([voice.program, "ci", host, *same])
     if options.check:
         from esker.cli.views.ci import print_differences
 
@@ -64,9 +68,15 @@ def _write(host: str, arguments: list[str], voice: Voice) -> int:
             from esker.errors import StaleWorkflow
 
             listed = " and ".join(f"`{each.path}`" for each in differences)
+            hint = f"write it again: {again}"
+            if changed := [f"`{each.path}`" for each in differences if each.needs_force]:
+                were = "was" if len(changed) == 1 else "were"
+                hint = (
+                    f"{' and '.join(changed)} {were} changed by hand: move what is to stay to a place between "
+                    f"`# esker: yours` and `# esker: end`; then write over the rest: {again} --force"
+                )
             raise StaleWorkflow(
-                f"{listed} {'is' if len(differences) == 1 else 'are'} not what the declaration says",
-                hint=f"write it again: {voice.program} ci {host}",
+                f"{listed} {'is' if len(differences) == 1 else 'are'} not what the declaration says", hint=hint
             )
         voice.say("✔ The workflow is what the declaration says.")
         return 0
@@ -79,6 +89,8 @@ def _write(host: str, arguments: list[str], voice: Voice) -> int:
 
 
 def _options(host: str, arguments: list[str], voice: Voice) -> Namespace:
+    from esker.ship.ci.choices import TOOLS
+
     examples = (
         f"  esker ci {host}\n  esker ci {host} --check     in CI: fail if the file is not what the declaration says"
     )
@@ -98,10 +110,24 @@ def _options(host: str, arguments: list[str], voice: Voice) -> Namespace:
     if host == "github":
         parser.add_argument(
             "--through",
-            choices=("esker", "flox", "nix", "guix"),
-            default="esker",
+            choices=TOOLS,
             help="what enters the environment: Esker (default), or its own tool with that tool's actions",
         )
+        parser.add_argument(
+            "--action",
+            metavar="NAME",
+            help="where GitHub finds Esker's action: OWNER/REPOSITORY@REF, or ./DIRECTORY of the same repository "
+            "(default: `action` in [plugins.esker.ci])",
+        )
+    else:
+        parser.add_argument(
+            "--image", help="the image of the job (default: `image` in [plugins.esker.ci], else one with Python)"
+        )
+    parser.add_argument(
+        "--without-packages",
+        action="store_true",
+        help="leave packages of [install] out in the job, whose machine has what the tests need",
+    )
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument(
         "--check", action="store_true", help="write nothing; print the difference, and fail if there is one"
@@ -112,19 +138,21 @@ def _options(host: str, arguments: list[str], voice: Voice) -> Namespace:
 
 def _place(options: Namespace) -> Place:
     """Return where the project lies that the options name, else the nearest one."""
-    from esker.declare.discover import find_marked
     from esker.errors import NoEnvironment, NotFound
-    from esker.ship.ci.planned import DECLARATIONS, Place
+    from esker.runtimes import registry
+    from esker.ship.ci.planned import Place
 
     start, explicit = place(options)
     try:
-        project, _ = find_marked(start, list(DECLARATIONS), explicit=explicit)
+        project, _ = registry.find_project(start, explicit=explicit)
     except NoEnvironment as error:
-        *names, last = (f"`{name}`" for name in DECLARATIONS)
+        if error.directory is not None and not os.path.isdir(error.directory):
+            raise
+        *names, last = (f"`{name.rstrip('/')}`" for name in registry.declarations())
         where = "the current directory" if error.directory is None else f"`{error.directory}`"
         raise NotFound(
             f"a workflow enters what {', '.join(names)} or {last} declares, and there is none of them in {where}",
-            hint="make one, which takes over a pyproject.toml or requirements.txt: esker init",
+            hint="name the project's directory: -d DIR; or make an environment: esker init",
         ) from None
     top = project
     while not os.path.lexists(f"{top}/.git"):
@@ -142,30 +170,66 @@ def _declaration(project: str) -> Declaration | None:
 
 
 def _job(host: str, where: Place, options: Namespace, voice: Voice) -> Job:
-    from esker.declare.notations import command_lines
-    from esker.formats.tables.reader import Refusal
     from esker.ship.ci.planned import planned
-    from esker.ship.ci.versions import GITHUB_RUNNERS, GITLAB_TAGS
+    from esker.ship.ci.versions import ACTIONS, GITHUB_RUNNERS, GITLAB_IMAGE, GITLAB_TAGS
+    from esker.ship.ci.written import is_added, remembered
 
-    try:
-        test = command_lines(options.test) if options.test else ()
-    except Refusal as refusal:
-        raise UsageError(refusal.message, hint=refusal.hint) from None
-    return planned(
+    job = planned(
         where,
         _declaration(where.project),
         os.environ,
-        tool=options.through if host == "github" else "esker",
-        test=test,
+        given=_given(options),
+        kept=remembered(where.top, _file(host, where), where.directory),
         offered=GITHUB_RUNNERS if host == "github" else GITLAB_TAGS,
         say=lambda text: voice.say(f"ℹ {text}"),
     )
+    if host == "github" and job.tool == "esker" and job.action == ACTIONS["esker"]:
+        voice.say(
+            f"! `{job.action}` is where Esker's action will be; nothing is published there yet. Name your own copy of "
+            "Esker's repository: --action OWNER/REPOSITORY@REF"
+        )
+    if host == "gitlab" and job.without_packages and not job.image:
+        voice.say(
+            f"ℹ The tests take what `{GITLAB_IMAGE}` has in place of the packages; to name another image: --image"
+        )
+    if host == "gitlab" and not is_added(where.top, _file(host, where), "ESKER_CI_PACKAGE"):
+        voice.say(
+            "! The job's pip takes `esker` from its index, where nothing is published yet. Name your own copy in the "
+            "place `variables`: ESKER_CI_PACKAGE"
+        )
+    return job
 
 
-def _texts(host: str, job: Job) -> Mapping[str, str]:
+def _given(options: Namespace) -> Choices:
+    """Return what is chosen on the command line."""
+    from esker.declare import notations
+    from esker.formats.tables.reader import Refusal
+    from esker.ship.ci.choices import Choices
+
+    action, image = getattr(options, "action", None), getattr(options, "image", None)
+    try:
+        return Choices(
+            test=notations.command_lines(options.test) if options.test else (),
+            through=getattr(options, "through", None),
+            action=notations.action(action) if action is not None else "",
+            image=notations.image_of_job(image) if image is not None else "",
+            without_packages=options.without_packages,
+        )
+    except Refusal as refusal:
+        raise UsageError(refusal.message, hint=refusal.hint) from None
+
+
+def _file(host: str, where: Place) -> str:
+    """Return the path of the file that a host reads, below the top of the repository."""
+    from esker.ship.ci import github
+
+    return f".github/workflows/{github.file_name(where.directory)}" if host == "github" else ".gitlab-ci.yml"
+
+
+def _texts(host: str, where: Place, job: Job) -> Mapping[str, str]:
     """Return the files of a host, by their paths below the top of the repository."""
     from esker.ship.ci import github, gitlab
 
     if host == "github":
-        return {f".github/workflows/{github.file_name(job.directory)}": github.workflow(job)}
-    return {".gitlab-ci.yml": gitlab.pipeline(job), gitlab.INCLUDED: gitlab.included()}
+        return {_file(host, where): github.workflow(job)}
+    return {_file(host, where): gitlab.pipeline(job), gitlab.INCLUDED: gitlab.included()}

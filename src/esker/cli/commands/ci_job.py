@@ -11,6 +11,7 @@ from esker.errors import UsageError
 from esker.runtimes import registry
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Sequence
 
     from esker.cli.voice import Voice
@@ -24,7 +25,8 @@ def key(arguments: list[str], voice: Voice) -> int:
         "Print what a cache restores and saves, as lines for GITHUB_OUTPUT: path, key, and how similar keys start. "
         "Nothing, if the environment is not made by Esker."
     )
-    project, name = _project(Parser("ci key", summary, '  esker ci key >> "$GITHUB_OUTPUT"', voice=voice), arguments)
+    parser = Parser("ci key", summary, '  esker ci key >> "$GITHUB_OUTPUT"', voice=voice)
+    project, name, _ = _project(parser, arguments)
     if name == "native":
         from esker.declare.load import load
         from esker.settings import Settings
@@ -39,7 +41,7 @@ def prepare(arguments: list[str], voice: Voice) -> int:
     """Run `ci prepare`."""
     summary = "Install the environment as it is locked, and print in Markdown what was there and what was made."
     parser = Parser("ci prepare", summary, '  esker ci prepare >> "$GITHUB_STEP_SUMMARY"', voice=voice)
-    project, name = _project(parser, arguments)
+    project, name, options = _project(parser, arguments, packages=True)
     if name != "native":
         registry.runtime(name, project).begin(os.environ).end()
         print(f"### Environment of `{name}`\n\nIt was entered.")
@@ -50,10 +52,15 @@ def prepare(arguments: list[str], voice: Voice) -> int:
     from esker.ship.ci.cached import summary as told
     from esker.store.store import Store
 
-    settings = Settings(os.environ)
+    settings = Settings(os.environ, without_packages=options.without_packages)
     store = Store(settings.store_root)
     before = store.paths() if os.path.isdir(settings.store_root) else []
-    prepared(project, settings, locked=True, progress=voice.progress())
+    if options.without_packages:
+        from esker.declare.load import load
+        from esker.lock.resolve import current_lock
+
+        current_lock(load(project), settings)  # `locked` would want the packages locked too
+    prepared(project, settings, locked=not options.without_packages, progress=voice.progress())
     print(told(environment_name(project), before, store.paths()), end="")
     return 0
 
@@ -64,14 +71,16 @@ def export(arguments: list[str], voice: Voice) -> int:
         "Activate the environment, and write what it changes into GITHUB_ENV and GITHUB_PATH, by which a step gives "
         "variables to the later steps of its job."
     )
-    project, _ = _project(Parser("ci export", summary, "  esker ci export -d examples/items", voice=voice), arguments)
+    parser = Parser("ci export", summary, "  esker ci export -d examples/items", voice=voice)
+    project, name, options = _project(parser, arguments, packages=True)
     from esker.environment import Environment
     from esker.ship.ci.export import exported
 
     named = [os.environ.get(name) for name in ("GITHUB_ENV", "GITHUB_PATH")]
     if not all(named):
         raise UsageError("GITHUB_ENV and GITHUB_PATH are not set", hint='elsewhere: eval "$(esker activate)"')
-    changes = exported(dict(os.environ), Environment(project).variables())
+    environment = Environment(project, runtime=name, without_packages=options.without_packages)
+    changes = exported(dict(os.environ), environment.variables())
     for path, text in zip(named, (changes.env, changes.path), strict=True):
         with open(str(path), "a", encoding="utf-8", newline="") as file:
             file.write(text)
@@ -98,8 +107,12 @@ def forward(arguments: list[str], voice: Voice) -> int:
     return 0
 
 
-def _project(parser: Parser, arguments: Sequence[str]) -> tuple[str, str]:
-    """Return the project that a command is for, and the name of its runtime."""
+def _project(parser: Parser, arguments: Sequence[str], *, packages: bool = False) -> tuple[str, str, Namespace]:
+    """Return the project that a command is for, the name of its runtime, and the options."""
     add_directory(parser)
-    start, explicit = place(parser.parse_args(arguments))
-    return registry.find_project(start, explicit=explicit)
+    if packages:
+        help_text = "leave out packages of [install] that are not on this machine"
+        parser.add_argument("--without-packages", action="store_true", help=help_text)
+    options = parser.parse_args(arguments)
+    start, explicit = place(options)
+    return *registry.find_project(start, explicit=explicit), options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from esker.ship.ci import marked, yaml
+from esker.ship.ci import choices, marked, yaml
 from esker.ship.ci.versions import ACTIONS, GITHUB_RUNNERS
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def file_name(directory: str) -> str:
 def workflow(job: Job) -> str:
     """Return the text of the workflow."""
     lines = [
+        *choices.line(job.choices),
         *_EXPLAINED.splitlines(),
         *yaml.lines({"name": f"Test {job.name}".replace("${{", "$ {{"), "on": {"push": None, "pull_request": None}}),
         *marked.place("triggers", 2),
@@ -106,10 +107,9 @@ def _environment(job: Job) -> list[Value]:
         ],
         "guix": [{"name": "Install Guix", "uses": ACTIONS["install-guix"]}],
     }
-    needed = {".flox": "", "flake.nix": "nix", "manifest.scm": "guix"}[job.declaration]
     if job.tool != "esker":
         return own[job.tool]
-    return own.get(needed, [])
+    return own.get({"flake.nix": "nix", "shell.nix": "nix", "manifest.scm": "guix"}.get(job.declaration, ""), [])
 
 
 def _test(job: Job) -> list[Value]:
@@ -119,6 +119,8 @@ def _test(job: Job) -> list[Value]:
             settings = {"directory": _text(job.directory), **settings}
         if job.starts_services:
             settings["services"] = True
+        if job.without_packages:
+            settings["without-packages"] = True
         return [{"name": "Test in the declared environment", "uses": job.action, "with": settings}]
     if job.tool == "flox" and not job.has_profile and not job.starts_services and job.directory == ".":
         words = all(_WORDS.fullmatch(line) for line in job.test)
@@ -126,7 +128,9 @@ def _test(job: Job) -> list[Value]:
             return [{"name": line, "uses": ACTIONS["activate-flox"], "with": {"command": line}} for line in job.test]
     entered = {
         "flox": f'flox activate{" --start-services" if job.starts_services else ""} -c "${_COMMAND}"',
-        "nix": f'nix develop --command bash -c "${_COMMAND}"',
+        "nix": f'nix-shell --run "${_COMMAND}"'
+        if job.declaration == "shell.nix"
+        else f'nix develop --command bash -c "${_COMMAND}"',
         "guix": f'guix {_pinned(job)}shell -m manifest.scm -- bash -c "${_COMMAND}"',
     }[job.tool]
     step: dict[str, Value] = {"name": "Test in the declared environment", "env": {_COMMAND: _text(job.command)}}

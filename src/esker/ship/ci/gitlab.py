@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from esker.errors import UsageError
-from esker.ship.ci import marked, yaml
+from esker.ship.ci import choices, marked, yaml
 from esker.ship.ci.versions import GITLAB_IMAGE, GITLAB_TAGS
 
 if TYPE_CHECKING:
@@ -27,25 +27,37 @@ _MOST_KEYS = 2
 
 
 def pipeline(job: Job) -> str:
-    """Return the text of `.gitlab-ci.yml`; raises UsageError for a directory that GitLab would read as a pattern."""
+    """Return the text of `.gitlab-ci.yml`.
+
+    Raises UsageError for a directory that GitLab would read as a pattern, and for an environment that needs another
+    image than the usual one.
+    """
     if not re.fullmatch(r"[\w ./@+,-]+", job.directory):
         raise UsageError(
             f"GitLab would not read the directory `{job.directory}` as it is: the paths of a cache are patterns",
             hint="give it a name without quotes, `$` and the signs of patterns",
         )
+    tool = {"flake.nix": "Nix", "shell.nix": "Nix", "manifest.scm": "Guix"}.get(job.declaration)
+    if tool and not job.image:
+        raise UsageError(
+            f"`{job.declaration}` needs {tool}, which the job's image `{GITLAB_IMAGE}` does not have",
+            hint=f"name an image with {tool}, git and Python 3.11 or later: --image NAME",
+        )
     cache = f"{_below(job, '.cache')}/esker"
     lines = [
+        *choices.line(job.choices),
         *_EXPLAINED.splitlines(),
         "include:",
         *yaml.lines([{"local": INCLUDED}], 2),
         *marked.place("includes", 2),
         "test:",
-        *yaml.lines({"extends": ".esker", "image": GITLAB_IMAGE, "timeout": "1h", **_machines(job)}, 2),
+        *yaml.lines({"extends": ".esker", "image": job.image or GITLAB_IMAGE, "timeout": "1h", **_machines(job)}, 2),
         "  variables:",
         *yaml.lines(_variables(job, cache), 4),
         *marked.place("variables", 4),
-        *yaml.lines({"cache": _cache(job, cache)}, 2),
     ]
+    if job.has_store:
+        lines += yaml.lines({"cache": _cache(job, cache)}, 2)
     if job.containers:
         lines += yaml.lines({"services": [_service(name, each) for name, each in job.containers.items()]}, 2)
     lines += [*marked.place("keys-of-test", 2), *marked.place("jobs", 0)]
@@ -74,9 +86,12 @@ def _variables(job: Job, cache: str) -> dict[str, Value]:
     variables: dict[str, Value] = {"ESKER_CI_COMMAND": _unexpanded(job.command)}
     if job.directory != ".":
         variables["ESKER_CI_DIRECTORY"] = _unexpanded(job.directory)
-    variables["ESKER_CI_CACHE"] = _unexpanded(cache)
+    if job.has_store:
+        variables["ESKER_CI_CACHE"] = _unexpanded(cache)
     if job.starts_services:
         variables["ESKER_CI_SERVICES"] = "true"
+    if job.without_packages:
+        variables["ESKER_CI_WITHOUT_PACKAGES"] = "true"
     if job.containers:
         ports = [
             f"{published}={name}:{target}"

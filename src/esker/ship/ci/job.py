@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from esker.ship.ci.choices import Choices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Container", "Job", "Tool"]
+    from esker.ship.ci.choices import Tool
 
-Tool = Literal["esker", "flox", "nix", "guix"]
-"""What enters the environment in the job."""
+__all__ = ["Container", "Job"]
 
 
 class Container(NamedTuple):
@@ -35,7 +36,7 @@ class Job(NamedTuple):
     directory: str
     """The project directory below the top of the repository, `.` for the top itself."""
     declaration: str
-    """What declares the environment: `.flox`, `flake.nix` or `manifest.scm`."""
+    """What declares the environment: `.flox`, or the file for another tool or of a Python project."""
     test: tuple[str, ...]
     """Shell commands."""
     systems: tuple[str, ...]
@@ -51,6 +52,14 @@ class Job(NamedTuple):
     """Whether commands need the scripts of the profile, for functions and aliases."""
     action: str = ""
     """Where Esker's action comes from."""
+    image: str = ""
+    """The image of GitLab's job; empty for the usual one."""
+    without_packages: bool = False
+    """Whether packages of `[install]` are left out."""
+    has_store: bool = True
+    """Whether Esker's store has the environment, so that keeping the store keeps the environment."""
+    choices: Choices = Choices()
+    """What the file has to remember of the command line."""
 
     @property
     def command(self) -> str:

@@ -1,6 +1,6 @@
 """Files that Esker writes and people add to: their marked places, and whether the rest is as it was written.
 
-A place for additions stands between two lines, `# esker: NAME, yours` and `# esker: end`. What is between them stays
+A place for additions stands between two lines, `# esker: yours, NAME` and `# esker: end`. What is between them stays
 when the file is written again. The first line of a file has a digest of everything else, so that a change outside the
 places is noticed, and the file of an earlier Esker, which may look quite different, is known as such.
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from esker.errors import NotEditable
 
-__all__ = ["Parts", "finished", "parts", "place", "rewritten"]
+__all__ = ["Parts", "finished", "is_as_written", "is_ours", "parts", "place", "rewritten"]
 
 _BEGIN = re.compile(r"[ ]*# esker: yours, (?P<name>[a-z-]+)")
 _END = re.compile(r"[ ]*# esker: end")
@@ -44,27 +44,41 @@ def finished(lines: list[str], command: str) -> str:
 
 def parts(text: str, path: str = "") -> Parts:
     """Take a file apart; raises NotEditable if a place has no end or is there twice."""
-    lines = text.splitlines()
-    head = _HEAD.fullmatch(lines[0]) if lines else None
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")  # other line ends of Unicode stay in their line
+    head = _HEAD.fullmatch(lines[0])
     frame: list[str] = []
     additions: dict[str, list[str]] = {}
     name, since = None, 0
     for number, line in enumerate(lines[1:] if head else lines, 2 if head else 1):
         begin = _BEGIN.fullmatch(line)
+        if begin and name is not None:
+            raise _without_end(path, since, name)
+        if begin and begin["name"] in additions:
+            message = f"the place `{begin['name']}` is there a second time"
+            raise NotEditable(message, hint="remove one of the two", place=f"{path}:{number}")
         if begin:
-            if name is not None or begin["name"] in additions:
-                raise _broken(path, number, f"the place `{begin['name']}` begins here, where it cannot")
             name, since = begin["name"], number
             additions[name] = []
-            frame.append(line)
         elif name is not None and not _END.fullmatch(line):
             additions[name].append(line)
+            continue
         else:
             name = None
-            frame.append(line)
+        frame.append(line)
     if name is not None:
-        raise _broken(path, since, f"the place `{name}` has no line `# esker: end`")
+        raise _without_end(path, since, name)
     return Parts(head["digest"] if head else None, "".join(f"{line}\n" for line in frame), additions)
+
+
+def is_ours(text: str) -> bool:
+    """Return whether Esker has written a file, whatever has become of it."""
+    return _HEAD.fullmatch((text.splitlines() or [""])[0]) is not None
+
+
+def is_as_written(text: str) -> bool:
+    """Return whether a file is as Esker has written it, but for what stands in the places."""
+    before = parts(text)
+    return before.digest == _digest(before.frame)
 
 
 def rewritten(new: str, old: str, path: str, *, force: bool = False) -> str:
@@ -103,5 +117,9 @@ def _digest(frame: str) -> str:
     return hashlib.sha256(frame.encode()).hexdigest()[:16]
 
 
-def _broken(path: str, line: int, message: str) -> NotEditable:
-    return NotEditable(message, hint="put the two lines of the place there again", place=f"{path}:{line}")
+def _without_end(path: str, line: int, name: str) -> NotEditable:
+    return NotEditable(
+        f"the place `{name}` begins here and has no end",
+        hint="put `# esker: end` on a line of its own under what you have added there",
+        place=f"{path}:{line}",
+    )

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.declare.declaration import Declaration
+from esker.declare.discover import OTHER_DECLARATIONS
+from esker.declare.missing_packages import counted, named, origins
 from esker.errors import UsageError
-from esker.formats.manifest import SCHEMAS, Manifest
+from esker.formats.manifest import SCHEMAS, Manifest, StorePathPackage
 from esker.lock.lock_files import lock_paths
+from esker.ship.ci.choices import Choices, Tool
 from esker.ship.ci.containers import NotAlike, containers
-from esker.ship.ci.job import Container, Job, Tool
+from esker.ship.ci.job import Container, Job
 from esker.ship.ci.project_kinds import implied_test
 from esker.ship.ci.versions import ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+__all__ = ["Place", "planned", "standing"]
 
-__all__ = ["DECLARATIONS", "Place", "planned", "standing"]
-
-DECLARATIONS: dict[str, Tool] = {".flox": "flox", "flake.nix": "nix", "manifest.scm": "guix"}
-"""By what declares an environment: the tool whose own it is."""
+_OWNERS: dict[str, Tool] = {".flox": "flox", "flake.nix": "nix", "shell.nix": "nix", "manifest.scm": "guix"}
+"""By what declares an environment: the tool whose own it is. Esker alone enters a Python project."""
 _OF_RUNTIMES = {"nix": "flake.nix", "guix": "manifest.scm"}
 """What a `.flox` takes the toolchain from, by the `runtime` that its manifest names."""
 _FIRST = "x86_64-linux"
 """The system to test on where a project declares none."""
-_LOCKS = {"nix": ("flake.lock",), "guix": ("channels.scm",)}
+_LOCKS = {"flake.nix": ("flake.lock",), "manifest.scm": ("channels.scm",)}
 
 
 class Place(NamedTuple):
@@ -45,13 +48,13 @@ class Place(NamedTuple):
 
 def standing(place: Place, tool: Tool) -> str:
     """Return the declaration that a job enters by a tool; raises UsageError if the project has none for it."""
-    there = [name for name in DECLARATIONS if os.path.exists(f"{place.project}/{name}")]
+    there = [name for name in (".flox", *OTHER_DECLARATIONS) if os.path.exists(f"{place.project}/{name}")]
     for name in there:
-        if tool in {"esker", DECLARATIONS[name]}:
+        if tool in {"esker", _OWNERS.get(name)}:
             return name
-    needed = next((name for name, owner in DECLARATIONS.items() if owner == tool), ".flox")
+    needed = " or ".join(f"`{name}`" for name, owner in _OWNERS.items() if owner == tool)
     listed = " and ".join(f"`{name}`" for name in there) or "no declaration"
-    raise UsageError(f"`{tool}` needs `{needed}`, and the project has {listed}", hint="leave out --through")
+    raise UsageError(f"`{tool}` needs {needed}, and the project has {listed}", hint="let Esker enter: --through esker")
 
 
 def planned(
@@ -59,27 +62,36 @@ def planned(
     declaration: Declaration | None,
     environ: Mapping[str, str],
     *,
-    tool: Tool,
-    test: tuple[str, ...],
+    given: Choices,
+    kept: Choices,
     offered: Mapping[str, str],
     say: Callable[[str], object],
 ) -> Job:
-    """Return the job; `test` is what the caller wants to run, empty for what the project says.
+    """Return the job, by what the caller has `given`, what the declaration says, and what the file has `kept`.
+
+    They come in this order: what the declaration says needs no memory, and what it does not say stays as it was chosen.
 
     The `declaration` is that of `.flox`. It also says what is tested where another tool enters the environment; a
     project without one has the Compose files that lie there. `offered` are the systems that the host has. What was
     chosen for the project is told to `say`. Raises UsageError for a system that the host lacks, NotFound if nothing
     says how the project is tested, and ServiceError.
     """
+    declared = declaration or Declaration(
+        project=place.project, name=os.path.basename(place.project), manifest=Manifest(schema=SCHEMAS[-1])
+    )
+    own = _said(declared)
+    _tell(given, own, kept, say, has_manifest=declaration is not None)
+    chosen = given.over(own).over(kept)
+    tool = chosen.through or "esker"
     kind = standing(place, tool)
     if not place.directory.isprintable():
         raise UsageError(f"a workflow cannot name the directory {place.directory!a}", hint="give it another name")
-    name = os.path.basename(place.project)
-    declared = declaration or Declaration(project=place.project, name=name, manifest=Manifest(schema=SCHEMAS[-1]))
-    test = test or declared.esker.ci.test
+    test = chosen.test
     if not test:
         file, test = implied_test(declared)
         say(f"The test command is `{test[-1]}`, because of `{file}`.")
+    if tool == "esker":
+        _check_packages(declared, chosen)
     run_beside, starts = _services(declared, environ, say)
     if starts and tool in {"nix", "guix"}:
         say(f"`{tool}` starts no services: put what starts them before the tests, or let Esker enter the environment.")
@@ -95,8 +107,56 @@ def planned(
         containers=run_beside,
         locks=_locks(place, kind, declared),
         has_profile=declared.manifest.profile is not None,
-        action=declared.esker.ci.action or ACTIONS["esker"],
+        action=chosen.action or ACTIONS["esker"],
+        image=chosen.image,
+        without_packages=chosen.without_packages and kind == ".flox",
+        has_store=kind == ".flox",
+        choices=given.over(kept).without(own),
     )
+
+
+def _said(declared: Declaration) -> Choices:
+    """Return what the manifest says of what can be chosen."""
+    table = declared.esker.ci
+    return Choices(table.test, None, table.action or "", table.image or "", table.without_packages)
+
+
+def _tell(given: Choices, own: Choices, kept: Choices, say: Callable[[str], object], *, has_manifest: bool) -> None:
+    """Say which choices count that are no longer on the command line, and where those belong that are."""
+    for name, value in given._asdict().items():
+        option = f"`--{name.replace('_', '-')}`"
+        said, before = getattr(own, name), getattr(kept, name)
+        if value and said and value != said:
+            say(f"{option} counts this time. Without it, the manifest does: `{_written(name, said)}`.")
+        elif value and value != said:
+            end = ""
+            if has_manifest and name != "through":
+                end = f" To have it for every host: `{_written(name, value)}` in [plugins.esker.ci]."
+            say(f"{option} stays in the workflow when it is written again.{end}")
+        elif before and not value and not said:
+            say(f"{option} is as the workflow remembers it: `{_written(name, before)}`.")
+        elif before and not value and before != said:
+            say(f"The manifest counts, and no longer the {option} of the workflow: `{_written(name, said)}`.")
+
+
+def _written(name: str, value: object) -> str:
+    """Return a choice as a line of the manifest."""
+    if isinstance(value, tuple) and len(value) == 1:
+        (value,) = value
+    return f"{name.replace('_', '-')} = {json.dumps(value)}"
+
+
+def _check_packages(declared: Declaration, chosen: Choices) -> None:
+    """Raise UsageError if the job would need packages that no fresh machine has: Esker fetches none of Flox's."""
+    install = declared.manifest.install
+    names = [name for name, package in install.items() if not isinstance(package, StorePathPackage)]
+    if names and not chosen.without_packages:
+        raise UsageError(
+            f"{counted(names)} cannot be had on a job's machine, because Esker cannot fetch them: {named(names)} "
+            f"({origins(install, names)})",
+            hint="let Flox enter the environment: --through flox (on GitHub); or take what the machine of the job has: "
+            "--without-packages",
+        )
 
 
 def _systems(
@@ -144,6 +204,6 @@ def _entered(place: Place, kind: str, test: tuple[str, ...], tool: Tool) -> tupl
 
 def _locks(place: Place, kind: str, declared: Declaration) -> tuple[str, ...]:
     if kind != ".flox":
-        return tuple(name for name in _LOCKS[DECLARATIONS[kind]] if os.path.isfile(f"{place.project}/{name}"))
+        return tuple(name for name in _LOCKS.get(kind, ()) if os.path.isfile(f"{place.project}/{name}"))
     paths = (path for path in lock_paths(declared).values() if os.path.isfile(path))
     return tuple(os.path.relpath(path, place.project) for path in paths)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from esker.errors import EskerError, NotFound
-from esker.formats.untrusted import json_value
+from esker.formats.untrusted import json_value, toml_table
 from esker.host import files
 
 if TYPE_CHECKING:
@@ -21,7 +21,13 @@ __all__ = ["Implied", "implied_test"]
 Implied = tuple[str, tuple[str, ...]]
 """What a project is, by a file of it, and its test commands."""
 _RAILS = ("bundle install", "env RAILS_ENV=test bundle exec rails db:prepare", "bundle exec rails test")
-_PYTEST = re.compile(r"pytest(?![\w-])")
+_PYTEST = re.compile(r"pytest(?![\w.-])", re.IGNORECASE)
+_CONFIGURES = {
+    "pyproject.toml": re.compile(r"^\[tool\.pytest(\.ini_options)?\]", re.MULTILINE),
+    "tox.ini": re.compile(r"^\[pytest\]", re.MULTILINE),
+    "setup.cfg": re.compile(r"^\[tool:pytest\]", re.MULTILINE),
+}
+"""By file: how it configures pytest."""
 
 
 def implied_test(declaration: Declaration) -> Implied:
@@ -52,14 +58,30 @@ def _kinds(declaration: Declaration) -> Iterator[Implied]:
 
 
 def _pytest(declaration: Declaration) -> str | None:
-    """Return what says that the project has tests for pytest."""
+    """Return the first file that says that the project has tests for pytest: it configures pytest, or needs it."""
     project, python = declaration.project, declaration.esker.python
     if python and any(_PYTEST.match(each) for each in python.dependencies):
         return "manifest.toml"
     if os.path.isfile(f"{project}/pytest.ini"):
         return "pytest.ini"
-    text = _text(f"{project}/pyproject.toml")
-    return "pyproject.toml" if re.search(r"^\[tool\.pytest(\.ini_options)?\]", text, re.MULTILINE) else None
+    for name, sign in _CONFIGURES.items():
+        if sign.search(_text(f"{project}/{name}")):
+            return name
+    if any(_PYTEST.match(each) for each in _requirements(f"{project}/pyproject.toml")):
+        return "pyproject.toml"
+    lines = _text(f"{project}/requirements.txt").splitlines()
+    return "requirements.txt" if any(_PYTEST.match(line) for line in lines) else None
+
+
+def _requirements(path: str) -> Iterator[str]:
+    """Yield what a pyproject.toml needs in its environment: the dependencies, and the group for development."""
+    with suppress(ValueError):
+        table = toml_table(_text(path))
+        project, groups = table.get("project"), table.get("dependency-groups")
+        lists = (project, "dependencies"), (groups, "dev")
+        for holder, key in lists:
+            values = holder.get(key) if isinstance(holder, dict) else None
+            yield from (each for each in values if isinstance(each, str)) if isinstance(values, list) else ()
 
 
 def _has_npm_test(project: str) -> bool:

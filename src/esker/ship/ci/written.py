@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.declare import project_directory
-from esker.errors import HostError
+from esker.errors import HostError, NotEditable
 from esker.host import files
-from esker.ship.ci import marked
+from esker.ship.ci import choices, marked, yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Difference", "check", "write"]
+    from esker.ship.ci.choices import Choices
+
+__all__ = ["Difference", "check", "is_added", "remembered", "write"]
+
+_DIRECTORY = re.compile(r"^ +(?:ESKER_CI_DIRECTORY|directory|working-directory): (.*)$", re.MULTILINE)
 
 
 class Difference(NamedTuple):
@@ -24,6 +29,29 @@ class Difference(NamedTuple):
     old: str | None
     """None if there is no such file."""
     new: str
+    needs_force: bool
+    """Whether `write` refuses to write it, because a change would be lost."""
+
+
+def remembered(top: str, path: str, directory: str) -> Choices:
+    """Return the choices that the file at a path below `top` remembers for the project in a directory.
+
+    There are none if Esker has not written it, or for another project.
+    """
+    text = _read(f"{top}/{path}")
+    if text is None or not marked.is_ours(text):
+        return choices.Choices()
+    if _directory(marked.parts(text, path).frame).replace("${{ '${{' }}", "${{") != yaml.scalar(directory):
+        return choices.Choices()
+    return choices.recorded(text, path)
+
+
+def is_added(top: str, path: str, word: str) -> bool:
+    """Return whether a person has written a word in a place of the file at a path below `top`."""
+    text = _read(f"{top}/{path}")
+    return text is not None and any(
+        word in line for lines in marked.parts(text, path).additions.values() for line in lines
+    )
 
 
 def write(top: str, texts: Mapping[str, str], *, force: bool) -> list[str]:
@@ -34,6 +62,8 @@ def write(top: str, texts: Mapping[str, str], *, force: bool) -> list[str]:
     changed = {}
     for path, new in texts.items():
         old = _read(f"{top}/{path}")
+        if old is not None and not force:
+            _check_project(new, old, path)
         text = new if old is None else marked.rewritten(new, old, path, force=force)
         if text != old:
             changed[path] = text
@@ -45,14 +75,34 @@ def write(top: str, texts: Mapping[str, str], *, force: bool) -> list[str]:
 
 
 def check(top: str, texts: Mapping[str, str]) -> list[Difference]:
-    """Return the files that are not what `write` would write."""
+    """Return the files that are not what `write` would write; raises NotEditable if one is another project's."""
     differences = []
     for path, new in texts.items():
         old = _read(f"{top}/{path}")
+        if old is not None:
+            _check_project(new, old, path)
         text = new if old is None else marked.rewritten(new, old, path, force=True)
         if text != old:
-            differences.append(Difference(path, old, text))
+            differences.append(Difference(path, old, text, old is not None and not marked.is_as_written(old)))
     return differences
+
+
+def _check_project(new: str, old: str, path: str) -> None:
+    """Raise NotEditable if the old file, of Esker's, is for another project of the repository."""
+    if not marked.is_ours(old):
+        return
+    theirs, ours = (_directory(marked.parts(text, path).frame) for text in (old, new))
+    if theirs != ours:
+        raise NotEditable(
+            f"`{path}` is for another project of this repository, in the directory {theirs}",
+            hint=f"add a job for {ours} in a place of the file; or write over it: --force",
+        )
+
+
+def _directory(frame: str) -> str:
+    """Return the project directory in a file, as it is written there."""
+    match = _DIRECTORY.search(frame)
+    return match[1] if match else yaml.scalar(".")
 
 
 def _read(path: str) -> str | None:
