@@ -223,7 +223,7 @@ def evaluated(
         tool = None
         if plan.tool_hook:
             name, declarations = TOOL_HOOKS.get(plan.tool or "", "hook"), plan.tool_declarations or ""
-            tool = hook.ToolHook(name, declarations, plan.tool_hook, outer_path(plan, after))
+            tool = hook.ToolHook(name, declarations, plan.tool_hook, outer_path(plan, after), project=plan.project)
         after = hook.run(
             after,
             values=pending,

@@ -12,12 +12,12 @@ import os
 import re
 import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from esker.activate.expansion import quoted
-from esker.activate.left_in_bash import ENDED, parse_left
-from esker.activate.origin import place
+from esker.activate.left_in_bash import ENDED, RETURNED, parse_left
+from esker.activate.origin import place, sourced
 from esker.activate.shell_file import shell_text
 from esker.errors import ActivationFailed, HookCutOff, TimedOut
 from esker.formats.printable import printable
@@ -25,7 +25,7 @@ from esker.host.memory_file import descriptor_path, memory_file
 from esker.host.process import find_program, start_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from subprocess import Popen
 
     from esker.host.clock import Deadline
@@ -36,7 +36,7 @@ _VALUES_DONE = b"v"
 _TOOL_DONE = b"_esker_taken=\0"
 _NAME_OF_HOOK = "hook.on-activate"
 _CUT_OFF = "The {} script did not complete normally"
-_BEFORE_EXEC = "shopt -s extdebug; trap _esker_before_command DEBUG\n"
+_BEFORE_EXEC = "shopt -s extdebug; trap _esker_before_command DEBUG; "
 _REVIEW = """\
 Review your script for the use of:
 - 'exit' commands, which should be replaced with 'return'
@@ -45,11 +45,14 @@ _OPTIONS = """
 - 'set -e' and 'set -u', under which a failed command or a variable that is not set ends the script"""
 _TOO_LARGE = """
 - exported values that are too large to start a program with, on Linux 128 kB each"""
+_MAY_FAIL = "what it says stands above; where it may fail, put `|| true` behind it"
 _NOT_STARTED = 126  # the status of a shell that could not start a program
 _SENT = "find out what sent the signal: the script, a program it ran, a limit of memory or time, a person"
 _STATUS = "_esker_status"
 _MOMENT = 0.5
 """Seconds that an interrupted bash has for its EXIT trap, which may remove files."""
+_OF_THIS_PROCESS = f"{os.path.dirname(descriptor_path(0))}/"
+"""How the path of a script begins that bash reads from a descriptor."""
 _LOWEST_DESCRIPTOR = 100  # because a hook may open descriptors 3 to 9 for itself
 
 _OWN = """
@@ -95,53 +98,69 @@ def run(
     error. Raises TimedOut when the deadline passes; every process in the script's process group is then killed.
     """
     bash = find_bash((tool and tool.path) or environ.get("PATH"))
+    own = _Script(_NAME_OF_HOOK, script, lambda line: place(manifest, script, line), manifest)
     with ExitStack() as stack:
         # On the script's first line, so that bash counts the lines of the script alone.
-        result, text = _file(stack, ""), _file(stack, f"{before}; {script}\n" if before else f"{script}\n")
-        files = [_file(stack, _assignments(values)), text, result]
+        text = _file(stack, f"{before}; {script}\n" if before else f"{script}\n")
+        result, failures = _file(stack, ""), _file(stack, "")
+        files = [_file(stack, _assignments(values)), text, result, failures]
         if tool is not None:
-            files.append(_file(stack, tool.text))
+            files += [_file(stack, tool.declarations), _file(stack, tool.text)]
         status = _run_bash(bash, environ, files, deadline)
-        with open(os.dup(result), "rb") as file:
-            file.seek(0)
-            dots, done, entries = file.read().partition(_VALUES_DONE)
+        dots, done, entries = _written(result).partition(_VALUES_DONE)
         left, taken, entries = entries.partition(_TOOL_DONE) if tool is not None else (b"", b"", entries)
         exported = dict(entry.split("=", 1) for entry in os.fsdecode(entries).split("\0") if "=" in entry)
-        # A script with a syntax error runs up to the error and then fails. So does a valid script whose last command
-        # fails. Only a second look at the script tells the two apart.
-        if done and exported.get(_STATUS, str(status)) != "0" and (line := _line_of_mistake(bash, environ, text)):
-            where = place(manifest, script, line)
-            if not exported:
-                raise ActivationFailed(
-                    f"hook.on-activate has a syntax error ({where}), and `set -e` ends the script there",
-                    hint="correct it; without `set -e`, bash would keep what came before and go on",
+        failed = _failed_command(_written(failures))
+        if not done:
+            raise _not_begun(bash, status) if not dots else _not_expanded(values[len(dots) - 1][0], manifest)
+        if tool is not None:
+            tool.left.update(parse_left(os.fsdecode(left)))
+            returned, ended = tool.left.pop(RETURNED, ""), tool.left.pop(ENDED, "")
+            if ended:
+                _warn(
+                    f"! The {tool.name} ended with `{ended}`, which was not run: the environment is the one before it"
                 )
-            _warn(f"! hook.on-activate has a syntax error ({where}); only the commands before it have run")
-    if not done:
-        raise _not_begun(bash, status) if not dots else _not_expanded(values[len(dots) - 1][0])
-    if tool is not None and not taken:
-        raise _cut_off(status, tool.name)
-    if not exported or status != 0:
-        raise _cut_off(status)
-    if tool is not None:
-        tool.left.update(parse_left(os.fsdecode(left)))
-        if ended := tool.left.pop(ENDED, ""):
-            _warn(f"! The {tool.name} ended with `{ended}`, which was not run: the environment is the one before it")
+            elif returned != "0":
+                _check_syntax(tool, bash, environ, has_ended=not taken)
+            if not taken:
+                raise _cut_off(status, tool, failed)
+        if exported.get(_STATUS, str(status)) != "0":
+            _check_syntax(own, bash, environ, has_ended=not exported)
+        if not exported or status != 0:
+            raise _cut_off(status, own, failed)
     return _merged(environ, exported)
 
 
-class ToolHook:
+class _Script:
+    """A script that a bash runs, as messages speak of it."""
+
+    def __init__(self, name: str, script: str, place: Callable[[int], str], file: str) -> None:
+        self.name = name
+        self.script = script
+        self.place = place
+        """Returns where a line of the script stands."""
+        self.file = file
+        """Where the script stands as a whole."""
+
+
+class ToolHook(_Script):
     """The hook of another tool, which runs in the hook's bash with what the tool declares for a bash."""
 
-    def __init__(self, name: str, declarations: str, script: str, path: str | None) -> None:
-        self.name = name
-        """What the tool calls its hook, such as `shellHook`."""
+    def __init__(
+        self, name: str, declarations: str, script: str, path: str | None, *, project: str = "the project"
+    ) -> None:
+        file = sourced(script)
+        super().__init__(
+            name, script, lambda line: f"{file}:{line}" if file else f"line {line} of it, {project}", file or project
+        )
+        """`name` is what the tool calls its hook, such as `shellHook`."""
         self.path = path
         """The PATH on which the bash is found; None means that of the environment."""
+        self.declarations = declarations
         self.left: dict[str, str] = {}
         """What the hook has left in its bash, for shells to take over; filled by `run`."""
-        watched = _BEFORE_EXEC if _EXEC.search(script) else ""
-        self.text = f"{declarations}\n{watched}{script}\n"
+        # On the first line, so that bash counts the lines of the script alone.
+        self.text = f"{_BEFORE_EXEC if _EXEC.search(script) else ''}{script}\n"
 
 
 def find_bash(path: str | None) -> str:
@@ -225,7 +244,8 @@ def _run_bash(
 ) -> int:
     """Run bash and return the status it ended with; if a signal ended it, the status is the negative signal number.
 
-    `files` are the descriptors of the values, the script, the result and, if there is one, the hook of a tool.
+    `files` are the descriptors of the values, the script, the result, the notes of failed commands and, if a tool has a
+    hook, of what the tool declares and of that hook.
     """
     import subprocess
 
@@ -233,8 +253,9 @@ def _run_bash(
     from esker.host.child import child
 
     driver = shell_text(f"{os.path.dirname(__file__)}/hook.bash")
-    values, script, result, *tool = files
-    parameters = (descriptor_path(values), descriptor_path(script), str(result), bash, *map(descriptor_path, tool))
+    values, script, result, failures, *tool = files
+    parameters = [descriptor_path(values), descriptor_path(script), str(result), str(failures), bash]
+    parameters += map(descriptor_path, tool)
     argv = [bash, "--noprofile", "--norc", "-p", "-c", driver, _NAME_OF_HOOK, *parameters]
     # Without sys.stderr, descriptor 2 was closed when we started, and may be any other file by now.
     output = subprocess.DEVNULL if sys.stderr is None else 2
@@ -281,18 +302,39 @@ def _wait(process: Popen[bytes], deadline: Deadline | None) -> None:
             return
 
 
-def _line_of_mistake(bash: str, environ: Mapping[str, str], script: int) -> int | None:
+def _check_syntax(script: _Script, bash: str, environ: Mapping[str, str], *, has_ended: bool) -> None:
+    """Tell of a syntax error in a script that has failed; raises ActivationFailed if it `has_ended` its bash.
+
+    A script with a syntax error runs up to the error and then fails. So does a valid script whose last command fails.
+    Only a second look at the script tells the two apart.
+    """
+    line = _line_of_mistake(bash, environ, script)
+    if line is None:
+        return
+    what = f"{script.name} has a syntax error ({script.place(line)})"
+    if has_ended:
+        raise ActivationFailed(
+            f"{what}, and `set -e` ends the script there",
+            hint="correct it; without `set -e`, bash would keep what came before and go on",
+        )
+    _warn(f"! {what}; only the commands before it have run")
+
+
+def _line_of_mistake(bash: str, environ: Mapping[str, str], script: _Script) -> int | None:
     """Return the line of a script at which bash cannot parse it, or None if it can parse it all."""
     import subprocess
 
+    text = os.fsencode(script.script)
+    if path := sourced(script.script):
+        with suppress(OSError), open(path, "rb") as file:
+            text = file.read()
     line = None
     for option in ("+O", "-O"):  # without and with extglob, which the script itself may switch on
-        os.lseek(script, 0, os.SEEK_SET)
         done = subprocess.run(
             [_NAME_OF_HOOK, "--noprofile", "--norc", "-p", option, "extglob", "-n"],
             executable=bash,
             env={**environ, "LC_ALL": "C"},  # for messages in English
-            stdin=script,
+            input=text + b"\n",
             capture_output=True,
             check=False,
         )
@@ -316,18 +358,36 @@ def _not_begun(bash: str, status: int) -> ActivationFailed:
     )
 
 
-def _not_expanded(name: str) -> ActivationFailed:
-    return ActivationFailed(f"bash could not expand `{name}` of `[vars]`", hint="bash says why above")
+def _not_expanded(name: str, manifest: str) -> ActivationFailed:
+    message = f"bash could not expand `{name}` of `[vars]`"
+    return ActivationFailed(message, hint="bash says why above", place=manifest)
 
 
-def _cut_off(status: int, name: str = _NAME_OF_HOOK) -> ActivationFailed:
-    """Return the error for the hook `name` that ended its bash before the result was written."""
-    message = _CUT_OFF.format(name)
+def _written(descriptor: int) -> bytes:
+    """Return what bash has written to a file in memory."""
+    with open(os.dup(descriptor), "rb") as file:
+        file.seek(0)
+        return file.read()
+
+
+def _failed_command(notes: bytes) -> tuple[int, str, str] | None:
+    """Return the last command that failed under `set -e`: its line, its text and its file; None if there is none."""
+    *_, line, command, file = ["", "", "", *os.fsdecode(notes).split("\0")[:-1]]
+    return (int(line), command.partition("\n")[0], file) if line.isdecimal() else None
+
+
+def _cut_off(status: int, script: _Script, failed: tuple[int, str, str] | None) -> ActivationFailed:
+    """Return the error for a hook that ended its bash before the result was written, at the command that `failed`."""
+    message, where = _CUT_OFF.format(script.name), script.file
     if status == 0:
-        return HookCutOff(message, hint=_REVIEW)
-    hint = _SENT if status < 0 else _REVIEW + _OPTIONS + (_TOO_LARGE if status == _NOT_STARTED else "")
+        return HookCutOff(message, hint=_REVIEW, place=where)
     ending = _ended(status)
-    return HookCutOff(f"{message}: {ending}", hint=hint, ending=ending)
+    hint = _SENT if status < 0 else _REVIEW + _OPTIONS + (_TOO_LARGE if status == _NOT_STARTED else "")
+    if failed is not None and status > 0:
+        line, command, file = failed
+        where = script.place(line) if file.startswith(_OF_THIS_PROCESS) else f"{file}:{line}"
+        ending, hint = f"`{command}` has failed under `set -e`, and {ending}", _MAY_FAIL
+    return HookCutOff(f"{message}: {ending}", hint=hint, ending=ending, place=where)
 
 
 def _ended(status: int) -> str:

@@ -18,6 +18,7 @@ __all__ = [
     "ALIASES",
     "DECLARATIONS",
     "ENDED",
+    "RETURNED",
     "TRAP",
     "declared",
     "is_shells_own",
@@ -25,9 +26,9 @@ __all__ = [
     "scripts_for",
 ]
 
-DECLARATIONS, ALIASES, TRAP, ENDED = "declarations", "aliases", "trap", "ended"
-"""The keys of what was left: bash text for functions and variables, for aliases and for the EXIT trap; and the `exec`
-of another program at which the script ended."""
+DECLARATIONS, ALIASES, TRAP, ENDED, RETURNED = "declarations", "aliases", "trap", "ended", "returned"
+"""The keys of what was left: bash text for functions and variables, for aliases and for the EXIT trap; the `exec` of
+another program at which the script ended; and the status that it returned."""
 
 _SHELLS = """
 _ BASH BASHOPTS BASHPID BASH_ALIASES BASH_ARGC BASH_ARGV BASH_ARGV0 BASH_CMDS BASH_COMMAND BASH_COMPAT BASH_ENV
@@ -75,7 +76,7 @@ def _declaration(name: str, value: str | Sequence[str] | Mapping[str, str]) -> s
 
 def parse_left(text: str) -> dict[str, str]:
     """Return what `hook.bash` has written of a tool's hook: entries `_esker_KIND=TEXT`, each with a NUL behind it."""
-    left = {DECLARATIONS: "", ALIASES: "", TRAP: "", ENDED: ""}
+    left = {DECLARATIONS: "", ALIASES: "", TRAP: "", ENDED: "", RETURNED: ""}
     for entry in text.split("\0"):
         kind, _, value = entry.partition("=")
         if kind == "_esker_variable":

@@ -458,6 +458,80 @@ def test_what_nix_refuses_is_told_in_its_words(flake, nix):
     assert "-no.drv" in failing.esker("activate", "--", "true").err
 
 
+def test_a_shell_that_is_not_there(flake, nix):
+    """The error has Nix's words, and the names of the shells that are there; so without a default shell."""
+    project = flake("ci = pkgs.mkShell { }; docs = pkgs.mkShell { };")
+    done = project.esker("activate", "--shell", "nope", "--", "true")
+    assert "does not provide attribute" in done.err
+    assert "hint: it has no shell `nope`; name one of ci, docs: --shell\n" in done.err
+    assert (
+        "hint: it has no default shell; name one of ci, docs: --shell\n" in project.esker("activate", "--", "true").err
+    )
+    text = "{ pkgs ? import <nixpkgs> { } }: { ci = pkgs.mkShell { }; docs = pkgs.mkShell { }; }"
+    several = nix.project({"shell.nix": text}, "several")
+    done = several.esker("activate", "--shell", "nope", "--", "true")
+    assert "hint: it has no shell `nope`; name one of ci, docs: --shell\n" in done.err
+    one = nix.project({"shell.nix": "(import <nixpkgs> { }).mkShell { }"}, "one")
+    done = one.esker("activate", "--shell", "nope", "--", "true")
+    assert "try it alone: nix" in done.err
+
+
+def test_a_failing_hook_and_a_syntax_error_in_one(flake):
+    """As for `nix develop`: a failure under `set -e` is an error, and after a syntax error it goes on, but tells it."""
+    failing = "export A=1\nset -e\nfalse\nexport B=1"
+    broken = "export A=1\nif true; then\nfi\nexport B=1"
+    project = flake(
+        f"default = pkgs.mkShell {{ shellHook = ''{failing}''; }}; broken = pkgs.mkShell {{ shellHook = ''{broken}''; }};"
+    )
+    done = project.esker("activate", "--", "true")
+    assert done.status == 1
+    first = f"line 3 of it, {project.directory}: The shellHook script did not complete normally: `false` has failed"
+    assert first in done.err
+    assert project.nix("develop", "-c", "true", cwd=project.directory, check=False).status == 1
+    done = project.esker("activate", "--shell", "broken", "--", "sh", "-c", "echo $A-$B")
+    assert done.out == "1-\n"
+    assert "syntax error near unexpected token `fi'" in done.err
+    assert f"! shellHook has a syntax error (line 3 of it, {project.directory})" in done.err
+    assert project.nix("develop", ".#broken", "-c", "sh", "-c", "echo $A-$B", cwd=project.directory).out == "1-\n"
+
+
+STRUCTURED = """derivation {
+  name = "structured"; system = "x86_64-linux"; builder = "/bin/bash"; args = [ "-c" "echo > $out" ];
+  __structuredAttrs = true; outputs = [ "out" ]; stdenv = "${self}/stdenv"; PLAIN = "a text";
+  list = [ "a b" "c" ]; table = { key = "its value"; }; env = { GIVEN = "for programs"; };
+  shellHook = ''export NUMBER=''${#list[@]} KEYED=''${table[key]}; export PATHS=$out'';
+};"""
+STRUCTURED_SETUP = """
+if [ -e "${NIX_ATTRS_SH_FILE-}" ]; then . "$NIX_ATTRS_SH_FILE"; fi
+export PATH=/usr/bin:/bin
+for name in "${!env[@]}"; do export "$name=${env[$name]}"; done
+"""
+
+
+def test_structured_attributes(flake, nix):
+    """Lists and tables are arrays of a bash, and a program finds the files; Nix 2.8 refuses it in its own words."""
+    project = flake(
+        f"default = {STRUCTURED}",
+        files={"stdenv/setup": STRUCTURED_SETUP},
+    )
+    if "2.8." in project.nix("--version", cwd=project.directory).out:
+        done = project.esker("activate", "--", "true")
+        assert "failed with exit code 1" in done.err
+        assert "Traceback" not in done.err
+        return
+    own = project.variables()
+    theirs = project.develop()
+    for name in ("PLAIN", "GIVEN", "NUMBER", "KEYED", "PATHS"):
+        assert own.get(name) == theirs.get(name), name
+    assert (own["NUMBER"], own["KEYED"], own["GIVEN"]) == ("2", "its value", "for programs")
+    assert own["PATHS"] == f"{project.directory}/outputs/out"
+    said = project.activate("-c", 'echo "${list[0]}-${table[key]}"; cat "$NIX_ATTRS_JSON_FILE"', FLOX_SHELL="bash")
+    first, record = said.split("\n", 1)
+    assert first == "a b-its value"
+    assert json.loads(record)["list"] == ["a b", "c"]
+    assert project.activate("--", "bash", "-c", '. "$NIX_ATTRS_SH_FILE"; echo "${list[1]}"') == "c\n"
+
+
 def test_a_flake_may_not_change_the_settings_of_nix(nix):
     """Its question is answered by nobody, and what it wants is said."""
     text = (

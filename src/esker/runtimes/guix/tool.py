@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shlex
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from esker.activate.lists import LISTS
+from esker.activate.origin import sourcing
 from esker.activate.program_of_tool import program_of_tool
 from esker.errors import ActivationFailed, NotFound, UsageError
 from esker.formats.urls import redact
@@ -185,7 +185,7 @@ def _hook(setup: str) -> str:
             digest = hashlib.blake2b(file.read(), digest_size=8).hexdigest()
     except OSError:
         return ""
-    return f". {shlex.quote(setup)} # {digest}"
+    return sourcing(setup, digest)
 
 
 TOOL: Tool = _Guix()

@@ -52,6 +52,11 @@ _VARIABLES = (
     *("NIXPKGS_ALLOW_INSECURE", "NIXPKGS_ALLOW_UNFREE", "NIXPKGS_ALLOW_UNSUPPORTED_SYSTEM"),
 )
 _STORE = "/nix/store/"
+_NAMES = """
+given: let value = if builtins.isFunction given then given { } else given;
+in if value.type or null == "derivation" then [ ] else builtins.attrNames value
+"""
+"""The function of Nix's language that returns the names in what a shell.nix is, unless that is a shell itself."""
 _USUAL = ("is dirty", "Using saved setting", "not writing modified lock file")
 """Parts of warnings of Nix that tell nothing new, or that are told in other words."""
 
@@ -119,7 +124,14 @@ class _Nix:
         request.progress.begin(f"Asking Nix for the environment of `{project}`")
         asked = _asked(request)
         words = ["print-dev-env", "--json", "--profile", request.root, *asked]
-        output, said = run_nix(words, request.settings.caller, cwd=project, alone=shlex.join(asked))
+        try:
+            output, said = run_nix(words, request.settings.caller, cwd=project, alone=shlex.join(asked))
+        except ActivationFailed as failure:
+            named, names = request.choice.shell, _shells(request)
+            if not names or (named or "default") in names:
+                raise
+            fault = f"it has no shell `{named}`" if named else "it has no default shell"
+            raise ActivationFailed(failure.message, hint=f"{fault}; name one of {', '.join(names)}: --shell") from None
         _prune(request.root)
         for line in said.splitlines():
             if line.startswith("warning: ") and not any(part in line for part in _USUAL):
@@ -158,6 +170,18 @@ def _asked(request: Request) -> list[str]:
     if _is_flake(request.project):
         return [*_flake_options(request), f".#{shell}" if shell else "."]
     return ["-f", _SHELL, *([shell] if shell else [])]
+
+
+def _shells(request: Request) -> list[str]:
+    """Return the names of the shells that a project has; an empty list if Nix cannot tell them."""
+    if _is_flake(request.project):
+        asked = [*_flake_options(request), f".#devShells.{request.settings.system}", "--apply", "builtins.attrNames"]
+    else:
+        asked = ["-f", _SHELL, "--apply", _NAMES]
+    with suppress(ActivationFailed, ValueError):
+        output, _ = run_nix(["eval", "--json", *asked], request.settings.caller, cwd=request.project, alone="")
+        return list(map(str, json_value(output)))
+    return []
 
 
 def _flake_options(request: Request) -> list[str]:
