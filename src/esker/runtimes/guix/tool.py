@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from esker.declare.declaration import Declaration
+    from esker.errors import EskerError
     from esker.runtimes.foreign.choice import ToolChoice
     from esker.runtimes.foreign.tool import Request, Tool
 
@@ -63,6 +64,9 @@ class _Guix:
     def inputs(self, request: Request) -> Inputs:
         """Return what Guix's answer depends on, without asking Guix."""
         project, table, caller = request.project, request.declaration.esker.guix, request.settings.caller
+        if not os.path.exists(f"{project}/{table.manifest}"):
+            message = f"there is no `{table.manifest}` in `{project}`, and the environment is to come from it"
+            raise NotFound(message, hint="write one: guix shell --export-manifest PACKAGE… >manifest.scm")
         channels = f"{project}/{table.channels}"
         remarks = (remark,) if (remark := _unpinned(channels)) else ()
         return Inputs(
@@ -73,6 +77,10 @@ class _Guix:
             remarks,
         )
 
+    def obstacles(self, request: Request) -> Iterator[EskerError]:  # noqa: ARG002 - a Tool's
+        """Yield nothing: whether Guix can answer shows only when it is asked."""
+        yield from ()
+
     def learned(self, request: Request, inputs: Inputs) -> tuple[str, ...]:  # noqa: ARG002 - a Tool's
         """Return nothing: Guix does not tell which files a manifest has read."""
         return ()
@@ -81,9 +89,6 @@ class _Guix:
         """Ask Guix, keep its profile from being collected, and return what that sets."""
         project, table, caller = request.project, request.declaration.esker.guix, request.settings.caller
         manifest, channels = f"{project}/{table.manifest}", f"{project}/{table.channels}"
-        if not os.path.exists(manifest):
-            message = f"there is no `{table.manifest}` in `{project}`, and the environment is to come from it"
-            raise NotFound(message, hint="write one: guix shell --export-manifest PACKAGE… >manifest.scm")
         request.progress.begin(f"Asking Guix for the environment of `{project}`")
         guix = [_program(caller)]
         if os.path.exists(channels):

@@ -13,12 +13,12 @@ from urllib.parse import unquote
 
 from esker.activate.left_in_bash import declared
 from esker.activate.program_of_tool import program_of_tool
-from esker.errors import ActivationFailed, NotFound
+from esker.errors import ActivationFailed, EskerError, NotFound
 from esker.formats.nix import dev_env
 from esker.formats.untrusted import json_value
 from esker.host import files as host_files
 from esker.runtimes.foreign.tool import MOST_FILES, Inputs, Toolchain
-from esker.runtimes.nix.command import run_nix
+from esker.runtimes.nix.command import check_store, run_nix
 from esker.runtimes.nix.files import (
     Tree,
     configuration,
@@ -108,6 +108,13 @@ class _Nix:
             _VARIABLES,
             tuple(remarks),
         )
+
+    def obstacles(self, request: Request) -> Iterator[EskerError]:
+        """Yield why Nix cannot use its store, in Nix's words."""
+        try:
+            check_store(request.settings.caller)
+        except EskerError as error:
+            yield error
 
     def learned(self, request: Request, inputs: Inputs) -> tuple[str, ...]:  # noqa: ARG002 - a Tool's
         """Return the files of the flake's inputs that lie on this machine and are not pinned."""
