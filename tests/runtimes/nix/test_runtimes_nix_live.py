@@ -583,6 +583,20 @@ healthcheck.log = "."
     done = project.esker("activate", "--shell", "ci", "-s", "--", *word)
     assert "of ci" in done.out, done.err
     assert done.err.count("Asking Nix") == 1
+    for words in (["start"], ["restart"], ["start", "--refresh"], ["hold", "--pid", str(os.getpid()), "--token", "x"]):
+        project.esker("services", "stop")
+        done = project.esker("services", *words, "--shell", "ci")
+        assert done.status == 0, done.err
+        assert project.esker("services", "logs", "web", "-n", "1").out == "of ci\n"
+    project.esker("services", "stop")
+    elsewhere = ["--override-input", f"nixpkgs=path:{project.nix.nixpkgs}", "--impure"]
+    asked = Asked(project)
+    assert project.esker("services", "start", "--shell", "ci", *elsewhere, **asked.path).status == 0
+    assert asked.log.read_text().split().count("print-dev-env") == 1
+    project.esker("services", "stop")
+    assert "not asked for" in project.esker("services", "start").err
+    done = project.esker("services", "start", "--override-input", "nixpkgs")
+    assert "does not say what is taken in place of which input" in done.err
     done = project.esker("activate", "--shell", "no such", "--override-input", "nixpkgs=path:/nowhere", "--", "true")
     assert "develop --no-write-lock-file --override-input nixpkgs path:/nowhere '.#no such'" in done.err
     (project.directory / "flake.nix").unlink()

@@ -300,6 +300,29 @@ def test_a_version_file_that_is_not_followed_is_told(esker, project):
     assert esker("activate", "--", "tiny").err == ""
 
 
+def test_options_for_a_tool_that_has_a_choice(esker, project):
+    """A virtual environment has none, nor has a manifest of Esker's own: the option is refused, also by services."""
+    compose = {"services": {"web": {"image": "x"}}}
+    (project / "compose.yaml").write_text(json.dumps(compose))
+    done = esker("activate", "--shell", "ci", "--", "true")
+    assert done.status == 2
+    assert "--shell is for Nix, and this environment comes from a virtual environment" in done.err
+    (project / ".flox/env").mkdir(parents=True)
+    (project / ".flox/env.json").write_text('{"name": "project", "version": 1}')
+    (project / ".flox/env/manifest.toml").write_text(
+        'schema-version = "1.14.0"\n[services]\nweb.command = "sleep 1000"\n'
+    )
+    done = esker("services", "start", "--impure")
+    assert done.status == 2
+    assert "these options are for an environment whose toolchain another tool gives" in done.err
+    assert esker("services", "status", "--runtime", "guix").status == 1
+    (project / "compose.yaml").unlink()
+    assert "does not have any services" in esker("services", "start", "--runtime", "venv").err
+    assert esker("services", "start").status == 0
+    assert json.loads(esker("services", "status", "--json").out)[0]["name"] == "web"
+    assert esker("services", "stop").status == 0
+
+
 def test_a_member_of_a_workspace(esker, project, tmp_path):
     """It is activated by the environment of the root, whose files belong to its code."""
     member = project / "packages/a"

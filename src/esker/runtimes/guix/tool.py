@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from esker.activate.lists import LISTS
 from esker.activate.origin import sourcing
 from esker.activate.program_of_tool import program_of_tool
-from esker.errors import ActivationFailed, NotFound, UsageError
+from esker.errors import ActivationFailed, NotFound
 from esker.formats.urls import redact
 from esker.host import process
 from esker.runtimes.foreign.tool import Inputs, Toolchain
@@ -51,14 +51,7 @@ class _Guix:
 
     def choice(self, declaration: Declaration, choice: ToolChoice) -> ToolChoice:  # noqa: ARG002 - a Tool's
         """Return what a call has chosen, which must be nothing. Raises UsageError."""
-        for option, value in {
-            "--shell": choice.shell,
-            "--override-input": choice.override_inputs,
-            "--impure": choice.impure,
-        }.items():
-            if value:
-                hint = "another manifest is named by `manifest` of [plugins.esker.guix]"
-                raise UsageError(f"{option} is for Nix, and this environment comes from Guix", hint=hint)
+        choice.check_nothing("Guix", "another manifest is named by `manifest` of [plugins.esker.guix]")
         return choice
 
     def inputs(self, request: Request) -> Inputs:

@@ -32,7 +32,8 @@ class _Venv:
     program = ""
 
     def choice(self, declaration: Declaration, choice: ToolChoice) -> ToolChoice:  # noqa: ARG002 - a Tool's
-        """Return what a call has chosen: there is nothing to choose from."""
+        """Return what a call has chosen, which must be nothing. Raises UsageError."""
+        choice.check_nothing("a virtual environment", "leave it out")
         return choice
 
     def inputs(self, request: Request) -> Inputs:
