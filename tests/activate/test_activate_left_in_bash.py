@@ -156,6 +156,19 @@ def test_a_syntax_error_in_a_tools_hook(capfd):
         left("set -e\n)")
 
 
+def test_functions_that_a_tools_hook_exports(capfd):
+    """A bash has them exported, too, and programs get them as bash writes them; of the caller's own nothing changes."""
+    exporting = 'f() { echo "in f: $1"; }\nexport -f f\ng() { :; }\nreadonly -f g'
+    after, taken = left(exporting)
+    assert after == BASE
+    entries = dict(entry.split("=", 1) for entry in taken["exported"].split("\0"))
+    assert list(entries) == ["BASH_FUNC_f%%"]
+    done = subprocess.run(["bash", "-c", "f x"], env=BASE | entries, capture_output=True, check=True)
+    assert done.stdout == b"in f: x\n"
+    assert bash(f"{taken['declarations']}\nbash -c 'f y'; type -t g") == "in f: y\nfunction\n"
+    assert left("A=1")[1]["exported"] == ""
+
+
 def test_a_tools_hook_may_return_a_failure(capfd):
     """Without `set -e` the status of its last command means nothing."""
     assert left("export A=1\nreturn 3")[0]["A"] == "1"

@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from esker.activate.expansion import quoted
-from esker.activate.left_in_bash import ENDED, RETURNED, parse_left
+from esker.activate.left_in_bash import ENDED, EXPORTED, RETURNED, parse_left
 from esker.activate.origin import place, sourced
 from esker.activate.shell_file import shell_text
 from esker.errors import ActivationFailed, HookCutOff, TimedOut
@@ -63,6 +63,8 @@ BASH_VERSION _ESKER_UNDO
 _BASH_OWN = frozenset(_OWN.split())
 """Variables that bash changes by running, and `_ESKER_UNDO`, which means something only to the shell that set it."""
 
+_FUNCTION = "BASH_FUNC_"
+"""How the name of a variable begins that holds an exported function."""
 _TAKEN_AWAY = ("PS1", "PS2")
 """Variables that a non-interactive bash removes when it starts."""
 
@@ -128,6 +130,9 @@ def run(
             _check_syntax(own, bash, environ, has_ended=not exported)
         if not exported or status != 0:
             raise _cut_off(status, own, failed)
+        if tool is not None:
+            functions = (entry for entry in exported.items() if entry[0].startswith(_FUNCTION))
+            tool.left[EXPORTED] = "\0".join(map("=".join, functions))
     return _merged(environ, exported)
 
 
@@ -408,4 +413,4 @@ def _merged(environ: Mapping[str, str], exported: Mapping[str, str]) -> dict[str
 
 def is_bash_own(name: str) -> bool:
     """Return whether this is a variable or an exported function that bash itself changes by running."""
-    return name in _BASH_OWN or name.startswith("BASH_FUNC_")
+    return name in _BASH_OWN or name.startswith(_FUNCTION)

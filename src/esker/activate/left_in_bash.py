@@ -18,6 +18,7 @@ __all__ = [
     "ALIASES",
     "DECLARATIONS",
     "ENDED",
+    "EXPORTED",
     "RETURNED",
     "TRAP",
     "declared",
@@ -29,6 +30,8 @@ __all__ = [
 DECLARATIONS, ALIASES, TRAP, ENDED, RETURNED = "declarations", "aliases", "trap", "ended", "returned"
 """The keys of what was left: bash text for functions and variables, for aliases and for the EXIT trap; the `exec` of
 another program at which the script ended; and the status that it returned."""
+EXPORTED = "exported"
+"""The key of the exported functions: entries `NAME=VALUE` as programs are given them, with a NUL between."""
 
 _SHELLS = """
 _ BASH BASHOPTS BASHPID BASH_ALIASES BASH_ARGC BASH_ARGV BASH_ARGV0 BASH_CMDS BASH_COMMAND BASH_COMPAT BASH_ENV
@@ -40,8 +43,8 @@ PATH READLINE_LINE READLINE_POINT REPLY SECONDS SHELL SHELLOPTS SHLVL SRANDOM TE
 """
 _OWN = frozenset(_SHELLS.split())
 _DECLARED = re.compile(r"declare -(\S+) ([A-Za-z_]\w*)(.*)", re.DOTALL)
-_FUNCTION_OF_OURS = re.compile(r"^_esker_\w+ \(\)\s*\n\{.*?^\}\n|^declare -f\w* \S+\n", re.MULTILINE | re.DOTALL)
-"""Also the lines by which bash says that a function is read-only."""
+_FUNCTION_OF_OURS = re.compile(r"^_esker_\w+ \(\)\s*\n\{.*?^\}\n|^declare -f\w*r\w* \S+\n", re.MULTILINE | re.DOTALL)
+"""Also the lines by which bash says that a function is read-only; those that say it is exported stay."""
 _FOR_OTHERS = (
     "sh -c 'echo \"! This shell has taken over the variables alone: functions and aliases of the {} are for bash\" >&2'"
 )

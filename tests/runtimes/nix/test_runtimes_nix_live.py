@@ -101,6 +101,15 @@ def test_shells_take_over_what_the_hook_left(flake, nix):
     assert in_place.out.splitlines() == ["my bundle z", "two three", "function", "none none"], in_place.err
 
 
+def test_functions_that_the_hook_exports(flake):
+    """A command's own bash has them, as in `nix develop`, and so has one below a shell."""
+    hook = "f() { cat <<END\nin f: $1\nEND\n}\nexport -f f"
+    project = flake(f"default = pkgs.mkShell {{ shellHook = ''{hook}''; }};")
+    assert project.activate("--", "bash", "-c", "f a") == "in f: a\n"
+    assert project.activate("-c", "bash -c 'f b'", FLOX_SHELL="bash") == "in f: b\n"
+    assert project.variables()["BASH_FUNC_f%%"] == project.develop()["BASH_FUNC_f%%"]
+
+
 def test_an_interactive_bash_has_the_trap_and_a_zsh_the_aliases(flake, nix):
     """The EXIT trap runs at the end of an interactive bash; a fish says that it has the variables alone."""
     project = flake(f"default = pkgs.mkShell {{ shellHook = ''{HOOK}''; }};")
