@@ -148,7 +148,11 @@ def test_the_place_of_a_command_that_has_failed(tmp_path):
     assert "`( exit 7 )` has failed under `set -e`" in caught.value.message
     with pytest.raises(HookCutOff) as caught:
         hook.run(BASE, script=f"set -e; . {sourced}", manifest=str(manifest))
-    assert caught.value.place.startswith(f"{sourced}:")
+    assert caught.value.place == f"{sourced}:3"  # where the command ends
+    relative = os.path.relpath(sourced)
+    with pytest.raises(HookCutOff) as caught:
+        hook.run(BASE, script=f"set -e; . {relative}", manifest=str(manifest))
+    assert caught.value.place == f"{manifest}, {relative}:3"
     with pytest.raises(HookCutOff) as caught:  # what fails in a function is not known
         hook.run(BASE, script="set -e; f() { false; }; f", manifest=str(manifest))
     assert (caught.value.place, caught.value.ending) == (str(manifest), "bash ended with status 1")

@@ -390,7 +390,8 @@ def _cut_off(status: int, script: _Script, failed: tuple[int, str, str] | None) 
     hint = _SENT if status < 0 else _REVIEW + _OPTIONS + (_TOO_LARGE if status == _NOT_STARTED else "")
     if failed is not None and status > 0:
         line, command, file = failed
-        where = script.place(line) if file.startswith(_OF_THIS_PROCESS) else f"{file}:{line}"
+        of_script, elsewhere = file.startswith(_OF_THIS_PROCESS), "" if os.path.isabs(file) else f"{script.file}, "
+        where = script.place(line) if of_script else f"{elsewhere}{file}:{line}"
         ending, hint = f"`{command}` has failed under `set -e`, and {ending}", _MAY_FAIL
     return HookCutOff(f"{message}: {ending}", hint=hint, ending=ending, place=where)
 
