@@ -149,16 +149,20 @@ class _Script:
 
 
 class ToolHook(_Script):
-    """The hook of another tool, which runs in the hook's bash with what the tool declares for a bash."""
+    """The hook of another tool, which runs in the hook's bash with what the tool declares for a bash.
+
+    `name` is what the tool calls its hook, such as `shellHook`.
+    """
 
     def __init__(
         self, name: str, declarations: str, script: str, path: str | None, *, project: str = "the project"
     ) -> None:
         file = sourced(script)
-        super().__init__(
-            name, script, lambda line: f"{file}:{line}" if file else f"line {line} of it, {project}", file or project
-        )
-        """`name` is what the tool calls its hook, such as `shellHook`."""
+
+        def place(line: int) -> str:
+            return f"{file}:{line}" if file else f"line {line} of it, {project}"
+
+        super().__init__(name, script, place, file or project)
         self.path = path
         """The PATH on which the bash is found; None means that of the environment."""
         self.declarations = declarations

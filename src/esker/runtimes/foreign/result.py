@@ -93,6 +93,7 @@ def _asked(
     check: Callable[[Iterable[str]], object],
 ) -> tuple[Tool, str | None, Request, Inputs]:
     """Return the tool, its program, what it is asked and what its answer depends on, after everything was checked."""
+    check(())  # git, too, runs what a repository names
     own = tool(name)
     program = program_of_tool(own.program, settings.caller.get("PATH")) if own.program else None
     if program is None and own.program:
