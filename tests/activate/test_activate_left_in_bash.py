@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esker.activate import hook
@@ -30,6 +30,7 @@ def left(script, declarations=""):
     return hook.run(BASE, tool=tool), tool.left
 
 
+@settings(deadline=None)  # each example starts a bash
 @given(st.lists(WORDS, min_size=1, max_size=3), st.dictionaries(WORDS.filter(bool), WORDS, max_size=3), WORDS)
 def test_what_is_declared_is_there(array, table, text):
     """Texts, arrays and associative arrays come out as they went in, whatever is in them; nothing is exported."""
