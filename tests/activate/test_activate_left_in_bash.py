@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esker.activate import hook
@@ -35,6 +35,7 @@ def taken_over(taken):
     return "\n".join(scripts_for("bash", {**taken, "aliases": ""}, "shellHook", with_trap=False))
 
 
+@settings(deadline=None)  # each example starts a bash
 @given(st.lists(WORDS, min_size=1, max_size=3), st.dictionaries(WORDS.filter(bool), WORDS, max_size=3), WORDS)
 def test_what_is_declared_is_there(array, table, text):
     """Texts, arrays and associative arrays come out as they went in, whatever is in them; nothing is exported."""
@@ -178,6 +179,10 @@ def test_a_failing_line_of_a_file_that_a_tool_has_sourced(tmp_path, capfd):
     with pytest.raises(HookCutOff) as caught:
         left(script)
     assert caught.value.place == f"{file}:4"
+    file.write_text('set -e\n[ -n "$NONE" ] && export A=1\n')  # the file returns the failure, and `.` ends bash
+    with pytest.raises(HookCutOff) as caught:
+        left(script)
+    assert (caught.value.place, caught.value.ending) == (str(file), "bash ended with status 1")
     file.write_text("export A=1\nif true; then\nfi\nexport B=1\n")
     assert left(script)[0]["A"] == "1"
     assert f"! shellHook has a syntax error ({file}:3); only the commands before it have run" in capfd.readouterr().err
@@ -214,6 +219,13 @@ def test_a_tools_hook_may_return_a_failure(capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_an_exit_before_a_syntax_error():
+    """Bash has not come to the mistake: it is not what has ended the hook."""
+    with pytest.raises(HookCutOff) as caught:
+        left("exit 0\n)")
+    assert caught.value.ending is None
+
+
 def test_a_damaged_text_is_no_declaration():
     """What is not written as bash writes it is left out."""
     assert taken_over(parse_left("_esker_variables=nonsense\0_esker_other=1\0noise")) == ""
@@ -242,3 +254,17 @@ def test_a_plan_of_a_tool(tmp_path, monkeypatch):
     assert outer_path(plan, after) == "/own:/nix/store/a/bin:/usr/bin"
     changed = {**after, "CC": "my own"}
     assert activation(plan, changed, runtime_directory="/run/x").apply(changed)["CC"] == "my own"
+
+
+def test_a_tools_hook_may_remove_what_the_tool_declares(tmp_path):
+    """A shell takes over what the hook has left, and not what was there before."""
+    plan = a_plan(
+        str(tmp_path),
+        store_path="",
+        state=str(tmp_path / "state"),
+        tool="nix",
+        tool_declarations="f() { :; }\n",
+        tool_hook="unset -f f; g() { :; }",
+    )
+    found = activation(plan, BASE, runtime_directory="/run/x")
+    assert bash(f"{taken_over(found.left)}\ntype -t f g || :") == "function\n"

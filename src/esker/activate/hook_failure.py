@@ -83,7 +83,7 @@ def failures(
         if not script.returned:
             break
     if script is not None and (status != 0 or not script.returned):
-        raise _cut_off(script, status, _failed_command(notes))
+        raise _cut_off(script, status, _failed_command(script, notes))
 
 
 def not_begun(bash: str, status: int) -> ActivationFailed:
@@ -138,10 +138,14 @@ def _line_of_mistake(script: _Script, bash: str, environ: Mapping[str, str]) -> 
     return line
 
 
-def _failed_command(notes: bytes) -> _Failed | None:
-    """Return the last command that has failed under `set -e`; None if there is none."""
+def _failed_command(script: _Script, notes: bytes) -> _Failed | None:
+    """Return the last command that has failed under `set -e`; None if it is not known."""
     *_, line, command, file = ["", "", "", *os.fsdecode(notes).split("\0")[:-1]]
-    return _Failed(int(line), command.partition("\n")[0], file) if line.isdecimal() else None
+    if not line.isdecimal():
+        return None
+    if file.startswith(_OF_THIS_PROCESS) and sourced(script.text):  # the `.`, which only passes on a status
+        return None
+    return _Failed(int(line), command.partition("\n")[0], file)
 
 
 def _cut_off(script: _Script, status: int, failed: _Failed | None) -> ActivationFailed:
@@ -152,9 +156,10 @@ def _cut_off(script: _Script, status: int, failed: _Failed | None) -> Activation
     ending = _ended(status)
     hint = _SENT if status < 0 else _REVIEW + _OPTIONS + (_TOO_LARGE if status == _NOT_STARTED else "")
     if failed is not None and status > 0:
-        of_script, elsewhere = failed.file.startswith(_OF_THIS_PROCESS), f"{script.file}, "
-        outside = f"{'' if os.path.isabs(failed.file) else elsewhere}{failed.file}:{failed.line}"
-        where = script.place(failed.line) if of_script else outside
+        if failed.file.startswith(_OF_THIS_PROCESS):
+            where = script.place(failed.line)
+        else:
+            where = f"{'' if os.path.isabs(failed.file) else f'{script.file}, '}{failed.file}:{failed.line}"
         ending, hint = f"`{failed.command}` has failed under `set -e`, and {ending}", _MAY_FAIL
     return HookCutOff(f"{message}: {ending}", hint=hint, ending=ending, place=where)
 
