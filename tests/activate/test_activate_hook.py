@@ -101,13 +101,18 @@ OPTIONS = [
     *REVIEW,
     "- 'set -e' and 'set -u', under which a failed command or a variable that is not set ends the script",
 ]
+MAY_FAIL = ["hint: what it says stands above; where it may fail, put `|| true` behind it"]
 SENT = ["hint: find out what sent the signal: the script, a program it ran, a limit of memory or time, a person"]
 ENDS = {
     "exit": ("export A=1; exit 0", "", REVIEW),
     "exec": ("exec true", "", REVIEW),
     "exit with a status": ("exit 3", ": bash ended with status 3", OPTIONS),
     "exec of what fails": ("exec false", ": bash ended with status 1", OPTIONS),
-    "a failure under errexit": ("set -e; false; export A=1", ": bash ended with status 1", OPTIONS),
+    "a failure under errexit": (
+        "set -e; false; export A=1",
+        ": `false` has failed under `set -e`, and bash ended with status 1",
+        MAY_FAIL,
+    ),
     "an unset variable under nounset": ("set -u; echo $NOT_SET", ": bash ended with status 127", OPTIONS),
     "a trap that exits": ("trap 'exit 9' ERR; false", ": bash ended with status 9", OPTIONS),
     "too large a value": (
@@ -126,7 +131,37 @@ def test_a_hook_that_leaves_has_not_completed(script, seen, hint):
     """A script that ends its shell is an error that says how bash ended and what causes that."""
     with pytest.raises(ActivationFailed) as caught:
         hook.run(BASE, script=script)
-    assert str(caught.value).splitlines() == [f"The hook.on-activate script did not complete normally{seen}", *hint]
+    place, _, first = str(caught.value).partition(": ")
+    assert first.splitlines() == [f"The hook.on-activate script did not complete normally{seen}", *hint]
+    assert place == ("line 1 of the script, manifest.toml" if hint is MAY_FAIL else "manifest.toml")
+
+
+def test_the_place_of_a_command_that_has_failed(tmp_path):
+    """It is the line of the manifest; in a file that the hook sources, it is the line there."""
+    manifest, sourced = tmp_path / "manifest.toml", tmp_path / "sourced"
+    script = "set -e\nif true; then\n  (exit 7)\nfi\n"
+    manifest.write_text(f"[hook]\non-activate = '''\n{script}'''\n")
+    sourced.write_text("true\nls /nowhere |\n  grep x\n")
+    with pytest.raises(HookCutOff) as caught:
+        hook.run(BASE, script=script, manifest=str(manifest))
+    assert caught.value.place == f"{manifest}:5"
+    assert "`( exit 7 )` has failed under `set -e`" in caught.value.message
+    with pytest.raises(HookCutOff) as caught:
+        hook.run(BASE, script=f"set -e; . {sourced}", manifest=str(manifest))
+    assert caught.value.place == f"{sourced}:3"  # where the command ends
+    relative = os.path.relpath(sourced)
+    with pytest.raises(HookCutOff) as caught:
+        hook.run(BASE, script=f"set -e; . {relative}", manifest=str(manifest))
+    assert caught.value.place == f"{manifest}, {relative}:3"
+    with pytest.raises(HookCutOff) as caught:  # what fails in a function is not known
+        hook.run(BASE, script="set -e; f() { false; }; f", manifest=str(manifest))
+    assert (caught.value.place, caught.value.ending) == (str(manifest), "bash ended with status 1")
+
+
+def test_a_command_that_may_fail_is_told_nowhere():
+    """Neither without `set -e`, nor in a condition or a subshell does it say or change anything."""
+    script = "false; set -e; if false; then :; fi; (set -e; false; true) || true; x=$(false) || export A=$?"
+    assert changes(script) == {"A": "1"}
 
 
 def test_flox_has_other_words_for_a_status():
@@ -326,7 +361,7 @@ def test_a_value_that_bash_refuses_is_an_error(value):
     with pytest.raises(ActivationFailed) as caught:
         hook.run(BASE, values=values, script="kill -9 $PPID")
     assert str(caught.value).splitlines() == [
-        "bash could not expand `B` of `[vars]`",
+        "manifest.toml: bash could not expand `B` of `[vars]`",
         "hint: bash says why above",
     ]
 

@@ -4,13 +4,14 @@ import os
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esker.activate import hook
 from esker.activate.composition import activation, outer_path
 from esker.activate.left_in_bash import declared, is_shells_own, parse_left, scripts_for
-from esker.errors import HookCutOff
+from esker.activate.origin import sourcing
+from esker.errors import ActivationFailed, HookCutOff
 from tests.support.plans import a_plan
 
 BASE = {"PATH": os.environ["PATH"], "HOME": "/home/me"}
@@ -34,6 +35,7 @@ def taken_over(taken):
     return "\n".join(scripts_for("bash", {**taken, "aliases": ""}, "shellHook", with_trap=False))
 
 
+@settings(deadline=None)  # each example starts a bash
 @given(st.lists(WORDS, min_size=1, max_size=3), st.dictionaries(WORDS.filter(bool), WORDS, max_size=3), WORDS)
 def test_what_is_declared_is_there(array, table, text):
     """Texts, arrays and associative arrays come out as they went in, whatever is in them; nothing is exported."""
@@ -148,6 +150,82 @@ def test_an_older_bash_writes_line_ends_as_they_are():
     assert said == '1\ndeclare -- b="2"\nend|none|x\n)|y|3|'
 
 
+FAILING = {
+    "a command": (
+        "export A=1\nset -e\nfalse\nexport B=1",
+        3,
+        "`false` has failed under `set -e`, and bash ended with status 1",
+    ),
+    "the last command": ('set -e\n[ -n "$NONE" ] && export A=1', None, "bash ended with status 1"),
+    "a variable": ("set -u\necho $NONE", None, "bash ended with status 127"),
+}
+
+
+@pytest.mark.parametrize(("script", "line", "ending"), FAILING.values(), ids=FAILING)
+def test_a_tools_hook_that_fails_under_its_own_options(script, line, ending):
+    """It is an error, as it ends `nix develop`; the error has the project, and the line and the command if known."""
+    tool = hook.ToolHook("shellHook", "f() {\n :\n}\n", script, None, project="/p")
+    with pytest.raises(HookCutOff, match="The shellHook script did not complete normally") as caught:
+        hook.run(BASE, tool=tool)
+    assert caught.value.place == (f"line {line} of the script, /p" if line else "/p")
+    assert caught.value.ending == ending
+
+
+def test_a_failing_line_of_a_file_that_a_tool_has_sourced(tmp_path, capfd):
+    """The error has the file and the line, and so has the warning of a syntax error."""
+    file = tmp_path / "it's setup-env.sh"
+    script = sourcing(str(file), "0a")
+    file.write_text("export A=1\nset -e\n\nfalse\n")
+    with pytest.raises(HookCutOff) as caught:
+        left(script)
+    assert caught.value.place == f"{file}:4"
+    file.write_text('set -e\n[ -n "$NONE" ] && export A=1\n')  # the file returns the failure, and `.` ends bash
+    with pytest.raises(HookCutOff) as caught:
+        left(script)
+    assert (caught.value.place, caught.value.ending) == (str(file), "bash ended with status 1")
+    file.write_text("export A=1\nif true; then\nfi\nexport B=1\n")
+    assert left(script)[0]["A"] == "1"
+    assert f"! shellHook has a syntax error ({file}:3); only the commands before it have run" in capfd.readouterr().err
+
+
+def test_a_syntax_error_in_a_tools_hook(capfd):
+    """One line says where it is, after bash's own words, and what came before stays; under `set -e` it is an error."""
+    assert left("export A=1\nif true; then\nfi\nexport B=1", "f() {\n :\n}\n")[0] == {**BASE, "A": "1"}
+    *bashs, warning = capfd.readouterr().err.splitlines()
+    assert "syntax error near unexpected token" in bashs[0]
+    place = "line 3 of the script, the project"
+    assert warning == f"! shellHook has a syntax error ({place}); only the commands before it have run"
+    with pytest.raises(ActivationFailed, match=r"shellHook has a syntax error \(line 2 .*`set -e` ends the script"):
+        left("set -e\n)")
+
+
+def test_functions_that_a_tools_hook_exports(capfd):
+    """A bash has them exported, too, and programs get them as bash writes them; of the caller's own nothing changes."""
+    exporting = 'f() { echo "in f: $1"; }\nexport -f f\ng() { :; }\nreadonly -f g'
+    after, taken = left(exporting)
+    assert after == BASE
+    entries = dict(entry.split("=", 1) for entry in taken["exported"].split("\0"))
+    assert list(entries) == ["BASH_FUNC_f%%"]
+    done = subprocess.run(["bash", "-c", "f x"], env=BASE | entries, capture_output=True, check=True)
+    assert done.stdout == b"in f: x\n"
+    assert bash(f"{taken_over(taken)}\nbash -c 'f y'; type -t g") == "in f: y\nfunction\n"
+    assert left("A=1")[1]["exported"] == ""
+
+
+def test_a_tools_hook_may_return_a_failure(capfd):
+    """Without `set -e` the status of its last command means nothing."""
+    assert left("export A=1\nreturn 3")[0]["A"] == "1"
+    assert left("export A=1\nfalse")[0]["A"] == "1"
+    assert capfd.readouterr().err == ""
+
+
+def test_an_exit_before_a_syntax_error():
+    """Bash has not come to the mistake: it is not what has ended the hook."""
+    with pytest.raises(HookCutOff) as caught:
+        left("exit 0\n)")
+    assert caught.value.ending is None
+
+
 def test_a_damaged_text_is_no_declaration():
     """What is not written as bash writes it is left out."""
     assert taken_over(parse_left("_esker_variables=nonsense\0_esker_other=1\0noise")) == ""
@@ -176,3 +254,17 @@ def test_a_plan_of_a_tool(tmp_path, monkeypatch):
     assert outer_path(plan, after) == "/own:/nix/store/a/bin:/usr/bin"
     changed = {**after, "CC": "my own"}
     assert activation(plan, changed, runtime_directory="/run/x").apply(changed)["CC"] == "my own"
+
+
+def test_a_tools_hook_may_remove_what_the_tool_declares(tmp_path):
+    """A shell takes over what the hook has left, and not what was there before."""
+    plan = a_plan(
+        str(tmp_path),
+        store_path="",
+        state=str(tmp_path / "state"),
+        tool="nix",
+        tool_declarations="f() { :; }\n",
+        tool_hook="unset -f f; g() { :; }",
+    )
+    found = activation(plan, BASE, runtime_directory="/run/x")
+    assert bash(f"{taken_over(found.left)}\ntype -t f g || :") == "function\n"

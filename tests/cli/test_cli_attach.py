@@ -186,7 +186,8 @@ def test_case_13_a_hook_that_failed_starts_nothing(esker, project, environ, tmp_
         said = [first.communicate()[1], second.communicate()[1]]
         assert [first.returncode, second.returncode] == [1, 1]
     for text in said:
-        assert text.startswith("begun\n✘ ERROR: The hook.on-activate script did not complete normally\n")
+        place = f"{directory}/.flox/env/manifest.toml"
+        assert text.startswith(f"begun\n✘ ERROR: {place}: The hook.on-activate script did not complete normally\n")
     assert starts(directory, environ) == []
 
 

@@ -226,6 +226,24 @@ def test_a_generation_that_is_not_there_is_named(esker, two, environ):
     assert "hint: choose another one: esker generations list\n" in done.err
 
 
+def test_a_generation_whose_files_were_altered(esker, two, environ):
+    """Its env.json is not needed, because the project knows the name; a manifest that is gone is named."""
+    for kept in Path(environ["ESKER_STORE"]).glob("store/*-project-generation"):
+        subprocess.run(["chmod", "-R", "u+w", kept], check=True)
+        (kept / ".flox/env.json").write_text("{")
+    assert esker("activate", "-g", "1", "--", "true").status == 0
+    for kept in Path(environ["ESKER_STORE"]).glob("store/*-project-generation"):
+        (kept / ".flox/env.json").unlink()
+    assert esker("generations", "switch", "1").status == 0
+    assert esker("activate", "--", "true").status == 0
+    for kept in Path(environ["ESKER_STORE"]).glob("store/*-project-generation"):
+        (kept / ".flox/env/manifest.toml").unlink()
+    done = esker("activate", "-g", "2", "--", "true")
+    assert done.status == 1
+    assert "generation 2 of environment 'project' is not whole any more: " in done.err
+    assert "hint: choose another one: esker generations list\n" in done.err
+
+
 def test_a_project_without_generations_says_how_they_come(esker, project):
     """Nothing was activated yet."""
     project(FIRST)

@@ -49,6 +49,16 @@ def test_allowing_and_denying(esker, project, asked):
     assert asked(directory) == ("none", {}, "end", "")
 
 
+def test_a_manifest_that_cannot_be_read_is_not_allowed(esker, project, asked):
+    """The mistake is said at once, with its line, and nothing is allowed."""
+    directory = project(f"{HEAD}[vars\n")
+    done = esker("allow")
+    assert done.status == 1
+    assert f"{directory}/.flox/env/manifest.toml:" in done.err
+    assert "✔" not in done.err
+    assert esker("deny").status == 0
+
+
 def test_a_state_that_one_went_back_to_is_entered(esker, project, asked):
     """Going back is a person's choice like an edit, so the prompt takes what is live."""
     directory = project(f"{HEAD}[vars]\nA = '1'\n")

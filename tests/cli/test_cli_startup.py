@@ -103,6 +103,24 @@ def test_a_hook_adds_no_heavy_module(esker, project, environ):
     assert modules.isdisjoint(HEAVY)
 
 
+OF_A_TOOL = """\
+import os, sys
+sys.path.append(sys.argv[1])
+before = set(sys.modules)
+from esker.activate.hook import ToolHook, run
+run(dict(os.environ), tool=ToolHook("shellHook", "f() { :; }\\n", "export A=1; export -f f; exec zsh", None))
+print(*sorted(set(sys.modules) - before))
+"""
+
+
+def test_a_tools_hook_adds_no_heavy_module_either(environ):
+    """What is left in its bash is taken, and nothing is loaded that only a failure needs."""
+    command = [sys.executable, f"{OPTIONS}c", OF_A_TOOL, SOURCE]
+    modules = set(subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout.split())
+    assert "esker.activate.left_in_bash" in modules
+    assert modules.isdisjoint({*HEAVY, "esker.activate.hook_failure", "esker.activate.origin"})
+
+
 def test_a_warm_activation_starts_nothing_and_reads_one_file(esker, project, environ, index):
     """A warm activation opens one small file of the project, stats the files behind it, and starts no process."""
     if not os.path.exists("/usr/bin/strace"):

@@ -234,6 +234,44 @@ def test_other_types_are_no_requirements(place, wrong):
         VirtualEnv("env", now=False).install(wrong)
 
 
+@pytest.mark.parametrize("wrong", [3, 3.12, b"bytes", ["list"], object()], ids=type)
+def test_other_types_are_refused_at_once(place, wrong):
+    """Where an object or a decorator is made with one, or a Python is asked for by it, and nothing is made."""
+    kind = type(wrong).__name__
+    for name, made in {
+        "path": lambda: VirtualEnv(wrong, now=False),
+        "python": lambda: VirtualEnv("env", python=wrong),
+        "version": lambda: VirtualEnv.ensure_python(wrong),
+    }.items():
+        with pytest.raises(TypeError, match=f"^{name} should be a string or Path object, not {kind}$"):
+            made()
+    with pytest.raises(TypeError, match=f"^path should be a string or Path object, not {kind}$"):
+        venv_required(wrong)
+    assert os.listdir() == []
+
+
+def test_wrong_requirements_make_nothing(place):
+    """A block and a decorated function refuse them before there is an environment."""
+    with pytest.raises(TypeError, match="requirements should be"), VirtualEnv("env", requirements=3, now=False):
+        pass
+    with pytest.raises(TypeError, match="requirements should be"):
+        venv_required("env", requirements={"tiny"})(lambda: None)()
+    assert os.listdir() == []
+
+
+def test_the_variables_of_an_environment_around_it_come_back(place, process, monkeypatch):
+    """VIRTUAL_ENV and its prompt are what they were, whether set or not, and PATH has its order and its doubles."""
+    environment, path = VirtualEnv("env"), os.environ["PATH"]
+    with monkeypatch.context() as outer:
+        outer.setenv("VIRTUAL_ENV", "/outer")
+        outer.setenv("PATH", f"/outer/bin:{path}:/outer/bin:")
+        before = process()
+        with environment:
+            assert os.environ["VIRTUAL_ENV"] == str(environment.path)
+            assert os.environ["PATH"].startswith(f"{environment.path}/bin:/outer/bin:{path}")
+        assert process() == before
+
+
 def test_ensuring_a_python_that_is_here_fetches_nothing(place, monkeypatch):
     """The path of an interpreter of the machine is returned; the network is not asked."""
     monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "automatic")

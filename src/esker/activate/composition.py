@@ -223,7 +223,7 @@ def evaluated(
         tool = None
         if plan.tool_hook:
             name, declarations = TOOL_HOOKS.get(plan.tool or "", "hook"), plan.tool_declarations or ""
-            tool = hook.ToolHook(name, declarations, plan.tool_hook, outer_path(plan, after))
+            tool = hook.ToolHook(name, declarations, plan.tool_hook, outer_path(plan, after), project=plan.project)
         after = hook.run(
             after,
             values=pending,
@@ -311,8 +311,15 @@ def active_tool_choice(dot_flox: str, environ: Mapping[str, str]) -> str:
 
 
 def within(plan: Plan, environ: Mapping[str, str], activation: Activation) -> dict[str, str]:
-    """Return the variables of a command; a shell below it cannot leave an environment around the command's own."""
+    """Return the variables of a command; a shell below it cannot leave an environment around the command's own.
+
+    With them are the functions that a tool's hook has exported, which only a bash below it can read.
+    """
     variables = activation.apply(environ)
+    for entry in (activation.left.get("exported") or "").split("\0"):
+        name, equals, value = entry.partition("=")
+        if equals:
+            variables[name] = value
     if "_ESKER_UNDO" in variables and not is_active(plan, environ):
         del variables["_ESKER_UNDO"]
     return variables

@@ -1,12 +1,14 @@
 # Expands the values of `[vars]`, runs the hooks, and writes the resulting environment. Each entry ends with a NUL.
 #
-#   bash -p -c TEXT NAME VALUES HOOK RESULT BASH [TOOL]
+#   bash -p -c TEXT NAME BASH RESULT FAILURES VALUES HOOK [DECLARED TOOL]
 #
-# VALUES, HOOK and TOOL are files to read, RESULT is the descriptor to write to, and BASH is the path of this very bash.
-# TOOL is the hook of another tool, such as a shellHook; what a shell can take over from it is written, too.
+# BASH is the path of this very bash, RESULT and FAILURES are descriptors to write to, and the others are files to read.
+# TOOL is the hook of another tool, such as a shellHook, and DECLARED is what that tool declares for it; what a shell can
+# take over from both is written, too.
 
 # The hook must find no positional parameters. The variables are readonly so that it cannot change or unset them.
-readonly _esker_values=$1 _esker_hook=$2 _esker_result=$3 _esker_bash=$4 _esker_tool=${5-}
+readonly _esker_bash=$1 _esker_result=$2 _esker_failures=$3 _esker_values=$4 _esker_hook=$5
+readonly _esker_declared=${6-} _esker_tool=${7-}
 set --
 
 # The trap for DEBUG while TOOL runs: an `exec` of a program is noted and not run, and every script that runs ends there.
@@ -18,13 +20,23 @@ _esker_before_command() {
     if [[ $BASH_COMMAND != exec[[:space:]]* ]] ||
         [[ $BASH_COMMAND =~ ^exec[[:space:]]+([0-9]*|\{[A-Za-z_0-9]+\})[\<\>] ]]; then return 0; fi
     _esker_ended=$BASH_COMMAND
+    \builtin set +e # or the 2 would end this bash
     return 2
+}
+
+# The trap for ERR while the hooks run: under `set -e`, where a failed command ends this bash, it is noted which one.
+# That is the last of these notes; a command in a subshell may only have ended that.
+_esker_command_failed() {
+    # Outside of a file it is the driver below, which only passes on what a hook has returned.
+    if [[ $- == *e* && -n $3 ]]; then
+        \builtin printf '%s\0%s\0%s\0' "$1" "$2" "$3" >&"$_esker_failures"
+    fi
 }
 
 # Writes what TOOL has left in this shell beside exported variables, and keeps its EXIT trap from running here.
 _esker_take() {
     {
-        \builtin printf '_esker_ended=%s\0_esker_variables=' "${_esker_ended-}"
+        \builtin printf '_esker_ended=%s\0_esker_returned=%s\0_esker_variables=' "${_esker_ended-}" "$1"
         \builtin declare -p
         \builtin printf '\0_esker_functions='
         \builtin declare -f
@@ -62,7 +74,7 @@ _esker_write() {
         fi
     ) 2>/dev/null
 }
-readonly -f _esker_before_command _esker_take _esker_write
+readonly -f _esker_before_command _esker_command_failed _esker_take _esker_write
 
 # Bash parses the whole group before it runs any of it, so aliases that the hook makes cannot change a word below.
 {
@@ -73,12 +85,16 @@ readonly -f _esker_before_command _esker_take _esker_write
     . "$_esker_values" || exit
     # A `v` tells Esker that all values were expanded.
     printf v >&"$_esker_result"
+    trap '_esker_command_failed "$LINENO" "$BASH_COMMAND" "${BASH_SOURCE[0]-}"' ERR
     if [[ -n $_esker_tool ]]; then
         # shellcheck source=/dev/null # a file in memory
-        . "$_esker_tool" || :
+        . "$_esker_declared"
+        # shellcheck source=/dev/null # a file in memory
+        . "$_esker_tool"
+        _esker_returned=$?
         \builtin trap - DEBUG
         \builtin shopt -u extdebug
-        _esker_take || :
+        _esker_take "$_esker_returned" || :
         \builtin set +eu
     fi
     # shellcheck source=/dev/null # a file in memory

@@ -3,7 +3,7 @@
 The values of `[vars]` and the hook are handed to bash in files in memory, and the result comes back in another one.
 So nothing is written to disk, and nothing has to be found in the hook's output. `hook.bash` is the text that bash runs.
 The option `-p` keeps the caller's BASH_ENV and exported functions out. If there is no result, the hook has ended bash:
-by `exit`, by `exec`, by an option such as `set -e`, or by a signal.
+by `exit`, by `exec`, by an option such as `set -e`, or by a signal. What is said of that lies in `hook_failure`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import _signal  # type: ignore[import-not-found]  # `signal` builds enumerations
 import os
 import sys
 
-from esker.activate.left_in_bash import ENDED, parse_left
+from esker.activate.left_in_bash import ENDED, EXPORTED, RETURNED, parse_left
 from esker.activate.shell_file import shell_text
 from esker.host.child import child
 from esker.host.memory_file import descriptor_path, memory_file
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from contextlib import contextmanager
 
-    from esker.errors import ActivationFailed
     from esker.host.clock import Deadline
 else:
     from esker.host.context import contextmanager
@@ -36,18 +35,7 @@ _REPLACING = ("exec", "source", ";.", "&.", "|.", "(.", "{.")
 """The ends of words with which a script replaces its bash by a program, or sources a file that may."""
 _TOOL_DONE = b"_esker_taken=\0"
 _NAME_OF_HOOK = "hook.on-activate"
-_CUT_OFF = "The {} script did not complete normally"
-_BEFORE_EXEC = "shopt -s extdebug; trap _esker_before_command DEBUG\n"
-_REVIEW = """\
-Review your script for the use of:
-- 'exit' commands, which should be replaced with 'return'
-- 'exec' commands, which should be run in a subshell: '(exec command)'"""
-_OPTIONS = """
-- 'set -e' and 'set -u', under which a failed command or a variable that is not set ends the script"""
-_TOO_LARGE = """
-- exported values that are too large to start a program with, on Linux 128 kB each"""
-_NOT_STARTED = 126  # the status of a shell that could not start a program
-_SENT = "find out what sent the signal: the script, a program it ran, a limit of memory or time, a person"
+_BEFORE_EXEC = "shopt -s extdebug; trap _esker_before_command DEBUG; "
 _STATUS = "_esker_status"
 _MOMENT = 0.5
 """Seconds that an interrupted bash has for its EXIT trap, which may remove files."""
@@ -61,13 +49,14 @@ BASH_VERSION _ESKER_UNDO
 _BASH_OWN = frozenset(_OWN.split())
 """Variables that bash changes by running, and `_ESKER_UNDO`, which means something only to the shell that set it."""
 
+_FUNCTION = "BASH_FUNC_"
+"""How the name of a variable begins that holds an exported function."""
 _TAKEN_AWAY = ("PS1", "PS2")
 """Variables that a non-interactive bash removes when it starts."""
 
 _EXPORTING = frozenset({"export", "declare", "typeset"})
 _SEPARATORS = str.maketrans(";&|", "\n\n\n")
 """Of commands on one line."""
-_LINE = rb": line ([0-9]+): "
 
 _USUAL_PATH = "/bin:/usr/bin:/usr/local/bin:/run/current-system/sw/bin"
 
@@ -86,68 +75,65 @@ def run(
 
     The commands `before`, which are one line, run before the script. The hook of a `tool` runs before both.
 
-    The output of the script goes to the standard error. So does a warning if bash cannot parse the whole script: like
+    The output of the scripts goes to the standard error. So does a warning if bash cannot parse the whole of one: like
     any bash that sources it, this one keeps what came before the mistake and goes on. `manifest` is the path of the
-    file that the warning names.
+    file that warnings and errors name.
 
-    Raises ActivationFailed if a value cannot be expanded, or if the script or its EXIT trap ends bash early or with an
+    Raises ActivationFailed if a value cannot be expanded, or if a script or its EXIT trap ends bash early or with an
     error. Raises TimedOut when the deadline passes; every process in the script's process group is then killed.
     """
     bash = find_bash((tool and tool.path) or environ.get("PATH"))
     # On the script's first line, so that bash counts the lines of the script alone.
     lines = f"{before}; {script}\n" if before else f"{script}\n"
-    with _files(_assignments(values), lines, "", *([tool.text] if tool is not None else [])) as files:
-        text, result = files[1:3]
+    of_tool = () if tool is None else (tool.declarations, tool.text)
+    with _files(_assignments(values), lines, "", "", *of_tool) as files:
         status = _run_bash(bash, environ, files, deadline)
-        with open(os.dup(result), "rb") as file:
-            file.seek(0)
-            dots, done, entries = file.read().partition(_VALUES_DONE)
-        left, taken, entries = entries.partition(_TOOL_DONE) if tool is not None else (b"", b"", entries)
-        exported = dict(entry.split("=", 1) for entry in os.fsdecode(entries).split("\0") if "=" in entry)
-        # A script with a syntax error runs up to the error and then fails. So does a valid script whose last command
-        # fails. Only a second look at the script tells the two apart.
-        if done and exported.get(_STATUS, str(status)) != "0" and (line := _line_of_mistake(bash, environ, text)):
-            _tell_mistake(manifest, script, line, ends=not exported)
+        written, notes = map(_written, files[2:4])
+    dots, done, entries = written.partition(_VALUES_DONE)
     if not done:
-        raise _not_begun(bash, status) if not dots else _not_expanded(values[len(dots) - 1][0])
-    if tool is not None and not taken:
-        raise _cut_off(status, tool.name)
-    if not exported or status != 0:
-        raise _cut_off(status)
+        from esker.activate.hook_failure import not_begun, not_expanded
+
+        raise not_expanded(values[len(dots) - 1][0], manifest) if dots else not_begun(bash, status)
+    left, taken, entries = entries.partition(_TOOL_DONE) if tool is not None else (b"", b"", entries)
+    exported = dict(entry.split("=", 1) for entry in os.fsdecode(entries).split("\0") if "=" in entry)
+    ran = [(_NAME_OF_HOOK, script, manifest, exported.get(_STATUS, ""))]
     if tool is not None:
-        tool.left.update(parse_left(os.fsdecode(left)))
-        if ended := tool.left.pop(ENDED, ""):
-            _warn(f"! The {tool.name} ended with `{ended}`, which was not run: the environment is the one before it")
+        ran.insert(0, (tool.name, tool.script, tool.project, tool.take(os.fsdecode(left), exported) if taken else ""))
+    if status != 0 or any(returned != "0" for *_, returned in ran):
+        from esker.activate.hook_failure import failures
+
+        for warning in failures(ran, status, notes, bash, environ):
+            _warn(warning)
     return _merged(environ, exported)
-
-
-def _tell_mistake(manifest: str, script: str, line: int, *, ends: bool) -> None:
-    """Warn of a line at which bash cannot parse the script; if bash `ends` there, raise ActivationFailed."""
-    from esker.activate.origin import place
-
-    where = place(manifest, script, line)
-    if ends:
-        from esker.errors import ActivationFailed
-
-        raise ActivationFailed(
-            f"hook.on-activate has a syntax error ({where}), and `set -e` ends the script there",
-            hint="correct it; without `set -e`, bash would keep what came before and go on",
-        )
-    _warn(f"! hook.on-activate has a syntax error ({where}); only the commands before it have run")
 
 
 class ToolHook:
     """The hook of another tool, which runs in the hook's bash with what the tool declares for a bash."""
 
-    def __init__(self, name: str, declarations: str, script: str, path: str | None) -> None:
+    def __init__(
+        self, name: str, declarations: str, script: str, path: str | None, *, project: str = "the project"
+    ) -> None:
         self.name = name
         """What the tool calls its hook, such as `shellHook`."""
+        self.script = script
+        self.project = project
+        """The directory of the project, for messages."""
         self.path = path
         """The PATH on which the bash is found; None means that of the environment."""
         self.left: dict[str, str] = {}
         """What the hook has left in its bash, for shells to take over; filled by `run`."""
-        watched = _BEFORE_EXEC if _may_exec(script) else ""
-        self.text = f"{declarations}\n{watched}{script}\n"
+        self.declarations = declarations
+        # On the script's first line, so that bash counts the lines of the script alone.
+        self.text = f"{_BEFORE_EXEC if _may_exec(script) else ''}{script}\n"
+
+    def take(self, text: str, exported: Mapping[str, str]) -> str:
+        """Keep what the hook has left, as `hook.bash` has written it, and return the status that the hook returned."""
+        self.left.update(parse_left(text))
+        self.left[EXPORTED] = "\0".join(f"{name}={exported[name]}" for name in exported if name.startswith(_FUNCTION))
+        returned, ended = self.left.pop(RETURNED), self.left.pop(ENDED)
+        if ended:
+            _warn(f"! The {self.name} ended with `{ended}`, which was not run: the environment is the one before it")
+        return "0" if ended else returned
 
 
 def _may_exec(script: str) -> bool:
@@ -254,12 +240,12 @@ def _run_bash(
 ) -> int:
     """Run bash and return the status it ended with; if a signal ended it, the status is the negative signal number.
 
-    `files` are the descriptors of the values, the script, the result and, if there is one, the hook of a tool.
+    `files` are the descriptors of the values, the script, the result, the notes of failed commands and, if a tool has a
+    hook, of what the tool declares and of that hook.
     """
     driver = shell_text(f"{os.path.dirname(__file__)}/hook.bash")
-    values, script, result, *tool = files
-    parameters = (descriptor_path(values), descriptor_path(script), str(result), bash, *map(descriptor_path, tool))
-    argv = [bash, "--noprofile", "--norc", "-p", "-c", driver, _NAME_OF_HOOK, *parameters]
+    read, written = map(descriptor_path, (*files[:2], *files[4:])), map(str, files[2:4])
+    argv = [bash, "--noprofile", "--norc", "-p", "-c", driver, _NAME_OF_HOOK, bash, *written, *read]
     limited = deadline is not None and deadline.is_limit
     try:
         with child(lambda: _started(argv, environ, files, own_group=limited), moment=_MOMENT) as process:
@@ -306,29 +292,6 @@ def _wait(process: Tied, deadline: Deadline | None) -> None:
             return
 
 
-def _line_of_mistake(bash: str, environ: Mapping[str, str], script: int) -> int | None:
-    """Return the line of a script at which bash cannot parse it, or None if it can parse it all."""
-    import re
-    import subprocess
-
-    line = None
-    for option in ("+O", "-O"):  # without and with extglob, which the script itself may switch on
-        os.lseek(script, 0, os.SEEK_SET)
-        done = subprocess.run(
-            [_NAME_OF_HOOK, "--noprofile", "--norc", "-p", option, "extglob", "-n"],
-            executable=bash,
-            env={**environ, "LC_ALL": "C"},  # for messages in English
-            stdin=script,
-            capture_output=True,
-            check=False,
-        )
-        if done.returncode == 0:
-            return None
-        match = re.search(_LINE, done.stderr)
-        line = line or int(match[1] if match else 1)
-    return line
-
-
 def _warn(text: str) -> None:
     """Write a line to where the output of the hook goes."""
     if sys.stderr is not None:
@@ -337,42 +300,11 @@ def _warn(text: str) -> None:
         os.write(2, f"{printable(text)}\n".encode(errors="backslashreplace"))
 
 
-def _not_begun(bash: str, status: int) -> ActivationFailed:
-    from esker.errors import ActivationFailed
-
-    return ActivationFailed(
-        f"`{bash}` did not run the environment's scripts: {_ended(status)}",
-        hint="it must be a bash that keeps the descriptors it inherits; put another one first on PATH",
-    )
-
-
-def _not_expanded(name: str) -> ActivationFailed:
-    from esker.errors import ActivationFailed
-
-    return ActivationFailed(f"bash could not expand `{name}` of `[vars]`", hint="bash says why above")
-
-
-def _cut_off(status: int, name: str = _NAME_OF_HOOK) -> ActivationFailed:
-    """Return the error for the hook `name` that ended its bash before the result was written."""
-    from esker.errors import HookCutOff
-
-    message = _CUT_OFF.format(name)
-    if status == 0:
-        return HookCutOff(message, hint=_REVIEW)
-    hint = _SENT if status < 0 else _REVIEW + _OPTIONS + (_TOO_LARGE if status == _NOT_STARTED else "")
-    ending = _ended(status)
-    return HookCutOff(f"{message}: {ending}", hint=hint, ending=ending)
-
-
-def _ended(status: int) -> str:
-    if status >= 0:
-        return f"bash ended with status {status}"
-    import signal
-
-    try:
-        return f"{signal.Signals(-status).name} ended bash"
-    except ValueError:  # one without a name
-        return f"signal {-status} ended bash"
+def _written(descriptor: int) -> bytes:
+    """Return what bash has written to a file in memory."""
+    with open(os.dup(descriptor), "rb") as file:
+        file.seek(0)
+        return file.read()
 
 
 def _merged(environ: Mapping[str, str], exported: Mapping[str, str]) -> dict[str, str]:
@@ -384,4 +316,4 @@ def _merged(environ: Mapping[str, str], exported: Mapping[str, str]) -> dict[str
 
 def is_bash_own(name: str) -> bool:
     """Return whether this is a variable or an exported function that bash itself changes by running."""
-    return name in _BASH_OWN or name.startswith("BASH_FUNC_")
+    return name in _BASH_OWN or name.startswith(_FUNCTION)

@@ -19,6 +19,8 @@ __all__ = [
     "ALIASES",
     "DECLARATIONS",
     "ENDED",
+    "EXPORTED",
+    "RETURNED",
     "TRAP",
     "declared",
     "is_shells_own",
@@ -26,12 +28,14 @@ __all__ = [
     "scripts_for",
 ]
 
-DECLARATIONS, ALIASES, TRAP, ENDED = "declarations", "aliases", "trap", "ended"
-"""The keys of what was left: bash text for functions and variables, for aliases and for the EXIT trap; and the `exec`
-of another program at which the script ended."""
+DECLARATIONS, ALIASES, TRAP, ENDED, RETURNED = "declarations", "aliases", "trap", "ended", "returned"
+"""The keys of what was left: bash text for functions and variables, for aliases and for the EXIT trap; the `exec` of
+another program at which the script ended; and the status that it returned."""
+EXPORTED = "exported"
+"""The key of the exported functions: entries `NAME=VALUE` as programs are given them, with a NUL between."""
 _VARIABLES, _FUNCTIONS = "variables", "functions"
 """The keys of what a hook has left in place of declarations: all variables and functions, as its bash writes them."""
-_KEYS = (_VARIABLES, _FUNCTIONS, ALIASES, TRAP, ENDED)
+_KEYS = (DECLARATIONS, _VARIABLES, _FUNCTIONS, ALIASES, TRAP, ENDED, RETURNED)
 
 _SHELLS = """
 _ BASH BASHOPTS BASHPID BASH_ALIASES BASH_ARGC BASH_ARGV BASH_ARGV0 BASH_CMDS BASH_COMMAND BASH_COMPAT BASH_ENV
@@ -44,8 +48,8 @@ PATH READLINE_LINE READLINE_POINT REPLY SECONDS SHELL SHELLOPTS SHLVL SRANDOM TE
 _OWN = frozenset(_SHELLS.split())
 _DECLARED = r"""^declare -(\S+) ([A-Za-z_]\w*)((?:=(?:[^"'\\\n]|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\\.)*)?)\n"""
 """A declaration as `declare -p` writes it. A text in quotes may have several lines."""
-_FUNCTION_OF_OURS = r"^_esker_\w+ \(\)\s*\n\{.*?^\}\n|^declare -f\w* \S+\n"
-"""Also the lines by which bash says that a function is read-only."""
+_FUNCTION_OF_OURS = r"^_esker_\w+ \(\)\s*\n\{.*?^\}\n|^declare -f\w*r\w* \S+\n"
+"""Also the lines by which bash says that a function is read-only; those that say it is exported stay."""
 _FOR_OTHERS = (
     "sh -c 'echo \"! This shell has taken over the variables alone: functions and aliases of the {} are for bash\" >&2'"
 )

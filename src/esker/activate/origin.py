@@ -1,15 +1,35 @@
-"""Where in a manifest a line of one of its scripts stands, for messages about the script."""
+"""Where a line of a script stands, in a manifest or in a file that the script only sources, for messages about it."""
 
 from __future__ import annotations
 
-__all__ = ["place", "position"]
+import re
+import shlex
+
+__all__ = ["place", "position", "sourced", "sourcing"]
+
+_SOURCING = re.compile(r"\. (?P<path>'.*'|\S+) # [0-9a-f]+", re.DOTALL)
+
+
+def sourcing(path: str, digest: str) -> str:
+    """Return the script that sources a file; the `digest` of the file makes it another script after each change."""
+    return f". {shlex.quote(path)} # {digest}"
+
+
+def sourced(script: str) -> str | None:
+    r"""Return the path of the file, if a script does nothing but source one, as `sourcing` has written it.
+
+    >>> sourced(sourcing("/it's/a file", "0123abcd")), sourced("echo 1\n. file # 1")
+    ("/it's/a file", None)
+    """
+    match = _SOURCING.fullmatch(script)
+    return shlex.split(match["path"])[0] if match else None
 
 
 def place(manifest: str, script: str, line: int) -> str:
     """Return the path of a manifest with the line in it at which the line `line` of a script stands, `PATH:12`.
 
     If that is not known, because the script comes from elsewhere or stands in the manifest twice, the text names the
-    line of the script.
+    line of the script. Without a manifest, `manifest` is what has the script, such as a project.
     """
     line = min(line, len(script.rstrip().split("\n")))  # a missing end is found one line further
     try:

@@ -1,6 +1,6 @@
 """The options that name a command's environment: `-d/--dir`, and Flox's options for environments on FloxHub.
 
-`--no-python-downloads` stands here too, because `activate` shares it with commands that use argparse.
+Other options that `activate` shares with commands that use argparse stand here too.
 Every activation imports this module, so it does not import argparse.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Option = tuple[tuple[str, ...], dict[str, Any]]
     """The names of an option, and the rest of what argparse's `add_argument` takes."""
 
-__all__ = ["HIDDEN", "NO_PYTHON_DOWNLOADS", "OPTIONS", "SERVICES_FROM", "place"]
+__all__ = ["HIDDEN", "NO_PYTHON_DOWNLOADS", "OF_TOOLS", "OPTIONS", "RUNTIME", "SERVICES_FROM", "place"]
 
 HIDDEN = "==SUPPRESS=="
 """The help of an option that `--help` does not show; equal to `argparse.SUPPRESS`."""
@@ -41,6 +41,22 @@ SERVICES_FROM: Option = (
         "help": "where a service comes from that is declared both in [services] and in the Compose file",
     },
 )
+
+RUNTIME: Option = (
+    ("--runtime",),
+    {"metavar": "NAME", "help": "go by the declaration for this runtime: native, nix, guix, venv"},
+)
+
+OF_TOOLS: tuple[Option, ...] = (
+    (("--shell",), {"metavar": "NAME", "help": "the shell of a flake or shell.nix, instead of the default one"}),
+    (
+        ("--override-input",),
+        {"action": "append", "metavar": "NAME=REF", "help": "take REF in place of an input of the flake"},
+    ),
+    (("--refresh",), {"action": "store_true", "help": "ask Nix or Guix again, even if nothing seems to have changed"}),
+    (("--impure",), {"action": "store_true", "help": "let the flake look at everything; the result is not kept"}),
+)
+"""What an activation can ask of the tool that gives the toolchain, with the options of `activate`."""
 
 
 def place(options: Namespace | SimpleNamespace) -> tuple[str, bool]:

@@ -13,6 +13,7 @@ from esker.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Mapping
     from types import SimpleNamespace
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from esker.progress import Progress
     from esker.runtimes.protocol import Runtime
 
-__all__ = ["check_options", "plan_of", "run", "tool_choice"]
+__all__ = ["asked", "check_options", "plan_of", "run", "tool_choice"]
 
 _FOR_FLOX = ("generation", "locked", "without_packages")
 
@@ -45,6 +46,11 @@ def plan_of(kind: str, project: str, options: SimpleNamespace, environ: Mapping[
 
 def tool_choice(dot_flox: str, options: SimpleNamespace, environ: Mapping[str, str]) -> str:
     """Return what is asked of a tool: what the options say, or else what the activation around us goes by."""
+    return asked(options) or active_tool_choice(dot_flox, environ)
+
+
+def asked(options: Namespace | SimpleNamespace) -> str:
+    """Return what the options of `directory.OF_TOOLS` ask of a tool; empty if they ask nothing."""
     overrides = {}
     for word in options.override_input or ():
         name, equals, reference = word.partition("=")
@@ -56,7 +62,7 @@ def tool_choice(dot_flox: str, options: SimpleNamespace, environ: Mapping[str, s
                 message, hint="write NAME=REF: --override-input nixpkgs=github:NixOS/nixpkgs/nixos-unstable"
             )
         overrides[name] = reference
-    return ToolChoice(options.shell, overrides, options.impure).text or active_tool_choice(dot_flox, environ)
+    return ToolChoice(options.shell, overrides, options.impure).text
 
 
 def run(

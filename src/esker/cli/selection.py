@@ -36,7 +36,11 @@ def selected_project(options: Namespace, environ: Mapping[str, str]) -> str:
     we ask a person at a terminal; without a terminal it is the one around the current directory.
     """
     start, explicit = place(options)
-    project = registry.find_project(start, explicit=True)[0] if explicit else _meant(start, environ)
+    runtime = getattr(options, "runtime", None)  # of the commands that have this option
+    if explicit or runtime is not None:
+        project = registry.find_project(start, explicit=explicit, runtime=runtime)[0]
+    else:
+        project = _meant(start, environ)
     remember(project, Settings(environ))
     return project
 

@@ -98,9 +98,20 @@ def find(project: str, settings: Settings, number: int) -> Generation:
 
 
 def declared_then(project: str, generation: Generation) -> Declaration:
-    """Return the declaration of `project` as it was in a generation that `find` has returned."""
+    """Return the declaration of `project` as it was in a generation that `find` has returned.
+
+    A generation belongs to the run link of a name, so its own env.json is not needed. Raises StoreError if its manifest
+    is gone.
+    """
     assert generation.declared is not None
-    return msgspec.structs.replace(load(generation.declared), project=project)
+    name = environment_name(project)
+    try:
+        return msgspec.structs.replace(load(generation.declared, name=name), project=project)
+    except NotFound as error:
+        raise StoreError(
+            f"generation {generation.number} of environment '{name}' is not whole any more: {error.message}",
+            hint="choose another one: esker generations list",
+        ) from error
 
 
 def in_force(declaration: Declaration, settings: Settings) -> Generation | None:

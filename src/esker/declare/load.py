@@ -13,8 +13,9 @@ from esker.declare.declaration import Declaration, EskerTable
 from esker.declare.layers import with_layers
 from esker.declare.validate import esker_table, read_text
 from esker.errors import HostError, InvalidFile, InvalidLock, InvalidManifest, NotFound, Problem
-from esker.formats import lockfile
+from esker.formats import json_text, lockfile
 from esker.formats.manifest import Manifest, document, from_table
+from esker.formats.manifest_schema import PLUGINS_SINCE
 from esker.formats.references import variable_cycle
 from esker.formats.tables.reader import Parsed, Report, read
 from esker.formats.untrusted import LARGEST_MANIFEST, json_value
@@ -38,8 +39,10 @@ class _Pointer(msgspec.Struct, frozen=True, kw_only=True):
     floxhub_git_url_override: str | None = None
 
 
-def load(project: str, manifest: str | None = None, *, alone: bool = False) -> Declaration:
+def load(project: str, manifest: str | None = None, *, alone: bool = False, name: str | None = None) -> Declaration:
     """Return the declaration of `project`; if `manifest` is given, it is read in place of the manifest's own text.
+
+    With a `name`, which is the environment's, env.json is not read.
 
     If the manifest includes other environments and the lock is current, the declaration is the merge, which the lock
     holds; `alone` it is what the project's own manifest says. Raises NotFound if there is no environment or one of its
@@ -49,7 +52,7 @@ def load(project: str, manifest: str | None = None, *, alone: bool = False) -> D
     project = os.path.realpath(project)
     if not os.path.isdir(f"{project}/.flox"):
         raise NotFound(f"Did not find an environment in `{project}`", hint=f"create one: esker init -d {project}")
-    name = environment_name(project)
+    name = environment_name(project) if name is None else name
     plain, esker = read_manifest(manifest_text(project) if manifest is None else manifest, _manifest_path(project))
     own = Declaration(project=project, name=name, manifest=plain, esker=esker)
     return own if alone else _merged(own) or own
@@ -125,10 +128,20 @@ def environment_name(project: str) -> str:
 
 def _text(path: str, error: type[InvalidFile]) -> str:
     if not os.path.lexists(path):
-        hint = "restore it from version control, or start again: remove .flox, then esker init"
-        directory = os.path.dirname(path)
+        hint, directory = f"restore it from version control, or write it anew: {_anew(path)}", os.path.dirname(path)
         if os.path.lexists(f"{directory}.tmp"):  # the only copy, of a change that was cut off
             quoted = shlex.quote(directory)
             hint = f"a change was cut off; put back what was there before: mv {quoted}.tmp {quoted}"
         raise NotFound(f"`{path}` is missing", hint=hint)
     return files.read_text(path, error, limit=LARGEST_MANIFEST)
+
+
+def _anew(path: str) -> str:
+    """Return the shell command that writes a file of an environment which has been lost; the others stay."""
+    name = os.path.basename(os.path.dirname(os.path.dirname(path))) or "environment"
+    text = (
+        json_text.render({"name": name, "version": 1})
+        if path.endswith(".json")
+        else f'schema-version = "{PLUGINS_SINCE}"'
+    )
+    return f"echo {shlex.quote(text)} >{shlex.quote(path)}"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from esker.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -34,6 +36,15 @@ class Runtime(Protocol):
 
         Sets nothing in this process. May lock, install and run code of the project, after its trust was checked.
         """
+
+    def ask(self, choice: str, *, refresh: bool) -> None:
+        """Let activations ask this of the tool that gives the toolchain, where one does.
+
+        `choice` is as `ToolChoice.text` says it; with `refresh`, the last answer does not count. Raises UsageError.
+        """
+        if choice or refresh:
+            message = f"the runtime `{self.name}` asks no other tool for a toolchain"
+            raise UsageError(message, hint="leave out what asks for it")
 
     def declaration(self, settings: Settings) -> Declaration | None:  # noqa: ARG002 - for runtimes that have one
         """Return what a project without `.flox` declares; None if `.flox` says it."""

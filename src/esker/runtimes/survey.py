@@ -6,11 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from esker.activate.program_of_tool import program_of_tool
+from esker.declare import trust
 from esker.declare.load import load
 from esker.declare.source import source_directories
 from esker.errors import EskerError
@@ -18,10 +19,11 @@ from esker.formats.systems import SYSTEMS
 from esker.host.uv import run_uv, uv_program
 from esker.lock.compose import check_layers
 from esker.runtimes import registry
-from esker.runtimes.foreign.result import tool
+from esker.runtimes.foreign.preparation import declaration_of
+from esker.runtimes.foreign.result import obstacles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from esker.settings import Settings
 
@@ -52,49 +54,66 @@ def survey(settings: Settings, path: str | None) -> list[Finding]:
     return [*_needed(settings), *_useful(path)]
 
 
-def survey_project(project: str, path: str | None) -> Finding:
-    """Return whether the environment in `project` can be read, and by which declaration it goes; runs nothing of it.
+def survey_project(project: str, settings: Settings, runtime: str | None = None) -> list[Finding]:
+    """Return by which declaration the environment in `project` goes, and what keeps it from being activated.
 
-    `path` is the PATH on which the tool of a declaration is looked for.
+    The declaration is that for `runtime`, or else the first that counts. Nothing of the project runs.
     """
-    present = {
-        name: runtime
-        for name, runtime in registry.declarations().items()
-        if (os.path.isdir if name.endswith("/") else os.path.exists)(f"{project}/{name}")
-    }
-    if present and not os.path.isdir(f"{project}/.flox"):
-        return _of_tool(project, present, path)
+    declarations = registry.declarations().items()
+    present = {name: kind for name, kind in declarations if _is_there(f"{project}/{name}")}
+    first = next((name for name, kind in present.items() if runtime in {None, kind}), "")
+    kind = present.get(first, "native")
+    if kind != "native":
+        detail = f"`{first}` in {project}, for the runtime `{kind}`"
+        checked = declaration_of(project, kind, settings)
+        return [
+            Finding(name="environment", state="ok", detail=detail, mend=_choice(first, present)),
+            *map(_obstacle, obstacles(checked, kind, settings, check=_trusted(project, settings, first))),
+        ]
     try:
         declaration = load(project)
         check_layers(declaration)
         if declaration.esker.python is not None:
             source_directories(project, declaration.esker.python.source)
     except EskerError as error:
-        place = f"{error.place}: " if error.place else ""
-        return Finding(name="environment", state="missing", detail=f"{place}{error.message}", mend=error.hint)
+        return [_obstacle(error, "environment")]
     detail = f"`{declaration.name}` in {project}"
-    if declaration.esker.runtime != "native":
-        detail += f", with the toolchain of the runtime `{declaration.esker.runtime}`"
-    return Finding(name="environment", state="ok", detail=detail, mend=_choice(present))
+    kind = declaration.esker.runtime
+    if kind != "native":
+        detail += f", with the toolchain of the runtime `{kind}`"
+    environment = Finding(name="environment", state="ok", detail=detail, mend=_choice(first, present))
+    if kind == "native":
+        return [environment]
+    found = obstacles(declaration, kind, settings, check=partial(trust.check_contents, project, settings))
+    return [environment, *map(_obstacle, found)]
 
 
-def _of_tool(project: str, present: Mapping[str, str], path: str | None) -> Finding:
-    """Return what is found of a project that is declared for another tool, without `.flox`."""
-    declared, runtime = next(iter(present.items()))
-    detail = f"`{declared}` in {project}, for the runtime `{runtime}`"
-    program = tool(runtime).program if registry.RUNTIMES[runtime].tool is not None else ""
-    if program and program_of_tool(program, path) is None:
-        detail += f", but `{program}` is not on PATH"
-        return Finding(name="environment", state="missing", detail=detail, mend=f"install {program}")
-    return Finding(name="environment", state="ok", detail=detail, mend=_choice(present))
+def _is_there(path: str) -> bool:
+    return os.path.isdir(path) if path.endswith("/") else os.path.exists(path)
 
 
-def _choice(present: Mapping[str, str]) -> str | None:
-    """Return which of several declarations counts, and how to choose another."""
-    (first, runtime), *others = [*present.items()] or [("", "")]
-    named = {other: name for name, other in reversed(others) if other != runtime}
-    beside = [f"`{name}` (--runtime {other})" for other, name in reversed(named.items())]
-    return f"`{first}` counts before {', '.join(beside)}" if beside else None
+def _trusted(project: str, settings: Settings, declared: str) -> Callable[[Iterable[str]], object]:
+    return partial(trust.check_files, project, settings, declared)
+
+
+def _obstacle(error: EskerError, name: str = "toolchain") -> Finding:
+    """Return what an activation would fail at."""
+    place = f"{error.place}: " if error.place else ""
+    return Finding(name=name, state="missing", detail=f"{place}{error.message}", mend=error.hint)
+
+
+def _choice(first: str, present: Mapping[str, str]) -> str | None:
+    """Return which of several declarations counts, why, and how to choose another."""
+    runtime = present.get(first)
+    named: dict[str, str] = {}
+    for name, kind in present.items():
+        if kind != runtime:
+            named.setdefault(kind, name)
+    beside = [f"`{name}` (--runtime {kind})" for kind, name in named.items()]
+    if not beside:
+        return None
+    order = ", ".join(name.rstrip("/") for name in registry.declarations())
+    return f"`{first}` counts before {', '.join(beside)}: the order is {order}"
 
 
 def _needed(settings: Settings) -> Iterator[Finding]:

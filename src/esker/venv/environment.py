@@ -44,6 +44,9 @@ class VirtualEnv:
     specifier or a path, and without one for the Python that runs this. One that is there is used as it is. In a `with`
     block it is there, has its `requirements`, and is active.
 
+    Raises TypeError for a `path` or `python` of another type. As with Angreal, that of `requirements` is looked at when
+    they are to be installed, before anything is made.
+
     Activating it sets PATH, VIRTUAL_ENV and VIRTUAL_ENV_PROMPT, unsets PYTHONHOME, and lets this process import its
     packages. The variables are those of the process: while a thread has it active, other threads may activate the same
     one, but no other.
@@ -56,10 +59,10 @@ class VirtualEnv:
         requirements: Requirements | None = None,
         now: bool = True,  # noqa: FBT001, FBT002 - Angreal's parameters
     ) -> None:
-        name = os.path.expanduser(os.fspath(".venv" if path is None else path))
+        name = os.path.expanduser(_text("path", ".venv" if path is None else path))
         self._name = name
         self._prefix = os.path.realpath(name)
-        self._python = None if python is None else os.fspath(python)
+        self._python = None if python is None else _text("python", python)
         self._requirements = requirements
         self._switched_on = False
         if now:
@@ -189,8 +192,9 @@ class VirtualEnv:
     def ensure_python(cls, version: str) -> str:
         """Return the path of a Python of this version (`3.12`, `3.12.1`), which is fetched if this machine lacks it.
 
-        Raises VenvFailed, a RuntimeError, if there is none and none can be fetched.
+        Raises VenvFailed, a RuntimeError, if there is none and none can be fetched, and TypeError for another type.
         """
+        version = _text("version", version)
         with by_uv.failing(f"Failed to ensure Python {version}"):
             settings = Settings(variables.current())
             return by_uv.interpreter_for(version, settings.interpreters(Silent()), settings.tools)
@@ -224,10 +228,10 @@ class VirtualEnv:
 
     def _prepare(self) -> None:
         """Make it and install its requirements, unless this process has installed the same into it already."""
+        names, files = _listed([] if self._requirements is None else self._requirements)  # before anything is made
         self.create()
         if self._requirements is None:
             return
-        names, files = _listed(self._requirements)
         files = [os.path.abspath(file) for file in files]
         before, key = fingerprints(deciding_files(files)), (self._prefix, *names, *files)
         if any(map(_is_local, names)) or _installed.get(key) != (before, self._contents()):
@@ -281,12 +285,20 @@ def venv_required(path: StrPath, requirements: Requirements | None = None) -> Ca
     """
     if callable(path):
         raise TypeError('write `@venv_required("PATH")`, with the path of the environment')
-    os.fspath(path)
+    _text("path", path)
 
     def decorate(function: F) -> F:
         return decorated(function, lambda: VirtualEnv(path, requirements=requirements, now=False))
 
     return decorate
+
+
+def _text(name: str, value: object) -> str:
+    """Return a path or word that a parameter was given, as text; raises TypeError for another type, also for bytes."""
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(text, str):
+        raise TypeError(f"{name} should be a string or Path object, not {type(value).__name__}")
+    return text
 
 
 def _listed(asked: object) -> tuple[list[str], list[str]]:
@@ -295,7 +307,7 @@ def _listed(asked: object) -> tuple[list[str], list[str]]:
         is_file = asked.endswith(".txt") or os.path.isfile(asked)
         return ([], [asked]) if is_file else ([asked], [])
     if isinstance(asked, os.PathLike):
-        return [], [os.fspath(asked)]
+        return [], [_text("requirements", asked)]
     if isinstance(asked, (list, tuple)) and all(isinstance(each, str) for each in asked):
         return list(asked), []
     kind = type(asked).__name__

@@ -82,3 +82,10 @@ def test_outputs_lie_below_the_project():
     }
     assert found.others == {"list": ("/p/outputs/dev/x",), "table": {"k": "/p/outputs/out"}, "plain": "/p/outputs/dev"}
     assert found.functions == {"f": "echo /p/outputs/out"}
+
+
+def test_outputs_of_structured_attributes():
+    """They are a table of paths by name, and need no variable each."""
+    env = dev_env.DevEnv({"X": "/nix/store/a/lib"}, {"outputs": {"out": "/nix/store/a"}}, {})
+    found = dev_env.without_outputs(env, "/p/outputs")
+    assert (found.exported["X"], found.others["outputs"]) == ("/p/outputs/out/lib", {"out": "/p/outputs/out"})

@@ -68,6 +68,7 @@ def test_what_is_kept_is_read_as_it_was_written(tmp_path):
         ("toolchain", {"variables": {"A": 1}}),
         ("toolchain", {"hook": "\ud800"}),
         ("toolchain", {"nothing": 1}),
+        ("toolchain", {"variables": {"A": "no\0variable"}}),
         ("words", 3),
         ("variables", None),
     ],

@@ -100,6 +100,15 @@ def test_shells_take_over_what_the_hook_left(flake, nix):
     assert in_place.out.splitlines() == ["my bundle z", "two three", "function", "none none"], in_place.err
 
 
+def test_functions_that_the_hook_exports(flake):
+    """A command's own bash has them, as in `nix develop`, and so has one below a shell."""
+    hook = "f() { cat <<END\nin f: $1\nEND\n}\nexport -f f"
+    project = flake(f"default = pkgs.mkShell {{ shellHook = ''{hook}''; }};")
+    assert project.activate("--", "bash", "-c", "f a") == "in f: a\n"
+    assert project.activate("-c", "bash -c 'f b'", FLOX_SHELL="bash") == "in f: b\n"
+    assert project.variables()["BASH_FUNC_f%%"] == project.develop()["BASH_FUNC_f%%"]
+
+
 def test_an_interactive_bash_has_the_trap_and_a_zsh_the_aliases(flake, nix):
     """The EXIT trap runs at the end of an interactive bash; a fish says that it has the variables alone."""
     project = flake(f"default = pkgs.mkShell {{ shellHook = ''{HOOK}''; }};")
@@ -467,6 +476,98 @@ def test_what_nix_refuses_is_told_in_its_words(flake, nix):
     assert "-no.drv" in failing.esker("activate", "--", "true").err
 
 
+def test_doctor_tries_the_store_of_nix(flake, nix, tmp_path):
+    """A daemon that is not there and a store that cannot be written to are said, as an activation would find them."""
+    project = flake("default = pkgs.mkShell { };")
+    fine = project.esker("doctor")
+    assert f"✔ environment  `flake.nix` in {project.directory}, for the runtime `nix`\n" in fine.out
+    assert "toolchain" not in fine.out
+    done = project.esker("doctor", NIX_REMOTE=f"unix://{tmp_path}/socket")
+    assert done.status == 1
+    assert f"✘ toolchain    Nix cannot use its store: cannot connect to socket at '{tmp_path}/socket'" in done.out
+    assert "try it: nix store ping" in done.out
+    done = project.esker("activate", "--", "true", NIX_REMOTE=f"unix://{tmp_path}/socket")
+    assert f"cannot connect to socket at '{tmp_path}/socket'" in done.err
+    code = "import os\nreal = os.access\nos.access = lambda path, mode: mode != os.W_OK and real(path, mode)\nfrom esker.runtimes.nix.command import check_store\ncheck_store(os.environ)"
+    done = nix.run([sys.executable, "-c", code], cwd=project.directory, environ=nix.environ)
+    assert f"Nix has no daemon here, and you cannot write to `{nix.environ['NIX_STORE_DIR']}`" in done.err
+
+
+def test_a_shell_that_is_not_there(flake, nix):
+    """The error has Nix's words, and the names of the shells that are there; so without a default shell."""
+    project = flake("ci = pkgs.mkShell { }; docs = pkgs.mkShell { };")
+    done = project.esker("activate", "--shell", "nope", "--", "true")
+    assert "does not provide attribute" in done.err
+    assert "hint: it has no shell `nope`; name one of ci, docs: --shell\n" in done.err
+    assert (
+        "hint: it has no default shell; name one of ci, docs: --shell\n" in project.esker("activate", "--", "true").err
+    )
+    text = "{ pkgs ? import <nixpkgs> { } }: { ci = pkgs.mkShell { }; docs = pkgs.mkShell { }; }"
+    several = nix.project({"shell.nix": text}, "several")
+    done = several.esker("activate", "--shell", "nope", "--", "true")
+    assert "hint: it has no shell `nope`; name one of ci, docs: --shell\n" in done.err
+    one = nix.project({"shell.nix": "(import <nixpkgs> { }).mkShell { }"}, "one")
+    done = one.esker("activate", "--shell", "nope", "--", "true")
+    assert "try it alone: nix" in done.err
+
+
+def test_a_failing_hook_and_a_syntax_error_in_one(flake):
+    """As for `nix develop`: a failure under `set -e` is an error, and after a syntax error it goes on, but tells it."""
+    failing = "export A=1\nset -e\nfalse\nexport B=1"
+    broken = "export A=1\nif true; then\nfi\nexport B=1"
+    project = flake(
+        f"default = pkgs.mkShell {{ shellHook = ''{failing}''; }}; broken = pkgs.mkShell {{ shellHook = ''{broken}''; }};"
+    )
+    done = project.esker("activate", "--", "true")
+    assert done.status == 1
+    first = (
+        f"line 3 of the script, {project.directory}: The shellHook script did not complete normally: `false` has failed"
+    )
+    assert first in done.err
+    assert project.nix("develop", "-c", "true", cwd=project.directory, check=False).status == 1
+    done = project.esker("activate", "--shell", "broken", "--", "sh", "-c", "echo $A-$B")
+    assert done.out == "1-\n"
+    assert "syntax error near unexpected token `fi'" in done.err
+    assert f"! shellHook has a syntax error (line 3 of the script, {project.directory})" in done.err
+    assert project.nix("develop", ".#broken", "-c", "sh", "-c", "echo $A-$B", cwd=project.directory).out == "1-\n"
+
+
+STRUCTURED = """derivation {
+  name = "structured"; system = "x86_64-linux"; builder = "/bin/bash"; args = [ "-c" "echo > $out" ];
+  __structuredAttrs = true; outputs = [ "out" ]; stdenv = "${self}/stdenv"; PLAIN = "a text";
+  list = [ "a b" "c" ]; table = { key = "its value"; }; env = { GIVEN = "for programs"; };
+  shellHook = ''export NUMBER=''${#list[@]} KEYED=''${table[key]}; export PATHS=$out'';
+};"""
+STRUCTURED_SETUP = """
+if [ -e "${NIX_ATTRS_SH_FILE-}" ]; then . "$NIX_ATTRS_SH_FILE"; fi
+export PATH=/usr/bin:/bin
+for name in "${!env[@]}"; do export "$name=${env[$name]}"; done
+for name in "${!outputs[@]}"; do export "$name=${outputs[$name]}"; done
+"""
+
+
+def test_structured_attributes(flake, nix):
+    """Lists and tables are arrays of a bash, and a program finds the files that Nix makes of them."""
+    project = flake(
+        f"default = {STRUCTURED}",
+        files={"stdenv/setup": STRUCTURED_SETUP},
+    )
+    own = project.variables()
+    theirs = project.develop()
+    for name in ("PLAIN", "GIVEN", "NUMBER", "KEYED", "PATHS"):
+        assert own.get(name) == theirs.get(name), name
+    assert (own["NUMBER"], own["KEYED"], own["GIVEN"]) == ("2", "its value", "for programs")
+    assert own["PATHS"] == f"{project.directory}/outputs/out"
+    if "2.8." in nix("--version", cwd=project.directory).out:  # it makes no such files for a shell
+        assert project.activate("-c", 'echo "${list[0]}-${table[key]}"', FLOX_SHELL="bash") == "a b-its value\n"
+        return
+    said = project.activate("-c", 'echo "${list[0]}-${table[key]}"; cat "$NIX_ATTRS_JSON_FILE"', FLOX_SHELL="bash")
+    first, record = said.split("\n", 1)
+    assert first == "a b-its value"
+    assert json.loads(record)["list"] == ["a b", "c"]
+    assert project.activate("--", "bash", "-c", '. "$NIX_ATTRS_SH_FILE"; echo "${list[1]}"') == "c\n"
+
+
 def test_a_flake_may_not_change_the_settings_of_nix(nix):
     """Its question is answered by nobody, and what it wants is said."""
     text = (
@@ -502,6 +603,20 @@ healthcheck.log = "."
     done = project.esker("activate", "--shell", "ci", "-s", "--", *word)
     assert "of ci" in done.out, done.err
     assert done.err.count("Asking Nix") == 1
+    for words in (["start"], ["restart"], ["start", "--refresh"], ["hold", "--pid", str(os.getpid()), "--token", "x"]):
+        project.esker("services", "stop")
+        done = project.esker("services", *words, "--shell", "ci")
+        assert done.status == 0, done.err
+        assert project.esker("services", "logs", "web", "-n", "1").out == "of ci\n"
+    project.esker("services", "stop")
+    elsewhere = ["--override-input", f"nixpkgs=path:{project.nix.nixpkgs}", "--impure"]
+    asked = Asked(project)
+    assert project.esker("services", "start", "--shell", "ci", *elsewhere, **asked.path).status == 0
+    assert asked.log.read_text().split().count("print-dev-env") == 1
+    project.esker("services", "stop")
+    assert "not asked for" in project.esker("services", "start").err
+    done = project.esker("services", "start", "--override-input", "nixpkgs")
+    assert "does not say what is taken in place of which input" in done.err
     done = project.esker("activate", "--shell", "no such", "--override-input", "nixpkgs=path:/nowhere", "--", "true")
     assert "develop --no-write-lock-file --override-input nixpkgs path:/nowhere '.#no such'" in done.err
     (project.directory / "flake.nix").unlink()

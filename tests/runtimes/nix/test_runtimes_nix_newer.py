@@ -16,7 +16,7 @@ pytestmark = [
 
 NAMES = """
 variables_are_those or shells_take_over or never_stale or collected or a_shell_nix or beside_a_flake or
-change_the_settings or published_flake or other_shells
+change_the_settings or published_flake or other_shells or structured or that_is_not_there or failing_hook
 """
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 
 import pytest
 
-from esker.errors import ActivationFailed, InvalidFile, VenvFailed
+from esker.errors import ActivationFailed, EskerError, InvalidFile, VenvFailed
 from esker.host.uv import uv_program
 from esker.runtimes.venv import directory
-from esker.runtimes.venv.filling import fill
+from esker.runtimes.venv.filling import fill, obstacles
 from esker.runtimes.venv.project import python_project
 from esker.settings import Settings
 from tests.support.build_backend import add_backend
@@ -152,10 +153,106 @@ def test_the_python_of_the_project(project, filled):
     (project / ".python-version").write_text("3.99\n")
     with pytest.raises(VenvFailed) as caught:
         filled()
-    message = rf"A Python (`==3.99.*,>={_PYTHON}`) is not on this machine; found: "
+    message = f"A Python for `==3.99.*` (.python-version) and `>={_PYTHON}` (pyproject.toml) is not on this machine; found: "
     assert caught.value.message.startswith(f"cannot make `{project}/.venv`: {message}")
     assert "ESKER_PYTHON" in caught.value.hint
     assert (project / ".venv/pyvenv.cfg").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        (".python-version", "# mine\nmy-env\n", ".python-version: `my-env` is not followed: it names no version of CPython"),
+        (".python-version", "pypy3.10-7.3\n3.11\n", ".python-version: `pypy3.10-7.3` is not followed: it names no"),
+        (".tool-versions", "ruby x\npython latest\n", ".tool-versions:2: `python latest` is not followed: it names no"),
+    ],
+)
+def test_a_version_file_that_names_no_python(project, name, text, said):
+    """It is passed over, as uv does with it, but a remark says so."""
+    (project / name).write_text(text)
+    found = python_project(str(project))
+    assert found.python == ""
+    (remark,) = found.remarks
+    assert remark.startswith(f"{project}/{said}")
+    (project / name).write_text("")
+    assert python_project(str(project)).remarks == ()
+
+
+OBSTACLES = {
+    "no such Python": ({"pyproject.toml": '[project]\nname = "p"\nrequires-python = ">=3.99"\n'}, r"A Python for `>=3\.99`"),
+    "no specifier": ({"pyproject.toml": '[project]\nname = "p"\nrequires-python = "3.x"\n'}, "`requires-python` is `3.x`"),
+    "a file": ({".venv": ""}, "it is no virtual environment: it is no directory"),
+    "another directory": ({".venv/mine": ""}, "it is no virtual environment: it has no `pyvenv.cfg`"),
+    "a broken one": ({".venv/pyvenv.cfg": "version = 3.11.1\n"}, "cannot be used: its Python is gone"),
+}
+
+
+@pytest.mark.parametrize(("contents", "message"), OBSTACLES.values(), ids=OBSTACLES)
+def test_what_filling_would_fail_at(project, filled, environ, contents, message):
+    """It is known before, with the same words, and nothing is made for that; without an obstacle there is none."""
+    settings = Settings(environ | {"UV_PYTHON_DOWNLOADS": "never"})
+    (project / "requirements.txt").write_text("tiny\n")
+    assert list(obstacles(python_project(str(project)), settings)) == []
+    for name, text in contents.items():
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text(text)
+    before = sorted(os.listdir(project))
+    (error,) = obstacles(python_project(str(project)), settings)
+    assert re.search(message, error.lines()[0])
+    assert error.hint or isinstance(error, InvalidFile)
+    assert sorted(os.listdir(project)) == before
+    with pytest.raises(EskerError, match=message):
+        filled(UV_PYTHON_DOWNLOADS="never")
+
+
+MEMBER = '[project]\nname = "{}"\nversion = "1"\nrequires-python = ">=3.7"\ndependencies = ["{}"]\n'
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_a_workspace_has_one_environment(project, environ, locked):
+    """It is in the root, as with uv; a member fills it with what it needs, and what the others need stays."""
+    root = '[tool.uv.workspace]\nmembers = ["packages/*"]\nexclude = ["packages/alone"]\n'
+    (project / "pyproject.toml").write_text(MEMBER.format("root", "tester") + root)
+    for name, needed in {"a": "tiny", "b": "other", "alone": "tiny"}.items():
+        (project / f"packages/{name}").mkdir(parents=True)
+        (project / f"packages/{name}/pyproject.toml").write_text(MEMBER.format(name, needed))
+    if locked:
+        uv(project, environ, "lock")
+
+    def fill_in(name, venv):
+        found = python_project(str(project / name) if name else str(project))
+        fill(found, Settings(environ), Told())
+        assert found.venv == f"{venv}/.venv"
+        files = os.listdir(directory.site_packages(found.venv))
+        return sorted(file[:-3] for file in files if file.endswith(".py") and not file.startswith("_"))
+
+    assert fill_in("packages/a", project) == ["tiny"]
+    assert fill_in("packages/b", project) == ["other", "tiny"]
+    assert fill_in("", project) == ["other", "tester", "tiny"]
+    assert fill_in("packages/alone", project / "packages/alone") == ["tiny"]
+    assert sorted(os.listdir(project / "packages/a")) == ["pyproject.toml"]
+    shutil.rmtree(project / ".venv")
+    uv(project / "packages/a", environ, "sync", "--python", sys.executable)  # and this is where uv puts it
+    assert (project / ".venv/pyvenv.cfg").exists()
+    assert not (project / "packages/a/.venv").exists()
+
+
+def test_what_decides_in_a_workspace(project, environ):
+    """Root and member both say which Python it is; a table that appears above makes a member, and is looked for."""
+    member = project / "packages/a"
+    member.mkdir(parents=True)
+    (member / "pyproject.toml").write_text(MEMBER.format("a", "tiny"))
+    alone = python_project(str(member))
+    assert alone.venv == f"{member}/.venv"
+    assert f"{project}/pyproject.toml" in alone.deciding
+    (project / "pyproject.toml").write_text('[tool.uv.workspace]\nmembers = ["packages/*"]\n')
+    (project / ".python-version").write_text("3.99\n")
+    found = python_project(str(member))
+    assert (found.venv, found.python) == (f"{project}/.venv", "==3.99.*,>=3.7")
+    assert found.wanted == "a Python for `==3.99.*` (../../.python-version) and `>=3.7` (pyproject.toml)"
+    assert {f"{project}/uv.lock", f"{project}/pyproject.toml"} <= {*found.deciding}
+    (project / "pyproject.toml").write_text("broken = \n")
+    assert python_project(str(member)).venv == f"{member}/.venv"
 
 
 def test_our_environment_is_made_anew_for_another_python(project, filled):

@@ -250,8 +250,92 @@ def test_doctor_says_which_declaration_counts(esker, project):
     (project / ".flox/env").mkdir(parents=True)
     (project / ".flox/env.json").write_text('{"name": "project", "version": 1}')
     (project / ".flox/env/manifest.toml").write_text('schema-version = "1.14.0"\n')
-    assert "`.flox/` counts before `pyproject.toml` (--runtime venv)\n" in esker("doctor", "-d", ".").out
+    said = esker("doctor").out
+    order = ".flox, flake.nix, shell.nix, manifest.scm, pyproject.toml, setup.py, requirements.txt"
+    assert f"`.flox/` counts before `pyproject.toml` (--runtime venv): the order is {order}\n" in said
+    (project / "pyproject.toml").write_text('[project]\nname = "p"\nrequires-python = "3.x"\n')
+    assert esker("doctor", "-d", ".").status == 0
+    of_venv = esker("doctor", "--runtime", "venv")
+    assert of_venv.status == 1
+    assert "✘ toolchain    " in of_venv.out
+    assert "`requires-python` is `3.x`, which is not a version specifier" in of_venv.out
+    (project / "pyproject.toml").write_text("")
     assert esker("activate", "--runtime", "venv", "--", "tiny").out == "tiny runs\n"
+
+
+def test_doctor_says_what_an_activation_would_fail_at(esker, project, tmp_path):
+    """Each with its advice: no Python that fits, a `.venv` that is a file, a project that others can change, no Nix."""
+    (project / "pyproject.toml").write_text('[project]\nname = "p"\nversion = "1"\nrequires-python = ">=3.99"\n')
+    done = esker("doctor", UV_PYTHON_DOWNLOADS="never")
+    assert done.status == 1
+    assert "✘ toolchain    A Python for `>=3.99` (pyproject.toml) is not on this machine; found: " in done.out
+    assert "install it, then put it on PATH" in done.out
+    records = json.loads(esker("doctor", "--json", UV_PYTHON_DOWNLOADS="never").out)
+    assert [each["state"] for each in records if each["name"] in {"environment", "toolchain"}] == ["ok", "missing"]
+    (project / "pyproject.toml").unlink()
+    (project / ".venv").write_text("")
+    assert "is there already, and it is no virtual environment: it is no directory" in esker("doctor").out
+    (project / ".venv").unlink()
+    (project / "requirements.txt").chmod(0o666)
+    assert "every user can write to" in esker("doctor").out
+    (project / "requirements.txt").chmod(0o644)
+    assert esker("doctor").out.startswith(f"✔ environment  `requirements.txt` in {project}")
+    assert "toolchain" not in esker("doctor").out
+    for name, program in {"flake.nix": "nix", "manifest.scm": "guix"}.items():
+        (project / name).write_text("")
+        without = esker("doctor", PATH=str(tmp_path))
+        assert without.status == 1
+        assert f"✘ toolchain    `{program}` is not on PATH, and `{project}` is declared for it\n" in without.out
+        assert f"install {program}, or name another declaration: --runtime\n" in without.out
+        (project / name).unlink()
+    assert not esker("doctor", cwd="/").out.startswith("✔ environment")
+
+
+def test_a_version_file_that_is_not_followed_is_told(esker, project):
+    """A line says so when the environment is made."""
+    (project / ".python-version").write_text("my-env\n")
+    first = esker("activate", "--", "tiny")
+    assert first.out == "tiny runs\n"
+    assert f"{project}/.python-version: `my-env` is not followed: it names no version of CPython" in first.err
+    assert esker("activate", "--", "tiny").err == ""
+
+
+def test_options_for_a_tool_that_has_a_choice(esker, project):
+    """A virtual environment has none, nor has a manifest of Esker's own: the option is refused, also by services."""
+    compose = {"services": {"web": {"image": "x"}}}
+    (project / "compose.yaml").write_text(json.dumps(compose))
+    done = esker("activate", "--shell", "ci", "--", "true")
+    assert done.status == 2
+    assert "--shell is for Nix, and this environment comes from a virtual environment" in done.err
+    (project / ".flox/env").mkdir(parents=True)
+    (project / ".flox/env.json").write_text('{"name": "project", "version": 1}')
+    (project / ".flox/env/manifest.toml").write_text(
+        'schema-version = "1.14.0"\n[services]\nweb.command = "sleep 1000"\n'
+    )
+    done = esker("services", "start", "--impure")
+    assert done.status == 2
+    assert "these options are for an environment whose toolchain another tool gives" in done.err
+    assert esker("services", "status", "--runtime", "guix").status == 1
+    (project / "compose.yaml").unlink()
+    assert "does not have any services" in esker("services", "start", "--runtime", "venv").err
+    assert esker("services", "start").status == 0
+    assert json.loads(esker("services", "status", "--json").out)[0]["name"] == "web"
+    assert esker("services", "stop").status == 0
+
+
+def test_a_member_of_a_workspace(esker, project, tmp_path):
+    """It is activated by the environment of the root, whose files belong to its code."""
+    member = project / "packages/a"
+    member.mkdir(parents=True)
+    (member / "pyproject.toml").write_text('[project]\nname = "a"\nversion = "1"\ndependencies = ["tiny"]\n')
+    (project / "pyproject.toml").write_text('[tool.uv.workspace]\nmembers = ["packages/*"]\n')
+    (project / "pyproject.toml").chmod(0o666)
+    refused = esker("activate", "--", "tiny", cwd=member)
+    assert refused.status == 1
+    assert f"every user can write to `{project}/pyproject.toml`" in refused.err
+    (project / "pyproject.toml").chmod(0o644)
+    assert esker("activate", "--", "sh", "-c", "tiny; echo $VIRTUAL_ENV", cwd=member).out == f"tiny runs\n{project}/.venv\n"
+    assert not (member / ".venv").exists()
 
 
 def test_an_active_environment_comes_first(esker, project, tmp_path):

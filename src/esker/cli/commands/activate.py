@@ -303,14 +303,8 @@ _OPTIONS: tuple[Option, ...] = (
     (("--fresh",), _FLAG | {"help": "run the hook, even if others use the environment or its services run"}),
     (("--locked",), _FLAG | {"help": "fail if the lock is stale, instead of renewing it"}),
     directory.NO_PYTHON_DOWNLOADS,
-    (("--runtime",), {"metavar": "NAME", "help": "go by the declaration for this runtime: native, nix, guix, venv"}),
-    (("--shell",), {"metavar": "NAME", "help": "the shell of a flake or shell.nix, instead of the default one"}),
-    (
-        ("--override-input",),
-        {"action": "append", "metavar": "NAME=REF", "help": "take REF in place of an input of the flake"},
-    ),
-    (("--refresh",), _FLAG | {"help": "ask Nix or Guix again, even if nothing seems to have changed"}),
-    (("--impure",), _FLAG | {"help": "let the flake look at everything; the result is not kept"}),
+    directory.RUNTIME,
+    *directory.OF_TOOLS,
     (("--without-packages",), _FLAG | {"help": "leave out packages of [install] that are not on this machine"}),
     (("--json",), _FLAG | {"help": "print the changes of variables as JSON; run no hook, write nothing"}),
 )

@@ -27,7 +27,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
     from esker.declare import consent
     from esker.declare.discover import find
-    from esker.declare.load import environment_name
+    from esker.declare.load import environment_name, load
     from esker.settings import Settings
 
     parser = Parser(name, _SUMMARIES[name], _EXAMPLES[name], voice=voice)
@@ -39,6 +39,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     if name == "deny":
         consent.deny(project, settings)
     else:
+        load(project)  # what cannot be read cannot be activated, and will be another content when it is mended
         consent.allow(project, consent.content(project), settings)
         _forget_plans_of_others(project, settings)
     if not voice.remarks:

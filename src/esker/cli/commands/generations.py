@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
 from esker.cli.selection import changeable_project, selected_project
-from esker.cli.views.output import print_json, shown
+from esker.cli.views.output import fitted, print_json, shown
 from esker.errors import UsageError
 from esker.settings import Settings
 
@@ -60,7 +60,7 @@ def _list(name: str, arguments: list[str], voice: Voice) -> int:
         voice.say(_NONE.format(program=voice.program))
     lines = _tree(known) if options.tree else [_line(each, known) for each in reversed(known.generations)]
     for line in lines:
-        print(shown(line))
+        print(fitted(shown(line)))
     return 0
 
 
@@ -77,7 +77,7 @@ def _history(name: str, arguments: list[str], voice: Voice) -> int:
     if not known.events:
         voice.say(_NONE.format(program=voice.program))
     for event in reversed(known.events):
-        print(shown(_event_line(event, known)))
+        print(fitted(shown(_event_line(event, known))))
     return 0
 
 

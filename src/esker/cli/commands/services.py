@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory, group_usage, seconds, unknown_command
 from esker.cli.confirmation import confirmed
-from esker.cli.directory import SERVICES_FROM
+from esker.cli.directory import OF_TOOLS, RUNTIME, SERVICES_FROM
 from esker.cli.selection import check_version, declared, selected_project
 from esker.cli.views.outdated_services import say_outdated
 from esker.cli.views.output import print_json, shown
@@ -16,6 +16,7 @@ from esker.cli.views.services import Live, as_record, reason, state_record, tabl
 from esker.cli.voice import ESKER
 from esker.errors import InvalidFile, ServiceError, ServicesNotReady, UsageError
 from esker.lock.compose import composed_if_possible
+from esker.runtimes import registry
 from esker.services.compose.container import read_started
 from esker.services.supervised.chamber import running
 from esker.services.supervised.supervisor_record import services_are_running
@@ -78,7 +79,7 @@ def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
 
 def _start(arguments: list[str], voice: Voice) -> int:
     examples = "  esker services start\n  esker services start postgres --timeout 20"
-    parser = _parser("start", "Start services and return when they are ready.", examples, voice)
+    parser = _parser("start", "Start services and return when they are ready.", examples, voice, activates=True)
     _add_timeout(parser, _START_SECONDS)
     changed = "restart the services that run by an earlier definition than the manifest's"
     parser.add_argument("--recreate", action="store_true", help=changed)
@@ -122,9 +123,8 @@ def _copy_data(options: Namespace, voice: Voice) -> None:
 
 
 def _restart(arguments: list[str], voice: Voice) -> int:
-    parser = _parser(
-        "restart", "Stop services and start them with up-to-date variables.", "  esker services restart api", voice
-    )
+    summary = "Stop services and start them with up-to-date variables."
+    parser = _parser("restart", summary, "  esker services restart api", voice, activates=True)
     _add_timeout(parser, _START_SECONDS)
     options = parser.parse_args(arguments)
     services = _services(options, voice)
@@ -263,7 +263,8 @@ def _wait(arguments: list[str], voice: Voice) -> int:
 
 
 def _hold(arguments: list[str], voice: Voice) -> int:
-    parser = _parser("hold", "Start services, and keep them until a process ends or `release`.", "", voice)
+    summary = "Start services, and keep them until a process ends or `release`."
+    parser = _parser("hold", summary, "", voice, activates=True)
     _add_holder(parser)
     _add_timeout(parser, _START_SECONDS)
     options = parser.parse_args(arguments)
@@ -292,6 +293,7 @@ def _reset(arguments: list[str], voice: Voice) -> int:
         "  esker services reset db\n  esker services reset db --yes",
         voice,
         names="one service that runs in a container",
+        activates=True,
     )
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     _add_timeout(parser, _START_SECONDS)
@@ -368,11 +370,19 @@ def _ports(arguments: list[str], voice: Voice) -> int:
 
 
 def _parser(
-    command: str, summary: str, examples: str, voice: Voice, *, names: str = "services (default: all)"
+    command: str,
+    summary: str,
+    examples: str,
+    voice: Voice,
+    *,
+    names: str = "services (default: all)",
+    activates: bool = False,
 ) -> Parser:
+    """Return a parser with the options of every such command, and of one that may begin an activation."""
     parser = Parser(f"services {command}", summary, examples, voice=voice)
     add_directory(parser)
-    parser.add_options([SERVICES_FROM])
+    parser.add_options([SERVICES_FROM, RUNTIME, *(OF_TOOLS if activates else ())])
+    parser.set_defaults(activates=activates)
     parser.add_argument("name", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
@@ -409,8 +419,15 @@ def _services(options: Namespace, voice: Voice) -> Chamber:
     from esker.environment import Environment
 
     _chosen(options)
-    environment = Environment(selected_project(options, os.environ))
-    if os.path.isdir(f"{environment.project}/.flox"):
+    project = selected_project(options, os.environ)
+    kind = registry.find_project(project, explicit=True, runtime=options.runtime)[1]
+    runtime = registry.runtime(kind, project)
+    if options.activates:
+        from esker.cli.other_runtime import asked
+
+        runtime.ask(asked(options), refresh=options.refresh)
+    environment, has_manifest = Environment(project, runtime=runtime), kind == "native"
+    if has_manifest:
         settings = Settings(os.environ)
         declaration, problem = composed_if_possible(_live(environment.project), settings)
         check_version(declaration.manifest, voice)
@@ -422,7 +439,7 @@ def _services(options: Namespace, voice: Voice) -> Chamber:
                 raise problem from None
             raise
     services = environment.services
-    if not services.names and not os.path.isdir(f"{environment.project}/.flox"):
+    if not services.names and not has_manifest:
         hint = "declare them in a Compose file, or in a manifest: esker init"
         hint += " (beside a flake or a manifest.scm, with `runtime` in [plugins.esker])"
         raise ServiceError("Environment does not have any services defined.", hint=hint)

@@ -86,12 +86,14 @@ def _text(name: str, value: object) -> str:
 def without_outputs(env: DevEnv, directory: str) -> DevEnv:
     """Return the environment with `directory/NAME` in place of the path of each output, in every text."""
     outputs = env.exported.get("outputs") or env.others.get("outputs") or ""
-    names = outputs.split() if isinstance(outputs, str) else list(outputs)
-    paths = {}
-    for name in names:
-        path = env.exported.get(name) or env.others.get(name)
-        if isinstance(path, str) and path.startswith("/"):
-            paths[path] = f"{directory}/{name}"
+    if isinstance(outputs, dict):  # with structured attributes, their paths by name
+        pairs: dict[str, object] = dict(outputs)
+    else:
+        names = outputs.split() if isinstance(outputs, str) else outputs
+        pairs = {name: env.exported.get(name) or env.others.get(name) for name in names}
+    paths = {
+        path: f"{directory}/{name}" for name, path in pairs.items() if isinstance(path, str) and path.startswith("/")
+    }
 
     def changed(text: str) -> str:
         for path, replacement in paths.items():

@@ -31,6 +31,15 @@ class ToolChoice(NamedTuple):
         chosen = {name: value for name, value in {**named, "impure": self.impure}.items() if value}
         return json_text.render(chosen) if chosen else ""
 
+    def check_nothing(self, of: str, hint: str) -> None:
+        """Raise UsageError if something was chosen, because the environment comes from a tool that has no choice."""
+        chosen = {"--shell": self.shell, "--override-input": self.override_inputs, "--impure": self.impure}
+        for option, value in chosen.items():
+            if value:
+                from esker.errors import UsageError
+
+                raise UsageError(f"{option} is for Nix, and this environment comes from {of}", hint=hint)
+
     @classmethod
     def of(cls, text: str) -> ToolChoice:
         """Return the choice that a text stands for; one that is not ours stands for none."""

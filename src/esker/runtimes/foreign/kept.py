@@ -85,7 +85,8 @@ def read(path: str) -> Kept | None:
         variables = dict(record["variables"])
         texts += [*variables, *(value for value in variables.values() if value is not None)]
         for text in (*texts, *record["words"], *record["learned"]):
-            os.fsencode(text)  # raises an error for what is no text, or can be no variable
+            if b"\0" in os.fsencode(text):  # which raises an error for what is no text
+                return None
         if type(toolchain.has_temporary) is not bool:
             return None
     except (KeyError, TypeError, ValueError, AttributeError):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.activate import plan as plans
 from esker.activate.program_of_tool import program_of_tool
-from esker.errors import ActivationFailed, NotFound
+from esker.errors import ActivationFailed, EskerError, NotFound
 from esker.host import files
+from esker.progress import Silent
 from esker.runtimes import registry
 from esker.runtimes.foreign import kept as keeping
 from esker.runtimes.foreign.choice import ToolChoice
@@ -16,14 +17,14 @@ from esker.runtimes.foreign.kept import Kept
 from esker.runtimes.foreign.tool import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from esker.declare.declaration import Declaration
     from esker.progress import Progress
     from esker.runtimes.foreign.tool import Inputs, Tool, Toolchain
     from esker.settings import Settings
 
-__all__ = ["Result", "result", "tool"]
+__all__ = ["Result", "obstacles", "result", "tool"]
 
 
 class Result(NamedTuple):
@@ -69,6 +70,45 @@ def tool(name: str) -> Tool:
     return found
 
 
+def obstacles(
+    declaration: Declaration, name: str, settings: Settings, *, check: Callable[[Iterable[str]], object]
+) -> Iterator[EskerError]:
+    """Yield what keeps the tool `name` from giving a project its toolchain, as `result` would find it.
+
+    The tool may be started, but no code of the project is, and nothing is changed.
+    """
+    try:
+        own, _, request, _ = _asked(declaration, name, settings, Silent(), check)
+    except EskerError as error:
+        yield error
+    else:
+        yield from own.obstacles(request)
+
+
+def _asked(
+    declaration: Declaration,
+    name: str,
+    settings: Settings,
+    progress: Progress,
+    check: Callable[[Iterable[str]], object],
+) -> tuple[Tool, str | None, Request, Inputs]:
+    """Return the tool, its program, what it is asked and what its answer depends on, after everything was checked."""
+    check(())  # git, too, runs what a repository names
+    own = tool(name)
+    program = program_of_tool(own.program, settings.caller.get("PATH")) if own.program else None
+    if program is None and own.program:
+        message = f"`{own.program}` is not on PATH, and `{declaration.project}` is declared for it"
+        raise NotFound(message, hint=f"install {own.program}, or name another declaration: --runtime")
+    choice = own.choice(declaration, ToolChoice.of(settings.tool_choice))
+    name_of_root = f"{name}-{choice.shell or 'default'}" if choice.text else name
+    root = f"{declaration.dot_flox}/run/{_word(name_of_root)}"
+    request = Request(declaration, settings, choice, root, progress)
+    inputs = own.inputs(request)
+    trees = tuple(f"{tree}/" for tree in (declaration.project, *inputs.trees))
+    check(path for path in inputs.files if path.startswith(trees))
+    return own, program, request, inputs
+
+
 def result(
     declaration: Declaration,
     name: str,
@@ -84,17 +124,8 @@ def result(
     tool is not asked. Raises NotFound if it is not installed, and ActivationFailed if it refuses, or
     if nothing is kept and it may not be asked.
     """
-    own = tool(name)
-    program = program_of_tool(own.program, settings.caller.get("PATH")) if own.program else None
-    if program is None and own.program:
-        message = f"`{own.program}` is not on PATH, and `{declaration.project}` is declared for it"
-        raise NotFound(message, hint=f"install {own.program}, or name another declaration: --runtime")
-    choice = own.choice(declaration, ToolChoice.of(settings.tool_choice))
-    name_of_root = f"{name}-{choice.shell or 'default'}" if choice.text else name
-    root = f"{declaration.dot_flox}/run/{_word(name_of_root)}"
-    request = Request(declaration, settings, choice, root, progress)
-    inputs = own.inputs(request)
-    check(path for path in inputs.files if path.startswith(f"{declaration.project}/"))
+    own, program, request, inputs = _asked(declaration, name, settings, progress, check)
+    choice, root = request.choice, request.root
     path = keeping.kept_path(declaration.dot_flox, name, choice.text)
     kept = None if settings.tool_refresh or choice.impure else keeping.read(path)
     learned = () if kept is None else kept.learned

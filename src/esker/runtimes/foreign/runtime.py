@@ -62,8 +62,9 @@ class ForeignRuntime(PlannedRuntime):
         return declaration_of(self.project, self.name, settings)
 
     def _plan(self, environ: Mapping[str, str]) -> Plan:
-        choice = active_tool_choice(place(self.project, self.name, Settings(environ)), environ)
-        return prepare(self.name, self.project, Settings(environ, tool_choice=choice), mode=self.mode)
+        choice = self.tool_choice or active_tool_choice(place(self.project, self.name, Settings(environ)), environ)
+        settings = Settings(environ, tool_choice=choice, tool_refresh=self.tool_refresh)
+        return prepare(self.name, self.project, settings, mode=self.mode)
 
 
 def runtime(project: str, mode: str | None = None, *, tool: str) -> ForeignRuntime:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from esker.declare.declaration import Declaration
+    from esker.errors import EskerError
     from esker.progress import Progress
     from esker.runtimes.foreign.choice import ToolChoice
     from esker.settings import Settings
@@ -53,6 +54,8 @@ class Inputs(NamedTuple):
     """The names of the caller's variables that the words were made from."""
     remarks: tuple[str, ...] = ()
     """What a person should know about the inputs, told when the tool is asked."""
+    trees: tuple[str, ...] = ()
+    """Directories beside the project's own whose files are code of the project, too, such as that of a workspace."""
 
 
 class Toolchain(NamedTuple):
@@ -87,6 +90,9 @@ class Tool(Protocol):
 
     def inputs(self, request: Request) -> Inputs:
         """Return what the result depends on, without asking the tool itself."""
+
+    def obstacles(self, request: Request) -> Iterator[EskerError]:
+        """Yield what keeps the tool from answering, as far as it shows without the project's code; changes nothing."""
 
     def learned(self, request: Request, inputs: Inputs) -> tuple[str, ...]:
         """Return further files whose content decides, which only the tool can name; it is asked before `toolchain`."""

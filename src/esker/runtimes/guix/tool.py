@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shlex
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from esker.activate.lists import LISTS
+from esker.activate.origin import sourcing
 from esker.activate.program_of_tool import program_of_tool
-from esker.errors import ActivationFailed, NotFound, UsageError
+from esker.errors import ActivationFailed, NotFound
 from esker.formats.urls import redact
 from esker.host import process
 from esker.runtimes.foreign.tool import Inputs, Toolchain
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from esker.declare.declaration import Declaration
+    from esker.errors import EskerError
     from esker.runtimes.foreign.choice import ToolChoice
     from esker.runtimes.foreign.tool import Request, Tool
 
@@ -50,19 +51,15 @@ class _Guix:
 
     def choice(self, declaration: Declaration, choice: ToolChoice) -> ToolChoice:  # noqa: ARG002 - a Tool's
         """Return what a call has chosen, which must be nothing. Raises UsageError."""
-        for option, value in {
-            "--shell": choice.shell,
-            "--override-input": choice.override_inputs,
-            "--impure": choice.impure,
-        }.items():
-            if value:
-                hint = "another manifest is named by `manifest` of [plugins.esker.guix]"
-                raise UsageError(f"{option} is for Nix, and this environment comes from Guix", hint=hint)
+        choice.check_nothing("Guix", "another manifest is named by `manifest` of [plugins.esker.guix]")
         return choice
 
     def inputs(self, request: Request) -> Inputs:
         """Return what Guix's answer depends on, without asking Guix."""
         project, table, caller = request.project, request.declaration.esker.guix, request.settings.caller
+        if not os.path.exists(f"{project}/{table.manifest}"):
+            message = f"there is no `{table.manifest}` in `{project}`, and the environment is to come from it"
+            raise NotFound(message, hint="write one: guix shell --export-manifest PACKAGE… >manifest.scm")
         channels = f"{project}/{table.channels}"
         remarks = (remark,) if (remark := _unpinned(channels)) else ()
         return Inputs(
@@ -73,6 +70,10 @@ class _Guix:
             remarks,
         )
 
+    def obstacles(self, request: Request) -> Iterator[EskerError]:  # noqa: ARG002 - a Tool's
+        """Yield nothing: whether Guix can answer shows only when it is asked."""
+        yield from ()
+
     def learned(self, request: Request, inputs: Inputs) -> tuple[str, ...]:  # noqa: ARG002 - a Tool's
         """Return nothing: Guix does not tell which files a manifest has read."""
         return ()
@@ -81,9 +82,6 @@ class _Guix:
         """Ask Guix, keep its profile from being collected, and return what that sets."""
         project, table, caller = request.project, request.declaration.esker.guix, request.settings.caller
         manifest, channels = f"{project}/{table.manifest}", f"{project}/{table.channels}"
-        if not os.path.exists(manifest):
-            message = f"there is no `{table.manifest}` in `{project}`, and the environment is to come from it"
-            raise NotFound(message, hint="write one: guix shell --export-manifest PACKAGE… >manifest.scm")
         request.progress.begin(f"Asking Guix for the environment of `{project}`")
         guix = [_program(caller)]
         if os.path.exists(channels):
@@ -185,7 +183,7 @@ def _hook(setup: str) -> str:
             digest = hashlib.blake2b(file.read(), digest_size=8).hexdigest()
     except OSError:
         return ""
-    return f". {shlex.quote(setup)} # {digest}"
+    return sourcing(setup, digest)
 
 
 TOOL: Tool = _Guix()

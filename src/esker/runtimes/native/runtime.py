@@ -60,6 +60,13 @@ class PlannedRuntime(ABC):
         """The project directory, absolute, with links resolved."""
         self.mode = mode
         """`dev`, `run`, or None for the mode in which the environment is active already, else the manifest's own."""
+        self.tool_choice = ""
+        self.tool_refresh = False
+        self._asked: Plan | None = None
+
+    def ask(self, choice: str, *, refresh: bool) -> None:
+        """Let activations ask this of the tool that gives the toolchain: a choice, as `ToolChoice.text` says it."""
+        self.tool_choice, self.tool_refresh = choice, refresh
 
     def declaration(self, settings: Settings) -> Declaration | None:  # noqa: ARG002 - for those without `.flox`
         """Return what a project without `.flox` declares; None if `.flox` says it."""
@@ -73,7 +80,7 @@ class PlannedRuntime(ABC):
         """
         from esker.activate.active import begin
 
-        return begin(self._plan(environ), environ, deadline)
+        return begin(self._asked_plan(environ), environ, deadline)
 
     def inherited(
         self, environ: Mapping[str, str], base: Mapping[str, str], deadline: Deadline | None = None
@@ -83,7 +90,7 @@ class PlannedRuntime(ABC):
         An activation of the caller's own would not do: it holds only what the caller still lacks. None means that the
         caller has inherited no activation of this plan. Raises StartWithinHook in a hook of the environment.
         """
-        plan = self._plan(environ)
+        plan = self._asked_plan(environ)
         if not is_started(plan, environ):
             return None
         from esker.activate.active import Begun
@@ -92,6 +99,14 @@ class PlannedRuntime(ABC):
         check_outside_hooks(plan, environ)
         attachment = attach(plan, base, Participant(stays=True), deadline=deadline)
         return Begun(attachment.activation, attachment.leave, attachment.share)
+
+    def _asked_plan(self, environ: Mapping[str, str]) -> Plan:
+        """Return the plan; where something was asked of the tool, it is asked only once."""
+        if not (self.tool_choice or self.tool_refresh):
+            return self._plan(environ)
+        if self._asked is None:
+            self._asked = self._plan(environ)
+        return self._asked
 
     @abstractmethod
     def _plan(self, environ: Mapping[str, str]) -> Plan:
@@ -116,8 +131,8 @@ class NativeRuntime(PlannedRuntime):
             from esker.runtimes.native.earlier import plan_of_generation
 
             return plan_of_generation(self.project, Settings(environ), generation, mode=mode)
-        choice = active_tool_choice(f"{self.project}/.flox", environ)
-        settings = Settings(environ, without_packages=without, tool_choice=choice)
+        choice = self.tool_choice or active_tool_choice(f"{self.project}/.flox", environ)
+        settings = Settings(environ, without_packages=without, tool_choice=choice, tool_refresh=self.tool_refresh)
         return prepare(self.project, settings, mode=mode)
 
 

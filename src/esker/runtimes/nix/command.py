@@ -20,10 +20,11 @@ from esker.host import prctl
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["run_nix"]
+__all__ = ["check_store", "run_nix"]
 
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _LAST_LINES = 60
+_STORE_HINT = "start Nix's daemon, or let your user write to the store; try it: nix store ping"
 
 
 def run_nix(
@@ -34,6 +35,29 @@ def run_nix(
     Raises NotFound without Nix, and ActivationFailed when it fails, with its message and with `alone`, the arguments
     of a `nix COMMAND` that fails alike.
     """
+    status, output, said = _run(arguments, variables, cwd)
+    if status != 0:
+        last = "\n".join(said.splitlines()[-_LAST_LINES:])
+        raise ActivationFailed(
+            f"Nix gives no environment for `{cwd}`; it says:\n{last}",
+            hint=f"correct what Nix names, and try it alone: nix {shlex.join(_FEATURES)} {command} {alone}",
+        )
+    return output, said
+
+
+def check_store(variables: Mapping[str, str]) -> None:
+    """Raise ActivationFailed if Nix cannot use its store, or cannot write to it."""
+    status, _, said = _run(["store", "ping"], variables, "/")
+    store = variables.get("NIX_STORE_DIR") or "/nix/store"
+    if status != 0:
+        last = said.partition("error: ")[2] or said
+        raise ActivationFailed(f"Nix cannot use its store: {last}", hint=_STORE_HINT)
+    if "Store URL: local" in said and not os.access(store, os.W_OK):  # no daemon writes for us
+        raise ActivationFailed(f"Nix has no daemon here, and you cannot write to `{store}`", hint=_STORE_HINT)
+
+
+def _run(arguments: Sequence[str], variables: Mapping[str, str], cwd: str) -> tuple[int, bytes, str]:
+    """Run Nix, and return its status and what it wrote to stdout and to stderr; raises NotFound and HostError."""
     program = program_of_tool("nix", variables.get("PATH"))
     if program is None:
         raise NotFound("`nix` is not on PATH", hint="install Nix")
@@ -49,11 +73,4 @@ def run_nix(
         )
     except OSError as error:
         raise HostError(f"`{program}` could not be started: {os.strerror(error.errno or 0)}") from error
-    said = redact(done.stderr.decode(errors="replace")).strip()
-    if done.returncode != 0:
-        last = "\n".join(said.splitlines()[-_LAST_LINES:])
-        raise ActivationFailed(
-            f"Nix gives no environment for `{cwd}`; it says:\n{last}",
-            hint=f"correct what Nix names, and try it alone: nix {shlex.join(_FEATURES)} {command} {alone}",
-        )
-    return done.stdout, said
+    return done.returncode, done.stdout, redact(done.stderr.decode(errors="replace")).strip()

@@ -13,12 +13,12 @@ from urllib.parse import unquote
 
 from esker.activate.left_in_bash import declared
 from esker.activate.program_of_tool import program_of_tool
-from esker.errors import ActivationFailed, NotFound
+from esker.errors import ActivationFailed, EskerError, NotFound
 from esker.formats.nix import dev_env
 from esker.formats.untrusted import json_value
 from esker.host import files as host_files
 from esker.runtimes.foreign.tool import MOST_FILES, Inputs, Toolchain
-from esker.runtimes.nix.command import run_nix
+from esker.runtimes.nix.command import check_store, run_nix
 from esker.runtimes.nix.files import (
     Tree,
     configuration,
@@ -52,6 +52,11 @@ _VARIABLES = (
     *("NIXPKGS_ALLOW_INSECURE", "NIXPKGS_ALLOW_UNFREE", "NIXPKGS_ALLOW_UNSUPPORTED_SYSTEM"),
 )
 _STORE = "/nix/store/"
+_NAMES = """
+given: let value = if builtins.isFunction given then given { } else given;
+in if value.type or null == "derivation" then [ ] else builtins.attrNames value
+"""
+"""The function of Nix's language that returns the names in what a shell.nix is, unless that is a shell itself."""
 _USUAL = ("is dirty", "Using saved setting", "not writing modified lock file")
 """Parts of warnings of Nix that tell nothing new, or that are told in other words."""
 
@@ -104,6 +109,13 @@ class _Nix:
             tuple(remarks),
         )
 
+    def obstacles(self, request: Request) -> Iterator[EskerError]:
+        """Yield why Nix cannot use its store, in Nix's words."""
+        try:
+            check_store(request.settings.caller)
+        except EskerError as error:
+            yield error
+
     def learned(self, request: Request, inputs: Inputs) -> tuple[str, ...]:  # noqa: ARG002 - a Tool's
         """Return the files of the flake's inputs that lie on this machine and are not pinned."""
         if not _is_flake(request.project):
@@ -119,7 +131,14 @@ class _Nix:
         request.progress.begin(f"Asking Nix for the environment of `{project}`")
         asked = _asked(request)
         words = ["print-dev-env", "--json", "--profile", request.root, *asked]
-        output, said = run_nix(words, request.settings.caller, cwd=project, alone=shlex.join(asked))
+        try:
+            output, said = run_nix(words, request.settings.caller, cwd=project, alone=shlex.join(asked))
+        except ActivationFailed as failure:
+            named, names = request.choice.shell, _shells(request)
+            if not names or (named or "default") in names:
+                raise
+            fault = f"it has no shell `{named}`" if named else "it has no default shell"
+            raise ActivationFailed(failure.message, hint=f"{fault}; name one of {', '.join(names)}: --shell") from None
         _prune(request.root)
         for line in said.splitlines():
             if line.startswith("warning: ") and not any(part in line for part in _USUAL):
@@ -158,6 +177,18 @@ def _asked(request: Request) -> list[str]:
     if _is_flake(request.project):
         return [*_flake_options(request), f".#{shell}" if shell else "."]
     return ["-f", _SHELL, *([shell] if shell else [])]
+
+
+def _shells(request: Request) -> list[str]:
+    """Return the names of the shells that a project has; an empty list if Nix cannot tell them."""
+    if _is_flake(request.project):
+        asked = [*_flake_options(request), f".#devShells.{request.settings.system}", "--apply", "builtins.attrNames"]
+    else:
+        asked = ["-f", _SHELL, "--apply", _NAMES]
+    with suppress(ActivationFailed, ValueError):
+        output, _ = run_nix(["eval", "--json", *asked], request.settings.caller, cwd=request.project, alone="")
+        return list(map(str, json_value(output)))
+    return []
 
 
 def _flake_options(request: Request) -> list[str]:

@@ -19,26 +19,29 @@ if TYPE_CHECKING:
     from esker.host.interpreters import Interpreters
     from esker.settings import Settings
 
-__all__ = ["failing", "install", "interpreter_for", "make", "reported"]
+__all__ = ["check_place", "failing", "install", "interpreter_for", "make", "reported"]
 
 _VERSION = re.compile(r"(?:(?:cpython-?|python)?)(\d+(?:\.\d+){0,2})")
 _COMPLETE = 2
 """The dots of a version that says everything: `3.12.1`."""
 
 
-def interpreter_for(request: str | None, interpreters: Interpreters, variables: dict[str, str]) -> str:
+def interpreter_for(
+    request: str | None, interpreters: Interpreters, variables: dict[str, str], *, wanted: str | None = None
+) -> str:
     """Return the program of the Python that is asked for.
 
     The request is a version (`3.12`, `3.12.1`, `python3.12`), a specifier (`>=3.11`), a path or a program on PATH; None
     means the first of `Interpreters`. A version that this machine lacks is fetched if that is allowed. Raises NotFound
-    with what was found, and UsageError for what is no Python.
+    with what was found, and UsageError for what is no Python. `wanted` is how messages name the Python.
     """
     if request is not None and os.sep in request:
         return _program(request, request, variables)
     specifier = _specifier(request or "")
     if specifier is None:
         return _program(str(request), process.find_program(str(request), variables.get("PATH")), variables)
-    wanted = f"Python {request}" if specifier != (request or "") else f"a Python (`{request}`)" if request else "a Python"
+    named = f"Python {request}" if specifier != (request or "") else f"a Python (`{request}`)" if request else "a Python"
+    wanted = wanted or named
     interpreter, unfetched = interpreters.obtained(specifier, wanted)
     if interpreter is not None:
         return interpreter.executable
@@ -80,12 +83,13 @@ def make(path: str, interpreter: str, settings: Settings, *, anew: bool = False)
         if anew or not exists(path):
             clearing = ["--clear"] if anew and exists(path) else []
             if not clearing:
-                _check_empty(path)
+                check_place(path)
             run_uv(["venv", "--no-project", *clearing, "--python", interpreter, path], settings.tools, cwd=above)
 
 
-def _check_empty(path: str) -> None:
-    if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
+def check_place(path: str) -> None:
+    """Raise AlreadyExists if there is something at a path, and it is neither an environment nor an empty directory."""
+    if not exists(path) and os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
         kind = "it has no `pyvenv.cfg`" if os.path.isdir(path) else "it is no directory"
         hint = "delete it, or move it away, if it is not needed"
         raise AlreadyExists(f"`{path}` is there already, and it is no virtual environment: {kind}", hint=hint)

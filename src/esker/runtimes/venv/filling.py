@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from esker.errors import ActivationFailed, InvalidFile, Problem
+from esker.errors import ActivationFailed, EskerError, InvalidFile, Problem
 from esker.host import files
 from esker.host.uv import run_uv
 from esker.runtimes.venv import by_uv, directory
 from esker.runtimes.venv.requirements import deciding_files
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from esker.progress import Progress
     from esker.runtimes.venv.project import PythonProject
     from esker.settings import Settings
 
-__all__ = ["fill"]
+__all__ = ["fill", "obstacles"]
 
 _MARK = ".made-by-esker"
 
@@ -35,18 +37,46 @@ def fill(project: PythonProject, settings: Settings, progress: Progress) -> None
     by a person that cannot be used.
     """
     venv = project.venv
-    allowed = _allowed(project)
-    if directory.exists(venv) and not os.path.exists(f"{venv}/{_MARK}"):
-        _use(project, allowed, settings, progress)
+    if _is_a_persons(venv):
+        _use(project, settings, progress)
         return
+    is_to_be_made = _is_to_be_made(project)
     with by_uv.failing(f"cannot make `{venv}`"):
-        if not directory.exists(venv) or not _is_of(venv) or _fault(venv, allowed):
-            interpreter = by_uv.interpreter_for(project.python, settings.interpreters(progress), settings.tools)
+        if is_to_be_made:
+            by_uv.check_place(venv)
+            interpreter = _interpreter(project, settings, progress)
             progress.begin(f"Making {venv}")
             by_uv.make(venv, interpreter, settings, anew=directory.exists(venv))
             files.write(f"{venv}/{_MARK}", os.fsencode(venv), mode=0o644)
             progress.finish(f"{venv}, with Python {directory.version(venv)}")
-    _install(project, settings, progress, exact=True)
+    _install(project, settings, progress, exact=not project.is_shared)
+
+
+def obstacles(project: PythonProject, settings: Settings) -> Iterator[EskerError]:
+    """Yield what `fill` would fail at, as far as it shows without uv; nothing is made or fetched."""
+    try:
+        if _is_a_persons(project.venv):
+            _check_usable(project)
+        elif _is_to_be_made(project):
+            by_uv.check_place(project.venv)
+            _interpreter(project, settings)
+    except EskerError as error:
+        yield error
+
+
+def _is_a_persons(venv: str) -> bool:
+    return directory.exists(venv) and not os.path.exists(f"{venv}/{_MARK}")
+
+
+def _is_to_be_made(project: PythonProject) -> bool:
+    venv, allowed = project.venv, _allowed(project)
+    return not directory.exists(venv) or not _is_of(venv) or _fault(venv, allowed) is not None
+
+
+def _interpreter(project: PythonProject, settings: Settings, progress: Progress | None = None) -> str:
+    """Return the Python of a project; with `progress`, which hears of it, one that is missing may be fetched."""
+    interpreters = settings.interpreters(progress)
+    return by_uv.interpreter_for(project.python, interpreters, settings.tools, wanted=project.wanted)
 
 
 def _is_of(venv: str) -> bool:
@@ -54,15 +84,19 @@ def _is_of(venv: str) -> bool:
     return files.holds(f"{venv}/{_MARK}", os.fsencode(venv))
 
 
-def _use(project: PythonProject, allowed: SpecifierSet, settings: Settings, progress: Progress) -> None:
-    """Use a `.venv` that a person has made."""
-    venv = project.venv
-    fault = _fault(venv, allowed if project.is_locked else SpecifierSet())
+def _check_usable(project: PythonProject) -> None:
+    """Raise ActivationFailed if the `.venv` that a person has made cannot be used."""
+    allowed = _allowed(project)
+    fault = _fault(project.venv, allowed if project.is_locked else SpecifierSet())
     if fault is not None:
-        raise ActivationFailed(
-            f"`{venv}` cannot be used: {fault}",
-            hint=f"it was not made by Esker, which leaves it as it is: if it is not needed, delete it (rm -r {venv})",
-        )
+        hint = "it was not made by Esker, which leaves it as it is: if it is not needed, delete it"
+        raise ActivationFailed(f"`{project.venv}` cannot be used: {fault}", hint=f"{hint} (rm -r {project.venv})")
+
+
+def _use(project: PythonProject, settings: Settings, progress: Progress) -> None:
+    """Use a `.venv` that a person has made."""
+    _check_usable(project)
+    venv = project.venv
     if project.is_locked and directory.is_made_by_uv(venv):
         _install(project, settings, progress, exact=False)
     elif project.source:
@@ -97,9 +131,10 @@ def _install(project: PythonProject, settings: Settings, progress: Progress, *, 
 
 
 def _allowed(project: PythonProject) -> SpecifierSet:
-    try:
-        return SpecifierSet(project.python)
-    except InvalidSpecifier as error:
-        place = f"{project.directory}/pyproject.toml"
-        problem = Problem(f"`requires-python` is `{project.python}`, which is not a version specifier")
-        raise InvalidFile(place, [problem]) from error
+    for file, specifier in project.asked:
+        try:
+            SpecifierSet(specifier)
+        except InvalidSpecifier as error:
+            message = f"`requires-python` is `{specifier}`, which is not a version specifier"
+            raise InvalidFile(file, [Problem(message, hint="write for example `>=3.11`")]) from error
+    return SpecifierSet(project.python)
