@@ -101,7 +101,7 @@ def test_an_unknown_root_is_an_error_that_names_the_roots():
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert (
-        "there is no root `imges`\nhint: the roots are base, ci_machine, ci_programs, ci_wheels, conda, desktop, docker, image-tools, images, sid, sysroot"
+        "there is no root `imges`\nhint: the roots are base, ci_machine, ci_programs, ci_wheels, conda, desktop, docker, image-tools, images, sid, static, sysroot"
         in done.stderr
     )
 
