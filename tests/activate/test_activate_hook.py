@@ -8,6 +8,7 @@ import termios
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -472,6 +473,18 @@ def test_a_hook_runs_in_a_thread_too():
     """A hook runs in another thread too, where signals cannot be held back and no interruption arrives."""
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(changes, "export A=b").result() == {"A": "b"}
+
+
+def test_the_hook_s_bash_does_nothing_if_esker_has_ended_before(tmp_path):
+    """Nobody could end it any more: so it waits for a byte that Esker writes when somebody can."""
+    text = (Path(hook.__file__).parent / "hook.bash").read_text()
+    reading, writing = os.pipe()
+    os.close(writing)
+    (tmp_path / "hook").write_text(f"touch {tmp_path}/ran")
+    argv = ["bash", "-p", "-c", text, "hook", str(reading), "bash", "1", "1", "/dev/null", str(tmp_path / "hook")]
+    assert subprocess.run(argv, pass_fds=[reading], check=False).returncode == 1
+    assert not (tmp_path / "ran").exists()
+    os.close(reading)
 
 
 @pytest.mark.slow

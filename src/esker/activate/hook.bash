@@ -1,10 +1,15 @@
 # Expands the values of `[vars]`, runs the hooks, and writes the resulting environment. Each entry ends with a NUL.
 #
-#   bash -p -c TEXT NAME BASH RESULT FAILURES VALUES HOOK [DECLARED TOOL]
+#   bash -p -c TEXT NAME TIED BASH RESULT FAILURES VALUES HOOK [DECLARED TOOL]
 #
-# BASH is the path of this very bash, RESULT and FAILURES are descriptors to write to, and the others are files to read.
+# From the descriptor TIED comes a byte once this bash ends with Esker; if Esker has ended before, nothing comes. BASH is
+# the path of this very bash, RESULT and FAILURES are descriptors to write to, and the others are files to read.
 # TOOL is the hook of another tool, such as a shellHook, and DECLARED is what that tool declares for it; what a shell can
 # take over from both is written, too.
+
+\builtin read -r -N 1 -u "$1" _esker_tied || \builtin exit
+\builtin unset -v _esker_tied
+shift
 
 # The hook must find no positional parameters. The variables are readonly so that it cannot change or unset them.
 readonly _esker_bash=$1 _esker_result=$2 _esker_failures=$3 _esker_values=$4 _esker_hook=$5

@@ -245,10 +245,11 @@ def _run_bash(
     """
     driver = shell_text(f"{os.path.dirname(__file__)}/hook.bash")
     read, written = map(descriptor_path, (*files[:2], *files[4:])), map(str, files[2:4])
-    argv = [bash, "--noprofile", "--norc", "-p", "-c", driver, _NAME_OF_HOOK, bash, *written, *read]
+    options = (bash, "--noprofile", "--norc", "-p", "-c", driver, _NAME_OF_HOOK)
+    words = (bash, *written, *read)
     limited = deadline is not None and deadline.is_limit
     try:
-        with child(lambda: _started(argv, environ, files, own_group=limited), moment=_MOMENT) as process:
+        with child(lambda: _started(options, words, environ, files, own_group=limited), moment=_MOMENT) as process:
             try:
                 _wait(process, deadline)
             except BaseException:
@@ -261,12 +262,18 @@ def _run_bash(
         raise start_failure("bash", bash, refusal) from refusal
 
 
-def _started(argv: Sequence[str], environ: Mapping[str, str], files: Sequence[int], *, own_group: bool) -> Tied:
+def _started(
+    options: Sequence[str], words: Sequence[str], environ: Mapping[str, str], files: Sequence[int], *, own_group: bool
+) -> Tied:
     """Start bash, which ends when we do: a signal may end us alone, and SIGKILL gives us no moment to end bash.
 
     A hook in a process group of its own can be killed together with everything it has started. But such a hook cannot
     read from the terminal, and Ctrl-C does not reach it. So a hook without a time limit stays in our group.
     """
+
+    def argv(tied: int) -> list[str]:
+        return [*options, str(tied), *words]
+
     if sys.stderr is not None:
         return Tied(argv, env=environ, output=2, kept=files, own_group=own_group)
     # Descriptor 2 was closed when we started, and may be any other file by now.

@@ -6,6 +6,9 @@ posix_spawn instead, which no thread of this process can disturb, as no code of 
 The program gets SIGTERM when this process ends, even by SIGKILL. `prctl` would need ctypes for that, which takes 2 ms.
 So the program holds the reading end of a pipe, and the kernel sends the signal when something happens there: nothing
 is ever written, but the writing end is closed when this process ends. Other systems than Linux do not send it.
+
+The kernel can only be asked for that when the program runs already. So the program begins by reading a byte from a
+second pipe, and ends if there is none: then this process has ended before it could ask.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import suppress
     from types import TracebackType
     from typing import Any, Self
@@ -37,32 +40,41 @@ class Tied:
     """A program that runs, and how it has ended; it has what `subprocess.Popen` has of these names."""
 
     def __init__(
-        self, argv: Sequence[str], *, env: Mapping[str, str], output: int, kept: Sequence[int], own_group: bool = False
+        self,
+        argv: Callable[[int], list[str]],
+        *,
+        env: Mapping[str, str],
+        output: int,
+        kept: Sequence[int],
+        own_group: bool = False,
     ) -> None:
-        """Start the program `argv[0]`, a path; raises OSError if it does not start.
+        """Start a program, whose path is the first word of its command line; raises OSError if it does not start.
 
-        Both of its outputs go to the descriptor `output`. Of the others it has its input, those in `kept`, and the end
-        of a pipe.
+        `argv` returns the command line for the descriptor from which the program has to read a byte before it does
+        anything. Both of its outputs go to the descriptor `output`. Of the others it has its input, those in `kept`,
+        and the ends of the two pipes.
         """
         self.returncode: int | None = None
         """The exit status, or minus the number of the signal that has ended it; None while it runs."""
         ending, self._until_end = _pipe(above=max(kept, default=2))
-        given = (*kept, ending)
+        tied, until_tied = _pipe(above=ending)
+        given, words = (*kept, ending, tied), argv(tied)
         actions = [(os.POSIX_SPAWN_DUP2, output, number) for number in (1, 2)]
         actions += [(os.POSIX_SPAWN_CLOSE, number) for number in _inherited() if number not in given]  # type: ignore[misc]
         options: dict[str, Any] = {"setpgroup": 0} if own_group else {}
         try:
             for number in given:
                 os.set_inheritable(number, True)
-            self.pid = os.posix_spawn(
-                argv[0], list(argv), env, file_actions=actions, setsigdef=_PYTHON_IGNORES, **options
-            )
+            self.pid = os.posix_spawn(words[0], words, env, file_actions=actions, setsigdef=_PYTHON_IGNORES, **options)
             _signal_at_end(ending, self.pid)
+            with suppress(OSError):  # it has ended already
+                os.write(until_tied, b".")
         except BaseException:
             os.close(self._until_end)
             raise
         finally:
-            os.close(ending)
+            for number in (ending, tied, until_tied):
+                os.close(number)
             for number in kept:
                 os.set_inheritable(number, False)
 
