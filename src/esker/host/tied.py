@@ -5,7 +5,8 @@ posix_spawn instead, which no thread of this process can disturb, as no code of 
 
 The program gets SIGTERM when this process ends, even by SIGKILL. `prctl` would need ctypes for that, which takes 2 ms.
 So the program holds the reading end of a pipe, and the kernel sends the signal when something happens there: nothing
-is ever written, but the writing end is closed when this process ends. Other systems than Linux do not send it.
+is ever written, but the writing end is closed when this process ends. The program has to hold its end, or the kernel
+would forget what it was asked. Other systems than Linux do not send it.
 
 The kernel can only be asked for that when the program runs already. So the program begins by reading a byte from a
 second pipe, and ends if there is none: then this process has ended before it could ask.
@@ -52,7 +53,8 @@ class Tied:
 
         `argv` returns the command line for the descriptor from which the program has to read a byte before it does
         anything. Both of its outputs go to the descriptor `output`. Of the others it has its input, those in `kept`,
-        and the ends of the two pipes.
+        and the ends of the two pipes, which have higher numbers, because a hook may use low ones for itself. With
+        `own_group` it leads a process group, so that it can be killed with everything that it has started.
         """
         self.returncode: int | None = None
         """The exit status, or minus the number of the signal that has ended it; None while it runs."""
