@@ -4,8 +4,10 @@ There is one file for each form of the call, `.flox/cache/esker/image-HASH.json`
 paths of all files that decide about it, with one hash of their states. Of the caller's variables it has a hash alone,
 because some may be secret. Layers are not looked at: the image's lock says what they are.
 
-Esker itself stands among these files by one that each installation writes anew; who edits Esker's own code builds with
-`--upgrade`, or removes the record. A call that finds its record reads and writes nothing else. So this module imports nothing heavy, not even `json`.
+Esker itself stands among these files by one that each installation writes anew. Who edits Esker's own code has to remove
+the record.
+
+A call that finds its record reads and writes nothing else. So this module imports nothing heavy, not even `json`.
 """
 
 from __future__ import annotations
@@ -63,9 +65,9 @@ def keep(
 ) -> None:
     """Keep what the image came to that was begun at `since`, a moment of `now`.
 
-    `inputs` are the files that decide about it. Nothing is kept if one has changed since a moment before: what was read
-    may have been its old or its new content. `outputs` are what the call itself has written, such as a layout: they have
-    just changed, and the next call has to find them as they are now.
+    `inputs` are the files that decide about it. Nothing is kept if one has changed since a moment before: what was
+    read may have been its old or its new content. `outputs` are what the call itself has written, such as a layout:
+    they have just changed, and the next call has to find them as they are now.
     """
     inputs = [*_code(), *sorted({*inputs})]
     if any(_changed(path) > since - _CLOCK for path in inputs):
