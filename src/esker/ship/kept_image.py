@@ -4,8 +4,8 @@ There is one file for each form of the call, `.flox/cache/esker/image-HASH.json`
 paths of all files that decide about it, with one hash of their states. Of the caller's variables it has a hash alone,
 because some may be secret. Layers are not looked at: the image's lock says what they are.
 
-Esker itself stands among these files by one that each installation writes anew. Who edits Esker's own code has to remove
-the record.
+Esker itself stands among these files by one that each installation writes anew. Who edits Esker's own code has to
+remove the record.
 
 A call that finds its record reads and writes nothing else. So this module imports nothing heavy, not even `json`.
 """
