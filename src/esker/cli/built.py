@@ -74,7 +74,7 @@ def _inputs(image: ProjectImage, settings: Settings) -> list[str] | None:
 def _asked(options: Namespace) -> list[str]:
     """Return what decides about the image and where it goes, beside the project."""
     layout = os.path.realpath(options.layout) if options.layout is not None else ""
-    words = [options.tag, options.mode or "", str(options.without_packages), str(options.locked), layout]
+    words = [options.tag or "", options.mode or "", str(options.without_packages), str(options.locked), layout]
     return [*words, "systems", *sorted(options.system or ()), "labels", *options.label]
 
 

@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from esker.settings import Settings
     from esker.ship.project_image import ProjectImage
 
-__all__ = ["add_options", "left_out", "made", "settings_of", "tell_left_out"]
+__all__ = ["LATEST", "add_options", "left_out", "made", "settings_of", "tell_left_out"]
 
+LATEST = "latest"
+"""The tag of an image for which nobody names one."""
 _MOST_PATHS = 5
 
 
 def add_options(parser: Parser) -> None:
     """Add the options that say which image is made of which project."""
     add_directory(parser)
-    parser.add_argument("--tag", metavar="TAG", default="latest", help="the image's tag (default: latest)")
+    parser.add_argument("--tag", metavar="TAG", help="the image's tag (default: latest)")
     parser.add_argument(
         "--label", metavar="KEY=VALUE", action="append", default=[], help="add a label; may be given several times"
     )
@@ -72,7 +74,7 @@ def made(
     settings = settings_of(options)
     declaration = declared_for_image(options, settings, voice)
     mode = options.mode or declared_mode(declaration)
-    reference = image_reference(declaration, options.tag)
+    reference = image_reference(declaration, options.tag or LATEST)
     labels = _labels(options.label)
     created = source_date.seconds(os.environ.get(source_date.NAME))
     with locked(declaration, settings) as lock:

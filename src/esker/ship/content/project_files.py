@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import CommandFailed, ImageError
 from esker.formats.printable import printable
+from esker.host import files
 from esker.host.git import run_git
 from esker.ship.image.unit import File, SymbolicLink
 
@@ -143,6 +144,9 @@ def _entry(project: str, name: str, mode: str, target: str, place: str) -> Entry
         status = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageError(f"git tracks `{name}`, but it is gone", hint=f"git rm {name}, or restore it") from error
+    except PermissionError:
+        with files.refused("read", path, ImageError):
+            raise
     expected = os.path.normpath(os.path.join(os.path.realpath(project), os.path.dirname(name)))
     if os.path.realpath(os.path.dirname(path)) != expected:
         raise ImageError(f"a directory above `{name}` has become a link", hint=f"git status {os.path.dirname(name)}")
