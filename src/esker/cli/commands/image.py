@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, group_usage, unknown_command
-from esker.cli.making_images import add_options, made, settings_of, tell_left_out
+from esker.cli.making_images import add_options, made, settings_of, tell_left_out, tell_unset
 from esker.cli.views.output import print_json, shown
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def _build(arguments: list[str], voice: Voice) -> int:
         built = _built(project, options, settings, voice)
     else:
         tell_left_out(built["left_out"], voice)
+        tell_unset(built["unset"], voice)
     if options.layout is not None:
         voice.say(f"✔ {built['record']['name']} written to `{options.layout}`")
     if options.file is not None and options.file != "-":
