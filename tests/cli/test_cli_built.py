@@ -54,6 +54,10 @@ CHANGES = {
     "a tracked file": lambda it: _append(it / "app/main"),
     "another tracked file": lambda it: _git(it, (it / "app/new").write_text("new") and "app/new"),
     "another file that is not tracked": lambda it: (it / "app/loose").write_text("loose"),
+    "what git ignores": lambda it: (it / ".gitignore").write_text("loose"),
+    "what git ignores below": lambda it: (it / "app/.gitignore").write_text("loose"),
+    "what git ignores here alone": lambda it: _append(it / ".git/info/exclude"),
+    "what the user has git ignore": lambda it: _ignore_everywhere(it.parent / "home/.config/git"),
     "a tracked file's mode": lambda it: (it / "app/main").chmod(0o755),
     "the manifest": lambda it: _append(it / ".flox/env/manifest.toml"),
     "the image's lock": lambda it: (it / ".flox/image.lock").unlink(),
@@ -64,6 +68,11 @@ CHANGES = {
 
 def _git(directory, name):
     subprocess.run(["git", "add", name], cwd=directory, check=True)
+
+
+def _ignore_everywhere(directory):
+    directory.mkdir(parents=True)
+    (directory / "ignore").write_text("loose")
 
 
 def _each_record(directory, change):
@@ -107,12 +116,19 @@ def test_a_layout_is_looked_at(marked, tmp_path):
 
 def test_what_is_left_out_is_said_each_time(locked, esker):  # noqa: F811
     """A warning does not vanish because nothing has changed."""
-    directory = locked()
-    (directory / "app/loose").write_text("loose")
+    directory = locked('vars = { APP_MOD = false }\n[vars]\nAPP_MODE = "a"\n')
+    for name in "abcdefg":
+        (directory / f"app/{name}").write_text("loose")
+    (directory / ".gitignore").write_text("g\n")
     time.sleep(_SETTLED)
     said = [esker("image", "build").err for _ in range(3)]
-    assert all("git does not track it: `app/loose`" in each for each in said)
+    listed = ", ".join(f"`app/{name}`" for name in "abcde")
+    assert all(f"git does not track it: {listed} and 1 more (all: esker image inspect)" in each for each in said)
+    assert all("`APP_MOD = false` takes out what nothing sets; did you mean `APP_MODE`?" in each for each in said)
     assert said[1] == said[2]
+    inspected = esker("image", "inspect").out
+    assert "app/f is not in the image" in inspected
+    assert "app/g" not in inspected
 
 
 def test_a_file_that_changes_meanwhile_keeps_nothing(tmp_path):

@@ -125,6 +125,8 @@ def test_a_layer_that_changed_is_named_until_its_changes_are_taken(esker, projec
         ["activate", "--locked", "--", "true"],
         ["activate", "--json"],
         ["lock"],
+        ["image", "build"],
+        ["image", "build", "--locked"],
     ):
         done = esker(*command)
         assert done.status == 1, command

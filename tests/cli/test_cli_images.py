@@ -283,7 +283,7 @@ def test_bills_of_materials_are_attached(locked, esker, lists):
         assert {request.split()[0] for request in registry.requests()[since:]} == {"GET"}
         assert [each["digest"] for each in again["sbom"]] == [each["digest"] for each in first["sbom"]]
         assert esker("image", "verify", "--sbom", target).status == 0
-        done = esker("image", "push", target, "--tag", "1")
+        done = esker("image", "push", target)
         assert done.err.endswith("the registry has it already\n")
         bill = json.loads(registry.manifests["app", first["sbom"][0]["digest"]][1])["layers"][0]["digest"]
         registry.blobs["app", bill] = b"{}"
@@ -297,6 +297,23 @@ def pushed(esker, *arguments):
     done = esker("image", "push", *arguments, "--json")
     assert done.status == 0, done.err
     return json.loads(done.out)
+
+
+def test_the_tag_of_a_push(locked, esker):
+    """`--tag` is the tag of a name that has none; beside another tag, nothing is sent."""
+    locked()
+    with FakeRegistry() as registry:
+        done = esker("image", "push", f"{registry.host}/app", "--tag", "1.1")
+        assert done.status == 0, done.err
+        assert f"✔ {registry.host}/app:1.1: " in done.err
+        assert f"✔ {registry.host}/app:latest: " in esker("image", "push", f"{registry.host}/app").err
+        assert {("app", "1.1"), ("app", "latest")} <= registry.manifests.keys()
+        since = len(registry.requests())
+        done = esker("image", "push", f"{registry.host}/app:1.0", "--tag", "2.0")
+        assert done.status == 2
+        assert "has a tag, and `--tag 2.0` names one too" in done.err
+        assert f"hint: leave one of the two out, as in: esker image push {registry.host}/app --tag 2.0" in done.err
+        assert len(registry.requests()) == since
 
 
 def test_no_bill_of_materials(locked, esker):
@@ -379,6 +396,20 @@ def test_a_secret(locked, esker):
     assert "`DB_PASSWORD`: its name says so" in done.err
     assert "hunter2" not in done.err
     assert not Path(directory, ".flox/image.lock").exists()
+
+
+@pytest.mark.parametrize(("closed", "mode"), [("app/main", 0o000), ("app", 0o600)])
+def test_a_file_that_cannot_be_read(locked, environ, closed, mode):
+    """It is named, with whose it is and how it is opened."""
+    directory = locked()
+    limit = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    (directory / closed).chmod(mode)
+    command = [*limit, sys.executable, "-m", "esker", "image", "build"]
+    done = subprocess.run(command, cwd=directory, env=environ, capture_output=True, text=True, check=False)
+    (directory / closed).chmod(0o700)
+    assert done.returncode == 1
+    assert f"cannot read `{directory}/app/main`: permission denied" in done.stderr
+    assert f"chmod u+rwX {directory}/{closed}" in done.stderr
 
 
 def test_without_arguments(esker, locked):

@@ -177,3 +177,12 @@ def test_files_that_two_packages_bring_are_told_when_they_are_installed(esker, e
     done = esker("install", "pypi/first", "pypi/second")
     told = f"! `first` and `second` bring different files `lib/python{minor(0)}/site-packages/shared/data.txt`: that of `second` is used\n"
     assert told in done.err
+
+
+def test_a_table_whose_name_is_almost_eskers(esker, project):
+    """It has no effect, and `lock` says so; a table of another program is nobody's business."""
+    project('schema-version = "1.14.0"\n[plugins.eskr.image]\nname = "a"\n[plugins.other]\nname = "b"\n')
+    done = esker("lock")
+    assert done.status == 0
+    assert "! Esker does not read [plugins.eskr], which may be another program's: did you mean `esker`?" in done.err
+    assert "other]" not in done.err

@@ -84,7 +84,12 @@ def checked(text):
             "`registry.example/base:1` has no digest, so it may be another image tomorrow",
             "NAME@sha256:…: esker image inspect registry.example/base:1",
         ),
-        ('from = "registry.example/base:1@sha256:12"', "`registry.example/base:1@sha256:12` has no digest", "base:1"),
+        (
+            'from = "registry.example/base:1@sha256:12"',
+            "the digest in `registry.example/base:1@sha256:12` has 2 digits, not 64",
+            "base:1",
+        ),
+        ('from = "./base@sha256:xy"', "`./base@sha256:xy` has no digest", "image inspect ./base"),
         (f'from = "base@{DIGEST}"', f"`base@{DIGEST}` names no registry", "registry.example/base@sha256:…"),
         (f'from = "registry.example/Base@{DIGEST}"', "`registry.example/Base@", "registry.example/base@sha256:…"),
         (f'from = "./../base@{DIGEST}"', "`./../base@", "./base@sha256:…"),

@@ -27,6 +27,12 @@ def test_a_layout_and_what_is_nowhere(tmp_path):
             assert [each.descriptor.digest for each in stored_images(source)] == [its.descriptor.digest]
     with pytest.raises(NotFound, match="no registry is named"), image_source("nowhere", {}):
         pass
+    for path in ("./nowhere", "../nowhere:1", "/Nowhere"):
+        with (
+            pytest.raises(NotFound, match=f"there is no directory or file `{path}`\nhint: name the path"),
+            image_source(path, {}),
+        ):
+            pass
 
 
 def test_the_connections_to_a_registry_are_closed(tmp_path, monkeypatch):

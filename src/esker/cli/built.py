@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from esker.ship.project_image import ProjectImage
 
     Built = dict[str, Any]
-    """`record`, which `--json` prints, and `left_out`, the paths that are not in the image."""
+    """`record`, which `--json` prints; what is told: `left_out`, paths that are not in the image, and `unset`."""
 
 __all__ = ["Built", "keep", "unchanged"]
 
@@ -36,10 +36,10 @@ def keep(
     project: str, options: Namespace, settings: Settings, image: ProjectImage, reference: Reference, since: int
 ) -> Built:
     """Return what was made, and keep it if it depends on nothing but files that the next call can look at."""
-    from esker.cli.making_images import left_out
+    from esker.cli.making_images import left_out, unset
     from esker.cli.views.images import built_record
 
-    built: Built = {"record": built_record(image, reference), "left_out": left_out(image)}
+    built: Built = {"record": built_record(image, reference), "left_out": left_out(image), "unset": unset(image)}
     inputs = None if options.file is not None else _inputs(image, settings)
     if inputs is not None:
         outputs = [image.lock_path, *_layout(options, image)]
@@ -74,7 +74,7 @@ def _inputs(image: ProjectImage, settings: Settings) -> list[str] | None:
 def _asked(options: Namespace) -> list[str]:
     """Return what decides about the image and where it goes, beside the project."""
     layout = os.path.realpath(options.layout) if options.layout is not None else ""
-    words = [options.tag, options.mode or "", str(options.without_packages), str(options.locked), layout]
+    words = [options.tag or "", options.mode or "", str(options.without_packages), str(options.locked), layout]
     return [*words, "systems", *sorted(options.system or ()), "labels", *options.label]
 
 

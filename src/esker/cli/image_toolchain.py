@@ -49,8 +49,12 @@ def declared_for_image(options: Namespace, settings: Settings, voice: Voice) -> 
 
 @contextmanager
 def locked(declaration: Declaration, settings: Settings) -> Iterator[Lock]:
-    """Give the lock of a project, which no other process prepares meanwhile; an empty one without `.flox`."""
+    """Give the lock of a project, which no other process prepares meanwhile; an empty one without `.flox`.
+
+    Raises StaleLock, and IncludeError if an included environment has another lock than when it was merged.
+    """
     from esker.formats.lockfile import Lockfile
+    from esker.lock.compose import check_layers
     from esker.lock.lock_files import Lock
     from esker.lock.resolve import current_lock
     from esker.runtimes.foreign import preparation
@@ -58,7 +62,9 @@ def locked(declaration: Declaration, settings: Settings) -> Iterator[Lock]:
 
     if declaration.state is None:
         with project_lock.alone(declaration.project):
-            yield current_lock(declaration, settings)
+            lock = current_lock(declaration, settings)
+            check_layers(declaration)
+            yield lock
     else:
         with preparation.alone(declaration):
             yield Lock(Lockfile(manifest=declaration.manifest, packages=()), None)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from esker.cli.arguments import add_directory, add_python_downloads
 from esker.errors import UsageError
+from esker.formats.tables.shapes import near
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -19,15 +20,17 @@ if TYPE_CHECKING:
     from esker.settings import Settings
     from esker.ship.project_image import ProjectImage
 
-__all__ = ["add_options", "left_out", "made", "settings_of", "tell_left_out"]
+__all__ = ["LATEST", "add_options", "left_out", "made", "settings_of", "tell_left_out", "tell_unset", "unset"]
 
+LATEST = "latest"
+"""The tag of an image for which nobody names one."""
 _MOST_PATHS = 5
 
 
 def add_options(parser: Parser) -> None:
     """Add the options that say which image is made of which project."""
     add_directory(parser)
-    parser.add_argument("--tag", metavar="TAG", default="latest", help="the image's tag (default: latest)")
+    parser.add_argument("--tag", metavar="TAG", help="the image's tag (default: latest)")
     parser.add_argument(
         "--label", metavar="KEY=VALUE", action="append", default=[], help="add a label; may be given several times"
     )
@@ -72,7 +75,7 @@ def made(
     settings = settings_of(options)
     declaration = declared_for_image(options, settings, voice)
     mode = options.mode or declared_mode(declaration)
-    reference = image_reference(declaration, options.tag)
+    reference = image_reference(declaration, options.tag or LATEST)
     labels = _labels(options.label)
     created = source_date.seconds(os.environ.get(source_date.NAME))
     with locked(declaration, settings) as lock:
@@ -91,19 +94,35 @@ def made(
         )
         image = project_image(declaration, lock, settings, wishes, voice.progress())
     tell_left_out(left_out(image), voice)
+    tell_unset(unset(image), voice)
     return image, reference
 
 
 def left_out(image: ProjectImage) -> list[str]:
-    """Return the paths below the declared ones that are in no image, because git does not track them."""
+    """Return the paths below the declared ones that are in no image, because git neither tracks nor ignores them."""
     return sorted({path for each in image.contents for path in each.left_out})
+
+
+def unset(image: ProjectImage) -> list[str]:
+    """Return what is wrong with the variables that the image's table takes out, and that nothing sets."""
+    names = sorted({name for each in image.contents for name in each.variables.unset})
+    hints = [near(name, image.declaration.manifest.vars) for name in names]
+    pairs = zip(names, hints, strict=True)
+    return [f"`{name} = false` takes out what nothing sets{f'; {hint}' if hint else ''}" for name, hint in pairs]
+
+
+def tell_unset(remarks: Sequence[str], voice: Voice) -> None:
+    """Say which variables are taken out for nothing."""
+    for remark in remarks:
+        voice.say(f"! In `vars` of [plugins.esker.image], {remark}")
 
 
 def tell_left_out(paths: list[str], voice: Voice) -> None:
     """Say which paths are not in the image."""
     if paths:
         listed = ", ".join(f"`{path}`" for path in paths[:_MOST_PATHS])
-        more = f" and {len(paths) - _MOST_PATHS} more" if len(paths) > _MOST_PATHS else ""
+        count = len(paths) - _MOST_PATHS
+        more = f" and {count} more (all: {voice.program} image inspect)" if count > 0 else ""
         voice.say(f"! Not in the image, because git does not track it: {listed}{more}")
 
 

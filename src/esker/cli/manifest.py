@@ -9,7 +9,7 @@ from esker.cli.selection import check_version
 from esker.cli.views.output import print_json
 from esker.declare.validate import read_text
 from esker.errors import InvalidManifest
-from esker.formats.tables.reader import dotted
+from esker.formats.tables.reader import dotted, near
 from esker.host import files
 from esker.lock.changes import summary
 from esker.lock.packages import unused_groups
@@ -33,7 +33,7 @@ __all__ = [
     "replace_manifest",
     "tell_change",
     "tell_services",
-    "tell_unused_groups",
+    "tell_unused",
 ]
 
 
@@ -71,7 +71,7 @@ def check_manifest(text: str, project: str, voice: Voice) -> None:
     """Warn about what does not stop a change of the manifest; raises InvalidManifest."""
     manifest = read_text(text, manifest_path(project))[0]
     check_version(manifest, voice)
-    tell_unused_groups(manifest, voice)
+    tell_unused(manifest, voice)
 
 
 def tell_services(project: str, made: Change, voice: Voice, effect: Effect) -> None:
@@ -93,8 +93,11 @@ def tell_change(
         print_json({"environment": environment, "dry_run": effect == "try", "changes": records})
 
 
-def tell_unused_groups(manifest: Manifest, voice: Voice) -> None:
-    """Warn about each group of packages that is described, but that no package is in."""
+def tell_unused(manifest: Manifest, voice: Voice) -> None:
+    """Warn about what has no effect: a group that no package is in, and a table whose name is almost Esker's."""
+    for name in manifest.plugins:
+        if name != "esker" and (hint := near(name, ["esker"], closeness=0.8)):
+            voice.say(f"! Esker does not read [plugins.{dotted((name,))}], which may be another program's: {hint}")
     for name in unused_groups(manifest):
         key = dotted((name,))
         voice.say(

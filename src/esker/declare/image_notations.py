@@ -30,7 +30,8 @@ __all__ = [
 OWN_PLACES = ("/opt/esker", "/dev", "/proc", "/sys", "/run/esker", "/var/cache/esker", "/nix")
 """Directories of an image that are Esker's, the kernel's or Nix's, into which no files are put."""
 _NAME = r"(?:[a-zA-Z0-9.-]+(?::[0-9]{1,5})?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_DIGITS = 64
+_DIGEST = re.compile(rf"sha256:[0-9a-f]{{{_DIGITS}}}")
 _BASE_HINT = 'write it as in "registry.example/base@sha256:…", or for a layout or an archive "./base@sha256:…"'
 _UNIT = re.compile(r"(?:(?:conda|pypi|nix)/)?[A-Za-z0-9_][A-Za-z0-9._+#-]*")
 
@@ -44,10 +45,11 @@ def base_image(text: str) -> str:
     name, at, digest = text.rpartition("@")
     if not at or not _DIGEST.fullmatch(digest):
         named = text if not at else name
-        raise Refusal(
-            f"`{text}` has no digest, so it may be another image tomorrow",
-            f"write it with the digest that this shows, NAME@sha256:…: esker image inspect {named}",
-        )
+        message = f"`{text}` has no digest, so it may be another image tomorrow"
+        if digits := re.fullmatch(r"sha256:([0-9a-f]+)", digest if at else ""):
+            message = f"the digest in `{text}` has {len(digits[1])} digits, not {_DIGITS}"
+        hint = f"write it with the digest that this shows, NAME@sha256:…: esker image inspect {named}"
+        raise Refusal(message, hint)
     if name.startswith("./") and ".." not in name.split("/"):
         return text
     try:

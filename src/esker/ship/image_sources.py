@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["image_source"]
 
+_PATHS = ("/", "./", "../", "~/")
+"""How paths begin that are no names of images."""
+
 
 @contextmanager
 def image_source(target: str, variables: Mapping[str, str]) -> Iterator[Source]:
@@ -36,6 +39,8 @@ def image_source(target: str, variables: Mapping[str, str]) -> Iterator[Source]:
         if path and os.path.isfile(path):
             yield ArchiveSource(path, chosen)
             return
+    if target.startswith(_PATHS):
+        raise NotFound(f"there is no directory or file `{target}`", hint="name the path of a layout or an archive")
     reference = references.parse(target)
     if not reference.registry:
         raise NotFound(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 
 import pytest
@@ -32,21 +33,27 @@ def files(project, declared):
 
 
 def test_tracked_files_alone_enter(project, add):
-    """What git does not track, ignored or not, stays here, and is told; modes are 0644 or 0755."""
+    """What git does not track stays here, and is told unless it is ignored; modes are 0644 or 0755."""
     add(src__a="a", src__b="b", other="o")
     (project / "src/a").chmod(0o4711)
     (project / "src/secret").write_text("s")
     (project / ".gitignore").write_text("*.log\n")
     (project / "src/x.log").write_text("l")
+    (project / "src/logs").mkdir()
+    (project / "src/logs/x.log").write_text("l")
     found = files(project, {"/app": ["src"]})
     assert {entry.path: entry.mode for entry in found.entries} == {"/app/src/a": 0o755, "/app/src/b": 0o644}
-    assert set(found.left_out) == {"src/secret", "src/x.log"}
+    assert found.left_out == ("src/secret",)
 
 
 def test_nothing_of_flox_enters(project, add):
     """The locks say what the image is: they cannot be in it."""
     add(a="a", **{".flox__env.json": "{}"})
     assert [entry.path for entry in files(project, {"/app": ["."]}).entries] == ["/app/a"]
+    for path in (".flox", ".flox/env.json"):
+        with pytest.raises(ImageError, match=f"`{re.escape(path)}` never enters an image") as caught:
+            files(project, {"/app": ["a", path]})
+        assert caught.value.hint == "take it out of `files` of [plugins.esker.image]"
 
 
 def test_files_of_another_directory_of_the_repository(project, add):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from esker.errors import ImageError
-from esker.ship.content.secrets import FORMS, NAMES, secret
+from esker.ship.content.secrets import ABOUT, ENDINGS, FORMS, NAMES, secret
 from esker.ship.content.variables import image_variables
 
 OWN = {"FLOX_ENV": ("/opt/esker/env", "where"), "PATH": ("/opt/esker/env/bin:/bin", "programs")}
@@ -52,7 +55,37 @@ def test_the_table_of_the_image_replaces_and_removes():
     assert {each.name: each.why for each in found.left_out}["URL"] == "it uses `DEBUG`, which is not in the image"
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_what_nothing_sets_cannot_be_taken_out():
+    """It is told, because it may be a slip; what a port, a declaration or a base sets can be."""
+    taken = dict.fromkeys(["APP_MOD", "APP_MODE", "PORT", "LANG", "FLOX_ENV"])
+    found = image_variables(OWN, {"APP_MODE": "1"}, taken, ["PORT"], ["LANG"])
+    assert found.unset == ("APP_MOD",)
+    assert {each.name: each.why for each in found.left_out}["APP_MOD"] == "nothing sets it"
+
+
+@pytest.mark.parametrize(
+    ("declared", "image", "message", "hint"),
+    [
+        ({"PATH": "/x"}, {}, "`PATH` is replaced by `/x`", 'PATH = "/x:$PATH"'),
+        ({}, {"PATH": "$FLOX_ENV/x"}, r"`PATH` is replaced by `\$FLOX_ENV/x`", 'PATH = "$FLOX_ENV/x:$PATH"'),
+        ({"FLOX_ENV": "/y"}, {}, "`FLOX_ENV` says where the environment is", "FLOX_ENV = false"),
+        ({}, {"FLOX_ENV": "$FLOX_ENV/y"}, "it cannot be", "give yours another name"),
+    ],
+)
+def test_what_the_environment_needs_is_not_replaced(declared, image, message, hint):
+    """Without it no command of the image would start; taken out of the image, a declared one does not count."""
+    with pytest.raises(ImageError, match=message) as caught:
+        variables(declared, image)
+    assert hint in caught.value.hint
+    found = variables({**declared, "A": "$FLOX_ENV/a"}, dict.fromkeys({**declared, **image}))
+    assert {each.name: each.value for each in found.fixed} == {
+        "A": "/opt/esker/env/a",
+        **{name: value for name, (value, _) in OWN.items()},
+    }
+    assert found.left_out == ()
+
+
+@pytest.mark.parametrize("name", [*NAMES, *ENDINGS, "SECRET_KEY", "SECRET_KEY_BASE", "SECRET_V2"])
 def test_each_name_of_a_secret(name):
     """A variable whose name ends so is refused by name, unless its value cannot be a secret."""
     with pytest.raises(ImageError, match=f"`APP_{name}`: its name says so") as caught:
@@ -62,6 +95,53 @@ def test_each_name_of_a_secret(name):
     assert variables({f"APP_{name}": "/run/secrets/file"}).fixed
 
 
+def test_the_reference_has_the_list():
+    """Each word that makes a name a secret stands there, and the words that make it none."""
+    page = Path(__file__).parents[3] / "docs/reference/images.md"
+    section = page.read_text().partition("\n## Secrets\n")[2].partition("\n## ")[0]
+    rows = [line.split("|") for line in section.splitlines() if line.startswith("| ")]
+    last, end, within = (re.findall(r"`([A-Z_]+)`", row[2]) for row in rows[1:4])
+    assert (tuple(last), tuple(end), tuple(within)) == (NAMES, ENDINGS, ("SECRET_KEY_BASE", *ABOUT))
+
+
+@pytest.mark.parametrize("name", ["PGPASSWORD", "pgpassword", "DB_PASS", "SECRET", "GITHUBTOKEN", "ENCRYPTION_KEY"])
+def test_usual_names_of_secrets(name):
+    """Those that stand alone, or that have no `_` before the word."""
+    assert secret(name, "hunter2") == "its name says so"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PASSENGER",
+        "BYPASS",
+        "COMPASS",
+        "TOKENIZER",
+        "TOKENIZERS_PARALLELISM",
+        "KEYMAP",
+        "PGPASSFILE",
+        "DB_PASSWORD_FILE",
+        "SECRET_FILE",
+        "APP_SECRET_NAME",
+        "DB_SECRET_KEY_ARN",
+        "TOKEN_URL",
+        "PUBLIC_KEY",
+        "MONKEY",
+        "AUTHOR",
+        "SECRETARY",
+    ],
+)
+def test_names_that_are_no_secrets(name):
+    """A word that only begins like one, and what tells of a secret without being one."""
+    assert secret(name, "harmless") is None
+
+
+@pytest.mark.parametrize("value", ["pk_live_" + "a" * 24, "npm_config_registry", "task-" + "a" * 30, "risk_test_x"])
+def test_values_that_are_no_secrets(value):
+    """What is published, and words that are like a prefix."""
+    assert secret("A", value) is None
+
+
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
@@ -69,6 +149,13 @@ def test_each_name_of_a_secret(name):
         ("a URL with a password", "postgres://app:hunter2@db/app"),
         ("an access key of AWS", "AKIA" + "A" * 16),
         ("a token of GitHub", "ghp_" + "a" * 36),
+        ("a private key", "-----BEGIN PGP PRIVATE KEY BLOCK-----\nlQ"),
+        ("a token of GitHub", "gho_" + "a" * 36),
+        ("a token of GitHub", "github_pat_" + "a" * 30),
+        ("a token of npm", "npm_" + "a" * 36),
+        ("a key of Stripe", "sk_live_" + "a" * 24),
+        ("a key of Stripe", "sk_test_" + "a" * 24),
+        ("a key of Stripe", "rk_live_" + "a" * 24),
         ("a token of GitLab", "glpat-" + "a" * 20),
         ("a token of Slack", "xoxb-" + "1" * 12),
         ("a key of a language model's API", "sk-" + "a" * 24),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import subprocess
@@ -152,6 +153,22 @@ def test_the_project_enters_as_its_wheel(wheels_of, index, project):
     paths = {entry.path for entry in unit.entries()}
     assert f"{PYTHON}/{SITE}/app/__init__.py" in paths
     assert not [path for path in paths if "secret" in path or path.endswith(".pth")]
+
+
+def test_a_file_of_the_project_that_cannot_be_read(wheels_of, index, project, monkeypatch):
+    """It is named, and the wheel is not built without it."""
+    index.add("pure", "1.0")
+    (project / "src/app").mkdir(parents=True)
+    (project / "pyproject.toml").write_text(PYPROJECT)
+    (project / "src/app/__init__.py").write_text("A = 1\n")
+    subprocess.run(["git", "add", "--all"], cwd=project, check=True)
+
+    def refused(path, _):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr("esker.ship.content.python_packages.shutil.copyfile", refused)
+    with pytest.raises(ImageError, match=r"cannot read `.*`: permission denied"):
+        wheels_of("pure", python='project = "pyproject.toml"')
 
 
 def test_a_project_of_somebody_else_is_not_built(wheels_of, index, project, environ):

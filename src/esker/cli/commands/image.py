@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, group_usage, unknown_command
-from esker.cli.making_images import add_options, made, settings_of, tell_left_out
+from esker.cli.making_images import add_options, made, settings_of, tell_left_out, tell_unset
 from esker.cli.views.output import print_json, shown
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from esker.cli.built import Built
     from esker.cli.voice import Voice
+    from esker.formats.oci.reference import Reference
     from esker.settings import Settings
     from esker.ship.bills import Attached
     from esker.ship.image.stored import Source, StoredImage
@@ -79,6 +80,7 @@ def _build(arguments: list[str], voice: Voice) -> int:
         built = _built(project, options, settings, voice)
     else:
         tell_left_out(built["left_out"], voice)
+        tell_unset(built["unset"], voice)
     if options.layout is not None:
         voice.say(f"✔ {built['record']['name']} written to `{options.layout}`")
     if options.file is not None and options.file != "-":
@@ -111,7 +113,6 @@ def _built(project: str, options: Namespace, settings: Settings, voice: Voice) -
 def _push(arguments: list[str], voice: Voice) -> int:
     from esker.cli.views.images import pushed_record, pushed_text
     from esker.errors import ImageError, Malformed
-    from esker.formats.oci import reference as references
     from esker.ship.bills import attach_bills, bills
     from esker.ship.image.registry.client import Registry
     from esker.ship.image.registry.credentials import credentials_of
@@ -126,7 +127,7 @@ def _push(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("--without-sbom", action="store_true", help="attach no bill of materials")
     parser.add_argument("--json", action="store_true", help="print the digest, and what was sent, as JSON")
     options = parser.parse_args(arguments)
-    named = references.parse(options.name) if options.name else None
+    named = _target_of(options.name, options.tag) if options.name else None
     image, own = made(options, voice, systems=options.system)
     reference = named or own
     attached: tuple[Attached, ...] = ()
@@ -150,6 +151,23 @@ def _push(arguments: list[str], voice: Voice) -> int:
     if failure is not None:
         raise failure
     return 0
+
+
+def _target_of(name: str, tag: str | None) -> Reference:
+    """Return the name that an image is pushed to, with its tag; raises UsageError if two tags are given."""
+    from esker.cli.making_images import LATEST
+    from esker.errors import UsageError
+    from esker.formats.oci import reference as references
+
+    reference = references.parse(name)
+    if not reference.tag and not reference.digest:
+        return references.parse(f"{name}:{tag or LATEST}")
+    if tag is not None and reference.tag:
+        raise UsageError(
+            f"`{name}` has a tag, and `--tag {tag}` names one too",
+            hint=f"leave one of the two out, as in: esker image push {reference.name} --tag {tag}",
+        )
+    return reference
 
 
 def _inspect(arguments: list[str], voice: Voice) -> int:

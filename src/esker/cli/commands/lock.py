@@ -16,7 +16,7 @@ __all__ = ["run"]
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
-    from esker.cli.manifest import tell_change, tell_unused_groups
+    from esker.cli.manifest import tell_change, tell_unused
     from esker.declare.consent import carried
     from esker.lock.changes import package_changes
     from esker.lock.lock_files import lock_paths
@@ -45,7 +45,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         check_current(declaration, settings)
         return 0
     check_changeable(declaration.project, os.environ)
-    tell_unused_groups(declaration.manifest, voice)
+    tell_unused(declaration.manifest, voice)
     old = readable_lock(declaration)
     before = [_stamp(path) for path in lock_paths(declaration).values()]
     progress = voice.progress()

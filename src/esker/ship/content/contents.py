@@ -128,7 +128,7 @@ def contents(making: Making, system: str) -> Contents:
     check_programs(programs, system, library, _required(declaration), lacking(pulled) if pulled else "")
     ports = image_ports(declaration, table.vars)
     own = _own_variables(making, container, joined_paths, conda, packages, pulled)
-    variables = _variables(making, own, ports)
+    variables = _variables(making, own, ports, pulled)
     bash = _bash(making, conda, pulled)
     hook, profile = declaration.manifest.hook, declaration.manifest.profile
     entry = entry_script(bash, hook, profile, variables.scripted, _asking(conda), hook_parts(making.nix))
@@ -373,12 +373,16 @@ def _wheel_paths(packages: PythonPackages | None) -> tuple[set[str], str]:
     return (packages.paths(), packages.libraries) if packages else (set(), "")
 
 
-def _variables(making: Making, own: Mapping[str, tuple[str, str]], ports: Ports) -> Variables:
+def _variables(
+    making: Making, own: Mapping[str, tuple[str, str]], ports: Ports, pulled: PulledBase | None
+) -> Variables:
     table = making.declaration.esker.compose
     outside = {name for each in table.tables.values() for name in each.ports} if table else set()
     image = {name: value for name, value in making.table.vars.items() if name not in ports.all}
-    found = image_variables(own, making.declaration.manifest.vars, image, {*ports.all, *outside})
-    return found._replace(left_out=(*found.left_out, *(making.nix.left_out if making.nix else ())))
+    of_nix = making.nix.left_out if making.nix else ()
+    others = {*(pulled.env if pulled else ()), *(each.name for each in of_nix)}
+    found = image_variables(own, making.declaration.manifest.vars, image, {*ports.all, *outside}, others)
+    return found._replace(left_out=(*found.left_out, *of_nix))
 
 
 def _of_services(making: Making, own: Mapping[str, tuple[str, str]], ports: Ports, known: Variables) -> dict[str, str]:

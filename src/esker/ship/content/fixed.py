@@ -6,6 +6,8 @@ import json
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from esker.errors import ImageError
+from esker.host import files
 from esker.ship.image.unit import File, Unit
 
 if TYPE_CHECKING:
@@ -17,7 +19,10 @@ __all__ = ["fixed_unit"]
 
 
 def fixed_unit(name: str, entries: Sequence[Entry], category: str) -> Unit:
-    """Return a unit of these entries; a file that is named by its path on this machine is read for the key."""
+    """Return a unit of these entries; a file that is named by its path on this machine is read for the key.
+
+    Raises ImageError for a file that cannot be read.
+    """
     described: list[object] = []
     size = 0
     for entry in sorted(entries, key=lambda entry: entry.path):
@@ -25,7 +30,7 @@ def fixed_unit(name: str, entries: Sequence[Entry], category: str) -> Unit:
         if isinstance(entry, File):
             content = entry.source
             if isinstance(content, str):
-                with open(content, "rb") as file:
+                with files.refused("read", content, ImageError), open(content, "rb") as file:
                     content = file.read()
             values["source"] = sha256(content).hexdigest()
             size += len(content)

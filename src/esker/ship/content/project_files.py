@@ -1,8 +1,9 @@
 """The project's own files in an image: those of the declared paths that git tracks, as the working tree has them.
 
-What git does not track never enters, so that a secret in an ignored file, a cache or an editor's backup stays here. Nor
-does anything below a `.flox`: locks say what an image is, so an image cannot hold them. A link that leads out of the
-declared place is refused, and so is a submodule.
+What git does not track never enters, so that a secret in an ignored file, a cache or an editor's backup stays here.
+What it does not ignore either is told: somebody may have forgotten to add it. Nor does anything below a `.flox` enter:
+locks say what an image is, so an image cannot hold them. A link that leads out of the declared place is refused, and so
+is a submodule.
 
 A path may lead to another directory of the repository, so that several environments can make images of one project. In
 the image it has its place without the leading `..`.
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import CommandFailed, ImageError
 from esker.formats.printable import printable
+from esker.host import files
 from esker.host.git import run_git
 from esker.ship.image.unit import File, SymbolicLink
 
@@ -35,7 +37,7 @@ class ProjectFiles(NamedTuple):
 
     entries: tuple[Entry, ...]
     left_out: tuple[str, ...]
-    """Paths below the declared ones that git does not track; a directory stands for all below it."""
+    """Paths below the declared ones that git neither tracks nor ignores; a directory stands for all below it."""
 
 
 def project_files(project: str, declared: Mapping[str, Sequence[str]], variables: Mapping[str, str]) -> ProjectFiles:
@@ -46,6 +48,11 @@ def project_files(project: str, declared: Mapping[str, Sequence[str]], variables
     for place, paths in declared.items():
         for path in paths:
             tracked = tracked_files(project, path, variables)
+            if _is_flox(os.fsencode(path)):
+                raise ImageError(
+                    f"`{path}` never enters an image: locks say what an image is, so none can hold them",
+                    hint="take it out of `files` of [plugins.esker.image]",
+                )
             if not tracked:
                 raise ImageError(
                     f"git tracks no file `{path}`, which `files` of [plugins.esker.image] names",
@@ -99,15 +106,42 @@ def tracked_files(project: str, path: str, variables: Mapping[str, str]) -> dict
 def watched_files(project: str, paths: Sequence[str], variables: Mapping[str, str]) -> list[str]:
     """Return what decides about the files that git tracks at these paths, and those that it does not.
 
-    That is git's index, the files themselves, and their directories, in which others appear. All paths are absolute.
+    That is git's index, what it ignores, the files themselves, and their directories, in which others appear. All paths
+    are absolute.
     """
-    index = os.fsdecode(run_git(["rev-parse", "--git-path", "index"], variables, cwd=project).rstrip(b"\n"))
-    found = dict.fromkeys([os.path.join(project, index)])
+    above = os.path.normpath(f"{project}/{_told(project, variables, 'rev-parse', '--show-cdup')}")
+    named = [_told(project, variables, "rev-parse", "--git-path", name) for name in ("index", "info/exclude")]
+    found = dict.fromkeys([*(os.path.join(project, each) for each in named), _own_excludes(project, variables)])
     for path in paths:
-        found[os.path.normpath(f"{project}/{path}")] = None
+        place = os.path.normpath(f"{project}/{path}")
+        found |= dict.fromkeys([place, *_ignore_files(place, above)])
         for name in tracked_files(project, path, variables):
-            found[f"{project}/{name}"] = found[os.path.dirname(f"{project}/{name}")] = None
+            directory = os.path.dirname(os.path.normpath(f"{project}/{name}"))
+            if directory not in found:
+                found |= dict.fromkeys([directory, *_ignore_files(directory, above)])
+            found[f"{project}/{name}"] = None
     return [*found]
+
+
+def _told(project: str, variables: Mapping[str, str], *words: str) -> str:
+    """Return the path that a git command prints."""
+    return os.fsdecode(run_git(words, variables, cwd=project).removesuffix(b"\n"))
+
+
+def _own_excludes(project: str, variables: Mapping[str, str]) -> str:
+    """Return the file with what this user has git ignore everywhere; it need not exist."""
+    try:
+        return _told(project, variables, "config", "--type=path", "--get", "core.excludesFile")
+    except CommandFailed:
+        above = variables.get("XDG_CONFIG_HOME") or f"{variables.get('HOME', '')}/.config"
+        return f"{above}/git/ignore"
+
+
+def _ignore_files(directory: str, top: str) -> Iterator[str]:
+    """Yield the `.gitignore` of a directory and of those above it in the repository; they need not exist."""
+    while f"{directory}/".startswith(f"{top}/"):
+        yield f"{directory}/.gitignore"
+        directory = os.path.dirname(directory)
 
 
 def _is_repository(project: str, variables: Mapping[str, str]) -> bool:
@@ -118,7 +152,8 @@ def _is_repository(project: str, variables: Mapping[str, str]) -> bool:
 
 
 def _untracked(project: str, path: str, variables: Mapping[str, str]) -> Iterator[str]:
-    words = ["ls-files", "--others", "--directory", "--no-empty-directory", "-z", "--", _literal(path)]
+    words = ["ls-files", "--others", "--directory", "--no-empty-directory", "--exclude-standard", "-z"]
+    words += ["--", _literal(path)]
     for name in run_git(words, variables, cwd=project).split(b"\0")[:-1]:
         if not _is_flox(name):
             yield os.fsdecode(name)
@@ -143,6 +178,9 @@ def _entry(project: str, name: str, mode: str, target: str, place: str) -> Entry
         status = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageError(f"git tracks `{name}`, but it is gone", hint=f"git rm {name}, or restore it") from error
+    except PermissionError:
+        with files.refused("read", path, ImageError):
+            raise
     expected = os.path.normpath(os.path.join(os.path.realpath(project), os.path.dirname(name)))
     if os.path.realpath(os.path.dirname(path)) != expected:
         raise ImageError(f"a directory above `{name}` has become a link", hint=f"git status {os.path.dirname(name)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from esker.declare import trust
 from esker.errors import ImageError
 from esker.formats.systems import marker_values
+from esker.host import files
 from esker.host.scratch import scratch
 from esker.lock.build_requirements import locked_build
 from esker.lock.own_project import own_project
@@ -122,8 +124,8 @@ def _of_the_project(own: WheelContent) -> list[Component]:
 
 
 def _all(content: WheelContent) -> Iterator[str]:
-    for files in content.files:
-        yield from files
+    for paths in content.files:
+        yield from paths
 
 
 def _tree(path: str, libraries: str) -> str:
@@ -188,23 +190,32 @@ def _copy(directory: str, names: Mapping[str, str], target: str) -> None:
     os.mkdir(target)
     for name in names:
         path, copy = f"{directory}/{name}", f"{target}/{name}"
-        if os.path.islink(path) or not os.path.isfile(path):
-            continue  # a build gets files alone
-        os.makedirs(os.path.dirname(copy), exist_ok=True)
-        shutil.copyfile(path, copy)
-        shutil.copymode(path, copy)
+        with files.refused("read", path, ImageError):
+            if not _is_file(path):
+                continue  # a build gets files alone
+            os.makedirs(os.path.dirname(copy), exist_ok=True)
+            shutil.copyfile(path, copy)
+            shutil.copymode(path, copy)
+
+
+def _is_file(path: str) -> bool:
+    """Return whether there is a file that is no link; raises OSError if nobody may look."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _source(making: Making) -> Sequence[str]:
     """Return where the directories of `source` are in the image; raises ImageError for one that does not enter."""
-    table, files = making.declaration.esker.python, making.table.files
+    table, declared = making.declaration.esker.python, making.table.files
     found = []
     for path in table.source if table else ():
         name = os.path.normpath(path)
         place = next(
             (
                 place
-                for place, paths in files.items()
+                for place, paths in declared.items()
                 for each in paths
                 if each == "." or f"{name}/".startswith(f"{each}/")
             ),

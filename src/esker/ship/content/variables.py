@@ -18,7 +18,17 @@ from esker.ship.content.secrets import secret
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = ["Variable", "Variables", "image_variables"]
+__all__ = ["ESKERS", "Variable", "Variables", "image_variables"]
+
+
+ESKERS = (
+    "ESKER_RUNTIME_DIR",
+    "FLOX_ENV",
+    "FLOX_ENV_CACHE",
+    "FLOX_ENV_DESCRIPTION",
+    "FLOX_ENV_PROJECT",
+)
+"""The variables that say where the environment is; no declaration replaces them."""
 
 
 class Variable(NamedTuple):
@@ -38,6 +48,8 @@ class Variables(NamedTuple):
     """What the start script sets, in its order, as `[vars]` has it."""
     left_out: tuple[Variable, ...]
     """What does not enter."""
+    unset: tuple[str, ...] = ()
+    """The names that the image's own table takes out, and that nothing sets."""
 
 
 def image_variables(
@@ -45,18 +57,26 @@ def image_variables(
     declared: Mapping[str, str],
     image: Mapping[str, str | None],
     ports: Collection[str],
+    others: Collection[str] = (),
 ) -> Variables:
     """Return the variables of an image.
 
     `own` are Esker's, each with its value and why it is there. `declared` are those of `[vars]`, and `image` those of
-    the image's own table, where None takes one out. `ports` are the variables that get ports. Raises ImageError, which
-    names them, for values that look like secrets.
+    the image's own table, where None takes one out. `ports` are the variables that get ports, and `others` what
+    else can be taken out. Raises ImageError, which
+    names them, for values that look like secrets or replace what the environment needs.
     """
+    _refuse_replaced({**declared, **image}, own)
     chosen = {name: value for name, value in {**declared, **image}.items() if value is not None}
-    left_out = [Variable(name, "", "taken out by [plugins.esker.image.vars]") for name in image if image[name] is None]
-    gone = {name for name in image if image[name] is None}
+    gone = {name for name in image if image[name] is None and name not in ("PATH", *ESKERS)}
+    unset = sorted(gone - {*own, *declared, *ports, *others})
+    left_out = [
+        Variable(name, "", "nothing sets it" if name in unset else "taken out by [plugins.esker.image.vars]")
+        for name in image
+        if name in gone
+    ]
     machines = {*ports}
-    fixed = {name: Variable(name, value, why) for name, (value, why) in own.items()}
+    fixed = {name: Variable(name, value, why) for name, (value, why) in own.items() if name not in gone}
     scripted: dict[str, Variable] = {}
     for name, value in vars_in_order(chosen):
         origin = "[plugins.esker.image.vars]" if name in image else "[vars]"
@@ -81,12 +101,30 @@ def image_variables(
         tuple(fixed[name] for name in sorted(fixed)),
         tuple(scripted.values()),
         tuple(sorted(left_out)),
+        tuple(unset),
     )
 
 
 def _itself(name: str, value: str) -> tuple[str, ...]:
     """Return the name if the value refers to what the variable was before."""
     return (name,) if name in references(value) else ()
+
+
+def _refuse_replaced(declared: Mapping[str, str | None], own: Mapping[str, tuple[str, str]]) -> None:
+    """Raise ImageError if a variable of Esker's is replaced, or PATH by one without the environment's programs."""
+    for name, value in declared.items():
+        if value is None or name not in own:
+            continue
+        if name == "PATH" and name not in references(value):
+            raise ImageError(
+                f"`PATH` is replaced by `{value}`, so that no program of the environment would be found",
+                hint=f'put it before what is there: PATH = "{value}:$PATH"',
+            )
+        if name in ESKERS:
+            raise ImageError(
+                f"`{name}` says where the environment is in the image: it cannot be `{value}`",
+                hint=f"give yours another name; or leave it out here: [plugins.esker.image.vars] {name} = false",
+            )
 
 
 def _refuse_secrets(variables: list[Variable], own: Mapping[str, tuple[str, str]]) -> None:

@@ -80,11 +80,12 @@ def test_another_archive(alone, registry):
     before = alone("tool@1.0.0")
     evil = archive([member("package/lib.js", b"evil")])
     registry.files["/npm/tool/-/tool-1.0.0.tgz"] = evil
-    for inputs in ((), before.inputs):
+    for inputs, remedy in (((), "the registry itself names"), (before.inputs, "esker image build --upgrade")):
         with pytest.raises(ImageError) as caught:
             listed(alone("tool@1.0.0", inputs=inputs, machine="there"))
         assert integrity(evil) in caught.value.message
         assert before.inputs[0].hash in caught.value.message
+        assert remedy in caught.value.hint
     for wrong in ({"hash": "sha512-x"}, {"hash": f"sha1-{'A' * 27}="}, {"version": "../../x"}):
         with pytest.raises(ImageError, match=r"in \.flox/image\.lock has no valid hash"):
             alone("tool@1.0.0", inputs=[msgspec.structs.replace(before.inputs[0], **wrong)])
@@ -118,6 +119,13 @@ def test_what_no_registry_answers(alone, registry, answer, words):
     registry.files["/npm/tool"] = answer
     with pytest.raises(HostError, match=words):
         alone("tool@1.0.0")
+
+
+def test_a_package_that_is_not_there(alone, registry):
+    """A typing error in the name is not taken for a broken network; another refusal is told as it is."""
+    with pytest.raises(ImageError, match=rf"`{registry.url}` has no package `toool`") as caught:
+        alone("toool@1.0.0")
+    assert caught.value.hint.startswith("correct its name")
 
 
 def test_a_version_that_is_not_there(alone, registry):
@@ -158,9 +166,11 @@ def test_a_registry_with_a_password(alone, registry):
     with pytest.raises(ImageError) as caught:
         alone("tool@2.0.0", npm_config_registry="", NPM_CONFIG_REGISTRY=address)
     assert "s3cret" not in caught.value.message
-    with pytest.raises(HostError) as refused:
-        alone("none@2.0.0", npm_config_registry="", NPM_CONFIG_REGISTRY=address)
-    assert "s3cret" not in refused.value.message
+    registry.files["/npm/odd"] = b"odd"
+    for name, kind in (("none", ImageError), ("odd", HostError)):
+        with pytest.raises(kind, match=name) as refused:
+            alone(f"{name}@2.0.0", npm_config_registry="", NPM_CONFIG_REGISTRY=address)
+        assert "s3cret" not in str(refused.value)
 
 
 def test_a_login_is_not_sent_in_clear(alone, tmp_path):
@@ -236,8 +246,10 @@ def test_where_a_locked_package_comes_from(by_lock, registry):
     with pytest.raises(HostError, match=r"tool-1\.0\.0\.tgz` could not be downloaded"):
         by_lock({"node_modules/tool": entry}, machine="third")
     registry.files["/elsewhere.tgz"] = b"evil"
-    with pytest.raises(ImageError, match=r"archive of `tool@1\.0\.0` with the hash .* is expected"):
+    with pytest.raises(ImageError, match=r"archive of `tool@1\.0\.0` with the hash .* is expected") as caught:
         by_lock({"node_modules/tool": entry | {"resolved": registry.at("/elsewhere.tgz")}}, machine="fourth")
+    assert "if the lock of npm was altered" in caught.value.hint
+    assert "--upgrade" not in caught.value.hint
 
 
 def test_a_package_for_another_system(by_lock, registry):

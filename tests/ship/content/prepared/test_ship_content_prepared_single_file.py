@@ -48,8 +48,11 @@ def test_it_is_locked_by_its_hash(declared, registry):
     assert registry.requests["/model"] == 1
     elsewhere = declared(inputs=content.inputs, machine="there")
     found = hashlib.sha256(b"another").hexdigest()
-    with pytest.raises(ImageError, match=f"gave a file with the hash sha256:{found}, and sha256:{SHA256} is expected"):
+    with pytest.raises(
+        ImageError, match=f"gave a file with the hash sha256:{found}, and sha256:{SHA256} is expected"
+    ) as caught:
         listed(elsewhere)
+    assert caught.value.hint.endswith("pin it again: esker image build --upgrade")
     assert declared().inputs[0].hash == f"sha256:{found}"
 
 
@@ -59,7 +62,8 @@ def test_a_stated_hash(declared, registry):
     wrong = "0" * 64
     with pytest.raises(ImageError, match=f"hash sha256:{SHA256}, and sha256:{wrong} is expected") as caught:
         declared(f'sha256 = "{wrong}"')
-    assert "correct `sha256`" in caught.value.hint
+    hint = "do not use that file; if it was meant to change, correct its `sha256` in [plugins.esker.image.prepare]"
+    assert caught.value.hint == hint
     with pytest.raises(ImageError, match="is expected"):
         declared(f'sha256 = "{wrong}"', inputs=declared().inputs)
 

@@ -44,6 +44,9 @@ _PACKAGE, _LOCK = "npm", "npm-lock"
 _AT_ONCE = 8
 _FILE = "100"
 """How git's modes of files begin; a link could lead out of the project."""
+_PINNED = "if it was meant to change, pin it again: esker image build --upgrade"
+_OF_REGISTRY = "the registry itself names another hash: take another version, or ask those who keep the registry"
+_LOCKED = "if the lock of npm was altered, put its `integrity` right, as in git, or have npm lock the package anew"
 
 
 def npm_package(making: Making, table: PreparedTable) -> Source:
@@ -66,7 +69,7 @@ def npm_package(making: Making, table: PreparedTable) -> Source:
         def archive(directory: str) -> str:
             offer = registries.offer(name, version, directory)
             registries.fetch(offer.url, f"{directory}/archive")
-            _check(f"{directory}/archive", known, f"{name}@{version}", offer.url)
+            _check(f"{directory}/archive", known, f"{name}@{version}", offer.url, _PINNED)
             return f"{directory}/archive"
 
         return _tree(making, known, f"{name}@{version}", archive)
@@ -87,7 +90,7 @@ def _pinned(making: Making, registries: NpmRegistries, name: str, wanted: str) -
         offer = registries.offer(name, wanted, directory)
         title, path = f"{name}@{offer.version}", f"{directory}/archive"
         registries.fetch(offer.url, path)
-        _check(path, offer.integrity, title, offer.url)
+        _check(path, offer.integrity, title, offer.url, _OF_REGISTRY)
         found = integrities.sha512(path)
         known = integrities.parse(found)
         assert known is not None
@@ -174,10 +177,10 @@ def _locked_tree(making: Making, registries: NpmRegistries, package: NpmPackage)
                 if os.path.exists(path):
                     os.unlink(path)
                 continue
-            _check(path, package.integrity, title, url)
+            _check(path, package.integrity, title, url, _LOCKED)
             return path
         registries.fetch(last, path)
-        _check(path, package.integrity, title, last)
+        _check(path, package.integrity, title, last, _LOCKED)
         return path
 
     return _tree(making, package.integrity, title, archive)
@@ -193,12 +196,13 @@ def _tree(making: Making, integrity: Integrity, title: str, archive: Callable[[s
     return making.store.build("npm-package", f"npm-package:{json.dumps([_RECIPE, str(integrity)])}", fill)
 
 
-def _check(path: str, integrity: Integrity, title: str, url: str) -> None:
+def _check(path: str, integrity: Integrity, title: str, url: str, remedy: str) -> None:
+    """Raise ImageError, with what to do, if an archive does not have its hash."""
     found = integrity.of_file(path)
     if not integrity.matches(found):
         raise ImageError(
             f"`{redact(url)}` gave an archive of `{title}` with the hash {found}, and {integrity} is expected",
-            hint="do not use that archive; if it was meant to change, pin it again: esker image build --upgrade",
+            hint=f"do not use that archive; {remedy}",
         )
 
 

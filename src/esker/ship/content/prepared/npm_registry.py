@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -87,7 +88,15 @@ class NpmRegistries:
         registry = self.registry(name)
         url = f"{registry}/{quote(name, safe='@')}"
         path = f"{directory}/package.json"
-        self.fetch(url, path, largest=LARGEST, accept=_ABRIDGED, safe=True)
+        try:
+            self.fetch(url, path, largest=LARGEST, accept=_ABRIDGED, safe=True)
+        except HostError as error:
+            if getattr(error.__cause__, "code", None) != HTTPStatus.NOT_FOUND:
+                raise
+            raise ImageError(
+                f"`{redact(registry)}` has no package `{name}`",
+                hint="correct its name; if another registry has it, name that one in .npmrc, and a login in ~/.npmrc",
+            ) from error
         try:
             value: Any = json_value(files.read(path, limit=LARGEST))
             os.unlink(path)

@@ -35,6 +35,8 @@ _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 _CONTENT = "content"
 """The name of the file in its store path."""
 _SHOWN = 12
+_STATED = "correct its `sha256` in [plugins.esker.image.prepare]"
+_PINNED = "pin it again: esker image build --upgrade"
 
 
 def single_file(making: Making, table: PreparedTable) -> Source:
@@ -53,7 +55,7 @@ def single_file(making: Making, table: PreparedTable) -> Source:
         raise ImageError(message, hint="esker image build --upgrade")
 
     def files() -> list[PreparedFile]:
-        return [PreparedFile("", f"{_again(making, url, locked.hash)}/{_CONTENT}")]
+        return [PreparedFile("", f"{_again(making, url, locked.hash, _STATED if stated else _PINNED)}/{_CONTENT}")]
 
     digest = locked.hash.partition(":")[2]
     name = posixpath.basename(urlsplit(url).path) or "file"
@@ -70,7 +72,7 @@ def single_file(making: Making, table: PreparedTable) -> Source:
 def _first(making: Making, url: str, stated: str | None) -> tuple[str, str]:
     """Return the hash of a file that is not locked, and its store path."""
     if stated is not None:
-        return stated, _again(making, url, stated, making.progress)
+        return stated, _again(making, url, stated, _STATED, making.progress)
     with scratch("file") as directory, reporting(making.progress) as progress:
         progress.begin(f"Fetching {redact(url)}")
         path = f"{directory}/{_CONTENT}"
@@ -81,8 +83,11 @@ def _first(making: Making, url: str, stated: str | None) -> tuple[str, str]:
     return found, kept
 
 
-def _again(making: Making, url: str, known: str, progress: Progress | None = None) -> str:
-    """Return the store path of the file with this hash, which is fetched if it is not there."""
+def _again(making: Making, url: str, known: str, remedy: str, progress: Progress | None = None) -> str:
+    """Return the store path of the file with this hash, which is fetched if it is not there.
+
+    `remedy` is what to do if the file was meant to change.
+    """
 
     def write(target: str) -> None:
         with reporting(progress) as listener:
@@ -92,8 +97,7 @@ def _again(making: Making, url: str, known: str, progress: Progress | None = Non
             if found != known:
                 raise ImageError(
                     f"`{redact(url)}` gave a file with the hash {found}, and {known} is expected",
-                    hint="do not use that file; if it was meant to change, correct `sha256`, or pin it again: "
-                    "esker image build --upgrade",
+                    hint=f"do not use that file; if it was meant to change, {remedy}",
                 )
             listener.finish(f"{redact(url)}, for the image")
 
