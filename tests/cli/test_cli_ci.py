@@ -135,6 +135,17 @@ def test_gitlab(checkout, esker):
     assert (checked.status, "Name your own copy" in checked.err) == (0, False)
 
 
+def test_a_change_of_gitlabs_included_file(checkout, esker):
+    """It has no place for additions: both errors name the file that has."""
+    esker("ci", "gitlab")
+    path = checkout / ".gitlab/esker.yml"
+    path.write_text(path.read_text() + "# mine\n")
+    for arguments in ((), ("--check",)):
+        refused = esker("ci", "gitlab", *arguments)
+        assert refused.status != 0
+        assert " to a place of `.gitlab-ci.yml` between `# esker: yours` and" in refused.err
+
+
 def test_a_project_below_the_top(project, esker, tmp_path):
     """The workflow lies at the top of the repository, under a name of its own, and knows the directory."""
     (tmp_path / ".git").mkdir()

@@ -69,10 +69,11 @@ def _write(host: str, arguments: list[str], voice: Voice) -> int:
 
             listed = " and ".join(f"`{each.path}`" for each in differences)
             hint = f"write it again: {again}"
-            if changed := [f"`{each.path}`" for each in differences if each.needs_force]:
-                were = "was" if len(changed) == 1 else "were"
+            if by_hand := [each for each in differences if each.needs_force]:
+                were = "was" if len(by_hand) == 1 else "were"
                 hint = (
-                    f"{' and '.join(changed)} {were} changed by hand: move what is to stay to a place between "
+                    f"{' and '.join(f'`{each.path}`' for each in by_hand)} {were} changed by hand: move what is to "
+                    f"stay to a place of `{by_hand[0].places}` between "
                     f"`# esker: yours` and `# esker: end`; then write over the rest: {again} --force"
                 )
             raise StaleWorkflow(

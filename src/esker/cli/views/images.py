@@ -81,14 +81,18 @@ def _units(layer: Any) -> Iterator[Any]:
 def _why(contents: Contents) -> Iterator[str]:
     for thing, origin in contents.reasons:
         yield f"{thing}: {origin}"
+    started = "starts the services" if contents.runs_services else "starts with its command alone"
     if contents.entry.why:
-        yield f"starts with bash and a script, for {', '.join(contents.entry.why)}"
+        script = f"bash and a script, for {', '.join(contents.entry.why)}"
+        yield f"{started}, after {script}" if contents.runs_services else f"starts with {script}"
     else:
-        yield "starts with its command alone"
+        yield started
     for variable in contents.variables.fixed:
         yield f"{variable.name}={variable.value}  ({variable.why})"
     for variable in contents.variables.scripted:
         yield f"{variable.name} is set at the start  ({variable.why})"
+    for variable in contents.variables.of_services:
+        yield f"{variable.name}={variable.value} for the services  ({variable.why})"
     for variable in contents.variables.left_out:
         yield f"{variable.name} is not in the image  ({variable.why})"
     for path in contents.left_out:
@@ -102,7 +106,7 @@ def project_record(image: ProjectImage, reference: Reference) -> dict[str, Any]:
         record = _image_record(each)
         record["reasons"] = dict(contents.reasons)
         record["entry"] = {"entrypoint": contents.entry.entrypoint, "why": contents.entry.why}
-        for name in ("fixed", "scripted", "left_out"):
+        for name in ("fixed", "scripted", "of_services", "left_out"):
             record.setdefault("variables", {})[name] = [v._asdict() for v in getattr(contents.variables, name)]
         record["left_out"] = contents.left_out
         images.append(record)

@@ -31,6 +31,8 @@ class Difference(NamedTuple):
     new: str
     needs_force: bool
     """Whether `write` refuses to write it, because a change would be lost."""
+    places: str
+    """The file in which people can add something: this one, or one beside it."""
 
 
 def remembered(top: str, path: str, directory: str) -> Choices:
@@ -64,7 +66,7 @@ def write(top: str, texts: Mapping[str, str], *, force: bool) -> list[str]:
         old = _read(f"{top}/{path}")
         if old is not None and not force:
             _check_project(new, old, path)
-        text = new if old is None else marked.rewritten(new, old, path, force=force)
+        text = new if old is None else marked.rewritten(new, old, path, force=force, places=_places(texts))
         if text != old:
             changed[path] = text
     for path, text in changed.items():
@@ -83,8 +85,18 @@ def check(top: str, texts: Mapping[str, str]) -> list[Difference]:
             _check_project(new, old, path)
         text = new if old is None else marked.rewritten(new, old, path, force=True)
         if text != old:
-            differences.append(Difference(path, old, text, old is not None and not marked.is_as_written(old)))
+            places = path if marked.has_places(new) else _places(texts)
+            differences.append(Difference(path, old, text, _has_changed(old), places))
     return differences
+
+
+def _has_changed(old: str | None) -> bool:
+    return old is not None and not marked.is_as_written(old)
+
+
+def _places(texts: Mapping[str, str]) -> str:
+    """Return the path of the first file that has places for additions; empty if none has."""
+    return next((path for path, text in texts.items() if marked.has_places(text)), "")
 
 
 def _check_project(new: str, old: str, path: str) -> None:

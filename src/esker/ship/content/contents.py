@@ -142,7 +142,8 @@ def contents(making: Making, system: str) -> Contents:
     units.append(fixed_unit("esker/environment", [*environment, *entry.files], CONFIGURATION))
     if table.services:
         _check_shell(has_shell=has_shell)
-        given = _of_services(making, own, ports, variables)
+        variables = _with_services(making, own, ports, variables)
+        given = {each.name: each.value for each in variables.of_services}
         units += _service_units(making, system, ports, given, container, interpreter)
         entry = entry._replace(entrypoint=(*entry.entrypoint, RUN))
     if files.entries:
@@ -381,13 +382,15 @@ def _variables(making: Making, own: Mapping[str, tuple[str, str]], ports: Ports)
     return found._replace(left_out=(*found.left_out, *(making.nix.left_out if making.nix else ())))
 
 
-def _of_services(making: Making, own: Mapping[str, tuple[str, str]], ports: Ports, known: Variables) -> dict[str, str]:
-    """Return the variables that the services get beside the container's own: ports, and what uses them."""
+def _with_services(making: Making, own: Mapping[str, tuple[str, str]], ports: Ports, known: Variables) -> Variables:
+    """Return the variables with what the services get beside the container's own: ports, and what uses them."""
     with_ports = {**own, **{name: (str(port), "a port") for name, port in ports.all.items()}}
     image = {name: value for name, value in making.table.vars.items() if name not in ports.all}
     every = image_variables(with_ports, making.declaration.manifest.vars, image, ())
     before = {variable.name for variable in known.fixed}
-    return {each.name: each.value for each in every.fixed if each.name not in before}
+    given = tuple(each for each in every.fixed if each.name not in before)
+    names = {each.name for each in given}
+    return known._replace(left_out=tuple(each for each in known.left_out if each.name not in names), of_services=given)
 
 
 def _base(

@@ -38,6 +38,8 @@ class Variables(NamedTuple):
     """What the start script sets, in its order, as `[vars]` has it."""
     left_out: tuple[Variable, ...]
     """What does not enter."""
+    of_services: tuple[Variable, ...] = ()
+    """What the services get and nothing else does, sorted by name."""
 
 
 def image_variables(
