@@ -48,8 +48,13 @@ def base_image(text: str) -> str:
             f"`{text}` has no digest, so it may be another image tomorrow",
             f"write it with the digest that this shows, NAME@sha256:…: esker image inspect {named}",
         )
-    if name.startswith("./") and ".." not in name.split("/"):
-        return text
+    if name.startswith(("./", "../", "/")):
+        if name.startswith("./") and ".." not in name.split("/"):
+            return text
+        hint = (
+            'copy the layout or the archive into the project, and write "./base@sha256:…"; or take it from a registry'
+        )
+        raise Refusal(f"`{name}` is not below the project directory", hint)
     try:
         reference = references.parse(f"{name}@{digest}")
     except Malformed as error:

@@ -143,8 +143,7 @@ def contents(making: Making, system: str) -> Contents:
     if table.services:
         _check_shell(has_shell=has_shell)
         variables = _with_services(making, own, ports, variables)
-        given = {each.name: each.value for each in variables.of_services}
-        units += _service_units(making, system, ports, given, container, interpreter)
+        units += _service_units(making, system, ports, variables, container, interpreter)
         entry = entry._replace(entrypoint=(*entry.entrypoint, RUN))
     if files.entries:
         placed = files_on_base(files.entries, pulled) if pulled else files.entries
@@ -231,13 +230,14 @@ def _service_units(
     making: Making,
     system: str,
     ports: Ports,
-    variables: Mapping[str, str],
+    variables: Variables,
     container: ContainerSettings,
     interpreter: ImageInterpreter,
 ) -> list[Unit]:
     assert making.services is not None, "whoever makes an image with services gives them"
     assert interpreter.python is not None
-    return service_units(making.services(system, ports.automatic), variables, container, interpreter.python)
+    given = {each.name: each.value for each in variables.of_services}
+    return service_units(making.services(system, ports.automatic), given, container, interpreter.python)
 
 
 def layer_names(table: ImageTable) -> tuple[str, ...]:

@@ -54,6 +54,8 @@ def test_a_package_alone(alone, registry, tmp_path):
     assert found[f"{PLACE}/lib.js"] == (0o644, b"1")
     assert found["/usr/local/bin/tool"] == "../../../srv/tool/bin/cli.js"
     assert not (tmp_path / "ran").exists()
+    assert content.reasons == ((PLACE, "its install script is not run"),)
+    assert alone(inputs=content.inputs).reasons == content.reasons
     [component] = content.components
     assert (component.kind, component.name, component.version) == ("npm", "@scope/tool", "1.0.0")
     with pytest.raises(ImageError, match=r"`/usr/local/bin/tool` is to lead to `bin/other\.js`, which is not in"):

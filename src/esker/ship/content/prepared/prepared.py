@@ -74,7 +74,7 @@ def prepared_content(making: Making, system: str, user: User, others: Iterable[E
         )
         inputs[source.locked] = None
         components += source.components(place)
-        reasons += [(f"{place}/{path}", remark) for path, remark in source.remarks]
+        reasons += [(posixpath.join(place, path) if path else place, remark) for path, remark in source.remarks]
     return PreparedContent(tuple(units), tuple(inputs), tuple(components), tuple(reasons))
 
 
