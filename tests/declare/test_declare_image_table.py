@@ -45,6 +45,7 @@ def checked(text):
             "`x` is in the layer `a` already",
             "take it out",
         ),
+        ('files = { "/app" = [8000] }', "invalid type: integer `8000`, expected a string", 'write `"8000"`'),
         ("vars.A = 1", "`1` is not the value of a variable", "`false`"),
         ("vars.A = true", "`True` is not the value of a variable", "`false`"),
         ('vars."1A" = "x"', "", ""),

@@ -163,8 +163,9 @@ def pushed_text(pushed: Pushed, attached: Sequence[Attached]) -> str:
 
 def difference_text(platform: str, found: Difference) -> str:
     """Return how two images for one platform differ."""
-    differ = "1 layer differs" if len(found.layers) == 1 else f"{len(found.layers)} layers differ"
-    lines = [f"{platform}: {differ}, {len(found.same)} are the same"]
+    differing, same = len(found.layers), len(found.same)
+    differ = "1 layer differs" if differing == 1 else f"{differing or 'no'} layers differ"
+    lines = [f"{platform}: {differ}, {same} {'is' if same == 1 else 'are'} the same"]
     for layer in found.layers:
         lines.append(f"  {layer.name}: {layer.reason}")
         lines += [f"    {unit}" for unit in layer.units]

@@ -429,11 +429,15 @@ def _bash(making: Making, conda: CondaContent | None, pulled: PulledBase | None)
     return (base_bash(pulled) if pulled else None) or program(making.nix, "bash")
 
 
+def _layers(count: int) -> str:
+    return f"{count} layer{'s' * (count != 1)}"
+
+
 def _reasons(
     making: Making, library: CLibrary | None, python: ImagePython | None, pulled: PulledBase | None
 ) -> Iterator[tuple[str, str]]:
     if pulled is not None:
-        yield "Base", f"{pulled.name}, {len(pulled.base.layers)} layers"
+        yield "Base", f"{pulled.name}, {_layers(len(pulled.base.layers))}"
     if making.nix is not None:
         closure = making.nix.closure
         yield (

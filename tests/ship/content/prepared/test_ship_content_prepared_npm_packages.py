@@ -87,6 +87,7 @@ def test_another_archive(alone, registry):
             listed(alone("tool@1.0.0", inputs=inputs, machine="there"))
         assert integrity(evil) in caught.value.message
         assert before.inputs[0].hash in caught.value.message
+    assert caught.value.place == f'[plugins.esker.image.prepare."{PLACE}"]'
     for wrong in ({"hash": "sha512-x"}, {"hash": f"sha1-{'A' * 27}="}, {"version": "../../x"}):
         with pytest.raises(ImageError, match=r"in \.flox/image\.lock has no valid hash"):
             alone("tool@1.0.0", inputs=[msgspec.structs.replace(before.inputs[0], **wrong)])
@@ -269,6 +270,11 @@ def test_a_lock_that_is_not_the_projects(by_lock, prepared, project):
         prepared(f'prepare."{PLACE}" = {{ npm-lock = "tools/package-lock.json" }}\n')
     (project / "link").symlink_to("/etc/passwd")
     subprocess.run(["git", "add", "link"], cwd=project, check=True)
+    for name, hint in (("tools", '"tools/package-lock.json"'), ("*.json", "patterns are not taken"), ("x", "correct")):
+        (project / "tools").mkdir(exist_ok=True)
+        with pytest.raises(ImageError) as caught:
+            prepared(f'prepare."{PLACE}" = {{ npm-lock = "{name}" }}\n')
+        assert hint in caught.value.hint
     with pytest.raises(ImageError, match="git tracks no regular file `link`"):
         prepared(f'prepare."{PLACE}" = {{ npm-lock = "link" }}\n')
     (project / "package-lock.json").write_text("{}")

@@ -27,7 +27,7 @@ from esker.ship.content.components import Component
 from esker.ship.content.prepared.npm_archive import has_install_script, programs, unpack
 from esker.ship.content.prepared.npm_registry import NpmRegistries
 from esker.ship.content.prepared.source import PreparedFile, Source, size_of, tree_files
-from esker.ship.content.project_files import tracked_files
+from esker.ship.content.project_files import how_to_track, tracked_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -115,7 +115,9 @@ def npm_lock(making: Making, table: PreparedTable, system: str) -> Source:
     if not tracked_files(project, path, making.settings.tools).get(path, "").startswith(_FILE):
         raise ImageError(
             f"git tracks no regular file `{path}`, which `npm-lock` of [plugins.esker.image.prepare] names",
-            hint=f"add it: git add {path}" if os.path.isfile(f"{project}/{path}") else "correct its name",
+            hint=f'name the file in it: "{path}/package-lock.json"'
+            if os.path.isdir(f"{project}/{path}")
+            else how_to_track(project, path),
         )
     place = f"{project}/{path}"
     wanted = package_lock.packages(files.read(place, limit=LARGEST), place, system)
