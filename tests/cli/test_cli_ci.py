@@ -135,6 +135,17 @@ def test_gitlab(checkout, esker):
     assert (checked.status, "Name your own copy" in checked.err) == (0, False)
 
 
+def test_a_change_of_gitlabs_included_file(checkout, esker):
+    """It has no place for additions: both errors name the file that has."""
+    esker("ci", "gitlab")
+    path = checkout / ".gitlab/esker.yml"
+    path.write_text(path.read_text() + "# mine\n")
+    for arguments in ((), ("--check",)):
+        refused = esker("ci", "gitlab", *arguments)
+        assert refused.status != 0
+        assert " to a place of `.gitlab-ci.yml` between `# esker: yours` and" in refused.err
+
+
 def test_a_project_below_the_top(project, esker, tmp_path):
     """The workflow lies at the top of the repository, under a name of its own, and knows the directory."""
     (tmp_path / ".git").mkdir()
@@ -162,6 +173,11 @@ def test_two_projects_and_one_file(project, esker, tmp_path):
             True,
         )
     assert (tmp_path / ".gitlab-ci.yml").read_text() == text
+    (tmp_path / "project").rename(tmp_path / "renamed")
+    gone = esker("ci", "gitlab", cwd=tmp_path / "renamed").err
+    assert "is for a project in the directory project, which is gone" in gone
+    assert "with the options that it was written with: --force" in gone
+    (tmp_path / "renamed").rename(tmp_path / "project")
     assert esker("ci", "gitlab", "-d", "../two", "--force").status == 0
     assert "ruby" not in (tmp_path / ".gitlab-ci.yml").read_text()
 
@@ -269,8 +285,11 @@ def test_an_action_of_ones_own(checkout, esker):
     """Until there is a published one, the workflow says where a copy is: by the option, or in the manifest."""
     told = esker("ci", "github")
     assert (told.status, "nothing is published there yet" in told.err) == (0, True)
+    absent = esker("ci", "github", "--action", "./")
+    assert (absent.status, "! `./` of this repository has no action.yml" in absent.err) == (0, True)
+    (checkout / "action.yml").write_text("")
     quiet = esker("ci", "github", "--action", "./")
-    assert (quiet.status, "published" in quiet.err) == (0, False)
+    assert (quiet.status, "published" in quiet.err, "action.yml" in quiet.err) == (0, False, False)
     assert 'uses: "./"\n' in (checkout / WORKFLOW).read_text()
     for option in (("--action", "esker"), ("--action", "../x@v1")):
         assert "is not an action" in esker("ci", "github", *option).err

@@ -108,6 +108,10 @@ def test_the_wheels_of_an_included_environment_are_installed(esker, project, com
     assert esker("activate", "--", "app").out == "app runs\n"
     assert (composed / ".flox/env/manifest.lock").read_text() == text
     assert esker("lock", "--check").status == 0
+    manifest = composed / ".flox/env/manifest.toml"
+    manifest.write_text(manifest.read_text().replace("high", "higher"))
+    stale = esker("lock", "--check").err
+    assert ("`vars.WHERE` was changed" in stale, "pylock.toml" in stale) == (True, False)
     assert "app: pypi/app (1.0)" in esker("list").out
 
 

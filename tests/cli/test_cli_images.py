@@ -139,6 +139,7 @@ def test_an_engine(locked, esker, tmp_path):
     done = esker("containerize", "--runtime", "podman", PATH=path, LOADED=str(tmp_path / "nowhere/x"))
     assert done.status == 1
     assert "podman load` ended with status 3" in done.err
+    assert "or write the image into a file, without one: esker containerize -f FILE" in done.err
 
 
 def test_no_engine(locked, esker, tmp_path):
@@ -282,7 +283,10 @@ def test_bills_of_materials_are_attached(locked, esker, lists):
         again = pushed(esker, target)
         assert {request.split()[0] for request in registry.requests()[since:]} == {"GET"}
         assert [each["digest"] for each in again["sbom"]] == [each["digest"] for each in first["sbom"]]
-        assert esker("image", "verify", "--sbom", target).status == 0
+        checked = esker("image", "verify", "--sbom", target)
+        assert checked.status == 0
+        assert checked.err.endswith("every digest is right, and the attached bills of materials agree with the image\n")
+        assert esker("image", "verify", target).err.endswith("every digest is right\n")
         done = esker("image", "push", target)
         assert done.err.endswith("the registry has it already\n")
         bill = json.loads(registry.manifests["app", first["sbom"][0]["digest"]][1])["layers"][0]["digest"]

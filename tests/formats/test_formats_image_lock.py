@@ -23,7 +23,9 @@ LAYERS = st.builds(
     size=st.integers(0, 1 << 40),
     diff_id=HEX.map("sha256:{}".format),
 )
-INPUTS = st.builds(LockedInput, kind=TEXT, name=TEXT, platform=TEXT, url=TEXT, hash=TEXT)
+INPUTS = st.builds(
+    LockedInput, kind=TEXT, name=TEXT, platform=TEXT, url=TEXT, hash=TEXT, has_install_script=st.booleans()
+)
 
 
 @settings(deadline=None)

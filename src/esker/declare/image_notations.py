@@ -50,8 +50,13 @@ def base_image(text: str) -> str:
             message = f"the digest in `{text}` has {len(digits[1])} digits, not {_DIGITS}"
         hint = f"write it with the digest that this shows, NAME@sha256:…: esker image inspect {named}"
         raise Refusal(message, hint)
-    if name.startswith("./") and ".." not in name.split("/"):
-        return text
+    if name.startswith(("./", "../", "/")):
+        if name.startswith("./") and ".." not in name.split("/"):
+            return text
+        hint = (
+            'copy the layout or the archive into the project, and write "./base@sha256:…"; or take it from a registry'
+        )
+        raise Refusal(f"`{name}` is not below the project directory", hint)
     try:
         reference = references.parse(f"{name}@{digest}")
     except Malformed as error:

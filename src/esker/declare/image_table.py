@@ -79,9 +79,9 @@ def _one_layer_each(layers: tuple[ImageLayer, ...], _: object) -> Iterator[Fault
                 yield Fault((str(number), "packages"), message, "take it out of one of the two")
 
 
-def a_base_has_the_python(table: ImageTable | None, _: object) -> Iterator[Fault]:
-    """A Python of the base is stated only if there is a base."""
-    if table is not None and table.python is not None and table.base is None:
+def a_base_has_the_python(table: ImageTable | None, written: Mapping[str, Any] | None) -> Iterator[Fault]:
+    """A Python of the base is stated only if there is a base; one that is written wrongly is a fault of its own."""
+    if table is not None and table.python is not None and "from" not in (written or {}):
         hint = "name the base (`from`); or take `python` out, and conda's Python or one of uv's is used"
         yield Fault(("python",), "`python` states a program of the base, and no base is named", hint)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -25,10 +25,29 @@ KINDS = ("git", "npm", "npm-lock", "file")
 _BELONGING = {"rev": "git", "directory": "git", "sha256": "file", "mode": "file"}
 """Keys that belong to one kind."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_FILE_FORM = 'write it as in "https://files.example/tool"; for a file of this machine, put it into git, and use `files`'
 _MODE = re.compile(r"0?[0-7]{3}")
 _OWNER = re.compile(r"(?:[a-z_][a-z0-9_-]{0,31}|\d{1,9})(?::\d{1,9})?")
 _SECRET = re.compile(r"(?:^|[-_])(?:auth|credential|key|passw(?:or)?d|sig|signature|secret|token)s?$", re.IGNORECASE)
 """Names in the query of an address whose values are secrets."""
+
+
+def _alone(parse: Callable[[str], str], hint: str) -> Callable[[str], str]:
+    """Return the parser of a key that has one part of an address: its advice is for that part."""
+
+    def parsed(text: str) -> str:
+        try:
+            return parse(text)
+        except Refusal as refusal:
+            advice = hint if refusal.hint in git_address.FORMS else refusal.hint
+            raise Refusal(refusal.message, advice) from refusal
+
+    return parsed
+
+
+_REPOSITORY = _alone(git_address.repository, 'write it as in "https://git.example/team/tools.git"')
+_REVISION = _alone(git_address.revision, 'write a branch, a tag or the hash of a commit, as in "main" or "v1"')
+_DIRECTORY = _alone(git_address.directory, 'write it as in "skills/base"')
 
 
 def _file_url(text: str) -> str:
@@ -38,7 +57,7 @@ def _file_url(text: str) -> str:
     except ValueError:
         credentials, host = False, None
     if not text.isprintable() or not host or parts.scheme not in {"https", "http"}:
-        raise Refusal(f"`{text}` is not the address of a file", 'write it as in "https://files.example/tool"')
+        raise Refusal(f"`{text}` is not the address of a file", _FILE_FORM)
     if credentials or any(_SECRET.search(name) for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
         raise Refusal(
             "the address of a file may not hold a password or a token, because it is written to a file",
@@ -100,11 +119,11 @@ def _fits(_: PreparedTable, written: Mapping[str, Any]) -> Iterator[Fault]:
 class PreparedTable(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """What is fetched for one place of an image."""
 
-    git: Annotated[str | None, Parsed(git_address.repository)] = None
+    git: Annotated[str | None, Parsed(_REPOSITORY)] = None
     """The address of a repository; its tree is put there as it is committed."""
-    rev: Annotated[str | None, Parsed(git_address.revision)] = None
+    rev: Annotated[str | None, Parsed(_REVISION)] = None
     """A branch, a tag or a commit; None means the repository's own branch."""
-    directory: Annotated[str | None, Parsed(git_address.directory)] = None
+    directory: Annotated[str | None, Parsed(_DIRECTORY)] = None
     """The directory of the repository that is taken; None means all of it."""
     npm: Annotated[str | None, Parsed(names.specification)] = None
     """An npm package without its dependencies, as `NAME@VERSION` or `NAME@TAG`."""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from esker.formats.tables.reader import Refusal
 
-__all__ = ["Address", "commit", "directory", "is_local", "parse", "repository", "revision"]
+__all__ = ["FORMS", "Address", "commit", "directory", "is_local", "parse", "repository", "revision"]
 
 _SCHEMES = ("https", "ssh", "file")
 _HELPER = re.compile(r"[A-Za-z0-9+.-]+::")
@@ -23,6 +23,9 @@ _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _LONGEST = 250
 _FORM = "write URL@REVISION, as in https://git.example/team/base.git@v1"
+_DIRECTORY_FORM = "write it as in #environments/base"
+FORMS = (_FORM, _DIRECTORY_FORM)
+"""Advice for a part that is written with the others in one text."""
 
 
 class Address(NamedTuple):
@@ -117,7 +120,7 @@ def directory(text: str) -> str:
     """Return the path of a directory within a repository; raises Refusal for one that could lie elsewhere."""
     names = text.split("/")
     if not text.isprintable() or any(name in {"", ".", ".."} or name.lower() == ".git" for name in names):
-        raise Refusal(f"`{text}` is not a directory within a repository", "write it as in #environments/base")
+        raise Refusal(f"`{text}` is not a directory within a repository", _DIRECTORY_FORM)
     return text
 
 

@@ -62,6 +62,8 @@ class LockedInput(_Entry, frozen=True, kw_only=True):
     """Of a package whose name does not say it."""
     size: Size | msgspec.UnsetType = msgspec.UNSET
     """Bytes of all files of what is prepared, which decide about its layer."""
+    has_install_script: bool | msgspec.UnsetType = msgspec.UNSET
+    """Whether npm would run a script of a package when it installs it."""
     hash: str
     """`sha256:…`, the integrity of an npm package, or the id of a commit; what is fetched is checked against it."""
 

@@ -6,6 +6,7 @@ import time
 from importlib import import_module
 
 from esker.errors import HostError
+from esker.host.extras import how_to_install
 
 __all__ = ["require_rattler", "settled_at_exit"]
 
@@ -21,7 +22,7 @@ def require_rattler() -> None:
     except ImportError as error:
         raise HostError(
             f"conda packages need py-rattler, which cannot be imported here: {error}",
-            hint="install Esker with it: python -m pip install 'esker[conda]'",
+            hint=how_to_install("conda"),
         ) from error
 
 

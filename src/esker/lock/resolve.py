@@ -16,7 +16,7 @@ from esker.lock.packages import lock_packages
 from esker.lock.pyproject import read_pyproject
 from esker.lock.python_lock import PythonLock
 from esker.lock.pythons import allowed_pythons, check_chosen, conda_python, interpreter_for_new_lock, locked_pythons
-from esker.lock.staleness import staleness
+from esker.lock.staleness import is_uncomposed, staleness
 from esker.lock.wheels import python_inputs
 from esker.progress import reporting
 
@@ -44,7 +44,7 @@ def current_lock(declaration: Declaration, settings: Settings) -> Lock:
     stale = staleness(declaration, present, settings.system, settings.indexes, wheels=wheels, conda=conda)
     if present is not None and not stale.reasons:
         return present
-    if settings.without_packages and not stale.python and not _is_uncomposed(declaration):
+    if settings.without_packages and not stale.python and not is_uncomposed(declaration):
         manifest_lock, is_partial = _manifest_lock(declaration, present.lockfile if present else None, settings)
         if is_partial:
             return Lock(manifest_lock, wheels, conda, is_partial)
@@ -132,7 +132,7 @@ def _manifest_lock(
     compose = layers.compose if layers else None
     if before is not None and not lockfile.differences(before.own_manifest(), own) and before.compose == compose:
         return before, False
-    assert not _is_uncomposed(declaration), "environments are composed before they are locked"
+    assert not is_uncomposed(declaration), "environments are composed before they are locked"
     fetched = layers.fetched if layers else ()
     line_feed = before is None or before.ends_with_line_feed
     is_partial = False
@@ -145,11 +145,6 @@ def _manifest_lock(
         is_partial = True
     made = lockfile.Lockfile(manifest=declared, packages=packages, compose=compose, ends_with_line_feed=line_feed)
     return made, is_partial
-
-
-def _is_uncomposed(declaration: Declaration) -> bool:
-    include = declaration.own_manifest.include
-    return declaration.layers is None and include is not None and bool(include.environments)
 
 
 def with_inputs_of(declaration: Declaration, lock: Lock, settings: Settings) -> Lock:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from esker.lock.conda.lock_file import CondaLock
     from esker.lock.lock_files import Lock
 
-__all__ = ["Staleness", "conda_staleness", "staleness"]
+__all__ = ["Staleness", "conda_staleness", "is_uncomposed", "staleness"]
 
 
 class Staleness(NamedTuple):
@@ -33,7 +33,13 @@ class Staleness(NamedTuple):
     inputs: pylock.Inputs | None
     """What the Python lock has to be made from now; None when the manifest declares no Python."""
     python: bool
-    """Whether the Python lock is out of date; the rest of the lock may be while it is not."""
+    """Whether the Python lock is known to be out of date; the rest of the lock may be while it is not."""
+
+
+def is_uncomposed(declaration: Declaration) -> bool:
+    """Return whether a declaration includes environments that are not merged into it."""
+    include = declaration.own_manifest.include
+    return declaration.layers is None and include is not None and bool(include.environments)
 
 
 def staleness(
@@ -58,6 +64,8 @@ def staleness(
     if lock is None:
         return Staleness(("manifest.lock: not made yet",), inputs, python=bool(python))
     changed = differences(lock.lockfile.own_manifest(), declaration.own_manifest)
+    if changed and is_uncomposed(declaration):
+        return Staleness(changed, inputs, python=False)  # what the other layers declare is not known
     changed = (*changed, *_includes(declaration, lock))
     return Staleness((*changed, *conda_staleness(declaration, conda, system), *python), inputs, python=bool(python))
 

@@ -67,6 +67,9 @@ def load(program: str, image: Image, reference: Reference, builder: Builder, var
     if process.returncode != 0:
         last = printable(said[-_LAST_WORDS:]).rpartition("\n")[2]
         raise CommandFailed(
-            f"`{program} load` ended with status {process.returncode}: {last}", status=process.returncode, output=said
+            f"`{program} load` ended with status {process.returncode}: {last}",
+            hint="see that the engine runs; or write the image into a file, without one: esker containerize -f FILE",
+            status=process.returncode,
+            output=said,
         )
     return said

@@ -182,6 +182,11 @@ def test_the_first_line_of_the_docker_command_says_what_is_wrong():
     refusal = engine_refused(told)
     assert refusal.message == "the container engine refuses: docker: 'compose' is not a docker command."
     assert "Compose v2" in refusal.hint
+    for line in ("unknown command: docker compose", "unknown flag: --file"):
+        told = f"{line}\n\nUsage:  docker [OPTIONS] COMMAND [ARG...]\n\nRun 'docker --help' for more information\n"
+        refusal = engine_refused(told)
+        assert refusal.message == f"the container engine refuses: {line}"
+        assert "Compose v2" in refusal.hint
 
 
 def test_an_engine_that_does_not_answer_in_time(tmp_path):

@@ -265,7 +265,7 @@ def test_without_rattler(prefix_of, monkeypatch):
     assert prefix_of(PROGRAM, client=no_client) == made
     with pytest.raises(HostError, match="conda packages need py-rattler") as caught:
         prefix_of(package("b"), client=no_client)
-    assert "esker[conda]" in caught.value.hint
+    assert f"{sys.executable} -m pip install 'esker[conda]'" in caught.value.hint
 
 
 def test_a_tree_is_as_rattler_makes_it(channel, prefix_of, tmp_path):

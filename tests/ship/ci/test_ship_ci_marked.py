@@ -41,6 +41,14 @@ def test_a_change_outside_of_the_places_is_not_lost():
     assert marked.rewritten(NEW, changed, "ci.yml", force=True) == NEW
 
 
+def test_a_file_without_places_names_the_one_that_has_some():
+    """What it includes is the same for everybody: the change belongs to the file beside it."""
+    plain = written("script: make")
+    with pytest.raises(NotEditable, match=r"`x\.yml` has been changed and has no place for that") as refused:
+        marked.rewritten(plain, plain.replace("make", "mine"), "x.yml", places="ci.yml")
+    assert refused.value.hint.startswith("move the change to a place of `ci.yml` between")
+
+
 def test_a_file_of_somebody_else_is_not_lost():
     """A workflow that Esker has not written stays, unless it is to be written over."""
     with pytest.raises(NotEditable, match="Esker has not written it"):

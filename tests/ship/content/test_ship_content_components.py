@@ -59,4 +59,4 @@ def test_without_the_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "cyclonedx.model", None)
     with pytest.raises(HostError, match="needs cyclonedx-python-lib") as caught:
         document(COMPONENTS, "app", DIGEST, 1, layers=2)
-    assert "esker[image]" in caught.value.hint
+    assert f"{sys.executable} -m pip install 'esker[image]'" in caught.value.hint

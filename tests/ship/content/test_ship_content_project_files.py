@@ -87,6 +87,10 @@ def test_a_file_that_git_does_not_track(project, add):
     with pytest.raises(ImageError, match="git tracks no file `b`") as caught:
         files(project, {"/app": ["a", "b"]})
     assert caught.value.hint == "add it: git add b"
+    for name, hint in (("*", "patterns are not taken: "), ("c", "correct its name")):
+        with pytest.raises(ImageError) as caught:
+            files(project, {"/app": [name]})
+        assert caught.value.hint.startswith(hint)
 
 
 def test_no_repository(tmp_path):

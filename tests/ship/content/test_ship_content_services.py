@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from esker.cli.views.images import _why
 from esker.errors import ImageError
 from esker.ship.content.configuration import configuration_of
 from esker.ship.content.services import HEALTH, RUN
@@ -74,6 +75,11 @@ def test_what_the_services_get(made):
         "WEB_PORT": "20001",
     }
     names = {each.name for each in image.variables.fixed}
+    assert {each.name: each.value for each in image.variables.of_services} == plan["variables"]
+    assert not image.variables.left_out
+    told = [*_why(image)]
+    assert "starts the services" in told
+    assert "API_PORT=8000 for the services  (a port)" in told
     assert "PLAIN" in names
     assert not names & plan["variables"].keys()
 

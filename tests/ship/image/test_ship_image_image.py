@@ -200,7 +200,7 @@ def test_a_codec_that_is_not_installed_is_asked_for_by_its_extra(monkeypatch, na
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(HostError, match=f"layers cannot be compressed by {name}") as caught:
         codec(name)
-    assert "esker[image]" in caught.value.hint
+    assert f"{sys.executable} -m pip install 'esker[image]'" in caught.value.hint
 
 
 def test_an_unknown_codec_is_refused():

@@ -87,6 +87,7 @@ def engine_refused(text: str) -> ServiceError:
     """Return the error for a command of the engine that has failed, from what it printed."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [line for line in lines if "rror" in line or "annot" in line or line.startswith("docker: ")]
+    telling = telling or [line for line in lines if any(words in line.lower() for words in _HINTS)]
     telling = telling or lines[-1:] or ["it said nothing"]
     told = telling[0].removeprefix("Error response from daemon: ")[:_WORDS]
     return ServiceError(f"the container engine refuses: {told}", hint=_hint(text))

@@ -69,10 +69,11 @@ def _write(host: str, arguments: list[str], voice: Voice) -> int:
 
             listed = " and ".join(f"`{each.path}`" for each in differences)
             hint = f"write it again: {again}"
-            if changed := [f"`{each.path}`" for each in differences if each.needs_force]:
-                were = "was" if len(changed) == 1 else "were"
+            if by_hand := [each for each in differences if each.needs_force]:
+                were = "was" if len(by_hand) == 1 else "were"
                 hint = (
-                    f"{' and '.join(changed)} {were} changed by hand: move what is to stay to a place between "
+                    f"{' and '.join(f'`{each.path}`' for each in by_hand)} {were} changed by hand: move what is to "
+                    f"stay to a place of `{by_hand[0].places}` between "
                     f"`# esker: yours` and `# esker: end`; then write over the rest: {again} --force"
                 )
             raise StaleWorkflow(
@@ -188,6 +189,11 @@ def _job(host: str, where: Place, options: Namespace, voice: Voice) -> Job:
             f"! `{job.action}` is where Esker's action will be; nothing is published there yet. Name your own copy of "
             "Esker's repository: --action OWNER/REPOSITORY@REF"
         )
+    if host == "github" and job.tool == "esker" and job.action.startswith("./") and not _is_action(where, job.action):
+        voice.say(
+            f"! `{job.action}` of this repository has no action.yml, which GitHub looks for there. Put a copy of "
+            "Esker's repository there, or name where one is: --action OWNER/REPOSITORY@REF"
+        )
     if host == "gitlab" and job.without_packages and not job.image:
         voice.say(
             f"ℹ The tests take what `{GITLAB_IMAGE}` has in place of the packages; to name another image: --image"
@@ -198,6 +204,10 @@ def _job(host: str, where: Place, options: Namespace, voice: Voice) -> Job:
             "place `variables`: ESKER_CI_PACKAGE"
         )
     return job
+
+
+def _is_action(where: Place, action: str) -> bool:
+    return any(os.path.isfile(os.path.join(where.top, action, name)) for name in ("action.yml", "action.yaml"))
 
 
 def _given(options: Namespace) -> Choices:

@@ -30,9 +30,8 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     add_options(parser)
     outputs = parser.add_mutually_exclusive_group()
     outputs.add_argument("-f", "--file", metavar="FILE", help="write an archive into a file, or with `-` to stdout")
-    outputs.add_argument(
-        "--runtime", dest="engine", choices=ENGINES, help="load it into this engine (default: the one on PATH)"
-    )
+    into = "load it into this engine (default: the one on PATH)"
+    outputs.add_argument("--runtime", dest="engine", choices=ENGINES, help=into)  # not what gives the project's tools
     options = parser.parse_args(arguments)
     program = None if options.file is not None else engine_of(options.engine, os.environ)
     image, reference = made(options, voice, own=True)

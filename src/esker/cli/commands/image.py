@@ -260,7 +260,9 @@ def _verify(arguments: list[str], voice: Voice) -> int:
     if not options.json:
         for image in result.images:
             print(f"{image.descriptor.digest}  {image.config.platform}")
-        voice.say(f"✔ {result.blobs} layers, {result.size / 1_000_000:.1f} MB: every digest is right")
+        bills = ", and the attached bills of materials agree with the image" if options.sbom else ""
+        layers = f"{result.blobs} layer{'s' * (result.blobs != 1)}"
+        voice.say(f"✔ {layers}, {result.size / 1_000_000:.1f} MB: every digest is right{bills}")
     return 0
 
 

@@ -81,14 +81,18 @@ def _units(layer: Any) -> Iterator[Any]:
 def _why(contents: Contents) -> Iterator[str]:
     for thing, origin in contents.reasons:
         yield f"{thing}: {origin}"
+    started = "starts the services" if contents.runs_services else "starts with its command alone"
     if contents.entry.why:
-        yield f"starts with bash and a script, for {', '.join(contents.entry.why)}"
+        script = f"bash and a script, for {', '.join(contents.entry.why)}"
+        yield f"{started}, after {script}" if contents.runs_services else f"starts with {script}"
     else:
-        yield "starts with its command alone"
+        yield started
     for variable in contents.variables.fixed:
         yield f"{variable.name}={variable.value}  ({variable.why})"
     for variable in contents.variables.scripted:
         yield f"{variable.name} is set at the start  ({variable.why})"
+    for variable in contents.variables.of_services:
+        yield f"{variable.name}={variable.value} for the services  ({variable.why})"
     for variable in contents.variables.left_out:
         yield f"{variable.name} is not in the image  ({variable.why})"
     for path in contents.left_out:
@@ -102,7 +106,7 @@ def project_record(image: ProjectImage, reference: Reference) -> dict[str, Any]:
         record = _image_record(each)
         record["reasons"] = dict(contents.reasons)
         record["entry"] = {"entrypoint": contents.entry.entrypoint, "why": contents.entry.why}
-        for name in ("fixed", "scripted", "left_out"):
+        for name in ("fixed", "scripted", "of_services", "left_out"):
             record.setdefault("variables", {})[name] = [v._asdict() for v in getattr(contents.variables, name)]
         record["left_out"] = contents.left_out
         images.append(record)
@@ -159,8 +163,9 @@ def pushed_text(pushed: Pushed, attached: Sequence[Attached]) -> str:
 
 def difference_text(platform: str, found: Difference) -> str:
     """Return how two images for one platform differ."""
-    differ = "1 layer differs" if len(found.layers) == 1 else f"{len(found.layers)} layers differ"
-    lines = [f"{platform}: {differ}, {len(found.same)} are the same"]
+    differing, same = len(found.layers), len(found.same)
+    differ = "1 layer differs" if differing == 1 else f"{differing or 'no'} layers differ"
+    lines = [f"{platform}: {differ}, {same} {'is' if same == 1 else 'are'} the same"]
     for layer in found.layers:
         lines.append(f"  {layer.name}: {layer.reason}")
         lines += [f"    {unit}" for unit in layer.units]

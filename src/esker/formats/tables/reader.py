@@ -176,7 +176,7 @@ def _read_written(kind: Shape, value: Any, path: Path, report: Report) -> Any:
     if kind.alternatives:
         return _read_alternative(kind, value, path, report)
     if not kind.fits(value):
-        example = (_without_quotes(kind, value, path) or kind.example(path)) if path else None
+        example = (_requoted(kind, value, path) or kind.example(path)) if path else None
         hint = _table_hint(kind, value, path) or (example and f"write `{example}`")
         expected = kind.phrase(report.table)
         report.refuse(path, f"invalid type: {described(value, report.table)}, expected {expected}", hint)
@@ -193,9 +193,14 @@ def _table_hint(kind: Shape, value: Any, path: Path) -> str | None:
     return f"write `[{dotted(path)}]` with single brackets, once: it is a table, not a list of tables"
 
 
-def _without_quotes(kind: Shape, value: object, path: Path) -> str | None:
-    """Return how to write a number or a truth value that is wrongly in quotes, or None if it is something else."""
-    if not isinstance(value, str) or len(value) > _LONGEST_NUMBER or path[-1].isdigit():
+def _requoted(kind: Shape, value: object, path: Path) -> str | None:
+    """Return how to write a number or a truth value that is wrongly in quotes, or None if it is something else.
+
+    In an array that is an integer that is wrongly without them.
+    """
+    if path[-1].isdigit():
+        return f'"{value}"' if isinstance(value, int) and not isinstance(value, bool) and kind.fits("") else None
+    if not isinstance(value, str) or len(value) > _LONGEST_NUMBER:
         return None
     meant = value == "true" if value in {"true", "false"} else int(value) if value.isdecimal() else None
     return f"{dotted(path[-1:])} = {value}" if meant is not None and kind.fits(meant) else None

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from esker.errors import NotEditable
 
-__all__ = ["Parts", "finished", "is_as_written", "is_ours", "parts", "place", "rewritten"]
+__all__ = ["Parts", "finished", "has_places", "is_as_written", "is_ours", "parts", "place", "rewritten"]
 
 _BEGIN = re.compile(r"[ ]*# esker: yours, (?P<name>[a-z-]+)")
 _END = re.compile(r"[ ]*# esker: end")
@@ -75,15 +75,21 @@ def is_ours(text: str) -> bool:
     return _HEAD.fullmatch((text.splitlines() or [""])[0]) is not None
 
 
+def has_places(text: str) -> bool:
+    """Return whether people can add something to a file."""
+    return bool(parts(text).additions)
+
+
 def is_as_written(text: str) -> bool:
     """Return whether a file is as Esker has written it, but for what stands in the places."""
     before = parts(text)
     return before.digest == _digest(before.frame)
 
 
-def rewritten(new: str, old: str, path: str, *, force: bool = False) -> str:
+def rewritten(new: str, old: str, path: str, *, force: bool = False, places: str = "") -> str:
     """Return the new text of a file with what people have added to the old one.
 
+    `places` is the file beside it that has places, which advice names for a file without them.
     Raises NotEditable if that would lose something: another program or a person has written the old file, somebody
     has changed it outside of the places, or the new one lacks a place that is used. With `force`, only the last counts.
     """
@@ -93,11 +99,13 @@ def rewritten(new: str, old: str, path: str, *, force: bool = False) -> str:
             hint = "move it away, or write over it: --force"
             raise NotEditable(f"`{path}` is there, and Esker has not written it", hint=hint)
         if before.digest != _digest(before.frame):
+            how = "outside of the places for that" if has_places(new) else "and has no place for that"
+            where = "to a place" if has_places(new) or not places else f"to a place of `{places}`"
             hint = (
-                "move the change to a place between `# esker: yours` and `# esker: end`; or see the difference with "
+                f"move the change {where} between `# esker: yours` and `# esker: end`; or see the difference with "
                 "--check, and throw it away with --force"
             )
-            raise NotEditable(f"`{path}` has been changed outside of the places for that", hint=hint)
+            raise NotEditable(f"`{path}` has been changed {how}", hint=hint)
     lines, left = [], {name: added for name, added in before.additions.items() if added}
     for line in new.splitlines():
         lines.append(line)

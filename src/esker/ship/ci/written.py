@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Difference", "check", "is_added", "remembered", "write"]
 
+_QUOTES = '"'
 _DIRECTORY = re.compile(r"^ +(?:ESKER_CI_DIRECTORY|directory|working-directory): (.*)$", re.MULTILINE)
 
 
@@ -31,6 +32,8 @@ class Difference(NamedTuple):
     new: str
     needs_force: bool
     """Whether `write` refuses to write it, because a change would be lost."""
+    places: str
+    """The file in which people can add something: this one, or one beside it."""
 
 
 def remembered(top: str, path: str, directory: str) -> Choices:
@@ -63,8 +66,8 @@ def write(top: str, texts: Mapping[str, str], *, force: bool) -> list[str]:
     for path, new in texts.items():
         old = _read(f"{top}/{path}")
         if old is not None and not force:
-            _check_project(new, old, path)
-        text = new if old is None else marked.rewritten(new, old, path, force=force)
+            _check_project(top, new, old, path)
+        text = new if old is None else marked.rewritten(new, old, path, force=force, places=_places(texts))
         if text != old:
             changed[path] = text
     for path, text in changed.items():
@@ -80,18 +83,34 @@ def check(top: str, texts: Mapping[str, str]) -> list[Difference]:
     for path, new in texts.items():
         old = _read(f"{top}/{path}")
         if old is not None:
-            _check_project(new, old, path)
+            _check_project(top, new, old, path)
         text = new if old is None else marked.rewritten(new, old, path, force=True)
         if text != old:
-            differences.append(Difference(path, old, text, old is not None and not marked.is_as_written(old)))
+            places = path if marked.has_places(new) else _places(texts)
+            differences.append(Difference(path, old, text, _has_changed(old), places))
     return differences
 
 
-def _check_project(new: str, old: str, path: str) -> None:
+def _has_changed(old: str | None) -> bool:
+    return old is not None and not marked.is_as_written(old)
+
+
+def _places(texts: Mapping[str, str]) -> str:
+    """Return the path of the first file that has places for additions; empty if none has."""
+    return next((path for path, text in texts.items() if marked.has_places(text)), "")
+
+
+def _check_project(top: str, new: str, old: str, path: str) -> None:
     """Raise NotEditable if the old file, of Esker's, is for another project of the repository."""
     if not marked.is_ours(old):
         return
     theirs, ours = (_directory(marked.parts(text, path).frame) for text in (old, new))
+    if theirs != ours and not os.path.isdir(f"{top}/{theirs.strip(_QUOTES)}"):
+        raise NotEditable(
+            f"`{path}` is for a project in the directory {theirs}, which is gone",
+            hint="if that is this project under another name, write the file again for it, with the options that it "
+            "was written with: --force",
+        )
     if theirs != ours:
         raise NotEditable(
             f"`{path}` is for another project of this repository, in the directory {theirs}",

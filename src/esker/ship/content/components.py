@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from esker.errors import HostError
+from esker.host.extras import how_to_install
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -92,7 +93,7 @@ def document(components: Iterable[Component], name: str, digest: str, created: i
     except ImportError as error:
         raise HostError(
             f"a bill of materials needs cyclonedx-python-lib, which cannot be imported here: {error}",
-            hint="install Esker with it: python -m pip install 'esker[image]'",
+            hint=how_to_install("image"),
         ) from error
     described = []
     for each in sorted(components):

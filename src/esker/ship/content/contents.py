@@ -142,8 +142,8 @@ def contents(making: Making, system: str) -> Contents:
     units.append(fixed_unit("esker/environment", [*environment, *entry.files], CONFIGURATION))
     if table.services:
         _check_shell(has_shell=has_shell)
-        given = _of_services(making, own, ports, variables)
-        units += _service_units(making, system, ports, given, container, interpreter)
+        variables = _with_services(making, own, ports, variables)
+        units += _service_units(making, system, ports, variables, container, interpreter)
         entry = entry._replace(entrypoint=(*entry.entrypoint, RUN))
     if files.entries:
         placed = files_on_base(files.entries, pulled) if pulled else files.entries
@@ -230,13 +230,14 @@ def _service_units(
     making: Making,
     system: str,
     ports: Ports,
-    variables: Mapping[str, str],
+    variables: Variables,
     container: ContainerSettings,
     interpreter: ImageInterpreter,
 ) -> list[Unit]:
     assert making.services is not None, "whoever makes an image with services gives them"
     assert interpreter.python is not None
-    return service_units(making.services(system, ports.automatic), variables, container, interpreter.python)
+    given = {each.name: each.value for each in variables.of_services}
+    return service_units(making.services(system, ports.automatic), given, container, interpreter.python)
 
 
 def layer_names(table: ImageTable) -> tuple[str, ...]:
@@ -385,13 +386,15 @@ def _variables(
     return found._replace(left_out=(*found.left_out, *of_nix))
 
 
-def _of_services(making: Making, own: Mapping[str, tuple[str, str]], ports: Ports, known: Variables) -> dict[str, str]:
-    """Return the variables that the services get beside the container's own: ports, and what uses them."""
+def _with_services(making: Making, own: Mapping[str, tuple[str, str]], ports: Ports, known: Variables) -> Variables:
+    """Return the variables with what the services get beside the container's own: ports, and what uses them."""
     with_ports = {**own, **{name: (str(port), "a port") for name, port in ports.all.items()}}
     image = {name: value for name, value in making.table.vars.items() if name not in ports.all}
     every = image_variables(with_ports, making.declaration.manifest.vars, image, ())
     before = {variable.name for variable in known.fixed}
-    return {each.name: each.value for each in every.fixed if each.name not in before}
+    given = tuple(each for each in every.fixed if each.name not in before)
+    names = {each.name for each in given}
+    return known._replace(left_out=tuple(each for each in known.left_out if each.name not in names), of_services=given)
 
 
 def _base(
@@ -430,11 +433,15 @@ def _bash(making: Making, conda: CondaContent | None, pulled: PulledBase | None)
     return (base_bash(pulled) if pulled else None) or program(making.nix, "bash")
 
 
+def _layers(count: int) -> str:
+    return f"{count} layer{'s' * (count != 1)}"
+
+
 def _reasons(
     making: Making, library: CLibrary | None, python: ImagePython | None, pulled: PulledBase | None
 ) -> Iterator[tuple[str, str]]:
     if pulled is not None:
-        yield "Base", f"{pulled.name}, {len(pulled.base.layers)} layers"
+        yield "Base", f"{pulled.name}, {_layers(len(pulled.base.layers))}"
     if making.nix is not None:
         closure = making.nix.closure
         yield (

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 
     from esker.ship.image.unit import Entry
 
-__all__ = ["ProjectFiles", "in_image", "project_files", "tracked_files", "watched_files"]
+__all__ = ["ProjectFiles", "how_to_track", "in_image", "project_files", "tracked_files", "watched_files"]
 
+_PATTERN = re.compile(r"[*?\[]")
 _FILE, _PROGRAM, _LINK, _SUBMODULE = "100644", "100755", "120000", "160000"
 
 
@@ -56,7 +58,7 @@ def project_files(project: str, declared: Mapping[str, Sequence[str]], variables
             if not tracked:
                 raise ImageError(
                     f"git tracks no file `{path}`, which `files` of [plugins.esker.image] names",
-                    hint=f"add it: git add {path}" if os.path.lexists(f"{project}/{path}") else "correct its name",
+                    hint=how_to_track(project, path),
                 )
             for name, mode in tracked.items():
                 target = f"{place}/{in_image(name)}"
@@ -68,6 +70,15 @@ def project_files(project: str, declared: Mapping[str, Sequence[str]], variables
                 entries[target] = _entry(project, name, mode, target, place)
             left_out += _untracked(project, path, variables)
     return ProjectFiles(tuple(entries.values()), tuple(dict.fromkeys(left_out)))
+
+
+def how_to_track(project: str, path: str) -> str:
+    """Return the advice for a declared path of which git tracks nothing."""
+    if os.path.lexists(f"{project}/{path}"):
+        return f"add it: git add {path}"
+    if _PATTERN.search(path):
+        return "patterns are not taken: write the name of each file, or of the directory that holds them"
+    return "correct its name"
 
 
 def in_image(name: str) -> str:

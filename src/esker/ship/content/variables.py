@@ -50,6 +50,8 @@ class Variables(NamedTuple):
     """What does not enter."""
     unset: tuple[str, ...] = ()
     """The names that the image's own table takes out, and that nothing sets."""
+    of_services: tuple[Variable, ...] = ()
+    """What the services get and nothing else does, sorted by name."""
 
 
 def image_variables(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from esker.errors import HostError, ImageError
 from esker.formats.oci.documents import LAYER
+from esker.host.extras import how_to_install
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,5 +96,5 @@ def _zstd() -> Codec:
 def _missing(name: str, package: str) -> HostError:
     return HostError(
         f"layers cannot be compressed by {name}: `{package}` is not installed",
-        hint="install Esker with it: python -m pip install 'esker[image]'",
+        hint=how_to_install("image"),
     )

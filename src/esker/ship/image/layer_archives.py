@@ -8,6 +8,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from esker.errors import CorruptedBlob, HostError
+from esker.host.extras import how_to_install
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -102,8 +103,8 @@ def _unzstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
         else:
             from backports import zstd
     except ImportError as error:
-        hint = "install Esker with it: python -m pip install 'esker[image]'"
-        raise HostError("a layer is compressed by zstd, and `backports.zstd` is not installed", hint=hint) from error
+        message = "a layer is compressed by zstd, and `backports.zstd` is not installed"
+        raise HostError(message, hint=how_to_install("image")) from error
     unpacker = zstd.ZstdDecompressor()
     for piece in pieces:
         data = piece

@@ -156,8 +156,12 @@ def test_what_the_lock_may_not_say(declared, repository):
     [pinned] = declared(stated).inputs
     assert declared(stated, inputs=[msgspec.structs.replace(pinned, hash="2" * 40)]).inputs == (pinned,)
     missing = msgspec.structs.replace(locked, hash="2" * 40)
-    with pytest.raises(ImageError, match=f"`{'2' * 40}` of `.*` could not be fetched"):
+    with pytest.raises(ImageError, match=f"`{'2' * 40}`, to which .* pins `HEAD`, of `.*` could not be") as caught:
         listed(declared(inputs=[missing]))
+    assert "esker image build --upgrade" in caught.value.hint
+    with pytest.raises(ImageError, match=f"`{'2' * 40}` of `.*` could not be fetched") as caught:
+        declared('rev = "' + "2" * 40 + '"')
+    assert "--upgrade" not in caught.value.hint
 
 
 def test_with_locked_nothing_is_looked_up(declared, repository):

@@ -9,7 +9,7 @@ import tarfile
 import pytest
 
 from esker.errors import ImageError
-from esker.ship.content.prepared.npm_archive import programs, unpack
+from esker.ship.content.prepared.npm_archive import has_install_script, programs, unpack
 from tests.support.npm_registry import archive, member
 
 LARGEST = 1 << 20
@@ -96,3 +96,22 @@ def test_programs(unpacked, declared, expected):
     """A program lies within its package, and its command is a plain name."""
     tree = unpacked(member("package/cli.js", b""), member("package/package.json", json.dumps(declared).encode()))
     assert programs(str(tree)) == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "has_script"),
+    [
+        ({}, False),
+        ({"package.json": "["}, False),
+        ({"package.json": '{"scripts": {"test": "x", "prepare": "x"}}'}, False),
+        ({"package.json": '{"scripts": {"postinstall": "x"}}'}, True),
+        ({"package.json": '{"scripts": ["install"]}'}, False),
+        ({"package.json": "{}", "binding.gyp": ""}, True),
+        ({"package.json": '{"gypfile": false}', "binding.gyp": ""}, False),
+    ],
+)
+def test_install_scripts(tmp_path, files, has_script):
+    """Npm runs three scripts when it installs a package, and builds one that has a `binding.gyp`."""
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert has_install_script(str(tmp_path)) is has_script

@@ -54,6 +54,8 @@ def test_a_package_alone(alone, registry, tmp_path):
     assert found[f"{PLACE}/lib.js"] == (0o644, b"1")
     assert found["/usr/local/bin/tool"] == "../../../srv/tool/bin/cli.js"
     assert not (tmp_path / "ran").exists()
+    assert content.reasons == ((PLACE, "its install script is not run"),)
+    assert alone(inputs=content.inputs).reasons == content.reasons
     [component] = content.components
     assert (component.kind, component.name, component.version) == ("npm", "@scope/tool", "1.0.0")
     with pytest.raises(ImageError, match=r"`/usr/local/bin/tool` is to lead to `bin/other\.js`, which is not in"):
@@ -86,6 +88,7 @@ def test_another_archive(alone, registry):
         assert integrity(evil) in caught.value.message
         assert before.inputs[0].hash in caught.value.message
         assert remedy in caught.value.hint
+    assert caught.value.place == f'[plugins.esker.image.prepare."{PLACE}"]'
     for wrong in ({"hash": "sha512-x"}, {"hash": f"sha1-{'A' * 27}="}, {"version": "../../x"}):
         with pytest.raises(ImageError, match=r"in \.flox/image\.lock has no valid hash"):
             alone("tool@1.0.0", inputs=[msgspec.structs.replace(before.inputs[0], **wrong)])
@@ -279,6 +282,11 @@ def test_a_lock_that_is_not_the_projects(by_lock, prepared, project):
         prepared(f'prepare."{PLACE}" = {{ npm-lock = "tools/package-lock.json" }}\n')
     (project / "link").symlink_to("/etc/passwd")
     subprocess.run(["git", "add", "link"], cwd=project, check=True)
+    for name, hint in (("tools", '"tools/package-lock.json"'), ("*.json", "patterns are not taken"), ("x", "correct")):
+        (project / "tools").mkdir(exist_ok=True)
+        with pytest.raises(ImageError) as caught:
+            prepared(f'prepare."{PLACE}" = {{ npm-lock = "{name}" }}\n')
+        assert hint in caught.value.hint
     with pytest.raises(ImageError, match="git tracks no regular file `link`"):
         prepared(f'prepare."{PLACE}" = {{ npm-lock = "link" }}\n')
     (project / "package-lock.json").write_text("{}")

@@ -134,10 +134,15 @@ class _Tree:
         except CommandFailed as failure:
             told = failure.output.splitlines()  # git's last lines are advice
             last = next((line for line in told if line.startswith("fatal:")), None) or (told or ["it is not there"])[-1]
-            raise ImageError(
-                f"`{revision or 'HEAD'}` of `{self._shown}` could not be fetched: {last}",
-                hint="check the address, the revision, and your access to the repository",
-            ) from failure
+            hint = "check the address, the revision, and your access to the repository"
+            what = f"`{revision or 'HEAD'}`"
+            if revision is not None and _COMMIT.fullmatch(revision) and revision != self._table.rev:
+                what += f", to which .flox/image.lock pins `{self._table.rev or 'HEAD'}`,"
+                hint = (
+                    "check your access to the repository; if the commit was replaced there, take what the repository "
+                    "has now: esker image build --upgrade"
+                )
+            raise ImageError(f"{what} of `{self._shown}` could not be fetched: {last}", hint=hint) from failure
 
     def _built(self, commit: str, repository: Callable[[], str]) -> str:
         key = [_RECIPE, commit, self._table.directory]

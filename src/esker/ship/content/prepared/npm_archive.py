@@ -25,7 +25,7 @@ from esker.host import files
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["programs", "unpack"]
+__all__ = ["has_install_script", "programs", "unpack"]
 
 _MOST_MEMBERS = 200_000
 _LARGEST_HEADER = 1 << 20
@@ -118,15 +118,7 @@ def programs(tree: str) -> Mapping[str, str]:
 
     That is what `bin` in its `package.json` says; what names no file of the package, or is no name, does not count.
     """
-    description = f"{tree}/package.json"
-    if not os.path.isfile(description):
-        return {}
-    try:
-        value: Any = json_value(files.read(description, limit=_LARGEST_DESCRIPTION).removeprefix(b"\xef\xbb\xbf"))
-    except ValueError:
-        return {}
-    if not isinstance(value, dict):
-        return {}
+    value = _description(tree)
     declared = value.get("bin")
     if isinstance(declared, str):
         declared = {str(value.get("name", "")): declared}
@@ -137,3 +129,25 @@ def programs(tree: str) -> Mapping[str, str]:
         if inner and _COMMAND.fullmatch(command) and os.path.isfile(f"{tree}/{inner}"):
             found[command] = inner
     return dict(sorted(found.items()))
+
+
+def has_install_script(tree: str) -> bool:
+    """Return whether npm would run a script of an unpacked package when it installs it, as npm's locks say it."""
+    value = _description(tree)
+    scripts = value.get("scripts")
+    named = scripts.keys() if isinstance(scripts, dict) else set()
+    if {"preinstall", "install", "postinstall"} & named:
+        return True
+    return os.path.isfile(f"{tree}/binding.gyp") and value.get("gypfile") is not False
+
+
+def _description(tree: str) -> dict[str, Any]:
+    """Return the `package.json` of an unpacked package; empty if there is none that can be read."""
+    path = f"{tree}/package.json"
+    if not os.path.isfile(path):
+        return {}
+    try:
+        value: Any = json_value(files.read(path, limit=_LARGEST_DESCRIPTION).removeprefix(b"\xef\xbb\xbf"))
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

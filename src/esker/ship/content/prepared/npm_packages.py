@@ -11,6 +11,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from esker.errors import HostError, ImageError
 from esker.formats.image_lock import LockedInput
 from esker.formats.npm import integrity as integrities
@@ -22,10 +24,10 @@ from esker.host import files
 from esker.host.scratch import scratch
 from esker.progress import reporting
 from esker.ship.content.components import Component
-from esker.ship.content.prepared.npm_archive import programs, unpack
+from esker.ship.content.prepared.npm_archive import has_install_script, programs, unpack
 from esker.ship.content.prepared.npm_registry import NpmRegistries
 from esker.ship.content.prepared.source import PreparedFile, Source, size_of, tree_files
-from esker.ship.content.project_files import tracked_files
+from esker.ship.content.project_files import how_to_track, tracked_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +43,7 @@ __all__ = ["npm_lock", "npm_package"]
 _RECIPE = 1
 """Increase it whenever the same archives would give other files."""
 _PACKAGE, _LOCK = "npm", "npm-lock"
+_NOT_RUN = "its install script is not run"
 _AT_ONCE = 8
 _FILE = "100"
 """How git's modes of files begin; a link could lead out of the project."""
@@ -80,6 +83,7 @@ def npm_package(making: Making, table: PreparedTable) -> Source:
         version,
         lambda: _with_programs(tree(), ""),
         lambda unit: [_component(unit, name, version, known)],
+        (("", _NOT_RUN),) if before.has_install_script is True else (),
     )
 
 
@@ -102,6 +106,7 @@ def _pinned(making: Making, registries: NpmRegistries, name: str, wanted: str) -
         url=redact(offer.url).partition("?")[0],
         version=offer.version,
         size=size_of(tree_files(tree)),
+        has_install_script=has_install_script(tree) or msgspec.UNSET,
         hash=found,
     )
 
@@ -113,7 +118,9 @@ def npm_lock(making: Making, table: PreparedTable, system: str) -> Source:
     if not tracked_files(project, path, making.settings.tools).get(path, "").startswith(_FILE):
         raise ImageError(
             f"git tracks no regular file `{path}`, which `npm-lock` of [plugins.esker.image.prepare] names",
-            hint=f"add it: git add {path}" if os.path.isfile(f"{project}/{path}") else "correct its name",
+            hint=f'name the file in it: "{path}/package-lock.json"'
+            if os.path.isdir(f"{project}/{path}")
+            else how_to_track(project, path),
         )
     place = f"{project}/{path}"
     wanted = package_lock.packages(files.read(place, limit=LARGEST), place, system)
@@ -131,7 +138,7 @@ def npm_lock(making: Making, table: PreparedTable, system: str) -> Source:
         f"{len(wanted)} packages",
         lambda: _all_files(making, registries, wanted),
         lambda unit: [_component(unit, each.name, each.version, each.integrity) for each in wanted],
-        tuple((each.path, "its install script is not run") for each in wanted if each.has_script),
+        tuple((each.path, _NOT_RUN) for each in wanted if each.has_script),
     )
 
 

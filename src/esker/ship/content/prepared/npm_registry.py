@@ -105,7 +105,8 @@ class NpmRegistries:
             if described is None:
                 raise ImageError(
                     f"`{redact(registry)}` has no `{name}@{wanted}`",
-                    hint=f"it has {', '.join(sorted(value['dist-tags']))} as tags; correct the version",
+                    hint="correct the version, or take one of the tags that it has there: "
+                    f"{', '.join(f'`{tag}`' for tag in sorted(value['dist-tags']))}",
                 )
             dist = described["dist"]
             integrity = integrities.parse(str(dist.get("integrity") or "")) or _of_sha1(str(dist.get("shasum") or ""))

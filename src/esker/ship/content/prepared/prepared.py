@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import posixpath
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
-from esker.errors import ImageError
+from esker.errors import EskerError, ImageError
 from esker.ship.content.places import between
 from esker.ship.content.prepared.git_tree import git_tree
 from esker.ship.content.prepared.npm_packages import npm_lock, npm_package
@@ -58,7 +59,8 @@ def prepared_content(making: Making, system: str, user: User, others: Iterable[E
     components: list[Component] = []
     reasons: list[tuple[str, str]] = []
     for place, table in sorted(declared.items()):
-        source = _source(making, table, system)
+        with _naming(place):
+            source = _source(making, table, system)
         owner = _owner(table.owner, user, place)
         entries = _Entries(place, table, source, owner)
         key = [_RECIPE, source.identity, place, table.mode, owner, sorted(table.links.items())]
@@ -74,8 +76,18 @@ def prepared_content(making: Making, system: str, user: User, others: Iterable[E
         )
         inputs[source.locked] = None
         components += source.components(place)
-        reasons += [(f"{place}/{path}", remark) for path, remark in source.remarks]
+        reasons += [(posixpath.join(place, path) if path else place, remark) for path, remark in source.remarks]
     return PreparedContent(tuple(units), tuple(inputs), tuple(components), tuple(reasons))
+
+
+@contextmanager
+def _naming(place: str) -> Iterator[None]:
+    """Let an error of the block name the place for which something was wanted."""
+    try:
+        yield
+    except EskerError as error:
+        error.place = error.place or f'[plugins.esker.image.prepare."{place}"]'
+        raise
 
 
 def _source(making: Making, table: PreparedTable, system: str) -> Source:
@@ -112,7 +124,8 @@ class _Entries:
 
     def __call__(self) -> Iterator[Entry]:
         uid, gid = self._owner
-        files = list(self._source.files())
+        with _naming(self._place):
+            files = list(self._source.files())
         claimed = self._table.claimed(self._place)
         if self._table.file is None:
             directories = {claimed}
