@@ -25,7 +25,7 @@ from esker.formats.systems import declared_systems, marker
 from esker.formats.toml_values import inline
 from esker.host import files
 from esker.host.scratch import scratch
-from esker.host.uv import run_uv
+from esker.host.uv import run_uv, run_uv_asking_again
 from esker.lock.directory_metadata import directory_sources
 from esker.lock.edges import with_edges
 from esker.lock.extras import missing_extras, provided_extras
@@ -256,7 +256,7 @@ class _Resolution(NamedTuple):
         project = self._project(requires_python, self._markers(minors), pins)
         previous = preferences(preferred, requires_python, self.settings.taken) if preferred else None
         with _scratch_directory(project, previous) as directory:
-            messages = self._run("lock", cwd=directory)
+            messages = run_uv_asking_again(["lock", "--python", self.executable], self.tools, cwd=directory)
             exported = "pylock.toml"
             arguments = ["--frozen", "--no-emit-project", "--format", "pylock.toml", "--no-header", "-o", exported]
             self._run("export", *arguments, cwd=directory)
