@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from esker.activate.active import PROCESS, begin
 from esker.environment import Environment
-from esker.errors import ActivationFailed, CommandFailed, EnvironmentBusy, NotFound, TimedOut
+from esker.errors import ActivationFailed, CommandFailed, EnvironmentBusy, NotFound, TimedOut, UsageError
 from tests.support.plans import a_plan
 
 
@@ -335,3 +335,11 @@ def test_importing_costs_little():
         "esker.runtimes",
         "esker.runtimes.registry",
     ]
+
+
+def test_a_runtime_that_there_is_not(tmp_path):
+    """A misspelt name is refused as the command line refuses it, with the names that there are."""
+    (tmp_path / "flake.nix").write_text("")
+    with pytest.raises(UsageError, match="there is no declaration for a runtime `nxi`") as caught:
+        Environment(tmp_path, runtime="nxi")
+    assert caught.value.hint == "name one of native, nix, guix, venv"

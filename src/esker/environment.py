@@ -56,7 +56,8 @@ class Environment:
         if isinstance(services, str):
             raise TypeError("`services` is a list of names, not one text")
         start = os.curdir if path is None else os.fspath(path)
-        named = runtime if isinstance(runtime, str) and registry.RUNTIMES[runtime].declarations else None
+        by_name_alone = {name for name, kind in registry.RUNTIMES.items() if not kind.declarations}
+        named = runtime if isinstance(runtime, str) and runtime not in by_name_alone else None
         self.project, declared = registry.find_project(start, explicit=path is not None, runtime=named)
         """The project directory, absolute, with links resolved."""
         self.mode = mode

@@ -47,6 +47,7 @@ def test_an_unknown_command_names_the_near_one(esker, empty):
     )
     assert "hint: see: esker store --help\n" in esker("store", "xyz").err
     assert "is not implemented yet\nhint: see: esker upgrade\n" in esker("update").err
+    assert "is not implemented yet\nhint: see: esker activate -- CMD\n" in esker("run", "python").err
 
 
 @pytest.mark.parametrize("command", ["init", "list", "rollback", "activate", "services status"])

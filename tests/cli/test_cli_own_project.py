@@ -271,6 +271,17 @@ def test_another_backend_than_the_locked_one_is_refused(esker, package, index, e
     assert not package.log.exists()
 
 
+def test_a_backend_that_is_newer_than_the_cached_page_of_the_index(esker, package, index, environ):
+    """A lock that a colleague made with a release of today is built from, where this machine's uv knows yesterday's."""
+    index.max_age = 600
+    package()
+    assert esker("lock").status == 0  # the cache has the backend's page now
+    add_backend(index, "2.0")
+    assert esker("lock", "--upgrade", UV_CACHE_DIR=environ["UV_CACHE_DIR"] + "-of-a-colleague").status == 0
+    done = esker("activate", "--", "demo")
+    assert (done.status, done.out) == (0, "hello\n"), done.err
+
+
 def test_a_lock_that_names_no_build_requirements_is_stale(esker, package):
     """Locks from before the project was part of its environment are made again; `--locked` says why."""
     directory = package()

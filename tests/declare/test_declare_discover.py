@@ -54,6 +54,23 @@ def test_a_named_directory_is_meant_itself(tmp_path):
     with pytest.raises(NotFound, match="there is no directory"):
         find(str(tmp_path / "nowhere"), explicit=True)
 
+    (tmp_path / ".flox" / "env.json").write_text("{}")
+    with pytest.raises(NotFound) as caught:
+        find(str(tmp_path / ".flox"), explicit=True)
+    assert caught.value.hint == f"name the directory that it lies in: -d {tmp_path}"
+
+
+@pytest.mark.parametrize("file", ["flake.nix", "shell.nix", "pyproject.toml", "requirements.txt"])
+def test_a_project_of_another_tool_has_no_manifest(tmp_path, file):
+    """The message names what declares the environment, and the hint can be pasted into a shell."""
+    project = tmp_path / "my project"
+    project.mkdir()
+    (project / file).write_text("")
+    with pytest.raises(NotFound) as caught:
+        find(str(project), explicit=True)
+    assert caught.value.message.endswith(f"which this command needs: its environment is that of `{file}`")
+    assert caught.value.hint == f"make a manifest: esker init -d '{project}'"
+
 
 def test_an_empty_name_is_not_this_directory(tmp_path, monkeypatch):
     """Where a variable was empty, nobody meant the directory that happens to be the current one."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import stat
 import threading
 
@@ -208,6 +209,27 @@ def test_a_directory_that_everybody_can_write_to_makes_its_project_everybody_s(n
     if place != ".flox":
         os.chmod(path, 0o1777)
         check(str(nested), settings(environ, ALICE))
+
+
+@pytest.mark.parametrize(
+    ("opened", "code"),
+    [
+        (".", "what is in `{}/my gw`"),
+        ("..", "what is in `{}/my gw`"),
+        ("sub/requirements.txt", "its `sub/requirements.txt`"),
+    ],
+)
+def test_what_a_person_is_to_read_is_quoted(tmp_path, environ, opened, code):
+    """A directory's name does not read like a word of the hint, and its commands can be pasted into a shell."""
+    project = tmp_path / "my gw"
+    (project / "sub").mkdir(parents=True)
+    (project / "sub/requirements.txt").write_text("")
+    path = os.path.normpath(project / opened)
+    os.chmod(path, os.stat(path).st_mode | 0o002)
+    with pytest.raises(NotTrusted) as caught:
+        check(str(project), settings(environ, ALICE), "sub/requirements.txt")
+    told = f"(chmod o-w {shlex.quote(path)}), or read {code.format(tmp_path)}, then: esker trust '{project}'"
+    assert caught.value.hint == f"close it {told}"
 
 
 @pytest.mark.parametrize("name", ["env", "run", "env.json", "env/manifest.toml", "env/manifest.lock", "pylock.toml"])

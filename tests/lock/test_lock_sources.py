@@ -289,6 +289,52 @@ def test_build_requirements_are_locked_with_hashes_and_stay(project, tmp_path, i
     assert environ is not project.environ
 
 
+@pytest.mark.parametrize("upgrade", [True, frozenset({"tiny"})])
+def test_an_upgrade_is_no_downgrade_where_the_cached_page_of_the_index_is_old(project, index, upgrade):
+    """A colleague has locked the release of today: an upgrade keeps it, where uv's cache knows yesterday's alone."""
+    index.max_age = 600
+    index.add("tiny", "1.0")
+    project.declare(["tiny"])
+    project.lock()  # the cache has the page now
+    index.add("tiny", "1.1")
+    here, cache = project.environ, project.environ["UV_CACHE_DIR"]
+    project.environ = {**here, "UV_CACHE_DIR": f"{cache}-of-a-colleague"}
+    project.lock(upgrade=True)
+    assert 'version = "1.1"' in project.pylock
+    project.environ = here
+    project.lock(upgrade=upgrade)
+    assert 'version = "1.1"' in project.pylock
+    project.declare(["tiny", "absent"])
+    with pytest.raises(ResolutionFailed, match="the package index has no package `absent`"):
+        project.lock(upgrade=True)
+    project.declare(["tiny==7"])
+    with pytest.raises(ResolutionFailed, match=r"there is no version of tiny==7"):
+        project.lock(upgrade=True)
+
+
+def test_a_backend_that_is_newer_than_the_cached_page_of_the_index(project, tmp_path, index):
+    """What a colleague has locked with a release of today is built, where uv's cache knows yesterday's alone.
+
+    A backend that the index has no more is told as that, and the advice is not to lock again first.
+    """
+    index.max_age = 600
+    package(tmp_path / "lib", "lib")
+    project.declare(["lib"], '[tool.uv.sources]\nlib = { path = "../lib" }\n')
+    project.lock()  # the cache has the backend's page now
+    serve_backend(index, "2.0")
+    here, cache = project.environ, project.environ["UV_CACHE_DIR"]
+    project.environ = {**here, "UV_CACHE_DIR": f"{cache}-of-a-colleague"}
+    project.lock(upgrade=True)
+    assert "tinybackend==2.0" in project.pylock
+    project.environ = here
+    assert project.run("import lib; print(lib.VERSION)") == "1.0"
+    index.remove("tinybackend", entirely=True)
+    project.environ = {**here, "UV_CACHE_DIR": f"{cache}-empty", "ESKER_STORE": f"{tmp_path}/another-store"}
+    with pytest.raises(RealisationFailed, match="build requirements could not be installed") as caught:
+        project.run("import lib")
+    assert caught.value.hint.startswith("it may have been locked from another index, ")
+
+
 def test_credentials_of_sources_never_reach_the_lock(project, index):
     """They are taken from the project's file when the locked archive is fetched."""
     index.credentials = "user:secret"

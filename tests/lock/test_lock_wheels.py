@@ -470,3 +470,24 @@ def test_a_version_behind_a_shim_is_found(environ, tmp_path, interpreter):
     (version / name).symlink_to(interpreter.executable)
     found = list(_candidates(None, str(shims)))
     assert str(version / name) in found
+
+
+def test_a_release_that_is_newer_than_the_cached_page_of_the_index(index, environ, interpreter):
+    """Asked for by number it is found, also behind another; one that a lock has already stays, not an older one."""
+    index.max_age = 600
+    for name in ("app", "base", "firm"):
+        index.add(name, "1.0")
+    tools = Settings(environ).tools
+    resolve(inputs("app", "base", "firm"), interpreter, tools)  # the cache has their pages now
+    index.add("app", "1.1", requires=["base>=1.1"])
+    index.add("base", "1.1")
+    index.add("firm", "1.1")
+    without_network = Settings(environ | {"UV_OFFLINE": "1"}).tools
+    with pytest.raises(ResolutionFailed, match=r"there is no version of app==1\.1"):
+        resolve(inputs("app==1.1"), interpreter, without_network)
+    lock = resolve(inputs("app==1.1"), interpreter, tools)
+    assert [(each.name, str(each.version)) for each in lock.packages] == [("app", "1.1"), ("base", "1.1")]
+    colleagues = Settings(environ | {"UV_CACHE_DIR": environ["UV_CACHE_DIR"] + "-of-a-colleague"}).tools
+    pulled = resolve(inputs("firm"), interpreter, colleagues)
+    lock = resolve(inputs("app", "firm"), interpreter, tools, previous=pulled)
+    assert {each.name: str(each.version) for each in lock.packages}["firm"] == "1.1"

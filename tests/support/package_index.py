@@ -76,6 +76,8 @@ class PackageIndex:
         """The HTTP status that everything is answered with, None to serve."""
         self.credentials: str | None = None
         """The `user:password` without which everything is answered with 401; None if everybody is served."""
+        self.max_age: int | None = None
+        """For how many seconds an answer may be kept without asking again; None says nothing of it."""
         self._files: dict[str, dict[str, bytes]] = {}
         self._removed: set[str] = set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -173,6 +175,8 @@ def _handler(index: PackageIndex) -> type[BaseHTTPRequestHandler]:
             self.send_response(200 if found else refusal or 404)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
+            if index.max_age is not None and found:
+                self.send_header("Cache-Control", f"max-age={index.max_age}, public")
             self.end_headers()
             if body:
                 self.wfile.write(content)

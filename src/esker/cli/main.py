@@ -91,7 +91,7 @@ _LATER = frozenset(
     }
 )
 """Flox's commands that Esker does not implement yet."""
-_INSTEAD = {"update": "upgrade", "gc": "store gc"}
+_INSTEAD = {"run": "activate -- CMD", "update": "upgrade", "gc": "store gc"}
 
 _STANDARD_ERROR = 2
 _WRITE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from esker.cli.selection import check_version
 from esker.cli.views.output import print_json
+from esker.declare.discover import no_environment
 from esker.declare.validate import read_text
 from esker.errors import InvalidManifest
 from esker.formats.tables.reader import dotted, near
@@ -38,7 +39,12 @@ __all__ = [
 
 
 def read_manifest(project: str) -> str:
-    """Return the text of a project's manifest; puts in order what a killed change has left."""
+    """Return the text of a project's manifest; puts in order what a killed change has left.
+
+    Raises NoEnvironment if the project is declared for another tool.
+    """
+    if not os.path.isdir(f"{project}/.flox"):
+        raise no_environment(project)
     put_in_order(project)
     return files.read_text(manifest_path(project), InvalidManifest)
 

@@ -12,7 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["OTHER_DECLARATIONS", "find", "find_marked", "is_project", "resolved"]
+    from esker.errors import NoEnvironment
+
+__all__ = ["OTHER_DECLARATIONS", "find", "find_marked", "is_project", "no_environment", "resolved"]
 
 _FLOX = (".flox/",)
 OTHER_DECLARATIONS = ("flake.nix", "shell.nix", "manifest.scm", "pyproject.toml", "setup.py", "requirements.txt")
@@ -103,5 +105,24 @@ def _not_found(start: str, *, explicit: bool) -> Exception:
         return NoEnvironment(message, hint=hint)
     if not os.path.isdir(start):
         return NoEnvironment(f"there is no directory `{start}`", hint="correct the path", directory=start)
-    message = f"Did not find an environment in `{start}`"
-    return NoEnvironment(message, hint=f"create one: esker init -d {start}", directory=start)
+    return no_environment(start)
+
+
+def no_environment(directory: str) -> NoEnvironment:
+    """Return the error for a directory that has no `.flox`; its hint says what makes one, or where one is.
+
+    The directory may be declared for another tool: then the command needs the manifest, which is missing.
+    """
+    import shlex
+
+    from esker.errors import NoEnvironment
+
+    message = f"Did not find an environment in `{directory}`"
+    hint = f"create one: esker init -d {shlex.quote(directory)}"
+    above, name = os.path.split(directory)
+    if name == ".flox" and os.path.exists(f"{directory}/env.json"):
+        hint = f"name the directory that it lies in: -d {shlex.quote(above)}"
+    elif (declaration := _marker(directory, OTHER_DECLARATIONS)) is not None:
+        message = f"`{directory}` has no manifest, which this command needs: its environment is that of `{declaration}`"
+        hint = f"make a manifest: esker init -d {shlex.quote(directory)}"
+    return NoEnvironment(message, hint=hint, directory=directory)

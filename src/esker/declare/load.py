@@ -10,6 +10,7 @@ import msgspec
 
 from esker.declare import notations
 from esker.declare.declaration import Declaration, EskerTable
+from esker.declare.discover import no_environment
 from esker.declare.layers import with_layers
 from esker.declare.validate import esker_table, read_text
 from esker.errors import HostError, InvalidFile, InvalidLock, InvalidManifest, NotFound, Problem
@@ -51,7 +52,7 @@ def load(project: str, manifest: str | None = None, *, alone: bool = False, name
     """
     project = os.path.realpath(project)
     if not os.path.isdir(f"{project}/.flox"):
-        raise NotFound(f"Did not find an environment in `{project}`", hint=f"create one: esker init -d {project}")
+        raise no_environment(project)
     name = environment_name(project) if name is None else name
     plain, esker = read_manifest(manifest_text(project) if manifest is None else manifest, _manifest_path(project))
     own = Declaration(project=project, name=name, manifest=plain, esker=esker)
@@ -110,6 +111,8 @@ def environment_name(project: str) -> str:
     """Return the name of the environment in `project`; raises NotFound and InvalidFile as `load` does."""
     import json
 
+    if not os.path.isdir(f"{project}/.flox"):
+        raise no_environment(project)
     path = f"{project}/.flox/env.json"
     try:
         pointer = json_value(_text(path, InvalidFile))

@@ -98,10 +98,16 @@ def _refuse(project: str, settings: Settings, path: str, status: os.stat_result)
     """Raise NotTrusted because of what lies at `path`, unless the project is trusted all the same."""
     if settings.trusts_everything or _entry(project) in _entries(_list_path(settings), settings):
         return
+    import shlex
+
     from esker.errors import NotTrusted
 
-    name = ".flox/env/manifest.toml" if os.path.lexists(f"{project}/.flox") else os.path.basename(path)
-    mend, owner = f"read its {name}, then: esker trust {project}", status.st_uid
+    code = f"what is in `{project}`"
+    if os.path.lexists(f"{project}/.flox"):
+        code = "its `.flox/env/manifest.toml`"
+    elif path.startswith(f"{project}/"):
+        code = f"its `{path.removeprefix(project)[1:]}`"
+    mend, owner = f"read {code}, then: esker trust {shlex.quote(project)}", status.st_uid
     if status.st_mode & _KIND == _LINK and path != f"{project}/.flox":
         message = f"`{path}` has become a link, which may lead to the code of somebody else"
     elif path == f"{project}/.flox" and owner not in _friends(settings):
@@ -110,7 +116,7 @@ def _refuse(project: str, settings: Settings, path: str, status: os.stat_result)
         message = f"`{path}` belongs to {_user(owner)}, who can change the code of `{project}`"
     else:
         message = f"every user can write to `{path}`, and so change the code of `{project}`"
-        mend = f"close it (chmod o-w {path}), or {mend}"
+        mend = f"close it (chmod o-w {shlex.quote(path)}), or {mend}"
     raise NotTrusted(message, hint=mend)
 
 

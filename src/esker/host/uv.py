@@ -17,7 +17,22 @@ from esker.host.child import child
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["is_unreachable", "run_uv", "uv_output", "uv_program", "uv_version"]
+__all__ = [
+    "LOCKED_ELSEWHERE",
+    "is_gone",
+    "is_unreachable",
+    "run_uv",
+    "run_uv_asking_again",
+    "uv_output",
+    "uv_program",
+    "uv_version",
+]
+
+LOCKED_ELSEWHERE = (
+    "it may have been locked from another index, which UV_DEFAULT_INDEX or UV_INDEX can name, or be too new for this "
+    "one; `esker lock --upgrade` would take what this index has, which may be older"
+)
+"""The hint where an index does not have what is locked."""
 
 _UNREACHABLE = (
     "Failed to fetch",
@@ -35,6 +50,18 @@ _ANSWER = "HTTP status client error"
 """The text when an index did answer, but with an error."""
 _REFUSAL = re.compile(r"\b(?!404)(4\d\d [A-Z][A-Za-z ]+?)(?= error|\))")
 _NO_CACHE = "Failed to initialize cache"
+_GONE = re.compile(r"was not found in the package registry|there (is|are) no versions? of|404 Not Found")
+_NAME = r"(?P<name>\w[\w.-]*)"
+_ABSENT = tuple(
+    re.compile(text.replace(" ", r"\s+").replace("NAME", _NAME))
+    for text in (
+        r"there (?:is|are) no versions? of NAME",
+        r"only NAME\S* is available",
+        r"only the following versions of NAME\S* are available",
+        r"\bNAME(?:==\S+)? has no (?:usable wheels|wheels with a matching|`[^`]*`-compatible wheels)",
+    )
+)
+"""What uv says of a package of which an index has not the version, or not the wheel, that it needs."""
 
 
 def uv_program() -> str:
@@ -72,6 +99,29 @@ def run_uv(
     wrote after that.
     """
     return _messages(_completed(arguments, variables, cwd, timeout, python_downloads=python_downloads))
+
+
+def run_uv_asking_again(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str) -> str:
+    """Run uv as `run_uv` does; before it fails for what an index does not have, let it ask the index again for that.
+
+    uv believes the page of a package for as long as the index allows, which is often ten minutes. Somebody may have
+    locked a release that was published since. Without a network (UV_OFFLINE), nothing can be asked again.
+    """
+    names: list[str] = []
+    while True:
+        refreshed = [word for name in names for word in ("--refresh-package", name)]
+        try:
+            return run_uv([*arguments, *refreshed], variables, cwd=cwd)
+        except CommandFailed as failure:
+            new = sorted(_absent(failure.output) - {*names})
+            if not new or variables.get("UV_OFFLINE"):
+                raise
+            names += new
+
+
+def _absent(messages: str) -> set[str]:
+    """Return the names of the packages of which uv has missed a version or a wheel."""
+    return {match["name"] for text in _ABSENT for match in text.finditer(messages)}
 
 
 def uv_output(arguments: Sequence[str], variables: Mapping[str, str], *, cwd: str) -> str:
@@ -133,6 +183,11 @@ def _completed(
 def is_unreachable(failure: CommandFailed) -> bool:
     """Return whether uv failed because it could not reach an index."""
     return _unreachable(failure.output)
+
+
+def is_gone(failure: CommandFailed) -> bool:
+    """Return whether uv failed because an index does not have a file, a version or a package that is locked."""
+    return _GONE.search(failure.output) is not None
 
 
 def _unreachable(messages: str) -> bool:

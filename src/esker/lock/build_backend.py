@@ -17,7 +17,7 @@ from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
 from esker.formats.urls import redact
 from esker.host import files, prctl
 from esker.host.scratch import scratch
-from esker.host.uv import is_unreachable, run_uv, uv_version
+from esker.host.uv import LOCKED_ELSEWHERE, is_gone, is_unreachable, run_uv, run_uv_asking_again, uv_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -181,12 +181,12 @@ def _install(directory: str, place: str, tools: Mapping[str, str]) -> None:
         try:
             run_uv([*sync, "--offline"], tools, cwd=directory)
         except CommandFailed:
-            run_uv(sync, tools, cwd=directory)
+            run_uv_asking_again(sync, tools, cwd=directory)
     except CommandFailed as failure:
         cause = " ".join((failure.output.partition("error: ")[2] or failure.output).split())
         if is_unreachable(failure) or failure.hint:
             raise HostError(f"build requirements could not be fetched: {cause}", hint=failure.hint) from failure
         raise RealisationFailed(
             f"the locked build requirements could not be installed: {cause}",
-            hint="lock them anew: esker lock --upgrade",
+            hint=LOCKED_ELSEWHERE if is_gone(failure) else "lock them anew: esker lock --upgrade",
         ) from failure

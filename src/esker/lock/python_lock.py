@@ -105,6 +105,7 @@ class PythonLock(NamedTuple):
                 previous=_pinned_by_both(uv_pins, previous, changed) if uv_pins else previous,
                 changed=frozenset() if uv_pins else changed,
                 firm=firm,
+                upgrade=self.upgrade,
                 every_python=every,
                 settings=pyproject.uv if pyproject else UvSettings(),
                 progress=self.progress,

@@ -25,7 +25,7 @@ from esker.formats.systems import declared_systems, marker
 from esker.formats.toml_values import inline
 from esker.host import files
 from esker.host.scratch import scratch
-from esker.host.uv import run_uv
+from esker.host.uv import run_uv, run_uv_asking_again
 from esker.lock.directory_metadata import directory_sources
 from esker.lock.edges import with_edges
 from esker.lock.extras import missing_extras, provided_extras
@@ -101,6 +101,7 @@ def resolve(  # noqa: PLR0913  # each is a value of its own, from another place
     previous: Pylock | None = None,
     changed: frozenset[str] = frozenset(),
     firm: frozenset[str] = frozenset(),
+    upgrade: bool | frozenset[str] = False,
     every_python: bool = False,
     settings: UvSettings | None = None,
     progress: Progress | None = None,
@@ -108,9 +109,11 @@ def resolve(  # noqa: PLR0913  # each is a value of its own, from another place
     """Return the lock of `inputs` for the interpreter's minor version or, with `every_python`, for all of its range.
 
     A version that `previous` pins stays, unless its package is among `changed` or the version fits no more; those of
-    the packages `firm` stay in any case. `tools` are the variables that uv is run with. `settings` are those of the
-    project's own file. `progress` hears of extras that their packages do not have, and of pinned packages that had to
-    move. Raises `ResolutionFailed`, which names package and system, and `HostError` when no index can be reached.
+    the packages `firm` stay in any case. `upgrade` says which packages are to be as new as the index has them now, all
+    or those of these names: for them, no page counts that was kept. `tools` are the variables that uv is run with.
+    `settings` are those of the project's own file. `progress` hears of extras that their packages do not have, and of
+    pinned packages that had to move. Raises `ResolutionFailed`, which names package and system, and `HostError` when no
+    index can be reached.
     """
     resolution = _Resolution(
         inputs=inputs,
@@ -120,6 +123,7 @@ def resolve(  # noqa: PLR0913  # each is a value of its own, from another place
         tools=tools,
         progress=progress or Silent(),
         settings=settings or UvSettings(),
+        refresh=() if tools.get("UV_OFFLINE") else _refresh(upgrade),
     )
     check_sources(resolution.settings.sources)
     for remark in resolution.settings.unused:
@@ -228,6 +232,13 @@ def _pins(previous: Pylock | None, changed: frozenset[str]) -> list[str]:
     ]
 
 
+def _refresh(upgrade: bool | frozenset[str]) -> tuple[str, ...]:  # noqa: FBT001  # what `lock --upgrade` has in place of names
+    """Return the options of uv that have the index asked; else an older page could make an upgrade a downgrade."""
+    if isinstance(upgrade, frozenset):
+        return tuple(word for name in sorted(upgrade) for word in ("--refresh-package", name))
+    return ("--refresh",) if upgrade else ()
+
+
 _PROBES = 5
 """How many other Pythons are tried after a failure that Python's version may have caused; each takes 0.1 to 0.9 s."""
 
@@ -244,6 +255,8 @@ class _Resolution(NamedTuple):
     tools: Mapping[str, str]
     progress: Progress
     settings: UvSettings = UvSettings()
+    refresh: tuple[str, ...] = ()
+    """The options of uv for the pages of the index that are asked for again."""
 
     def lock(self, pins: list[str], *, preferred: Sequence[str] = ()) -> Pylock:
         """Return the lock, with the versions of `pins`; raises CommandFailed if there is none.
@@ -256,7 +269,9 @@ class _Resolution(NamedTuple):
         project = self._project(requires_python, self._markers(minors), pins)
         previous = preferences(preferred, requires_python, self.settings.taken) if preferred else None
         with _scratch_directory(project, previous) as directory:
-            messages = self._run("lock", cwd=directory)
+            messages = run_uv_asking_again(
+                ["lock", "--python", self.executable, *self.refresh], self.tools, cwd=directory
+            )
             exported = "pylock.toml"
             arguments = ["--frozen", "--no-emit-project", "--format", "pylock.toml", "--no-header", "-o", exported]
             self._run("export", *arguments, cwd=directory)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import CommandFailed, HostError, RealisationFailed
 from esker.host import trees as host_trees
-from esker.host.uv import is_unreachable, run_uv
+from esker.host.uv import LOCKED_ELSEWHERE, is_gone, is_unreachable, run_uv, run_uv_asking_again
 from esker.progress import Silent
 from esker.realise import records
 from esker.realise.amount import counting
@@ -30,7 +30,6 @@ MAKE_ROOM = "free some space: esker store gc, uv cache clean"
 
 _NO_SPACE = "No space left"
 _OTHER_FILE = re.compile(r"[Hh]ash mismatch|--require-hashes")
-_GONE = re.compile(r"was not found in the package registry|there (is|are) no versions? of|404 Not Found")
 _RESERVED = re.compile(
     r"Failed to install: \S+ \((?P<name>[^=]+)==[^)]*\)\s+cause: "
     r"Scripts must not use the reserved name `(?P<command>[^`]+)`"
@@ -139,10 +138,11 @@ class _Environments(NamedTuple):
         command = ["pip", "sync", requirements, "--python", f"{path}/bin/python", "--require-hashes", "--only-binary"]
         command += [":all:", *sources, "--link-mode", "copy", "--no-break-system-packages", *options]
         command += ["--python-platform", self.uv.platform] if self.uv.platform else []
+        run = run_uv if "--offline" in options else run_uv_asking_again
         with counting(environment.libraries, progress):
             try:
                 with limited(artifacts, self.uv.largest):
-                    log = run_uv(command, {**self.uv.tools, **_LOGGED}, cwd=self.scratch)
+                    log = run(command, {**self.uv.tools, **_LOGGED}, cwd=self.scratch)
             except CommandFailed as failure:
                 self._check_archives(failure.output, artifacts)
                 failure.output = _LOG_LINE.sub("", failure.output)
@@ -193,10 +193,10 @@ def explained(failure: CommandFailed) -> HostError | RealisationFailed:
             f"an index gave a file that is not the locked one: {cause}",
             hint="do not use that file; if it was republished on purpose, or you edited the lock: esker lock --upgrade",
         )
-    if _GONE.search(failure.output):
+    if is_gone(failure):
         return RealisationFailed(
             f"the package index does not have what is locked: {cause}",
-            hint="set UV_DEFAULT_INDEX or UV_INDEX to an index that has it, or lock anew: esker lock --upgrade",
+            hint=LOCKED_ELSEWHERE,
         )
     reserved = _RESERVED.search(failure.output)
     if reserved:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from esker.errors import BuildFailed, CommandFailed, RealisationFailed
 from esker.formats.nix import store_path
 from esker.host import trees
-from esker.host.uv import run_uv
+from esker.host.uv import run_uv, run_uv_asking_again
 from esker.lock.cache_keys import digest
 from esker.progress import reporting
 from esker.realise.byte_code import compile_modules
@@ -137,7 +137,7 @@ def _install_requirements(python: str, requirements: Sequence[str], tools: Mappi
         try:
             run_uv([*sync, "--offline"], tools, cwd=scratch)
         except CommandFailed:
-            run_uv(sync, tools, cwd=scratch)
+            run_uv_asking_again(sync, tools, cwd=scratch)
     except CommandFailed as failure:
         raise explained(failure) from failure
 

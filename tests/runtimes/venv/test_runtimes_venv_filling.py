@@ -320,3 +320,13 @@ def test_without_a_network(project, filled):
         filled(UV_OFFLINE="1")
     assert any("tiny" in line for line in caught.value.lines())
     assert filled() == (["tiny"], [])
+
+
+def test_a_release_that_is_newer_than_the_cached_page_of_the_index(project, filled, index):
+    """Asked for by number, it is installed: the index is asked again before it is said not to have it."""
+    index.max_age = 600
+    (project / "requirements.txt").write_text("tiny\n")
+    filled()
+    index.add("tiny", "1.1", {"tiny.py": "", "newer.py": ""})
+    (project / "requirements.txt").write_text("tiny==1.1\n")
+    assert filled()[0] == ["newer", "tiny"]

@@ -350,11 +350,26 @@ def test_an_active_environment_comes_first(esker, project, tmp_path):
 
 def test_commands_that_need_a_manifest(esker, project):
     """They say that there is none, and how to make one."""
-    for words in (["install", "pypi/tiny"], ["list"], ["lock"]):
+    for words in (
+        ["install", "pypi/tiny"],
+        ["uninstall", "tiny"],
+        ["upgrade"],
+        ["list"],
+        ["lock"],
+        ["lock", "--check"],
+        ["edit", "-n", "other"],
+        ["generations", "list"],
+        ["generations", "rollback"],
+        ["include", "upgrade"],
+        ["services", "add", "valkey"],
+        ["why", "tiny"],
+        ["outdated"],
+    ):
         done = esker(*words)
         assert done.status == 1, words
-        assert f"Did not find an environment in `{project}`" in done.err
-        assert f"create one: esker init -d {project}" in done.err
+        needed = f"`{project}` has no manifest, which this command needs: its environment is that of `requirements.txt`"
+        assert needed in done.err, words
+        assert f"make a manifest: esker init -d {project}" in done.err
     done = esker("services", "start")
     assert "declare them in a Compose file, or in a manifest: esker init" in done.err
     assert os.listdir(project) == ["requirements.txt"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from esker.errors import AlreadyExists, CommandFailed, EskerError, NotFound, UsageError, VenvFailed
 from esker.host import files, process
 from esker.host.interpreters import inspect
-from esker.host.uv import run_uv
+from esker.host.uv import run_uv, run_uv_asking_again
 from esker.runtimes.venv.directory import exists, python
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ def install(path: str, settings: Settings, cwd: str, packages: Sequence[str] = (
             raise UsageError(f"`{word}` is not the name of a package or file", hint="names do not begin with `-`")
     if packages or listed:
         files_of = [word for name in listed for word in ("-r", name)]
-        run_uv(["pip", "install", "--python", python(path), *files_of, *packages], settings.tools, cwd=cwd)
+        command = ["pip", "install", "--python", python(path), *files_of, *packages]
+        run_uv_asking_again(command, settings.tools, cwd=cwd)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from esker.errors import ActivationFailed, EskerError, InvalidFile, Problem
 from esker.host import files
-from esker.host.uv import run_uv
+from esker.host.uv import run_uv_asking_again
 from esker.runtimes.venv import by_uv, directory
 from esker.runtimes.venv.requirements import deciding_files
 
@@ -126,7 +126,7 @@ def _install(project: PythonProject, settings: Settings, progress: Progress, *, 
             command = ["sync", "--frozen", "--python", directory.python(venv), *([] if exact else ["--inexact"])]
         else:
             command = ["pip", "install", "--python", directory.python(venv), *project.install]
-        run_uv(command, {**settings.tools, "UV_PROJECT_ENVIRONMENT": venv}, cwd=project.directory)
+        run_uv_asking_again(command, {**settings.tools, "UV_PROJECT_ENVIRONMENT": venv}, cwd=project.directory)
         progress.finish(f"{venv} has what {project.source} says")
 
 
