@@ -97,13 +97,18 @@ def test_a_project_that_is_a_package(project, filled, index):
 
 
 def test_a_uv_lock(project, filled, environ):
-    """What the lock says is installed, whatever pyproject.toml says by now; what it no longer says is removed."""
+    """What the lock says is installed, if it is not older than pyproject.toml; what it no longer says is removed."""
     pyproject = '[project]\nname = "p"\nversion = "1"\nrequires-python = ">=3.7"\ndependencies = [{}]\n'
     (project / "pyproject.toml").write_text(pyproject.format('"tiny"'))
     uv(project, environ, "lock")
     assert filled() == (["tiny"], [])
     (project / "pyproject.toml").write_text(pyproject.format('"other"'))
-    assert filled() == (["tiny"], [])
+    changed = f"`{project}/uv.lock` does not match `{project}/pyproject.toml`: `other` was added"
+    with pytest.raises(ActivationFailed, match=changed) as caught:
+        filled()
+    assert caught.value.hint == f"lock it again, in {project}: uv lock"
+    (error,) = obstacles(python_project(str(project)), Settings(environ))
+    assert error.message == caught.value.message
     uv(project, environ, "lock")
     assert filled() == (["other"], [])
 
@@ -300,6 +305,16 @@ def test_a_broken_pyproject(project, filled):
     (project / "pyproject.toml").write_text('[project]\nname = "p"\nversion = "1"\nrequires-python = "3.x"\n')
     with pytest.raises(InvalidFile, match="`requires-python` is `3.x`, which is not a version specifier"):
         filled()
+    assert not (project / ".venv").exists()
+
+
+def test_a_requirement_that_is_none(project, filled):
+    """It is told with its line, without what a build backend says of it, and before anything is made."""
+    (project / "pyproject.toml").write_text('[project]\nname = "p"\nversion = "1"\ndependencies = [\n"tiny",\n"ninja >= ",\n]\n')
+    with pytest.raises(InvalidFile) as caught:
+        filled()
+    assert caught.value.lines()[0].startswith(f"{project}/pyproject.toml:6: `ninja >= ` is not a requirement: ")
+    assert len(caught.value.lines()) < 4
     assert not (project / ".venv").exists()
 
 

@@ -16,6 +16,7 @@ from esker.errors import ActivationFailed, EskerError, InvalidFile, Problem
 from esker.host import files
 from esker.host.uv import run_uv
 from esker.runtimes.venv import by_uv, directory
+from esker.runtimes.venv.locked import check_lock, check_requirements
 from esker.runtimes.venv.requirements import deciding_files
 
 if TYPE_CHECKING:
@@ -33,13 +34,14 @@ _MARK = ".made-by-esker"
 def fill(project: PythonProject, settings: Settings, progress: Progress) -> None:
     """Make the project's `.venv` if there is none, and install what is missing, unless a person has made it by hand.
 
-    Raises VenvFailed with uv's words, InvalidFile for a specifier that is none, and ActivationFailed for a `.venv` made
-    by a person that cannot be used.
+    Raises VenvFailed with uv's words, InvalidFile for a specifier or requirement that is none, and ActivationFailed for
+    a `.venv` made by a person that cannot be used, and for a uv.lock that is older than what the project declares.
     """
     venv = project.venv
     if _is_a_persons(venv):
         _use(project, settings, progress)
         return
+    _check_declared(project)
     is_to_be_made = _is_to_be_made(project)
     with by_uv.failing(f"cannot make `{venv}`"):
         if is_to_be_made:
@@ -57,11 +59,23 @@ def obstacles(project: PythonProject, settings: Settings) -> Iterator[EskerError
     try:
         if _is_a_persons(project.venv):
             _check_usable(project)
-        elif _is_to_be_made(project):
+            if project.is_locked and directory.is_made_by_uv(project.venv):
+                _check_declared(project)
+            return
+        _check_declared(project)
+        if _is_to_be_made(project):
             by_uv.check_place(project.venv)
             _interpreter(project, settings)
     except EskerError as error:
         yield error
+
+
+def _check_declared(project: PythonProject) -> None:
+    """Raise the error for requirements that cannot be read, or that uv.lock does not have."""
+    if project.is_locked:
+        check_lock(project.root)
+    elif project.source in {"pyproject.toml", "setup.py"}:
+        check_requirements(f"{project.directory}/pyproject.toml")
 
 
 def _is_a_persons(venv: str) -> bool:
@@ -98,6 +112,7 @@ def _use(project: PythonProject, settings: Settings, progress: Progress) -> None
     _check_usable(project)
     venv = project.venv
     if project.is_locked and directory.is_made_by_uv(venv):
+        _check_declared(project)
         _install(project, settings, progress, exact=False)
     elif project.source:
         progress.remark(
