@@ -114,10 +114,16 @@ def test_a_uv_lock(project, filled, environ):
 
 
 def test_a_file_for_tools_alone(project, filled):
-    """A pyproject.toml without a project installs nothing; requirements beside it count."""
+    """A pyproject.toml without a project installs nothing, which a remark says; requirements beside it count."""
     (project / "pyproject.toml").write_text("[tool.ruff]\n")
     assert filled() == ([], [])
+    end = "it has no [project], so nothing is installed"
+    assert python_project(str(project)).remarks == (f"`{project}/pyproject.toml` only configures tools: {end}",)
+    (project / "pyproject.toml").write_text('[tool.poetry.dependencies]\ntiny = "*"\n')
+    (remark,) = python_project(str(project)).remarks
+    assert remark == f"`{project}/pyproject.toml` declares its dependencies for Poetry alone: {end}"
     (project / "requirements.txt").write_text("tiny\n")
+    assert python_project(str(project)).remarks == ()
     assert filled() == (["tiny"], [])
 
 
@@ -128,7 +134,7 @@ def test_an_environment_made_by_hand_is_used_as_it_is(project, filled, environ):
     uv(project, environ, "pip", "install", "other")
     remark = (
         f"`{project}/.venv` was not made by Esker, so it is used as it is, and nothing of requirements.txt is installed "
-        "into it"
+        "into it; do that with what made it, or move it away: then Esker makes one"
     )
     assert filled() == (["other"], [remark])
     shutil.rmtree(project / ".venv")
@@ -164,6 +170,19 @@ def test_the_python_of_the_project(project, filled):
     assert (project / ".venv/pyvenv.cfg").exists()
 
 
+def test_files_that_no_python_can_meet(project, filled):
+    """Each is named with what it asks for, and nothing is advised that cannot help."""
+    (project / ".python-version").write_text("3.11\n")
+    (project / "pyproject.toml").write_text('[project]\nname = "p"\nversion = "1"\nrequires-python = ">=3.12"\n')
+    with pytest.raises(VenvFailed) as caught:
+        filled()
+    assert caught.value.message.endswith("there is no Python for `==3.11.*` (.python-version) and `>=3.12` (pyproject.toml)")
+    assert caught.value.hint == "change one of these files: no version meets them all"
+    (project / ".python-version").write_text("3.99.0\n")  # which may be released one day
+    with pytest.raises(VenvFailed, match="is not on this machine"):
+        filled()
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
@@ -185,6 +204,7 @@ def test_a_version_file_that_names_no_python(project, name, text, said):
 
 OBSTACLES = {
     "no such Python": ({"pyproject.toml": '[project]\nname = "p"\nrequires-python = ">=3.99"\n'}, r"A Python for `>=3\.99`"),
+    "Python 4": ({"pyproject.toml": '[project]\nname = "p"\nrequires-python = ">=4"\n'}, r"there is no Python for `>=4`"),
     "no specifier": ({"pyproject.toml": '[project]\nname = "p"\nrequires-python = "3.x"\n'}, "`requires-python` is `3.x`"),
     "a file": ({".venv": ""}, "it is no virtual environment: it is no directory"),
     "another directory": ({".venv/mine": ""}, "it is no virtual environment: it has no `pyvenv.cfg`"),

@@ -8,11 +8,12 @@ as each `uv run` would do, but nothing is removed from it. Every other one is us
 from __future__ import annotations
 
 import os
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from esker.errors import ActivationFailed, EskerError, InvalidFile, Problem
+from esker.errors import ActivationFailed, EskerError, InvalidFile, NotFound, Problem
 from esker.host import files
 from esker.host.uv import run_uv
 from esker.runtimes.venv import by_uv, directory
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["fill", "obstacles"]
 
 _MARK = ".made-by-esker"
+_NUMBERS = 100
+"""More than any minor or micro version of Python 3 has."""
 
 
 def fill(project: PythonProject, settings: Settings, progress: Progress) -> None:
@@ -89,8 +92,19 @@ def _is_to_be_made(project: PythonProject) -> bool:
 
 def _interpreter(project: PythonProject, settings: Settings, progress: Progress | None = None) -> str:
     """Return the Python of a project; with `progress`, which hears of it, one that is missing may be fetched."""
+    if not _is_satisfiable(SpecifierSet(project.python)):
+        hint = "correct the specifier" if len(project.asked) == 1 else "change one of these files: no version meets them all"
+        raise NotFound(f"there is no P{project.wanted.removeprefix('a P')}", hint=hint)
     interpreters = settings.interpreters(progress)
     return by_uv.interpreter_for(project.python, interpreters, settings.tools, wanted=project.wanted)
+
+
+def _is_satisfiable(allowed: SpecifierSet) -> bool:
+    """Return whether some Python 3 can meet a specifier, be it one that is not released yet."""
+    named = (each.version.removesuffix(".*") for each in allowed if each.operator != "===")
+    numbers = (f"3.{minor}.{patch}" for patch in range(_NUMBERS) for minor in range(_NUMBERS))
+    candidates = chain((each for each in named if each.startswith("3.")), numbers)
+    return any(allowed.contains(each, True) for each in candidates)  # noqa: FBT003
 
 
 def _is_of(venv: str) -> bool:
@@ -116,7 +130,8 @@ def _use(project: PythonProject, settings: Settings, progress: Progress) -> None
         _install(project, settings, progress, exact=False)
     elif project.source:
         progress.remark(
-            f"`{venv}` was not made by Esker, so it is used as it is, and nothing of {project.source} is installed into it"
+            f"`{venv}` was not made by Esker, so it is used as it is, and nothing of {project.source} is installed into it; "
+            "do that with what made it, or move it away: then Esker makes one"
         )
 
 

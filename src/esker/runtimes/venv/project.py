@@ -106,6 +106,10 @@ def python_project(directory: str) -> PythonProject:
             asked.append((f"{place}/pyproject.toml", required))
     is_shared = root != directory or _table(table, "tool", "uv", "workspace") is not None
     source, install, is_locked = _way(directory, root, table)
+    if not source and os.path.exists(f"{directory}/pyproject.toml"):
+        poetry = _table(table, "tool", "poetry") is not None
+        what = "declares its dependencies for Poetry alone" if poetry else "only configures tools"
+        remarks.append(f"`{directory}/pyproject.toml` {what}: it has no [project], so nothing is installed")
     return PythonProject(directory, root, tuple(asked), source, install, is_locked, is_shared, tuple(remarks), above)
 
 
