@@ -29,7 +29,7 @@ from esker.formats.untrusted import toml_table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Declared", "Dependency", "LockedPackage", "Metadata", "Source", "UvLock", "parse"]
+__all__ = ["Declared", "Dependency", "LockedPackage", "Manifest", "Metadata", "Source", "UvLock", "parse"]
 
 _VERSION = 1
 _SHOWN = 200
@@ -103,12 +103,19 @@ class LockedPackage(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
             yield from needed
 
 
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """What the root of a workspace declared when it was locked, if it is no project itself."""
+
+    dependency_groups: dict[str, tuple[Declared, ...]] = {}
+
+
 class UvLock(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """The part of a uv.lock that Esker looks into."""
 
     version: int
     supported_markers: tuple[str, ...] = ()
     """PEP 508 markers of the platforms that it is for; none if it is for all."""
+    manifest: Manifest = Manifest()
     packages: tuple[LockedPackage, ...] = msgspec.field(default=(), name="package")
 
 

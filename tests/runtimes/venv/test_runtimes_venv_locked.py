@@ -100,3 +100,14 @@ def test_a_member_that_is_gone_or_broken(root):
         check_lock(str(root))
     (root / "uv.lock").write_text("version = 1\npackage = 3\n")
     assert locked_projects(str(root)) == []
+
+
+def test_a_root_that_is_no_project(root, environ):
+    """What its groups need is compared, too."""
+    text = "[dependency-groups]\ndev = ['other']\n[tool.uv.workspace]\nmembers = ['packages/*']\n"
+    (root / "pyproject.toml").write_text(text)
+    subprocess.run([uv_program(), "lock"], cwd=root, env=environ, check=True, capture_output=True)
+    check_lock(str(root))
+    (root / "pyproject.toml").write_text(text.replace("'other'", "'other', 'tester'"))
+    with pytest.raises(ActivationFailed, match=f"does not match `{root}/pyproject.toml`: `tester` was added"):
+        check_lock(str(root))

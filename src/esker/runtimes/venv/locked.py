@@ -55,7 +55,12 @@ def check_lock(root: str) -> None:
 
     Raises InvalidFile for a pyproject.toml that cannot be read.
     """
-    for package, directory in _projects(root, _lock(root)):
+    lock = _lock(root)
+    projects = list(_projects(root, lock))
+    if all(directory != root for _, directory in projects):
+        metadata = uv_lock.Metadata(requires_dev=lock.manifest.dependency_groups)
+        projects.append((uv_lock.LockedPackage(name="", metadata=metadata), root))
+    for package, directory in projects:
         path = f"{directory}/pyproject.toml"
         if not any(os.path.exists(f"{directory}/{name}") for name in PROJECT_FILES):
             raise ActivationFailed(
