@@ -8,6 +8,7 @@ import pytest
 
 from esker.declare.discover import find
 from esker.errors import NotFound, UsageError
+from esker.runtimes.registry import find_project
 
 
 def test_here(tmp_path):
@@ -36,10 +37,26 @@ def test_not_beyond_the_repository(tmp_path):
     for directory in (repository, repository.parent):
         with pytest.raises(NotFound, match=r"Did not find an environment in the current directory\.") as caught:
             find(str(directory), explicit=False)
-        assert caught.value.hint.endswith(f"has to be named: -d {tmp_path}")
+        above = f"or name the one in `{tmp_path}`, which is above, and this is no git repository: -d {tmp_path}"
+        assert caught.value.hint == f"create one: esker init; {above}"
     (repository.parent / ".git").mkdir()
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound) as caught:
         find(str(repository), explicit=False)
+    assert caught.value.hint.endswith(
+        f"or name the one in `{tmp_path}`, which lies outside this repository: -d {tmp_path}"
+    )
+
+
+def test_another_declaration_above_is_named(tmp_path):
+    """Outside a repository it is not used, but the error says where it is; unless a manifest is needed."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "requirements.txt").write_text("")
+    with pytest.raises(NotFound) as caught:
+        find_project(str(tmp_path / "src"), explicit=False)
+    assert caught.value.hint.endswith(f"-d {tmp_path}")
+    with pytest.raises(NotFound) as caught:
+        find(str(tmp_path / "src"), explicit=False)
+    assert caught.value.hint == "create one: esker init"
 
 
 def test_a_named_directory_is_meant_itself(tmp_path):

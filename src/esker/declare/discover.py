@@ -48,7 +48,7 @@ def find_marked(start: str, *groups: Sequence[str], explicit: bool) -> tuple[str
         above = None if explicit else _above(start, markers)
         if above is not None:
             return above
-    raise _not_found(start, explicit=explicit)
+    raise _not_found(start, [marker for markers in groups for marker in markers], explicit=explicit)
 
 
 def resolved(path: str) -> str:
@@ -90,18 +90,22 @@ def _above(directory: str, markers: Sequence[str]) -> tuple[str, str] | None:
     return nearest
 
 
-def _not_found(start: str, *, explicit: bool) -> Exception:
+def _not_found(start: str, markers: Sequence[str], *, explicit: bool) -> Exception:
     from esker.errors import NoEnvironment
 
     if not explicit:
         message = "Did not find an environment in the current directory."
         hint = "create one: esker init"
-        above = start
+        above, is_in_repository = start, os.path.lexists(f"{start}/.git")
         while (parent := os.path.dirname(above)) != above:
             above = parent
-            if os.path.isdir(f"{above}/.flox"):
-                hint += f"; or use the one in `{above}`, which from outside its repository has to be named: -d {above}"
+            if _marker(above, markers) is not None:
+                where = (
+                    "lies outside this repository" if is_in_repository else "is above, and this is no git repository"
+                )
+                hint += f"; or name the one in `{above}`, which {where}: -d {above}"
                 break
+            is_in_repository = is_in_repository or os.path.lexists(f"{above}/.git")
         return NoEnvironment(message, hint=hint)
     if not os.path.isdir(start):
         return NoEnvironment(f"there is no directory `{start}`", hint="correct the path", directory=start)

@@ -5,7 +5,8 @@ archive), the hashes of its files, and what it needs, with markers. It is for a 
 unless `supported-markers` names some. A directory and a repository have no hash of their content.
 
 uv turns it into a lock of PEP 751, because the marker under which a package is installed stands nowhere: it follows
-from those on all the ways to the package. Read here are the version of the format, the platforms, and what needs what.
+from those on all the ways to the package. Read here are the version of the format, the platforms, what needs what, and
+what the projects in directories declared when they were locked.
 
 Oddities: the version of a package is missing if only its build backend can tell it. What an entry needs with an extra
 stands in `optional-dependencies`, by extra; what the dependency groups need stands in `dev-dependencies`. `revision`
@@ -28,7 +29,7 @@ from esker.formats.untrusted import toml_table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Dependency", "LockedPackage", "UvLock", "parse"]
+__all__ = ["Declared", "Dependency", "LockedPackage", "Manifest", "Metadata", "Source", "UvLock", "parse"]
 
 _VERSION = 1
 _SHOWN = 200
@@ -44,6 +45,46 @@ class Dependency(msgspec.Struct, frozen=True):
     """Given if the lock has several versions of the package."""
 
 
+class Declared(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """A requirement as a project in a directory declared it when it was locked."""
+
+    name: str
+    specifier: str = ""
+    git: str | None = None
+    url: str | None = None
+    path: str | None = None
+    directory: str | None = None
+    editable: str | None = None
+    virtual: str | None = None
+
+    @property
+    def is_from_index(self) -> bool:
+        """Whether an index has it; of what comes from elsewhere, uv need not record the specifier."""
+        return not any((self.git, self.url, self.path, self.directory, self.editable, self.virtual))
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """What a project in a directory declared when it was locked, its extras included."""
+
+    requires_dist: tuple[Declared, ...] = ()
+    requires_dev: dict[str, tuple[Declared, ...]] = {}
+    """By dependency group."""
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where a package comes from, if that is a project in a directory: its path, relative to uv.lock."""
+
+    virtual: str | None = None
+    """That of a project which is not built and not installed."""
+    editable: str | None = None
+    directory: str | None = None
+
+    @property
+    def path(self) -> str | None:
+        """The path, whichever way the project is installed; None for a package from elsewhere."""
+        return next((path for path in (self.virtual, self.editable, self.directory) if path is not None), None)
+
+
 class LockedPackage(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """A locked package, with what it needs."""
 
@@ -52,6 +93,8 @@ class LockedPackage(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     version: str | None = None
     dependencies: tuple[Dependency, ...] = ()
     optional_dependencies: dict[str, tuple[Dependency, ...]] = {}
+    source: Source = Source()
+    metadata: Metadata = Metadata()
 
     def needed(self) -> Iterator[Dependency]:
         """Yield what the package needs, and what its extras need."""
@@ -60,12 +103,19 @@ class LockedPackage(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
             yield from needed
 
 
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """What the root of a workspace declared when it was locked, if it is no project itself."""
+
+    dependency_groups: dict[str, tuple[Declared, ...]] = {}
+
+
 class UvLock(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """The part of a uv.lock that Esker looks into."""
 
     version: int
     supported_markers: tuple[str, ...] = ()
     """PEP 508 markers of the platforms that it is for; none if it is for all."""
+    manifest: Manifest = Manifest()
     packages: tuple[LockedPackage, ...] = msgspec.field(default=(), name="package")
 
 

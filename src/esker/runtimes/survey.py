@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from esker.activate.compose.docker_command import check_engine
+from esker.activate.compose.files import compose_files
 from esker.declare import trust
 from esker.declare.load import load
 from esker.declare.source import source_directories
@@ -25,6 +27,7 @@ from esker.runtimes.foreign.result import obstacles
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from esker.declare.declaration import Declaration
     from esker.settings import Settings
 
 __all__ = ["Finding", "survey", "survey_project"]
@@ -55,9 +58,10 @@ def survey(settings: Settings, path: str | None) -> list[Finding]:
 
 
 def survey_project(project: str, settings: Settings, runtime: str | None = None) -> list[Finding]:
-    """Return by which declaration the environment in `project` goes, and what keeps it from being activated.
+    """Return by which declaration the environment in `project` goes, and what keeps it or its services from working.
 
-    The declaration is that for `runtime`, or else the first that counts. Nothing of the project runs.
+    The declaration is that for `runtime`, or else the first that counts. Nothing of the project runs. What is found
+    under the name of a program counts instead of what `survey` says of it.
     """
     declarations = registry.declarations().items()
     present = {name: kind for name, kind in declarations if _is_there(f"{project}/{name}")}
@@ -69,6 +73,7 @@ def survey_project(project: str, settings: Settings, runtime: str | None = None)
         return [
             Finding(name="environment", state="ok", detail=detail, mend=_choice(first, present)),
             *map(_obstacle, obstacles(checked, kind, settings, check=_trusted(project, settings, first))),
+            *_engine(checked, settings),
         ]
     try:
         declaration = load(project)
@@ -83,9 +88,18 @@ def survey_project(project: str, settings: Settings, runtime: str | None = None)
         detail += f", with the toolchain of the runtime `{kind}`"
     environment = Finding(name="environment", state="ok", detail=detail, mend=_choice(first, present))
     if kind == "native":
-        return [environment]
+        return [environment, *_engine(declaration, settings)]
     found = obstacles(declaration, kind, settings, check=partial(trust.check_contents, project, settings))
-    return [environment, *map(_obstacle, found)]
+    return [environment, *map(_obstacle, found), *_engine(declaration, settings)]
+
+
+def _engine(declaration: Declaration, settings: Settings) -> Iterator[Finding]:
+    """Yield what keeps the services of a project's Compose file from starting, if it has one."""
+    try:
+        if compose_files(declaration, settings.caller):
+            check_engine(settings.caller)
+    except EskerError as error:
+        yield _obstacle(error, "docker")
 
 
 def _is_there(path: str) -> bool:

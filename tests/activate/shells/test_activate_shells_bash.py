@@ -401,6 +401,32 @@ def test_a_command_runs_after_a_script_with_a_syntax_error(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("script", "status"), [("set -e\nfalse", 1), ("exit 3", 3), ("exit", 0), ("set -eu\necho $NONE", 1)]
+)
+def test_a_script_that_ends_the_shell_of_a_command_is_named(tmp_path, script, status):
+    """The command does not run then, so an error says why, with the script's place; the status is the script's."""
+    (tmp_path / ".flox/env").mkdir(parents=True)
+    manifest = tmp_path / ".flox/env/manifest.toml"
+    manifest.write_text(f"[profile]\ncommon = 'A=1'\nbash = '''\n{script}\n'''\n")
+    made = a_plan(project=str(tmp_path), profile={"common": "A=1", "bash": f"{script}\n"})
+    done = commanded("echo ran", made)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.splitlines()[-2:] == [
+        f"✘ ERROR: profile.bash ({manifest}:4) has ended the shell with status {status}, so the command was not run",
+        "hint: write `return` for `exit`, and under `set -e` put `|| true` behind what may fail",
+    ]
+
+
+def test_a_command_keeps_nothing_of_what_watches_the_scripts():
+    """A trap of a script's own stays; without one the command has none, and the status is the command's."""
+    left = "trap -p EXIT; declare -F; compgen -v _esker; exit 7"
+    done = commanded(left, a_plan(profile={"bash": "(exit 3); return 4"}))
+    assert (done.returncode, done.stdout, done.stderr) == (7, "", "")
+    done = commanded("exit 7", a_plan(profile={"bash": "trap 'echo mine' EXIT"}))
+    assert (done.returncode, done.stdout, done.stderr) == (7, "mine\n", "")
+
+
 def test_a_syntax_error_in_a_profile_is_told_in_place_too(tmp_path):
     """The shell goes on, whatever options it has, and the warning names the script's own line if that is all we know."""
     for option in ("", "set -u; IFS=3"):

@@ -476,6 +476,20 @@ def test_what_nix_refuses_is_told_in_its_words(flake, nix):
     assert "-no.drv" in failing.esker("activate", "--", "true").err
 
 
+def test_a_file_that_git_does_not_track(nix):
+    """Nix says that it is missing, though it is there; the advice is what makes it part of the flake."""
+    text = "{ outputs = { self }: { devShells.x86_64-linux.default = import ./shell.nix; }; }"
+    project = nix.project({"flake.nix": text}, "untracked")
+    (project.directory / "shell.nix").write_text("{ }")
+    advice = f"hint: a flake has only the files that git tracks: git -C {project.directory} add {project.directory}/shell.nix\n"
+    assert advice in project.esker("activate", "--", "true").err
+    project.git("add", "--all")
+    assert "only the files that git tracks" not in project.esker("activate", "--", "true").err
+    alone = nix.project({"other": ""}, "untracked-flake")
+    (alone.directory / "flake.nix").write_text("{ }")
+    assert f"add {alone.directory}/flake.nix\n" in alone.esker("activate", "--", "true").err
+
+
 def test_doctor_tries_the_store_of_nix(flake, nix, tmp_path):
     """A daemon that is not there and a store that cannot be written to are said, as an activation would find them."""
     project = flake("default = pkgs.mkShell { };")

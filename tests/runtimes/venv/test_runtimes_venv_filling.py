@@ -97,22 +97,33 @@ def test_a_project_that_is_a_package(project, filled, index):
 
 
 def test_a_uv_lock(project, filled, environ):
-    """What the lock says is installed, whatever pyproject.toml says by now; what it no longer says is removed."""
+    """What the lock says is installed, if it is not older than pyproject.toml; what it no longer says is removed."""
     pyproject = '[project]\nname = "p"\nversion = "1"\nrequires-python = ">=3.7"\ndependencies = [{}]\n'
     (project / "pyproject.toml").write_text(pyproject.format('"tiny"'))
     uv(project, environ, "lock")
     assert filled() == (["tiny"], [])
     (project / "pyproject.toml").write_text(pyproject.format('"other"'))
-    assert filled() == (["tiny"], [])
+    changed = f"`{project}/uv.lock` does not match `{project}/pyproject.toml`: `other` was added"
+    with pytest.raises(ActivationFailed, match=changed) as caught:
+        filled()
+    assert caught.value.hint == f"lock it again, in {project}: uv lock"
+    (error,) = obstacles(python_project(str(project)), Settings(environ))
+    assert error.message == caught.value.message
     uv(project, environ, "lock")
     assert filled() == (["other"], [])
 
 
 def test_a_file_for_tools_alone(project, filled):
-    """A pyproject.toml without a project installs nothing; requirements beside it count."""
+    """A pyproject.toml without a project installs nothing, which a remark says; requirements beside it count."""
     (project / "pyproject.toml").write_text("[tool.ruff]\n")
     assert filled() == ([], [])
+    end = "it has no [project], so nothing is installed"
+    assert python_project(str(project)).remarks == (f"`{project}/pyproject.toml` only configures tools: {end}",)
+    (project / "pyproject.toml").write_text('[tool.poetry.dependencies]\ntiny = "*"\n')
+    (remark,) = python_project(str(project)).remarks
+    assert remark == f"`{project}/pyproject.toml` declares its dependencies for Poetry alone: {end}"
     (project / "requirements.txt").write_text("tiny\n")
+    assert python_project(str(project)).remarks == ()
     assert filled() == (["tiny"], [])
 
 
@@ -123,7 +134,7 @@ def test_an_environment_made_by_hand_is_used_as_it_is(project, filled, environ):
     uv(project, environ, "pip", "install", "other")
     remark = (
         f"`{project}/.venv` was not made by Esker, so it is used as it is, and nothing of requirements.txt is installed "
-        "into it"
+        "into it; do that with what made it, or move it away: then Esker makes one"
     )
     assert filled() == (["other"], [remark])
     shutil.rmtree(project / ".venv")
@@ -159,6 +170,19 @@ def test_the_python_of_the_project(project, filled):
     assert (project / ".venv/pyvenv.cfg").exists()
 
 
+def test_files_that_no_python_can_meet(project, filled):
+    """Each is named with what it asks for, and nothing is advised that cannot help."""
+    (project / ".python-version").write_text("3.11\n")
+    (project / "pyproject.toml").write_text('[project]\nname = "p"\nversion = "1"\nrequires-python = ">=3.12"\n')
+    with pytest.raises(VenvFailed) as caught:
+        filled()
+    assert caught.value.message.endswith("there is no Python for `==3.11.*` (.python-version) and `>=3.12` (pyproject.toml)")
+    assert caught.value.hint == "change one of these files: no version meets them all"
+    (project / ".python-version").write_text("3.99.0\n")  # which may be released one day
+    with pytest.raises(VenvFailed, match="is not on this machine"):
+        filled()
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
@@ -180,6 +204,7 @@ def test_a_version_file_that_names_no_python(project, name, text, said):
 
 OBSTACLES = {
     "no such Python": ({"pyproject.toml": '[project]\nname = "p"\nrequires-python = ">=3.99"\n'}, r"A Python for `>=3\.99`"),
+    "Python 4": ({"pyproject.toml": '[project]\nname = "p"\nrequires-python = ">=4"\n'}, r"there is no Python for `>=4`"),
     "no specifier": ({"pyproject.toml": '[project]\nname = "p"\nrequires-python = "3.x"\n'}, "`requires-python` is `3.x`"),
     "a file": ({".venv": ""}, "it is no virtual environment: it is no directory"),
     "another directory": ({".venv/mine": ""}, "it is no virtual environment: it has no `pyvenv.cfg`"),
@@ -300,6 +325,16 @@ def test_a_broken_pyproject(project, filled):
     (project / "pyproject.toml").write_text('[project]\nname = "p"\nversion = "1"\nrequires-python = "3.x"\n')
     with pytest.raises(InvalidFile, match="`requires-python` is `3.x`, which is not a version specifier"):
         filled()
+    assert not (project / ".venv").exists()
+
+
+def test_a_requirement_that_is_none(project, filled):
+    """It is told with its line, without what a build backend says of it, and before anything is made."""
+    (project / "pyproject.toml").write_text('[project]\nname = "p"\nversion = "1"\ndependencies = [\n"tiny",\n"ninja >= ",\n]\n')
+    with pytest.raises(InvalidFile) as caught:
+        filled()
+    assert caught.value.lines()[0].startswith(f"{project}/pyproject.toml:6: `ninja >= ` is not a requirement: ")
+    assert len(caught.value.lines()) < 4
     assert not (project / ".venv").exists()
 
 

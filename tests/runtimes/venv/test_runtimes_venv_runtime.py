@@ -291,6 +291,37 @@ def test_doctor_says_what_an_activation_would_fail_at(esker, project, tmp_path):
     assert not esker("doctor", cwd="/").out.startswith("✔ environment")
 
 
+ENGINES = {
+    "no docker": (None, "the command `docker` is not here", "install Docker"),
+    "no Compose": ("echo \"docker: 'compose' is not a docker command.\" >&2; exit 1", "compose", "install Docker Compose v2"),
+    "no engine": ('[ "$1" = compose ] || { echo "Cannot connect to the Docker daemon" >&2; exit 1; }', "Cannot connect", "start"),
+    "all": ("exit 0", None, None),
+}
+
+
+@pytest.mark.parametrize(("docker", "said", "mend"), ENGINES.values(), ids=ENGINES)
+def test_doctor_asks_the_engine_for_a_compose_file(esker, project, tmp_path, docker, said, mend):
+    """Where a project has one, its services need Docker's command, Compose and an engine; elsewhere nothing does."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    if docker is not None:
+        (programs / "docker").write_text(f"#!/bin/sh\n{docker}\n")
+        (programs / "docker").chmod(0o755)
+    assert "✘" not in esker("doctor", PATH=str(programs)).out
+    (project / "compose.yaml").write_text("services: {a: {image: x}}\n")
+    done = esker("doctor", PATH=str(programs))
+    lines = [line for line in done.out.splitlines() if " docker " in line]
+    if said is None:
+        assert done.status == 0
+        assert lines == [f"✔ docker       {programs}/docker"]
+        return
+    (line,) = [line for line in done.out.splitlines() if line.startswith(("✘", "- docker"))]
+    assert done.status == 1
+    assert line.startswith("✘ docker ")
+    assert said in line
+    assert mend in done.out.partition(line)[2].splitlines()[1]
+
+
 def test_a_version_file_that_is_not_followed_is_told(esker, project):
     """A line says so when the environment is made."""
     (project / ".python-version").write_text("my-env\n")

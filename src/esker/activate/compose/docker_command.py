@@ -16,6 +16,7 @@ __all__ = [
     "ANSWER_SECONDS",
     "GLANCE_SECONDS",
     "answered",
+    "check_engine",
     "compose_command",
     "compose_refused",
     "compose_warnings",
@@ -81,6 +82,15 @@ def answered(
         raise engine_silent(words, seconds) from None
     except CommandFailed as failure:  # it does not exist
         raise compose_refused(words, failure) from failure
+
+
+def check_engine(environ: Mapping[str, str]) -> None:
+    """Raise ServiceError if there is no `docker` command, no Compose v2 or no engine that answers; reads no project."""
+    for words in (("docker", "compose", "version", "--short"), ("docker", "ps", "--quiet", "--last", "1")):
+        done = answered(words, environ, "/")
+        if done.returncode != 0:
+            failure = CommandFailed("", status=done.returncode, output=done.stderr or done.stdout)
+            raise compose_refused(words, failure)
 
 
 def engine_refused(text: str) -> ServiceError:

@@ -49,6 +49,11 @@ _SOURCED = "_FLOX_SOURCED_PROFILE_SCRIPTS"
 _NOT_HASHED = "if [[ -o hashall ]]; then _esker_hashed=y; \\builtin set +h; fi"
 _HASHED = "if [[ -n ${_esker_hashed-} ]]; then \\builtin set -h; fi; \\builtin unset -v _esker_hashed"
 """Undoes `_NOT_HASHED`, unless the shell had the option off before."""
+_NOT_CUT_OFF = (
+    'case $(\\builtin trap -p EXIT) in *"_esker_cut_off "*) \\builtin trap - EXIT ;; esac; '
+    "\\builtin unset -f _esker_cut_off"
+)
+"""Undoes cut_off.bash; a trap of a script's own stays."""
 _CLOSED = "exec {0}<&-"
 _POSIX = "POSIXLY_CORRECT"
 
@@ -87,7 +92,8 @@ class Bash:
 
         bash = find_bash(path)
         scripts = _with_warnings(line for step in steps for line in _lines(step))
-        start = f". {inherited_file(_CLOSED, scripts)}\n" if scripts else ""
+        watched = [_fixed("cut_off"), *scripts, _NOT_CUT_OFF]
+        start = f". {inherited_file(_CLOSED, watched)}\n" if scripts else ""
         return [bash, "--noprofile", "--norc", "-c", start + text]
 
     def interactive(
@@ -205,14 +211,19 @@ def _source(script: Script) -> str:
     count = len(script.text.rstrip().split("\n"))
     place = (quoted(script.manifest), "''" if before is None else f"'{before}'")
     words = (quoted(script.name), quoted(script.text), str(count), *place)
-    sourced = f"\\builtin . <(\\builtin printf '%s\\n' {words[1]})"
+    named = f"{script.name} ({script.manifest}:{before + 1})" if before is not None else script.name
+    sourced = f"_esker_script={quoted(named)}; \\builtin . <(\\builtin printf '%s\\n' {words[1]})"
     return f"{sourced}; [[ $? == 0 ]] || _esker_mistake {' '.join(words)}"
 
 
 def _with_warnings(sources: Iterable[str]) -> list[str]:
     """Return lines that `_source` has made; before them the function that warns is defined, and after them removed."""
     lines = list(sources)
-    return [_fixed("mistake"), *lines, "\\builtin unset -f _esker_mistake"] if lines else []
+    return (
+        [_fixed("mistake"), *lines, "\\builtin unset -f _esker_mistake; \\builtin unset -v _esker_script"]
+        if lines
+        else []
+    )
 
 
 def _forgotten(link: str, sources: Iterable[str] = ()) -> Iterator[str]:

@@ -35,7 +35,8 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     options = parser.parse_args(arguments)
     settings, project = Settings(os.environ), _project(options)
     findings = [] if project is None else survey_project(project, settings, options.runtime)
-    findings += survey(settings, os.environ.get("PATH"))
+    told = {finding.name for finding in findings}
+    findings += [each for each in survey(settings, os.environ.get("PATH")) if each.name not in told]
     if options.json:
         import msgspec
 

@@ -26,6 +26,9 @@ _REVISION = re.compile(
 _LARGEST = 1 << 20
 _MOST_LINKS = 40
 
+_MISSING = re.compile(r"/[0-9a-z]{32}-source/([^'\"\n]+)'(?:: No such file or directory| does not exist)")
+"""A file that Nix looks for in its copy of a repository."""
+
 
 class Tree(NamedTuple):
     """The files of a source tree."""
@@ -40,6 +43,22 @@ class Tree(NamedTuple):
     """A hash of the names that git tracks: a file that was only watched so far may be one of them now."""
     left_out: int = 0
     """How many files do not count, because there are too many."""
+
+
+def untracked(project: str, variables: Mapping[str, str], said: str) -> str | None:
+    """Return the file that Nix misses in the flake `project` because git does not track it, absolute; None without one.
+
+    `said` is what Nix has written.
+    """
+    top = project
+    while not os.path.lexists(f"{top}/.git"):
+        if top == os.path.dirname(top):
+            return None
+        top = os.path.dirname(top)
+    missing = [f"{top}/{name}" for name in _MISSING.findall(said)]
+    missing = [path for path in missing if os.path.lexists(path)]
+    tracked = {*flake_tree(project, variables).files} if missing else set()
+    return next((path for path in missing if path not in tracked), None)
 
 
 def flake_tree(directory: str, variables: Mapping[str, str], watch: Sequence[str] = ()) -> Tree:

@@ -8,14 +8,16 @@ as each `uv run` would do, but nothing is removed from it. Every other one is us
 from __future__ import annotations
 
 import os
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from esker.errors import ActivationFailed, EskerError, InvalidFile, Problem
+from esker.errors import ActivationFailed, EskerError, InvalidFile, NotFound, Problem
 from esker.host import files
 from esker.host.uv import run_uv_asking_again
 from esker.runtimes.venv import by_uv, directory
+from esker.runtimes.venv.locked import check_lock, check_requirements
 from esker.runtimes.venv.requirements import deciding_files
 
 if TYPE_CHECKING:
@@ -28,18 +30,21 @@ if TYPE_CHECKING:
 __all__ = ["fill", "obstacles"]
 
 _MARK = ".made-by-esker"
+_NUMBERS = 100
+"""More than any minor or micro version of Python 3 has."""
 
 
 def fill(project: PythonProject, settings: Settings, progress: Progress) -> None:
     """Make the project's `.venv` if there is none, and install what is missing, unless a person has made it by hand.
 
-    Raises VenvFailed with uv's words, InvalidFile for a specifier that is none, and ActivationFailed for a `.venv` made
-    by a person that cannot be used.
+    Raises VenvFailed with uv's words, InvalidFile for a specifier or requirement that is none, and ActivationFailed for
+    a `.venv` made by a person that cannot be used, and for a uv.lock that is older than what the project declares.
     """
     venv = project.venv
     if _is_a_persons(venv):
         _use(project, settings, progress)
         return
+    _check_declared(project)
     is_to_be_made = _is_to_be_made(project)
     with by_uv.failing(f"cannot make `{venv}`"):
         if is_to_be_made:
@@ -57,11 +62,23 @@ def obstacles(project: PythonProject, settings: Settings) -> Iterator[EskerError
     try:
         if _is_a_persons(project.venv):
             _check_usable(project)
-        elif _is_to_be_made(project):
+            if project.is_locked and directory.is_made_by_uv(project.venv):
+                _check_declared(project)
+            return
+        _check_declared(project)
+        if _is_to_be_made(project):
             by_uv.check_place(project.venv)
             _interpreter(project, settings)
     except EskerError as error:
         yield error
+
+
+def _check_declared(project: PythonProject) -> None:
+    """Raise the error for requirements that cannot be read, or that uv.lock does not have."""
+    if project.is_locked:
+        check_lock(project.root)
+    elif project.source in {"pyproject.toml", "setup.py"}:
+        check_requirements(f"{project.directory}/pyproject.toml")
 
 
 def _is_a_persons(venv: str) -> bool:
@@ -75,8 +92,19 @@ def _is_to_be_made(project: PythonProject) -> bool:
 
 def _interpreter(project: PythonProject, settings: Settings, progress: Progress | None = None) -> str:
     """Return the Python of a project; with `progress`, which hears of it, one that is missing may be fetched."""
+    if not _is_satisfiable(SpecifierSet(project.python)):
+        hint = "correct the specifier" if len(project.asked) == 1 else "change one of these files: no version meets them all"
+        raise NotFound(f"there is no P{project.wanted.removeprefix('a P')}", hint=hint)
     interpreters = settings.interpreters(progress)
     return by_uv.interpreter_for(project.python, interpreters, settings.tools, wanted=project.wanted)
+
+
+def _is_satisfiable(allowed: SpecifierSet) -> bool:
+    """Return whether some Python 3 can meet a specifier, be it one that is not released yet."""
+    named = (each.version.removesuffix(".*") for each in allowed if each.operator != "===")
+    numbers = (f"3.{minor}.{patch}" for patch in range(_NUMBERS) for minor in range(_NUMBERS))
+    candidates = chain((each for each in named if each.startswith("3.")), numbers)
+    return any(allowed.contains(each, True) for each in candidates)  # noqa: FBT003
 
 
 def _is_of(venv: str) -> bool:
@@ -98,10 +126,12 @@ def _use(project: PythonProject, settings: Settings, progress: Progress) -> None
     _check_usable(project)
     venv = project.venv
     if project.is_locked and directory.is_made_by_uv(venv):
+        _check_declared(project)
         _install(project, settings, progress, exact=False)
     elif project.source:
         progress.remark(
-            f"`{venv}` was not made by Esker, so it is used as it is, and nothing of {project.source} is installed into it"
+            f"`{venv}` was not made by Esker, so it is used as it is, and nothing of {project.source} is installed into it; "
+            "do that with what made it, or move it away: then Esker makes one"
         )
 
 

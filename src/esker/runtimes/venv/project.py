@@ -2,7 +2,7 @@
 
 The first of these counts:
 
-- `uv.lock`, beside a `pyproject.toml`: what it locks (`uv sync --frozen`);
+- `uv.lock`, beside a `pyproject.toml`: what it locks (`uv sync --frozen`), unless it is older than what is declared;
 - `pyproject.toml` with a `[build-system]`, or `setup.py`: the project itself, editable, with its dependencies, and the
   group `dev` if there is one; beside a `setup.py`, also `requirements.txt`;
 - `pyproject.toml` with a `[project]` alone: its dependencies and the group `dev`, as uv treats a project that is no package;
@@ -17,14 +17,11 @@ A member of a uv workspace has the virtual environment and the `uv.lock` of the 
 from __future__ import annotations
 
 import os
-from tomllib import TOMLDecodeError
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.declare.adopt import found_in
-from esker.errors import InvalidFile, Problem
-from esker.formats.syntax import syntax_problem
-from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
-from esker.host import files
+from esker.errors import InvalidFile
+from esker.runtimes.venv.locked import locked_projects, pyproject
 from esker.runtimes.venv.requirements import PROJECT_FILES, deciding_files
 from esker.runtimes.venv.workspace import is_member
 
@@ -81,15 +78,17 @@ class PythonProject(NamedTuple):
     @property
     def deciding(self) -> list[str]:
         """Every file that decides what it declares (absolute); some need not exist."""
+        others = locked_projects(self.root) if self.is_locked else ()
         directories = dict.fromkeys((self.directory, self.root))
         names = dict.fromkeys((*PROJECT_FILES, *_ALSO))
         paths = [f"{directory}/{name}" for directory in directories for name in names]
+        paths += [f"{directory}/{name}" for directory in others for name in PROJECT_FILES]
         return [*paths, *self.above, *deciding_files([f"{self.directory}/requirements.txt"])]
 
 
 def python_project(directory: str) -> PythonProject:
     """Return what the project in `directory` declares; raises InvalidFile for a broken pyproject.toml."""
-    table = _pyproject(f"{directory}/pyproject.toml")
+    table = pyproject(f"{directory}/pyproject.toml")
     above = _above(directory) if table else ()
     outer = _outer(directory, table, above)
     root = directory if outer is None else os.path.dirname(above[-1])
@@ -107,6 +106,10 @@ def python_project(directory: str) -> PythonProject:
             asked.append((f"{place}/pyproject.toml", required))
     is_shared = root != directory or _table(table, "tool", "uv", "workspace") is not None
     source, install, is_locked = _way(directory, root, table)
+    if not source and os.path.exists(f"{directory}/pyproject.toml"):
+        poetry = _table(table, "tool", "poetry") is not None
+        what = "declares its dependencies for Poetry alone" if poetry else "only configures tools"
+        remarks.append(f"`{directory}/pyproject.toml` {what}: it has no [project], so nothing is installed")
     return PythonProject(directory, root, tuple(asked), source, install, is_locked, is_shared, tuple(remarks), above)
 
 
@@ -137,7 +140,7 @@ def _outer(directory: str, table: dict[str, Any], above: tuple[str, ...]) -> dic
     if not above or _table(table, "tool", "uv", "workspace") is not None:
         return None
     try:
-        outer = _pyproject(above[-1])
+        outer = pyproject(above[-1])
     except InvalidFile:  # of somebody else, perhaps
         return None
     workspace = _table(outer, "tool", "uv", "workspace")
@@ -176,15 +179,3 @@ def _way(directory: str, root: str, table: dict[str, Any]) -> tuple[str, tuple[s
 
 def _is_package(table: dict[str, Any]) -> bool:
     return (_table(table, "tool", "uv") or {}).get("package") is not False
-
-
-def _pyproject(path: str) -> dict[str, Any]:
-    if not os.path.exists(path):
-        return {}
-    text = files.read_text(path, InvalidFile, limit=LARGEST_MANIFEST)
-    try:
-        return toml_table(text)
-    except TOMLDecodeError as error:
-        raise InvalidFile(path, [syntax_problem(str(error), text)]) from error
-    except ValueError as error:
-        raise InvalidFile(path, [Problem(str(error))]) from error
