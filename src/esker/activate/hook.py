@@ -259,6 +259,12 @@ def _run_bash(
             assert process.returncode is not None
             return process.returncode
     except OSError as refusal:
+        from esker.host.causes import reason, remedy
+
+        if hint := remedy(refusal.errno):  # nothing is wrong with this bash
+            from esker.errors import HostError
+
+            raise HostError(f"cannot start `{bash}`: {reason(refusal)}", hint=hint) from refusal
         raise start_failure("bash", bash, refusal) from refusal
 
 
