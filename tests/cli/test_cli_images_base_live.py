@@ -69,7 +69,7 @@ def test_wheels_on_the_python_of_a_base(project, esker, index, registry, tmp_pat
     assert {each["digest"] for each in pushed["mounted"]} == {*layers}
     assert not {each["digest"] for each in pushed["uploaded"]} & {*layers}
     requests = len(registry.requests())
-    assert json.loads(esker("image", "push", target, "--json").out)["changed"] is False
+    assert json.loads(esker("image", "push", target, "--without-sbom", "--json").out)["changed"] is False
     assert len(registry.requests()) == requests + 1, "an unchanged base is not asked for"
     done = esker("image", "verify", target)
     assert done.status == 0, done.err
@@ -82,7 +82,7 @@ def test_wheels_on_the_python_of_a_base(project, esker, index, registry, tmp_pat
     first, *rest = esker("image", "inspect", target).out.splitlines()
     assert first == f"{registry.host}/team/app@{pushed['digest']}"
     assert f"  base: {base}" in rest
-    assert "0 layers differ" in esker("image", "diff", target, target).out
+    assert "no layers differ" in esker("image", "diff", target, target).out
     archive = tmp_path / "app.tar"
     done = esker("image", "build", "-f", archive, "--tag", "1.0")
     assert done.status == 0, done.err
@@ -92,13 +92,9 @@ def test_wheels_on_the_python_of_a_base(project, esker, index, registry, tmp_pat
         for arguments in (("pull", target), ("load", "--input", str(archive))):
             subprocess.run(["docker", *arguments], env=environ, check=True, capture_output=True)
         for name in (target, "project:1.0"):
-            command = ["docker", "run", "--rm", name]
-            done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
-            assert (done.stdout.strip(), done.stderr) == (SAID, "")
+            assert engine.said(name).strip() == SAID
         script = "ls -d /etc/removed /opt/removed; cat /etc/passwd"
-        command = ["docker", "run", "--rm", name, "bash", "-c", script]
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
-        lines = done.stdout.splitlines()
+        lines = engine.said(name, "bash", "-c", script).splitlines()
         assert lines[0].startswith("root:"), "what the second layer of the base deletes stays away"
         assert {"daemon:*:1:1:daemon:/usr/sbin:/usr/sbin/nologin", "app:x:10000:10000::/home/app:/bin/sh"} < {*lines}
     with PodmanEngine() as engine:

@@ -95,6 +95,7 @@ def docker():
             return done.stdout.strip()
 
         run.variables = engine.variables
+        run.said = lambda *arguments: engine.said(*arguments).strip()
         yield run
 
 
@@ -139,7 +140,7 @@ def test_an_image_from_the_lock_to_a_healthy_container(project, esker, index, do
     docker("rm", "--force", name)
     with image_tools.RegistryServer(tmp_path / "registry") as registry:
         target = f"{registry.host}/team/app:1.0"
-        done = esker("image", "push", target, "--json", "--tag", "1.0", **docker.variables)
+        done = esker("image", "push", target, "--json", **docker.variables)
         assert done.status == 0, done.err
         pushed = json.loads(done.out)
         again = json.loads(esker("image", "push", target, "--json", "--tag", "1.0").out)
@@ -153,7 +154,7 @@ def test_an_image_from_the_lock_to_a_healthy_container(project, esker, index, do
         listed = json.loads(image_tools.skopeo("inspect", "--raw", "--tls-verify=false", tag))
         assert [each["digest"] for each in listed["manifests"]] == [pushed["sbom"][0]["digest"]]
         docker("pull", target)
-        pulled = docker("run", "--rm", target, "python", "-c", "import saying; print(saying.WORD)")
+        pulled = docker.said(target, "python", "-c", "import saying; print(saying.WORD)")
         assert pulled == "hello"
 
 
@@ -206,7 +207,7 @@ def test_services_in_a_container(project, esker, docker, channel):
     assert docker("exec", name, "cat", "/proc/1/comm") == "esker-guardian"
     fetch = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:20000/made').read().decode())"
     assert docker("exec", name, "python", "-c", fetch) == "made"
-    assert docker("run", "--rm", "project:latest", "bash", "-c", "id -u; echo $GREETING") == "10000\nhello"
+    assert docker.said("project:latest", "bash", "-c", "id -u; echo $GREETING") == "10000\nhello"
     docker("stop", "--time", "20", name)
     assert docker("inspect", "--format", "{{.State.ExitCode}}", name) == "0"
     docker("rm", name)

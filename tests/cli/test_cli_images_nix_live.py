@@ -113,12 +113,12 @@ def test_a_closure_runs_in_docker(flake, docker_engine, tmp_path):
     assert done.status == 0, done.err
     name = f"{project.directory.name.replace('_', '-')}:1"
     docker = docker_engine.docker
-    assert docker("run", "--rm", name, "greet").splitlines() == ["greet 1.0", "a word of the store"]
-    said = docker("run", "--rm", name, "sh", "-c", "echo $FROM_HOOK/$MODE; id -u; cat /proc/self/comm")
+    assert docker_engine.said(name, "greet").splitlines() == ["greet 1.0", "a word of the store"]
+    said = docker_engine.said(name, "sh", "-c", "echo $FROM_HOOK/$MODE; id -u; cat /proc/self/comm")
     assert said.splitlines() == ["from Nix-hook/from Nix", "0", "cat"]
     environ = docker("image", "inspect", "--format", "{{json .Config.Env}}", name)
     assert "FROM_HOOK" not in environ
-    script = docker("run", "--rm", name, "cat", "/opt/esker/entry")
+    script = docker_engine.said(name, "cat", "/opt/esker/entry")
     for text in (environ, script):
         assert str(project.directory) not in text
         assert str(project.nix.home) not in text
@@ -187,7 +187,7 @@ def test_the_c_library_of_the_store(flake, docker_engine):
     done = project.esker("containerize", "-m", "run", "--runtime", "docker", **docker_engine.variables)
     assert done.status == 0, done.err
     name = f"{project.directory.name.replace('_', '-')}:latest"
-    assert docker_engine.docker("run", "--rm", name, "dynamic") == "by the glibc of the store\n"
+    assert docker_engine.said(name, "dynamic") == "by the glibc of the store\n"
     assert "C library: nix/glibc-2.36" in project.esker("image", "inspect", "-m", "run").out
 
 
@@ -228,7 +228,7 @@ def test_with_a_manifest(flake, docker_engine):
     done = project.esker("containerize", "--runtime", "docker", "-m", "run", **docker_engine.variables)
     assert done.status == 0, done.err
     assert (project.directory / ".flox/image.lock").exists()
-    said = docker_engine.docker("run", "--rm", "named:latest", "bash", "-c", "echo $WORD $MODE $FROM_HOOK; greet")
+    said = docker_engine.said("named:latest", "bash", "-c", "echo $WORD $MODE $FROM_HOOK; greet")
     assert said.splitlines() == ["own production production-hook", "greet 1.0", "a word of the store"]
     done = project.esker("image", "inspect", "-m", "run")
     assert "tools\n" in done.out

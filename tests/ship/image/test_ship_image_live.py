@@ -254,8 +254,8 @@ def test_docker_builds_on_runs_and_pulls(tmp_path, registry, client, docker_engi
     ids = {docker("image", "inspect", "--format", "{{.Id}}", each).strip() for each in ("loaded:1.0", name)}
     assert ids == {its.config_descriptor.digest}
     assert f"@{its.descriptor.digest}" in docker("image", "inspect", "--format", "{{.RepoDigests}}", name)
-    assert docker("run", "--rm", "loaded:1.0", "say") == "hello\n"
-    assert docker("run", "--rm", "loaded:1.0", "stat", "-c", "%a %u %Y", "/app/hello") == "600 1000 1\n"
+    assert docker_engine.said("loaded:1.0", "say") == "hello\n"
+    assert docker_engine.said("loaded:1.0", "stat", "-c", "%a %u %Y", "/app/hello") == "600 1000 1\n"
     container = docker("run", "--detach", "--init", name).strip()
     deadline = time.monotonic() + _PATIENCE
     while (state := docker("inspect", "--format", "{{.State.Health.Status}}", container).strip()) != "healthy":

@@ -31,6 +31,8 @@ __all__ = ["ContainerEngine", "DockerEngine"]
 
 _PATIENCE = 60
 """Seconds that a start may take."""
+_SETTLED = 10
+"""Seconds within which what a container has printed is in the log."""
 _LARGEST = "4g"
 """How much memory images, containers and volumes may take. Removing them from a disk took 10 s."""
 _ALL = {"container": ("--all",), "image": ("--no-trunc",)}
@@ -92,6 +94,19 @@ class ContainerEngine:
         if check and done.returncode != 0:
             raise RuntimeError(f"`{' '.join(command)}` failed: {done.stderr}")
         return done.stdout
+
+    def said(self, *arguments: str) -> str:
+        """Run a container to its end, as `docker run` would, and return what it has printed.
+
+        An attached `docker run` loses it on a busy machine. The engine's log gets it, but later than the end.
+        """
+        container = self.docker("run", "--detach", *arguments).strip()
+        self.docker("wait", container)
+        deadline = time.monotonic() + _SETTLED
+        while not (printed := self.docker("logs", container)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.docker("rm", container)
+        return printed
 
     def start(self) -> None:
         """Start the engine, also after `kill`, and wait until it answers."""
