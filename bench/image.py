@@ -152,6 +152,10 @@ class _Docker(Turns):
         (packages.directory / "Dockerfile").write_text("\n".join(["FROM scratch", *copies, ""]))
 
     def cold(self) -> Cost:
+        run(
+            ["docker", "builder", "prune", "--all", "--force"], environment=self._variables
+        )  # the engine's room is small
+        run(["docker", "image", "prune", "--force"], environment=self._variables)
         return self._build("--no-cache")
 
     def changed(self) -> Cost:
