@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from esker.cli.arguments import add_directory, add_python_downloads
 from esker.errors import UsageError
-from esker.formats.tables.shapes import near
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Mapping, Sequence
@@ -105,6 +104,8 @@ def left_out(image: ProjectImage) -> list[str]:
 
 def unset(image: ProjectImage) -> list[str]:
     """Return what is wrong with the variables that the image's table takes out, and that nothing sets."""
+    from esker.formats.tables.shapes import near  # loads msgspec, which an unchanged `image build` does without
+
     names = sorted({name for each in image.contents for name in each.variables.unset})
     hints = [near(name, image.declaration.manifest.vars) for name in names]
     pairs = zip(names, hints, strict=True)

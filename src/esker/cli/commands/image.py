@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, group_usage, unknown_command
 from esker.cli.making_images import add_options, made, settings_of, tell_left_out, tell_unset
 from esker.cli.views.output import print_json, shown
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
     from contextlib import AbstractContextManager
