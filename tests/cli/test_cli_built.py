@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 
 import pytest
@@ -89,6 +90,18 @@ def test_a_change_is_seen(marked, change):
     uses_kept = mark()
     CHANGES[change](directory)
     assert not uses_kept()
+
+
+def test_an_unchanged_build_loads_little(marked, environ):
+    """Nothing is loaded that reads a declaration, makes an image, or opens connections."""
+    directory, mark = marked
+    mark()
+    command = [sys.executable, "-X", "importtime", "-m", "esker", "image", "build"]
+    done = subprocess.run(command, cwd=directory, env=environ, capture_output=True, text=True, check=True)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert done.stdout.startswith("kept:latest")
+    assert "esker.ship.kept_image" in loaded
+    assert not loaded & {"msgspec", "tomlkit", "packaging", "subprocess", "http.client", "ssl", "asyncio", "inspect"}
 
 
 def test_what_is_asked_counts(marked, tmp_path):
