@@ -12,14 +12,13 @@ from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
 from esker.declare.generations import live_declaration
 from esker.errors import ServiceError, UsageError
 from esker.host import files
-from esker.host.runtime_directory import environment_directory
 from esker.lock.compose import composed_if_possible
 from esker.services.compose.direct import Containers
 from esker.services.compose.images import provide_images
 from esker.services.compose.specified import specify_containers
 from esker.services.specification import passed_variables, specify
 from esker.services.supervised.control import Supervised, Surroundings
-from esker.services.supervised.site import Site
+from esker.services.supervised.site import site_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -90,7 +89,8 @@ def chamber(
 
     direct = None if containers is None else Containers(containers, declaration.dot_flox)
     remarks = () if containers is None else _remarks(containers)
-    return Supervised(_site(project, settings, declaration.dot_flox), specs, surroundings, direct, remarks)
+    site = site_of(project, declaration.dot_flox, settings.xdg_runtime_dir)
+    return Supervised(site, specs, surroundings, direct, remarks)
 
 
 def _remarks(project: ComposeProject) -> tuple[str, ...]:
@@ -146,15 +146,10 @@ def _check_hook(project: ComposeProject, declaration: Declaration, after: Mappin
 
 def running(project: str, settings: Settings) -> Supervised:
     """Return the services that run in a project whose declaration cannot be used: to look at them, and to stop them."""
-    site = _site(project, settings, f"{os.path.realpath(project)}/.flox")
+    site = site_of(project, f"{os.path.realpath(project)}/.flox", settings.xdg_runtime_dir)
     containers = last_project(site.project, site.dot_flox, settings.caller)
     direct = None if containers is None else Containers(containers, site.dot_flox)
     return Supervised(site, {}, lambda _names, _deadline: Surroundings({}), direct)
-
-
-def _site(project: str, settings: Settings, dot_flox: str) -> Site:
-    project = os.path.realpath(project)
-    return Site(project=project, dot_flox=dot_flox, runtime=environment_directory(dot_flox, settings.xdg_runtime_dir))
 
 
 def _surroundings(variables: Mapping[str, Mapping[str, str]], activation: Activation) -> Surroundings:
