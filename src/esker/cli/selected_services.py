@@ -1,4 +1,4 @@
-"""The services of the environment that a command works on."""
+"""The services of the environment that a command works on, by what is declared."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from esker.activate.compose.files import compose_files
 from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
-from esker.cli.selection import check_version, selected_project
+from esker.cli.selection import check_version
 from esker.declare.generations import live_declaration
 from esker.environment import Environment
 from esker.errors import InvalidFile, ServiceError
@@ -35,12 +35,11 @@ def _chosen(options: Namespace) -> None:
         os.environ["ESKER_SERVICES_FROM"] = options.services_from
 
 
-def present_services(options: Namespace, voice: Voice) -> Chamber:
-    """Return the services, to look at or to stop; if the declaration cannot be used by now, those that run."""
+def present_services(options: Namespace, voice: Voice, project: str) -> Chamber:
+    """Return the services of a project; if its declaration cannot be used by now, those that run."""
     try:
-        return selected_services(options, voice)
+        return selected_services(options, voice, project)
     except (InvalidFile, ServiceError) as error:
-        project = selected_project(options, os.environ)
         dot_flox = f"{project}/.flox"
         if not (services_are_running(dot_flox) or read_started(dot_flox)):
             raise
@@ -49,13 +48,9 @@ def present_services(options: Namespace, voice: Voice) -> Chamber:
         return running(project, Settings(os.environ))
 
 
-def selected_services(options: Namespace, voice: Voice, project: str | None = None) -> Chamber:
-    """Return the services of the selected environment, that of `project` if it is selected by now.
-
-    Raises ServiceError if it declares none for this system.
-    """
+def selected_services(options: Namespace, voice: Voice, project: str) -> Chamber:
+    """Return the services of a project; raises ServiceError if it declares none for this system."""
     _chosen(options)
-    project = selected_project(options, os.environ) if project is None else project
     kind = registry.find_project(project, explicit=True, runtime=options.runtime)[1]
     runtime = registry.runtime(kind, project)
     if options.activates:

@@ -16,6 +16,7 @@ from esker.cli.selection import declared, selected_project
 from esker.cli.views.output import print_json, shown
 from esker.cli.voice import ESKER
 from esker.errors import ServiceError, ServicesNotReady, UsageError
+from esker.runtimes import registry
 from esker.services.supervised.ahead import ahead
 from esker.services.supervised.site import site_of
 from esker.settings import Settings
@@ -48,6 +49,7 @@ _FOR_PROGRAMS = {"hold": "start services for a process", "release": "release the
 _START_SECONDS = 60.0
 _LINES = 15
 _STATES = ("healthy", "completed", "stopped")
+_OF_TOOLS = ("shell", "override_input", "refresh", "impure")
 
 
 def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
@@ -420,15 +422,44 @@ def _add_timeout(parser: Parser, default: float | None) -> None:
 
 
 def _present(options: Namespace, voice: Voice) -> Chamber:
+    """Return the services, to look at or to stop; if the declaration cannot be used by now, those that run."""
+    project = selected_project(options, os.environ)
+    services = _planned(options, voice, project)
+    if services is not None:
+        return services
     from esker.cli.selected_services import present_services
 
-    return present_services(options, voice)
+    return present_services(options, voice, project)
 
 
 def _services(options: Namespace, voice: Voice, project: str | None = None) -> Chamber:
+    """Return the services of the selected environment, that of `project` if it is selected by now."""
+    project = selected_project(options, os.environ) if project is None else project
+    services = _planned(options, voice, project)
+    if services is not None:
+        return services
     from esker.cli.selected_services import selected_services
 
     return selected_services(options, voice, project)
+
+
+def _planned(options: Namespace, voice: Voice, project: str) -> Chamber | None:
+    """Return the services of a project if its plan has all that is asked for; otherwise more has to be read."""
+    asked = [options.runtime, options.services_from, *(vars(options)[name] for name in _OF_TOOLS if options.activates)]
+    if any(asked) or registry.find_project(project, explicit=True)[1] != "native":
+        return None
+    from esker.environment import Environment
+    from esker.services.supervised.planned import fresh_plan, planned_services
+
+    plan = fresh_plan(project, Settings(os.environ), os.environ)
+    names = planned_services(plan).keys() if plan is not None else set()
+    if plan is None or not names or not names >= {*options.name}:
+        return None
+    if plan.minimum_version:
+        voice.check_version(*plan.minimum_version)
+    services = Environment(project, runtime=registry.runtime("native", project)).services
+    services.like_flox = voice.services_like_flox
+    return services
 
 
 def _print_states(statuses: Iterable[ServiceStatus], options: Namespace) -> int:

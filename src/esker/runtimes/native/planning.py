@@ -13,6 +13,7 @@ from esker.host.certificates import certificate_bundle
 from esker.host.runtime_directory import directory_name
 from esker.lock.lock_files import lock_paths
 from esker.realise.conda.activation import activation_script
+from esker.services.supervised.planned import kept_services
 
 if TYPE_CHECKING:
     from esker.activate.plan import Plan
@@ -72,6 +73,7 @@ def planned(
     toolchain = target.toolchain
     if toolchain is not None:
         stats, inputs = (*stats, *toolchain.stats), (*toolchain.inputs, *inputs)
+    ports = allocate(declaration, settings) if keep_ports else expected(declaration, settings)
     plan = plans.Plan(
         project=declaration.project,
         name=declaration.name,
@@ -86,7 +88,7 @@ def planned(
         generation=target.generation,
         missing=missing,
         vars=vars_in_order(manifest.vars),
-        ports=allocate(declaration, settings) if keep_ports else expected(declaration, settings),
+        ports=ports,
         compose=exports.variables,
         inputs=inputs,
         packages_script=activation_script(target.profile) if declaration.esker.conda else None,
@@ -95,6 +97,7 @@ def planned(
         profile=scripts,
         deactivate={name: getattr(undo, name) for name in names} if undo else {},
         certificates=certificate_bundle(),
+        services=kept_services(declaration, settings.system, ports),
         auto_start=bool(services and services.auto_start),
         minimum_version=_minimum_version(manifest),
         **(toolchain.fields() if toolchain else {}),

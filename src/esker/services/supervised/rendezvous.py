@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 from esker.errors import HostError, ServiceError, TimedOut
 from esker.host import files, pidfd, process_id, process_table, runtime_directory
-from esker.services.supervised.aftermath import clean_up_after
 from esker.services.supervised.connection import END_SECONDS, GREETING_SECONDS, Connection, dial, no_answer
 from esker.services.supervised.launch import launch
 from esker.services.supervised.record_lock import record_path
-from esker.services.supervised.sibling_data import settle
+from esker.services.supervised.site import COPIED
 from esker.services.supervised.supervisor_record import RecordFile
 
 if TYPE_CHECKING:
@@ -43,13 +42,18 @@ def connect(site: Site, *, start: bool) -> Connection | None:
         if record and (connection := _dial_recorded(record, site, time.monotonic() - since)):
             return connection
         if record:
+            from esker.services.supervised.aftermath import clean_up_after
+
             clean_up_after(record, site, file.owner)
             file.clear()
         elif start:
             _end_unrecorded(site)
         if not start:
             return None
-        settle(site.dot_flox)
+        if os.path.lexists(f"{os.path.dirname(file.path)}/{COPIED}"):
+            from esker.services.supervised.sibling_data import settle
+
+            settle(site.dot_flox)
         return launch(site, file).greeted()
 
 

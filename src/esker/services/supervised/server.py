@@ -14,13 +14,13 @@ import signal
 import socket
 import traceback
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from esker.declare import project_directory
 from esker.errors import EskerError, HostError, ServiceError
 from esker.host import causes, files, prctl, process_id, runtime_directory
 from esker.host.background import SOURCE
+from esker.host.frozen_dataclass import as_dict
 from esker.services.supervised import protocol
 from esker.services.supervised.record_lock import give_up, record_path
 from esker.services.supervised.site import LOGS
@@ -284,7 +284,7 @@ class _Server:
                 listeners.discard(tell)
                 writer.close()
             else:
-                writer.write(protocol.line(state=asdict(status)))
+                writer.write(protocol.line(state=as_dict(status)))
 
         listeners.add(tell)
         return tell
@@ -316,4 +316,4 @@ class _Server:
                 return self._statuses()
 
     def _statuses(self, declared: Iterable[ServiceSpec] = ()) -> list[dict[str, object]]:
-        return [asdict(self._supervisor.status(name, declared)) for name in self._supervisor.services]
+        return [as_dict(self._supervisor.status(name, declared)) for name in self._supervisor.services]

@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from esker.host import process_id, runtime_directory, state_file
+from esker.host.frozen_dataclass import as_dict
 from esker.host.process_id import ProcessId
 from esker.services.supervised.record_lock import RecordLock, record_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from dataclasses import dataclass
+else:
+    from esker.host.frozen_dataclass import dataclass
 
 __all__ = ["SUPERVISOR_VARIABLE", "RecordFile", "SupervisorRecord", "services_are_running"]
 
@@ -100,7 +103,7 @@ class RecordFile(RecordLock):
 
     def write(self, record: SupervisorRecord) -> None:
         """Write the whole record; a new supervisor does so once."""
-        fields = {name: value for name, value in asdict(record).items() if name not in _RUNS}
+        fields = {name: value for name, value in as_dict(record).items() if name not in _RUNS}
         os.ftruncate(self.descriptor, 0)
         self._length = os.pwrite(self.descriptor, json.dumps(fields).encode() + b"\n", 0)
         self.update(record.sessions, record.stores)
