@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory, group_usage, seconds, unknown_command
 from esker.cli.confirmation import confirmed
 from esker.cli.directory import OF_TOOLS, RUNTIME, SERVICES_FROM
-from esker.cli.selection import declared, selected_project
+from esker.cli.selection import chosen_project, declared, note_project, selected_project
 from esker.cli.views.output import print_json, shown
 from esker.cli.voice import ESKER
 from esker.errors import ServiceError, ServicesNotReady, UsageError
@@ -21,6 +20,7 @@ from esker.services.supervised.ahead import ahead
 from esker.services.supervised.site import site_of
 from esker.settings import Settings
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterable
@@ -86,7 +86,7 @@ def _start(arguments: list[str], voice: Voice) -> int:
     copied = "first copy the services' data of another checkout of this project, in which no services run"
     parser.add_argument("--data-from", metavar="DIR", help=copied)
     options = parser.parse_args(arguments)
-    project = selected_project(options, os.environ)
+    project = chosen_project(options, os.environ)
     if options.data_from is not None:  # they are copied only where no supervisor runs
         return _started(project, options, voice)
     with ahead(_site(project)):
@@ -101,6 +101,7 @@ def _started(project: str, options: Namespace, voice: Voice) -> int:
     from esker.cli.views.outdated_services import say_outdated
     from esker.cli.views.services import Live
 
+    note_project(project, os.environ)
     services = _services(options, voice, project)
     if options.data_from is not None:
         _copy_data(project, options, voice)
@@ -291,10 +292,11 @@ def _hold(arguments: list[str], voice: Voice) -> int:
     _add_holder(parser)
     _add_timeout(parser, _START_SECONDS)
     options = parser.parse_args(arguments)
-    project = selected_project(options, os.environ)
+    project = chosen_project(options, os.environ)
     how = {"seconds": options.timeout, "pid": options.pid, "token": options.token}
     try:
         with ahead(_site(project)):
+            note_project(project, os.environ)
             return _print_states(_services(options, voice, project).lease(*options.name, **how).statuses, options)
     except (ServiceError, ServicesNotReady) as error:
         if not options.json:

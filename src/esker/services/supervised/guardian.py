@@ -6,6 +6,7 @@ as it lives. It may wait for weeks, so it imports hardly anything, to use little
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -50,6 +51,7 @@ def guard(arguments: list[str], others: dict[int, int]) -> int:
     supervisor = os.fork()
     if supervisor == 0:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+        gc.disable()  # while modules are imported, which leaves no garbage; the supervisor enables it again
         sys.modules["ssl"] = None  # type: ignore[assignment]  # asyncio would load it, for 4 MB and 10 ms
         from esker.services.supervised.server import main as supervise
 

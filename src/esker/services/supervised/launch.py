@@ -5,8 +5,8 @@ The caller has the lock of the supervisor record, and passes it on: see `record_
 
 from __future__ import annotations
 
+import _socket  # `socket` builds enumerations, which takes 3 ms
 import os
-import socket
 import sys
 
 from esker.declare import project_directory
@@ -52,7 +52,7 @@ def launch(site: Site, lock: RecordLock) -> Launch:
     runtime_directory.make_user(os.path.dirname(site.runtime))
     output = _opened(site)
     try:
-        ours, theirs = socket.socketpair()
+        ours, theirs = _socket.socketpair()
         try:
             return Launch(site, ours, output, _begun(site, theirs, output, lock))
         except BaseException:
@@ -68,7 +68,7 @@ def launch(site: Site, lock: RecordLock) -> Launch:
 class Launch:
     """A guardian and a supervisor that we have started, and that perhaps do not serve yet."""
 
-    def __init__(self, site: Site, connection: socket.socket, output: int, launcher: Popen[bytes]) -> None:
+    def __init__(self, site: Site, connection: _socket.socket, output: int, launcher: Popen[bytes]) -> None:
         self._site = site
         self._connection = connection
         self._output = output
@@ -79,12 +79,14 @@ class Launch:
 
         Raises ServiceError, with the supervisor's last message, if it does not greet us.
         """
+        import socket
+
         from esker.services.supervised.connection import GREETING_SECONDS, Connection, not_started
 
         advice = f"see `{self._site.messages}`"
         try:
             self._launcher.wait()
-            return Connection(self._connection, advice=advice)
+            return Connection(socket.socket(fileno=self._connection.detach()), advice=advice)
         except TimeoutError:
             raise not_started(f"it said nothing for {GREETING_SECONDS:g} s", advice) from None
         except ConnectionError:
@@ -106,7 +108,7 @@ def _opened(site: Site) -> int:
     return descriptor
 
 
-def _begun(site: Site, connection: socket.socket, output: int, lock: RecordLock) -> Popen[bytes]:
+def _begun(site: Site, connection: _socket.socket, output: int, lock: RecordLock) -> Popen[bytes]:
     """Start the program that starts the guardian, which detaches from us and writes its messages to `output`."""
     import subprocess
 

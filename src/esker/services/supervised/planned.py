@@ -49,7 +49,7 @@ def planned_services(plan: Plan) -> dict[str, ServiceSpec]:
     """Return the services that a plan keeps, by name; none if it keeps none, or none that are valid."""
     try:
         specs = [specification.parse({"command": "", **record}) for record in json.loads(plan.services or "[]")]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return {}
     return {spec.name: spec for spec in specs}
 

@@ -9,6 +9,7 @@ it from its beginning until it has greeted that client.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -52,6 +53,7 @@ def main(guardian: int, arguments: list[str]) -> int:
     directory, the descriptor of a connection to the process that started us, and that of the locked record, if it is
     locked.
     """
+    gc.enable()
     path, runtime, dot_flox, *descriptors = arguments
     connection, *locks = map(int, descriptors)
     for descriptor in (connection, *locks):
