@@ -14,6 +14,7 @@ from esker.services.supervised.ahead import ahead
 from esker.services.supervised.launch import launch
 from esker.services.supervised.record_lock import RecordLock, record_path
 from esker.services.supervised.site import COPIED
+from tests.support.kills import kill_at_once
 
 BEGIN = """
 from esker.services.supervised import ahead as ahead_module
@@ -102,6 +103,17 @@ def test_the_command_is_killed_within_the_block(used, caller, at):
     assert used.leftovers() == []
     with used.services.lease() as held:
         assert held.statuses[0].ready
+
+
+def test_the_supervisor_is_gone_by_the_time_it_is_needed(used):
+    """Killed, or ended because nothing was asked of it for long: the usual start begins another."""
+    with ahead(used.site):
+        used.services.status()
+        kill_at_once(used.record.supervisor)
+        used.await_nothing()
+        used.services.start()
+    assert len(guardians(used)) == 1
+    assert used.services.stop().stopped == ("web",)
 
 
 def test_two_commands_at_once_share_one_supervisor(used, caller):

@@ -69,8 +69,7 @@ def planned(
     anchor = f"{link}/bin/python" if os.path.lexists(f"{link}/bin/python") else link
     before = plans.fingerprints((*locks, anchor))
     exports = compose_exports(declaration, settings) if keep_ports else Exports({}, (), ())
-    stats, inputs = (*sources, *before, *exports.stats), exports.inputs
-    toolchain = target.toolchain
+    stats, inputs, toolchain = (*sources, *before, *exports.stats), exports.inputs, target.toolchain
     if toolchain is not None:
         stats, inputs = (*stats, *toolchain.stats), (*toolchain.inputs, *inputs)
     ports = allocate(declaration, settings) if keep_ports else expected(declaration, settings)
