@@ -20,6 +20,7 @@ MANIFEST = """\
 schema-version = "1.14.0"
 [hook]
 on-activate = '''
+  for _ in $(test ! -e waits || seq 400); do test ! -s .flox/cache/esker/lock || break; sleep 0.05; done
   test ! -s .flox/cache/esker/lock || : > began-ahead
   test ! -e fails || exit 3
   test ! -e hangs || { : > hanging; exec sleep 1001; }
@@ -37,6 +38,7 @@ def used(project, environ, esker):
     assert esker("services", "start").status == 0
     assert esker("services", "stop").status == 0
     assert not (directory / "began-ahead").exists()
+    (directory / "waits").touch()
     yield directory
     esker("services", "stop")
     assert left(directory, environ) == []

@@ -69,7 +69,8 @@ def test_services_start_in_the_supervisor_that_began_ahead(used):
 
 def test_it_really_begins_ahead(used):
     """Who asks for the services within the block finds a supervisor; nothing is left when nothing was started."""
-    with ahead(used.site):
+    with ahead(used.site) as begins:
+        assert begins
         assert [one.status for one in used.services.status()] == ["Stopped"]
         assert used.record.supervisor.lives
     assert (used.processes(), used.leftovers()) == ([], [])
@@ -130,7 +131,8 @@ def test_two_commands_at_once_share_one_supervisor(used, caller):
 def test_nothing_begins_where_services_have_never_run(project):
     """Not even a directory is made."""
     project.declare("web")
-    with ahead(project.site):
+    with ahead(project.site) as begins:
+        assert not begins
         assert project.processes() == []
     assert os.listdir(project.dot_flox) == []
 

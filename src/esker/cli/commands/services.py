@@ -89,24 +89,28 @@ def _start(arguments: list[str], voice: Voice) -> int:
     project = chosen_project(options, os.environ)
     if options.data_from is not None:  # they are copied only where no supervisor runs
         return _started(project, options, voice)
-    with ahead(_site(project)):
-        return _started(project, options, voice)
+    with ahead(_site(project)) as begins:
+        return _started(project, options, voice, begins=begins)
 
 
 def _site(project: str) -> Site:
     return site_of(project, f"{project}/.flox", Settings(os.environ).xdg_runtime_dir)
 
 
-def _started(project: str, options: Namespace, voice: Voice) -> int:
+def _started(project: str, options: Namespace, voice: Voice, *, begins: bool = False) -> int:
+    """Start services, and say which were started; `begins` tells that a supervisor has only just begun."""
     from esker.cli.views.outdated_services import say_outdated
     from esker.cli.views.services import Live
 
     note_project(project, os.environ)
-    services = _services(options, voice, project)
+    planned = _planned(options, voice, project)
+    services = _declared(options, voice, project) if planned is None else planned
     if options.data_from is not None:
         _copy_data(project, options, voice)
     _say_remarks(services, voice)
-    before = {status.name: status for status in services.status() if status.has_started}
+    # To ask a supervisor that begins, we would wait for it. Without one, only containers could run.
+    asked = () if begins and planned is not None else services.status()
+    before = {status.name: status for status in asked if status.has_started}
     try:
         with Live(voice, as_json=options.json) as live:
             statuses = services.start(
@@ -438,8 +442,10 @@ def _services(options: Namespace, voice: Voice, project: str | None = None) -> C
     """Return the services of the selected environment, that of `project` if it is selected by now."""
     project = selected_project(options, os.environ) if project is None else project
     services = _planned(options, voice, project)
-    if services is not None:
-        return services
+    return _declared(options, voice, project) if services is None else services
+
+
+def _declared(options: Namespace, voice: Voice, project: str) -> Chamber:
     from esker.cli.selected_services import selected_services
 
     return selected_services(options, voice, project)

@@ -31,14 +31,15 @@ _ANSWER = 20.0
 
 
 @contextmanager
-def ahead(site: Site) -> Iterator[None]:
+def ahead(site: Site) -> Iterator[bool]:
     """Let a supervisor start while the block runs, if it will most likely be used; within, services start as always.
 
-    After the block the supervisor runs on only if services run.
+    Yield whether one starts: then no process of the services runs yet. After the block the supervisor runs on only if
+    services run.
     """
     begun = _begun(site)
     try:
-        yield
+        yield begun is not None
     finally:
         if begun is not None:
             _leave(begun)
