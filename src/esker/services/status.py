@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from esker.services import received
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from dataclasses import dataclass, field
+else:
+    from esker.host.frozen_dataclass import dataclass, field
 
 __all__ = ["ServiceStatus", "Until", "parse"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.errors import HostError, ServiceError, UsageError
 from esker.host import process_id, process_table
 from esker.host.clock import Abandoned, Deadline
+from esker.host.frozen_dataclass import replaced
 from esker.host.interruption import plain
 from esker.services import graph, received, status
 from esker.services.chamber import (
@@ -223,7 +223,7 @@ class Supervised:
         result = connection.ask(request, self._grace(self.specs) + _ANSWER)
         with protocol.understood():
             told = received.record(Stopped, result, _STOPPED)
-        return replace(told, stopped=(*told.stopped, *left))
+        return replaced(told, stopped=(*told.stopped, *left))
 
     def _orphans(self) -> tuple[str, ...]:
         """Return the services that a killed supervisor has left in containers, and that nobody declares any more."""
@@ -275,7 +275,7 @@ class Supervised:
         statuses |= self._outside(statuses)
         for name, failure in failed_starts.read(self.site).items():
             if name in statuses and statuses[name].status == "Stopped":
-                statuses[name] = replace(statuses[name], message=f"its last start failed: {failure}")
+                statuses[name] = replaced(statuses[name], message=f"its last start failed: {failure}")
         if unknown := [name for name in names if name not in statuses]:
             self._refuse(unknown)
         return tuple(statuses[name] for name in sorted(names or statuses))
