@@ -40,7 +40,7 @@ def start_services(
     environ = {**environ, ACTIVE_ENVIRONMENTS: inside}  # the services go by what was chosen for the activation
     services = chamber(runtime, environ, lambda *_: begun._replace(end=nothing))
     services.like_flox = voice.services_like_flox
-    if not services.names:
+    if not services.names and not services.unreadable:
         voice.say(_no_services(runtime.project))
         return None
     for text in services.remarks:

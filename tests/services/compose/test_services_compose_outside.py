@@ -64,10 +64,8 @@ def test_an_engine_that_cannot_be_asked_is_said_once(place):
     shop = place.checkout(compose=WEB)
     shop.states()
     state = shop.states(DOCKER_HOST=f"unix://{place.path}/absent.sock")["web"]
-    assert state["status"] == "Stopped"
-    assert state["note"].startswith(
-        "whether its container runs is not known: the container engine refuses: Cannot connect"
-    )
+    assert state["status"] == "Unknown"
+    assert state["note"].startswith("nobody can look at the containers: the container engine refuses: Cannot connect")
 
 
 def test_a_compose_file_that_appears_changes_its_place_or_goes(place):

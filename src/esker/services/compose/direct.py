@@ -12,12 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from esker.activate.compose.docker_command import ANSWER_SECONDS, GLANCE_SECONDS, answered, engine_refused
-from esker.errors import CommandFailed, ServiceError
+from esker.errors import CommandFailed, NoEngine, ServiceError
 from esker.host import process
 from esker.services.chamber import Volumes
 from esker.services.compose.claims import is_of
 from esker.services.compose.container import LABEL, parse_containers, paused, read_started, write_started
-from esker.services.status import ServiceStatus
+from esker.services.status import ServiceStatus, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from esker.activate.compose.project import ComposeProject
     from esker.services.compose.container import Container
+    from esker.services.specification import ServiceSpec
 
 __all__ = ["Containers"]
 
@@ -44,6 +45,13 @@ class Containers:
     def __init__(self, project: ComposeProject, dot_flox: str) -> None:
         self._project = project
         self._dot_flox = dot_flox
+        self.unreadable: NoEngine | None = None
+        """Why the Compose files cannot be read: they were."""
+        self.problem: ServiceError | None = None
+        """Why nobody could look at the containers when they were last looked at."""
+
+    def check(self, specs: Mapping[str, ServiceSpec], names: Collection[str]) -> None:
+        """Do nothing: it is known which services run in containers."""
 
     @property
     def services(self) -> Collection[str]:
@@ -82,15 +90,17 @@ class Containers:
     def found(self, stopped: Mapping[str, ServiceStatus]) -> dict[str, ServiceStatus]:
         """Return the state of those services whose containers run although no supervisor has started or follows them.
 
-        `stopped` are what is known of them otherwise. If the engine does not say it, the note of each says so. A
+        `stopped` are what is known of them otherwise. If the engine does not say it, the status of each is unknown. A
         container that Esker has started is there too if the Compose files do not have its service any more.
         """
         started = self._recorded_ids()
         try:
             running = self._containers_of_services(GLANCE_SECONDS)
         except ServiceError as error:
-            note = f"whether its container runs is not known: {error.message}"
-            return {name: replace(status, note=note) for name, status in stopped.items()}
+            self.problem = error
+            note = f"nobody can look at the containers: {error.message}"
+            stopped = {name: ServiceStatus(name=name) for name in self.recorded} | dict(stopped)
+            return {name: unknown(status, note) for name, status in stopped.items()}
         return {
             name: replace(
                 stopped.get(name) or ServiceStatus(name=name, outdated=True),
