@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from esker.activate.active import nothing
 from esker.activate.lists import ACTIVE_ENVIRONMENTS
 from esker.environment import chamber
-from esker.errors import ServiceError
+from esker.errors import NoEngine, ServiceError
 from esker.host.foreground import run_in_foreground
 from esker.runtimes import registry
 
@@ -48,8 +48,12 @@ def start_services(
     # Flox starts nothing if anything runs. Esker starts what does not run yet.
     runs = any if services.like_flox else all
     running = runs(status.has_started for status in services.status())
-    with Live(voice) as live:
-        leased = services.lease(changed=live.show, pid=shell, token=None if shell is None else _SHELL)
+    try:
+        with Live(voice) as live:
+            leased = services.lease(changed=live.show, pid=shell, token=None if shell is None else _SHELL)
+    except NoEngine as error:
+        hint = f"{error.hint}; to activate without services: --no-start-services"
+        raise NoEngine(error.message, hint=hint) from error
     if running:
         voice.say("! Skipped starting services, services are already running")
     say_outdated(leased.statuses, services.names, voice)
