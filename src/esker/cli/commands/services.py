@@ -187,7 +187,8 @@ def _stop(arguments: list[str], voice: Voice) -> int:
 
 def _status(arguments: list[str], voice: Voice) -> int:
     examples = "  esker services status\n  esker services status --json\n  esker services status --watch"
-    parser = _parser("status", "Show the services and their states.", examples, voice)
+    summary = "Show the services and their states; one in a container that nobody can look at is Unknown."
+    parser = _parser("status", summary, examples, voice)
     parser.add_argument("--watch", action="store_true", help="keep showing them as they change")
     options = parser.parse_args(arguments)
     services = _present(options, voice)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.errors import ServiceError
 
-__all__ = ["Unreadable", "named_containers", "needs_containers", "refused"]
+__all__ = ["Unreadable", "named_containers", "needs_containers", "refused", "unread"]
 
 
 class Unreadable:
@@ -58,8 +58,7 @@ class Unreadable:
     def found(self, stopped: Mapping[str, ServiceStatus]) -> dict[str, ServiceStatus]:
         """Return these services, and those that Esker has started, with a status that says that nobody knows."""
         started = {name: ServiceStatus(name=name) for name in self.recorded}
-        note = f"which services the Compose files have cannot be known: {self._error.message}"
-        return {name: unknown(status, note) for name, status in (started | dict(stopped)).items()}
+        return {name: unknown(status, unread(self._error)) for name, status in (started | dict(stopped)).items()}
 
     def stop_left_over(self, names: Collection[str], *, force: bool) -> tuple[str, ...]:
         """Raise NoEngine if Esker has started a container, or if more than that is to be stopped."""
@@ -82,6 +81,11 @@ class Unreadable:
     def remove(self, service: str) -> NoReturn:
         """Raise NoEngine."""
         self.volumes(service)
+
+
+def unread(error: ServiceError) -> str:
+    """Return what a person is told where the Compose files cannot be read."""
+    return f"which services the Compose files have cannot be known: {error.message}"
 
 
 def refused(what: str, error: ServiceError) -> NoEngine:

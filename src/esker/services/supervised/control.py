@@ -22,7 +22,7 @@ from esker.services.chamber import (
     not_in_a_container,
     unknown_service,
 )
-from esker.services.compose.unreadable import refused
+from esker.services.compose.unreadable import refused, unread
 from esker.services.compose.waiting import await_containers
 from esker.services.status import UNKNOWN, ServiceStatus
 from esker.services.supervised import failed_starts, logs, predecessor, protocol, sudden_end
@@ -102,7 +102,7 @@ class Supervised:
     def unreadable(self) -> str | None:
         """Why nobody can say which services the Compose files have; None if that is known."""
         error = self._containers and self._containers.unreadable
-        return f"which services the Compose files have cannot be known: {error.message}" if error else None
+        return unread(error) if error else None
 
     @property
     def names(self) -> tuple[str, ...]:
