@@ -20,7 +20,7 @@ from esker.services.compose.container import LABEL, parse_containers, paused, re
 from esker.services.status import ServiceStatus, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from subprocess import CompletedProcess, Popen
 
     from esker.activate.compose.project import ComposeProject
@@ -75,9 +75,17 @@ class Containers:
         moments = [_moment(line) for output in (done.stdout, done.stderr) for line in output.splitlines()]
         return [line for _, line in sorted(moments, key=lambda each: each[0])]
 
-    def stream(self, service: str, count: int | None) -> _Stream:
-        """Return the last `count` lines of a service's log, and what is added to it, also by a later run."""
-        return _Stream(partial(self._following, service), count)
+    def streams(self, services: Iterable[str], count: int | None, *, leaves_out: bool) -> dict[str, _Stream]:
+        """Return, by service, the last `count` lines of its log, and what is added to it, also by a later run.
+
+        Where there is no engine this leaves out the services, or raises NoEngine.
+        """
+        try:
+            return {service: _Stream(partial(self._following, service), count) for service in services}
+        except NoEngine:
+            if leaves_out:
+                return {}
+            raise
 
     def _following(self, service: str, *options: str) -> Popen[bytes] | None:
         found = self._id(service)

@@ -9,16 +9,16 @@ from esker.errors import NoEngine
 from esker.services import graph
 from esker.services.compose.container import read_started
 from esker.services.specification import ContainerSpec, ServiceSpec
-from esker.services.status import ServiceStatus, unknown
+from esker.services.status import UNKNOWN, ServiceStatus, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from typing import NoReturn
 
     from esker.declare.declaration import Declaration
     from esker.errors import ServiceError
 
-__all__ = ["Unreadable", "named_containers", "needs_containers", "refused", "unread"]
+__all__ = ["Unreadable", "check_known", "named_containers", "needs_containers", "refused", "unread"]
 
 
 class Unreadable:
@@ -70,9 +70,9 @@ class Unreadable:
         """Raise NoEngine."""
         raise refused(f"the log of `{service}` cannot be read", self._error)
 
-    def stream(self, service: str, count: int | None) -> NoReturn:
-        """Raise NoEngine."""
-        self.lines(service, count)
+    def streams(self, services: Iterable[str], count: int | None, *, leaves_out: bool) -> dict[str, NoReturn]:
+        """Return nothing if this leaves out what nobody can follow; else raise NoEngine for a service."""
+        return {} if leaves_out else {service: self.lines(service, count) for service in services}
 
     def volumes(self, service: str) -> NoReturn:
         """Raise NoEngine."""
@@ -91,6 +91,13 @@ def unread(error: ServiceError) -> str:
 def refused(what: str, error: ServiceError) -> NoEngine:
     """Return the error that says `what` cannot be done, and why nobody can look at containers."""
     return NoEngine(f"{what}: {error.message}", hint=error.hint)
+
+
+def check_known(statuses: Iterable[ServiceStatus], problem: ServiceError | None) -> None:
+    """Raise NoEngine if one of these services, which are to be waited for, is unknown because of a `problem`."""
+    dark = [status.name for status in statuses if status.status == UNKNOWN]
+    if problem is not None and dark:
+        raise refused(f"service `{dark[0]}` cannot be waited for", problem)
 
 
 def needs_containers(error: NoEngine, specs: Mapping[str, ServiceSpec], names: Collection[str]) -> NoEngine:

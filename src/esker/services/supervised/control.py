@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from esker.errors import HostError, NoEngine, ServiceError, UsageError
+from esker.errors import HostError, ServiceError, UsageError
 from esker.host import process_id, process_table
 from esker.host.clock import Abandoned, Deadline
 from esker.host.interruption import plain
@@ -22,7 +22,7 @@ from esker.services.chamber import (
     not_in_a_container,
     unknown_service,
 )
-from esker.services.compose.unreadable import refused, unread
+from esker.services.compose.unreadable import check_known, refused, unread
 from esker.services.compose.waiting import await_containers
 from esker.services.status import UNKNOWN, ServiceStatus
 from esker.services.supervised import failed_starts, logs, predecessor, protocol, sudden_end
@@ -329,8 +329,8 @@ class Supervised:
         statuses = self.status(*names)
         if not statuses:
             raise _no_services()
-        if self._containers and self._containers.problem and (dark := [it for it in statuses if it.status == UNKNOWN]):
-            raise refused(f"service `{dark[0].name}` cannot be waited for", self._containers.problem)
+        if self._containers is not None:
+            check_known(statuses, self._containers.problem)
         # The supervisor has set the variables of all services that it runs; others are containers begun by hand.
         outside = [it.name for it in statuses if it.pid is not None and it.environment_set_at is None]
         waited = tuple(it.name for it in statuses if it.name not in outside)
@@ -373,15 +373,8 @@ class Supervised:
         """
         _check(count, "lines")
         paths = self._log_paths(names)
-        contained = self._contained
-        streams = {}
-        for name in [name for name in paths if name in contained]:
-            if self._containers is not None:
-                try:
-                    streams[name] = self._containers.stream(name, count)
-                except NoEngine:
-                    if names:
-                        raise  # of all services, those are followed that can be
+        contained = [name for name in paths if name in self._contained]
+        streams = self._containers.streams(contained, count, leaves_out=not names) if self._containers else {}
         own = {name: path for name, path in paths.items() if name not in contained}
         return logs.follow(own, pause or _sleep, count=count, streams=streams)
 
