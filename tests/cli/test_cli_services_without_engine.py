@@ -120,6 +120,22 @@ def test_what_needs_a_container_is_refused(esker, shop, why):
     assert {each["status"] for each in states(esker).values()} == {"Stopped", "Unknown"}
 
 
+@BOTH_WAYS
+def test_a_refused_restart_stops_nothing(esker, shop, why):
+    """Not even a process that the manifest has lost, which a restart of all would stop."""
+    assert esker("services", "start", "cache").status == 0
+    manifest = shop / ".flox/env/manifest.toml"
+    text = manifest.read_text().replace('depends-on = { cache = "service_started" }', "")
+    lost = '[services.cache]\ncommand = "exec sleep 1000"\n', '[plugins.esker.services.cache]\nuser = "root"\n'
+    for part in lost:
+        assert part in text
+        text = text.replace(part, "")
+    manifest.write_text(text)
+    assert esker("services", "restart").status == 1
+    assert states(esker)["cache"]["status"] == "Running"
+    assert "✔ Service 'cache' stopped\n" in esker("services", "stop", "cache").err
+
+
 def test_addresses(esker, shop, why):
     """The automatic port of a process does not depend on an engine; where a container is cannot be known."""
     port = esker("activate", "--", "sh", "-c", "echo $API_PORT").out.strip()

@@ -163,6 +163,17 @@ def test_a_project_with_nothing_but_a_compose_file(shop):
     assert "can be started" not in caught.value.hint
 
 
+PGPORT = "[plugins.esker.compose.services.db]\nports = { PGPORT = 5432 }\n"
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_what_cannot_be_activated_is_not_advised(shop, down, reads):
+    """If a variable is a port that nobody knows, no process can be started; where Compose has said it, they can."""
+    with pytest.raises(NoEngine) as caught:
+        shop(f"{SHOP}{PGPORT}").services(down if reads else "/nowhere").start()
+    assert ("what needs no container can be started" in caught.value.hint) is reads
+
+
 @pytest.mark.parametrize("reads", [False, True])
 def test_nobody_waits_for_an_unknown_service(shop, down, reads):
     """Neither for its health nor for its end; a process can be waited for."""

@@ -134,8 +134,9 @@ def _restart(arguments: list[str], voice: Voice) -> int:
     services = _services(options, voice)
     _say_remarks(services, voice)
     with Live(voice, as_json=options.json) as live:
-        if not options.name and not services.unreadable:
-            undeclared = [status.name for status in services.status() if status.name not in services.names]
+        states = () if options.name or services.unreadable else services.status()
+        if not any(status.status == UNKNOWN for status in states):
+            undeclared = [status.name for status in states if status.name not in services.names]
             if undeclared:  # the manifest no longer declares them, but they still run
                 services.stop(*undeclared)
         outcomes = services.restart(*options.name, seconds=options.timeout, changed=live.show)

@@ -30,13 +30,18 @@ class Unreadable:
     services: Collection[str] = ()
     """The names of the services that the Compose files have, as far as they are known."""
 
-    def __init__(self, error: NoEngine, dot_flox: str, *, comes_first: bool) -> None:
-        """Take why the files cannot be read, and whether a service of theirs `comes_first` before one of [services]."""
+    def __init__(self, error: NoEngine, dot_flox: str, *, comes_first: bool, activates: bool) -> None:
+        """Take why the files cannot be read, and what follows.
+
+        A service of theirs may come first, before one of [services] of the same name. And the environment may be one
+        that nobody activates without them, so that no process of it starts either.
+        """
         self.unreadable: NoEngine | None = error
         self.problem: ServiceError | None = error
         self._error = error
         self._dot_flox = dot_flox
         self._comes_first = comes_first
+        self._activates = activates
 
     @property
     def recorded(self) -> Collection[str]:
@@ -53,7 +58,7 @@ class Unreadable:
                 hint="take what is declared in [services] from there: --services-from supervised",
             )
         if not names or any(specs[name].container for name in graph.with_dependencies(specs, names)):
-            raise needs_containers(self._error, specs, names)
+            raise needs_containers(self._error, specs, names, advises=self._activates)
 
     def found(self, stopped: Mapping[str, ServiceStatus]) -> dict[str, ServiceStatus]:
         """Return these services, and those that Esker has started, with a status that says that nobody knows."""
@@ -100,8 +105,13 @@ def check_known(statuses: Iterable[ServiceStatus], problem: ServiceError | None)
         raise refused(f"service `{dark[0]}` cannot be waited for", problem)
 
 
-def needs_containers(error: NoEngine, specs: Mapping[str, ServiceSpec], names: Collection[str]) -> NoEngine:
-    """Return the error for a start of services, or of all, that needs containers: which of them can do without."""
+def needs_containers(
+    error: NoEngine, specs: Mapping[str, ServiceSpec], names: Collection[str], *, advises: bool = True
+) -> NoEngine:
+    """Return the error for a start of services, or of all, that needs containers.
+
+    If it `advises`, it says which of them can be started.
+    """
     chosen = graph.with_dependencies(specs, names or specs)
     waiting = [
         f"`{name}` depends on `{target}`, which runs in a container"
@@ -109,7 +119,7 @@ def needs_containers(error: NoEngine, specs: Mapping[str, ServiceSpec], names: C
         for target in specs[name].depends_on
         if specs[name].container is None and specs[target].container is not None
     ]
-    alone = [name for name in graph.without_containers(specs) if name in chosen]
+    alone = [name for name in graph.without_containers(specs) if name in chosen] if advises else []
     hints = [error.hint, alone and f"what needs no container can be started: esker services start {shlex.join(alone)}"]
     message = f"{waiting[0] if waiting else 'services of this project run in containers'}: {error.message}"
     return NoEngine(message, hint="; ".join(str(each) for each in hints if each) or None)

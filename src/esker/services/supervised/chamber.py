@@ -14,6 +14,7 @@ from esker.errors import NoEngine, ServiceError, UsageError
 from esker.host import files
 from esker.host.runtime_directory import environment_directory
 from esker.lock.compose import composed_if_possible
+from esker.services.addresses import container_ports
 from esker.services.compose.direct import Containers
 from esker.services.compose.images import provide_images
 from esker.services.compose.specified import specify_containers
@@ -108,7 +109,8 @@ def _containers(
         project = compose_project(declaration, settings, environ)
     except NoEngine as error:
         comes_first = services_from(declaration, settings) == _CHOICES[1]
-        return None, Unreadable(error, declaration.dot_flox, comes_first=comes_first)
+        activates = not any(container_ports(declaration).values())
+        return None, Unreadable(error, declaration.dot_flox, comes_first=comes_first, activates=activates)
     return project, None if project is None else Containers(project, declaration.dot_flox)
 
 
