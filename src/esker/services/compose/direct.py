@@ -17,6 +17,7 @@ from esker.host import process
 from esker.services.chamber import Volumes
 from esker.services.compose.claims import is_of
 from esker.services.compose.container import LABEL, parse_containers, paused, read_started, write_started
+from esker.services.compose.unreadable import check_known
 from esker.services.status import ServiceStatus, unknown
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ class Containers:
     def __init__(self, project: ComposeProject, dot_flox: str) -> None:
         self._project = project
         self._dot_flox = dot_flox
-        self.unreadable: NoEngine | None = None
-        """Why the Compose files cannot be read: they were."""
-        self.problem: ServiceError | None = None
+        self.unread: str | None = None
+        """What a person is told where the Compose files cannot be read: they were."""
+        self._problem: ServiceError | None = None
         """Why nobody could look at the containers when they were last looked at."""
 
     def check(self, specs: Mapping[str, ServiceSpec], names: Collection[str]) -> None:
@@ -105,7 +106,7 @@ class Containers:
         try:
             running = self._containers_of_services(GLANCE_SECONDS)
         except ServiceError as error:
-            self.problem = error
+            self._problem = error
             note = f"nobody can look at the containers: {error.message}"
             stopped = {name: ServiceStatus(name=name) for name in self.recorded} | dict(stopped)
             return {name: unknown(status, note) for name, status in stopped.items()}
@@ -124,6 +125,10 @@ class Containers:
             for name, each in running.items()
             if name in stopped or name not in self.services
         }
+
+    def check_known(self, statuses: Iterable[ServiceStatus]) -> None:
+        """Raise NoEngine if one of these services, which are to be waited for, was unknown when it was looked at."""
+        check_known(statuses, self._problem)
 
     def stop_left_over(self, names: Collection[str], *, force: bool) -> tuple[str, ...]:
         """Stop the containers of services, or of all, that a killed supervisor has left; return the services.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.errors import ServiceError
 
-__all__ = ["Unreadable", "check_known", "named_containers", "needs_containers", "refused", "unread"]
+__all__ = ["Unreadable", "check_known", "named_containers", "needs_containers", "refused"]
 
 
 class Unreadable:
@@ -36,8 +36,8 @@ class Unreadable:
         A service of theirs may come first, before one of [services] of the same name. And the environment may be one
         that nobody activates without them, so that no process of it starts either.
         """
-        self.unreadable: NoEngine | None = error
-        self.problem: ServiceError | None = error
+        self.unread: str | None = f"which services the Compose files have cannot be known: {error.message}"
+        """What a person is told of that."""
         self._error = error
         self._dot_flox = dot_flox
         self._comes_first = comes_first
@@ -63,7 +63,11 @@ class Unreadable:
     def found(self, stopped: Mapping[str, ServiceStatus]) -> dict[str, ServiceStatus]:
         """Return these services, and those that Esker has started, with a status that says that nobody knows."""
         started = {name: ServiceStatus(name=name) for name in self.recorded}
-        return {name: unknown(status, unread(self._error)) for name, status in (started | dict(stopped)).items()}
+        return {name: unknown(status, str(self.unread)) for name, status in (started | dict(stopped)).items()}
+
+    def check_known(self, statuses: Iterable[ServiceStatus]) -> None:
+        """Raise NoEngine if one of these services, which are to be waited for, is unknown."""
+        check_known(statuses, self._error)
 
     def stop_left_over(self, names: Collection[str], *, force: bool) -> tuple[str, ...]:
         """Raise NoEngine if Esker has started a container, or if more than that is to be stopped."""
@@ -86,11 +90,6 @@ class Unreadable:
     def remove(self, service: str) -> NoReturn:
         """Raise NoEngine."""
         self.volumes(service)
-
-
-def unread(error: ServiceError) -> str:
-    """Return what a person is told where the Compose files cannot be read."""
-    return f"which services the Compose files have cannot be known: {error.message}"
 
 
 def refused(what: str, error: ServiceError) -> NoEngine:

@@ -22,7 +22,6 @@ from esker.services.chamber import (
     not_in_a_container,
     unknown_service,
 )
-from esker.services.compose.unreadable import check_known, refused, unread
 from esker.services.compose.waiting import await_containers
 from esker.services.status import UNKNOWN, ServiceStatus
 from esker.services.supervised import failed_starts, logs, predecessor, protocol, sudden_end
@@ -101,8 +100,7 @@ class Supervised:
     @property
     def unreadable(self) -> str | None:
         """Why nobody can say which services the Compose files have; None if that is known."""
-        error = self._containers and self._containers.unreadable
-        return unread(error) if error else None
+        return self._containers.unread if self._containers is not None else None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -330,7 +328,7 @@ class Supervised:
         if not statuses:
             raise _no_services()
         if self._containers is not None:
-            check_known(statuses, self._containers.problem)
+            self._containers.check_known(statuses)
         # The supervisor has set the variables of all services that it runs; others are containers begun by hand.
         outside = [it.name for it in statuses if it.pid is not None and it.environment_set_at is None]
         waited = tuple(it.name for it in statuses if it.name not in outside)
@@ -395,8 +393,8 @@ class Supervised:
         return sum(self.specs[name].stop_grace_period for name in names)
 
     def _refuse(self, unknown: list[str]) -> None:
-        if self._containers and self._containers.unreadable:
-            raise refused(f"whether there is a service `{unknown[0]}` cannot be known", self._containers.unreadable)
+        if self._containers is not None:
+            self._containers.check(self.specs, unknown)
         raise unknown_service(unknown[0], self.names)
 
 
