@@ -91,6 +91,40 @@ def loaded(directory, environ):
     return set(done.stdout.split())
 
 
+SERVICES = """\
+import os, sys
+sys.path.append(sys.argv[1])
+sys.argv = ["esker", "services", "status"]
+from esker.__main__ import main
+try:
+    main()
+finally:
+    print(*sorted(sys.modules), file=sys.stderr)
+"""
+OF_A_DECLARATION = {
+    "msgspec",
+    "tomllib",
+    "dataclasses",
+    "inspect",
+    "hashlib",
+    "esker.declare.declaration",
+    "esker.declare.load",
+}
+
+
+def test_a_warm_command_for_services_reads_no_declaration(esker, project, environ):
+    """It takes the services from the plan, and loads neither what reads manifests nor what is for containers alone."""
+    directory = project('schema-version = "1.14.0"\n[services]\na.command = "true"\n')
+    assert esker("activate", "--", "true").status == 0
+    command = [sys.executable, f"{OPTIONS}c", SERVICES, SOURCE]
+    done = subprocess.run(command, cwd=directory, env=environ, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("NAME")
+    modules = set(done.stderr.split())
+    assert "esker.services.supervised.planned" in modules
+    assert modules.isdisjoint(OF_A_DECLARATION)
+    assert not [name for name in modules if name.startswith("esker.activate.compose")]
+
+
 def test_a_hook_adds_no_heavy_module(esker, project, environ):
     """Where a hook runs, the modules are more; none of those is among them that take milliseconds."""
     directory = project(

@@ -56,6 +56,7 @@ from esker.services.compose.container import parse_containers, read_started
 from esker.services.compose.specified import specify_containers
 from esker.services.flox import uses
 from esker.services.supervised import logs, supervisor_record
+from esker.services.supervised.planned import planned_services
 from esker.settings import Settings
 from esker.ship.base.facts import BaseFacts
 from esker.ship.base.tree import BaseTree
@@ -360,6 +361,7 @@ def _states(top: Path, project: Path) -> dict[str, Format]:
     def read_plan(_: bytes) -> None:
         if (read := plans.read(plan_path)) is not None:
             plans.fresh(read)
+            planned_services(read)
             # Otherwise bash would run what the fuzzer has written.
             if read.hook is None and not any(needs_bash(text) for _, text in read.vars):
                 activation(read, {"PATH": "/bin"}, runtime_directory="/run/x")
@@ -717,6 +719,7 @@ def _plan(project: Path) -> plans.Plan:
         stats=plans.fingerprints([f"{project}/.flox/env.json", f"{project}/nothing"]),
         vars=(("A", "1"), ("B", "${A}/b")),
         ports={"PORT": 12000},
+        services='[{"name":"db","command":"exec pg","ports":{"PORT":12000},"check":{"form":"tcp","target":["a:1"]}}]',
         profile={"common": "true\n", "bash": "true\n"},
         minimum_version=("0.1.0", None),
     )

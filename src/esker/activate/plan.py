@@ -54,7 +54,7 @@ Fingerprint = tuple[str, int | None, int | None, int | None]
 
 RUNNING = ".activations"
 """The suffix that makes the path of an environment's registry file from the path of its runtime directory."""
-_VERSION = 9
+_VERSION = 10
 
 
 @dataclass(kw_only=True, frozen=True, eq=False)
@@ -132,6 +132,9 @@ class Plan:
     deactivate: Mapping[str, str] = {}
     certificates: str | None = None
     """The path of a file with certificate authorities."""
+    services: str = ""
+    """The services' specifications as JSON, which `services.supervised.planned` reads; empty if there are none, or if
+    Compose has a say in them."""
     auto_start: bool = False
     """Whether an activation starts the services without being asked to."""
     minimum_version: Sequence[str | None] | None = None
@@ -208,7 +211,7 @@ _JSON_TYPES: dict[str, Any] = {
 _FIELDS = {field: _JSON_TYPES[annotation.partition("[")[0]] for field, annotation in Plan.__annotations__.items()}
 _NOT_SET = {
     *("default", "stats", "choices", "inputs", "minimum_version", "identity", "made_from", "seal"),
-    *("watched", "watched_state", "tool_program"),
+    *("watched", "watched_state", "tool_program", "services"),
 }
 """The fields that have no influence on what an activation sets, and so do not count for the identity."""
 

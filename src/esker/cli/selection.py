@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from esker.activate.lists import active_environments, dot_flox_of, project_of
 from esker.cli.directory import place
 from esker.declare.discover import find
-from esker.declare.known_environments import remember
 from esker.errors import EskerError, NotFound
 from esker.runtimes import registry
 from esker.settings import Settings
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping
@@ -22,14 +21,37 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.formats.manifest import Manifest
 
-__all__ = ["active_project", "changeable_project", "check_version", "declared", "declared_if_any", "selected_project"]
+__all__ = [
+    "active_project",
+    "changeable_project",
+    "check_version",
+    "chosen_project",
+    "declared",
+    "declared_if_any",
+    "note_project",
+    "selected_project",
+]
 
 _ANYWHERE = "default"
 """The name of a home directory's environment. That one is active everywhere, so a project's takes precedence."""
 
 
 def selected_project(options: Namespace, environ: Mapping[str, str]) -> str:
-    """Return the project directory that a command works on, absolute and with links resolved, and remember it.
+    """Return the project directory that a command works on, absolute and with links resolved, and remember it."""
+    project = chosen_project(options, environ)
+    note_project(project, environ)
+    return project
+
+
+def note_project(project: str, environ: Mapping[str, str]) -> None:
+    """Put a project on the list of this user's environments."""
+    from esker.declare.known_environments import remember
+
+    remember(project, Settings(environ))
+
+
+def chosen_project(options: Namespace, environ: Mapping[str, str]) -> str:
+    """Return the project directory that a command works on, absolute and with links resolved.
 
     The options may name it. Otherwise there are two candidates: the environment that was activated last, and the one
     around the current directory. If they differ, one that is called `default` gives way to the other. If neither is,
@@ -38,11 +60,8 @@ def selected_project(options: Namespace, environ: Mapping[str, str]) -> str:
     start, explicit = place(options)
     runtime = getattr(options, "runtime", None)  # of the commands that have this option
     if explicit or runtime is not None:
-        project = registry.find_project(start, explicit=explicit, runtime=runtime)[0]
-    else:
-        project = _meant(start, environ)
-    remember(project, Settings(environ))
-    return project
+        return registry.find_project(start, explicit=explicit, runtime=runtime)[0]
+    return _meant(start, environ)
 
 
 def changeable_project(options: Namespace, environ: Mapping[str, str]) -> str:

@@ -1,17 +1,18 @@
-"""`esker activate -s`: start the environment's services before a command, and release them after it."""
+"""`esker activate -s`: start the environment's services before a command, and release them after it.
+
+A supervisor starts while this imports what it needs: so at its top this module imports nothing heavy.
+"""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
-from esker.activate.active import nothing
-from esker.activate.lists import ACTIVE_ENVIRONMENTS
-from esker.environment import chamber
-from esker.errors import NoEngine, ServiceError
-from esker.host.foreground import run_in_foreground
 from esker.runtimes import registry
+from esker.services.supervised.ahead import ahead
+from esker.services.supervised.site import site_of
+from esker.settings import Settings
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -33,8 +34,19 @@ def start_services(
 
     Services that run already are shared with their other users. `begun` is the activation, which the caller ends.
     """
+    with ahead(site_of(runtime.project, f"{runtime.project}/.flox", Settings(environ).xdg_runtime_dir)):
+        return _leased(runtime, begun, environ, voice, shell)
+
+
+def _leased(
+    runtime: Runtime, begun: Begun, environ: Mapping[str, str], voice: Voice, shell: int | None
+) -> Leased | None:
+    from esker.activate.active import nothing
+    from esker.activate.lists import ACTIVE_ENVIRONMENTS
     from esker.cli.views.outdated_services import say_outdated
     from esker.cli.views.services import Live
+    from esker.environment import chamber
+    from esker.errors import NoEngine
 
     inside = begun.activation.apply(environ).get(ACTIVE_ENVIRONMENTS, "")
     environ = {**environ, ACTIVE_ENVIRONMENTS: inside}  # the services go by what was chosen for the activation
@@ -62,6 +74,9 @@ def start_services(
 
 def run_with_services(command: tuple[list[str], Mapping[str, str]], leased: Leased | None, voice: Voice) -> int:
     """Run a command (arguments and variables), release its services, and return its status: negative for a signal."""
+    from esker.errors import ServiceError
+    from esker.host.foreground import run_in_foreground
+
     try:
         return run_in_foreground(*command)
     finally:
@@ -74,6 +89,8 @@ def run_with_services(command: tuple[list[str], Mapping[str, str]], leased: Leas
 
 def release_for_shell(project: str, environ: Mapping[str, str], pid: int) -> None:
     """Release the services that a shell leased in place; those that nobody else uses have stopped on return."""
+    from esker.environment import chamber
+
     project, name = registry.find_project(project, explicit=True)
     runtime = registry.runtime(name, project)
     chamber(runtime, environ, runtime.begin).release(pid, _SHELL)
@@ -83,7 +100,6 @@ def _no_services(project: str) -> str:
     """Return the notice for a project that declares no services, or none for this system."""
     from esker.declare.load import load
     from esker.host.variables import current
-    from esker.settings import Settings
 
     services = load(project).manifest.services if os.path.isdir(f"{project}/.flox") else None
     if services and services.services:

@@ -7,7 +7,6 @@ not, and nothing of the project runs for it. What only bash can expand is left o
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -17,8 +16,11 @@ from esker.formats.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from dataclasses import dataclass, field
 
     from esker.declare.declaration import Declaration, ServiceTable
+else:
+    from esker.host.frozen_dataclass import dataclass, field
 
 __all__ = ["Address", "addresses", "container_ports", "declared_variables", "url_without_secrets"]
 

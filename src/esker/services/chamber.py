@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from esker.host.interruption import plain
@@ -17,11 +16,14 @@ from esker.services.status import ServiceStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from dataclasses import dataclass
 
     from esker.activate.active import Begun
     from esker.formats.service_handle import Holder
     from esker.host.clock import Deadline
     from esker.services.status import Until
+else:
+    from esker.host.frozen_dataclass import dataclass
 
 __all__ = [
     "START_SECONDS",

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import MISSING, fields
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from esker.formats.json_text import TooDeep, check_depth
+from esker.host.frozen_dataclass import fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,13 +46,13 @@ def json_object(data: bytes) -> dict[str, Any]:
 
 
 def record(kind: Callable[..., _T], message: object, kinds: Mapping[str, Callable[[Any], Any]]) -> _T:
-    """Return the dataclass `kind` made of `message`, its fields as JSON has them.
+    """Return the dataclass `kind` (of `frozen_dataclass`) made of `message`, its fields as JSON has them.
 
     `kinds` checks fields, by `Class.field`, and types, by their annotation; it is asked first. Raises ValueError.
     """
     if type(message) is not dict:
         raise ValueError(f"`{_shown(message)}` is not an object")
-    annotations = _annotations(kind)
+    annotations = fields(kind)
     if unknown := message.keys() - annotations.keys():
         raise ValueError(f"`{_shown(min(unknown))}` is not a field")
     arguments = {}
@@ -67,15 +66,6 @@ def record(kind: Callable[..., _T], message: object, kinds: Mapping[str, Callabl
         elif needed:
             raise ValueError(f"`{name}` is missing")
     return kind(**arguments)
-
-
-@cache
-def _annotations(kind: Any) -> dict[str, tuple[str, bool]]:
-    """Return the annotation of each field, and whether the field is needed."""
-    return {
-        field.name: (str(field.type), field.default is MISSING and field.default_factory is MISSING)
-        for field in fields(kind)
-    }
 
 
 def value(annotation: str, given: Any, kinds: Mapping[str, Callable[[Any], Any]]) -> Any:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CHAMBERS", "chamber"]
 
-CHAMBERS = {"supervised": "esker.services.supervised.chamber", "flox": "esker.services.flox.chamber"}
+CHAMBERS = {"supervised": "esker.services.supervised.planned", "flox": "esker.services.flox.chamber"}
 """Name to a module with a function `chamber(project, settings, environ, activation)`; imported when first used."""
 _DEFAULT = "supervised"
 

@@ -6,17 +6,20 @@ The types of `declare.declaration` would do, but they need modules that would ma
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from esker.errors import ServiceError
+from esker.host.frozen_dataclass import replaced
 from esker.services import received
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
+    from dataclasses import dataclass, field
 
     from esker.declare.declaration import Declaration, HealthCheck, JoinedCondition, ServiceTable
     from esker.formats.manifest import Service
+else:
+    from esker.host.frozen_dataclass import dataclass, field
 
 __all__ = ["KINDS", "CheckSpec", "ContainerSpec", "Form", "ServiceSpec", "parse", "passed_variables", "specify"]
 
@@ -177,7 +180,7 @@ def specify(declaration: Declaration, system: str, ports: Mapping[str, int]) -> 
     awaited = {
         target for spec in specs.values() for target, how in spec.depends_on.items() if how == "service_completed"
     }
-    return {name: replace(spec, any_end=name in awaited, environment=environment) for name, spec in specs.items()}
+    return {name: replaced(spec, any_end=name in awaited, environment=environment) for name, spec in specs.items()}
 
 
 def _digest(variables: Mapping[str, str]) -> str:
@@ -206,7 +209,7 @@ def _specify(
         depends_on=depends_on,
     )
     if table is not None:
-        plain = replace(
+        plain = replaced(
             plain,
             has_table=True,
             oneshot=table.type == "oneshot",
@@ -222,9 +225,9 @@ def _specify(
         )
     # Where both tables say how the service is stopped, they say the same.
     if shutdown and shutdown.signal is not None:
-        plain = replace(plain, stop_signal=signal.Signals(shutdown.signal).name)
+        plain = replaced(plain, stop_signal=signal.Signals(shutdown.signal).name)
     if shutdown and shutdown.timeout_seconds is not None:
-        plain = replace(plain, stop_grace_period=float(shutdown.timeout_seconds))
+        plain = replaced(plain, stop_grace_period=float(shutdown.timeout_seconds))
     return plain
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from esker.host.frozen_dataclass import replaced
 from esker.services import received
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from dataclasses import dataclass, field
+else:
+    from esker.host.frozen_dataclass import dataclass, field
 
 __all__ = ["UNKNOWN", "ServiceStatus", "Until", "parse", "unknown"]
 
@@ -68,7 +71,7 @@ class ServiceStatus:
 
 def unknown(status: ServiceStatus, note: str) -> ServiceStatus:
     """Return the status of a service whose container nobody can look at; `note` says why."""
-    return replace(status, status=UNKNOWN, note=note)
+    return replaced(status, status=UNKNOWN, note=note)
 
 
 _KINDS: Mapping[str, Callable[[Any], Any]] = {

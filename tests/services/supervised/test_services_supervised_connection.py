@@ -21,11 +21,12 @@ import pytest
 
 from esker.errors import HostError, ServiceError, TimedOut
 from esker.host import background, process_id, runtime_directory
-from esker.services.supervised import connection, guardian, launch, protocol, rendezvous, server
+from esker.services.supervised import connection, guardian, protocol, rendezvous, server
 from esker.services.supervised.control import Supervised
+from esker.services.supervised.record_lock import record_path
 from esker.services.supervised.rendezvous import connect
 from esker.services.supervised.server import _Server
-from esker.services.supervised.supervisor_record import RecordFile, record_path, services_are_running
+from esker.services.supervised.supervisor_record import RecordFile, services_are_running
 
 
 def say(project, line):
@@ -256,7 +257,7 @@ def test_a_copied_checkout_has_services_of_its_own_at_once(project):
     (original,) = project.services.start()
     directory = f"{project.directory}/copy"
     shutil.copytree(project.dot_flox, f"{directory}/.flox", symlinks=True)
-    site = replace(project.site, project=directory, dot_flox=f"{directory}/.flox", runtime=f"{project.runtime}2")
+    site = project.site._replace(project=directory, dot_flox=f"{directory}/.flox", runtime=f"{project.runtime}2")
     copy = Supervised(site, project.specs, lambda *_: project.surroundings)
     assert not services_are_running(site.dot_flox)
     assert copy.status()[0].status == "Stopped"
@@ -276,7 +277,7 @@ def test_a_moved_checkout_finds_its_supervisor_even_if_its_place_is_taken_again(
     directory = f"{project.directory}/moved"
     os.mkdir(directory)
     os.rename(project.dot_flox, f"{directory}/.flox")
-    site = replace(project.site, project=directory, dot_flox=f"{directory}/.flox", runtime=f"{project.runtime}2")
+    site = project.site._replace(project=directory, dot_flox=f"{directory}/.flox", runtime=f"{project.runtime}2")
     moved = Supervised(site, project.specs, lambda *_: project.surroundings)
     assert [one.pid for one in moved.status()] == [before.pid]
     os.mkdir(project.dot_flox)
@@ -289,7 +290,7 @@ def test_a_supervisor_ends_with_its_environment(project):
 
     async def look(change):
         file = RecordFile(project.dot_flox)
-        server = _Server(file, record_of(project), runtime=project.runtime, logs=file._descriptor)
+        server = _Server(file, record_of(project), runtime=project.runtime, logs=file.descriptor)
         change()
         server._watch()
         file.close()
@@ -499,7 +500,6 @@ def test_nothing_is_left_by_a_start_that_the_machine_refuses(project, monkeypatc
 def test_a_new_supervisor_that_says_nothing_is_no_pid_to_kill(project, monkeypatch):
     """When the one that was just begun does not greet in time nobody knows its pid, and no `kill` is advised."""
     monkeypatch.setattr(connection, "GREETING_SECONDS", 0.05)
-    monkeypatch.setattr(launch, "GREETING_SECONDS", 0.05)
     begun = subprocess.Popen
 
     def stay(*_, pass_fds, **__):

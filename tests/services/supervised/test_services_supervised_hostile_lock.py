@@ -18,7 +18,8 @@ from esker.errors import HostError
 from esker.host import process_id
 from esker.host.process_id import ProcessId
 from esker.services.supervised import protocol
-from esker.services.supervised.supervisor_record import RecordFile, SupervisorRecord, record_path
+from esker.services.supervised.record_lock import record_path
+from esker.services.supervised.supervisor_record import RecordFile, SupervisorRecord
 
 STRANGER = 12345
 

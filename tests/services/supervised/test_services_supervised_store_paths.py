@@ -10,7 +10,7 @@ import pytest
 
 from esker.errors import ServiceError
 from esker.host import pidfd
-from esker.services.supervised.supervisor_record import record_path
+from esker.services.supervised.record_lock import record_path
 from esker.store.collect import collect
 from esker.store.store import Store
 from tests.support.kills import kill_at_once

@@ -1,37 +1,36 @@
-"""`esker services`."""
+"""`esker services`.
+
+A supervisor starts while this command imports what it needs: so at its top this module imports nothing heavy.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory, group_usage, seconds, unknown_command
 from esker.cli.confirmation import confirmed
 from esker.cli.directory import OF_TOOLS, RUNTIME, SERVICES_FROM
-from esker.cli.selection import check_version, selected_project
-from esker.cli.views.outdated_services import say_outdated
+from esker.cli.selection import chosen_project, note_project, selected_project
 from esker.cli.views.output import print_json, shown
 from esker.cli.views.service_notes import say_notes, say_unknown
-from esker.cli.views.services import Live, as_record, reason, state_record, table
 from esker.cli.voice import ESKER
-from esker.errors import InvalidFile, ServiceError, ServicesNotReady, UsageError
-from esker.lock.compose import composed_if_possible
+from esker.errors import ServiceError, ServicesNotReady, UsageError
 from esker.runtimes import registry
-from esker.services.compose.container import read_started
 from esker.services.status import UNKNOWN
-from esker.services.supervised.chamber import running
-from esker.services.supervised.supervisor_record import services_are_running
+from esker.services.supervised.ahead import ahead
+from esker.services.supervised.site import site_of
 from esker.settings import Settings
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterable
 
     from esker.cli.voice import Voice
-    from esker.declare.declaration import Declaration
     from esker.services.chamber import Chamber
     from esker.services.status import ServiceStatus
+    from esker.services.supervised.site import Site
 
 __all__ = ["ALIASES", "COMMANDS", "run"]
 
@@ -52,6 +51,7 @@ _FOR_PROGRAMS = {"hold": "start services for a process", "release": "release the
 _START_SECONDS = 60.0
 _LINES = 15
 _STATES = ("healthy", "completed", "stopped")
+_OF_TOOLS = ("shell", "override_input", "refresh", "impure")
 
 
 def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
@@ -88,9 +88,25 @@ def _start(arguments: list[str], voice: Voice) -> int:
     copied = "first copy the services' data of another checkout of this project, in which no services run"
     parser.add_argument("--data-from", metavar="DIR", help=copied)
     options = parser.parse_args(arguments)
-    services = _services(options, voice)
+    project = chosen_project(options, os.environ)
+    if options.data_from is not None:  # they are copied only where no supervisor runs
+        return _started(project, options, voice)
+    with ahead(_site(project)):
+        return _started(project, options, voice)
+
+
+def _site(project: str) -> Site:
+    return site_of(project, f"{project}/.flox", Settings(os.environ).xdg_runtime_dir)
+
+
+def _started(project: str, options: Namespace, voice: Voice) -> int:
+    from esker.cli.views.outdated_services import say_outdated
+    from esker.cli.views.services import Live
+
+    note_project(project, os.environ)
+    services = _services(options, voice, project)
     if options.data_from is not None:
-        _copy_data(options, voice)
+        _copy_data(project, options, voice)
     _say_remarks(services, voice)
     states = services.status()
     before = {status.name: status for status in states if status.has_started}
@@ -118,15 +134,16 @@ def _start(arguments: list[str], voice: Voice) -> int:
     return _print_states(statuses, options)
 
 
-def _copy_data(options: Namespace, voice: Voice) -> None:
+def _copy_data(project: str, options: Namespace, voice: Voice) -> None:
     from esker.services.supervised.sibling_data import copy_data
 
-    project, settings = selected_project(options, os.environ), Settings(os.environ)
-    names = copy_data(project, options.data_from, settings, os.environ)
+    names = copy_data(project, options.data_from, Settings(os.environ), os.environ)
     voice.say(f"✔ Copied the data of `{options.data_from}`: {', '.join(names)}")
 
 
 def _restart(arguments: list[str], voice: Voice) -> int:
+    from esker.cli.views.services import Live
+
     summary = "Stop services and start them with up-to-date variables."
     parser = _parser("restart", summary, "  esker services restart api", voice, activates=True)
     _add_timeout(parser, _START_SECONDS)
@@ -148,6 +165,8 @@ def _restart(arguments: list[str], voice: Voice) -> int:
 
 
 def _stop(arguments: list[str], voice: Voice) -> int:
+    from esker.cli.views.services import as_record
+
     parser = _parser(
         "stop",
         "Stop services, even if other processes use them.",
@@ -187,6 +206,9 @@ def _stop(arguments: list[str], voice: Voice) -> int:
 
 
 def _status(arguments: list[str], voice: Voice) -> int:
+    from esker.cli.views.outdated_services import say_outdated
+    from esker.cli.views.services import reason, table
+
     examples = "  esker services status\n  esker services status --json\n  esker services status --watch"
     summary = "Show the services and their states; one in a container that nobody can look at is Unknown."
     parser = _parser("status", summary, examples, voice)
@@ -218,6 +240,8 @@ def _say_remarks(services: Chamber, voice: Voice) -> None:
 
 
 def _watch(services: Chamber, options: Namespace, voice: Voice) -> int:
+    from esker.cli.views.services import Live
+
     states = services.status()
     say_unknown(services, states, voice)
     with Live(voice, as_json=options.json, always=True) as live:
@@ -279,9 +303,12 @@ def _hold(arguments: list[str], voice: Voice) -> int:
     _add_holder(parser)
     _add_timeout(parser, _START_SECONDS)
     options = parser.parse_args(arguments)
+    project = chosen_project(options, os.environ)
     how = {"seconds": options.timeout, "pid": options.pid, "token": options.token}
     try:
-        return _print_states(_services(options, voice).lease(*options.name, **how).statuses, options)
+        with ahead(_site(project)):
+            note_project(project, os.environ)
+            return _print_states(_services(options, voice, project).lease(*options.name, **how).statuses, options)
     except (ServiceError, ServicesNotReady) as error:
         if not options.json:
             raise
@@ -298,6 +325,8 @@ def _release(arguments: list[str], voice: Voice) -> int:
 
 
 def _reset(arguments: list[str], voice: Voice) -> int:
+    from esker.cli.views.services import Live
+
     parser = _parser(
         "reset",
         "Remove a container with its volumes, start it anew, and run what fills it again.",
@@ -373,91 +402,50 @@ def _add_timeout(parser: Parser, default: float | None) -> None:
     parser.add_argument("--timeout", type=seconds, default=default, metavar="TIME", help=help_text)
 
 
-def _chosen(options: Namespace) -> None:
-    """Have this process, and what it starts, take a service that is declared both ways from where the user says."""
-    if options.services_from:
-        os.environ["ESKER_SERVICES_FROM"] = options.services_from
-
-
 def _present(options: Namespace, voice: Voice) -> Chamber:
     """Return the services, to look at or to stop; if the declaration cannot be used by now, those that run."""
-    try:
-        return _services(options, voice)
-    except (InvalidFile, ServiceError) as error:
-        project = selected_project(options, os.environ)
-        dot_flox = f"{project}/.flox"
-        if not (services_are_running(dot_flox) or read_started(dot_flox)):
-            raise
-        what = "the manifest has a mistake by now:\n" if isinstance(error, InvalidFile) else ""
-        voice.remark(f"! these are the services that run; {what}{error.message}")
-        return running(project, Settings(os.environ))
-
-
-def _services(options: Namespace, voice: Voice) -> Chamber:
-    """Return the services of the selected environment; raises ServiceError if it declares none for this system."""
-    from esker.environment import Environment
-
-    _chosen(options)
     project = selected_project(options, os.environ)
-    kind = registry.find_project(project, explicit=True, runtime=options.runtime)[1]
-    runtime = registry.runtime(kind, project)
-    if options.activates:
-        from esker.cli.other_runtime import asked
+    services = _planned(options, voice, project)
+    if services is not None:
+        return services
+    from esker.cli.selected_services import present_services
 
-        runtime.ask(asked(options), refresh=options.refresh)
-    environment, has_manifest = Environment(project, runtime=runtime), kind == "native"
-    if has_manifest:
-        settings = Settings(os.environ)
-        declaration, problem = composed_if_possible(_live(environment.project), settings)
-        check_version(declaration.manifest, voice)
-        try:
-            if not _has_containers(declaration, voice):
-                _require_services(declaration, settings.system, options.name)
-        except ServiceError:
-            if problem is not None:
-                raise problem from None
-            raise
-    services = environment.services
-    if not services.names and not has_manifest and not services.unreadable:
-        hint = "declare them in a Compose file, or in a manifest: esker init"
-        hint += " (beside a flake or a manifest.scm, with `runtime` in [plugins.esker])"
-        raise ServiceError("Environment does not have any services defined.", hint=hint)
+    return present_services(options, voice, project)
+
+
+def _services(options: Namespace, voice: Voice, project: str | None = None) -> Chamber:
+    """Return the services of the selected environment, that of `project` if it is selected by now."""
+    project = selected_project(options, os.environ) if project is None else project
+    services = _planned(options, voice, project)
+    if services is not None:
+        return services
+    from esker.cli.selected_services import selected_services
+
+    return selected_services(options, voice, project)
+
+
+def _planned(options: Namespace, voice: Voice, project: str) -> Chamber | None:
+    """Return the services of a project if its plan has all that is asked for; otherwise more has to be read."""
+    asked = [options.runtime, options.services_from, *(vars(options)[name] for name in _OF_TOOLS if options.activates)]
+    if any(asked) or registry.find_project(project, explicit=True)[1] != "native":
+        return None
+    from esker.environment import Environment
+    from esker.services.supervised.planned import fresh_plan, planned_services
+
+    plan = fresh_plan(project, Settings(os.environ), os.environ)
+    names = planned_services(plan).keys() if plan is not None else set()
+    if plan is None or not names or not names >= {*options.name}:
+        return None
+    if plan.minimum_version:
+        voice.check_version(*plan.minimum_version)
+    services = Environment(project, runtime=registry.runtime("native", project)).services
     services.like_flox = voice.services_like_flox
     return services
 
 
-def _has_containers(declaration: Declaration, voice: Voice) -> bool:
-    """Return whether services come from Compose files; Flox takes none from a file that only lies there."""
-    from esker.activate.compose.files import compose_files
-
-    if voice.services_like_flox and declaration.esker.compose is None:
-        return False
-    return declaration.uses_compose and bool(compose_files(declaration, os.environ))
-
-
-def _live(project: str) -> Declaration:
-    from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
-    from esker.declare.generations import live_declaration
-
-    generation = active_generation(f"{project}/.flox", os.environ.get(ACTIVE_ENVIRONMENTS))
-    return live_declaration(project, Settings(os.environ), generation)
-
-
-def _require_services(declaration: Declaration, system: str, names: Iterable[str]) -> None:
-    services = declaration.manifest.services
-    if services is None or not services.services:
-        hint = "declare one in [services]"
-        raise ServiceError("Environment does not have any services defined.", hint=hint)
-    if not declaration.services_for(system):
-        hint = f"add `{system}` to the `systems` of a service"
-        raise ServiceError(f"Environment does not have any services defined for '{system}'.", hint=hint)
-    for name in names:
-        if name in services.services and name not in declaration.services_for(system):
-            hint = f"add `{system}` to its `systems`"
-            raise ServiceError(f"Service '{name}' is not available on '{system}'.", hint=hint)
-
-
 def _print_states(statuses: Iterable[ServiceStatus], options: Namespace) -> int:
     if options.json:
+        from esker.cli.views.services import state_record
+
         print_json([state_record(status) for status in statuses])
     return 0

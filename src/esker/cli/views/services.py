@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from esker.cli.views.drawing import Drawing, can_draw
 from esker.cli.views.output import print_json
 from esker.formats.printable import printable
+from esker.host.frozen_dataclass import as_dict, replaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,9 +89,7 @@ def state_record(service: ServiceStatus) -> dict[str, object]:
 
 def as_record(value: object) -> dict[str, object]:
     """Return a dataclass of the services' API as a JSON object."""
-    from dataclasses import asdict
-
-    return asdict(value)  # type: ignore[call-overload, no-any-return]  # every value here is one of our dataclasses
+    return as_dict(value)
 
 
 class Live:
@@ -137,7 +135,7 @@ class Live:
         """Return the table as of now, and below it what keeps services from being ready."""
         now = time.monotonic()
         states = [
-            status if status.uptime is None else replace(status, uptime=status.uptime + now - told)
+            status if status.uptime is None else replaced(status, uptime=status.uptime + now - told)
             for _, (status, told) in sorted(self._states.items())
         ]
         waiting = [it for it in states if not it.ready] if self._voice.remarks else []

@@ -13,6 +13,7 @@ from esker.host.certificates import certificate_bundle
 from esker.host.runtime_directory import directory_name
 from esker.lock.lock_files import lock_paths
 from esker.realise.conda.activation import activation_script
+from esker.services.supervised.planned import kept_services
 
 if TYPE_CHECKING:
     from esker.activate.plan import Plan
@@ -68,10 +69,10 @@ def planned(
     anchor = f"{link}/bin/python" if os.path.lexists(f"{link}/bin/python") else link
     before = plans.fingerprints((*locks, anchor))
     exports = compose_exports(declaration, settings) if keep_ports else Exports({}, (), ())
-    stats, inputs = (*sources, *before, *exports.stats), exports.inputs
-    toolchain = target.toolchain
+    stats, inputs, toolchain = (*sources, *before, *exports.stats), exports.inputs, target.toolchain
     if toolchain is not None:
         stats, inputs = (*stats, *toolchain.stats), (*toolchain.inputs, *inputs)
+    ports = allocate(declaration, settings) if keep_ports else expected(declaration, settings)
     plan = plans.Plan(
         project=declaration.project,
         name=declaration.name,
@@ -86,7 +87,7 @@ def planned(
         generation=target.generation,
         missing=missing,
         vars=vars_in_order(manifest.vars),
-        ports=allocate(declaration, settings) if keep_ports else expected(declaration, settings),
+        ports=ports,
         compose=exports.variables,
         inputs=inputs,
         packages_script=activation_script(target.profile) if declaration.esker.conda else None,
@@ -95,6 +96,7 @@ def planned(
         profile=scripts,
         deactivate={name: getattr(undo, name) for name in names} if undo else {},
         certificates=certificate_bundle(),
+        services=kept_services(declaration, settings.system, ports),
         auto_start=bool(services and services.auto_start),
         minimum_version=_minimum_version(manifest),
         **(toolchain.fields() if toolchain else {}),

@@ -6,7 +6,6 @@ import os
 import re
 import time
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from esker.activate.compose.docker_command import ANSWER_SECONDS, GLANCE_SECONDS, answered, engine_refused
 from esker.errors import CommandFailed, NoEngine, ServiceError
 from esker.host import process
+from esker.host.frozen_dataclass import replaced
 from esker.services.chamber import Volumes
 from esker.services.compose.claims import is_of
 from esker.services.compose.container import LABEL, parse_containers, paused, read_started, write_started
@@ -111,7 +111,7 @@ class Containers:
             stopped = {name: ServiceStatus(name=name) for name in self.recorded} | dict(stopped)
             return {name: unknown(status, note) for name, status in stopped.items()}
         return {
-            name: replace(
+            name: replaced(
                 stopped.get(name) or ServiceStatus(name=name, outdated=True),
                 status="Running",
                 pid=each.pid or None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from esker.activate.allocation import allocate
@@ -12,22 +11,22 @@ from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
 from esker.declare.generations import live_declaration
 from esker.errors import NoEngine, ServiceError, UsageError
 from esker.host import files
-from esker.host.runtime_directory import environment_directory
+from esker.host.frozen_dataclass import replaced
 from esker.lock.compose import composed_if_possible
 from esker.services.addresses import container_ports
 from esker.services.compose.direct import Containers
 from esker.services.compose.images import provide_images
 from esker.services.compose.specified import specify_containers
 from esker.services.compose.unreadable import Unreadable, named_containers, needs_containers
-from esker.services.specification import passed_variables, specify
+from esker.services.specification import specify
 from esker.services.supervised.control import Supervised, Surroundings
-from esker.services.supervised.site import Site
+from esker.services.supervised.site import site_of
+from esker.services.supervised.surroundings import process_surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from esker.activate.compose.project import ComposeProject
-    from esker.activate.difference import Activation
     from esker.declare.declaration import Declaration
     from esker.host.clock import Deadline
     from esker.services.chamber import ServiceActivation
@@ -82,23 +81,18 @@ def chamber(
             contained = dict.fromkeys(in_containers, containers.variables)
         if not any(spec.container is None for spec in specs.values()):
             return Surroundings(contained)
-        path = {"PATH": environ.get("PATH", os.defpath)}
-        begun = activation(passed_variables(environ) | path, deadline)
-        variables = {
-            name: {**begun.activation.apply(passed_variables(environ, spec.pass_env) | path), **spec.vars}
-            for name, spec in specs.items()
-            if spec.container is None
-        }
-        if containers is not None:
+        given = process_surroundings(specs, environ, activation, deadline)
+        if containers is not None and given.begun is not None:
             try:
-                _check_hook(containers, declaration, begun.activation.apply(environ))
+                _check_hook(containers, declaration, given.begun.activation.apply(environ))
             except ServiceError:
-                begun.end()
+                given.begun.end()
                 raise
-        return _surroundings({**variables, **contained}, begun.activation)._replace(begun=begun)
+        return given._replace(variables={**given.variables, **contained})
 
     remarks = () if containers is None else _remarks(containers)
-    return Supervised(_site(project, settings, declaration.dot_flox), specs, surroundings, direct, remarks)
+    site = site_of(project, declaration.dot_flox, settings.xdg_runtime_dir)
+    return Supervised(site, specs, surroundings, direct, remarks)
 
 
 def _containers(
@@ -141,7 +135,7 @@ def joined(
         for target, how in spec.depends_on.items()
         if how == "service_completed_successfully" and target in containers
     }
-    return specs | {name: replace(specs[name], oneshot=True) for name in awaited}
+    return specs | {name: replaced(specs[name], oneshot=True) for name in awaited}
 
 
 def _check_hook(project: ComposeProject, declaration: Declaration, after: Mapping[str, str]) -> None:
@@ -167,30 +161,7 @@ def _check_hook(project: ComposeProject, declaration: Declaration, after: Mappin
 
 def running(project: str, settings: Settings) -> Supervised:
     """Return the services that run in a project whose declaration cannot be used: to look at them, and to stop them."""
-    site = _site(project, settings, f"{os.path.realpath(project)}/.flox")
+    site = site_of(project, f"{os.path.realpath(project)}/.flox", settings.xdg_runtime_dir)
     containers = last_project(site.project, site.dot_flox, settings.caller)
     direct = None if containers is None else Containers(containers, site.dot_flox)
     return Supervised(site, {}, lambda _names, _deadline: Surroundings({}), direct)
-
-
-def _site(project: str, settings: Settings, dot_flox: str) -> Site:
-    project = os.path.realpath(project)
-    return Site(project=project, dot_flox=dot_flox, runtime=environment_directory(dot_flox, settings.xdg_runtime_dir))
-
-
-def _surroundings(variables: Mapping[str, Mapping[str, str]], activation: Activation) -> Surroundings:
-    """Return what services get: their variables, the paths they must be able to enter, and the store paths to protect.
-
-    The paths follow from FLOX_ENV, which is a link into a store if the environment is in one. We protect paths only in
-    a store of Esker's; the owner of any other store, such as Nix's, protects its own.
-    """
-    link = activation.set.get("FLOX_ENV")
-    if link is None or not os.path.islink(link):
-        return Surroundings(variables)
-    store_path, python = os.readlink(link), f"{link}/bin/python"
-    directory = os.path.dirname(store_path)
-    root = os.path.dirname(directory)
-    interpreter = [os.path.realpath(python)] if os.path.exists(python) else []
-    paths = tuple(dict.fromkeys((directory, *interpreter)))
-    is_ours = os.path.isdir(f"{root}/var/esker")
-    return Surroundings(variables, paths, root if is_ours else "", (store_path,) if is_ours else ())

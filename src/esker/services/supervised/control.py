@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.errors import HostError, ServiceError, UsageError
 from esker.host import process_id, process_table
 from esker.host.clock import Abandoned, Deadline
+from esker.host.frozen_dataclass import replaced
 from esker.host.interruption import plain
 from esker.services import graph, received, status
 from esker.services.chamber import (
@@ -235,7 +235,7 @@ class Supervised:
                 told = received.record(Stopped, result, _STOPPED)
         # An engine that does not answer keeps none of the others from being stopped.
         left = self._containers.stop_left_over(orphans, force=force) if self._containers and orphans else ()
-        return replace(told, stopped=(*told.stopped, *left))
+        return replaced(told, stopped=(*told.stopped, *left))
 
     def _orphans(self) -> tuple[str, ...]:
         """Return the services that a killed supervisor has left in containers, and that nobody declares any more."""
@@ -285,11 +285,11 @@ class Supervised:
         # A service that was taken out of the manifest is shown for as long as it still runs.
         statuses |= {it.name: it for it in running or () if it.name in self.specs or it.pid is not None}
         if self.unreadable:  # a container has no log of ours, and by which definition it runs is not known
-            statuses = {name: it if it.log else replace(it, outdated=False) for name, it in statuses.items()}
+            statuses = {name: it if it.log else replaced(it, outdated=False) for name, it in statuses.items()}
         statuses |= self._outside(statuses)
         for name, failure in failed_starts.read(self.site).items():
             if name in statuses and statuses[name].status in {"Stopped", UNKNOWN}:
-                statuses[name] = replace(statuses[name], message=f"its last start failed: {failure}")
+                statuses[name] = replaced(statuses[name], message=f"its last start failed: {failure}")
         if unknown := [name for name in names if name not in statuses]:
             self._refuse(unknown)
         return tuple(statuses[name] for name in sorted(names or statuses))

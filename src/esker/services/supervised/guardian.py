@@ -6,6 +6,7 @@ as it lives. It may wait for weeks, so it imports hardly anything, to use little
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -37,7 +38,9 @@ def main(arguments: list[str]) -> NoReturn:
 def guard(arguments: list[str], others: dict[int, int]) -> int:
     """Start the supervisor with `arguments`; return its wait status when it and all processes have ended.
 
-    `others` gets the wait status of every other process that has ended as our child, by its pid.
+    If the record's lock was passed to us, its descriptor is the last argument. We keep it: if the supervisor ends
+    before it has given up the lock, nobody can start another one before we have cleaned up. `others` gets the wait
+    status of every other process that has ended as our child, by its pid.
     """
     from esker.host.prctl import become_subreaper
 
@@ -48,18 +51,19 @@ def guard(arguments: list[str], others: dict[int, int]) -> int:
     supervisor = os.fork()
     if supervisor == 0:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+        gc.disable()  # while modules are imported, which leaves no garbage; the supervisor enables it again
         sys.modules["ssl"] = None  # type: ignore[assignment]  # asyncio would load it, for 4 MB and 10 ms
         from esker.services.supervised.server import main as supervise
 
         os._exit(supervise(guardian, arguments))
     _name("esker-guardian")
-    os.close(int(arguments[-1]))  # only the supervisor may hold the connection: the caller must see it close
+    socket, directory, dot_flox, connection, *_ = arguments
+    os.close(int(connection))  # only the supervisor may hold the connection: the caller must see it close
     status = _watch(supervisor, signals, others)
     _end_descendants(others)
     if status:
         if os.WIFSIGNALED(status):
             _say(f"{KILLED} by {signal.Signals(os.WTERMSIG(status)).name}, and the services with it")
-        socket, directory, dot_flox, _ = arguments
         _put_in_order(socket, directory, dot_flox)
     return status
 
@@ -134,7 +138,8 @@ def _put_in_order(socket: str, directory: str, dot_flox: str) -> None:
     socket and the directory that we remove cannot be those of the new one.
     """
     from esker.host.runtime_directory import clear
-    from esker.services.supervised.supervisor_record import RecordFile, record_path
+    from esker.services.supervised.record_lock import record_path
+    from esker.services.supervised.supervisor_record import RecordFile
     from esker.store import temporary_roots
 
     with suppress(OSError):

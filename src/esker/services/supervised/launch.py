@@ -1,25 +1,31 @@
-"""Starting guardian and supervisor: a program that detaches at once, and greets its caller when it serves."""
+"""Starting guardian and supervisor: a program that detaches at once, and greets its caller when it serves.
+
+The caller has the lock of the supervisor record, and passes it on: see `record_lock`.
+"""
 
 from __future__ import annotations
 
+import _socket  # `socket` builds enumerations, which takes 3 ms
 import os
-import socket
 import sys
-from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from esker.declare import project_directory
-from esker.errors import ServiceError
 from esker.host import files, runtime_directory
-from esker.host.background import SOURCE
-from esker.host.causes import remedy
-from esker.services.supervised.connection import GREETING_SECONDS, Connection, not_started
+from esker.host.isolation import SOURCE
 from esker.services.supervised.site import LOGS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from esker.services.supervised.site import Site
+    from contextlib import suppress
+    from subprocess import Popen
 
-__all__ = ["launch"]
+    from esker.services.supervised.connection import Connection
+    from esker.services.supervised.record_lock import RecordLock
+    from esker.services.supervised.site import Site
+else:
+    from esker.host.context import suppress
+
+__all__ = ["Launch", "launch"]
 
 _LONGEST_MESSAGE = 1 << 20
 """Bytes."""
@@ -32,38 +38,62 @@ main(sys.argv[2:])
 """
 
 
-def launch(site: Site) -> Connection:
-    """Start guardian and supervisor, and return a connection to the supervisor.
+def launch(site: Site, lock: RecordLock) -> Launch:
+    """Start guardian and supervisor, without waiting until they serve.
 
-    Raises ServiceError, with the supervisor's last message, if the supervisor does not greet us.
+    The supervisor ends if the launch is closed, or its process ends, before a service runs. Raises ServiceError and
+    HostError.
     """
     if sys.platform != "linux":
+        from esker.errors import ServiceError
+
         raise ServiceError("services run on Linux only, so far", hint="run them in a container or a virtual machine")
     runtime_directory.check_socket_path(site.socket)
     runtime_directory.make_user(os.path.dirname(site.runtime))
     output = _opened(site)
     try:
-        return _started(site, output, advice=f"see `{site.messages}`")
-    finally:
-        os.close(output)
-
-
-def _started(site: Site, output: int, *, advice: str) -> Connection:
-    ours, theirs = socket.socketpair()
-    try:
-        _begin(site, theirs, output)
+        ours, theirs = _socket.socketpair()
+        try:
+            return Launch(site, ours, output, _begun(site, theirs, output, lock))
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
     except BaseException:
-        ours.close()
+        os.close(output)
         raise
-    finally:
-        theirs.close()
-    try:
-        return Connection(ours, advice=advice)
-    except TimeoutError:
-        raise not_started(f"it said nothing for {GREETING_SECONDS:g} s", advice) from None
-    except ConnectionError:
-        lines = os.pread(output, _LONGEST_MESSAGE, 0).decode(errors="replace").strip().splitlines()
-        raise not_started(lines[-1] if lines else "it ended without a message", advice) from None
+
+
+class Launch:
+    """A guardian and a supervisor that we have started, and that perhaps do not serve yet."""
+
+    def __init__(self, site: Site, connection: _socket.socket, output: int, launcher: Popen[bytes]) -> None:
+        self._site = site
+        self._connection = connection
+        self._output = output
+        self._launcher = launcher
+
+    def greeted(self) -> Connection:
+        """Wait until the supervisor greets us, and return the connection to it; close the launch.
+
+        Raises ServiceError, with the supervisor's last message, if it does not greet us.
+        """
+        import socket
+
+        from esker.services.supervised.connection import GREETING_SECONDS, Connection, not_started
+
+        advice = f"see `{self._site.messages}`"
+        try:
+            self._launcher.wait()
+            return Connection(socket.socket(fileno=self._connection.detach()), advice=advice)
+        except TimeoutError:
+            raise not_started(f"it said nothing for {GREETING_SECONDS:g} s", advice) from None
+        except ConnectionError:
+            lines = os.pread(self._output, _LONGEST_MESSAGE, 0).decode(errors="replace").strip().splitlines()
+            raise not_started(lines[-1] if lines else "it ended without a message", advice) from None
+        finally:
+            os.close(self._output)
 
 
 def _opened(site: Site) -> int:
@@ -78,22 +108,25 @@ def _opened(site: Site) -> int:
     return descriptor
 
 
-def _begin(site: Site, connection: socket.socket, output: int) -> None:
-    """Start the guardian, which detaches from us and writes its messages to `output`."""
+def _begun(site: Site, connection: _socket.socket, output: int, lock: RecordLock) -> Popen[bytes]:
+    """Start the program that starts the guardian, which detaches from us and writes its messages to `output`."""
     import subprocess
 
-    arguments = (SOURCE, site.socket, site.runtime, site.dot_flox, str(connection.fileno()))
+    descriptors = (connection.fileno(), lock.descriptor)
+    arguments = (SOURCE, site.socket, site.runtime, site.dot_flox, *map(str, descriptors))
     try:
-        launcher = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _PROGRAM, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            pass_fds=(connection.fileno(),),
+            pass_fds=descriptors,
             start_new_session=True,
             cwd="/",
             env={},
         )
     except OSError as error:
+        from esker.host.causes import remedy
+        from esker.services.supervised.connection import not_started
+
         raise not_started((error.strerror or str(error)).lower(), remedy(error.errno)) from None
-    launcher.wait()

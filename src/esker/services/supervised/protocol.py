@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from esker.errors import EskerError, PortTaken, ServiceError, ServiceFailed, ServicesNotReady, UnknownService
+from esker.host.frozen_dataclass import as_dict
 from esker.host.process_id import ProcessId
 from esker.services import received, specification
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from dataclasses import dataclass
 
     from esker.services.specification import ServiceSpec
     from esker.services.status import Until
+else:
+    from esker.host.frozen_dataclass import dataclass
 
 __all__ = [
     "KEY",
@@ -172,7 +175,7 @@ def versions(message: Mapping[str, Any], remedy: str | None = None) -> None:
 
 def request_line(request: Request) -> bytes:
     """Return `request` as one line of JSON."""
-    message = {KEY: VERSION, "do": request.verb, **asdict(request)}
+    message = {KEY: VERSION, "do": request.verb, **as_dict(request)}
     if message.get("lease"):
         token, process = message["lease"]
         message["lease"] = [token, *process]

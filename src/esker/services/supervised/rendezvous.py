@@ -1,6 +1,6 @@
 """Finding the supervisor of an environment, or starting one that all commands then share.
 
-A command holds the flock of the environment's supervisor record while it looks for a supervisor or starts one.
+A command holds the lock of the environment's supervisor record while it looks for a supervisor or starts one.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from esker.errors import HostError, ServiceError, TimedOut
 from esker.host import files, pidfd, process_id, process_table, runtime_directory
-from esker.services.supervised.aftermath import clean_up_after
 from esker.services.supervised.connection import END_SECONDS, GREETING_SECONDS, Connection, dial, no_answer
 from esker.services.supervised.launch import launch
-from esker.services.supervised.sibling_data import settle
-from esker.services.supervised.supervisor_record import RecordFile, record_path
+from esker.services.supervised.record_lock import record_path
+from esker.services.supervised.site import COPIED
+from esker.services.supervised.supervisor_record import RecordFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,14 +42,19 @@ def connect(site: Site, *, start: bool) -> Connection | None:
         if record and (connection := _dial_recorded(record, site, time.monotonic() - since)):
             return connection
         if record:
+            from esker.services.supervised.aftermath import clean_up_after
+
             clean_up_after(record, site, file.owner)
             file.clear()
         elif start:
             _end_unrecorded(site)
         if not start:
             return None
-        settle(site.dot_flox)
-        return launch(site)
+        if os.path.lexists(f"{os.path.dirname(file.path)}/{COPIED}"):
+            from esker.services.supervised.sibling_data import settle
+
+            settle(site.dot_flox)
+        return launch(site, file).greeted()
 
 
 def _is_idle(path: str) -> bool:
@@ -74,7 +79,7 @@ def _held(site: Site) -> Iterator[RecordFile]:
             raise _held_by_another(file)
         yield file
     finally:
-        file.close()
+        file.release()
 
 
 def _held_by_another(file: RecordFile) -> TimedOut:

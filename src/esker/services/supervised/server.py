@@ -2,28 +2,31 @@
 
 The process ends when no service runs and no request is open. It decides that while it holds the record's flock. A
 client that looks for a supervisor holds the same flock until the supervisor has greeted it, so no client can connect
-to a supervisor that is about to end.
+to a supervisor that is about to end. The client that starts a supervisor passes the flock on to it: the supervisor has
+it from its beginning until it has greeted that client.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
 import traceback
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from esker.declare import project_directory
 from esker.errors import EskerError, HostError, ServiceError
 from esker.host import causes, files, prctl, process_id, runtime_directory
 from esker.host.background import SOURCE
+from esker.host.frozen_dataclass import as_dict
 from esker.services.supervised import protocol
+from esker.services.supervised.record_lock import give_up, record_path
 from esker.services.supervised.site import LOGS
 from esker.services.supervised.supervisor import Supervisor
-from esker.services.supervised.supervisor_record import RecordFile, SupervisorRecord, record_path
+from esker.services.supervised.supervisor_record import RecordFile, SupervisorRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -47,11 +50,15 @@ def main(guardian: int, arguments: list[str]) -> int:
     """Supervise until nothing is left to do; return 0 when everything was cleaned up.
 
     `guardian` is the guardian's pid. `arguments` are the control socket's path, the runtime directory, the `.flox`
-    directory, and the descriptor of a connection to the process that started us.
+    directory, the descriptor of a connection to the process that started us, and that of the locked record, if it is
+    locked.
     """
-    path, runtime, dot_flox, descriptor = arguments
-    first = socket.socket(fileno=int(descriptor))
-    first.set_inheritable(False)
+    gc.enable()
+    path, runtime, dot_flox, *descriptors = arguments
+    connection, *locks = map(int, descriptors)
+    for descriptor in (connection, *locks):
+        os.set_inheritable(descriptor, False)
+    first = socket.socket(fileno=connection)
     os.umask(0o077)
     with suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as file:
         file.write("esker-services")
@@ -62,7 +69,7 @@ def main(guardian: int, arguments: list[str]) -> int:
         return 1  # the guardian was killed before we could ask for a signal at its end
     try:
         with project_directory.opened(dot_flox, *LOGS) as logs:
-            asyncio.run(_serve(first, guardian, path=path, runtime=runtime, logs=logs, dot_flox=dot_flox))
+            asyncio.run(_serve(first, locks, guardian, path=path, runtime=runtime, logs=logs, dot_flox=dot_flox))
     except (EskerError, OSError) as error:  # send it to the process that started us: if the disk is full, no log has it
         refusal = error if isinstance(error, EskerError) else HostError((error.strerror or str(error)).lower())
         with suppress(OSError):
@@ -71,7 +78,9 @@ def main(guardian: int, arguments: list[str]) -> int:
     return 0
 
 
-async def _serve(first: socket.socket, guardian: int, *, path: str, runtime: str, logs: int, dot_flox: str) -> None:
+async def _serve(
+    first: socket.socket, locks: list[int], guardian: int, *, path: str, runtime: str, logs: int, dot_flox: str
+) -> None:
     runtime_directory.make(runtime)  # made here and not by the client, which could be killed and leave it behind
     with files.refused("lock", record_path(dot_flox)):
         record_file = RecordFile(dot_flox)
@@ -90,7 +99,7 @@ async def _serve(first: socket.socket, guardian: int, *, path: str, runtime: str
     os.umask(0o077)
     with files.refused("write", record_file.path):
         record_file.write(record)
-    await server.run(*await asyncio.open_connection(sock=first, limit=protocol.LIMIT))
+    await server.run(*await asyncio.open_connection(sock=first, limit=protocol.LIMIT), locks)
     listening.close()
     with suppress(OSError):
         os.unlink(path)
@@ -139,13 +148,18 @@ class _Server:
         self._must_end = False
         self._end = asyncio.Event()
 
-    async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve until all has stopped and it is time to end; the first client (`reader`, `writer`) is our starter."""
+    async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, locks: Iterable[int]) -> None:
+        """Serve until all has stopped and it is time to end; the first client (`reader`, `writer`) is our starter.
+
+        `locks` are descriptors of the locked record; the lock is given up when the starter is greeted.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._end_now)
         loop.call_later(_WATCH, self._watch)
         await self.connected(reader, writer)
+        for descriptor in locks:
+            give_up(descriptor)
         await self._end.wait()
         await self._supervisor.stop_all()
         if self._busy:
@@ -272,7 +286,7 @@ class _Server:
                 listeners.discard(tell)
                 writer.close()
             else:
-                writer.write(protocol.line(state=asdict(status)))
+                writer.write(protocol.line(state=as_dict(status)))
 
         listeners.add(tell)
         return tell
@@ -304,4 +318,4 @@ class _Server:
                 return self._statuses()
 
     def _statuses(self, declared: Iterable[ServiceSpec] = ()) -> list[dict[str, object]]:
-        return [asdict(self._supervisor.status(name, declared)) for name in self._supervisor.services]
+        return [as_dict(self._supervisor.status(name, declared)) for name in self._supervisor.services]

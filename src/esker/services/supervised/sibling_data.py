@@ -1,7 +1,7 @@
 """Copying the data of services from another checkout of the same project, once.
 
 The data of services are what lies in the environment's cache, `.flox/cache`, apart from Esker's own directory there. A
-copy is made below that directory, flushed, and renamed to `_COMPLETE`: from then on it is valid, and its parts are
+copy is made below that directory, flushed, and renamed to `COPIED`: from then on it is valid, and its parts are
 moved to their places. If a process is killed meanwhile, the next start of services moves the rest. If it is killed
 before, the next copy removes what is left. So no service ever meets a part of the data.
 
@@ -21,7 +21,9 @@ from esker.declare.load import environment_name
 from esker.errors import CommandFailed, DataNotCopied, HostError, NotFound
 from esker.host import files, process_id, scratch, trees
 from esker.host.git import run_git
-from esker.services.supervised.supervisor_record import RecordFile, record_path, services_are_running
+from esker.services.supervised.record_lock import record_path
+from esker.services.supervised.site import COPIED
+from esker.services.supervised.supervisor_record import RecordFile, services_are_running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,7 +34,6 @@ __all__ = ["copy_data", "settle"]
 
 _OWN = "esker"
 """The directory in the cache that is Esker's, and no service's."""
-_COMPLETE = "data-from"
 _UNFINISHED = "data-from.new-"
 _PATIENCE = 10.0
 """Seconds to wait for a command that holds a supervisor record."""
@@ -74,14 +75,14 @@ def copy_data(project: str, path: str, settings: Settings, variables: Mapping[st
 
 def settle(dot_flox: str) -> None:
     """Move what was copied to its place, if a process was killed before it had done so."""
-    complete = f"{dot_flox}/cache/{_OWN}/{_COMPLETE}"
+    complete = f"{dot_flox}/cache/{_OWN}/{COPIED}"
     if not os.path.lexists(complete):
         return
     with (
         files.refused("put in place", complete),
         project_directory.opened(dot_flox, "cache") as cache,
         project_directory.opened_within(cache, _OWN) as own,
-        project_directory.opened_within(own, _COMPLETE) as source,
+        project_directory.opened_within(own, COPIED) as source,
     ):
         for name in sorted(os.listdir(source)):
             with suppress(OSError):  # mostly, there is none; and what holds a file is told below
@@ -95,7 +96,7 @@ def settle(dot_flox: str) -> None:
                     reason="present",
                 )
             os.rename(name, name, src_dir_fd=source, dst_dir_fd=cache)
-        os.rmdir(_COMPLETE, dir_fd=own)
+        os.rmdir(COPIED, dir_fd=own)
 
 
 def _exists(name: str, directory: int) -> bool:
@@ -133,7 +134,7 @@ def _copy(sibling: str, project: str, names: list[str]) -> None:
         with project_directory.opened_within(directory, fresh) as staging:
             trees.copy_tree(source, f"{fresh}/data", directory=staging, names=names, without_sockets=True)
             files.sync_file_system(own)
-            os.rename("data", _COMPLETE, src_dir_fd=staging, dst_dir_fd=directory)
+            os.rename("data", COPIED, src_dir_fd=staging, dst_dir_fd=directory)
     settle(dot_flox)
 
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from esker.host import runtime_directory
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from esker.services.supervised.supervisor_record import SupervisorRecord
+    from typing import NamedTuple
 
-__all__ = ["LOGS", "Site"]
+    from esker.services.supervised.supervisor_record import SupervisorRecord
+else:
+    from esker.host.named_tuple import NamedTuple
+
+__all__ = ["COPIED", "LOGS", "Site", "site_of"]
+
+COPIED = "data-from"
+"""The directory, beside the supervisor record, of data of another checkout that are on their way to their places."""
 
 LOGS = ("log", "services")
 """The directory of the services' logs, below `.flox`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class Site(NamedTuple):
     """The directories of an environment that its services use."""
 
     project: str
@@ -54,3 +59,9 @@ class Site:
         moved = runtime_directory.directory_name(record.dot_flox, os.stat(self.dot_flox).st_ino)
         named = name in {os.path.basename(self.socket), f"{moved}.sock"}
         return named and runtime_directory.is_private(directory)
+
+
+def site_of(project: str, dot_flox: str, xdg_runtime_dir: str | None) -> Site:
+    """Return the site of a project with its `.flox`, or with the directory that stands for it."""
+    runtime = runtime_directory.environment_directory(dot_flox, xdg_runtime_dir)
+    return Site(project=os.path.realpath(project), dot_flox=dot_flox, runtime=runtime)

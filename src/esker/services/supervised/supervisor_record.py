@@ -1,34 +1,31 @@
 """The supervisor record: a file below `.flox/cache` that leads commands to the supervisor of an environment.
 
-A command holds the file's flock while it looks for the supervisor or starts one, and the supervisor holds it while it
-ends. The file has two lines of JSON. The first describes the supervisor and is written once. The second says what
-runs; the supervisor overwrites it at each change.
+The file has two lines of JSON. The first describes the supervisor and is written once. The second says what runs; the
+supervisor overwrites it at each change. `record_lock` has the file's lock.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
-import stat
-import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from esker.declare import project_directory
-from esker.host import process_id, process_table, runtime_directory, state_file
+from esker.host import process_id, runtime_directory, state_file
+from esker.host.frozen_dataclass import as_dict
 from esker.host.process_id import ProcessId
+from esker.services.supervised.record_lock import RecordLock, record_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from dataclasses import dataclass
+else:
+    from esker.host.frozen_dataclass import dataclass
 
-__all__ = ["SUPERVISOR_VARIABLE", "RecordFile", "SupervisorRecord", "record_path", "services_are_running"]
+__all__ = ["SUPERVISOR_VARIABLE", "RecordFile", "SupervisorRecord", "services_are_running"]
 
 SUPERVISOR_VARIABLE = "ESKER_SUPERVISOR"
 """The variable in the environment of every process of the services that holds their supervisor's token."""
-_POLL = 0.01
 _PIDS = 1 << 22
 """The greatest pid on Linux."""
 _RUNS = {"sessions", "stores"}
@@ -54,11 +51,6 @@ class SupervisorRecord:
     """The root directories of the stores where the supervisor has a temporary root; `token` is the root's name."""
 
 
-def record_path(dot_flox: str) -> str:
-    """Return the path of the supervisor record of the environment at `dot_flox`."""
-    return f"{dot_flox}/cache/esker/lock"
-
-
 def services_are_running(dot_flox: str) -> bool:
     """Return whether services of the environment at `dot_flox` run, on this machine or on another."""
     record = _read(dot_flox)
@@ -81,64 +73,16 @@ def _read(dot_flox: str) -> SupervisorRecord | None:
         file.close()
 
 
-class RecordFile:
-    """The open file of a record, created if it is missing; `close` also releases the flock. Raises OSError."""
+class RecordFile(RecordLock):
+    """The open file of a record, and what stands in it."""
 
     def __init__(self, dot_flox: str) -> None:
-        self._dot_flox = dot_flox
-        self.path = record_path(dot_flox)
-        owner = os.stat(dot_flox)
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with project_directory.opened(dot_flox, "cache", "esker") as directory:
-            try:
-                self._descriptor = os.open("lock", flags, dir_fd=directory)
-            except FileNotFoundError:
-                self._descriptor = os.open("lock", flags | os.O_CREAT, 0o600, dir_fd=directory)
-                project_directory.give(self._descriptor, owner)
-            except OSError as refusal:
-                raise OSError(refusal.errno, refusal.strerror, self.path) from None
-        status = os.fstat(self._descriptor)
-        self.owner = status.st_uid
-        """The uid of the user who, besides root, can write the file."""
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or self.owner not in {os.geteuid(), owner.st_uid}:
-            self.close()
-            raise OSError(errno.EPERM, "it is a hard link, a special file, or another user's file", self.path)
+        super().__init__(dot_flox)
         self._length = 0
-
-    def acquire(self, seconds: float) -> bool:
-        """Wait for the flock for at most `seconds`; return whether we got it."""
-        end = time.monotonic() + seconds
-        while not self.try_acquire():
-            if time.monotonic() >= end:
-                return False
-            time.sleep(_POLL)
-        return True
-
-    def try_acquire(self) -> bool:
-        """Take the flock if nobody holds it; return whether we got it."""
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def holder(self) -> process_table.ProcessEntry | None:
-        """Return the process that holds the flock, or None if we cannot see it."""
-        status = os.fstat(self._descriptor)
-        file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-        with suppress(OSError), open("/proc/locks", encoding="ascii") as locks:
-            for _, kind, _, _, pid, place, *_ in map(str.split, locks):
-                if (kind, place) == ("FLOCK", file):
-                    return process_table.entry(int(pid))
-        return None
-
-    def close(self) -> None:
-        """Close the file, which also releases the flock."""
-        os.close(self._descriptor)
 
     def read(self) -> SupervisorRecord | None:
         """Return the record; None if the file names no supervisor, is malformed or was copied with its environment."""
-        data = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
+        data = os.pread(self.descriptor, os.fstat(self.descriptor).st_size, 0)
         first, _, rest = data.partition(b"\n")
         try:
             fields = state_file.parse(first) or {}
@@ -159,21 +103,21 @@ class RecordFile:
 
     def write(self, record: SupervisorRecord) -> None:
         """Write the whole record; a new supervisor does so once."""
-        fields = {name: value for name, value in asdict(record).items() if name not in _RUNS}
-        os.ftruncate(self._descriptor, 0)
-        self._length = os.pwrite(self._descriptor, json.dumps(fields).encode() + b"\n", 0)
+        fields = {name: value for name, value in as_dict(record).items() if name not in _RUNS}
+        os.ftruncate(self.descriptor, 0)
+        self._length = os.pwrite(self.descriptor, json.dumps(fields).encode() + b"\n", 0)
         self.update(record.sessions, record.stores)
 
     def update(self, sessions: Iterable[ProcessId], stores: Iterable[str]) -> None:
         """Overwrite the second line; only the supervisor in the first line does so, without the flock."""
         runs: Mapping[str, object] = {"sessions": list(sessions), "stores": list(stores)}
         data = json.dumps(runs).encode() + b"\n"
-        os.pwrite(self._descriptor, data, self._length)
-        os.ftruncate(self._descriptor, self._length + len(data))
+        os.pwrite(self.descriptor, data, self._length)
+        os.ftruncate(self.descriptor, self._length + len(data))
 
     def clear(self) -> None:
         """Empty the file: there is no supervisor any more."""
-        os.ftruncate(self._descriptor, 0)
+        os.ftruncate(self.descriptor, 0)
 
 
 def _is_well_formed(record: SupervisorRecord) -> bool:
