@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from esker.services.specification import ServiceSpec
 
-__all__ = ["check_dependencies", "dependents", "restarted_with", "with_dependencies"]
+__all__ = ["check_dependencies", "dependents", "restarted_with", "with_dependencies", "without_containers"]
 
 
 def check_dependencies(specs: Mapping[str, ServiceSpec]) -> None:
@@ -65,6 +65,15 @@ def with_dependencies(specs: Mapping[str, ServiceSpec], names: Iterable[str]) ->
         raise ServiceError(
             f"services depend on each other in a cycle: `{cycle}`", hint="remove one of these dependencies"
         ) from None
+
+
+def without_containers(specs: Mapping[str, ServiceSpec]) -> list[str]:
+    """Return the names of the services that need no container, neither their own nor one that they depend on."""
+    return [
+        name
+        for name in sorted(specs)
+        if all(specs[each].container is None for each in with_dependencies(specs, [name]))
+    ]
 
 
 def dependents(specs: Mapping[str, ServiceSpec]) -> dict[str, set[str]]:
