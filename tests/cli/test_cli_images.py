@@ -253,7 +253,7 @@ def test_the_blobs_of_an_image_are_collected(locked, esker, tmp_path):
     assert dry["blobs"] == [str(extra)]
     done = esker("store", "gc")
     assert str(extra) in done.out
-    assert "1 blobs of images" in done.err
+    assert "1 blob of images" in done.err
     assert len(os.listdir(blobs)) == before - 1
     built(esker, "--layout", tmp_path / "second")
     assert esker("image", "verify", tmp_path / "second").status == 0

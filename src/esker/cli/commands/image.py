@@ -230,6 +230,7 @@ def _diff(arguments: list[str], voice: Voice) -> int:
 
 def _verify(arguments: list[str], voice: Voice) -> int:
     from esker.errors import ImageError, UsageError
+    from esker.formats.counted import counted
     from esker.ship.bills import attached_faults
     from esker.ship.image.stored import RegistrySource
     from esker.ship.image.verification import verify
@@ -261,7 +262,7 @@ def _verify(arguments: list[str], voice: Voice) -> int:
         for image in result.images:
             print(f"{image.descriptor.digest}  {image.config.platform}")
         bills = ", and the attached bills of materials agree with the image" if options.sbom else ""
-        layers = f"{result.blobs} layer{'s' * (result.blobs != 1)}"
+        layers = counted(result.blobs, "layer")
         voice.say(f"✔ {layers}, {result.size / 1_000_000:.1f} MB: every digest is right{bills}")
     return 0
 

@@ -45,7 +45,7 @@ def read_base(base: Base, blobs: Blobs, system: str, python: str | None, progres
     Raises CorruptedBlob, Malformed for layers that no image may have, and ImageError for another Python than is stated.
     """
     tree = BaseTree()
-    progress.begin(f"Reading {base.reference.name}", total=len(base.layers), unit="layers")
+    progress.begin(f"Reading {base.reference.name}", total=len(base.layers), unit="layer")
     for number in range(len(base.layers)):
         with_members(base, blobs, number, lambda reader, number=number: tree.add_layer(number, reader))  # type: ignore[misc]
         progress.advance()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import ImageError
 from esker.formats.conda.subdirs import NOARCH, SUBDIRS
+from esker.formats.counted import counted
 from esker.formats.tables.reader import near
 from esker.lock.conda.client import network
 from esker.realise.conda.packages import unpacked_packages
@@ -433,21 +434,15 @@ def _bash(making: Making, conda: CondaContent | None, pulled: PulledBase | None)
     return (base_bash(pulled) if pulled else None) or program(making.nix, "bash")
 
 
-def _layers(count: int) -> str:
-    return f"{count} layer{'s' * (count != 1)}"
-
-
 def _reasons(
     making: Making, library: CLibrary | None, python: ImagePython | None, pulled: PulledBase | None
 ) -> Iterator[tuple[str, str]]:
     if pulled is not None:
-        yield "Base", f"{pulled.name}, {_layers(len(pulled.base.layers))}"
+        yield "Base", f"{pulled.name}, {counted(len(pulled.base.layers), 'layer')}"
     if making.nix is not None:
         closure = making.nix.closure
-        yield (
-            "Nix",
-            f"{len(closure.paths)} store paths ({closure.size / 1_000_000:.1f} MB) that variables and PATH need",
-        )
+        number = counted(len(closure.paths), "store path")
+        yield "Nix", f"{number} ({closure.size / 1_000_000:.1f} MB) that variables and PATH need"
     if library is not None:
         yield "C library", library.origin
     if python is not None:

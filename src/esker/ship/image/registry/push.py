@@ -146,7 +146,7 @@ class _Sending:
         missing = [(each, place) for each, place in zip(unknown, locations, strict=True) if place is not None]
         if missing:
             self._builder.provide(self._images, [each.digest for each, _ in missing])
-            self._progress.begin(f"Sending to {self._repository.registry.host}", total=len(missing), unit="blobs")
+            self._progress.begin(f"Sending to {self._repository.registry.host}", total=len(missing), unit="blob")
             missing.sort(key=lambda pair: -pair[0].size)
             _together(self._uploaded, missing)
 
