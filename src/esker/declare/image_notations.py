@@ -37,7 +37,7 @@ _UNIT = re.compile(r"(?:(?:conda|pypi|nix)/)?[A-Za-z0-9_][A-Za-z0-9._+#-]*")
 
 
 def base_image(text: str) -> str:
-    """Return the name of an image that another one begins with: in a registry or below the project, with its digest.
+    """Return the name of an image that another one begins with: in a registry or a relative path, with its digest.
 
     >>> base_image("registry.example/base@sha256:" + 64 * "0").partition("@")[0]
     'registry.example/base'
@@ -50,13 +50,10 @@ def base_image(text: str) -> str:
             message = f"the digest in `{text}` has {len(digits[1])} digits, not {_DIGITS}"
         hint = f"write it with the digest that this shows, NAME@sha256:…: esker image inspect {named}"
         raise Refusal(message, hint)
-    if name.startswith(("./", "../", "/")):
-        if name.startswith("./") and ".." not in name.split("/"):
-            return text
-        hint = (
-            'copy the layout or the archive into the project, and write "./base@sha256:…"; or take it from a registry'
-        )
-        raise Refusal(f"`{name}` is not below the project directory", hint)
+    if name.startswith(("./", "../")):
+        return text
+    if name.startswith(("/", "~")):
+        raise Refusal(f"`{name}` is not a path relative to the project directory", _BASE_HINT)
     try:
         reference = references.parse(f"{name}@{digest}")
     except Malformed as error:

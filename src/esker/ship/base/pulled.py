@@ -99,7 +99,7 @@ def pulled_base(  # what a project says, and what it is pulled with
 
 
 def _base(name: str, project: str, platform: Platform, blobs: Blobs, variables: Mapping[str, str]) -> Base:
-    if name.startswith("./"):
+    if name.startswith(("./", "../")):
         place, _, digest = name.rpartition("@")
         path = os.path.normpath(f"{project}/{place}")
         if not os.path.exists(path):
