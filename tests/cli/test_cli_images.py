@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.support.base_layout import write_layout
 from tests.support.conda_package import SUBDIR, package
 from tests.support.fake_registry import FakeRegistry, Fault
 
@@ -234,6 +236,29 @@ def test_a_bill_of_materials(locked, esker):
     made = json.loads(done.out)
     assert {each["name"] for each in made["components"]} == {"one", "two"}
     assert made["bomFormat"] == "CycloneDX"
+
+
+def test_what_a_base_says_of_its_own_libraries(locked, esker, tmp_path):
+    """It is not in the image; each build tells so, and `inspect`, until the project says what it wants."""
+    config = {"Env": ["PATH=/bin", "LD_LIBRARY_PATH=/base/lib"]}
+    digest = write_layout(tmp_path / "project/base", [], config)
+    directory = locked(f'from = "./base@{digest}"\n')
+    time.sleep(0.1)  # what has just changed is not kept
+    remark = (
+        "! `LD_LIBRARY_PATH` is not in the image: the base has it, and it would lead programs to other libraries. "
+        'In `vars` of [plugins.esker.image], `LD_LIBRARY_PATH = "$LD_LIBRARY_PATH"` keeps it, and '
+        "`LD_LIBRARY_PATH = false` ends this remark\n"
+    )
+    assert [remark in esker("image", "build").err for _ in range(2)] == [True, True]
+    shown = esker("image", "inspect").out
+    assert "LD_LIBRARY_PATH is not in the image  (the base has it, and it would lead programs to other li" in shown
+    manifest = directory / ".flox/env/manifest.toml"
+    text = manifest.read_text()
+    for value, is_there in (('"$LD_LIBRARY_PATH"', True), ("false", False)):
+        manifest.write_text(f"{text}vars = {{ LD_LIBRARY_PATH = {value} }}\n")
+        assert esker("lock").status == 0
+        assert "LD_LIBRARY_PATH" not in esker("image", "build").err
+        assert ("LD_LIBRARY_PATH=/base/lib" in esker("image", "inspect").out) is is_there
 
 
 def test_the_blobs_of_an_image_are_collected(locked, esker, tmp_path):

@@ -33,6 +33,7 @@ from esker.ship.content.on_base import (
     base_certificates,
     base_library,
     directories_above,
+    dropped_variables,
     files_on_base,
     lacking,
     settled,
@@ -44,7 +45,7 @@ from esker.ship.content.project_files import project_files
 from esker.ship.content.python_packages import python_packages
 from esker.ship.content.services import CATEGORY, RUN, image_ports, service_units
 from esker.ship.content.system_libraries import system_libraries
-from esker.ship.content.variables import image_variables
+from esker.ship.content.variables import Variable, image_variables
 from esker.ship.image.unit import APPLICATION, CONFIGURATION
 
 if TYPE_CHECKING:
@@ -128,8 +129,9 @@ def contents(making: Making, system: str) -> Contents:
     programs = [*programs_of(conda, packages, interpreter.standalone)]
     check_programs(programs, system, library, _required(declaration), lacking(pulled) if pulled else "")
     ports = image_ports(declaration, table.vars)
-    own = _own_variables(making, container, joined_paths, conda, packages, pulled)
-    variables = _variables(making, own, ports, pulled)
+    dropped = dropped_variables(pulled, table.vars) if pulled else {}
+    own = _own_variables(making, container, joined_paths, conda, packages, pulled, dropped)
+    variables = _variables(making, own, ports, pulled, dropped)
     bash = _bash(making, conda, pulled)
     hook, profile = declaration.manifest.hook, declaration.manifest.profile
     entry = entry_script(bash, hook, profile, variables.scripted, _asking(conda), hook_parts(making.nix))
@@ -165,7 +167,7 @@ def contents(making: Making, system: str) -> Contents:
         has_shell=has_shell,
         runs_services=table.services,
         compiler=interpreter.compiler.executable if interpreter.compiler else None,
-        base=pulled.without([name for name, value in table.vars.items() if value is None]) if pulled else None,
+        base=pulled.without([*dropped, *_removed(table)]) if pulled else None,
     )
 
 
@@ -341,11 +343,12 @@ def _own_variables(
     conda: CondaContent | None,
     packages: PythonPackages | None,
     pulled: PulledBase | None,
+    dropped: Collection[str],
 ) -> dict[str, tuple[str, str]]:
     """Return Esker's own variables, each with its value and why it is there."""
     nix = making.nix
-    removed = {name for name, value in making.table.vars.items() if value is None}
-    given = {name: value for name, value in pulled.env.items() if name not in removed} if pulled else {}
+    gone = {*dropped, *_removed(making.table)}
+    given = {name: value for name, value in pulled.env.items() if name not in gone} if pulled else {}
     own = {name: (value, "the base has it") for name, value in given.items()} | {
         **(nix.variables if nix else {}),
         "PATH": (
@@ -370,13 +373,22 @@ def _own_variables(
     return own
 
 
+def _removed(table: ImageTable) -> list[str]:
+    """Return the variables that the image's own table takes out."""
+    return [name for name, value in table.vars.items() if value is None]
+
+
 def _wheel_paths(packages: PythonPackages | None) -> tuple[set[str], str]:
     """Return what wheels put into the environment, and where its packages are."""
     return (packages.paths(), packages.libraries) if packages else (set(), "")
 
 
 def _variables(
-    making: Making, own: Mapping[str, tuple[str, str]], ports: Ports, pulled: PulledBase | None
+    making: Making,
+    own: Mapping[str, tuple[str, str]],
+    ports: Ports,
+    pulled: PulledBase | None,
+    dropped: Mapping[str, str],
 ) -> Variables:
     table = making.declaration.esker.compose
     outside = {name for each in table.tables.values() for name in each.ports} if table else set()
@@ -384,7 +396,9 @@ def _variables(
     of_nix = making.nix.left_out if making.nix else ()
     others = {*(pulled.env if pulled else ()), *(each.name for each in of_nix)}
     found = image_variables(own, making.declaration.manifest.vars, image, {*ports.all, *outside}, others)
-    return found._replace(left_out=(*found.left_out, *of_nix))
+    there = {variable.name for variable in (*found.fixed, *found.scripted)}
+    of_base = tuple(Variable(name, "", why) for name, why in dropped.items() if name not in there)
+    return found._replace(left_out=(*found.left_out, *of_nix, *of_base), dropped=of_base)
 
 
 def _with_services(making: Making, own: Mapping[str, tuple[str, str]], ports: Ports, known: Variables) -> Variables:

@@ -13,7 +13,7 @@ from esker.ship.content.places import between
 from esker.ship.image.unit import Directory, File, SymbolicLink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from esker.ship.base.facts import BaseFacts
     from esker.ship.base.pulled import PulledBase
@@ -27,6 +27,7 @@ __all__ = [
     "base_certificates",
     "base_library",
     "check_places",
+    "dropped_variables",
     "files_on_base",
     "lacking",
     "settled",
@@ -35,6 +36,13 @@ __all__ = [
 _GROUP, _PASSWD = "/etc/group", "/etc/passwd"
 _TIME_ZONE = f"{TIME_ZONES}/UTC"
 _DIRECTORY_MODE = 0o1777
+_ASTRAY = {
+    "LD_LIBRARY_PATH": "libraries",
+    "LD_PRELOAD": "libraries",
+    "PYTHONHOME": "modules",
+    "PYTHONPATH": "modules",
+}
+"""Variables that lead every program of an image, and what they lead it to."""
 
 
 def settled(container: ContainerSettings, declared: str | None, pulled: PulledBase) -> ContainerSettings:
@@ -69,6 +77,18 @@ def base_bash(pulled: PulledBase) -> str | None:
 def base_certificates(pulled: PulledBase) -> str | None:
     """Return where the base has certificate authorities."""
     return pulled.facts.first(CERTIFICATES)
+
+
+def dropped_variables(pulled: PulledBase, image: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the variables of a base that would lead the image's own programs astray, each with the reason.
+
+    What `image`, the table of the image, says of a variable counts instead.
+    """
+    return {
+        name: f"the base has it, and it would lead programs to other {things}"
+        for name, things in _ASTRAY.items()
+        if name in pulled.env and name not in image
+    }
 
 
 def above_base(entries: Iterable[Entry], container: ContainerSettings, pulled: PulledBase) -> list[Entry]:
