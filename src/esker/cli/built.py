@@ -53,7 +53,7 @@ def _inputs(image: ProjectImage, settings: Settings) -> list[str] | None:
     from esker.lock.lock_files import lock_paths
     from esker.lock.own_project import own_project
     from esker.runtimes.native.preparation import sources_of
-    from esker.ship.content.project_files import watched_files
+    from esker.ship.content.watched_files import watched_files
 
     declaration, lock = image.declaration, image.lock
     if declaration.manifest.minimum_cli_version is not None or declaration.esker.runtime != "native":
