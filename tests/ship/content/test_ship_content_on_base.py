@@ -108,8 +108,8 @@ def test_a_base_whose_user_is_not_there():
 @pytest.fixture
 def on(made):
     """Give a function that works out an image of a manifest on a base."""
-    return lambda pulled, manifest="", **options: made(
-        f'[options]\nsystems = ["{SYSTEM}"]\n{manifest}', bases=lambda _: pulled, **options
+    return lambda base, manifest="", **options: made(
+        f'[options]\nsystems = ["{SYSTEM}"]\n{manifest}', bases=lambda _: base, **options
     )
 
 
@@ -337,7 +337,7 @@ def test_what_of_a_configuration_is_the_bases():
 
     given = base(
         Cmd=["x"], Labels={"a": "1", "b": "1"}, ExposedPorts={"80/tcp": {}}, OnBuild=["RUN x"], StopSignal="SIGINT"
-    ).base.config
+    ).image.config
     asked = Configuration(env={"LANG": "de"}, entrypoint=("e",), labels={"b": "2"}, ports=("90/tcp",))
     made = parse(render(asked, Platform("linux", "amd64"), [], created=1, base=given), "it").settings
     assert made == {
