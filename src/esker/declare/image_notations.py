@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from esker.errors import Malformed
+from esker.formats.counted import counted
 from esker.formats.oci import reference as references
 from esker.formats.systems import SYSTEMS
 from esker.formats.tables.reader import Refusal
@@ -47,7 +48,7 @@ def base_image(text: str) -> str:
         named = text if not at else name
         message = f"`{text}` has no digest, so it may be another image tomorrow"
         if digits := re.fullmatch(r"sha256:([0-9a-f]+)", digest if at else ""):
-            message = f"the digest in `{text}` has {len(digits[1])} digits, not {_DIGITS}"
+            message = f"the digest in `{text}` has {counted(len(digits[1]), 'digit')}, not {_DIGITS}"
         hint = f"write it with the digest that this shows, NAME@sha256:…: esker image inspect {named}"
         raise Refusal(message, hint)
     if name.startswith(("./", "../")):
