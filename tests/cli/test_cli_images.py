@@ -78,6 +78,7 @@ def test_an_image_is_made_once(locked, esker):
     assert (first["name"], image["platform"]) == ("project:latest", PLATFORM)
     assert [layer["name"] for layer in image["layers"]] == ["small packages", "configuration", "application"]
     done = esker("image", "build")
+    assert "! `cmd` of [containerize.config] starts `one`, which is in no directory of the image's PATH\n" in done.err
     assert image["digest"] in done.out
     assert "small packages" in done.out
 
@@ -206,7 +207,7 @@ def test_how_two_images_differ(locked, esker, tmp_path, channel):
     done = esker("image", "diff", tmp_path / "before", tmp_path / "after")
     assert done.status == 0, done.err
     assert done.out.startswith(f"{PLATFORM}: 1 layer differs, 2 are the same\n")
-    assert "conda/two 1.0 became 2.0" in done.out
+    assert "  small packages: conda/two 1.0 became 2.0\n  0.0 MB to fetch" in done.out
     record = json.loads(esker("image", "diff", tmp_path / "before", tmp_path / "after", "--json").out)
     assert record["platforms"][PLATFORM]["same"] == ["configuration", "application"]
     assert directory.is_dir()

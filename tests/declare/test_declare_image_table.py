@@ -47,7 +47,7 @@ def checked(text):
         ),
         ('files = { "/app" = [8000] }', "invalid type: integer `8000`, expected a string", 'write `"8000"`'),
         ("vars.A = 1", "`1` is not the value of a variable", "`false`"),
-        ("vars.A = true", "`True` is not the value of a variable", "`false`"),
+        ("vars.A = true", "`true` is not the value of a variable", "`false`"),
         ('vars."1A" = "x"', "", ""),
         ('healthcheck.test = ""', "the test is empty", "shell text"),
         ("healthcheck = {}", "missing field `test`", "test"),
@@ -90,7 +90,11 @@ def checked(text):
             "`/a/b` lies at or below `/a`, which `/a` has already",
             "choose another place",
         ),
-        ('from = "debian"', "`debian` has no digest", "esker image inspect debian"),
+        (
+            'from = "debian"',
+            "`debian` has no digest",
+            "name its registry, and its digest, which this shows: esker image inspect registry.example/debian",
+        ),
         (
             'from = "registry.example/base:1"',
             "`registry.example/base:1` has no digest, so it may be another image tomorrow",

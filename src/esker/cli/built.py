@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from esker.ship.project_image import ProjectImage
 
     Built = dict[str, Any]
-    """`record`, which `--json` prints; `left_out`, paths that are not in the image; `variables`, remarks on them."""
+    """`record`, which `--json` prints; `left_out`, paths that are not in the image; `remarks`."""
 
 __all__ = ["Built", "keep", "unchanged"]
 
@@ -36,11 +36,11 @@ def keep(
     project: str, options: Namespace, settings: Settings, image: ProjectImage, reference: Reference, since: int
 ) -> Built:
     """Return what was made, and keep it if it depends on nothing but files that the next call can look at."""
-    from esker.cli.making_images import left_out, of_variables
+    from esker.cli.making_images import left_out, remarks_on
     from esker.cli.views.images import built_record
 
     built: Built = {"record": built_record(image, reference)}
-    built |= {"left_out": left_out(image), "variables": of_variables(image)}
+    built |= {"left_out": left_out(image), "remarks": remarks_on(image)}
     inputs = None if options.file is not None else _inputs(image, settings)
     if inputs is not None:
         outputs = [image.lock_path, *_layout(options, image)]

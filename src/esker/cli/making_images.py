@@ -24,10 +24,10 @@ __all__ = [
     "add_options",
     "left_out",
     "made",
-    "of_variables",
+    "remarks_on",
     "settings_of",
     "tell_left_out",
-    "tell_variables",
+    "tell_remarks",
 ]
 
 LATEST = "latest"
@@ -103,7 +103,7 @@ def made(
         )
         image = project_image(declaration, lock, settings, wishes, voice.progress())
     tell_left_out(left_out(image), voice)
-    tell_variables(of_variables(image), voice)
+    tell_remarks(remarks_on(image), voice)
     return image, reference
 
 
@@ -112,10 +112,10 @@ def left_out(image: ProjectImage) -> list[str]:
     return sorted({path for each in image.contents for path in each.left_out})
 
 
-def of_variables(image: ProjectImage) -> list[str]:
-    """Return what a person should know of the image's variables, a sentence each.
+def remarks_on(image: ProjectImage) -> list[str]:
+    """Return what a person should know of an image who does not ask, a sentence each.
 
-    The image's table takes out what nothing sets; and what a base has is not in the image.
+    The image's table takes out what nothing sets; a variable of a base is not in the image; a program is missing.
     """
     from esker.formats.tables.shapes import near  # loads msgspec, which an unchanged `image build` does without
 
@@ -124,15 +124,17 @@ def of_variables(image: ProjectImage) -> list[str]:
     pairs = zip(names, hints, strict=True)
     told = [f"`{name} = false` takes out what nothing sets{f'; {hint}' if hint else ''}" for name, hint in pairs]
     dropped = sorted({variable for each in image.contents for variable in each.variables.dropped})
-    return [f"{_TABLE}, {each}" for each in told] + [
+    said = [f"{_TABLE}, {each}" for each in told]
+    said += [
         f'`{name}` is not in the image: {why}. {_TABLE}, `{name} = "${name}"` keeps it, and `{name} = false` ends this '
         "remark"
         for name, _, why in dropped
     ]
+    return said + sorted({remark for each in image.contents for remark in each.remarks})
 
 
-def tell_variables(remarks: Sequence[str], voice: Voice) -> None:
-    """Say what a person should know of the variables."""
+def tell_remarks(remarks: Sequence[str], voice: Voice) -> None:
+    """Say what a person should know of an image."""
     for remark in remarks:
         voice.say(f"! {remark}")
 

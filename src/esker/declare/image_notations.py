@@ -15,6 +15,7 @@ from esker.formats.counted import counted
 from esker.formats.oci import reference as references
 from esker.formats.systems import SYSTEMS
 from esker.formats.tables.reader import Refusal
+from esker.formats.toml_values import inline
 
 __all__ = [
     "OWN_PLACES",
@@ -34,6 +35,7 @@ _NAME = r"(?:[a-zA-Z0-9.-]+(?::[0-9]{1,5})?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
 _DIGITS = 64
 _DIGEST = re.compile(rf"sha256:[0-9a-f]{{{_DIGITS}}}")
 _BASE_HINT = 'write it as in "registry.example/base@sha256:…", or for a layout or an archive "./base@sha256:…"'
+_PATHS = ("/", "./", "../", "~")
 _UNIT = re.compile(r"(?:(?:conda|pypi|nix)/)?[A-Za-z0-9_][A-Za-z0-9._+#-]*")
 
 
@@ -50,10 +52,12 @@ def base_image(text: str) -> str:
         if digits := re.fullmatch(r"sha256:([0-9a-f]+)", digest if at else ""):
             message = f"the digest in `{text}` has {counted(len(digits[1]), 'digit')}, not {_DIGITS}"
         hint = f"write it with the digest that this shows, NAME@sha256:…: esker image inspect {named}"
+        if not named.startswith(_PATHS) and "/" not in named:
+            hint = f"name its registry, and its digest, which this shows: esker image inspect registry.example/{named}"
         raise Refusal(message, hint)
     if name.startswith(("./", "../")):
         return text
-    if name.startswith(("/", "~")):
+    if name.startswith(_PATHS):
         raise Refusal(f"`{name}` is not a path relative to the project directory", _BASE_HINT)
     try:
         reference = references.parse(f"{name}@{digest}")
@@ -93,7 +97,8 @@ def image_place(text: str) -> str:
         None,
     )
     if own is not None:
-        raise Refusal(f"`{text}` is no place for files: `{own}` in an image is not the project's", 'such as "/app"')
+        message = f"`{text}` is no place for files: `{own}` in an image is not the project's"
+        raise Refusal(message, 'choose another one, such as "/app"')
     return place
 
 
@@ -139,7 +144,7 @@ def removable(value: Any) -> str | None:
     if value is False:
         return None
     if not isinstance(value, str):
-        raise Refusal(f"`{value}` is not the value of a variable", "write a string, or `false` to leave it out")
+        raise Refusal(f"`{inline(value)}` is not the value of a variable", "write a string, or `false` to leave it out")
     if "\0" in value:
         raise Refusal("the text holds a NUL character", "no variable can hold one: take it out")
     return value

@@ -218,7 +218,7 @@ def test_a_hook_needs_bash(made, channel):
     channel.add(package("a", files={"share/a": "a"}))
     channel.add(package("bash", files={"bin/bash": "b"}))
     hook = "[hook]\non-activate = 'export A=1'\n"
-    with pytest.raises(ImageError, match=r"the image has no bash, and `hook.on-activate` needs it"):
+    with pytest.raises(ImageError, match=r"the image has no bash, which is needed for `hook.on-activate`$"):
         made(manifest(channel, "a", more=hook))
     entry = made(manifest(channel, "a", "bash", more=hook)).entry
     assert entry.entrypoint == ("/opt/esker/entry",)

@@ -115,6 +115,9 @@ def test_esker_is_a_layer_of_its_own(made):
             ("python", "bash"),
             r"`WEB_PORT` is a port of a service, .* sets it to `web`",
         ),
+        ('vars = { WEB_PORT = "65536" }\n', ("python", "bash"), "sets it to `65536`"),
+        ('vars = { WEB_PORT = "0" }\n', ("python", "bash"), "sets it to `0`"),
+        ('vars = { WEB_PORT = "٣" }\n', ("python", "bash"), "sets it to `٣`"),
         ('[containerize.config]\ncmd = ["x"]\n', ("python", "bash"), "has a `cmd` too"),
     ],
 )

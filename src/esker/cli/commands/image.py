@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from esker.cli.arguments import Parser, group_usage, unknown_command
-from esker.cli.making_images import add_options, made, settings_of, tell_left_out, tell_variables
+from esker.cli.making_images import add_options, made, settings_of, tell_left_out, tell_remarks
 from esker.cli.views.output import print_json, shown
 
 TYPE_CHECKING = False
@@ -80,7 +80,7 @@ def _build(arguments: list[str], voice: Voice) -> int:
         built = _built(project, options, settings, voice)
     else:
         tell_left_out(built["left_out"], voice)
-        tell_variables(built["variables"], voice)
+        tell_remarks(built["remarks"], voice)
     if options.layout is not None:
         voice.say(f"✔ {built['record']['name']} written to `{options.layout}`")
     if options.file is not None and options.file != "-":

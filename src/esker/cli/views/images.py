@@ -169,8 +169,14 @@ def difference_text(platform: str, found: Difference) -> str:
     differ = counted(differing, "layer differs", "layers differ") if differing else "no layers differ"
     lines = [f"{platform}: {differ}, {counted(same, 'is', 'are')} the same"]
     for layer in found.layers:
-        lines.append(f"  {layer.name}: {layer.reason}")
-        lines += [f"    {unit}" for unit in layer.units]
+        units = [*map(str, layer.units)]
+        if layer.reason != "; ".join(units):
+            lines.append(f"  {layer.name}: {layer.reason}")
+        elif len(units) == 1:
+            lines.append(f"  {layer.name}: {units.pop()}")
+        else:
+            lines.append(f"  {layer.name}:")
+        lines += [f"    {unit}" for unit in units]
     for setting in found.settings:
         lines.append(f"  {setting.name}: {_or_none(setting.before)} -> {_or_none(setting.after)}")
     if found.layers:

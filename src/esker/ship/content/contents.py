@@ -42,6 +42,7 @@ from esker.ship.content.programs import programs_of
 from esker.ship.content.project_files import project_files
 from esker.ship.content.python_packages import python_packages
 from esker.ship.content.services import CATEGORY, RUN, image_ports, service_units
+from esker.ship.content.started import missing_programs
 from esker.ship.content.system_libraries import system_libraries
 from esker.ship.content.usual_files import usual_files
 from esker.ship.image.unit import APPLICATION, CONFIGURATION
@@ -99,6 +100,8 @@ class Contents(NamedTuple):
     """The path of the interpreter of this machine that has compiled modules."""
     base: Base | None = None
     """The image that this one begins with, without the variables of it that do not enter."""
+    remarks: tuple[str, ...] = ()
+    """What a person should know who does not ask, a sentence each."""
 
 
 def contents(making: Making, system: str) -> Contents:
@@ -159,6 +162,7 @@ def contents(making: Making, system: str) -> Contents:
         runs_services=table.services,
         compiler=interpreter.compiler.executable if interpreter.compiler else None,
         base=base_of_image(making, own, base) if base else None,
+        remarks=_missing_programs(making, container, variables, entry, [*environment, *usual, *files.entries], base),
     )
 
 
@@ -342,6 +346,22 @@ def _bash(making: Making, conda: CondaContent | None, base: PulledBase | None) -
     if conda and conda.place("bin/bash"):
         return f"{CONDA}/bin/bash"
     return (base_bash(base) if base else None) or program(making.nix, "bash")
+
+
+def _missing_programs(
+    making: Making,
+    container: ContainerSettings,
+    variables: Variables,
+    entry: EntryPoint,
+    entries: Sequence[Entry],
+    base: PulledBase | None,
+) -> tuple[str, ...]:
+    """Return what is said of programs that are started and not there; nothing if nobody can know what is there."""
+    if base is not None or making.nix is not None or entry.why:
+        return ()
+    path = next(each.value for each in variables.fixed if each.name == "PATH")
+    prepared = {link for table in making.table.prepare.values() for link in table.links} | {*making.table.prepare}
+    return tuple(missing_programs(container, path, {*(each.path for each in entries), *prepared}))
 
 
 def _reasons(

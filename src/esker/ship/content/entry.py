@@ -64,8 +64,9 @@ def entry_script(
         return Entry((), (), ())
     why = tuple(name for name, _ in parts)
     if bash is None:
+        needing, _, reason = why[0].partition(": ")
         raise ImageError(
-            f"the image has no bash, and {why[0]} needs it",
+            f"the image has no bash, which is needed for {needing}{f' ({reason})' if reason else ''}",
             hint="take conda's: esker install conda/bash; or a base that has it; or take out what needs it",
         )
     script = "\n".join(f"# {name}\n{text}" for name, text in parts)

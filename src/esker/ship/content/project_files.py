@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import CommandFailed, ImageError
 from esker.formats.printable import printable
+from esker.formats.tables.reader import near
 from esker.host import files
 from esker.host.git import run_git
 from esker.ship.image.unit import File, SymbolicLink
@@ -78,7 +79,12 @@ def how_to_track(project: str, path: str) -> str:
         return f"add it: git add {path}"
     if _PATTERN.search(path):
         return "patterns are not taken: write the name of each file, or of the directory that holds them"
-    return "correct its name"
+    directory, name = os.path.split(path)
+    try:
+        beside = os.listdir(f"{project}/{directory}")
+    except OSError:
+        beside = []
+    return near(name, [printable(each) for each in beside]) or "correct its name"
 
 
 def in_image(name: str) -> str:

@@ -32,7 +32,7 @@ _PLACE = "/opt/esker/services"
 RUN, HEALTH = f"{_PLACE}/run", f"{_PLACE}/health"
 """The programs that start the services, and that say how they are."""
 _PLAN = f"{_PLACE}/services.json"
-_FIRST_PORT = 20000
+_FIRST_PORT, _LAST_PORT = 20000, 65535
 _OLDEST = (3, 11)
 _SCRIPT = """\
 #!{python} -ISB
@@ -59,13 +59,17 @@ def image_ports(declaration: Declaration, image: Mapping[str, str | None]) -> Po
         found |= service.ports
     for number, variable in enumerate(sorted(name for name, port in found.items() if not port)):
         stated = image.get(variable)
-        if stated is not None and not stated.isdecimal():
+        if stated is not None and not _is_port(stated):
             raise ImageError(
                 f"`{variable}` is a port of a service, and [plugins.esker.image.vars] sets it to `{stated}`",
-                hint=f'write a number: {variable} = "8000"',
+                hint=f'write a number from 1 to {_LAST_PORT}: {variable} = "8000"',
             )
         automatic[variable] = int(stated) if stated else _FIRST_PORT + number
     return Ports(automatic, {**found, **automatic})
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= len(str(_LAST_PORT)) and 0 < int(text) <= _LAST_PORT
 
 
 def service_units(

@@ -68,7 +68,7 @@ def push(
     Raises UsageError for a name without a registry, RegistryError and ImageError.
     """
     if not reference.registry or reference.digest:
-        hint = "name it as registry.example/app:1.0"
+        hint = "name it as registry.example/app:1.0, or give it such a `name` in [plugins.esker.image]"
         raise UsageError(f"`{reference}` is no name that an image can be pushed to", hint=hint)
     repository = Repository(registry, reference.path, push=True)
     top = images[0].manifest if len(images) == 1 else index_of(images)
