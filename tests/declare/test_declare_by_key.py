@@ -86,6 +86,11 @@ from esker.declare.by_key import included, merged, rebased
             },
         ),
         ({"python": 3}, {"python": {"dependencies": "x"}}, {"python": {"dependencies": "x"}}),
+        (
+            {"image": {"from": "./base@sha256:1", "python": "/usr/bin/python3.11"}},
+            {"image": {"python": "/usr/bin/python3.12"}},
+            {"image": {"from": "./base@sha256:1", "python": "/usr/bin/python3.12"}},
+        ),
         ({"image": {"prepare": 3}}, {"image": {"prepare": {"/a": 3}}}, {"image": {"prepare": {"/a": 3}}}),
     ],
 )

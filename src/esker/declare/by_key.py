@@ -6,7 +6,7 @@ layers. Esker merges tables within tables instead. A value is the higher layer's
 - lists of packages are united by the package's name: of one package, all entries are the higher layer's;
 - lists whose entries stand for themselves (`channels`, `source`, `build`) are united, the higher layer's entries first;
 - keys that mean nothing without each other are the higher layer's together: a project with its groups and extras, the
-  form of a health check, the containers of one Compose file, the base of an image with its Python;
+  form of a health check, the containers of one Compose file; and a higher layer's base has no Python of a lower one's;
 - what an image has at one place is the higher layer's as a whole, and so is the list of an image's layers.
 
 The tables are plain values, and need not be valid: what they are merged to is checked afterwards. The merge is
@@ -69,8 +69,7 @@ def merged(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tables(low: Mapping[str, Any], high: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    together = _together(path)
-    gone = set(together) if any(key in high for key in together) else set()
+    gone = _replaced(path, high)
     result = {key: value for key, value in low.items() if key not in gone}
     for key, value in high.items():
         result[key] = _values(result[key], value, (*path, key)) if key in result else value
@@ -95,6 +94,14 @@ def _is_whole(path: Path) -> bool:
     return path == ("python", "version") or (path[:2] in {_PROGRAMS, _PREPARE} and len(path) > len(_PROGRAMS))
 
 
+def _replaced(path: Path, high: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the keys of the table at `path` that a lower layer has for nothing, because of what `high` says."""
+    if path == ("image",):
+        return _BASE if "from" in high else ()  # a Python may be stated of a lower layer's base
+    together = _together(path)
+    return together if any(key in high for key in together) else ()
+
+
 def _together(path: Path) -> tuple[str, ...]:
     """Return the keys of the table at `path` that belong together."""
     match path:
@@ -104,8 +111,6 @@ def _together(path: Path) -> tuple[str, ...]:
             return _FORMS
         case ("compose",):
             return _CONTAINERS
-        case ("image",):
-            return _BASE
         case _:
             return ()
 
