@@ -204,7 +204,7 @@ def test_the_bash_of_the_base(on):
     assert entries_of(image, "esker/environment")["/opt/esker/entry"].source.startswith(b"#!/bin/bash\n")
     assert configuration_of(image, {}).cmd == ("/bin/bash",)
     assert configuration_of(on(base(Cmd=["serve"])), {}).cmd == ()
-    with pytest.raises(ImageError, match=r"no bash, which is needed for `hook\.on-activate`$") as caught:
+    with pytest.raises(ImageError, match=r"no bash, which is needed for `hook\.on-activate`\n") as caught:
         on(base(known(files=frozenset({"/bin/sh"}))), hook)
     assert "a base that has it" in caught.value.hint
 
