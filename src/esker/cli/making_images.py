@@ -152,11 +152,13 @@ def _services(declaration: Declaration) -> Callable[[str, Mapping[str, int]], Se
     """Return what gives the services of a system as the supervisor reads them."""
 
     def specified(system: str, ports: Mapping[str, int]) -> Sequence[Mapping[str, object]]:
-        from dataclasses import asdict
+        from dataclasses import asdict, replace
 
         from esker.services.specification import specify
 
-        return [asdict(spec) for spec in specify(declaration, system, ports).values()]
+        specs = specify(declaration, system, ports).values()
+        # The digest of `[vars]` is for edits here, and would tell of variables that the image does not have.
+        return [asdict(replace(spec, environment="")) for spec in specs]
 
     return specified
 

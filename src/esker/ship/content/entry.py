@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.activate.expansion import quoted
 from esker.errors import ImageError
-from esker.ship.content.secrets import FORMS
+from esker.ship.content.secrets import refuse_forms
 from esker.ship.image.unit import File
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def entry_script(
         ("`profile.bash`", profile.bash if profile else None),
     ):
         if text and text.strip():
-            _refuse_secrets(name, text)
+            refuse_forms(name, text)
             parts.append((name, text.rstrip("\n")))
     if not parts:
         return Entry((), (), ())
@@ -72,12 +72,3 @@ def entry_script(
     script = "\n".join(f"# {name}\n{text}" for name, text in parts)
     script = f'#!{bash}\n{script}\n[ "$#" -gt 0 ] || set -- {shlex.quote(bash)}\nexec "$@"\n'
     return Entry((SCRIPT,), (File(SCRIPT, script.encode(), 0o755),), why)
-
-
-def _refuse_secrets(name: str, text: str) -> None:
-    for kind, form in FORMS.items():
-        if form.search(text):
-            raise ImageError(
-                f"{name} holds {kind}, which everybody could read in the image",
-                hint="have it read the secret from a file or a variable that the container is given",
-            )
