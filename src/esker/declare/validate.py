@@ -42,7 +42,8 @@ def _faults(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) ->
     declared = values.get("services")
     own = set(declared) - {"auto-start"} if isinstance(declared, Mapping) else set()
     containers = set(esker.compose.chosen) if esker.compose else set()
-    if manifest.include is None:  # an included environment may declare the service, or name the base
+    included = manifest.include.environments if manifest.include else ()
+    if not included:  # an included environment may declare the service, or name the base
         yield from _python_without_base(esker, values)
         yield from _undeclared_services(esker, own)
         if esker.compose is None or containers:  # an empty list means every service of a file that we have not read

@@ -73,7 +73,7 @@ def refuse_forms(what: str, text: str) -> None:
     if kind := _kind(text):
         raise ImageError(
             f"{what} holds {kind}, which everybody could read in the image",
-            hint="have it read the secret from a file or a variable that the container is given",
+            hint="take it out; what needs it can read it from a file or a variable that the container is given",
         )
 
 
