@@ -497,6 +497,18 @@ def test_names_from_elsewhere_are_not_judged():
     assert not checked(HEAD + depends + "compose = { file = 'c.yml', services.queue.ports = { P = 1 } }")[1]
     included = "services.other.type = 'oneshot'\n[include]\nenvironments = [{ dir = '../low' }]"
     assert not checked(HEAD + depends + included)[1]
+    python = "image.python = '/usr/bin/python3'\n[include]\nenvironments = [{ dir = '../low' }]"
+    assert not checked(HEAD + python)[1]
+
+
+def test_an_empty_list_of_included_environments():
+    """Then nothing comes from elsewhere."""
+    included = "services.other.type = 'oneshot'\nimage.python = '/usr/bin/python3'\n[include]\nenvironments = []"
+    messages = [problem.message.partition("\n")[0] for problem in checked(HEAD + included)[1]]
+    assert messages == [
+        "`python` states a program of the base, and no base is named",
+        "[services] has no service `other`",
+    ]
 
 
 def test_an_older_schema():

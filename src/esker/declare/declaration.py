@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from esker.declare import notations
-from esker.declare.image_table import ImageTable, a_base_has_the_python
+from esker.declare.image_table import ImageTable
 from esker.formats.manifest import Manifest, Service
 from esker.formats.manifest_values import variable_name
 from esker.formats.references import cycle
@@ -347,7 +347,7 @@ class EskerTable(_Value, frozen=True):
     """What gives the toolchain besides Esker's own store, if anything does: a flake or shell.nix, or a manifest.scm."""
     nix: NixTable = NixTable()
     guix: GuixTable = GuixTable()
-    image: Annotated[ImageTable | None, Checked(a_base_has_the_python)] = None
+    image: ImageTable | None = None
 
 
 class Layers(NamedTuple):
