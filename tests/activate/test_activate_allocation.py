@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from esker import settings
-from esker.activate.allocation import FIRST, LAST, allocate
+from esker.activate.allocation import FIRST, LAST, allocate, allocate_also
 from esker.declare.declaration import Declaration, EskerTable, ServiceTable
 from esker.errors import HostError
 from esker.formats.manifest import Manifest
@@ -108,8 +108,20 @@ def test_renewing_chooses_another(tmp_path, environ):
     """Renewing changes every automatic port, and the new ones are remembered."""
     declaration = checkout(tmp_path / "p", PORT=0)
     first = allocate(declaration, Settings(environ))["PORT"]
-    second = allocate(declaration, Settings(environ), renew=True)["PORT"]
+    second = allocate(declaration, Settings(environ), renew={"service-PORT"})["PORT"]
     assert first != second == allocate(declaration, Settings(environ))["PORT"]
+
+
+def test_renewing_the_ports_of_one_service_leaves_the_others(tmp_path, environ):
+    """What no variable names, a port of a container, is renewed by the container's name."""
+    declaration = checkout(tmp_path / "p", PORT=0, OTHER=0)
+    first = allocate(declaration, Settings(environ))
+    container = allocate_also(declaration, Settings(environ), ["db:5432/tcp"])
+    second = allocate(declaration, Settings(environ), renew={"service-PORT"})
+    assert (second["OTHER"], second["PORT"] == first["PORT"]) == (first["OTHER"], False)
+    assert allocate_also(declaration, Settings(environ), ["db:5432/tcp"]) == container
+    assert allocate(declaration, Settings(environ), renew={"db"}) == second
+    assert allocate_also(declaration, Settings(environ), ["other", "db:5432/tcp"])["db:5432/tcp"]
 
 
 def test_a_copied_checkout_gets_its_own(tmp_path, environ):

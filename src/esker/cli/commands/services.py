@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from esker.cli.arguments import Parser, add_directory, group_usage, seconds, unknown_command
 from esker.cli.confirmation import confirmed
 from esker.cli.directory import OF_TOOLS, RUNTIME, SERVICES_FROM
-from esker.cli.selection import check_version, declared, selected_project
+from esker.cli.selection import check_version, selected_project
 from esker.cli.views.outdated_services import say_outdated
 from esker.cli.views.output import print_json, shown
 from esker.cli.views.services import Live, as_record, reason, state_record, table
@@ -47,6 +47,18 @@ COMMANDS = {
 }
 ALIASES = {"r": "restart", "l": "logs"}
 _FOR_PROGRAMS = {"hold": "start services for a process", "release": "release the services that a process holds"}
+_ELSEWHERE = {
+    "up": "services start",
+    "down": "services stop",
+    "kill": "services stop",
+    "rm": "services stop",
+    "ps": "services status",
+    "ls": "services status",
+    "list": "services status",
+    "attach": "services logs --follow",
+    "exec": "activate -- COMMAND",
+    "run": "activate -s -- COMMAND",
+}
 _START_SECONDS = 60.0
 _LINES = 15
 _STATES = ("healthy", "completed", "stopped")
@@ -59,7 +71,7 @@ def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
         return 0
     command, rest = ALIASES.get(arguments[0], arguments[0]), arguments[1:]
     if command not in COMMANDS | _FOR_PROGRAMS:
-        raise unknown_command(command, COMMANDS, of=f"{voice.program} {name}")
+        raise unknown_command(command, COMMANDS, of=f"{voice.program} {name}", elsewhere=_ELSEWHERE)
     do = {
         "start": _start,
         "stop": _stop,
@@ -332,41 +344,9 @@ def _urls(arguments: list[str], voice: Voice) -> int:
 
 
 def _ports(arguments: list[str], voice: Voice) -> int:
-    from esker.activate.allocation import allocate
-    from esker.activate.compose.project import compose_project, forget, other_ports, port_variables
-    from esker.runtimes.native.links import forget_plans
+    from esker.cli.commands.services_ports import ports
 
-    examples = "  esker services ports\n  esker services ports --renew"
-    names = "show only the ports of these services (default: of all)"
-    parser = _parser("ports", "Show the ports of this checkout, or choose new ones.", examples, voice, names=names)
-    parser.add_argument("--renew", action="store_true", help="choose new automatic ports")
-    options = parser.parse_args(arguments)
-    declaration, settings = declared(options, os.environ, voice), Settings(os.environ)
-    ports = allocate(declaration, settings, renew=options.renew)
-    if options.renew:
-        forget_plans(declaration)
-        forget(declaration)
-    containers = compose_project(declaration, settings, os.environ)
-    if options.renew:
-        automatic = any(0 in service.ports.values() for service in declaration.esker.services.values())
-        if automatic or (containers is not None and containers.has_override):
-            voice.say("✔ Services will use their new ports when they next start.")
-        else:
-            voice.say("! No port is automatic, so none has changed: declare it as 0 to let Esker choose it.")
-    owners = {variable: name for name, service in declaration.esker.services.items() for variable in service.ports}
-    chosen = {
-        variable: port for variable, port in ports.items() if not options.name or owners[variable] in options.name
-    }
-    if containers is not None:
-        chosen |= port_variables(containers, declaration, *options.name) | other_ports(
-            containers, declaration, *options.name
-        )
-    if options.json:
-        print_json(chosen)
-    else:
-        for variable, port in sorted(chosen.items()):
-            print(f"{variable}={port}")
-    return 0
+    return ports(arguments, voice)
 
 
 def _parser(
