@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import shutil
 import socket
+import tempfile
 
 import pytest
 
@@ -13,6 +15,7 @@ from esker.declare.declaration import Declaration, EskerTable, ServiceTable
 from esker.errors import HostError
 from esker.formats.manifest import Manifest
 from esker.settings import Settings
+from tests.support.children import Child
 
 
 @pytest.fixture
@@ -77,6 +80,24 @@ def test_root_makes_nothing_in_another_user_s_home(tmp_path, monkeypatch):
     assert list(elsewhere.iterdir()) == []
     assert os.listdir(home) == [".local"]
     assert (tmp_path / "root" / "ports.json").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_is_told_to_work_in_a_clone():
+    """Who may not write to a checkout gets no ports there; services ask for them first, also to be looked at."""
+    with tempfile.TemporaryDirectory(prefix="esker-", dir="/tmp") as directory:
+        declaration = checkout(pathlib.Path(directory), PORT=0)
+        os.chmod(directory, 0o755)
+
+        def refused():
+            os.setgroups([])
+            os.setgid(4242)
+            os.setuid(4242)
+            with pytest.raises(HostError) as caught:
+                allocate(declaration, Settings({"HOME": "/nonexistent"}))
+            return caught.value.hint
+
+        assert "belong to one user: work in a clone of your own" in Child(refused).result()
 
 
 def test_a_port_in_use_is_not_chosen(tmp_path, environ):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["FIRST", "LAST", "allocate", "allocate_also", "expected"]
 
 FIRST, LAST = 10_000, 32_767
+_OWN = "a checkout's ports and services belong to one user: work in a clone of your own"
 _PORT = re.compile("[0-9]{1,5}")
 
 
@@ -94,7 +95,7 @@ def _allocated(
     project, own = declaration.project, _own(declaration.dot_flox)
     shared = f"{state}/ports.json"
     with ExitStack() as stack:
-        directory = stack.enter_context(project_directory.writable(declaration.dot_flox, "cache", "esker"))
+        directory = stack.enter_context(project_directory.writable(declaration.dot_flox, "cache", "esker", remedy=_OWN))
         with files.refused("make", state):
             files.make_directory(state)
         stack.enter_context(files.locked(f"{shared}.lock"))
