@@ -99,6 +99,15 @@ def test_conditions_that_can_never_hold_are_refused(target, condition, message):
     assert caught.value.hint
 
 
+def test_what_waits_for_the_health_of_a_job_is_told_to_wait_for_its_end():
+    """A migration has no health check, and to wait for its start alone would be too early."""
+    job = ServiceSpec(name="a", command="", has_table=True, oneshot=True)
+    specs = {"a": job, "b": ServiceSpec(name="b", command="", depends_on={"a": "service_healthy"})}
+    with pytest.raises(ServiceError) as caught:
+        graph.check_dependencies(specs)
+    assert caught.value.hint == "give `a` a `healthcheck`, or wait for `service_completed_successfully`"
+
+
 @pytest.mark.parametrize(
     ("target", "condition"),
     [

@@ -31,9 +31,10 @@ def check_dependencies(specs: Mapping[str, ServiceSpec]) -> None:
                     hint=_declared(specs),
                 )
             if condition == "service_healthy" and target.check is None and target.container is None:
+                other = "service_completed_successfully" if target.oneshot else "service_started"
                 raise ServiceError(
                     f"the service `{spec.name}` waits until `{name}` is healthy, but `{name}` has no health check",
-                    hint=f"give `{name}` a `healthcheck`, or wait for `service_started`",
+                    hint=f"give `{name}` a `healthcheck`, or wait for `{other}`",
                 )
             endless = target.has_table and not target.oneshot
             if condition == "service_completed_successfully" and endless:

@@ -48,6 +48,18 @@ COMMANDS = {
 }
 ALIASES = {"r": "restart", "l": "logs"}
 _FOR_PROGRAMS = {"hold": "start services for a process", "release": "release the services that a process holds"}
+_ELSEWHERE = {
+    "up": "services start",
+    "down": "services stop",
+    "kill": "services stop",
+    "rm": "services stop",
+    "ps": "services status",
+    "ls": "services status",
+    "list": "services status",
+    "attach": "services logs --follow",
+    "exec": "activate -- COMMAND",
+    "run": "activate -s -- COMMAND",
+}
 _START_SECONDS = 60.0
 _LINES = 15
 _STATES = ("healthy", "completed", "stopped")
@@ -61,7 +73,7 @@ def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
         return 0
     command, rest = ALIASES.get(arguments[0], arguments[0]), arguments[1:]
     if command not in COMMANDS | _FOR_PROGRAMS:
-        raise unknown_command(command, COMMANDS, of=f"{voice.program} {name}")
+        raise unknown_command(command, COMMANDS, of=f"{voice.program} {name}", elsewhere=_ELSEWHERE)
     do = {
         "start": _start,
         "stop": _stop,
